@@ -1,0 +1,55 @@
+import type { Rich, RunError } from '@caisson/wire'
+import { z } from 'zod'
+
+/**
+ * A language with state. Its program runs inside the wall, one process per context, as an ordinary process of the agent; the host speaks
+ * JSON lines with it over the control channel (descriptor 3). What the program prints goes through stdout and stderr: the agent forwards all that
+ * was written before a control line ahead of that line, so order is kept.
+ */
+export interface Runtime {
+  readonly name: string
+  /** Other words for it: extensions with a dot, shebang programs, aliases. */
+  readonly aliases: readonly string[]
+  /** A template that has a zygote forks this runtime from it; else `start` is executed by the agent. */
+  readonly zygote: boolean
+  /** Program and arguments inside; the programs folder is bound at /caisson/runtimes. */
+  readonly start: { command: string; args: readonly string[]; env: Readonly<Record<string, string>> }
+}
+
+/** Host to program. One run at a time; SIGINT interrupts it. */
+export type RuntimeRequest =
+  | { op: 'init'; cwd: string; env: Record<string, string>; seed: string }
+  | { op: 'run'; id: number; code: string; env: Record<string, string>; program?: { path: string; args: string[] } }
+
+/** Program to host. It comes from inside the wall: bounded, parsed strictly, never trusted. */
+export const RuntimeMessage = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('ready') }),
+  z.strictObject({ type: z.literal('result'), id: z.int(), result: z.custom<Rich>((value) => Rich_.safeParse(value).success) }),
+  z.strictObject({ type: z.literal('error'), id: z.int(), error: z.custom<RunError>((value) => RunError_.safeParse(value).success) }),
+  z.strictObject({
+    type: z.literal('end'),
+    id: z.int(),
+    executionCount: z.int(),
+    exitCode: z.int().optional(),
+    limit: z.literal('disk').optional(),
+  }),
+])
+export type RuntimeMessage = z.infer<typeof RuntimeMessage>
+
+const RunError_ = z.strictObject({ name: z.string(), value: z.string(), traceback: z.string() })
+const Rich_ = z.strictObject({
+  text: z.string().optional(),
+  html: z.string().optional(),
+  markdown: z.string().optional(),
+  svg: z.string().optional(),
+  png: z.string().optional(),
+  jpeg: z.string().optional(),
+  pdf: z.string().optional(),
+  latex: z.string().optional(),
+  json: z.unknown().optional(),
+  javascript: z.string().optional(),
+  data: z.record(z.string(), z.array(z.unknown())).optional(),
+  chart: z.unknown().optional(),
+  extra: z.record(z.string(), z.unknown()).optional(),
+  isMainResult: z.boolean(),
+})

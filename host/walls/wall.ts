@@ -1,0 +1,46 @@
+import type { Death, KeeperEvent, KeeperRequest, Plan } from '@caisson/wire'
+import type { z } from 'zod'
+
+/** What a wall keeps, declared; the specs prove it. The answers never change while the host runs. */
+export interface Promises {
+  /** Whose kernel the code inside talks to. */
+  kernel: 'shared' | 'emulated' | 'own'
+  snapshot: 'none' | 'files' | 'memory'
+  pty: boolean
+  rootless: boolean
+}
+
+/** One thing this machine lacks for a wall, and the command that mends it. */
+export interface Finding {
+  what: string
+  severity: 'missing' | 'degraded' | 'fine'
+  detail: string
+  /** One command, to be run as it stands. */
+  mend?: string
+}
+
+/** A standing wall with an agent inside. */
+export interface Cell extends AsyncDisposable {
+  readonly ready: Extract<KeeperEvent, { event: 'ready' }>
+  /** Where the agent listens, on the host. */
+  readonly agentSocket: string
+  /** Resolves, never rejects, once nothing of the sandbox is left. */
+  readonly death: Promise<Death>
+  /** A limit was hit and the sandbox lives on. */
+  onLimit(listener: (hit: Extract<KeeperEvent, { event: 'limit' }>) => void): void
+  ask(request: WithoutSeq<KeeperRequest>, signal: AbortSignal): Promise<Record<string, unknown>>
+}
+type WithoutSeq<T> = T extends unknown ? Omit<T, 'seq'> : never
+
+/** A kind of isolation: five members, and `supervised.ts` does for all of them what none may do for itself. */
+export interface Wall<Options> {
+  readonly name: string
+  /** Settings of the operator; they never cross the wire. */
+  readonly options: z.ZodType<Options>
+  readonly promises: Promises
+  probe(options: Options, signal: AbortSignal): Promise<Finding[]>
+  /** Rejects with LAUNCH_FAILED, LIMIT_UNAVAILABLE, WALL_UNAVAILABLE or MOUNT_UNREADABLE; then nothing is left behind. */
+  launch(plan: Plan, options: Options, signal: AbortSignal): Promise<Cell>
+  /** Removes what a dead keeper of this sandbox left. Idempotent. */
+  sweep(id: string, options: Options, signal: AbortSignal): Promise<void>
+}

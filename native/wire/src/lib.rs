@@ -1,0 +1,43 @@
+//! The agent wire: frames generated from wire/agent.proto, their bounds (wire/limits.ts), and the length-prefixed coding.
+
+use prost::Message;
+
+#[allow(clippy::all)]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/caisson.agent.v1.rs"));
+}
+pub use generated::*;
+
+pub const MAX_FRAME_BYTES: usize = 256 * 1024;
+pub const MAX_DATA_BYTES: usize = 128 * 1024;
+pub const INITIAL_WINDOW_BYTES: usize = 1024 * 1024;
+pub const MAX_STREAMS: usize = 1024;
+pub const AGENT_GENERATION: u32 = 1;
+
+/// Why a byte stream is not a sequence of frames. There is no way to go on after one.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Violation {
+    TooLarge(usize),
+    Malformed,
+}
+
+/// Appends one frame with its length prefix.
+pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
+    let length = frame.encoded_len();
+    debug_assert!(length <= MAX_FRAME_BYTES);
+    out.extend_from_slice(&u32::to_le_bytes(length as u32));
+    frame.encode(out).expect("a Vec grows");
+}
+
+/// Takes the first whole frame off `input`: the frame and the bytes it took, or None when more bytes are needed.
+/// The length is judged before anything is kept, so a liar costs at most MAX_FRAME_BYTES.
+pub fn decode(input: &[u8]) -> Result<Option<(Frame, usize)>, Violation> {
+    let Some(prefix) = input.first_chunk::<4>() else { return Ok(None) };
+    let length = u32::from_le_bytes(*prefix) as usize;
+    if length > MAX_FRAME_BYTES {
+        return Err(Violation::TooLarge(length));
+    }
+    let Some(body) = input.get(4..4 + length) else { return Ok(None) };
+    let frame = Frame::decode(body).map_err(|_| Violation::Malformed)?;
+    Ok(Some((frame, 4 + length)))
+}

@@ -1,0 +1,120 @@
+/**
+ * The catalogue. Every error that a user can meet has a code here: what it means, what to do, and whether trying again helps.
+ * `docs/reference/errors.md` is generated from it.
+ */
+export const CATALOGUE = {
+  BAD_REQUEST: { status: 400, title: 'the request is not valid', hint: 'Correct the named field.', retry: 'never' },
+  BAD_SIZE: {
+    status: 400,
+    title: 'not a size or a duration',
+    hint: 'Sizes are MiB (512) or carry a unit (1GiB); durations carry a unit (30s, 2m).',
+    retry: 'never',
+  },
+  PLAN_INVALID: {
+    status: 400,
+    title: 'the plan is not valid',
+    hint: 'Plans are made by Caisson; print one with `caisson run --dry-run`.',
+    retry: 'never',
+  },
+  PROFILE_UNKNOWN: { status: 404, title: 'no such profile', hint: 'The profiles are listed by `caisson run --help`.', retry: 'never' },
+  PROFILE_INVALID: { status: 400, title: 'the profile file is not valid', hint: 'Correct the named line.', retry: 'never' },
+  TEMPLATE_UNKNOWN: { status: 404, title: 'no such template', hint: 'The templates are listed by `caisson doctor`.', retry: 'never' },
+  TEMPLATE_NOT_BUILT: { status: 409, title: 'the template has not been built', hint: 'Build it with `./caisson setup`.', retry: 'later' },
+  TEMPLATE_BUILD_FAILED: {
+    status: 500,
+    title: 'the template could not be built',
+    hint: 'The step that failed is named; run `./caisson setup` again when it is mended.',
+    retry: 'later',
+  },
+  LANGUAGE_UNKNOWN: {
+    status: 400,
+    title: 'no such language',
+    hint: 'Name one with --lang: python, javascript, typescript, bash.',
+    retry: 'never',
+  },
+  LANGUAGE_UNAVAILABLE: {
+    status: 501,
+    title: 'the language is not available here',
+    hint: '`caisson doctor` names what to install.',
+    retry: 'never',
+  },
+  FILE_MISSING: { status: 404, title: 'no such file', hint: 'Check the path.', retry: 'never' },
+  FILE_DENIED: { status: 403, title: 'the file may not be used so', hint: 'Check its permissions.', retry: 'never' },
+  FILE_EXISTS: { status: 409, title: 'the path exists already', hint: 'Remove it first, or choose another name.', retry: 'never' },
+  FILE_KIND: {
+    status: 400,
+    title: 'not the right kind of file',
+    hint: 'Devices, pipes and sockets cannot be read or written as files.',
+    retry: 'never',
+  },
+  MOUNT_UNREADABLE: {
+    status: 400,
+    title: 'the folder cannot be mounted',
+    hint: 'Name an existing folder that you may read.',
+    retry: 'never',
+  },
+  NOT_FOUND: { status: 404, title: 'not found', hint: 'It may have ended.', retry: 'never' },
+  SANDBOX_GONE: { status: 410, title: 'the sandbox has ended', hint: 'Create another one.', retry: 'never' },
+  UNSUPPORTED: { status: 501, title: 'not supported here', hint: 'The message names what would serve.', retry: 'never' },
+  WALL_UNAVAILABLE: {
+    status: 503,
+    title: 'the wall cannot be built on this machine',
+    hint: '`caisson doctor` names the command that mends it.',
+    retry: 'never',
+  },
+  LIMIT_UNAVAILABLE: {
+    status: 503,
+    title: 'a limit cannot be enforced on this machine',
+    hint: '`caisson doctor` names the command that mends it; or say plainly that the limit is not wanted (`--memory none`).',
+    retry: 'never',
+  },
+  LAUNCH_FAILED: {
+    status: 500,
+    title: 'the sandbox could not be started',
+    hint: 'The step that failed is named; `caisson doctor` tries them all.',
+    retry: 'later',
+  },
+  LIMIT_HIT: { status: 422, title: 'a limit was hit', hint: 'The reason is one of timeout, memory, pids, disk, output.', retry: 'never' },
+  AGENT_LOST: { status: 502, title: 'the sandbox broke off the conversation', hint: 'Create another one.', retry: 'later' },
+  WIRE_VIOLATION: {
+    status: 502,
+    title: 'what came from inside the wall is not valid',
+    hint: 'The connection was closed. Create another sandbox.',
+    retry: 'never',
+  },
+  AUDIT_UNWRITABLE: {
+    status: 503,
+    title: 'the audit log cannot be written',
+    hint: 'Free the disk or mend the permissions of the state folder; nothing runs unrecorded.',
+    retry: 'later',
+  },
+  HOME_UNUSABLE: {
+    status: 500,
+    title: 'the state folder cannot be used',
+    hint: 'Set CAISSON_HOME to a folder of your own with a short path.',
+    retry: 'never',
+  },
+  SETUP_INCOMPLETE: { status: 500, title: 'Caisson is not set up', hint: 'Run `./caisson setup`.', retry: 'later' },
+  CANCELLED: { status: 499, title: 'cancelled by the caller', hint: 'None needed.', retry: 'safe' },
+  INTERNAL: { status: 500, title: 'a fault of Caisson itself', hint: 'Please report it with the message.', retry: 'later' },
+} as const satisfies Record<string, { status: number; title: string; hint: string; retry: 'never' | 'later' | 'safe' }>
+
+export type FaultCode = keyof typeof CATALOGUE
+
+/** The one error class. `message` says what was wrong and where; `hint` what to do; `cause` stays in the process. */
+export class Fault extends Error {
+  override readonly name = 'Fault'
+  readonly code: FaultCode
+  readonly hint: string
+
+  constructor(code: FaultCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.hint = options.hint ?? CATALOGUE[code].hint
+  }
+
+  /** One line for a person. */
+  get line(): string {
+    return `${this.code}: ${this.message}. ${this.hint}`
+  }
+}

@@ -1,0 +1,65 @@
+import { z } from 'zod'
+
+/**
+ * What host and keeper say to each other: JSON lines. The keeper's standard input is the first connection (its first line is the plan),
+ * standard output the first stream of events; later ones connect to `keeper.sock`. Requests on any connection look alike.
+ */
+
+/** Why a sandbox is no more. */
+export const EndReason = z.enum(['exit', 'kill', 'timeout', 'memory', 'pids', 'disk', 'output', 'abandoned', 'crash'])
+export type EndReason = z.infer<typeof EndReason>
+
+export const KeeperRequest = z.discriminatedUnion('op', [
+  /** End it now. `reason` is recorded. */
+  z.strictObject({ seq: z.int(), op: z.literal('kill'), reason: EndReason, detail: z.string().max(4096) }),
+  /** Have `count` processes forked from the zygote; answer `{pids: number[]}`, ids inside, each to be attached to through the agent. */
+  z.strictObject({ seq: z.int(), op: z.literal('fork'), socket: z.string(), count: z.int().min(1).max(16) }),
+  /** Replace the wall-clock limit, counted from now; null removes it. */
+  z.strictObject({ seq: z.int(), op: z.literal('deadline'), wallMs: z.int().positive().nullable() }),
+  z.strictObject({ seq: z.int(), op: z.literal('stats') }),
+])
+export type KeeperRequest = z.infer<typeof KeeperRequest>
+
+/** Read once when a sandbox has ended, from `deathRecord` or the event. Times are milliseconds since 1970. */
+export const Death = z.strictObject({
+  id: z.string(),
+  reason: EndReason,
+  detail: z.string(),
+  startedMs: z.number(),
+  endedMs: z.number(),
+  peakMemoryBytes: z.number().nullable(),
+  cpuUs: z.number().nullable(),
+})
+export type Death = z.infer<typeof Death>
+
+export const KeeperEvent = z.discriminatedUnion('event', [
+  z.strictObject({
+    event: z.literal('ready'),
+    /** PID 1 of the sandbox, as the host numbers it. */
+    agentPid: z.int(),
+    /** First host uid of the sandbox's range; null when it has a single id. */
+    uidBase: z.int().nullable(),
+    /** Processes forked from the zygote, ids inside. */
+    forked: z.array(z.int()),
+    /** Microseconds spent in each step of native/keeper/src/order.rs. */
+    steps: z.array(z.tuple([z.string(), z.number()])),
+  }),
+  z.strictObject({
+    event: z.literal('failed'),
+    code: z.enum(['PLAN_INVALID', 'LAUNCH_FAILED', 'LIMIT_UNAVAILABLE', 'WALL_UNAVAILABLE', 'MOUNT_UNREADABLE']),
+    /** Name of the step in order.rs. */
+    step: z.string(),
+    message: z.string(),
+    hint: z.string(),
+  }),
+  /** With onHit `report` the sandbox lives on. */
+  z.strictObject({ event: z.literal('limit'), reason: EndReason, detail: z.string() }),
+  z.strictObject({ event: z.literal('death'), death: Death }),
+  z.strictObject({
+    event: z.literal('answer'),
+    seq: z.int(),
+    ok: z.record(z.string(), z.unknown()).optional(),
+    error: z.string().optional(),
+  }),
+])
+export type KeeperEvent = z.infer<typeof KeeperEvent>

@@ -1,0 +1,21 @@
+/** Every bound of the wires, in one place. The Rust side repeats those marked [rust] in native/wire/src/lib.rs; spec/wire compares them. */
+
+/** Largest frame on the agent wire, length prefix excluded. [rust] */
+export const MAX_FRAME_BYTES = 256 * 1024
+/** Largest payload a sender puts into one Data. [rust] */
+export const MAX_DATA_BYTES = 128 * 1024
+/** Credit a stream starts with, each way. [rust] */
+export const INITIAL_WINDOW_BYTES = 1024 * 1024
+/** Streams open at once on one connection. [rust] */
+export const MAX_STREAMS = 1024
+/** The generation of agent.proto spoken here. [rust] */
+export const AGENT_GENERATION = 1
+
+/** One line from the keeper. It is our own process, but what a guest did may be quoted in it. */
+export const MAX_KEEPER_LINE_BYTES = 256 * 1024
+/** A plan, as JSON. */
+export const MAX_PLAN_BYTES = 1024 * 1024
+/** One message of a runtime on its control channel; it comes from inside the wall. */
+export const MAX_RUNTIME_MESSAGE_BYTES = 32 * 1024 * 1024
+/** Rich results kept for one run, all together. */
+export const MAX_RESULTS_BYTES = 64 * 1024 * 1024

@@ -1,0 +1,114 @@
+import { z } from 'zod'
+
+/**
+ * Everything decided about one sandbox before anything is built. Pure data: the keeper gets exactly this (one line of JSON) and decides
+ * nothing itself; `caisson run --dry-run` prints exactly this. native/keeper/src/plan.rs reads the same shape and refuses unknown
+ * fields, as this schema does.
+ */
+
+const HostPath = z.string().startsWith('/').max(4096)
+const InsidePath = z
+  .string()
+  .startsWith('/')
+  .max(4096)
+  .refine((path) => !path.split('/').includes('..') && !path.includes('\0'), 'must not contain .. or NUL')
+
+/** A part of the host that the sandbox sees. Everything not named here does not exist inside. Always nosuid and nodev. */
+export const Bind = z.strictObject({
+  source: HostPath,
+  target: InsidePath,
+  mode: z.enum(['ro', 'rw']),
+  /** Files of the source's owner appear as owned by this user inside (an idmapped mount; root only). Absent: owned by nobody. */
+  ownedBy: z.enum(['root', 'user']).optional(),
+})
+
+/** A folder of the sandbox's own disk. */
+export const Writable = z.strictObject({
+  target: InsidePath,
+  owner: z.enum(['root', 'user']),
+  /** Permission bits, sticky included. */
+  mode: z.int().min(0).max(0o7777),
+})
+
+/** Where the writable folders live, bounded in bytes and inodes by the file system itself. */
+export const Disk = z.discriminatedUnion('kind', [
+  /** A sparse copy of a formatted image on a loop device: real disk, needs root on the host. */
+  z.strictObject({ kind: z.literal('image'), image: HostPath, bytes: z.int().positive(), inodes: z.int().positive() }),
+  /** Memory, and charged to the memory limit: what there is without root. */
+  z.strictObject({ kind: z.literal('tmpfs'), bytes: z.int().positive(), inodes: z.int().positive() }),
+])
+
+/** Null means: not limited, and the request said so. A limit that cannot be had is an error of the keeper (LIMIT_UNAVAILABLE). */
+export const Limits = z.strictObject({
+  /** Wall-clock life of the sandbox from ready. */
+  wallMs: z.int().positive().nullable(),
+  /** All of it: processes, page tables, tmpfs. */
+  memoryBytes: z.int().positive().nullable(),
+  /** Thousandths of a CPU. */
+  cpuMilli: z.int().positive().nullable(),
+  pids: z.int().positive().nullable(),
+  /** Per process. */
+  openFiles: z.int().positive(),
+  /** Bytes of stdout and stderr of one command or run; counted by the host. */
+  outputBytes: z.int().positive().nullable(),
+  /** What a hit of memory, pids, disk or output means: the end of the sandbox, or of the one process, reported. */
+  onHit: z.enum(['end', 'report']),
+})
+
+export const Plan = z.strictObject({
+  version: z.literal(1),
+  id: z.string().regex(/^[a-z0-9]{1,32}$/),
+  /** A zygote is a sandbox of its own that forks warmed processes into others (see native/zygote). */
+  kind: z.enum(['sandbox', 'zygote']),
+  wall: z.literal('container'),
+  template: z.string(),
+  profile: z.string(),
+  /** `host`: the keeper ends the sandbox when its standard input closes. `none`: it outlives whoever started it. */
+  leash: z.enum(['host', 'none']),
+  /** Host files of this sandbox alone. `dir` exists, mode 0700; the keeper makes agent.sock and keeper.sock in it and removes it all at the end. */
+  dir: HostPath,
+  /** Where the death record goes. */
+  deathRecord: HostPath,
+  agent: HostPath,
+  binds: z.array(Bind).max(256),
+  symlinks: z.array(z.strictObject({ path: InsidePath, to: z.string().min(1).max(4096) })).max(64),
+  /** Small files of this sandbox alone, on its read-only root, or over a bind: host name, machine id, hosts. */
+  files: z.array(z.strictObject({ path: InsidePath, content: z.string().max(65536), mode: z.int().min(0).max(0o777) })).max(64),
+  writable: z.array(Writable).max(16),
+  disk: Disk,
+  hostName: z.string().regex(/^[a-z0-9-]{1,63}$/),
+  /** The ordinary user inside; root is 0 where there is a range of ids. */
+  user: z.strictObject({ name: z.string(), uid: z.int().min(1).max(65533), gid: z.int().min(1).max(65533), home: InsidePath }),
+  /** `lo` and nothing else. */
+  network: z.strictObject({ mode: z.literal('none') }),
+  limits: Limits,
+  /** Linux capabilities that root inside may hold, over the sandbox's own user namespace only: "CHOWN", "KILL", ... */
+  capabilities: z.array(z.string().regex(/^[A-Z_]+$/)),
+  /** False lets set-uid programs of the sandbox's own files work (sudo). */
+  noNewPrivileges: z.boolean(),
+  seccomp: z.strictObject({ profile: z.literal('default'), allowUserNamespaces: z.boolean() }),
+  audit: z.strictObject({
+    /** JSON lines, appended with one write each. */
+    log: HostPath,
+    /** Record execve of every process inside, by seccomp user notification. */
+    commands: z.boolean(),
+    /** After this many bytes of records from one sandbox, further commands are refused. */
+    maxBytes: z.int().positive(),
+  }),
+  /** Present: live inside this zygote's user namespace, and have this many processes forked from it at once. */
+  zygote: z.strictObject({ socket: HostPath, forks: z.int().min(0).max(16) }).nullable(),
+  /** For kind zygote: what to run as the forking process, after the wall stands. It gets the listening socket as descriptor 3. */
+  serve: z
+    .strictObject({
+      socket: HostPath,
+      argv: z.array(z.string()).min(1),
+      env: z.record(z.string(), z.string()),
+      /** Ends itself after this long without a request. */
+      idleMs: z.int().positive(),
+    })
+    .nullable(),
+})
+
+export type Plan = z.infer<typeof Plan>
+export type Limits = z.infer<typeof Limits>
+export type Bind = z.infer<typeof Bind>
