@@ -1,4 +1,4 @@
-import type { Rich, RunError } from '@caisson/wire'
+import type { ProcessExit, Rich, RunError } from '@caisson/wire'
 import { z } from 'zod'
 
 /**
@@ -53,3 +53,13 @@ const Rich_ = z.strictObject({
   extra: z.record(z.string(), z.unknown()).optional(),
   isMainResult: z.boolean(),
 })
+
+/** A live runtime process, as the agent shows it. The agent connection provides it; contexts use it. */
+export interface RuntimeProcess {
+  readonly pid: number
+  /** Everything the process says, in order; ends when it has ended. */
+  readonly output: AsyncIterable<{ channel: 'stdout' | 'stderr' | 'control'; bytes: Uint8Array; atMs: number }>
+  sendControl(bytes: Uint8Array, signal: AbortSignal): Promise<void>
+  signal(number: number, signal: AbortSignal): Promise<void>
+  readonly exit: Promise<ProcessExit>
+}
