@@ -1,0 +1,109 @@
+import { Fault, type FileChange, type FileEntry, type FileOptions, type Files, type Held } from '@caisson/wire'
+import { present } from './present.ts'
+import { signalOr } from './signals.ts'
+
+export type { FileChange, FileEntry }
+
+interface Options extends FileOptions {
+  signal?: AbortSignal
+}
+export interface ReadOptions extends Options {
+  /** Bytes to skip. */
+  offset?: number
+  /** Bytes to read at most. */
+  length?: number
+}
+export interface WriteOptions extends Options {
+  /** Permission bits of a new file. */
+  mode?: number
+  append?: boolean
+  /** Extended attributes, without the `user.` in front. */
+  attributes?: Record<string, string>
+}
+export type Content = string | Uint8Array | AsyncIterable<Uint8Array>
+
+/** The files of one sandbox, always through the agent inside it. Paths are absolute, or relative to the user's home. */
+export class SandboxFiles {
+  readonly #held: Held
+
+  constructor(held: Held) {
+    this.#held = held
+  }
+
+  read(path: string, options?: ReadOptions & { format?: 'text' }): Promise<string>
+  read(path: string, options: ReadOptions & { format: 'bytes' }): Promise<Uint8Array>
+  read(path: string, options: ReadOptions & { format: 'stream' }): Promise<AsyncIterable<Uint8Array>>
+  async read(
+    path: string,
+    options: ReadOptions & { format?: 'text' | 'bytes' | 'stream' } = {},
+  ): Promise<string | Uint8Array | AsyncIterable<Uint8Array>> {
+    const { signal, format = 'text', ...rest } = options
+    const stream = this.#files.read(path, rest, signalOr(signal))
+    if (format === 'stream') return stream
+    const pieces: Uint8Array[] = []
+    for await (const piece of stream) pieces.push(piece)
+    const bytes = Buffer.concat(pieces)
+    return format === 'bytes' ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) : new TextDecoder().decode(bytes)
+  }
+
+  /** Creates or replaces the file (or appends); folders on the way are made. */
+  async write(path: string, content: Content, options: WriteOptions = {}): Promise<FileEntry> {
+    const { signal, ...rest } = options
+    const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content
+    return await this.#files.write(path, bytes, present(rest), signalOr(signal))
+  }
+
+  /** `depth` 1 (default) is the folder itself, without what its folders hold. */
+  async list(path: string, options: Options & { depth?: number } = {}): Promise<FileEntry[]> {
+    const { signal, ...rest } = options
+    return await this.#files.list(path, rest, signalOr(signal))
+  }
+
+  /** `follow` (default true) says whether a symlink stands for what it points to. */
+  async stat(path: string, options: Options & { follow?: boolean } = {}): Promise<FileEntry> {
+    const { signal, ...rest } = options
+    return await this.#files.stat(path, rest, signalOr(signal))
+  }
+
+  async exists(path: string, options: Options = {}): Promise<boolean> {
+    try {
+      await this.stat(path, options)
+      return true
+    } catch (error) {
+      if (error instanceof Fault && error.code === 'FILE_MISSING') return false
+      throw error
+    }
+  }
+
+  /** Makes the folder and those above it; one that exists is not an error. */
+  async makeDir(path: string, options: Options = {}): Promise<FileEntry> {
+    const { signal, ...rest } = options
+    return await this.#files.makeDir(path, rest, signalOr(signal))
+  }
+
+  async move(from: string, to: string, options: Options = {}): Promise<FileEntry> {
+    const { signal, ...rest } = options
+    return await this.#files.move(from, to, rest, signalOr(signal))
+  }
+
+  /** Removes a file, a link, or a folder with all that is in it. */
+  async remove(path: string, options: Options = {}): Promise<void> {
+    const { signal, ...rest } = options
+    await this.#files.remove(path, rest, signalOr(signal))
+  }
+
+  /** Changes from now on; ends when the loop is left or `signal` aborts. */
+  watch(path: string, options: Options & { recursive?: boolean; includeEntry?: boolean } = {}): AsyncIterable<FileChange> {
+    const { signal, ...rest } = options
+    return this.#files.watch(path, rest, signalOr(signal))
+  }
+
+  async setAttributes(path: string, attributes: Record<string, string>, options: Options = {}): Promise<FileEntry> {
+    const { signal, ...rest } = options
+    return await this.#files.setAttributes(path, attributes, rest, signalOr(signal))
+  }
+
+  get #files(): Files {
+    return this.#held.files
+  }
+}

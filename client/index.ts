@@ -1,0 +1,17 @@
+export {
+  CATALOGUE,
+  type Death,
+  type Door,
+  type EndReason,
+  Fault,
+  type FaultCode,
+  type Rich,
+  type RunError,
+  type SandboxMetrics,
+} from '@caisson/wire'
+export type { CodeResult } from './code-result.ts'
+export type { CommandLine, CommandOutput, CommandResult, Commands, RunOptions, StartOptions } from './commands.ts'
+export type { ContextInfo, ContextRef, Contexts } from './contexts.ts'
+export type { Content, FileChange, FileEntry, ReadOptions, SandboxFiles, WriteOptions } from './files.ts'
+export type { RunningCommand } from './running-command.ts'
+export { type RunCodeOptions, Sandbox, type SandboxOptions } from './sandbox.ts'

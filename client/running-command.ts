@@ -1,0 +1,115 @@
+import { constants } from 'node:os'
+import { Fault, type Output, type Process } from '@caisson/wire'
+import type { CommandResult } from './commands.ts'
+import { present } from './present.ts'
+import { signalOr } from './signals.ts'
+
+/** Given, these are called with each piece of text as it comes, and the command is read from the start. */
+export interface CommandOptions {
+  onStdout?: (text: string) => void
+  onStderr?: (text: string) => void
+  onPty?: (bytes: Uint8Array) => void
+}
+
+/** A command while it runs. */
+export class RunningCommand {
+  /** Its number inside the sandbox. */
+  readonly pid: number
+  readonly #process: Process
+  readonly #options: CommandOptions
+  readonly #signal: AbortSignal
+  #outputTaken = false
+  #result: Promise<CommandResult> | undefined
+
+  constructor(process: Process, options: CommandOptions, signal: AbortSignal) {
+    this.pid = process.pid
+    this.#process = process
+    this.#options = options
+    this.#signal = signal
+    if (Object.keys(options).length > 0) {
+      // Whoever only listens need not call wait(); a rejection is still delivered to those who do.
+      this.wait().catch(() => undefined)
+    }
+  }
+
+  /** Everything it writes, in order. Take it once, and before `wait`: what is read here is not in the result of `wait`. */
+  get output(): AsyncIterable<Output> {
+    if (this.#outputTaken || this.#result !== undefined) {
+      throw new Fault('BAD_REQUEST', 'the output of this command is already being read', {
+        hint: 'Take `output` once, before `wait`, and without onStdout, onStderr and onPty.',
+      })
+    }
+    this.#outputTaken = true
+    return this.#process.output
+  }
+
+  /** Resolves when it has ended and all of its output is read. */
+  wait(): Promise<CommandResult> {
+    this.#result ??= this.#finish()
+    return this.#result
+  }
+
+  /** Sends a signal, SIGKILL if none is named. */
+  async kill(name: NodeJS.Signals = 'SIGKILL', options: { signal?: AbortSignal } = {}): Promise<void> {
+    await this.#process.signal(constants.signals[name], signalOr(options.signal))
+  }
+
+  async sendStdin(data: string | Uint8Array, options: { signal?: AbortSignal } = {}): Promise<void> {
+    await this.#process.write(typeof data === 'string' ? new TextEncoder().encode(data) : data, signalOr(options.signal))
+  }
+
+  async closeStdin(options: { signal?: AbortSignal } = {}): Promise<void> {
+    await this.#process.closeStdin(signalOr(options.signal))
+  }
+
+  async resize(size: { columns: number; rows: number }, options: { signal?: AbortSignal } = {}): Promise<void> {
+    await this.#process.resize(size, signalOr(options.signal))
+  }
+
+  /** Writes all of standard input and closes it. A command that ends without reading it all is not an error. */
+  async feed(data: string | Uint8Array, finished: Promise<unknown>): Promise<void> {
+    const gone = finished.then(
+      () => undefined,
+      () => undefined,
+    )
+    try {
+      await Promise.race([this.sendStdin(data, { signal: this.#signal }).then(() => this.closeStdin({ signal: this.#signal })), gone])
+    } catch (error) {
+      // The end of the command says more than the broken pipe does.
+      if (!(error instanceof Fault)) throw error
+    }
+  }
+
+  async #finish(): Promise<CommandResult> {
+    const kill = () => {
+      this.#process.signal(constants.signals.SIGKILL, signalOr(undefined)).catch(() => undefined)
+    }
+    this.#signal.addEventListener('abort', kill, { once: true })
+    if (this.#signal.aborted) kill()
+    try {
+      const text = this.#outputTaken ? { stdout: '', stderr: '' } : await this.#collect()
+      const exit = await this.#process.exit
+      if (this.#signal.aborted) throw new Fault('CANCELLED', 'the command was killed', { cause: this.#signal.reason })
+      return { exitCode: exit.exitCode, ...text, ...present({ signal: exit.signal, limit: exit.limit }) }
+    } finally {
+      this.#signal.removeEventListener('abort', kill)
+    }
+  }
+
+  async #collect(): Promise<{ stdout: string; stderr: string }> {
+    const kept: Record<Output['channel'], string[]> = { stdout: [], stderr: [], pty: [] }
+    const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder(), pty: new TextDecoder() }
+    const listeners = { stdout: this.#options.onStdout, stderr: this.#options.onStderr, pty: undefined }
+    const say = (channel: Output['channel'], text: string) => {
+      if (text === '') return
+      kept[channel].push(text)
+      listeners[channel]?.(text)
+    }
+    for await (const piece of this.#process.output) {
+      if (piece.channel === 'pty') this.#options.onPty?.(piece.bytes)
+      say(piece.channel, decoders[piece.channel].decode(piece.bytes, { stream: true }))
+    }
+    for (const channel of ['stdout', 'stderr', 'pty'] as const) say(channel, decoders[channel].decode())
+    return { stdout: [...kept.stdout, ...kept.pty].join(''), stderr: kept.stderr.join('') }
+  }
+}
