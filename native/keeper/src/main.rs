@@ -1,1 +1,121 @@
-fn main() {}
+//! The keeper: one small process beside each sandbox. It builds the wall around it, holds its limits, records what it does, ends it, and outlives
+//! whoever asked for it. `caisson-keeper run` reads a plan (one line of JSON) from standard input; wire/keeper.ts says what follows.
+
+mod agent;
+mod audit;
+mod builder;
+mod caps;
+mod cgroup;
+mod control;
+mod disk;
+mod end;
+mod execs;
+mod fault;
+mod idmap;
+mod ids;
+mod inside;
+mod landlock;
+mod nursery;
+mod order;
+mod plan;
+mod root;
+mod say;
+mod seccomp;
+mod syscalls;
+mod tree;
+mod watch;
+
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use serde_json::json;
+
+use crate::control::Connection;
+use crate::fault::{At, Code, Fault, Outcome};
+use crate::order::Sandbox;
+use crate::plan::Plan;
+use crate::watch::Watch;
+
+const MAX_PLAN: usize = 1024 * 1024;
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() != Some("run") {
+        eprintln!("usage: caisson-keeper run < plan.json\n\nBuilds and keeps one sandbox; started by Caisson, not by hand.");
+        return ExitCode::from(2);
+    }
+    let (line, left_over) = match read_plan() {
+        Ok(read) => read,
+        Err(fault) => return failed(&fault, None),
+    };
+    let started_ms = audit::now_ms();
+    let sandbox = Plan::parse(&line).and_then(Sandbox::new);
+    let mut sandbox = match sandbox {
+        Ok(sandbox) => sandbox,
+        Err(fault) => return failed(&fault, None),
+    };
+    let signals = match leave_the_parent() {
+        Ok(signals) => signals,
+        Err(fault) => return failed(&fault, None),
+    };
+    if let Err(fault) = sandbox.raise() {
+        return failed(&fault, Some(sandbox));
+    }
+    let mut watch = match Watch::new(sandbox, Connection::standard(left_over), signals) {
+        Ok(watch) => watch,
+        // Its pieces went with it; the first process ends with this one.
+        Err(fault) => return failed(&fault, None),
+    };
+    watch.ready();
+    let (end, mut sandbox, mut connections) = watch.run();
+    let used = end::take_apart(&mut sandbox);
+    let event = end::record(&mut sandbox, &end, started_ms, used);
+    for connection in &mut connections {
+        connection.say(&event);
+    }
+    ExitCode::SUCCESS
+}
+
+fn failed(fault: &Fault, sandbox: Option<Sandbox>) -> ExitCode {
+    if let Some(mut sandbox) = sandbox {
+        end::take_apart(&mut sandbox);
+    }
+    let (step, message, hint) = (fault.step, &fault.message, &fault.hint);
+    println!("{}", json!({ "event": "failed", "code": fault.code, "step": step, "message": message, "hint": hint }));
+    ExitCode::FAILURE
+}
+
+/// The first line, and what has already come behind it.
+fn read_plan() -> Outcome<(String, Vec<u8>)> {
+    let mut input = std::io::stdin().lock();
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0u8; 64 * 1024];
+    loop {
+        if let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            let left_over = bytes.split_off(end + 1);
+            return String::from_utf8(bytes).as_code(Code::PlanInvalid, "plan", "not UTF-8").map(|line| (line, left_over));
+        }
+        let length = input.read(&mut buffer).as_code(Code::PlanInvalid, "plan", "standard input")?;
+        if length == 0 || bytes.len() + length > MAX_PLAN {
+            return Err(Fault::new(Code::PlanInvalid, "plan", "no line of at most 1 MiB on standard input"));
+        }
+        bytes.extend_from_slice(&buffer[..length]);
+    }
+}
+
+/// A session of its own: signals to the parent's terminal are not for the keeper. The polite ones mean: end the sandbox in order.
+fn leave_the_parent() -> Outcome<OwnedFd> {
+    // It fails for a process that leads its group already, which is as good.
+    let _ = nix::unistd::setsid();
+    let mut polite = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        polite.add(signal);
+    }
+    let signals = SignalFd::with_flags(&polite, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).at("signals", "signalfd")?;
+    polite.thread_block().at("signals", "mask")?;
+    // SAFETY: a write to a reader that is gone is an error, not the end.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    Ok(signals.into())
+}

@@ -1,1 +1,30 @@
+//! The zygote: a warmed interpreter that forks itself straight into sandboxes.
+//!
+//! The interpreter loads this library, imports what the template wants, and calls `caisson_zygote_serve`. From then on the interpreter itself does not
+//! run: requests are taken here, and the call returns only in forked children, which are by then in the sandbox's namespaces, without
+//! privileges, behind the sandbox's own system-call filter. It runs the template's code and nobody else's.
+//!
+//! It has capabilities over its own user namespace, and so over those of the sandboxes, which are made below it; and none over the host.
+//! It shares the host's pid namespace, because a process can only be forked into a pid namespace below one's own, and because its end must not
+//! be theirs.
 
+pub mod message;
+pub mod request;
+
+mod dance;
+mod enter;
+mod serve;
+
+/// Serves requests on `listener` (SOCK_SEQPACKET, listening) until there was none for `idle_ms`; `user_namespace` is handed to keepers.
+///
+/// Returns 0 in each forked child and does not return in the parent, which ends with the process. -1: not called as agreed.
+///
+/// # Safety
+/// The process must have one thread, and the descriptors must be what they are said to be.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caisson_zygote_serve(listener: libc::c_int, user_namespace: libc::c_int, idle_ms: libc::c_int) -> libc::c_int {
+    if listener < 0 || user_namespace < 0 || idle_ms <= 0 {
+        return -1;
+    }
+    serve::serve(listener, user_namespace, idle_ms)
+}

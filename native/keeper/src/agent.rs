@@ -1,0 +1,46 @@
+//! The keeper's conversation with the agent over the leash. Short: who lives there, and who has come in through the zygote.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use caisson_zygote::message::{receive, send};
+use serde_json::json;
+
+use crate::fault::{At, Code, Fault, Outcome};
+use crate::plan::Plan;
+use crate::say::Said;
+
+const STEP: &str = "agent";
+
+/// Tells it what it must know; it answers when it listens.
+pub fn greet(leash: &OwnedFd, plan: &Plan, single_id: bool) -> Outcome<()> {
+    let user = &plan.user;
+    let writable: Vec<&str> = plan.writable.iter().map(|writable| writable.target.as_str()).collect();
+    let message = json!({
+        "singleUser": single_id,
+        "openFiles": plan.limits.open_files,
+        "user": { "name": user.name, "uid": user.uid, "gid": user.gid, "home": user.home },
+        "writable": writable,
+    });
+    send(leash.as_fd(), message.to_string().as_bytes(), &[]).at(STEP, "leash")?;
+    match hear(leash)? {
+        Said::Ready(true) => Ok(()),
+        _ => Err(Fault::new(Code::LaunchFailed, STEP, "said something else than ready")),
+    }
+}
+
+/// Hands over the keeper's ends of a process that is the agent's child already.
+pub fn adopt(leash: &OwnedFd, pid: u32, ends: &[OwnedFd; 3]) -> Outcome<()> {
+    let message = json!({ "adopt": { "pid": pid } });
+    let fds = [0, 1, 2].map(|index| ends[index].as_raw_fd());
+    send(leash.as_fd(), message.to_string().as_bytes(), &fds).at(STEP, "adopt")?;
+    match hear(leash)? {
+        Said::Adopted(adopted) if adopted == pid => Ok(()),
+        _ => Err(Fault::new(Code::LaunchFailed, STEP, "did not adopt the process")),
+    }
+}
+
+fn hear(leash: &OwnedFd) -> Outcome<Said> {
+    let mut buffer = [0u8; 8192];
+    let (length, _) = receive(leash.as_fd(), &mut buffer).at(STEP, "leash")?;
+    Said::read(&buffer[..length], STEP)
+}

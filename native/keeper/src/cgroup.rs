@@ -1,0 +1,318 @@
+//! Limits of memory, processes and CPU, behind one small interface whatever the machine has: version 1 (a folder per controller), version 2 (one
+//! folder), or a mix of both. Sources: Documentation/admin-guide/cgroup-v1/{memory,pids}.rst and cgroup-v2.rst.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::fault::{At, Code, Fault, Outcome};
+use crate::plan::Limits;
+
+const STEP: &str = "cgroup";
+const CPU_PERIOD_US: u64 = 100_000;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+struct Controller {
+    name: &'static str,
+    version: Version,
+    dir: PathBuf,
+}
+
+pub struct Cgroup {
+    /// One entry per controller; under version 2 they share the folder.
+    controllers: Vec<Controller>,
+    dirs: Vec<PathBuf>,
+}
+
+/// Something to poll, that signals when a limit may have been hit.
+pub struct Alarm {
+    pub reason: &'static str,
+    kind: AlarmKind,
+}
+
+enum AlarmKind {
+    /// Version 1 memory: signals each time the group is out of memory, a moment before the kill is counted anywhere.
+    Event(OwnedFd),
+    /// A file of counters: signals when one has changed.
+    Counter { file: File, key: &'static str, seen: u64 },
+}
+
+impl Alarm {
+    pub fn wait_for(&self) -> libc::pollfd {
+        match &self.kind {
+            AlarmKind::Event(event) => libc::pollfd { fd: event.as_raw_fd(), events: libc::POLLIN, revents: 0 },
+            AlarmKind::Counter { file, .. } => libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLPRI, revents: 0 },
+        }
+    }
+
+    /// True when the limit has been hit since the last call.
+    pub fn rang(&mut self) -> bool {
+        match &mut self.kind {
+            AlarmKind::Event(event) => {
+                let mut count = [0u8; 8];
+                // SAFETY: the buffer is ours and as long as said; the descriptor is non-blocking.
+                unsafe { libc::read(event.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) == count.len() as isize }
+            }
+            AlarmKind::Counter { file, key, seen } => {
+                let mut text = String::new();
+                let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_string(&mut text));
+                let now = read.ok().and_then(|_| field(&text, key)).unwrap_or(*seen);
+                std::mem::replace(seen, now) < now
+            }
+        }
+    }
+}
+
+fn field(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
+}
+
+#[derive(Default)]
+pub struct Usage {
+    pub peak_memory_bytes: Option<u64>,
+    pub cpu_us: Option<u64>,
+}
+
+impl Cgroup {
+    /// Makes the group and sets every limit that is not null; one that cannot be had is LIMIT_UNAVAILABLE by its name.
+    pub fn create(id: &str, limits: &Limits) -> Outcome<Cgroup> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").at(STEP, "/proc/self/mountinfo")?;
+        let mut group = Cgroup { controllers: Vec::new(), dirs: Vec::new() };
+        let wanted =
+            [("memory", limits.memory_bytes.is_some()), ("pids", limits.pids.is_some()), ("cpu", limits.cpu_milli.is_some())];
+        for (name, required) in wanted {
+            match locate(&mounts, name).and_then(|(version, parent)| group.join(name, version, &parent, id)) {
+                Ok(()) => {}
+                Err(_) if !required => {}
+                Err(fault) => {
+                    group.remove();
+                    let message = format!("{name}: {}", fault.message);
+                    return Err(Fault::new(Code::LimitUnavailable, STEP, message).hint(mend(name)));
+                }
+            }
+        }
+        let set = group.set(limits);
+        if set.is_err() {
+            group.remove();
+        }
+        set.map(|()| group)
+    }
+
+    fn join(&mut self, name: &'static str, version: Version, parent: &Path, id: &str) -> Outcome<()> {
+        let dir = parent.join(id);
+        if !self.dirs.contains(&dir) {
+            make(parent, &dir)?;
+            self.dirs.push(dir.clone());
+        }
+        self.controllers.push(Controller { name, version, dir });
+        Ok(())
+    }
+
+    fn set(&self, limits: &Limits) -> Outcome<()> {
+        for Controller { name, version, dir } in &self.controllers {
+            match (*name, version) {
+                ("memory", Version::One) => {
+                    if let Some(bytes) = limits.memory_bytes {
+                        write(dir, "memory.limit_in_bytes", bytes)?;
+                        // Absent without swap accounting; then there is no swap to bound either, or the kernel would say so here.
+                        if dir.join("memory.memsw.limit_in_bytes").exists() {
+                            write(dir, "memory.memsw.limit_in_bytes", bytes)?;
+                        }
+                    }
+                }
+                ("memory", Version::Two) => {
+                    if let Some(bytes) = limits.memory_bytes {
+                        write(dir, "memory.max", bytes)?;
+                        if dir.join("memory.swap.max").exists() {
+                            write(dir, "memory.swap.max", 0)?;
+                        }
+                    }
+                }
+                ("pids", _) => {
+                    if let Some(count) = limits.pids {
+                        write(dir, "pids.max", count)?;
+                    }
+                }
+                (_, version) => {
+                    let Some(milli) = limits.cpu_milli else { continue };
+                    let quota = (CPU_PERIOD_US * milli / 1000).max(1000);
+                    match version {
+                        Version::One => {
+                            write(dir, "cpu.cfs_period_us", CPU_PERIOD_US)?;
+                            write(dir, "cpu.cfs_quota_us", quota)?;
+                        }
+                        Version::Two => write(dir, "cpu.max", format!("{quota} {CPU_PERIOD_US}"))?,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a process in; its children are born there.
+    pub fn attach(&self, pid: libc::pid_t) -> Outcome<()> {
+        self.dirs.iter().try_for_each(|dir| write(dir, "cgroup.procs", pid))
+    }
+
+    /// Open doors: whoever writes "0" to each of them moves itself in, with the rights of this process.
+    pub fn doors(&self) -> Outcome<Vec<OwnedFd>> {
+        let open = |dir: &PathBuf| OpenOptions::new().write(true).open(dir.join("cgroup.procs")).map(OwnedFd::from);
+        self.dirs.iter().map(|dir| open(dir).at(STEP, dir.display())).collect()
+    }
+
+    pub fn alarms(&self, limits: &Limits) -> Outcome<Vec<Alarm>> {
+        let mut alarms = Vec::new();
+        for Controller { name, version, dir } in &self.controllers {
+            match (*name, version) {
+                ("memory", Version::One) if limits.memory_bytes.is_some() => alarms.push(oom_event(dir)?),
+                ("memory", Version::Two) if limits.memory_bytes.is_some() => {
+                    alarms.push(events_file(dir, "memory.events", "oom_kill ", "memory")?);
+                }
+                ("pids", _) if limits.pids.is_some() => alarms.push(events_file(dir, "pids.events", "max ", "pids")?),
+                _ => {}
+            }
+        }
+        Ok(alarms)
+    }
+
+    pub fn usage(&self) -> Usage {
+        let number = |dir: &Path, file: &str| fs::read_to_string(dir.join(file)).ok()?.trim().parse().ok();
+        let mut usage = Usage::default();
+        for Controller { name, version, dir } in &self.controllers {
+            match (*name, version) {
+                ("memory", Version::One) => usage.peak_memory_bytes = number(dir, "memory.max_usage_in_bytes"),
+                ("memory", Version::Two) => usage.peak_memory_bytes = number(dir, "memory.peak"),
+                ("cpu", Version::One) => {
+                    usage.cpu_us = number(dir, "cpuacct.usage").map(|nanoseconds: u64| nanoseconds / 1000);
+                }
+                ("cpu", Version::Two) => {
+                    let text = fs::read_to_string(dir.join("cpu.stat")).unwrap_or_default();
+                    usage.cpu_us = field(&text, "usage_usec ");
+                }
+                _ => {}
+            }
+        }
+        usage
+    }
+
+    /// Removes the group once its processes are gone; the kernel may still be tearing the last of them down, so it is asked again for a while.
+    pub fn remove(&self) -> bool {
+        let mut clean = true;
+        for dir in &self.dirs {
+            let gone = (0..200).any(|attempt| {
+                if attempt > 0 {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                fs::remove_dir(dir).map_or_else(|error| error.kind() == ErrorKind::NotFound, |()| true)
+            });
+            clean &= gone;
+            if let Some(parent) = dir.parent().filter(|parent| parent.ends_with("caisson")) {
+                // Ours as well, and shared: it goes when the last sandbox has gone, and stays (ENOTEMPTY) until then.
+                clean &= fs::remove_dir(parent).is_ok() || parent.exists() || gone;
+            }
+        }
+        clean
+    }
+}
+
+/// The shared parent may vanish between two steps when another keeper removes it as empty: then it is made again.
+fn make(parent: &Path, dir: &Path) -> Outcome<()> {
+    let mut last = None;
+    for _ in 0..16 {
+        match fs::create_dir(parent) {
+            Ok(()) => enable(parent),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).at(STEP, parent.display()),
+        }
+        match fs::create_dir(dir) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => last = Some(error),
+            Err(error) => return Err(error).at(STEP, dir.display()),
+        }
+    }
+    Err(last.unwrap_or_else(|| ErrorKind::NotFound.into())).at(STEP, dir.display())
+}
+
+/// Version 2 hands controllers down level by level. What could not be handed down shows when the limit is written.
+fn enable(parent: &Path) {
+    for dir in [parent.parent(), Some(parent)].into_iter().flatten() {
+        for controller in ["+memory", "+pids", "+cpu"] {
+            let file = dir.join("cgroup.subtree_control");
+            if file.exists() && fs::write(&file, controller).is_err() {
+                continue;
+            }
+        }
+    }
+}
+
+fn locate(mounts: &str, controller: &str) -> Outcome<(Version, PathBuf)> {
+    // SAFETY: geteuid cannot fail.
+    let uid = unsafe { libc::geteuid() };
+    for line in mounts.lines() {
+        let Some((left, right)) = line.split_once(" - ") else { continue };
+        let Some(point) = left.split(' ').nth(4) else { continue };
+        let mut right = right.split(' ');
+        let (kind, options) = (right.next().unwrap_or(""), right.nth(1).unwrap_or(""));
+        if kind == "cgroup" && options.split(',').any(|option| option == controller) {
+            let name = if uid == 0 { "caisson".to_string() } else { format!("caisson-{uid}") };
+            return Ok((Version::One, Path::new(point).join(name)));
+        }
+        let offers = |file: PathBuf| fs::read_to_string(file).is_ok_and(|text| text.split_whitespace().any(|one| one == controller));
+        if kind == "cgroup2" && offers(Path::new(point).join("cgroup.controllers")) {
+            return Ok((Version::Two, if uid == 0 { Path::new(point).join("caisson") } else { delegated(point)? }));
+        }
+    }
+    Err(Fault::new(Code::LimitUnavailable, STEP, "the kernel offers no such controller"))
+}
+
+/// Without root, version 2: beside our own group, if that place was delegated to us (`systemd-run --user --scope`).
+fn delegated(point: &str) -> Outcome<PathBuf> {
+    let own = fs::read_to_string("/proc/self/cgroup").at(STEP, "/proc/self/cgroup")?;
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or("");
+    let parent = Path::new(point).join(own);
+    let parent = parent.parent().unwrap_or(Path::new(point));
+    Ok(parent.join("caisson"))
+}
+
+fn mend(controller: &str) -> String {
+    // SAFETY: geteuid cannot fail.
+    let uid = unsafe { libc::geteuid() };
+    let flag = if controller == "cpu" { "cpus" } else { controller };
+    format!(
+        "Delegate cgroups to this user with `sudo sh -c 'for c in memory pids cpu; do mkdir -p /sys/fs/cgroup/$c/caisson-{uid} && chown -R {uid} /sys/fs/cgroup/$c/caisson-{uid}; done'` (cgroup v1) or start under `systemd-run --user --scope -p Delegate=yes` (v2), run as root, or say plainly that the limit is not wanted: --{flag} none."
+    )
+}
+
+fn write(dir: &Path, file: &str, value: impl ToString) -> Outcome<()> {
+    let path = dir.join(file);
+    let mut open = OpenOptions::new().write(true).open(&path).as_code(Code::LimitUnavailable, STEP, path.display())?;
+    open.write_all(value.to_string().as_bytes()).as_code(Code::LimitUnavailable, STEP, path.display())
+}
+
+fn oom_event(dir: &Path) -> Outcome<Alarm> {
+    // SAFETY: eventfd returns a new descriptor, which is ours.
+    let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    if event < 0 {
+        return Err(std::io::Error::last_os_error()).at(STEP, "eventfd");
+    }
+    // SAFETY: just made, owned by nobody else.
+    let event = unsafe { OwnedFd::from_raw_fd(event) };
+    let control = File::open(dir.join("memory.oom_control")).at(STEP, "memory.oom_control")?;
+    write(dir, "cgroup.event_control", format!("{} {}", event.as_raw_fd(), control.as_raw_fd()))?;
+    Ok(Alarm { reason: "memory", kind: AlarmKind::Event(event) })
+}
+
+fn events_file(dir: &Path, file: &str, key: &'static str, reason: &'static str) -> Outcome<Alarm> {
+    let path = dir.join(file);
+    let mut file = File::open(&path).at(STEP, path.display())?;
+    // The kernel reports changes since the last read of this very descriptor.
+    file.read_to_string(&mut String::new()).at(STEP, path.display())?;
+    Ok(Alarm { reason, kind: AlarmKind::Counter { file, key, seen: 0 } })
+}

@@ -1,0 +1,132 @@
+//! Conversations with the host: JSON lines, on standard input and output, and on `keeper.sock`. Shapes: wire/keeper.ts.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+const MAX_LINE: usize = 256 * 1024;
+
+#[derive(Deserialize)]
+#[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Request {
+    Kill { seq: i64, reason: Reason, detail: String },
+    Fork { seq: i64, socket: String, count: u32 },
+    Deadline {
+        seq: i64,
+        #[serde(rename = "wallMs")]
+        wall_ms: Option<u64>,
+    },
+    Stats { seq: i64 },
+}
+
+/// Why a sandbox is no more.
+#[derive(Deserialize, serde::Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    Exit,
+    Kill,
+    Timeout,
+    Memory,
+    Pids,
+    Disk,
+    Output,
+    Abandoned,
+    Crash,
+}
+
+pub struct Connection {
+    read: RawFd,
+    stream: Stream,
+    pending: Vec<u8>,
+}
+
+enum Stream {
+    /// Standard input and output of this process.
+    Standard { input: std::fs::File, output: std::fs::File },
+    Socket(UnixStream),
+}
+
+/// What a turn of reading brought.
+pub enum Heard {
+    Requests(Vec<Result<Request, String>>),
+    Over,
+}
+
+impl Connection {
+    /// `left_over`: what came behind the plan.
+    pub fn standard(left_over: Vec<u8>) -> Connection {
+        // SAFETY: 0 and 1 belong to this connection from here on; nothing else in this process uses them.
+        let (input, output) = unsafe { (std::fs::File::from_raw_fd(0), std::fs::File::from_raw_fd(1)) };
+        for fd in [0, 1] {
+            // SAFETY: flags only. A host that does not read must not stop the keeper.
+            unsafe { libc::fcntl(fd, libc::F_SETFL, libc::fcntl(fd, libc::F_GETFL) | libc::O_NONBLOCK) };
+        }
+        Connection { read: 0, stream: Stream::Standard { input, output }, pending: left_over }
+    }
+
+    pub fn socket(stream: UnixStream) -> std::io::Result<Connection> {
+        stream.set_nonblocking(true)?;
+        Ok(Connection { read: stream.as_raw_fd(), stream: Stream::Socket(stream), pending: Vec::new() })
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.read
+    }
+
+    /// Nothing more will be heard here, but what happens is still told. False: there is nobody to tell either.
+    pub fn stop_hearing(&mut self) -> bool {
+        self.read = -1;
+        self.is_standard()
+    }
+
+    pub fn is_standard(&self) -> bool {
+        matches!(self.stream, Stream::Standard { .. })
+    }
+
+    pub fn hear(&mut self) -> Heard {
+        let mut buffer = [0u8; 8192];
+        let read = match &mut self.stream {
+            Stream::Standard { input, .. } => input.read(&mut buffer),
+            Stream::Socket(stream) => stream.read(&mut buffer),
+        };
+        match read {
+            Ok(0) => return Heard::Over,
+            Ok(length) => self.pending.extend_from_slice(&buffer[..length]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(_) => return Heard::Over,
+        }
+        let requests = self.take_lines();
+        if self.pending.len() > MAX_LINE { Heard::Over } else { Heard::Requests(requests) }
+    }
+
+    pub fn take_lines(&mut self) -> Vec<Result<Request, String>> {
+        let mut requests = Vec::new();
+        while let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.pending.drain(..=end).collect();
+            requests.push(serde_json::from_slice(&line).map_err(|error| error.to_string()));
+        }
+        requests
+    }
+
+    /// False: nobody reads there any more, or not fast enough.
+    pub fn say(&mut self, value: &Value) -> bool {
+        let mut line = value.to_string();
+        line.push('\n');
+        let written = match &mut self.stream {
+            Stream::Standard { output, .. } => output.write(line.as_bytes()),
+            Stream::Socket(stream) => stream.write(line.as_bytes()),
+        };
+        written.is_ok_and(|length| length == line.len())
+    }
+}
+
+pub fn answer(seq: i64, ok: Value) -> Value {
+    json!({ "event": "answer", "seq": seq, "ok": ok })
+}
+
+pub fn refusal(seq: i64, error: &str) -> Value {
+    json!({ "event": "answer", "seq": seq, "error": error })
+}

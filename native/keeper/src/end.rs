@@ -1,0 +1,96 @@
+//! The end of a sandbox: everything is killed, everything made is removed, and a small record says why.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::audit::now_ms;
+use crate::order::Sandbox;
+use crate::plan::Kind;
+use crate::watch::End;
+
+/// Takes a sandbox apart, finished or not. Safe to call with nothing in it. Returns what its processes used.
+pub fn take_apart(sandbox: &mut Sandbox) -> (Option<u64>, Option<u64>) {
+    let mut cpu_us = None;
+    if let Some(first) = sandbox.first.take() {
+        // Killing the first process of a pid namespace kills all of it, and its end waits for theirs (pid_namespaces(7)). A zygote has no such
+        // namespace, and no children of its own.
+        // SAFETY: our own child, not waited for yet; rusage is filled by the call.
+        cpu_us = unsafe {
+            libc::kill(first, libc::SIGKILL);
+            let mut usage: libc::rusage = std::mem::zeroed();
+            let waited = libc::wait4(first, std::ptr::null_mut(), 0, &raw mut usage);
+            let us = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
+            (waited == first).then(|| us(usage.ru_utime) + us(usage.ru_stime))
+        };
+    }
+    sandbox.leash = None;
+    sandbox.listeners.clear();
+    sandbox.namespaces = None;
+    if let Some(mounted) = sandbox.mounted.take() {
+        mounted.discard();
+    }
+    let mut peak = None;
+    if let Some(cgroup) = sandbox.cgroup.take() {
+        let usage = cgroup.usage();
+        peak = usage.peak_memory_bytes;
+        cpu_us = usage.cpu_us.or(cpu_us);
+        if !cgroup.remove() {
+            eprintln!("caisson-keeper: a cgroup of {} could not be removed", sandbox.plan.id);
+        }
+    }
+    sandbox.range = None;
+    sandbox.control = None;
+    let left = clear_folder(&sandbox.plan);
+    if let Err(error) = left {
+        eprintln!("caisson-keeper: {}: {error}", sandbox.plan.dir);
+    }
+    (peak, cpu_us)
+}
+
+/// What the keeper made in the state folder. A zygote's log stays, for whoever asks why it ended.
+fn clear_folder(plan: &crate::plan::Plan) -> std::io::Result<()> {
+    let dir = Path::new(&plan.dir);
+    if plan.kind == Kind::Sandbox {
+        return fs::remove_dir_all(dir);
+    }
+    for name in ["root", "disk"] {
+        fs::remove_dir(dir.join(name))?;
+    }
+    fs::remove_dir_all(dir.join("files"))?;
+    for socket in [dir.join("keeper.sock").as_path(), Path::new(plan.serve.as_ref().map_or("", |serve| &serve.socket))] {
+        fs::remove_file(socket)?;
+    }
+    Ok(())
+}
+
+/// Records the end where it outlives the keeper, and returns the event that tells the host.
+pub fn record(sandbox: &mut Sandbox, end: &End, started_ms: u64, used: (Option<u64>, Option<u64>)) -> Value {
+    let death = json!({
+        "id": sandbox.plan.id,
+        "reason": end.reason,
+        "detail": end.detail,
+        "startedMs": started_ms,
+        "endedMs": now_ms(),
+        "peakMemoryBytes": used.0,
+        "cpuUs": used.1,
+    });
+    let fields = [("reason", death["reason"].clone()), ("detail", death["detail"].clone()), ("cpuUs", death["cpuUs"].clone())];
+    if let Err(error) = sandbox.audit.record("death", fields) {
+        eprintln!("caisson-keeper: audit: {error}");
+    }
+    if let Err(error) = write_whole(Path::new(&sandbox.plan.death_record), &death) {
+        eprintln!("caisson-keeper: {}: {error}", sandbox.plan.death_record);
+    }
+    json!({ "event": "death", "death": death })
+}
+
+/// Under another name first: a reader finds the whole record or none.
+fn write_whole(path: &Path, value: &Value) -> std::io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = fs::File::create(&beside)?;
+    file.write_all(value.to_string().as_bytes())?;
+    fs::rename(&beside, path)
+}

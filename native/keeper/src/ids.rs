@@ -1,0 +1,72 @@
+//! A range of 65,536 host user ids per sandbox, so that two sandboxes never share an owner on the host.
+//!
+//! Ranges lie above those that systemd-nspawn and useradd hand out and below 2^31. A range is taken by an exclusive lock on a file of its own
+//! under /run/caisson/ids, which the kernel drops when the keeper dies, however it dies.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::fault::{At, Fault, Outcome};
+
+const STEP: &str = "ids";
+const FIRST_UID: u32 = 1_900_000_000;
+pub const RANGE: u32 = 65_536;
+/// Range 0 is the zygotes' own; sandboxes have 1 to RANGES-1.
+const RANGES: u32 = 3_776;
+const LOCKS: &str = "/run/caisson/ids";
+
+/// What the zygotes' user namespace maps: every range, so that each sandbox's namespace below it can have one.
+pub const NURSERY_FIRST: u32 = FIRST_UID;
+pub const NURSERY_COUNT: u32 = RANGES * RANGE;
+
+pub struct Range {
+    pub number: u32,
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Range {
+    /// First host uid of the range.
+    pub fn base(&self) -> u32 {
+        FIRST_UID + self.number * RANGE
+    }
+
+    /// Takes a free range. Starts looking at a random place: ranges are not handed out again at once.
+    pub fn take() -> Outcome<Range> {
+        fs::create_dir_all(LOCKS).at(STEP, LOCKS)?;
+        let mut random = [0u8; 4];
+        // SAFETY: the buffer is ours and as long as said.
+        unsafe { libc::getrandom(random.as_mut_ptr().cast(), random.len(), 0) };
+        let start = u32::from_ne_bytes(random);
+        for step in 0..RANGES - 1 {
+            let number = 1 + start.wrapping_add(step) % (RANGES - 1);
+            if let Some(range) = Range::try_take(number)? {
+                return Ok(range);
+            }
+        }
+        Err(Fault::new(crate::fault::Code::LaunchFailed, STEP, format!("all {} ranges of user ids are in use", RANGES - 1)))
+    }
+
+    fn try_take(number: u32) -> Outcome<Option<Range>> {
+        let path = Path::new(LOCKS).join(number.to_string());
+        let mut options = OpenOptions::new();
+        let lock = options.create(true).truncate(false).write(true).mode(0o600).open(&path).at(STEP, path.display())?;
+        // SAFETY: flock on a descriptor we own.
+        if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+            return Ok(None);
+        }
+        // The file may have been unlinked between open and lock by the keeper that had it: then the lock guards nothing.
+        let same = fs::metadata(&path).is_ok_and(|now| lock.metadata().is_ok_and(|held| held.ino() == now.ino()));
+        Ok(same.then_some(Range { number, path, _lock: lock }))
+    }
+}
+
+impl Drop for Range {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            eprintln!("caisson-keeper: {}: {error}", self.path.display());
+        }
+    }
+}

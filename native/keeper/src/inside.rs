@@ -1,0 +1,264 @@
+//! What the first process of a sandbox does between clone and exec, inside all of its new namespaces: the last walls, from the inside, in order.
+//! After exec it is the agent (PID 1), or a zygote's interpreter.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use caisson_zygote::message::{receive, send};
+use libc::sock_filter;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::caps;
+use crate::fault::{At, Fault, Outcome};
+use crate::landlock;
+use crate::plan::{Kind, Plan};
+use crate::say::Said;
+use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
+
+/// Parts of /proc that speak of the machine rather than of the sandbox, or act on it.
+const MASKED_FILES: [&str; 10] = [
+    "kcore", "keys", "key-users", "kmsg", "kallsyms", "sched_debug", "sysrq-trigger", "timer_list", "config.gz", "modules",
+];
+const MASKED_FOLDERS: [&str; 6] = ["acpi", "asound", "scsi", "fs", "irq", "bus"];
+const READ_ONLY: [&str; 1] = ["sys"];
+
+pub struct Inside<'a> {
+    pub plan: &'a Plan,
+    /// To the keeper; the agent inherits it.
+    pub leash: OwnedFd,
+    /// What the program is to listen on.
+    pub listener: OwnedFd,
+    pub filter: &'a [sock_filter],
+    pub notify: bool,
+    pub single_id: bool,
+    /// Where a zygote's interpreter writes what it has to complain about.
+    pub log: Option<OwnedFd>,
+}
+
+impl Inside<'_> {
+    /// Does not return: the program runs, or the failure has been said and the process ends.
+    pub fn run(self) -> ! {
+        let leash = self.leash.try_clone();
+        let fault = match self.steps() {
+            Ok(never) => match never {},
+            Err(fault) => fault,
+        };
+        let said = leash.and_then(|leash| send(leash.as_fd(), &Said::from(&fault).bytes(), &[]));
+        // SAFETY: ends this process without the keeper's exit handlers.
+        unsafe { libc::_exit(if said.is_ok() { 125 } else { 124 }) }
+    }
+
+    fn steps(self) -> Outcome<std::convert::Infallible> {
+        let sandbox = self.plan.kind == Kind::Sandbox;
+        self.wait_for_ids()?;
+        self.take_ids()?;
+        let user_namespace = std::fs::File::open("/proc/self/ns/user").at("namespaces", "/proc/self/ns/user")?;
+        nix::unistd::sethostname(&self.plan.host_name).at("hostname", &self.plan.host_name)?;
+        loopback_up()?;
+        self.mounts(sandbox)?;
+        self.pivot()?;
+        self.rlimits()?;
+        let ruleset = if sandbox { self.landlock()? } else { None };
+        let capabilities = if sandbox {
+            caps::set_of(self.plan.capabilities.iter().map(String::as_str))?
+        } else {
+            caps::set_of(caps::ZYGOTE)?
+        };
+        caps::bound(capabilities)?;
+        if self.plan.no_new_privileges {
+            nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
+        }
+        if let Some(ruleset) = &ruleset {
+            landlock::restrict(ruleset)?;
+        }
+        let program = self.program(user_namespace.into())?;
+        let filter = install(self.filter, self.notify)?;
+        if self.single_id && sandbox {
+            caps::set(0)?;
+        }
+        let kit: Vec<_> = filter.iter().chain(ruleset.as_ref()).map(AsRawFd::as_raw_fd).collect();
+        send(self.leash.as_fd(), &Said::kit(filter.is_some(), ruleset.is_some()).bytes(), &kit).at("leash", "kit")?;
+        program.exec()
+    }
+
+    fn wait_for_ids(&self) -> Outcome<()> {
+        let (length, _) = receive(self.leash.as_fd(), &mut [0u8; 8]).at("ids", "waiting for the keeper")?;
+        if length == 1 { Ok(()) } else { Err(Fault::new(crate::fault::Code::LaunchFailed, "ids", "the keeper broke off")) }
+    }
+
+    fn take_ids(&self) -> Outcome<()> {
+        let (uid, gid) = if self.single_id && self.plan.kind == Kind::Sandbox {
+            (self.plan.user.uid, self.plan.user.gid)
+        } else {
+            (0, 0)
+        };
+        // SAFETY: plain calls on our own process.
+        unsafe {
+            if !self.single_id && libc::setgroups(0, std::ptr::null()) != 0
+                || libc::setresgid(gid, gid, gid) != 0
+                || libc::setresuid(uid, uid, uid) != 0
+            {
+                return Err(std::io::Error::last_os_error()).at("ids", "taking the ids of the namespace");
+            }
+            // Changing ids cleared these two. The keeper's end is this process's end.
+            libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0);
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+            libc::setsid();
+            libc::umask(0o022);
+        }
+        Ok(())
+    }
+
+    /// The builder left us in the assembled root; it becomes a mount of this namespace's own, so that it may become the root.
+    fn mounts(&self, sandbox: bool) -> Outcome<()> {
+        let (step, none, here) = ("mounts", None::<&str>, Path::new("."));
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at(step, "private mounts")?;
+        let tree = Tree::open(here).at(step, "a copy of the root")?;
+        tree.attach(here).and_then(|()| tree.enter()).at(step, "root onto itself")?;
+        let strict = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        let shm = self.plan.limits.memory_bytes.map_or(1 << 30, |bytes| bytes / 2);
+        let shm = format!("size={shm},nr_inodes=16384,mode=1777");
+        mount(Some("shm"), "dev/shm", Some("tmpfs"), strict, Some(shm.as_str())).at(step, "/dev/shm")?;
+        if !sandbox {
+            return Ok(());
+        }
+        let pts = Some("newinstance,ptmxmode=0666,mode=0620");
+        let no_exec = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+        mount(Some("devpts"), "dev/pts", Some("devpts"), no_exec, pts).at(step, "/dev/pts")?;
+        mount(Some("mqueue"), "dev/mqueue", Some("mqueue"), strict, none).at(step, "/dev/mqueue")?;
+        // The kernel allows it only while the host's own is to be seen, so it comes before the pivot.
+        mount(Some("proc"), "proc", Some("proc"), strict, none).at(step, "/proc")?;
+        let proc = Path::new("proc");
+        for name in MASKED_FILES {
+            let target = proc.join(name);
+            if target.exists() {
+                mount(Some("dev/null"), &target, none, MsFlags::MS_BIND, none).at(step, name)?;
+            }
+        }
+        for name in MASKED_FOLDERS {
+            let target = proc.join(name);
+            if target.exists() {
+                let options = Some("size=4k,nr_inodes=1,mode=555");
+                mount(Some("caisson"), &target, Some("tmpfs"), strict | MsFlags::MS_RDONLY, options).at(step, name)?;
+            }
+        }
+        for name in READ_ONLY {
+            let target = proc.join(name);
+            let tree = Tree::open(&target).at(step, name)?;
+            tree.set(RDONLY | NOSUID | NODEV | NOEXEC).and_then(|()| tree.attach(&target)).at(step, name)?;
+        }
+        Ok(())
+    }
+
+    /// The old root is stacked under the new one for a moment and then let go (pivot_root(2), "pivot_root(".", ".")").
+    fn pivot(&self) -> Outcome<()> {
+        let step = "pivot";
+        nix::unistd::pivot_root(".", ".").at(step, "pivot_root")?;
+        umount2(".", MntFlags::MNT_DETACH).at(step, "the host's root")?;
+        nix::unistd::chdir("/").at(step, "/")
+    }
+
+    fn rlimits(&self) -> Outcome<()> {
+        // A core limit of 1 keeps a core_pattern pipe from being started on the host (core(5)).
+        let limit = libc::rlimit { rlim_cur: 1, rlim_max: 1 };
+        // SAFETY: the structure outlives the call.
+        if unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) } != 0 {
+            return Err(std::io::Error::last_os_error()).at("rlimits", "core");
+        }
+        Ok(())
+    }
+
+    fn landlock(&self) -> Outcome<Option<OwnedFd>> {
+        let folders = self.plan.writable.iter().map(|writable| writable.target.as_str());
+        let mounts = self.plan.binds.iter().filter(|bind| bind.mode == crate::plan::Mode::Rw).map(|bind| bind.target.as_str());
+        landlock::ruleset(folders.chain(mounts))
+    }
+
+    fn program(&self, user_namespace: OwnedFd) -> Outcome<Program> {
+        let step = "exec";
+        // The sandbox's own: opened after the pivot.
+        let null: OwnedFd = std::fs::File::options().read(true).write(true).open("/dev/null").at(step, "/dev/null")?.into();
+        let copy = |fd: &OwnedFd| fd.try_clone().at(step, "dup");
+        let listener = copy(&self.listener)?;
+        let Some(serve) = &self.plan.serve else {
+            let inherited = vec![copy(&null)?, copy(&null)?, null, listener, copy(&self.leash)?];
+            return Program::new(&["/caisson/agent"], std::iter::empty(), inherited);
+        };
+        let log = self.log.as_ref().unwrap_or(&null);
+        let inherited = vec![copy(&null)?, copy(log)?, copy(log)?, listener, user_namespace];
+        let env = serve.env.iter().map(|(name, value)| format!("{name}={value}"));
+        let idle = format!("CAISSON_ZYGOTE_IDLE_MS={}", serve.idle_ms);
+        let argv: Vec<&str> = serve.argv.iter().map(String::as_str).collect();
+        Program::new(&argv, env.chain([idle]), inherited)
+    }
+}
+
+struct Program {
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    /// Become descriptors 0, 1, 2, ... in this order.
+    inherited: Vec<OwnedFd>,
+}
+
+impl Program {
+    fn new(argv: &[&str], env: impl Iterator<Item = String>, inherited: Vec<OwnedFd>) -> Outcome<Program> {
+        let argv = argv.iter().map(|argument| CString::new(*argument)).collect::<Result<_, _>>().at("exec", "argv")?;
+        let env = env.map(CString::new).collect::<Result<_, _>>().at("exec", "env")?;
+        Ok(Program { argv, env, inherited })
+    }
+
+    /// Returns only if it failed. Everything that is not inherited is closed by exec; the leash is needed until then.
+    fn exec(self) -> Outcome<std::convert::Infallible> {
+        // Out of the way first, so that none is overwritten before it was copied. The numbers live until exec or the end.
+        let high: Vec<i32> = self.inherited.iter().map(|fd| duplicate_high(fd.as_raw_fd())).collect::<Outcome<_>>()?;
+        for (target, source) in high.into_iter().enumerate() {
+            // SAFETY: numbers below the count of inherited descriptors are nobody's own any more.
+            if unsafe { libc::dup2(source, target as i32) } < 0 {
+                return Err(std::io::Error::last_os_error()).at("exec", "dup2");
+            }
+        }
+        // SAFETY: only marks; exec closes.
+        unsafe { libc::close_range(self.inherited.len() as u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+        nix::unistd::execve(&self.argv[0], &self.argv, &self.env).at("exec", self.argv[0].to_string_lossy())
+    }
+}
+
+fn duplicate_high(fd: i32) -> Outcome<i32> {
+    // SAFETY: a descriptor number that is open.
+    let high = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 64) };
+    if high < 0 { Err(std::io::Error::last_os_error()).at("exec", "dup") } else { Ok(high) }
+}
+
+fn install(filter: &[sock_filter], notify: bool) -> Outcome<Option<OwnedFd>> {
+    use std::os::fd::FromRawFd;
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    let flags = if notify { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
+    // SAFETY: the program outlives the call.
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+    if result < 0 {
+        return Err(std::io::Error::last_os_error()).at("seccomp", "install");
+    }
+    // SAFETY: with the flag, the result is a new descriptor of ours.
+    Ok(notify.then(|| unsafe { OwnedFd::from_raw_fd(result as i32) }))
+}
+
+fn loopback_up() -> Outcome<()> {
+    let socket = nix::sys::socket::socket(
+        nix::sys::socket::AddressFamily::Inet,
+        nix::sys::socket::SockType::Datagram,
+        nix::sys::socket::SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .at("loopback", "socket")?;
+    // SAFETY: all-zero is a valid ifreq.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: the structure outlives the call (netdevice(7)).
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) } != 0 {
+        return Err(std::io::Error::last_os_error()).at("loopback", "lo");
+    }
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! The order in which a sandbox comes to stand: a table of contents. Each line is a step with an error of its own; none is optional in silence.
+
+use std::fs::{self, DirBuilder};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use caisson_zygote::message::{receive, send};
+use libc::sock_filter;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::{ForkResult, fork};
+
+use crate::agent;
+use crate::audit::Audit;
+use crate::builder::Builder;
+use crate::cgroup::Cgroup;
+use crate::disk::{self, Mounted};
+use crate::execs;
+use crate::fault::{At, Code, Fault, Outcome};
+use crate::ids::Range;
+use crate::inside::Inside;
+use crate::nursery::{Child, Namespaces, Nursery, Wanted};
+use crate::plan::{Kind, Plan};
+use crate::say::Said;
+use crate::seccomp::{self, Shape};
+
+/// Longest that the whole may take; a healthy machine needs milliseconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// All that a sandbox consists of, from its first piece on; the end takes it apart whether it was finished or not.
+pub struct Sandbox {
+    pub plan: Plan,
+    pub audit: Audit,
+    pub steps: Vec<(&'static str, u64)>,
+    pub range: Option<Range>,
+    pub cgroup: Option<Cgroup>,
+    pub mounted: Option<Mounted>,
+    /// The first process, as the host numbers it: our child.
+    pub first: Option<i32>,
+    pub leash: Option<OwnedFd>,
+    pub namespaces: Option<Namespaces>,
+    pub filter: Vec<sock_filter>,
+    pub ruleset: Option<OwnedFd>,
+    pub listeners: Vec<OwnedFd>,
+    pub control: Option<UnixListener>,
+    pub forked: Vec<u32>,
+    pub single_id: bool,
+}
+
+impl Sandbox {
+    pub fn new(plan: Plan) -> Outcome<Sandbox> {
+        let audit = Audit::open(&plan.audit.log, &plan.id, plan.audit.max_bytes)?;
+        // SAFETY: geteuid cannot fail.
+        let single_id = unsafe { libc::geteuid() } != 0;
+        Ok(Sandbox {
+            plan,
+            audit,
+            single_id,
+            steps: Vec::new(),
+            range: None,
+            cgroup: None,
+            mounted: None,
+            first: None,
+            leash: None,
+            namespaces: None,
+            filter: Vec::new(),
+            ruleset: None,
+            listeners: Vec::new(),
+            control: None,
+            forked: Vec::new(),
+        })
+    }
+
+    pub fn raise(&mut self) -> Outcome<()> {
+        let mut clock = Clock(Instant::now());
+        let socket = if self.plan.kind == Kind::Zygote { self.listen_for_forks()? } else { self.listen_for_host()? };
+        self.step(&mut clock, "sockets");
+        self.cgroup = Some(Cgroup::create(&self.plan.id, &self.plan.limits)?);
+        self.step(&mut clock, "cgroup");
+        if !self.single_id && self.plan.kind == Kind::Sandbox {
+            self.range = Some(Range::take()?);
+        }
+        let disk = disk::prepare(&self.plan.disk, Path::new(&self.plan.dir))?;
+        self.step(&mut clock, "disk");
+        self.filter = seccomp::program(Shape {
+            notify_exec: self.plan.audit.commands && self.plan.kind == Kind::Sandbox,
+            allow_user_namespaces: self.plan.seccomp.allow_user_namespaces,
+            zygote: self.plan.kind == Kind::Zygote,
+        })?;
+        let nursery = match &self.plan.zygote {
+            Some(zygote) => Some(Nursery::connect(&zygote.socket, PATIENCE)?),
+            None => None,
+        };
+        self.step(&mut clock, "zygote");
+        self.build(&disk, socket, nursery.as_ref())?;
+        self.step(&mut clock, "root and namespaces");
+        if self.plan.kind == Kind::Zygote {
+            return self.wait_for_zygote().inspect(|()| self.step(&mut clock, "interpreter"));
+        }
+        let children = match &nursery {
+            Some(nursery) => self.ask_for_forks(nursery)?,
+            None => Vec::new(),
+        };
+        self.step(&mut clock, "forks asked");
+        self.receive_kit()?;
+        self.step(&mut clock, "inner walls");
+        self.greet_agent()?;
+        self.step(&mut clock, "agent");
+        for child in children {
+            nursery.as_ref().map_or(Ok(()), Nursery::answer)?;
+            let pid = self.adopt(child, PATIENCE)?;
+            self.forked.push(pid);
+        }
+        self.step(&mut clock, "forks adopted");
+        Ok(())
+    }
+
+    fn step(&mut self, clock: &mut Clock, name: &'static str) {
+        self.steps.push((name, clock.lap()));
+    }
+
+    fn listen_for_host(&mut self) -> Outcome<OwnedFd> {
+        let dir = Path::new(&self.plan.dir);
+        let listen = |name: &str| {
+            let path = dir.join(name);
+            UnixListener::bind(&path).at("sockets", path.display())
+        };
+        self.control = Some(listen("keeper.sock")?);
+        listen("agent.sock").map(Into::into)
+    }
+
+    fn listen_for_forks(&mut self) -> Outcome<OwnedFd> {
+        use nix::sys::socket::{Backlog, UnixAddr, bind, listen, socket};
+        use std::os::fd::AsRawFd;
+        let path = Path::new(&self.plan.dir).join("keeper.sock");
+        self.control = Some(UnixListener::bind(&path).at("sockets", path.display())?);
+        let path = self.plan.serve.as_ref().map_or("", |serve| serve.socket.as_str());
+        let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).at("sockets", path)?;
+        bind(socket.as_raw_fd(), &UnixAddr::new(path).at("sockets", path)?).at("sockets", path)?;
+        listen(&socket, Backlog::new(511).at("sockets", path)?).at("sockets", path)?;
+        Ok(socket)
+    }
+
+    /// Forks the builder, lets it join the cgroup before it makes anything, and waits for the first process.
+    fn build(&mut self, disk: &disk::Prepared, listener: OwnedFd, nursery: Option<&Nursery>) -> Outcome<()> {
+        let dir = Path::new(&self.plan.dir);
+        let folder = |name| {
+            let path = dir.join(name);
+            DirBuilder::new().mode(0o700).create(&path).at("state folder", path.display()).map(|()| path)
+        };
+        let (root, disk_mount) = (folder("root")?, folder("disk")?);
+        folder("files")?;
+        let log = match self.plan.kind {
+            Kind::Zygote => Some(fs::File::create(dir.join("zygote.log")).at("state folder", "zygote.log")?.into()),
+            Kind::Sandbox => None,
+        };
+        let pair = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).at("builder", "socketpair");
+        let (report, builders_report) = pair()?;
+        let (leash, firsts_leash) = pair()?;
+        let nursery = nursery.map(|nursery| nursery.user_namespace.try_clone().at("builder", "dup")).transpose()?;
+        // SAFETY: one thread; the child uses what it copied and ends without returning.
+        match unsafe { fork() }.at("builder", "fork")? {
+            ForkResult::Child => {
+                drop(report);
+                let inside = Inside {
+                    plan: &self.plan,
+                    leash: firsts_leash,
+                    listener,
+                    filter: &self.filter,
+                    notify: self.plan.audit.commands && self.plan.kind == Kind::Sandbox,
+                    single_id: self.single_id,
+                    log,
+                };
+                let range = self.range.as_ref().map(|range| (range.number, range.base()));
+                let report = builders_report;
+                Builder { plan: &self.plan, disk, root, disk_mount, range, nursery, report, inside, leash }.run()
+            }
+            ForkResult::Parent { child } => {
+                drop((builders_report, firsts_leash));
+                self.leash = Some(leash);
+                let joined = self.cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.attach(child.as_raw()));
+                let told = joined.and_then(|()| send(report.as_fd(), &[1], &[]).at("builder", "report"));
+                let first = self.hear_of_first(&report);
+                nix::sys::wait::waitpid(child, None).at("builder", "wait")?;
+                // What the builder said of a failure is nearer to the cause than that nobody listened.
+                first.and(told)
+            }
+        }
+    }
+
+    fn hear_of_first(&mut self, report: &OwnedFd) -> Outcome<()> {
+        let mut buffer = [0u8; 8192];
+        let (length, mut fds) = receive(report.as_fd(), &mut buffer).at("builder", "report")?;
+        match Said::read(&buffer[..length], "builder")? {
+            Said::Cloned { pid } => {
+                self.first = Some(pid);
+                self.mounted = fds.pop().map(Mounted::new);
+                self.namespaces = (self.plan.kind == Kind::Sandbox).then(|| Namespaces::of(pid)).transpose()?;
+                Ok(())
+            }
+            _ => Err(Fault::new(Code::LaunchFailed, "builder", "it said something else than agreed")),
+        }
+    }
+
+    fn ask_for_forks(&self, nursery: &Nursery) -> Outcome<Vec<Child>> {
+        let count = self.plan.zygote.as_ref().map_or(0, |zygote| zygote.forks);
+        (0..count).map(|_| self.fork_from(nursery)).collect()
+    }
+
+    pub fn fork_from(&self, nursery: &Nursery) -> Outcome<Child> {
+        let doors = self.cgroup.as_ref().map_or(Ok(Vec::new()), Cgroup::doors)?;
+        let missing = || Fault::new(Code::LaunchFailed, "zygote", "the sandbox has no namespaces");
+        let user = &self.plan.user;
+        nursery.fork(&Wanted {
+            plan: &self.plan,
+            namespaces: self.namespaces.as_ref().ok_or_else(missing)?,
+            doors: &doors,
+            filter: &self.filter,
+            // Known before the first process has made it: it always makes one, or there is none on this kernel.
+            landlock: landlock_here(),
+            single_id: self.single_id,
+            owner: self.range.as_ref().map(|range| (range.base() + user.uid, range.base() + user.gid)),
+        })
+    }
+
+    /// Lets a forked process in and hands its ends to the agent. Its number inside.
+    pub fn adopt(&mut self, child: Child, patience: Duration) -> Outcome<u32> {
+        let entered = child.enter(self.ruleset.as_ref(), patience)?;
+        self.listeners.extend(entered.listener);
+        if let Some(leash) = &self.leash {
+            agent::adopt(leash, entered.pid, &entered.ends)?;
+        }
+        Ok(entered.pid)
+    }
+
+    fn receive_kit(&mut self) -> Outcome<()> {
+        let leash = self.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, "inner walls", "no leash"))?;
+        let mut buffer = [0u8; 8192];
+        let (length, fds) = receive(leash.as_fd(), &mut buffer).at("inner walls", "leash")?;
+        let Said::Kit { notify, landlock } = Said::read(&buffer[..length], "inner walls")? else {
+            return Err(Fault::new(Code::LaunchFailed, "inner walls", "said something else than agreed"));
+        };
+        let mut fds = fds.into_iter();
+        self.listeners.extend(fds.next().filter(|_| notify));
+        self.ruleset = fds.next().filter(|_| landlock);
+        Ok(())
+    }
+
+    fn greet_agent(&mut self) -> Outcome<()> {
+        // The agent's own exec is the first to be answered.
+        if let Some(listener) = self.listeners.first() {
+            execs::answer_one(listener, &mut self.audit);
+        }
+        let leash = self.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, "agent", "no leash"))?;
+        agent::greet(leash, &self.plan, self.single_id)
+    }
+
+    /// Its interpreter is warm when it answers; its end tells why not.
+    fn wait_for_zygote(&mut self) -> Outcome<()> {
+        let leash = self.leash.take().ok_or_else(|| Fault::new(Code::LaunchFailed, "interpreter", "no leash"))?;
+        let mut buffer = [0u8; 8192];
+        let (length, _) = receive(leash.as_fd(), &mut buffer).at("interpreter", "leash")?;
+        Said::read(&buffer[..length], "interpreter")?;
+        let socket = self.plan.serve.as_ref().map_or("", |serve| serve.socket.as_str());
+        let log = Path::new(&self.plan.dir).join("zygote.log");
+        Nursery::connect(socket, PATIENCE).map(|_| ()).map_err(|fault| {
+            let said = fs::read_to_string(log).unwrap_or_default();
+            let tail = said.trim_end().lines().last().unwrap_or("it said nothing").to_string();
+            Fault::new(Code::LaunchFailed, "interpreter", format!("{}; {tail}", fault.message))
+        })?;
+        let first = self.first.unwrap_or(0);
+        let status = fs::read_to_string(format!("/proc/{first}/status")).at("interpreter", "status")?;
+        let threads = status.lines().find_map(|line| line.strip_prefix("Threads:"));
+        if threads.map(str::trim) == Some("1") {
+            return Ok(());
+        }
+        Err(Fault::new(Code::LaunchFailed, "interpreter", "it has more than one thread, and a fork would lose them"))
+    }
+}
+
+fn landlock_here() -> bool {
+    const VERSION: u32 = 1; // LANDLOCK_CREATE_RULESET_VERSION
+    // SAFETY: with this flag there are no pointers.
+    unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, VERSION) > 0 }
+}
+
+struct Clock(Instant);
+
+impl Clock {
+    fn lap(&mut self) -> u64 {
+        let now = Instant::now();
+        std::mem::replace(&mut self.0, now).elapsed().as_micros() as u64
+    }
+}

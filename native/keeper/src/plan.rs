@@ -1,0 +1,212 @@
+//! The plan, as wire/plan.ts has it. Unknown fields are refused: a field that is not understood is a wall that is not built.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use crate::fault::{Code, Fault, Outcome};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Plan {
+    pub version: u32,
+    pub id: String,
+    pub kind: Kind,
+    pub wall: Wall,
+    pub template: String,
+    pub profile: String,
+    pub leash: Leash,
+    pub dir: String,
+    pub death_record: String,
+    pub agent: String,
+    pub binds: Vec<Bind>,
+    pub symlinks: Vec<Symlink>,
+    pub files: Vec<SmallFile>,
+    pub writable: Vec<Writable>,
+    pub disk: Disk,
+    pub host_name: String,
+    pub user: User,
+    pub network: Network,
+    pub limits: Limits,
+    pub capabilities: Vec<String>,
+    pub no_new_privileges: bool,
+    pub seccomp: Seccomp,
+    pub audit: Audit,
+    pub zygote: Option<ZygoteClient>,
+    pub serve: Option<Serve>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Sandbox,
+    Zygote,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wall {
+    Container,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Leash {
+    Host,
+    None,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    Ro,
+    Rw,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    Root,
+    User,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bind {
+    pub source: String,
+    pub target: String,
+    pub mode: Mode,
+    pub owned_by: Option<Owner>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Symlink {
+    pub path: String,
+    pub to: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmallFile {
+    pub path: String,
+    pub content: String,
+    pub mode: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Writable {
+    pub target: String,
+    pub owner: Owner,
+    pub mode: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Disk {
+    Image { image: String, bytes: u64, inodes: u64 },
+    Tmpfs { bytes: u64, inodes: u64 },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    pub name: String,
+    pub uid: u32,
+    pub gid: u32,
+    pub home: String,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "mode", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Network {
+    None {},
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Limits {
+    pub wall_ms: Option<u64>,
+    pub memory_bytes: Option<u64>,
+    pub cpu_milli: Option<u64>,
+    pub pids: Option<u64>,
+    pub open_files: u64,
+    /// Counted by the host, which reads the output; the keeper only carries it out when told.
+    pub output_bytes: Option<u64>,
+    pub on_hit: OnHit,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum OnHit {
+    End,
+    Report,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Seccomp {
+    pub profile: SeccompProfile,
+    pub allow_user_namespaces: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeccompProfile {
+    Default,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Audit {
+    pub log: String,
+    pub commands: bool,
+    pub max_bytes: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZygoteClient {
+    pub socket: String,
+    pub forks: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Serve {
+    pub socket: String,
+    pub argv: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    pub idle_ms: u64,
+}
+
+impl Plan {
+    /// Reads one line of JSON. The host has validated it; what is checked again is what would let a wrong plan weaken the wall.
+    pub fn parse(line: &str) -> Outcome<Plan> {
+        let invalid = |message: String| Fault::new(Code::PlanInvalid, "plan", message);
+        let plan: Plan = serde_json::from_str(line).map_err(|error| invalid(error.to_string()))?;
+        if plan.version != 1 {
+            return Err(invalid(format!("version {} is not 1", plan.version)));
+        }
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        if plan.id.is_empty() || plan.id.len() > 32 || !plan.id.bytes().all(plain) {
+            return Err(invalid("id must be 1 to 32 of a-z0-9".into()));
+        }
+        if plan.user.uid == 0 || plan.user.uid >= 65534 || plan.user.gid == 0 || plan.user.gid >= 65534 {
+            return Err(invalid("user.uid and user.gid must be between 1 and 65533".into()));
+        }
+        let targets = plan.binds.iter().map(|bind| &bind.target);
+        let targets = targets.chain(plan.writable.iter().map(|writable| &writable.target));
+        let targets = targets.chain(plan.files.iter().map(|file| &file.path));
+        for path in targets.chain(plan.symlinks.iter().map(|link| &link.path)) {
+            let inside = path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")));
+            if !inside || path.contains('\0') {
+                return Err(invalid(format!("{path:?} is not a plain absolute path")));
+            }
+        }
+        if (plan.kind == Kind::Zygote) != plan.serve.is_some() {
+            return Err(invalid("`serve` belongs to kind zygote, and only to it".into()));
+        }
+        Ok(plan)
+    }
+}

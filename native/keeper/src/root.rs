@@ -1,0 +1,168 @@
+//! The root file system of a sandbox, assembled in a mount namespace of its own, outside of the sandbox's user namespace: what is read-only
+//! here is locked read-only for everyone inside (mount_namespaces(7)).
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MsFlags, mount};
+
+use crate::disk::{Mounted, Prepared, hold};
+use crate::fault::{At, Code, Fault, Outcome};
+use crate::idmap::IdMap;
+use crate::plan::{Bind, Mode, Owner, Plan};
+use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
+
+const STEP: &str = "root";
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Who owns what is made here, as the host numbers them.
+#[derive(Clone, Copy)]
+pub struct Owners {
+    pub root: (u32, u32),
+    pub user: (u32, u32),
+}
+
+pub struct Stage<'a> {
+    pub plan: &'a Plan,
+    /// Where the new root is assembled: a folder of the sandbox's state.
+    pub root: PathBuf,
+    /// Where its disk is mounted, out of sight of the new root.
+    pub disk: PathBuf,
+    pub owners: Owners,
+}
+
+impl Stage<'_> {
+    pub fn build(&self, disk: &Prepared) -> Outcome<Mounted> {
+        // Nothing that is mounted from here on is seen by anybody else.
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).at(STEP, "private mounts")?;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        let options = Some("size=8m,nr_inodes=4096,mode=755");
+        mount(Some("caisson"), &self.root, Some("tmpfs"), flags, options).at(STEP, "tmpfs for the root")?;
+        self.own(&self.root, Owner::Root)?;
+        disk.mount(&self.disk)?;
+        for link in &self.plan.symlinks {
+            let path = self.inside(&link.path)?;
+            symlink(&link.to, &path).at(STEP, path.display())?;
+        }
+        for bind in &self.plan.binds {
+            self.bind(bind)?;
+        }
+        self.bind(&Bind { source: self.plan.agent.clone(), target: "/caisson/agent".into(), mode: Mode::Ro, owned_by: None })?;
+        self.devices()?;
+        self.small_files()?;
+        self.writable()?;
+        self.folder(&self.root.join("proc"))?;
+        crate::tree::set(&self.root, RDONLY).at(STEP, "read-only root")?;
+        hold(&self.disk).map(Mounted::new)
+    }
+
+    /// The place of an inside path in the new root, with its parents made. They are ours or a bind's: a parent that is a link is refused.
+    fn inside(&self, path: &str) -> Outcome<PathBuf> {
+        let whole = self.root.join(path.trim_start_matches('/'));
+        let mut parent = self.root.clone();
+        for part in Path::new(path.trim_start_matches('/')).parent().into_iter().flat_map(Path::components) {
+            parent.push(part);
+            self.folder(&parent)?;
+        }
+        Ok(whole)
+    }
+
+    fn folder(&self, path: &Path) -> Outcome<()> {
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.is_dir() => Ok(()),
+            Ok(_) => Err(Fault::new(Code::PlanInvalid, STEP, format!("{} is in the way of a folder", path.display()))),
+            Err(_) => {
+                DirBuilder::new().mode(0o755).create(path).at(STEP, path.display())?;
+                self.own(path, Owner::Root)
+            }
+        }
+    }
+
+    fn own(&self, path: &Path, owner: Owner) -> Outcome<()> {
+        let (uid, gid) = match owner {
+            Owner::Root => self.owners.root,
+            Owner::User => self.owners.user,
+        };
+        chown(path, Some(uid), Some(gid)).at(STEP, path.display())
+    }
+
+    fn bind(&self, bind: &Bind) -> Outcome<()> {
+        let source = Path::new(&bind.source);
+        let found = fs::metadata(source).as_code(Code::MountUnreadable, STEP, source.display())?;
+        let target = self.inside(&bind.target)?;
+        if found.is_dir() {
+            self.folder(&target)?;
+        } else if found.is_file() {
+            if !target.exists() {
+                fs::File::create_new(&target).at(STEP, target.display())?;
+            }
+        } else {
+            return Err(Fault::new(Code::MountUnreadable, STEP, format!("{} is neither a folder nor a file", source.display())));
+        }
+        let tree = Tree::open(source).as_code(Code::MountUnreadable, STEP, source.display())?;
+        if let Some(owner) = bind.owned_by {
+            use std::os::unix::fs::MetadataExt;
+            let to = if owner == Owner::Root { self.owners.root } else { self.owners.user };
+            IdMap::new((found.uid(), found.gid()), to)?.apply(&tree).at(STEP, source.display())?;
+        }
+        let read_only = if bind.mode == Mode::Ro { RDONLY } else { 0 };
+        tree.set(read_only | NOSUID | NODEV).at(STEP, source.display())?;
+        tree.attach(&target).at(STEP, target.display())
+    }
+
+    fn devices(&self) -> Outcome<()> {
+        let dev = self.root.join("dev");
+        self.folder(&dev)?;
+        for name in DEVICES {
+            let (source, target) = (Path::new("/dev").join(name), dev.join(name));
+            fs::File::create_new(&target).at(STEP, target.display())?;
+            let tree = Tree::open(&source).at(STEP, source.display())?;
+            tree.set(NOSUID | NOEXEC).at(STEP, source.display())?;
+            tree.attach(&target).at(STEP, target.display())?;
+        }
+        let links = [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1")];
+        for (name, to) in links.into_iter().chain([("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx")]) {
+            symlink(to, dev.join(name)).at(STEP, name)?;
+        }
+        for folder in ["pts", "shm", "mqueue"] {
+            self.folder(&dev.join(folder))?;
+        }
+        Ok(())
+    }
+
+    /// Files of this sandbox alone. One that a bind already shows is covered by a bind of ours, because that bind is not ours to write.
+    fn small_files(&self) -> Outcome<()> {
+        let folder = self.disk.with_file_name("files");
+        for (number, file) in self.plan.files.iter().enumerate() {
+            let target = self.inside(&file.path)?;
+            let covered = target.exists();
+            let path = if covered { folder.join(number.to_string()) } else { target.clone() };
+            let mut options = OpenOptions::new();
+            let mut open = options.write(true).create_new(true).mode(file.mode).open(&path).at(STEP, path.display())?;
+            open.write_all(file.content.as_bytes()).at(STEP, path.display())?;
+            self.own(&path, Owner::Root)?;
+            if covered {
+                let tree = Tree::open(&path).at(STEP, path.display())?;
+                tree.set(RDONLY | NOSUID | NODEV).at(STEP, path.display())?;
+                tree.attach(&target).at(STEP, target.display())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn writable(&self) -> Outcome<()> {
+        for (number, writable) in self.plan.writable.iter().enumerate() {
+            let source = self.disk.join(format!("w{number}"));
+            fs::create_dir(&source).at(STEP, source.display())?;
+            fs::set_permissions(&source, fs::Permissions::from_mode(writable.mode)).at(STEP, source.display())?;
+            self.own(&source, writable.owner)?;
+            let target = self.inside(&writable.target)?;
+            self.folder(&target)?;
+            let tree = Tree::open(&source).at(STEP, source.display())?;
+            tree.attach(&target).at(STEP, target.display())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! What the processes on the way to a sandbox say to the keeper: a failure, or what they hand over.
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::{Code, Fault, Outcome};
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Said {
+    Failed { code: String, step: String, message: String, hint: String },
+    /// From the builder: the first process, as the host numbers it; the mounted disk comes as a descriptor.
+    Cloned { pid: i32 },
+    /// From the first process, just before exec: descriptors of the notification and of the Landlock ruleset, those that are true.
+    Kit { notify: bool, landlock: bool },
+    /// From the agent.
+    #[serde(rename = "ready")]
+    Ready(bool),
+    #[serde(rename = "adopted")]
+    Adopted(u32),
+}
+
+impl Said {
+    pub fn kit(notify: bool, landlock: bool) -> Said {
+        Said::Kit { notify, landlock }
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// A failure said on the other side becomes one here.
+    pub fn read(bytes: &[u8], step: &'static str) -> Outcome<Said> {
+        match serde_json::from_slice(bytes) {
+            Ok(Said::Failed { code, step: there, message, hint }) => {
+                let code = [Code::MountUnreadable, Code::LimitUnavailable, Code::WallUnavailable, Code::PlanInvalid]
+                    .into_iter()
+                    .find(|known| format!("{known:?}") == code)
+                    .unwrap_or(Code::LaunchFailed);
+                Err(Fault::new(code, step, format!("{there}: {message}")).hint(hint))
+            }
+            Ok(said) => Ok(said),
+            Err(_) if bytes.is_empty() => Err(Fault::new(Code::LaunchFailed, step, "the process ended without a word")),
+            Err(error) => Err(Fault::new(Code::LaunchFailed, step, format!("not understood: {error}"))),
+        }
+    }
+}
+
+impl From<&Fault> for Said {
+    fn from(fault: &Fault) -> Said {
+        Said::Failed {
+            code: format!("{:?}", fault.code),
+            step: fault.step.to_string(),
+            message: fault.message.clone(),
+            hint: fault.hint.clone(),
+        }
+    }
+}

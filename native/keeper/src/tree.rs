@@ -1,0 +1,79 @@
+//! Mounts by descriptor: a detached copy is made, given its flags, and only then attached, so that it is never seen without them.
+//! open_tree(2), mount_setattr(2), move_mount(2).
+
+use std::ffi::{CStr, CString};
+use std::io::{Error, Result};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
+
+pub const RDONLY: u64 = libc::MOUNT_ATTR_RDONLY;
+pub const NOSUID: u64 = libc::MOUNT_ATTR_NOSUID;
+pub const NODEV: u64 = libc::MOUNT_ATTR_NODEV;
+pub const NOEXEC: u64 = libc::MOUNT_ATTR_NOEXEC;
+
+pub struct Tree(OwnedFd);
+
+impl Tree {
+    /// A copy of the mounts at and below `path`, attached nowhere. The last component may be a link: the operator named it.
+    pub fn open(path: &Path) -> Result<Tree> {
+        let (path, flags) = (c(path)?, libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_RECURSIVE as u32);
+        // SAFETY: a NUL-terminated path; the result is checked.
+        let tree = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) } as i32;
+        if tree < 0 {
+            return Err(Error::last_os_error());
+        }
+        // SAFETY: just opened, owned by nobody else.
+        Ok(Tree(unsafe { OwnedFd::from_raw_fd(tree) }))
+    }
+
+    /// Adds flags to every mount of the tree.
+    pub fn set(&self, flags: u64) -> Result<()> {
+        set_attributes(self.0.as_raw_fd(), c"", &attributes(flags, None), libc::AT_RECURSIVE)
+    }
+
+    /// Shows the files of the mapping's one user as its other (see idmap.rs).
+    pub fn map_ids(&self, user_namespace: &impl AsRawFd) -> Result<()> {
+        let wanted = attributes(libc::MOUNT_ATTR_IDMAP, Some(user_namespace.as_raw_fd()));
+        set_attributes(self.0.as_raw_fd(), c"", &wanted, 0)
+    }
+
+    pub fn attach(&self, target: &Path) -> Result<()> {
+        const FROM_EMPTY_PATH: u32 = 4;
+        let (target, tree) = (c(target)?, self.0.as_raw_fd());
+        // SAFETY: NUL-terminated paths and a descriptor we hold.
+        let result = unsafe {
+            libc::syscall(libc::SYS_move_mount, tree, c"".as_ptr(), libc::AT_FDCWD, target.as_ptr(), FROM_EMPTY_PATH)
+        };
+        if result == 0 { Ok(()) } else { Err(Error::last_os_error()) }
+    }
+
+    /// Makes the top of the attached tree the working directory.
+    pub fn enter(&self) -> Result<()> {
+        // SAFETY: a descriptor we hold.
+        if unsafe { libc::fchdir(self.0.as_raw_fd()) } == 0 { Ok(()) } else { Err(Error::last_os_error()) }
+    }
+}
+
+/// Adds flags to the one mount at `path`.
+pub fn set(path: &Path, flags: u64) -> Result<()> {
+    set_attributes(libc::AT_FDCWD, &c(path)?, &attributes(flags, None), 0)
+}
+
+fn attributes(set: u64, user_namespace: Option<i32>) -> libc::mount_attr {
+    // SAFETY: all-zero is a valid mount_attr.
+    let mut wanted: libc::mount_attr = unsafe { std::mem::zeroed() };
+    wanted.attr_set = set;
+    wanted.userns_fd = user_namespace.unwrap_or(0) as u64;
+    wanted
+}
+
+fn set_attributes(dir: i32, path: &CStr, wanted: &libc::mount_attr, recursive: i32) -> Result<()> {
+    let (flags, size) = (libc::AT_EMPTY_PATH | recursive, size_of::<libc::mount_attr>());
+    // SAFETY: the structure outlives the call and has the size said.
+    let result = unsafe { libc::syscall(libc::SYS_mount_setattr, dir, path.as_ptr(), flags, wanted as *const _, size) };
+    if result == 0 { Ok(()) } else { Err(Error::last_os_error()) }
+}
+
+fn c(path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_encoded_bytes()).map_err(Error::other)
+}

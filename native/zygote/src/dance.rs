@@ -1,0 +1,155 @@
+//! The fork: into the sandbox's cgroups and pid namespace, as a child of the sandbox's PID 1, with one copy of the page tables.
+//!
+//! Copying the warmed interpreter's page tables is the cost of a fork, so it must happen once. Three processes are needed all the same: one to join
+//! the cgroups and to name the pid namespace of its children (it stays outside itself); one inside that namespace, so that its orphan falls to
+//! the PID 1 there; and the orphan. The first two share this process's memory (CLONE_VM | CLONE_VFORK) and cost nothing; each has a stack of its
+//! own, and its parent sleeps until it has exited. The third is made by the C library's fork and jumps back into the call of `fork_into`
+//! on its own copy of this stack (getcontext(3), setcontext(3)).
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr::{null_mut, read_volatile, write_volatile};
+
+use libc::c_void;
+
+use crate::request::{FD_PID, FIXED_FDS};
+
+pub enum Forked {
+    /// In the new process, which is in the pid namespace and cgroups and nowhere else yet.
+    Child,
+    Parent,
+    Failed { step: u32, errno: i32 },
+}
+
+const STACK: usize = 256 * 1024;
+const STEP_CGROUP: u32 = 1;
+const STEP_PID: u32 = 2;
+const STEP_CLONE: u32 = 3;
+const STEP_FORK: u32 = 4;
+
+struct Dance {
+    pid_namespace: i32,
+    doors: *const OwnedFd,
+    door_count: usize,
+    inner_stack: *mut c_void,
+    back: libc::ucontext_t,
+    in_child: bool,
+    failed_step: u32,
+    errno: i32,
+}
+
+#[inline(never)]
+pub fn fork_into(fds: &[OwnedFd]) -> Forked {
+    let stacks = Stacks::map();
+    let Some(stacks) = stacks else { return Forked::Failed { step: STEP_CLONE, errno: errno() } };
+    let doors = &fds[FIXED_FDS..];
+    // SAFETY: all-zero is a valid ucontext_t to be filled by getcontext.
+    let back = unsafe { std::mem::zeroed() };
+    let mut dance = Dance {
+        pid_namespace: fds[FD_PID].as_raw_fd(),
+        doors: doors.as_ptr(),
+        door_count: doors.len(),
+        inner_stack: stacks.top_of(1),
+        back,
+        in_child: false,
+        failed_step: 0,
+        errno: 0,
+    };
+    let dance: *mut Dance = &raw mut dance;
+    // SAFETY: getcontext returns a second time, in the child only, on the child's copy of this very frame: nothing between the two returns
+    // popped it, because this process sleeps in clone(2) until both helpers have exited. `in_child` is read volatile for that reason.
+    unsafe {
+        libc::getcontext(&raw mut (*dance).back);
+        if read_volatile(&raw const (*dance).in_child) {
+            return Forked::Child;
+        }
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        let outer = libc::clone(outer, stacks.top_of(0), flags, dance.cast());
+        if outer < 0 {
+            return Forked::Failed { step: STEP_CLONE, errno: errno() };
+        }
+        libc::waitpid(outer, null_mut(), 0);
+        match read_volatile(&raw const (*dance).failed_step) {
+            0 => Forked::Parent,
+            step => Forked::Failed { step, errno: read_volatile(&raw const (*dance).errno) },
+        }
+    }
+}
+
+/// Outside still: joins the cgroups and names the pid namespace of its child.
+extern "C" fn outer(argument: *mut c_void) -> libc::c_int {
+    let dance: *mut Dance = argument.cast();
+    // SAFETY: the caller of clone sleeps and its frame lives; nobody else touches the structure meanwhile.
+    unsafe {
+        for index in 0..(*dance).door_count {
+            let door = (*(*dance).doors.add(index)).as_raw_fd();
+            if libc::write(door, c"0".as_ptr().cast(), 1) != 1 {
+                return fail(dance, STEP_CGROUP);
+            }
+        }
+        if libc::setns((*dance).pid_namespace, libc::CLONE_NEWPID) != 0 {
+            return fail(dance, STEP_PID);
+        }
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        let inner = libc::clone(inner, (*dance).inner_stack, flags, argument);
+        if inner < 0 {
+            return fail(dance, STEP_CLONE);
+        }
+        libc::waitpid(inner, null_mut(), 0);
+    }
+    0
+}
+
+/// Inside the pid namespace: forks the one that stays and leaves it to PID 1.
+extern "C" fn inner(argument: *mut c_void) -> libc::c_int {
+    let dance: *mut Dance = argument.cast();
+    // SAFETY: as in `outer`. After fork the child has its own copy of all of this memory, the sleeping caller's stack included.
+    unsafe {
+        match libc::fork() {
+            0 => {
+                write_volatile(&raw mut (*dance).in_child, true);
+                libc::setcontext(&raw const (*dance).back);
+                libc::_exit(127)
+            }
+            -1 => fail(dance, STEP_FORK),
+            _ => 0,
+        }
+    }
+}
+
+fn fail(dance: *mut Dance, step: u32) -> libc::c_int {
+    // SAFETY: only called by `outer` and `inner`, see there.
+    unsafe {
+        write_volatile(&raw mut (*dance).errno, errno());
+        write_volatile(&raw mut (*dance).failed_step, step);
+    }
+    1
+}
+
+fn errno() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(0)
+}
+
+/// Two stacks, unmapped again in the parent. In the child they are a few untouched pages.
+struct Stacks(*mut c_void);
+
+impl Stacks {
+    fn map() -> Option<Stacks> {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK);
+        // SAFETY: a fresh anonymous mapping.
+        let address = unsafe { libc::mmap(null_mut(), 2 * STACK, access, kind, -1, 0) };
+        (address != libc::MAP_FAILED).then_some(Stacks(address))
+    }
+
+    /// Stacks grow down.
+    fn top_of(&self, index: usize) -> *mut c_void {
+        // SAFETY: within the mapping, or one past its end.
+        unsafe { self.0.byte_add((index + 1) * STACK) }
+    }
+}
+
+impl Drop for Stacks {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and both users of it have exited.
+        unsafe { libc::munmap(self.0, 2 * STACK) };
+    }
+}
