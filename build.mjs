@@ -1,0 +1,115 @@
+// Builds what a clone does not carry: generated frames, bundles, native programs.
+//   node build.mjs [ts|native|all]
+import { spawn } from 'node:child_process'
+import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(fileURLToPath(import.meta.url))
+const at = (...parts) => join(root, ...parts)
+
+/** Runs a program with its output passed through; rejects when it does not end with 0. */
+function run(command, args, { cwd = root, env = {} } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'inherit', 'inherit'] })
+    child.on('error', (cause) => reject(new Error(`${command} could not be started: ${cause.message}`, { cause })))
+    child.on('close', (code, signal) => (code === 0 ? resolve() : reject(new Error(`${command} ${args[0]} ended with ${signal ?? code}`))))
+  })
+}
+
+async function bytesOrNull(path) {
+  try {
+    return await readFile(path)
+  } catch (error) {
+    if (error.code === 'ENOENT') return null
+    throw error
+  }
+}
+
+/** Replaces `to` in one step, and only if it differs: a running keeper or zygote may have the old one open. */
+async function place(from, to) {
+  const [fresh, old] = await Promise.all([readFile(from), bytesOrNull(to)])
+  if (old?.equals(fresh)) return
+  await mkdir(dirname(to), { recursive: true })
+  await copyFile(from, `${to}.new`)
+  await rename(`${to}.new`, to)
+}
+
+/** Makes `to` hold exactly the files of `from`. The folder itself stays: live sandboxes have it bound. */
+async function mirror(from, to) {
+  const entries = await readdir(from, { withFileTypes: true, recursive: true })
+  const files = entries
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('.pyc') && !/[._]spec\.|^test_/.test(entry.name))
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(from.length + 1))
+  await Promise.all(files.map((file) => place(join(from, file), join(to, file))))
+  await mkdir(to, { recursive: true })
+  const present = await readdir(to, { withFileTypes: true, recursive: true })
+  const stale = present
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(to.length + 1))
+    .filter((file) => !files.includes(file))
+  await Promise.all(stale.map((file) => rm(join(to, file), { force: true })))
+}
+
+/** The frames of wire/agent.proto, as TypeScript. */
+async function generate() {
+  await run(at('node_modules/.bin/buf'), ['generate', '--template', 'buf.gen.yaml'], {
+    cwd: at('wire'),
+    env: { PATH: `${at('node_modules/.bin')}:${process.env.PATH}` },
+  })
+}
+
+async function bundle() {
+  const { build } = await import('esbuild')
+  const node = { bundle: true, platform: 'node', target: 'node20', logLevel: 'warning', legalComments: 'none', write: false }
+  // CommonJS parts of dependencies ask for `require`, which an ES module does not have.
+  const banner = { js: "import { createRequire as __createRequire } from 'node:module'\nconst require = __createRequire(import.meta.url)" }
+  const outputs = await Promise.all([
+    build({ ...node, entryPoints: [at('client/cli/main.ts')], outfile: at('dist/caisson.mjs'), format: 'esm', banner }),
+    build({ ...node, entryPoints: [at('client/index.ts')], outfile: at('client/dist/index.mjs'), format: 'esm', banner }),
+    build({ ...node, entryPoints: [at('host/templates/setup.ts')], outfile: at('dist/setup.mjs'), format: 'esm', banner }),
+    build({ ...node, entryPoints: [at('host/runtimes/programs/node/main.ts')], outfile: at('dist/runtimes/node/main.cjs'), format: 'cjs' }),
+  ])
+  for (const { outputFiles } of outputs) {
+    for (const { path, contents } of outputFiles) {
+      if ((await bytesOrNull(path))?.equals(contents)) continue
+      await mkdir(dirname(path), { recursive: true })
+      await writeFile(`${path}.new`, contents)
+      await rename(`${path}.new`, path)
+    }
+  }
+  await Promise.all(['python', 'bash'].map((language) => mirror(at('host/runtimes/programs', language), at('dist/runtimes', language))))
+}
+
+/** Keeper and agent, static; the zygote's library with a dynamic C library, since a Python loads it. */
+async function native() {
+  const cwd = at('native')
+  await run('cargo', ['build', '--release', '--locked', '-p', 'caisson-keeper', '-p', 'caisson-agent'], { cwd })
+  const library = ['-p', 'caisson-zygote', '--lib', '--crate-type', 'cdylib', '--target-dir', 'target/zygote']
+  await run('cargo', ['rustc', '--release', '--locked', ...library], { cwd, env: { RUSTFLAGS: '-C target-feature=-crt-static' } })
+  await place(await built('target', 'caisson-keeper'), at('native/bin/caisson-keeper'))
+  await place(await built('target', 'caisson-agent'), at('native/bin/caisson-agent'))
+  await place(await built('target/zygote', 'libcaisson_zygote.so'), at('native/bin/libcaisson_zygote.so'))
+}
+
+/** cargo puts its output under the name of the machine's target, which only it knows. */
+async function built(folder, file) {
+  for (const entry of await readdir(at('native', folder))) {
+    const path = at('native', folder, entry, 'release', file)
+    if ((await bytesOrNull(path)) !== null) return path
+  }
+  throw new Error(`cargo did not make ${file}`)
+}
+
+const parts = { ts: [generate, bundle], native: [native], all: [generate, bundle, native] }
+const part = process.argv[2] ?? 'all'
+if (!Object.hasOwn(parts, part)) {
+  console.error(`build.mjs: no part ${JSON.stringify(part)}; there are: ${Object.keys(parts).join(', ')}`)
+  process.exit(2)
+}
+try {
+  for (const step of parts[part]) await step()
+} catch (error) {
+  console.error(`build.mjs: ${error.message}`)
+  process.exit(1)
+}

@@ -1,0 +1,50 @@
+import { lstat, readFile, readlink, stat } from 'node:fs/promises'
+import { makeEtc } from './etc.ts'
+import type { Recipe } from './recipe.ts'
+import type { Made } from './made.ts'
+
+/** The machine's own programs, and an /etc that says nothing of the machine. */
+export const base: Recipe = {
+  name: 'base',
+  async build(folder, kitchen, signal) {
+    kitchen.say('base: /usr of this machine, and a small /etc')
+    const etc = await makeEtc(folder, signal)
+    return { version: 1, name: 'base', etc, python: null, ...(await machine()) }
+  },
+}
+
+const INTERPRETERS = [
+  ['python', '/usr/bin/python3'],
+  ['javascript', '/usr/bin/node'],
+  ['typescript', '/usr/bin/node'],
+  ['bash', '/bin/bash'],
+] as const
+
+/** What of the host every template shows. */
+export async function machine(): Promise<Pick<Made, 'host' | 'symlinks' | 'languages'>> {
+  const host = ['/usr', ...(await mountsBelowUsr())]
+  const symlinks: Made['symlinks'] = []
+  for (const path of ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32']) {
+    const found = await lstat(path).catch(absent)
+    if (found?.isSymbolicLink()) symlinks.push({ path, to: await readlink(path) })
+    else if (found?.isDirectory()) host.push(path)
+  }
+  // Which CPUs there are: the C library, the JVM and OpenBLAS ask here.
+  if (await stat('/sys/devices/system/cpu').catch(absent)) host.push('/sys/devices/system/cpu')
+  const languages: string[] = []
+  for (const [language, interpreter] of INTERPRETERS) {
+    if (await stat(interpreter).catch(absent)) languages.push(language)
+  }
+  return { host, symlinks, languages }
+}
+
+/** A bind shows one file system. Others may be mounted below /usr (proc_pid_mountinfo(5): the fifth field is the mount point). */
+async function mountsBelowUsr(): Promise<string[]> {
+  const points = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').map((line) => line.split(' ')[4] ?? '')
+  return [...new Set(points)].filter((point) => point.startsWith('/usr/') && !point.includes('\\')).sort()
+}
+
+function absent(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null
+  throw error
+}

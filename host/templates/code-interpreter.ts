@@ -1,0 +1,16 @@
+import { join } from 'node:path'
+import { machine } from './base.ts'
+import { makeEtc } from './etc.ts'
+import { makePython } from './python.ts'
+import type { Recipe } from './recipe.ts'
+
+/** `base`, and a Python with the usual libraries, warmed up. */
+export const codeInterpreter: Recipe = {
+  name: 'code-interpreter',
+  async build(folder, kitchen, signal) {
+    const etc = await makeEtc(folder, signal)
+    const python = await makePython(folder, join(kitchen.files, 'requirements.txt'), kitchen.say, signal)
+    const shown = await machine()
+    return { version: 1, name: 'code-interpreter', etc, python, ...shown }
+  },
+}

@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto'
+import { chmod, copyFile, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+
+/**
+ * An /etc that is made, not taken: accounts, names and shells of the sandbox's own, and of the host's only what programs below /usr
+ * cannot do without and every user of the host may read anyway.
+ */
+export const WRITTEN: Readonly<Record<string, string>> = {
+  passwd: `root:x:0:0:root:/root:/bin/bash
+user:x:1000:1000:user:/home/user:/bin/bash
+nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+`,
+  group: `root:x:0:
+tty:x:5:
+user:x:1000:
+nogroup:x:65534:
+`,
+  // Each sandbox has its own over these three.
+  hostname: 'sandbox\n',
+  hosts: '127.0.0.1 localhost\n::1 localhost\n',
+  'machine-id': '',
+  // No name server: a name is refused at once, not after a wait.
+  'resolv.conf': '',
+  'nsswitch.conf': 'passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n',
+  'host.conf': 'multi on\n',
+  shells: '/bin/sh\n/bin/bash\n',
+  timezone: 'Etc/UTC\n',
+  fstab: '',
+  networks: 'default 0.0.0.0\nloopback 127.0.0.0\nlink-local 169.254.0.0\n',
+  profile: `umask 022
+if [ -n "$BASH_VERSION" ] && [ -n "$PS1" ]; then . /etc/bash.bashrc; fi
+`,
+  'bash.bashrc': `case $- in *i*) ;; *) return ;; esac
+PS1='\\u@\\h:\\w\\$ '
+alias ls='ls --color=auto' grep='grep --color=auto'
+`,
+}
+
+const LINKED: Readonly<Record<string, string>> = {
+  localtime: '/usr/share/zoneinfo/Etc/UTC',
+  mtab: '/proc/self/mounts',
+  'os-release': '../usr/lib/os-release',
+}
+
+/** Of the host's. A folder means all below it. Nothing that is known to hold addresses, names of people, or passwords. */
+const COPIED = [
+  /^alternatives$/,
+  /^(ld\.so\.cache|ld\.so\.conf|ld\.so\.conf\.d)$/,
+  /^(debian_version|lsb-release|redhat-release|alpine-release|arch-release)$/,
+  /^(ethertypes|gai\.conf|magic|magic\.mime|mime\.types|protocols|rpc|services|xattr\.conf|locale\.alias|inputrc|papersize)$/,
+  /^(fonts|terminfo|vim|groff|perl|gss|sgml|xml|ImageMagick-[0-9]+|R|texmf|OpenCL)$/,
+  /^(python[0-9.]*|java-[a-z0-9.-]*)$/,
+]
+/** Where administrators put what is theirs alone: Renviron.site, vimrc.local. */
+const OF_THE_SITE = /\.(site|local)$/
+const CERTIFICATES = [
+  'ssl/certs',
+  'ssl/openssl.cnf',
+  'pki/tls/certs',
+  'pki/tls/openssl.cnf',
+  'pki/ca-trust/extracted',
+  'ca-certificates/extracted',
+]
+const MAX_FILE_BYTES = 8 * 1024 * 1024
+
+/** Makes `etc-HASH` below `folder`, unless it is there, and gives its name. */
+export async function makeEtc(folder: string, signal: AbortSignal, host = '/etc'): Promise<string> {
+  await mkdir(folder, { recursive: true })
+  const fresh = await mkdtemp(join(folder, '.etc-'))
+  try {
+    const hash = createHash('sha256')
+    const names = (await readdir(host)).filter((name) => COPIED.some((allowed) => allowed.test(name)))
+    for (const name of [...names, ...CERTIFICATES].sort()) {
+      signal.throwIfAborted()
+      await copy(join(host, name), join(fresh, name), hash, host)
+    }
+    for (const [name, content] of Object.entries(WRITTEN)) {
+      hash.update(`written ${name} ${content}\n`)
+      await writeFile(join(fresh, name), content, { mode: 0o644 })
+    }
+    for (const [name, to] of Object.entries(LINKED)) {
+      hash.update(`linked ${name} ${to}\n`)
+      await symlink(to, join(fresh, name))
+    }
+    const name = `etc-${hash.digest('hex').slice(0, 8)}`
+    await chmod(fresh, 0o755)
+    if (!(await exists(join(folder, name)))) await rename(fresh, join(folder, name))
+    return name
+  } finally {
+    await rm(fresh, { recursive: true, force: true })
+  }
+}
+
+/** Only what anyone on the host may read, and links that lead to /usr or stay within /etc. */
+async function copy(from: string, to: string, hash: ReturnType<typeof createHash>, host: string): Promise<void> {
+  const found = await lstat(from).catch(unreadable)
+  if (found === null || OF_THE_SITE.test(from)) return
+  if (found.isSymbolicLink()) {
+    const target = await readlink(from)
+    const leads = resolve(dirname(from), target)
+    if (!leads.startsWith('/usr/') && !leads.startsWith(`${host}/`) && !/^\/(bin|sbin|lib)/.test(leads)) return
+    hash.update(`link ${from} ${target}\n`)
+    await mkdir(dirname(to), { recursive: true })
+    await symlink(target, to)
+  } else if (found.isDirectory() && (found.mode & 0o005) === 0o005) {
+    for (const name of (await readdir(from)).sort()) await copy(join(from, name), join(to, name), hash, host)
+  } else if (found.isFile() && (found.mode & 0o004) !== 0 && found.size <= MAX_FILE_BYTES) {
+    hash.update(`file ${from} ${found.mode & 0o111}\n`).update(await readFile(from))
+    await mkdir(dirname(to), { recursive: true })
+    await copyFile(from, to)
+    await chmod(to, (found.mode & 0o111) === 0 ? 0o644 : 0o755)
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(unreadable)) !== null
+}
+
+function unreadable(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT' || error.code === 'ENOTDIR' || error.code === 'EACCES') return null
+  throw error
+}

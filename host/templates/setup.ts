@@ -1,0 +1,67 @@
+import { readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Fault } from '@caisson/wire'
+import type { Recipe } from './recipe.ts'
+import * as shelf from './shelf.ts'
+import { Made } from './made.ts'
+
+/** Live sandboxes have the folders of earlier builds bound, and find them empty once they are removed. */
+const KEEP_EARLIER_MS = 24 * 3600 * 1000
+
+/** Builds one template below `templates`: new folders first, then template.json, replaced in one step. */
+export async function buildTemplate(recipe: Recipe, templates: string, say: (line: string) => void, signal: AbortSignal): Promise<Made> {
+  const folder = join(templates, recipe.name)
+  const files = join(dirname(dirname(fileURLToPath(import.meta.url))), 'templates', recipe.name)
+  const made = await recipe.build(folder, { files, say }, signal)
+  if (made.python !== null) await point(join(folder, 'interpreter'), made.python.interpreter)
+  const path = join(folder, 'template.json')
+  const text = `${JSON.stringify(made, null, 2)}\n`
+  const now = new Date()
+  if ((await readFile(path, 'utf8').catch(() => '')) === text) await utimes(path, now, now)
+  else {
+    await writeFile(`${path}.new`, text)
+    await rename(`${path}.new`, path)
+  }
+  await removeEarlier(folder, made)
+  return made
+}
+
+/** What ./caisson compares /usr/bin/python3 with. */
+async function point(path: string, to: string): Promise<void> {
+  await rm(`${path}.new`, { force: true })
+  await symlink(to, `${path}.new`)
+  await rename(`${path}.new`, path)
+}
+
+async function removeEarlier(folder: string, made: Made): Promise<void> {
+  const current = [made.etc, made.python?.folder]
+  for (const name of await readdir(folder)) {
+    if (!/^(etc|python)-|^\.etc-/.test(name) || current.includes(name)) continue
+    const unfinished = name.endsWith('.partial') || name.startsWith('.')
+    if (unfinished || Date.now() - (await stat(join(folder, name))).ctimeMs > KEEP_EARLIER_MS) {
+      await rm(join(folder, name), { recursive: true, force: true })
+    }
+  }
+}
+
+/** node dist/setup.mjs FOLDER NAME... */
+async function main(argv: readonly string[]): Promise<number> {
+  const [templates, ...names] = argv
+  const stop = new AbortController()
+  process.once('SIGTERM', () => stop.abort(new Error('stopped by SIGTERM')))
+  const say = (line: string) => process.stdout.write(`${line}\n`)
+  try {
+    for (const name of names) {
+      const recipe = Object.values(shelf).find((known) => known.name === name)
+      if (templates === undefined || recipe === undefined) throw new Fault('TEMPLATE_UNKNOWN', `no template ${JSON.stringify(name)}`)
+      await buildTemplate(recipe, templates, say, stop.signal)
+    }
+    return 0
+  } catch (failure) {
+    say(failure instanceof Fault ? failure.line : `INTERNAL: ${failure instanceof Error ? failure.stack : String(failure)}`)
+    return 1
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2))

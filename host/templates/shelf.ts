@@ -1,0 +1,2 @@
+export { base } from './base.ts'
+export { codeInterpreter } from './code-interpreter.ts'

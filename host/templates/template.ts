@@ -1,0 +1,104 @@
+import { createHash } from 'node:crypto'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Bind, Fault } from '@caisson/wire'
+import { Made } from './made.ts'
+import * as shelf from './shelf.ts'
+
+/** A root file system made of the machine itself, and the process that is warmed up for it. */
+export interface Template {
+  readonly name: string
+  /** Folder that is bound at /etc. It is among `binds`. */
+  readonly etc: string
+  readonly binds: readonly Bind[]
+  readonly symlinks: readonly { path: string; to: string }[]
+  /** What every program inside starts with. */
+  readonly env: Readonly<Record<string, string>>
+  /** Names of runtimes whose interpreter is there. */
+  readonly languages: readonly string[]
+  /** Absent: this template has nothing worth warming up. */
+  readonly zygote: { readonly argv: readonly string[]; readonly env: Readonly<Record<string, string>> } | null
+  /** Changes with everything that a process warmed up earlier would not have; 8 letters. */
+  readonly generation: string
+}
+
+/** Where the parts of a template lie on this host (see host/settings.ts). */
+export interface Shelves {
+  /** Built templates, one folder each. */
+  readonly templates: string
+  /** Programs of the runtimes, bound at /caisson/runtimes. */
+  readonly programs: string
+  readonly zygoteLibrary: string
+}
+
+/** Names of all templates, built or not. */
+export function templateNames(): string[] {
+  return Object.values(shelf).map((recipe) => recipe.name)
+}
+
+/** Rejects with TEMPLATE_UNKNOWN, or TEMPLATE_NOT_BUILT when it has not been built, or not by this version, or its Python is gone. */
+export async function openTemplate(name: string, shelves: Shelves, signal: AbortSignal): Promise<Template> {
+  if (!templateNames().includes(name)) {
+    throw new Fault('TEMPLATE_UNKNOWN', `no template ${JSON.stringify(name)}; there are: ${templateNames().join(', ')}`)
+  }
+  const folder = join(shelves.templates, name)
+  const { made, text } = await readMade(join(folder, 'template.json'), name, signal)
+  const etc = join(folder, made.etc)
+  const binds: Bind[] = made.host.map((path) => ({ source: path, target: path, mode: 'ro' }))
+  binds.push({ source: etc, target: '/etc', mode: 'ro' }, { source: shelves.programs, target: '/caisson/runtimes', mode: 'ro' })
+  const common = { name, etc, binds, symlinks: made.symlinks, languages: made.languages }
+  if (made.python === null) {
+    return { ...common, env: environment('/usr/local/bin'), zygote: null, generation: await generation(text, shelves, signal) }
+  }
+  const python = join(folder, made.python.folder)
+  await stat(join(python, 'bin', 'python')).catch((cause: unknown) => {
+    throw new Fault('TEMPLATE_NOT_BUILT', `the Python of template ${name} is gone (${made.python?.interpreter})`, { cause })
+  })
+  binds.push(
+    { source: python, target: '/caisson/python', mode: 'ro' },
+    { source: shelves.zygoteLibrary, target: '/caisson/zygote.so', mode: 'ro' },
+  )
+  const env = environment('/caisson/python/bin', '/usr/local/bin')
+  return {
+    ...common,
+    env,
+    zygote: { argv: ['/caisson/python/bin/python', '/caisson/runtimes/python/zygote.py', '/caisson/zygote.so'], env },
+    generation: await generation(text, shelves, signal),
+  }
+}
+
+function environment(...first: string[]): Record<string, string> {
+  return {
+    PATH: [...first, '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin'].join(':'),
+    LANG: 'C.UTF-8',
+  }
+}
+
+async function readMade(path: string, name: string, signal: AbortSignal): Promise<{ made: Made; text: string }> {
+  let text: string
+  try {
+    text = await readFile(path, { encoding: 'utf8', signal })
+  } catch (cause) {
+    if (signal.aborted) throw new Fault('CANCELLED', 'cancelled by the caller', { cause })
+    throw new Fault('TEMPLATE_NOT_BUILT', `template ${name} has not been built (${path})`, { cause })
+  }
+  try {
+    const made = Made.parse(JSON.parse(text))
+    if (made.name === name) return { made, text }
+  } catch (cause) {
+    throw new Fault('TEMPLATE_NOT_BUILT', `template ${name} was built by another version (${path})`, { cause })
+  }
+  throw new Fault('TEMPLATE_NOT_BUILT', `${path} belongs to another template`)
+}
+
+/** Sizes and times stand for contents here: build.mjs leaves a file alone that would not change. */
+async function generation(made: string, shelves: Shelves, signal: AbortSignal): Promise<string> {
+  const hash = createHash('sha256').update(made).update(shelves.programs)
+  const programs = await readdir(join(shelves.programs, 'python')).catch(() => [])
+  for (const file of [shelves.zygoteLibrary, ...programs.sort().map((program) => join(shelves.programs, 'python', program))]) {
+    if (signal.aborted) throw new Fault('CANCELLED', 'cancelled by the caller', { cause: signal.reason })
+    const { size, mtimeMs } = await stat(file)
+    hash.update(`${file} ${size} ${mtimeMs}\n`)
+  }
+  return hash.digest('hex').slice(0, 8)
+}
