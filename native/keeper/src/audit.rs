@@ -28,7 +28,11 @@ impl Audit {
         self.written >= self.budget
     }
 
-    pub fn record(&mut self, kind: &str, fields: impl IntoIterator<Item = (&'static str, Value)>) -> std::io::Result<()> {
+    pub fn record(
+        &mut self,
+        kind: &str,
+        fields: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> std::io::Result<()> {
         let mut record = Map::new();
         record.insert("ts".into(), timestamp(now_ms()).into());
         record.insert("sandbox".into(), self.sandbox.clone().into());

@@ -41,7 +41,9 @@ impl Builder<'_> {
     pub fn run(self) -> ! {
         let report = self.report.try_clone();
         let fault = self.steps().err();
-        let told = fault.is_none_or(|fault| report.and_then(|report| send(report.as_fd(), &Said::from(&fault).bytes(), &[])).is_ok());
+        let told = fault.is_none_or(|fault| {
+            report.and_then(|report| send(report.as_fd(), &Said::from(&fault).bytes(), &[])).is_ok()
+        });
         // SAFETY: ends the builder without the keeper's exit handlers.
         unsafe { libc::_exit(i32::from(!told)) }
     }
@@ -53,16 +55,20 @@ impl Builder<'_> {
         if rootless {
             self.enter_own_user_namespace(&proc)?;
         }
-        unshare(CloneFlags::CLONE_NEWNS).as_code(Code::WallUnavailable, STEP, "a mount namespace")?;
-        let stage = Stage { plan: self.plan, root: self.root.clone(), disk: self.disk_mount.clone(), owners: self.owners() };
+        unshare(CloneFlags::CLONE_NEWNS).coded(Code::WallUnavailable, STEP, "a mount namespace")?;
+        let stage =
+            Stage { plan: self.plan, root: self.root.clone(), disk: self.disk_mount.clone(), owners: self.owners() };
         let mounted = stage.build(self.disk)?;
+        // The first process begins there: it could not find the way, through folders that are closed to its ids.
+        nix::unistd::chdir(&self.root).at(STEP, self.root.display())?;
         if let Some(nursery) = self.nursery.as_ref().filter(|_| !rootless) {
             setns(nursery, CloneFlags::CLONE_NEWUSER).at(STEP, "the zygote's user namespace")?;
+            // Whoever makes a user namespace must have an id in the one above it, which the host's root has not (user_namespaces(7)).
+            nix::unistd::setresgid(0.into(), 0.into(), 0.into()).at(STEP, "the zygote's group")?;
+            nix::unistd::setresuid(0.into(), 0.into(), 0.into()).at(STEP, "the zygote's user")?;
         }
         // Changing credentials hid this process's /proc files, and its child's, from itself.
         nix::sys::prctl::set_dumpable(true).at(STEP, "dumpable")?;
-        // The first process begins there: it could not find the way, through folders that are closed to its ids.
-        nix::unistd::chdir(&self.root).at(STEP, self.root.display())?;
         self.wait_for_cgroup()?;
         let first = clone_first(self.plan.kind)?;
         if first == 0 {
@@ -82,7 +88,9 @@ impl Builder<'_> {
 
     fn owners(&self) -> Owners {
         match self.range {
-            Some((_, base)) => Owners { root: (base, base), user: (base + self.plan.user.uid, base + self.plan.user.gid) },
+            Some((_, base)) => {
+                Owners { root: (base, base), user: (base + self.plan.user.uid, base + self.plan.user.gid) }
+            }
             // One id for all: within the builder's user namespace it is 0. A zygote as root owns its files as the first of its ids.
             None if self.single() => Owners { root: (0, 0), user: (0, 0) },
             None => Owners { root: (NURSERY_FIRST, NURSERY_FIRST), user: (NURSERY_FIRST, NURSERY_FIRST) },
@@ -95,7 +103,7 @@ impl Builder<'_> {
             return setns(nursery, CloneFlags::CLONE_NEWUSER).at(STEP, "the zygote's user namespace");
         }
         let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
-        unshare(CloneFlags::CLONE_NEWUSER).as_code(Code::WallUnavailable, STEP, "a user namespace")?;
+        unshare(CloneFlags::CLONE_NEWUSER).coded(Code::WallUnavailable, STEP, "a user namespace")?;
         write_at(proc, "self/setgroups", "deny")?;
         write_at(proc, "self/uid_map", &format!("0 {uid} 1\n"))?;
         write_at(proc, "self/gid_map", &format!("0 {gid} 1\n"))
@@ -113,7 +121,9 @@ impl Builder<'_> {
         let (uids, gids) = match (self.plan.kind, self.range) {
             (Kind::Zygote, _) if rootless => (map(0, 0, 1), map(0, 0, 1)),
             (Kind::Zygote, _) => (map(0, NURSERY_FIRST, NURSERY_COUNT), map(0, NURSERY_FIRST, NURSERY_COUNT)),
-            (Kind::Sandbox, Some((number, _))) if below_nursery => (map(0, number * RANGE, RANGE), map(0, number * RANGE, RANGE)),
+            (Kind::Sandbox, Some((number, _))) if below_nursery => {
+                (map(0, number * RANGE, RANGE), map(0, number * RANGE, RANGE))
+            }
             (Kind::Sandbox, Some((_, base))) => (map(0, base, RANGE), map(0, base, RANGE)),
             (Kind::Sandbox, None) => (map(user.uid, 0, 1), map(user.gid, 0, 1)),
         };
@@ -137,7 +147,7 @@ fn clone_first(kind: Kind) -> Outcome<i32> {
     // SAFETY: like fork: no new stack, no shared memory; this process has one thread.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags | libc::SIGCHLD, 0, 0, 0, 0) };
     if pid < 0 {
-        return Err(std::io::Error::last_os_error()).as_code(Code::WallUnavailable, STEP, "namespaces");
+        return Err(std::io::Error::last_os_error()).coded(Code::WallUnavailable, STEP, "namespaces");
     }
     Ok(pid as i32)
 }

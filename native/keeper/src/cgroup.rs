@@ -40,8 +40,8 @@ pub struct Alarm {
 enum AlarmKind {
     /// Version 1 memory: signals each time the group is out of memory, a moment before the kill is counted anywhere.
     Event(OwnedFd),
-    /// A file of counters: signals when one has changed.
-    Counter { file: File, key: &'static str, seen: u64 },
+    /// A file of counters: signals when one has changed, except that version 1 stays silent and must be asked.
+    Counter { file: File, key: &'static str, seen: u64, silent: bool },
 }
 
 impl Alarm {
@@ -52,6 +52,10 @@ impl Alarm {
         }
     }
 
+    pub fn is_silent(&self) -> bool {
+        matches!(self.kind, AlarmKind::Counter { silent: true, .. })
+    }
+
     /// True when the limit has been hit since the last call.
     pub fn rang(&mut self) -> bool {
         match &mut self.kind {
@@ -60,7 +64,7 @@ impl Alarm {
                 // SAFETY: the buffer is ours and as long as said; the descriptor is non-blocking.
                 unsafe { libc::read(event.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) == count.len() as isize }
             }
-            AlarmKind::Counter { file, key, seen } => {
+            AlarmKind::Counter { file, key, seen, .. } => {
                 let mut text = String::new();
                 let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_string(&mut text));
                 let now = read.ok().and_then(|_| field(&text, key)).unwrap_or(*seen);
@@ -85,8 +89,11 @@ impl Cgroup {
     pub fn create(id: &str, limits: &Limits) -> Outcome<Cgroup> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").at(STEP, "/proc/self/mountinfo")?;
         let mut group = Cgroup { controllers: Vec::new(), dirs: Vec::new() };
-        let wanted =
-            [("memory", limits.memory_bytes.is_some()), ("pids", limits.pids.is_some()), ("cpu", limits.cpu_milli.is_some())];
+        let wanted = [
+            ("memory", limits.memory_bytes.is_some()),
+            ("pids", limits.pids.is_some()),
+            ("cpu", limits.cpu_milli.is_some()),
+        ];
         for (name, required) in wanted {
             match locate(&mounts, name).and_then(|(version, parent)| group.join(name, version, &parent, id)) {
                 Ok(()) => {}
@@ -173,9 +180,11 @@ impl Cgroup {
             match (*name, version) {
                 ("memory", Version::One) if limits.memory_bytes.is_some() => alarms.push(oom_event(dir)?),
                 ("memory", Version::Two) if limits.memory_bytes.is_some() => {
-                    alarms.push(events_file(dir, "memory.events", "oom_kill ", "memory")?);
+                    alarms.push(events_file(dir, "memory.events", "oom_kill ", "memory", false)?);
                 }
-                ("pids", _) if limits.pids.is_some() => alarms.push(events_file(dir, "pids.events", "max ", "pids")?),
+                ("pids", _) if limits.pids.is_some() => {
+                    alarms.push(events_file(dir, "pids.events", "max ", "pids", *version == Version::One)?);
+                }
                 _ => {}
             }
         }
@@ -264,7 +273,9 @@ fn locate(mounts: &str, controller: &str) -> Outcome<(Version, PathBuf)> {
             let name = if uid == 0 { "caisson".to_string() } else { format!("caisson-{uid}") };
             return Ok((Version::One, Path::new(point).join(name)));
         }
-        let offers = |file: PathBuf| fs::read_to_string(file).is_ok_and(|text| text.split_whitespace().any(|one| one == controller));
+        let offers = |file: PathBuf| {
+            fs::read_to_string(file).is_ok_and(|text| text.split_whitespace().any(|one| one == controller))
+        };
         if kind == "cgroup2" && offers(Path::new(point).join("cgroup.controllers")) {
             return Ok((Version::Two, if uid == 0 { Path::new(point).join("caisson") } else { delegated(point)? }));
         }
@@ -292,8 +303,8 @@ fn mend(controller: &str) -> String {
 
 fn write(dir: &Path, file: &str, value: impl ToString) -> Outcome<()> {
     let path = dir.join(file);
-    let mut open = OpenOptions::new().write(true).open(&path).as_code(Code::LimitUnavailable, STEP, path.display())?;
-    open.write_all(value.to_string().as_bytes()).as_code(Code::LimitUnavailable, STEP, path.display())
+    let mut open = OpenOptions::new().write(true).open(&path).coded(Code::LimitUnavailable, STEP, path.display())?;
+    open.write_all(value.to_string().as_bytes()).coded(Code::LimitUnavailable, STEP, path.display())
 }
 
 fn oom_event(dir: &Path) -> Outcome<Alarm> {
@@ -309,10 +320,10 @@ fn oom_event(dir: &Path) -> Outcome<Alarm> {
     Ok(Alarm { reason: "memory", kind: AlarmKind::Event(event) })
 }
 
-fn events_file(dir: &Path, file: &str, key: &'static str, reason: &'static str) -> Outcome<Alarm> {
+fn events_file(dir: &Path, file: &str, key: &'static str, reason: &'static str, silent: bool) -> Outcome<Alarm> {
     let path = dir.join(file);
     let mut file = File::open(&path).at(STEP, path.display())?;
     // The kernel reports changes since the last read of this very descriptor.
     file.read_to_string(&mut String::new()).at(STEP, path.display())?;
-    Ok(Alarm { reason, kind: AlarmKind::Counter { file, key, seen: 0 } })
+    Ok(Alarm { reason, kind: AlarmKind::Counter { file, key, seen: 0, silent } })
 }

@@ -12,14 +12,24 @@ const MAX_LINE: usize = 256 * 1024;
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
-    Kill { seq: i64, reason: Reason, detail: String },
-    Fork { seq: i64, socket: String, count: u32 },
+    Kill {
+        seq: i64,
+        reason: Reason,
+        detail: String,
+    },
+    Fork {
+        seq: i64,
+        socket: String,
+        count: u32,
+    },
     Deadline {
         seq: i64,
         #[serde(rename = "wallMs")]
         wall_ms: Option<u64>,
     },
-    Stats { seq: i64 },
+    Stats {
+        seq: i64,
+    },
 }
 
 /// Why a sandbox is no more.
@@ -45,7 +55,10 @@ pub struct Connection {
 
 enum Stream {
     /// Standard input and output of this process.
-    Standard { input: std::fs::File, output: std::fs::File },
+    Standard {
+        input: std::fs::File,
+        output: std::fs::File,
+    },
     Socket(UnixStream),
 }
 

@@ -70,7 +70,11 @@ fn sparse_copy(from: &Path, to: &Path, bytes: u64) -> Outcome<File> {
     let source = File::open(from).at(STEP, from.display())?;
     let length = source.metadata().at(STEP, from.display())?.len();
     if length != bytes {
-        return Err(Fault::new(Code::LaunchFailed, STEP, format!("{} has {length} bytes, not {bytes}", from.display())));
+        return Err(Fault::new(
+            Code::LaunchFailed,
+            STEP,
+            format!("{} has {length} bytes, not {bytes}", from.display()),
+        ));
     }
     let mut options = OpenOptions::new();
     let target = options.read(true).write(true).create_new(true).mode(0o600).open(to).at(STEP, to.display())?;
@@ -98,7 +102,7 @@ fn sparse_copy(from: &Path, to: &Path, bytes: u64) -> Outcome<File> {
 
 fn attach(file: &File) -> Outcome<Prepared> {
     let control = File::options().read(true).write(true).open("/dev/loop-control");
-    let control = control.as_code(Code::WallUnavailable, STEP, "/dev/loop-control")?;
+    let control = control.coded(Code::WallUnavailable, STEP, "/dev/loop-control")?;
     // Another process may take the free number first: then ask again.
     for _ in 0..64 {
         // SAFETY: an ioctl without argument on a descriptor we own.
@@ -131,7 +135,8 @@ impl Prepared {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         match self {
             Prepared::Loop { device, .. } => {
-                mount(Some(device.as_str()), target, Some("ext4"), flags | MsFlags::MS_NOATIME, None::<&str>).at(STEP, device)
+                mount(Some(device.as_str()), target, Some("ext4"), flags | MsFlags::MS_NOATIME, None::<&str>)
+                    .at(STEP, device)
             }
             Prepared::Tmpfs { bytes, inodes } => {
                 let options = format!("size={bytes},nr_inodes={inodes},mode=755");

@@ -60,7 +60,8 @@ fn clear_folder(plan: &crate::plan::Plan) -> std::io::Result<()> {
         fs::remove_dir(dir.join(name))?;
     }
     fs::remove_dir_all(dir.join("files"))?;
-    for socket in [dir.join("keeper.sock").as_path(), Path::new(plan.serve.as_ref().map_or("", |serve| &serve.socket))] {
+    for socket in [dir.join("keeper.sock").as_path(), Path::new(plan.serve.as_ref().map_or("", |serve| &serve.socket))]
+    {
         fs::remove_file(socket)?;
     }
     Ok(())
@@ -77,7 +78,8 @@ pub fn record(sandbox: &mut Sandbox, end: &End, started_ms: u64, used: (Option<u
         "peakMemoryBytes": used.0,
         "cpuUs": used.1,
     });
-    let fields = [("reason", death["reason"].clone()), ("detail", death["detail"].clone()), ("cpuUs", death["cpuUs"].clone())];
+    let fields =
+        [("reason", death["reason"].clone()), ("detail", death["detail"].clone()), ("cpuUs", death["cpuUs"].clone())];
     if let Err(error) = sandbox.audit.record("death", fields) {
         eprintln!("caisson-keeper: audit: {error}");
     }

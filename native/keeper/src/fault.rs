@@ -44,7 +44,9 @@ fn hint(code: Code) -> &'static str {
     match code {
         Code::PlanInvalid => "Plans are made by Caisson; print one with `caisson run --dry-run`.",
         Code::LaunchFailed => "`caisson doctor` tries every step and names what mends it.",
-        Code::LimitUnavailable => "Run as root, delegate a cgroup (see `caisson doctor`), or say plainly that the limit is not wanted.",
+        Code::LimitUnavailable => {
+            "Run as root, delegate a cgroup (see `caisson doctor`), or say plainly that the limit is not wanted."
+        }
         Code::WallUnavailable => "`caisson doctor` names the command that mends it.",
         Code::MountUnreadable => "Name an existing folder that you may read.",
     }
@@ -53,15 +55,15 @@ fn hint(code: Code) -> &'static str {
 /// Turns an OS error into a Fault that names the step and what was attempted.
 pub trait At<T> {
     fn at(self, step: &'static str, what: impl fmt::Display) -> Outcome<T>;
-    fn as_code(self, code: Code, step: &'static str, what: impl fmt::Display) -> Outcome<T>;
+    fn coded(self, code: Code, step: &'static str, what: impl fmt::Display) -> Outcome<T>;
 }
 
 impl<T, E: fmt::Display> At<T> for Result<T, E> {
     fn at(self, step: &'static str, what: impl fmt::Display) -> Outcome<T> {
-        self.as_code(Code::LaunchFailed, step, what)
+        self.coded(Code::LaunchFailed, step, what)
     }
 
-    fn as_code(self, code: Code, step: &'static str, what: impl fmt::Display) -> Outcome<T> {
+    fn coded(self, code: Code, step: &'static str, what: impl fmt::Display) -> Outcome<T> {
         self.map_err(|error| Fault::new(code, step, format!("{what}: {error}")))
     }
 }

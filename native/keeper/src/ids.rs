@@ -46,7 +46,11 @@ impl Range {
                 return Ok(range);
             }
         }
-        Err(Fault::new(crate::fault::Code::LaunchFailed, STEP, format!("all {} ranges of user ids are in use", RANGES - 1)))
+        Err(Fault::new(
+            crate::fault::Code::LaunchFailed,
+            STEP,
+            format!("all {} ranges of user ids are in use", RANGES - 1),
+        ))
     }
 
     fn try_take(number: u32) -> Outcome<Option<Range>> {

@@ -18,7 +18,16 @@ use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 
 /// Parts of /proc that speak of the machine rather than of the sandbox, or act on it.
 const MASKED_FILES: [&str; 10] = [
-    "kcore", "keys", "key-users", "kmsg", "kallsyms", "sched_debug", "sysrq-trigger", "timer_list", "config.gz", "modules",
+    "kcore",
+    "keys",
+    "key-users",
+    "kmsg",
+    "kallsyms",
+    "sched_debug",
+    "sysrq-trigger",
+    "timer_list",
+    "config.gz",
+    "modules",
 ];
 const MASKED_FOLDERS: [&str; 6] = ["acpi", "asound", "scsi", "fs", "irq", "bus"];
 const READ_ONLY: [&str; 1] = ["sys"];
@@ -84,7 +93,11 @@ impl Inside<'_> {
 
     fn wait_for_ids(&self) -> Outcome<()> {
         let (length, _) = receive(self.leash.as_fd(), &mut [0u8; 8]).at("ids", "waiting for the keeper")?;
-        if length == 1 { Ok(()) } else { Err(Fault::new(crate::fault::Code::LaunchFailed, "ids", "the keeper broke off")) }
+        if length == 1 {
+            Ok(())
+        } else {
+            Err(Fault::new(crate::fault::Code::LaunchFailed, "ids", "the keeper broke off"))
+        }
     }
 
     fn take_ids(&self) -> Outcome<()> {
@@ -106,8 +119,10 @@ impl Inside<'_> {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
             libc::setsid();
             libc::umask(0o022);
+            // The keeper's own habits with signals are not the program's.
+            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         }
-        Ok(())
+        nix::sys::signal::SigSet::empty().thread_set_mask().at("ids", "signal mask")
     }
 
     /// The builder left us in the assembled root; it becomes a mount of this namespace's own, so that it may become the root.
@@ -171,14 +186,16 @@ impl Inside<'_> {
 
     fn landlock(&self) -> Outcome<Option<OwnedFd>> {
         let folders = self.plan.writable.iter().map(|writable| writable.target.as_str());
-        let mounts = self.plan.binds.iter().filter(|bind| bind.mode == crate::plan::Mode::Rw).map(|bind| bind.target.as_str());
+        let mounts =
+            self.plan.binds.iter().filter(|bind| bind.mode == crate::plan::Mode::Rw).map(|bind| bind.target.as_str());
         landlock::ruleset(folders.chain(mounts))
     }
 
     fn program(&self, user_namespace: OwnedFd) -> Outcome<Program> {
         let step = "exec";
         // The sandbox's own: opened after the pivot.
-        let null: OwnedFd = std::fs::File::options().read(true).write(true).open("/dev/null").at(step, "/dev/null")?.into();
+        let null: OwnedFd =
+            std::fs::File::options().read(true).write(true).open("/dev/null").at(step, "/dev/null")?.into();
         let copy = |fd: &OwnedFd| fd.try_clone().at(step, "dup");
         let listener = copy(&self.listener)?;
         let Some(serve) = &self.plan.serve else {

@@ -43,7 +43,9 @@ const MAX_PLAN: usize = 1024 * 1024;
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() != Some("run") {
-        eprintln!("usage: caisson-keeper run < plan.json\n\nBuilds and keeps one sandbox; started by Caisson, not by hand.");
+        eprintln!(
+            "usage: caisson-keeper run < plan.json\n\nBuilds and keeps one sandbox; started by Caisson, not by hand."
+        );
         return ExitCode::from(2);
     }
     let (line, left_over) = match read_plan() {
@@ -69,6 +71,10 @@ fn main() -> ExitCode {
         Err(fault) => return failed(&fault, None),
     };
     watch.ready();
+    // Sandboxes may sit idle by the hundred: let the kernel wake their keepers together. (Not before: children inherit it.)
+    if let Err(error) = nix::sys::prctl::set_timerslack(50_000_000) {
+        eprintln!("caisson-keeper: timer slack: {error}");
+    }
     let (end, mut sandbox, mut connections) = watch.run();
     let used = end::take_apart(&mut sandbox);
     let event = end::record(&mut sandbox, &end, started_ms, used);
@@ -95,9 +101,11 @@ fn read_plan() -> Outcome<(String, Vec<u8>)> {
     loop {
         if let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             let left_over = bytes.split_off(end + 1);
-            return String::from_utf8(bytes).as_code(Code::PlanInvalid, "plan", "not UTF-8").map(|line| (line, left_over));
+            return String::from_utf8(bytes)
+                .coded(Code::PlanInvalid, "plan", "not UTF-8")
+                .map(|line| (line, left_over));
         }
-        let length = input.read(&mut buffer).as_code(Code::PlanInvalid, "plan", "standard input")?;
+        let length = input.read(&mut buffer).coded(Code::PlanInvalid, "plan", "standard input")?;
         if length == 0 || bytes.len() + length > MAX_PLAN {
             return Err(Fault::new(Code::PlanInvalid, "plan", "no line of at most 1 MiB on standard input"));
         }
@@ -113,7 +121,8 @@ fn leave_the_parent() -> Outcome<OwnedFd> {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         polite.add(signal);
     }
-    let signals = SignalFd::with_flags(&polite, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).at("signals", "signalfd")?;
+    let signals =
+        SignalFd::with_flags(&polite, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).at("signals", "signalfd")?;
     polite.thread_block().at("signals", "mask")?;
     // SAFETY: a write to a reader that is gone is an error, not the end.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };

@@ -42,7 +42,11 @@ pub struct Namespaces(Vec<File>);
 impl Namespaces {
     pub fn of(pid: i32) -> Outcome<Namespaces> {
         let open = |name| File::open(format!("/proc/{pid}/ns/{name}")).at("namespaces", name);
-        ["pid", "user", "cgroup", "ipc", "uts", "net", "mnt"].into_iter().map(open).collect::<Outcome<_>>().map(Namespaces)
+        ["pid", "user", "cgroup", "ipc", "uts", "net", "mnt"]
+            .into_iter()
+            .map(open)
+            .collect::<Outcome<_>>()
+            .map(Namespaces)
     }
 }
 
@@ -59,7 +63,8 @@ pub struct Wanted<'a> {
 
 impl Nursery {
     pub fn connect(path: &str, patience: Duration) -> Outcome<Nursery> {
-        let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).at(STEP, "socket")?;
+        let socket =
+            socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).at(STEP, "socket")?;
         wait_at_most(&socket, patience)?;
         connect(socket.as_raw_fd(), &UnixAddr::new(path).at(STEP, path)?).at(STEP, path)?;
         let (length, mut fds) = receive(socket.as_fd(), &mut [0u8; 8]).at(STEP, "hello")?;
@@ -123,7 +128,9 @@ impl Child {
         let mut buffer = [0u8; 16];
         let (length, mut fds) = receive(self.gate.as_fd(), &mut buffer).at(STEP, "gate")?;
         let pid = read::<u32>(&buffer[..length]);
-        let pid = pid.ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "the forked process could not enter (see zygote.log)"))?;
+        let pid = pid.ok_or_else(|| {
+            Fault::new(Code::LaunchFailed, STEP, "the forked process could not enter (see zygote.log)")
+        })?;
         Ok(Entered { pid, listener: fds.pop(), ends: [self.stdout, self.stderr, self.control] })
     }
 }

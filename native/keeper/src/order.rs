@@ -137,7 +137,8 @@ impl Sandbox {
         let path = Path::new(&self.plan.dir).join("keeper.sock");
         self.control = Some(UnixListener::bind(&path).at("sockets", path.display())?);
         let path = self.plan.serve.as_ref().map_or("", |serve| serve.socket.as_str());
-        let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).at("sockets", path)?;
+        let socket =
+            socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).at("sockets", path)?;
         bind(socket.as_raw_fd(), &UnixAddr::new(path).at("sockets", path)?).at("sockets", path)?;
         listen(&socket, Backlog::new(511).at("sockets", path)?).at("sockets", path)?;
         Ok(socket)
@@ -156,7 +157,10 @@ impl Sandbox {
             Kind::Zygote => Some(fs::File::create(dir.join("zygote.log")).at("state folder", "zygote.log")?.into()),
             Kind::Sandbox => None,
         };
-        let pair = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).at("builder", "socketpair");
+        let pair = || {
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+                .at("builder", "socketpair")
+        };
         let (report, builders_report) = pair()?;
         let (leash, firsts_leash) = pair()?;
         let nursery = nursery.map(|nursery| nursery.user_namespace.try_clone().at("builder", "dup")).transpose()?;

@@ -7,6 +7,10 @@ use crate::fault::{Code, Fault, Outcome};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "some fields speak to people or have one value only; they are read so that others are refused"
+)]
 pub struct Plan {
     pub version: u32,
     pub id: String,
@@ -104,8 +108,16 @@ pub struct Writable {
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Disk {
-    Image { image: String, bytes: u64, inodes: u64 },
-    Tmpfs { bytes: u64, inodes: u64 },
+    Image {
+        image: String,
+        bytes: u64,
+        #[expect(dead_code, reason = "the image was formatted for it")]
+        inodes: u64,
+    },
+    Tmpfs {
+        bytes: u64,
+        inodes: u64,
+    },
 }
 
 #[derive(Deserialize)]
@@ -131,7 +143,7 @@ pub struct Limits {
     pub cpu_milli: Option<u64>,
     pub pids: Option<u64>,
     pub open_files: u64,
-    /// Counted by the host, which reads the output; the keeper only carries it out when told.
+    #[expect(dead_code, reason = "counted by the host, which reads the output; the keeper ends the sandbox when told")]
     pub output_bytes: Option<u64>,
     pub on_hit: OnHit,
 }
@@ -146,6 +158,7 @@ pub enum OnHit {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Seccomp {
+    #[expect(dead_code, reason = "there is one")]
     pub profile: SeccompProfile,
     pub allow_user_namespaces: bool,
 }
@@ -199,7 +212,8 @@ impl Plan {
         let targets = targets.chain(plan.writable.iter().map(|writable| &writable.target));
         let targets = targets.chain(plan.files.iter().map(|file| &file.path));
         for path in targets.chain(plan.symlinks.iter().map(|link| &link.path)) {
-            let inside = path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")));
+            let inside =
+                path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")));
             if !inside || path.contains('\0') {
                 return Err(invalid(format!("{path:?} is not a plain absolute path")));
             }

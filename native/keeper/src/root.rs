@@ -36,7 +36,8 @@ pub struct Stage<'a> {
 impl Stage<'_> {
     pub fn build(&self, disk: &Prepared) -> Outcome<Mounted> {
         // Nothing that is mounted from here on is seen by anybody else.
-        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).at(STEP, "private mounts")?;
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+            .at(STEP, "private mounts")?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         let options = Some("size=8m,nr_inodes=4096,mode=755");
         mount(Some("caisson"), &self.root, Some("tmpfs"), flags, options).at(STEP, "tmpfs for the root")?;
@@ -49,7 +50,12 @@ impl Stage<'_> {
         for bind in &self.plan.binds {
             self.bind(bind)?;
         }
-        self.bind(&Bind { source: self.plan.agent.clone(), target: "/caisson/agent".into(), mode: Mode::Ro, owned_by: None })?;
+        self.bind(&Bind {
+            source: self.plan.agent.clone(),
+            target: "/caisson/agent".into(),
+            mode: Mode::Ro,
+            owned_by: None,
+        })?;
         self.devices()?;
         self.small_files()?;
         self.writable()?;
@@ -90,7 +96,7 @@ impl Stage<'_> {
 
     fn bind(&self, bind: &Bind) -> Outcome<()> {
         let source = Path::new(&bind.source);
-        let found = fs::metadata(source).as_code(Code::MountUnreadable, STEP, source.display())?;
+        let found = fs::metadata(source).coded(Code::MountUnreadable, STEP, source.display())?;
         let target = self.inside(&bind.target)?;
         if found.is_dir() {
             self.folder(&target)?;
@@ -99,9 +105,13 @@ impl Stage<'_> {
                 fs::File::create_new(&target).at(STEP, target.display())?;
             }
         } else {
-            return Err(Fault::new(Code::MountUnreadable, STEP, format!("{} is neither a folder nor a file", source.display())));
+            return Err(Fault::new(
+                Code::MountUnreadable,
+                STEP,
+                format!("{} is neither a folder nor a file", source.display()),
+            ));
         }
-        let tree = Tree::open(source).as_code(Code::MountUnreadable, STEP, source.display())?;
+        let tree = Tree::open(source).coded(Code::MountUnreadable, STEP, source.display())?;
         if let Some(owner) = bind.owned_by {
             use std::os::unix::fs::MetadataExt;
             let to = if owner == Owner::Root { self.owners.root } else { self.owners.user };

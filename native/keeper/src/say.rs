@@ -7,11 +7,21 @@ use crate::fault::{Code, Fault, Outcome};
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Said {
-    Failed { code: String, step: String, message: String, hint: String },
+    Failed {
+        code: String,
+        step: String,
+        message: String,
+        hint: String,
+    },
     /// From the builder: the first process, as the host numbers it; the mounted disk comes as a descriptor.
-    Cloned { pid: i32 },
+    Cloned {
+        pid: i32,
+    },
     /// From the first process, just before exec: descriptors of the notification and of the Landlock ruleset, those that are true.
-    Kit { notify: bool, landlock: bool },
+    Kit {
+        notify: bool,
+        landlock: bool,
+    },
     /// From the agent.
     #[serde(rename = "ready")]
     Ready(bool),

@@ -39,7 +39,8 @@ pub struct Shape {
 }
 
 pub fn program(shape: Shape) -> Outcome<Vec<sock_filter>> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = syscalls::ALLOWED.iter().map(|number| (*number, Vec::new())).collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        syscalls::ALLOWED.iter().map(|number| (*number, Vec::new())).collect();
     let condition = |index, length, op, value| SeccompCondition::new(index, length, op, value).at(STEP, "condition");
     let rule = |conditions| SeccompRule::new(conditions).at(STEP, "rule");
 
@@ -68,13 +69,15 @@ pub fn program(shape: Shape) -> Outcome<Vec<sock_filter>> {
     }
     rules.insert(SYS_ioctl, vec![rule(vec![condition(1, Dword, Ne, TIOCSTI)?, condition(1, Dword, Ne, TIOCLINUX)?])?]);
     let personalities = [0, 0x0008, 0x0002_0000, 0x0002_0008, 0xFFFF_FFFF];
-    let personalities: Outcome<Vec<_>> = personalities.into_iter().map(|value| rule(vec![condition(0, Dword, Eq, value)?])).collect();
+    let personalities: Outcome<Vec<_>> =
+        personalities.into_iter().map(|value| rule(vec![condition(0, Dword, Eq, value)?])).collect();
     rules.insert(SYS_personality, personalities?);
 
     let arch = std::env::consts::ARCH.try_into().at(STEP, "architecture")?;
     let refusal = SeccompAction::Errno(EPERM as u32);
-    let body: BpfProgram =
-        SeccompFilter::new(rules, refusal, SeccompAction::Allow, arch).and_then(TryInto::try_into).at(STEP, "program")?;
+    let body: BpfProgram = SeccompFilter::new(rules, refusal, SeccompAction::Allow, arch)
+        .and_then(TryInto::try_into)
+        .at(STEP, "program")?;
     let mut program = head(shape.notify_exec);
     program.extend(body.iter().map(|one| sock_filter { code: one.code, jt: one.jt, jf: one.jf, k: one.k }));
     Ok(program)

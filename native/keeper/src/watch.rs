@@ -15,6 +15,8 @@ use crate::order::Sandbox;
 use crate::plan::{Kind, Leash, OnHit};
 
 const MAX_CONNECTIONS: usize = 16;
+/// How often a limit is asked after that the kernel does not report (see cgroup.rs): seldom enough to cost nothing, and within a second.
+const ASK_SILENT: Duration = Duration::from_millis(700);
 /// Longest that a fork on request may hold up the loop; never past the deadline.
 const FORK_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -30,6 +32,7 @@ pub struct Watch {
     alarms: Vec<Alarm>,
     connections: Vec<Connection>,
     deadline: Option<Instant>,
+    asked_silent: Instant,
     end: Option<End>,
 }
 
@@ -45,7 +48,16 @@ impl Watch {
         // SAFETY: just opened, owned by nobody else.
         let first = unsafe { OwnedFd::from_raw_fd(first) };
         let deadline = sandbox.plan.limits.wall_ms.map(after);
-        Ok(Watch { sandbox, first, signals, alarms, connections: vec![standard], deadline, end: None })
+        Ok(Watch {
+            sandbox,
+            first,
+            signals,
+            alarms,
+            connections: vec![standard],
+            deadline,
+            asked_silent: Instant::now(),
+            end: None,
+        })
     }
 
     pub fn broadcast(&mut self, event: &Value) {
@@ -68,12 +80,16 @@ impl Watch {
     pub fn run(mut self) -> (End, Sandbox, Vec<Connection>) {
         let early = self.connections[0].take_lines();
         self.obey(0, early);
-        loop {
-            if let Some(end) = self.end.take() {
-                return (end, self.sandbox, self.connections);
-            }
+        while self.end.is_none() {
             self.turn();
         }
+        // A program may have run into a limit, given up and ended before the alarm was heard.
+        let mut end = self.end.take().unwrap_or(End { reason: Reason::Crash, detail: String::new() });
+        if matches!(end.reason, Reason::Exit | Reason::Kill) && self.sandbox.plan.limits.on_hit == OnHit::End {
+            self.ask_alarms(|_| true);
+            end = self.end.take().unwrap_or(end);
+        }
+        (end, self.sandbox, self.connections)
     }
 
     fn finish(&mut self, reason: Reason, detail: impl Into<String>) {
@@ -96,6 +112,10 @@ impl Watch {
         if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             let limit = self.sandbox.plan.limits.wall_ms.unwrap_or(0);
             return self.finish(Reason::Timeout, format!("the time limit of {limit} ms has passed"));
+        }
+        if self.alarms.iter().any(Alarm::is_silent) && self.asked_silent.elapsed() >= ASK_SILENT {
+            self.asked_silent = Instant::now();
+            self.ask_alarms(Alarm::is_silent);
         }
         if ready <= 0 {
             return;
@@ -131,10 +151,19 @@ impl Watch {
     }
 
     fn milliseconds_left(&self) -> i32 {
-        self.deadline.map_or(-1, |deadline| {
-            let left = deadline.saturating_duration_since(Instant::now()).as_millis() + 1;
+        let ask = self.alarms.iter().any(Alarm::is_silent).then(|| self.asked_silent + ASK_SILENT);
+        self.deadline.into_iter().chain(ask).min().map_or(-1, |next| {
+            let left = next.saturating_duration_since(Instant::now()).as_millis() + 1;
             left.min(i32::MAX as u128) as i32
         })
+    }
+
+    fn ask_alarms(&mut self, which: impl Fn(&Alarm) -> bool) {
+        for index in 0..self.alarms.len() {
+            if which(&self.alarms[index]) && self.alarms[index].rang() {
+                self.limit(self.alarms[index].reason);
+            }
+        }
     }
 
     fn limit(&mut self, reason: &'static str) {
@@ -160,7 +189,9 @@ impl Watch {
     }
 
     fn welcome(&mut self) {
-        let Some(Ok((stream, _))) = self.sandbox.control.as_ref().map(std::os::unix::net::UnixListener::accept) else { return };
+        let Some(Ok((stream, _))) = self.sandbox.control.as_ref().map(std::os::unix::net::UnixListener::accept) else {
+            return;
+        };
         if self.connections.len() < MAX_CONNECTIONS {
             self.connections.extend(Connection::socket(stream));
         }

@@ -17,7 +17,10 @@ pub enum Forked {
     /// In the new process, which is in the pid namespace and cgroups and nowhere else yet.
     Child,
     Parent,
-    Failed { step: u32, errno: i32 },
+    Failed {
+        step: u32,
+        errno: i32,
+    },
 }
 
 const STACK: usize = 256 * 1024;
@@ -134,7 +137,8 @@ struct Stacks(*mut c_void);
 
 impl Stacks {
     fn map() -> Option<Stacks> {
-        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK);
+        let (access, kind) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK);
         // SAFETY: a fresh anonymous mapping.
         let address = unsafe { libc::mmap(null_mut(), 2 * STACK, access, kind, -1, 0) };
         (address != libc::MAP_FAILED).then_some(Stacks(address))

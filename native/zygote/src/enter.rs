@@ -117,10 +117,11 @@ fn descriptors(fds: &[OwnedFd]) {
     unsafe {
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
         must(null, "/dev/null");
-        let high: Vec<RawFd> = [null, fds[FD_STDOUT].as_raw_fd(), fds[FD_STDERR].as_raw_fd(), fds[FD_CONTROL].as_raw_fd()]
-            .into_iter()
-            .map(|fd| libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 64))
-            .collect();
+        let high: Vec<RawFd> =
+            [null, fds[FD_STDOUT].as_raw_fd(), fds[FD_STDERR].as_raw_fd(), fds[FD_CONTROL].as_raw_fd()]
+                .into_iter()
+                .map(|fd| libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 64))
+                .collect();
         for (target, source) in high.into_iter().enumerate() {
             must(source, "dup");
             must(libc::dup2(source, target as c_int), "dup2");

@@ -22,7 +22,11 @@ mod serve;
 /// # Safety
 /// The process must have one thread, and the descriptors must be what they are said to be.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn caisson_zygote_serve(listener: libc::c_int, user_namespace: libc::c_int, idle_ms: libc::c_int) -> libc::c_int {
+pub unsafe extern "C" fn caisson_zygote_serve(
+    listener: libc::c_int,
+    user_namespace: libc::c_int,
+    idle_ms: libc::c_int,
+) -> libc::c_int {
     if listener < 0 || user_namespace < 0 || idle_ms <= 0 {
         return -1;
     }

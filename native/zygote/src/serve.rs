@@ -3,9 +3,9 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::dance::{Forked, fork_into};
+use crate::enter::enter;
 use crate::message::{MAX_FDS, MAX_MESSAGE, receive, send};
 use crate::request::{Answer, FIXED_FDS, Header, MAGIC, MAX_DOORS, bytes_of, filter, read};
-use crate::enter::enter;
 
 const MAX_CLIENTS: usize = 512;
 
@@ -42,7 +42,8 @@ pub fn serve(listener: RawFd, user_namespace: RawFd, idle_ms: libc::c_int) -> li
         }
         if listening {
             // SAFETY: accept on a listening socket; the result is ours.
-            let client = unsafe { libc::accept4(listener, std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC) };
+            let client =
+                unsafe { libc::accept4(listener, std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC) };
             if client >= 0 {
                 // SAFETY: just accepted, owned by nobody else.
                 let client = unsafe { OwnedFd::from_raw_fd(client) };
