@@ -75,6 +75,7 @@ export const CATALOGUE = {
     retry: 'later',
   },
   LIMIT_HIT: { status: 422, title: 'a limit was hit', hint: 'The reason is one of timeout, memory, pids, disk, output.', retry: 'never' },
+  KILLED: { status: 422, title: 'the program was ended by a signal', hint: 'No limit was hit: something inside sent it.', retry: 'never' },
   AGENT_LOST: { status: 502, title: 'the sandbox broke off the conversation', hint: 'Create another one.', retry: 'later' },
   WIRE_VIOLATION: {
     status: 502,

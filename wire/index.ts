@@ -1,6 +1,6 @@
 export * from './door.ts'
 export { CATALOGUE, Fault, type FaultCode } from './errors.ts'
 export { Death, EndReason, KeeperEvent, KeeperRequest } from './keeper.ts'
-export * from './limits.ts'
 export { LANGUAGES, type Language, languageOf, languageOfShebang } from './languages.ts'
+export * from './limits.ts'
 export { type Bind, Limits, Plan } from './plan.ts'

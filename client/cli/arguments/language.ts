@@ -1,0 +1,22 @@
+import { extname } from 'node:path'
+import { Fault, LANGUAGES, type Language, languageOf, languageOfShebang } from '@caisson/wire'
+
+/** What `--lang` says. */
+export function namedLanguage(word: string): Language {
+  const language = languageOf(word)
+  if (language === undefined) {
+    throw new Fault('LANGUAGE_UNKNOWN', `${JSON.stringify(word)} is not a language`, {
+      hint: `One of: ${Object.keys(LANGUAGES).join(', ')}.`,
+    })
+  }
+  return language
+}
+
+/** The language of a file: by its extension, else by its first line. */
+export function languageOfFile(path: string, code: string): Language {
+  const language = languageOf(extname(path)) ?? languageOfShebang(code.split('\n', 1)[0] ?? '')
+  if (language === undefined) {
+    throw new Fault('LANGUAGE_UNKNOWN', `neither the name nor the first line of ${path} tells its language`)
+  }
+  return language
+}

@@ -1,0 +1,70 @@
+import { type EndReason, Fault, type FaultCode } from '@caisson/wire'
+
+/** The codes that Caisson itself ends with; below 124 they are the program's own. */
+export const EXIT = { timeout: 124, cannot: 125, refused: 126, killed: 137 } as const
+
+/** Caisson could have done it, and a rule says no. */
+const REFUSALS: ReadonlySet<FaultCode> = new Set(['AUDIT_UNWRITABLE'])
+
+export function exitCodeOf(fault: Fault): number {
+  return REFUSALS.has(fault.code) ? EXIT.refused : EXIT.cannot
+}
+
+/** Anything thrown, as an error of the catalogue. */
+export function inTheCatalogue(error: unknown): Fault {
+  if (error instanceof Fault) return error
+  return new Fault('INTERNAL', error instanceof Error ? error.message : String(error), { cause: error })
+}
+
+/** Parts of these lines come from inside the wall: a control character in them must not reach the terminal. */
+export function oneLine(text: string): string {
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ').trim()
+}
+
+export function faultLine(fault: Fault): string {
+  const message = oneLine(fault.message).replace(/[.!?]$/, '')
+  return `caisson: ${fault.code}: ${message}. ${oneLine(fault.hint)}`
+}
+
+/** Which option gives more of it. */
+const MORE: Partial<Record<EndReason, string>> = {
+  timeout: 'Give it more time with --timeout 5m, or none at all with --timeout none.',
+  memory: 'Give it more with --memory 2GiB, or work on smaller pieces.',
+  pids: 'Allow more processes and threads with --pids 512.',
+  disk: 'Give it more with --disk 4GiB, or write less.',
+  output: 'Allow more with --output 256, or print less.',
+}
+
+const WHAT: Partial<Record<EndReason, string>> = {
+  timeout: 'the time limit was reached',
+  memory: 'the memory limit was hit',
+  pids: 'the limit of processes was hit',
+  disk: 'the disk limit was hit',
+  output: 'the limit of output was hit',
+}
+
+/** How a run ended that was not left to the program. */
+export interface Ending {
+  exitCode: number
+  fault: Fault
+}
+
+/** The end that `reason` (of a run, or of the whole sandbox) means. `detail` is the keeper's. */
+export function endingOf(reason: EndReason, detail: string): Ending {
+  const what = WHAT[reason]
+  const more = detail === '' ? '' : ` (${detail})`
+  if (what !== undefined) {
+    const fault = new Fault('LIMIT_HIT', `${what}${more}`, { hint: MORE[reason] ?? '' })
+    return { exitCode: reason === 'timeout' ? EXIT.timeout : EXIT.killed, fault }
+  }
+  if (reason === 'kill') return { exitCode: EXIT.killed, fault: new Fault('SANDBOX_GONE', `the sandbox was killed${more}`, { hint: '' }) }
+  return { exitCode: EXIT.cannot, fault: new Fault('AGENT_LOST', `the sandbox ended by itself: ${reason}${more}`) }
+}
+
+/** Program ended by a signal, and no limit is to blame. */
+export function endingBySignal(number: number, name: string): Ending {
+  return {
+    exitCode: 128 + number,
+    fault: new Fault('KILLED', `the program was ended by ${name}`),
+  }
+}

@@ -1,0 +1,47 @@
+#!/usr/bin/env node
+import { Fault } from '@caisson/wire'
+import { exitCodeOf, faultLine, inTheCatalogue } from './ending.ts'
+import { VERBS, type Verb } from './shelf.ts'
+
+const VERSION = '0.1.0'
+
+function usage(): string {
+  const verbs = Object.entries(VERBS).map(([name, verb]) => `  ${name.padEnd(10)}${verb.summary}`)
+  return [
+    'Usage: caisson VERB [options]',
+    '',
+    'Runs code that nobody has vouched for, inside a wall.',
+    '',
+    'Verbs:',
+    ...verbs,
+    '',
+    '`caisson VERB --help` says more.',
+    '',
+  ].join('\n')
+}
+
+async function verbOf(name: string): Promise<Verb> {
+  if (Object.hasOwn(VERBS, name)) return await VERBS[name as keyof typeof VERBS].load()
+  throw new Fault('BAD_REQUEST', `${JSON.stringify(name)} is not a verb`, { hint: `One of: ${Object.keys(VERBS).join(', ')}.` })
+}
+
+async function main([name, ...argv]: readonly string[]): Promise<number> {
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    process.stdout.write(usage())
+    return name === undefined ? 125 : 0
+  }
+  if (name === '--version' || name === '-V') {
+    process.stdout.write(`${VERSION}\n`)
+    return 0
+  }
+  return await (await verbOf(name))(argv)
+}
+
+main(process.argv.slice(2)).then(
+  (exitCode) => process.exit(exitCode),
+  (error: unknown) => {
+    const fault = inTheCatalogue(error)
+    process.stderr.write(`${faultLine(fault)}\n`)
+    process.exit(exitCodeOf(fault))
+  },
+)

@@ -1,0 +1,47 @@
+import { join } from 'node:path'
+import type { Sandbox } from '../../sandbox.ts'
+import { oneLine } from '../ending.ts'
+import { carryOut } from './carry-out.ts'
+import { pictureOf } from './forms.ts'
+import type { Job } from './job.ts'
+import { Landing, landingName } from './landing.ts'
+import type { Outcome } from './outcome.ts'
+
+/** Charts land here when no folder is named; it is made only when there is one. */
+const DEFAULT_OUT = 'caisson-out'
+
+export interface BroughtBack {
+  /** Paths on this machine, in order. */
+  saved: string[]
+  /** What stayed inside, and why. */
+  left: string[]
+}
+
+/** Saves the pictures among the results, and with a named folder everything under /home/user/out. */
+export async function bringBack(
+  sandbox: Sandbox,
+  out: string | undefined,
+  job: Job,
+  outcome: Outcome,
+  signal: AbortSignal,
+): Promise<BroughtBack> {
+  const back: BroughtBack = { saved: [], left: [] }
+  const pictures = outcome.results.map(pictureOf).filter((picture) => picture !== undefined)
+  if (pictures.length === 0 && out === undefined) return back
+  await using landing = await Landing.open(out ?? DEFAULT_OUT)
+  const stem = job.kind === 'command' ? 'result' : (landingName(job.stem) ?? 'result')
+  for (const [index, picture] of pictures.entries()) {
+    const name = `${stem}-${index + 1}.${picture.extension}`
+    await landing.put([name], [picture.bytes])
+    back.saved.push(join(landing.path, name))
+  }
+  if (out === undefined) return back
+  if (outcome.fault !== undefined && outcome.limit !== undefined) {
+    back.left.push('/home/user/out (the sandbox has ended)')
+    return back
+  }
+  const carried = await carryOut(sandbox, landing, signal)
+  back.saved.push(...carried.saved.map((name) => join(landing.path, name)))
+  back.left.push(...carried.left.map(oneLine))
+  return back
+}

@@ -1,0 +1,50 @@
+import { createReadStream } from 'node:fs'
+import { lstat, readdir, readlink } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
+import { Fault } from '@caisson/wire'
+import type { Sandbox } from '../../sandbox.ts'
+import { fileFault } from './job.ts'
+
+/** Checked before there is a sandbox: each path of `--in` exists and may be read. */
+export async function checkInputs(paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    try {
+      await lstat(path)
+    } catch (cause) {
+      throw fileFault(cause, path)
+    }
+  }
+}
+
+/**
+ * Copies a file or a folder of this machine to `target` inside. A link is made again as a link, whatever it points to: nothing of this
+ * machine comes in because a link inside the folder led to it.
+ */
+export async function carryIn(sandbox: Sandbox, path: string, target: string, signal: AbortSignal): Promise<void> {
+  try {
+    await carry(sandbox, path, target, signal)
+  } catch (cause) {
+    throw fileFault(cause, path)
+  }
+}
+
+/** The name that a path has inside /home/user. */
+export function nameInside(path: string): string {
+  const name = basename(resolve(path))
+  return name === '' ? 'root' : name
+}
+
+async function carry(sandbox: Sandbox, path: string, target: string, signal: AbortSignal): Promise<void> {
+  const entry = await lstat(path)
+  if (entry.isDirectory()) {
+    await sandbox.files.makeDir(target, { signal })
+    for (const name of (await readdir(path)).sort()) await carry(sandbox, join(path, name), `${target}/${name}`, signal)
+  } else if (entry.isSymbolicLink()) {
+    const made = await sandbox.commands.run(['/bin/ln', '-sfn', '--', await readlink(path), target], { signal })
+    if (made.exitCode !== 0) throw new Fault('FILE_DENIED', `the link ${path} could not be made inside: ${made.stderr}`)
+  } else if (entry.isFile()) {
+    await sandbox.files.write(target, createReadStream(path, { signal }), { mode: entry.mode & 0o777, signal })
+  } else {
+    throw new Fault('FILE_KIND', `${path} is neither a file, a folder nor a link`)
+  }
+}

@@ -1,0 +1,67 @@
+import { Fault } from '@caisson/wire'
+import type { RunningCommand } from '../../running-command.ts'
+import type { Sandbox } from '../../sandbox.ts'
+import { clientSettings } from '../../settings.ts'
+import type { Interrupts } from './interrupts.ts'
+import { endOf, endOfRejection, type Outcome } from './outcome.ts'
+import type { Say } from './say.ts'
+import { Terminal } from './terminal.ts'
+
+interface CommandRun {
+  command: readonly [string, ...string[]]
+  cwd: string | undefined
+  /** Keep what it prints, for `--json`. */
+  keep: boolean
+}
+
+/** Runs a command with this process's standard input, output and terminal passed through. */
+export async function runCommand(sandbox: Sandbox, run: CommandRun, say: Say, interrupts: Interrupts): Promise<Outcome> {
+  using terminal = run.keep ? undefined : Terminal.ofThisProcess()
+  const term = clientSettings().term
+  const running = await sandbox.commands.start(run.command, {
+    stdin: true,
+    signal: interrupts.signal,
+    ...(run.cwd === undefined ? {} : { cwd: run.cwd }),
+    ...(terminal === undefined ? {} : { pty: terminal.size }),
+    ...(terminal === undefined || term === undefined ? {} : { env: { TERM: term } }),
+  })
+  const output = running.output
+  interrupts.inside(() => running.kill('SIGINT'))
+  terminal?.onResize((size) => running.resize(size).catch(ignoreGone))
+  const feeding = new AbortController()
+  const fed = feed(running, feeding.signal).catch(ignoreGone)
+  const kept: Record<'stdout' | 'stderr', Uint8Array[]> = { stdout: [], stderr: [] }
+  try {
+    for await (const piece of output) {
+      if (run.keep) kept[piece.channel === 'stderr' ? 'stderr' : 'stdout'].push(piece.bytes)
+      await say.bytes(piece.channel, piece.bytes)
+    }
+    return { ...endOf(await running.wait()), ...asText(kept) }
+  } catch (error) {
+    return { ...(await endOfRejection(error, sandbox)), ...asText(kept) }
+  } finally {
+    feeding.abort()
+    await fed
+  }
+}
+
+function asText(kept: Record<'stdout' | 'stderr', Uint8Array[]>): Pick<Outcome, 'stdout' | 'stderr' | 'results'> {
+  return { stdout: Buffer.concat(kept.stdout).toString('utf8'), stderr: Buffer.concat(kept.stderr).toString('utf8'), results: [] }
+}
+
+/** This process's standard input, until it ends or the command does. */
+async function feed(running: RunningCommand, signal: AbortSignal): Promise<void> {
+  signal.addEventListener('abort', () => process.stdin.destroy(), { once: true })
+  for await (const piece of process.stdin) {
+    if (signal.aborted) return
+    await running.sendStdin(piece, { signal })
+  }
+  if (!signal.aborted) await running.closeStdin({ signal })
+}
+
+/** The command has ended before all was written, or this side has: how it ended is told elsewhere. */
+function ignoreGone(error: unknown): void {
+  if (error instanceof Fault) return
+  const code = (error as NodeJS.ErrnoException).code
+  if (code !== 'ERR_STREAM_PREMATURE_CLOSE' && code !== 'ABORT_ERR' && code !== 'EIO') throw error
+}

@@ -1,0 +1,27 @@
+import type { Rich } from '@caisson/wire'
+
+/** A form of a result that is a file rather than text. */
+export interface Picture {
+  extension: string
+  bytes: Uint8Array
+}
+
+/** The best form that a person opens rather than reads. */
+export function pictureOf(result: Rich): Picture | undefined {
+  if (result.png !== undefined) return { extension: 'png', bytes: Buffer.from(result.png, 'base64') }
+  if (result.svg !== undefined) return { extension: 'svg', bytes: Buffer.from(result.svg, 'utf8') }
+  if (result.jpeg !== undefined) return { extension: 'jpg', bytes: Buffer.from(result.jpeg, 'base64') }
+  if (result.pdf !== undefined) return { extension: 'pdf', bytes: Buffer.from(result.pdf, 'base64') }
+  if (result.html !== undefined && textOf(result) === undefined) return { extension: 'html', bytes: Buffer.from(result.html, 'utf8') }
+  return undefined
+}
+
+/** What is printed of a result: nothing of one that is a picture, whose text is only its type. */
+export function printed(result: Rich): string | undefined {
+  return pictureOf(result) === undefined ? textOf(result) : undefined
+}
+
+function textOf(result: Rich): string | undefined {
+  const json = result.json === undefined ? undefined : JSON.stringify(result.json, null, 2)
+  return result.text ?? result.markdown ?? result.latex ?? json
+}

@@ -1,0 +1,114 @@
+import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { type FileHandle, mkdir, open, rename, unlink } from 'node:fs/promises'
+import { Fault } from '@caisson/wire'
+import { fileFault } from './job.ts'
+
+/** Files that one run may bring out, and their bytes together. */
+export const MAX_FILES_OUT = 10_000
+export const MAX_BYTES_OUT = 4 * 1024 * 1024 * 1024
+const MAX_NAME_BYTES = 255
+
+/**
+ * One name of a path as it may land on this machine, or undefined: names come from inside the wall. Hidden names are left behind, since
+ * tools of this machine trust them (`.git/hooks`, `.envrc`).
+ */
+export function landingName(name: string): string | undefined {
+  const clean = name.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}/\\]/gu, '_')
+  if (clean === '' || clean.startsWith('.') || Buffer.byteLength(clean) > MAX_NAME_BYTES) return undefined
+  return clean
+}
+
+/**
+ * A folder of this machine where things from inside land. Every step is taken from an open folder and follows no link: someone inside
+ * who also has the folder mounted can swap names while this goes on.
+ */
+export class Landing implements AsyncDisposable {
+  readonly path: string
+  readonly #root: FileHandle
+  #files = 0
+  #bytes = 0
+
+  private constructor(path: string, root: FileHandle) {
+    this.path = path
+    this.#root = root
+  }
+
+  /** Makes the folder when it is missing. Rejects with FILE_DENIED or FILE_KIND. */
+  static async open(path: string): Promise<Landing> {
+    try {
+      await mkdir(path, { recursive: true })
+      return new Landing(path, await open(path, constants.O_RDONLY | constants.O_DIRECTORY))
+    } catch (cause) {
+      throw fileFault(cause, path)
+    }
+  }
+
+  /** Names are landing names. A file of the same name is replaced at once, when the new one is whole. */
+  async put(names: readonly string[], content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+    const name = names.at(-1)
+    if (name === undefined || names.some((part) => landingName(part) !== part)) {
+      throw new Fault('INTERNAL', `${JSON.stringify(names)} may not land here`)
+    }
+    if (++this.#files > MAX_FILES_OUT) throw new Fault('LIMIT_HIT', `more than ${MAX_FILES_OUT} files came out`, { hint: 'Pack them.' })
+    try {
+      await this.#put(names.slice(0, -1), name, content)
+    } catch (cause) {
+      const code = (cause as NodeJS.ErrnoException).code
+      if (code === 'EISDIR' || code === 'ELOOP' || code === 'ENOTDIR' || code === 'ENOTEMPTY') {
+        throw new Fault('FILE_EXISTS', `${[this.path, ...names].join('/')} is in the way`, { cause })
+      }
+      throw fileFault(cause, [this.path, ...names].join('/'))
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#root.close()
+  }
+
+  async #put(folders: readonly string[], name: string, content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+    const opened: FileHandle[] = []
+    try {
+      let folder = this.#root
+      for (const part of folders) {
+        folder = await descend(folder, part)
+        opened.push(folder)
+      }
+      const part = below(folder, `.caisson-${randomBytes(8).toString('hex')}.part`)
+      const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
+      const file = await open(part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644)
+      try {
+        for await (const piece of content) await this.#write(file, piece)
+        await rename(part, below(folder, name))
+      } catch (error) {
+        await unlink(part)
+        throw error
+      } finally {
+        await file.close()
+      }
+    } finally {
+      for (const folder of opened) await folder.close()
+    }
+  }
+
+  async #write(file: FileHandle, piece: Uint8Array): Promise<void> {
+    this.#bytes += piece.length
+    if (this.#bytes > MAX_BYTES_OUT) {
+      throw new Fault('LIMIT_HIT', `more than ${MAX_BYTES_OUT / 2 ** 30} GiB came out`, { hint: 'Write less to /home/user/out.' })
+    }
+    await file.appendFile(piece)
+  }
+}
+
+/** openat(2), which Node has no word for: a path through the descriptor cannot be led elsewhere. */
+function below(folder: FileHandle, name: string): string {
+  return `/proc/self/fd/${folder.fd}/${name}`
+}
+
+async function descend(folder: FileHandle, name: string): Promise<FileHandle> {
+  const path = below(folder, name)
+  await mkdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error
+  })
+  return await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+}

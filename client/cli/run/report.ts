@@ -1,0 +1,42 @@
+import type { Fault } from '@caisson/wire'
+import type { BroughtBack } from './bring-back.ts'
+import type { Outcome } from './outcome.ts'
+
+/** Milliseconds. */
+export interface Durations {
+  create: number
+  carryIn: number
+  run: number
+  total: number
+}
+
+/** The document of `--json`; docs/reference/cli.md describes it. */
+export function documentOf(id: string, outcome: Outcome, back: BroughtBack, durations: Durations): string {
+  const { exitCode, limit, fault, exception, stdout, stderr, results } = outcome
+  return asDocument({
+    id,
+    exitCode,
+    limit,
+    error: fault && errorOf(fault),
+    exception,
+    stdout,
+    stderr,
+    results,
+    saved: back.saved,
+    left: back.left,
+    durationsMs: Object.fromEntries(Object.entries(durations).map(([name, ms]) => [name, Math.round(ms * 10) / 10])),
+  })
+}
+
+/** When nothing ran. */
+export function documentOfFault(fault: Fault, exitCode: number): string {
+  return asDocument({ exitCode, error: errorOf(fault) })
+}
+
+function errorOf(fault: Fault): { code: string; message: string; hint: string } {
+  return { code: fault.code, message: fault.message, hint: fault.hint }
+}
+
+function asDocument(members: Record<string, unknown>): string {
+  return `${JSON.stringify(members, null, 2)}\n`
+}

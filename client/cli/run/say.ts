@@ -1,0 +1,36 @@
+import type { Interrupts } from './interrupts.ts'
+
+/** Where a run's output goes while it runs; `--json` keeps quiet until the end. */
+export interface Say {
+  out(text: string): void
+  err(text: string): void
+  /** Bytes of a command; resolves when the reader can take more. */
+  bytes(channel: 'stdout' | 'stderr' | 'pty', bytes: Uint8Array): Promise<void>
+}
+
+/** What a shell says of a program that wrote to a pipe without readers. */
+const SIGPIPE_EXIT = 141
+
+export function aloud(interrupts: Interrupts): Say {
+  // `caisson run ... | head`: whoever listened has gone, so the sandbox has nothing to live for.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => interrupts.abandon(SIGPIPE_EXIT))
+  return {
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    async bytes(channel, bytes) {
+      const stream = channel === 'stderr' ? process.stderr : process.stdout
+      if (stream.write(bytes) || stream.destroyed) return
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          stream.off('drain', done).off('close', done).off('error', done)
+          resolve()
+        }
+        stream.on('drain', done).on('close', done).on('error', done)
+      })
+    },
+  }
+}
+
+export function quiet(): Say {
+  return { out: () => undefined, err: () => undefined, bytes: async () => undefined }
+}

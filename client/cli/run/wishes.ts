@@ -1,0 +1,119 @@
+import type { CreateRequest } from '@caisson/wire'
+import { clientSettings } from '../../settings.ts'
+import { countOrNone, cpusOrNone } from '../arguments/count.ts'
+import { duration } from '../arguments/duration.ts'
+import { environment } from '../arguments/environment.ts'
+import { mount } from '../arguments/mount.ts'
+import { network } from '../arguments/network.ts'
+import { size, sizeOrNone } from '../arguments/size.ts'
+import { type Source, source, splitAtDashes } from '../arguments/source.ts'
+import { parsed, verbParser } from '../parsing.ts'
+
+/** Everything that the command line of `run` says. */
+export interface RunWishes {
+  source: Source
+  /** As written; a language name, alias or extension. */
+  language: string | undefined
+  request: CreateRequest
+  /** Paths of this machine to copy in. */
+  inputs: string[]
+  /** Folder of this machine for what comes out. */
+  out: string | undefined
+  json: boolean
+  dryRun: boolean
+}
+
+const EXAMPLES = `
+Examples:
+  caisson run report.py                        a program, in the language of its extension or first line
+  caisson run report.py --out results          and bring back its charts and /home/user/out
+  caisson run -c 'print(6*7)'                  a piece of code
+  echo 'console.log(1)' | caisson run --lang js -
+  caisson run --mount .:rw -- npm test         a command, in this folder, which it may write
+  caisson run --timeout 5s --memory 256 -- make
+
+Beside examples/report.py a folder examples/report/ comes along, at /home/user/report; nothing else does.
+
+Ends with the program's own exit code; 124: the time limit, 137: another limit or a kill, 125: Caisson could not run it,
+126: refused by a policy.`
+
+/** Undefined: help was asked for, and given. */
+export function runWishes(argv: readonly string[]): RunWishes | undefined {
+  const { own, rest } = splitAtDashes(argv)
+  const command = verbParser('run')
+    .usage('[options] FILE | -c CODE | - | -- COMMAND...')
+    .description('Runs it once in a sandbox of its own, prints what it prints, and ends with its exit code.')
+    .argument('[FILE...]', 'a program, and its arguments')
+    .option('-c, --code <code>', 'a piece of code')
+    .option('--lang <language>', 'python, javascript, typescript or bash')
+    .option('--profile <name>', 'a named set of choices: default, code-interpreter')
+    .option('--wall <name>', 'the kind of isolation: container')
+    .option('--template <name>', 'the root file system: base, code-interpreter')
+    .option('--net <mode>', 'none, open, or allow:HOST,HOST', network)
+    .option('--timeout <time>', 'how long the sandbox may live: 30s, 2m; or none', duration)
+    .option('--memory <size>', 'MiB, or with a unit: 512, 1GiB; or none', sizeOrNone)
+    .option('--cpus <number>', 'processors: 1, 0.5; or none', cpusOrNone)
+    .option('--pids <number>', 'processes and threads; or none', countOrNone)
+    .option('--disk <size>', 'what it may write', size)
+    .option('--output <size>', 'what it may print; or none', sizeOrNone)
+    .option('--env <name=value>', 'an environment variable; NAME alone hands on your own', collected, [])
+    .option('--mount <dir[:ro|:rw]>', 'a folder of this machine, at the same path inside; read-only unless :rw', collected, [])
+    .option('--in <path>', 'copy a file or folder to /home/user', collected, [])
+    .option('--out <dir>', 'bring charts and /home/user/out here; else charts go to caisson-out')
+    .option('--json', 'print one JSON document at the end instead', false)
+    .option('--dry-run', 'print the plan as JSON, and run nothing', false)
+    .addHelpText('after', EXAMPLES)
+  if (!parsed(command, own)) return undefined
+  const options: Options = command.opts()
+  return {
+    source: source(command.args, rest, options.code),
+    language: options.lang,
+    request: requestOf(options),
+    inputs: options.in,
+    out: options.out,
+    json: options.json,
+    dryRun: options.dryRun,
+  }
+}
+
+interface Options {
+  code?: string
+  lang?: string
+  profile?: string
+  wall?: string
+  template?: string
+  net?: string
+  timeout?: number | null
+  memory?: number | null
+  cpus?: number | null
+  pids?: number | null
+  disk?: number
+  output?: number | null
+  env: string[]
+  mount: string[]
+  in: string[]
+  out?: string
+  json: boolean
+  dryRun: boolean
+}
+
+function requestOf(options: Options): CreateRequest {
+  const request: CreateRequest = {}
+  if (options.profile !== undefined) request.profile = options.profile
+  if (options.wall !== undefined) request.wall = options.wall
+  if (options.template !== undefined) request.template = options.template
+  if (options.net !== undefined) request.network = options.net
+  if (options.timeout !== undefined) request.timeoutMs = options.timeout
+  if (options.memory !== undefined) request.memoryMiB = options.memory
+  if (options.cpus !== undefined) request.cpus = options.cpus
+  if (options.pids !== undefined) request.pids = options.pids
+  if (options.disk !== undefined) request.diskMiB = options.disk
+  if (options.output !== undefined) request.outputMiB = options.output
+  if (options.env.length > 0) request.env = environment(options.env, clientSettings().environment)
+  if (options.mount.length > 0) request.mounts = options.mount.map(mount)
+  return request
+}
+
+function collected(value: string, before: string[]): string[] {
+  return [...before, value]
+}
