@@ -1,0 +1,3 @@
+export { density } from './density.ts'
+export { exec } from './exec.ts'
+export { start } from './start.ts'

@@ -1,0 +1,48 @@
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { Fault } from '@caisson/wire'
+import { countOrNone } from './arguments/count.ts'
+import { parsed, verbParser } from './parsing.ts'
+
+/** In the order in which they are run. */
+const BENCHMARKS = ['start', 'exec', 'density']
+
+const EXAMPLES = `
+Benchmarks:
+  start     from create to first output, beside the same with bwrap and with docker
+  exec      round trips in a live sandbox
+  density   memory of idle sandboxes, five for each round
+
+Examples:
+  caisson bench start
+  caisson bench --rounds 20 --json`
+
+/** Measures in a process of its own, so that nothing of the command line is in the numbers. */
+export async function bench(argv: readonly string[]): Promise<number> {
+  const command = verbParser('bench')
+    .usage('[options] [NAME...]')
+    .description('Measures this installation, beside the references that are installed.')
+    .argument('[NAME...]', BENCHMARKS.join(', '))
+    .option('--rounds <number>', 'how often', '100')
+    .option('--json', 'print JSON documents instead of tables', false)
+    .addHelpText('after', EXAMPLES)
+  if (!parsed(command, argv)) return 0
+  const options: { rounds: string; json: boolean } = command.opts()
+  const unknown = command.args.find((name) => !BENCHMARKS.includes(name))
+  if (unknown !== undefined) {
+    throw new Fault('BAD_REQUEST', `${JSON.stringify(unknown)} is not a benchmark`, { hint: `One of: ${BENCHMARKS.join(', ')}.` })
+  }
+  if (countOrNone(options.rounds) === null)
+    throw new Fault('BAD_SIZE', '"none" is not a number of rounds', { hint: 'Give a whole number.' })
+  const names = command.args.length === 0 ? BENCHMARKS : command.args
+  const bundle = fileURLToPath(new URL('bench.mjs', import.meta.url))
+  return await ended([bundle, ...names, '--rounds', options.rounds, ...(options.json ? ['--json'] : [])])
+}
+
+function ended(args: readonly string[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, { stdio: 'inherit' })
+    child.on('error', (cause) => reject(new Fault('INTERNAL', 'the benchmarks could not be started', { cause })))
+    child.on('close', (code) => resolve(code ?? 125))
+  })
+}
