@@ -66,7 +66,8 @@ async function bundle() {
   const banner = { js: "import { createRequire as __createRequire } from 'node:module'\nconst require = __createRequire(import.meta.url)" }
   const outputs = await Promise.all([
     build({ ...node, entryPoints: [at('client/cli/main.ts')], outfile: at('dist/caisson.mjs'), format: 'esm', banner }),
-    build({ ...node, entryPoints: [at('client/index.ts')], outfile: at('client/dist/index.mjs'), format: 'esm', banner }),
+    build({ ...node, entryPoints: [at('client/index.ts')], outfile: at('dist/sdk.mjs'), format: 'esm', banner }),
+    build({ ...node, entryPoints: [at('bench/main.ts')], outfile: at('dist/bench.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/templates/setup.ts')], outfile: at('dist/setup.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/runtimes/programs/node/main.ts')], outfile: at('dist/runtimes/node/main.cjs'), format: 'cjs' }),
   ])
@@ -78,6 +79,9 @@ async function bundle() {
       await rename(`${path}.new`, path)
     }
   }
+  // `import 'caisson'` of a clone's own programs. The SDK itself lies in dist/, one folder below the installation, as the host expects.
+  await mkdir(at('client/dist'), { recursive: true })
+  await writeFile(at('client/dist/index.mjs'), "export * from '../../dist/sdk.mjs'\n")
   await Promise.all(['python', 'bash'].map((language) => mirror(at('host/runtimes/programs', language), at('dist/runtimes', language))))
 }
 
