@@ -6,12 +6,12 @@ use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 
-use caisson_zygote::message::{receive, send};
+use caisson_zygote::message::send;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 
 use crate::disk::Prepared;
-use crate::fault::{At, Code, Fault, Outcome};
+use crate::fault::{At, Code, Outcome};
 use crate::ids::{NURSERY_COUNT, NURSERY_FIRST, RANGE};
 use crate::inside::Inside;
 use crate::plan::{Kind, Plan};
@@ -29,6 +29,7 @@ pub struct Builder<'a> {
     pub range: Option<(u32, u32)>,
     /// The user namespace of the zygote, to live below.
     pub nursery: Option<OwnedFd>,
+    pub doors: Vec<OwnedFd>,
     /// To the keeper.
     pub report: OwnedFd,
     pub inside: Inside<'a>,
@@ -49,6 +50,7 @@ impl Builder<'_> {
     }
 
     fn steps(self) -> Outcome<()> {
+        self.join_cgroup()?;
         let rootless = self.range.is_none() && self.single();
         // Kept: /proc is about to become the sandbox's.
         let proc = open_folder("/proc")?;
@@ -69,7 +71,6 @@ impl Builder<'_> {
         }
         // Changing credentials hid this process's /proc files, and its child's, from itself.
         nix::sys::prctl::set_dumpable(true).at(STEP, "dumpable")?;
-        self.wait_for_cgroup()?;
         let first = clone_first(self.plan.kind)?;
         if first == 0 {
             drop((self.report, self.leash, mounted));
@@ -109,10 +110,10 @@ impl Builder<'_> {
         write_at(proc, "self/gid_map", &format!("0 {gid} 1\n"))
     }
 
-    /// The first process must be born in the sandbox's cgroup, or its cgroup namespace would show where that lies.
-    fn wait_for_cgroup(&self) -> Outcome<()> {
-        let (length, _) = receive(self.report.as_fd(), &mut [0u8; 8]).at(STEP, "waiting for the cgroup")?;
-        if length == 1 { Ok(()) } else { Err(Fault::new(Code::LaunchFailed, STEP, "the keeper broke off")) }
+    /// Before anything is made: what it costs is the sandbox's, and the first process must be born there, or its cgroup namespace would show
+    /// where that lies.
+    fn join_cgroup(&self) -> Outcome<()> {
+        self.doors.iter().try_for_each(|door| nix::unistd::write(door, b"0").map(|_| ()).at(STEP, "joining the cgroup"))
     }
 
     fn give_ids(&self, proc: &OwnedFd, pid: i32, below_nursery: bool, rootless: bool) -> Outcome<()> {

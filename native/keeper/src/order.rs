@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use caisson_zygote::message::{receive, send};
+use caisson_zygote::message::receive;
 use libc::sock_filter;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{ForkResult, fork};
@@ -144,7 +144,7 @@ impl Sandbox {
         Ok(socket)
     }
 
-    /// Forks the builder, lets it join the cgroup before it makes anything, and waits for the first process.
+    /// Forks the builder and waits for the first process that it makes.
     fn build(&mut self, disk: &disk::Prepared, listener: OwnedFd, nursery: Option<&Nursery>) -> Outcome<()> {
         let dir = Path::new(&self.plan.dir);
         let folder = |name| {
@@ -163,6 +163,7 @@ impl Sandbox {
         };
         let (report, builders_report) = pair()?;
         let (leash, firsts_leash) = pair()?;
+        let doors = self.cgroup.as_ref().map_or(Ok(Vec::new()), Cgroup::doors)?;
         let nursery = nursery.map(|nursery| nursery.user_namespace.try_clone().at("builder", "dup")).transpose()?;
         // SAFETY: one thread; the child uses what it copied and ends without returning.
         match unsafe { fork() }.at("builder", "fork")? {
@@ -179,17 +180,14 @@ impl Sandbox {
                 };
                 let range = self.range.as_ref().map(|range| (range.number, range.base()));
                 let report = builders_report;
-                Builder { plan: &self.plan, disk, root, disk_mount, range, nursery, report, inside, leash }.run()
+                Builder { plan: &self.plan, disk, root, disk_mount, range, nursery, doors, report, inside, leash }.run()
             }
             ForkResult::Parent { child } => {
                 drop((builders_report, firsts_leash));
                 self.leash = Some(leash);
-                let joined = self.cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.attach(child.as_raw()));
-                let told = joined.and_then(|()| send(report.as_fd(), &[1], &[]).at("builder", "report"));
                 let first = self.hear_of_first(&report);
                 nix::sys::wait::waitpid(child, None).at("builder", "wait")?;
-                // What the builder said of a failure is nearer to the cause than that nobody listened.
-                first.and(told)
+                first
             }
         }
     }

@@ -1,8 +1,10 @@
 //! Which system calls exist inside: an allow-list. What is on no list answers EPERM; what the C library may try and do without answers ENOSYS.
 //!
-//! seccompiler makes the program; a short head written here goes before it, because it has no user notification and a single refusal.
+//! The kernel runs the program once for every system call number when it is installed, and its length is time on the way to a first result. So
+//! the numbers that are allowed whatever their arguments stand in a head of ranges written here, with the answers that seccompiler has no
+//! words for; seccompiler makes the rest, which looks at arguments.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use libc::{sock_filter, *};
 use seccompiler::SeccompCmpArgLen::{Dword, Qword};
@@ -22,11 +24,24 @@ const TIOCLINUX: u64 = 0x541C;
 /// Above this number are system calls newer than this list, and those of the x32 ABI.
 const NEWEST: u32 = 470;
 
+// linux/audit.h
+#[cfg(target_arch = "x86_64")]
+const ARCH: u32 = 0xC000_003E;
+#[cfg(target_arch = "aarch64")]
+const ARCH: u32 = 0xC000_00B7;
+
+const RET_ALLOW: u32 = 0x7FFF_0000;
 const RET_NOTIFY: u32 = 0x7FC0_0000;
 const RET_ERRNO: u32 = 0x0005_0000;
-const LOAD_NUMBER: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS, offset 0 of seccomp_data
+const RET_KILL_PROCESS: u32 = 0x8000_0000;
+
+// Of struct seccomp_data.
+const OFFSET_OF_NUMBER: u32 = 0;
+const OFFSET_OF_ARCH: u32 = 4;
+const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_ABOVE: u16 = 0x25;
+const JUMP_AT_LEAST: u16 = 0x35;
 const RETURN: u16 = 0x06;
 
 #[derive(Clone, Copy)]
@@ -39,8 +54,8 @@ pub struct Shape {
 }
 
 pub fn program(shape: Shape) -> Outcome<Vec<sock_filter>> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        syscalls::ALLOWED.iter().map(|number| (*number, Vec::new())).collect();
+    let mut allowed: BTreeSet<i64> = syscalls::ALLOWED.iter().copied().collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     let condition = |index, length, op, value| SeccompCondition::new(index, length, op, value).at(STEP, "condition");
     let rule = |conditions| SeccompRule::new(conditions).at(STEP, "rule");
 
@@ -50,9 +65,9 @@ pub fn program(shape: Shape) -> Outcome<Vec<sock_filter>> {
         }
     }
     if shape.zygote {
-        rules.insert(SYS_setns, Vec::new());
+        allowed.insert(SYS_setns);
         for refused in [SYS_kill, SYS_tkill, SYS_pidfd_open, SYS_pidfd_send_signal, SYS_socket, SYS_connect] {
-            rules.remove(&refused);
+            allowed.remove(&refused);
         }
     } else {
         // Other families reach kernel code, or (vsock) the hypervisor, that no namespace holds back.
@@ -73,21 +88,24 @@ pub fn program(shape: Shape) -> Outcome<Vec<sock_filter>> {
         personalities.into_iter().map(|value| rule(vec![condition(0, Dword, Eq, value)?])).collect();
     rules.insert(SYS_personality, personalities?);
 
+    allowed.retain(|number| !rules.contains_key(number));
     let arch = std::env::consts::ARCH.try_into().at(STEP, "architecture")?;
     let refusal = SeccompAction::Errno(EPERM as u32);
     let body: BpfProgram = SeccompFilter::new(rules, refusal, SeccompAction::Allow, arch)
         .and_then(TryInto::try_into)
         .at(STEP, "program")?;
-    let mut program = head(shape.notify_exec);
+    let mut program = head(shape.notify_exec, &allowed);
     program.extend(body.iter().map(|one| sock_filter { code: one.code, jt: one.jt, jf: one.jf, k: one.k }));
     Ok(program)
 }
 
-/// Runs before the list. The list's own head checks the architecture again, so a foreign number gets no further than an answer given here.
-fn head(notify_exec: bool) -> Vec<sock_filter> {
+fn head(notify_exec: bool, allowed: &BTreeSet<i64>) -> Vec<sock_filter> {
     let step = |code, jt, jf, k| sock_filter { code, jt, jf, k };
     let mut head = vec![
-        step(LOAD_NUMBER, 0, 0, 0),
+        step(LOAD, 0, 0, OFFSET_OF_ARCH),
+        step(JUMP_EQUAL, 1, 0, ARCH),
+        step(RETURN, 0, 0, RET_KILL_PROCESS),
+        step(LOAD, 0, 0, OFFSET_OF_NUMBER),
         step(JUMP_ABOVE, 0, 1, NEWEST),
         step(RETURN, 0, 0, RET_ERRNO | ENOSYS as u32),
         // Its flags lie in memory, where a filter cannot look; the C library falls back to clone.
@@ -100,5 +118,97 @@ fn head(notify_exec: bool) -> Vec<sock_filter> {
             head.push(step(RETURN, 0, 0, RET_NOTIFY));
         }
     }
+    for (first, last) in ranges(allowed) {
+        head.push(step(JUMP_ABOVE, 2, 0, last));
+        head.push(step(JUMP_AT_LEAST, 0, 1, first));
+        head.push(step(RETURN, 0, 0, RET_ALLOW));
+    }
     head
+}
+
+fn ranges(numbers: &BTreeSet<i64>) -> Vec<(u32, u32)> {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for number in numbers.iter().map(|number| *number as u32) {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sandbox() -> Shape {
+        Shape { notify_exec: true, allow_user_namespaces: false, zygote: false }
+    }
+
+    /// A machine for classic BPF, as far as the programs here use it.
+    fn verdict(program: &[sock_filter], arch: u32, number: i64, args: [u64; 6]) -> u32 {
+        let mut data = Vec::new();
+        data.extend((number as u32).to_ne_bytes());
+        data.extend(arch.to_ne_bytes());
+        data.extend(0u64.to_ne_bytes());
+        args.iter().for_each(|argument| data.extend(argument.to_ne_bytes()));
+        let (mut at, mut value) = (0, 0u32);
+        loop {
+            let one = program[at];
+            at += 1;
+            let jump = |yes: bool| usize::from(if yes { one.jt } else { one.jf });
+            match one.code {
+                0x20 => value = u32::from_ne_bytes(data[one.k as usize..][..4].try_into().expect("in range")),
+                0x54 => value &= one.k,
+                0x05 => at += one.k as usize,
+                0x15 => at += jump(value == one.k),
+                0x25 => at += jump(value > one.k),
+                0x35 => at += jump(value >= one.k),
+                0x06 => return one.k,
+                other => panic!("instruction {other:#x}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_list_allows_is_allowed_and_the_rest_is_not() {
+        let program = program(sandbox()).expect("a program");
+        let conditional = [SYS_clone, SYS_clone3, SYS_unshare, SYS_ioctl, SYS_execve, SYS_execveat];
+        for number in 0..=i64::from(NEWEST) {
+            let allowed = syscalls::ALLOWED.contains(&number);
+            if conditional.contains(&number) || number == SYS_socket || number == SYS_personality {
+                continue;
+            }
+            let expected = if allowed { RET_ALLOW } else { RET_ERRNO | EPERM as u32 };
+            assert_eq!(verdict(&program, ARCH, number, [0; 6]), expected, "system call {number}");
+        }
+    }
+
+    #[test]
+    fn arguments_and_strangers_are_judged() {
+        let program = program(sandbox()).expect("a program");
+        let refused = RET_ERRNO | EPERM as u32;
+        let at = |number, args| verdict(&program, ARCH, number, args);
+        assert_eq!(at(SYS_clone, [SIGCHLD as u64, 0, 0, 0, 0, 0]), RET_ALLOW);
+        assert_eq!(at(SYS_clone, [CLONE_NEWUSER as u64, 0, 0, 0, 0, 0]), refused);
+        assert_eq!(at(SYS_unshare, [CLONE_NEWNET as u64, 0, 0, 0, 0, 0]), refused);
+        assert_eq!(at(SYS_clone3, [0; 6]), RET_ERRNO | ENOSYS as u32);
+        assert_eq!(at(SYS_execve, [0; 6]), RET_NOTIFY);
+        assert_eq!(at(SYS_socket, [AF_INET as u64, 0, 0, 0, 0, 0]), RET_ALLOW);
+        for family in [AF_VSOCK, AF_PACKET, AF_ALG, AF_KEY] {
+            assert_eq!(at(SYS_socket, [family as u64, 0, 0, 0, 0, 0]), refused, "family {family}");
+        }
+        assert_eq!(at(SYS_socket, [AF_NETLINK as u64, 0, NETLINK_ROUTE as u64, 0, 0, 0]), RET_ALLOW);
+        assert_eq!(at(SYS_socket, [AF_NETLINK as u64, 0, NETLINK_AUDIT as u64, 0, 0, 0]), refused);
+        // The upper half of the request is not looked at by the kernel, so it must not hide the lower.
+        assert_eq!(at(SYS_ioctl, [0, TIOCSTI | 1 << 32, 0, 0, 0, 0]), refused);
+        assert_eq!(at(i64::from(NEWEST) + 1, [0; 6]), RET_ERRNO | ENOSYS as u32);
+        assert_eq!(at(0x4000_0000, [0; 6]), RET_ERRNO | ENOSYS as u32);
+        assert_eq!(verdict(&program, 0x4000_0003, SYS_read, [0; 6]), RET_KILL_PROCESS);
+    }
+
+    #[test]
+    fn the_program_is_short() {
+        assert!(program(sandbox()).expect("a program").len() < 400);
+    }
 }
