@@ -10,5 +10,3 @@ const greeting: Greeting = { to: process.argv[2] ?? 'world', from: hostname() }
 const settled = await Promise.resolve(greeting)
 
 console.log(`Hello, ${settled.to}, from ${arch()} machine ${settled.from}.`)
-
-export {}

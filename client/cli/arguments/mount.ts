@@ -18,6 +18,8 @@ export function mount(text: string): Mount {
 
 function readable(path: string, mode: 'ro' | 'rw'): string {
   try {
+    // realpath of nothing is the current folder.
+    if (path === '') throw new Fault('MOUNT_UNREADABLE', 'no folder is named')
     const source = realpathSync(path)
     if (!statSync(source).isDirectory()) throw new Fault('MOUNT_UNREADABLE', `${path} is not a folder`)
     accessSync(source, constants.R_OK | constants.X_OK | (mode === 'rw' ? constants.W_OK : 0))
