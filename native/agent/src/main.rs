@@ -1,1 +1,98 @@
-fn main() {}
+//! PID 1 inside every wall. It is started with an empty environment by the keeper, after the wall stands: descriptor 3 listens for the host,
+//! descriptor 4 is the leash to the keeper. What it says is never trusted by the host; what it hears from the host it checks all the same.
+
+mod agent;
+mod child;
+mod connection;
+mod dial;
+mod files;
+mod identity;
+mod leash;
+mod metrics;
+mod operations;
+mod port;
+mod process;
+mod pump;
+mod reap;
+mod refusal;
+mod start;
+mod stream;
+mod terminal;
+mod users;
+
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::UnixListener as StdListener;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+
+const LISTENER: i32 = 3;
+const LEASH: i32 = 4;
+/// File operations that are under way at once; each chunk of a file is one, so a stalled reader holds none.
+const FILE_THREADS: usize = 4;
+const FILE_THREAD_STACK: usize = 256 * 1024;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            // /dev/null inside a wall; a person who starts the program by hand sees it.
+            eprintln!("caisson-agent: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let (listener, leash) = inherited()?;
+    harden()?;
+    let config = leash::read_config(&leash)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(FILE_THREADS)
+        .thread_stack_size(FILE_THREAD_STACK)
+        .thread_keep_alive(Duration::from_secs(2))
+        .build()
+        .map_err(|error| format!("runtime: {error}"))?;
+    let local = tokio::task::LocalSet::new();
+    let ended = local.block_on(&runtime, async {
+        let agent = agent::Agent::new(config);
+        let signals = reap::signals()?;
+        tokio::task::spawn_local(reap::reap(agent.clone(), signals));
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::UnixListener::from_std(listener)?;
+        tokio::task::spawn_local(connection::accept(agent.clone(), listener));
+        leash::hold(agent, leash).await
+    });
+    // Not by returning: file operations under way would be waited for.
+    match ended {
+        Ok(()) => std::process::exit(0),
+        Err(error) => Err(format!("leash: {error}")),
+    }
+}
+
+fn inherited() -> Result<(StdListener, OwnedFd), String> {
+    for number in [LISTENER, LEASH] {
+        // SAFETY: the descriptor is only looked at; when it is not open, fcntl says so.
+        let descriptor = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
+        fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))
+            .map_err(|error| format!("descriptor {number}: {error}"))?;
+    }
+    // SAFETY: both are open (just seen), were given to this program by its parent, and are owned by nothing else in it.
+    unsafe { Ok((StdListener::from_raw_fd(LISTENER), OwnedFd::from_raw_fd(LEASH))) }
+}
+
+fn harden() -> Result<(), String> {
+    // Processes inside that share the agent's user must not read its memory or take its descriptors.
+    nix::sys::prctl::set_dumpable(false).map_err(|error| format!("dumpable: {error}"))?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    reap::block_signals().map_err(|error| format!("signals: {error}"))?;
+    // SAFETY: plain settings of the allocator, made before any thread exists. One arena: threads come and go, and each arena would stay.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1024 * 1024);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 1024 * 1024);
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! What all connections share.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::leash::Config;
+use crate::process::{Process, Table};
+use crate::pump;
+
+/// Memory that was needed for a while goes back to the system when nothing has happened for this long.
+const REST_AFTER: Duration = Duration::from_millis(500);
+
+/// Ended processes whose pipes are emptied for the sake of their children.
+const MAX_DRAINING: usize = 64;
+
+pub struct Agent {
+    pub config: Config,
+    pub processes: RefCell<Table>,
+    resting: Cell<u64>,
+    draining: Cell<usize>,
+}
+
+impl Agent {
+    pub fn new(config: Config) -> Rc<Agent> {
+        Rc::new(Agent { config, processes: RefCell::default(), resting: Cell::new(0), draining: Cell::new(0) })
+    }
+
+    /// What a process left running in the background may still hold its pipes: nobody listens any more, and printing must not end it.
+    pub fn drain(self: &Rc<Self>, process: &Rc<Process>) {
+        if process.ports.has_terminal || self.draining.get() >= MAX_DRAINING {
+            return;
+        }
+        let (agent, process) = (self.clone(), process.clone());
+        agent.draining.set(agent.draining.get() + 1);
+        tokio::task::spawn_local(async move {
+            process.ports.stdin.close();
+            process.ports.control.close();
+            tokio::join!(pump::forget(&process.ports.stdout), pump::forget(&process.ports.stderr));
+            agent.draining.set(agent.draining.get() - 1);
+        });
+    }
+
+    /// Called at the end of each operation.
+    pub fn rest(self: &Rc<Self>) {
+        let before = self.resting.get();
+        self.resting.set(before + 1);
+        if before != 0 {
+            return;
+        }
+        let agent = self.clone();
+        tokio::task::spawn_local(async move {
+            loop {
+                let seen = agent.resting.get();
+                tokio::time::sleep(REST_AFTER).await;
+                if agent.resting.get() == seen {
+                    agent.resting.set(0);
+                    // SAFETY: malloc_trim has no preconditions.
+                    unsafe { libc::malloc_trim(0) };
+                    return;
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,200 @@
+//! One connection of the host: frames in, frames out, streams between.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use caisson_wire::{Close, Frame, HelloReply, MAX_DATA_BYTES, MAX_FRAME_BYTES, MAX_STREAMS, Open, frame, open, opened};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::agent::Agent;
+use crate::operations;
+use crate::stream::{Accepts, BadHost, Stream};
+
+const MAX_CONNECTIONS: usize = 64;
+/// Frames that wait for the socket. Whoever wants to send more waits, so this bounds what a connection holds.
+const OUTGOING_FRAMES: usize = 8;
+const SMALL_READ: usize = 8 * 1024;
+
+pub async fn accept(agent: Rc<Agent>, listener: UnixListener) {
+    let open = Rc::new(());
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) if Rc::strong_count(&open) <= MAX_CONNECTIONS => {
+                let (agent, counted) = (agent.clone(), open.clone());
+                tokio::task::spawn_local(async move {
+                    serve(agent, socket).await;
+                    drop(counted);
+                });
+            }
+            Ok(_) => {}
+            // Out of descriptors or memory: some connection will end.
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+        }
+    }
+}
+
+type Streams = Rc<RefCell<HashMap<u32, Rc<Stream>>>>;
+
+async fn serve(agent: Rc<Agent>, socket: UnixStream) {
+    let (reader, writer) = socket.into_split();
+    let (sender, receiver) = channel(OUTGOING_FRAMES);
+    let connection = Connection { agent, outgoing: sender, streams: Streams::default(), last: 0, greeted: false };
+    let streams = connection.streams.clone();
+    tokio::select! {
+        heard = connection.listen(reader) => if let Err(BadHost(why)) = heard {
+            // /dev/null inside a wall.
+            eprintln!("caisson-agent: connection closed: {why}");
+        },
+        _ = speak(writer, receiver) => {}
+    }
+    for stream in streams.borrow().values() {
+        stream.cancel();
+    }
+}
+
+async fn speak(mut socket: OwnedWriteHalf, mut queue: Receiver<Vec<u8>>) -> std::io::Result<()> {
+    let mut frames = Vec::with_capacity(OUTGOING_FRAMES);
+    let mut joined = Vec::new();
+    while queue.recv_many(&mut frames, OUTGOING_FRAMES).await > 0 {
+        for frame in frames.drain(..) {
+            if joined.len() + frame.len() > SMALL_READ && !joined.is_empty() {
+                socket.write_all(&joined).await?;
+                joined.clear();
+            }
+            if frame.len() > SMALL_READ {
+                socket.write_all(&frame).await?;
+            } else {
+                joined.extend_from_slice(&frame);
+            }
+        }
+        if !joined.is_empty() {
+            socket.write_all(&joined).await?;
+            joined.clear();
+        }
+    }
+    Ok(())
+}
+
+struct Connection {
+    agent: Rc<Agent>,
+    outgoing: Sender<Vec<u8>>,
+    streams: Streams,
+    last: u32,
+    greeted: bool,
+}
+
+impl Connection {
+    /// Returns when the host is gone or broke the rules: there is no resynchronising.
+    async fn listen(mut self, mut socket: OwnedReadHalf) -> Result<(), BadHost> {
+        let mut buffer: Vec<u8> = Vec::with_capacity(SMALL_READ);
+        loop {
+            match socket.read_buf(&mut buffer).await {
+                Ok(0) | Err(_) => return Ok(()),
+                Ok(_) => {}
+            }
+            let filled = buffer.len() == buffer.capacity();
+            let mut used = 0;
+            while let Some((frame, bytes)) =
+                caisson_wire::decode(&buffer[used..]).map_err(|_| BadHost("not a sequence of frames"))?
+            {
+                used += bytes;
+                self.receive(frame)?;
+            }
+            buffer.drain(..used);
+            if filled {
+                // Grows only while a frame or a flood fills it, never past the largest frame.
+                let wanted = (buffer.capacity() * 2).min(MAX_FRAME_BYTES + 4);
+                buffer.reserve_exact(wanted.saturating_sub(buffer.len()));
+            } else if buffer.is_empty() && buffer.capacity() > SMALL_READ {
+                buffer = Vec::with_capacity(SMALL_READ);
+            }
+        }
+    }
+
+    fn receive(&mut self, frame: Frame) -> Result<(), BadHost> {
+        let id = frame.stream;
+        let body = frame.body.ok_or(BadHost("a frame without a body"))?;
+        if let frame::Body::Open(open) = body {
+            return self.open(id, open);
+        }
+        if id == 0 || id > self.last {
+            return Err(BadHost("a stream that was never opened"));
+        }
+        let stream = self.streams.borrow().get(&id).cloned();
+        // What was under way when the stream ended is nobody's fault.
+        let Some(stream) = stream else { return Ok(()) };
+        match body {
+            frame::Body::Data(data) if data.payload.len() > MAX_DATA_BYTES => Err(BadHost("a payload over the limit")),
+            frame::Body::Data(data) => stream.receive_data(data),
+            frame::Body::Window(window) => {
+                stream.receive_window(window);
+                Ok(())
+            }
+            frame::Body::Control(control) => stream.receive_control(control),
+            frame::Body::Close(_) => {
+                stream.cancel();
+                Ok(())
+            }
+            _ => Err(BadHost("a frame that only the agent sends")),
+        }
+    }
+
+    fn open(&mut self, id: u32, open: Open) -> Result<(), BadHost> {
+        let operation = open.operation.ok_or(BadHost("an open without an operation"))?;
+        if id <= self.last {
+            return Err(BadHost("stream numbers must grow"));
+        }
+        if self.streams.borrow().len() >= MAX_STREAMS {
+            return Err(BadHost("too many streams"));
+        }
+        let hello = matches!(operation, open::Operation::Hello(_));
+        if hello == self.greeted {
+            return Err(BadHost("hello comes first, and once"));
+        }
+        self.greeted = true;
+        self.last = id;
+        let stream = Rc::new(Stream::new(id, accepts(&operation), self.outgoing.clone()));
+        self.streams.borrow_mut().insert(id, stream.clone());
+        let (agent, streams) = (self.agent.clone(), self.streams.clone());
+        tokio::task::spawn_local(async move {
+            let close = match operations::run(&agent, &stream, operation).await {
+                Ok(()) => Close::default(),
+                Err(refusal) => refusal.into(),
+            };
+            // Before the Close is sent: a host that has seen it may count on the place being free.
+            streams.borrow_mut().remove(&id);
+            stream.close(close).await;
+            agent.rest();
+        });
+        Ok(())
+    }
+}
+
+fn accepts(operation: &open::Operation) -> Accepts {
+    let none = Accepts::default();
+    match operation {
+        open::Operation::Start(start) => Accepts {
+            stdin: start.pty.is_none(),
+            pty: start.pty.is_some(),
+            control: start.control_channel,
+            process: true,
+            ..none
+        },
+        open::Operation::Attach(_) => Accepts { stdin: true, pty: true, control: true, process: true, ..none },
+        open::Operation::WriteFile(_) => Accepts { file: true, ..none },
+        open::Operation::Dial(_) => Accepts { tcp: true, ..none },
+        _ => none,
+    }
+}
+
+pub fn greeting(agent: &Agent, generation: u32) -> opened::Result {
+    opened::Result::Hello(HelloReply {
+        generation: generation.min(caisson_wire::AGENT_GENERATION),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        single_user: agent.config.single_user,
+    })
+}

@@ -1,0 +1,103 @@
+//! MakeDir and Move.
+
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink};
+use std::path::{Path, PathBuf};
+
+use super::{attributes, open_regular, remove};
+use crate::refusal::{OrRefuse, Outcome, Refusal};
+
+pub fn make_dir(path: &str) -> Outcome<()> {
+    let path = Path::new(path);
+    make_parents(path)?;
+    std::fs::create_dir(path).or_refuse(|| path.display())
+}
+
+pub fn make_parents(path: &Path) -> Outcome<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    std::fs::create_dir_all(parent).or_refuse(|| parent.display())
+}
+
+/// Replaces a file, never a directory that holds something. Between file systems (and between two binds of one, which the kernel treats
+/// alike), a copy takes the name and then the source goes.
+pub fn rename(from: &str, to: &str) -> Outcome<()> {
+    let (from, to) = (Path::new(from), Path::new(to));
+    let doing = || format!("{} to {}", from.display(), to.display());
+    std::fs::symlink_metadata(from).or_refuse(|| from.display())?;
+    make_parents(to)?;
+    match std::fs::rename(from, to) {
+        Err(error) if error.kind() == ErrorKind::CrossesDevices => {}
+        result => return result.or_refuse(doing),
+    }
+    let beside = temporary_beside(to)?;
+    let copied = copy(from, &beside).and_then(|()| std::fs::rename(&beside, to).or_refuse(doing));
+    let leftover = if copied.is_ok() { from } else { &beside };
+    let removed = remove::tree(&leftover.to_string_lossy(), &remove::Seen::default());
+    copied.and(removed)
+}
+
+/// A name that nobody has, in the same directory.
+pub fn temporary_beside(path: &Path) -> Outcome<PathBuf> {
+    let mut bytes = [0u8; 16];
+    // SAFETY: pointer and length are those of the buffer.
+    let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if count != bytes.len() as isize {
+        return Err(Refusal::failed("no randomness"));
+    }
+    let parent = path.parent().ok_or_else(|| Refusal::is_directory("/: is a directory"))?;
+    Ok(parent.join(format!(".caisson-{:032x}", u128::from_ne_bytes(bytes))))
+}
+
+fn copy(from: &Path, to: &Path) -> Outcome<()> {
+    let mut waiting = vec![(from.to_owned(), to.to_owned())];
+    let mut directories = Vec::new();
+    while let Some((from, to)) = waiting.pop() {
+        let facts = std::fs::symlink_metadata(&from).or_refuse(|| from.display())?;
+        if facts.is_dir() {
+            DirBuilder::new().mode(0o700).create(&to).or_refuse(|| to.display())?;
+            for name in names(&from)? {
+                waiting.push((from.join(&name), to.join(&name)));
+            }
+            directories.push((to, from, facts));
+        } else if facts.is_symlink() {
+            let target = std::fs::read_link(&from).or_refuse(|| from.display())?;
+            symlink(target, &to).or_refuse(|| to.display())?;
+        } else {
+            copy_file(&from, &to)?;
+        }
+    }
+    // From the inside out: what is made in a directory changes its time, and its mode may forbid making.
+    for (to, from, facts) in directories.iter().rev() {
+        let directory = File::open(to).or_refuse(|| to.display())?;
+        finish(&directory, from, facts)?;
+    }
+    Ok(())
+}
+
+fn names(directory: &Path) -> Outcome<Vec<OsString>> {
+    let entries = std::fs::read_dir(directory).or_refuse(|| directory.display())?;
+    entries.map(|entry| Ok(entry.or_refuse(|| directory.display())?.file_name())).collect()
+}
+
+fn copy_file(from: &Path, to: &Path) -> Outcome<()> {
+    let (mut source, facts) = open_regular(from, OpenOptions::new().read(true))?;
+    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).or_refuse(|| to.display())?;
+    std::io::copy(&mut source, &mut target).or_refuse(|| to.display())?;
+    finish(&target, from, &facts)
+}
+
+fn finish(target: &File, from: &Path, facts: &Metadata) -> Outcome<()> {
+    attributes::set_on(target, &attributes::get(from))?;
+    // Only root may give files away; for others the copy is theirs.
+    let mode = match fchown(target, Some(facts.uid()), Some(facts.gid())) {
+        Ok(()) => facts.mode() & 0o7777,
+        Err(_) => facts.mode() & 0o1777,
+    };
+    target.set_permissions(Permissions::from_mode(mode)).or_refuse(|| from.display())?;
+    match facts.modified() {
+        Ok(time) => target.set_modified(time).or_refuse(|| from.display()),
+        Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,247 @@
+//! Watch: what happens in a directory, by inotify(7), also in the directories below it when asked.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use caisson_wire::file_event::Kind;
+use caisson_wire::{Done, FileEvent, event, opened};
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+
+use super::entry;
+use crate::identity::Identity;
+use crate::port::port;
+use crate::refusal::{OrRefuse, Outcome, Refusal};
+use crate::stream::Stream;
+use crate::users::Names;
+
+/// Directories of one stream.
+const MAX_WATCHES: usize = 8192;
+/// Names found in new directories before their events were read; beyond, an overflow is reported.
+const MAX_FOUND: usize = 65536;
+
+const CHANGES: AddWatchFlags = AddWatchFlags::IN_CREATE
+    .union(AddWatchFlags::IN_MODIFY)
+    .union(AddWatchFlags::IN_ATTRIB)
+    .union(AddWatchFlags::IN_DELETE)
+    .union(AddWatchFlags::IN_DELETE_SELF)
+    .union(AddWatchFlags::IN_MOVED_FROM)
+    .union(AddWatchFlags::IN_MOVED_TO)
+    .union(AddWatchFlags::IN_ONLYDIR);
+
+/// One directory: its watch, and its path from the watched one ("" for that itself).
+type Watched = (WatchDescriptor, PathBuf);
+
+/// What looking through new directories gave.
+#[derive(Default)]
+struct Found {
+    watched: Vec<Watched>,
+    /// Everything in them, from the watched directory.
+    names: Vec<PathBuf>,
+    /// There was more than is followed.
+    cut: bool,
+}
+
+pub async fn run(
+    stream: &Stream,
+    identity: &Identity,
+    path: String,
+    recursive: bool,
+    include_entry: bool,
+) -> Outcome<()> {
+    let root = PathBuf::from(path);
+    let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).or_refuse(|| "inotify")?;
+    let source = Arc::new(inotify);
+    let mut watch = Watch {
+        root,
+        recursive,
+        include_entry,
+        source,
+        identity: identity.clone(),
+        paths: HashMap::new(),
+        announced: HashSet::new(),
+    };
+    let found = watch.look(PathBuf::new(), 0).await?;
+    if found.cut {
+        return Err(Refusal::too_large(format_args!("more than {MAX_WATCHES} directories to watch")));
+    }
+    watch.paths.extend(found.watched);
+    stream.opened(opened::Result::Done(Done {})).await?;
+    watch.follow(stream).await
+}
+
+struct Watch {
+    root: PathBuf,
+    recursive: bool,
+    include_entry: bool,
+    source: Arc<Inotify>,
+    identity: Identity,
+    paths: HashMap<WatchDescriptor, PathBuf>,
+    /// Found by looking through a new directory, and reported; the kernel may report them once more.
+    announced: HashSet<PathBuf>,
+}
+
+impl Watch {
+    /// Until the watched directory is gone.
+    async fn follow(&mut self, stream: &Stream) -> Outcome<()> {
+        let watched = self.source.as_fd().try_clone_to_owned().and_then(port).or_refuse(|| "inotify")?;
+        loop {
+            let mut ready = watched.readable().await.or_refuse(|| "inotify")?;
+            let events = match self.source.read_events() {
+                Err(Errno::EAGAIN) => {
+                    ready.clear_ready();
+                    // Everything that happened before the looking has been heard.
+                    self.announced.clear();
+                    continue;
+                }
+                events => events.or_refuse(|| "inotify")?,
+            };
+            drop(ready);
+            let mut last = None;
+            for event in events {
+                // A burst of writes to one file is one change.
+                let same = (event.wd, event.mask, event.name.clone());
+                if event.mask.contains(AddWatchFlags::IN_MODIFY) && last.as_ref() == Some(&same) {
+                    continue;
+                }
+                last = Some(same);
+                if self.handle(stream, event).await? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// True: that was the end.
+    async fn handle(&mut self, stream: &Stream, event: InotifyEvent) -> Outcome<bool> {
+        let mask = event.mask;
+        if mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+            self.report(stream, Kind::Overflow, PathBuf::new()).await?;
+            return Ok(false);
+        }
+        if mask.contains(AddWatchFlags::IN_IGNORED) {
+            let gone = self.paths.remove(&event.wd);
+            return Ok(gone.is_some_and(|path| path.as_os_str().is_empty()));
+        }
+        // Of a directory that moved away; what is left of it in the queue is not below the root any more.
+        let Some(directory) = self.paths.get(&event.wd) else { return Ok(false) };
+        let Some(name) = event.name else {
+            let root = directory.as_os_str().is_empty();
+            if root && mask.contains(AddWatchFlags::IN_DELETE_SELF) {
+                self.report(stream, Kind::Remove, PathBuf::new()).await?;
+            }
+            return Ok(false);
+        };
+        let path = directory.join(name);
+        let is_directory = mask.contains(AddWatchFlags::IN_ISDIR);
+        let appeared = mask.intersects(AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO);
+        let kind = match () {
+            () if appeared => Kind::Create,
+            () if mask.contains(AddWatchFlags::IN_MODIFY) => Kind::Write,
+            () if mask.contains(AddWatchFlags::IN_ATTRIB) => Kind::Chmod,
+            () if mask.contains(AddWatchFlags::IN_DELETE) => Kind::Remove,
+            () if mask.contains(AddWatchFlags::IN_MOVED_FROM) => Kind::Rename,
+            () => return Ok(false),
+        };
+        if kind == Kind::Rename && is_directory {
+            self.leave(&path);
+        }
+        if !(appeared && self.announced.remove(&path)) {
+            self.report(stream, kind, path.clone()).await?;
+        }
+        if appeared && is_directory && self.recursive {
+            self.enter(stream, path).await?;
+        }
+        Ok(false)
+    }
+
+    /// A directory is watched first and looked through afterwards, so that nothing made in it in between is missed.
+    async fn enter(&mut self, stream: &Stream, path: PathBuf) -> Outcome<()> {
+        // It may be gone again, or closed to the user: then there is nothing to follow.
+        let Ok(found) = self.look(path, self.paths.len()).await else { return Ok(()) };
+        self.paths.extend(found.watched);
+        if found.cut {
+            self.report(stream, Kind::Overflow, PathBuf::new()).await?;
+        }
+        for name in found.names {
+            if self.announced.len() < MAX_FOUND && self.announced.insert(name.clone()) {
+                self.report(stream, Kind::Create, name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, path: &Path) {
+        let inotify = &self.source;
+        self.paths.retain(|watch, directory| {
+            let below = directory.starts_with(path);
+            if below {
+                // Fails when the directory was deleted meanwhile; the watch went with it.
+                let _ = inotify.rm_watch(*watch);
+            }
+            !below
+        });
+    }
+
+    async fn report(&self, stream: &Stream, kind: Kind, path: PathBuf) -> Outcome<()> {
+        let name = path.to_string_lossy().into_owned();
+        let whole = self.root.join(&path);
+        let wanted = self.include_entry && matches!(kind, Kind::Create | Kind::Write | Kind::Chmod);
+        let entry = if wanted {
+            let look = move || {
+                Ok(std::fs::symlink_metadata(&whole).ok().map(|facts| entry::of(&whole, &facts, &Names::load())))
+            };
+            self.identity.run(look).await?
+        } else {
+            None
+        };
+        stream.event(event::What::File(FileEvent { kind: kind.into(), name, entry })).await
+    }
+
+    async fn look(&self, path: PathBuf, already: usize) -> Outcome<Found> {
+        let (root, source, recursive) = (self.root.clone(), self.source.clone(), self.recursive);
+        self.identity.run(move || look(&source, &root, path, recursive, already)).await
+    }
+}
+
+fn look(source: &Inotify, root: &Path, path: PathBuf, recursive: bool, already: usize) -> Outcome<Found> {
+    let mut found = Found::default();
+    let mut waiting = vec![path.clone()];
+    while let Some(directory) = waiting.pop() {
+        if already + found.watched.len() >= MAX_WATCHES {
+            found.cut = true;
+            break;
+        }
+        let whole = root.join(&directory);
+        let first = directory == path;
+        // Links below the root are not followed; the root itself may be one.
+        let flags = if directory.as_os_str().is_empty() { CHANGES } else { CHANGES | AddWatchFlags::IN_DONT_FOLLOW };
+        match source.add_watch(&whole, flags) {
+            Ok(watch) => found.watched.push((watch, directory.clone())),
+            Err(Errno::ENOSPC) => {
+                found.cut = true;
+                break;
+            }
+            Err(errno) if first => return Err(Refusal::os(whole.display(), errno)),
+            Err(_) => continue,
+        }
+        if !recursive {
+            break;
+        }
+        for entry in std::fs::read_dir(&whole).into_iter().flatten().flatten() {
+            let name: OsString = entry.file_name();
+            if found.names.len() >= MAX_FOUND {
+                found.cut = true;
+                break;
+            }
+            found.names.push(directory.join(name));
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                waiting.push(directory.join(entry.file_name()));
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,173 @@
+//! WriteFile: to a temporary name beside the target, which takes its place when everything has come.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use caisson_wire::{Done, WriteFile, opened};
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs};
+use nix::unistd::{AccessFlags, faccessat};
+
+use super::{attributes, change, open_regular, regular};
+use crate::identity::Identity;
+use crate::refusal::{OrRefuse, Outcome, Refusal};
+use crate::stream::{Lane, Stream};
+
+/// As the kernel bounds it.
+const MAX_LINKS: usize = 40;
+const NEW_FILE_MODE: u32 = 0o644;
+
+pub async fn run(stream: &Stream, identity: &Identity, path: String, request: WriteFile) -> Outcome<()> {
+    let uid = identity.account.uid;
+    attributes::checked(&request.attributes)?;
+    if request.mode > 0o7777 {
+        return Err(Refusal::invalid(format_args!("{:o} is not a mode", request.mode)));
+    }
+    let draft = identity.run(move || Draft::open(Path::new(&path), request, uid)).await?;
+    let result = tokio::select! {
+        biased;
+        result = fill(stream, identity, &draft) => result,
+        () = stream.cancelled() => Err(Refusal::cancelled()),
+    };
+    // Either way the last of it happens before the Close is sent.
+    identity
+        .run(move || match result {
+            Ok(()) => draft.finish(),
+            Err(refusal) => {
+                draft.discard();
+                Err(refusal)
+            }
+        })
+        .await
+}
+
+async fn fill(stream: &Stream, identity: &Identity, draft: &Draft) -> Outcome<()> {
+    stream.opened(opened::Result::Done(Done {})).await?;
+    while stream.wait(Lane::Main).await {
+        let (file, chunks) = (draft.file.clone(), stream.take(Lane::Main));
+        identity
+            .run(move || chunks.iter().try_for_each(|chunk| (&*file).write_all(chunk)).or_refuse(|| "write"))
+            .await?;
+        stream.return_credit().await?;
+    }
+    Ok(())
+}
+
+struct Draft {
+    file: Arc<File>,
+    target: PathBuf,
+    /// None: written in place.
+    temporary: Option<PathBuf>,
+    /// Of the user it is written for.
+    uid: u32,
+    mode: Option<u32>,
+    attributes: HashMap<String, String>,
+    /// Whose the file is that will be replaced.
+    owner: Option<(u32, u32)>,
+}
+
+impl Draft {
+    fn open(path: &Path, request: WriteFile, uid: u32) -> Outcome<Draft> {
+        let target = follow(path)?;
+        change::make_parents(&target)?;
+        let existing = match std::fs::symlink_metadata(&target) {
+            Ok(facts) => Some(facts),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(Refusal::io(target.display(), &error)),
+        };
+        if let Some(facts) = &existing {
+            regular(&target, facts)?;
+            // A new file may take the place of one that the user must not write; that is not what was asked for.
+            faccessat(AT_FDCWD, &target, AccessFlags::W_OK, AtFlags::AT_EACCESS).or_refuse(|| target.display())?;
+        }
+        let mode = (request.mode != 0).then_some(request.mode);
+        let attributes = request.attributes;
+        // Only the owner stays the owner when a new file takes the place of the old one.
+        let foreign = existing.as_ref().is_some_and(|facts| facts.uid() != uid && uid != 0);
+        if request.append || foreign {
+            let file = Arc::new(open_in_place(&target, mode, !request.append)?);
+            return Ok(Draft { file, target, temporary: None, uid, mode, attributes, owner: None });
+        }
+        let (file, temporary) = open_beside(&target)?;
+        let mode = mode.or(Some(existing.as_ref().map_or(NEW_FILE_MODE, |facts| facts.mode() & 0o7777)));
+        let owner = existing.map(|facts| (facts.uid(), facts.gid()));
+        Ok(Draft { file: Arc::new(file), target, temporary: Some(temporary), uid, mode, attributes, owner })
+    }
+
+    fn finish(self) -> Outcome<()> {
+        let settled = self.settle();
+        if settled.is_err() {
+            self.discard();
+        }
+        settled
+    }
+
+    fn settle(&self) -> Outcome<()> {
+        let doing = || self.target.display();
+        if let Some((uid, gid)) = self.owner {
+            let kept = fchown(&*self.file, Some(uid), Some(gid));
+            // Of an ordinary user the owner is the same already; a group that is not the user's cannot be kept.
+            if uid != self.uid {
+                kept.or_refuse(doing)?;
+            }
+        }
+        attributes::set_on(&self.file, &self.attributes)?;
+        let own = self.file.metadata().or_refuse(doing)?.uid() == self.uid;
+        if let Some(mode) = self.mode.filter(|_| own || self.temporary.is_some()) {
+            self.file.set_permissions(Permissions::from_mode(mode)).or_refuse(doing)?;
+        }
+        match &self.temporary {
+            Some(temporary) => std::fs::rename(temporary, &self.target).or_refuse(doing),
+            None => Ok(()),
+        }
+    }
+
+    fn discard(&self) {
+        if let Some(temporary) = &self.temporary {
+            // Somebody inside may have removed it first.
+            let _ = std::fs::remove_file(temporary);
+        }
+    }
+}
+
+fn open_in_place(target: &Path, mode: Option<u32>, truncate: bool) -> Outcome<File> {
+    let mut options = OpenOptions::new();
+    let (file, _) = open_regular(target, options.append(true).create(true).mode(mode.unwrap_or(NEW_FILE_MODE)))?;
+    // The files of procfs and sysfs are the kernel's ears; among them is the memory of the agent itself.
+    let kind = fstatfs(&file).or_refuse(|| target.display())?.filesystem_type();
+    if kind == PROC_SUPER_MAGIC || kind == SYSFS_MAGIC {
+        return Err(Refusal::special_file(format_args!("{}: is not a file on a disk", target.display())));
+    }
+    if truncate {
+        file.set_len(0).or_refuse(|| target.display())?;
+        attributes::clear(target, &file);
+    }
+    Ok(file)
+}
+
+fn open_beside(target: &Path) -> Outcome<(File, PathBuf)> {
+    let temporary = change::temporary_beside(target)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW);
+    let file = options.open(&temporary).or_refuse(|| target.display())?;
+    Ok((file, temporary))
+}
+
+/// Writes go through links, to where they point: also to a file that is not there yet.
+fn follow(path: &Path) -> Outcome<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        if path.file_name().is_none() {
+            return Err(Refusal::is_directory(format_args!("{}: is a directory", path.display())));
+        }
+        match std::fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("/")).join(target),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(Refusal::invalid(format_args!("{}: too many links", path.display())))
+}

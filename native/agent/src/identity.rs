@@ -1,0 +1,80 @@
+//! File operations happen as the user they are done for: the kernel's own permission checks decide, not ours.
+
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use crate::agent::Agent;
+use crate::refusal::{Outcome, Refusal};
+use crate::users::{self, Account};
+
+/// Whose rights a thread takes on for one operation.
+#[derive(Clone)]
+pub struct Identity {
+    pub account: Arc<Account>,
+    /// False where the agent is that user already and can be nobody else.
+    switch: bool,
+}
+
+impl Identity {
+    pub fn of(agent: &Agent, user: &str) -> Outcome<Identity> {
+        let account = Arc::new(users::account(&agent.config, user)?);
+        Ok(Identity { account, switch: !agent.config.single_user })
+    }
+
+    /// Runs `work` on a thread of its own, as this user.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
+        let identity = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _assumed = identity.assume()?;
+            work()
+        });
+        done.await.unwrap_or_else(|_| Err(Refusal::failed("the operation broke")))
+    }
+
+    /// This thread acts as the user until the answer is dropped. The kernel takes the file capabilities of root away with the user id, and
+    /// gives them back with it (capabilities(7)).
+    pub fn assume(&self) -> Outcome<Option<Assumed>> {
+        if !self.switch {
+            return Ok(None);
+        }
+        let account = &self.account;
+        let assumed = Assumed;
+        set_groups(&account.groups).map_err(|errno| Refusal::os("groups", errno))?;
+        set_file_ids(account.uid, account.gid)
+            .map_err(|errno| Refusal::os(format_args!("user {}", account.name), errno))?;
+        Ok(Some(assumed))
+    }
+}
+
+pub struct Assumed;
+
+impl Drop for Assumed {
+    fn drop(&mut self) {
+        // A thread with wrong rights must not do the next operation.
+        if set_file_ids(0, 0).is_err() || set_groups(&[]).is_err() {
+            std::process::abort();
+        }
+    }
+}
+
+/// For this thread alone: the C library's function would change all threads (nptl(7)).
+fn set_groups(groups: &[u32]) -> nix::Result<()> {
+    // SAFETY: a pointer and a length of the same slice.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
+}
+
+/// setfsuid(2) reports no errors: the second call says what the first did.
+fn set_file_ids(uid: u32, gid: u32) -> nix::Result<()> {
+    // SAFETY: these calls take numbers only.
+    let (now_uid, now_gid) = unsafe {
+        // The group first: afterwards there may be no right to.
+        if uid == 0 {
+            libc::setfsuid(uid);
+        }
+        libc::setfsgid(gid);
+        libc::setfsuid(uid);
+        (libc::setfsuid(u32::MAX), libc::setfsgid(u32::MAX))
+    };
+    if now_uid as u32 == uid && now_gid as u32 == gid { Ok(()) } else { Err(Errno::EPERM) }
+}

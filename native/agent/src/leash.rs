@@ -1,0 +1,111 @@
+//! The socket to the keeper: what the sandbox is like, processes to adopt, and, when it closes, the end.
+
+use std::io::IoSliceMut;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, send};
+use serde::{Deserialize, Serialize};
+
+use crate::agent::Agent;
+use crate::port::{Port, port};
+use crate::process;
+
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+const MAX_DESCRIPTORS: usize = 8;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Config {
+    pub single_user: bool,
+    /// Open files per process.
+    pub open_files: u64,
+    pub user: User,
+    /// Where a full disk would be noticed.
+    pub writable: Vec<String>,
+}
+
+/// The ordinary user inside.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    pub name: String,
+    pub uid: u32,
+    pub gid: u32,
+    pub home: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+enum Order {
+    Adopt { pid: i32 },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Answer {
+    Ready(bool),
+    Adopted(i32),
+    Error(String),
+}
+
+pub fn read_config(leash: &OwnedFd) -> Result<Config, String> {
+    let (message, _) = receive(leash.as_raw_fd()).map_err(|error| format!("leash: {error}"))?;
+    serde_json::from_slice(&message).map_err(|error| format!("configuration: {error}"))
+}
+
+/// Answers that the agent is ready, then takes orders until the keeper is gone.
+pub async fn hold(agent: Rc<Agent>, leash: OwnedFd) -> std::io::Result<()> {
+    let leash = port(leash)?;
+    answer(&leash, &Answer::Ready(true))?;
+    loop {
+        let mut ready = leash.readable().await?;
+        let Ok(received) = ready.try_io(|leash| receive(leash.as_raw_fd())) else { continue };
+        let (message, descriptors) = received?;
+        if message.is_empty() {
+            return Ok(());
+        }
+        let reply = match serde_json::from_slice(&message) {
+            Ok(Order::Adopt { pid }) => match adopt(&agent, pid, descriptors) {
+                Ok(()) => Answer::Adopted(pid),
+                Err(error) => Answer::Error(error),
+            },
+            Err(error) => Answer::Error(error.to_string()),
+        };
+        answer(&leash, &reply)?;
+    }
+}
+
+fn adopt(agent: &Rc<Agent>, pid: i32, descriptors: Vec<OwnedFd>) -> Result<(), String> {
+    let [stdout, stderr, control] = <[OwnedFd; 3]>::try_from(descriptors)
+        .map_err(|given| format!("adopt needs 3 descriptors, got {}", given.len()))?;
+    process::adopt(agent, pid, stdout, stderr, control).map_err(|error| format!("adopt {pid}: {error}"))
+}
+
+fn answer(leash: &Port, answer: &Answer) -> std::io::Result<()> {
+    let text = serde_json::to_vec(answer)?;
+    // Answers are few and small: a leash that cannot take one is broken.
+    send(leash.as_raw_fd(), &text, MsgFlags::MSG_NOSIGNAL)?;
+    Ok(())
+}
+
+/// One message and the descriptors that came with it. Empty: the other end is closed.
+fn receive(leash: RawFd) -> std::io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    let mut bytes = vec![0; MAX_MESSAGE_BYTES];
+    let mut space = nix::cmsg_space!([RawFd; MAX_DESCRIPTORS]);
+    let mut parts = [IoSliceMut::new(&mut bytes)];
+    let message = recvmsg::<()>(leash, &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let mut descriptors = Vec::new();
+    for part in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(numbers) = part {
+            // SAFETY: the kernel has just installed these descriptors for us; nobody else knows them.
+            descriptors.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
+        }
+    }
+    let (length, flags) = (message.bytes, message.flags);
+    if flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
+        return Err(std::io::Error::other("a message over the limit"));
+    }
+    bytes.truncate(length);
+    Ok((bytes, descriptors))
+}

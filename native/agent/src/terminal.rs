@@ -1,0 +1,43 @@
+//! Pseudo-terminals (pty(7)).
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::errno::Errno;
+
+use crate::identity::Identity;
+use crate::refusal::{OrRefuse, Outcome};
+
+pub struct Pair {
+    /// Ours; does not block.
+    pub master: OwnedFd,
+    pub slave: OwnedFd,
+}
+
+/// The kernel gives the slave to whoever opens the pair (devpts), so it is opened as the user.
+pub fn open(identity: &Identity, (columns, rows): (u16, u16)) -> Outcome<Pair> {
+    let assumed = identity.assume()?;
+    let flags = libc::O_NOCTTY | libc::O_CLOEXEC | libc::O_NONBLOCK;
+    let master = std::fs::OpenOptions::new().read(true).write(true).custom_flags(flags).open("/dev/ptmx");
+    let master = OwnedFd::from(master.or_refuse(|| "terminal")?);
+    drop(assumed);
+    let unlocked: libc::c_int = 0;
+    // SAFETY: the first call reads an int; the second takes flags and makes a descriptor.
+    let slave = unsafe {
+        Errno::result(libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlocked))
+            .or_refuse(|| "terminal")?;
+        let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+        Errno::result(libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags)).or_refuse(|| "terminal")?
+    };
+    // SAFETY: the call above has just made it, for us.
+    let slave = unsafe { OwnedFd::from_raw_fd(slave) };
+    resize(&master, (columns, rows)).or_refuse(|| "terminal size")?;
+    Ok(Pair { master, slave })
+}
+
+/// Also tells the foreground processes (SIGWINCH).
+pub fn resize(master: &impl AsRawFd, (columns, rows): (u16, u16)) -> nix::Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: reads one winsize.
+    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }).map(drop)
+}
