@@ -81,7 +81,7 @@ async function bundle() {
   }
   // `import 'caisson'` of a clone's own programs. The SDK itself lies in dist/, one folder below the installation, as the host expects.
   await mkdir(at('client/dist'), { recursive: true })
-  await writeFile(at('client/dist/index.mjs'), "export * from '../../dist/sdk.mjs'\n")
+  await writeFile(at('dist/sdk.mjs'), "export * from '../../dist/sdk.mjs'\n")
   await Promise.all(['python', 'bash'].map((language) => mirror(at('host/runtimes/programs', language), at('dist/runtimes', language))))
 }
 

@@ -1,7 +1,7 @@
 import { lstat, readFile, readlink, stat } from 'node:fs/promises'
 import { makeEtc } from './etc.ts'
-import type { Recipe } from './recipe.ts'
 import type { Made } from './made.ts'
+import type { Recipe } from './recipe.ts'
 
 /** The machine's own programs, and an /etc that says nothing of the machine. */
 export const base: Recipe = {

@@ -2,9 +2,9 @@ import { readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from 
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Fault } from '@caisson/wire'
+import type { Made } from './made.ts'
 import type { Recipe } from './recipe.ts'
 import * as shelf from './shelf.ts'
-import { Made } from './made.ts'
 
 /** Live sandboxes have the folders of earlier builds bound, and find them empty once they are removed. */
 const KEEP_EARLIER_MS = 24 * 3600 * 1000

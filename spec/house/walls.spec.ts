@@ -72,7 +72,8 @@ const ALLOWED: Omit<Planting, 'rule'>[] = [
   { file: 'host/sandbox/fine.ts', source: imports('../walls/wall.ts', '../agent/connection.ts', '../audit/log.ts', '../settings.ts') },
   {
     file: 'host/fine-cause.ts',
-    source: "import { Fault } from '@caisson/wire'\ntry {\n  JSON.parse('')\n} catch (cause) {\n  throw new Fault('INTERNAL', 'x', { cause })\n}",
+    source:
+      "import { Fault } from '@caisson/wire'\ntry {\n  JSON.parse('')\n} catch (cause) {\n  throw new Fault('INTERNAL', 'x', { cause })\n}",
   },
 ]
 

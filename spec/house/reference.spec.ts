@@ -1,0 +1,15 @@
+import { resolve } from 'node:path'
+import { CATALOGUE } from '@caisson/wire'
+import { expect, test } from 'vitest'
+import { errorsPage } from './errors-page.ts'
+
+const page = resolve(import.meta.dirname, '../../docs/reference/errors.md')
+
+test('docs/reference/errors.md says what wire/errors.ts says', async () => {
+  await expect(errorsPage(CATALOGUE)).toMatchFileSnapshot(page)
+})
+
+test.each(Object.entries(CATALOGUE))('%s: a title that fits into a sentence, and a hint that is one', (_, { title, hint }) => {
+  expect(title).toMatch(/^[a-zA-Z].*[^.]$/s)
+  expect(hint).toMatch(/^[A-Z`].*\.$/s)
+})
