@@ -29,6 +29,8 @@ export interface Cell extends AsyncDisposable {
   /** A limit was hit and the sandbox lives on. */
   onLimit(listener: (hit: Extract<KeeperEvent, { event: 'limit' }>) => void): void
   ask(request: WithoutSeq<KeeperRequest>, signal: AbortSignal): Promise<Record<string, unknown>>
+  /** From now on it lives without this process (leash `none`); nothing more is heard of it here. */
+  release(): void
 }
 type WithoutSeq<T> = T extends unknown ? Omit<T, 'seq'> : never
 

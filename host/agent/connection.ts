@@ -1,0 +1,135 @@
+import { connect, type Socket } from 'node:net'
+import { create } from '@bufbuild/protobuf'
+import { AGENT_GENERATION, Fault, MAX_STREAMS } from '@caisson/wire'
+import { type Data_Channel as Channel, type Frame, type HelloReply, type Open, OpenSchema } from '@caisson/wire/agent'
+import { cancelled, refuseAborted, settled } from '../lifetimes.ts'
+import { encodeFrame, FrameDecoder, type FrameInit } from './frames.ts'
+import { type OperationCase, ruleFor } from './rules.ts'
+import { AgentStream, type EventWhat, type OpenedResult } from './stream.ts'
+
+type OpenInit = NonNullable<Extract<FrameInit['body'], { case: 'open' }>['value']>
+export type Operation = NonNullable<OpenInit['operation']> & { case: OperationCase }
+
+export interface OpenOptions {
+  /** Names the operation in errors: "read /tmp/a". */
+  what: string
+  onEvent?: (what: EventWhat) => void
+  onData?: (channel: Channel, bytes: number) => void
+  undo?: (late: OpenedResult) => NonNullable<FrameInit['body']> | undefined
+}
+
+/**
+ * The one connection to a sandbox's agent: many streams over one socket. Everything that comes from it is input from the enemy: what the rules of
+ * wire/agent.proto do not allow at that moment ends the connection, and nothing of it is kept beyond the credit given.
+ */
+export class AgentConnection {
+  readonly #socket: Socket
+  readonly #decoder = new FrameDecoder()
+  readonly #streams = new Map<number, AgentStream>()
+  readonly #lost = settled<Fault>()
+  #failure: Fault | undefined
+  #last = 0
+  #corked = false
+  readonly hello: Promise<HelloReply>
+
+  /** Hello is written at once; other streams need not wait for the answer. */
+  constructor(socket: Socket) {
+    this.#socket = socket
+    socket.setNoDelay?.(true)
+    socket.on('data', (chunk: Uint8Array) => this.#receive(chunk))
+    socket.on('error', (cause) => this.#fail(new Fault('AGENT_LOST', `the connection to the agent failed: ${cause.message}`, { cause })))
+    socket.on('close', () => this.#fail(new Fault('AGENT_LOST', 'the agent closed the connection')))
+    this.hello = this.#greet()
+    this.hello.catch(() => undefined)
+  }
+
+  /** Writes may begin before the socket is connected; a failure to connect is the loss of the connection. */
+  static to(path: string): AgentConnection {
+    return new AgentConnection(connect({ path }))
+  }
+
+  /** Resolves, never rejects, when nothing more can be said here, with the reason. */
+  get lost(): Promise<Fault> {
+    return this.#lost.promise
+  }
+
+  /** Starts an operation. Aborting gives the stream up, now and later. */
+  open(operation: Operation, options: OpenOptions, signal: AbortSignal): AgentStream {
+    refuseAborted(signal)
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.#streams.size >= MAX_STREAMS) throw new Fault('UNSUPPORTED', `more than ${MAX_STREAMS} operations at once in one sandbox`)
+    const message = create(OpenSchema, { operation } as OpenInit)
+    this.#last += 1
+    const id = this.#last
+    const abort = () => stream.giveUp(cancelled(signal))
+    const forget = () => {
+      signal.removeEventListener('abort', abort)
+      this.#streams.delete(id)
+    }
+    const rule = ruleFor(message.operation as Open['operation'] & { case: OperationCase })
+    const write = (body: NonNullable<FrameInit['body']>) => this.#write({ stream: id, body })
+    const stream = new AgentStream({ ...options, rule, write, forget })
+    write({ case: 'open', value: message })
+    this.#streams.set(id, stream)
+    signal.addEventListener('abort', abort, { once: true })
+    return stream
+  }
+
+  close(): void {
+    this.#fail(new Fault('AGENT_LOST', 'the connection was closed by the host'))
+  }
+
+  async #greet(): Promise<HelloReply> {
+    const signal = new AbortController().signal
+    const stream = this.open({ case: 'hello', value: { generation: AGENT_GENERATION } }, { what: 'hello' }, signal)
+    const { value } = (await stream.opened) as Extract<OpenedResult, { case: 'hello' }>
+    if (value.generation === 0 || value.generation > AGENT_GENERATION) {
+      const failure = new Fault('WIRE_VIOLATION', `the agent speaks generation ${value.generation}, not ${AGENT_GENERATION}`)
+      this.#fail(failure)
+      throw failure
+    }
+    return value
+  }
+
+  #receive(chunk: Uint8Array): void {
+    if (this.#failure !== undefined) return
+    try {
+      for (const frame of this.#decoder.push(chunk)) {
+        this.#dispatch(frame)
+        if (this.#failure !== undefined) return
+      }
+    } catch (cause) {
+      this.#fail(cause instanceof Fault ? cause : new Fault('INTERNAL', 'a frame could not be handled', { cause }))
+    }
+  }
+
+  #dispatch(frame: Frame): void {
+    const stream = this.#streams.get(frame.stream)
+    if (stream === undefined) throw new Fault('WIRE_VIOLATION', 'the agent spoke on a stream that is not open')
+    stream.receive(frame.body)
+  }
+
+  /** Frames of one turn of the event loop leave in one write. */
+  #write(frame: FrameInit): void {
+    if (this.#failure !== undefined) return
+    const bytes = encodeFrame(frame)
+    if (!this.#corked) {
+      this.#corked = true
+      this.#socket.cork()
+      process.nextTick(() => {
+        this.#corked = false
+        this.#socket.uncork()
+      })
+    }
+    this.#socket.write(bytes)
+  }
+
+  #fail(failure: Fault): void {
+    if (this.#failure !== undefined) return
+    this.#failure = failure
+    this.#socket.destroy()
+    for (const stream of this.#streams.values()) stream.lose(failure)
+    this.#streams.clear()
+    this.#lost.resolve(failure)
+  }
+}

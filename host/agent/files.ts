@@ -1,0 +1,204 @@
+import type { FileChange, FileEntry, FileOptions, Files } from '@caisson/wire'
+import { Fault } from '@caisson/wire'
+import { Data_Channel as Channel, type Entry, type FileEvent, FileEvent_Kind as Kind } from '@caisson/wire/agent'
+import { cancelled, refuseAborted } from '../lifetimes.ts'
+import type { AgentConnection, Operation } from './connection.ts'
+import { fileEntry } from './entries.ts'
+import type { AgentStream, OpenedResult } from './stream.ts'
+
+/** A listing comes in pages without credit: more than this is refused. */
+const MAX_LISTED_ENTRIES = 200_000
+const MAX_LISTED_BYTES = 64 * 1024 * 1024
+/** Rough cost of one entry besides its path. */
+const ENTRY_BYTES = 256
+/** Changes that nobody has read yet; then they are dropped and the reader is told so. */
+const MAX_WAITING_CHANGES = 4096
+
+const CHANGES: Readonly<Record<number, FileChange['kind']>> = {
+  [Kind.CREATE]: 'create',
+  [Kind.WRITE]: 'write',
+  [Kind.REMOVE]: 'remove',
+  [Kind.RENAME]: 'rename',
+  [Kind.CHMOD]: 'chmod',
+  [Kind.OVERFLOW]: 'overflow',
+}
+
+/** Files inside, through the agent: no path is ever opened on the host. */
+export class AgentFiles implements Files {
+  readonly #connection: AgentConnection
+
+  constructor(connection: AgentConnection) {
+    this.#connection = connection
+  }
+
+  async *read(path: string, options: FileOptions & { offset?: number; length?: number }, signal: AbortSignal) {
+    const { user = '', offset = 0, length } = options
+    whole('offset', offset)
+    if (length !== undefined) whole('length', length)
+    // Length 0 means "to the end" on the wire.
+    if (length === 0) return void (await this.stat(path, { user, follow: true }, signal))
+    const value = { path, user, offset: BigInt(offset), length: BigInt(length ?? 0) }
+    const stream = this.#open({ case: 'readFile', value }, `read ${path}`, signal)
+    try {
+      await stream.opened
+      for (let piece = await stream.take(); piece !== undefined; piece = await stream.take()) yield piece.bytes
+    } finally {
+      stream.giveUp(new Fault('CANCELLED', 'the reader stopped'))
+    }
+  }
+
+  async write(
+    path: string,
+    content: AsyncIterable<Uint8Array> | Uint8Array,
+    options: FileOptions & { mode?: number; append?: boolean; attributes?: Record<string, string> },
+    signal: AbortSignal,
+  ): Promise<FileEntry> {
+    const { user = '', mode = 0, append = false, attributes = {} } = options
+    if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777) throw new Fault('BAD_REQUEST', `mode: ${mode} is no file mode`)
+    const stream = this.#open({ case: 'writeFile', value: { path, user, mode, append, attributes } }, `write ${path}`, signal)
+    try {
+      await stream.opened
+      if (content instanceof Uint8Array) {
+        await stream.send(Channel.FILE, content, true, signal)
+      } else {
+        for await (const piece of content) await stream.send(Channel.FILE, piece, false, signal)
+        await stream.send(Channel.FILE, new Uint8Array(), true, signal)
+      }
+    } catch (failure) {
+      stream.giveUp(new Fault('CANCELLED', 'the writer stopped'))
+      // The agent's own reason (no_space) tells more than "it has ended".
+      await stream.closed.catch((cause: unknown) => {
+        if (!(cause instanceof Fault) || cause.code !== 'CANCELLED') throw cause
+      })
+      throw failure
+    }
+    await stream.closed
+    return this.stat(path, { user, follow: true }, signal)
+  }
+
+  async stat(path: string, options: FileOptions & { follow?: boolean }, signal: AbortSignal): Promise<FileEntry> {
+    const { user = '', follow = false } = options
+    const opened = await this.#open({ case: 'stat', value: { path, user, follow } }, `stat ${path}`, signal).opened
+    return fileEntry((opened as Extract<OpenedResult, { case: 'entry' }>).value)
+  }
+
+  async list(path: string, options: FileOptions & { depth?: number }, signal: AbortSignal): Promise<FileEntry[]> {
+    const { user = '', depth = 1 } = options
+    whole('depth', depth)
+    const rest: Entry[] = []
+    let bytes = 0
+    const keep = (page: Entry[]) => {
+      for (const entry of page) bytes += ENTRY_BYTES + entry.path.length + entry.symlinkTarget.length
+      if (bytes > MAX_LISTED_BYTES || rest.length + page.length > MAX_LISTED_ENTRIES) {
+        stream.giveUp(new Fault('BAD_REQUEST', `list ${path}: more than ${MAX_LISTED_ENTRIES} entries; list its folders one by one`))
+      } else {
+        rest.push(...page)
+      }
+    }
+    const stream = this.#connection.open(
+      { case: 'listDir', value: { path, user, depth } },
+      { what: `list ${path}`, onEvent: (event) => event.case === 'entries' && keep(event.value.entries) },
+      signal,
+    )
+    const opened = (await stream.opened) as Extract<OpenedResult, { case: 'entries' }>
+    await stream.closed
+    return [...opened.value.entries, ...rest].map(fileEntry)
+  }
+
+  async makeDir(path: string, options: FileOptions, signal: AbortSignal): Promise<FileEntry> {
+    const { user = '' } = options
+    await this.#open({ case: 'makeDir', value: { path, user } }, `make folder ${path}`, signal).closed
+    return this.stat(path, { user }, signal)
+  }
+
+  async move(from: string, to: string, options: FileOptions, signal: AbortSignal): Promise<FileEntry> {
+    const { user = '' } = options
+    await this.#open({ case: 'move', value: { from, to, user } }, `move ${from} to ${to}`, signal).closed
+    return this.stat(to, { user }, signal)
+  }
+
+  async remove(path: string, options: FileOptions, signal: AbortSignal): Promise<void> {
+    await this.#open({ case: 'remove', value: { path, user: options.user ?? '' } }, `remove ${path}`, signal).closed
+  }
+
+  watch(
+    path: string,
+    options: FileOptions & { recursive?: boolean; includeEntry?: boolean },
+    signal: AbortSignal,
+  ): AsyncIterable<FileChange> {
+    const { user = '', recursive = false, includeEntry = false } = options
+    refuseAborted(signal)
+    const changes = new Changes()
+    const stream = this.#connection.open(
+      { case: 'watch', value: { path, user, recursive, includeEntry } },
+      { what: `watch ${path}`, onEvent: (event) => event.case === 'file' && changes.push(event.value) },
+      signal,
+    )
+    stream.closed.then(
+      () => changes.end(undefined),
+      (failure: unknown) => changes.end(failure),
+    )
+    const stop = () => stream.giveUp(signal.aborted ? cancelled(signal) : new Fault('CANCELLED', 'the watcher stopped'))
+    return { [Symbol.asyncIterator]: () => changes.read(stop) }
+  }
+
+  async setAttributes(path: string, attributes: Record<string, string>, options: FileOptions, signal: AbortSignal): Promise<FileEntry> {
+    const { user = '' } = options
+    await this.#open({ case: 'setAttributes', value: { path, user, attributes } }, `set attributes of ${path}`, signal).closed
+    return this.stat(path, { user, follow: true }, signal)
+  }
+
+  #open(operation: Operation, what: string, signal: AbortSignal): AgentStream {
+    return this.#connection.open(operation, { what }, signal)
+  }
+}
+
+/** File changes between the agent and their reader. */
+class Changes {
+  #waiting: FileChange[] = []
+  #overflown = false
+  #end: { failure: unknown } | undefined
+  #wake: (() => void) | undefined
+
+  push(event: FileEvent): void {
+    if (this.#waiting.length >= MAX_WAITING_CHANGES) {
+      if (!this.#overflown) this.#waiting.push({ kind: 'overflow', name: '' })
+      this.#overflown = true
+      return
+    }
+    const kind = CHANGES[event.kind]
+    if (kind === undefined) throw new Fault('WIRE_VIOLATION', `the agent sent a change of kind ${event.kind}`)
+    this.#waiting.push({ kind, name: event.name, ...(event.entry === undefined ? {} : { entry: fileEntry(event.entry) }) })
+    this.#wake?.()
+  }
+
+  end(failure: unknown): void {
+    this.#end = { failure }
+    this.#wake?.()
+  }
+
+  async *read(stop: () => void): AsyncGenerator<FileChange> {
+    try {
+      for (;;) {
+        const change = this.#waiting.shift()
+        if (change !== undefined) {
+          if (this.#waiting.length === 0) this.#overflown = false
+          yield change
+        } else if (this.#end !== undefined) {
+          if (this.#end.failure !== undefined) throw this.#end.failure
+          return
+        } else {
+          await new Promise<void>((resolve) => {
+            this.#wake = resolve
+          })
+        }
+      }
+    } finally {
+      stop()
+    }
+  }
+}
+
+function whole(name: string, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) throw new Fault('BAD_REQUEST', `${name}: ${value} is not a whole number from 0`)
+}

@@ -1,0 +1,205 @@
+import type { Output, Process, ProcessExit, StartRequest } from '@caisson/wire'
+import { Fault } from '@caisson/wire'
+import { Data_Channel as Channel, type Exit } from '@caisson/wire/agent'
+import { cancelled, refuseAborted, settled } from '../lifetimes.ts'
+import type { RuntimeProcess } from '../runtimes/runtime.ts'
+import type { AgentConnection, OpenOptions, Operation } from './connection.ts'
+import type { AgentStream, EventWhat, OpenedResult } from './stream.ts'
+
+/** What the end of a process means for the sandbox's owner, who knows of limits. */
+export interface Judge {
+  /** The agent reported an end. */
+  exited(exit: ProcessExit & { diskFull: boolean }): Promise<ProcessExit>
+  /** The connection was lost with the process still running. Rejects with the reason unless a limit explains it. */
+  lost(failure: Fault): Promise<ProcessExit>
+}
+
+export interface ProcessOptions {
+  judge: Judge
+  /** Bytes of output, as they come. */
+  meter?: (bytes: number) => void
+}
+
+const SIGKILL = 9
+const MAX_SIGNAL = 64
+const UNKNOWN_EXIT_CODE = 255
+const DAY_MS = 86_400_000
+
+const NAMES: Readonly<Record<number, 'stdout' | 'stderr' | 'pty' | 'control'>> = {
+  [Channel.STDOUT]: 'stdout',
+  [Channel.STDERR]: 'stderr',
+  [Channel.PTY]: 'pty',
+  [Channel.CONTROL]: 'control',
+}
+
+/** A process inside, on one stream of the agent connection. */
+class LiveProcess<Piece extends { channel: string; bytes: Uint8Array; atMs: number }> {
+  readonly pid: number
+  readonly output: AsyncIterable<Piece>
+  readonly exit: Promise<ProcessExit>
+  readonly #stream: AgentStream
+  readonly #judge: Judge
+  readonly #drained = settled<void>()
+  #reading = false
+
+  constructor(stream: AgentStream, pid: number, exited: Promise<Exit>, judge: Judge) {
+    this.pid = pid
+    this.#stream = stream
+    this.#judge = judge
+    this.output = { [Symbol.asyncIterator]: () => this.#read() }
+    this.exit = this.#end(exited)
+    this.exit.catch(() => undefined)
+  }
+
+  protected send(channel: Channel, bytes: Uint8Array, end: boolean, signal: AbortSignal): Promise<void> {
+    return this.#stream.send(channel, bytes, end, signal)
+  }
+
+  async signal(number: number, signal: AbortSignal): Promise<void> {
+    refuseAborted(signal)
+    if (!Number.isInteger(number) || number < 1 || number > MAX_SIGNAL) throw new Fault('BAD_REQUEST', `signal: ${number} is no signal`)
+    this.#stream.control({ case: 'signal', value: number })
+  }
+
+  async resize(size: { columns: number; rows: number }, signal: AbortSignal): Promise<void> {
+    refuseAborted(signal)
+    this.#stream.control({ case: 'resize', value: { columns: size.columns, rows: size.rows } as never })
+  }
+
+  /** Stop listening; the process goes on. */
+  letGo(): void {
+    this.#stream.giveUp(new Fault('CANCELLED', 'the host let go of the process'))
+  }
+
+  async *#read(): AsyncGenerator<Piece> {
+    this.#reading = true
+    try {
+      for (;;) {
+        const segment = await this.#stream.take().catch(() => undefined)
+        // However it ended, `exit` says so.
+        if (segment === undefined) return
+        yield { channel: NAMES[segment.channel], bytes: segment.bytes, atMs: milliseconds(segment.atUs) } as Piece
+      }
+    } finally {
+      this.#drained.resolve()
+    }
+  }
+
+  async #end(exited: Promise<Exit>): Promise<ProcessExit> {
+    let exit: ProcessExit
+    try {
+      await this.#stream.closed
+      exit = await this.#judge.exited(read(await exited))
+    } catch (failure) {
+      if (!(failure instanceof Fault) || failure.code === 'CANCELLED') throw failure
+      exit = await this.#judge.lost(failure)
+    }
+    if (this.#reading) await this.#drained.promise
+    return exit
+  }
+}
+
+class Command extends LiveProcess<Output> implements Process {
+  readonly #pty: boolean
+
+  constructor(stream: AgentStream, pid: number, exited: Promise<Exit>, judge: Judge, pty: boolean) {
+    super(stream, pid, exited, judge)
+    this.#pty = pty
+  }
+
+  write(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    return this.send(this.#pty ? Channel.PTY : Channel.STDIN, bytes, false, signal)
+  }
+
+  closeStdin(signal: AbortSignal): Promise<void> {
+    return this.send(this.#pty ? Channel.PTY : Channel.STDIN, new Uint8Array(), true, signal)
+  }
+}
+
+class Program extends LiveProcess<{ channel: 'stdout' | 'stderr' | 'control'; bytes: Uint8Array; atMs: number }> implements RuntimeProcess {
+  sendControl(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    return this.send(Channel.CONTROL, bytes, false, signal)
+  }
+}
+
+export type { Command, Program }
+
+/** A command of a user. Rejects with FILE_MISSING when there is no such program, FILE_DENIED when it may not be run. */
+export async function startCommand(
+  connection: AgentConnection,
+  request: StartRequest & { env: Record<string, string> },
+  options: ProcessOptions,
+  signal: AbortSignal,
+): Promise<Command> {
+  const { command, args = [], env, cwd = '', user = '', stdin = false, pty, tag = '' } = request
+  const value = { command, args, env, cwd, user, stdin, tag, ...(pty === undefined ? {} : { pty }) }
+  const { stream, pid, exited } = await begin(connection, { case: 'start', value }, `process ${command}`, options, signal)
+  return new Command(stream, pid, exited, options.judge, pty !== undefined)
+}
+
+/** A runtime's program, started by the agent. */
+export async function startProgram(
+  connection: AgentConnection,
+  start: { command: string; args: readonly string[]; env: Record<string, string>; cwd: string },
+  options: ProcessOptions,
+  signal: AbortSignal,
+): Promise<Program> {
+  const value = { command: start.command, args: [...start.args], env: start.env, cwd: start.cwd, controlChannel: true }
+  const { stream, pid, exited } = await begin(connection, { case: 'start', value }, `process ${start.command}`, options, signal)
+  return new Program(stream, pid, exited, options.judge)
+}
+
+/** A process that is there already: forked from a zygote into the sandbox. What is sent to it before the agent has answered waits there. */
+export function attachProgram(connection: AgentConnection, pid: number, options: ProcessOptions, signal: AbortSignal): Program {
+  const { stream, exited } = openProcess(connection, { case: 'attach', value: { pid } }, `process ${pid}`, options, signal)
+  stream.opened.catch(() => undefined)
+  return new Program(stream, pid, exited, options.judge)
+}
+
+function openProcess(connection: AgentConnection, operation: Operation, what: string, options: ProcessOptions, signal: AbortSignal) {
+  const exit = settled<Exit>()
+  const meter = options.meter
+  const settings: OpenOptions = {
+    what,
+    onEvent: (event: EventWhat) => {
+      if (event.case === 'exit') exit.resolve(event.value)
+    },
+    ...(meter === undefined ? {} : { onData: (channel: Channel, bytes: number) => channel !== Channel.CONTROL && meter(bytes) }),
+    ...(operation.case === 'start' ? { undo: () => ({ case: 'control', value: { action: { case: 'signal', value: SIGKILL } } }) } : {}),
+  }
+  const stream = connection.open(operation, settings, signal)
+  const unsaid = () => exit.reject(new Fault('WIRE_VIOLATION', `${what}: the agent closed it without saying how it ended`))
+  stream.closed.then(unsaid, unsaid)
+  return { stream, exited: exit.promise }
+}
+
+/** The caller's signal counts until the process runs; from then on it lives until it ends. */
+async function begin(connection: AgentConnection, operation: Operation, what: string, options: ProcessOptions, signal: AbortSignal) {
+  refuseAborted(signal)
+  const starting = new AbortController()
+  const abort = () => starting.abort(cancelled(signal).cause)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    const { stream, exited } = openProcess(connection, operation, what, options, starting.signal)
+    const opened = (await stream.opened) as Extract<OpenedResult, { case: 'started' }>
+    return { stream, exited, pid: opened.value.pid }
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+/** The agent's report, bounded to what can be true. */
+function read(exit: Exit): ProcessExit & { diskFull: boolean } {
+  const diskFull = exit.diskFull
+  if (exit.unknown) return { exitCode: UNKNOWN_EXIT_CODE, diskFull }
+  if (exit.signal === 0) return { exitCode: exit.code & 0xff, diskFull }
+  if (exit.signal > MAX_SIGNAL) throw new Fault('WIRE_VIOLATION', `the agent reported signal ${exit.signal}`)
+  return { exitCode: 128 + exit.signal, signal: exit.signal, diskFull }
+}
+
+/** The clock is the agent's. One that is far from ours is not believed. */
+function milliseconds(atUs: number): number {
+  const now = Date.now()
+  const atMs = atUs / 1000
+  return Math.abs(atMs - now) < DAY_MS ? atMs : now
+}

@@ -1,0 +1,41 @@
+import { Data_Channel as Channel, type Event, type Open, type Opened } from '@caisson/wire/agent'
+
+export type OperationCase = NonNullable<Open['operation']['case']>
+export type OpenedCase = NonNullable<Opened['result']['case']>
+export type EventCase = NonNullable<Event['what']['case']>
+
+/** What the agent may say on a stream, by the operation that the host opened it with. Anything else ends the connection. */
+export interface Rule {
+  readonly opened: OpenedCase
+  readonly channels: readonly Channel[]
+  readonly event?: EventCase
+}
+
+const process: Rule = { opened: 'started', channels: [Channel.STDOUT, Channel.STDERR, Channel.PTY, Channel.CONTROL], event: 'exit' }
+const done: Rule = { opened: 'done', channels: [] }
+
+/** Source: the comment on Opened in wire/agent.proto. */
+export const RULES: Readonly<Record<OperationCase, Rule>> = {
+  hello: { opened: 'hello', channels: [] },
+  start: process,
+  attach: process,
+  processes: { opened: 'processes', channels: [] },
+  stat: { opened: 'entry', channels: [] },
+  listDir: { opened: 'entries', channels: [], event: 'entries' },
+  makeDir: done,
+  move: done,
+  remove: done,
+  readFile: { opened: 'entry', channels: [Channel.FILE] },
+  writeFile: done,
+  watch: { ...done, event: 'file' },
+  setAttributes: done,
+  dial: { ...done, channels: [Channel.TCP] },
+  metrics: { opened: 'metrics', channels: [] },
+}
+
+/** Of one that starts a process, narrower: a terminal has no pipes, and there is a control channel only if one was asked for. */
+export function ruleFor(operation: Open['operation'] & { case: OperationCase }): Rule {
+  if (operation.case !== 'start') return RULES[operation.case]
+  const channels = operation.value.pty === undefined ? [Channel.STDOUT, Channel.STDERR] : [Channel.PTY]
+  return { ...process, channels: operation.value.controlChannel ? [...channels, Channel.CONTROL] : channels }
+}

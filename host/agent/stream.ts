@@ -1,0 +1,245 @@
+import { Fault, INITIAL_WINDOW_BYTES, MAX_DATA_BYTES } from '@caisson/wire'
+import type { Data_Channel as Channel, Close, Control, Data, Event, Frame, Opened } from '@caisson/wire/agent'
+import { refuseAborted, settled } from '../lifetimes.ts'
+import { Backlog, type Segment } from './backlog.ts'
+import { closeFault, isCloseCode } from './close-code.ts'
+import type { FrameInit } from './frames.ts'
+import type { Rule } from './rules.ts'
+
+/** Credit is handed back in pieces of this size: often enough that the sender never waits for a reader that keeps up. */
+const RETURN_BYTES = INITIAL_WINDOW_BYTES / 4
+
+export type OpenedResult = Opened['result']
+export type EventWhat = Event['what']
+type Body = NonNullable<FrameInit['body']>
+
+export interface StreamOptions {
+  rule: Rule
+  /** Names the operation in errors. */
+  what: string
+  write: (body: Body) => void
+  /** Called once, when the agent has closed it or the connection is lost. */
+  forget: () => void
+  onEvent?: (what: EventWhat) => void
+  /** Sees every payload when it comes, whoever reads it later. */
+  onData?: (channel: Channel, bytes: number) => void
+  /** The agent did what was asked for although the host had given it up: undone here, before the Close. */
+  undo?: (late: OpenedResult) => Body | undefined
+}
+
+/** One operation on the agent connection. `take` is for a single reader. */
+export class AgentStream {
+  readonly #options: StreamOptions
+  readonly #opened = settled<OpenedResult>()
+  readonly #closed = settled<Close>()
+  readonly #backlog = new Backlog<Channel>()
+  readonly #ended = new Set<Channel>()
+  #isOpened = false
+  #isClosed = false
+  /** Why nothing more is to be had here: the connection is lost, or the host gave the stream up. */
+  #failure: Fault | undefined
+  #givenUp = false
+  #receiveCredit = INITIAL_WINDOW_BYTES
+  #toReturn = 0
+  #sendCredit = INITIAL_WINDOW_BYTES
+  #turn: Promise<void> = Promise.resolve()
+  #wake: (() => void)[] = []
+
+  constructor(options: StreamOptions) {
+    this.#options = options
+  }
+
+  /** The agent's answer. Rejects with what its Close means, or with the loss of the connection. */
+  get opened(): Promise<OpenedResult> {
+    return this.#opened.promise
+  }
+
+  /** Resolves with a Close that says success, rejects otherwise. */
+  get closed(): Promise<Close> {
+    return this.#closed.promise
+  }
+
+  /** The next piece that came, of any channel; undefined after the last one. Rejects if the stream did not end well. */
+  async take(): Promise<Segment<Channel> | undefined> {
+    for (;;) {
+      const segment = this.#givenUp ? undefined : this.#backlog.take()
+      if (segment !== undefined) {
+        this.#consumed(segment.bytes.length)
+        return segment
+      }
+      if (this.#failure !== undefined) throw this.#failure
+      if (this.#isClosed) {
+        await this.#closed.promise
+        return undefined
+      }
+      await this.#change()
+    }
+  }
+
+  /** True when `take` has a piece at once. */
+  get hasOutput(): boolean {
+    return this.#backlog.bytes > 0
+  }
+
+  /** Returns when all of it has been sent; waits while the agent gives no credit. Calls take turns. */
+  send(channel: Channel, bytes: Uint8Array, end: boolean, signal: AbortSignal): Promise<void> {
+    const turn = this.#turn.then(() => this.#send(channel, bytes, end, signal))
+    this.#turn = turn.catch(() => undefined)
+    return turn
+  }
+
+  control(action: Control['action']): void {
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.#isClosed) throw new Fault('NOT_FOUND', `${this.#options.what}: it has ended`)
+    this.#options.write({ case: 'control', value: { action } as Control })
+  }
+
+  /** The host wants no more of it. What the agent still sends is dropped. */
+  giveUp(failure: Fault): void {
+    if (this.#isClosed || this.#failure !== undefined) return
+    this.#givenUp = true
+    this.#fail(failure)
+    if (this.#isOpened || this.#options.undo === undefined) this.#sayClose()
+  }
+
+  /** The connection is no more. */
+  lose(failure: Fault): void {
+    if (this.#isClosed) return
+    this.#options.forget()
+    this.#fail(this.#failure ?? failure)
+  }
+
+  /** A frame of this stream came. Throws WIRE_VIOLATION. */
+  receive(body: Frame['body']): void {
+    switch (body.case) {
+      case 'opened':
+        return this.#receiveOpened(body.value.result)
+      case 'data':
+        return this.#receiveData(body.value)
+      case 'window':
+        return this.#receiveWindow(body.value.bytes)
+      case 'event':
+        return this.#receiveEvent(body.value.what)
+      case 'close':
+        return this.#receiveClose(body.value)
+      default:
+        throw this.#violation(`a frame of kind ${body.case ?? 'unknown'}`)
+    }
+  }
+
+  #receiveOpened(result: OpenedResult): void {
+    if (this.#isOpened || result.case !== this.#options.rule.opened) throw this.#violation(`Opened with ${result.case ?? 'nothing'}`)
+    this.#isOpened = true
+    if (this.#givenUp) {
+      const undoing = this.#options.undo?.(result)
+      if (undoing !== undefined) this.#options.write(undoing)
+      if (this.#options.undo !== undefined) this.#sayClose()
+      return
+    }
+    this.#opened.resolve(result)
+  }
+
+  #receiveData(data: Data): void {
+    const { channel, payload } = data
+    if (!this.#isOpened) throw this.#violation('Data before Opened')
+    if (!this.#options.rule.channels.includes(channel)) throw this.#violation(`Data on channel ${channel}`)
+    if (this.#ended.has(channel)) throw this.#violation('Data after the end of its channel')
+    if (payload.length > MAX_DATA_BYTES) throw this.#violation(`Data of ${payload.length} bytes`)
+    if (payload.length === 0 && !data.end) throw this.#violation('Data without anything in it')
+    if (payload.length > this.#receiveCredit) throw this.#violation('more Data than it had credit for')
+    this.#receiveCredit -= payload.length
+    if (data.end) this.#ended.add(channel)
+    if (this.#givenUp || payload.length === 0) return
+    this.#backlog.push(channel, payload, Number(data.atUs))
+    this.#options.onData?.(channel, payload.length)
+    this.#changed()
+  }
+
+  #receiveWindow(bytes: number): void {
+    // An honest agent returns what it was sent, so that credit never grows past where it began.
+    if (bytes === 0 || this.#sendCredit + bytes > INITIAL_WINDOW_BYTES) throw this.#violation(`a Window of ${bytes} bytes`)
+    this.#sendCredit += bytes
+    this.#changed()
+  }
+
+  #receiveEvent(what: EventWhat): void {
+    if (!this.#isOpened || what.case === undefined || what.case !== this.#options.rule.event) {
+      throw this.#violation(`an Event of kind ${what.case ?? 'unknown'}`)
+    }
+    if (!this.#givenUp) this.#options.onEvent?.(what)
+  }
+
+  #receiveClose(close: Close): void {
+    if (!isCloseCode(close.code)) throw this.#violation('a Close with an unknown code')
+    if (close.code === '' && !this.#isOpened) throw this.#violation('a Close that says success before Opened')
+    this.#isClosed = true
+    this.#options.forget()
+    if (close.code === '') {
+      this.#closed.resolve(close)
+    } else {
+      const failure = closeFault(close, this.#options.what)
+      this.#opened.reject(failure)
+      this.#closed.reject(failure)
+    }
+    this.#changed()
+  }
+
+  async #send(channel: Channel, bytes: Uint8Array, end: boolean, signal: AbortSignal): Promise<void> {
+    let rest = bytes
+    const wake = () => this.#changed()
+    signal.addEventListener('abort', wake)
+    try {
+      for (;;) {
+        refuseAborted(signal)
+        if (this.#failure !== undefined) throw this.#failure
+        if (this.#isClosed) throw new Fault('NOT_FOUND', `${this.#options.what}: it has ended`)
+        const length = Math.min(rest.length, this.#sendCredit, MAX_DATA_BYTES)
+        const last = length === rest.length
+        if (length > 0 || (last && end)) {
+          const payload = rest.subarray(0, length) as Uint8Array<ArrayBuffer>
+          this.#options.write({ case: 'data', value: { channel, payload, end: last && end } })
+          this.#sendCredit -= length
+          rest = rest.subarray(length)
+        }
+        if (last) return
+        if (this.#sendCredit === 0) await this.#change()
+      }
+    } finally {
+      signal.removeEventListener('abort', wake)
+    }
+  }
+
+  #consumed(bytes: number): void {
+    this.#toReturn += bytes
+    if (this.#toReturn < RETURN_BYTES || this.#isClosed || this.#failure !== undefined) return
+    this.#options.write({ case: 'window', value: { bytes: this.#toReturn } })
+    this.#receiveCredit += this.#toReturn
+    this.#toReturn = 0
+  }
+
+  #sayClose(): void {
+    this.#options.write({ case: 'close', value: { code: 'cancelled', message: '' } })
+  }
+
+  #fail(failure: Fault): void {
+    this.#failure = failure
+    if (this.#givenUp) this.#backlog.clear()
+    this.#opened.reject(failure)
+    this.#closed.reject(failure)
+    this.#changed()
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#wake.push(resolve))
+  }
+
+  #changed(): void {
+    const waiting = this.#wake
+    this.#wake = []
+    for (const wake of waiting) wake()
+  }
+
+  #violation(what: string): Fault {
+    return new Fault('WIRE_VIOLATION', `the agent sent ${what} (${this.#options.what})`)
+  }
+}

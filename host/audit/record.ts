@@ -1,0 +1,39 @@
+/** What is recorded, one JSON object a line. The keeper appends `exec`, `limit` and `death` to the same log, in the same shape. */
+export type AuditRecord =
+  | { kind: 'create'; sandbox: string; profile: string; template: string; wall: string; metadata: Record<string, string>; plan: unknown }
+  | { kind: 'command'; sandbox: string; command: string; args: string[]; user: string; cwd: string }
+  | { kind: 'run'; sandbox: string; context: string; language: string; code: string; codeBytes: number }
+  /** Of a sandbox whose keeper did not live to write it. */
+  | { kind: 'death'; sandbox: string; reason: string; detail: string }
+  | { kind: 'zygote'; template: string; sandbox: string; outcome: 'started' | 'failed'; detail: string }
+  | { kind: 'torn'; sandbox: string; bytes: number; kept: string }
+
+/** Longest text of one field; what is longer is cut and says so. */
+const MAX_FIELD_CHARACTERS = 4096
+const MAX_LISTED = 256
+/** What a terminal or a reader's eye would take for something else: C1 controls, line separators, invisible and direction-changing characters. */
+const DECEPTIVE = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu
+
+/** One line, ending in a newline. JSON escapes C0 controls and quotes; the rest that could deceive is escaped here. */
+export function auditLine(record: AuditRecord, at: Date): string {
+  const json = JSON.stringify({ ts: at.toISOString(), ...(cut(record) as object) })
+  return `${json.replace(DECEPTIVE, escaped)}\n`
+}
+
+function escaped(character: string): string {
+  let text = ''
+  for (let index = 0; index < character.length; index += 1) text += `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`
+  return text
+}
+
+function cut(value: unknown): unknown {
+  if (typeof value === 'string') {
+    return value.length <= MAX_FIELD_CHARACTERS ? value : `${value.slice(0, MAX_FIELD_CHARACTERS)}... (${value.length} characters)`
+  }
+  if (Array.isArray(value)) {
+    const kept = value.slice(0, MAX_LISTED).map(cut)
+    return value.length <= MAX_LISTED ? kept : [...kept, `... (${value.length} in all)`]
+  }
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, cut(member)]))
+}

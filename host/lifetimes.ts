@@ -1,0 +1,111 @@
+import { Fault } from '@caisson/wire'
+
+type Undo = () => PromiseLike<void> | void
+
+/**
+ * What has been acquired and not yet handed on. Undone last-in first-out when the scope ends, unless it has been moved out by then:
+ *
+ *     await using undo = new Undos()
+ *     const dir = await makeDir(); undo.add(() => removeDir(dir))
+ *     return new Thing(dir, undo.move())
+ */
+export class Undos implements AsyncDisposable {
+  #undos: Undo[] = []
+
+  add(undo: Undo): void {
+    this.#undos.push(undo)
+  }
+
+  /** Success: what was gathered now belongs to the result, and this stack undoes nothing. */
+  move(): Undos {
+    const moved = new Undos()
+    moved.#undos = this.#undos
+    this.#undos = []
+    return moved
+  }
+
+  /** Every undo runs, whatever the others do; the failures are joined. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const failures: unknown[] = []
+    for (let undo = this.#undos.pop(); undo !== undefined; undo = this.#undos.pop()) {
+      try {
+        await undo()
+      } catch (failure) {
+        failures.push(failure)
+      }
+    }
+    if (failures.length === 1) throw failures[0]
+    if (failures.length > 1) throw new AggregateError(failures, 'several steps of the clean-up failed')
+  }
+}
+
+/** For clean-up: a deadline of its own, never the caller's signal, which may be aborted already. */
+export function freshDeadline(milliseconds: number): AbortSignal {
+  return AbortSignal.timeout(milliseconds)
+}
+
+/** The caller's wish and a deadline, whichever comes first. */
+export function within(milliseconds: number, signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(milliseconds)])
+}
+
+/** The caller's abort, as the one error that says so; `cause` is the reason it gave. */
+export function cancelled(signal: AbortSignal): Fault {
+  return new Fault('CANCELLED', 'cancelled by the caller', { cause: signal.reason })
+}
+
+export function refuseAborted(signal: AbortSignal): void {
+  if (signal.aborted) throw cancelled(signal)
+}
+
+/** Waits for `work`, or rejects when the signal aborts first. A result that arrives too late is handed to `undo`, never dropped. */
+export function orUndo<T>(work: Promise<T>, undo: (late: T) => Promise<void> | void, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    let over = false
+    const abort = () => {
+      over = true
+      reject(cancelled(signal))
+    }
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+    work.then(
+      (value) => {
+        signal.removeEventListener('abort', abort)
+        if (!over) resolve(value)
+        else Promise.resolve(value).then(undo).catch(reject)
+      },
+      (failure: unknown) => {
+        signal.removeEventListener('abort', abort)
+        reject(failure)
+      },
+    )
+  })
+}
+
+/** Waits for something that needs no undoing. */
+export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return orUndo(work, () => undefined, signal)
+}
+
+/** Never aborts: for a call that has its own end. */
+export function unending(): AbortSignal {
+  return new AbortController().signal
+}
+
+export interface Settled<T> {
+  readonly promise: Promise<T>
+  resolve(value: T): void
+  reject(failure: unknown): void
+}
+
+/** A promise settled from outside. Nobody may be waiting when it fails: that alone is no unhandled rejection. */
+export function settled<T>(): Settled<T> {
+  let resolve: (value: T) => void = () => undefined
+  let reject: (failure: unknown) => void = () => undefined
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes
+    reject = no
+  })
+  promise.catch(() => undefined)
+  return { promise, resolve, reject }
+}

@@ -1,0 +1,231 @@
+import { type ContextInfo, type Execution, Fault, type Plan, type RunEvent, type RunRequest } from '@caisson/wire'
+import type { AgentConnection } from '../agent/connection.ts'
+import { attachProgram, type ProcessOptions, type Program, startProgram } from '../agent/process.ts'
+import type { AuditLog } from '../audit/log.ts'
+import { freshDeadline, orAborted, unending } from '../lifetimes.ts'
+import { Context } from '../runtimes/context.ts'
+import type { Runtime } from '../runtimes/runtime.ts'
+import * as shelf from '../runtimes/shelf.ts'
+import type { Template } from '../templates/template.ts'
+import type { Cell } from '../walls/wall.ts'
+import type { Ending } from './ending.ts'
+import { newId } from './ids.ts'
+import { OutputMeter } from './output-meter.ts'
+import { parseContext, parseRun } from './request.ts'
+import { Seen } from './seen.ts'
+
+const DEFAULT_LANGUAGE = 'python'
+const INIT_MS = 60_000
+const FORK_MS = 30_000
+const SIGKILL = 9
+
+export interface ContextsParts {
+  plan: Plan
+  cell: Cell
+  agent: AgentConnection
+  ending: Ending
+  template: Template
+  env: Record<string, string>
+  auditLog: AuditLog
+  freshZygote: (signal: AbortSignal) => Promise<string | null>
+}
+
+interface Live {
+  info: ContextInfo
+  runtime: Runtime
+  program: Program
+  context: Context
+  meter: OutputMeter
+  /** Rejects when the program would not begin. */
+  begun: Promise<void>
+}
+
+interface Metered {
+  options: ProcessOptions
+  meter: OutputMeter
+  program: Program | undefined
+}
+
+/** The languages with state of one sandbox. */
+export class Contexts {
+  readonly #parts: ContextsParts
+  readonly #live = new Map<string, Live>()
+  /** By name of the runtime: the context that runs what names none. */
+  readonly #defaults = new Map<string, Promise<Live>>()
+  #zygoteSocket: string | null
+
+  /** A process that was forked into the sandbox as it was made becomes the default context of its language, at once and without a round trip. */
+  constructor(parts: ContextsParts) {
+    this.#parts = parts
+    this.#zygoteSocket = parts.plan.zygote?.socket ?? null
+    const [pid] = parts.cell.ready.forked
+    const warm = runtimes().find((runtime) => runtime.zygote)
+    if (pid === undefined || warm === undefined) return
+    const info = { id: newId('c'), language: warm.name, cwd: parts.plan.user.home }
+    this.#defaults.set(warm.name, Promise.resolve(this.#attach(warm, info, pid)))
+  }
+
+  list(): ContextInfo[] {
+    return [...this.#live.values()].map(({ info }) => info)
+  }
+
+  async create(raw: { language: string; cwd?: string }, signal: AbortSignal): Promise<ContextInfo> {
+    const { language, cwd } = parseContext(raw)
+    const live = await this.#make(this.#runtime(language), newId('c'), cwd, signal)
+    await orAborted(live.begun, signal)
+    return live.info
+  }
+
+  /** The same id, language and folder, and nothing of what was there. */
+  async restart(id: string, signal: AbortSignal): Promise<void> {
+    const old = this.#find(id)
+    const isDefault = (await this.#defaults.get(old.runtime.name)) === old
+    await this.#end(old, signal)
+    const fresh = this.#make(old.runtime, id, old.info.cwd, signal)
+    if (isDefault) this.#setDefault(old.runtime.name, fresh)
+    await orAborted((await fresh).begun, signal)
+  }
+
+  async delete(id: string, signal: AbortSignal): Promise<void> {
+    await this.#end(this.#find(id), signal)
+  }
+
+  async interrupt(id: string, signal: AbortSignal): Promise<void> {
+    await this.#find(id).context.interrupt(signal)
+  }
+
+  async run(raw: RunRequest, on: (event: RunEvent) => void, signal: AbortSignal): Promise<Execution> {
+    const request = parseRun(raw)
+    const live = request.contextId === undefined ? await this.#default(request.language, signal) : this.#find(request.contextId)
+    const { auditLog, plan, ending } = this.#parts
+    const { code } = request
+    const named = { context: live.info.id, language: live.info.language }
+    auditLog.append({ kind: 'run', sandbox: plan.id, ...named, code, codeBytes: Buffer.byteLength(code) })
+    const mark = ending.mark
+    const seen = new Seen(on)
+    live.meter.reset()
+    try {
+      await orAborted(live.begun, signal)
+      const execution = await live.context.run(request, seen.hear, signal)
+      return await this.#judged(live, execution, mark)
+    } catch (failure) {
+      if (!(failure instanceof Fault) || (failure.code !== 'AGENT_LOST' && failure.code !== 'WIRE_VIOLATION')) throw failure
+      return seen.cutShort(await ending.limitBehind(failure))
+    }
+  }
+
+  /** What went wrong may have been a limit: the kernel's kill of a child, a full disk. */
+  async #judged(live: Live, execution: Execution, mark: number): Promise<Execution> {
+    const { ending } = this.#parts
+    if (execution.limit === 'disk') await ending.hit('disk', 'no space or no inodes were left on the disk')
+    if (live.meter.hit) return { ...execution, limit: 'output' }
+    if (execution.limit !== undefined || (execution.error === undefined && (execution.exitCode ?? 0) === 0)) return execution
+    const limit = await ending.hitSince(mark)
+    return limit === undefined ? execution : { ...execution, limit }
+  }
+
+  async #default(language: string | undefined, signal: AbortSignal): Promise<Live> {
+    const runtime = this.#runtime(language ?? DEFAULT_LANGUAGE)
+    const known = this.#defaults.get(runtime.name)
+    if (known !== undefined) return orAborted(known, signal)
+    return orAborted(this.#setDefault(runtime.name, this.#make(runtime, newId('c'), undefined, freshDeadline(INIT_MS))), signal)
+  }
+
+  /** One that could not be made is forgotten: the next run tries again. */
+  #setDefault(name: string, making: Promise<Live>): Promise<Live> {
+    this.#defaults.set(name, making)
+    making.catch(() => this.#defaults.get(name) === making && this.#defaults.delete(name))
+    return making
+  }
+
+  async #make(runtime: Runtime, id: string, cwd: string | undefined, signal: AbortSignal): Promise<Live> {
+    const { agent, plan, env } = this.#parts
+    const info = { id, language: runtime.name, cwd: cwd ?? plan.user.home }
+    const pid = runtime.zygote ? await this.#fork(signal) : undefined
+    if (pid !== undefined) return this.#attach(runtime, info, pid)
+    const { command, args } = runtime.start
+    const metered = this.#metered()
+    const start = { command, args, env: { ...env, ...runtime.start.env }, cwd: info.cwd }
+    return this.#begin(runtime, info, await startProgram(agent, start, metered.options, signal), metered)
+  }
+
+  #attach(runtime: Runtime, info: ContextInfo, pid: number): Live {
+    const metered = this.#metered()
+    return this.#begin(runtime, info, attachProgram(this.#parts.agent, pid, metered.options, unending()), metered)
+  }
+
+  /** How a program's output is counted and its end judged; `program` is told to it as soon as there is one. */
+  #metered(): Metered {
+    const { ending, plan } = this.#parts
+    const metered: Metered = { program: undefined, meter: undefined as never, options: undefined as never }
+    const stop = () => void metered.program?.signal(SIGKILL, unending()).catch(() => undefined)
+    metered.meter = new OutputMeter(plan.limits.outputBytes, ending, stop)
+    metered.options = { judge: ending.judge(), meter: metered.meter.count }
+    return metered
+  }
+
+  #begin(runtime: Runtime, info: ContextInfo, program: Program, metered: Metered): Live {
+    metered.program = program
+    const context = new Context(program, runtime, info)
+    const begun = context.init({ cwd: info.cwd, env: this.#parts.env }, freshDeadline(INIT_MS))
+    begun.catch(() => undefined)
+    const live: Live = { info, runtime, program, context, meter: metered.meter, begun }
+    this.#live.set(info.id, live)
+    const forget = () => this.#forget(live)
+    program.exit.then(forget, forget)
+    return live
+  }
+
+  /** A warmed process in the sandbox; undefined when there is no zygote to be had. */
+  async #fork(signal: AbortSignal): Promise<number | undefined> {
+    for (let attempt = 0; this.#zygoteSocket !== null; attempt += 1) {
+      try {
+        const asked = { op: 'fork', socket: this.#zygoteSocket, count: 1 } as const
+        const { pids } = await this.#parts.cell.ask(asked, AbortSignal.any([signal, freshDeadline(FORK_MS)]))
+        const [pid] = Array.isArray(pids) ? (pids as unknown[]) : []
+        if (typeof pid === 'number') return pid
+        throw new Fault('LAUNCH_FAILED', 'the keeper forked nothing')
+      } catch (failure) {
+        if (!(failure instanceof Fault) || failure.code !== 'LAUNCH_FAILED') throw failure
+        this.#zygoteSocket = attempt === 0 ? await this.#parts.freshZygote(signal) : null
+      }
+    }
+    return undefined
+  }
+
+  #find(id: string): Live {
+    const live = this.#live.get(id)
+    if (live === undefined) throw new Fault('NOT_FOUND', `no context ${JSON.stringify(id)}`)
+    return live
+  }
+
+  #runtime(language: string): Runtime {
+    const runtime = runtimes().find(({ name, aliases }) => name === language || aliases.includes(language))
+    if (runtime === undefined) {
+      const known = runtimes().map(({ name }) => name)
+      throw new Fault('LANGUAGE_UNKNOWN', `no language ${JSON.stringify(language)}; there are: ${known.join(', ')}`)
+    }
+    if (this.#parts.template.languages.includes(runtime.name)) return runtime
+    throw new Fault('LANGUAGE_UNAVAILABLE', `template ${this.#parts.template.name} has no ${runtime.name}`)
+  }
+
+  async #end(live: Live, signal: AbortSignal): Promise<void> {
+    this.#forget(live)
+    await live.program.signal(SIGKILL, signal)
+    await orAborted(live.program.exit, signal)
+  }
+
+  #forget(live: Live): void {
+    if (this.#live.get(live.info.id) === live) this.#live.delete(live.info.id)
+    const name = live.runtime.name
+    const known = this.#defaults.get(name)
+    known?.then(
+      (current) => current === live && this.#defaults.get(name) === known && this.#defaults.delete(name),
+      () => undefined,
+    )
+  }
+}
+
+function runtimes(): readonly Runtime[] {
+  return Object.values(shelf)
+}

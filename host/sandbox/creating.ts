@@ -1,0 +1,156 @@
+import { realpath, stat } from 'node:fs/promises'
+import { type CreateRequest, Fault, type Plan } from '@caisson/wire'
+import type { AuditLog } from '../audit/log.ts'
+import { Undos } from '../lifetimes.ts'
+import type { Settings } from '../settings.ts'
+import { openTemplate, type Template } from '../templates/template.ts'
+import { LaunchFault } from '../walls/keeper.ts'
+import type { Supervised } from '../walls/supervised.ts'
+import type { Cell } from '../walls/wall.ts'
+import { makeDiskImage } from './disk.ts'
+import { newId, newMachineId } from './ids.ts'
+import { LiveSandbox } from './life.ts'
+import { planSandbox } from './plan.ts'
+import type { Pool } from './pool.ts'
+import { type Profile, readProfile } from './profile.ts'
+import { parseRequest, type StrictCreateRequest } from './request.ts'
+import type { Zygotes } from './zygote.ts'
+
+const DEFAULT_PROFILE = 'default'
+/** The step of native/keeper/src/order.rs that speaks with the zygote. */
+const ZYGOTE_STEP = 'zygote'
+
+export interface CreatingParts {
+  settings: Settings
+  auditLog: AuditLog
+  wall: Pick<Supervised<unknown>, 'launch'>
+  zygotes: Zygotes
+  pool: Pool
+  notice: (line: string) => void
+}
+
+interface Decided {
+  request: StrictCreateRequest
+  profile: Profile
+  template: Template
+}
+
+/** From a request to a standing sandbox. */
+export class Creating {
+  readonly #parts: CreatingParts
+  /** Read once: a host's profiles and templates do not change under it. What could not be read is asked for again. */
+  readonly #profiles = new Map<string, Profile>()
+  readonly #templates = new Map<string, Template>()
+
+  constructor(parts: CreatingParts) {
+    this.#parts = parts
+  }
+
+  /** The plan of a sandbox that is not going to be: nothing is built, nothing is started. */
+  async plan(request: CreateRequest, signal: AbortSignal): Promise<Plan> {
+    const decided = await this.#decide(request, signal)
+    const { template } = decided
+    const zygote = template.zygote === null ? null : this.#parts.zygotes.place(template)
+    return this.#plan(decided, zygote)
+  }
+
+  async create(request: CreateRequest, signal: AbortSignal): Promise<LiveSandbox> {
+    const decided = await this.#decide(request, signal)
+    const { template } = decided
+    const plan = this.#plan(decided, await this.#parts.zygotes.socket(template, signal))
+    await makeDiskImage(plan.disk, signal)
+    const { profile, wall, id } = plan
+    const { metadata = {} } = decided.request
+    // First the record: what cannot be recorded does not happen.
+    this.#parts.auditLog.append({ kind: 'create', sandbox: id, profile, template: template.name, wall, metadata, plan: outline(plan) })
+    const { cell, built } = await this.#raise(plan, template, signal)
+    await using undo = new Undos()
+    undo.add(() => cell[Symbol.asyncDispose]())
+    const sandbox = new LiveSandbox({
+      plan: built,
+      cell,
+      template,
+      env: { ...template.env, ...decided.request.env },
+      auditLog: this.#parts.auditLog,
+      freshZygote: (signal) => this.#parts.zygotes.replace(template, signal),
+    })
+    undo.move()
+    return sandbox
+  }
+
+  /** A zygote that died since it was last seen is replaced once; if there is none to be had the interpreter starts inside. */
+  async #raise(plan: Plan, template: Template, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
+    const waiting = await this.#parts.pool.take(plan, signal)
+    if (waiting !== undefined) return { cell: waiting, built: plan }
+    let built = plan
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        return { cell: await this.#parts.wall.launch(built, signal), built }
+      } catch (failure) {
+        if (!(failure instanceof LaunchFault) || failure.step !== ZYGOTE_STEP || built.zygote === null) throw failure
+        const socket = attempt === 0 ? await this.#parts.zygotes.replace(template, signal) : null
+        if (socket === null) this.#parts.notice(`${failure.message}; the interpreter starts cold, which takes longer`)
+        built = { ...built, zygote: socket === null ? null : { ...built.zygote, socket } }
+      }
+    }
+  }
+
+  async #decide(raw: CreateRequest, signal: AbortSignal): Promise<Decided> {
+    const request = await seen(parseRequest(raw))
+    const profile = await this.#profile(request.profile ?? DEFAULT_PROFILE, signal)
+    return { request, profile, template: await this.#template(request.template ?? profile.template, signal) }
+  }
+
+  async #profile(name: string, signal: AbortSignal): Promise<Profile> {
+    const known = this.#profiles.get(name)
+    if (known !== undefined) return known
+    const profile = await readProfile(this.#parts.settings.profiles, name, signal)
+    this.#profiles.set(name, profile)
+    return profile
+  }
+
+  async #template(name: string, signal: AbortSignal): Promise<Template> {
+    const known = this.#templates.get(name)
+    if (known !== undefined) return known
+    const template = await openTemplate(name, this.#parts.settings, signal)
+    this.#templates.set(name, template)
+    return template
+  }
+
+  #plan({ request, profile, template }: Decided, zygoteSocket: string | null): Plan {
+    const { uid, home, agent } = this.#parts.settings
+    return planSandbox(request, profile, template, {
+      root: uid === 0,
+      home,
+      agent,
+      auditLog: this.#parts.auditLog.path,
+      id: newId('i'),
+      machineId: newMachineId(),
+      zygoteSocket,
+    })
+  }
+}
+
+/** The folders to be mounted, as they really are: links resolved, so that what is judged is what is mounted. */
+async function seen(request: StrictCreateRequest): Promise<StrictCreateRequest> {
+  if (request.mounts === undefined) return request
+  const mounts = await Promise.all(
+    request.mounts.map(async (mount, index) => {
+      try {
+        const source = await realpath(mount.source)
+        const found = await stat(source)
+        if (found.isDirectory() || found.isFile()) return { ...mount, source }
+      } catch (cause) {
+        throw new Fault('MOUNT_UNREADABLE', `mounts.${index}.source: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+      }
+      throw new Fault('MOUNT_UNREADABLE', `mounts.${index}.source: ${mount.source} is neither a folder nor a file`)
+    }),
+  )
+  return { ...request, mounts }
+}
+
+/** Of the plan, what an auditor asks for: not the files' contents. */
+function outline(plan: Plan) {
+  const { files: _, symlinks: __, ...rest } = plan
+  return rest
+}

@@ -1,0 +1,118 @@
+import { type Death, type EndReason, Fault, type Limits, type ProcessExit } from '@caisson/wire'
+import type { Judge } from '../agent/process.ts'
+import { freshDeadline } from '../lifetimes.ts'
+import type { Cell } from '../walls/wall.ts'
+
+/** The reasons that are limits: a call that was under way has an outcome to report. The others only say that the sandbox is gone. */
+const LIMIT_REASONS: ReadonlySet<EndReason> = new Set(['timeout', 'memory', 'pids', 'disk', 'output'])
+const TIMEOUT_EXIT_CODE = 124
+const KILLED_EXIT_CODE = 137
+const SIGKILL = 9
+/** The keeper answers in microseconds, or is dead. */
+const KEEPER_MS = 10_000
+
+/** What limits and deaths mean for the calls under way. The keeper and the agent see the same events, each in its own order: asked here. */
+export class Ending implements Judge {
+  readonly #cell: Cell
+  readonly #limits: Limits
+  readonly #hits: EndReason[] = []
+  #death: Death | undefined
+
+  constructor(cell: Cell, limits: Limits) {
+    this.#cell = cell
+    this.#limits = limits
+    cell.onLimit((hit) => this.#hits.push(hit.reason))
+    cell.death.then((death) => {
+      this.#death = death
+    })
+  }
+
+  get death(): Death | undefined {
+    return this.#death
+  }
+
+  /** Throws SANDBOX_GONE once it has ended. */
+  refuseDead(): void {
+    if (this.#death !== undefined) throw gone(this.#death)
+  }
+
+  /** How many limits have been reported so far; a later call of `hitSince` tells what came after. */
+  get mark(): number {
+    return this.#hits.length
+  }
+
+  /**
+   * Whether a limit was hit since `mark`. An answer of the keeper comes after the news of every limit that was hit before the question, so that a
+   * process which the kernel killed for memory is never taken for one that failed by itself.
+   */
+  async hitSince(mark: number): Promise<EndReason | undefined> {
+    const answered = this.#cell.ask({ op: 'stats' }, freshDeadline(KEEPER_MS)).then(
+      () => undefined,
+      () => undefined,
+    )
+    await Promise.race([answered, this.#cell.death])
+    // With onHit `end` the keeper takes everything apart before it says so, and answers nobody meanwhile.
+    if (this.#death !== undefined && LIMIT_REASONS.has(this.#death.reason)) return this.#death.reason
+    return this.#hits.at(mark)
+  }
+
+  /** A limit that the host counts: ends the sandbox, or tells the caller to end only what hit it. */
+  async hit(reason: 'output' | 'disk', detail: string): Promise<'ended' | 'report'> {
+    if (this.#limits.onHit === 'report') return 'report'
+    await this.end(reason, detail)
+    return 'ended'
+  }
+
+  /** Has the keeper end the sandbox; resolves when nothing of it is left. */
+  async end(reason: EndReason, detail: string): Promise<Death> {
+    const asked = this.#cell.ask({ op: 'kill', reason, detail }, freshDeadline(KEEPER_MS))
+    // A keeper that is ending already does not answer; its death record does.
+    asked.catch(() => undefined)
+    return this.#cell.death
+  }
+
+  /** A judge for one process, that remembers which limits had been hit before it. */
+  judge(): Judge {
+    const mark = this.mark
+    return { exited: (exit) => this.exited(exit, mark), lost: (failure) => this.lost(failure) }
+  }
+
+  async exited(exit: ProcessExit & { diskFull: boolean }, mark = 0): Promise<ProcessExit> {
+    const { diskFull, ...plain } = exit
+    if (diskFull) {
+      const outcome = await this.hit('disk', 'no space or no inodes were left on the disk')
+      return outcome === 'ended' ? exitOf(await this.#cell.death, plain) : { ...plain, limit: 'disk' }
+    }
+    if (plain.exitCode === 0) return plain
+    const limit = await this.hitSince(mark)
+    if (this.#death !== undefined) return exitOf(this.#death, plain)
+    return limit === undefined ? plain : { ...plain, limit }
+  }
+
+  async lost(failure: Fault): Promise<ProcessExit> {
+    const limit = await this.limitBehind(failure)
+    return { exitCode: limit === 'timeout' ? TIMEOUT_EXIT_CODE : KILLED_EXIT_CODE, signal: SIGKILL, limit }
+  }
+
+  /** The limit that explains why the connection was lost. Throws SANDBOX_GONE when something else does. */
+  async limitBehind(failure: Fault): Promise<EndReason> {
+    const death = await this.explain(failure)
+    if (LIMIT_REASONS.has(death.reason)) return death.reason
+    throw gone(death, failure)
+  }
+
+  /** A connection is lost because the sandbox ends, or it ends because of that: there is no other way in. */
+  async explain(failure: Fault): Promise<Death> {
+    return this.end('crash', failure.message)
+  }
+}
+
+function exitOf(death: Death, plain: ProcessExit): ProcessExit {
+  if (!LIMIT_REASONS.has(death.reason)) return plain
+  const exitCode = death.reason === 'timeout' ? TIMEOUT_EXIT_CODE : KILLED_EXIT_CODE
+  return { exitCode, ...(plain.signal === undefined ? {} : { signal: plain.signal }), limit: death.reason }
+}
+
+export function gone(death: Death, cause?: unknown): Fault {
+  return new Fault('SANDBOX_GONE', `the sandbox has ended (${death.reason}): ${death.detail}`, { cause })
+}

@@ -1,0 +1,154 @@
+import {
+  type ContextInfo,
+  type Death,
+  type Execution,
+  Fault,
+  type Files,
+  type Held,
+  type Plan,
+  type Process,
+  type RunEvent,
+  type RunRequest,
+  type SandboxMetrics,
+  type StartRequest,
+} from '@caisson/wire'
+import { AgentConnection } from '../agent/connection.ts'
+import { AgentFiles } from '../agent/files.ts'
+import { agentMetrics } from '../agent/metrics.ts'
+import { type Command, startCommand } from '../agent/process.ts'
+import type { AuditLog } from '../audit/log.ts'
+import type { Template } from '../templates/template.ts'
+import type { Cell } from '../walls/wall.ts'
+import { Contexts } from './contexts.ts'
+import { Ending, gone } from './ending.ts'
+import { GuardedFiles } from './guarded-files.ts'
+import { OutputMeter } from './output-meter.ts'
+import { parseStart } from './request.ts'
+
+const SIGKILL = 9
+const TIMEOUT_EXIT_CODE = 124
+
+export interface LifeParts {
+  plan: Plan
+  cell: Cell
+  template: Template
+  /** What every process inside starts with. */
+  env: Record<string, string>
+  auditLog: AuditLog
+  /** After a fork failed: another zygote, or null. */
+  freshZygote: (signal: AbortSignal) => Promise<string | null>
+}
+
+/** One sandbox, from the moment its wall stands. */
+export class LiveSandbox implements Held {
+  readonly id: string
+  readonly ended: Promise<Death>
+  readonly files: Files
+  /** Whether it is to end with this host. */
+  readonly leashed: boolean
+  readonly #parts: LifeParts
+  readonly #agent: AgentConnection
+  readonly #ending: Ending
+  readonly #contexts: Contexts
+
+  constructor(parts: LifeParts) {
+    const { plan, cell } = parts
+    this.#parts = parts
+    this.id = plan.id
+    this.ended = cell.death
+    this.leashed = plan.leash === 'host'
+    this.#ending = new Ending(cell, plan.limits)
+    this.#agent = AgentConnection.to(cell.agentSocket)
+    this.files = new GuardedFiles(new AgentFiles(this.#agent), this)
+    this.#contexts = new Contexts({ ...parts, agent: this.#agent, ending: this.#ending })
+    // Without its agent a sandbox can do nothing for anyone: whatever the reason, it ends.
+    this.#agent.lost.then((failure) => this.#ending.explain(failure))
+    cell.death.then(() => this.#agent.close())
+  }
+
+  kill(_signal: AbortSignal): Promise<Death> {
+    const death = this.#ending.death
+    return death === undefined ? this.#ending.end('kill', 'on request') : Promise.resolve(death)
+  }
+
+  /** Lets go of a sandbox that is to live on. */
+  release(): void {
+    this.#agent.close()
+    this.#parts.cell.release()
+  }
+
+  start(raw: StartRequest, signal: AbortSignal): Promise<Process> {
+    return this.guard(async () => {
+      const request = parseStart(raw)
+      const { command, args = [], user = '', cwd = '', timeoutMs } = request
+      const { plan, auditLog, env } = this.#parts
+      auditLog.append({ kind: 'command', sandbox: this.id, command, args, user, cwd })
+      let started: Command | undefined
+      const kill = () => started?.signal(SIGKILL, signal).catch(() => undefined)
+      const meter = new OutputMeter(plan.limits.outputBytes, this.#ending, () => void kill())
+      const judge = meter.judge(this.#ending.judge())
+      started = await startCommand(this.#agent, { ...request, env: { ...env, ...request.env } }, { judge, meter: meter.count }, signal)
+      return timeoutMs === undefined ? started : withTimeout(started, timeoutMs)
+    })
+  }
+
+  contexts(_signal: AbortSignal): Promise<ContextInfo[]> {
+    return this.guard(async () => this.#contexts.list())
+  }
+
+  createContext(request: { language: string; cwd?: string }, signal: AbortSignal): Promise<ContextInfo> {
+    return this.guard(() => this.#contexts.create(request, signal))
+  }
+
+  restartContext(id: string, signal: AbortSignal): Promise<void> {
+    return this.guard(() => this.#contexts.restart(id, signal))
+  }
+
+  deleteContext(id: string, signal: AbortSignal): Promise<void> {
+    return this.guard(() => this.#contexts.delete(id, signal))
+  }
+
+  runCode(request: RunRequest, on: (event: RunEvent) => void, signal: AbortSignal): Promise<Execution> {
+    return this.guard(() => this.#contexts.run(request, on, signal))
+  }
+
+  interrupt(contextId: string, signal: AbortSignal): Promise<void> {
+    return this.guard(() => this.#contexts.interrupt(contextId, signal))
+  }
+
+  metrics(signal: AbortSignal): Promise<SandboxMetrics> {
+    return this.guard(() => agentMetrics(this.#agent, signal))
+  }
+
+  /** A call of a sandbox that has ended, or ends meanwhile, fails with the reason of the end. */
+  async guard<T>(call: () => Promise<T>): Promise<T> {
+    this.#ending.refuseDead()
+    try {
+      return await call()
+    } catch (failure) {
+      if (!(failure instanceof Fault) || (failure.code !== 'AGENT_LOST' && failure.code !== 'WIRE_VIOLATION')) throw failure
+      throw gone(await this.#ending.explain(failure), failure)
+    }
+  }
+}
+
+/** The process is killed when its time is up; the sandbox lives on. */
+function withTimeout(process: Command, timeoutMs: number): Process {
+  let late = false
+  const timer = setTimeout(() => {
+    late = true
+    process.signal(SIGKILL, new AbortController().signal).catch(() => undefined)
+  }, timeoutMs)
+  const exit = process.exit.then((exit) => (late ? { ...exit, exitCode: TIMEOUT_EXIT_CODE, limit: exit.limit ?? ('timeout' as const) } : exit))
+  const stop = () => clearTimeout(timer)
+  exit.then(stop, stop)
+  return {
+    pid: process.pid,
+    output: process.output,
+    exit,
+    write: (bytes, signal) => process.write(bytes, signal),
+    closeStdin: (signal) => process.closeStdin(signal),
+    signal: (number, signal) => process.signal(number, signal),
+    resize: (size, signal) => process.resize(size, signal),
+  }
+}

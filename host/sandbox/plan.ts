@@ -1,0 +1,194 @@
+import { posix } from 'node:path'
+import { type Bind, Fault, Plan } from '@caisson/wire'
+import type { Template } from '../templates/template.ts'
+import type { Profile } from './profile.ts'
+import type { StrictCreateRequest } from './request.ts'
+
+/** What a plan needs to know of this machine and this moment; looked up by others, so that the same input makes the same plan. */
+export interface MachineFacts {
+  /** Root on the host: a range of ids for each sandbox, a disk of its own, cgroups. */
+  readonly root: boolean
+  readonly home: string
+  readonly agent: string
+  readonly auditLog: string
+  readonly id: string
+  /** 32 hexadecimal digits, of this sandbox alone (machine-id(5)). */
+  readonly machineId: string
+  /** A live zygote of the template; null: interpreters start inside. */
+  readonly zygoteSocket: string | null
+}
+
+const MIB = 1024 * 1024
+const USER = { name: 'user', uid: 1000, gid: 1000, home: '/home/user' }
+
+/**
+ * What root inside may do to files and processes of the sandbox's own, so that a root shell and a package's post-install script work. Not
+ * among them: anything over the kernel, devices, raw sockets, other user namespaces, or the audit log.
+ */
+const ROOT_CAPABILITIES = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID', 'NET_BIND_SERVICE']
+
+/** A file per 16 KiB, as mke2fs(8) counts for ordinary disks, and room for a few on the smallest. */
+const INODES_PER_MIB = 64
+const MIN_INODES = 1024
+
+/** Places that are the wall's own: a mount there would hide or replace a part of it. */
+const RESERVED = ['/caisson', '/dev', '/etc', '/proc', '/sys']
+/** Places that hold what runs; a mount may be below them, not in their stead. */
+const KEPT = ['/', '/home', '/home/user', '/tmp', '/var', '/var/tmp', '/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32', '/root']
+
+/** Pure: everything decided about one sandbox. Throws BAD_REQUEST or MOUNT_UNREADABLE. */
+export function planSandbox(request: StrictCreateRequest, profile: Profile, template: Template, facts: MachineFacts): Plan {
+  const limits = { ...profile.limits, ...given(request) }
+  const diskBytes = limits.diskMiB * MIB
+  const inodes = inodesFor(limits.diskMiB)
+  return Plan.parse({
+    version: 1,
+    id: facts.id,
+    kind: 'sandbox',
+    wall: request.wall ?? profile.wall,
+    template: template.name,
+    profile: profile.name,
+    leash: request.leash ?? profile.leash,
+    dir: `${facts.home}/sandboxes/${facts.id}`,
+    deathRecord: `${facts.home}/deaths/${facts.id}.json`,
+    agent: facts.agent,
+    binds: inOrder([...template.binds, ...mounts(request, facts)]),
+    symlinks: [...template.symlinks],
+    files: [
+      { path: '/etc/hostname', content: `${facts.id}\n`, mode: 0o644 },
+      { path: '/etc/hosts', content: `127.0.0.1 localhost ${facts.id}\n::1 localhost\n`, mode: 0o644 },
+      { path: '/etc/machine-id', content: `${facts.machineId}\n`, mode: 0o444 },
+    ],
+    writable: writable(facts.root),
+    disk: facts.root
+      ? { kind: 'image', image: diskImage(facts.home, limits.diskMiB), bytes: diskBytes, inodes }
+      : { kind: 'tmpfs', bytes: diskBytes, inodes },
+    hostName: facts.id,
+    user: USER,
+    network: { mode: request.network ?? profile.network },
+    limits: {
+      wallMs: limits.timeoutMs,
+      memoryBytes: limits.memoryMiB === null ? null : limits.memoryMiB * MIB,
+      cpuMilli: limits.cpus === null ? null : Math.round(limits.cpus * 1000),
+      pids: limits.pids,
+      openFiles: limits.openFiles,
+      outputBytes: limits.outputMiB === null ? null : Math.round(limits.outputMiB * MIB),
+      onHit: limits.onHit,
+    },
+    capabilities: facts.root ? ROOT_CAPABILITIES : [],
+    noNewPrivileges: true,
+    seccomp: { profile: 'default', allowUserNamespaces: profile.seccomp.allowUserNamespaces },
+    audit: { log: facts.auditLog, commands: profile.audit.commands, maxBytes: profile.audit.maxMiB * MIB },
+    zygote: facts.zygoteSocket === null ? null : { socket: facts.zygoteSocket, forks: 1 },
+    serve: null,
+  } satisfies Plan)
+}
+
+const ZYGOTE_MEMORY_MIB = 2048
+const ZYGOTE_PIDS = 1024
+const ZYGOTE_DISK_MIB = 64
+
+/** Pure: the wall around a template's zygote. It runs the template's code and nobody else's, and keeps nothing. */
+export function planZygote(template: Template, facts: Omit<MachineFacts, 'zygoteSocket'> & { dir: string; idleMs: number; leash: Plan['leash'] }): Plan {
+  if (template.zygote === null) throw new Fault('INTERNAL', `template ${template.name} has no zygote`)
+  return Plan.parse({
+    version: 1,
+    id: facts.id,
+    kind: 'zygote',
+    wall: 'container',
+    template: template.name,
+    profile: '',
+    leash: facts.leash,
+    dir: facts.dir,
+    deathRecord: `${facts.home}/deaths/${facts.id}.json`,
+    agent: facts.agent,
+    binds: inOrder([...template.binds]),
+    symlinks: [...template.symlinks],
+    files: [],
+    writable: writable(false),
+    disk: { kind: 'tmpfs', bytes: ZYGOTE_DISK_MIB * MIB, inodes: inodesFor(ZYGOTE_DISK_MIB) },
+    hostName: 'zygote',
+    user: USER,
+    network: { mode: 'none' },
+    limits: {
+      wallMs: null,
+      // Without root there may be no cgroup to be had, and the code inside is ours.
+      memoryBytes: facts.root ? ZYGOTE_MEMORY_MIB * MIB : null,
+      cpuMilli: null,
+      pids: facts.root ? ZYGOTE_PIDS : null,
+      openFiles: 4096,
+      outputBytes: null,
+      onHit: 'end',
+    },
+    capabilities: [],
+    noNewPrivileges: true,
+    seccomp: { profile: 'default', allowUserNamespaces: false },
+    // Its filter would be inherited by every fork, and answer to the wrong keeper.
+    audit: { log: facts.auditLog, commands: false, maxBytes: MIB },
+    zygote: null,
+    serve: {
+      socket: `${facts.dir}/zygote.sock`,
+      argv: [...template.zygote.argv],
+      env: { ...template.zygote.env },
+      idleMs: facts.idleMs,
+    },
+  } satisfies Plan)
+}
+
+/** The formatted image that a disk of this size is copied from (disk.ts makes it). */
+export function diskImage(home: string, diskMiB: number): string {
+  return `${home}/disks/ext4-${diskMiB}-${inodesFor(diskMiB)}.img`
+}
+
+export function inodesFor(diskMiB: number): number {
+  return Math.max(MIN_INODES, diskMiB * INODES_PER_MIB)
+}
+
+function writable(root: boolean): Plan['writable'] {
+  const folders: Plan['writable'] = [
+    { target: USER.home, owner: 'user', mode: 0o755 },
+    { target: '/tmp', owner: 'root', mode: 0o1777 },
+    { target: '/var/tmp', owner: 'root', mode: 0o1777 },
+  ]
+  return root ? [...folders, { target: '/root', owner: 'root', mode: 0o700 }] : folders
+}
+
+/** The limits that the request speaks of; null counts as spoken. */
+function given(request: StrictCreateRequest): Partial<Profile['limits']> {
+  const { timeoutMs, memoryMiB, cpus, pids, diskMiB, outputMiB, openFiles } = request
+  const asked = { timeoutMs, memoryMiB, cpus, pids, diskMiB, outputMiB, openFiles }
+  return Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined))
+}
+
+function mounts(request: StrictCreateRequest, facts: MachineFacts): Bind[] {
+  const binds = (request.mounts ?? []).map(({ source, target, mode }, index): Bind => {
+    const field = `mounts.${index}`
+    const place = plainTarget(target, `${field}.target`)
+    if (within(source, facts.home) || within(facts.home, source)) {
+      throw new Fault('BAD_REQUEST', `${field}.source: ${source} would show Caisson's own state (${facts.home}) inside`)
+    }
+    return { source, target: place, mode, ...(facts.root ? { ownedBy: 'user' as const } : {}) }
+  })
+  const targets = binds.map((bind) => bind.target)
+  const twice = targets.find((target, index) => targets.indexOf(target) !== index)
+  if (twice !== undefined) throw new Fault('BAD_REQUEST', `mounts: ${twice} is named twice`)
+  return binds
+}
+
+function plainTarget(target: string, field: string): string {
+  if (target.split('/').includes('..')) throw new Fault('BAD_REQUEST', `${field}: ${target} contains ..`)
+  const plain = posix.normalize(target).replace(/(?<=.)\/$/, '')
+  const reserved = RESERVED.find((place) => within(plain, place)) ?? KEPT.find((place) => plain === place)
+  if (reserved !== undefined) throw new Fault('BAD_REQUEST', `${field}: nothing can be mounted at ${plain} (${reserved} is the sandbox's own)`)
+  if (within(plain, '/usr')) throw new Fault('BAD_REQUEST', `${field}: nothing can be mounted at ${plain} (/usr is read-only)`)
+  return plain
+}
+
+function within(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
+}
+
+/** Parents before children, or the parent's mount would hide the child's. */
+function inOrder(binds: readonly Bind[]): Bind[] {
+  return [...binds].sort((one, other) => (one.target < other.target ? -1 : one.target > other.target ? 1 : 0))
+}

@@ -1,0 +1,104 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Fault } from '@caisson/wire'
+import { z } from 'zod'
+import { firstIssue, LIMITS } from './request.ts'
+
+/** A named set of choices, from a file. Everything is said: a profile has no defaults but those of the profile that it extends. */
+const Complete = z.strictObject({
+  description: z.string().max(400),
+  wall: z.enum(['container']),
+  template: z.string().regex(/^[a-z0-9-]{1,32}$/),
+  network: z.enum(['none']),
+  limits: z.strictObject({
+    timeoutMs: LIMITS.timeoutMs,
+    memoryMiB: LIMITS.memoryMiB,
+    cpus: LIMITS.cpus,
+    pids: LIMITS.pids,
+    diskMiB: LIMITS.diskMiB,
+    outputMiB: LIMITS.outputMiB,
+    openFiles: LIMITS.openFiles,
+    /** `end`: a hit ends the sandbox. `report`: it ends what hit it, and the sandbox lives on. */
+    onHit: z.enum(['end', 'report']),
+  }),
+  leash: z.enum(['host', 'none']),
+  seccomp: z.strictObject({ allowUserNamespaces: z.boolean() }),
+  audit: z.strictObject({
+    /** Record what every process inside executes. */
+    commands: z.boolean(),
+    /** Records of one sandbox; then its further commands are refused. */
+    maxMiB: z.int().min(1).max(1024),
+  }),
+})
+export type Profile = z.infer<typeof Complete> & { readonly name: string }
+
+const shape = Complete.shape
+const File = Complete.partial().extend({
+  extends: z.string().optional(),
+  limits: shape.limits.partial().optional(),
+  seccomp: shape.seccomp.partial().optional(),
+  audit: shape.audit.partial().optional(),
+})
+type File = z.infer<typeof File>
+
+const NAME = /^[a-z0-9-]{1,64}$/
+const MAX_EXTENDS = 8
+
+export async function profileNames(folder: string): Promise<string[]> {
+  const files = await readdir(folder)
+  return files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -'.json'.length))
+}
+
+/** Rejects with PROFILE_UNKNOWN, or PROFILE_INVALID naming the file and the field. */
+export async function readProfile(folder: string, name: string, signal: AbortSignal): Promise<Profile> {
+  let merged: File = {}
+  const seen: string[] = []
+  for (let next: string | undefined = name; next !== undefined; ) {
+    if (seen.includes(next) || seen.length >= MAX_EXTENDS) {
+      throw new Fault('PROFILE_INVALID', `${join(folder, `${name}.json`)}: extends: ${[...seen, next].join(' -> ')} has no end`)
+    }
+    seen.push(next)
+    const file: File = await readFileOf(folder, next, seen.at(-2), signal)
+    merged = under(file, merged)
+    next = file.extends
+  }
+  const { extends: _, ...whole } = merged
+  const complete = Complete.safeParse(whole)
+  if (!complete.success) throw invalid(join(folder, `${name}.json`), complete.error)
+  return Object.freeze({ name, ...complete.data })
+}
+
+async function readFileOf(folder: string, name: string, wantedBy: string | undefined, signal: AbortSignal): Promise<File> {
+  const path = join(folder, `${name}.json`)
+  let text: string
+  try {
+    if (!NAME.test(name)) throw new Error('not a name of a profile')
+    text = await readFile(path, { encoding: 'utf8', signal })
+  } catch (cause) {
+    const known = (await profileNames(folder)).join(', ')
+    if (wantedBy !== undefined) throw new Fault('PROFILE_INVALID', `${join(folder, `${wantedBy}.json`)}: extends: no profile ${name}`, { cause })
+    throw new Fault('PROFILE_UNKNOWN', `no profile ${JSON.stringify(name)}; there are: ${known}`, { cause })
+  }
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch (cause) {
+    throw new Fault('PROFILE_INVALID', `${path}: ${cause instanceof Error ? cause.message : 'not JSON'}`, { cause })
+  }
+  const file = File.safeParse(json)
+  if (!file.success) throw invalid(path, file.error)
+  return file.data
+}
+
+/** What `over` says stands; the rest comes from `base`. Groups are merged member by member. */
+function under(base: File, over: File): File {
+  const merged: Record<string, unknown> = { ...base, ...over }
+  for (const group of ['limits', 'seccomp', 'audit'] as const) {
+    if (base[group] !== undefined || over[group] !== undefined) merged[group] = { ...base[group], ...over[group] }
+  }
+  return merged as File
+}
+
+function invalid(path: string, error: z.ZodError): Fault {
+  return new Fault('PROFILE_INVALID', `${path}: ${firstIssue(error)}`, { cause: error })
+}

@@ -1,0 +1,123 @@
+import { Fault, type RunRequest, type StartRequest } from '@caisson/wire'
+import { z } from 'zod'
+
+const MAX_DAYS_MS = 30 * 24 * 3600 * 1000
+const MAX_MEMORY_MIB = 16 * 1024 * 1024
+/** Longer programs are files. */
+const MAX_CODE_CHARACTERS = 8 * 1024 * 1024
+const MAX_DISK_MIB = 16 * 1024 * 1024
+
+/** Bounds of every limit; null says plainly "not limited". */
+export const LIMITS = {
+  timeoutMs: z.int().min(1).max(MAX_DAYS_MS).nullable(),
+  /** Below this not even the agent and a shell start. */
+  memoryMiB: z.int().min(16).max(MAX_MEMORY_MIB).nullable(),
+  cpus: z.number().min(0.01).max(1024).nullable(),
+  pids: z.int().min(4).max(1_000_000).nullable(),
+  diskMiB: z.int().min(4).max(MAX_DISK_MIB),
+  outputMiB: z.number().min(0.001).max(1024 * 1024).nullable(),
+  openFiles: z.int().min(16).max(1_048_576),
+} as const
+
+const AbsolutePath = z
+  .string()
+  .max(4096)
+  .startsWith('/', 'must be an absolute path')
+  .refine((path) => !path.includes('\0'), 'must not contain NUL')
+
+/** A name that a shell could set, and a value that execve can carry. */
+export const Environment = z
+  .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a name of a variable'), z.string().max(128 * 1024))
+  .refine((env) => Object.keys(env).length <= 512, 'more than 512 variables')
+  .refine((env) => Object.values(env).every((value) => !value.includes('\0')), 'a value contains NUL')
+
+/** Strict form of wire/door.ts CreateRequest: a field that is not known is refused by its name. */
+export const StrictCreateRequest = z.strictObject({
+  profile: z.string().max(64).optional(),
+  wall: z.enum(['container']).optional(),
+  template: z.string().max(64).optional(),
+  network: z.enum(['none']).optional(),
+  env: Environment.optional(),
+  metadata: z
+    .record(z.string().max(256), z.string().max(4096))
+    .refine((metadata) => Object.keys(metadata).length <= 64, 'more than 64 entries')
+    .optional(),
+  timeoutMs: LIMITS.timeoutMs.optional(),
+  memoryMiB: LIMITS.memoryMiB.optional(),
+  cpus: LIMITS.cpus.optional(),
+  pids: LIMITS.pids.optional(),
+  diskMiB: LIMITS.diskMiB.optional(),
+  outputMiB: LIMITS.outputMiB.optional(),
+  openFiles: LIMITS.openFiles.optional(),
+  mounts: z
+    .array(z.strictObject({ source: AbsolutePath, target: AbsolutePath, mode: z.enum(['ro', 'rw']) }))
+    .max(64)
+    .optional(),
+  leash: z.enum(['host', 'none']).optional(),
+})
+export type StrictCreateRequest = z.infer<typeof StrictCreateRequest>
+
+const Size = z.strictObject({ columns: z.int().min(1).max(10_000), rows: z.int().min(1).max(10_000) })
+const Text = z.string().refine((text) => !text.includes('\0'), 'must not contain NUL')
+
+/** Strict form of wire/door.ts StartRequest. */
+const StrictStartRequest = z.strictObject({
+  command: Text.min(1).max(4096),
+  args: z.array(Text).max(65_536).optional(),
+  env: Environment.optional(),
+  cwd: Text.max(4096).optional(),
+  user: z.string().max(64).optional(),
+  stdin: z.boolean().optional(),
+  pty: Size.optional(),
+  tag: z.string().max(1024).optional(),
+  timeoutMs: z.int().min(1).max(MAX_DAYS_MS).optional(),
+})
+
+/** Throws BAD_REQUEST naming the field. */
+export function parseStart(request: unknown): StartRequest {
+  return strictly(StrictStartRequest, request) as StartRequest
+}
+
+const StrictContextRequest = z.strictObject({ language: z.string().max(64), cwd: Text.min(1).max(4096).optional() })
+
+/** Throws BAD_REQUEST naming the field. */
+export function parseContext(request: unknown): { language: string; cwd?: string } {
+  return strictly(StrictContextRequest, request) as { language: string; cwd?: string }
+}
+
+/** Strict form of wire/door.ts RunRequest. */
+const StrictRunRequest = z.strictObject({
+  code: z.string().max(MAX_CODE_CHARACTERS),
+  contextId: z.string().max(64).optional(),
+  language: z.string().max(64).optional(),
+  env: Environment.optional(),
+  timeoutMs: z.int().min(1).max(MAX_DAYS_MS).optional(),
+  program: z.strictObject({ path: Text.min(1).max(4096), args: z.array(Text).max(65_536) }).optional(),
+})
+
+/** Throws BAD_REQUEST naming the field. */
+export function parseRun(request: unknown): RunRequest {
+  return strictly(StrictRunRequest, request) as RunRequest
+}
+
+/** Throws BAD_REQUEST naming the field. */
+export function parseRequest(request: unknown): StrictCreateRequest {
+  return strictly(StrictCreateRequest, request)
+}
+
+function strictly<T>(schema: z.ZodType<T>, request: unknown): T {
+  const parsed = schema.safeParse(request)
+  if (!parsed.success) throw new Fault('BAD_REQUEST', firstIssue(parsed.error), { cause: parsed.error })
+  return parsed.data
+}
+
+/** The first thing wrong, with the field's name; an unknown field is named too. */
+export function firstIssue(error: z.ZodError): string {
+  const issue = error.issues[0]
+  if (issue === undefined) return error.message
+  const field = issue.path.join('.')
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => `${field === '' ? key : `${field}.${key}`}: no such field`).join(', ')
+  }
+  return field === '' ? issue.message : `${field}: ${issue.message}`
+}

@@ -1,0 +1,99 @@
+import { mkdirSync, statSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Fault } from '@caisson/wire'
+
+/** Everything this process is told from outside, read once. No other file looks at the environment. */
+export interface Settings {
+  /** State: absolute, ours, mode 0700. */
+  readonly home: string
+  /** Built templates, one folder each; CAISSON_TEMPLATES lets several state folders share them. */
+  readonly templates: string
+  /** How long a zygote waits for work before it ends itself; 0: it ends with this host. */
+  readonly zygoteIdleMs: number
+  /** The installation: what holds dist/, native/ and profiles/. */
+  readonly root: string
+  readonly keeper: string
+  readonly agent: string
+  readonly zygoteLibrary: string
+  /** Programs of the runtimes, bound at /caisson/runtimes. */
+  readonly programs: string
+  readonly profiles: string
+  readonly uid: number
+  readonly gid: number
+}
+
+const DEFAULT_ZYGOTE_IDLE_MS = 600_000
+/** sun_path holds this much and a NUL (unix(7)). */
+const MAX_SOCKET_PATH_BYTES = 107
+const LONGEST_SOCKET = 'zygotes/code-interpreter-00000000/zygote.sock'
+
+export interface SettingsOptions {
+  home?: string
+  environment?: Readonly<Record<string, string | undefined>>
+}
+
+/** Throws HOME_UNUSABLE, SETUP_INCOMPLETE or BAD_REQUEST. */
+export function readSettings(options: SettingsOptions = {}): Settings {
+  const environment = options.environment ?? process.env
+  const root = installation()
+  const bin = join(root, 'native', 'bin')
+  const home = openHome(options.home ?? environment['CAISSON_HOME'])
+  const settings: Settings = {
+    home,
+    templates: resolve(environment['CAISSON_TEMPLATES'] || join(home, 'templates')),
+    zygoteIdleMs: duration('CAISSON_ZYGOTE_IDLE_MS', environment['CAISSON_ZYGOTE_IDLE_MS']),
+    root,
+    keeper: built(join(bin, 'caisson-keeper')),
+    agent: built(join(bin, 'caisson-agent')),
+    zygoteLibrary: built(join(bin, 'libcaisson_zygote.so')),
+    programs: built(join(root, 'dist', 'runtimes')),
+    profiles: join(root, 'profiles'),
+    uid: process.getuid?.() ?? -1,
+    gid: process.getgid?.() ?? -1,
+  }
+  return Object.freeze(settings)
+}
+
+/** The bundle is dist/*.mjs and this source file is host/settings.ts: either way one folder below the installation. */
+function installation(): string {
+  return dirname(dirname(fileURLToPath(import.meta.url)))
+}
+
+function built(path: string): string {
+  try {
+    statSync(path)
+  } catch (cause) {
+    throw new Fault('SETUP_INCOMPLETE', `${path} is missing`, { cause })
+  }
+  return path
+}
+
+function duration(name: string, text: string | undefined): number {
+  if (text === undefined || text === '') return DEFAULT_ZYGOTE_IDLE_MS
+  if (!/^\d{1,10}$/.test(text)) throw new Fault('BAD_REQUEST', `${name} is a number of milliseconds, not ${JSON.stringify(text)}`)
+  return Number(text)
+}
+
+function openHome(named: string | undefined): string {
+  const home = resolve(named === undefined || named === '' ? join(homedir(), '.caisson') : named)
+  if (Buffer.byteLength(join(home, LONGEST_SOCKET)) > MAX_SOCKET_PATH_BYTES) {
+    throw new Fault('HOME_UNUSABLE', `${home} is too long a path for the sockets below it`)
+  }
+  try {
+    mkdirSync(home, { recursive: true, mode: 0o700 })
+    const found = statSync(home)
+    if (found.uid !== process.getuid?.()) throw new Fault('HOME_UNUSABLE', `${home} belongs to another user`)
+    if ((found.mode & 0o077) !== 0) {
+      throw new Fault('HOME_UNUSABLE', `${home} is open to other users`, { hint: `Close it with \`chmod 700 ${home}\`.` })
+    }
+    for (const folder of ['sandboxes', 'zygotes', 'deaths', 'disks', 'audit', 'templates']) {
+      mkdirSync(join(home, folder), { recursive: true, mode: 0o700 })
+    }
+  } catch (cause) {
+    if (cause instanceof Fault) throw cause
+    throw new Fault('HOME_UNUSABLE', `${home}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  }
+  return home
+}

@@ -1,0 +1,81 @@
+import { readFileSync } from 'node:fs'
+import { readFile, rmdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+
+/** Where keepers make their groups: the same places as native/keeper/src/cgroup.rs. */
+export interface Hierarchy {
+  version: 1 | 2
+  /** memory, pids, cpu: those of them that it has. */
+  controllers: string[]
+  /** The folder below which each sandbox has its own. */
+  parent: string
+}
+
+const CONTROLLERS = ['memory', 'pids', 'cpu']
+const ATTEMPTS = 100
+const BETWEEN_MS = 10
+
+/** proc_pid_mountinfo(5). */
+export function hierarchies(uid: number): Hierarchy[] {
+  const found: Hierarchy[] = []
+  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
+    const [left = '', right = ''] = line.split(' - ')
+    const point = left.split(' ')[4] ?? ''
+    const [kind, , options = ''] = right.split(' ')
+    if (kind === 'cgroup') {
+      const controllers = CONTROLLERS.filter((name) => options.split(',').includes(name))
+      if (controllers.length > 0) found.push({ version: 1, controllers, parent: join(point, uid === 0 ? 'caisson' : `caisson-${uid}`) })
+    } else if (kind === 'cgroup2') {
+      const offered = text(join(point, 'cgroup.controllers')).split(/\s+/)
+      const controllers = CONTROLLERS.filter((name) => offered.includes(name))
+      if (controllers.length > 0) found.push({ version: 2, controllers, parent: join(uid === 0 ? point : delegated(point), 'caisson') })
+    }
+  }
+  return found
+}
+
+/** Kills what is left in the groups of this id and removes them. Nothing else has that id. */
+export async function sweepCgroups(id: string, uid: number, signal: AbortSignal): Promise<void> {
+  for (const { parent } of hierarchies(uid)) await remove(join(parent, id), signal)
+}
+
+async function remove(dir: string, signal: AbortSignal): Promise<void> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const pids = await readFile(join(dir, 'cgroup.procs'), 'utf8').catch(() => '')
+    for (const pid of pids.split('\n').filter((line) => line !== '')) kill(Number(pid))
+    try {
+      return await rmdir(dir)
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code
+      if (code === 'ENOENT') return
+      if (code !== 'EBUSY' || attempt === ATTEMPTS - 1) throw error
+    }
+    // The kernel tears the last process down in its own time, and says nothing when it is done.
+    await pause(BETWEEN_MS, undefined, { signal })
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+function delegated(point: string): string {
+  const own = text('/proc/self/cgroup')
+    .split('\n')
+    .find((line) => line.startsWith('0::/'))
+  return dirname(join(point, (own ?? '0::/x').slice('0::/'.length)))
+}
+
+function text(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    throw error
+  }
+}

@@ -1,0 +1,32 @@
+import { z } from 'zod'
+import { sweepCgroups } from './cgroups.ts'
+import { Keeper } from './keeper.ts'
+import { probeContainer } from './probe.ts'
+import type { Wall } from './wall.ts'
+
+const Options = z.strictObject({
+  /** The keeper program. */
+  keeper: z.string().startsWith('/'),
+  uid: z.int().min(0),
+})
+type Options = z.infer<typeof Options>
+
+/** Namespaces, cgroups, capabilities, seccomp and Landlock of the host's own kernel, set up and held by the keeper. */
+export const container: Wall<Options> = {
+  name: 'container',
+  options: Options,
+  promises: { kernel: 'shared', snapshot: 'none', pty: true, rootless: true },
+  probe: probeContainer,
+  async launch(plan, options, signal) {
+    const keeper = new Keeper(options.keeper, plan)
+    try {
+      return await keeper.standing(signal)
+    } catch (failure) {
+      await keeper[Symbol.asyncDispose]()
+      throw failure
+    }
+  },
+  async sweep(id, options, signal) {
+    await sweepCgroups(id, options.uid, signal)
+  },
+}

@@ -1,0 +1,139 @@
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { type Death, Fault, type Plan } from '@caisson/wire'
+import { freshDeadline, refuseAborted, within } from '../lifetimes.ts'
+import { isAlive, readOwner, writeOwner } from './owner.ts'
+import type { Cell, Finding, Wall } from './wall.ts'
+
+/** Longer than the keeper's own patience, so that its word comes first. */
+const LAUNCH_MS = 90_000
+const SWEEP_MS = 30_000
+
+/** What no wall may do for itself, done for all of them: a marker before any resource, a deadline, the sweep after a crash. */
+export class Supervised<Options> {
+  readonly #wall: Wall<Options>
+  readonly #options: Options
+  /** Where the state folders are: sandboxes/ of the home. */
+  readonly #folder: string
+  /** Handed in, because walls know nothing of the audit log. */
+  readonly #record: (death: Death) => void
+
+  constructor(wall: Wall<Options>, options: Options, folder: string, record: (death: Death) => void) {
+    this.#wall = wall
+    this.#options = wall.options.parse(options)
+    this.#folder = folder
+    this.#record = record
+  }
+
+  probe(signal: AbortSignal): Promise<Finding[]> {
+    return this.#wall.probe(this.#options, signal)
+  }
+
+  /** As Wall.launch; `death` of the cell waits for the sweep if the keeper did not live to do it. */
+  async launch(plan: Plan, signal: AbortSignal): Promise<Cell> {
+    refuseAborted(signal)
+    await this.#mark(plan)
+    let cell: Cell
+    try {
+      cell = await this.#wall.launch(plan, this.#options, within(LAUNCH_MS, signal))
+    } catch (failure) {
+      await this.#clear(plan.id, plan.dir)
+      throw failure
+    }
+    const death = cell.death.then(async (death) => {
+      // A keeper that lived to say so has removed the marker with the rest.
+      if (death.reason !== 'crash' || (await readOwner(plan.dir)) === undefined) return death
+      await this.#clear(plan.id, plan.dir)
+      this.#record(death)
+      return death
+    })
+    return new SupervisedCell(cell, death)
+  }
+
+  /** Removes what sandboxes left whose keeper and whose host are both gone. Those that live are left alone. */
+  async sweepOrphans(signal: AbortSignal): Promise<void> {
+    for (const name of await readdir(this.#folder)) {
+      refuseAborted(signal)
+      const dir = join(this.#folder, name)
+      if (await answers(join(dir, 'keeper.sock'))) continue
+      const owner = await readOwner(dir)
+      if (owner !== undefined && isAlive(owner)) continue
+      await this.#clear(owner?.id ?? name, dir)
+      const times = { startedMs: Date.now(), endedMs: Date.now() }
+      this.#record({ id: owner?.id ?? name, reason: 'crash', detail: 'found without a keeper', ...times, peakMemoryBytes: null, cpuUs: null })
+    }
+  }
+
+  /** Removes what a keeper left there that is known to be dead. */
+  async sweepDead(dir: string): Promise<void> {
+    const owner = await readOwner(dir)
+    if (owner !== undefined) await this.#wall.sweep(owner.id, this.#options, freshDeadline(SWEEP_MS))
+    await rm(dir, { recursive: true, force: true })
+  }
+
+  async #mark(plan: Plan): Promise<void> {
+    try {
+      await mkdir(plan.dir, { mode: 0o700 })
+      await writeOwner(plan.dir, plan.id)
+    } catch (cause) {
+      throw new Fault('HOME_UNUSABLE', `${plan.dir}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    }
+  }
+
+  /** The marker goes last: until then the next host would try again. */
+  async #clear(id: string, dir: string): Promise<void> {
+    await this.#wall.sweep(id, this.#options, freshDeadline(SWEEP_MS))
+    await rm(dir, { recursive: true, force: true })
+  }
+}
+
+class SupervisedCell implements Cell {
+  readonly #cell: Cell
+  readonly death: Promise<Death>
+
+  constructor(cell: Cell, death: Promise<Death>) {
+    this.#cell = cell
+    this.death = death
+  }
+
+  get ready() {
+    return this.#cell.ready
+  }
+
+  get agentSocket() {
+    return this.#cell.agentSocket
+  }
+
+  onLimit(listener: Parameters<Cell['onLimit']>[0]): void {
+    this.#cell.onLimit(listener)
+  }
+
+  ask(request: Parameters<Cell['ask']>[0], signal: AbortSignal) {
+    return this.#cell.ask(request, signal)
+  }
+
+  release(): void {
+    this.#cell.release()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#cell[Symbol.asyncDispose]()
+    await this.death
+  }
+}
+
+/** Whether somebody listens there. A socket file whose listener is gone refuses (unix(7)). */
+export function answers(path: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ path })
+    socket.on('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(false)
+      else reject(error)
+    })
+  })
+}
