@@ -52,6 +52,17 @@ describe('files', () => {
     expect(found).toEqual([])
   })
 
+  test('the lock file has the packages of every platform, so that `npm ci` accepts it everywhere', () => {
+    interface Locked {
+      optionalDependencies?: Record<string, string>
+    }
+    const { packages } = JSON.parse(text('package-lock.json')) as { packages: Record<string, Locked> }
+    const wanted = Object.entries(packages).flatMap(([at, { optionalDependencies }]) =>
+      Object.keys(optionalDependencies ?? {}).map((name) => [`node_modules/${name}`, `${at}/node_modules/${name}`]),
+    )
+    expect(wanted.filter((places) => !places.some((place) => Object.hasOwn(packages, place)))).toEqual([])
+  })
+
   test('the lock file leaves the choice of registry to npm', () => {
     expect(text('package-lock.json')).not.toMatch(/"resolved": "http/)
   })
