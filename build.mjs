@@ -61,7 +61,15 @@ async function generate() {
 
 async function bundle() {
   const { build } = await import('esbuild')
-  const node = { bundle: true, platform: 'node', target: 'node20', logLevel: 'warning', legalComments: 'none', write: false }
+  const node = {
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    logLevel: 'warning',
+    legalComments: 'none',
+    write: false,
+    conditions: ['source'],
+  }
   // CommonJS parts of dependencies ask for `require`, which an ES module does not have.
   const banner = { js: "import { createRequire as __createRequire } from 'node:module'\nconst require = __createRequire(import.meta.url)" }
   const outputs = await Promise.all([
@@ -79,9 +87,6 @@ async function bundle() {
       await rename(`${path}.new`, path)
     }
   }
-  // `import 'caisson'` of a clone's own programs. The SDK itself lies in dist/, one folder below the installation, as the host expects.
-  await mkdir(at('client/dist'), { recursive: true })
-  await writeFile(at('dist/sdk.mjs'), "export * from '../../dist/sdk.mjs'\n")
   await Promise.all(['python', 'bash'].map((language) => mirror(at('host/runtimes/programs', language), at('dist/runtimes', language))))
 }
 
