@@ -103,8 +103,9 @@ async function native() {
 
 /** cargo puts its output under the name of the machine's target, which only it knows. */
 async function built(folder, file) {
-  for (const entry of await readdir(at('native', folder))) {
-    const path = at('native', folder, entry, 'release', file)
+  for (const entry of await readdir(at('native', folder), { withFileTypes: true })) {
+    if (!entry.isDirectory()) continue
+    const path = at('native', folder, entry.name, 'release', file)
     if ((await bytesOrNull(path)) !== null) return path
   }
   throw new Error(`cargo did not make ${file}`)
