@@ -2,7 +2,7 @@ import { type Door, Fault } from '@caisson/wire'
 import { expect, test } from 'vitest'
 import { SharedDoor } from './shared-door.ts'
 
-function counted(): { doors: SharedDoor; log: string[]; fail: (error: Error | undefined) => void } {
+function counted(): { doors: SharedDoor<Door>; log: string[]; fail: (error: Error | undefined) => void } {
   const log: string[] = []
   let failure: Error | undefined
   const doors = new SharedDoor(async () => {

@@ -1,17 +1,17 @@
 import { type Door, Fault } from '@caisson/wire'
 
 /** One door for everyone who asks: opened by the first, closed when the last has let go, so that the program can end. */
-export class SharedDoor {
-  readonly #open: () => Promise<Door>
+export class SharedDoor<D extends Pick<Door, 'close'>> {
+  readonly #open: () => Promise<D>
   #users = 0
-  #door: Promise<Door> | undefined
+  #door: Promise<D> | undefined
   #closed: Promise<void> = Promise.resolve()
 
-  constructor(open: () => Promise<Door>) {
+  constructor(open: () => Promise<D>) {
     this.#open = open
   }
 
-  async acquire(signal: AbortSignal): Promise<Door> {
+  async acquire(signal: AbortSignal): Promise<D> {
     if (signal.aborted) throw new Fault('CANCELLED', 'the sandbox was not created', { cause: signal.reason })
     this.#users++
     try {

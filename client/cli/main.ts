@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { Fault } from '@caisson/wire'
-import { exitCodeOf, faultLine, inTheCatalogue } from './ending.ts'
+import { exitCodeOf, faultLine, inTheCatalogue, oneLine } from './ending.ts'
 import { VERBS, type Verb } from './shelf.ts'
 
 const VERSION = '0.1.0'
@@ -36,6 +36,9 @@ async function main([name, ...argv]: readonly string[]): Promise<number> {
   }
   return await (await verbOf(name))(argv)
 }
+
+// Node's own form has two lines, its process id, and advice about Node.
+process.removeAllListeners('warning').on('warning', ({ message }) => process.stderr.write(`caisson: ${oneLine(message)}\n`))
 
 main(process.argv.slice(2)).then(
   (exitCode) => process.exit(exitCode),

@@ -1,5 +1,5 @@
-import { createReadStream } from 'node:fs'
-import { lstat, readdir, readlink } from 'node:fs/promises'
+import { constants, createReadStream } from 'node:fs'
+import { access, lstat, readdir, readlink, realpath } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { Fault } from '@caisson/wire'
 import type { Sandbox } from '../../sandbox.ts'
@@ -9,7 +9,7 @@ import { fileFault } from './job.ts'
 export async function checkInputs(paths: readonly string[]): Promise<void> {
   for (const path of paths) {
     try {
-      await lstat(path)
+      await access(path, constants.R_OK)
     } catch (cause) {
       throw fileFault(cause, path)
     }
@@ -17,12 +17,13 @@ export async function checkInputs(paths: readonly string[]): Promise<void> {
 }
 
 /**
- * Copies a file or a folder of this machine to `target` inside. A link is made again as a link, whatever it points to: nothing of this
+ * Copies a file or a folder of this machine to `target` inside. A link in the folder is made again as a link, whatever it points to: nothing of this
  * machine comes in because a link inside the folder led to it.
  */
 export async function carryIn(sandbox: Sandbox, path: string, target: string, signal: AbortSignal): Promise<void> {
   try {
-    await carry(sandbox, path, target, signal)
+    // The path itself is the caller's word: there, a link stands for what it points to.
+    await carry(sandbox, await realpath(path), target, signal)
   } catch (cause) {
     throw fileFault(cause, path)
   }

@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest'
+import type { DoctorReport } from '../embedded.ts'
+import { page, sound } from './doctor.ts'
+
+const GOOD: DoctorReport = {
+  home: '/h',
+  walls: [
+    { name: 'container', findings: [{ what: 'root', severity: 'fine', detail: 'yes' }], trial: { ok: true, createMs: 9, commandMs: 1 } },
+  ],
+  templates: [{ name: 'base', languages: ['bash'] }],
+}
+
+test('all that is needed is there', () => {
+  expect(sound(GOOD)).toBe(true)
+  expect(page(GOOD)).not.toContain('✗')
+  expect(page(GOOD)).toContain('✓ base  bash')
+})
+
+test('what is missing comes with its command', () => {
+  const findings = [{ what: 'cgroup memory', severity: 'missing' as const, detail: 'not\nthere', mend: 'mount it' }]
+  const trial = { ok: false as const, code: 'LIMIT_UNAVAILABLE', message: 'no memory limit', hint: 'Mend it.' }
+  const report: DoctorReport = { ...GOOD, walls: [{ name: 'container', findings, trial }] }
+  expect(sound(report)).toBe(false)
+  expect(page(report)).toMatch(/✗ cgroup memory {2}not there\n +mend it: mount it\n {2}✗ a trial/)
+})
+
+test('a template that is not built is not sound', () => {
+  const report: DoctorReport = { ...GOOD, templates: [{ name: 'base', languages: [], problem: 'TEMPLATE_NOT_BUILT: base' }] }
+  expect(sound(report)).toBe(false)
+  expect(page(report)).toContain('✗ base  TEMPLATE_NOT_BUILT: base')
+})

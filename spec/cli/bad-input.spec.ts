@@ -1,0 +1,84 @@
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { CommandLine } from './invoke.ts'
+
+let line: CommandLine
+beforeAll(async () => {
+  line = await CommandLine.open()
+  await writeFile(join(line.work, 'noname'), 'print(1)\n')
+  await mkdir(join(line.work, 'folder.py'))
+})
+afterAll(async () => {
+  await line[Symbol.asyncDispose]()
+})
+
+const RUN = ['run', '-c', '1']
+
+test.each([
+  ['no verb of that name', ['fly'], 'BAD_REQUEST', /"fly" .* run, doctor, bench/],
+  ['an unknown flag', [...RUN, '--fast'], 'BAD_REQUEST', /unknown option '--fast'/],
+  ['an option without its value', ['run', '--memory'], 'BAD_REQUEST', /--memory/],
+  ['nothing to run', ['run'], 'BAD_REQUEST', /nothing to run/],
+  ['too much to run', ['run', '-c', '1', 'noname'], 'BAD_REQUEST', /"noname" is left over/],
+  ['a missing file', ['run', 'missing.py'], 'FILE_MISSING', /missing\.py does not exist/],
+  ['a folder for a file', ['run', 'folder.py'], 'FILE_KIND', /folder\.py/],
+  ['a device for a file', ['run', '/dev/zero'], 'FILE_KIND', /\/dev\/zero/],
+  ['a file of no language', ['run', 'noname'], 'LANGUAGE_UNKNOWN', /noname/],
+  ['an unknown language', [...RUN, '--lang', 'cobol'], 'LANGUAGE_UNKNOWN', /cobol/],
+  ['a bad size', [...RUN, '--memory', '1GB'], 'BAD_SIZE', /1GB/],
+  ['a bad duration', [...RUN, '--timeout', '30'], 'BAD_SIZE', /"30"/],
+  ['a bad count', [...RUN, '--pids', '-1'], 'BAD_SIZE', /-1/],
+  ['a disk that is none', [...RUN, '--disk', 'none'], 'BAD_SIZE', /none/],
+  ['an unknown profile', [...RUN, '--profile', 'lax'], 'PROFILE_UNKNOWN', /lax/],
+  ['a profile that is a path', [...RUN, '--profile', '../default'], 'PROFILE_UNKNOWN', /default/],
+  ['an unknown template', [...RUN, '--template', 'gentoo'], 'TEMPLATE_UNKNOWN', /gentoo/],
+  ['an unknown wall', [...RUN, '--wall', 'paper'], '(BAD_REQUEST|UNSUPPORTED)', /wall/],
+  ['a network that is not there yet', [...RUN, '--net', 'open'], '(BAD_REQUEST|UNSUPPORTED)', /network|open/],
+  ['a network that is none', [...RUN, '--net', 'wifi'], 'BAD_REQUEST', /wifi/],
+  ['a missing mount', [...RUN, '--mount', '/nowhere'], 'MOUNT_UNREADABLE', /\/nowhere does not exist/],
+  ['a file for a mount', [...RUN, '--mount', 'noname:rw'], 'MOUNT_UNREADABLE', /noname is not a folder/],
+  ['a missing input', [...RUN, '--in', 'missing'], 'FILE_MISSING', /missing does not exist/],
+  ['a variable without a value', [...RUN, '--env', 'CAISSON_NOT_SET'], 'BAD_REQUEST', /CAISSON_NOT_SET/],
+  ['too little memory', [...RUN, '--memory', '1'], 'BAD_(REQUEST|SIZE)', /memoryMiB/],
+] as const)('%s is one line and 125', async (_, args, code, message) => {
+  const ended = await line.caisson([...args])
+  expect(ended.stderr).toMatch(new RegExp(`^caisson: ${code}: [^\\n]*\\n$`))
+  expect(ended.stderr).toMatch(message)
+  expect(ended.stdout).toBe('')
+  expect(ended.exitCode).toBe(125)
+  expect(await line.leftovers()).toEqual([])
+  expect(await readdir(line.work)).toEqual(['folder.py', 'noname'])
+})
+
+test('a template that is not built is named, with the command that builds it', async () => {
+  const bundle = join(import.meta.dirname, '../../dist/caisson.mjs')
+  const ended = await line.invoke(process.execPath, [bundle, ...RUN], { env: { CAISSON_TEMPLATES: join(line.folder, 'none') } })
+  expect(ended.stderr).toMatch(/^caisson: TEMPLATE_NOT_BUILT: [^\n]*\.\/caisson setup[^\n]*\n$/)
+  expect(ended.exitCode).toBe(125)
+})
+
+test('a daemon that is configured is not replaced by a host in this process', async () => {
+  const ended = await line.caisson([...RUN], { env: { CAISSON_URL: 'http://127.0.0.1:1' } })
+  expect(ended.stderr).toMatch(/^caisson: UNSUPPORTED: CAISSON_URL [^\n]*\n$/)
+  expect(ended.exitCode).toBe(125)
+})
+
+test('a state folder that cannot be used is one line', async () => {
+  const ended = await line.invoke(process.execPath, [join(import.meta.dirname, '../../dist/caisson.mjs'), ...RUN], {
+    env: { CAISSON_HOME: '/proc/none' },
+  })
+  expect(ended.stderr).toMatch(/^caisson: HOME_UNUSABLE: [^\n]*\n$/)
+  expect(ended.exitCode).toBe(125)
+})
+
+test('with --json the error is a document too', async () => {
+  const ended = await line.caisson([...RUN, '--json', '--profile', 'lax'])
+  expect(JSON.parse(ended.stdout)).toMatchObject({ exitCode: 125, error: { code: 'PROFILE_UNKNOWN' } })
+})
+
+test.each([['run'], ['doctor'], ['bench']])('help of %s goes to standard output, with 0', async (verb) => {
+  const ended = await line.caisson([verb, '--help'])
+  expect(ended).toMatchObject({ exitCode: 0, stderr: '' })
+  expect(ended.stdout).toMatch(new RegExp(`^Usage: ${verb} `))
+})
