@@ -1,7 +1,7 @@
 import { type EndReason, Fault, type FaultCode } from '@caisson/wire'
 
 /** The codes that Caisson itself ends with; below 124 they are the program's own. */
-export const EXIT = { timeout: 124, cannot: 125, refused: 126, killed: 137 } as const
+const EXIT = { timeout: 124, cannot: 125, refused: 126, killed: 137 } as const
 
 /** Caisson could have done it, and a rule says no. */
 const REFUSALS: ReadonlySet<FaultCode> = new Set(['AUDIT_UNWRITABLE'])

@@ -3,7 +3,7 @@ import type { Sandbox } from '../../sandbox.ts'
 import { type Landing, landingName } from './landing.ts'
 
 /** What a program puts here comes out with `--out`. */
-export const OUT_INSIDE = '/home/user/out'
+const OUT_INSIDE = '/home/user/out'
 const MAX_DEPTH = 32
 
 export interface CarriedOut {

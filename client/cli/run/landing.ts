@@ -5,8 +5,8 @@ import { Fault } from '@caisson/wire'
 import { fileFault } from './job.ts'
 
 /** Files that one run may bring out, and their bytes together. */
-export const MAX_FILES_OUT = 10_000
-export const MAX_BYTES_OUT = 4 * 1024 * 1024 * 1024
+const MAX_FILES_OUT = 10_000
+const MAX_BYTES_OUT = 4 * 1024 * 1024 * 1024
 const MAX_NAME_BYTES = 255
 
 /**
