@@ -3,7 +3,7 @@ import { Command, CommanderError } from 'commander'
 
 /** A verb's own parser: it throws instead of printing and exiting, so that every error has one form. */
 export function verbParser(name: string): Command {
-  return new Command(name)
+  return new Command(`caisson ${name}`)
     .exitOverride()
     .configureOutput({ writeErr: () => undefined })
     .allowExcessArguments(false)
@@ -19,6 +19,6 @@ export function parsed(command: Command, argv: readonly string[]): boolean {
     if (!(error instanceof CommanderError)) throw error
     if (error.code === 'commander.helpDisplayed') return false
     const message = error.message.replace(/^error: /, '').replace(/\n.*/s, '')
-    throw new Fault('BAD_REQUEST', message, { hint: `\`caisson ${command.name()} --help\` lists what there is.`, cause: error })
+    throw new Fault('BAD_REQUEST', message, { hint: `\`${command.name()} --help\` lists what there is.`, cause: error })
   }
 }

@@ -80,5 +80,5 @@ test('with --json the error is a document too', async () => {
 test.each([['run'], ['doctor'], ['bench']])('help of %s goes to standard output, with 0', async (verb) => {
   const ended = await line.caisson([verb, '--help'])
   expect(ended).toMatchObject({ exitCode: 0, stderr: '' })
-  expect(ended.stdout).toMatch(new RegExp(`^Usage: ${verb} `))
+  expect(ended.stdout).toMatch(new RegExp(`^Usage: caisson ${verb} `))
 })
