@@ -52,7 +52,7 @@ export const KeeperEvent = z.discriminatedUnion('event', [
     message: z.string(),
     hint: z.string(),
   }),
-  /** With onHit `report` the sandbox lives on. */
+  /** A limit was hit. With onHit `report` the sandbox lives on, with `end` its death follows. */
   z.strictObject({ event: z.literal('limit'), reason: EndReason, detail: z.string() }),
   z.strictObject({ event: z.literal('death'), death: Death }),
   z.strictObject({

@@ -81,12 +81,13 @@ export class Ending implements Judge {
     const { diskFull, ...plain } = exit
     if (diskFull) {
       const outcome = await this.hit('disk', 'no space or no inodes were left on the disk')
-      return outcome === 'ended' ? exitOf(await this.#cell.death, plain) : { ...plain, limit: 'disk' }
+      return outcome === 'ended' ? exitOf((await this.#cell.death).reason, plain) : { ...plain, limit: 'disk' }
     }
     if (plain.exitCode === 0) return plain
     const limit = await this.hitSince(mark)
-    if (this.#death !== undefined) return exitOf(this.#death, plain)
-    return limit === undefined ? plain : { ...plain, limit }
+    if (this.#death !== undefined) return exitOf(this.#death.reason, plain)
+    if (limit === undefined) return plain
+    return this.#limits.onHit === 'end' ? exitOf(limit, plain) : { ...plain, limit }
   }
 
   async lost(failure: Fault): Promise<ProcessExit> {
@@ -107,10 +108,10 @@ export class Ending implements Judge {
   }
 }
 
-function exitOf(death: Death, plain: ProcessExit): ProcessExit {
-  if (!LIMIT_REASONS.has(death.reason)) return plain
-  const exitCode = death.reason === 'timeout' ? TIMEOUT_EXIT_CODE : KILLED_EXIT_CODE
-  return { exitCode, ...(plain.signal === undefined ? {} : { signal: plain.signal }), limit: death.reason }
+function exitOf(reason: EndReason, plain: ProcessExit): ProcessExit {
+  if (!LIMIT_REASONS.has(reason)) return plain
+  const exitCode = reason === 'timeout' ? TIMEOUT_EXIT_CODE : KILLED_EXIT_CODE
+  return { exitCode, ...(plain.signal === undefined ? {} : { signal: plain.signal }), limit: reason }
 }
 
 export function gone(death: Death, cause?: unknown): Fault {

@@ -5,8 +5,8 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::statvfs::{Statvfs, statvfs};
 use nix::unistd::{SysconfVar, sysconf};
 
-/// Less than a block or two cannot be written to, whoever has the rest.
-const FULL_BYTES: u64 = 64 * 1024;
+/// ext4 refuses a large write whole: a program fails for want of space while this much is left.
+const FULL_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Whether one of the file systems had no bytes or no inodes left.
 pub fn disk_full(writable: &[String]) -> bool {
@@ -14,7 +14,8 @@ pub fn disk_full(writable: &[String]) -> bool {
 }
 
 fn is_full(disk: &Statvfs) -> bool {
-    let no_bytes = disk.blocks() > 0 && disk.blocks_available() * disk.fragment_size() < FULL_BYTES;
+    let full = FULL_BYTES.min(disk.blocks() * disk.fragment_size() / 8);
+    let no_bytes = disk.blocks() > 0 && disk.blocks_available() * disk.fragment_size() < full;
     // Some file systems count no inodes at all.
     no_bytes || (disk.files() > 0 && disk.files_available() == 0)
 }

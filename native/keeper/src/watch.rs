@@ -175,10 +175,10 @@ impl Watch {
         let ends = limits.on_hit == OnHit::End;
         let fields = [("reason", reason.into()), ("detail", detail.as_str().into()), ("ends", ends.into())];
         let recorded = self.sandbox.audit.record("limit", fields);
-        if ends || recorded.is_err() {
-            return self.finish(typed, detail);
-        }
         self.broadcast(&json!({ "event": "limit", "reason": reason, "detail": detail }));
+        if ends || recorded.is_err() {
+            self.finish(typed, detail);
+        }
     }
 
     fn command(&mut self, index: usize) {
@@ -224,7 +224,11 @@ impl Watch {
                     self.sandbox.plan.limits.wall_ms = wall_ms;
                     answer(seq, json!({}))
                 }
-                Ok(Request::Stats { seq }) => answer(seq, self.stats()),
+                Ok(Request::Stats { seq }) => {
+                    // Whoever asks may count on having heard of every limit that was hit before.
+                    self.ask_alarms(|_| true);
+                    answer(seq, self.stats())
+                }
                 Ok(Request::Fork { seq, socket, count }) => match self.fork(&socket, count) {
                     Ok(pids) => answer(seq, json!({ "pids": pids })),
                     Err(fault) => refusal(seq, &fault.to_string()),
