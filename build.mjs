@@ -59,6 +59,17 @@ async function generate() {
   })
 }
 
+/** zod carries its messages in forty languages, a third of the bundle; Caisson's are English. */
+const englishOnly = {
+  name: 'english-only',
+  setup(build) {
+    build.onResolve({ filter: /\/locales\/index\.js$/ }, ({ importer }) =>
+      importer.includes('/node_modules/zod/') ? { path: 'none', namespace: 'english-only' } : undefined,
+    )
+    build.onLoad({ filter: /.*/, namespace: 'english-only' }, () => ({ contents: 'export {}' }))
+  },
+}
+
 async function bundle() {
   const { build } = await import('esbuild')
   const node = {
@@ -69,6 +80,7 @@ async function bundle() {
     legalComments: 'none',
     write: false,
     conditions: ['source'],
+    plugins: [englishOnly],
   }
   // CommonJS parts of dependencies ask for `require`, which an ES module does not have.
   const banner = { js: "import { createRequire as __createRequire } from 'node:module'\nconst require = __createRequire(import.meta.url)" }
