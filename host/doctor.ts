@@ -11,7 +11,7 @@ export interface DoctorReport {
 }
 
 /** A sandbox with every limit of the default profile, made, used and ended. */
-export type Trial = { ok: true; createMs: number; commandMs: number } | { ok: false; code: string; message: string; hint: string }
+type Trial = { ok: true; createMs: number; commandMs: number } | { ok: false; code: string; message: string; hint: string }
 
 export async function examine(
   door: Door,

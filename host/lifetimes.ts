@@ -59,7 +59,7 @@ export function refuseAborted(signal: AbortSignal): void {
 }
 
 /** Waits for `work`, or rejects when the signal aborts first. A result that arrives too late is handed to `undo`, never dropped. */
-export function orUndo<T>(work: Promise<T>, undo: (late: T) => Promise<void> | void, signal: AbortSignal): Promise<T> {
+function orUndo<T>(work: Promise<T>, undo: (late: T) => Promise<void> | void, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     let over = false
     const abort = () => {

@@ -1,6 +1,6 @@
+import { join } from 'node:path'
 import type { CreateRequest, Death, Door, Held, Plan } from '@caisson/wire'
 import { Fault } from '@caisson/wire'
-import { join } from 'node:path'
 import { AuditLog } from './audit/log.ts'
 import { type DoctorReport, examine } from './doctor.ts'
 import { freshDeadline, refuseAborted } from './lifetimes.ts'
@@ -9,7 +9,7 @@ import type { LiveSandbox } from './sandbox/life.ts'
 import { emptyPool } from './sandbox/pool.ts'
 import { Zygotes } from './sandbox/zygote.ts'
 import { readSettings, type Settings } from './settings.ts'
-import { container } from './walls/container.ts'
+import * as walls from './walls/shelf.ts'
 import { Supervised } from './walls/supervised.ts'
 
 export type { DoctorReport } from './doctor.ts'
@@ -39,7 +39,7 @@ export async function openHost(signal: AbortSignal, options: HostOptions = {}): 
   const auditLog = new AuditLog(join(settings.home, 'audit', 'audit.jsonl'))
   const record = ({ id, reason, detail }: Death) => auditLog.append({ kind: 'death', sandbox: id, reason, detail })
   const wallOptions = { keeper: settings.keeper, uid: settings.uid }
-  const wall = new Supervised(container, wallOptions, join(settings.home, 'sandboxes'), record)
+  const wall = new Supervised(walls.container, wallOptions, join(settings.home, 'sandboxes'), record)
   const zygotes = new Zygotes({ settings, auditLog, wall, notice })
   const creating = new Creating({ settings, auditLog, wall, zygotes, pool: emptyPool, notice })
   return new EmbeddedHost({ settings, auditLog, wall, zygotes, creating, notice })
@@ -78,7 +78,7 @@ class EmbeddedHost implements Host {
     try {
       const sandbox = await creating
       this.#live.add(sandbox)
-      sandbox.ended.then(() => this.#live.delete(sandbox))
+      void sandbox.ended.then(() => this.#live.delete(sandbox))
       return sandbox
     } finally {
       this.#creating.delete(creating)

@@ -23,7 +23,7 @@ const CODES: Readonly<Record<string, FaultCode>> = {
 const MAX_QUOTED_CHARACTERS = 500
 
 /** Text from inside the wall, fit for a message to a person: one line, bounded, nothing that steers a terminal. */
-export function quoted(text: string): string {
+function quoted(text: string): string {
   const plain = text.slice(0, MAX_QUOTED_CHARACTERS).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\u{fffd}')
   return text.length > MAX_QUOTED_CHARACTERS ? `${plain}...` : plain
 }

@@ -65,7 +65,7 @@ export class AgentFiles implements Files {
         await stream.send(Channel.FILE, new Uint8Array(), true, signal)
       }
     } catch (failure) {
-      stream.giveUp(new Fault('CANCELLED', 'the writer stopped'))
+      stream.giveUp(new Fault('CANCELLED', 'the writer stopped', { cause: failure }))
       // The agent's own reason (no_space) tells more than "it has ended".
       await stream.closed.catch((cause: unknown) => {
         if (!(cause instanceof Fault) || cause.code !== 'CANCELLED') throw cause

@@ -1,8 +1,8 @@
 import { Data_Channel as Channel, type Event, type Open, type Opened } from '@caisson/wire/agent'
 
 export type OperationCase = NonNullable<Open['operation']['case']>
-export type OpenedCase = NonNullable<Opened['result']['case']>
-export type EventCase = NonNullable<Event['what']['case']>
+type OpenedCase = NonNullable<Opened['result']['case']>
+type EventCase = NonNullable<Event['what']['case']>
 
 /** What the agent may say on a stream, by the operation that the host opened it with. Anything else ends the connection. */
 export interface Rule {
@@ -15,7 +15,7 @@ const process: Rule = { opened: 'started', channels: [Channel.STDOUT, Channel.ST
 const done: Rule = { opened: 'done', channels: [] }
 
 /** Source: the comment on Opened in wire/agent.proto. */
-export const RULES: Readonly<Record<OperationCase, Rule>> = {
+const RULES: Readonly<Record<OperationCase, Rule>> = {
   hello: { opened: 'hello', channels: [] },
   start: process,
   attach: process,

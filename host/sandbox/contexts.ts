@@ -81,9 +81,9 @@ export class Contexts {
     const old = this.#find(id)
     const isDefault = (await this.#defaults.get(old.runtime.name)) === old
     await this.#end(old, signal)
-    const fresh = this.#make(old.runtime, id, old.info.cwd, signal)
-    if (isDefault) this.#setDefault(old.runtime.name, fresh)
-    await orAborted((await fresh).begun, signal)
+    const making = this.#make(old.runtime, id, old.info.cwd, signal)
+    const fresh = await (isDefault ? this.#setDefault(old.runtime.name, making) : making)
+    await orAborted(fresh.begun, signal)
   }
 
   async delete(id: string, signal: AbortSignal): Promise<void> {

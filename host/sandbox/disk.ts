@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { constants } from 'node:fs'
-import { access, open, rename, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { open, rename, rm } from 'node:fs/promises'
 import type { Plan } from '@caisson/wire'
 import { Fault } from '@caisson/wire'
 import { cancelled } from '../lifetimes.ts'
@@ -13,7 +13,7 @@ const MAX_SAID_BYTES = 4096
  * no sandbox's disk is mounted twice; nothing reserved; inode tables are not written in advance (mke2fs(8)).
  */
 export async function makeDiskImage(disk: Plan['disk'], signal: AbortSignal): Promise<void> {
-  if (disk.kind !== 'image' || (await exists(disk.image))) return
+  if (disk.kind !== 'image' || existsSync(disk.image)) return
   // Two hosts may do this at once: each makes its own, and the last rename wins with the same content.
   const draft = `${disk.image}.${randomUUID()}`
   try {
@@ -33,18 +33,13 @@ export async function makeDiskImage(disk: Plan['disk'], signal: AbortSignal): Pr
   }
 }
 
-async function exists(path: string): Promise<boolean> {
-  return access(path, constants.R_OK).then(
-    () => true,
-    () => false,
-  )
-}
+const FORMATTER = 'mkfs.ext4'
 
 function format(args: string[], signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     let said = ''
     const env = { PATH: '/usr/sbin:/sbin:/usr/bin:/bin' }
-    const child = spawn('mkfs.ext4', args, { env, stdio: ['ignore', 'ignore', 'pipe'], signal })
+    const child = spawn(FORMATTER, args, { env, stdio: ['ignore', 'ignore', 'pipe'], signal })
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       said = (said + text).slice(0, MAX_SAID_BYTES)
     })

@@ -22,7 +22,7 @@ export class Ending implements Judge {
     this.#cell = cell
     this.#limits = limits
     cell.onLimit((hit) => this.#hits.push(hit.reason))
-    cell.death.then((death) => {
+    void cell.death.then((death) => {
       this.#death = death
     })
   }

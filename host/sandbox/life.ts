@@ -62,8 +62,8 @@ export class LiveSandbox implements Held {
     this.files = new GuardedFiles(new AgentFiles(this.#agent), this)
     this.#contexts = new Contexts({ ...parts, agent: this.#agent, ending: this.#ending })
     // Without its agent a sandbox can do nothing for anyone: whatever the reason, it ends.
-    this.#agent.lost.then((failure) => this.#ending.explain(failure))
-    cell.death.then(() => this.#agent.close())
+    void this.#agent.lost.then((failure) => this.#ending.explain(failure))
+    void cell.death.then(() => this.#agent.close())
   }
 
   kill(_signal: AbortSignal): Promise<Death> {
@@ -117,7 +117,12 @@ export class LiveSandbox implements Held {
   }
 
   metrics(signal: AbortSignal): Promise<SandboxMetrics> {
-    return this.guard(() => agentMetrics(this.#agent, signal))
+    return this.guard(async () => {
+      const { memoryBytes } = this.#parts.plan.limits
+      const metrics = await agentMetrics(this.#agent, signal)
+      // The agent cannot see its own limits.
+      return { ...metrics, memoryTotalBytes: memoryBytes ?? metrics.memoryTotalBytes }
+    })
   }
 
   /** A call of a sandbox that has ended, or ends meanwhile, fails with the reason of the end. */
@@ -139,7 +144,9 @@ function withTimeout(process: Command, timeoutMs: number): Process {
     late = true
     process.signal(SIGKILL, new AbortController().signal).catch(() => undefined)
   }, timeoutMs)
-  const exit = process.exit.then((exit) => (late ? { ...exit, exitCode: TIMEOUT_EXIT_CODE, limit: exit.limit ?? ('timeout' as const) } : exit))
+  const exit = process.exit.then((exit) =>
+    late ? { ...exit, exitCode: TIMEOUT_EXIT_CODE, limit: exit.limit ?? ('timeout' as const) } : exit,
+  )
   const stop = () => clearTimeout(timer)
   exit.then(stop, stop)
   return {

@@ -6,11 +6,13 @@ import { cancelled } from '../lifetimes.ts'
  * Only one process of this machine at a time gets past this for the same file, and the kernel lets the next one in when it ends, however it ends:
  * flock(2), held by flock(1) because Node has no such call.
  */
+const FLOCK = 'flock'
+
 export function lock(path: string, signal: AbortSignal): Promise<AsyncDisposable> {
   return new Promise((resolve, reject) => {
     const env = { PATH: '/usr/bin:/bin' }
     // It says one line when it has the lock, and keeps it until its input ends: with this process, if need be.
-    const child = spawn('flock', ['--exclusive', path, 'sh', '-c', 'echo; exec cat'], { env, stdio: ['pipe', 'pipe', 'ignore'], signal })
+    const child = spawn(FLOCK, ['--exclusive', path, 'sh', '-c', 'echo; exec cat'], { env, stdio: ['pipe', 'pipe', 'ignore'], signal })
     const closed = new Promise<void>((done) => child.on('close', () => done()))
     const release = async () => {
       child.stdin.end()
@@ -18,7 +20,9 @@ export function lock(path: string, signal: AbortSignal): Promise<AsyncDisposable
     }
     child.stdin.on('error', () => undefined)
     child.stdout.once('data', () => resolve({ [Symbol.asyncDispose]: release }))
-    child.on('error', (cause) => reject(signal.aborted ? cancelled(signal) : new Fault('LAUNCH_FAILED', `flock: ${cause.message}`, { cause })))
+    child.on('error', (cause) =>
+      reject(signal.aborted ? cancelled(signal) : new Fault('LAUNCH_FAILED', `flock: ${cause.message}`, { cause })),
+    )
     child.on('close', (code) => reject(new Fault('LAUNCH_FAILED', `flock ${path} ended with ${code}`)))
   })
 }

@@ -30,7 +30,7 @@ export class OutputMeter {
     this.#bytes += bytes
     if (this.#hit || this.#limitBytes === null || this.#bytes <= this.#limitBytes) return
     this.#hit = true
-    this.#ending.hit('output', `more than ${this.#limitBytes} bytes of output`).then((outcome) => outcome === 'report' && this.#stop())
+    void this.#act(`more than ${this.#limitBytes} bytes of output`)
   }
 
   /** Says of a process that ended after it printed too much that this was the reason. */
@@ -39,6 +39,10 @@ export class OutputMeter {
       exited: async (exit) => this.#explain(await judge.exited(exit)),
       lost: (failure) => judge.lost(failure),
     }
+  }
+
+  async #act(detail: string): Promise<void> {
+    if ((await this.#ending.hit('output', detail)) === 'report') this.#stop()
   }
 
   #explain(exit: ProcessExit): ProcessExit {

@@ -34,7 +34,22 @@ const MIN_INODES = 1024
 /** Places that are the wall's own: a mount there would hide or replace a part of it. */
 const RESERVED = ['/caisson', '/dev', '/etc', '/proc', '/sys']
 /** Places that hold what runs; a mount may be below them, not in their stead. */
-const KEPT = ['/', '/home', '/home/user', '/tmp', '/var', '/var/tmp', '/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32', '/root']
+const KEPT = [
+  '/',
+  '/home',
+  '/home/user',
+  '/tmp',
+  '/var',
+  '/var/tmp',
+  '/usr',
+  '/bin',
+  '/sbin',
+  '/lib',
+  '/lib32',
+  '/lib64',
+  '/libx32',
+  '/root',
+]
 
 /** Pure: everything decided about one sandbox. Throws BAD_REQUEST or MOUNT_UNREADABLE. */
 export function planSandbox(request: StrictCreateRequest, profile: Profile, template: Template, facts: MachineFacts): Plan {
@@ -89,7 +104,10 @@ const ZYGOTE_PIDS = 1024
 const ZYGOTE_DISK_MIB = 64
 
 /** Pure: the wall around a template's zygote. It runs the template's code and nobody else's, and keeps nothing. */
-export function planZygote(template: Template, facts: Omit<MachineFacts, 'zygoteSocket'> & { dir: string; idleMs: number; leash: Plan['leash'] }): Plan {
+export function planZygote(
+  template: Template,
+  facts: Omit<MachineFacts, 'zygoteSocket'> & { dir: string; idleMs: number; leash: Plan['leash'] },
+): Plan {
   if (template.zygote === null) throw new Fault('INTERNAL', `template ${template.name} has no zygote`)
   return Plan.parse({
     version: 1,
@@ -136,11 +154,11 @@ export function planZygote(template: Template, facts: Omit<MachineFacts, 'zygote
 }
 
 /** The formatted image that a disk of this size is copied from (disk.ts makes it). */
-export function diskImage(home: string, diskMiB: number): string {
+function diskImage(home: string, diskMiB: number): string {
   return `${home}/disks/ext4-${diskMiB}-${inodesFor(diskMiB)}.img`
 }
 
-export function inodesFor(diskMiB: number): number {
+function inodesFor(diskMiB: number): number {
   return Math.max(MIN_INODES, diskMiB * INODES_PER_MIB)
 }
 
@@ -179,7 +197,8 @@ function plainTarget(target: string, field: string): string {
   if (target.split('/').includes('..')) throw new Fault('BAD_REQUEST', `${field}: ${target} contains ..`)
   const plain = posix.normalize(target).replace(/(?<=.)\/$/, '')
   const reserved = RESERVED.find((place) => within(plain, place)) ?? KEPT.find((place) => plain === place)
-  if (reserved !== undefined) throw new Fault('BAD_REQUEST', `${field}: nothing can be mounted at ${plain} (${reserved} is the sandbox's own)`)
+  if (reserved !== undefined)
+    throw new Fault('BAD_REQUEST', `${field}: nothing can be mounted at ${plain} (${reserved} is the sandbox's own)`)
   if (within(plain, '/usr')) throw new Fault('BAD_REQUEST', `${field}: nothing can be mounted at ${plain} (/usr is read-only)`)
   return plain
 }

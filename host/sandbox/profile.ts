@@ -44,7 +44,7 @@ type File = z.infer<typeof File>
 const NAME = /^[a-z0-9-]{1,64}$/
 const MAX_EXTENDS = 8
 
-export async function profileNames(folder: string): Promise<string[]> {
+async function profileNames(folder: string): Promise<string[]> {
   const files = await readdir(folder)
   return files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -'.json'.length))
 }
@@ -76,7 +76,8 @@ async function readFileOf(folder: string, name: string, wantedBy: string | undef
     text = await readFile(path, { encoding: 'utf8', signal })
   } catch (cause) {
     const known = (await profileNames(folder)).join(', ')
-    if (wantedBy !== undefined) throw new Fault('PROFILE_INVALID', `${join(folder, `${wantedBy}.json`)}: extends: no profile ${name}`, { cause })
+    if (wantedBy !== undefined)
+      throw new Fault('PROFILE_INVALID', `${join(folder, `${wantedBy}.json`)}: extends: no profile ${name}`, { cause })
     throw new Fault('PROFILE_UNKNOWN', `no profile ${JSON.stringify(name)}; there are: ${known}`, { cause })
   }
   let json: unknown

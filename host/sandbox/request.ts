@@ -15,7 +15,11 @@ export const LIMITS = {
   cpus: z.number().min(0.01).max(1024).nullable(),
   pids: z.int().min(4).max(1_000_000).nullable(),
   diskMiB: z.int().min(4).max(MAX_DISK_MIB),
-  outputMiB: z.number().min(0.001).max(1024 * 1024).nullable(),
+  outputMiB: z
+    .number()
+    .min(0.001)
+    .max(1024 * 1024)
+    .nullable(),
   openFiles: z.int().min(16).max(1_048_576),
 } as const
 
@@ -26,7 +30,7 @@ const AbsolutePath = z
   .refine((path) => !path.includes('\0'), 'must not contain NUL')
 
 /** A name that a shell could set, and a value that execve can carry. */
-export const Environment = z
+const Environment = z
   .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a name of a variable'), z.string().max(128 * 1024))
   .refine((env) => Object.keys(env).length <= 512, 'more than 512 variables')
   .refine((env) => Object.values(env).every((value) => !value.includes('\0')), 'a value contains NUL')

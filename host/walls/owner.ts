@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 
@@ -11,9 +11,10 @@ const FILE = 'owner.json'
 /** Of proc_pid_stat(5), counted after the parenthesis that ends the program's name: starttime. */
 const START_FIELD = 19
 
-export function writeOwner(dir: string, id: string): Promise<void> {
+/** Synchronous, as it is on the way to every sandbox and takes less time than a turn of the thread pool. */
+export function writeOwner(dir: string, id: string): void {
   const owner: Owner = { id, pid: process.pid, started: startOf(process.pid) ?? '' }
-  return writeFile(join(dir, FILE), JSON.stringify(owner), { flag: 'wx', mode: 0o600 })
+  writeFileSync(join(dir, FILE), JSON.stringify(owner), { flag: 'wx', mode: 0o600 })
 }
 
 /** Undefined when the folder says nothing that could be understood. */

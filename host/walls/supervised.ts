@@ -1,4 +1,5 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { mkdirSync } from 'node:fs'
+import { readdir, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { type Death, Fault, type Plan } from '@caisson/wire'
@@ -33,7 +34,7 @@ export class Supervised<Options> {
   /** As Wall.launch; `death` of the cell waits for the sweep if the keeper did not live to do it. */
   async launch(plan: Plan, signal: AbortSignal): Promise<Cell> {
     refuseAborted(signal)
-    await this.#mark(plan)
+    mark(plan)
     let cell: Cell
     try {
       cell = await this.#wall.launch(plan, this.#options, within(LAUNCH_MS, signal))
@@ -61,7 +62,14 @@ export class Supervised<Options> {
       if (owner !== undefined && isAlive(owner)) continue
       await this.#clear(owner?.id ?? name, dir)
       const times = { startedMs: Date.now(), endedMs: Date.now() }
-      this.#record({ id: owner?.id ?? name, reason: 'crash', detail: 'found without a keeper', ...times, peakMemoryBytes: null, cpuUs: null })
+      this.#record({
+        id: owner?.id ?? name,
+        reason: 'crash',
+        detail: 'found without a keeper',
+        ...times,
+        peakMemoryBytes: null,
+        cpuUs: null,
+      })
     }
   }
 
@@ -72,19 +80,19 @@ export class Supervised<Options> {
     await rm(dir, { recursive: true, force: true })
   }
 
-  async #mark(plan: Plan): Promise<void> {
-    try {
-      await mkdir(plan.dir, { mode: 0o700 })
-      await writeOwner(plan.dir, plan.id)
-    } catch (cause) {
-      throw new Fault('HOME_UNUSABLE', `${plan.dir}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
-    }
-  }
-
   /** The marker goes last: until then the next host would try again. */
   async #clear(id: string, dir: string): Promise<void> {
     await this.#wall.sweep(id, this.#options, freshDeadline(SWEEP_MS))
     await rm(dir, { recursive: true, force: true })
+  }
+}
+
+function mark(plan: Plan): void {
+  try {
+    mkdirSync(plan.dir, { mode: 0o700 })
+    writeOwner(plan.dir, plan.id)
+  } catch (cause) {
+    throw new Fault('HOME_UNUSABLE', `${plan.dir}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
   }
 }
 
