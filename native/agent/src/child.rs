@@ -134,11 +134,14 @@ fn check_long(result: libc::c_long, step: Step) -> Result<(), Step> {
     if result == -1 { Err(step) } else { Ok(()) }
 }
 
-/// An ignored signal stays ignored over exec, and the Rust runtime ignores SIGPIPE.
+/// An ignored signal stays ignored over exec, and the Rust runtime ignores SIGPIPE. Raw calls, because the C library keeps two numbers to itself.
 fn reset_signal_actions() {
+    // struct sigaction as the kernel has it, all zero: SIG_DFL, no flags, nothing blocked.
+    let default = [0u64; 4];
+    let none = std::ptr::null_mut::<u64>();
     for number in 1..=64 {
-        // SAFETY: SIG_DFL is valid for every signal; where it may not be set (SIGKILL), the call fails and changes nothing.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        // SAFETY: the kernel reads the structure above. Where the action may not be set (SIGKILL), the call fails and changes nothing.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), none, size_of::<u64>()) };
     }
 }
 

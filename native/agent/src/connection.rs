@@ -124,6 +124,12 @@ impl Connection {
         if id == 0 || id > self.last {
             return Err(BadHost("a stream that was never opened"));
         }
+        if !matches!(
+            body,
+            frame::Body::Data(_) | frame::Body::Window(_) | frame::Body::Control(_) | frame::Body::Close(_)
+        ) {
+            return Err(BadHost("a frame that only the agent sends"));
+        }
         let stream = self.streams.borrow().get(&id).cloned();
         // What was under way when the stream ended is nobody's fault.
         let Some(stream) = stream else { return Ok(()) };
@@ -135,11 +141,10 @@ impl Connection {
                 Ok(())
             }
             frame::Body::Control(control) => stream.receive_control(control),
-            frame::Body::Close(_) => {
+            _ => {
                 stream.cancel();
                 Ok(())
             }
-            _ => Err(BadHost("a frame that only the agent sends")),
         }
     }
 

@@ -50,7 +50,7 @@ enum Answer {
 }
 
 pub fn read_config(leash: &OwnedFd) -> Result<Config, String> {
-    let (message, _) = receive(leash.as_raw_fd()).map_err(|error| format!("leash: {error}"))?;
+    let (message, _) = receive(leash.as_raw_fd(), MsgFlags::empty()).map_err(|error| format!("leash: {error}"))?;
     serde_json::from_slice(&message).map_err(|error| format!("configuration: {error}"))
 }
 
@@ -60,7 +60,7 @@ pub async fn hold(agent: Rc<Agent>, leash: OwnedFd) -> std::io::Result<()> {
     answer(&leash, &Answer::Ready(true))?;
     loop {
         let mut ready = leash.readable().await?;
-        let Ok(received) = ready.try_io(|leash| receive(leash.as_raw_fd())) else { continue };
+        let Ok(received) = ready.try_io(|leash| receive(leash.as_raw_fd(), MsgFlags::MSG_DONTWAIT)) else { continue };
         let (message, descriptors) = received?;
         if message.is_empty() {
             return Ok(());
@@ -85,16 +85,16 @@ fn adopt(agent: &Rc<Agent>, pid: i32, descriptors: Vec<OwnedFd>) -> Result<(), S
 fn answer(leash: &Port, answer: &Answer) -> std::io::Result<()> {
     let text = serde_json::to_vec(answer)?;
     // Answers are few and small: a leash that cannot take one is broken.
-    send(leash.as_raw_fd(), &text, MsgFlags::MSG_NOSIGNAL)?;
+    send(leash.as_raw_fd(), &text, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT)?;
     Ok(())
 }
 
 /// One message and the descriptors that came with it. Empty: the other end is closed.
-fn receive(leash: RawFd) -> std::io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+fn receive(leash: RawFd, flags: MsgFlags) -> std::io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut bytes = vec![0; MAX_MESSAGE_BYTES];
     let mut space = nix::cmsg_space!([RawFd; MAX_DESCRIPTORS]);
     let mut parts = [IoSliceMut::new(&mut bytes)];
-    let message = recvmsg::<()>(leash, &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let message = recvmsg::<()>(leash, &mut parts, Some(&mut space), flags | MsgFlags::MSG_CMSG_CLOEXEC)?;
     let mut descriptors = Vec::new();
     for part in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(numbers) = part {

@@ -6,6 +6,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use super::{attributes, open_regular, remove};
 use crate::refusal::{OrRefuse, Outcome, Refusal};
 
@@ -17,7 +19,11 @@ pub fn make_dir(path: &str) -> Outcome<()> {
 
 pub fn make_parents(path: &Path) -> Outcome<()> {
     let Some(parent) = path.parent() else { return Ok(()) };
-    std::fs::create_dir_all(parent).or_refuse(|| parent.display())
+    match std::fs::create_dir_all(parent) {
+        // Something other than a directory has the name.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(Refusal::os(parent.display(), Errno::ENOTDIR)),
+        result => result.or_refuse(|| parent.display()),
+    }
 }
 
 /// Replaces a file, never a directory that holds something. Between file systems (and between two binds of one, which the kernel treats

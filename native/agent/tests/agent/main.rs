@@ -1,0 +1,13 @@
+//! The agent as a host meets it: the real program, over a real socket, outside of any wall.
+
+mod abuse;
+mod adopt;
+mod client;
+mod dial;
+mod files;
+mod flow;
+mod processes;
+mod terminal;
+mod trees;
+mod users;
+mod watch;
