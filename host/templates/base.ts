@@ -13,8 +13,8 @@ export const base: Recipe = {
   },
 }
 
+/** Python as a runtime needs IPython, which code-interpreter brings. */
 const INTERPRETERS = [
-  ['python', '/usr/bin/python3'],
   ['javascript', '/usr/bin/node'],
   ['typescript', '/usr/bin/node'],
   ['bash', '/bin/bash'],

@@ -11,6 +11,6 @@ export const codeInterpreter: Recipe = {
     const etc = await makeEtc(folder, signal)
     const python = await makePython(folder, join(kitchen.files, 'requirements.txt'), kitchen.say, signal)
     const shown = await machine()
-    return { version: 1, name: 'code-interpreter', etc, python, ...shown }
+    return { version: 1, name: 'code-interpreter', etc, python, ...shown, languages: ['python', ...shown.languages] }
   },
 }

@@ -94,11 +94,11 @@ async function readMade(path: string, name: string, signal: AbortSignal): Promis
 /** Sizes and times stand for contents here: build.mjs leaves a file alone that would not change. */
 async function generation(made: string, shelves: Shelves, signal: AbortSignal): Promise<string> {
   const hash = createHash('sha256').update(made).update(shelves.programs)
-  const programs = await readdir(join(shelves.programs, 'python')).catch(() => [])
-  for (const file of [shelves.zygoteLibrary, ...programs.sort().map((program) => join(shelves.programs, 'python', program))]) {
-    if (signal.aborted) throw new Fault('CANCELLED', 'cancelled by the caller', { cause: signal.reason })
-    const { size, mtimeMs } = await stat(file)
-    hash.update(`${file} ${size} ${mtimeMs}\n`)
-  }
+  const folder = join(shelves.programs, 'python')
+  const programs = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.py')).sort()
+  const files = [shelves.zygoteLibrary, ...programs.map((name) => join(folder, name))]
+  const found = await Promise.all(files.map((file) => stat(file)))
+  if (signal.aborted) throw new Fault('CANCELLED', 'cancelled by the caller', { cause: signal.reason })
+  for (const [index, { size, mtimeMs }] of found.entries()) hash.update(`${files[index]} ${size} ${mtimeMs}\n`)
   return hash.digest('hex').slice(0, 8)
 }
