@@ -1,0 +1,77 @@
+"""The control channel: JSON lines, both ways, on a descriptor that no child inherits."""
+
+import fcntl
+import json
+import os
+import select
+import threading
+
+from caisson_runtime.interrupts import held
+
+DESCRIPTOR = 3
+# Out of the way of programs that count on low numbers or close a range of them.
+HIGH = 200
+# What the host accepts of one message (MAX_RUNTIME_MESSAGE_BYTES in wire/limits.ts), with some room.
+MAX_LINE_BYTES = 31 * 1024 * 1024
+
+
+class TooLarge(Exception):
+    """A message that the host would not take."""
+
+
+class Control:
+    def __init__(self, descriptor):
+        self._descriptor = descriptor
+        self._unread = b""
+        self._lock = threading.Lock()
+        # A fork of user code is not the runtime: it must not speak for it.
+        os.register_at_fork(after_in_child=self._close)
+
+    @classmethod
+    def take(cls):
+        high = fcntl.fcntl(DESCRIPTOR, fcntl.F_DUPFD_CLOEXEC, HIGH)
+        os.close(DESCRIPTOR)
+        return cls(high)
+
+    def _close(self):
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    @property
+    def ours(self):
+        """False in a process that user code forked."""
+        return self._descriptor is not None
+
+    def send(self, message):
+        """Returns the bytes of the line. Raises TooLarge, with nothing said."""
+        line = json.dumps(message, allow_nan=False).encode("ascii") + b"\n"
+        if len(line) > MAX_LINE_BYTES:
+            raise TooLarge(len(line))
+        with held(), self._lock:
+            rest = memoryview(line)
+            while self._descriptor is not None and rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        return len(line)
+
+    def next(self):
+        """The next request, or None when the host is gone."""
+        while b"\n" not in self._unread:
+            more = os.read(self._descriptor, 1 << 16)
+            if not more:
+                return None
+            self._unread += more
+        line, _, self._unread = self._unread.partition(b"\n")
+        return json.loads(line)
+
+    def interrupted(self, run):
+        """Whether the host has taken this run back while the signal for it could not be heard yet."""
+        while select.select([self._descriptor], [], [], 0)[0]:
+            more = os.read(self._descriptor, 1 << 16)
+            if not more:
+                break
+            self._unread += more
+        return any(
+            request.get("op") == "interrupt" and request.get("id") == run
+            for request in map(json.loads, self._unread.split(b"\n")[:-1])
+        )

@@ -1,0 +1,32 @@
+"""What must not be the same in two processes that were forked (or restored) from one: renewed before user code runs."""
+
+import os
+import random
+import sys
+
+
+def renew(seed):
+    """`seed`: 32 bytes from the host, as hexadecimal digits."""
+    number = int(seed, 16)
+    random.seed(number)
+    loaded = sys.modules
+    if "numpy" in loaded:
+        # The legacy global generator, which scipy and scikit-learn use too. `default_rng` asks the kernel each time.
+        loaded["numpy"].random.seed([(number >> shift) & 0xFFFFFFFF for shift in range(0, 256, 32)])
+    if "sympy.core.random" in loaded:
+        loaded["sympy.core.random"].seed(number)
+    if "tempfile" in loaded:
+        loaded["tempfile"]._name_sequence = None
+        loaded["tempfile"].tempdir = None
+    if "uuid" in loaded:
+        loaded["uuid"]._node = None
+        loaded["uuid"]._last_timestamp = None
+    if "platform" in loaded:
+        # The host name is in them.
+        loaded["platform"]._uname_cache = None
+        loaded["platform"]._platform_cache.clear()
+    if "multiprocessing" in loaded:
+        loaded["multiprocessing"].current_process().authkey = os.urandom(32)
+    if "ssl" in loaded:
+        # OpenSSL knows a fork by its process id, and ids inside a sandbox start anew.
+        loaded["ssl"].RAND_add(bytes.fromhex(seed), 32.0)

@@ -1,0 +1,157 @@
+"""The loop: one request after the other, until the host is gone."""
+
+import contextlib
+import os
+import sys
+import time
+
+from caisson_runtime import closing, failure, identity, program, stdio
+from caisson_runtime.control import TooLarge
+from caisson_runtime.interrupts import Interrupts
+from caisson_runtime.shell import Shell
+
+# What the host keeps of one run (MAX_RESULTS_BYTES in wire/limits.ts), with some room.
+MAX_RESULTS_BYTES = 60 * 1024 * 1024
+# Paths of programs that are no files. They may use what IPython adds, and their last value is shown.
+SNIPPETS = ("-c", "-")
+
+
+class Runtime:
+    def __init__(self):
+        self._control = None
+        self._run = 0
+        self._count = 0
+        self._room = 0
+        # As `python` without a file: modules are looked for where the code is.
+        sys.path.insert(0, "")
+        self._shell = Shell.make(self._result)
+        self._interrupts = Interrupts()
+        self._stdio = None
+
+    def warm(self, cells):
+        """Walks the paths of a first run, with nobody listening."""
+        for cell in cells:
+            self._execute({"op": "run", "id": 0, "code": cell, "env": {}})
+        self._shell.forget()
+        self._count = 0
+
+    def serve(self, control):
+        self._control = control
+        self._stdio = stdio.Stdio()
+        code = 0
+        try:
+            while control.ours:
+                request = control.next()
+                if request is None:
+                    break
+                if request["op"] == "init":
+                    self._init(request)
+                elif request["op"] == "run":
+                    self._execute(request)
+        except BaseException as error:
+            code = 1
+            if control.ours:
+                sys.stderr.write("caisson: the runtime failed\n" + failure.plain(error))
+        finally:
+            # Of a fork that user code made this is the end too: it must not go on as a runtime. No finalizers: they would touch every page.
+            os._exit(code)
+
+    def _init(self, request):
+        os.environ.clear()
+        os.environ.update(request["env"])
+        time.tzset()
+        os.chdir(request["cwd"])
+        self._shell.user_ns["_dh"][:] = [os.getcwd()]
+        sys.path[1:1] = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+        identity.renew(request["seed"])
+        self._send({"type": "ready"})
+
+    def _execute(self, request):
+        self._run, self._room = request["id"], MAX_RESULTS_BYTES
+        self._count += 1
+        self._shell.execution_count = self._count
+        if self._stdio is not None:
+            self._stdio.mend()
+        end = {"type": "end", "id": self._run, "executionCount": self._count}
+        error, text = None, ""
+        try:
+            with self._interrupts.allowed(), _environment(request["env"]):
+                if self._control is not None and self._control.interrupted(self._run):
+                    raise KeyboardInterrupt
+                error, text = self._attempt(request, end)
+        except KeyboardInterrupt as interrupt:
+            # Between two lines of ours, or in an exit handler.
+            error = failure.clean(interrupt)
+            text = failure.plain(error)
+            if "program" in request:
+                end["exitCode"] = program.INTERRUPTED
+        self._interrupts.forbid()
+        stdio.flush()
+        if self._control is not None and not self._control.ours:
+            return
+        if error is not None and not ("program" in request and isinstance(error, SystemExit)):
+            self._send({"type": "error", "id": self._run, "error": failure.message(error, text)})
+            if failure.filled_disk(error):
+                end["limit"] = "disk"
+        self._send(end)
+
+    def _attempt(self, request, end):
+        """Returns the exception that ended the code, and its text."""
+        task = request.get("program")
+        if task is None:
+            error = self._shell.run(request["code"])
+            self._figures()
+            return error, self._shell.told
+        path = task["path"]
+        with program.stage(path, task["args"]):
+            if path in SNIPPETS or path.endswith(".ipy"):
+                error = self._shell.run(request["code"], "<string>" if path == "-c" else "<stdin>" if path == "-" else path)
+            else:
+                error = program.run(request["code"], path)
+            text = "" if error is None else failure.plain(error)
+            end["exitCode"] = program.status(error)
+            self._figures()
+            closing.wind_up()
+        return error, text
+
+    def _figures(self):
+        if "matplotlib._pylab_helpers" in sys.modules:
+            from caisson_runtime import figures
+
+            try:
+                figures.emit()
+            except Exception as error:
+                # Drawing happens here, and what the code put on the figure may not be drawable.
+                failure.say(failure.clean(error))
+
+    def _result(self, result):
+        if len(result) == 1:
+            return
+        message = {"type": "result", "id": self._run, "result": result}
+        try:
+            stdio.flush()
+            if self._room <= 0:
+                raise TooLarge(0)
+            self._room -= self._send(message)
+        except TooLarge:
+            sys.stderr.write("caisson: a result was left out: one may have 31 MiB, those of a run 60 MiB together\n")
+        except ValueError as error:
+            sys.stderr.write("caisson: a result was left out: %s\n" % error)
+
+    def _send(self, message):
+        return 0 if self._control is None else self._control.send(message)
+
+
+@contextlib.contextmanager
+def _environment(changes):
+    """Variables of one run. What the code itself changes stays, but for these."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,209 @@
+"""IPython, with its ends tied to ours: values and display data become results, exceptions become failures; it keeps nothing on the disk."""
+
+import atexit
+import builtins
+import os
+import subprocess
+import sys
+import warnings
+
+from IPython.core.autocall import ExitAutocall
+from IPython.core.compilerop import CachingCompiler
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.error import UsageError
+from IPython.core.formatters import BaseFormatter
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.profiledir import ProfileDir
+from traitlets import Dict, Type, Unicode
+from traitlets.config import Config
+
+from caisson_runtime import failure
+from caisson_runtime.imports import AfterImport
+from caisson_runtime.rich import TABLE, rich
+from caisson_runtime.tables import table
+
+
+class _Hook(DisplayHook):
+    """Takes the value of the last expression."""
+
+    def write_output_prompt(self):
+        """The number is in the end message."""
+
+    def write_format_data(self, format_dict, md_dict=None):
+        self.shell.emit(rich(format_dict, True))
+
+    def log_output(self, format_dict):
+        """It would keep every image in memory."""
+
+    def finish_displayhook(self):
+        self._is_active = False
+
+
+class _Publisher(DisplayPublisher):
+    """Takes what `display` is given."""
+
+    def publish(self, data, metadata=None, **_more):
+        self.shell.emit(rich(data, False))
+
+    def clear_output(self, wait=False):
+        """What was said has been sent."""
+
+
+class _Table(BaseFormatter):
+    format_type = Unicode(TABLE)
+    _return_type = dict
+    print_method = "_repr_caisson_table_"
+
+
+class _Compiler(CachingCompiler):
+    # Set while a snippet runs: what Python calls code that came from no file.
+    name = None
+
+    def get_code_name(self, raw_code, transformed_code, number):
+        return self.name or super().get_code_name(raw_code, transformed_code, number)
+
+    def format_code_name(self, name):
+        return None if self.name else super().format_code_name(name)
+
+
+class _Exit(ExitAutocall):
+    def __call__(self, code=None):
+        raise SystemExit(code)
+
+
+class Shell(InteractiveShell):
+    """`emit` takes each result; `failed` is the exception that ended the last run, `told` its text."""
+
+    compiler_class = Type(_Compiler)
+    displayhook_class = Type(_Hook)
+    display_pub_class = Type(_Publisher)
+    mime_renderers = Dict()
+
+    @classmethod
+    def make(cls, emit):
+        config = Config()
+        config.InteractiveShell.colors = "nocolor"
+        config.HistoryManager.enabled = False
+        config.HistoryManager.hist_file = ":memory:"
+        config.InteractiveShell.autoawait = True
+        config.InteractiveShell.show_rewritten_input = False
+        shell = cls.instance(config=config)
+        shell.emit = emit
+        shell.failed = shell.told = None
+        # The process ends without finalizers; programs run theirs (closing.py).
+        atexit.unregister(shell.atexit_operations)
+        # Said after each SystemExit.
+        warnings.filterwarnings("ignore", message="To exit: use ")
+        builtins.input = _Input(builtins.input)
+        return shell
+
+    def init_ipython_dir(self, ipython_dir):
+        """Nothing is kept between two lives."""
+
+    def init_profile_dir(self, profile_dir):
+        # A folder by name only: it would be made at once if the change were observed. %store and %bookmark make it when they are used.
+        profile = ProfileDir()
+        profile.unobserve_all("location")
+        profile.location = os.path.expanduser("~/.ipython/profile_default")
+        self.profile_dir = profile
+
+    def init_virtualenv(self):
+        """The interpreter is the right one already."""
+
+    def init_user_ns(self):
+        self.exiter = _Exit(self)
+        super().init_user_ns()
+
+    def init_display_formatter(self):
+        super().init_display_formatter()
+        formatters = self.display_formatter.formatters
+        formatters[TABLE] = _Table(parent=self.display_formatter)
+        formatters[TABLE].for_type_by_name("pandas", "DataFrame", table)
+        formatters[TABLE].for_type_by_name("pandas.core.frame", "DataFrame", table)
+        formatters["image/png"].for_type_by_name("matplotlib.figure", "Figure", _png)
+        AfterImport.arrange("matplotlib", _use_our_backend)
+
+    def system(self, cmd):
+        """`!cmd`: with our descriptors, so that its output keeps its place. (IPython's own would give it a terminal, or swallow an interrupt.)"""
+        command = self.var_expand(cmd, depth=1)
+        status = subprocess.call(command, shell=True, executable=os.environ.get("SHELL"))
+        self.user_ns["_exit_code"] = status
+        if self.system_raise_on_error and status != 0:
+            raise subprocess.CalledProcessError(status, command)
+
+    def enable_matplotlib(self, gui=None):
+        _use_our_backend(__import__("matplotlib"), force=True)
+        return "inline", "caisson"
+
+    def ask_exit(self):
+        raise SystemExit
+
+    def run(self, code, name=None):
+        """Runs a cell. Returns the exception that ended it, or None; `told` then is what to show of it."""
+        self.failed = self.told = None
+        self.compile.name = name
+        try:
+            result = self.run_cell(code, store_history=True)
+        finally:
+            self.compile.name = None
+        error = result.error_before_exec or result.error_in_exec
+        if error is not None and self.failed is None:
+            self._fail(error)
+        return self.failed
+
+    def showtraceback(self, exc_tuple=None, filename=None, tb_offset=None, exception_only=False, running_compiled_code=False):
+        self._fail((exc_tuple or sys.exc_info())[1])
+
+    def showsyntaxerror(self, filename=None, running_compiled_code=False):
+        self._fail(sys.exc_info()[1])
+
+    def _fail(self, error):
+        if error is None:
+            return
+        self.failed = failure.clean(error)
+        try:
+            self.told = self._tell(error)
+        except Exception:
+            # The formatter reads sources and values; a plain traceback needs neither.
+            self.told = failure.plain(error)
+
+    def _tell(self, error):
+        kind = type(error)
+        if isinstance(error, (UsageError, SystemExit, KeyboardInterrupt)):
+            return "%s: %s" % (kind.__name__, error) if str(error) else kind.__name__
+        if isinstance(error, SyntaxError) and error.__traceback__ is None:
+            return "\n".join(self.SyntaxTB.structured_traceback(kind, error, []))
+        return "\n".join(self.InteractiveTB.structured_traceback(kind, error, error.__traceback__))
+
+    def forget(self):
+        """As new, after the warm-up."""
+        self.reset(new_session=True)
+        self.execution_count = 1
+        self.failed = self.told = None
+
+
+class _Input:
+    """`input()` where nobody can answer. With a `sys.stdin` of the code's own it is Python's."""
+
+    def __init__(self, original):
+        self._original = original
+        self._stdin = sys.stdin
+
+    def __call__(self, prompt="", /):
+        if sys.stdin is not self._stdin:
+            return self._original(prompt)
+        sys.stdout.write(str(prompt))
+        raise EOFError("EOF when reading a line: standard input is closed in a sandbox, input() cannot be answered")
+
+
+def _png(figure):
+    from caisson_runtime import figures
+
+    return figures.png(figure)
+
+
+def _use_our_backend(matplotlib, force=False):
+    # A backend that the environment names was chosen by somebody.
+    if force or "MPLBACKEND" not in os.environ:
+        matplotlib.rcParams["backend"] = "module://caisson_runtime.figures"

@@ -1,0 +1,53 @@
+"""Standard output and error of the code that runs."""
+
+import fcntl
+import io
+import os
+import sys
+
+from caisson_runtime.control import HIGH
+
+
+class Stdio:
+    """Write-through: what was written has left this process before any control line that follows it.
+
+    Python's own `-u` does the same; a buffer between would let results overtake the text printed before them.
+    """
+
+    def __init__(self):
+        self._kept = {number: fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, HIGH) for number in (1, 2)}
+        self._open("stdout", 1)
+        self._open("stderr", 2)
+
+    def _open(self, name, number):
+        raw = io.FileIO(number, "w", closefd=False)
+        stream = io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
+        stream.mode = "w"
+        setattr(sys, name, stream)
+        setattr(sys, "__%s__" % name, stream)
+
+    def mend(self):
+        """Undoes what earlier code did to the descriptors themselves. A replaced `sys.stdout` is state, and stays; a closed one does not."""
+        for name, number in (("stdout", 1), ("stderr", 2)):
+            if _identity(number) != _identity(self._kept[number]):
+                os.dup2(self._kept[number], number)
+            if getattr(getattr(sys, name, None), "closed", True):
+                self._open(name, number)
+
+
+def flush():
+    """For streams that user code put in place of ours."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            # It is not ours, and may be anything.
+            continue
+
+
+def _identity(number):
+    try:
+        found = os.fstat(number)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,27 @@
+"""A Python runtime that starts by itself. (One that is forked from a warmed process starts in zygote.py.)"""
+
+import sys
+
+sys.dont_write_bytecode = True
+
+from caisson_runtime import control  # noqa: E402
+
+
+def main():
+    # The folder of this file: user code must not find modules there by chance.
+    sys.path.pop(0)
+    channel = control.Control.take()
+    try:
+        import IPython  # noqa: F401
+    except ImportError:
+        channel.send({
+            "type": "unavailable",
+            "message": "there is no IPython for %s; use the template code-interpreter" % sys.executable,
+        })
+        sys.exit(1)
+    from caisson_runtime.runtime import Runtime
+
+    Runtime().serve(channel)
+
+
+main()

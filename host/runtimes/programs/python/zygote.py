@@ -1,0 +1,69 @@
+"""A warmed interpreter that forks itself into sandboxes: zygote.py LIBRARY.
+
+Everything that user code is likely to import has been imported before the first fork, and every path that a first run takes has been walked, so
+that a fork shares those pages instead of making its own. The library (native/zygote) takes the requests and forks; the call returns only
+in a child, which is inside its sandbox by then: descriptor 0 is /dev/null, 1 and 2 are pipes, 3 is the control channel.
+
+Two things are the same in all forks, because they are fixed when an interpreter starts: the layout of its address space and the secret of its string hashes.
+"""
+
+import os
+import sys
+
+# Threads do not survive a fork, and these libraries start theirs when they are loaded.
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+    os.environ[_name] = "1"
+sys.dont_write_bytecode = True
+
+LISTENER = 3
+USER_NAMESPACE = 4
+# What scripts ask for most; those that are not installed are left out.
+WARM = (
+    "asyncio", "base64", "collections", "csv", "dataclasses", "datetime", "decimal", "functools", "glob", "hashlib", "io", "itertools", "json",
+    "logging", "math", "multiprocessing", "pathlib", "pickle", "random", "re", "secrets", "shutil", "statistics", "string", "subprocess", "tempfile",
+    "textwrap", "threading", "time", "typing", "urllib.parse", "urllib.request", "uuid", "warnings", "zipfile", "concurrent.futures.thread",
+    "numpy", "numpy.linalg", "numpy.random", "pandas", "matplotlib", "matplotlib.pyplot", "PIL.Image", "PIL.PngImagePlugin",
+)  # fmt: skip
+WARM_CELLS = (
+    "import sys, os\nx = 1\nx",
+    "print('warm')\n{'a': [1, 2.5, None]}",
+    "import pandas as pd, numpy as np\nf = pd.DataFrame({'a': np.arange(3), 'b': list('xyz')})\nf.groupby('b').sum()\nf",
+    "import matplotlib.pyplot as plt\nplt.plot([1, 2, 3]); plt.title('warm'); plt.show()",
+    "1 / 0",
+    "!true",
+)
+
+
+def main(library):
+    # The package stays known by its own path, when the folder of this file goes: user code must not find modules there by chance.
+    import caisson_runtime  # noqa: F401
+
+    sys.path.pop(0)
+    import ctypes
+    import gc
+    import importlib
+
+    for name in WARM:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as missing:
+            if missing.name != name.split(".")[0]:
+                raise
+
+    importlib.import_module("caisson_runtime.runtime")
+    control, runtime = caisson_runtime.control, caisson_runtime.runtime
+    warmed = runtime.Runtime()
+    warmed.warm(WARM_CELLS)
+    nursery = ctypes.PyDLL(library)
+    idle_ms = int(os.environ["CAISSON_ZYGOTE_IDLE_MS"])
+    gc.collect()
+    gc.freeze()
+    ctypes.pythonapi.PyOS_BeforeFork()
+    answer = nursery.caisson_zygote_serve(LISTENER, USER_NAMESPACE, idle_ms)
+    if answer != 0:
+        sys.exit("zygote: the library refused its descriptors")
+    ctypes.pythonapi.PyOS_AfterFork_Child()
+    warmed.serve(control.Control.take())
+
+
+main(sys.argv[1])
