@@ -51,6 +51,12 @@ test('a command: its exit code, its output, its input', async () => {
   })
 })
 
+test('a command that is not there is one line', async () => {
+  const { exitCode, stderr } = await line.caisson(['run', '--', 'no-such-command'])
+  expect(exitCode).toBe(125)
+  expect(stderr).toMatch(/^caisson: FILE_MISSING: there is no command no-such-command inside\. [^\n]*\n$/)
+})
+
 const DAEMON =
   'import os, signal, time\nif os.fork() == 0:\n  os.setsid()\n  signal.signal(15, signal.SIG_IGN)\n  if os.fork() == 0: time.sleep(1000)\n  os._exit(0)\n'
 

@@ -63,7 +63,7 @@ test('kill -9 of the command line leaves nothing either', async () => {
 
 test('on a terminal the command has a terminal of the same size', async () => {
   const command = `stty rows 33 cols 101; ${ROOT}/caisson run -- sh -c 'test -t 0 && test -t 1 && stty size'`
-  const ended = await line.invoke('script', ['-qec', command, '/dev/null'])
+  const ended = await line.invoke('script', ['-qec', command, '/dev/null'], { held: true })
   expect(ended.stdout.replaceAll('\r', '')).toBe('33 101\n')
   expect(ended.exitCode).toBe(0)
 })

@@ -15,6 +15,8 @@ export interface Invoked {
 
 interface InvokeOptions {
   stdin?: string
+  /** Leave standard input open. */
+  held?: boolean
   cwd?: string
   env?: Record<string, string>
   /** Called as output comes, with all of it so far. */
@@ -59,7 +61,7 @@ export class CommandLine implements AsyncDisposable {
       }
       // A command that does not read its input closes it: that is its right.
       child.stdin.on('error', () => undefined)
-      child.stdin.end(options.stdin ?? '')
+      if (!options.held) child.stdin.end(options.stdin ?? '')
       child.on('error', reject)
       child.on('close', (exitCode) => resolve({ exitCode, ...texts }))
     })

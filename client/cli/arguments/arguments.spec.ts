@@ -76,7 +76,11 @@ test('environment: pairs, values with =, the own value of a bare name', () => {
 })
 
 test('networks', () => {
-  expect([network('none'), network('open'), network('allow:example.org,*.example.com')]).toEqual(['none', 'open', 'allow:example.org,*.example.com'])
+  expect([network('none'), network('open'), network('allow:example.org,*.example.com')]).toEqual([
+    'none',
+    'open',
+    'allow:example.org,*.example.com',
+  ])
   for (const text of ['', 'all', 'allow:', 'allow:a,,b', 'allow:a b']) expect(code(() => network(text))).toBe('BAD_REQUEST')
 })
 

@@ -1,4 +1,5 @@
 import { Fault } from '@caisson/wire'
+import type { StartOptions } from '../../commands.ts'
 import type { RunningCommand } from '../../running-command.ts'
 import type { Sandbox } from '../../sandbox.ts'
 import { clientSettings } from '../../settings.ts'
@@ -18,7 +19,7 @@ interface CommandRun {
 export async function runCommand(sandbox: Sandbox, run: CommandRun, say: Say, interrupts: Interrupts): Promise<Outcome> {
   using terminal = run.keep ? undefined : Terminal.ofThisProcess()
   const term = clientSettings().term
-  const running = await sandbox.commands.start(run.command, {
+  const running = await started(sandbox, run.command, {
     stdin: true,
     signal: interrupts.signal,
     ...(run.cwd === undefined ? {} : { cwd: run.cwd }),
@@ -42,6 +43,17 @@ export async function runCommand(sandbox: Sandbox, run: CommandRun, say: Say, in
   } finally {
     feeding.abort()
     await fed
+  }
+}
+
+/** The agent says what it could not find; what to do about it depends on whether a command or a folder was meant. */
+async function started(sandbox: Sandbox, command: CommandRun['command'], options: StartOptions): Promise<RunningCommand> {
+  try {
+    return await sandbox.commands.start(command, options)
+  } catch (cause) {
+    if (!(cause instanceof Fault && cause.code === 'NOT_FOUND')) throw cause
+    const hint = 'What the sandbox offers is its template: see `caisson run -- sh -c "ls /usr/bin"`; or bring it with --in or --mount.'
+    throw new Fault('FILE_MISSING', `there is no command ${command[0]} inside`, { hint, cause })
   }
 }
 
