@@ -1,0 +1,133 @@
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { Sandbox, type SandboxOptions } from '../../client/index.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+/**
+ * An attack is a small Python program that is run twice: without the wall, where it must succeed, and within it, where it must not. An attack
+ * that fails without the wall proves nothing about the wall, and one that breaks proves nothing at all.
+ */
+export interface Attack {
+  /** What somebody would gain. */
+  why: string
+  /** Ways out: functions marked `@way('name')` that return evidence, or raise OSError or Contained. See attack.py. */
+  code: string
+  /** What the reason must look like, so that a typing error does not pass for a wall. */
+  stoppedBy: RegExp
+  /** Given to the program as `facts`; `walled` says on which side it runs. */
+  facts?: (walled: boolean) => Record<string, unknown>
+  /** `alone` (default): in mount, pid, uts and ipc namespaces of its own. `here`: among the host's processes. */
+  place?: 'alone' | 'here'
+  /** Ways that this kernel does not have at all, and how it says so; anything else there is a failure, too. */
+  missing?: Record<string, RegExp>
+  users?: readonly string[]
+  /** What must hold on the host after the attack within the wall. */
+  untouched?: () => Promise<void> | void
+  /** Puts the host right after the attack without the wall. */
+  mend?: () => Promise<void> | void
+}
+
+export interface Verdict {
+  verdict: 'ESCAPED' | 'CONTAINED'
+  way: string
+  text: string
+}
+
+export const python = String.raw
+
+const PRELUDE = readFileSync(new URL('attack.py', import.meta.url), 'utf8')
+const ALONE = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc', '--uts', '--ipc', '--']
+const INTERPRETER = ['/usr/bin/python3', '-I', '-B', '-c'] as const
+const PATIENCE_MS = 60_000
+const MAX_OUTPUT_BYTES = 1 << 20
+
+/** A sandbox that the attacks of one file share. */
+export function shared(options: SandboxOptions = {}): { readonly sandbox: Sandbox } {
+  let made: Sandbox | undefined
+  beforeAll(async () => {
+    made = await Sandbox.create({ template: 'base', timeoutMs: 300_000, ...options })
+  })
+  afterAll(async () => {
+    await made?.kill()
+  })
+  return {
+    get sandbox(): Sandbox {
+      if (made === undefined) throw new Error('the sandbox has not been made')
+      return made
+    },
+  }
+}
+
+/** Registers the attack's tests. */
+export function attack(wall: { readonly sandbox: Sandbox }, name: string, attack: Attack): void {
+  const source = program(attack.code)
+  const facts = (walled: boolean): string => JSON.stringify(attack.facts?.(walled) ?? {})
+  let outside: Promise<Verdict[]> | undefined
+  const without = (): Promise<Verdict[]> => {
+    outside ??= runOutside(source, facts(false), attack.place ?? 'alone').finally(() => attack.mend?.())
+    return outside
+  }
+
+  describe(`${name} (${attack.why})`, () => {
+    test('works without the wall', async () => {
+      for (const { verdict, way, text } of await without()) {
+        const missing = attack.missing?.[way]
+        if (missing !== undefined && verdict === 'CONTAINED') expect(text).toMatch(missing)
+        else expect(`${verdict} ${way}: ${text}`).toMatch(/^ESCAPED /)
+      }
+    })
+
+    for (const user of attack.users ?? ['user', 'root']) {
+      test(`is contained for ${user}`, async () => {
+        const ways = (await without()).map(({ way }) => way)
+        const result = await wall.sandbox.commands.run([...INTERPRETER, source, facts(true)], { user, timeoutMs: PATIENCE_MS })
+        const verdicts = read(result.stdout, `exit ${result.exitCode}: ${result.stderr}`)
+        for (const { verdict, way, text } of verdicts) expect(`${verdict} ${way}: ${text}`).toMatch(/^CONTAINED /)
+        for (const { text } of verdicts) expect(text).toMatch(attack.stoppedBy)
+        expect(verdicts.map(({ way }) => way)).toEqual(ways)
+        await attack.untouched?.()
+      })
+    }
+  })
+}
+
+export function program(code: string): string {
+  return `${PRELUDE}${code}\n\nrun_ways()\n`
+}
+
+/** As root on this machine, with nothing between. */
+export async function runOutside(source: string, facts: string, place: 'alone' | 'here'): Promise<Verdict[]> {
+  if (process.getuid?.() !== 0) throw new Error('the attacks without the wall need root: run these specs as root')
+  const [command, ...args] = place === 'alone' ? ['/usr/bin/unshare', ...ALONE, ...INTERPRETER] : INTERPRETER
+  const child = spawn(command, [...args, source, facts], { stdio: ['ignore', 'pipe', 'pipe'], timeout: PATIENCE_MS, killSignal: 'SIGKILL' })
+  const ended = new Promise<string>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code, signal) => resolve(signal ?? String(code)))
+  })
+  const [stdout, stderr, end] = await Promise.all([text(child.stdout), text(child.stderr), ended])
+  return read(stdout, `exit ${end}: ${stderr}`)
+}
+
+async function text(stream: AsyncIterable<Uint8Array>): Promise<string> {
+  const pieces: Uint8Array[] = []
+  let bytes = 0
+  for await (const piece of stream) {
+    bytes += piece.length
+    if (bytes > MAX_OUTPUT_BYTES) throw new Error('the attack says too much')
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces).toString()
+}
+
+function read(stdout: string, otherwise: string): Verdict[] {
+  const lines = stdout.split('\n').slice(0, -1)
+  const verdicts = lines.map((line): Verdict => {
+    const [verdict, way, text] = line.split('\t')
+    if ((verdict !== 'ESCAPED' && verdict !== 'CONTAINED') || way === undefined || text === undefined) {
+      throw new Error(`the attack is broken: it said ${JSON.stringify(line)}`)
+    }
+    return { verdict, way, text }
+  })
+  if (verdicts.length === 0 || !otherwise.startsWith('exit 0:')) throw new Error(`the attack is broken: ${otherwise}`)
+  return verdicts
+}
