@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { Fault } from '@caisson/wire'
 
 type Undo = () => PromiseLike<void> | void
@@ -58,6 +59,13 @@ export function refuseAborted(signal: AbortSignal): void {
   if (signal.aborted) throw cancelled(signal)
 }
 
+/** Calls `then` when the signal aborts; the result stops that. Many operations may share one signal: that is no leak, and Node need not warn of it. */
+export function onAbort(signal: AbortSignal, then: () => void): () => void {
+  setMaxListeners(0, signal)
+  signal.addEventListener('abort', then, { once: true })
+  return () => signal.removeEventListener('abort', then)
+}
+
 /** Waits for `work`, or rejects when the signal aborts first. A result that arrives too late is handed to `undo`, never dropped. */
 function orUndo<T>(work: Promise<T>, undo: (late: T) => Promise<void> | void, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
@@ -67,15 +75,15 @@ function orUndo<T>(work: Promise<T>, undo: (late: T) => Promise<void> | void, si
       reject(cancelled(signal))
     }
     if (signal.aborted) abort()
-    else signal.addEventListener('abort', abort, { once: true })
+    const stop = onAbort(signal, abort)
     work.then(
       (value) => {
-        signal.removeEventListener('abort', abort)
+        stop()
         if (!over) resolve(value)
         else Promise.resolve(value).then(undo).catch(reject)
       },
       (failure: unknown) => {
-        signal.removeEventListener('abort', abort)
+        stop()
         reject(failure)
       },
     )

@@ -1,3 +1,4 @@
+import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CreateRequest, Death, Door, Held, Plan } from '@caisson/wire'
 import { Fault } from '@caisson/wire'
@@ -30,6 +31,8 @@ export interface Host extends Door {
 }
 
 const SWEEP_MS = 60_000
+/** Of sandboxes that nobody waited for. */
+const KEEP_DEATHS_MS = 7 * 86_400_000
 
 /** Builds the rooms in order. Rejects with HOME_UNUSABLE, SETUP_INCOMPLETE or AUDIT_UNWRITABLE; then nothing has been started. */
 export async function openHost(signal: AbortSignal, options: HostOptions = {}): Promise<Host> {
@@ -66,7 +69,7 @@ class EmbeddedHost implements Host {
   constructor(rooms: Rooms) {
     this.#rooms = rooms
     this.home = rooms.settings.home
-    this.#sweep = rooms.wall.sweepOrphans(freshDeadline(SWEEP_MS)).catch((failure: unknown) => {
+    this.#sweep = sweep(rooms).catch((failure: unknown) => {
       rooms.notice(`what an earlier host left could not be removed: ${failure instanceof Error ? failure.message : String(failure)}`)
     })
   }
@@ -112,5 +115,17 @@ class EmbeddedHost implements Host {
   #refuseClosed(signal: AbortSignal): void {
     refuseAborted(signal)
     if (this.#closed) throw new Fault('CANCELLED', 'the host has been closed')
+  }
+}
+
+/** What earlier hosts left: sandboxes whose keepers are gone, and death records that nobody came to read. */
+async function sweep({ wall, settings }: Rooms): Promise<void> {
+  await wall.sweepOrphans(freshDeadline(SWEEP_MS))
+  const deaths = join(settings.home, 'deaths')
+  for (const name of await readdir(deaths)) {
+    const path = join(deaths, name)
+    // Another host may read and remove it at this moment.
+    const found = await stat(path).catch(() => undefined)
+    if (found !== undefined && Date.now() - found.mtimeMs > KEEP_DEATHS_MS) await rm(path, { force: true })
   }
 }

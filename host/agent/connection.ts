@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net'
 import { create } from '@bufbuild/protobuf'
 import { AGENT_GENERATION, Fault, MAX_STREAMS } from '@caisson/wire'
 import { type Data_Channel as Channel, type Frame, type HelloReply, type Open, OpenSchema } from '@caisson/wire/agent'
-import { cancelled, refuseAborted, settled } from '../lifetimes.ts'
+import { cancelled, onAbort, refuseAborted, settled } from '../lifetimes.ts'
 import { encodeFrame, FrameDecoder, type FrameInit } from './frames.ts'
 import { type OperationCase, ruleFor } from './rules.ts'
 import { AgentStream, type EventWhat, type OpenedResult } from './stream.ts'
@@ -61,9 +61,9 @@ export class AgentConnection {
     const message = create(OpenSchema, { operation } as OpenInit)
     this.#last += 1
     const id = this.#last
-    const abort = () => stream.giveUp(cancelled(signal))
+    let stop: () => void = () => undefined
     const forget = () => {
-      signal.removeEventListener('abort', abort)
+      stop()
       this.#streams.delete(id)
     }
     const rule = ruleFor(message.operation as Open['operation'] & { case: OperationCase })
@@ -71,7 +71,7 @@ export class AgentConnection {
     const stream = new AgentStream({ ...options, rule, write, forget })
     write({ case: 'open', value: message })
     this.#streams.set(id, stream)
-    signal.addEventListener('abort', abort, { once: true })
+    stop = onAbort(signal, () => stream.giveUp(cancelled(signal)))
     return stream
   }
 

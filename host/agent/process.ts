@@ -1,7 +1,7 @@
 import type { Output, Process, ProcessExit, StartRequest } from '@caisson/wire'
 import { Fault } from '@caisson/wire'
 import { Data_Channel as Channel, type Exit } from '@caisson/wire/agent'
-import { cancelled, refuseAborted, settled } from '../lifetimes.ts'
+import { onAbort, refuseAborted, settled } from '../lifetimes.ts'
 import type { RuntimeProcess } from '../runtimes/runtime.ts'
 import type { AgentConnection, OpenOptions, Operation } from './connection.ts'
 import type { AgentStream, EventWhat, OpenedResult } from './stream.ts'
@@ -177,14 +177,13 @@ function openProcess(connection: AgentConnection, operation: Operation, what: st
 async function begin(connection: AgentConnection, operation: Operation, what: string, options: ProcessOptions, signal: AbortSignal) {
   refuseAborted(signal)
   const starting = new AbortController()
-  const abort = () => starting.abort(cancelled(signal).cause)
-  signal.addEventListener('abort', abort, { once: true })
+  const stop = onAbort(signal, () => starting.abort(signal.reason))
   try {
     const { stream, exited } = openProcess(connection, operation, what, options, starting.signal)
     const opened = (await stream.opened) as Extract<OpenedResult, { case: 'started' }>
     return { stream, exited, pid: opened.value.pid }
   } finally {
-    signal.removeEventListener('abort', abort)
+    stop()
   }
 }
 

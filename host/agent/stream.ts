@@ -1,6 +1,6 @@
 import { Fault, INITIAL_WINDOW_BYTES, MAX_DATA_BYTES } from '@caisson/wire'
 import type { Data_Channel as Channel, Close, Control, Data, Event, Frame, Opened } from '@caisson/wire/agent'
-import { refuseAborted, settled } from '../lifetimes.ts'
+import { onAbort, refuseAborted, settled } from '../lifetimes.ts'
 import { Backlog, type Segment } from './backlog.ts'
 import { closeFault, isCloseCode } from './close-code.ts'
 import type { FrameInit } from './frames.ts'
@@ -186,8 +186,7 @@ export class AgentStream {
 
   async #send(channel: Channel, bytes: Uint8Array, end: boolean, signal: AbortSignal): Promise<void> {
     let rest = bytes
-    const wake = () => this.#changed()
-    signal.addEventListener('abort', wake)
+    const stop = onAbort(signal, () => this.#changed())
     try {
       for (;;) {
         refuseAborted(signal)
@@ -205,7 +204,7 @@ export class AgentStream {
         if (this.#sendCredit === 0) await this.#change()
       }
     } finally {
-      signal.removeEventListener('abort', wake)
+      stop()
     }
   }
 

@@ -42,14 +42,10 @@ export class Supervised<Options> {
       await this.#clear(plan.id, plan.dir)
       throw failure
     }
-    const death = cell.death.then(async (death) => {
-      // A keeper that lived to say so has removed the marker with the rest.
-      if (death.reason !== 'crash' || (await readOwner(plan.dir)) === undefined) return death
-      await this.#clear(plan.id, plan.dir)
-      this.#record(death)
-      return death
-    })
-    return new SupervisedCell(cell, death)
+    return new SupervisedCell(
+      cell,
+      cell.death.then((death) => this.#bury(plan, death)),
+    )
   }
 
   /** Removes what sandboxes left whose keeper and whose host are both gone. Those that live are left alone. */
@@ -78,6 +74,16 @@ export class Supervised<Options> {
     const owner = await readOwner(dir)
     if (owner !== undefined) await this.#wall.sweep(owner.id, this.#options, freshDeadline(SWEEP_MS))
     await rm(dir, { recursive: true, force: true })
+  }
+
+  /** Its record has been read with this. A keeper that was killed itself left everything else behind as well, the marker among it. */
+  async #bury(plan: Plan, death: Death): Promise<Death> {
+    await rm(plan.deathRecord, { force: true })
+    if (death.reason === 'crash' && (await readOwner(plan.dir)) !== undefined) {
+      await this.#clear(plan.id, plan.dir)
+      this.#record(death)
+    }
+    return death
   }
 
   /** The marker goes last: until then the next host would try again. */
