@@ -14,16 +14,24 @@ export interface Runtime {
   readonly zygote: boolean
   /** Program and arguments inside; the programs folder is bound at /caisson/runtimes. */
   readonly start: { command: string; args: readonly string[]; env: Readonly<Record<string, string>> }
+  /** How its program reads requests. Absent: as JSON lines. Throws BAD_REQUEST for one that cannot be said so. */
+  encode?(request: RuntimeRequest): Uint8Array
 }
 
-/** Host to program. One run at a time; SIGINT interrupts it. */
+/**
+ * Host to program. One run at a time; SIGINT interrupts it. The signal may come before the program has begun the run, and then means nothing to
+ * it: so `interrupt` goes ahead of it, for the program to find when it begins.
+ */
 export type RuntimeRequest =
   | { op: 'init'; cwd: string; env: Record<string, string>; seed: string }
   | { op: 'run'; id: number; code: string; env: Record<string, string>; program?: { path: string; args: string[] } }
+  | { op: 'interrupt'; id: number }
 
 /** Program to host. It comes from inside the wall: bounded, parsed strictly, never trusted. */
 export const RuntimeMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('ready') }),
+  /** It cannot do its work here, and ends. */
+  z.strictObject({ type: z.literal('failed'), code: z.enum(['LANGUAGE_UNAVAILABLE', 'FILE_MISSING']), message: z.string().max(4096) }),
   z.strictObject({ type: z.literal('result'), id: z.int(), result: z.custom<Rich>((value) => Rich_.safeParse(value).success) }),
   z.strictObject({ type: z.literal('error'), id: z.int(), error: z.custom<RunError>((value) => RunError_.safeParse(value).success) }),
   z.strictObject({

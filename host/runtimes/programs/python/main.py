@@ -15,7 +15,8 @@ def main():
         import IPython  # noqa: F401
     except ImportError:
         channel.send({
-            "type": "unavailable",
+            "type": "failed",
+            "code": "LANGUAGE_UNAVAILABLE",
             "message": "there is no IPython for %s; use the template code-interpreter" % sys.executable,
         })
         sys.exit(1)

@@ -13,6 +13,8 @@ import sys
 # Threads do not survive a fork, and these libraries start theirs when they are loaded.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
     os.environ[_name] = "1"
+# Named, or matplotlib makes a folder of its own and every child tries to remove it at its end.
+os.environ["MPLCONFIGDIR"] = "/tmp/.matplotlib"
 sys.dont_write_bytecode = True
 
 LISTENER = 3
@@ -56,6 +58,7 @@ def main(library):
     warmed.warm(WARM_CELLS)
     nursery = ctypes.PyDLL(library)
     idle_ms = int(os.environ["CAISSON_ZYGOTE_IDLE_MS"])
+    _close_fonts()
     gc.collect()
     gc.freeze()
     ctypes.pythonapi.PyOS_BeforeFork()
@@ -64,6 +67,13 @@ def main(library):
         sys.exit("zygote: the library refused its descriptors")
     ctypes.pythonapi.PyOS_AfterFork_Child()
     warmed.serve(control.Control.take())
+
+
+def _close_fonts():
+    """matplotlib keeps the files of fonts open, and descriptors do not come along."""
+    fonts = sys.modules.get("matplotlib.font_manager")
+    if fonts is not None:
+        fonts._get_font.cache_clear()
 
 
 main(sys.argv[1])

@@ -3,11 +3,12 @@
 import contextlib
 import os
 import sys
+import threading
 import time
 
 from caisson_runtime import closing, failure, identity, program, stdio
 from caisson_runtime.control import TooLarge
-from caisson_runtime.interrupts import Interrupts
+from caisson_runtime.interrupts import Interrupts, held
 from caisson_runtime.shell import Shell
 
 # What the host keeps of one run (MAX_RESULTS_BYTES in wire/limits.ts), with some room.
@@ -22,6 +23,9 @@ class Runtime:
         self._run = 0
         self._count = 0
         self._room = 0
+        # Between runs nothing is listened to; a thread of user code may speak at any time.
+        self._running = False
+        self._speaking = threading.Lock()
         # As `python` without a file: modules are looked for where the code is.
         sys.path.insert(0, "")
         self._shell = Shell.make(self._result)
@@ -60,14 +64,18 @@ class Runtime:
         os.environ.clear()
         os.environ.update(request["env"])
         time.tzset()
-        os.chdir(request["cwd"])
+        try:
+            os.chdir(request["cwd"])
+        except OSError as error:
+            self._send({"type": "failed", "code": "FILE_MISSING", "message": "the folder of the context: %s" % error})
+            os._exit(1)
         self._shell.user_ns["_dh"][:] = [os.getcwd()]
         sys.path[1:1] = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
         identity.renew(request["seed"])
         self._send({"type": "ready"})
 
     def _execute(self, request):
-        self._run, self._room = request["id"], MAX_RESULTS_BYTES
+        self._run, self._room, self._running = request["id"], MAX_RESULTS_BYTES, True
         self._count += 1
         self._shell.execution_count = self._count
         if self._stdio is not None:
@@ -93,7 +101,9 @@ class Runtime:
             self._send({"type": "error", "id": self._run, "error": failure.message(error, text)})
             if failure.filled_disk(error):
                 end["limit"] = "disk"
-        self._send(end)
+        with self._speaking:
+            self._running = False
+            self._send(end)
 
     def _attempt(self, request, end):
         """Returns the exception that ended the code, and its text."""
@@ -127,12 +137,14 @@ class Runtime:
     def _result(self, result):
         if len(result) == 1:
             return
-        message = {"type": "result", "id": self._run, "result": result}
+        stdio.flush()
         try:
-            stdio.flush()
-            if self._room <= 0:
-                raise TooLarge(0)
-            self._room -= self._send(message)
+            with held(), self._speaking:
+                if not self._running:
+                    return
+                if self._room <= 0:
+                    raise TooLarge(0)
+                self._room -= self._send({"type": "result", "id": self._run, "result": result})
         except TooLarge:
             sys.stderr.write("caisson: a result was left out: one may have 31 MiB, those of a run 60 MiB together\n")
         except ValueError as error:

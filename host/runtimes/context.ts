@@ -1,0 +1,173 @@
+import { randomBytes } from 'node:crypto'
+import { type ContextInfo, type Execution, Fault, type ProcessExit, type RunEvent, type RunRequest } from '@caisson/wire'
+import { cancelled, orAborted, refuseAborted, settled, unending } from '../lifetimes.ts'
+import { ControlLines, violation } from './control-lines.ts'
+import { Run } from './run.ts'
+import type { Runtime, RuntimeMessage, RuntimeProcess, RuntimeRequest } from './runtime.ts'
+
+const SIGINT = 2
+const SIGKILL = 9
+/** How long code may go on after an interrupt, to put its affairs in order. */
+const GRACE_MS = 2000
+const SEED_BYTES = 32
+/** Output that comes while nothing runs (a thread, a server in the background) belongs to the next run, up to this much of it. */
+const MAX_BACKLOG_PIECES = 256
+
+interface Piece {
+  type: 'stdout' | 'stderr'
+  text: string
+  atMs: number
+}
+
+/** A language with state: one process inside the wall, and one run at a time. */
+export class Context {
+  readonly info: ContextInfo
+  readonly #process: RuntimeProcess
+  readonly #runtime: Runtime
+  readonly #lines = new ControlLines()
+  readonly #decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() }
+  readonly #ready = settled<void>()
+  #backlog: Piece[] = []
+  #current: Run | undefined
+  #count = 0
+  /** Set once no run can take place any more. */
+  #over: Fault | undefined
+  /** Resolves when the runs that were asked for before are over. */
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(process: RuntimeProcess, runtime: Runtime, info: ContextInfo) {
+    this.#process = process
+    this.#runtime = runtime
+    this.info = info
+    void this.#listen()
+  }
+
+  /** Resolves when the program is ready; a run need not wait for that. Rejects with LANGUAGE_UNAVAILABLE, FILE_MISSING or LAUNCH_FAILED. */
+  async init(options: { cwd: string; env: Record<string, string> }, signal: AbortSignal): Promise<void> {
+    await this.#send({ op: 'init', ...options, seed: randomBytes(SEED_BYTES).toString('hex') }, signal)
+    await orAborted(this.#ready.promise, signal)
+  }
+
+  /**
+   * Runs after those that were asked for earlier. When the signal aborts or the time is over, the code is interrupted, and if that does not help its
+   * process is killed. Rejects with CANCELLED after an abort, WIRE_VIOLATION, or why there is no process any more; what the code does wrong is in
+   * the result.
+   */
+  run(request: RunRequest, on: (event: RunEvent) => void, signal: AbortSignal): Promise<Execution> {
+    const before = this.#turn
+    const running = orAborted(before, signal).then(() => this.#run(request, on, signal))
+    this.#turn = Promise.allSettled([before, running])
+    return running
+  }
+
+  /** Like Ctrl-C. Without a run it means nothing. */
+  async interrupt(signal: AbortSignal): Promise<void> {
+    const run = this.#current
+    if (run === undefined) return
+    await this.#send({ op: 'interrupt', id: run.id }, signal)
+    await this.#process.signal(SIGINT, signal)
+  }
+
+  /** Ends the process, whatever it does. */
+  async close(signal: AbortSignal): Promise<void> {
+    if (this.#over === undefined) await this.#process.signal(SIGKILL, signal)
+    await orAborted(this.#process.exit, signal)
+  }
+
+  async #run(request: RunRequest, on: (event: RunEvent) => void, signal: AbortSignal): Promise<Execution> {
+    refuseAborted(signal)
+    if (this.#over !== undefined) throw this.#over
+    const run = new Run(this.#count + 1, this.info.language, request, on)
+    const { code, env = {}, program, timeoutMs } = request
+    const asked = this.#encode({ op: 'run', id: run.id, code, env, ...(program === undefined ? {} : { program }) })
+    this.#count += 1
+    this.#current = run
+    for (const { type, text, atMs } of this.#backlog.splice(0)) run.say(type, text, atMs)
+    const timers: NodeJS.Timeout[] = []
+    const stop = (why: 'timeout' | 'abort') => {
+      if (run.stopped !== undefined) return
+      run.stopped = why
+      // The process may be gone already; then the run ends by that.
+      this.interrupt(unending()).catch(() => undefined)
+      timers.push(setTimeout(() => void this.#process.signal(SIGKILL, unending()).catch(() => undefined), GRACE_MS))
+    }
+    const abort = () => stop('abort')
+    signal.addEventListener('abort', abort, { once: true })
+    if (timeoutMs !== undefined) timers.push(setTimeout(() => stop('timeout'), timeoutMs))
+    try {
+      this.#process.sendControl(asked, unending()).catch(() => undefined)
+      const execution = await run.ended.promise
+      if (run.stopped === 'abort') throw cancelled(signal)
+      return execution
+    } finally {
+      signal.removeEventListener('abort', abort)
+      for (const timer of timers) clearTimeout(timer)
+      this.#current = undefined
+    }
+  }
+
+  #encode(request: RuntimeRequest): Uint8Array {
+    return this.#runtime.encode?.(request) ?? Buffer.from(`${JSON.stringify(request)}\n`, 'utf8')
+  }
+
+  async #send(request: RuntimeRequest, signal: AbortSignal): Promise<void> {
+    if (this.#over !== undefined) throw this.#over
+    await this.#process.sendControl(this.#encode(request), signal)
+  }
+
+  async #listen(): Promise<void> {
+    try {
+      for await (const { channel, bytes, atMs } of this.#process.output) {
+        if (channel !== 'control') this.#say(channel, this.#decoders[channel].decode(bytes, { stream: true }), atMs)
+        else for (const line of this.#lines.push(bytes)) this.#hear(line.message, line.bytes)
+      }
+      this.#bury(await this.#process.exit)
+    } catch (failure) {
+      const fault = failure instanceof Fault ? failure : new Fault('INTERNAL', 'listening to a runtime failed', { cause: failure })
+      this.#end(fault)
+      if (fault.code === 'WIRE_VIOLATION') await this.#process.signal(SIGKILL, unending()).catch(() => undefined)
+    }
+  }
+
+  #say(type: 'stdout' | 'stderr', text: string, atMs: number): void {
+    if (this.#current !== undefined) this.#current.say(type, text, atMs)
+    else if (text !== '') {
+      this.#backlog.push({ type, text, atMs })
+      if (this.#backlog.length > MAX_BACKLOG_PIECES) this.#backlog.shift()
+    }
+  }
+
+  #hear(message: RuntimeMessage, bytes: number): void {
+    if (message.type === 'ready') this.#ready.resolve()
+    else if (message.type === 'failed') this.#end(new Fault(message.code, message.message))
+    else if (this.#current === undefined) throw violation(`a message of type ${message.type} while nothing runs`)
+    else {
+      if (message.type === 'end') this.#flush(this.#current)
+      this.#current.hear(message, bytes)
+      if (message.type === 'end') this.#current = undefined
+    }
+  }
+
+  /** Half a character at the end of a run stays half. */
+  #flush(run: Run): void {
+    for (const type of ['stdout', 'stderr'] as const) run.say(type, this.#decoders[type].decode(), Date.now())
+  }
+
+  #bury(exit: ProcessExit): void {
+    const how = exit.signal === undefined ? `with exit code ${exit.exitCode}` : `by signal ${exit.signal}`
+    const run = this.#current
+    this.#current = undefined
+    if (run !== undefined && this.#over === undefined) {
+      this.#flush(run)
+      run.died(exit, this.#count)
+    }
+    this.#end(new Fault('NOT_FOUND', `the ${this.info.language} runtime of context ${this.info.id} was ended ${how}`))
+  }
+
+  /** The first reason counts. */
+  #end(fault: Fault): void {
+    this.#over ??= fault
+    this.#ready.reject(this.#over)
+    this.#current?.ended.reject(this.#over)
+  }
+}

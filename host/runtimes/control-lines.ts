@@ -1,0 +1,56 @@
+import { Fault, MAX_RUNTIME_MESSAGE_BYTES } from '@caisson/wire'
+import { RuntimeMessage } from './runtime.ts'
+
+const NEWLINE = 0x0a
+/** JSON that is deeper is an attack on whoever walks through it later. Our own programs stop at 60. */
+const MAX_DEPTH = 100
+
+/** Puts the messages of a runtime together from the pieces in which they arrive. They come from inside the wall. */
+export class ControlLines {
+  #pieces: Uint8Array[] = []
+  #bytes = 0
+
+  #keep(piece: Uint8Array): void {
+    this.#bytes += piece.length
+    if (this.#bytes > MAX_RUNTIME_MESSAGE_BYTES) throw violation(`a message of more than ${MAX_RUNTIME_MESSAGE_BYTES} bytes`)
+    this.#pieces.push(piece)
+  }
+
+  /** The messages that are complete now, with the bytes of their lines. Throws WIRE_VIOLATION. */
+  *push(piece: Uint8Array): Generator<{ message: RuntimeMessage; bytes: number }> {
+    let rest = piece
+    for (let at = rest.indexOf(NEWLINE); at !== -1; at = rest.indexOf(NEWLINE)) {
+      this.#keep(rest.subarray(0, at))
+      const line = Buffer.concat(this.#pieces)
+      this.#pieces = []
+      this.#bytes = 0
+      rest = rest.subarray(at + 1)
+      yield { message: parse(line), bytes: line.length }
+    }
+    if (rest.length > 0) this.#keep(rest)
+  }
+}
+
+function parse(line: Buffer): RuntimeMessage {
+  let value: unknown
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(line))
+  } catch (cause) {
+    throw violation('a message that is not JSON', cause)
+  }
+  if (deeper(value, MAX_DEPTH)) throw violation(`a message of more than ${MAX_DEPTH} levels`)
+  const read = RuntimeMessage.safeParse(value)
+  if (!read.success) throw violation(`a message of no known shape (${read.error.issues[0]?.message ?? ''})`, read.error)
+  return read.data
+}
+
+function deeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (levels === 0) return true
+  for (const item of Array.isArray(value) ? value : Object.values(value)) if (deeper(item, levels - 1)) return true
+  return false
+}
+
+export function violation(what: string, cause?: unknown): Fault {
+  return new Fault('WIRE_VIOLATION', `a runtime sent ${what}`, { cause })
+}

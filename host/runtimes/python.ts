@@ -1,0 +1,14 @@
+import { LANGUAGES } from '@caisson/wire'
+import type { Runtime } from './runtime.ts'
+
+/** IPython. Without a zygote it starts cold, with the libraries' own threads kept to one as the zygote keeps them. */
+export const python: Runtime = {
+  name: 'python',
+  aliases: LANGUAGES.python,
+  zygote: true,
+  start: {
+    command: 'python3',
+    args: ['/caisson/runtimes/python/main.py'],
+    env: { OPENBLAS_NUM_THREADS: '1', OMP_NUM_THREADS: '1', MKL_NUM_THREADS: '1', NUMEXPR_NUM_THREADS: '1' },
+  },
+}
