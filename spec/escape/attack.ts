@@ -18,6 +18,8 @@ export interface Attack {
   facts?: (walled: boolean) => Record<string, unknown>
   /** `alone` (default): in mount, pid, uts and ipc namespaces of its own. `here`: among the host's processes. */
   place?: 'alone' | 'here'
+  /** Without the wall: a descriptor of this process that the program gets as its number 3, as a careless launcher would leave it. */
+  leak?: () => number
   /** Ways that this kernel does not have at all, and how it says so; anything else there is a failure, too. */
   missing?: Record<string, RegExp>
   users?: readonly string[]
@@ -64,7 +66,7 @@ export function attack(wall: { readonly sandbox: Sandbox }, name: string, attack
   const facts = (walled: boolean): string => JSON.stringify(attack.facts?.(walled) ?? {})
   let outside: Promise<Verdict[]> | undefined
   const without = (): Promise<Verdict[]> => {
-    outside ??= runOutside(source, facts(false), attack.place ?? 'alone').finally(() => attack.mend?.())
+    outside ??= runOutside(source, facts(false), attack.place ?? 'alone', attack.leak?.()).finally(() => attack.mend?.())
     return outside
   }
 
@@ -96,10 +98,15 @@ export function program(code: string): string {
 }
 
 /** As root on this machine, with nothing between. */
-export async function runOutside(source: string, facts: string, place: 'alone' | 'here'): Promise<Verdict[]> {
+export async function runOutside(source: string, facts: string, place: 'alone' | 'here', leak?: number): Promise<Verdict[]> {
   if (process.getuid?.() !== 0) throw new Error('the attacks without the wall need root: run these specs as root')
   const [command, ...args] = place === 'alone' ? ['/usr/bin/unshare', ...ALONE, ...INTERPRETER] : INTERPRETER
-  const child = spawn(command, [...args, source, facts], { stdio: ['ignore', 'pipe', 'pipe'], timeout: PATIENCE_MS, killSignal: 'SIGKILL' })
+  const child = spawn(command, [...args, source, facts], {
+    stdio: ['ignore', 'pipe', 'pipe', ...(leak === undefined ? [] : [leak])],
+    timeout: PATIENCE_MS,
+    killSignal: 'SIGKILL',
+  })
+  if (child.stdout === null || child.stderr === null) throw new Error('no pipes')
   const ended = new Promise<string>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code, signal) => resolve(signal ?? String(code)))
@@ -119,7 +126,7 @@ async function text(stream: AsyncIterable<Uint8Array>): Promise<string> {
   return Buffer.concat(pieces).toString()
 }
 
-function read(stdout: string, otherwise: string): Verdict[] {
+export function read(stdout: string, otherwise: string): Verdict[] {
   const lines = stdout.split('\n').slice(0, -1)
   const verdicts = lines.map((line): Verdict => {
     const [verdict, way, text] = line.split('\t')

@@ -1,0 +1,11 @@
+import { attack, python, shared } from './attack.ts'
+
+const wall = shared()
+
+attack(wall, 'memfd_secret', {
+  why: 'memory that nobody else, not even the host, can look into or count',
+  stoppedBy: /^(EPERM|ENOSYS)/,
+  code: python`
+way('memfd_secret')(lambda: f"descriptor {syscall('memfd_secret', 0)}")
+`,
+})
