@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 const LISTENER: i32 = 3;
 const LEASH: i32 = 4;
@@ -87,6 +88,9 @@ fn harden() -> Result<(), String> {
     // Processes inside that share the agent's user must not read its memory or take its descriptors.
     nix::sys::prctl::set_dumpable(false).map_err(|error| format!("dumpable: {error}"))?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    // Each process and each stream costs a few.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| format!("open files: {error}"))?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).map_err(|error| format!("open files: {error}"))?;
     reap::block_signals().map_err(|error| format!("signals: {error}"))?;
     // SAFETY: plain settings of the allocator, made before any thread exists. One arena: threads come and go, and each arena would stay.
     unsafe {

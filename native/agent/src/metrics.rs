@@ -33,8 +33,8 @@ pub fn measure(writable: &[String], reaped_us: u64) -> MetricsReply {
     let (page_bytes, ticks) = (constant(SysconfVar::PAGE_SIZE), constant(SysconfVar::CLK_TCK));
     for pid in pids() {
         // One that has ended meanwhile is not counted.
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
-        let Some((pages, cpu_ticks)) = parse(&stat) else { continue };
+        let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else { continue };
+        let Some((pages, cpu_ticks)) = parse(&String::from_utf8_lossy(&stat)) else { continue };
         reply.memory_used_bytes += pages * page_bytes;
         reply.cpu_used_us += cpu_ticks * 1_000_000 / ticks;
         reply.processes += 1;

@@ -25,6 +25,7 @@ pub async fn run(agent: &Rc<Agent>, stream: &Rc<Stream>, operation: Operation) -
     }
     let work = async {
         match operation {
+            Operation::Hello(hello) if hello.generation == 0 => Err(Refusal::unsupported("generation 0 of the wire")),
             Operation::Hello(hello) => stream.opened(greeting(agent, hello.generation)).await,
             Operation::Start(request) => start::run(agent, stream, request).await,
             Operation::Attach(request) => attach(agent, stream, request).await,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use caisson_wire::data::Channel;
 use caisson_wire::{Exit, event};
 use nix::errno::Errno;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::agent::Agent;
 use crate::port::{Port, Slot};
@@ -25,6 +25,7 @@ const CHUNK: usize = 64 * 1024;
 const SILENCE: Duration = Duration::from_millis(50);
 /// And never longer than this.
 const LAST_CALL: Duration = Duration::from_secs(1);
+const FORGET_PAUSE: Duration = Duration::from_millis(5);
 const END_OF_TRANSMISSION: u8 = 4;
 const CONTROL: usize = 2;
 
@@ -132,11 +133,10 @@ impl Pump<'_> {
     async fn forward_held(&self) -> Outcome<()> {
         let held = &self.process.held;
         let outputs = self.process.ports.outputs();
-        for index in 0..CONTROL {
+        for (index, (slot, channel)) in outputs.into_iter().enumerate().take(CONTROL) {
             while held.borrow().owed[index] > 0 {
                 let credit = self.stream.credit().await;
                 let place = self.stream.place().await?;
-                let (slot, channel) = outputs[index];
                 // Read without asking for readiness first: the event loop may not have heard of it yet.
                 let read = slot.get().map(|port| read_some(&port, credit));
                 let owed = &mut held.borrow_mut().owed[index];
@@ -283,7 +283,8 @@ pub async fn forget(slot: &Slot) {
     while let Some(port) = slot.get() {
         let Ok(mut ready) = port.readable().await else { return };
         match ready.try_io(|port| read_some(port, CHUNK)) {
-            Ok(Ok(bytes)) if !bytes.is_empty() => {}
+            // Nobody waits for it, so it may be slow, and must not keep the agent busy.
+            Ok(Ok(bytes)) if !bytes.is_empty() => sleep(FORGET_PAUSE).await,
             Err(_) => {}
             _ => slot.close(),
         }

@@ -17,6 +17,9 @@ const MAX_NAME_BYTES: usize = 250;
 /// Of one file, names and values: what is shown, so that an entry always fits a frame, and therefore also what is taken.
 const MAX_BYTES: usize = 32 * 1024;
 
+/// What the encoding adds to each.
+const FRAMING_BYTES: usize = 16;
+
 /// In the order of their names, as many as fit; none where there are none or they may not be read.
 pub fn get(path: &Path) -> HashMap<String, String> {
     let mut found = HashMap::new();
@@ -43,7 +46,7 @@ pub fn get(path: &Path) -> HashMap<String, String> {
         let Ok(length) = usize::try_from(length) else { continue };
         let value = String::from_utf8_lossy(&value[..length]).into_owned();
         // Replacement characters may make it longer than it was.
-        match left.checked_sub(short.len() + value.len()) {
+        match left.checked_sub(short.len() + value.len() + FRAMING_BYTES) {
             Some(rest) => left = rest,
             None => break,
         }
@@ -85,7 +88,7 @@ pub fn clear(path: &Path, file: &File) {
 }
 
 pub fn checked(attributes: &HashMap<String, String>) -> Outcome<Vec<(CString, &str)>> {
-    let bytes: usize = attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let bytes: usize = attributes.iter().map(|(name, value)| name.len() + value.len() + FRAMING_BYTES).sum();
     if bytes > MAX_BYTES {
         return Err(Refusal::too_large(format_args!("attributes of more than {MAX_BYTES} bytes")));
     }

@@ -12,8 +12,8 @@ fn a_terminal_has_a_size_and_controls_its_session() {
     let agent = Agent::start();
     let mut client = agent.connect();
     let (stream, mut said) = client
-        .started(on_terminal("stty size; tty; trap 'stty size' WINCH; until read x; do :; done; read y; echo $y"));
-    client.until(stream, &mut said, |said| said.text(Channel::Pty).contains("/dev/pts/"));
+        .started(on_terminal("stty size; tty; trap 'stty size' WINCH; echo ready; until read x; do :; done; read y; echo $y"));
+    client.until(stream, &mut said, |said| said.text(Channel::Pty).contains("ready"));
     assert!(said.text(Channel::Pty).starts_with("24 80\r\n"), "{said:?}");
     client.control(stream, control::Action::Resize(PtySize { columns: 132, rows: 50 }));
     client.until(stream, &mut said, |said| said.text(Channel::Pty).contains("50 132\r\n"));
