@@ -48,6 +48,11 @@ export class AgentConnection {
     return new AgentConnection(connect({ path }))
   }
 
+  /** Why nothing more can be said here; undefined while it can. */
+  get failure(): Fault | undefined {
+    return this.#failure
+  }
+
   /** Resolves, never rejects, when nothing more can be said here, with the reason. */
   get lost(): Promise<Fault> {
     return this.#lost.promise

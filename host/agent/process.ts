@@ -25,6 +25,9 @@ const MAX_SIGNAL = 64
 const UNKNOWN_EXIT_CODE = 255
 const DAY_MS = 86_400_000
 
+/** The connection is no more, or not to be trusted. */
+const BREAKS: ReadonlySet<string> = new Set(['AGENT_LOST', 'WIRE_VIOLATION'])
+
 const NAMES: Readonly<Record<number, 'stdout' | 'stderr' | 'pty' | 'control'>> = {
   [Channel.STDOUT]: 'stdout',
   [Channel.STDERR]: 'stderr',
@@ -91,7 +94,7 @@ class LiveProcess<Piece extends { channel: string; bytes: Uint8Array; atMs: numb
       await this.#stream.closed
       exit = await this.#judge.exited(read(await exited))
     } catch (failure) {
-      if (!(failure instanceof Fault) || failure.code === 'CANCELLED') throw failure
+      if (!(failure instanceof Fault) || !BREAKS.has(failure.code)) throw failure
       exit = await this.#judge.lost(failure)
     }
     if (this.#reading) await this.#drained.promise

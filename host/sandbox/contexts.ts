@@ -1,4 +1,4 @@
-import { type ContextInfo, type Execution, Fault, type Plan, type RunEvent, type RunRequest } from '@caisson/wire'
+import { type ContextInfo, type Execution, Fault, languageOf, type Plan, type RunEvent, type RunRequest } from '@caisson/wire'
 import type { AgentConnection } from '../agent/connection.ts'
 import { attachProgram, type ProcessOptions, type Program, startProgram } from '../agent/process.ts'
 import type { AuditLog } from '../audit/log.ts'
@@ -12,7 +12,6 @@ import type { Ending } from './ending.ts'
 import { newId } from './ids.ts'
 import { OutputMeter } from './output-meter.ts'
 import { parseContext, parseRun } from './request.ts'
-import { Seen } from './seen.ts'
 
 const DEFAULT_LANGUAGE = 'python'
 const INIT_MS = 60_000
@@ -38,6 +37,8 @@ interface Live {
   meter: OutputMeter
   /** Rejects when the program would not begin. */
   begun: Promise<void>
+  /** Resolves when the runs that were asked for before are over: the meter counts one at a time. */
+  turn: Promise<unknown>
 }
 
 interface Metered {
@@ -97,21 +98,20 @@ export class Contexts {
   async run(raw: RunRequest, on: (event: RunEvent) => void, signal: AbortSignal): Promise<Execution> {
     const request = parseRun(raw)
     const live = request.contextId === undefined ? await this.#default(request.language, signal) : this.#find(request.contextId)
+    const before = live.turn
+    const running = orAborted(before, signal).then(() => this.#runIn(live, request, on, signal))
+    live.turn = Promise.allSettled([before, running])
+    return running
+  }
+
+  async #runIn(live: Live, request: RunRequest, on: (event: RunEvent) => void, signal: AbortSignal): Promise<Execution> {
     const { auditLog, plan, ending } = this.#parts
     const { code } = request
     const named = { context: live.info.id, language: live.info.language }
     auditLog.append({ kind: 'run', sandbox: plan.id, ...named, code, codeBytes: Buffer.byteLength(code) })
     const mark = ending.mark
-    const seen = new Seen(on)
     live.meter.reset()
-    try {
-      await orAborted(live.begun, signal)
-      const execution = await live.context.run(request, seen.hear, signal)
-      return await this.#judged(live, execution, mark)
-    } catch (failure) {
-      if (!(failure instanceof Fault) || (failure.code !== 'AGENT_LOST' && failure.code !== 'WIRE_VIOLATION')) throw failure
-      return seen.cutShort(await ending.limitBehind(failure))
-    }
+    return this.#judged(live, await live.context.run(request, on, signal), mark)
   }
 
   /** What went wrong may have been a limit: the kernel's kill of a child, a full disk. */
@@ -169,7 +169,7 @@ export class Contexts {
     const context = new Context(program, runtime, info)
     const begun = context.init({ cwd: info.cwd, env: this.#parts.env }, freshDeadline(INIT_MS))
     begun.catch(() => undefined)
-    const live: Live = { info, runtime, program, context, meter: metered.meter, begun }
+    const live: Live = { info, runtime, program, context, meter: metered.meter, begun, turn: Promise.resolve() }
     this.#live.set(info.id, live)
     const forget = () => this.#forget(live)
     program.exit.then(forget, forget)
@@ -200,7 +200,8 @@ export class Contexts {
   }
 
   #runtime(language: string): Runtime {
-    const runtime = runtimes().find(({ name, aliases }) => name === language || aliases.includes(language))
+    const wanted = languageOf(language)
+    const runtime = runtimes().find(({ name }) => name === wanted)
     if (runtime === undefined) {
       const known = runtimes().map(({ name }) => name)
       throw new Fault('LANGUAGE_UNKNOWN', `no language ${JSON.stringify(language)}; there are: ${known.join(', ')}`)
@@ -211,8 +212,7 @@ export class Contexts {
 
   async #end(live: Live, signal: AbortSignal): Promise<void> {
     this.#forget(live)
-    await live.program.signal(SIGKILL, signal)
-    await orAborted(live.program.exit, signal)
+    await live.context.close(signal)
   }
 
   #forget(live: Live): void {

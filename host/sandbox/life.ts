@@ -1,16 +1,15 @@
-import {
-  type ContextInfo,
-  type Death,
-  type Execution,
-  Fault,
-  type Files,
-  type Held,
-  type Plan,
-  type Process,
-  type RunEvent,
-  type RunRequest,
-  type SandboxMetrics,
-  type StartRequest,
+import type {
+  ContextInfo,
+  Death,
+  Execution,
+  Files,
+  Held,
+  Plan,
+  Process,
+  RunEvent,
+  RunRequest,
+  SandboxMetrics,
+  StartRequest,
 } from '@caisson/wire'
 import { AgentConnection } from '../agent/connection.ts'
 import { AgentFiles } from '../agent/files.ts'
@@ -131,8 +130,8 @@ export class LiveSandbox implements Held {
     try {
       return await call()
     } catch (failure) {
-      if (!(failure instanceof Fault) || (failure.code !== 'AGENT_LOST' && failure.code !== 'WIRE_VIOLATION')) throw failure
-      throw gone(await this.#ending.explain(failure), failure)
+      if (this.#agent.failure === undefined || failure !== this.#agent.failure) throw failure
+      throw gone(await this.#ending.explain(this.#agent.failure), failure)
     }
   }
 }

@@ -1,0 +1,80 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { readProfile } from './profile.ts'
+
+const shipped = fileURLToPath(new URL('../../profiles', import.meta.url))
+const signal = new AbortController().signal
+
+let folder: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'profiles-'))
+})
+afterEach(() => rm(folder, { recursive: true }))
+const put = (name: string, content: unknown) =>
+  writeFile(join(folder, `${name}.json`), typeof content === 'string' ? content : JSON.stringify(content))
+
+test('every profile that ships is whole, and what it is said to be', async () => {
+  const names = (await readdir(shipped)).map((file) => file.replace('.json', ''))
+  expect(names.sort()).toEqual(['code-interpreter', 'default'])
+  for (const name of names) {
+    const profile = await readProfile(shipped, name, signal)
+    expect(profile).toMatchObject({ name, wall: 'container', network: 'none', leash: 'host' })
+    expect(profile.limits).toEqual({
+      timeoutMs: 120_000,
+      memoryMiB: 1024,
+      cpus: 1,
+      pids: 128,
+      diskMiB: 1024,
+      outputMiB: 64,
+      openFiles: 1024,
+      onHit: 'end',
+    })
+    expect(profile.audit.commands).toBe(true)
+    expect(profile.seccomp.allowUserNamespaces).toBe(false)
+  }
+})
+
+test('a profile takes from the one it extends what it does not say, member by member, over several steps', async () => {
+  const base = await readProfile(shipped, 'default', signal)
+  const { name: _, ...whole } = base
+  await put('one', whole)
+  await put('two', { extends: 'one', limits: { memoryMiB: 64 }, audit: { commands: false } })
+  await put('three', { extends: 'two', limits: { pids: null } })
+  const three = await readProfile(folder, 'three', signal)
+  expect(three).toEqual({
+    ...base,
+    name: 'three',
+    limits: { ...base.limits, memoryMiB: 64, pids: null },
+    audit: { commands: false, maxMiB: base.audit.maxMiB },
+  })
+  expect(three).not.toHaveProperty('extends')
+})
+
+test.each<[string, string, unknown, string]>([
+  ['an unknown field', 'PROFILE_INVALID', { extends: 'whole', memory: 5 }, 'bad.json: memory: no such field'],
+  ['an unknown field in a group', 'PROFILE_INVALID', { extends: 'whole', limits: { memory: 5 } }, 'bad.json: limits.memory: no such field'],
+  ['a value of the wrong kind', 'PROFILE_INVALID', { extends: 'whole', limits: { pids: 'many' } }, 'bad.json: limits.pids'],
+  ['a value out of bounds', 'PROFILE_INVALID', { extends: 'whole', limits: { cpus: -1 } }, 'bad.json: limits.cpus'],
+  ['something missing', 'PROFILE_INVALID', { description: 'x' }, 'bad.json: wall'],
+  ['text that is not JSON', 'PROFILE_INVALID', '{', 'bad.json'],
+  ['itself to extend', 'PROFILE_INVALID', { extends: 'bad' }, 'bad -> bad'],
+  ['nothing to extend', 'PROFILE_INVALID', { extends: 'nobody' }, 'extends: no profile nobody'],
+])('a profile with %s is refused by file and field', async (_what, code, content, named) => {
+  const { name: _, ...whole } = await readProfile(shipped, 'default', signal)
+  await put('whole', whole)
+  await put('bad', content)
+  await expect(readProfile(folder, 'bad', signal)).rejects.toMatchObject({ code, message: expect.stringContaining(named) })
+})
+
+test.each(['nobody', '../default', '/etc/passwd', '', 'a/b', 'UPPER'])(
+  '%j is no profile, and the error lists those that are',
+  async (name) => {
+    await expect(readProfile(shipped, name, signal)).rejects.toMatchObject({
+      code: 'PROFILE_UNKNOWN',
+      message: expect.stringContaining('default'),
+    })
+  },
+)
