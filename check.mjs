@@ -11,7 +11,7 @@ const checks = [
   { name: 'types', command: tool('tsc'), args: ['--pretty', 'false'] },
   { name: 'lint, format and walls', command: tool('biome'), args: ['check', '--error-on-warnings', '--max-diagnostics=50'] },
   { name: 'dead code and dependencies', command: tool('knip'), args: ['--no-progress'] },
-  { name: 'rust format', command: 'cargo', args: ['fmt', '--all', '--check'], cwd: native },
+  { name: 'rust format', command: 'cargo', args: ['fmt', '--all', '--check', '--', '--color=never'], cwd: native },
   {
     name: 'rust lint',
     command: 'cargo',
