@@ -186,7 +186,7 @@ describe('giving up', () => {
   test('nobody who listens there is a lost connection too', async () => {
     await using agent = await FakeAgent.start()
     const { AgentConnection } = await import('../../host/agent/connection.ts')
-    const nobody = AgentConnection.to('/nonexistent/agent.sock')
+    const nobody = AgentConnection.to('/proc/nobody/agent.sock')
     await expect(nobody.lost).resolves.toMatchObject({ code: 'AGENT_LOST' })
     expect(agent.isClosed).toBe(false)
   })

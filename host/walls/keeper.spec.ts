@@ -1,0 +1,99 @@
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { MAX_KEEPER_LINE_BYTES, type Plan } from '@caisson/wire'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { container } from './container.ts'
+
+const signal = new AbortController().signal
+const READY = { event: 'ready', agentPid: 5, uidBase: null, forked: [7], steps: [['sockets', 3]] }
+const DEATH = { id: 'i1', reason: 'timeout', detail: 'late', startedMs: 1, endedMs: 2, peakMemoryBytes: null, cpuUs: null }
+
+let folder: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'keeper-'))
+  await mkdir(join(folder, 'i1'))
+})
+afterEach(() => rm(folder, { recursive: true }))
+
+/** A keeper that is a script: `$plan` is the first line it was given. */
+async function launch(script: string, on: AbortSignal = signal) {
+  const keeper = join(folder, 'keeper')
+  await writeFile(keeper, `#!/bin/sh\nPATH=/usr/bin:/bin\nread -r plan\n${script}\n`, { mode: 0o755 })
+  const plan = { id: 'i1', dir: join(folder, 'i1'), leash: 'host' } as Plan
+  return container.launch(plan, { keeper, uid: process.getuid?.() ?? 0 }, on)
+}
+const say = (event: object) => `echo '${JSON.stringify(event)}'`
+
+test('a keeper that is ready makes a cell, with what it said, and its death is the end of it', async () => {
+  const cell = await launch(`${say(READY)}; read -r go; ${say({ event: 'death', death: DEATH })}`)
+  expect(cell.ready).toEqual(READY)
+  expect(cell.agentSocket).toBe(join(folder, 'i1', 'agent.sock'))
+  const asked = cell.ask({ op: 'stats' }, signal)
+  await expect(cell.death).resolves.toEqual(DEATH)
+  await expect(asked).rejects.toMatchObject({ code: 'SANDBOX_GONE', message: expect.stringContaining('timeout') })
+})
+
+test('the plan is one line of JSON, whatever is in it', async () => {
+  const cell = await launch(`[ "$plan" = "$(printf %s "$plan" | head -1)" ] && ${say(READY)}; cat >/dev/null`)
+  expect(cell.ready.agentPid).toBe(5)
+  await cell[Symbol.asyncDispose]()
+})
+
+test('answers find their questions in any order, and limits are told', async () => {
+  const answers = [
+    { event: 'limit', reason: 'memory', detail: 'too much' },
+    { event: 'answer', seq: 99, ok: {} },
+    { event: 'answer', seq: 2, error: 'no such thing' },
+    { event: 'answer', seq: 1, ok: { pids: [3] } },
+  ]
+  const cell = await launch(`${say(READY)}; read -r one; read -r two; ${answers.map(say).join('; ')}; cat >/dev/null`)
+  const hits: string[] = []
+  cell.onLimit(({ reason }) => hits.push(reason))
+  const [one, two] = [cell.ask({ op: 'stats' }, signal), cell.ask({ op: 'deadline', wallMs: null }, signal)]
+  await expect(two).rejects.toMatchObject({ message: 'no such thing' })
+  await expect(one).resolves.toEqual({ pids: [3] })
+  expect(hits).toEqual(['memory'])
+  await cell[Symbol.asyncDispose]()
+})
+
+test('a step that failed is named, under its code, with its hint', async () => {
+  const failed = { event: 'failed', code: 'LIMIT_UNAVAILABLE', step: 'cgroup', message: 'memory: no', hint: 'Do this.' }
+  await expect(launch(say(failed))).rejects.toMatchObject({
+    code: 'LIMIT_UNAVAILABLE',
+    message: 'cgroup: memory: no',
+    hint: 'Do this.',
+    step: 'cgroup',
+  })
+})
+
+test.each([
+  ['ends without a word', 'exit 3', 'ended with 3'],
+  ['ends with a word on stderr', 'echo out of luck >&2; exit 1', 'out of luck'],
+  ['speaks no JSON', 'echo hello; cat >/dev/null', 'not an event'],
+  ['says an event that nobody knows', `${say({ event: 'party' })}; cat >/dev/null`, 'not an event'],
+  ['says more in an event than it has', `${say({ ...READY, more: 1 })}; cat >/dev/null`, 'not an event'],
+  ['never ends its line', `head -c ${MAX_KEEPER_LINE_BYTES * 2} /dev/zero; cat >/dev/null`, 'a line without end'],
+])('a keeper that %s is no keeper', async (_what, script, said) => {
+  await expect(launch(script)).rejects.toMatchObject({ code: 'LAUNCH_FAILED', message: expect.stringContaining(said) })
+})
+
+test('a keeper that is not there is LAUNCH_FAILED', async () => {
+  const plan = { id: 'i1', dir: join(folder, 'i1'), leash: 'host' } as Plan
+  const launching = container.launch(plan, { keeper: join(folder, 'missing', 'keeper'), uid: 0 }, signal)
+  await expect(launching).rejects.toMatchObject({ code: 'LAUNCH_FAILED', message: expect.stringContaining('ENOENT') })
+})
+
+test('a keeper that falls silent after it was ready is a crash, told once its output ends', async () => {
+  const cell = await launch(`${say(READY)}; echo last words >&2`)
+  await expect(cell.death).resolves.toMatchObject({ id: 'i1', reason: 'crash', detail: expect.stringContaining('last words') })
+})
+
+test('a launch that is aborted lets the keeper go, and waits until it has gone', async () => {
+  const abort = new AbortController()
+  const launching = launch('cat >/dev/null; touch "$0.gone"', abort.signal)
+  abort.abort()
+  await expect(launching).rejects.toMatchObject({ code: 'CANCELLED' })
+  expect(existsSync(join(folder, 'keeper.gone'))).toBe(true)
+})

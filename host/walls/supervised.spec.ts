@@ -1,0 +1,123 @@
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Death, Fault, type Plan } from '@caisson/wire'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { z } from 'zod'
+import { settled } from '../lifetimes.ts'
+import { writeOwner } from './owner.ts'
+import { Supervised } from './supervised.ts'
+import type { Cell, Wall } from './wall.ts'
+
+const signal = new AbortController().signal
+const death = (reason: Death['reason']): Death => ({
+  id: 'i1',
+  reason,
+  detail: '',
+  startedMs: 0,
+  endedMs: 0,
+  peakMemoryBytes: null,
+  cpuUs: null,
+})
+
+let folder: string
+let swept: string[]
+let recorded: Death[]
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'walls-'))
+  await mkdir(join(folder, 'sandboxes'))
+  swept = []
+  recorded = []
+})
+afterEach(() => rm(folder, { recursive: true }))
+
+const plan = () => ({ id: 'i1', dir: join(folder, 'sandboxes', 'i1'), deathRecord: join(folder, 'i1.json') }) as Plan
+
+/** A wall of nothing: what it is asked to do is noted. */
+function supervised(launch: Wall<object>['launch']) {
+  const wall: Wall<object> = {
+    name: 'nothing',
+    options: z.strictObject({}),
+    promises: { kernel: 'shared', snapshot: 'none', pty: false, rootless: true },
+    probe: async () => [],
+    launch,
+    sweep: async (id) => void swept.push(id),
+  }
+  return new Supervised(wall, {}, join(folder, 'sandboxes'), (one) => recorded.push(one))
+}
+
+function cell(ending: Promise<Death>): Cell {
+  return {
+    ready: { event: 'ready', agentPid: 1, uidBase: null, forked: [], steps: [] },
+    agentSocket: '',
+    death: ending,
+    onLimit: () => undefined,
+    ask: async () => ({}),
+    release: () => undefined,
+    [Symbol.asyncDispose]: async () => undefined,
+  }
+}
+
+test('the marker is there before anything else, for the owner alone', async () => {
+  let marked: string[] = []
+  const wall = supervised(async (plan) => {
+    marked = await readdir(plan.dir)
+    expect((await stat(plan.dir)).mode & 0o777).toBe(0o700)
+    return cell(settled<Death>().promise)
+  })
+  await wall.launch(plan(), signal)
+  expect(marked).toEqual(['owner.json'])
+  await expect(wall.launch(plan(), signal)).rejects.toMatchObject({ code: 'HOME_UNUSABLE' })
+})
+
+test('a launch that fails is swept, and its marker goes', async () => {
+  const wall = supervised(async () => {
+    throw new Fault('LAUNCH_FAILED', 'no luck')
+  })
+  await expect(wall.launch(plan(), signal)).rejects.toMatchObject({ code: 'LAUNCH_FAILED' })
+  expect(swept).toEqual(['i1'])
+  expect(existsSync(plan().dir)).toBe(false)
+})
+
+test('a death in order is read and forgotten; what a killed keeper left is swept and recorded before anyone hears of it', async () => {
+  const [orderly, crash] = [settled<Death>(), settled<Death>()]
+  const endings = [orderly, crash]
+  const wall = supervised(async () => cell((endings.shift() ?? crash).promise))
+  const first = await wall.launch(plan(), signal)
+  await writeFile(plan().deathRecord, '{}')
+  await rm(plan().dir, { recursive: true })
+  orderly.resolve(death('timeout'))
+  await expect(first.death).resolves.toEqual(death('timeout'))
+  expect([swept, recorded, existsSync(plan().deathRecord)]).toEqual([[], [], false])
+  const second = await wall.launch(plan(), signal)
+  crash.resolve(death('crash'))
+  await second.death
+  expect([swept, recorded, existsSync(plan().dir)]).toEqual([['i1'], [death('crash')], false])
+})
+
+test('orphans are swept at start; those that live, or are being made, are left alone', async () => {
+  const wall = supervised(async () => cell(settled<Death>().promise))
+  const place = async (name: string) => {
+    const dir = join(folder, 'sandboxes', name)
+    await mkdir(dir)
+    return dir
+  }
+  writeOwner(await place('made'), 'made')
+  const dead = { id: 'dead', pid: process.pid, started: 'at another time' }
+  await writeFile(join(await place('dead'), 'owner.json'), JSON.stringify(dead))
+  await writeFile(join(await place('torn'), 'owner.json'), '{"id":')
+  const living = await place('living')
+  await writeFile(join(living, 'owner.json'), JSON.stringify({ ...dead, id: 'living' }))
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(join(living, 'keeper.sock'), resolve))
+  await wall.sweepOrphans(signal)
+  await new Promise((resolve) => server.close(resolve))
+  expect((await readdir(join(folder, 'sandboxes'))).sort()).toEqual(['living', 'made'])
+  expect(swept.sort()).toEqual(['dead', 'torn'])
+  expect(recorded.map(({ id, reason }) => [id, reason]).sort()).toEqual([
+    ['dead', 'crash'],
+    ['torn', 'crash'],
+  ])
+})
