@@ -1,11 +1,17 @@
 import { Fault, LANGUAGES } from '@caisson/wire'
 import type { Runtime, RuntimeRequest } from './runtime.ts'
 
+/** One line: messages of the code in `eval` count their lines from it, and name `bash`. The rest is in main.bash. */
+const LOOP = [
+  '. /caisson/runtimes/bash/main.bash',
+  'while __caisson_next; do { eval "$__caisson_code"; } 213>&-; { __caisson_settle $?; } 2>/dev/null; done',
+].join('; ')
+
 export const bash: Runtime = {
   name: 'bash',
   aliases: LANGUAGES.bash,
   zygote: false,
-  start: { command: 'bash', args: ['--noprofile', '--norc', '/caisson/runtimes/bash/main.bash'], env: {} },
+  start: { command: 'bash', args: ['--noprofile', '--norc', '-c', LOOP, 'bash'], env: {} },
   encode,
 }
 

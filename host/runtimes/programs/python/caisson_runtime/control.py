@@ -3,16 +3,21 @@
 import fcntl
 import json
 import os
+import resource
 import select
 import threading
 
 from caisson_runtime.interrupts import held
 
 DESCRIPTOR = 3
-# Out of the way of programs that count on low numbers or close a range of them.
-HIGH = 200
 # What the host accepts of one message (MAX_RUNTIME_MESSAGE_BYTES in wire/limits.ts), with some room.
 MAX_LINE_BYTES = 31 * 1024 * 1024
+
+
+def out_of_the_way(descriptor):
+    """A copy that programs do not meet which count on low numbers or close a range of them; as high as the limit of open files lets it be."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, min(200, most - 8))
 
 
 class TooLarge(Exception):
@@ -29,9 +34,9 @@ class Control:
 
     @classmethod
     def take(cls):
-        high = fcntl.fcntl(DESCRIPTOR, fcntl.F_DUPFD_CLOEXEC, HIGH)
+        descriptor = out_of_the_way(DESCRIPTOR)
         os.close(DESCRIPTOR)
-        return cls(high)
+        return cls(descriptor)
 
     def _close(self):
         if self._descriptor is not None:

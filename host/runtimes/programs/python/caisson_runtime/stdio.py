@@ -1,11 +1,10 @@
 """Standard output and error of the code that runs."""
 
-import fcntl
 import io
 import os
 import sys
 
-from caisson_runtime.control import HIGH
+from caisson_runtime.control import out_of_the_way
 
 
 class Stdio:
@@ -15,7 +14,7 @@ class Stdio:
     """
 
     def __init__(self):
-        self._kept = {number: fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, HIGH) for number in (1, 2)}
+        self._kept = {number: out_of_the_way(number) for number in (1, 2)}
         self._open("stdout", 1)
         self._open("stderr", 2)
 
