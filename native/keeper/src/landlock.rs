@@ -15,7 +15,8 @@ pub fn ruleset<'a>(writable: impl Iterator<Item = &'a str>) -> Outcome<Option<Ow
     let writing = AccessFs::from_write(ABI::V3) & !AccessFs::MakeBlock & !AccessFs::MakeChar;
     let handled = AccessFs::from_write(ABI::V3);
     let mut rules = Ruleset::default().handle_access(handled).at(STEP, "access")?.create().at(STEP, "create")?;
-    for path in writable.chain(["/dev", "/proc"]) {
+    // mq_open(3) does not go through /dev, but through a mount of the kernel's own that has the same root as this one.
+    for path in writable.chain(["/dev", "/dev/mqueue", "/proc"]) {
         let open = PathFd::new(path).at(STEP, path)?;
         rules = rules.add_rule(PathBeneath::new(open, writing)).at(STEP, path)?;
     }
