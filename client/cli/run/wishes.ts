@@ -50,12 +50,12 @@ export function runWishes(argv: readonly string[]): RunWishes | undefined {
     .option('--wall <name>', 'the kind of isolation: container')
     .option('--template <name>', 'the root file system: base, code-interpreter')
     .option('--net <mode>', 'none, open, or allow:HOST,HOST', network)
-    .option('--timeout <time>', 'how long the sandbox may live: 30s, 2m; or none', duration)
-    .option('--memory <size>', 'MiB, or with a unit: 512, 1GiB; or none', sizeOrNone)
-    .option('--cpus <number>', 'processors: 1, 0.5; or none', cpusOrNone)
-    .option('--pids <number>', 'processes and threads; or none', countOrNone)
+    .option('--timeout <time>', 'how long the sandbox may live: 30s, 2m; or none', limit(duration))
+    .option('--memory <size>', 'MiB, or with a unit: 512, 1GiB; or none', limit(sizeOrNone))
+    .option('--cpus <number>', 'processors: 1, 0.5; or none', limit(cpusOrNone))
+    .option('--pids <number>', 'processes and threads; or none', limit(countOrNone))
     .option('--disk <size>', 'what it may write', size)
-    .option('--output <size>', 'what it may print; or none', sizeOrNone)
+    .option('--output <size>', 'what it may print; or none', limit(sizeOrNone))
     .option('--env <name=value>', 'an environment variable; NAME alone hands on your own', collected, [])
     .option('--mount <dir[:ro|:rw]>', 'a folder of this machine, at the same path inside; read-only unless :rw', collected, [])
     .option('--in <path>', 'copy a file or folder to /home/user', collected, [])
@@ -83,12 +83,12 @@ interface Options {
   wall?: string
   template?: string
   net?: string
-  timeout?: number | null
-  memory?: number | null
-  cpus?: number | null
-  pids?: number | null
+  timeout?: Limit
+  memory?: Limit
+  cpus?: Limit
+  pids?: Limit
   disk?: number
-  output?: number | null
+  output?: Limit
   env: string[]
   mount: string[]
   in: string[]
@@ -103,15 +103,24 @@ function requestOf(options: Options): CreateRequest {
   if (options.wall !== undefined) request.wall = options.wall
   if (options.template !== undefined) request.template = options.template
   if (options.net !== undefined) request.network = options.net
-  if (options.timeout !== undefined) request.timeoutMs = options.timeout
-  if (options.memory !== undefined) request.memoryMiB = options.memory
-  if (options.cpus !== undefined) request.cpus = options.cpus
-  if (options.pids !== undefined) request.pids = options.pids
+  if (options.timeout !== undefined) request.timeoutMs = options.timeout.value
+  if (options.memory !== undefined) request.memoryMiB = options.memory.value
+  if (options.cpus !== undefined) request.cpus = options.cpus.value
+  if (options.pids !== undefined) request.pids = options.pids.value
   if (options.disk !== undefined) request.diskMiB = options.disk
-  if (options.output !== undefined) request.outputMiB = options.output
+  if (options.output !== undefined) request.outputMiB = options.output.value
   if (options.env.length > 0) request.env = environment(options.env, clientSettings().environment)
   if (options.mount.length > 0) request.mounts = options.mount.map(mount)
   return request
+}
+
+/** In a box, because commander takes a bare null for an option without a value. */
+interface Limit {
+  value: number | null
+}
+
+function limit(parse: (text: string) => number | null): (text: string) => Limit {
+  return (text) => ({ value: parse(text) })
 }
 
 function collected(value: string, before: string[]): string[] {

@@ -1,9 +1,7 @@
 //! Every execve inside is recorded before it happens (seccomp_unotify(2)). The arguments are read from the caller's memory: another thread of it may
 //! change them afterwards, so the record says what was asked for, and walls do not depend on it.
 
-use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 
 use serde_json::Value;
 
@@ -49,15 +47,15 @@ pub fn answer_one(listener: &OwnedFd, audit: &mut Audit) -> bool {
 }
 
 fn record(asked: &libc::seccomp_notif, listener: &OwnedFd, audit: &mut Audit) -> std::io::Result<()> {
-    let memory = File::open(format!("/proc/{}/mem", asked.pid))?;
-    // The number may have passed to another process before the file was opened.
+    let memory = Memory(asked.pid as libc::pid_t);
+    let offset = usize::from(i64::from(asked.data.nr) == libc::SYS_execveat);
+    let path = string_at(&memory, asked.data.args[offset], MAX_PATH);
+    let (argv, truncated) = strings_at(&memory, asked.data.args[offset + 1]);
+    // The number may have passed to another process meanwhile: then what was read is somebody else's.
     // SAFETY: reads one u64.
     if unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_ID_VALID, &raw const asked.id) } != 0 {
         return Err(std::io::ErrorKind::NotFound.into());
     }
-    let offset = usize::from(i64::from(asked.data.nr) == libc::SYS_execveat);
-    let path = string_at(&memory, asked.data.args[offset], MAX_PATH);
-    let (argv, truncated) = strings_at(&memory, asked.data.args[offset + 1]);
     audit.record(
         "exec",
         [
@@ -80,8 +78,22 @@ fn inner_pid(pid: u32) -> u64 {
     line.and_then(|pids| pids.split_whitespace().last()?.parse().ok()).unwrap_or(0)
 }
 
+/// The memory of a process, read by the right to trace it. (/proc/PID/mem would also ask for the owner, which for a process that may not be
+/// dumped is the host's root.)
+struct Memory(libc::pid_t);
+
+impl Memory {
+    fn read_at(&self, buffer: &mut [u8], address: u64) -> std::io::Result<usize> {
+        let ours = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+        let theirs = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: buffer.len() };
+        // SAFETY: both descriptions outlive the call, and ours is of the buffer; theirs is an address in another process.
+        let read = unsafe { libc::process_vm_readv(self.0, &raw const ours, 1, &raw const theirs, 1, 0) };
+        if read < 0 { Err(std::io::Error::last_os_error()) } else { Ok(read as usize) }
+    }
+}
+
 /// Up to NUL or `most` bytes, page by page: the string may end just before unmapped memory.
-fn string_at(memory: &File, address: u64, most: usize) -> Vec<u8> {
+fn string_at(memory: &Memory, address: u64, most: usize) -> Vec<u8> {
     let mut found = Vec::new();
     let mut buffer = [0u8; 256];
     while found.len() < most {
@@ -100,11 +112,11 @@ fn string_at(memory: &File, address: u64, most: usize) -> Vec<u8> {
     found
 }
 
-fn strings_at(memory: &File, address: u64) -> (Vec<Vec<u8>>, bool) {
+fn strings_at(memory: &Memory, address: u64) -> (Vec<Vec<u8>>, bool) {
     let (mut found, mut bytes) = (Vec::new(), 0);
     for index in 0..MAX_ARGS {
         let mut pointer = [0u8; 8];
-        if memory.read_exact_at(&mut pointer, address.wrapping_add(8 * index as u64)).is_err() {
+        if memory.read_at(&mut pointer, address.wrapping_add(8 * index as u64)).ok() != Some(pointer.len()) {
             return (found, true);
         }
         let pointer = u64::from_ne_bytes(pointer);

@@ -132,7 +132,8 @@ impl Inside<'_> {
         let tree = Tree::open(here).at(step, "a copy of the root")?;
         tree.attach(here).and_then(|()| tree.enter()).at(step, "root onto itself")?;
         let strict = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        let shm = self.plan.limits.memory_bytes.map_or(1 << 30, |bytes| bytes / 2);
+        // Memory like any other: the memory limit is what ends it, not a smaller one that looks like a full disk.
+        let shm = self.plan.limits.memory_bytes.unwrap_or(1 << 30);
         let shm = format!("size={shm},nr_inodes=16384,mode=1777");
         mount(Some("shm"), "dev/shm", Some("tmpfs"), strict, Some(shm.as_str())).at(step, "/dev/shm")?;
         if !sandbox {

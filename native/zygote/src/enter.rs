@@ -30,7 +30,6 @@ pub fn enter(header: &Header, filter: &[sock_filter], fds: Vec<OwnedFd>) {
         // SAFETY: a descriptor we hold.
         must(unsafe { libc::setns(fds[index].as_raw_fd(), kind) }, "setns");
     }
-    limits(header);
     // SAFETY: plain calls on our own process.
     unsafe {
         must(libc::setsid(), "setsid");
@@ -58,6 +57,8 @@ pub fn enter(header: &Header, filter: &[sock_filter], fds: Vec<OwnedFd>) {
     }
     become_user(header);
     descriptors(&fds);
+    // Last: a small limit of open files must not stop the way in.
+    limits(header);
     // close_range has closed them: dropping would close the numbers again.
     std::mem::forget(fds);
 }

@@ -1,0 +1,123 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Held } from '../../wire/index.ts'
+import { SpecHost } from './home.ts'
+import { Traces } from './traces.ts'
+
+// What is left when one of the parties of a sandbox ends without warning, or somebody changes their mind.
+
+const signal = new AbortController().signal
+const BASE = { template: 'base' }
+let host: SpecHost
+beforeAll(async () => {
+  host = await SpecHost.open()
+})
+afterAll(() => host[Symbol.asyncDispose]())
+
+/** The keeper is the parent of the sandbox's first process. */
+async function keeperOf(id: string): Promise<number> {
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const [command, environment] = await Promise.all([text(`/proc/${pid}/comm`), text(`/proc/${pid}/mountinfo`)])
+    if (command.startsWith('caisson-keeper') && environment !== '' && (await opens(pid, `sandboxes/${id}`))) return Number(pid)
+  }
+  throw new Error(`no keeper of ${id}`)
+}
+
+async function opens(pid: string, part: string): Promise<boolean> {
+  const { readlink } = await import('node:fs/promises')
+  const fds = await readdir(`/proc/${pid}/fd`).catch(() => [])
+  const targets = await Promise.all(fds.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')))
+  return targets.some((target) => target.includes(part))
+}
+
+const text = (path: string) => readFile(path, 'utf8').catch(() => '')
+const records = async (id: string) =>
+  (await readFile(join(host.home, 'audit', 'audit.jsonl'), 'utf8'))
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+    .filter((record) => record.sandbox === id)
+
+async function run(held: Held, command: string): Promise<{ exitCode: number; output: string }> {
+  const process = await held.start({ command: 'sh', args: ['-c', command] }, signal)
+  let output = ''
+  for await (const { bytes } of process.output) output += Buffer.from(bytes).toString()
+  return { exitCode: (await process.exit).exitCode, output }
+}
+
+test('the end of a keeper by SIGKILL is the end of its sandbox; the host removes what it left and records it', async () => {
+  const held = await host.door.create(BASE, signal)
+  const traces = new Traces(host.home, held.id)
+  await traces.find()
+  const sleeping = await held.start({ command: 'sleep', args: ['1000'] }, signal)
+  process.kill(await keeperOf(held.id), 'SIGKILL')
+  await expect(held.ended).resolves.toMatchObject({ id: held.id, reason: 'crash' })
+  await expect(sleeping.exit).rejects.toMatchObject({ code: 'SANDBOX_GONE' })
+  await expect(run(held, 'true')).rejects.toMatchObject({ code: 'SANDBOX_GONE', message: expect.stringContaining('crash') })
+  expect(await traces.find()).toEqual(new Map())
+  expect((await records(held.id)).at(-1)).toMatchObject({ kind: 'death', reason: 'crash' })
+})
+
+test('every command is recorded before it runs, under the name that it was given', async () => {
+  await using _ = { [Symbol.asyncDispose]: async () => undefined }
+  const held = await host.door.create({ ...BASE, metadata: { who: 'spec' } }, signal)
+  await run(held, 'echo "a\u001b[31m"')
+  await held.kill(signal)
+  const found = await records(held.id)
+  expect(found.map(({ kind }) => kind)).toEqual(['create', 'exec', 'command', 'exec', 'death'])
+  expect(found[0]).toMatchObject({ metadata: { who: 'spec' }, plan: { limits: { pids: 128 } } })
+  expect(found[2]).toMatchObject({ command: 'sh', args: ['-c', 'echo "a\u001b[31m"'] })
+})
+
+test('a host that closes ends what is on its leash, and lets go of what is not', async () => {
+  const own = await SpecHost.open()
+  const [leashed, free] = await Promise.all([own.door.create(BASE, signal), own.door.create({ ...BASE, leash: 'none' }, signal)])
+  await own.door.close()
+  await expect(leashed.ended).resolves.toMatchObject({ reason: 'kill' })
+  expect(await readdir(join(own.home, 'sandboxes'))).toEqual([free.id])
+  // Another host leaves it alone as well: it lives.
+  const next = await SpecHost.open(own.home)
+  await next.door.close()
+  expect(await readdir(join(own.home, 'sandboxes'))).toEqual([free.id])
+  process.kill(await keeperOf(free.id), 'SIGTERM')
+  while ((await readdir(join(own.home, 'sandboxes'))).length > 0) await pause(20)
+  await next[Symbol.asyncDispose]()
+})
+
+test('a creation that is aborted at any moment leaves nothing', async () => {
+  for (const afterMs of [0, 1, 2, 4, 6, 8, 10, 12, 15, 20, 30]) {
+    const abort = new AbortController()
+    const creating = host.door.create(BASE, abort.signal)
+    const timer = setTimeout(() => abort.abort(), afterMs)
+    const held = await creating.catch((failure: unknown) => {
+      expect(failure).toMatchObject({ code: 'CANCELLED' })
+    })
+    clearTimeout(timer)
+    await held?.kill(signal)
+    expect(await readdir(join(host.home, 'sandboxes'))).toEqual([])
+  }
+})
+
+test('many at once are all made, each with an id, a host name and a machine id of its own', async () => {
+  const sandboxes = await Promise.all(Array.from({ length: 24 }, () => host.door.create({ ...BASE, memoryMiB: 64 }, signal)))
+  const said = await Promise.all(sandboxes.map((held) => run(held, 'hostname; cat /etc/machine-id /proc/self/uid_map')))
+  expect(new Set(said.map(({ output }) => output)).size).toBe(sandboxes.length)
+  expect(said.map(({ output }) => output.split('\n')[0])).toEqual(sandboxes.map(({ id }) => id))
+  await Promise.all(sandboxes.map((held) => held.kill(signal)))
+  expect(await readdir(join(host.home, 'sandboxes'))).toEqual([])
+})
+
+test('what cannot be recorded does not happen', async () => {
+  const own = await SpecHost.open()
+  const log = join(own.home, 'audit', 'audit.jsonl')
+  await own.door.close()
+  const { rm, symlink } = await import('node:fs/promises')
+  await rm(log, { force: true })
+  await symlink('/dev/full', log)
+  const full = await SpecHost.open(own.home)
+  await expect(full.door.create(BASE, signal)).rejects.toMatchObject({ code: 'AUDIT_UNWRITABLE' })
+  expect(await readdir(join(own.home, 'sandboxes'))).toEqual([])
+  await full[Symbol.asyncDispose]()
+})

@@ -1,0 +1,109 @@
+import { readdir, readFile, readlink } from 'node:fs/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Sandbox } from '../../client/index.ts'
+import { SpecHost } from './home.ts'
+
+let host: SpecHost
+let sandboxes: Sandbox[]
+beforeAll(async () => {
+  host = await SpecHost.open()
+  sandboxes = await Promise.all(Array.from({ length: 6 }, () => Sandbox.create({ door: host.door })))
+})
+afterAll(async () => {
+  await Promise.all(sandboxes.map((sandbox) => sandbox.kill()))
+  await host[Symbol.asyncDispose]()
+})
+
+test('creation starts no interpreter: it is a fork, warm, and a child of PID 1', async () => {
+  expect(host.notices).toEqual([])
+  for (const sandbox of sandboxes) {
+    const { stdout } = await sandbox.runCode(
+      'import os, sys\nprint(os.getppid(), "pandas" in sys.modules, "matplotlib.pyplot" in sys.modules)',
+    )
+    expect(stdout).toBe('1 True True\n')
+    const records = (await readFile(`${host.home}/audit/audit.jsonl`, 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    const execs = records.filter((record) => record.sandbox === sandbox.id && record.kind === 'exec').map((record) => record.path)
+    expect(execs).toEqual(['/caisson/agent'])
+  }
+})
+
+test.each([
+  ['kernel randomness', 'import os; print(os.urandom(16).hex())'],
+  ['random', 'import random; print(random.random())'],
+  ['random.SystemRandom', 'import random; print(random.SystemRandom().random())'],
+  ['secrets', 'import secrets; print(secrets.token_hex())'],
+  ['numpy legacy state', 'import numpy as np; print(np.random.rand())'],
+  ['numpy generator', 'import numpy as np; print(np.random.default_rng().random())'],
+  ['uuid1', 'import uuid; print(uuid.uuid1())'],
+  ['uuid4', 'import uuid; print(uuid.uuid4())'],
+  ['temporary names', 'import tempfile; print(tempfile.mktemp())'],
+  ['host name', 'import socket; print(socket.gethostname())'],
+  ['host name of the kernel', 'import os; print(os.uname().nodename)'],
+  ['machine id', 'print(open("/etc/machine-id").read())'],
+  ['boot of the process', 'import ssl, hashlib; print(ssl.RAND_bytes(16).hex())'],
+])('%s differs in every fork', async (_what, code) => {
+  const said = await Promise.all(sandboxes.map(async (sandbox) => (await sandbox.runCode(code)).stdout))
+  expect(said.every((text) => text.trim() !== '')).toBe(true)
+  expect(new Set(said).size).toBe(sandboxes.length)
+})
+
+test('a second context of the same sandbox is a fork as well, with randomness of its own', async () => {
+  const [sandbox] = sandboxes
+  if (sandbox === undefined) throw new Error('no sandbox')
+  const context = await sandbox.contexts.create({ language: 'python' })
+  const code = 'import random, numpy as np, os; print(os.getppid(), random.random(), np.random.rand())'
+  const [one, other] = [await sandbox.runCode(code), await sandbox.runCode(code, { context })]
+  expect(one.stdout).toMatch(/^1 /)
+  expect(other.stdout).toMatch(/^1 /)
+  expect(one.stdout).not.toBe(other.stdout)
+})
+
+test("a fork has the sandbox's rights, and the zygote's environment and descriptors are not in it", async () => {
+  const [sandbox] = sandboxes
+  if (sandbox === undefined) throw new Error('no sandbox')
+  const { stdout } = await sandbox.runCode(
+    [
+      'import os, re',
+      'status = open("/proc/self/status").read()',
+      'for name in ("Uid", "CapInh", "CapPrm", "CapEff", "CapAmb", "NoNewPrivs", "Seccomp"):',
+      '    print(name, *re.search(rf"^{name}:\\s+(.*)$", status, re.M)[1].split())',
+      'print(sorted(fd for fd in os.listdir("/proc/self/fd") if int(fd) < 3))',
+      'print([name for name in os.environ if "ZYGOTE" in name])',
+    ].join('\n'),
+  )
+  expect(stdout.split('\n')).toEqual([
+    'Uid 1000 1000 1000 1000',
+    'CapInh 0000000000000000',
+    'CapPrm 0000000000000000',
+    'CapEff 0000000000000000',
+    'CapAmb 0000000000000000',
+    'NoNewPrivs 1',
+    'Seccomp 2',
+    "['0', '1', '2']",
+    '[]',
+    '',
+  ])
+})
+
+test('the end of a zygote is not the end of its sandboxes, and the next sandbox gets another one', async () => {
+  await using own = await SpecHost.open()
+  await using before = await Sandbox.create({ door: own.door })
+  await before.runCode('kept = 1')
+  process.kill(await zygotePid(own.home), 'SIGKILL')
+  expect((await before.runCode('kept + 1')).text).toBe('2')
+  await using after = await Sandbox.create({ door: own.door })
+  expect((await after.runCode('import sys; "pandas" in sys.modules')).text).toBe('True')
+})
+
+/** The forking process of this state folder's zygote: its standard output is the log in that folder. */
+async function zygotePid(home: string): Promise<number> {
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    const log = await readlink(`/proc/${pid}/fd/1`).catch(() => '')
+    if (command.includes('zygote.py') && log.startsWith(home)) return Number(pid)
+  }
+  throw new Error('no zygote found')
+}
