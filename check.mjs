@@ -26,7 +26,8 @@ function run({ name, command, args, cwd = root }) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
     const said = []
-    const end = (passed) => resolve({ name, passed, seconds: (Date.now() - started) / 1000, said: Buffer.concat(said).toString().trimEnd() })
+    const end = (passed) =>
+      resolve({ name, passed, seconds: (Date.now() - started) / 1000, said: Buffer.concat(said).toString().trimEnd() })
     child.stdout.on('data', (bytes) => said.push(bytes))
     child.stderr.on('data', (bytes) => said.push(bytes))
     child.on('error', (error) => {
