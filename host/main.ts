@@ -10,6 +10,7 @@ import type { LiveSandbox } from './sandbox/life.ts'
 import { emptyPool } from './sandbox/pool.ts'
 import { Zygotes } from './sandbox/zygote.ts'
 import { readSettings, type Settings } from './settings.ts'
+import { Keepers } from './walls/keepers.ts'
 import * as walls from './walls/shelf.ts'
 import { Supervised } from './walls/supervised.ts'
 
@@ -41,16 +42,18 @@ export async function openHost(signal: AbortSignal, options: HostOptions = {}): 
   const notice = options.notice ?? (() => undefined)
   const auditLog = new AuditLog(join(settings.home, 'audit', 'audit.jsonl'))
   const record = ({ id, reason, detail }: Death) => auditLog.append({ kind: 'death', sandbox: id, reason, detail })
-  const wallOptions = { keeper: settings.keeper, uid: settings.uid }
+  const keepers = new Keepers(settings.keeper, settings.home)
+  const wallOptions = { keepers, keeper: settings.keeper, uid: settings.uid }
   const wall = new Supervised(walls.container, wallOptions, join(settings.home, 'sandboxes'), record)
   const zygotes = new Zygotes({ settings, auditLog, wall, notice })
   const creating = new Creating({ settings, auditLog, wall, zygotes, pool: emptyPool, notice })
-  return new EmbeddedHost({ settings, auditLog, wall, zygotes, creating, notice })
+  return new EmbeddedHost({ settings, auditLog, keepers, wall, zygotes, creating, notice })
 }
 
 interface Rooms {
   settings: Settings
   auditLog: AuditLog
+  keepers: Keepers
   wall: Pick<Supervised<unknown>, 'sweepOrphans' | 'probe'>
   zygotes: Zygotes
   creating: Creating
@@ -109,6 +112,7 @@ class EmbeddedHost implements Host {
     await Promise.all(ending)
     await this.#sweep
     await this.#rooms.zygotes[Symbol.asyncDispose]()
+    await this.#rooms.keepers[Symbol.asyncDispose]()
     this.#rooms.auditLog[Symbol.dispose]()
   }
 

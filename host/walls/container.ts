@@ -1,10 +1,12 @@
 import { z } from 'zod'
 import { sweepCgroups } from './cgroups.ts'
 import { Keeper } from './keeper.ts'
+import { Keepers } from './keepers.ts'
 import { probeContainer } from './probe.ts'
 import type { Wall } from './wall.ts'
 
 const Options = z.strictObject({
+  keepers: z.instanceof(Keepers),
   /** The keeper program. */
   keeper: z.string().startsWith('/'),
   uid: z.int().min(0),
@@ -18,9 +20,12 @@ export const container: Wall<Options> = {
   promises: { kernel: 'shared', snapshot: 'none', pty: true, rootless: true },
   probe: probeContainer,
   async launch(plan, options, signal) {
-    const keeper = new Keeper(options.keeper, plan)
+    const keeper = new Keeper(options.keepers.take(), plan)
     try {
-      return await keeper.standing(signal)
+      const standing = await keeper.standing(signal)
+      // Whoever waited for this has the first word with the agent; then there is time.
+      setImmediate(() => options.keepers.prepare())
+      return standing
     } catch (failure) {
       await keeper[Symbol.asyncDispose]()
       throw failure

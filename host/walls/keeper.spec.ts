@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { MAX_KEEPER_LINE_BYTES, type Plan } from '@caisson/wire'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { container } from './container.ts'
+import { Keepers } from './keepers.ts'
 
 const signal = new AbortController().signal
 const READY = { event: 'ready', agentPid: 5, uidBase: null, forked: [7], steps: [['sockets', 3]] }
@@ -22,7 +23,7 @@ async function launch(script: string, on: AbortSignal = signal) {
   const keeper = join(folder, 'keeper')
   await writeFile(keeper, `#!/bin/sh\nPATH=/usr/bin:/bin\nread -r plan\n${script}\n`, { mode: 0o755 })
   const plan = { id: 'i1', dir: join(folder, 'i1'), leash: 'host' } as Plan
-  return container.launch(plan, { keeper, uid: process.getuid?.() ?? 0 }, on)
+  return container.launch(plan, { keepers: new Keepers(keeper, folder), keeper, uid: process.getuid?.() ?? 0 }, on)
 }
 const say = (event: object) => `echo '${JSON.stringify(event)}'`
 
@@ -81,7 +82,8 @@ test.each([
 
 test('a keeper that is not there is LAUNCH_FAILED', async () => {
   const plan = { id: 'i1', dir: join(folder, 'i1'), leash: 'host' } as Plan
-  const launching = container.launch(plan, { keeper: join(folder, 'missing', 'keeper'), uid: 0 }, signal)
+  const keeper = join(folder, 'missing', 'keeper')
+  const launching = container.launch(plan, { keepers: new Keepers(keeper, folder), keeper, uid: 0 }, signal)
   await expect(launching).rejects.toMatchObject({ code: 'LAUNCH_FAILED', message: expect.stringContaining('ENOENT') })
 })
 

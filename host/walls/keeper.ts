@@ -1,9 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import type { ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 import { type Death, Fault, KeeperEvent, type KeeperRequest, MAX_KEEPER_LINE_BYTES, MAX_PLAN_BYTES, type Plan } from '@caisson/wire'
 import { orAborted, type Settled, settled } from '../lifetimes.ts'
+import type { Started } from './keepers.ts'
 import type { Cell } from './wall.ts'
 
 type Ready = Extract<KeeperEvent, { event: 'ready' }>
@@ -27,6 +26,7 @@ export class LaunchFault extends Fault {
 export class Keeper implements Cell {
   readonly agentSocket: string
   readonly #plan: Plan
+  readonly #started: Started
   readonly #child: ChildProcess
   readonly #ready = settled<Ready>()
   readonly #death = settled<Death>()
@@ -38,20 +38,14 @@ export class Keeper implements Cell {
   #heldBytes = 0
   #seq = 0
 
-  constructor(program: string, plan: Plan) {
+  constructor(started: Started, plan: Plan) {
     const line = `${JSON.stringify(plan)}\n`
     if (Buffer.byteLength(line) > MAX_PLAN_BYTES) throw new Fault('BAD_REQUEST', `the plan is larger than ${MAX_PLAN_BYTES} bytes`)
     this.#plan = plan
     this.agentSocket = join(plan.dir, 'agent.sock')
-    // A file, not a pipe: the keeper may outlive this process, and its last words must not fail.
-    const errors = openSync(join(plan.dir, 'keeper.err'), 'a', 0o600)
-    try {
-      this.#child = spawn(program, ['run'], { cwd: '/', env: {}, detached: true, stdio: ['pipe', 'pipe', errors] })
-    } finally {
-      closeSync(errors)
-    }
+    this.#started = started
+    this.#child = started.child
     this.#child.on('error', (cause) => this.#gone(`the keeper could not be started: ${cause.message}`, cause))
-    this.#child.stdin?.on('error', () => undefined)
     this.#child.stdout?.on('data', (chunk: Buffer) => this.#hear(chunk))
     this.#child.on('close', (code, signal) => this.#gone(`the keeper ended with ${signal ?? code} without a word`))
     this.#child.stdin?.write(line)
@@ -149,21 +143,11 @@ export class Keeper implements Cell {
   }
 
   #gone(detail: string, cause?: unknown): void {
-    this.#lastWords().then(
-      (words) => this.#lost(words === '' ? detail : `${detail}: ${words}`, cause),
-      () => this.#lost(detail, cause),
-    )
-  }
-
-  async #lastWords(): Promise<string> {
-    const said = await readFile(join(this.#plan.dir, 'keeper.err'), 'utf8')
-    return said.trim().slice(-MAX_SAID_CHARACTERS)
-  }
-
-  #lost(detail: string, cause: unknown): void {
-    this.#ready.reject(new Fault('LAUNCH_FAILED', detail, { cause }))
+    const words = this.#started.lastWords().slice(-MAX_SAID_CHARACTERS)
+    const whole = words === '' ? detail : `${detail}: ${words}`
+    this.#ready.reject(new Fault('LAUNCH_FAILED', whole, { cause }))
     const times = { startedMs: this.#startedMs, endedMs: Date.now() }
-    this.#over({ id: this.#plan.id, reason: 'crash', detail, ...times, peakMemoryBytes: null, cpuUs: null })
+    this.#over({ id: this.#plan.id, reason: 'crash', detail: whole, ...times, peakMemoryBytes: null, cpuUs: null })
   }
 
   #over(death: Death): void {

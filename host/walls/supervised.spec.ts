@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,7 +7,6 @@ import { type Death, Fault, type Plan } from '@caisson/wire'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { z } from 'zod'
 import { settled } from '../lifetimes.ts'
-import { writeOwner } from './owner.ts'
 import { Supervised } from './supervised.ts'
 import type { Cell, Wall } from './wall.ts'
 
@@ -61,14 +60,13 @@ function cell(ending: Promise<Death>): Cell {
 }
 
 test('the marker is there before anything else, for the owner alone', async () => {
-  let marked: string[] = []
+  let mode = 0
   const wall = supervised(async (plan) => {
-    marked = await readdir(plan.dir)
-    expect((await stat(plan.dir)).mode & 0o777).toBe(0o700)
+    mode = (await stat(plan.dir)).mode & 0o777
     return cell(settled<Death>().promise)
   })
   await wall.launch(plan(), signal)
-  expect(marked).toEqual(['owner.json'])
+  expect(mode).toBe(0o700)
   await expect(wall.launch(plan(), signal)).rejects.toMatchObject({ code: 'HOME_UNUSABLE' })
 })
 
@@ -97,27 +95,32 @@ test('a death in order is read and forgotten; what a killed keeper left is swept
   expect([swept, recorded, existsSync(plan().dir)]).toEqual([['i1'], [death('crash')], false])
 })
 
-test('orphans are swept at start; those that live, or are being made, are left alone', async () => {
+test('orphans are swept at start; those that live, or may be being made, are left alone', async () => {
   const wall = supervised(async () => cell(settled<Death>().promise))
-  const place = async (name: string) => {
+  const place = async (name: string, ageMs: number) => {
     const dir = join(folder, 'sandboxes', name)
     await mkdir(dir)
-    return dir
+    const server = createServer()
+    if (name === 'living') await new Promise<void>((resolve) => server.listen(join(dir, 'keeper.sock'), resolve))
+    await utimes(dir, new Date(), new Date(Date.now() - ageMs))
+    return server
   }
-  writeOwner(await place('made'), 'made')
-  const dead = { id: 'dead', pid: process.pid, started: 'at another time' }
-  await writeFile(join(await place('dead'), 'owner.json'), JSON.stringify(dead))
-  await writeFile(join(await place('torn'), 'owner.json'), '{"id":')
-  const living = await place('living')
-  await writeFile(join(living, 'owner.json'), JSON.stringify({ ...dead, id: 'living' }))
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(join(living, 'keeper.sock'), resolve))
+  const hourMs = 3_600_000
+  await place('made', 0)
+  await place('dead', hourMs)
+  const server = await place('living', hourMs)
   await wall.sweepOrphans(signal)
   await new Promise((resolve) => server.close(resolve))
   expect((await readdir(join(folder, 'sandboxes'))).sort()).toEqual(['living', 'made'])
-  expect(swept.sort()).toEqual(['dead', 'torn'])
-  expect(recorded.map(({ id, reason }) => [id, reason]).sort()).toEqual([
-    ['dead', 'crash'],
-    ['torn', 'crash'],
-  ])
+  expect(swept).toEqual(['dead'])
+  expect(recorded).toMatchObject([{ id: 'dead', reason: 'crash' }])
+})
+
+test('a zygote is swept by its id, wherever its folder lies', async () => {
+  const wall = supervised(async () => cell(settled<Death>().promise))
+  const zygote = { ...plan(), id: 'z1', kind: 'zygote', dir: join(folder, 'base-1') } as Plan
+  await wall.launch(zygote, signal)
+  await wall.sweepDead(zygote.dir)
+  expect(swept).toEqual(['z1'])
+  expect(existsSync(zygote.dir)).toBe(false)
 })

@@ -1,15 +1,18 @@
-import { mkdirSync } from 'node:fs'
-import { readdir, rm } from 'node:fs/promises'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { type Death, Fault, type Plan } from '@caisson/wire'
 import { freshDeadline, refuseAborted, within } from '../lifetimes.ts'
-import { isAlive, readOwner, writeOwner } from './owner.ts'
 import type { Cell, Finding, Wall } from './wall.ts'
 
 /** Longer than the keeper's own patience, so that its word comes first. */
 const LAUNCH_MS = 90_000
 const SWEEP_MS = 30_000
+/** A folder of which no keeper answers may be one of a sandbox that is being made. */
+const YOUNG_MS = LAUNCH_MS + 30_000
+/** The folder of a sandbox has its id for a name; that of a zygote has its template's. */
+const ZYGOTE_ID = 'id'
 
 /** What no wall may do for itself, done for all of them: a marker before any resource, a deadline, the sweep after a crash. */
 export class Supervised<Options> {
@@ -48,38 +51,30 @@ export class Supervised<Options> {
     )
   }
 
-  /** Removes what sandboxes left whose keeper and whose host are both gone. Those that live are left alone. */
+  /** Removes what sandboxes left whose keepers are gone. Those that live, or may still be being made, are left alone. */
   async sweepOrphans(signal: AbortSignal): Promise<void> {
-    for (const name of await readdir(this.#folder)) {
+    for (const id of await readdir(this.#folder)) {
       refuseAborted(signal)
-      const dir = join(this.#folder, name)
-      if (await answers(join(dir, 'keeper.sock'))) continue
-      const owner = await readOwner(dir)
-      if (owner !== undefined && isAlive(owner)) continue
-      await this.#clear(owner?.id ?? name, dir)
-      const times = { startedMs: Date.now(), endedMs: Date.now() }
-      this.#record({
-        id: owner?.id ?? name,
-        reason: 'crash',
-        detail: 'found without a keeper',
-        ...times,
-        peakMemoryBytes: null,
-        cpuUs: null,
-      })
+      const dir = join(this.#folder, id)
+      const found = await stat(dir).catch(() => undefined)
+      if (found === undefined || Date.now() - found.mtimeMs < YOUNG_MS || (await answers(join(dir, 'keeper.sock')))) continue
+      await this.#clear(id, dir)
+      const times = { startedMs: found.mtimeMs, endedMs: Date.now() }
+      this.#record({ id, reason: 'crash', detail: 'found without a keeper', ...times, peakMemoryBytes: null, cpuUs: null })
     }
   }
 
-  /** Removes what a keeper left there that is known to be dead. */
+  /** Removes what the keeper of a zygote left there that is known to be dead. */
   async sweepDead(dir: string): Promise<void> {
-    const owner = await readOwner(dir)
-    if (owner !== undefined) await this.#wall.sweep(owner.id, this.#options, freshDeadline(SWEEP_MS))
+    const id = await readFile(join(dir, ZYGOTE_ID), 'utf8').catch(() => undefined)
+    if (id !== undefined) await this.#wall.sweep(id, this.#options, freshDeadline(SWEEP_MS))
     await rm(dir, { recursive: true, force: true })
   }
 
-  /** Its record has been read with this. A keeper that was killed itself left everything else behind as well, the marker among it. */
+  /** Its record has been read with this. A keeper that was killed itself left everything else behind as well, its folder among it. */
   async #bury(plan: Plan, death: Death): Promise<Death> {
     await rm(plan.deathRecord, { force: true })
-    if (death.reason === 'crash' && (await readOwner(plan.dir)) !== undefined) {
+    if (death.reason === 'crash' && existsSync(plan.dir)) {
       await this.#clear(plan.id, plan.dir)
       this.#record(death)
     }
@@ -95,8 +90,9 @@ export class Supervised<Options> {
 
 function mark(plan: Plan): void {
   try {
+    // Synchronous: on the way to every sandbox, and shorter than a turn of the thread pool.
     mkdirSync(plan.dir, { mode: 0o700 })
-    writeOwner(plan.dir, plan.id)
+    if (plan.kind === 'zygote') writeFileSync(join(plan.dir, ZYGOTE_ID), plan.id, { mode: 0o600 })
   } catch (cause) {
     throw new Fault('HOME_UNUSABLE', `${plan.dir}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
   }
