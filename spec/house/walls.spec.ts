@@ -35,6 +35,7 @@ const VIOLATIONS: Planting[] = [
   wall('host/audit/planted.ts', '../sandbox/plan.ts'),
   wall('host/runtimes/planted.ts', '../agent/connection.ts'),
   wall('host/runtimes/programs/node/planted.ts', '@caisson/wire'),
+  wall('host/runtimes/planted-parser.ts', 'acorn'),
   wall('host/templates/planted.ts', '../settings.ts'),
   wall('host/walls/planted.ts', '../sandbox/plan.ts'),
   wall('host/walls/planted-templates.ts', '../templates/template.ts'),
