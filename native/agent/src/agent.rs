@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::leash::Config;
 use crate::process::{Process, Table};
 use crate::pump;
+use crate::threads::Threads;
 
 /// Memory that was needed for a while goes back to the system when nothing has happened for this long.
 const REST_AFTER: Duration = Duration::from_millis(500);
@@ -17,13 +18,20 @@ const MAX_DRAINING: usize = 64;
 pub struct Agent {
     pub config: Config,
     pub processes: RefCell<Table>,
+    pub threads: Threads,
     resting: Cell<u64>,
     draining: Cell<usize>,
 }
 
 impl Agent {
     pub fn new(config: Config) -> Rc<Agent> {
-        Rc::new(Agent { config, processes: RefCell::default(), resting: Cell::new(0), draining: Cell::new(0) })
+        Rc::new(Agent {
+            config,
+            processes: RefCell::default(),
+            threads: Threads::default(),
+            resting: Cell::new(0),
+            draining: Cell::new(0),
+        })
     }
 
     /// What a process left running in the background may still hold its pipes: nobody listens any more, and printing must not end it.

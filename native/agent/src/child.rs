@@ -18,6 +18,8 @@ pub struct Launch {
     pub argv: Vec<CString>,
     pub env: Vec<CString>,
     pub cwd: CString,
+    /// Nobody asked for that directory, it is only the home: without it, the program starts in the root, as a login does.
+    pub cwd_or_root: bool,
     /// None: as whoever the agent is.
     pub account: Option<Account>,
     pub open_files: u64,
@@ -117,7 +119,9 @@ unsafe fn become_program(
             check_long(libc::syscall(libc::SYS_setresgid, gid, gid, gid), Step::User)?;
             check_long(libc::syscall(libc::SYS_setresuid, uid, uid, uid), Step::User)?;
         }
-        check(libc::chdir(launch.cwd.as_ptr()), Step::Cwd)?;
+        if libc::chdir(launch.cwd.as_ptr()) == -1 && !(launch.cwd_or_root && libc::chdir(c"/".as_ptr()) == 0) {
+            return Err(Step::Cwd);
+        }
         let program = find(&launch.candidates).ok_or(Step::Find)?;
         let mut none = std::mem::zeroed::<libc::sigset_t>();
         libc::sigemptyset(&raw mut none);

@@ -11,8 +11,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::agent::Agent;
+use crate::inbound::{Accepts, BadHost};
 use crate::operations;
-use crate::stream::{Accepts, BadHost, Stream};
+use crate::stream::Stream;
 
 const MAX_CONNECTIONS: usize = 64;
 /// Frames that wait for the socket. Whoever wants to send more waits, so this bounds what a connection holds.

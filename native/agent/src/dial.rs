@@ -8,8 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use crate::inbound::Lane;
 use crate::refusal::{OrRefuse, Outcome, Refusal};
-use crate::stream::{Lane, Stream};
+use crate::stream::Stream;
 
 const CHUNK: usize = 64 * 1024;
 

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 
 use crate::agent::Agent;
 use crate::refusal::{Outcome, Refusal};
+use crate::threads::Threads;
 use crate::users::{self, Account};
 
 /// Whose rights a thread takes on for one operation.
@@ -14,22 +15,23 @@ pub struct Identity {
     pub account: Arc<Account>,
     /// False where the agent is that user already and can be nobody else.
     switch: bool,
+    threads: Threads,
 }
 
 impl Identity {
     pub fn of(agent: &Agent, user: &str) -> Outcome<Identity> {
         let account = Arc::new(users::account(&agent.config, user)?);
-        Ok(Identity { account, switch: !agent.config.single_user })
+        Ok(Identity { account, switch: !agent.config.single_user, threads: agent.threads.clone() })
     }
 
     /// Runs `work` on a thread of its own, as this user.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
         let identity = self.clone();
-        let done = tokio::task::spawn_blocking(move || {
+        let assumed = move || {
             let _assumed = identity.assume()?;
             work()
-        });
-        done.await.unwrap_or_else(|_| Err(Refusal::failed("the operation broke")))
+        };
+        self.threads.run(assumed).await
     }
 
     /// This thread acts as the user until the answer is dropped. The kernel takes the file capabilities of root away with the user id, and

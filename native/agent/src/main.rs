@@ -7,6 +7,7 @@ mod connection;
 mod dial;
 mod files;
 mod identity;
+mod inbound;
 mod leash;
 mod metrics;
 mod operations;
@@ -18,21 +19,18 @@ mod refusal;
 mod start;
 mod stream;
 mod terminal;
+mod threads;
 mod users;
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdListener;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 const LISTENER: i32 = 3;
 const LEASH: i32 = 4;
-/// File operations that are under way at once; each chunk of a file is one, so a stalled reader holds none.
-const FILE_THREADS: usize = 4;
-const FILE_THREAD_STACK: usize = 256 * 1024;
 
 fn main() -> ExitCode {
     match run() {
@@ -49,13 +47,8 @@ fn run() -> Result<(), String> {
     let (listener, leash) = inherited()?;
     harden()?;
     let config = leash::read_config(&leash)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(FILE_THREADS)
-        .thread_stack_size(FILE_THREAD_STACK)
-        .thread_keep_alive(Duration::from_secs(2))
-        .build()
-        .map_err(|error| format!("runtime: {error}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("runtime: {error}"))?;
     let local = tokio::task::LocalSet::new();
     let ended = local.block_on(&runtime, async {
         let agent = agent::Agent::new(config);

@@ -75,8 +75,7 @@ pub async fn run(agent: &Rc<Agent>, stream: &Rc<Stream>, operation: Operation) -
             Operation::Dial(request) => dial::run(stream, request).await,
             Operation::Metrics(_) => {
                 let (writable, reaped_us) = (agent.config.writable.clone(), metrics::reaped_cpu_us());
-                let reply = tokio::task::spawn_blocking(move || metrics::measure(&writable, reaped_us)).await;
-                let reply = reply.map_err(|_| Refusal::failed("metrics"))?;
+                let reply = agent.threads.run(move || Ok(metrics::measure(&writable, reaped_us))).await?;
                 stream.opened(opened::Result::Metrics(reply)).await
             }
         }

@@ -13,10 +13,11 @@ use nix::errno::Errno;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::agent::Agent;
+use crate::inbound::Lane;
 use crate::port::{Port, Slot};
 use crate::process::{End, Held, Process};
 use crate::refusal::{Outcome, Refusal};
-use crate::stream::{Lane, Stream};
+use crate::stream::Stream;
 use crate::terminal;
 
 /// What a pipe holds.

@@ -90,7 +90,7 @@ fn code_of(errno: Errno) -> &'static str {
         Errno::EFBIG | Errno::E2BIG | Errno::ERANGE => "too_large",
         Errno::ENOSPC | Errno::EDQUOT => "no_space",
         Errno::ENXIO | Errno::ENODEV => "special_file",
-        Errno::EBUSY | Errno::ETXTBSY | Errno::EAGAIN => "busy",
+        Errno::EBUSY | Errno::ETXTBSY | Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => "busy",
         Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EXDEV => "unsupported",
         Errno::ECONNREFUSED => "refused",
         _ => "failed",

@@ -14,11 +14,12 @@ use crate::agent::Agent;
 use crate::child::{self, Launch, REPORT_BYTES, Step, aside, parse_report};
 use crate::files::paths;
 use crate::identity::Identity;
+use crate::inbound::cells;
 use crate::port::Slot;
 use crate::process::{Ports, Process};
 use crate::pump;
 use crate::refusal::{OrRefuse, Outcome, Refusal};
-use crate::stream::{Stream, cells};
+use crate::stream::Stream;
 use crate::terminal;
 use crate::users::Account;
 
@@ -80,6 +81,7 @@ async fn launch(agent: &Rc<Agent>, start: Start) -> Outcome<Rc<Process>> {
         argv,
         env,
         cwd: text(&cwd)?,
+        cwd_or_root: start.cwd.is_empty(),
         account: (!agent.config.single_user).then_some(account),
         open_files: agent.config.open_files,
         descriptors: descriptors.into_iter().map(aside).collect::<Outcome<_>>()?,

@@ -14,8 +14,9 @@ use nix::unistd::{AccessFlags, faccessat};
 
 use super::{attributes, change, open_regular, regular};
 use crate::identity::Identity;
+use crate::inbound::Lane;
 use crate::refusal::{OrRefuse, Outcome, Refusal};
-use crate::stream::{Lane, Stream};
+use crate::stream::Stream;
 
 /// As the kernel bounds it.
 const MAX_LINKS: usize = 40;

@@ -6,10 +6,11 @@ use caisson_wire::data::Channel;
 use caisson_wire::open::Operation;
 use caisson_wire::{
     Close, Control, Data, Frame, Hello, INITIAL_WINDOW_BYTES, MAX_DATA_BYTES, MAX_FRAME_BYTES, MAX_STREAMS, Open,
-    Opened, Start, WriteFile, control, frame,
+    Opened, ReadFile, Start, WriteFile, control, frame,
 };
 
-use crate::client::{Agent, Client, Said, shell};
+use crate::agent::Agent;
+use crate::client::{Client, Said, shell};
 
 type Break = fn(&mut Client);
 
@@ -205,6 +206,16 @@ fn connections_are_bounded_and_free_their_place() {
             break;
         }
     }
+}
+
+#[test]
+fn where_no_process_can_be_made_the_agent_says_so_and_lives() {
+    let agent = Agent::start_crowded();
+    let mut client = agent.connect();
+    let read = |path: &str| Operation::ReadFile(ReadFile { path: path.into(), ..ReadFile::default() });
+    assert_eq!(client.shell("true").code(), "busy");
+    assert_eq!(client.ask(read("/etc/passwd")).code(), "busy");
+    assert_eq!(client.ask(Operation::Processes(caisson_wire::Processes {})).code(), "");
 }
 
 #[test]

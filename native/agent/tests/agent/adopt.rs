@@ -8,7 +8,8 @@ use caisson_wire::Attach;
 use caisson_wire::data::Channel;
 use caisson_wire::open::Operation;
 
-use crate::client::{Agent, Said};
+use crate::agent::Agent;
+use crate::client::Said;
 
 /// A process that falls to the agent as an orphan, with its output on named pipes: its pid and our ends of them.
 fn orphan(agent: &Agent, script: &str) -> (u32, std::fs::File, std::fs::File) {

@@ -1,142 +1,14 @@
-//! A small host: starts an agent, speaks frames with it.
+//! A small host: speaks frames with an agent.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Command};
-use std::time::Duration;
+use std::os::unix::net::UnixStream;
 
 use caisson_wire::data::Channel;
 use caisson_wire::open::Operation;
 use caisson_wire::{
     Close, Control, Data, Event, Exit, Frame, Hello, Open, Opened, Start, Window, control, event, frame, opened,
 };
-use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair};
-
-/// Only ends a test that hangs; nothing depends on it.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-pub struct Agent {
-    pub process: Child,
-    pub folder: PathBuf,
-    leash: Option<OwnedFd>,
-}
-
-impl Agent {
-    /// With a single user: whoever runs the test.
-    pub fn start() -> Agent {
-        Agent::with_config(|folder| {
-            let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
-            let home = folder.join("home");
-            serde_json::json!({
-                "singleUser": true, "openFiles": 256, "writable": [home],
-                "user": { "name": "user", "uid": uid.as_raw(), "gid": gid.as_raw(), "home": home },
-            })
-        })
-    }
-
-    pub fn with_config(config: impl FnOnce(&PathBuf) -> serde_json::Value) -> Agent {
-        let agent = Agent::without_config();
-        let text = config(&agent.folder).to_string();
-        agent.tell(&text, &[]);
-        assert_eq!(agent.hear(), r#"{"ready":true}"#);
-        agent
-    }
-
-    pub fn without_config() -> Agent {
-        let folder = fresh_folder();
-        std::fs::create_dir_all(folder.join("home")).unwrap();
-        let listener = UnixListener::bind(folder.join("agent.sock")).unwrap();
-        let (ours, theirs) =
-            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_caisson-agent"));
-        command.env_clear();
-        let given = [high(listener.as_raw_fd()), high(theirs.as_raw_fd())];
-        // SAFETY: only async-signal-safe calls, on numbers.
-        unsafe {
-            command.pre_exec(move || {
-                libc::dup2(given[0], 3);
-                libc::dup2(given[1], 4);
-                // Orphans come to it, as they come to PID 1.
-                libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
-                Ok(())
-            });
-        }
-        let process = command.spawn().unwrap();
-        for number in given {
-            // SAFETY: made by `high` for this command alone.
-            unsafe { libc::close(number) };
-        }
-        Agent { process, folder, leash: Some(ours) }
-    }
-
-    pub fn tell(&self, text: &str, descriptors: &[RawFd]) {
-        let parts = [std::io::IoSlice::new(text.as_bytes())];
-        let rights = [ControlMessage::ScmRights(descriptors)];
-        let rights = if descriptors.is_empty() { &rights[..0] } else { &rights[..] };
-        sendmsg::<()>(self.leash.as_ref().unwrap().as_raw_fd(), &parts, rights, MsgFlags::empty(), None).unwrap();
-    }
-
-    pub fn hear(&self) -> String {
-        let mut bytes = [0; 4096];
-        let count = recv(self.leash.as_ref().unwrap().as_raw_fd(), &mut bytes, MsgFlags::empty()).unwrap();
-        String::from_utf8(bytes[..count].to_vec()).unwrap()
-    }
-
-    pub fn let_go(&mut self) {
-        self.leash = None;
-    }
-
-    pub fn home(&self) -> PathBuf {
-        self.folder.join("home")
-    }
-
-    pub fn raw(&self) -> UnixStream {
-        let socket = UnixStream::connect(self.folder.join("agent.sock")).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket
-    }
-
-    pub fn connect(&self) -> Client {
-        let mut client = Client { socket: self.raw(), bytes: Vec::new(), waiting: VecDeque::new(), last: 0 };
-        let hello = client.ask(Operation::Hello(Hello { generation: 7 }));
-        let Some(opened::Result::Hello(reply)) = hello.opened else { panic!("no hello: {hello:?}") };
-        assert_eq!(reply.generation, 1);
-        client
-    }
-
-    /// KiB, of one line of /proc/PID/status.
-    pub fn status_kib(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        self.leash = None;
-        self.process.wait().unwrap();
-        std::fs::remove_dir_all(&self.folder).unwrap();
-    }
-}
-
-fn high(number: RawFd) -> RawFd {
-    // SAFETY: takes numbers only.
-    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 100) };
-    assert!(copy >= 100);
-    copy
-}
-
-fn fresh_folder() -> PathBuf {
-    let mut template = *b"/tmp/caisson-agent-XXXXXX\0";
-    // SAFETY: a NUL-terminated template that mkdtemp fills in.
-    assert!(!unsafe { libc::mkdtemp(template.as_mut_ptr().cast()) }.is_null());
-    PathBuf::from(std::str::from_utf8(&template[..template.len() - 1]).unwrap())
-}
 
 /// Everything that one stream said, in order of arrival per channel.
 #[derive(Debug, Default)]
@@ -181,6 +53,14 @@ pub struct Client {
 }
 
 impl Client {
+    pub fn greet(socket: UnixStream) -> Client {
+        let mut client = Client { socket, bytes: Vec::new(), waiting: VecDeque::new(), last: 0 };
+        let hello = client.ask(Operation::Hello(Hello { generation: 7 }));
+        let Some(opened::Result::Hello(reply)) = hello.opened else { panic!("no hello: {hello:?}") };
+        assert_eq!(reply.generation, 1);
+        client
+    }
+
     pub fn open(&mut self, operation: Operation) -> u32 {
         self.last += 1;
         self.send(self.last, frame::Body::Open(Open { operation: Some(operation) }));

@@ -5,7 +5,8 @@ use caisson_wire::data::Channel;
 use caisson_wire::open::Operation;
 use caisson_wire::{Dial, Metrics, opened};
 
-use crate::client::{Agent, Said};
+use crate::agent::Agent;
+use crate::client::Said;
 
 fn dial(host: &str, port: u16) -> Operation {
     Operation::Dial(Dial { port: port.into(), host: host.into() })

@@ -5,7 +5,8 @@ use caisson_wire::entry::Kind;
 use caisson_wire::open::Operation;
 use caisson_wire::{Close, Entry, ReadFile, SetAttributes, Stat, WriteFile, frame, opened};
 
-use crate::client::{Agent, Client, Said};
+use crate::agent::Agent;
+use crate::client::{Client, Said};
 
 pub fn read(path: &str) -> Operation {
     Operation::ReadFile(ReadFile { path: path.into(), ..ReadFile::default() })

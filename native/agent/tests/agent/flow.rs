@@ -2,7 +2,8 @@ use caisson_wire::data::Channel;
 use caisson_wire::open::Operation;
 use caisson_wire::{INITIAL_WINDOW_BYTES, Start, frame};
 
-use crate::client::{Agent, Said, shell};
+use crate::agent::Agent;
+use crate::client::{Said, shell};
 
 /// Takes what comes without giving credit back, until nothing more can.
 fn starve(client: &mut crate::client::Client, stream: u32) -> usize {

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod adopt;
+mod agent;
 mod client;
 mod dial;
 mod files;

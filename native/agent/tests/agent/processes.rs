@@ -4,7 +4,8 @@ use caisson_wire::data::Channel;
 use caisson_wire::open::Operation;
 use caisson_wire::{Attach, Close, Processes, Start, control, frame, opened};
 
-use crate::client::{Agent, Said, shell};
+use crate::agent::Agent;
+use crate::client::{Said, shell};
 
 #[test]
 fn output_exit_code_and_close_come_in_order() {
@@ -99,6 +100,10 @@ fn the_working_directory_is_home_or_what_was_asked_for() {
         let said = client.ask(Operation::Start(Start { cwd: cwd.into(), ..shell("pwd") }));
         assert_eq!(said.text(Channel::Stdout).trim(), expected);
     }
+    // As a login does.
+    std::fs::rename(agent.home(), agent.folder.join("away")).unwrap();
+    assert_eq!(client.shell("pwd").text(Channel::Stdout), "/\n");
+    std::fs::rename(agent.folder.join("away"), agent.home()).unwrap();
 }
 
 #[test]

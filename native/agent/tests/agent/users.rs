@@ -4,7 +4,8 @@ use caisson_wire::data::Channel;
 use caisson_wire::open::Operation;
 use caisson_wire::{ReadFile, Remove, Start, WriteFile};
 
-use crate::client::{Agent, shell};
+use crate::agent::Agent;
+use crate::client::shell;
 use crate::files::{stat, write};
 
 /// None, with the reason said, for a test run that is not root's.

@@ -2,7 +2,8 @@ use caisson_wire::file_event::Kind;
 use caisson_wire::open::Operation;
 use caisson_wire::{Close, Watch, event, frame};
 
-use crate::client::{Agent, Client, Said};
+use crate::agent::Agent;
+use crate::client::{Client, Said};
 
 fn begin(client: &mut Client, request: Watch) -> (u32, Said) {
     let stream = client.open(Operation::Watch(request));
