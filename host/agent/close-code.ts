@@ -34,7 +34,7 @@ export function isCloseCode(code: string): boolean {
 
 /** Why the agent did not do it. `what` names the operation and its object. */
 export function closeFault(close: Close, what: string): Fault {
-  const missing = close.code === 'not_found' && what.startsWith('process')
+  const missing = close.code === 'not_found' && what.startsWith('attach')
   const code = missing ? 'NOT_FOUND' : (CODES[close.code] ?? 'WIRE_VIOLATION')
   const detail = close.message === '' ? close.code.replaceAll('_', ' ') : quoted(close.message)
   const hint = close.code === 'no_space' ? { hint: 'The disk of the sandbox is full (reason: disk).' } : {}

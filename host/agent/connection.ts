@@ -15,7 +15,7 @@ export interface OpenOptions {
   what: string
   onEvent?: (what: EventWhat) => void
   onData?: (channel: Channel, bytes: number) => void
-  undo?: (late: OpenedResult) => NonNullable<FrameInit['body']> | undefined
+  undo?: (late: OpenedResult) => NonNullable<FrameInit['body']>
 }
 
 /**

@@ -136,7 +136,7 @@ export async function startCommand(
 ): Promise<Command> {
   const { command, args = [], env, cwd = '', user = '', stdin = false, pty, tag = '' } = request
   const value = { command, args, env, cwd, user, stdin, tag, ...(pty === undefined ? {} : { pty }) }
-  const { stream, pid, exited } = await begin(connection, { case: 'start', value }, `process ${command}`, options, signal)
+  const { stream, pid, exited } = await begin(connection, { case: 'start', value }, `start ${command}`, options, signal)
   return new Command(stream, pid, exited, options.judge, pty !== undefined)
 }
 
@@ -148,13 +148,13 @@ export async function startProgram(
   signal: AbortSignal,
 ): Promise<Program> {
   const value = { command: start.command, args: [...start.args], env: start.env, cwd: start.cwd, controlChannel: true }
-  const { stream, pid, exited } = await begin(connection, { case: 'start', value }, `process ${start.command}`, options, signal)
+  const { stream, pid, exited } = await begin(connection, { case: 'start', value }, `start ${start.command}`, options, signal)
   return new Program(stream, pid, exited, options.judge)
 }
 
 /** A process that is there already: forked from a zygote into the sandbox. What is sent to it before the agent has answered waits there. */
 export function attachProgram(connection: AgentConnection, pid: number, options: ProcessOptions, signal: AbortSignal): Program {
-  const { stream, exited } = openProcess(connection, { case: 'attach', value: { pid } }, `process ${pid}`, options, signal)
+  const { stream, exited } = openProcess(connection, { case: 'attach', value: { pid } }, `attach to process ${pid}`, options, signal)
   stream.opened.catch(() => undefined)
   return new Program(stream, pid, exited, options.judge)
 }

@@ -23,8 +23,8 @@ export interface StreamOptions {
   onEvent?: (what: EventWhat) => void
   /** Sees every payload when it comes, whoever reads it later. */
   onData?: (channel: Channel, bytes: number) => void
-  /** The agent did what was asked for although the host had given it up: undone here, before the Close. */
-  undo?: (late: OpenedResult) => Body | undefined
+  /** The agent did what was asked for although the host had given it up: what to say so that it is undone, and the agent closes the stream. */
+  undo?: (late: OpenedResult) => Body
 }
 
 /** One operation on the agent connection. `take` is for a single reader. */
@@ -64,7 +64,7 @@ export class AgentStream {
     for (;;) {
       const segment = this.#givenUp ? undefined : this.#backlog.take()
       if (segment !== undefined) {
-        this.#consumed(segment.bytes.length)
+        this.#giveBack(segment.bytes.length)
         return segment
       }
       if (this.#failure !== undefined) throw this.#failure
@@ -130,13 +130,8 @@ export class AgentStream {
   #receiveOpened(result: OpenedResult): void {
     if (this.#isOpened || result.case !== this.#options.rule.opened) throw this.#violation(`Opened with ${result.case ?? 'nothing'}`)
     this.#isOpened = true
-    if (this.#givenUp) {
-      const undoing = this.#options.undo?.(result)
-      if (undoing !== undefined) this.#options.write(undoing)
-      if (this.#options.undo !== undefined) this.#sayClose()
-      return
-    }
-    this.#opened.resolve(result)
+    if (!this.#givenUp) this.#opened.resolve(result)
+    else if (this.#options.undo !== undefined) this.#options.write(this.#options.undo(result))
   }
 
   #receiveData(data: Data): void {
@@ -149,6 +144,8 @@ export class AgentStream {
     if (payload.length > this.#receiveCredit) throw this.#violation('more Data than it had credit for')
     this.#receiveCredit -= payload.length
     if (data.end) this.#ended.add(channel)
+    // Dropped; but one that is being undone must not stall on the way to its end.
+    if (this.#givenUp && this.#options.undo !== undefined) this.#giveBack(payload.length)
     if (this.#givenUp || payload.length === 0) return
     this.#backlog.push(channel, payload, Number(data.atUs))
     this.#options.onData?.(channel, payload.length)
@@ -208,9 +205,9 @@ export class AgentStream {
     }
   }
 
-  #consumed(bytes: number): void {
+  #giveBack(bytes: number): void {
     this.#toReturn += bytes
-    if (this.#toReturn < RETURN_BYTES || this.#isClosed || this.#failure !== undefined) return
+    if (this.#toReturn < RETURN_BYTES || this.#isClosed) return
     this.#options.write({ case: 'window', value: { bytes: this.#toReturn } })
     this.#receiveCredit += this.#toReturn
     this.#toReturn = 0

@@ -160,7 +160,7 @@ describe('giving up', () => {
     expect(await next.opened).toMatchObject({ value: { processes: 4 } })
   })
 
-  test('what the agent did too late is undone before the stream is closed', async () => {
+  test('what the agent did too late is undone, and what it still says is taken and dropped', async () => {
     await using agent = await FakeAgent.start()
     const abort = new AbortController()
     const undo = () => ({ case: 'control', value: { action: { case: 'signal', value: 9 } } }) as const
@@ -169,8 +169,17 @@ describe('giving up', () => {
     abort.abort()
     await expect(stream.opened).rejects.toMatchObject({ code: 'CANCELLED' })
     agent.opened(2, { case: 'started', value: { pid: 5 } })
-    await agent.heard('close')
-    expect(agent.frames.filter(({ stream }) => stream === 2).map(({ body }) => body.case)).toEqual(['open', 'control', 'close'])
+    await agent.heard('control')
+    for (let sent = 0; sent < INITIAL_WINDOW_BYTES; sent += MAX_DATA_BYTES) agent.say(2, data(Channel.STDOUT, MAX_DATA_BYTES))
+    await agent.heard('window', 4)
+    expect(agent.frames.filter(({ stream }) => stream === 2).map(({ body }) => body.case)).toEqual([
+      'open',
+      'control',
+      ...Array(4).fill('window'),
+    ])
+    agent.say(2, { case: 'event', value: { what: { case: 'exit', value: { signal: 9 } } } })
+    agent.close(2)
+    await expect(stream.take()).rejects.toMatchObject({ code: 'CANCELLED' })
   })
 
   test('a lost connection is told to everyone who waits', async () => {

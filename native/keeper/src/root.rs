@@ -47,6 +47,8 @@ impl Stage<'_> {
             let path = self.inside(&link.path)?;
             symlink(&link.to, &path).at(STEP, path.display())?;
         }
+        // Before the binds: some of them lie below.
+        self.writable()?;
         for bind in &self.plan.binds {
             self.bind(bind)?;
         }
@@ -58,7 +60,6 @@ impl Stage<'_> {
         })?;
         self.devices()?;
         self.small_files()?;
-        self.writable()?;
         self.folder(&self.root.join("proc"))?;
         crate::tree::set(&self.root, RDONLY).at(STEP, "read-only root")?;
         hold(&self.disk).map(Mounted::new)
