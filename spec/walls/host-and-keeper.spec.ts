@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, symlink } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -109,4 +109,50 @@ test('what cannot be recorded does not happen', async () => {
   await expect(full.door.create(BASE, signal)).rejects.toMatchObject({ code: 'AUDIT_UNWRITABLE' })
   expect(await readdir(join(own.home, 'sandboxes'))).toEqual([])
   await full[Symbol.asyncDispose]()
+})
+
+test('mounts are where they were asked for, below the home too; links are resolved first, and the host keeps its owner', async () => {
+  const [source, link] = [join(host.home, '..', `cai-mount-${process.pid}`), join(host.home, '..', `cai-link-${process.pid}`)]
+  await mkdir(source)
+  try {
+    await writeFile(join(source, 'given'), 'from the host')
+    await symlink(source, link)
+    const mounts = [
+      { source: link, target: '/home/user/project', mode: 'rw' as const },
+      { source: join(source, 'given'), target: '/data/given', mode: 'ro' as const },
+    ]
+    const held = await host.door.create({ ...BASE, mounts }, signal)
+    const { output } = await run(
+      held,
+      'cat /data/given project/given; echo back > project/made; echo no 2>/dev/null > /data/given || echo refused',
+    )
+    expect(output).toBe('from the hostfrom the hostrefused\n')
+    await held.kill(signal)
+    expect(await readFile(join(source, 'made'), 'utf8')).toBe('back\n')
+    expect((await stat(join(source, 'made'))).uid).toBe(process.getuid?.())
+    const state = { ...BASE, mounts: [{ source: host.home, target: '/home/user/state', mode: 'ro' as const }] }
+    await expect(host.door.create(state, signal)).rejects.toMatchObject({ code: 'BAD_REQUEST' })
+    const nothing = { ...BASE, mounts: [{ source: join(source, 'nothing'), target: '/data', mode: 'ro' as const }] }
+    await expect(host.door.create(nothing, signal)).rejects.toMatchObject({ code: 'MOUNT_UNREADABLE' })
+    expect(await readdir(join(host.home, 'sandboxes'))).toEqual([])
+  } finally {
+    await Promise.all([rm(source, { recursive: true }), rm(link)])
+  }
+})
+
+test('a start that is aborted at any moment leaves no process', async () => {
+  const held = await host.door.create(BASE, signal)
+  for (const turns of [0, 1, 2, 3, 5, 8]) {
+    const abort = new AbortController()
+    const starting = held.start({ command: 'sleep', args: ['1000'] }, abort.signal)
+    for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+    abort.abort()
+    const started = await starting.catch((failure: unknown) => {
+      expect(failure).toMatchObject({ code: 'CANCELLED' })
+    })
+    await started?.signal(9, signal)
+    await started?.exit
+  }
+  while ((await run(held, 'pgrep -x sleep')).exitCode === 0) await pause(20)
+  await held.kill(signal)
 })
