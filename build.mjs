@@ -70,6 +70,53 @@ const englishOnly = {
   },
 }
 
+/** A cell may declare a variable of any of these names, for all code of its process: the runtime holds on to what it needs. */
+const HELD = `const { ${[
+  ...[
+    'AggregateError',
+    'Array',
+    'ArrayBuffer',
+    'Atomics',
+    'BigInt',
+    'Boolean',
+    'Buffer',
+    'Date',
+    'Error',
+    'Function',
+    'Int32Array',
+    'JSON',
+  ],
+  ...[
+    'Map',
+    'Math',
+    'Number',
+    'Object',
+    'Promise',
+    'Proxy',
+    'RangeError',
+    'Reflect',
+    'RegExp',
+    'Set',
+    'SharedArrayBuffer',
+    'String',
+    'Symbol',
+  ],
+  ...[
+    'SyntaxError',
+    'TypeError',
+    'URL',
+    'Uint16Array',
+    'Uint32Array',
+    'Uint8Array',
+    'WeakMap',
+    'WeakSet',
+    'console',
+    'parseFloat',
+    'parseInt',
+  ],
+  ...['isFinite', 'isNaN', 'process', 'setImmediate', 'setTimeout', 'clearTimeout'],
+].join(', ')} } = globalThis`
+
 async function bundle() {
   const { build } = await import('esbuild')
   const node = {
@@ -89,7 +136,13 @@ async function bundle() {
     build({ ...node, entryPoints: [at('client/index.ts')], outfile: at('dist/sdk.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('bench/main.ts')], outfile: at('dist/bench.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/templates/setup.ts')], outfile: at('dist/setup.mjs'), format: 'esm', banner }),
-    build({ ...node, entryPoints: [at('host/runtimes/programs/node/main.ts')], outfile: at('dist/runtimes/node/main.cjs'), format: 'cjs' }),
+    build({
+      ...node,
+      entryPoints: [at('host/runtimes/programs/node/main.ts')],
+      outfile: at('dist/runtimes/node/main.cjs'),
+      format: 'cjs',
+      banner: { js: HELD },
+    }),
   ])
   for (const { outputFiles } of outputs) {
     for (const { path, contents } of outputFiles) {

@@ -1,0 +1,107 @@
+import { readFileSync } from 'node:fs'
+import { Module } from 'node:module'
+import { dirname, extname, join, resolve } from 'node:path'
+import process from 'node:process'
+import { isModule } from './cell.ts'
+import { type Failure, failureOf } from './failures.ts'
+import type { Loader } from './loader.ts'
+import { isTypeScript, withoutTypes } from './types.ts'
+
+interface MainModule {
+  id: string
+  filename: string
+  paths: string[]
+  _compile(code: string, path: string): void
+}
+interface ModuleParts {
+  new (path: string): MainModule
+  _nodeModulePaths(folder: string): string[]
+  _cache: Record<string, MainModule>
+}
+
+/** What Node ends with when a module waits for something that nothing will bring. */
+const UNSETTLED = 13
+
+/**
+ * A program, as `node FILE ARGS` runs it, from its text. It has the process to itself and ends it: by `process.exit`, by an exception, or
+ * when there is nothing left to wait for. `failed` hears of the exception.
+ */
+export function runProgram(
+  task: { code: string; path: string; args: string[] },
+  typed: boolean,
+  loader: Loader,
+  failed: (failure: Failure) => void,
+) {
+  const path = resolve(task.path)
+  process.argv = [process.execPath, path, ...task.args]
+  process.on('uncaughtExceptionMonitor', (error) => failed(failureOf(error)))
+  let waiting = true
+  process.on('exit', () => {
+    if (waiting) process.exitCode ??= UNSETTLED
+  })
+  const work = async () => {
+    const typescript = typed || isTypeScript(path)
+    if (isEsm(path, task.code, typescript)) {
+      const module = await loader.module(typescript ? withoutTypes(task.code, path) : task.code, path)
+      await module.evaluate()
+    } else {
+      const Main = Module as unknown as ModuleParts
+      const main = new Main(path)
+      Object.assign(main, { id: '.', filename: path, paths: Main._nodeModulePaths(dirname(path)) })
+      Object.assign(process, { mainModule: main })
+      Main._cache[path] = main
+      main._compile(typescript ? withoutTypes(task.code, path, 'cjs') : task.code, path)
+    }
+  }
+  work().then(
+    () => {
+      waiting = false
+    },
+    (error: unknown) => {
+      waiting = false
+      fail(error, failed)
+    },
+  )
+}
+
+/** Thrown again, Node would show the place where we did so. */
+function fail(error: unknown, failed: (failure: Failure) => void): void {
+  if (process.listenerCount('uncaughtException') > 0) {
+    setImmediate(() => {
+      throw error
+    })
+    return
+  }
+  const failure = failureOf(error)
+  failed(failure)
+  process.stderr.write(`${failure.traceback}\n\nNode.js ${process.version}\n`)
+  process.exit(1)
+}
+
+/** As Node decides: by extension, by the nearest package.json, by what the source says. */
+function isEsm(path: string, code: string, typescript: boolean): boolean {
+  const extension = extname(path)
+  if (/^\.m[jt]s$/.test(extension)) return true
+  if (/^\.c[jt]s$/.test(extension)) return false
+  const type = packageType(dirname(path))
+  if (type !== undefined) return type === 'module'
+  try {
+    return isModule(typescript ? withoutTypes(code, path) : code)
+  } catch (failure) {
+    // Whoever compiles it says what is wrong with it.
+    if (failure instanceof SyntaxError) return false
+    throw failure
+  }
+}
+
+function packageType(folder: string): string | undefined {
+  for (let at = folder; ; at = dirname(at)) {
+    try {
+      const { type } = JSON.parse(readFileSync(join(at, 'package.json'), 'utf8')) as { type?: string }
+      return type ?? undefined
+    } catch (failure) {
+      if ((failure as NodeJS.ErrnoException).code === undefined && !(failure instanceof SyntaxError)) throw failure
+    }
+    if (at === dirname(at)) return undefined
+  }
+}

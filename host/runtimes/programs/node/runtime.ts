@@ -1,0 +1,155 @@
+import process from 'node:process'
+import { Control, type Request } from './control.ts'
+import { type Failure, failureOf, INTERRUPTED } from './failures.ts'
+import { displayed, type Forms, formsOf } from './forms.ts'
+import { Loader } from './loader.ts'
+import { runProgram } from './program.ts'
+import { Session } from './session.ts'
+
+type RunRequest = Extract<Request, { op: 'run' }>
+
+/** What the host keeps of one run (MAX_RESULTS_BYTES in wire/limits.ts), with some room. */
+const MAX_RESULTS_BYTES = 60 * 1024 * 1024
+const KEPT_OUT = 'caisson: a result was left out: one may have 31 MiB, those of a run 60 MiB together\n'
+
+interface Running {
+  id: number
+  room: number
+  failure: Failure | undefined
+  /** Ends the wait for what the cell awaits. What it started cannot be stopped. */
+  stop: () => void
+}
+
+/** The JavaScript and TypeScript runtime: one request after the other. */
+export class Runtime {
+  readonly #typescript: boolean
+  readonly #control = new Control()
+  readonly #loader = new Loader()
+  readonly #session: Session
+  #current: Running | undefined
+  #count = 0
+
+  constructor(typescript: boolean) {
+    this.#typescript = typescript
+    this.#session = new Session(typescript, this.#loader)
+    this.#loader.teachRequire()
+  }
+
+  readonly #onInterrupt = () => this.#interrupt()
+  readonly #onStray = (error: unknown) => this.#stray(error)
+
+  serve(): void {
+    this.#session.furnish((value) => this.#emit(displayed(value), false))
+    process.on('SIGINT', this.#onInterrupt)
+    process.on('uncaughtException', this.#onStray)
+    process.on('unhandledRejection', this.#onStray)
+    this.#control.listen(
+      (request) => this.#hear(request),
+      () => EXIT(0),
+    )
+  }
+
+  #hear(request: Request): void {
+    if (request.op === 'init') this.#init(request)
+    else if (request.op === 'interrupt') {
+      if (request.id === this.#current?.id) this.#interrupt()
+    } else if (request.program !== undefined) this.#program(request, request.program)
+    else void this.#cell(request)
+  }
+
+  #init(request: Extract<Request, { op: 'init' }>): void {
+    setEnvironment(request.env)
+    try {
+      process.chdir(request.cwd)
+    } catch (error) {
+      const message = `the folder of the context: ${error instanceof Error ? error.message : String(error)}`
+      this.#control.send({ type: 'failed', code: 'FILE_MISSING', message })
+      EXIT(1)
+    }
+    this.#control.send({ type: 'ready' })
+  }
+
+  async #cell(request: RunRequest): Promise<void> {
+    this.#count += 1
+    const stopped = new Promise<undefined>((resolve) => {
+      const stop = () => {
+        running.failure = INTERRUPTED
+        resolve(undefined)
+      }
+      const running: Running = { id: request.id, room: MAX_RESULTS_BYTES, failure: undefined, stop }
+      this.#current = running
+    })
+    const running = this.#current as Running | undefined
+    const undo = changeEnvironment(request.env)
+    // An interrupt that came with the request is heard first.
+    await new Promise(setImmediate)
+    try {
+      if (running?.failure === undefined) {
+        const value = await Promise.race([this.#session.run(request.code, `cell ${this.#count}`), stopped])
+        if (value !== undefined && value[0] !== undefined) this.#emit(formsOf(value[0]), true)
+      }
+    } catch (error) {
+      if (running !== undefined) running.failure ??= failureOf(error, this.#session.caller)
+    }
+    undo()
+    this.#current = undefined
+    if (running?.failure !== undefined) this.#control.send({ type: 'error', id: request.id, error: running.failure })
+    this.#control.send({ type: 'end', id: request.id, executionCount: this.#count })
+  }
+
+  /** It ends the process; the host knows its exit code from that, and gets no end message. */
+  #program(request: RunRequest, program: { path: string; args: string[] }): void {
+    this.#count += 1
+    this.#current = { id: request.id, room: MAX_RESULTS_BYTES, failure: undefined, stop: () => undefined }
+    process.off('SIGINT', this.#onInterrupt)
+    process.off('uncaughtException', this.#onStray)
+    process.off('unhandledRejection', this.#onStray)
+    process.exit = EXIT
+    setEnvironment({ ...process.env, ...request.env } as Record<string, string>)
+    this.#control.unref()
+    const failed = (error: Failure) => this.#control.send({ type: 'error', id: request.id, error })
+    runProgram({ ...program, code: request.code }, this.#typescript, this.#loader, failed)
+  }
+
+  #interrupt(): void {
+    this.#current?.stop()
+  }
+
+  /** An exception that nobody awaited: of the run that is under way, else it is only told. */
+  #stray(error: unknown): void {
+    const failure = failureOf(error, this.#session.caller)
+    if (this.#current === undefined) process.stderr.write(`${failure.traceback}\n`)
+    else {
+      this.#current.stop()
+      this.#current.failure = failure
+    }
+  }
+
+  #emit(forms: Forms, isMainResult: boolean): void {
+    const running = this.#current
+    // A timer of a run that is over.
+    if (running === undefined) return
+    const bytes = running.room > 0 ? this.#control.send({ type: 'result', id: running.id, result: { ...forms, isMainResult } }) : 0
+    running.room -= bytes
+    if (bytes === 0) process.stderr.write(KEPT_OUT)
+  }
+}
+
+/** Node's own, before a session puts its exception in the place of it. */
+const EXIT = process.exit.bind(process) as typeof process.exit
+
+function setEnvironment(env: Record<string, string>): void {
+  for (const name of Object.keys(process.env)) if (!(name in env)) delete process.env[name]
+  Object.assign(process.env, env)
+}
+
+function changeEnvironment(changes: Record<string, string>): () => void {
+  const before = Object.keys(changes).map((name) => [name, process.env[name]] as const)
+  Object.assign(process.env, changes)
+  return () => {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+  }
+}

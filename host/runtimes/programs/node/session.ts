@@ -1,0 +1,85 @@
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import process from 'node:process'
+import vm from 'node:vm'
+import { rewritten } from './cell.ts'
+import { SystemExit } from './failures.ts'
+import type { Loader } from './loader.ts'
+import { withoutTypes } from './types.ts'
+
+const SYNC = '(() => {'
+const ASYNC = '(async () => {'
+
+/** The state of a context: its global scope. */
+export class Session {
+  readonly #typescript: boolean
+  readonly #loader: Loader
+  readonly #declared = new Set<string>()
+  /** The frame that calls the last cell; it is nobody's code. */
+  caller = ''
+  readonly #requires = new Map<string, NodeRequire>()
+
+  constructor(typescript: boolean, loader: Loader) {
+    this.#typescript = typescript
+    this.#loader = loader
+  }
+
+  /** What a cell finds besides JavaScript. */
+  furnish(display: (value: unknown) => void): void {
+    const module = { exports: {} }
+    const require = Object.assign((name: string): unknown => this.#require()(name), {
+      resolve: (name: string) => this.#require().resolve(name),
+    })
+    Object.assign(globalThis, { require, module, exports: module.exports, display })
+    process.exit = ((code?: unknown) => {
+      throw new SystemExit(code ?? process.exitCode)
+    }) as never
+  }
+
+  /** Runs a cell. Returns [value of its last expression], or nothing; what it throws is the cell's own. SIGINT interrupts what runs at once. */
+  async run(code: string, name: string): Promise<[unknown] | undefined> {
+    const cell = this.#read(code, name)
+    const fresh = cell.names.filter((declared) => !this.#declared.has(declared))
+    if (fresh.length > 0) this.#evaluate(`let ${fresh.join(', ')}`, name, 0)
+    for (const declared of fresh) this.#declared.add(declared)
+    if (cell.functions !== '') this.#evaluate(cell.functions, name, 0)
+    this.caller = `${name}:${cell.body.split('\n').length + 1}:3`
+    const head = cell.awaits ? ASYNC : SYNC
+    return (await this.#evaluate(`${head}${cell.body}\n})()`, name, head.length)) as [unknown] | undefined
+  }
+
+  #read(code: string, name: string): ReturnType<typeof rewritten> {
+    const script = this.#typescript ? withoutTypes(code, name) : code
+    // `{ a: 1 }` alone is meant as an object, not as a block with a label.
+    const object = script.trim().startsWith('{') && script.trim().endsWith('}') ? this.#parsed(`(${script}\n)`, name, true) : undefined
+    return object ?? (this.#parsed(script, name, false) as ReturnType<typeof rewritten>)
+  }
+
+  #parsed(script: string, name: string, attempt: boolean): ReturnType<typeof rewritten> | undefined {
+    try {
+      return rewritten(script, this.#typescript)
+    } catch (failure) {
+      if (attempt) return undefined
+      // V8 shows the place. What only our parser understands, an import among the statements, it tells itself.
+      if (!/^\s*(?:import|export)\b/m.test(script))
+        new vm.Script(`${ASYNC}${script}\n})()`, { filename: name, columnOffset: -ASYNC.length })
+      throw failure
+    }
+  }
+
+  #evaluate(script: string, name: string, columns: number): unknown {
+    const base = join(process.cwd(), name)
+    const importModuleDynamically = (async (specifier: string, _from: unknown, attributes: object) =>
+      await this.#loader.import(specifier, base, attributes)) as never
+    const made = new vm.Script(script, { filename: name, columnOffset: -columns, importModuleDynamically })
+    return made.runInThisContext({ breakOnSigint: true })
+  }
+
+  /** The folder may change. */
+  #require(): NodeRequire {
+    const folder = process.cwd()
+    const known = this.#requires.get(folder) ?? createRequire(join(folder, 'cell'))
+    this.#requires.set(folder, known)
+    return known
+  }
+}
