@@ -27,6 +27,8 @@ pub enum Said {
     Ready(bool),
     #[serde(rename = "adopted")]
     Adopted(u32),
+    #[serde(rename = "error")]
+    Error(String),
 }
 
 impl Said {
@@ -48,6 +50,7 @@ impl Said {
                     .unwrap_or(Code::LaunchFailed);
                 Err(Fault::new(code, step, format!("{there}: {message}")).hint(hint))
             }
+            Ok(Said::Error(message)) => Err(Fault::new(Code::LaunchFailed, step, message)),
             Ok(said) => Ok(said),
             Err(_) if bytes.is_empty() => Err(Fault::new(Code::LaunchFailed, step, "the process ended without a word")),
             Err(error) => Err(Fault::new(Code::LaunchFailed, step, format!("not understood: {error}"))),
