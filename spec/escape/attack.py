@@ -1,8 +1,10 @@
 # What every attack begins with. A way is one road out; each runs in a process of its own, and ends in exactly one line:
 # ESCAPED <tab> name <tab> evidence, or CONTAINED <tab> name <tab> what stopped it. A way that breaks says neither.
-import ctypes, errno, json, os, platform, signal, socket, struct, subprocess, sys, time, traceback
+import ctypes, errno, json, os, platform, signal, socket, struct, subprocess, sys, tempfile, time, traceback
 
 facts = json.loads(sys.argv[1])
+# An empty folder of this run's own; without the wall it is removed afterwards, with what lies directly in it.
+SCRATCH = facts.get('scratch') or tempfile.mkdtemp()
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.syscall.restype = ctypes.c_long
 X86 = platform.machine() == 'x86_64'

@@ -1,5 +1,8 @@
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { lstat, mkdtemp, readdir, rmdir, unlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Sandbox, type SandboxOptions } from '../../client/index.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
@@ -35,6 +38,11 @@ export interface Verdict {
   text: string
 }
 
+/** Something that runs programs inside. */
+export interface Wall {
+  run(command: readonly [string, ...string[]], user: string): Promise<{ exitCode: number; stdout: string; stderr: string }>
+}
+
 export const python = String.raw
 
 const PRELUDE = readFileSync(new URL('attack.py', import.meta.url), 'utf8')
@@ -44,7 +52,7 @@ const PATIENCE_MS = 60_000
 const MAX_OUTPUT_BYTES = 1 << 20
 
 /** A sandbox that the attacks of one file share. */
-export function shared(options: SandboxOptions = {}): { readonly sandbox: Sandbox } {
+export function shared(options: SandboxOptions = {}): Wall & { readonly sandbox: Sandbox } {
   let made: Sandbox | undefined
   beforeAll(async () => {
     made = await Sandbox.create({ template: 'base', timeoutMs: 300_000, ...options })
@@ -52,21 +60,24 @@ export function shared(options: SandboxOptions = {}): { readonly sandbox: Sandbo
   afterAll(async () => {
     await made?.kill()
   })
+  const sandbox = (): Sandbox => {
+    if (made === undefined) throw new Error('the sandbox has not been made')
+    return made
+  }
   return {
-    get sandbox(): Sandbox {
-      if (made === undefined) throw new Error('the sandbox has not been made')
-      return made
+    get sandbox() {
+      return sandbox()
     },
+    run: (command, user) => sandbox().commands.run(command, { user, timeoutMs: PATIENCE_MS }),
   }
 }
 
 /** Registers the attack's tests. */
-export function attack(wall: { readonly sandbox: Sandbox }, name: string, attack: Attack): void {
+export function attack(wall: Wall, name: string, attack: Attack): void {
   const source = program(attack.code)
-  const facts = (walled: boolean): string => JSON.stringify(attack.facts?.(walled) ?? {})
   let outside: Promise<Verdict[]> | undefined
   const without = (): Promise<Verdict[]> => {
-    outside ??= runOutside(source, facts(false), attack.place ?? 'alone', attack.leak?.()).finally(() => attack.mend?.())
+    outside ??= runOutside(source, attack).finally(() => attack.mend?.())
     return outside
   }
 
@@ -82,7 +93,7 @@ export function attack(wall: { readonly sandbox: Sandbox }, name: string, attack
     for (const user of attack.users ?? ['user', 'root']) {
       test(`is contained for ${user}`, async () => {
         const ways = (await without()).map(({ way }) => way)
-        const result = await wall.sandbox.commands.run([...INTERPRETER, source, facts(true)], { user, timeoutMs: PATIENCE_MS })
+        const result = await wall.run([...INTERPRETER, source, JSON.stringify(attack.facts?.(true) ?? {})], user)
         const verdicts = read(result.stdout, `exit ${result.exitCode}: ${result.stderr}`)
         for (const { verdict, way, text } of verdicts) expect(`${verdict} ${way}: ${text}`).toMatch(/^CONTAINED /)
         for (const { text } of verdicts) expect(text).toMatch(attack.stoppedBy)
@@ -98,11 +109,12 @@ export function program(code: string): string {
 }
 
 /** As root on this machine, with nothing between. */
-export async function runOutside(source: string, facts: string, place: 'alone' | 'here', leak?: number): Promise<Verdict[]> {
+async function runOutside(source: string, { place = 'alone', leak, facts }: Attack): Promise<Verdict[]> {
   if (process.getuid?.() !== 0) throw new Error('the attacks without the wall need root: run these specs as root')
   const [command, ...args] = place === 'alone' ? ['/usr/bin/unshare', ...ALONE, ...INTERPRETER] : INTERPRETER
-  const child = spawn(command, [...args, source, facts], {
-    stdio: ['ignore', 'pipe', 'pipe', ...(leak === undefined ? [] : [leak])],
+  const scratch = await mkdtemp(join(tmpdir(), 'caisson-scratch-'))
+  const child = spawn(command, [...args, source, JSON.stringify({ ...facts?.(false), scratch })], {
+    stdio: ['ignore', 'pipe', 'pipe', ...(leak === undefined ? [] : [leak()])],
     timeout: PATIENCE_MS,
     killSignal: 'SIGKILL',
   })
@@ -112,6 +124,12 @@ export async function runOutside(source: string, facts: string, place: 'alone' |
     child.once('close', (code, signal) => resolve(signal ?? String(code)))
   })
   const [stdout, stderr, end] = await Promise.all([text(child.stdout), text(child.stderr), ended])
+  // One level and no deeper: an attack may have mounted the host's own folders there, in its own namespace or, if that went wrong, here.
+  for (const name of await readdir(scratch)) {
+    const path = join(scratch, name)
+    await ((await lstat(path)).isDirectory() ? rmdir(path) : unlink(path))
+  }
+  await rmdir(scratch)
   return read(stdout, `exit ${end}: ${stderr}`)
 }
 

@@ -1,5 +1,6 @@
 import { closeSync, openSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Sandbox } from '../../client/index.ts'
 import { attack, python, shared } from './attack.ts'
 import { Canaries } from './canary.ts'
 
@@ -63,6 +64,35 @@ describe('what a new process has open', () => {
     const { stdout } = await running.wait()
     expect(JSON.parse(stdout || '{}')).toEqual({ 0: '/dev/pts/0', 1: '/dev/pts/0', 2: '/dev/pts/0' })
   })
+})
+
+describe('what a runtime has open', () => {
+  // Nothing that has a path but /dev/null, and one socket: the control channel.
+  const LOOK = `
+found = []
+for name in os.listdir('/proc/self/fd'):
+    try:
+        found.append(os.readlink('/proc/self/fd/' + name).split('[')[0])
+    except OSError:
+        pass
+print(json.dumps(found))`
+  const LOOKS = {
+    python: `import json, os\n${LOOK}`,
+    javascript: `const { readdirSync, readlinkSync } = require('node:fs')
+const look = (name) => { try { return readlinkSync('/proc/self/fd/' + name).split('[')[0] } catch { return '/dev/null' } }
+console.log(JSON.stringify(readdirSync('/proc/self/fd').map(look)))`,
+    bash: `found=; for n in /proc/$$/fd/*; do one=$(readlink $n); found="$found,\\"\${one%%[*}\\""; done; echo "[\${found#,}]"`,
+  }
+  for (const [language, code] of Object.entries(LOOKS)) {
+    test(language, async () => {
+      await using sandbox = await Sandbox.create({ template: language === 'python' ? 'code-interpreter' : 'base' })
+      const { stdout, error } = await sandbox.runCode(code, { language })
+      expect(error).toBeUndefined()
+      const found = JSON.parse(stdout) as string[]
+      expect(found.filter((one) => one === 'socket:')).toHaveLength(1)
+      expect(found.filter((one) => !['/dev/null', 'pipe:', 'socket:', 'anon_inode:'].includes(one))).toEqual([])
+    })
+  }
 })
 
 const OPEN = `

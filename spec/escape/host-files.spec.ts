@@ -57,7 +57,7 @@ def make():
 
 @way('through a symbolic link')
 def link():
-    folder = f'/tmp/link-{os.getpid()}'
+    folder = f'{SCRATCH}/link'
     os.symlink(canary, folder)
     try:
         with os.fdopen(os.open(folder, os.O_WRONLY | os.O_APPEND), 'w') as file:

@@ -6,8 +6,7 @@ attack(wall, 'mounting', {
   why: 'a mount of one’s own replaces what programs trust, or shows what was hidden',
   stoppedBy: /^(EPERM|ENOSYS)/,
   code: python`
-os.makedirs(f'/tmp/mounts-{os.getuid()}', exist_ok=True)
-PLACE = f'/tmp/mounts-{os.getuid()}'.encode()
+PLACE = SCRATCH.encode()
 BIND, REMOUNT, REC, PRIVATE, MOVE, RDONLY = 4096, 32, 16384, 1 << 18, 8192, 1
 
 def mount(source, target, kind, flags=0, data=None):
@@ -89,8 +88,7 @@ attack(wall, 'the newer mount calls', {
   stoppedBy: /^(EPERM|ENOSYS)/,
   code: python`
 AT_FDCWD, CLONE, EMPTY_PATH, CREATE = -100, 1, 0x1000, 6
-os.makedirs(f'/tmp/newer-{os.getuid()}', exist_ok=True)
-PLACE = f'/tmp/newer-{os.getuid()}'.encode()
+PLACE = SCRATCH.encode()
 
 def tree():
     return syscall('open_tree', AT_FDCWD, b'/usr', CLONE)

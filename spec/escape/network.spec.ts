@@ -110,7 +110,7 @@ for family, address in TCP:
 
 // Without the wall: in a network namespace where those addresses are, and nothing leaves this machine.
 test('other addresses: reached without the wall', async () => {
-  const child = spawn('/usr/bin/unshare', ['--net', '--', '/usr/bin/python3', '-I', '-B', '-c', program(ELSEWHERE), '{"serve":true}'], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn('/usr/bin/unshare', ['--net', '--', '/usr/bin/python3', '-I', '-B', '-c', program(ELSEWHERE), '{"serve":true,"scratch":"/tmp"}'], { stdio: ['ignore', 'pipe', 'pipe'] })
   const verdicts = read(await said(child), 'exit 0:')
   expect(verdicts.map(({ verdict }) => verdict)).toEqual(verdicts.map(() => 'ESCAPED'))
   expect(verdicts).toHaveLength(8)

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { Sandbox } from '../../client/index.ts'
 import { attack, python, shared } from './attack.ts'
 
 const wall = shared()
@@ -70,7 +71,8 @@ attack(wall, 'capabilities of a file', {
   stoppedBy: /^(EPERM|stayed)/,
   code: python`
 import shutil
-PATH = f'/tmp/capable-{os.getpid()}'
+os.chmod(SCRATCH, 0o755)
+PATH = f'{SCRATCH}/capable'
 
 @way('security.capability')
 def attribute():
@@ -127,6 +129,17 @@ describe('what a process holds', () => {
     expect(stdout).toMatch(/^NoNewPrivs:\t1$/m)
     expect(stdout).toMatch(/^Seccomp:\t2$/m)
     expect(stdout).toMatch(new RegExp(`^CapBnd:\t${ofRoot}$`, 'm'))
+  })
+
+  test('a Python that was forked from the zygote holds no more, in the same namespaces', async () => {
+    await using sandbox = await Sandbox.create({ template: 'code-interpreter' })
+    const look = "import os\nprint(open('/proc/self/status').read())\nprint('\\n'.join(f'{name}:\\t{os.readlink(f\"/proc/self/ns/{name}\")}' for name in sorted(os.listdir('/proc/self/ns'))))"
+    const [forked, started] = [await sandbox.runCode(look), await sandbox.commands.run(['/usr/bin/python3', '-I', '-c', look])]
+    const of = (text: string) => Object.fromEntries(text.split('\n').filter(Boolean).map((line) => line.split(':\t') as [string, string]))
+    const keys = ['Uid', 'Gid', 'Groups', 'CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb', 'NoNewPrivs', 'Seccomp', 'mnt', 'pid', 'net', 'ipc', 'uts', 'user', 'cgroup']
+    const only = (all: Record<string, string>) => keys.map((key) => [key, all[key]])
+    expect(only(of(forked.stdout))).toEqual(only(of(started.stdout)))
+    expect(of(forked.stdout)).toMatchObject({ CapEff: none, CapPrm: none, NoNewPrivs: '1', Seccomp: '2', TracerPid: '0' })
   })
 
   test('ids inside are ids of no account on the host', async () => {

@@ -8,8 +8,7 @@ attack(wall, 'release_agent', {
   stoppedBy: /^(EPERM|ENOENT|EROFS|EACCES|ENOSYS)/,
   // Opened and never written; and mounts are the attack's own.
   code: python`
-os.makedirs(f'/tmp/cgroup-{os.getuid()}', exist_ok=True)
-PLACE = f'/tmp/cgroup-{os.getuid()}'
+PLACE = SCRATCH
 
 def version1(controller):
     def run():
