@@ -1,12 +1,13 @@
 //! Limits of memory, processes and CPU, behind one small interface whatever the machine has: version 1 (a folder per controller), version 2 (one
 //! folder), or a mix of both. Sources: Documentation/admin-guide/cgroup-v1/{memory,pids}.rst and cgroup-v2.rst.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::alarm::Alarm;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::plan::Limits;
 
@@ -31,50 +32,7 @@ pub struct Cgroup {
     dirs: Vec<PathBuf>,
 }
 
-/// Something to poll, that signals when a limit may have been hit.
-pub struct Alarm {
-    pub reason: &'static str,
-    kind: AlarmKind,
-}
-
-enum AlarmKind {
-    /// Version 1 memory: signals each time the group is out of memory, a moment before the kill is counted anywhere.
-    Event(OwnedFd),
-    /// A file of counters: signals when one has changed, except that version 1 stays silent and must be asked.
-    Counter { file: File, key: &'static str, seen: u64, silent: bool },
-}
-
-impl Alarm {
-    pub fn wait_for(&self) -> libc::pollfd {
-        match &self.kind {
-            AlarmKind::Event(event) => libc::pollfd { fd: event.as_raw_fd(), events: libc::POLLIN, revents: 0 },
-            AlarmKind::Counter { file, .. } => libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLPRI, revents: 0 },
-        }
-    }
-
-    pub fn is_silent(&self) -> bool {
-        matches!(self.kind, AlarmKind::Counter { silent: true, .. })
-    }
-
-    /// True when the limit has been hit since the last call.
-    pub fn rang(&mut self) -> bool {
-        match &mut self.kind {
-            AlarmKind::Event(event) => {
-                let mut count = [0u8; 8];
-                // SAFETY: the buffer is ours and as long as said; the descriptor is non-blocking.
-                unsafe { libc::read(event.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) == count.len() as isize }
-            }
-            AlarmKind::Counter { file, key, seen, .. } => {
-                let mut text = String::new();
-                let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_string(&mut text));
-                let now = read.ok().and_then(|_| field(&text, key)).unwrap_or(*seen);
-                std::mem::replace(seen, now) < now
-            }
-        }
-    }
-}
-
-fn field(text: &str, key: &str) -> Option<u64> {
+pub fn field(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
 }
 
@@ -181,13 +139,9 @@ impl Cgroup {
         let mut alarms = Vec::new();
         for Controller { name, version, dir } in &self.controllers {
             match (*name, version) {
-                ("memory", Version::One) if limits.memory_bytes.is_some() => alarms.push(oom_event(dir)?),
-                ("memory", Version::Two) if limits.memory_bytes.is_some() => {
-                    alarms.push(events_file(dir, "memory.events", "oom_kill ", "memory", false)?);
-                }
-                ("pids", _) if limits.pids.is_some() => {
-                    alarms.push(events_file(dir, "pids.events", "max ", "pids", *version == Version::One)?);
-                }
+                ("memory", Version::One) if limits.memory_bytes.is_some() => alarms.push(Alarm::out_of_memory(dir)?),
+                ("memory", Version::Two) if limits.memory_bytes.is_some() => alarms.push(Alarm::memory_events(dir)?),
+                ("pids", _) if limits.pids.is_some() => alarms.push(Alarm::pids_events(dir, *version == Version::One)?),
                 _ => {}
             }
         }
@@ -304,29 +258,8 @@ fn mend(controller: &str) -> String {
     )
 }
 
-fn write(dir: &Path, file: &str, value: impl ToString) -> Outcome<()> {
+pub fn write(dir: &Path, file: &str, value: impl ToString) -> Outcome<()> {
     let path = dir.join(file);
     let mut open = OpenOptions::new().write(true).open(&path).coded(Code::LimitUnavailable, STEP, path.display())?;
     open.write_all(value.to_string().as_bytes()).coded(Code::LimitUnavailable, STEP, path.display())
-}
-
-fn oom_event(dir: &Path) -> Outcome<Alarm> {
-    // SAFETY: eventfd returns a new descriptor, which is ours.
-    let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-    if event < 0 {
-        return Err(std::io::Error::last_os_error()).at(STEP, "eventfd");
-    }
-    // SAFETY: just made, owned by nobody else.
-    let event = unsafe { OwnedFd::from_raw_fd(event) };
-    let control = File::open(dir.join("memory.oom_control")).at(STEP, "memory.oom_control")?;
-    write(dir, "cgroup.event_control", format!("{} {}", event.as_raw_fd(), control.as_raw_fd()))?;
-    Ok(Alarm { reason: "memory", kind: AlarmKind::Event(event) })
-}
-
-fn events_file(dir: &Path, file: &str, key: &'static str, reason: &'static str, silent: bool) -> Outcome<Alarm> {
-    let path = dir.join(file);
-    let mut file = File::open(&path).at(STEP, path.display())?;
-    // The kernel reports changes since the last read of this very descriptor.
-    file.read_to_string(&mut String::new()).at(STEP, path.display())?;
-    Ok(Alarm { reason, kind: AlarmKind::Counter { file, key, seen: 0, silent } })
 }

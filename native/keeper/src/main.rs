@@ -2,6 +2,7 @@
 //! whoever asked for it. `caisson-keeper run` reads a plan (one line of JSON) from standard input; wire/keeper.ts says what follows.
 
 mod agent;
+mod alarm;
 mod audit;
 mod builder;
 mod caps;

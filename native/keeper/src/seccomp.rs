@@ -54,7 +54,7 @@ pub struct Shape {
 }
 
 pub fn program(shape: Shape) -> Outcome<Vec<sock_filter>> {
-    let mut allowed: BTreeSet<i64> = syscalls::ALLOWED.iter().copied().collect();
+    let mut allowed: BTreeSet<i64> = syscalls::ALLOWED.iter().chain(syscalls::OLD).copied().collect();
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     let condition = |index, length, op, value| SeccompCondition::new(index, length, op, value).at(STEP, "condition");
     let rule = |conditions| SeccompRule::new(conditions).at(STEP, "rule");
@@ -175,7 +175,7 @@ mod tests {
         let program = program(sandbox()).expect("a program");
         let conditional = [SYS_clone, SYS_clone3, SYS_unshare, SYS_ioctl, SYS_execve, SYS_execveat];
         for number in 0..=i64::from(NEWEST) {
-            let allowed = syscalls::ALLOWED.contains(&number);
+            let allowed = syscalls::ALLOWED.contains(&number) || syscalls::OLD.contains(&number);
             if conditional.contains(&number) || number == SYS_socket || number == SYS_personality {
                 continue;
             }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::alarm::Alarm;
 use crate::audit::now_ms;
-use crate::cgroup::Alarm;
 use crate::control::{Connection, Heard, Reason, Request, answer, refusal};
 use crate::execs;
 use crate::fault::{At, Outcome};
