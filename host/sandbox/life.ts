@@ -16,6 +16,7 @@ import { AgentFiles } from '../agent/files.ts'
 import { agentMetrics } from '../agent/metrics.ts'
 import { type Command, startCommand } from '../agent/process.ts'
 import type { AuditLog } from '../audit/log.ts'
+import { orAborted, unending } from '../lifetimes.ts'
 import type { Template } from '../templates/template.ts'
 import type { Cell } from '../walls/wall.ts'
 import { Contexts } from './contexts.ts'
@@ -49,6 +50,7 @@ export class LiveSandbox implements Held {
   readonly #agent: AgentConnection
   readonly #ending: Ending
   readonly #contexts: Contexts
+  #isReleased = false
 
   constructor(parts: LifeParts) {
     const { plan, cell } = parts
@@ -61,17 +63,21 @@ export class LiveSandbox implements Held {
     this.files = new GuardedFiles(new AgentFiles(this.#agent), this)
     this.#contexts = new Contexts({ ...parts, agent: this.#agent, ending: this.#ending })
     // Without its agent a sandbox can do nothing for anyone: whatever the reason, it ends.
-    void this.#agent.lost.then((failure) => this.#ending.explain(failure))
+    void this.#agent.lost.then((failure) => {
+      if (!this.#isReleased) void this.#ending.explain(failure)
+    })
     void cell.death.then(() => this.#agent.close())
   }
 
-  kill(_signal: AbortSignal): Promise<Death> {
+  /** Rejects when the signal aborts; the sandbox ends all the same. */
+  kill(signal: AbortSignal): Promise<Death> {
     const death = this.#ending.death
-    return death === undefined ? this.#ending.end('kill', 'on request') : Promise.resolve(death)
+    return death === undefined ? orAborted(this.#ending.end('kill', 'on request'), signal) : Promise.resolve(death)
   }
 
   /** Lets go of a sandbox that is to live on. */
   release(): void {
+    this.#isReleased = true
     this.#agent.close()
     this.#parts.cell.release()
   }
@@ -83,7 +89,7 @@ export class LiveSandbox implements Held {
       const { plan, auditLog, env } = this.#parts
       auditLog.append({ kind: 'command', sandbox: this.id, command, args, user, cwd })
       let started: Command | undefined
-      const kill = () => started?.signal(SIGKILL, signal).catch(() => undefined)
+      const kill = () => started?.signal(SIGKILL, unending()).catch(() => undefined)
       const meter = new OutputMeter(plan.limits.outputBytes, this.#ending, () => void kill())
       const judge = meter.judge(this.#ending.judge())
       started = await startCommand(this.#agent, { ...request, env: { ...env, ...request.env } }, { judge, meter: meter.count }, signal)
@@ -141,7 +147,7 @@ function withTimeout(process: Command, timeoutMs: number): Process {
   let late = false
   const timer = setTimeout(() => {
     late = true
-    process.signal(SIGKILL, new AbortController().signal).catch(() => undefined)
+    process.signal(SIGKILL, unending()).catch(() => undefined)
   }, timeoutMs)
   const exit = process.exit.then((exit) =>
     late ? { ...exit, exitCode: TIMEOUT_EXIT_CODE, limit: exit.limit ?? ('timeout' as const) } : exit,

@@ -37,6 +37,7 @@ export class Keeper implements Cell {
   #held: Buffer[] = []
   #heldBytes = 0
   #seq = 0
+  #isReleased = false
 
   constructor(started: Started, plan: Plan) {
     const line = `${JSON.stringify(plan)}\n`
@@ -80,6 +81,7 @@ export class Keeper implements Cell {
 
   /** Lets the keeper live on without this process, and this process end without it. */
   release(): void {
+    this.#isReleased = true
     this.#child.stdin?.destroy()
     this.#child.stdout?.destroy()
     this.#child.unref()
@@ -143,6 +145,8 @@ export class Keeper implements Cell {
   }
 
   #gone(detail: string, cause?: unknown): void {
+    // Its death is nothing that was heard here, and no crash.
+    if (this.#isReleased) return
     const words = this.#started.lastWords().slice(-MAX_SAID_CHARACTERS)
     const whole = words === '' ? detail : `${detail}: ${words}`
     this.#ready.reject(new Fault('LAUNCH_FAILED', whole, { cause }))

@@ -32,7 +32,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true }))
 
-const plan = () => ({ id: 'i1', dir: join(folder, 'sandboxes', 'i1'), deathRecord: join(folder, 'i1.json') }) as Plan
+const plan = () => ({ id: 'i1', kind: 'sandbox', dir: join(folder, 'sandboxes', 'i1'), deathRecord: join(folder, 'i1.json') }) as Plan
 
 /** A wall of nothing: what it is asked to do is noted. */
 function supervised(launch: Wall<object>['launch']) {

@@ -74,7 +74,8 @@ export class Supervised<Options> {
   /** Its record has been read with this. A keeper that was killed itself left everything else behind as well, its folder among it. */
   async #bury(plan: Plan, death: Death): Promise<Death> {
     await rm(plan.deathRecord, { force: true })
-    if (death.reason === 'crash' && existsSync(plan.dir)) {
+    // The folder of a zygote may be another one's already: `sweepDead` is called by whoever holds its lock.
+    if (plan.kind === 'sandbox' && death.reason === 'crash' && existsSync(plan.dir)) {
       await this.#clear(plan.id, plan.dir)
       this.#record(death)
     }
