@@ -17,7 +17,7 @@ use crate::say::Said;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 
 /// Parts of /proc that speak of the machine rather than of the sandbox, or act on it.
-const MASKED_FILES: [&str; 10] = [
+const MASKED_FILES: [&str; 11] = [
     "kcore",
     "keys",
     "key-users",
@@ -28,6 +28,8 @@ const MASKED_FILES: [&str; 10] = [
     "timer_list",
     "config.gz",
     "modules",
+    // Its counts tell when the machine's keyboard, disk or network card is busy.
+    "interrupts",
 ];
 const MASKED_FOLDERS: [&str; 6] = ["acpi", "asound", "scsi", "fs", "irq", "bus"];
 const READ_ONLY: [&str; 1] = ["sys"];
