@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import { lstat, mkdtemp, readdir, rmdir, unlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Sandbox, type SandboxOptions } from '../../client/index.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Sandbox, type SandboxOptions } from '../../client/index.ts'
 
 /**
  * An attack is a small Python program that is run twice: without the wall, where it must succeed, and within it, where it must not. An attack

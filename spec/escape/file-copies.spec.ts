@@ -42,7 +42,15 @@ describe('what comes out of a sandbox', () => {
     await using landing = await Landing.open(join(host, 'fresh'))
     const { saved, left } = await carryOut(wall.sandbox, landing, signal)
     expect(saved.sort()).toEqual(['back_slash', 'folder/kept', 'new_line'])
-    expect(left.map((line) => line.split(' (')[0]).sort()).toEqual(['.git', '.hidden', 'endless', 'file-link', 'folder-link', 'pipe', 'real/up'])
+    expect(left.map((line) => line.split(' (')[0]).sort()).toEqual([
+      '.git',
+      '.hidden',
+      'endless',
+      'file-link',
+      'folder-link',
+      'pipe',
+      'real/up',
+    ])
     const names = (await readdir(join(host, 'fresh'), { recursive: true })).sort()
     expect(names.filter((name) => name !== 'real')).toEqual(['back_slash', 'folder', 'folder/kept', 'new_line'])
     await canaries.check()
@@ -53,7 +61,9 @@ describe('what comes out of a sandbox', () => {
     await mkdir(out)
     await symlink(dirname(canaries.path), join(out, 'folder'))
     await symlink(canaries.path, join(out, 'result'))
-    await wall.sandbox.commands.run(`rm -rf ~/out; mkdir -p ~/out/folder; cd ~/out; echo changed > folder/${basename(canaries.path)}; echo changed > result`)
+    await wall.sandbox.commands.run(
+      `rm -rf ~/out; mkdir -p ~/out/folder; cd ~/out; echo changed > folder/${basename(canaries.path)}; echo changed > result`,
+    )
     await using landing = await Landing.open(out)
     await expect(carryOut(wall.sandbox, landing, signal)).rejects.toMatchObject({ code: 'FILE_EXISTS' })
     await canaries.check()
@@ -89,7 +99,9 @@ describe('what goes into a sandbox', () => {
     await wall.sandbox.commands.run(`rm -rf ~/in; ln -s ${canaries.path} ~/in`)
     await writeFile(join(host, 'in'), 'changed')
     // It goes through the link to where that points inside, where it may not be written, or is written inside.
-    await carryIn(wall.sandbox, join(host, 'in'), '/home/user/in', signal).catch((error: { code?: string }) => expect(error.code).toMatch(/^FILE_/))
+    await carryIn(wall.sandbox, join(host, 'in'), '/home/user/in', signal).catch((error: { code?: string }) =>
+      expect(error.code).toMatch(/^FILE_/),
+    )
     await canaries.check()
   })
 })

@@ -76,11 +76,18 @@ describe('what works on them', () => {
       expect(await wall.sandbox.files.stat(path, { follow: true, signal: signal() })).toMatchObject({ kind: 'other' })
     }
     const found = await wall.sandbox.files.list(PLACE)
-    expect(Object.fromEntries(found.map(({ name, kind }) => [name, kind]))).toMatchObject({ pipe: 'other', socket: 'other', folder: 'directory', 'link-to-pipe': 'symlink' })
+    expect(Object.fromEntries(found.map(({ name, kind }) => [name, kind]))).toMatchObject({
+      pipe: 'other',
+      socket: 'other',
+      folder: 'directory',
+      'link-to-pipe': 'symlink',
+    })
   })
 
   test('attributes are refused, or set, without opening what waits', async () => {
-    const result = await wall.sandbox.files.setAttributes(`${PLACE}/pipe`, { a: 'b' }, { signal: signal() }).catch((error: Fault) => error.code)
+    const result = await wall.sandbox.files
+      .setAttributes(`${PLACE}/pipe`, { a: 'b' }, { signal: signal() })
+      .catch((error: Fault) => error.code)
     expect(['FILE_KIND', 'FILE_DENIED']).toContain(result)
   })
 
@@ -131,8 +138,21 @@ describe('paths that are no paths', () => {
   })
 
   test('the memory of the agent cannot be written, nor its program', async () => {
-    for (const path of ['/proc/self/mem', '/proc/1/mem', '/proc/self/exe', '/proc/1/exe', '/caisson/agent', '/proc/self/oom_score_adj', '/proc/sys/kernel/hostname']) {
-      for (const [options, user] of [[{}, 'user'], [{ append: true }, 'user'], [{ append: true }, 'root'], [{}, 'root']] as const) {
+    for (const path of [
+      '/proc/self/mem',
+      '/proc/1/mem',
+      '/proc/self/exe',
+      '/proc/1/exe',
+      '/caisson/agent',
+      '/proc/self/oom_score_adj',
+      '/proc/sys/kernel/hostname',
+    ]) {
+      for (const [options, user] of [
+        [{}, 'user'],
+        [{ append: true }, 'user'],
+        [{ append: true }, 'root'],
+        [{}, 'root'],
+      ] as const) {
         const attempt = wall.sandbox.files.write(path, 'x', { ...options, user, signal: signal() })
         await expect(attempt, `${path} ${JSON.stringify(options)} ${user}`).rejects.toBeInstanceOf(Fault)
       }

@@ -24,10 +24,17 @@ const LINKS: Record<string, string> = {
   chain: 'absolute-home',
 }
 /** The same with a folder in the middle of the path. */
-const FOLDERS: Record<string, string> = { 'folder-tmp': dirname(inTmp), 'folder-home': dirname(inHome), 'folder-root': '/', 'folder-proc': '/proc/self/root' }
+const FOLDERS: Record<string, string> = {
+  'folder-tmp': dirname(inTmp),
+  'folder-home': dirname(inHome),
+  'folder-root': '/',
+  'folder-proc': '/proc/self/root',
+}
 const paths = [
   ...Object.keys(LINKS),
-  ...Object.entries(FOLDERS).flatMap(([name, to]) => (to.startsWith('/tmp') || to.startsWith('/home') ? [`${name}/${basename(to === '/tmp' ? inTmp : inHome)}`] : [`${name}${inHome}`])),
+  ...Object.entries(FOLDERS).flatMap(([name, to]) =>
+    to.startsWith('/tmp') || to.startsWith('/home') ? [`${name}/${basename(to === '/tmp' ? inTmp : inHome)}`] : [`${name}${inHome}`],
+  ),
 ]
 
 let host = ''
@@ -43,7 +50,9 @@ afterAll(async () => {
 
 async function plant(): Promise<void> {
   const links = Object.entries({ ...LINKS, ...FOLDERS })
-  await wall.sandbox.commands.run(`rm -rf ${PLACE}; mkdir ${PLACE}; cd ${PLACE}; ${links.map(([name, to]) => `ln -s ${to} ${name}`).join('; ')}`)
+  await wall.sandbox.commands.run(
+    `rm -rf ${PLACE}; mkdir ${PLACE}; cd ${PLACE}; ${links.map(([name, to]) => `ln -s ${to} ${name}`).join('; ')}`,
+  )
   await rm(host, { recursive: true, force: true })
   await mkdir(host)
   for (const [name, to] of links) await symlink(to, join(host, name))
@@ -58,8 +67,14 @@ const VERBS: Record<string, Verb> = {
   read: { careless: (path) => readFile(path, 'utf8'), ours: (files, path) => files.read(path) },
   stat: { careless: (path) => stat(path), ours: (files, path) => files.stat(path) },
   write: { careless: (path) => writeFile(path, 'changed'), ours: (files, path) => files.write(path, 'changed') },
-  append: { careless: (path) => writeFile(path, 'changed', { flag: 'a' }), ours: (files, path) => files.write(path, 'changed', { append: true }) },
-  'write with a mode': { careless: (path) => writeFile(path, 'changed', { mode: 0o777 }), ours: (files, path) => files.write(path, 'changed', { mode: 0o777 }) },
+  append: {
+    careless: (path) => writeFile(path, 'changed', { flag: 'a' }),
+    ours: (files, path) => files.write(path, 'changed', { append: true }),
+  },
+  'write with a mode': {
+    careless: (path) => writeFile(path, 'changed', { mode: 0o777 }),
+    ours: (files, path) => files.write(path, 'changed', { mode: 0o777 }),
+  },
   'set attributes': { careless: (path) => writeFile(path, 'x'), ours: (files, path) => files.setAttributes(path, { touched: 'yes' }) },
   'list beside it': { careless: (path) => readdir(dirname(path)), ours: (files, path) => files.list(dirname(path), { depth: 2 }) },
   'make a folder below': { careless: (path) => mkdir(`${path}-new`), ours: (files, path) => files.makeDir(`${path}-new/deeper`) },
@@ -145,20 +160,23 @@ describe('a link inside', () => {
     await wall.sandbox.commands.run(SETUP)
   })
 
-  test.each(['absolute', 'relative', 'through/file', 'dotted', 'chain'])('%s: read, stat, write, append and attributes go through it', async (name) => {
-    const path = `${PLACE}/${name}`
-    expect(await files().read(path)).toBe('inside')
-    expect(await files().stat(path, { follow: true })).toMatchObject({ kind: 'file', size: 6 })
-    await files().write(path, 'changed')
-    await files().write(path, '!', { append: true })
-    expect(await files().read(`${PLACE}/folder/file`)).toBe('changed!')
-    await files().setAttributes(path, { seen: name })
-    expect((await files().stat(`${PLACE}/folder/file`)).attributes).toMatchObject({ seen: name })
-    await files().write(`${PLACE}/folder/file`, 'inside')
-    // Still links, after all that.
-    const { stdout } = await wall.sandbox.commands.run(`find ${PLACE} -maxdepth 1 -type l | wc -l`)
-    expect(stdout.trim()).toBe('6')
-  })
+  test.each(['absolute', 'relative', 'through/file', 'dotted', 'chain'])(
+    '%s: read, stat, write, append and attributes go through it',
+    async (name) => {
+      const path = `${PLACE}/${name}`
+      expect(await files().read(path)).toBe('inside')
+      expect(await files().stat(path, { follow: true })).toMatchObject({ kind: 'file', size: 6 })
+      await files().write(path, 'changed')
+      await files().write(path, '!', { append: true })
+      expect(await files().read(`${PLACE}/folder/file`)).toBe('changed!')
+      await files().setAttributes(path, { seen: name })
+      expect((await files().stat(`${PLACE}/folder/file`)).attributes).toMatchObject({ seen: name })
+      await files().write(`${PLACE}/folder/file`, 'inside')
+      // Still links, after all that.
+      const { stdout } = await wall.sandbox.commands.run(`find ${PLACE} -maxdepth 1 -type l | wc -l`)
+      expect(stdout.trim()).toBe('6')
+    },
+  )
 
   test('a link is shown as one, with its target', async () => {
     const found = await files().list(PLACE)

@@ -9,7 +9,8 @@ const wall = shared()
 let other: ChildProcess | undefined
 
 beforeAll(() => {
-  const script = 'import signal, socket, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\none = socket.socket(socket.AF_UNIX)\ntime.sleep(600)'
+  const script =
+    'import signal, socket, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\none = socket.socket(socket.AF_UNIX)\ntime.sleep(600)'
   other = spawn('/usr/bin/python3', ['-I', '-c', script], { stdio: ['ignore', 'ignore', 'ignore', process.stderr] })
 })
 afterAll(() => {
@@ -19,7 +20,12 @@ afterAll(() => {
 const home = process.env['CAISSON_HOME'] || join(process.env['HOME'] ?? '/root', '.caisson')
 const facts = (walled: boolean) => {
   const folder = join(home, 'sandboxes', wall.sandbox.id)
-  return { pid: walled ? 1 : other?.pid, sockets: readdirSync(folder).filter((name) => name.endsWith('.sock')).map((name) => join(folder, name)) }
+  return {
+    pid: walled ? 1 : other?.pid,
+    sockets: readdirSync(folder)
+      .filter((name) => name.endsWith('.sock'))
+      .map((name) => join(folder, name)),
+  }
 }
 const alive = async () => {
   const { stdout } = await wall.sandbox.commands.run('cat /proc/1/comm; grep -c . /proc/1/status')

@@ -64,6 +64,9 @@ def memory():
 
 test('a command has the variables that it was given, and those of its account', async () => {
   const { stdout } = await wall.sandbox.commands.run(['/usr/bin/env'], { env: { GIVEN: 'yes' } })
-  const names = stdout.split('\n').filter(Boolean).map((line) => line.split('=')[0])
+  const names = stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => line.split('=')[0])
   expect(names.sort()).toEqual(['GIVEN', 'HOME', 'LANG', 'LOGNAME', 'PATH', 'SHELL', 'USER'])
 })

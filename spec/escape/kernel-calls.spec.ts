@@ -31,5 +31,13 @@ if X86:
     way('ioperm')(past('ioperm', [], 0x80, 1, 1))
     way('iopl')(past('iopl', [], 3))
 `,
-  missing: { 'load a module': /^ENOSYS/, 'load a module from a file': /^ENOSYS/, 'remove a module': /^ENOSYS/, 'another kernel': /^ENOSYS/, accounting: /^ENOSYS/, ioperm: /^(ENOSYS|EPERM)/, iopl: /^(ENOSYS|EPERM)/ },
+  missing: {
+    'load a module': /^ENOSYS/,
+    'load a module from a file': /^ENOSYS/,
+    'remove a module': /^ENOSYS/,
+    'another kernel': /^ENOSYS/,
+    accounting: /^ENOSYS/,
+    ioperm: /^(ENOSYS|EPERM)/,
+    iopl: /^(ENOSYS|EPERM)/,
+  },
 })

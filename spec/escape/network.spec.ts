@@ -110,7 +110,11 @@ for family, address in TCP:
 
 // Without the wall: in a network namespace where those addresses are, and nothing leaves this machine.
 test('other addresses: reached without the wall', async () => {
-  const child = spawn('/usr/bin/unshare', ['--net', '--', '/usr/bin/python3', '-I', '-B', '-c', program(ELSEWHERE), '{"serve":true,"scratch":"/tmp"}'], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(
+    '/usr/bin/unshare',
+    ['--net', '--', '/usr/bin/python3', '-I', '-B', '-c', program(ELSEWHERE), '{"serve":true,"scratch":"/tmp"}'],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  )
   const verdicts = read(await said(child), 'exit 0:')
   expect(verdicts.map(({ verdict }) => verdict)).toEqual(verdicts.map(() => 'ESCAPED'))
   expect(verdicts).toHaveLength(8)
@@ -126,7 +130,8 @@ for (const user of ['user', 'root']) {
 }
 
 test('a name does not resolve, and the program is told so', async () => {
-  const code = 'import socket\ntry:\n    socket.create_connection(("www.example.org", 443), 20)\nexcept OSError as error:\n    print(type(error).__name__, error)'
+  const code =
+    'import socket\ntry:\n    socket.create_connection(("www.example.org", 443), 20)\nexcept OSError as error:\n    print(type(error).__name__, error)'
   const { stdout } = await wall.sandbox.commands.run(['/usr/bin/python3', '-I', '-c', code])
   expect(stdout).toMatch(/^gaierror .*(name resolution|not known)/)
 })

@@ -116,8 +116,21 @@ describe('what a process holds', () => {
   ] as const) {
     test(`${user} holds exactly this`, async () => {
       const { stdout } = await wall.sandbox.commands.run(['/usr/bin/cat', '/proc/self/status'], { user })
-      const status = Object.fromEntries(stdout.trim().split('\n').map((line) => line.split(':\t') as [string, string]))
-      expect(status).toMatchObject({ CapInh: none, CapPrm: held, CapEff: held, CapBnd: ofRoot, CapAmb: none, NoNewPrivs: '1', Seccomp: '2' })
+      const status = Object.fromEntries(
+        stdout
+          .trim()
+          .split('\n')
+          .map((line) => line.split(':\t') as [string, string]),
+      )
+      expect(status).toMatchObject({
+        CapInh: none,
+        CapPrm: held,
+        CapEff: held,
+        CapBnd: ofRoot,
+        CapAmb: none,
+        NoNewPrivs: '1',
+        Seccomp: '2',
+      })
       const id = user === 'root' ? '0' : '1000'
       expect(status).toMatchObject({ Uid: [id, id, id, id].join('\t'), Gid: [id, id, id, id].join('\t') })
       expect(status['Groups']?.trim()).toBe(id)
@@ -133,10 +146,35 @@ describe('what a process holds', () => {
 
   test('a Python that was forked from the zygote holds no more, in the same namespaces', async () => {
     await using sandbox = await Sandbox.create({ template: 'code-interpreter' })
-    const look = "import os\nprint(open('/proc/self/status').read())\nprint('\\n'.join(f'{name}:\\t{os.readlink(f\"/proc/self/ns/{name}\")}' for name in sorted(os.listdir('/proc/self/ns'))))"
+    const look =
+      "import os\nprint(open('/proc/self/status').read())\nprint('\\n'.join(f'{name}:\\t{os.readlink(f\"/proc/self/ns/{name}\")}' for name in sorted(os.listdir('/proc/self/ns'))))"
     const [forked, started] = [await sandbox.runCode(look), await sandbox.commands.run(['/usr/bin/python3', '-I', '-c', look])]
-    const of = (text: string) => Object.fromEntries(text.split('\n').filter(Boolean).map((line) => line.split(':\t') as [string, string]))
-    const keys = ['Uid', 'Gid', 'Groups', 'CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb', 'NoNewPrivs', 'Seccomp', 'mnt', 'pid', 'net', 'ipc', 'uts', 'user', 'cgroup']
+    const of = (text: string) =>
+      Object.fromEntries(
+        text
+          .split('\n')
+          .filter(Boolean)
+          .map((line) => line.split(':\t') as [string, string]),
+      )
+    const keys = [
+      'Uid',
+      'Gid',
+      'Groups',
+      'CapInh',
+      'CapPrm',
+      'CapEff',
+      'CapBnd',
+      'CapAmb',
+      'NoNewPrivs',
+      'Seccomp',
+      'mnt',
+      'pid',
+      'net',
+      'ipc',
+      'uts',
+      'user',
+      'cgroup',
+    ]
     const only = (all: Record<string, string>) => keys.map((key) => [key, all[key]])
     expect(only(of(forked.stdout))).toEqual(only(of(started.stdout)))
     expect(of(forked.stdout)).toMatchObject({ CapEff: none, CapPrm: none, NoNewPrivs: '1', Seccomp: '2', TracerPid: '0' })

@@ -58,7 +58,7 @@ def reader(path, most=64):
         return found
     return read
 
-for path in ['kcore', 'kmsg', 'keys', 'key-users', 'timer_list', 'config.gz', 'kpagecount', 'kpageflags', 'kpagecgroup', 'slabinfo', 'vmallocinfo', 'pagetypeinfo']:
+for path in ['kcore', 'kmsg', 'keys', 'key-users', 'timer_list', 'config.gz', 'kpagecount', 'kpageflags', 'kpagecgroup', 'slabinfo', 'vmallocinfo', 'pagetypeinfo', 'interrupts']:
     way(path)(reader(f'/proc/{path}'))
 
 @way('kallsyms')
@@ -138,10 +138,15 @@ def stack():
 
 test('what is masked in /proc is masked for good: nothing of the host lies beneath', async () => {
   const { stdout } = await wall.sandbox.commands.run('cat /proc/self/mountinfo', { user: 'root' })
-  const mounts = stdout.trim().split('\n').map((line) => line.split(' '))
+  const mounts = stdout
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' '))
   const at = mounts.map(([, , , , target]) => target)
   const masks = ['keys', 'key-users', 'kmsg', 'kallsyms', 'kcore', 'sysrq-trigger', 'timer_list', 'config.gz', 'acpi', 'fs', 'irq', 'bus']
-  expect(at).toEqual(expect.arrayContaining(['/proc', '/proc/sys', ...masks.map((name) => `/proc/${name}`).filter((path) => existsSync(path))]))
+  expect(at).toEqual(
+    expect.arrayContaining(['/proc', '/proc/sys', ...masks.map((name) => `/proc/${name}`).filter((path) => existsSync(path))]),
+  )
   // Shared mounts carry "shared:N": what is mounted in one would appear in the other.
   expect(stdout).not.toMatch(/ (shared|master):/)
   expect(at.filter((target) => target?.startsWith('/sys'))).toEqual(['/sys/devices/system/cpu'])

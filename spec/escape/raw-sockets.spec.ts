@@ -61,8 +61,24 @@ def bind():
   // Families are modules on most kernels, and not all of them are there.
   missing: Object.fromEntries(
     [
-      'AF_VSOCK', 'AF_ALG', 'AF_KEY', 'AF_BLUETOOTH', 'AF_CAN', 'AF_RDS', 'AF_TIPC', 'AF_SMC', 'AF_XDP', 'AF_QIPCRTR', 'netlink nflog', 'netlink xfrm',
-      'netlink selinux', 'netlink iscsi', 'netlink audit', 'netlink connector', 'netlink netfilter', 'netlink crypto',
+      'AF_VSOCK',
+      'AF_ALG',
+      'AF_KEY',
+      'AF_BLUETOOTH',
+      'AF_CAN',
+      'AF_RDS',
+      'AF_TIPC',
+      'AF_SMC',
+      'AF_XDP',
+      'AF_QIPCRTR',
+      'netlink nflog',
+      'netlink xfrm',
+      'netlink selinux',
+      'netlink iscsi',
+      'netlink audit',
+      'netlink connector',
+      'netlink netfilter',
+      'netlink crypto',
     ].map((name) => [name, /^(EAFNOSUPPORT|EPROTONOSUPPORT|ESOCKTNOSUPPORT)/]),
   ),
 })

@@ -140,6 +140,11 @@ def core():
 test('it holds no capability, and cannot get one', async () => {
   const { stdout } = await wall.run(['/usr/bin/cat', '/proc/self/status'], 'user')
   const none = '0000000000000000'
-  const status = Object.fromEntries(stdout.trim().split('\n').map((line) => line.split(':\t') as [string, string]))
+  const status = Object.fromEntries(
+    stdout
+      .trim()
+      .split('\n')
+      .map((line) => line.split(':\t') as [string, string]),
+  )
   expect(status).toMatchObject({ CapInh: none, CapPrm: none, CapEff: none, CapAmb: none, CapBnd: none, NoNewPrivs: '1', Seccomp: '2' })
 })

@@ -8,7 +8,10 @@ import { attack, python, shared } from './attack.ts'
 
 const wall = shared()
 const AGENT = fileURLToPath(new URL('../../native/bin/caisson-agent', import.meta.url))
-const sum = async () => createHash('sha256').update(await readFile(AGENT)).digest('hex')
+const sum = async () =>
+  createHash('sha256')
+    .update(await readFile(AGENT))
+    .digest('hex')
 /** A copy that may come to harm, without the wall. */
 let folder = ''
 let before = ''
@@ -23,7 +26,10 @@ afterAll(() => rm(folder, { recursive: true }))
 
 attack(wall, 'writing over Caisson’s own programs', {
   why: 'the next sandbox, or the host, would run what was written (CVE-2019-5736)',
-  facts: (walled) => (walled ? { agent: '/caisson/agent', folder: '/caisson', run: '/usr/bin/sleep' } : { agent: join(folder, 'program'), folder, run: join(folder, 'program') }),
+  facts: (walled) =>
+    walled
+      ? { agent: '/caisson/agent', folder: '/caisson', run: '/usr/bin/sleep' }
+      : { agent: join(folder, 'program'), folder, run: join(folder, 'program') },
   stoppedBy: /^(EROFS|EACCES|EPERM|EBUSY|EXDEV|ENOENT)/,
   untouched: async () => expect(await sum()).toBe(before),
   code: python`
