@@ -1,4 +1,7 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Sandbox } from '../../client/index.ts'
 import { attack, python, shared } from './attack.ts'
@@ -93,6 +96,19 @@ console.log(JSON.stringify(readdirSync('/proc/self/fd').map(look)))`,
       expect(found.filter((one) => !['/dev/null', 'pipe:', 'socket:', 'anon_inode:'].includes(one))).toEqual([])
     })
   }
+})
+
+test('what the host’s own parent left open does not get in', async () => {
+  const cli = fileURLToPath(new URL('../../dist/caisson.mjs', import.meta.url))
+  const command = ['run', '--template', 'base', '--', '/usr/bin/python3', '-I', '-c', OPEN]
+  const child = spawn(process.execPath, [cli, ...command], { stdio: ['ignore', 'pipe', 'inherit', folder, folder, folder, folder] })
+  const pieces: Buffer[] = []
+  child.stdio[1]?.on('data', (piece: Buffer) => pieces.push(piece))
+  const [code] = (await once(child, 'close')) as [number]
+  expect({ code, found: JSON.parse(Buffer.concat(pieces).toString() || '{}') }).toEqual({
+    code: 0,
+    found: { 0: '/dev/null', 1: 'pipe', 2: 'pipe' },
+  })
 })
 
 const OPEN = `
