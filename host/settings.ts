@@ -82,18 +82,31 @@ function openHome(named: string | undefined): string {
     throw new Fault('HOME_UNUSABLE', `${home} is too long a path for the sockets below it`)
   }
   try {
-    mkdirSync(home, { recursive: true, mode: 0o700 })
+    makeFolder(home)
     const found = statSync(home)
     if (found.uid !== process.getuid?.()) throw new Fault('HOME_UNUSABLE', `${home} belongs to another user`)
     if ((found.mode & 0o077) !== 0) {
       throw new Fault('HOME_UNUSABLE', `${home} is open to other users`, { hint: `Close it with \`chmod 700 ${home}\`.` })
     }
     for (const folder of ['sandboxes', 'zygotes', 'deaths', 'disks', 'audit', 'templates']) {
-      mkdirSync(join(home, folder), { recursive: true, mode: 0o700 })
+      makeFolder(join(home, folder))
     }
   } catch (cause) {
     if (cause instanceof Fault) throw cause
     throw new Fault('HOME_UNUSABLE', `${home}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
   }
   return home
+}
+
+/** With its parents. Node's own way never returns below /proc, where a folder is neither there nor can be made (seen with Node 20.20). */
+function makeFolder(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return
+  const parent = dirname(path)
+  if (parent !== path) makeFolder(parent)
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    const there = error instanceof Error && 'code' in error && error.code === 'EEXIST'
+    if (!there || !statSync(path).isDirectory()) throw error
+  }
 }
