@@ -3,7 +3,7 @@ import { createRequire, Module } from 'node:module'
 import { dirname, extname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import vm from 'node:vm'
-import { isTypeScript, withoutTypes } from './types.ts'
+import { isTypeScript, withoutTypes } from './without-types.ts'
 
 type Importer = (specifier: string, options?: object) => Promise<object>
 type Compile = { _compile(code: string, path: string): void }

@@ -5,7 +5,7 @@ import process from 'node:process'
 import { isModule } from './cell.ts'
 import { type Failure, failureOf } from './failures.ts'
 import type { Loader } from './loader.ts'
-import { isTypeScript, withoutTypes } from './types.ts'
+import { isTypeScript, withoutTypes } from './without-types.ts'
 
 interface MainModule {
   id: string

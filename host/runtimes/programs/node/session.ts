@@ -5,7 +5,7 @@ import vm from 'node:vm'
 import { rewritten } from './cell.ts'
 import { SystemExit } from './failures.ts'
 import type { Loader } from './loader.ts'
-import { withoutTypes } from './types.ts'
+import { withoutTypes } from './without-types.ts'
 
 const SYNC = '(() => {'
 const ASYNC = '(async () => {'
