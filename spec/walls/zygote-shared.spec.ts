@@ -36,3 +36,26 @@ test('without a zygote everything works, only slower, and that is said and recor
   expect(host.notices.join('\n')).toContain('interpreters start cold')
   expect(await zygoteRecords(host.home)).toMatchObject([{ outcome: 'failed', template: 'code-interpreter' }])
 })
+
+test('a fork may do what a sandbox may: signals, its own network, children; what the zygote may besides, it may not', async () => {
+  await using host = await SpecHost.open()
+  const held = await host.door.create({}, signal)
+  const code = `
+import ctypes, os, signal, socket, subprocess, threading
+child = subprocess.Popen(['sleep', '1000'])
+child.kill()
+print(child.wait(), os.kill(os.getpid(), 0))
+server = socket.create_server(('127.0.0.1', 0))
+threading.Thread(target=lambda: server.accept()[0].sendall(b'hello'), daemon=True).start()
+print(socket.create_connection(server.getsockname()).recv(5))
+libc = ctypes.CDLL(None, use_errno=True)
+print([libc.setns(os.open(f'/proc/1/ns/{name}', os.O_RDONLY) if os.access(f'/proc/1/ns/{name}', os.R_OK) else 0, 0) for name in ('net', 'mnt')], ctypes.get_errno())
+try: os.kill(1, 9)
+except OSError as error: print(error.errno)
+`
+  const { stdout, error } = await held.runCode({ code }, ignore, signal)
+  expect([stdout, error]).toEqual(["-9 None\nb'hello'\n[-1, -1] 1\n1\n", undefined])
+  const suicide = { code: 'import os; os.kill(os.getpid(), 9)', program: { path: 'x.py', args: [] } }
+  expect(await held.runCode(suicide, ignore, signal)).toMatchObject({ exitCode: 137 })
+  await held.kill(signal)
+})
