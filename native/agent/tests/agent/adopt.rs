@@ -56,7 +56,9 @@ fn a_live_orphan_is_adopted_and_attached_to() {
 #[test]
 fn one_that_ended_before_is_adopted_with_its_end() {
     let agent = Agent::start();
-    let (pid, out, err) = orphan(&agent, "echo words; exit 12");
+    // Not before it is an orphan, or the shell that started it would be told of its end.
+    let (pid, out, err) = orphan(&agent, "while [ ! -e go ]; do sleep 0.01; done; echo words; exit 12");
+    std::fs::write(agent.home().join("go"), "").unwrap();
     while std::path::Path::new(&format!("/proc/{pid}")).exists() {
         std::thread::yield_now();
     }

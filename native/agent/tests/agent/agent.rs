@@ -139,6 +139,20 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        // No pid namespace ends with it here: what it started, and what fell to it, is ended first.
+        let children = format!("/proc/{0}/task/{0}/children", self.process.id());
+        loop {
+            let pids = std::fs::read_to_string(&children).unwrap_or_default();
+            let pids: Vec<i32> = pids.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect();
+            if pids.is_empty() {
+                break;
+            }
+            for pid in pids {
+                // SAFETY: takes numbers only.
+                unsafe { libc::kill(pid, libc::SIGKILL) };
+            }
+            std::thread::yield_now();
+        }
         self.leash = None;
         self.process.wait().unwrap();
         std::fs::remove_dir_all(&self.folder).unwrap();

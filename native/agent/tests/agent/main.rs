@@ -3,6 +3,7 @@
 mod abuse;
 mod adopt;
 mod agent;
+mod chance;
 mod client;
 mod dial;
 mod files;
