@@ -12,7 +12,7 @@ import { Zygotes } from './sandbox/zygote.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { Keepers } from './walls/keepers.ts'
 import * as walls from './walls/shelf.ts'
-import { Supervised } from './walls/supervised.ts'
+import { answers, Supervised } from './walls/supervised.ts'
 
 export type { DoctorReport } from './doctor.ts'
 export type { Finding } from './walls/wall.ts'
@@ -34,6 +34,8 @@ export interface Host extends Door {
 const SWEEP_MS = 60_000
 /** Of sandboxes that nobody waited for. */
 const KEEP_DEATHS_MS = 7 * 86_400_000
+/** Far longer than one takes to start, so that none is taken for dead that is only young. */
+const KEEP_ZYGOTES_MS = 86_400_000
 
 /** Builds the rooms in order. Rejects with HOME_UNUSABLE, SETUP_INCOMPLETE or AUDIT_UNWRITABLE; then nothing has been started. */
 export async function openHost(signal: AbortSignal, options: HostOptions = {}): Promise<Host> {
@@ -54,7 +56,7 @@ interface Rooms {
   settings: Settings
   auditLog: AuditLog
   keepers: Keepers
-  wall: Pick<Supervised<unknown>, 'sweepOrphans' | 'probe'>
+  wall: Pick<Supervised<unknown>, 'sweepOrphans' | 'sweepDead' | 'probe'>
   zygotes: Zygotes
   creating: Creating
   notice: (line: string) => void
@@ -122,9 +124,16 @@ class EmbeddedHost implements Host {
   }
 }
 
-/** What earlier hosts left: sandboxes whose keepers are gone, and death records that nobody came to read. */
+/** What earlier hosts left: sandboxes whose keepers are gone, zygotes of templates as they were, death records that nobody came to read. */
 async function sweep({ wall, settings }: Rooms): Promise<void> {
   await wall.sweepOrphans(freshDeadline(SWEEP_MS))
+  const zygotes = join(settings.home, 'zygotes')
+  for (const name of await readdir(zygotes)) {
+    const dir = join(zygotes, name)
+    const found = await stat(dir).catch(() => undefined)
+    const isOld = found?.isDirectory() === true && Date.now() - found.mtimeMs > KEEP_ZYGOTES_MS
+    if (isOld && !(await answers(join(dir, 'keeper.sock')))) await wall.sweepDead(dir)
+  }
   const deaths = join(settings.home, 'deaths')
   for (const name of await readdir(deaths)) {
     const path = join(deaths, name)

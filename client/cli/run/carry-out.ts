@@ -49,9 +49,22 @@ async function folder(
     if (name === undefined) carried.left.push(`${where} (a hidden or impossible name)`)
     else if (entry.kind === 'directory') {
       await folder(sandbox, landing, [...inside, entry.name], [...outside, name], carried, signal)
-    } else if (entry.kind === 'file') {
-      await landing.put([...outside, name], await sandbox.files.read(`${path}/${entry.name}`, { format: 'stream', signal }))
-      carried.saved.push([...outside, name].join('/'))
-    } else carried.left.push(`${where} (not a regular file)`)
+    } else if (entry.kind !== 'file') carried.left.push(`${where} (not a regular file)`)
+    else {
+      const content = await sandbox.files.read(`${path}/${entry.name}`, { format: 'stream', signal })
+      if (await isLanded(landing.put([...outside, name], content))) carried.saved.push([...outside, name].join('/'))
+      else carried.left.push(`${where} (it cannot be read by that name)`)
+    }
+  }
+}
+
+/** False: it went away meanwhile, or its name is not UTF-8 and so cannot be asked for (wire/agent.proto). */
+async function isLanded(putting: Promise<void>): Promise<boolean> {
+  try {
+    await putting
+    return true
+  } catch (error) {
+    if (error instanceof Fault && error.code === 'FILE_MISSING') return false
+    throw error
   }
 }
