@@ -54,6 +54,21 @@ export const CATALOGUE = {
     retry: 'never',
   },
   NOT_FOUND: { status: 404, title: 'not found', hint: 'It may have ended.', retry: 'never' },
+  UNAUTHENTICATED: {
+    status: 401,
+    title: 'the key is missing or not known',
+    hint: 'Send the key that `caisson env` prints (E2B_API_KEY, or the header X-API-Key).',
+    retry: 'never',
+  },
+  ACCESS_DENIED: { status: 403, title: 'not allowed with this key or token', hint: 'Use the key or the token of its owner.', retry: 'never' },
+  CONFLICT: { status: 409, title: 'the sandbox is in another state', hint: 'Ask for its state, and try again.', retry: 'later' },
+  QUOTA_EXCEEDED: {
+    status: 429,
+    title: 'the quota of this key is used up',
+    hint: 'End a sandbox, or wait; `caisson keys` shows the quotas.',
+    retry: 'later',
+  },
+  OVERLOADED: { status: 503, title: 'the machine is full', hint: 'Try again when others have ended, or end some.', retry: 'later' },
   SANDBOX_GONE: { status: 410, title: 'the sandbox has ended', hint: 'Create another one.', retry: 'never' },
   UNSUPPORTED: { status: 501, title: 'not supported here', hint: 'The message names what would serve.', retry: 'never' },
   WALL_UNAVAILABLE: {
@@ -95,6 +110,25 @@ export const CATALOGUE = {
     hint: 'Set CAISSON_HOME to a folder of your own with a short path.',
     retry: 'never',
   },
+  STORE_UNUSABLE: {
+    status: 500,
+    title: 'the database of the state folder cannot be used',
+    hint: 'It is kept as it is; the message says where, and what is wrong with it.',
+    retry: 'never',
+  },
+  ADDRESS_UNUSABLE: { status: 500, title: 'the address cannot be listened on', hint: 'Name another with --port.', retry: 'never' },
+  DAEMON_RUNNING: {
+    status: 409,
+    title: 'a daemon runs on this state folder already',
+    hint: 'Use it (`caisson env`), or give this one another CAISSON_HOME.',
+    retry: 'never',
+  },
+  DAEMON_UNREACHABLE: {
+    status: 502,
+    title: 'the daemon does not answer',
+    hint: 'Start it with `caisson up`, or unset CAISSON_URL to run sandboxes from this process.',
+    retry: 'later',
+  },
   SETUP_INCOMPLETE: { status: 500, title: 'Caisson is not set up', hint: 'Run `./caisson setup`.', retry: 'later' },
   CANCELLED: { status: 499, title: 'cancelled by the caller', hint: 'None needed.', retry: 'safe' },
   INTERNAL: { status: 500, title: 'a fault of Caisson itself', hint: 'Please report it with the message.', retry: 'later' },
@@ -107,11 +141,14 @@ export class Fault extends Error {
   override readonly name = 'Fault'
   readonly code: FaultCode
   readonly hint: string
+  /** When trying again may help, where that is known. */
+  readonly retryAfterS?: number
 
-  constructor(code: FaultCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+  constructor(code: FaultCode, message: string, options: { hint?: string; cause?: unknown; retryAfterS?: number } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.hint = options.hint ?? CATALOGUE[code].hint
+    if (options.retryAfterS !== undefined) this.retryAfterS = options.retryAfterS
   }
 
   /** One line for a person. */

@@ -5,13 +5,35 @@ import { z } from 'zod'
  * standard output the first stream of events; later ones connect to `keeper.sock`. Requests on any connection look alike.
  */
 
-/** Why a sandbox is no more. */
-export const EndReason = z.enum(['exit', 'kill', 'timeout', 'memory', 'pids', 'disk', 'output', 'abandoned', 'crash'])
+/** Why a sandbox is no more. `pause`: its processes are gone, and its disk was kept to boot from again. */
+export const EndReason = z.enum(['exit', 'kill', 'timeout', 'memory', 'pids', 'disk', 'output', 'abandoned', 'crash', 'pause'])
 export type EndReason = z.infer<typeof EndReason>
 
 export const KeeperRequest = z.discriminatedUnion('op', [
-  /** End it now. `reason` is recorded. */
-  z.strictObject({ seq: z.int(), op: z.literal('kill'), reason: EndReason, detail: z.string().max(4096) }),
+  /** End it now. `reason` is recorded. With `keepDisk`, a disk of kind image is moved to that path of the host when nothing writes to it any more. */
+  z.strictObject({
+    seq: z.int(),
+    op: z.literal('kill'),
+    reason: EndReason,
+    detail: z.string().max(4096),
+    keepDisk: z.string().startsWith('/').optional(),
+  }),
+  /** For whoever comes later: answer `{ready, frozen, wallLeftMs}`, the event `ready` as it was told, and how it stands now. */
+  z.strictObject({ seq: z.int(), op: z.literal('hello') }),
+  /** A sandbox that was made in advance gets its life: from now on it is held so, and ends (or freezes) after `wallMs`. */
+  z.strictObject({
+    seq: z.int(),
+    op: z.literal('assign'),
+    leash: z.enum(['host', 'none']),
+    wallMs: z.int().positive().nullable(),
+    onWall: z.enum(['end', 'freeze']),
+  }),
+  /** No process of it runs until `thaw`, and its disk is whole on the host's. The wall clock stands still. Answers once that is so. Twice is no error. */
+  z.strictObject({ seq: z.int(), op: z.literal('freeze') }),
+  /** It goes on, with a new wall-clock limit from now. Twice is no error. */
+  z.strictObject({ seq: z.int(), op: z.literal('thaw'), wallMs: z.int().positive().nullable() }),
+  /** A copy of its disk as it is at one moment, as a new sparse file of the host; it is frozen meanwhile, and stays as it was. */
+  z.strictObject({ seq: z.int(), op: z.literal('copyDisk'), to: z.string().startsWith('/') }),
   /** Have `count` processes forked from the zygote; answer `{pids: number[]}`, ids inside, each to be attached to through the agent. */
   z.strictObject({ seq: z.int(), op: z.literal('fork'), socket: z.string(), count: z.int().min(1).max(16) }),
   /** Replace the wall-clock limit, counted from now; null removes it. */
@@ -52,6 +74,8 @@ export const KeeperEvent = z.discriminatedUnion('event', [
     message: z.string(),
     hint: z.string(),
   }),
+  /** The wall-clock limit has passed, and the plan says that it freezes then. */
+  z.strictObject({ event: z.literal('frozen') }),
   /** A limit was hit. With onHit `report` the sandbox lives on, with `end` its death follows. */
   z.strictObject({ event: z.literal('limit'), reason: EndReason, detail: z.string() }),
   z.strictObject({ event: z.literal('death'), death: Death }),

@@ -22,7 +22,7 @@ const plan: Plan = {
   hostName: 'i',
   user: { name: 'user', uid: 1000, gid: 1000, home: '/home/user' },
   network: { mode: 'none' },
-  limits: { wallMs: 1, memoryBytes: 1, cpuMilli: 1, pids: 1, openFiles: 1, outputBytes: 1, onHit: 'end' },
+  limits: { wallMs: 1, onWall: 'end', memoryBytes: 1, cpuMilli: 1, pids: 1, openFiles: 1, outputBytes: 1, onHit: 'end' },
   capabilities: ['CHOWN'],
   noNewPrivileges: true,
   seccomp: { profile: 'default', allowUserNamespaces: false },

@@ -20,6 +20,8 @@ export const Bind = z.strictObject({
   mode: z.enum(['ro', 'rw']),
   /** Files of the source's owner appear as owned by this user inside (an idmapped mount; root only). Absent: owned by nobody. */
   ownedBy: z.enum(['root', 'user']).optional(),
+  /** Set-uid programs of it work, for users of the sandbox only (an idmapped mount; root only; needs ownedBy root and no noNewPrivileges). */
+  setuid: z.boolean().optional(),
 })
 
 /** A folder of the sandbox's own disk. */
@@ -33,7 +35,14 @@ export const Writable = z.strictObject({
 /** Where the writable folders live, bounded in bytes and inodes by the file system itself. */
 export const Disk = z.discriminatedUnion('kind', [
   /** A sparse copy of a formatted image on a loop device: real disk, needs root on the host. */
-  z.strictObject({ kind: z.literal('image'), image: HostPath, bytes: z.int().positive(), inodes: z.int().positive() }),
+  z.strictObject({
+    kind: z.literal('image'),
+    image: HostPath,
+    /** Start from `image` itself: it is moved into the state folder, and back if the sandbox does not come to stand. Else from a copy. */
+    take: z.boolean(),
+    bytes: z.int().positive(),
+    inodes: z.int().positive(),
+  }),
   /** Memory, and charged to the memory limit: what there is without root. */
   z.strictObject({ kind: z.literal('tmpfs'), bytes: z.int().positive(), inodes: z.int().positive() }),
 ])
@@ -42,6 +51,8 @@ export const Disk = z.discriminatedUnion('kind', [
 export const Limits = z.strictObject({
   /** Wall-clock life of the sandbox from ready. */
   wallMs: z.int().positive().nullable(),
+  /** What happens then: the end, or a freeze until somebody thaws it. */
+  onWall: z.enum(['end', 'freeze']),
   /** All of it: processes, page tables, tmpfs. */
   memoryBytes: z.int().positive().nullable(),
   /** Thousandths of a CPU. */

@@ -93,6 +93,7 @@ describe('a plan', () => {
   test('has every limit of the profile that the request does not speak of', () => {
     expect(plan().limits).toEqual({
       wallMs: 120_000,
+      onWall: 'end',
       memoryBytes: 1024 * MIB,
       cpuMilli: 1000,
       pids: 128,
@@ -111,7 +112,7 @@ describe('a plan', () => {
   test('has a disk image as root, memory and a single owner of mounts without', () => {
     const mounts = [{ source: '/data', target: '/home/user/data', mode: 'rw' }]
     const [asRoot, asUser] = [plan({ mounts }), plan({ mounts }, { root: false })]
-    expect(asRoot.disk).toEqual({ kind: 'image', image: '/state/disks/ext4-1024-65536.img', bytes: 1024 * MIB, inodes: 65_536 })
+    expect(asRoot.disk).toEqual({ kind: 'image', image: '/state/disks/ext4-1024-65536.img', take: false, bytes: 1024 * MIB, inodes: 65_536 })
     expect(asRoot.binds).toContainEqual({ source: '/data', target: '/home/user/data', mode: 'rw', ownedBy: 'user' })
     expect(asUser.disk).toEqual({ kind: 'tmpfs', bytes: 1024 * MIB, inodes: 65_536 })
     expect(asUser.binds).toContainEqual({ source: '/data', target: '/home/user/data', mode: 'rw' })

@@ -76,13 +76,14 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     ],
     writable: writable(facts.root),
     disk: facts.root
-      ? { kind: 'image', image: diskImage(facts.home, limits.diskMiB), bytes: diskBytes, inodes }
+      ? { kind: 'image', image: diskImage(facts.home, limits.diskMiB), take: false, bytes: diskBytes, inodes }
       : { kind: 'tmpfs', bytes: diskBytes, inodes },
     hostName: facts.id,
     user: USER,
     network: { mode: request.network ?? profile.network },
     limits: {
       wallMs: limits.timeoutMs,
+      onWall: 'end',
       memoryBytes: limits.memoryMiB === null ? null : limits.memoryMiB * MIB,
       cpuMilli: limits.cpus === null ? null : Math.round(limits.cpus * 1000),
       pids: limits.pids,
@@ -130,6 +131,7 @@ export function planZygote(
     network: { mode: 'none' },
     limits: {
       wallMs: null,
+      onWall: 'end',
       // Without root there may be no cgroup to be had, and the code inside is ours.
       memoryBytes: facts.root ? ZYGOTE_MEMORY_MIB * MIB : null,
       cpuMilli: null,

@@ -31,6 +31,7 @@ export class Keeper implements Cell {
   readonly #ready = settled<Ready>()
   readonly #death = settled<Death>()
   readonly #limits: ((hit: Limit) => void)[] = []
+  readonly #freezes: (() => void)[] = []
   readonly #answers = new Map<number, Settled<Record<string, unknown>>>()
   readonly #startedMs = Date.now()
   #standing: Ready | undefined
@@ -69,6 +70,10 @@ export class Keeper implements Cell {
 
   onLimit(listener: (hit: Limit) => void): void {
     this.#limits.push(listener)
+  }
+
+  onFrozen(listener: () => void): void {
+    this.#freezes.push(listener)
   }
 
   async ask(request: Asked, signal: AbortSignal): Promise<Record<string, unknown>> {
@@ -123,6 +128,9 @@ export class Keeper implements Cell {
         return this.#ready.reject(new LaunchFault(event))
       case 'limit':
         for (const listener of this.#limits) listener(event)
+        return
+      case 'frozen':
+        for (const listener of this.#freezes) listener()
         return
       case 'death':
         return this.#over(event.death)

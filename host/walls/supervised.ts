@@ -120,6 +120,10 @@ class SupervisedCell implements Cell {
     this.#cell.onLimit(listener)
   }
 
+  onFrozen(listener: () => void): void {
+    this.#cell.onFrozen(listener)
+  }
+
   ask(request: Parameters<Cell['ask']>[0], signal: AbortSignal) {
     return this.#cell.ask(request, signal)
   }

@@ -28,6 +28,8 @@ export interface Cell extends AsyncDisposable {
   readonly death: Promise<Death>
   /** A limit was hit and the sandbox lives on. */
   onLimit(listener: (hit: Extract<KeeperEvent, { event: 'limit' }>) => void): void
+  /** Its time was over, and its plan says that it freezes then. */
+  onFrozen(listener: () => void): void
   ask(request: WithoutSeq<KeeperRequest>, signal: AbortSignal): Promise<Record<string, unknown>>
   /** From now on it lives without this process (leash `none`); nothing more is heard of it here. */
   release(): void

@@ -80,6 +80,8 @@ pub struct Bind {
     pub target: String,
     pub mode: Mode,
     pub owned_by: Option<Owner>,
+    #[serde(default)]
+    pub setuid: bool,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +112,7 @@ pub struct Writable {
 pub enum Disk {
     Image {
         image: String,
+        take: bool,
         bytes: u64,
         #[expect(dead_code, reason = "the image was formatted for it")]
         inodes: u64,
@@ -139,6 +142,7 @@ pub enum Network {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
     pub wall_ms: Option<u64>,
+    pub on_wall: OnWall,
     pub memory_bytes: Option<u64>,
     pub cpu_milli: Option<u64>,
     pub pids: Option<u64>,
@@ -146,6 +150,13 @@ pub struct Limits {
     #[expect(dead_code, reason = "counted by the host, which reads the output; the keeper ends the sandbox when told")]
     pub output_bytes: Option<u64>,
     pub on_hit: OnHit,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum OnWall {
+    End,
+    Freeze,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -220,6 +231,10 @@ impl Plan {
         }
         if (plan.kind == Kind::Zygote) != plan.serve.is_some() {
             return Err(invalid("`serve` belongs to kind zygote, and only to it".into()));
+        }
+        let takes = matches!(plan.disk, Disk::Image { take: true, .. });
+        if takes || plan.limits.on_wall == OnWall::Freeze || plan.binds.iter().any(|bind| bind.setuid) {
+            return Err(invalid("take, onWall freeze and setuid are not built yet".into()));
         }
         Ok(plan)
     }

@@ -57,6 +57,7 @@ impl Stage<'_> {
             target: "/caisson/agent".into(),
             mode: Mode::Ro,
             owned_by: None,
+            setuid: false,
         })?;
         self.devices()?;
         self.small_files()?;

@@ -1,0 +1,96 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { CATALOGUE, Fault } from '@caisson/wire'
+import type { z } from 'zod'
+import type { Entered, Fleet } from '../sandbox/fleet.ts'
+import type { Owner } from '../sandbox/record.ts'
+
+/** What the routes of this room work with; built by the daemon. */
+export interface ApiRooms {
+  readonly fleet: Fleet
+  /** The domain under which `<port>-<id>.<domain>` reaches sandboxes; null: only headers do. */
+  readonly domain: string | null
+}
+
+/** One request. */
+export interface Call {
+  readonly rooms: ApiRooms
+  readonly request: IncomingMessage
+  readonly reply: ServerResponse
+  readonly params: Readonly<Record<string, string | undefined>>
+  readonly query: URLSearchParams
+  /** Aborts when the client has gone, or the daemon is over. */
+  readonly signal: AbortSignal
+}
+
+/** One of somebody who has shown a key. */
+export interface OwnedCall extends Call {
+  readonly owner: Owner
+}
+
+/** One that is meant for a sandbox. */
+export interface Visit extends Call {
+  readonly entered: Entered
+  readonly port: number
+}
+
+export interface Route {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  /** `:name` stands for one segment. */
+  readonly path: string
+  handle(call: OwnedCall): Promise<void>
+}
+
+/** A request to the control plane is small; what carries files streams. */
+const MAX_JSON_BYTES = 1024 * 1024
+
+/** The body as `schema` wants it; no body is `{}`. Rejects with BAD_REQUEST naming the field. */
+export async function readJson<T>(call: Pick<Call, 'request'>, schema: z.ZodType<T>): Promise<T> {
+  const pieces: Buffer[] = []
+  let bytes = 0
+  for await (const piece of call.request as AsyncIterable<Buffer>) {
+    bytes += piece.length
+    if (bytes > MAX_JSON_BYTES) throw new Fault('BAD_REQUEST', `the body is larger than ${MAX_JSON_BYTES} bytes`)
+    pieces.push(piece)
+  }
+  let value: unknown = {}
+  try {
+    if (bytes > 0) value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(pieces)))
+  } catch (cause) {
+    throw new Fault('BAD_REQUEST', `the body is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  }
+  return parsed(schema, value)
+}
+
+/** Throws BAD_REQUEST naming the field. */
+export function parsed<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  const issue = result.error.issues[0]
+  const field = issue?.path.join('.') ?? ''
+  const what = issue?.code === 'unrecognized_keys' ? `${issue.keys.join(', ')}: no such field` : (issue?.message ?? 'not valid')
+  throw new Fault('BAD_REQUEST', field === '' ? what : `${field}: ${what}`, { cause: result.error })
+}
+
+export function sendJson(reply: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): void {
+  const text = JSON.stringify(body)
+  reply.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), ...headers })
+  reply.end(text)
+}
+
+export function sendNothing(reply: ServerResponse, status = 204): void {
+  reply.writeHead(status, status === 204 ? {} : { 'content-length': 0 })
+  reply.end()
+}
+
+/** What a caller is told of a failure: E2B's shape, and Caisson's code and hint beside it. What is not a Fault is a fault of ours: it goes to the log, not out. */
+export function sendFailure(reply: ServerResponse, failure: unknown): void {
+  const fault = failure instanceof Fault ? failure : new Fault('INTERNAL', 'the request could not be carried out', { cause: failure })
+  if (reply.headersSent) {
+    reply.destroy()
+    return
+  }
+  const { status } = CATALOGUE[fault.code]
+  const headers: Record<string, string> = fault.retryAfterS === undefined ? {} : { 'retry-after': String(fault.retryAfterS) }
+  const body = { code: status, message: `${fault.message}. ${fault.hint}`, error_code: fault.code.toLowerCase() }
+  sendJson(reply, status, body, headers)
+}

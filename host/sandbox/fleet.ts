@@ -1,0 +1,54 @@
+import type { CreateRequest, Fault } from '@caisson/wire'
+import type { LiveSandbox } from './life.ts'
+import type { Lifecycle, Owner, Sample, SandboxRecord, SnapshotRecord, Traffic } from './record.ts'
+
+/** A sandbox as somebody wants it. */
+export interface Wish {
+  /** `template` of it may name a template, an alias, or a snapshot. */
+  readonly request: CreateRequest
+  readonly timeoutMs: number
+  readonly lifecycle: Lifecycle
+  readonly traffic: Traffic
+  /** False: its agent's port wants no token. */
+  readonly secure: boolean
+}
+
+/** A sandbox that somebody has work for. */
+export interface Entered {
+  readonly record: SandboxRecord
+  readonly live: LiveSandbox
+  /** Calls `leave` when it is paused or ends: whoever talks with it must let go. The result stops that. */
+  onLeave(leave: () => void): () => void
+}
+
+/** Every sandbox of a daemon: made, found, paused, ended. Of another owner: NOT_FOUND, as if there were none. */
+export interface Fleet {
+  /** Rejects with QUOTA_EXCEEDED, OVERLOADED, TEMPLATE_UNKNOWN, BAD_REQUEST, or as a launch does. */
+  create(wish: Wish, owner: Owner, signal: AbortSignal): Promise<SandboxRecord>
+  find(id: string, owner: Owner): SandboxRecord
+  /** Running and paused ones, in no order. */
+  list(owner: Owner): SandboxRecord[]
+  /** Extends the life of one that runs (never shortens it), resumes one that is paused. `memory` false: from its files only. */
+  connect(
+    id: string,
+    owner: Owner,
+    wish: { timeoutMs: number; memory: boolean },
+    signal: AbortSignal,
+  ): Promise<{ record: SandboxRecord; isResumed: boolean }>
+  /** From now; may shorten. */
+  setTimeout(id: string, owner: Owner, timeoutMs: number, signal: AbortSignal): Promise<void>
+  /** Rejects with CONFLICT when it is paused already. */
+  pause(id: string, owner: Owner, wish: { memory: boolean }, signal: AbortSignal): Promise<void>
+  kill(id: string, owner: Owner, signal: AbortSignal): Promise<void>
+  snapshot(id: string, owner: Owner, wish: { name?: string }, signal: AbortSignal): Promise<SnapshotRecord>
+  snapshots(owner: Owner): SnapshotRecord[]
+  /** Rejects with NOT_FOUND. */
+  deleteSnapshot(id: string, owner: Owner, signal: AbortSignal): Promise<void>
+  fork(id: string, owner: Owner, wish: { count: number; timeoutMs: number }, signal: AbortSignal): Promise<(SandboxRecord | Fault)[]>
+  /** Oldest first. */
+  samples(id: string, owner: Owner, span: { fromMs: number; toMs: number }): Sample[]
+  /** For traffic, which knows an id and nothing else. Resumes it where its lifecycle says so. Rejects with SANDBOX_GONE or CONFLICT. */
+  enter(id: string, signal: AbortSignal): Promise<Entered>
+  /** Whose token a signature was made with: for signed links, which carry no id. */
+  live(): Iterable<SandboxRecord>
+}

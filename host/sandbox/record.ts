@@ -1,0 +1,103 @@
+import type { Plan } from '@caisson/wire'
+
+/** Whoever holds a key. Sandboxes, snapshots and templates of one owner do not exist for another. */
+export interface Owner {
+  /** Name of the owner; several keys may have the same. */
+  readonly name: string
+  /** Of the key that was used. */
+  readonly keyId: string
+  /** May use what touches this machine: mounts, doctor, keys, the audit log. */
+  readonly operator: boolean
+  readonly quotas: Quotas
+}
+
+/** What one owner may use at once; null: as much as the machine has. */
+export interface Quotas {
+  readonly sandboxes: number | null
+  readonly createsPerSecond: number | null
+  readonly cpus: number | null
+  readonly memoryMiB: number | null
+}
+
+/** What happens when the time of a sandbox is over, and when somebody knocks on one that is paused. */
+export interface Lifecycle {
+  readonly onTimeout: 'kill' | 'pause'
+  /** Of a pause at the time limit: processes are kept, or only files. */
+  readonly pauseMemory: boolean
+  readonly autoResume: boolean
+}
+
+/** Who may reach servers inside, and what they are told. */
+export interface Traffic {
+  /** False: every port but the agent's wants `trafficToken`. */
+  readonly public: boolean
+  /** Host header shown to servers inside; `${PORT}` stands for the port. */
+  readonly maskRequestHost: string | null
+  /** Ports that speak TLS inside. */
+  readonly httpsPorts: readonly number[]
+}
+
+/** What there is of a paused sandbox: frozen processes, or a disk to boot from. */
+export type Paused = 'frozen' | 'stopped'
+
+export interface ContextRecord {
+  readonly id: string
+  readonly language: string
+  readonly cwd: string
+  /** Inside. */
+  readonly pid: number
+  readonly isDefault: boolean
+}
+
+/** All that is known of one sandbox of a daemon; a row of the store. */
+export interface SandboxRecord {
+  readonly id: string
+  readonly owner: string
+  /** What it was created from: a template or a snapshot, as the caller may name it again. */
+  readonly templateId: string
+  readonly alias: string | null
+  readonly plan: Plan
+  readonly state: 'running' | 'paused' | 'gone'
+  readonly paused: Paused | null
+  readonly metadata: Readonly<Record<string, string>>
+  readonly env: Readonly<Record<string, string>>
+  readonly startedMs: number
+  /** When its time is over; stored, never computed again, so that it stays the same to the millisecond. */
+  readonly endMs: number
+  readonly lifecycle: Lifecycle
+  readonly traffic: Traffic
+  /** Wanted in X-Access-Token by the agent's port; null: the sandbox was created with `secure: false`. */
+  readonly accessToken: string | null
+  readonly trafficToken: string | null
+  readonly contexts: readonly ContextRecord[]
+  /** Of one that is gone: why, and when. */
+  readonly reason: string | null
+  readonly goneMs: number | null
+}
+
+/** Files of a sandbox at one moment, to create others from. */
+export interface SnapshotRecord {
+  readonly id: string
+  readonly owner: string
+  readonly names: readonly string[]
+  /** The sandbox it was taken of. */
+  readonly sandboxId: string
+  readonly template: string
+  readonly profile: string
+  readonly diskMiB: number
+  /** On the host. */
+  readonly disk: string
+  readonly createdMs: number
+}
+
+/** One measurement of a sandbox. */
+export interface Sample {
+  readonly atMs: number
+  readonly cpus: number
+  /** Of all its CPUs together, 0 to 100. */
+  readonly cpuUsedPct: number
+  readonly memoryUsedBytes: number
+  readonly memoryTotalBytes: number
+  readonly diskUsedBytes: number
+  readonly diskTotalBytes: number
+}
