@@ -60,7 +60,12 @@ export const CATALOGUE = {
     hint: 'Send the key that `caisson env` prints (E2B_API_KEY, or the header X-API-Key).',
     retry: 'never',
   },
-  ACCESS_DENIED: { status: 403, title: 'not allowed with this key or token', hint: 'Use the key or the token of its owner.', retry: 'never' },
+  ACCESS_DENIED: {
+    status: 403,
+    title: 'not allowed with this key or token',
+    hint: 'Use the key or the token of its owner.',
+    retry: 'never',
+  },
   CONFLICT: { status: 409, title: 'the sandbox is in another state', hint: 'Ask for its state, and try again.', retry: 'later' },
   QUOTA_EXCEEDED: {
     status: 429,

@@ -22,6 +22,7 @@ class Kept {
       ready: { event: 'ready', agentPid: 1, uidBase: null, forked: [], steps: [] },
       agentSocket: '',
       death: this.#death.promise,
+      onFrozen: () => undefined,
       onLimit: (listener) => {
         this.#tell = listener
       },

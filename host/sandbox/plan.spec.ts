@@ -112,7 +112,13 @@ describe('a plan', () => {
   test('has a disk image as root, memory and a single owner of mounts without', () => {
     const mounts = [{ source: '/data', target: '/home/user/data', mode: 'rw' }]
     const [asRoot, asUser] = [plan({ mounts }), plan({ mounts }, { root: false })]
-    expect(asRoot.disk).toEqual({ kind: 'image', image: '/state/disks/ext4-1024-65536.img', take: false, bytes: 1024 * MIB, inodes: 65_536 })
+    expect(asRoot.disk).toEqual({
+      kind: 'image',
+      image: '/state/disks/ext4-1024-65536.img',
+      take: false,
+      bytes: 1024 * MIB,
+      inodes: 65_536,
+    })
     expect(asRoot.binds).toContainEqual({ source: '/data', target: '/home/user/data', mode: 'rw', ownedBy: 'user' })
     expect(asUser.disk).toEqual({ kind: 'tmpfs', bytes: 1024 * MIB, inodes: 65_536 })
     expect(asUser.binds).toContainEqual({ source: '/data', target: '/home/user/data', mode: 'rw' })

@@ -53,6 +53,7 @@ function cell(ending: Promise<Death>): Cell {
     agentSocket: '',
     death: ending,
     onLimit: () => undefined,
+    onFrozen: () => undefined,
     ask: async () => ({}),
     release: () => undefined,
     [Symbol.asyncDispose]: async () => undefined,
