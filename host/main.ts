@@ -7,7 +7,6 @@ import { type DoctorReport, examine } from './doctor.ts'
 import { freshDeadline, refuseAborted } from './lifetimes.ts'
 import { Creating } from './sandbox/creating.ts'
 import type { LiveSandbox } from './sandbox/life.ts'
-import { emptyPool } from './sandbox/pool.ts'
 import { Zygotes } from './sandbox/zygote.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { Keepers } from './walls/keepers.ts'
@@ -48,7 +47,7 @@ export async function openHost(signal: AbortSignal, options: HostOptions = {}): 
   const wallOptions = { keepers, keeper: settings.keeper, uid: settings.uid }
   const wall = new Supervised(walls.container, wallOptions, join(settings.home, 'sandboxes'), record)
   const zygotes = new Zygotes({ settings, auditLog, wall, notice })
-  const creating = new Creating({ settings, auditLog, wall, zygotes, pool: emptyPool, notice })
+  const creating = new Creating({ settings, auditLog, wall, zygotes, notice })
   return new EmbeddedHost({ settings, auditLog, keepers, wall, zygotes, creating, notice })
 }
 

@@ -30,12 +30,20 @@ export class Context {
   #backlog: Piece[] = []
   #current: Run | undefined
   #count = 0
+  /** Runs up to this number are another host's. */
+  #strangers = 0
   /** Set once no run can take place any more. */
   #over: Fault | undefined
   /** Resolves when the runs that were asked for before are over. */
   #turn: Promise<unknown> = Promise.resolve()
 
-  constructor(process: RuntimeProcess, runtime: Runtime, info: ContextInfo) {
+  /** `isAdopted`: its program began for another host, and may still be busy with what that one asked. */
+  constructor(process: RuntimeProcess, runtime: Runtime, info: ContextInfo, isAdopted = false) {
+    // Numbers of runs only grow, so that late word of an earlier host's runs is known as such.
+    if (isAdopted) {
+      this.#count = this.#strangers = Date.now()
+      this.#ready.resolve()
+    }
     this.#process = process
     this.#runtime = runtime
     this.info = info
@@ -140,6 +148,7 @@ export class Context {
   #hear(message: RuntimeMessage, bytes: number): void {
     if (message.type === 'ready') this.#ready.resolve()
     else if (message.type === 'failed') this.#end(new Fault(message.code, message.message))
+    else if (message.id <= this.#strangers) return
     else if (this.#current === undefined) throw violation(`a message of type ${message.type} while nothing runs`)
     else {
       if (message.type === 'end') this.#flush(this.#current)

@@ -11,11 +11,13 @@ import type { Cell } from '../walls/wall.ts'
 import type { Ending } from './ending.ts'
 import { newId } from './ids.ts'
 import { OutputMeter } from './output-meter.ts'
+import type { ContextRecord } from './record.ts'
 import { parseContext, parseRun } from './request.ts'
 
 const DEFAULT_LANGUAGE = 'python'
 const INIT_MS = 60_000
 const FORK_MS = 30_000
+const SIGINT = 2
 const SIGKILL = 9
 
 export interface ContextsParts {
@@ -27,10 +29,14 @@ export interface ContextsParts {
   env: Record<string, string>
   auditLog: AuditLog
   freshZygote: (signal: AbortSignal) => Promise<string | null>
+  contextsChanged: (contexts: ContextRecord[]) => void
+  adopted: readonly ContextRecord[] | null
 }
 
 interface Live {
   info: ContextInfo
+  pid: number
+  isDefault: boolean
   runtime: Runtime
   program: Program
   context: Context
@@ -59,11 +65,23 @@ export class Contexts {
   constructor(parts: ContextsParts) {
     this.#parts = parts
     this.#zygoteSocket = parts.plan.zygote?.socket ?? null
-    const [pid] = parts.cell.ready.forked
+    if (parts.adopted === null) this.#attachForked()
+    else this.#adopt(parts.adopted)
+  }
+
+  #attachForked(): void {
+    const { cell, plan } = this.#parts
+    const [pid] = cell.ready.forked
     const warm = runtimes().find((runtime) => runtime.zygote)
     if (pid === undefined || warm === undefined) return
-    const info = { id: newId('c'), language: warm.name, cwd: parts.plan.user.home }
-    this.#defaults.set(warm.name, Promise.resolve(this.#attach(warm, info, pid)))
+    const info = { id: newId('c'), language: warm.name, cwd: plan.user.home }
+    this.#defaults.set(warm.name, Promise.resolve(this.#attach(warm, info, pid, true)))
+  }
+
+  /** What another host needs to go on with them. */
+  records(): ContextRecord[] {
+    const all = [...this.#live.values()]
+    return all.map(({ info, pid, isDefault }) => ({ ...info, pid, isDefault }))
   }
 
   list(): ContextInfo[] {
@@ -72,7 +90,7 @@ export class Contexts {
 
   async create(raw: { language: string; cwd?: string }, signal: AbortSignal): Promise<ContextInfo> {
     const { language, cwd } = parseContext(raw)
-    const live = await this.#make(this.#runtime(language), newId('c'), cwd, signal)
+    const live = await this.#make(this.#runtime(language), newId('c'), cwd, false, signal)
     await orAborted(live.begun, signal)
     return live.info
   }
@@ -82,7 +100,7 @@ export class Contexts {
     const old = this.#find(id)
     const isDefault = (await this.#defaults.get(old.runtime.name)) === old
     await this.#end(old, signal)
-    const making = this.#make(old.runtime, id, old.info.cwd, signal)
+    const making = this.#make(old.runtime, id, old.info.cwd, isDefault, signal)
     const fresh = await (isDefault ? this.#setDefault(old.runtime.name, making) : making)
     await orAborted(fresh.begun, signal)
   }
@@ -128,7 +146,7 @@ export class Contexts {
     const runtime = this.#runtime(language ?? DEFAULT_LANGUAGE)
     const known = this.#defaults.get(runtime.name)
     if (known !== undefined) return orAborted(known, signal)
-    return orAborted(this.#setDefault(runtime.name, this.#make(runtime, newId('c'), undefined, freshDeadline(INIT_MS))), signal)
+    return orAborted(this.#setDefault(runtime.name, this.#make(runtime, newId('c'), undefined, true, freshDeadline(INIT_MS))), signal)
   }
 
   /** One that could not be made is forgotten: the next run tries again. */
@@ -138,20 +156,33 @@ export class Contexts {
     return making
   }
 
-  async #make(runtime: Runtime, id: string, cwd: string | undefined, signal: AbortSignal): Promise<Live> {
+  async #make(runtime: Runtime, id: string, cwd: string | undefined, isDefault: boolean, signal: AbortSignal): Promise<Live> {
     const { agent, plan, env } = this.#parts
     const info = { id, language: runtime.name, cwd: cwd ?? plan.user.home }
     const pid = runtime.zygote ? await this.#fork(signal) : undefined
-    if (pid !== undefined) return this.#attach(runtime, info, pid)
+    if (pid !== undefined) return this.#attach(runtime, info, pid, isDefault)
     const { command, args } = runtime.start
     const metered = this.#metered()
     const start = { command, args, env: { ...env, ...runtime.start.env }, cwd: info.cwd }
-    return this.#begin(runtime, info, await startProgram(agent, start, metered.options, signal), metered)
+    return this.#begin(runtime, info, await startProgram(agent, start, metered.options, signal), metered, isDefault)
   }
 
-  #attach(runtime: Runtime, info: ContextInfo, pid: number): Live {
+  /** Contexts of a host that is no more. What they were doing was for somebody who has gone with it. */
+  #adopt(records: readonly ContextRecord[]): void {
+    for (const { id, language, cwd, pid, isDefault } of records) {
+      const runtime = runtimes().find(({ name }) => name === language)
+      if (runtime === undefined) continue
+      const metered = this.#metered()
+      const program = attachProgram(this.#parts.agent, pid, metered.options, unending())
+      const live = this.#hold(runtime, { id, language, cwd }, program, metered, { isDefault, isAdopted: true })
+      if (isDefault) this.#defaults.set(language, Promise.resolve(live))
+      program.signal(SIGINT, unending()).catch(() => undefined)
+    }
+  }
+
+  #attach(runtime: Runtime, info: ContextInfo, pid: number, isDefault: boolean): Live {
     const metered = this.#metered()
-    return this.#begin(runtime, info, attachProgram(this.#parts.agent, pid, metered.options, unending()), metered)
+    return this.#begin(runtime, info, attachProgram(this.#parts.agent, pid, metered.options, unending()), metered, isDefault)
   }
 
   /** How a program's output is counted and its end judged; `program` is told to it as soon as there is one. */
@@ -164,12 +195,26 @@ export class Contexts {
     return metered
   }
 
-  #begin(runtime: Runtime, info: ContextInfo, program: Program, metered: Metered): Live {
+  #begin(runtime: Runtime, info: ContextInfo, program: Program, metered: Metered, isDefault: boolean): Live {
+    const live = this.#hold(runtime, info, program, metered, { isDefault, isAdopted: false })
+    live.begun = live.context.init({ cwd: info.cwd, env: this.#parts.env }, freshDeadline(INIT_MS))
+    live.begun.catch(() => undefined)
+    this.#parts.contextsChanged(this.records())
+    return live
+  }
+
+  #hold(
+    runtime: Runtime,
+    info: ContextInfo,
+    program: Program,
+    metered: Metered,
+    { isDefault, isAdopted }: { isDefault: boolean; isAdopted: boolean },
+  ): Live {
     metered.program = program
-    const context = new Context(program, runtime, info)
-    const begun = context.init({ cwd: info.cwd, env: this.#parts.env }, freshDeadline(INIT_MS))
-    begun.catch(() => undefined)
-    const live: Live = { info, runtime, program, context, meter: metered.meter, begun, turn: Promise.resolve() }
+    const context = new Context(program, runtime, info, isAdopted)
+    const { meter } = metered
+    const begun = Promise.resolve()
+    const live: Live = { info, pid: program.pid, isDefault, runtime, program, context, meter, begun, turn: Promise.resolve() }
     this.#live.set(info.id, live)
     const forget = () => this.#forget(live)
     program.exit.then(forget, forget)
@@ -216,7 +261,10 @@ export class Contexts {
   }
 
   #forget(live: Live): void {
-    if (this.#live.get(live.info.id) === live) this.#live.delete(live.info.id)
+    if (this.#live.get(live.info.id) === live) {
+      this.#live.delete(live.info.id)
+      this.#parts.contextsChanged(this.records())
+    }
     const name = live.runtime.name
     const known = this.#defaults.get(name)
     known?.then(

@@ -1,5 +1,6 @@
 import { realpath, stat } from 'node:fs/promises'
 import { type CreateRequest, Fault, type Plan } from '@caisson/wire'
+import { AgentConnection } from '../agent/connection.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { Undos } from '../lifetimes.ts'
 import type { Settings } from '../settings.ts'
@@ -11,9 +12,9 @@ import { makeDiskImage } from './disk.ts'
 import { newId, newMachineId } from './ids.ts'
 import { LiveSandbox } from './life.ts'
 import { planSandbox } from './plan.ts'
-import type { Pool } from './pool.ts'
 import { type Profile, readProfile } from './profile.ts'
 import { parseRequest, type StrictCreateRequest } from './request.ts'
+import type { ContextRecord, SandboxRecord } from './record.ts'
 import type { Zygotes } from './zygote.ts'
 
 const DEFAULT_PROFILE = 'default'
@@ -25,9 +26,39 @@ export interface CreatingParts {
   auditLog: AuditLog
   wall: Pick<Supervised<unknown>, 'launch'>
   zygotes: Zygotes
-  pool: Pool
   notice: (line: string) => void
 }
+
+/** What a daemon says of a sandbox besides the request. */
+export interface Given {
+  /** Of one that boots again. */
+  id?: string
+  /** A disk with files on it: a snapshot's is copied, one of its own is taken. */
+  kept?: { image: string; take: boolean }
+  onWall?: 'end' | 'freeze'
+  /** Told whenever contexts come or go. */
+  contextsChanged?: (contexts: ContextRecord[]) => void
+}
+
+/** A sandbox that stands, and belongs to nobody yet. It ends with this host. */
+export interface Waiting {
+  readonly plan: Plan
+  readonly cell: Cell
+  readonly agent: AgentConnection
+  readonly template: Template
+}
+
+/** A life for it. */
+export interface Assignment {
+  env: Record<string, string>
+  metadata: Record<string, string>
+  wallMs: number | null
+  onWall: 'end' | 'freeze'
+  contextsChanged: (contexts: ContextRecord[]) => void
+}
+
+/** What is known of it. */
+type Adopted = Pick<SandboxRecord, 'plan' | 'env' | 'contexts'>
 
 interface Decided {
   request: StrictCreateRequest
@@ -54,34 +85,76 @@ export class Creating {
     return this.#plan(decided, zygote)
   }
 
-  async create(request: CreateRequest, signal: AbortSignal): Promise<LiveSandbox> {
+  async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
     const decided = await this.#decide(request, signal)
     const { template } = decided
-    const plan = this.#plan(decided, await this.#parts.zygotes.socket(template, signal))
+    const plan = this.#plan(decided, await this.#parts.zygotes.socket(template, signal), given)
     await makeDiskImage(plan.disk, signal)
-    const { profile, wall, id } = plan
-    const { metadata = {} } = decided.request
+    const { metadata = {}, env = {} } = decided.request
     // First the record: what cannot be recorded does not happen.
-    this.#parts.auditLog.append({ kind: 'create', sandbox: id, profile, template: template.name, wall, metadata, plan: outline(plan) })
+    this.#recordCreate(plan, metadata)
     const { cell, built } = await this.#raise(plan, template, signal)
     await using undo = new Undos()
     undo.add(() => cell[Symbol.asyncDispose]())
-    const sandbox = new LiveSandbox({
-      plan: built,
-      cell,
-      template,
-      env: { ...template.env, ...decided.request.env },
-      auditLog: this.#parts.auditLog,
-      freshZygote: (signal) => this.#parts.zygotes.replace(template, signal),
-    })
+    const sandbox = this.#alive({ plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }, env, given.contextsChanged)
     undo.move()
     return sandbox
   }
 
+  /** One for the pool. */
+  async prepare(request: CreateRequest, signal: AbortSignal): Promise<Waiting> {
+    const decided = await this.#decide({ ...request, leash: 'host', timeoutMs: null }, signal)
+    const { template } = decided
+    const plan = this.#plan(decided, await this.#parts.zygotes.socket(template, signal))
+    await makeDiskImage(plan.disk, signal)
+    const { cell, built } = await this.#raise(plan, template, signal)
+    return { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }
+  }
+
+  /** Gives one of the pool its life. Rejects when it did not live to get it; then nothing of it is left. */
+  async assign(waiting: Waiting, life: Assignment, signal: AbortSignal): Promise<LiveSandbox> {
+    const { wallMs, onWall } = life
+    const plan: Plan = { ...waiting.plan, leash: 'none', limits: { ...waiting.plan.limits, wallMs, onWall } }
+    this.#recordCreate(plan, life.metadata)
+    await using undo = new Undos()
+    undo.add(() => waiting.cell[Symbol.asyncDispose]())
+    await waiting.cell.ask({ op: 'assign', leash: 'none', wallMs, onWall }, signal)
+    const sandbox = this.#alive({ ...waiting, plan }, life.env, life.contextsChanged)
+    undo.move()
+    return sandbox
+  }
+
+  /** One that outlived the host that made it. */
+  async adopt(record: Adopted, cell: Cell, contextsChanged: (contexts: ContextRecord[]) => void, signal: AbortSignal): Promise<LiveSandbox> {
+    const template = await this.#template(record.plan.template, signal)
+    const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket) }
+    return this.#alive(standing, record.env, contextsChanged, record.contexts)
+  }
+
+  #alive(
+    standing: Waiting,
+    env: Record<string, string>,
+    contextsChanged: (contexts: ContextRecord[]) => void = () => undefined,
+    adopted?: readonly ContextRecord[],
+  ): LiveSandbox {
+    const { template } = standing
+    return new LiveSandbox({
+      ...standing,
+      env: { ...template.env, ...env },
+      auditLog: this.#parts.auditLog,
+      freshZygote: (signal) => this.#parts.zygotes.replace(template, signal),
+      contextsChanged,
+      adopted: adopted ?? null,
+    })
+  }
+
+  #recordCreate(plan: Plan, metadata: Record<string, string>): void {
+    const { profile, template, wall, id } = plan
+    this.#parts.auditLog.append({ kind: 'create', sandbox: id, profile, template, wall, metadata, plan: outline(plan) })
+  }
+
   /** A zygote that died since it was last seen is replaced once; if there is none to be had the interpreter starts inside. */
   async #raise(plan: Plan, template: Template, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
-    const waiting = await this.#parts.pool.take(plan, signal)
-    if (waiting !== undefined) return { cell: waiting, built: plan }
     let built = plan
     for (let attempt = 0; ; attempt += 1) {
       try {
@@ -117,16 +190,18 @@ export class Creating {
     return template
   }
 
-  #plan({ request, profile, template }: Decided, zygoteSocket: string | null): Plan {
+  #plan({ request, profile, template }: Decided, zygoteSocket: string | null, given: Given = {}): Plan {
     const { uid, home, agent } = this.#parts.settings
     return planSandbox(request, profile, template, {
       root: uid === 0,
       home,
       agent,
       auditLog: this.#parts.auditLog.path,
-      id: newId('i'),
+      id: given.id ?? newId('i'),
       machineId: newMachineId(),
       zygoteSocket,
+      kept: given.kept ?? null,
+      onWall: given.onWall ?? 'end',
     })
   }
 }

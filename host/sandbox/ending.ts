@@ -64,8 +64,8 @@ export class Ending implements Judge {
   }
 
   /** Has the keeper end the sandbox; resolves when nothing of it is left. */
-  async end(reason: EndReason, detail: string): Promise<Death> {
-    const asked = this.#cell.ask({ op: 'kill', reason, detail }, freshDeadline(KEEPER_MS))
+  async end(reason: EndReason, detail: string, keepDisk?: string): Promise<Death> {
+    const asked = this.#cell.ask({ op: 'kill', reason, detail, ...(keepDisk === undefined ? {} : { keepDisk }) }, freshDeadline(KEEPER_MS))
     // A keeper that is ending already does not answer; its death record does.
     asked.catch(() => undefined)
     return this.#cell.death

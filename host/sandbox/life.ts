@@ -11,7 +11,7 @@ import type {
   SandboxMetrics,
   StartRequest,
 } from '@caisson/wire'
-import { AgentConnection } from '../agent/connection.ts'
+import type { AgentConnection } from '../agent/connection.ts'
 import { AgentFiles } from '../agent/files.ts'
 import { agentMetrics } from '../agent/metrics.ts'
 import { type Command, startCommand } from '../agent/process.ts'
@@ -23,6 +23,7 @@ import { Contexts } from './contexts.ts'
 import { Ending, gone } from './ending.ts'
 import { GuardedFiles } from './guarded-files.ts'
 import { OutputMeter } from './output-meter.ts'
+import type { ContextRecord } from './record.ts'
 import { parseStart } from './request.ts'
 
 const SIGKILL = 9
@@ -31,12 +32,17 @@ const TIMEOUT_EXIT_CODE = 124
 export interface LifeParts {
   plan: Plan
   cell: Cell
+  agent: AgentConnection
   template: Template
   /** What every process inside starts with. */
   env: Record<string, string>
   auditLog: AuditLog
   /** After a fork failed: another zygote, or null. */
   freshZygote: (signal: AbortSignal) => Promise<string | null>
+  /** Told whenever contexts come or go. */
+  contextsChanged: (contexts: ContextRecord[]) => void
+  /** Contexts that were there before this process; null: the sandbox is new. */
+  adopted: readonly ContextRecord[] | null
 }
 
 /** One sandbox, from the moment its wall stands. */
@@ -59,9 +65,9 @@ export class LiveSandbox implements Held {
     this.ended = cell.death
     this.leashed = plan.leash === 'host'
     this.#ending = new Ending(cell, plan.limits)
-    this.#agent = AgentConnection.to(cell.agentSocket)
+    this.#agent = parts.agent
     this.files = new GuardedFiles(new AgentFiles(this.#agent), this)
-    this.#contexts = new Contexts({ ...parts, agent: this.#agent, ending: this.#ending })
+    this.#contexts = new Contexts({ ...parts, ending: this.#ending })
     // Without its agent a sandbox can do nothing for anyone: whatever the reason, it ends.
     void this.#agent.lost.then((failure) => {
       if (!this.#isReleased) void this.#ending.explain(failure)
@@ -73,6 +79,25 @@ export class LiveSandbox implements Held {
   kill(signal: AbortSignal): Promise<Death> {
     const death = this.#ending.death
     return death === undefined ? orAborted(this.#ending.end('kill', 'on request'), signal) : Promise.resolve(death)
+  }
+
+  /** What a daemon asks of its keeper: freeze, thaw, deadline, copyDisk. */
+  ask(request: Parameters<Cell['ask']>[0], signal: AbortSignal): Promise<Record<string, unknown>> {
+    return this.guard(() => this.#parts.cell.ask(request, signal))
+  }
+
+  /** Ends its processes and keeps its disk at that path of the host. */
+  stop(keepDisk: string): Promise<Death> {
+    return this.#ending.end('pause', 'paused', keepDisk)
+  }
+
+  /** Its time was over, and its plan says that it freezes then. */
+  onFrozen(listener: () => void): void {
+    this.#parts.cell.onFrozen(listener)
+  }
+
+  contextRecords(): ContextRecord[] {
+    return this.#contexts.records()
   }
 
   /** Lets go of a sandbox that is to live on. */

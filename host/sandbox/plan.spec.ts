@@ -39,6 +39,8 @@ const facts: MachineFacts = {
   id: 'iaaaaaaaaaaaaaaaaaaa',
   machineId: '0'.repeat(32),
   zygoteSocket: '/state/zygotes/x/zygote.sock',
+  kept: null,
+  onWall: 'end',
 }
 const plan = (request: unknown = {}, changed: Partial<MachineFacts> = {}) =>
   planSandbox(parseRequest(request), profile, template, { ...facts, ...changed })

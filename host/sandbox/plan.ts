@@ -16,6 +16,9 @@ export interface MachineFacts {
   readonly machineId: string
   /** A live zygote of the template; null: interpreters start inside. */
   readonly zygoteSocket: string | null
+  /** A disk with files on it to start from; null: an empty one. */
+  readonly kept: { readonly image: string; readonly take: boolean } | null
+  readonly onWall: Plan['limits']['onWall']
 }
 
 const MIB = 1024 * 1024
@@ -54,8 +57,6 @@ const KEPT = [
 /** Pure: everything decided about one sandbox. Throws BAD_REQUEST or MOUNT_UNREADABLE. */
 export function planSandbox(request: StrictCreateRequest, profile: Profile, template: Template, facts: MachineFacts): Plan {
   const limits = { ...profile.limits, ...given(request) }
-  const diskBytes = limits.diskMiB * MIB
-  const inodes = inodesFor(limits.diskMiB)
   return Plan.parse({
     version: 1,
     id: facts.id,
@@ -75,15 +76,13 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
       { path: '/etc/machine-id', content: `${facts.machineId}\n`, mode: 0o444 },
     ],
     writable: writable(facts.root),
-    disk: facts.root
-      ? { kind: 'image', image: diskImage(facts.home, limits.diskMiB), take: false, bytes: diskBytes, inodes }
-      : { kind: 'tmpfs', bytes: diskBytes, inodes },
+    disk: disk(facts, limits.diskMiB),
     hostName: facts.id,
     user: USER,
     network: { mode: request.network ?? profile.network },
     limits: {
       wallMs: limits.timeoutMs,
-      onWall: 'end',
+      onWall: facts.onWall,
       memoryBytes: limits.memoryMiB === null ? null : limits.memoryMiB * MIB,
       cpuMilli: limits.cpus === null ? null : Math.round(limits.cpus * 1000),
       pids: limits.pids,
@@ -107,7 +106,7 @@ const ZYGOTE_DISK_MIB = 64
 /** Pure: the wall around a template's zygote. It runs the template's code and nobody else's, and keeps nothing. */
 export function planZygote(
   template: Template,
-  facts: Omit<MachineFacts, 'zygoteSocket'> & { dir: string; idleMs: number; leash: Plan['leash'] },
+  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall'> & { dir: string; idleMs: number; leash: Plan['leash'] },
 ): Plan {
   if (template.zygote === null) throw new Fault('INTERNAL', `template ${template.name} has no zygote`)
   return Plan.parse({
@@ -153,6 +152,15 @@ export function planZygote(
       idleMs: facts.idleMs,
     },
   } satisfies Plan)
+}
+
+function disk({ root, home, kept }: MachineFacts, diskMiB: number): Plan['disk'] {
+  const size = { bytes: diskMiB * MIB, inodes: inodesFor(diskMiB) }
+  if (root) return { kind: 'image', ...(kept ?? { image: diskImage(home, diskMiB), take: false }), ...size }
+  if (kept !== null) {
+    throw new Fault('UNSUPPORTED', 'files are kept only where a sandbox has a disk of its own', { hint: 'Run the daemon as root.' })
+  }
+  return { kind: 'tmpfs', ...size }
 }
 
 /** The formatted image that a disk of this size is copied from (disk.ts makes it). */
