@@ -47,7 +47,7 @@ export async function openHost(signal: AbortSignal, options: HostOptions = {}): 
   const wallOptions = { keepers, keeper: settings.keeper, uid: settings.uid }
   const wall = new Supervised(walls.container, wallOptions, join(settings.home, 'sandboxes'), record)
   const zygotes = new Zygotes({ settings, auditLog, wall, notice })
-  const creating = new Creating({ settings, auditLog, wall, zygotes, notice })
+  const creating = new Creating({ settings, auditLog, wall, zygotes, idKind: 'e', notice })
   return new EmbeddedHost({ settings, auditLog, keepers, wall, zygotes, creating, notice })
 }
 

@@ -88,7 +88,7 @@ function openHome(named: string | undefined): string {
     if ((found.mode & 0o077) !== 0) {
       throw new Fault('HOME_UNUSABLE', `${home} is open to other users`, { hint: `Close it with \`chmod 700 ${home}\`.` })
     }
-    for (const folder of ['sandboxes', 'zygotes', 'deaths', 'disks', 'audit', 'templates']) {
+    for (const folder of ['sandboxes', 'zygotes', 'deaths', 'disks', 'kept', 'snapshots', 'audit', 'templates']) {
       makeFolder(join(home, folder))
     }
   } catch (cause) {

@@ -26,6 +26,8 @@ export interface CreatingParts {
   auditLog: AuditLog
   wall: Pick<Supervised<unknown>, 'launch'>
   zygotes: Zygotes
+  /** First letter of ids: those of a daemon are told from those that end with the host that made them. */
+  idKind: 'i' | 'e'
   notice: (line: string) => void
 }
 
@@ -83,6 +85,13 @@ export class Creating {
     const { template } = decided
     const zygote = template.zygote === null ? null : this.#parts.zygotes.place(template)
     return this.#plan(decided, zygote)
+  }
+
+  /** What a sandbox would take of the machine. */
+  async claim(request: CreateRequest, signal: AbortSignal): Promise<{ memoryMiB: number; cpus: number }> {
+    const { request: strict, profile } = await this.#decide(request, signal)
+    const { memoryMiB = profile.limits.memoryMiB, cpus = profile.limits.cpus } = strict
+    return { memoryMiB: memoryMiB ?? 0, cpus: cpus ?? 0 }
   }
 
   async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
@@ -197,7 +206,7 @@ export class Creating {
       home,
       agent,
       auditLog: this.#parts.auditLog.path,
-      id: given.id ?? newId('i'),
+      id: given.id ?? newId(this.#parts.idKind),
       machineId: newMachineId(),
       zygoteSocket,
       kept: given.kept ?? null,

@@ -21,10 +21,19 @@ export interface Entered {
   onLeave(leave: () => void): () => void
 }
 
+/** Something that happened to a sandbox; `timeout`: the end of its time was moved. */
+export interface SandboxEvent {
+  readonly kind: 'created' | 'paused' | 'resumed' | 'timeout' | 'gone'
+  readonly atMs: number
+  /** As it is afterwards. */
+  readonly record: SandboxRecord
+}
+
 /** Every sandbox of a daemon: made, found, paused, ended. Of another owner: NOT_FOUND, as if there were none. */
 export interface Fleet {
   /** Rejects with QUOTA_EXCEEDED, OVERLOADED, TEMPLATE_UNKNOWN, BAD_REQUEST, or as a launch does. */
   create(wish: Wish, owner: Owner, signal: AbortSignal): Promise<SandboxRecord>
+  /** Knows those that are gone for a while longer. */
   find(id: string, owner: Owner): SandboxRecord
   /** Running and paused ones, in no order. */
   list(owner: Owner): SandboxRecord[]
@@ -46,9 +55,11 @@ export interface Fleet {
   deleteSnapshot(id: string, owner: Owner, signal: AbortSignal): Promise<void>
   fork(id: string, owner: Owner, wish: { count: number; timeoutMs: number }, signal: AbortSignal): Promise<(SandboxRecord | Fault)[]>
   /** Oldest first. */
-  samples(id: string, owner: Owner, span: { fromMs: number; toMs: number }): Sample[]
+  samples(id: string, owner: Owner, span: { fromMs: number; toMs: number }, signal: AbortSignal): Promise<Sample[]>
   /** For traffic, which knows an id and nothing else. Resumes it where its lifecycle says so. Rejects with SANDBOX_GONE or CONFLICT. */
   enter(id: string, signal: AbortSignal): Promise<Entered>
+  /** What happens to sandboxes of this owner from now on; the result stops that. */
+  watch(owner: Owner, listener: (event: SandboxEvent) => void): () => void
   /** Whose token a signature was made with: for signed links, which carry no id. */
   live(): Iterable<SandboxRecord>
 }

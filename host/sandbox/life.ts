@@ -52,6 +52,7 @@ export class LiveSandbox implements Held {
   readonly files: Files
   /** Whether it is to end with this host. */
   readonly leashed: boolean
+  readonly plan: Plan
   readonly #parts: LifeParts
   readonly #agent: AgentConnection
   readonly #ending: Ending
@@ -61,6 +62,7 @@ export class LiveSandbox implements Held {
   constructor(parts: LifeParts) {
     const { plan, cell } = parts
     this.#parts = parts
+    this.plan = plan
     this.id = plan.id
     this.ended = cell.death
     this.leashed = plan.leash === 'host'

@@ -1,4 +1,4 @@
-import type { Plan } from '@caisson/wire'
+import type { CreateRequest, Plan } from '@caisson/wire'
 
 /** Whoever holds a key. Sandboxes, snapshots and templates of one owner do not exist for another. */
 export interface Owner {
@@ -56,9 +56,14 @@ export interface SandboxRecord {
   /** What it was created from: a template or a snapshot, as the caller may name it again. */
   readonly templateId: string
   readonly alias: string | null
+  /** As it was asked for: what it boots from again. */
+  readonly request: CreateRequest
   readonly plan: Plan
   readonly state: 'running' | 'paused' | 'gone'
   readonly paused: Paused | null
+  readonly pausedMs: number | null
+  /** It was paused so that only its files stay: traffic does not wake it. */
+  readonly filesOnly: boolean
   readonly metadata: Readonly<Record<string, string>>
   readonly env: Readonly<Record<string, string>>
   readonly startedMs: number

@@ -71,6 +71,11 @@ export class Supervised<Options> {
     await rm(dir, { recursive: true, force: true })
   }
 
+  /** Removes what is left of a sandbox that is known to be dead. */
+  remove(id: string, dir: string): Promise<void> {
+    return this.#clear(id, dir)
+  }
+
   /** Its record has been read with this. A keeper that was killed itself left everything else behind as well, its folder among it. */
   async #bury(plan: Plan, death: Death): Promise<Death> {
     await rm(plan.deathRecord, { force: true })

@@ -1,0 +1,131 @@
+import { existsSync } from 'node:fs'
+import { readdir, readFile, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Death, type Plan } from '@caisson/wire'
+import { freshDeadline } from '../lifetimes.ts'
+import type { Store } from '../store/store.ts'
+import { answers, type Supervised } from '../walls/supervised.ts'
+import type { Cell } from '../walls/wall.ts'
+import type { Creating } from './creating.ts'
+import type { LiveSandbox } from './life.ts'
+import type { ContextRecord, SandboxRecord } from './record.ts'
+
+const ADOPT_MS = 30_000
+/** How many are taken over at once. */
+const AT_ONCE = 16
+
+export interface AdoptionParts {
+  readonly home: string
+  readonly keptFolder: string
+  readonly store: Store
+  readonly creating: Pick<Creating, 'adopt'>
+  readonly wall: Pick<Supervised<unknown>, 'adopt' | 'remove'>
+  /** Told of a sandbox's contexts from now on. */
+  readonly contextsChanged: (id: string, contexts: ContextRecord[]) => void
+  readonly notice: (line: string) => void
+}
+
+export interface Found {
+  readonly record: SandboxRecord
+  /** Undefined: it is paused and has no process, or it is gone. */
+  readonly live: LiveSandbox | undefined
+}
+
+/**
+ * What an earlier daemon left, made to agree with what lives: the sandbox itself is believed, not what was written down of it. Sandboxes that nobody
+ * wrote down were never told to anyone, and are ended.
+ */
+export async function adoptAll(parts: AdoptionParts, signal: AbortSignal): Promise<Found[]> {
+  const records = (await parts.store.all('sandbox')).map(({ document }) => document as SandboxRecord)
+  const found: Found[] = []
+  const waiting = [...records]
+  const work = async () => {
+    for (let record = waiting.shift(); record !== undefined; record = waiting.shift()) {
+      signal.throwIfAborted()
+      found.push(record.state === 'gone' ? { record, live: undefined } : await adoptOne(parts, record))
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, work))
+  await endUnknown(parts, new Set(records.filter(({ state }) => state !== 'gone').map(({ id }) => id)))
+  for (const { record } of found) {
+    const before = records.find(({ id }) => id === record.id)
+    if (record !== before) await parts.store.put('sandbox', record.id, record)
+  }
+  return found
+}
+
+async function adoptOne(parts: AdoptionParts, record: SandboxRecord): Promise<Found> {
+  const { plan } = record
+  try {
+    if (existsSync(plan.dir) && (await answers(join(plan.dir, 'keeper.sock')))) {
+      const cell = await parts.wall.adopt(plan, freshDeadline(ADOPT_MS))
+      return await takeOver(parts, record, cell)
+    }
+  } catch (failure) {
+    parts.notice(`sandbox ${record.id} could not be taken over: ${failure instanceof Error ? failure.message : String(failure)}`)
+  }
+  const death = await deathOf(plan)
+  const mayHaveFiles = record.state === 'paused' || death?.reason === 'pause'
+  const kept = mayHaveFiles && (await rescueDisk(record, parts.keptFolder))
+  if (existsSync(plan.dir)) await parts.wall.remove(record.id, plan.dir)
+  await rm(plan.deathRecord, { force: true })
+  if (kept) {
+    const pausedMs = record.pausedMs ?? Date.now()
+    return { record: { ...record, state: 'paused', paused: 'stopped', pausedMs, contexts: [] }, live: undefined }
+  }
+  const reason = death === undefined ? 'crash: its keeper was gone when the daemon came back' : `${death.reason}: ${death.detail}`
+  const gone = { state: 'gone', paused: null, reason, goneMs: death?.endedMs ?? Date.now(), contexts: [] } as const
+  return { record: { ...record, ...gone }, live: undefined }
+}
+
+async function takeOver(parts: AdoptionParts, record: SandboxRecord, cell: Cell): Promise<Found> {
+  const { frozen, wallLeftMs } = (await cell.ask({ op: 'hello' }, freshDeadline(ADOPT_MS))) as { frozen: boolean; wallLeftMs: number | null }
+  const contextsChanged = (contexts: ContextRecord[]) => parts.contextsChanged(record.id, contexts)
+  const live = await parts.creating.adopt(record, cell, contextsChanged, freshDeadline(ADOPT_MS))
+  if (frozen === (record.state === 'paused')) return { record, live }
+  if (frozen) return { record: { ...record, state: 'paused', paused: 'frozen', pausedMs: Date.now() }, live }
+  const endMs = wallLeftMs === null ? record.endMs : Date.now() + wallLeftMs
+  return { record: { ...record, state: 'running', paused: null, pausedMs: null, endMs }, live }
+}
+
+async function deathOf(plan: Plan): Promise<Death | undefined> {
+  const text = await readFile(plan.deathRecord, 'utf8').catch(() => undefined)
+  if (text === undefined) return undefined
+  try {
+    return Death.parse(JSON.parse(text))
+  } catch {
+    // Half a record is none: the keeper died over it.
+    return undefined
+  }
+}
+
+/** A disk that a keeper left in the state folder when the machine or the keeper itself went down: moved to where stopped sandboxes keep theirs. */
+async function rescueDisk(record: SandboxRecord, keptFolder: string): Promise<boolean> {
+  const kept = join(keptFolder, `${record.id}.img`)
+  if (existsSync(kept)) return true
+  const left = join(record.plan.dir, 'disk.img')
+  if (!existsSync(left)) return false
+  await rename(left, kept)
+  return true
+}
+
+/** Those of an embedded host have names of their own (ids.ts), and end with it. */
+async function endUnknown(parts: AdoptionParts, known: ReadonlySet<string>): Promise<void> {
+  const folder = join(parts.home, 'sandboxes')
+  for (const id of await readdir(folder)) {
+    if (!id.startsWith('i') || known.has(id)) continue
+    const dir = join(folder, id)
+    try {
+      if (await answers(join(dir, 'keeper.sock'))) {
+        const cell = await parts.wall.adopt({ id, dir, deathRecord: join(parts.home, 'deaths', `${id}.json`) }, freshDeadline(ADOPT_MS))
+        await cell.ask({ op: 'kill', reason: 'abandoned', detail: 'nobody was told of it' }, freshDeadline(ADOPT_MS)).catch(() => undefined)
+        await cell.death
+      } else await parts.wall.remove(id, dir)
+    } catch (failure) {
+      parts.notice(`sandbox ${id}, which nobody was told of, could not be ended: ${failure instanceof Error ? failure.message : String(failure)}`)
+    }
+  }
+  for (const name of await readdir(parts.keptFolder)) {
+    if (!known.has(name.replace(/\.img$/, ''))) await rm(join(parts.keptFolder, name), { force: true })
+  }
+}

@@ -1,0 +1,291 @@
+import { randomBytes } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type CreateRequest, Fault } from '@caisson/wire'
+import { freshDeadline } from '../lifetimes.ts'
+import type { Store } from '../store/store.ts'
+import type { Supervised } from '../walls/supervised.ts'
+import { Admission } from './admission.ts'
+import { adoptAll } from './adoption.ts'
+import type { Creating, Given } from './creating.ts'
+import type { Entered, Fleet, SandboxEvent, Wish } from './fleet.ts'
+import type { LiveSandbox } from './life.ts'
+import { Pool, type PoolCount } from './pool.ts'
+import type { ContextRecord, Owner, Sample, SandboxRecord, SnapshotRecord } from './record.ts'
+import { Resident, type ResidentParts } from './resident.ts'
+import { Sampling } from './sampling.ts'
+import { claimOf, Snapshots } from './snapshots.ts'
+
+/** Why a sandbox ended is told for so long. */
+const REMEMBER_MS = 24 * 3600 * 1000
+const MAX_REMEMBERED = 10_000
+const CLEANUP_MS = 60_000
+
+export interface FleetParts {
+  readonly home: string
+  readonly store: Store
+  readonly creating: Creating
+  readonly wall: Pick<Supervised<unknown>, 'adopt' | 'remove'>
+  readonly frozenGraceMs: number
+  /** What is made in advance, and how many at the start. */
+  readonly expected: readonly { request: CreateRequest; count: number }[]
+  readonly notice: (line: string) => void
+}
+
+/** The sandboxes of this machine's daemon. */
+export class LocalFleet implements Fleet, AsyncDisposable {
+  readonly #parts: FleetParts
+  readonly #admission: Admission
+  readonly #pool: Pool
+  readonly #residents = new Map<string, Resident>()
+  readonly #listeners = new Set<(event: SandboxEvent) => void>()
+  readonly #sampling = new Sampling(() => this.#residents.values())
+  readonly #snapshots: Snapshots
+  readonly #kept: string
+  /** Of those that are gone, the oldest first. */
+  readonly #gone: string[] = []
+
+  private constructor(parts: FleetParts, snapshots: Snapshots) {
+    this.#parts = parts
+    this.#kept = join(parts.home, 'kept')
+    this.#admission = new Admission(parts.home)
+    this.#pool = new Pool(parts.creating, parts.notice)
+    this.#snapshots = snapshots
+  }
+
+  /** Takes over what an earlier daemon left. Rejects with STORE_UNUSABLE. */
+  static async open(parts: FleetParts, signal: AbortSignal): Promise<LocalFleet> {
+    const fleet = new LocalFleet(parts, await Snapshots.open(join(parts.home, 'snapshots'), parts.store))
+    const { home, store, creating, wall, notice } = parts
+    const contextsChanged = (id: string, contexts: ContextRecord[]) => fleet.#residents.get(id)?.contextsChanged(contexts)
+    const found = await adoptAll({ home, keptFolder: fleet.#kept, store, creating, wall, contextsChanged, notice }, signal)
+    for (const { record, live } of found) fleet.#keep(record, live)
+    await fleet.#forget()
+    for (const { request, count } of parts.expected) fleet.#pool.expect(request, count)
+    return fleet
+  }
+
+  get pool(): PoolCount {
+    return this.#pool.count
+  }
+
+  async create(wish: Wish, owner: Owner, signal: AbortSignal): Promise<SandboxRecord> {
+    const snapshot = wish.request.template === undefined ? undefined : this.#snapshots.find(wish.request.template, owner)
+    const request: CreateRequest =
+      snapshot === undefined ? wish.request : { ...wish.request, template: snapshot.template, diskMiB: snapshot.diskMiB }
+    const { timeoutMs: _, ...asked } = request
+    await this.#admit(asked, owner, 1, signal)
+    const kept = snapshot === undefined ? undefined : { image: snapshot.disk, take: false }
+    const live = await this.#raise(asked, wish, kept, signal)
+    const templateId = snapshot?.id ?? live.plan.template
+    return this.#welcome(live, { ...wish, request: asked }, owner, { templateId, alias: snapshot?.names[0] ?? null })
+  }
+
+  find(id: string, owner: Owner): SandboxRecord {
+    return this.#resident(id, owner).record
+  }
+
+  list(owner: Owner): SandboxRecord[] {
+    return [...this.live()].filter((record) => record.owner === owner.name)
+  }
+
+  async connect(id: string, owner: Owner, wish: { timeoutMs: number; memory: boolean }, signal: AbortSignal) {
+    const resident = this.#resident(id, owner)
+    const isResumed = await resident.resume(wish, signal)
+    return { record: resident.record, isResumed }
+  }
+
+  async setTimeout(id: string, owner: Owner, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    await this.#resident(id, owner).setTimeout(timeoutMs, signal)
+  }
+
+  async pause(id: string, owner: Owner, wish: { memory: boolean }, signal: AbortSignal): Promise<void> {
+    await this.#resident(id, owner).pause(wish, signal)
+  }
+
+  async kill(id: string, owner: Owner, signal: AbortSignal): Promise<void> {
+    await this.#resident(id, owner).kill('kill', 'on request', signal)
+  }
+
+  async snapshot(id: string, owner: Owner, wish: { name?: string }, signal: AbortSignal): Promise<SnapshotRecord> {
+    return this.#snapshots.take(this.#resident(id, owner), owner, wish.name, signal)
+  }
+
+  snapshots(owner: Owner): SnapshotRecord[] {
+    return this.#snapshots.list(owner)
+  }
+
+  async deleteSnapshot(id: string, owner: Owner, _signal: AbortSignal): Promise<void> {
+    await this.#snapshots.remove(id, owner)
+  }
+
+  async fork(id: string, owner: Owner, wish: { count: number; timeoutMs: number }, signal: AbortSignal): Promise<(SandboxRecord | Fault)[]> {
+    const source = this.#resident(id, owner)
+    const { record } = source
+    this.#admission.admit(owner, this.list(owner), claimOf(record), wish.count)
+    const { disk } = await this.#snapshots.copy(source, signal)
+    try {
+      const { request, env, metadata, lifecycle, traffic, templateId, alias } = record
+      const child: Wish = {
+        request: { ...request, env: { ...env }, metadata: { ...metadata } },
+        timeoutMs: wish.timeoutMs,
+        lifecycle,
+        traffic,
+        secure: record.accessToken !== null,
+      }
+      const making = Array.from({ length: wish.count }, async () => {
+        const live = await this.#raise(child.request, child, { image: disk, take: false }, signal)
+        return this.#welcome(live, child, owner, { templateId, alias })
+      })
+      return (await Promise.allSettled(making)).map((made) => (made.status === 'fulfilled' ? made.value : asFault(made.reason)))
+    } finally {
+      await rm(disk, { force: true })
+    }
+  }
+
+  samples(id: string, owner: Owner, span: { fromMs: number; toMs: number }, _signal: AbortSignal): Promise<Sample[]> {
+    return this.#sampling.of(this.#resident(id, owner), span)
+  }
+
+  async enter(id: string, signal: AbortSignal): Promise<Entered> {
+    const resident = this.#residents.get(id)
+    if (resident === undefined) throw new Fault('SANDBOX_GONE', `there is no sandbox ${JSON.stringify(id.slice(0, 64))}`)
+    return resident.enter(signal)
+  }
+
+  watch(owner: Owner, listener: (event: SandboxEvent) => void): () => void {
+    const mine = (event: SandboxEvent) => event.record.owner === owner.name && listener(event)
+    this.#listeners.add(mine)
+    return () => this.#listeners.delete(mine)
+  }
+
+  *live(): Generator<SandboxRecord> {
+    for (const { record } of this.#residents.values()) {
+      if (record.state !== 'gone') yield record
+    }
+  }
+
+  /** The daemon ends; its sandboxes live on. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#sampling[Symbol.dispose]()
+    await this.#pool[Symbol.asyncDispose]()
+    for (const resident of this.#residents.values()) resident.release()
+  }
+
+  async #admit(request: CreateRequest, owner: Owner, count: number, signal: AbortSignal): Promise<void> {
+    const { memoryMiB, cpus } = owner.quotas
+    const claim = memoryMiB === null && cpus === null ? { memoryMiB: 0, cpus: 0 } : await this.#parts.creating.claim(request, signal)
+    this.#admission.admit(owner, this.list(owner), claim, count)
+  }
+
+  async #raise(request: CreateRequest, wish: Wish, kept: Given['kept'], signal: AbortSignal): Promise<LiveSandbox> {
+    const { env = {}, metadata = {} } = request
+    const onWall = wish.lifecycle.onTimeout === 'pause' ? 'freeze' : 'end'
+    let id = ''
+    const contextsChanged = (contexts: ContextRecord[]) => this.#residents.get(id)?.contextsChanged(contexts)
+    const done = this.#pool.busy()
+    try {
+      const waiting = kept === undefined ? this.#pool.take(request) : undefined
+      if (waiting !== undefined) {
+        id = waiting.plan.id
+        try {
+          return await this.#parts.creating.assign(waiting, { env, metadata, wallMs: wish.timeoutMs, onWall, contextsChanged }, signal)
+        } catch (failure) {
+          // One that died while it waited: another is made.
+          if (signal.aborted || !(failure instanceof Fault) || failure.code !== 'SANDBOX_GONE') throw failure
+        }
+      }
+      const given: Given = { onWall, contextsChanged, ...(kept === undefined ? {} : { kept }) }
+      const whole = { ...request, timeoutMs: wish.timeoutMs, leash: 'none' as const }
+      const live = await this.#admission.inTurn(() => this.#parts.creating.create(whole, signal, given), signal)
+      id = live.id
+      return live
+    } finally {
+      done()
+    }
+  }
+
+  /** Written down before anybody is told of it. */
+  async #welcome(live: LiveSandbox, wish: Wish, owner: Owner, of: { templateId: string; alias: string | null }): Promise<SandboxRecord> {
+    const { env = {}, metadata = {}, ...request } = wish.request
+    const startedMs = Date.now()
+    const record: SandboxRecord = {
+      id: live.id,
+      owner: owner.name,
+      ...of,
+      request,
+      plan: live.plan,
+      state: 'running',
+      paused: null,
+      pausedMs: null,
+      filesOnly: false,
+      metadata,
+      env,
+      startedMs,
+      endMs: startedMs + wish.timeoutMs,
+      lifecycle: wish.lifecycle,
+      traffic: wish.traffic,
+      accessToken: wish.secure ? token() : null,
+      trafficToken: wish.traffic.public ? null : token(),
+      contexts: live.contextRecords(),
+      reason: null,
+      goneMs: null,
+    }
+    try {
+      await this.#parts.store.put('sandbox', record.id, record)
+    } catch (failure) {
+      await live.kill(freshDeadline(CLEANUP_MS))
+      throw failure
+    }
+    this.#keep(record, live)
+    this.#happened('created', record)
+    return record
+  }
+
+  #keep(record: SandboxRecord, live: LiveSandbox | undefined): void {
+    const { store, creating, frozenGraceMs, notice } = this.#parts
+    const parts: ResidentParts = {
+      store,
+      creating,
+      keptFolder: this.#kept,
+      frozenGraceMs,
+      happened: (kind, changed) => this.#happened(kind, changed),
+      notice,
+    }
+    this.#residents.set(record.id, new Resident(parts, record, live))
+    if (record.state === 'gone') this.#gone.push(record.id)
+  }
+
+  #happened(kind: SandboxEvent['kind'], record: SandboxRecord): void {
+    if (kind === 'gone') {
+      this.#gone.push(record.id)
+      this.#forget().catch((failure: unknown) => this.#parts.notice(`those long gone could not be forgotten: ${String(failure)}`))
+    }
+    for (const listener of this.#listeners) listener({ kind, atMs: Date.now(), record })
+  }
+
+  async #forget(): Promise<void> {
+    const before = Date.now() - REMEMBER_MS
+    for (let id = this.#gone[0]; id !== undefined; id = this.#gone[0]) {
+      const goneMs = this.#residents.get(id)?.record.goneMs ?? 0
+      if (goneMs > before && this.#gone.length <= MAX_REMEMBERED) return
+      this.#gone.shift()
+      this.#residents.delete(id)
+      await this.#parts.store.remove('sandbox', id)
+    }
+  }
+
+  #resident(id: string, owner: Owner): Resident {
+    const resident = this.#residents.get(id)
+    if (resident === undefined || resident.record.owner !== owner.name) throw new Fault('NOT_FOUND', `no sandbox ${JSON.stringify(id.slice(0, 64))}`)
+    return resident
+  }
+}
+
+function token(): string {
+  return randomBytes(24).toString('base64url')
+}
+
+function asFault(failure: unknown): Fault {
+  return failure instanceof Fault ? failure : new Fault('INTERNAL', 'the fork could not be made', { cause: failure })
+}

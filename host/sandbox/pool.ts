@@ -1,0 +1,156 @@
+import type { CreateRequest } from '@caisson/wire'
+import { freshDeadline } from '../lifetimes.ts'
+import type { Creating, Waiting } from './creating.ts'
+
+const LAUNCH_MS = 60_000
+const MAX_WAITING = 8
+/** A kind of sandbox that nobody wanted for so long has one waiting at the most; after ten times as long, none. */
+const QUIET_MS = 60_000
+const TIDY_MS = 15_000
+/** After a failure: each try costs somebody else's time. */
+const REST_MS = 10_000
+
+interface Shelf {
+  readonly request: CreateRequest
+  readonly waiting: Waiting[]
+  /** How many are to wait; doubles with each time that there was none. */
+  wanted: number
+  lastTakenMs: number
+  restUntilMs: number
+}
+
+export interface PoolCount {
+  hits: number
+  misses: number
+  waiting: number
+}
+
+/**
+ * Finished sandboxes that wait for somebody to want them, by what is asked of them. It follows the demand: what is asked for more often than it can be
+ * had is kept in greater number, what nobody wants is let go. They end with this host.
+ */
+export class Pool implements AsyncDisposable {
+  readonly #creating: Pick<Creating, 'prepare'>
+  readonly #notice: (line: string) => void
+  readonly #shelves = new Map<string, Shelf>()
+  readonly #tidy: NodeJS.Timeout
+  #refilling: Promise<void> | undefined
+  #busy = 0
+  #hits = 0
+  #misses = 0
+  #isOver = false
+
+  constructor(creating: Pick<Creating, 'prepare'>, notice: (line: string) => void) {
+    this.#creating = creating
+    this.#notice = notice
+    this.#tidy = setInterval(() => this.#letGo(), TIDY_MS)
+    this.#tidy.unref()
+  }
+
+  get count(): PoolCount {
+    const waiting = [...this.#shelves.values()].reduce((sum, shelf) => sum + shelf.waiting.length, 0)
+    return { hits: this.#hits, misses: this.#misses, waiting }
+  }
+
+  /** Has so many of a kind waiting before anybody asks. */
+  expect(request: CreateRequest, wanted: number): void {
+    const shelf = this.#shelf(request)
+    if (shelf === undefined) return
+    shelf.wanted = Math.max(shelf.wanted, Math.min(wanted, MAX_WAITING))
+    this.#refill()
+  }
+
+  /** One that is just what is asked for, now the caller's; undefined: there is none, make one. */
+  take(request: CreateRequest): Waiting | undefined {
+    const shelf = this.#shelf(request)
+    if (shelf === undefined || this.#isOver) return undefined
+    shelf.lastTakenMs = Date.now()
+    const found = shelf.waiting.shift()
+    if (found === undefined) {
+      this.#misses += 1
+      shelf.wanted = Math.min(MAX_WAITING, Math.max(1, shelf.wanted * 2))
+    } else {
+      this.#hits += 1
+    }
+    return found
+  }
+
+  /** Somebody waits for a sandbox that is being made: nothing is made in advance until the result is called. */
+  busy(): () => void {
+    this.#busy += 1
+    return () => {
+      this.#busy -= 1
+      this.#refill()
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true
+    clearInterval(this.#tidy)
+    await this.#refilling
+    await Promise.all([...this.#shelves.values()].flatMap(({ waiting }) => waiting.splice(0).map(end)))
+  }
+
+  #shelf(request: CreateRequest): Shelf | undefined {
+    const key = kindOf(request)
+    if (key === undefined) return undefined
+    const known = this.#shelves.get(key)
+    if (known !== undefined) return known
+    const { env: _, metadata: __, timeoutMs: ___, leash: ____, ...kind } = request
+    const shelf: Shelf = { request: kind, waiting: [], wanted: 0, lastTakenMs: Date.now(), restUntilMs: 0 }
+    this.#shelves.set(key, shelf)
+    return shelf
+  }
+
+  #refill(): void {
+    if (this.#refilling !== undefined || this.#isOver) return
+    this.#refilling = this.#make().finally(() => {
+      this.#refilling = undefined
+    })
+  }
+
+  async #make(): Promise<void> {
+    for (let next = this.#lacking(); next !== undefined && this.#busy === 0 && !this.#isOver; next = this.#lacking()) {
+      const shelf = next
+      try {
+        const waiting = await this.#creating.prepare(shelf.request, freshDeadline(LAUNCH_MS))
+        shelf.waiting.push(waiting)
+        // One that dies waiting is nobody's loss.
+        void waiting.cell.death.then(() => {
+          const index = shelf.waiting.indexOf(waiting)
+          if (index >= 0) shelf.waiting.splice(index, 1)
+        })
+      } catch (failure) {
+        shelf.restUntilMs = Date.now() + REST_MS
+        this.#notice(`a sandbox for the pool could not be made: ${failure instanceof Error ? failure.message : String(failure)}`)
+      }
+    }
+  }
+
+  #lacking(): Shelf | undefined {
+    const now = Date.now()
+    return [...this.#shelves.values()].find(({ waiting, wanted, restUntilMs }) => waiting.length < wanted && restUntilMs <= now)
+  }
+
+  #letGo(): void {
+    const now = Date.now()
+    for (const [key, shelf] of this.#shelves) {
+      const quietMs = now - shelf.lastTakenMs
+      if (quietMs > QUIET_MS) shelf.wanted = Math.min(shelf.wanted, quietMs > QUIET_MS * 10 ? 0 : 1)
+      for (const waiting of shelf.waiting.splice(shelf.wanted)) void end(waiting)
+      if (shelf.wanted === 0) this.#shelves.delete(key)
+    }
+    this.#refill()
+  }
+}
+
+async function end(waiting: Waiting): Promise<void> {
+  waiting.agent.close()
+  await waiting.cell[Symbol.asyncDispose]()
+}
+
+/** What two requests must have in common for one sandbox to serve either; undefined: this one is like no other. */
+function kindOf({ profile, wall, template, network, memoryMiB, cpus, pids, diskMiB, outputMiB, openFiles, mounts }: CreateRequest) {
+  if (mounts !== undefined && mounts.length > 0) return undefined
+  return JSON.stringify([profile, wall, template, network, memoryMiB, cpus, pids, diskMiB, outputMiB, openFiles])
+}

@@ -1,0 +1,345 @@
+import { existsSync } from 'node:fs'
+import { rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Death, Fault } from '@caisson/wire'
+import { freshDeadline, orAborted } from '../lifetimes.ts'
+import type { Store } from '../store/store.ts'
+import type { Creating, Given } from './creating.ts'
+import type { Entered, SandboxEvent } from './fleet.ts'
+import type { LiveSandbox } from './life.ts'
+import type { ContextRecord, SandboxRecord } from './record.ts'
+
+const KEEPER_MS = 30_000
+/** A change of state that somebody else asked for is waited for so long; then the answer is that it changes. */
+const SETTLE_MS = 30_000
+const BOOT_MS = 90_000
+/** What a sandbox that traffic woke is given to live (E2B: at least five minutes). */
+const WOKEN_MS = 300_000
+/** Tells a host's sweep that the disk below is worth keeping (walls/supervised.ts). */
+const PAUSED_MARKER = 'paused'
+
+export interface ResidentParts {
+  readonly store: Pick<Store, 'put'>
+  readonly creating: Pick<Creating, 'create'>
+  /** Where disks of stopped sandboxes lie. */
+  readonly keptFolder: string
+  /** How long a paused sandbox keeps its processes, and with them its memory. */
+  readonly frozenGraceMs: number
+  readonly happened: (kind: SandboxEvent['kind'], record: SandboxRecord) => void
+  /** One line for whoever runs this daemon. */
+  readonly notice: (line: string) => void
+}
+
+/**
+ * One sandbox of a daemon, through all its states. The keeper ends or freezes it when its time is over, daemon or no daemon; here that is noted. What
+ * changes its state is done one at a time, and written down when it is done: whoever finds a sandbox in another state than it was
+ * written down believes the sandbox.
+ */
+export class Resident {
+  readonly #parts: ResidentParts
+  #record: SandboxRecord
+  #live: LiveSandbox | undefined
+  #entered: Entered | undefined
+  readonly #leaves = new Set<() => void>()
+  #turn: Promise<unknown> = Promise.resolve()
+  #moving = 0
+  #isStopping = false
+  #grace: NodeJS.Timeout | undefined
+  lastEnteredMs = Date.now()
+
+  constructor(parts: ResidentParts, record: SandboxRecord, live: LiveSandbox | undefined) {
+    this.#parts = parts
+    this.#record = record
+    if (live !== undefined) this.#settle(live)
+    this.#startGrace()
+  }
+
+  get record(): SandboxRecord {
+    return this.#record
+  }
+
+  /** While it runs. */
+  get live(): LiveSandbox | undefined {
+    return this.#record.state === 'running' ? this.#live : undefined
+  }
+
+  /** For traffic. Rejects with SANDBOX_GONE, CONFLICT, or ACCESS_DENIED for one that only its owner may wake. */
+  async enter(signal: AbortSignal): Promise<Entered> {
+    this.lastEnteredMs = Date.now()
+    if (this.#moving > 0) await this.#settled(signal)
+    if (this.#record.state === 'paused' && this.#record.lifecycle.autoResume) {
+      if (this.#record.filesOnly) {
+        throw new Fault('ACCESS_DENIED', `sandbox ${this.#record.id} was paused with its files only: traffic does not wake it`, {
+          hint: 'Its owner resumes it (connect).',
+        })
+      }
+      await this.resume({ timeoutMs: WOKEN_MS, memory: true }, signal)
+    }
+    const entered = this.#entered
+    if (entered === undefined || this.#live === undefined || this.#record.state !== 'running' || this.#isOverdue()) throw this.#gone()
+    return entered
+  }
+
+  /** Rejects with CONFLICT when it is paused already. */
+  pause(wish: { memory: boolean }, signal: AbortSignal): Promise<void> {
+    return this.#exclusively(async () => {
+      const live = this.#running()
+      if (!wish.memory) return this.#stop(live, true)
+      this.#letGo()
+      await live.ask({ op: 'freeze' }, AbortSignal.any([signal, freshDeadline(KEEPER_MS)]))
+      await this.#froze()
+    }, signal)
+  }
+
+  /** False: it ran all along, and was only given more time. */
+  resume(wish: { timeoutMs: number; memory: boolean }, signal: AbortSignal): Promise<boolean> {
+    return this.#exclusively(async () => {
+      if (this.#record.state === 'running' && !this.#isOverdue()) {
+        const endMs = Date.now() + wish.timeoutMs
+        if (endMs > this.#record.endMs) await this.#deadline(wish.timeoutMs, endMs)
+        return false
+      }
+      if (this.#record.state !== 'paused') throw this.#gone()
+      clearTimeout(this.#grace)
+      if (this.#record.paused === 'frozen' && this.#live !== undefined) {
+        if (wish.memory) await this.#thaw(this.#live, wish.timeoutMs)
+        else await this.#stop(this.#live, true)
+      }
+      if (this.#record.state === 'paused') await this.#boot(wish.timeoutMs)
+      this.#parts.happened('resumed', this.#record)
+      return true
+    }, signal)
+  }
+
+  setTimeout(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    return this.#exclusively(async () => {
+      const live = this.#running()
+      if (timeoutMs > 0) return this.#deadline(timeoutMs, Date.now() + timeoutMs)
+      if (this.#record.lifecycle.onTimeout === 'kill') await this.#kill('timeout', 'its time was set to none')
+      else if (!this.#record.lifecycle.pauseMemory) await this.#stop(live, true)
+      else {
+        this.#letGo()
+        await live.ask({ op: 'freeze' }, freshDeadline(KEEPER_MS))
+        await this.#froze()
+      }
+    }, signal)
+  }
+
+  kill(reason: 'kill' | 'abandoned', detail: string, signal: AbortSignal): Promise<void> {
+    return this.#exclusively(() => this.#kill(reason, detail), signal)
+  }
+
+  /** Its files as they are at one moment, as a new file of the host. It stays as it is. Rejects with UNSUPPORTED without a disk of its own. */
+  copyDisk(to: string, copyFile: (from: string, to: string, signal: AbortSignal) => Promise<void>, signal: AbortSignal): Promise<void> {
+    return this.#exclusively(async () => {
+      if (this.#record.plan.disk.kind !== 'image') {
+        throw new Fault('UNSUPPORTED', 'only a sandbox with a disk of its own has files to copy', { hint: 'Run the daemon as root.' })
+      }
+      if (this.#record.paused === 'stopped') await copyFile(this.#kept, to, signal)
+      else if (this.#live === undefined) throw this.#gone()
+      else await this.#live.ask({ op: 'copyDisk', to }, signal)
+    }, signal)
+  }
+
+  contextsChanged(contexts: readonly ContextRecord[]): void {
+    if (this.#record.state !== 'running') return
+    this.#update({ contexts }).catch((failure: unknown) => this.#complain('its contexts could not be written down', failure))
+  }
+
+  /** The daemon ends; the sandbox does not. */
+  release(): void {
+    clearTimeout(this.#grace)
+    this.#letGo()
+    this.#live?.release()
+  }
+
+  /** From now on `live` is it. */
+  #settle(live: LiveSandbox): void {
+    this.#live = live
+    const resident = this
+    this.#entered = {
+      live,
+      get record() {
+        return resident.#record
+      },
+      onLeave: (leave) => {
+        this.#leaves.add(leave)
+        return () => this.#leaves.delete(leave)
+      },
+    }
+    live.onFrozen(() => {
+      this.#exclusively(() => this.#clockFroze(live), freshDeadline(SETTLE_MS)).catch((failure: unknown) =>
+        this.#complain('it froze at its time limit, and that could not be noted', failure),
+      )
+    })
+    void live.ended.then((death) => this.#ended(live, death))
+  }
+
+  async #clockFroze(live: LiveSandbox): Promise<void> {
+    if (this.#live !== live || this.#record.state !== 'running') return
+    this.#letGo()
+    if (this.#record.lifecycle.pauseMemory) await this.#froze()
+    else await this.#stop(live, true)
+  }
+
+  async #froze(): Promise<void> {
+    await writeFile(join(this.#record.plan.dir, PAUSED_MARKER), '', { mode: 0o600 })
+    await this.#update({ state: 'paused', paused: 'frozen', pausedMs: Date.now(), filesOnly: false })
+    this.#parts.happened('paused', this.#record)
+    this.#startGrace()
+  }
+
+  async #thaw(live: LiveSandbox, timeoutMs: number): Promise<void> {
+    await live.ask({ op: 'thaw', wallMs: timeoutMs }, freshDeadline(KEEPER_MS))
+    await rm(join(this.#record.plan.dir, PAUSED_MARKER), { force: true })
+    await this.#update({ state: 'running', paused: null, pausedMs: null, endMs: Date.now() + timeoutMs })
+  }
+
+  /** Its processes end; its disk stays. */
+  async #stop(live: LiveSandbox, filesOnly: boolean): Promise<void> {
+    this.#letGo()
+    this.#isStopping = true
+    let death: Death
+    try {
+      death = await live.stop(this.#kept)
+    } finally {
+      this.#isStopping = false
+    }
+    this.#live = undefined
+    this.#entered = undefined
+    if (!existsSync(this.#kept)) {
+      await this.#over(death.reason === 'pause' ? 'crash' : death.reason, 'its disk was not kept')
+      throw this.#gone()
+    }
+    const wasRunning = this.#record.state === 'running'
+    const pausedMs = this.#record.pausedMs ?? Date.now()
+    await this.#update({ state: 'paused', paused: 'stopped', pausedMs, filesOnly, contexts: [] })
+    if (wasRunning) this.#parts.happened('paused', this.#record)
+  }
+
+  /** New processes over its old files. If it does not come to stand it is what it was. */
+  async #boot(timeoutMs: number): Promise<void> {
+    const { id, request, env, metadata, lifecycle } = this.#record
+    const given: Given = {
+      id,
+      kept: { image: this.#kept, take: true },
+      onWall: lifecycle.onTimeout === 'pause' ? 'freeze' : 'end',
+      contextsChanged: (contexts) => this.contextsChanged(contexts),
+    }
+    const wish = { ...request, env: { ...env }, metadata: { ...metadata }, timeoutMs, leash: 'none' as const }
+    const live = await this.#parts.creating.create(wish, freshDeadline(BOOT_MS), given)
+    const endMs = Date.now() + timeoutMs
+    const contexts = live.contextRecords()
+    await this.#update({ state: 'running', paused: null, pausedMs: null, filesOnly: false, endMs, contexts, plan: live.plan })
+    this.#settle(live)
+  }
+
+  async #deadline(timeoutMs: number, endMs: number): Promise<void> {
+    await this.#running().ask({ op: 'deadline', wallMs: timeoutMs }, freshDeadline(KEEPER_MS))
+    await this.#update({ endMs })
+    this.#parts.happened('timeout', this.#record)
+  }
+
+  async #kill(reason: 'kill' | 'timeout' | 'abandoned', detail: string): Promise<void> {
+    if (this.#record.state === 'gone') throw this.#gone()
+    clearTimeout(this.#grace)
+    this.#letGo()
+    if (this.#live !== undefined) await this.#live.kill(freshDeadline(KEEPER_MS))
+    await rm(this.#kept, { force: true })
+    await this.#over(reason, detail)
+  }
+
+  #ended(live: LiveSandbox, death: Death): void {
+    if (this.#live !== live || this.#isStopping) return
+    this.#letGo()
+    this.#over(death.reason, death.detail).catch((failure: unknown) => this.#complain('its end could not be written down', failure))
+  }
+
+  /** The first reason counts. */
+  async #over(reason: string, detail: string): Promise<void> {
+    if (this.#record.state === 'gone') return
+    clearTimeout(this.#grace)
+    this.#live = undefined
+    this.#entered = undefined
+    // Noted here first, whatever the store says: nobody may be told that it lives.
+    this.#record = { ...this.#record, state: 'gone', paused: null, reason: `${reason}: ${detail}`, goneMs: Date.now(), contexts: [] }
+    this.#parts.happened('gone', this.#record)
+    await this.#parts.store.put('sandbox', this.#record.id, this.#record)
+  }
+
+  /** After its grace, a frozen sandbox gives its memory back. */
+  #startGrace(): void {
+    const { state, paused, pausedMs } = this.#record
+    if (state !== 'paused' || paused !== 'frozen') return
+    const leftMs = Math.max(0, (pausedMs ?? 0) + this.#parts.frozenGraceMs - Date.now())
+    this.#grace = setTimeout(() => void this.#giveUpMemory(), leftMs)
+    this.#grace.unref()
+  }
+
+  async #giveUpMemory(): Promise<void> {
+    try {
+      await this.#exclusively(async () => {
+        if (this.#record.paused === 'frozen' && this.#live !== undefined && this.#record.plan.disk.kind === 'image') {
+          await this.#stop(this.#live, false)
+        }
+      }, freshDeadline(SETTLE_MS))
+    } catch (failure) {
+      this.#complain('it could not be stopped after its grace', failure)
+    }
+  }
+
+  get #kept(): string {
+    return join(this.#parts.keptFolder, `${this.#record.id}.img`)
+  }
+
+  #isOverdue(): boolean {
+    return Date.now() > this.#record.endMs
+  }
+
+  #running(): LiveSandbox {
+    if (this.#record.state === 'paused') throw new Fault('CONFLICT', `sandbox ${this.#record.id} is paused`, { hint: 'Resume it first (connect).' })
+    if (this.#live === undefined) throw this.#gone()
+    return this.#live
+  }
+
+  #gone(): Fault {
+    const { id, state, reason } = this.#record
+    const why = state === 'paused' ? 'it is paused' : (reason ?? 'its time is over')
+    return new Fault('SANDBOX_GONE', `sandbox ${id} does not run (${why})`)
+  }
+
+  /** Whoever talks with it is cut off. */
+  #letGo(): void {
+    const leaves = [...this.#leaves]
+    this.#leaves.clear()
+    for (const leave of leaves) leave()
+  }
+
+  async #update(change: Partial<SandboxRecord>): Promise<void> {
+    this.#record = { ...this.#record, ...change }
+    await this.#parts.store.put('sandbox', this.#record.id, this.#record)
+  }
+
+  async #settled(signal: AbortSignal): Promise<void> {
+    try {
+      await orAborted(this.#turn, AbortSignal.any([signal, freshDeadline(SETTLE_MS)]))
+    } catch (cause) {
+      if (signal.aborted) throw cause
+      throw new Fault('CONFLICT', `sandbox ${this.#record.id} is changing its state`, { cause })
+    }
+  }
+
+  /** The signal counts until it is its turn; then it is carried out. */
+  #exclusively<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const mine = orAborted(this.#turn, signal).then(work)
+    this.#moving += 1
+    this.#turn = Promise.allSettled([this.#turn, mine]).then(() => {
+      this.#moving -= 1
+    })
+    return mine
+  }
+
+  #complain(what: string, failure: unknown): void {
+    this.#parts.notice(`sandbox ${this.#record.id}: ${what}: ${failure instanceof Error ? failure.message : String(failure)}`)
+  }
+}

@@ -1,0 +1,77 @@
+import { freshDeadline } from '../lifetimes.ts'
+import type { Sample } from './record.ts'
+import type { Resident } from './resident.ts'
+
+const TICK_MS = 5000
+/** One that nobody talks with is asked this seldom: two thousand idle ones must cost next to nothing. */
+const IDLE_MS = 60_000
+const ACTIVE_MS = 30_000
+const ASK_MS = 5000
+const AT_ONCE = 8
+/** An hour of an active sandbox. */
+const MAX_SAMPLES = 720
+
+interface Series {
+  readonly samples: Sample[]
+  cpuUsedUs: number
+}
+
+/** What sandboxes use, measured now and then. */
+export class Sampling implements Disposable {
+  readonly #residents: () => Iterable<Resident>
+  readonly #series = new WeakMap<Resident, Series>()
+  readonly #timer: NodeJS.Timeout
+  #isAtWork = false
+
+  constructor(residents: () => Iterable<Resident>) {
+    this.#residents = residents
+    this.#timer = setInterval(() => void this.#tick(), TICK_MS)
+    this.#timer.unref()
+  }
+
+  /** Oldest first. A sandbox that has none yet, or an old one, is measured for the answer. */
+  async of(resident: Resident, span: { fromMs: number; toMs: number }): Promise<Sample[]> {
+    const newest = this.#series.get(resident)?.samples.at(-1)
+    if (span.toMs >= Date.now() && Date.now() - (newest?.atMs ?? 0) > TICK_MS) await this.#measure(resident)
+    return (this.#series.get(resident)?.samples ?? []).filter(({ atMs }) => atMs >= span.fromMs && atMs <= span.toMs)
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer)
+  }
+
+  async #tick(): Promise<void> {
+    if (this.#isAtWork) return
+    this.#isAtWork = true
+    const now = Date.now()
+    const due = [...this.#residents()].filter((resident) => {
+      if (resident.live === undefined) return false
+      const newest = this.#series.get(resident)?.samples.at(-1)?.atMs ?? 0
+      return now - newest >= (now - resident.lastEnteredMs < ACTIVE_MS ? TICK_MS : IDLE_MS) - TICK_MS / 2
+    })
+    const work = async () => {
+      for (let next = due.shift(); next !== undefined; next = due.shift()) await this.#measure(next)
+    }
+    await Promise.all(Array.from({ length: AT_ONCE }, work))
+    this.#isAtWork = false
+  }
+
+  /** One that does not answer, or has just ended, has no sample. */
+  async #measure(resident: Resident): Promise<void> {
+    const { live } = resident
+    if (live === undefined) return
+    const used = await live.metrics(freshDeadline(ASK_MS)).catch(() => undefined)
+    if (used === undefined) return
+    const series = this.#series.get(resident) ?? { samples: [], cpuUsedUs: 0 }
+    this.#series.set(resident, series)
+    const atMs = Date.now()
+    const newest = series.samples.at(-1)
+    const cpus = (resident.record.plan.limits.cpuMilli ?? 1000) / 1000
+    const spanUs = newest === undefined ? 0 : (atMs - newest.atMs) * 1000
+    const cpuUsedPct = spanUs === 0 ? 0 : Math.min(100, Math.max(0, ((used.cpuUsedUs - series.cpuUsedUs) / spanUs / cpus) * 100))
+    series.cpuUsedUs = used.cpuUsedUs
+    const { memoryUsedBytes, memoryTotalBytes, diskUsedBytes, diskTotalBytes } = used
+    series.samples.push({ atMs, cpus, cpuUsedPct, memoryUsedBytes, memoryTotalBytes, diskUsedBytes, diskTotalBytes })
+    if (series.samples.length > MAX_SAMPLES) series.samples.shift()
+  }
+}

@@ -1,0 +1,117 @@
+import { spawn } from 'node:child_process'
+import { rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Fault } from '@caisson/wire'
+import { cancelled } from '../lifetimes.ts'
+import type { Store } from '../store/store.ts'
+import { newId } from './ids.ts'
+import type { Owner, SandboxRecord, SnapshotRecord } from './record.ts'
+import type { Resident } from './resident.ts'
+
+const MIB = 1024 * 1024
+const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/
+
+/** Files of sandboxes at one moment, kept to create others from. */
+export class Snapshots {
+  readonly #folder: string
+  readonly #store: Store
+  readonly #known = new Map<string, SnapshotRecord>()
+
+  private constructor(folder: string, store: Store) {
+    this.#folder = folder
+    this.#store = store
+  }
+
+  static async open(folder: string, store: Store): Promise<Snapshots> {
+    const snapshots = new Snapshots(folder, store)
+    for (const { document } of await store.all('snapshot')) {
+      const record = document as SnapshotRecord
+      snapshots.#known.set(record.id, record)
+    }
+    return snapshots
+  }
+
+  list(owner: Owner): SnapshotRecord[] {
+    return [...this.#known.values()].filter((snapshot) => snapshot.owner === owner.name).sort((one, other) => one.createdMs - other.createdMs)
+  }
+
+  /** By its id or one of its names. Another owner's is not there. */
+  find(reference: string, owner: Owner): SnapshotRecord | undefined {
+    return this.list(owner).findLast(({ id, names }) => id === reference || names.includes(reference))
+  }
+
+  /** Rejects with BAD_REQUEST for a name that is none. A name that is in use moves to the new one. */
+  async take(resident: Resident, owner: Owner, name: string | undefined, signal: AbortSignal): Promise<SnapshotRecord> {
+    if (name !== undefined && !NAME.test(name)) {
+      throw new Fault('BAD_REQUEST', `name: ${JSON.stringify(name)} is not made of a-z, 0-9, dot, _ and -, or is longer than 63`)
+    }
+    const { id, disk } = await this.copy(resident, signal)
+    const { record } = resident
+    const snapshot: SnapshotRecord = {
+      id,
+      owner: owner.name,
+      names: name === undefined ? [] : [name],
+      sandboxId: record.id,
+      template: record.plan.template,
+      profile: record.plan.profile,
+      diskMiB: record.plan.disk.bytes / MIB,
+      disk,
+      createdMs: Date.now(),
+    }
+    try {
+      await this.#store.put('snapshot', id, snapshot)
+    } catch (failure) {
+      await rm(disk, { force: true })
+      throw failure
+    }
+    const former = name === undefined ? undefined : this.find(name, owner)
+    this.#known.set(id, snapshot)
+    if (former !== undefined) await this.#rename(former, former.names.filter((known) => known !== name))
+    return snapshot
+  }
+
+  /** A disk that nobody else knows: for forks, who throw it away. */
+  async copy(resident: Resident, signal: AbortSignal): Promise<{ id: string; disk: string }> {
+    const id = newId('s')
+    const disk = join(this.#folder, `${id}.img`)
+    await resident.copyDisk(disk, copySparse, signal)
+    return { id, disk }
+  }
+
+  async remove(reference: string, owner: Owner): Promise<void> {
+    const snapshot = this.find(reference, owner)
+    if (snapshot === undefined) throw new Fault('NOT_FOUND', `no snapshot ${JSON.stringify(reference)}`)
+    await this.#store.remove('snapshot', snapshot.id)
+    this.#known.delete(snapshot.id)
+    await rm(snapshot.disk, { force: true })
+  }
+
+  async #rename(snapshot: SnapshotRecord, names: string[]): Promise<void> {
+    const renamed = { ...snapshot, names }
+    this.#known.set(snapshot.id, renamed)
+    await this.#store.put('snapshot', snapshot.id, renamed)
+  }
+}
+
+/** What the disk of a sandbox that may serve as another's must be like. */
+export function claimOf(record: SandboxRecord): { memoryMiB: number; cpus: number } {
+  const { memoryBytes, cpuMilli } = record.plan.limits
+  return { memoryMiB: (memoryBytes ?? 0) / MIB, cpus: (cpuMilli ?? 0) / 1000 }
+}
+
+/** cp(1) knows holes, and file systems that share blocks; Node's copy does not. */
+async function copySparse(from: string, to: string, signal: AbortSignal): Promise<void> {
+  const draft = `${to}.partial`
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const args = ['--sparse=always', '--reflink=auto', '--no-target-directory', '--', from, draft]
+      const child = spawn('cp', args, { env: { PATH: '/usr/bin:/bin' }, stdio: 'ignore', signal })
+      child.on('error', (cause) => reject(signal.aborted ? cancelled(signal) : new Fault('INTERNAL', `cp: ${cause.message}`, { cause })))
+      child.on('close', (code) => (code === 0 ? resolve() : reject(new Fault('INTERNAL', `cp of ${from} ended with ${code}`))))
+    })
+    await rename(draft, to)
+  } catch (failure) {
+    await rm(draft, { force: true })
+    throw failure
+  }
+}
