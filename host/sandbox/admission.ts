@@ -58,7 +58,8 @@ export class Admission {
   /** Runs when it is its turn. Rejects with OVERLOADED when too many wait already. */
   async inTurn<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     if (this.#running >= LAUNCHES) {
-      if (this.#queue.length >= MAX_QUEUE) throw new Fault('OVERLOADED', `${MAX_QUEUE} sandboxes wait to be made already`, { retryAfterS: RETRY_S })
+      if (this.#queue.length >= MAX_QUEUE)
+        throw new Fault('OVERLOADED', `${MAX_QUEUE} sandboxes wait to be made already`, { retryAfterS: RETRY_S })
       let mine: () => void = () => undefined
       const turn = new Promise<void>((resolve) => {
         mine = resolve

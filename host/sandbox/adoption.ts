@@ -79,7 +79,10 @@ async function adoptOne(parts: AdoptionParts, record: SandboxRecord): Promise<Fo
 }
 
 async function takeOver(parts: AdoptionParts, record: SandboxRecord, cell: Cell): Promise<Found> {
-  const { frozen, wallLeftMs } = (await cell.ask({ op: 'hello' }, freshDeadline(ADOPT_MS))) as { frozen: boolean; wallLeftMs: number | null }
+  const { frozen, wallLeftMs } = (await cell.ask({ op: 'hello' }, freshDeadline(ADOPT_MS))) as {
+    frozen: boolean
+    wallLeftMs: number | null
+  }
   const contextsChanged = (contexts: ContextRecord[]) => parts.contextsChanged(record.id, contexts)
   const live = await parts.creating.adopt(record, cell, contextsChanged, freshDeadline(ADOPT_MS))
   if (frozen === (record.state === 'paused')) return { record, live }
@@ -122,7 +125,9 @@ async function endUnknown(parts: AdoptionParts, known: ReadonlySet<string>): Pro
         await cell.death
       } else await parts.wall.remove(id, dir)
     } catch (failure) {
-      parts.notice(`sandbox ${id}, which nobody was told of, could not be ended: ${failure instanceof Error ? failure.message : String(failure)}`)
+      parts.notice(
+        `sandbox ${id}, which nobody was told of, could not be ended: ${failure instanceof Error ? failure.message : String(failure)}`,
+      )
     }
   }
   for (const name of await readdir(parts.keptFolder)) {

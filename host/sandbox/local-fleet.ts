@@ -104,7 +104,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
   }
 
   async kill(id: string, owner: Owner, signal: AbortSignal): Promise<void> {
-    await this.#resident(id, owner).kill('kill', 'on request', signal)
+    await this.#resident(id, owner).kill(signal)
   }
 
   async snapshot(id: string, owner: Owner, wish: { name?: string }, signal: AbortSignal): Promise<SnapshotRecord> {
@@ -119,7 +119,12 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     await this.#snapshots.remove(id, owner)
   }
 
-  async fork(id: string, owner: Owner, wish: { count: number; timeoutMs: number }, signal: AbortSignal): Promise<(SandboxRecord | Fault)[]> {
+  async fork(
+    id: string,
+    owner: Owner,
+    wish: { count: number; timeoutMs: number },
+    signal: AbortSignal,
+  ): Promise<(SandboxRecord | Fault)[]> {
     const source = this.#resident(id, owner)
     const { record } = source
     this.#admission.admit(owner, this.list(owner), claimOf(record), wish.count)
@@ -277,7 +282,8 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   #resident(id: string, owner: Owner): Resident {
     const resident = this.#residents.get(id)
-    if (resident === undefined || resident.record.owner !== owner.name) throw new Fault('NOT_FOUND', `no sandbox ${JSON.stringify(id.slice(0, 64))}`)
+    if (resident === undefined || resident.record.owner !== owner.name)
+      throw new Fault('NOT_FOUND', `no sandbox ${JSON.stringify(id.slice(0, 64))}`)
     return resident
   }
 }

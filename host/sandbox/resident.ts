@@ -2,15 +2,18 @@ import { existsSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Death, Fault } from '@caisson/wire'
-import { freshDeadline, orAborted } from '../lifetimes.ts'
+import { freshDeadline } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
 import type { Creating, Given } from './creating.ts'
 import type { Entered, SandboxEvent } from './fleet.ts'
 import type { LiveSandbox } from './life.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
+import { copySparse } from './sparse-copy.ts'
+import { Turns } from './turns.ts'
 
 const KEEPER_MS = 30_000
-/** A change of state that somebody else asked for is waited for so long; then the answer is that it changes. */
+const NEEDS_ROOT = 'Files can be kept where the daemon runs as root.'
+/** For what the sandbox itself began. */
 const SETTLE_MS = 30_000
 const BOOT_MS = 90_000
 /** What a sandbox that traffic woke is given to live (E2B: at least five minutes). */
@@ -41,8 +44,7 @@ export class Resident {
   #live: LiveSandbox | undefined
   #entered: Entered | undefined
   readonly #leaves = new Set<() => void>()
-  #turn: Promise<unknown> = Promise.resolve()
-  #moving = 0
+  readonly #turns = new Turns()
   #isStopping = false
   #grace: NodeJS.Timeout | undefined
   lastEnteredMs = Date.now()
@@ -66,7 +68,7 @@ export class Resident {
   /** For traffic. Rejects with SANDBOX_GONE, CONFLICT, or ACCESS_DENIED for one that only its owner may wake. */
   async enter(signal: AbortSignal): Promise<Entered> {
     this.lastEnteredMs = Date.now()
-    if (this.#moving > 0) await this.#settled(signal)
+    if (this.#turns.isMoving) await this.#turns.settled(`sandbox ${this.#record.id}`, signal)
     if (this.#record.state === 'paused' && this.#record.lifecycle.autoResume) {
       if (this.#record.filesOnly) {
         throw new Fault('ACCESS_DENIED', `sandbox ${this.#record.id} was paused with its files only: traffic does not wake it`, {
@@ -82,18 +84,12 @@ export class Resident {
 
   /** Rejects with CONFLICT when it is paused already. */
   pause(wish: { memory: boolean }, signal: AbortSignal): Promise<void> {
-    return this.#exclusively(async () => {
-      const live = this.#running()
-      if (!wish.memory) return this.#stop(live, true)
-      this.#letGo()
-      await live.ask({ op: 'freeze' }, AbortSignal.any([signal, freshDeadline(KEEPER_MS)]))
-      await this.#froze()
-    }, signal)
+    return this.#turns.take(() => this.#pause(this.#running(), wish.memory), signal)
   }
 
   /** False: it ran all along, and was only given more time. */
   resume(wish: { timeoutMs: number; memory: boolean }, signal: AbortSignal): Promise<boolean> {
-    return this.#exclusively(async () => {
+    return this.#turns.take(async () => {
       if (this.#record.state === 'running' && !this.#isOverdue()) {
         const endMs = Date.now() + wish.timeoutMs
         if (endMs > this.#record.endMs) await this.#deadline(wish.timeoutMs, endMs)
@@ -112,30 +108,24 @@ export class Resident {
   }
 
   setTimeout(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    return this.#exclusively(async () => {
+    return this.#turns.take(async () => {
       const live = this.#running()
       if (timeoutMs > 0) return this.#deadline(timeoutMs, Date.now() + timeoutMs)
-      if (this.#record.lifecycle.onTimeout === 'kill') await this.#kill('timeout', 'its time was set to none')
-      else if (!this.#record.lifecycle.pauseMemory) await this.#stop(live, true)
-      else {
-        this.#letGo()
-        await live.ask({ op: 'freeze' }, freshDeadline(KEEPER_MS))
-        await this.#froze()
-      }
+      const { onTimeout, pauseMemory } = this.#record.lifecycle
+      if (onTimeout === 'kill') await this.#kill('timeout', 'its time was set to none')
+      else await this.#pause(live, pauseMemory)
     }, signal)
   }
 
-  kill(reason: 'kill' | 'abandoned', detail: string, signal: AbortSignal): Promise<void> {
-    return this.#exclusively(() => this.#kill(reason, detail), signal)
+  kill(signal: AbortSignal): Promise<void> {
+    return this.#turns.take(() => this.#kill('kill', 'on request'), signal)
   }
 
   /** Its files as they are at one moment, as a new file of the host. It stays as it is. Rejects with UNSUPPORTED without a disk of its own. */
-  copyDisk(to: string, copyFile: (from: string, to: string, signal: AbortSignal) => Promise<void>, signal: AbortSignal): Promise<void> {
-    return this.#exclusively(async () => {
-      if (this.#record.plan.disk.kind !== 'image') {
-        throw new Fault('UNSUPPORTED', 'only a sandbox with a disk of its own has files to copy', { hint: 'Run the daemon as root.' })
-      }
-      if (this.#record.paused === 'stopped') await copyFile(this.#kept, to, signal)
+  copyDisk(to: string, signal: AbortSignal): Promise<void> {
+    return this.#turns.take(async () => {
+      if (this.#record.plan.disk.kind !== 'image') throw new Fault('UNSUPPORTED', 'it has no disk of its own', { hint: NEEDS_ROOT })
+      if (this.#record.paused === 'stopped') await copySparse(this.#kept, to, signal)
       else if (this.#live === undefined) throw this.#gone()
       else await this.#live.ask({ op: 'copyDisk', to }, signal)
     }, signal)
@@ -168,11 +158,18 @@ export class Resident {
       },
     }
     live.onFrozen(() => {
-      this.#exclusively(() => this.#clockFroze(live), freshDeadline(SETTLE_MS)).catch((failure: unknown) =>
-        this.#complain('it froze at its time limit, and that could not be noted', failure),
-      )
+      this.#turns
+        .take(() => this.#clockFroze(live), freshDeadline(SETTLE_MS))
+        .catch((failure: unknown) => this.#complain('it froze at its time limit, and that could not be noted', failure))
     })
     void live.ended.then((death) => this.#ended(live, death))
+  }
+
+  async #pause(live: LiveSandbox, memory: boolean): Promise<void> {
+    if (!memory) return this.#stop(live, true)
+    this.#letGo()
+    await live.ask({ op: 'freeze' }, freshDeadline(KEEPER_MS))
+    await this.#froze()
   }
 
   async #clockFroze(live: LiveSandbox): Promise<void> {
@@ -240,7 +237,7 @@ export class Resident {
     this.#parts.happened('timeout', this.#record)
   }
 
-  async #kill(reason: 'kill' | 'timeout' | 'abandoned', detail: string): Promise<void> {
+  async #kill(reason: 'kill' | 'timeout', detail: string): Promise<void> {
     if (this.#record.state === 'gone') throw this.#gone()
     clearTimeout(this.#grace)
     this.#letGo()
@@ -269,23 +266,15 @@ export class Resident {
 
   /** After its grace, a frozen sandbox gives its memory back. */
   #startGrace(): void {
-    const { state, paused, pausedMs } = this.#record
-    if (state !== 'paused' || paused !== 'frozen') return
-    const leftMs = Math.max(0, (pausedMs ?? 0) + this.#parts.frozenGraceMs - Date.now())
-    this.#grace = setTimeout(() => void this.#giveUpMemory(), leftMs)
-    this.#grace.unref()
-  }
-
-  async #giveUpMemory(): Promise<void> {
-    try {
-      await this.#exclusively(async () => {
-        if (this.#record.paused === 'frozen' && this.#live !== undefined && this.#record.plan.disk.kind === 'image') {
-          await this.#stop(this.#live, false)
-        }
-      }, freshDeadline(SETTLE_MS))
-    } catch (failure) {
-      this.#complain('it could not be stopped after its grace', failure)
+    const { state, paused, pausedMs, plan } = this.#record
+    if (state !== 'paused' || paused !== 'frozen' || plan.disk.kind !== 'image') return
+    const giveUp = async () => {
+      if (this.#record.paused === 'frozen' && this.#live !== undefined) await this.#stop(this.#live, false)
     }
+    const complain = (failure: unknown) => this.#complain('it could not be stopped after its grace', failure)
+    const leftMs = Math.max(0, (pausedMs ?? 0) + this.#parts.frozenGraceMs - Date.now())
+    this.#grace = setTimeout(() => void this.#turns.take(giveUp, freshDeadline(SETTLE_MS)).catch(complain), leftMs)
+    this.#grace.unref()
   }
 
   get #kept(): string {
@@ -297,7 +286,8 @@ export class Resident {
   }
 
   #running(): LiveSandbox {
-    if (this.#record.state === 'paused') throw new Fault('CONFLICT', `sandbox ${this.#record.id} is paused`, { hint: 'Resume it first (connect).' })
+    if (this.#record.state === 'paused')
+      throw new Fault('CONFLICT', `sandbox ${this.#record.id} is paused`, { hint: 'Resume it first (connect).' })
     if (this.#live === undefined) throw this.#gone()
     return this.#live
   }
@@ -318,25 +308,6 @@ export class Resident {
   async #update(change: Partial<SandboxRecord>): Promise<void> {
     this.#record = { ...this.#record, ...change }
     await this.#parts.store.put('sandbox', this.#record.id, this.#record)
-  }
-
-  async #settled(signal: AbortSignal): Promise<void> {
-    try {
-      await orAborted(this.#turn, AbortSignal.any([signal, freshDeadline(SETTLE_MS)]))
-    } catch (cause) {
-      if (signal.aborted) throw cause
-      throw new Fault('CONFLICT', `sandbox ${this.#record.id} is changing its state`, { cause })
-    }
-  }
-
-  /** The signal counts until it is its turn; then it is carried out. */
-  #exclusively<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
-    const mine = orAborted(this.#turn, signal).then(work)
-    this.#moving += 1
-    this.#turn = Promise.allSettled([this.#turn, mine]).then(() => {
-      this.#moving -= 1
-    })
-    return mine
   }
 
   #complain(what: string, failure: unknown): void {

@@ -1,8 +1,6 @@
-import { spawn } from 'node:child_process'
-import { rename, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '@caisson/wire'
-import { cancelled } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
 import { newId } from './ids.ts'
 import type { Owner, SandboxRecord, SnapshotRecord } from './record.ts'
@@ -32,7 +30,9 @@ export class Snapshots {
   }
 
   list(owner: Owner): SnapshotRecord[] {
-    return [...this.#known.values()].filter((snapshot) => snapshot.owner === owner.name).sort((one, other) => one.createdMs - other.createdMs)
+    return [...this.#known.values()]
+      .filter((snapshot) => snapshot.owner === owner.name)
+      .sort((one, other) => one.createdMs - other.createdMs)
   }
 
   /** By its id or one of its names. Another owner's is not there. */
@@ -66,7 +66,11 @@ export class Snapshots {
     }
     const former = name === undefined ? undefined : this.find(name, owner)
     this.#known.set(id, snapshot)
-    if (former !== undefined) await this.#rename(former, former.names.filter((known) => known !== name))
+    if (former !== undefined)
+      await this.#rename(
+        former,
+        former.names.filter((known) => known !== name),
+      )
     return snapshot
   }
 
@@ -74,7 +78,7 @@ export class Snapshots {
   async copy(resident: Resident, signal: AbortSignal): Promise<{ id: string; disk: string }> {
     const id = newId('s')
     const disk = join(this.#folder, `${id}.img`)
-    await resident.copyDisk(disk, copySparse, signal)
+    await resident.copyDisk(disk, signal)
     return { id, disk }
   }
 
@@ -97,21 +101,4 @@ export class Snapshots {
 export function claimOf(record: SandboxRecord): { memoryMiB: number; cpus: number } {
   const { memoryBytes, cpuMilli } = record.plan.limits
   return { memoryMiB: (memoryBytes ?? 0) / MIB, cpus: (cpuMilli ?? 0) / 1000 }
-}
-
-/** cp(1) knows holes, and file systems that share blocks; Node's copy does not. */
-async function copySparse(from: string, to: string, signal: AbortSignal): Promise<void> {
-  const draft = `${to}.partial`
-  try {
-    await new Promise<void>((resolve, reject) => {
-      const args = ['--sparse=always', '--reflink=auto', '--no-target-directory', '--', from, draft]
-      const child = spawn('cp', args, { env: { PATH: '/usr/bin:/bin' }, stdio: 'ignore', signal })
-      child.on('error', (cause) => reject(signal.aborted ? cancelled(signal) : new Fault('INTERNAL', `cp: ${cause.message}`, { cause })))
-      child.on('close', (code) => (code === 0 ? resolve() : reject(new Fault('INTERNAL', `cp of ${from} ended with ${code}`))))
-    })
-    await rename(draft, to)
-  } catch (failure) {
-    await rm(draft, { force: true })
-    throw failure
-  }
 }

@@ -122,7 +122,7 @@ test('--json is one document, and nothing else is printed', async () => {
   const ended = await line.caisson(['run', '--json', '-c', 'import sys; print("out"); print("err", file=sys.stderr); {"a": 1}'])
   expect(ended).toMatchObject({ exitCode: 0, stderr: '' })
   expect(JSON.parse(ended.stdout)).toMatchObject({
-    id: expect.stringMatching(/^i[a-z0-9]{19}$/),
+    id: expect.stringMatching(/^e[a-z0-9]{19}$/),
     exitCode: 0,
     stdout: 'out\n',
     stderr: 'err\n',
