@@ -10,6 +10,7 @@ import type { LiveSandbox } from './life.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
 import { copySparse } from './sparse-copy.ts'
 import { Turns } from './turns.ts'
+import { Visitors } from './visitors.ts'
 
 const KEEPER_MS = 30_000
 const NEEDS_ROOT = 'Files can be kept where the daemon runs as root.'
@@ -43,7 +44,7 @@ export class Resident {
   #record: SandboxRecord
   #live: LiveSandbox | undefined
   #entered: Entered | undefined
-  readonly #leaves = new Set<() => void>()
+  readonly #visitors = new Visitors()
   readonly #turns = new Turns()
   #isStopping = false
   #grace: NodeJS.Timeout | undefined
@@ -78,7 +79,7 @@ export class Resident {
       await this.resume({ timeoutMs: WOKEN_MS, memory: true }, signal)
     }
     const entered = this.#entered
-    if (entered === undefined || this.#live === undefined || this.#record.state !== 'running' || this.#isOverdue()) throw this.#gone()
+    if (entered === undefined || this.#live === undefined || this.#record.state !== 'running' || this.#isOverdue) throw this.#gone()
     return entered
   }
 
@@ -90,7 +91,7 @@ export class Resident {
   /** False: it ran all along, and was only given more time. */
   resume(wish: { timeoutMs: number; memory: boolean }, signal: AbortSignal): Promise<boolean> {
     return this.#turns.take(async () => {
-      if (this.#record.state === 'running' && !this.#isOverdue()) {
+      if (this.#record.state === 'running' && !this.#isOverdue) {
         const endMs = Date.now() + wish.timeoutMs
         if (endMs > this.#record.endMs) await this.#deadline(wish.timeoutMs, endMs)
         return false
@@ -139,7 +140,7 @@ export class Resident {
   /** The daemon ends; the sandbox does not. */
   release(): void {
     clearTimeout(this.#grace)
-    this.#letGo()
+    this.#visitors.cutOff()
     this.#live?.release()
   }
 
@@ -152,10 +153,7 @@ export class Resident {
       get record() {
         return resident.#record
       },
-      onLeave: (leave) => {
-        this.#leaves.add(leave)
-        return () => this.#leaves.delete(leave)
-      },
+      onLeave: (leave) => this.#visitors.add(leave),
     }
     live.onFrozen(() => {
       this.#turns
@@ -167,14 +165,14 @@ export class Resident {
 
   async #pause(live: LiveSandbox, memory: boolean): Promise<void> {
     if (!memory) return this.#stop(live, true)
-    this.#letGo()
+    this.#visitors.cutOff()
     await live.ask({ op: 'freeze' }, freshDeadline(KEEPER_MS))
     await this.#froze()
   }
 
   async #clockFroze(live: LiveSandbox): Promise<void> {
     if (this.#live !== live || this.#record.state !== 'running') return
-    this.#letGo()
+    this.#visitors.cutOff()
     if (this.#record.lifecycle.pauseMemory) await this.#froze()
     else await this.#stop(live, true)
   }
@@ -194,7 +192,7 @@ export class Resident {
 
   /** Its processes end; its disk stays. */
   async #stop(live: LiveSandbox, filesOnly: boolean): Promise<void> {
-    this.#letGo()
+    this.#visitors.cutOff()
     this.#isStopping = true
     let death: Death
     try {
@@ -208,10 +206,9 @@ export class Resident {
       await this.#over(death.reason === 'pause' ? 'crash' : death.reason, 'its disk was not kept')
       throw this.#gone()
     }
-    const wasRunning = this.#record.state === 'running'
-    const pausedMs = this.#record.pausedMs ?? Date.now()
-    await this.#update({ state: 'paused', paused: 'stopped', pausedMs, filesOnly, contexts: [] })
-    if (wasRunning) this.#parts.happened('paused', this.#record)
+    const { state, pausedMs } = this.#record
+    await this.#update({ state: 'paused', paused: 'stopped', pausedMs: pausedMs ?? Date.now(), filesOnly, contexts: [] })
+    if (state === 'running') this.#parts.happened('paused', this.#record)
   }
 
   /** New processes over its old files. If it does not come to stand it is what it was. */
@@ -240,7 +237,7 @@ export class Resident {
   async #kill(reason: 'kill' | 'timeout', detail: string): Promise<void> {
     if (this.#record.state === 'gone') throw this.#gone()
     clearTimeout(this.#grace)
-    this.#letGo()
+    this.#visitors.cutOff()
     if (this.#live !== undefined) await this.#live.kill(freshDeadline(KEEPER_MS))
     await rm(this.#kept, { force: true })
     await this.#over(reason, detail)
@@ -248,7 +245,7 @@ export class Resident {
 
   #ended(live: LiveSandbox, death: Death): void {
     if (this.#live !== live || this.#isStopping) return
-    this.#letGo()
+    this.#visitors.cutOff()
     this.#over(death.reason, death.detail).catch((failure: unknown) => this.#complain('its end could not be written down', failure))
   }
 
@@ -281,7 +278,7 @@ export class Resident {
     return join(this.#parts.keptFolder, `${this.#record.id}.img`)
   }
 
-  #isOverdue(): boolean {
+  get #isOverdue(): boolean {
     return Date.now() > this.#record.endMs
   }
 
@@ -293,16 +290,8 @@ export class Resident {
   }
 
   #gone(): Fault {
-    const { id, state, reason } = this.#record
-    const why = state === 'paused' ? 'it is paused' : (reason ?? 'its time is over')
-    return new Fault('SANDBOX_GONE', `sandbox ${id} does not run (${why})`)
-  }
-
-  /** Whoever talks with it is cut off. */
-  #letGo(): void {
-    const leaves = [...this.#leaves]
-    this.#leaves.clear()
-    for (const leave of leaves) leave()
+    const why = this.#record.state === 'paused' ? 'it is paused' : (this.#record.reason ?? 'its time is over')
+    return new Fault('SANDBOX_GONE', `sandbox ${this.#record.id} does not run (${why})`)
   }
 
   async #update(change: Partial<SandboxRecord>): Promise<void> {
