@@ -1,17 +1,9 @@
-import { readdir, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import type { CreateRequest, Death, Door, Held, Plan } from '@caisson/wire'
+import type { CreateRequest, Door, Held, Plan } from '@caisson/wire'
 import { Fault } from '@caisson/wire'
-import { AuditLog } from './audit/log.ts'
 import { type DoctorReport, examine } from './doctor.ts'
 import { freshDeadline, refuseAborted } from './lifetimes.ts'
-import { Creating } from './sandbox/creating.ts'
+import { openRooms, type Rooms, SWEEP_MS, sweep } from './rooms.ts'
 import type { LiveSandbox } from './sandbox/life.ts'
-import { Zygotes } from './sandbox/zygote.ts'
-import { readSettings, type Settings } from './settings.ts'
-import { Keepers } from './walls/keepers.ts'
-import * as walls from './walls/shelf.ts'
-import { answers, Supervised } from './walls/supervised.ts'
 
 export type { DoctorReport } from './doctor.ts'
 export type { Finding } from './walls/wall.ts'
@@ -30,35 +22,10 @@ export interface Host extends Door {
   doctor(signal: AbortSignal): Promise<DoctorReport>
 }
 
-const SWEEP_MS = 60_000
-/** Of sandboxes that nobody waited for. */
-const KEEP_DEATHS_MS = 7 * 86_400_000
-/** Far longer than one takes to start, so that none is taken for dead that is only young. */
-const KEEP_ZYGOTES_MS = 86_400_000
-
-/** Builds the rooms in order. Rejects with HOME_UNUSABLE, SETUP_INCOMPLETE or AUDIT_UNWRITABLE; then nothing has been started. */
+/** Rejects with HOME_UNUSABLE, SETUP_INCOMPLETE or AUDIT_UNWRITABLE; then nothing has been started. */
 export async function openHost(signal: AbortSignal, options: HostOptions = {}): Promise<Host> {
   refuseAborted(signal)
-  const settings = readSettings(options.home === undefined ? {} : { home: options.home })
-  const notice = options.notice ?? (() => undefined)
-  const auditLog = new AuditLog(join(settings.home, 'audit', 'audit.jsonl'))
-  const record = ({ id, reason, detail }: Death) => auditLog.append({ kind: 'death', sandbox: id, reason, detail })
-  const keepers = new Keepers(settings.keeper, settings.home)
-  const wallOptions = { keepers, keeper: settings.keeper, uid: settings.uid }
-  const wall = new Supervised(walls.container, wallOptions, join(settings.home, 'sandboxes'), record)
-  const zygotes = new Zygotes({ settings, auditLog, wall, notice })
-  const creating = new Creating({ settings, auditLog, wall, zygotes, idKind: 'e', notice })
-  return new EmbeddedHost({ settings, auditLog, keepers, wall, zygotes, creating, notice })
-}
-
-interface Rooms {
-  settings: Settings
-  auditLog: AuditLog
-  keepers: Keepers
-  wall: Pick<Supervised<unknown>, 'sweepOrphans' | 'sweepDead' | 'probe'>
-  zygotes: Zygotes
-  creating: Creating
-  notice: (line: string) => void
+  return new EmbeddedHost(openRooms({ ...options, idKind: 'e', notice: options.notice ?? (() => undefined) }))
 }
 
 class EmbeddedHost implements Host {
@@ -112,32 +79,11 @@ class EmbeddedHost implements Host {
     })
     await Promise.all(ending)
     await this.#sweep
-    await this.#rooms.zygotes[Symbol.asyncDispose]()
-    await this.#rooms.keepers[Symbol.asyncDispose]()
-    this.#rooms.auditLog[Symbol.dispose]()
+    await this.#rooms[Symbol.asyncDispose]()
   }
 
   #refuseClosed(signal: AbortSignal): void {
     refuseAborted(signal)
     if (this.#closed) throw new Fault('CANCELLED', 'the host has been closed')
-  }
-}
-
-/** What earlier hosts left: sandboxes whose keepers are gone, zygotes of templates as they were, death records that nobody came to read. */
-async function sweep({ wall, settings }: Rooms): Promise<void> {
-  await wall.sweepOrphans(freshDeadline(SWEEP_MS))
-  const zygotes = join(settings.home, 'zygotes')
-  for (const name of await readdir(zygotes)) {
-    const dir = join(zygotes, name)
-    const found = await stat(dir).catch(() => undefined)
-    const isOld = found?.isDirectory() === true && Date.now() - found.mtimeMs > KEEP_ZYGOTES_MS
-    if (isOld && !(await answers(join(dir, 'keeper.sock')))) await wall.sweepDead(dir)
-  }
-  const deaths = join(settings.home, 'deaths')
-  for (const name of await readdir(deaths)) {
-    const path = join(deaths, name)
-    // Another host may read and remove it at this moment.
-    const found = await stat(path).catch(() => undefined)
-    if (found !== undefined && Date.now() - found.mtimeMs > KEEP_DEATHS_MS) await rm(path, { force: true })
   }
 }

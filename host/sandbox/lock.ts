@@ -8,11 +8,28 @@ import { cancelled } from '../lifetimes.ts'
  */
 const FLOCK = 'flock'
 
-export function lock(path: string, signal: AbortSignal): Promise<AsyncDisposable> {
+export async function lock(path: string, signal: AbortSignal): Promise<AsyncDisposable> {
+  const held = await flock(path, [], signal)
+  if (held === undefined) throw new Fault('LAUNCH_FAILED', `flock ${path}: somebody holds it`)
+  return held
+}
+
+/** Undefined: somebody else has it. */
+export function lockNow(path: string, signal: AbortSignal): Promise<AsyncDisposable | undefined> {
+  return flock(path, ['--nonblock', '--conflict-exit-code', String(TAKEN)], signal)
+}
+
+const TAKEN = 75
+
+function flock(path: string, how: readonly string[], signal: AbortSignal): Promise<AsyncDisposable | undefined> {
   return new Promise((resolve, reject) => {
     const env = { PATH: '/usr/bin:/bin' }
     // It says one line when it has the lock, and keeps it until its input ends: with this process, if need be.
-    const child = spawn(FLOCK, ['--exclusive', path, 'sh', '-c', 'echo; exec cat'], { env, stdio: ['pipe', 'pipe', 'ignore'], signal })
+    const child = spawn(FLOCK, ['--exclusive', ...how, path, 'sh', '-c', 'echo; exec cat'], {
+      env,
+      stdio: ['pipe', 'pipe', 'ignore'],
+      signal,
+    })
     const closed = new Promise<void>((done) => child.on('close', () => done()))
     const release = async () => {
       child.stdin.end()
@@ -23,6 +40,8 @@ export function lock(path: string, signal: AbortSignal): Promise<AsyncDisposable
     child.on('error', (cause) =>
       reject(signal.aborted ? cancelled(signal) : new Fault('LAUNCH_FAILED', `flock: ${cause.message}`, { cause })),
     )
-    child.on('close', (code) => reject(new Fault('LAUNCH_FAILED', `flock ${path} ended with ${code}`)))
+    child.on('close', (code) =>
+      code === TAKEN ? resolve(undefined) : reject(new Fault('LAUNCH_FAILED', `flock ${path} ended with ${code}`)),
+    )
   })
 }

@@ -1,0 +1,70 @@
+import { readdir, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Death } from '@caisson/wire'
+import { AuditLog } from './audit/log.ts'
+import { freshDeadline } from './lifetimes.ts'
+import { Creating } from './sandbox/creating.ts'
+import { Zygotes } from './sandbox/zygote.ts'
+import { readSettings, type Settings } from './settings.ts'
+import { Keepers } from './walls/keepers.ts'
+import * as walls from './walls/shelf.ts'
+import { answers, Supervised } from './walls/supervised.ts'
+
+export const SWEEP_MS = 60_000
+/** Of sandboxes that nobody waited for. */
+const KEEP_DEATHS_MS = 7 * 86_400_000
+/** Far longer than one takes to start, so that none is taken for dead that is only young. */
+const KEEP_ZYGOTES_MS = 86_400_000
+
+/** What every host is made of, daemon or not. Disposing it ends the zygotes that were to end with it, and no sandbox. */
+export interface Rooms extends AsyncDisposable {
+  readonly settings: Settings
+  readonly auditLog: AuditLog
+  readonly wall: Pick<Supervised<unknown>, keyof Supervised<unknown>>
+  readonly creating: Creating
+  readonly notice: (line: string) => void
+}
+
+/** In order. Throws HOME_UNUSABLE, SETUP_INCOMPLETE or AUDIT_UNWRITABLE; then nothing has been started. */
+export function openRooms(options: { home?: string; idKind: 'i' | 'e'; notice: (line: string) => void }): Rooms {
+  const { notice, idKind } = options
+  const settings = readSettings(options.home === undefined ? {} : { home: options.home })
+  const auditLog = new AuditLog(join(settings.home, 'audit', 'audit.jsonl'))
+  const record = ({ id, reason, detail }: Death) => auditLog.append({ kind: 'death', sandbox: id, reason, detail })
+  const keepers = new Keepers(settings.keeper, settings.home)
+  const wallOptions = { keepers, keeper: settings.keeper, uid: settings.uid }
+  const wall = new Supervised(walls.container, wallOptions, join(settings.home, 'sandboxes'), record)
+  const zygotes = new Zygotes({ settings, auditLog, wall, notice })
+  const creating = new Creating({ settings, auditLog, wall, zygotes, idKind, notice })
+  return {
+    settings,
+    auditLog,
+    wall,
+    creating,
+    notice,
+    async [Symbol.asyncDispose]() {
+      await zygotes[Symbol.asyncDispose]()
+      await keepers[Symbol.asyncDispose]()
+      auditLog[Symbol.dispose]()
+    },
+  }
+}
+
+/** What earlier hosts left: sandboxes whose keepers are gone, zygotes of templates as they were, death records that nobody came to read. */
+export async function sweep({ wall, settings }: Pick<Rooms, 'wall' | 'settings'>): Promise<void> {
+  await wall.sweepOrphans(freshDeadline(SWEEP_MS))
+  const zygotes = join(settings.home, 'zygotes')
+  for (const name of await readdir(zygotes)) {
+    const dir = join(zygotes, name)
+    const found = await stat(dir).catch(() => undefined)
+    const isOld = found?.isDirectory() === true && Date.now() - found.mtimeMs > KEEP_ZYGOTES_MS
+    if (isOld && !(await answers(join(dir, 'keeper.sock')))) await wall.sweepDead(dir)
+  }
+  const deaths = join(settings.home, 'deaths')
+  for (const name of await readdir(deaths)) {
+    const path = join(deaths, name)
+    // Another host may read and remove it at this moment.
+    const found = await stat(path).catch(() => undefined)
+    if (found !== undefined && Date.now() - found.mtimeMs > KEEP_DEATHS_MS) await rm(path, { force: true })
+  }
+}
