@@ -75,7 +75,7 @@ export function snapshotBody(snapshot: SnapshotRecord) {
 
 /** One that failed, among others that did not. */
 export function errorBody({ code, message, hint }: Fault) {
-  return { code: CATALOGUE[code].status, message: `${message}. ${hint}`, error_code: code.toLowerCase() }
+  return { code: CATALOGUE[code].status, message: `${message}. ${hint}`, error_code: code.toLowerCase(), hint }
 }
 
 export function time(milliseconds: number): string {

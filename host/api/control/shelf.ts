@@ -1,7 +1,6 @@
 export { connectSandbox, connectSandboxV2 } from './connect.ts'
 export { createSandbox, createSandboxV2 } from './create.ts'
 export { getSandbox } from './get.ts'
-export { health } from './health.ts'
 export { killSandbox } from './kill.ts'
 export { listRunning, listSandboxes } from './list.ts'
 export { refreshSandbox } from './refreshes.ts'
