@@ -19,3 +19,6 @@ export const MAX_PLAN_BYTES = 1024 * 1024
 export const MAX_RUNTIME_MESSAGE_BYTES = 32 * 1024 * 1024
 /** Rich results kept for one run, all together. */
 export const MAX_RESULTS_BYTES = 64 * 1024 * 1024
+
+/** The version of E2B's daemon inside that ours behaves as. */
+export const ENVD_VERSION = '0.6.13'

@@ -3,12 +3,14 @@ import { CATALOGUE, Fault } from '@caisson/wire'
 import type { z } from 'zod'
 import type { Entered, Fleet } from '../sandbox/fleet.ts'
 import type { Owner } from '../sandbox/record.ts'
+import type { ControlRooms } from './control-rooms.ts'
 
 /** What the routes of this room work with; built by the daemon. */
 export interface ApiRooms {
   readonly fleet: Fleet
   /** The domain under which `<port>-<id>.<domain>` reaches sandboxes; null: only headers do. */
   readonly domain: string | null
+  readonly control: ControlRooms
 }
 
 /** One request. */
@@ -89,8 +91,10 @@ export function sendFailure(reply: ServerResponse, failure: unknown): void {
     reply.destroy()
     return
   }
-  const { status } = CATALOGUE[fault.code]
+  const { status, retry } = CATALOGUE[fault.code]
   const headers: Record<string, string> = fault.retryAfterS === undefined ? {} : { 'retry-after': String(fault.retryAfterS) }
-  const body = { code: status, message: `${fault.message}. ${fault.hint}`, error_code: fault.code.toLowerCase() }
+  // E2B's SDKs try again on 429, 502, 503 and 504 unless they are told that it is no use.
+  if (retry === 'never' && status >= 429) headers['should-retry'] = 'false'
+  const body = { code: status, message: `${fault.message}. ${fault.hint}`, error_code: fault.code.toLowerCase(), hint: fault.hint }
   sendJson(reply, status, body, headers)
 }

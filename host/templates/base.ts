@@ -6,6 +6,7 @@ import type { Recipe } from './recipe.ts'
 /** The machine's own programs, and an /etc that says nothing of the machine. */
 export const base: Recipe = {
   name: 'base',
+  aliases: [],
   async build(folder, kitchen, signal) {
     kitchen.say('base: /usr of this machine, and a small /etc')
     const etc = await makeEtc(folder, signal)

@@ -7,6 +7,8 @@ import type { Recipe } from './recipe.ts'
 /** `base`, and a Python with the usual libraries, warmed up. */
 export const codeInterpreter: Recipe = {
   name: 'code-interpreter',
+  // As E2B's code interpreter asks for it.
+  aliases: ['code-interpreter-v1'],
   async build(folder, kitchen, signal) {
     const etc = await makeEtc(folder, signal)
     const python = await makePython(folder, join(kitchen.files, 'requirements.txt'), kitchen.say, signal)

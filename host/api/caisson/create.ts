@@ -1,0 +1,74 @@
+import { Fault } from '@caisson/wire'
+import { z } from 'zod'
+import type { Wish } from '../../sandbox/fleet.ts'
+import { StrictCreateRequest } from '../../sandbox/request.ts'
+import { type OwnedCall, type Route, readJson, sendJson } from '../call.ts'
+import { createOnce } from '../control/create.ts'
+import { atMostMs, DEFAULT_TIMEOUT_S } from '../control/life.ts'
+import { sandboxBody } from '../control/shapes.ts'
+import { knownTemplate } from '../control/template-reference.ts'
+
+const Body = StrictCreateRequest.extend({
+  lifecycle: z
+    .strictObject({
+      onTimeout: z.enum(['kill', 'pause']).default('kill'),
+      pauseMemory: z.boolean().default(true),
+      autoResume: z.boolean().default(false),
+    })
+    .default({ onTimeout: 'kill', pauseMemory: true, autoResume: false }),
+})
+type Body = z.infer<typeof Body>
+
+/** Everything that a sandbox can be asked to be, in Caisson's own words. */
+export const createCaissonSandbox: Route = {
+  method: 'POST',
+  path: '/caisson/v1/sandboxes',
+  async handle(call) {
+    const body = await readJson(call, Body)
+    const record = await createOnce(await wishOf(body, call), body, call)
+    sendJson(call.reply, 201, sandboxBody(record, call.rooms))
+  },
+}
+
+/** Of the request, what a daemon's sandbox can be given to this caller. Throws ACCESS_DENIED, BAD_REQUEST, TEMPLATE_UNKNOWN. */
+export function granted({ lifecycle: _, timeoutMs: __, template, ...rest }: Body, call: OwnedCall): Wish['request'] {
+  if (rest.mounts?.length && !call.owner.operator) {
+    throw new Fault('ACCESS_DENIED', 'mounts: only an operator may show folders of this machine to a sandbox', {
+      hint: 'Upload the files, or use the key of an operator.',
+    })
+  }
+  if (rest.leash === 'host') {
+    throw new Fault('BAD_REQUEST', 'leash: sandboxes of a daemon outlive it', { hint: 'Leave it out, and set timeoutMs.' })
+  }
+  const named = template === undefined ? {} : { template: knownTemplate(template, 'template', call).name }
+  return { ...present(rest), ...named, leash: 'none' }
+}
+
+async function wishOf(body: Body, call: OwnedCall): Promise<Wish> {
+  const { onTimeout, pauseMemory, autoResume } = body.lifecycle
+  if (!pauseMemory && (onTimeout !== 'pause' || autoResume)) {
+    throw new Fault('BAD_REQUEST', 'lifecycle.pauseMemory: false needs onTimeout: "pause", and cannot go with autoResume')
+  }
+  return {
+    request: granted(body, call),
+    timeoutMs: await timeoutOf(body, call),
+    lifecycle: body.lifecycle,
+    traffic: { public: true, maskRequestHost: null, httpsPorts: [] },
+    secure: true,
+  }
+}
+
+async function timeoutOf({ timeoutMs, profile }: Body, { rooms, signal }: OwnedCall): Promise<number> {
+  if (timeoutMs === null)
+    throw new Fault('BAD_REQUEST', 'timeoutMs: a sandbox of a daemon has an end', { hint: 'Name one, and move it when you need to.' })
+  if (timeoutMs !== undefined) return atMostMs(timeoutMs, rooms.control.maxTimeoutMs, 'timeoutMs')
+  const chosen = (await rooms.control.profiles(signal)).find(({ name }) => name === (profile ?? 'default'))
+  return Math.min(chosen?.limits.timeoutMs ?? DEFAULT_TIMEOUT_S.v2 * 1000, rooms.control.maxTimeoutMs)
+}
+
+/** What was left out stays out. */
+function present<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>
+  }
+}

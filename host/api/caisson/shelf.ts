@@ -1,0 +1,1 @@
+export { createCaissonSandbox } from './create.ts'

@@ -1,0 +1,42 @@
+import type { CreateRequest, Plan } from '@caisson/wire'
+import type { DoctorReport } from '../doctor.ts'
+import type { Profile } from '../sandbox/profile.ts'
+import type { Owner } from '../sandbox/record.ts'
+import type { KnownTemplate } from '../templates/known.ts'
+import type { Replays } from './control/replays.ts'
+import type { Keys } from './keys.ts'
+
+/** A name that an owner has given to a template or a snapshot, beside `default`. */
+export interface Tag {
+  readonly tag: string
+  readonly createdMs: number
+}
+
+/** Tags of one owner; those of others do not exist for it. `template` is a template's own name, or the id of a snapshot. */
+export interface Tags {
+  list(template: string, owner: Owner): Tag[]
+  /** Twice is no error. */
+  assign(template: string, tags: readonly string[], owner: Owner, signal: AbortSignal): Promise<void>
+  /** Tags that are not there are no error. */
+  remove(template: string, tags: readonly string[], owner: Owner, signal: AbortSignal): Promise<void>
+}
+
+/** What the control plane works with besides the fleet; built by the daemon. */
+export interface ControlRooms {
+  /** The longest time that a sandbox may be given at once. */
+  readonly maxTimeoutMs: number
+  /** Path of the log that host/audit and the keepers append to. */
+  readonly auditLog: string
+  readonly templates: {
+    /** The template's own name, for its name or an alias of it. */
+    named(name: string): string | undefined
+    built(signal: AbortSignal): Promise<KnownTemplate[]>
+  }
+  readonly tags: Tags
+  readonly keys: Keys
+  readonly replays: Replays
+  profiles(signal: AbortSignal): Promise<Profile[]>
+  /** What `create` would hand to a keeper, made without building anything. */
+  plan(request: CreateRequest, signal: AbortSignal): Promise<Plan>
+  doctor(signal: AbortSignal): Promise<DoctorReport>
+}

@@ -1,0 +1,113 @@
+import { Fault } from '@caisson/wire'
+import { z } from 'zod'
+import type { Wish } from '../../sandbox/fleet.ts'
+import type { Lifecycle, SandboxRecord } from '../../sandbox/record.ts'
+import { StrictCreateRequest } from '../../sandbox/request.ts'
+import { type OwnedCall, type Route, readJson, sendJson } from '../call.ts'
+import { DEFAULT_TIMEOUT_S, lifeMs } from './life.ts'
+import { NetworkConfig, refuseEgress, trafficOf } from './network.ts'
+import { sandboxBody } from './shapes.ts'
+import { knownTemplate } from './template-reference.ts'
+
+/** Choices that E2B's own sandboxes come with. */
+export const E2B_PROFILE = 'e2b'
+
+const Body = z.strictObject({
+  templateID: z.string().min(1).max(256),
+  timeout: z.int().optional(),
+  metadata: StrictCreateRequest.shape.metadata,
+  envVars: StrictCreateRequest.shape.env,
+  secure: z.boolean().optional(),
+  allow_internet_access: z.boolean().optional(),
+  network: NetworkConfig.optional(),
+  autoPause: z.boolean().optional(),
+  autoPauseMemory: z.boolean().optional(),
+  autoResume: z.strictObject({ enabled: z.boolean() }).nullish(),
+  mcp: z.record(z.string(), z.unknown()).nullish(),
+  volumeMounts: z.array(z.strictObject({ name: z.string(), path: z.string() })).optional(),
+  iam: z.strictObject({ tokens: z.record(z.string(), z.unknown()).optional() }).nullish(),
+})
+type Body = z.infer<typeof Body>
+
+const IdempotencyKey = z.string().regex(/^[A-Za-z0-9_-]{1,255}$/)
+
+export const createSandbox: Route = route('v1', '/sandboxes')
+export const createSandboxV2: Route = route('v2', '/v2/sandboxes')
+
+function route(generation: 'v1' | 'v2', path: string): Route {
+  return {
+    method: 'POST',
+    path,
+    async handle(call) {
+      const body = await readJson(call, Body)
+      const wish = wishOf(body, generation, call)
+      const record = await createOnce(wish, body, call)
+      sendJson(call.reply, 201, sandboxBody(record, call.rooms))
+    },
+  }
+}
+
+/** As the request says, or as an earlier one with the same Idempotency-Key said. */
+export async function createOnce(wish: Wish, body: unknown, call: OwnedCall): Promise<SandboxRecord> {
+  const { fleet, control } = call.rooms
+  const header = call.request.headers['idempotency-key']
+  if (header === undefined) return fleet.create(wish, call.owner, call.signal)
+  const key = IdempotencyKey.safeParse(header)
+  if (!key.success) throw new Fault('BAD_REQUEST', 'Idempotency-Key: 1 to 255 of letters, digits, - and _')
+  const id = await control.replays.once(call.owner.name, key.data, body, async () => (await fleet.create(wish, call.owner, call.signal)).id)
+  const record = fleet.find(id, call.owner)
+  if (record.state !== 'gone') return record
+  throw new Fault('CONFLICT', `the sandbox that was created with this Idempotency-Key (${id}) has ended`, { hint: 'Use another key.' })
+}
+
+function wishOf(body: Body, generation: 'v1' | 'v2', call: OwnedCall): Wish {
+  refuseUnserved(body)
+  if (generation === 'v2' && body.secure === false) throw new Fault('BAD_REQUEST', 'secure: sandboxes of this route are always secured')
+  const secure = body.secure ?? true
+  const traffic = trafficOf(body.network)
+  if (!traffic.public && !secure) throw new Fault('BAD_REQUEST', 'network.allowPublicTraffic: false needs a secured sandbox (secure: true)')
+  return {
+    request: {
+      profile: E2B_PROFILE,
+      template: knownTemplate(body.templateID, 'templateID', call).name,
+      env: body.envVars ?? {},
+      metadata: body.metadata ?? {},
+      leash: 'none',
+    },
+    timeoutMs: lifeMs(body.timeout ?? DEFAULT_TIMEOUT_S[generation], 'timeout', call),
+    lifecycle: lifecycleOf(body),
+    traffic,
+    secure,
+  }
+}
+
+function lifecycleOf({ autoPause = false, autoPauseMemory, autoResume }: Body): Lifecycle {
+  if (autoPauseMemory === false && !autoPause) throw new Fault('BAD_REQUEST', 'autoPauseMemory: false needs autoPause: true')
+  if (autoPauseMemory === false && autoResume?.enabled) {
+    throw new Fault(
+      'BAD_REQUEST',
+      'autoPauseMemory: false cannot go with autoResume: a sandbox without its memory is not resumed by traffic',
+    )
+  }
+  return { onTimeout: autoPause ? 'pause' : 'kill', pauseMemory: autoPauseMemory ?? true, autoResume: autoResume?.enabled ?? false }
+}
+
+/** Known fields that no machine of one's own can serve yet. Refused rather than ignored. */
+function refuseUnserved({ network, mcp, volumeMounts, iam }: Body): void {
+  if (network !== undefined) refuseEgress(network, 'network.')
+  if (mcp) {
+    throw new Fault('UNSUPPORTED', 'mcp: no template here has the gateway', {
+      hint: 'Start the server with a command in the sandbox, and reach it by its port.',
+    })
+  }
+  if (volumeMounts?.length) {
+    throw new Fault('UNSUPPORTED', 'volumeMounts: there are no volumes here', {
+      hint: 'Upload files, create from a snapshot, or have an operator mount a folder (POST /caisson/v1/sandboxes).',
+    })
+  }
+  if (Object.keys(iam?.tokens ?? {}).length > 0) {
+    throw new Fault('UNSUPPORTED', 'iam.tokens: there is nobody here who issues workload tokens', {
+      hint: 'Pass a token of your own in envVars.',
+    })
+  }
+}

@@ -1,0 +1,12 @@
+import { type Route, sendNothing } from '../call.ts'
+import { withNamed } from './named.ts'
+
+/** A paused one too, with what was kept of it. */
+export const killSandbox: Route = {
+  method: 'DELETE',
+  path: '/sandboxes/:id',
+  async handle(call) {
+    await withNamed(call, ({ id }) => call.rooms.fleet.kill(id, call.owner, call.signal))
+    sendNothing(call.reply)
+  },
+}

@@ -1,0 +1,43 @@
+import { Fault } from '@caisson/wire'
+
+/** What a list is ordered by: a time, and an id where times are the same. */
+export interface Placed {
+  readonly atMs: number
+  readonly id: string
+}
+
+export type Order = 'asc' | 'desc'
+
+const CURSOR = /^(\d{1,15})__([a-z0-9]{1,64})__(asc|desc)$/
+
+/**
+ * One page of `items`, in order. The cursor says where the last page ended, not how many there were: what has come or gone meanwhile neither
+ * repeats nor hides another. Throws BAD_REQUEST for a cursor that was not given by a list of the same order.
+ */
+export function pageOf<T>(
+  items: readonly T[],
+  place: (item: T) => Placed,
+  wish: { order: Order; limit: number; nextToken?: string | undefined },
+): { page: T[]; headers: Record<string, string> } {
+  const { order, limit, nextToken } = wish
+  const direction = order === 'asc' ? 1 : -1
+  const compare = (one: Placed, other: Placed) =>
+    direction * (one.atMs - other.atMs || (one.id < other.id ? -1 : one.id > other.id ? 1 : 0))
+  const after = nextToken === undefined || nextToken === '' ? undefined : readCursor(nextToken, order)
+  const placed = items.map((item) => ({ item, at: place(item) })).sort((one, other) => compare(one.at, other.at))
+  const rest = after === undefined ? placed : placed.filter(({ at }) => compare(at, after) > 0)
+  const page = rest.slice(0, limit)
+  const last = page.at(-1)
+  const headers: Record<string, string> = last === undefined || rest.length <= limit ? {} : { 'x-next-token': cursor(last.at, order) }
+  return { page: page.map(({ item }) => item), headers }
+}
+
+function cursor({ atMs, id }: Placed, order: Order): string {
+  return Buffer.from(`${atMs}__${id}__${order}`).toString('base64url')
+}
+
+function readCursor(token: string, order: Order): Placed {
+  const [, atMs, id, itsOrder] = CURSOR.exec(Buffer.from(token, 'base64url').toString('latin1')) ?? []
+  if (atMs !== undefined && id !== undefined && itsOrder === order) return { atMs: Number(atMs), id }
+  throw new Fault('BAD_REQUEST', 'nextToken: not the X-Next-Token of a list with the same order')
+}

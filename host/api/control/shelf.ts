@@ -1,0 +1,8 @@
+export { connectSandbox, connectSandboxV2 } from './connect.ts'
+export { createSandbox, createSandboxV2 } from './create.ts'
+export { getSandbox } from './get.ts'
+export { killSandbox } from './kill.ts'
+export { listRunning, listSandboxes } from './list.ts'
+export { refreshSandbox } from './refreshes.ts'
+export { resumeSandbox } from './resume.ts'
+export { setTimeoutOfSandbox } from './timeout.ts'

@@ -1,0 +1,56 @@
+import { Fault } from '@caisson/wire'
+import type { SnapshotRecord } from '../../sandbox/record.ts'
+import type { OwnedCall } from '../call.ts'
+
+export const DEFAULT_TAG = 'default'
+const NAME = /^[a-z0-9][a-z0-9_./-]{0,127}$/
+
+/** What a reference names: a template of the installation, or a snapshot of the caller. `name` is what it is called by everyone. */
+export type Named =
+  | { readonly kind: 'template'; readonly name: string }
+  | { readonly kind: 'snapshot'; readonly name: string; readonly snapshot: SnapshotRecord }
+
+/** `name` or `name:tag`, whatever its case. Throws BAD_REQUEST when it is neither. */
+export function parseReference(reference: string, field: string): { name: string; tag: string } {
+  const [name = '', tag = DEFAULT_TAG, ...rest] = reference.toLowerCase().split(':')
+  if (NAME.test(name) && NAME.test(tag) && rest.length === 0) return { name, tag }
+  throw new Fault('BAD_REQUEST', `${field}: ${JSON.stringify(reference)} is not a template: name, or name:tag`)
+}
+
+/** Of the caller's own, or of the installation; undefined when there is none. Throws BAD_REQUEST. */
+export function findTemplate(reference: string, field: string, call: Pick<OwnedCall, 'rooms' | 'owner'>): Named | undefined {
+  const { name, tag } = parseReference(reference, field)
+  const template = call.rooms.control.templates.named(name)
+  if (template !== undefined) return isTagged(template, tag, call) ? { kind: 'template', name: template } : undefined
+  const snapshots = call.rooms.fleet.snapshots(call.owner).sort((one, other) => other.createdMs - one.createdMs)
+  const snapshot =
+    snapshots.find(({ id }) => id === name && isTagged(id, tag, call)) ??
+    snapshots.find(
+      ({ id, names }) =>
+        names.some((known) => isNamed(known, name, tag)) || (names.some((known) => isNamed(known, name)) && isTagged(id, tag, call)),
+    )
+  return snapshot === undefined ? undefined : { kind: 'snapshot', name: snapshot.id, snapshot }
+}
+
+/** Throws TEMPLATE_UNKNOWN. */
+export function knownTemplate(reference: string, field: string, call: Pick<OwnedCall, 'rooms' | 'owner'>): Named {
+  const found = findTemplate(reference, field, call)
+  if (found !== undefined) return found
+  throw new Fault('TEMPLATE_UNKNOWN', `${field}: no template ${JSON.stringify(reference)}`, {
+    hint: 'GET /templates lists the templates, GET /snapshots your snapshots.',
+  })
+}
+
+/** Names of a snapshot as they are told: always with a tag. */
+export function fullName(name: string): string {
+  return name.includes(':') ? name : `${name}:${DEFAULT_TAG}`
+}
+
+function isNamed(known: string, name: string, tag?: string): boolean {
+  const full = fullName(known)
+  return tag === undefined ? full.startsWith(`${name}:`) : full === `${name}:${tag}`
+}
+
+function isTagged(template: string, tag: string, { rooms, owner }: Pick<OwnedCall, 'rooms' | 'owner'>): boolean {
+  return tag === DEFAULT_TAG || rooms.control.tags.list(template, owner).some((known) => known.tag === tag)
+}

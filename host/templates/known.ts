@@ -1,0 +1,42 @@
+import { createHash } from 'node:crypto'
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Fault } from '@caisson/wire'
+import * as shelf from './shelf.ts'
+import { openTemplate, type Shelves } from './template.ts'
+
+/** A template that has been built, as it is told to others. */
+export interface KnownTemplate {
+  readonly name: string
+  readonly aliases: readonly string[]
+  readonly languages: readonly string[]
+  /** A UUID that changes with what was built. */
+  readonly buildId: string
+  readonly builtMs: number
+}
+
+/** The template's own name, for its name or an alias of it. */
+export function templateNamed(name: string): string | undefined {
+  return Object.values(shelf).find((recipe) => recipe.name === name || recipe.aliases.includes(name))?.name
+}
+
+/** Those that have been built. */
+export async function builtTemplates(shelves: Shelves, signal: AbortSignal): Promise<KnownTemplate[]> {
+  const known: KnownTemplate[] = []
+  for (const { name, aliases } of Object.values(shelf)) {
+    try {
+      const { languages, generation } = await openTemplate(name, shelves, signal)
+      const { mtimeMs } = await stat(join(shelves.templates, name, 'template.json'))
+      known.push({ name, aliases, languages, buildId: uuid(`${name} ${generation}`), builtMs: Math.floor(mtimeMs) })
+    } catch (failure) {
+      if (!(failure instanceof Fault) || failure.code !== 'TEMPLATE_NOT_BUILT') throw failure
+    }
+  }
+  return known
+}
+
+/** The same for the same text (RFC 9562, version 8). */
+function uuid(text: string): string {
+  const hex = createHash('sha256').update(text).digest('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`
+}

@@ -1,0 +1,171 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Fault } from '@caisson/wire'
+import * as caisson from '../../host/api/caisson/shelf.ts'
+import { type ApiRooms, type Route, sendFailure } from '../../host/api/call.ts'
+import { Replays } from '../../host/api/control/replays.ts'
+import * as control from '../../host/api/control/shelf.ts'
+import type { Tag, Tags } from '../../host/api/control-rooms.ts'
+import { hashOfKey, type KeyRecord, type Keys, type KeyWish, matchingKey, newKey } from '../../host/api/keys.ts'
+import type { Owner } from '../../host/sandbox/record.ts'
+import { FleetDouble, planOf } from './fleet-double.ts'
+
+const NO_QUOTAS = { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null }
+
+/** The routes on a port of this machine, over a fleet that is none. */
+export class ControlServer implements AsyncDisposable {
+  readonly fleet = new FleetDouble()
+  readonly keys = new KeysDouble()
+  readonly rooms: ApiRooms
+  readonly #server = createServer()
+
+  constructor(auditLog = '/nowhere/audit.jsonl') {
+    const names: Record<string, string> = {
+      base: 'base',
+      'code-interpreter': 'code-interpreter',
+      'code-interpreter-v1': 'code-interpreter',
+    }
+    this.rooms = {
+      fleet: this.fleet,
+      domain: 'sbx.example:8000',
+      control: {
+        maxTimeoutMs: 24 * 3_600_000,
+        auditLog,
+        templates: {
+          named: (name) => names[name],
+          built: async () => [
+            { name: 'base', aliases: [], languages: ['bash'], buildId: '00000000-0000-8000-a000-000000000000', builtMs: 1000 },
+            {
+              name: 'code-interpreter',
+              aliases: ['code-interpreter-v1'],
+              languages: ['python'],
+              buildId: '00000000-0000-8000-a000-000000000001',
+              builtMs: 2000,
+            },
+          ],
+        },
+        tags: new TagsDouble(),
+        keys: this.keys,
+        replays: new Replays(),
+        profiles: async () => [profile],
+        plan: async (request) => planOf('iaaaaaaaaaaaaaaaaaaa', request.template ?? 'base', 1000),
+        doctor: async () => ({ home: '/secret', walls: [], templates: [] }),
+      },
+    }
+    const routes: Route[] = [...Object.values(control), ...Object.values(caisson)]
+    this.#server.on('request', async (request, reply) => {
+      const gone = new AbortController()
+      reply.on('close', () => gone.abort())
+      try {
+        const url = new URL(request.url ?? '/', 'http://localhost')
+        const owner = this.keys.ownerOf(String(request.headers['x-api-key']))
+        if (owner === undefined) throw new Fault('UNAUTHENTICATED', 'no key')
+        const { route, params } = routeOf(routes, request.method ?? '', url.pathname)
+        await route.handle({ rooms: this.rooms, request, reply, params, query: url.searchParams, signal: gone.signal, owner })
+      } catch (failure) {
+        sendFailure(reply, failure)
+      }
+    })
+  }
+
+  async listen(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
+    return this.url
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections()
+    await new Promise((resolve) => this.#server.close(resolve))
+  }
+}
+
+const profile = {
+  name: 'e2b',
+  description: 'as E2B',
+  wall: 'container' as const,
+  template: 'base',
+  network: 'none' as const,
+  limits: {
+    timeoutMs: 300_000,
+    memoryMiB: 512,
+    cpus: 2,
+    pids: 128,
+    diskMiB: 1024,
+    outputMiB: 64,
+    openFiles: 1024,
+    onHit: 'report' as const,
+  },
+  leash: 'none' as const,
+  seccomp: { allowUserNamespaces: false },
+  audit: { commands: true, maxMiB: 16 },
+}
+
+/** Literal segments win over parameters, as in the daemon's router. */
+function routeOf(routes: readonly Route[], method: string, pathname: string): { route: Route; params: Record<string, string> } {
+  const segments = pathname.split('/')
+  const fitting = routes
+    .filter((route) => route.method === method && route.path.split('/').length === segments.length)
+    .filter((route) => route.path.split('/').every((part, index) => part.startsWith(':') || part === segments[index]))
+    .sort((one, other) => one.path.split(':').length - other.path.split(':').length)
+  const [route] = fitting
+  if (route === undefined) throw new Fault('NOT_FOUND', `there is no ${method} ${pathname}`)
+  const named = route.path.split('/').flatMap((part, index) => (part.startsWith(':') ? [[part.slice(1), index] as const] : []))
+  return { route, params: Object.fromEntries(named.map(([name, index]) => [name, decodeURIComponent(segments[index] ?? '')])) }
+}
+
+class KeysDouble implements Keys {
+  readonly #kept: { record: KeyRecord; hash: Buffer }[] = []
+
+  list(): KeyRecord[] {
+    return this.#kept.map(({ record }) => record)
+  }
+
+  add(owner: string, operator = false): string {
+    const key = newKey()
+    const id = `k${this.#kept.length}`
+    this.#kept.push({ record: { id, owner, operator, quotas: NO_QUOTAS, createdMs: Date.now() }, hash: hashOfKey(key) })
+    return key
+  }
+
+  async create(wish: KeyWish) {
+    const key = this.add(wish.owner, wish.operator)
+    const last = this.#kept.at(-1)
+    if (last === undefined) throw new Error('it was just added')
+    last.record = { ...last.record, quotas: wish.quotas }
+    return { record: last.record, key }
+  }
+
+  async revoke(id: string): Promise<void> {
+    const index = this.#kept.findIndex(({ record }) => record.id === id)
+    if (index < 0) throw new Fault('NOT_FOUND', `no key ${id}`)
+    this.#kept.splice(index, 1)
+  }
+
+  ownerOf(key: string): Owner | undefined {
+    const found = matchingKey(key, this.#kept)?.record
+    return found && { name: found.owner, keyId: found.id, operator: found.operator, quotas: found.quotas }
+  }
+}
+
+class TagsDouble implements Tags {
+  readonly #tags = new Map<string, Tag[]>()
+
+  list(template: string, owner: Owner): Tag[] {
+    return this.#tags.get(`${owner.name} ${template}`) ?? []
+  }
+
+  async assign(template: string, tags: readonly string[], owner: Owner): Promise<void> {
+    await this.remove(template, tags, owner)
+    const added = tags.map((tag) => ({ tag, createdMs: Date.now() }))
+    this.#tags.set(`${owner.name} ${template}`, [...this.list(template, owner), ...added])
+  }
+
+  async remove(template: string, tags: readonly string[], owner: Owner): Promise<void> {
+    const kept = this.list(template, owner).filter(({ tag }) => !tags.includes(tag))
+    this.#tags.set(`${owner.name} ${template}`, kept)
+  }
+}
