@@ -117,6 +117,14 @@ const HELD = `const { ${[
   ...['isFinite', 'isNaN', 'process', 'setImmediate', 'setTimeout', 'clearTimeout'],
 ].join(', ')} } = globalThis`
 
+/** The daemon is a bundle of its own: a run that needs none does not read it. */
+const daemonApart = {
+  name: 'daemon-apart',
+  setup(build) {
+    build.onResolve({ filter: /^@caisson\/host\/daemon$/ }, () => ({ path: './daemon.mjs', external: true }))
+  },
+}
+
 async function bundle() {
   const { build } = await import('esbuild')
   const node = {
@@ -127,13 +135,16 @@ async function bundle() {
     legalComments: 'none',
     write: false,
     conditions: ['source'],
-    plugins: [englishOnly],
+    plugins: [englishOnly, daemonApart],
+    // Its native part lies beside it.
+    external: ['libsql'],
   }
   // CommonJS parts of dependencies ask for `require`, which an ES module does not have.
   const banner = { js: "import { createRequire as __createRequire } from 'node:module'\nconst require = __createRequire(import.meta.url)" }
   const outputs = await Promise.all([
     build({ ...node, entryPoints: [at('client/cli/main.ts')], outfile: at('dist/caisson.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('client/index.ts')], outfile: at('dist/sdk.mjs'), format: 'esm', banner }),
+    build({ ...node, entryPoints: [at('host/daemon.ts')], outfile: at('dist/daemon.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('bench/main.ts')], outfile: at('dist/bench.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/templates/setup.ts')], outfile: at('dist/setup.mjs'), format: 'esm', banner }),
     build({

@@ -14,7 +14,7 @@ export interface DoctorReport {
 type Trial = { ok: true; createMs: number; commandMs: number } | { ok: false; code: string; message: string; hint: string }
 
 export async function examine(
-  door: Door,
+  door: Pick<Door, 'create'>,
   wall: { probe: (signal: AbortSignal) => ReturnType<Wall<unknown>['probe']> },
   settings: Settings,
   signal: AbortSignal,
@@ -35,7 +35,7 @@ async function template(name: string, settings: Settings, signal: AbortSignal): 
   }
 }
 
-async function trial(door: Door, request: CreateRequest, signal: AbortSignal): Promise<Trial> {
+async function trial(door: Pick<Door, 'create'>, request: CreateRequest, signal: AbortSignal): Promise<Trial> {
   try {
     const begun = performance.now()
     const sandbox = await door.create(request, signal)

@@ -12,6 +12,12 @@ export interface Settings {
   readonly templates: string
   /** How long a zygote waits for work before it ends itself; 0: it ends with this host. */
   readonly zygoteIdleMs: number
+  /** How long a paused sandbox of a daemon keeps its processes, and with them its memory. */
+  readonly frozenGraceMs: number
+  /** The longest time that a sandbox of a daemon may be given at once. */
+  readonly maxTimeoutMs: number
+  /** How many sandboxes of the usual kind a daemon has waiting when it starts; it follows the demand from there. 0: none, ever. */
+  readonly pool: number
   /** The installation: what holds dist/, native/ and profiles/. */
   readonly root: string
   readonly keeper: string
@@ -25,6 +31,9 @@ export interface Settings {
 }
 
 const DEFAULT_ZYGOTE_IDLE_MS = 600_000
+const DEFAULT_FROZEN_GRACE_MS = 600_000
+const DEFAULT_MAX_TIMEOUT_MS = 86_400_000
+const DEFAULT_POOL = 2
 /** sun_path holds this much and a NUL (unix(7)). */
 const MAX_SOCKET_PATH_BYTES = 107
 const LONGEST_SOCKET = 'zygotes/code-interpreter-00000000/zygote.sock'
@@ -43,7 +52,10 @@ export function readSettings(options: SettingsOptions = {}): Settings {
   const settings: Settings = {
     home,
     templates: resolve(environment['CAISSON_TEMPLATES'] || join(home, 'templates')),
-    zygoteIdleMs: duration('CAISSON_ZYGOTE_IDLE_MS', environment['CAISSON_ZYGOTE_IDLE_MS']),
+    zygoteIdleMs: whole('CAISSON_ZYGOTE_IDLE_MS', environment, DEFAULT_ZYGOTE_IDLE_MS),
+    frozenGraceMs: whole('CAISSON_FROZEN_GRACE_MS', environment, DEFAULT_FROZEN_GRACE_MS),
+    maxTimeoutMs: whole('CAISSON_MAX_TIMEOUT_MS', environment, DEFAULT_MAX_TIMEOUT_MS),
+    pool: whole('CAISSON_POOL', environment, DEFAULT_POOL),
     root,
     keeper: built(join(bin, 'caisson-keeper')),
     agent: built(join(bin, 'caisson-agent')),
@@ -70,9 +82,10 @@ function built(path: string): string {
   return path
 }
 
-function duration(name: string, text: string | undefined): number {
-  if (text === undefined || text === '') return DEFAULT_ZYGOTE_IDLE_MS
-  if (!/^\d{1,10}$/.test(text)) throw new Fault('BAD_REQUEST', `${name} is a number of milliseconds, not ${JSON.stringify(text)}`)
+function whole(name: string, environment: Readonly<Record<string, string | undefined>>, otherwise: number): number {
+  const text = environment[name]
+  if (text === undefined || text === '') return otherwise
+  if (!/^\d{1,10}$/.test(text)) throw new Fault('BAD_REQUEST', `${name} is a whole number, not ${JSON.stringify(text)}`)
   return Number(text)
 }
 

@@ -49,7 +49,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     this.#parts = parts
     this.#kept = join(parts.home, 'kept')
     this.#admission = new Admission(parts.home)
-    this.#pool = new Pool(parts.creating, parts.notice)
+    this.#pool = new Pool(parts.expected.length > 0, parts.creating, parts.notice)
     this.#snapshots = snapshots
   }
 

@@ -40,7 +40,9 @@ export class Pool implements AsyncDisposable {
   #misses = 0
   #isOver = false
 
-  constructor(creating: Pick<Creating, 'prepare'>, notice: (line: string) => void) {
+  /** `isOn` false: nobody ever waits. */
+  constructor(isOn: boolean, creating: Pick<Creating, 'prepare'>, notice: (line: string) => void) {
+    this.#isOver = !isOn
     this.#creating = creating
     this.#notice = notice
     this.#tidy = setInterval(() => this.#letGo(), TIDY_MS)
