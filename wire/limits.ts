@@ -22,3 +22,12 @@ export const MAX_RESULTS_BYTES = 64 * 1024 * 1024
 
 /** The version of E2B's daemon inside that ours behaves as. */
 export const ENVD_VERSION = '0.6.13'
+
+/** The head of a request, and of an answer from inside. */
+export const MAX_HEAD_BYTES = 64 * 1024
+/** Connections to the daemon at once. */
+export const MAX_CONNECTIONS = 8192
+/** Requests and tunnels under way for one sandbox at once; fewer than its agent takes streams, so that its commands find room too. */
+export const MAX_SANDBOX_REQUESTS = 800
+/** Silence for this long ends a connection. */
+export const IDLE_CONNECTION_MS = 620_000

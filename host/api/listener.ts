@@ -1,0 +1,42 @@
+import type { Server } from 'node:http'
+import { createServer, type Server as Listener, type Socket } from 'node:net'
+import { createSecureContext, TLSSocket } from 'node:tls'
+import { IDLE_CONNECTION_MS, MAX_CONNECTIONS } from '@caisson/wire'
+import { refuseMalformed } from './refusals.ts'
+import { carriedBy } from './reset.ts'
+import type { Identity } from './tls/identity.ts'
+
+/** First byte of a TLS connection (RFC 8446, 5.1: a record of type handshake). No request of HTTP begins so. */
+const HANDSHAKE = 0x16
+const FIRST_BYTE_MS = 20_000
+const KEEP_ALIVE_PROBE_MS = 60_000
+const THIS_MACHINE = /^(127\.|::1$|::ffff:127\.)/
+
+/** One port for TLS and, from this machine, plain HTTP: what the first byte says. */
+export function listenBoth(server: Server, { key, cert }: Identity): Listener {
+  const secureContext = createSecureContext({ key, cert, minVersion: 'TLSv1.2' })
+  const listener = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS }, (socket) => {
+    socket.on('error', () => socket.destroy())
+    socket.setTimeout(FIRST_BYTE_MS, () => socket.destroy())
+    socket.once('readable', () => {
+      const first = socket.read(1) as Buffer | null
+      if (first === null) return void socket.destroy()
+      socket.unshift(first)
+      socket.setTimeout(0)
+      socket.removeAllListeners('timeout')
+      if (first[0] === HANDSHAKE) server.emit('connection', secured(socket))
+      else if (THIS_MACHINE.test(socket.remoteAddress ?? '')) server.emit('connection', socket)
+      else refuseMalformed(socket, 400, 'this port speaks TLS: ask with https')
+    })
+  })
+  listener.maxConnections = MAX_CONNECTIONS
+  return listener
+
+  function secured(carrier: Socket): TLSSocket {
+    const socket = new TLSSocket(carrier, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] })
+    carriedBy(socket, carrier)
+    socket.on('error', () => socket.destroy())
+    socket.setTimeout(IDLE_CONNECTION_MS)
+    return socket
+  }
+}

@@ -1,0 +1,27 @@
+import type { Duplex } from 'node:stream'
+import { MAX_SANDBOX_REQUESTS } from '@caisson/wire'
+import type { Entered } from '../sandbox/fleet.ts'
+import { resetConnection } from './reset.ts'
+
+/** Requests under way, by sandbox: bounded, and broken off when the sandbox is paused or ends. */
+export class OpenRequests {
+  readonly #counts = new Map<string, number>()
+
+  /** The result ends it; undefined: there are too many already. */
+  admit(entered: Entered, socket: Duplex): (() => void) | undefined {
+    const { id } = entered.record
+    const count = this.#counts.get(id) ?? 0
+    if (count >= MAX_SANDBOX_REQUESTS) return undefined
+    this.#counts.set(id, count + 1)
+    const stop = entered.onLeave(() => resetConnection(socket))
+    let over = false
+    return () => {
+      if (over) return
+      over = true
+      stop()
+      const left = (this.#counts.get(id) ?? 1) - 1
+      if (left === 0) this.#counts.delete(id)
+      else this.#counts.set(id, left)
+    }
+  }
+}

@@ -1,0 +1,221 @@
+import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http'
+import type { AddressInfo, Server as Listener, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { setTimeout as pause } from 'node:timers/promises'
+import { Fault, IDLE_CONNECTION_MS, MAX_CONNECTIONS, MAX_HEAD_BYTES } from '@caisson/wire'
+import { orAborted, refuseAborted, settled } from '../lifetimes.ts'
+import { Dispatch, type Upgrade } from './dispatch.ts'
+import { Incoming } from './incoming.ts'
+import { listenBoth } from './listener.ts'
+import type { Parts } from './parts.ts'
+import { PortProxy } from './ports/proxy.ts'
+import { refuseMalformed } from './refusals.ts'
+import { resetConnection } from './reset.ts'
+import type { Identity } from './tls/identity.ts'
+import { UpgradableRequest } from './upgradable.ts'
+
+export interface ServerOptions {
+  readonly host: string
+  /** 0: any that is free. */
+  readonly port: number
+  /** TLS and plain HTTP on the same port, the latter from this machine only; absent: plain HTTP. */
+  readonly tls?: Identity
+  /** How long requests under way may go on after `close`. */
+  readonly drainMs: number
+}
+
+const HEAD_MS = 20_000
+const BODY_MS = 60_000
+const SWEEP_MS = 5_000
+/** What a client may still send after it has been answered: enough to read the answer, which a reset would take away. */
+const LINGER_MS = 5_000
+const KEEP_ALIVE_PROBE_MS = 60_000
+const BACKLOG = 4096
+/** Of one connection, unanswered. */
+const MAX_PIPELINED = 64
+
+/** The one port of a daemon. */
+export class FrontDoor implements AsyncDisposable {
+  readonly #parts: Parts
+  readonly #options: ServerOptions
+  readonly #server: Server
+  readonly #ports: PortProxy
+  readonly #dispatch: Dispatch
+  readonly #live = new Set<Incoming>()
+  readonly #waiting = new WeakMap<Duplex, number>()
+  readonly #sweeper: NodeJS.Timeout
+  #listener: Listener | undefined
+  #idle: (() => void) | undefined
+  #closed: Promise<void> | undefined
+
+  private constructor(parts: Parts, options: ServerOptions) {
+    this.#parts = parts
+    this.#options = options
+    this.#ports = new PortProxy(parts)
+    this.#dispatch = new Dispatch(parts, this.#ports)
+    this.#server = createServer({
+      IncomingMessage: UpgradableRequest,
+      maxHeaderSize: MAX_HEAD_BYTES,
+      headersTimeout: HEAD_MS,
+      // Bodies that stream take their time; those that are small are looked after below.
+      requestTimeout: 0,
+      keepAliveTimeout: IDLE_CONNECTION_MS,
+      connectionsCheckingInterval: SWEEP_MS,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
+    })
+    // The size of the head bounds their number; Node's own limit drops headers in silence.
+    this.#server.maxHeadersCount = 0
+    this.#server.timeout = IDLE_CONNECTION_MS
+    this.#server.maxConnections = MAX_CONNECTIONS
+    this.#server.on('request', (request: IncomingMessage, reply: ServerResponse) => this.#receive(request, reply))
+    this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => this.#receiveUpgrade(request, { socket, head }))
+    this.#server.on('connect', (_request, socket: Duplex) => refuseMalformed(socket, 405, 'CONNECT is not offered'))
+    this.#server.on('clientError', (failure: NodeJS.ErrnoException, socket: Duplex) => this.#receiveMalformed(failure, socket))
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref()
+    parts.telemetry.meters.gauge('requests_live', 'Requests under way', 'kind', () => ({ all: this.#live.size }))
+  }
+
+  /** Listens when it resolves. Rejects with ADDRESS_UNUSABLE. */
+  static async open(parts: Parts, options: ServerOptions, signal: AbortSignal): Promise<FrontDoor> {
+    refuseAborted(signal)
+    const door = new FrontDoor(parts, options)
+    try {
+      await orAborted(door.#listen(), signal)
+    } catch (failure) {
+      await door.close()
+      throw failure
+    }
+    return door
+  }
+
+  get port(): number {
+    const address = this.#listener?.address() as AddressInfo | undefined
+    return address?.port ?? 0
+  }
+
+  /** Takes no more, lets what is under way come to its end within the time, breaks off the rest. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #listen(): Promise<void> {
+    const { host, port, tls } = this.#options
+    const listener = tls === undefined ? this.#server : listenBoth(this.#server, tls)
+    this.#listener = listener
+    const listening = settled<void>()
+    listener.once('error', (cause: NodeJS.ErrnoException) => {
+      const why = cause.code === 'EADDRINUSE' ? 'something else listens there' : cause.message
+      listening.reject(new Fault('ADDRESS_UNUSABLE', `${host}:${port}: ${why}`, { cause }))
+    })
+    listener.listen({ host, port, backlog: BACKLOG }, () => listening.resolve())
+    return listening.promise
+  }
+
+  #receive(request: IncomingMessage, reply: ServerResponse): void {
+    const { socket } = request
+    const waiting = this.#waiting.get(socket) ?? 0
+    if (waiting >= MAX_PIPELINED) return resetConnection(socket)
+    this.#waiting.set(socket, waiting + 1)
+    const call = new Incoming(this.#parts.rooms, request, reply)
+    reply.once('close', () => {
+      this.#waiting.set(socket, (this.#waiting.get(socket) ?? 1) - 1)
+      this.#end(call, reply.writableFinished)
+      if (!request.complete) linger(request, socket)
+    })
+    this.#begin(call, undefined)
+  }
+
+  #receiveUpgrade(request: IncomingMessage, upgrade: Upgrade): void {
+    const { socket } = upgrade
+    // Whatever comes of it, this connection carries no other request.
+    const reply = new ServerResponse(request)
+    reply.shouldKeepAlive = false
+    reply.assignSocket(socket as Socket)
+    const call = new Incoming(this.#parts.rooms, request, reply)
+    reply.once('finish', () => socket.end())
+    socket.on('error', () => socket.destroy())
+    socket.once('close', () => this.#end(call, reply.writableFinished || call.tunnelled))
+    this.#begin(call, upgrade)
+  }
+
+  #begin(call: Incoming, upgrade: Upgrade | undefined): void {
+    // A write after the client has gone is no news: its end is recorded below.
+    call.reply.on('error', () => call.abandon('the client has gone'))
+    this.#live.add(call)
+    if (this.#closed !== undefined) call.reply.shouldKeepAlive = false
+    void this.#dispatch.answer(call, upgrade)
+  }
+
+  #end(call: Incoming, isAnswered: boolean): void {
+    if (!isAnswered) call.abandon('the client has gone')
+    this.#live.delete(call)
+    if (this.#live.size === 0) this.#idle?.()
+    const { log, meters } = this.#parts.telemetry
+    const { route, status } = call
+    const method = call.request.method ?? ''
+    const ms = performance.now() - call.startedMs
+    meters.request({ method, route, status, seconds: ms / 1000 })
+    const about = { request: call.id, method, route, status, ms: Math.round(ms * 100) / 100 }
+    log.info({ ...about, owner: call.owner?.name, sandbox: call.sandboxId }, 'request')
+  }
+
+  #receiveMalformed(failure: NodeJS.ErrnoException, socket: Duplex): void {
+    for (const { request, reply } of this.#live) {
+      // In the middle of an answer nothing can be said any more.
+      if (request.socket === socket && reply.headersSent) return void socket.destroy()
+    }
+    if (failure.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+    this.#parts.telemetry.meters.failure('BAD_REQUEST')
+    if (failure.code === 'HPE_HEADER_OVERFLOW') refuseMalformed(socket, 431, `the headers take more than ${MAX_HEAD_BYTES} bytes`)
+    else if (failure.code === 'ERR_HTTP_REQUEST_TIMEOUT') refuseMalformed(socket, 408, 'the request did not come in time')
+    else refuseMalformed(socket, 400, 'the request is not valid HTTP/1.1')
+  }
+
+  /** Requests that are to be read whole before they are acted on, and do not come. */
+  #sweep(): void {
+    const now = performance.now()
+    for (const { request, reply, sandboxId, startedMs } of this.#live) {
+      if (sandboxId !== undefined || request.complete || now - startedMs < BODY_MS) continue
+      if (reply.headersSent) request.destroy()
+      else refuseMalformed(request.socket, 408, 'the body did not come in time')
+    }
+  }
+
+  async #close(): Promise<void> {
+    const over = settled<void>()
+    if (this.#listener?.listening === true) this.#listener.close(() => over.resolve())
+    else over.resolve()
+    this.#server.closeIdleConnections()
+    for (const { reply } of this.#live) reply.shouldKeepAlive = false
+    if (this.#live.size > 0) await this.#drain()
+    clearInterval(this.#sweeper)
+    for (const call of this.#live) {
+      call.abandon('the daemon stops')
+      resetConnection(call.request.socket)
+    }
+    this.#server.closeAllConnections()
+    this.#ports.close()
+    await over.promise
+  }
+
+  async #drain(): Promise<void> {
+    const idle = settled<void>()
+    const enough = new AbortController()
+    this.#idle = () => idle.resolve()
+    await Promise.race([idle.promise, pause(this.#options.drainMs, undefined, { signal: enough.signal })])
+    enough.abort()
+  }
+}
+
+function linger(request: IncomingMessage, socket: Socket): void {
+  setTimeout(() => {
+    if (!request.complete) socket.destroy()
+  }, LINGER_MS).unref()
+}

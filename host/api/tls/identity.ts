@@ -1,0 +1,5 @@
+/** What a server shows that it is who its clients look for; PEM. */
+export interface Identity {
+  readonly key: string
+  readonly cert: string
+}
