@@ -13,8 +13,8 @@ import { newId, newMachineId } from './ids.ts'
 import { LiveSandbox } from './life.ts'
 import { planSandbox } from './plan.ts'
 import { type Profile, readProfile } from './profile.ts'
-import { parseRequest, type StrictCreateRequest } from './request.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
+import { parseRequest, type StrictCreateRequest } from './request.ts'
 import type { Zygotes } from './zygote.ts'
 
 const DEFAULT_PROFILE = 'default'
@@ -125,7 +125,12 @@ export class Creating {
   }
 
   /** One that outlived the host that made it. */
-  async adopt(record: Adopted, cell: Cell, contextsChanged: (contexts: ContextRecord[]) => void, signal: AbortSignal): Promise<LiveSandbox> {
+  async adopt(
+    record: Adopted,
+    cell: Cell,
+    contextsChanged: (contexts: ContextRecord[]) => void,
+    signal: AbortSignal,
+  ): Promise<LiveSandbox> {
     const template = await this.#template(record.plan.template, signal)
     const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket) }
     return this.#alive(standing, record.env, contextsChanged, record.contexts)

@@ -40,7 +40,9 @@ test('a damaged database is refused, kept as it is, and copied', async () => {
   expect(bytes.length).toBeGreaterThan(60_000)
   bytes.fill(0x5a, 4096, 60_000)
   writeFileSync(path, bytes)
-  expect(() => SqliteStore.open(path)).toThrow(expect.objectContaining({ code: 'STORE_UNUSABLE', message: expect.stringContaining('damaged') }))
+  expect(() => SqliteStore.open(path)).toThrow(
+    expect.objectContaining({ code: 'STORE_UNUSABLE', message: expect.stringContaining('damaged') }),
+  )
   expect(readFileSync(path).equals(bytes)).toBe(true)
   expect(readdirSync(folder).filter((name) => name.includes('damaged'))).toHaveLength(1)
 })

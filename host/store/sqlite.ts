@@ -72,7 +72,10 @@ export class SqliteStore implements Store {
     try {
       return what()
     } catch (cause) {
-      throw new Fault('STORE_UNUSABLE', `${this.#path}: ${message(cause)}`, { cause, hint: 'Nothing of it is lost. Free the disk, then try again.' })
+      throw new Fault('STORE_UNUSABLE', `${this.#path}: ${message(cause)}`, {
+        cause,
+        hint: 'Nothing of it is lost. Free the disk, then try again.',
+      })
     }
   }
 }
@@ -84,7 +87,8 @@ function check(database: Database.Database): void {
 
 function migrate(database: Database.Database): void {
   const [{ user_version: version } = { user_version: 0 }] = database.prepare('PRAGMA user_version').all() as { user_version: number }[]
-  if (version > MIGRATIONS.length) throw new Error(`it was written by a newer version of Caisson (${version}; this one knows ${MIGRATIONS.length})`)
+  if (version > MIGRATIONS.length)
+    throw new Error(`it was written by a newer version of Caisson (${version}; this one knows ${MIGRATIONS.length})`)
   for (const [index, sql] of MIGRATIONS.entries()) {
     if (index >= version) database.exec(`BEGIN IMMEDIATE; ${sql}; PRAGMA user_version = ${index + 1}; COMMIT`)
   }
