@@ -95,7 +95,7 @@ export class Sandbox implements AsyncDisposable {
         if (event.type === 'result') onResult?.(event.result)
         else if (event.type === 'error') onError?.(event.error)
         else if (event.type === 'stdout') onStdout?.(event.text, event.atMs)
-        else onStderr?.(event.text, event.atMs)
+        else if (event.type === 'stderr') onStderr?.(event.text, event.atMs)
       },
       signalOr(signal),
     )

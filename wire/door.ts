@@ -45,8 +45,11 @@ export interface Held {
   createContext(request: { language: string; cwd?: string }, signal: AbortSignal): Promise<ContextInfo>
   restartContext(id: string, signal: AbortSignal): Promise<void>
   deleteContext(id: string, signal: AbortSignal): Promise<void>
-  /** Rejects only if the run could not take place; an exception of the code is an `error` event and `Execution.error`. */
-  runCode(request: RunRequest, on: (event: RunEvent) => void, signal: AbortSignal): Promise<Execution>
+  /**
+   * Rejects only if the run could not take place; an exception of the code is an `error` event and `Execution.error`. While a promise that `on`
+   * returned is pending, nothing more is read of what the code says.
+   */
+  runCode(request: RunRequest, on: (event: RunEvent) => void | Promise<void>, signal: AbortSignal): Promise<Execution>
   /** Like pressing Ctrl-C in the context. */
   interrupt(contextId: string, signal: AbortSignal): Promise<void>
   metrics(signal: AbortSignal): Promise<SandboxMetrics>
@@ -156,6 +159,8 @@ export interface RunRequest {
   timeoutMs?: number
   /** Run as a program: name of the file it came from, and its arguments. Exit status then counts (`Execution.exitCode`). */
   program?: { path: string; args: string[] }
+  /** What it says is told as events and kept nowhere: output and results of the Execution stay empty. */
+  streamed?: boolean
 }
 
 /** One rich result; each member is one form of the same thing. Keys are those of E2B's wire, so that it travels unchanged. */
@@ -187,6 +192,8 @@ export interface RunError {
 }
 
 export type RunEvent =
+  /** Its turn has come, in a runtime that is ready: the first event. */
+  | { type: 'started'; executionCount: number }
   | { type: 'stdout' | 'stderr'; text: string; atMs: number }
   | { type: 'result'; result: Rich }
   | { type: 'error'; error: RunError }

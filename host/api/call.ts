@@ -46,12 +46,12 @@ export interface Route {
 const MAX_JSON_BYTES = 1024 * 1024
 
 /** The body as `schema` wants it; no body is `{}`. Rejects with BAD_REQUEST naming the field. */
-export async function readJson<T>(call: Pick<Call, 'request'>, schema: z.ZodType<T>): Promise<T> {
+export async function readJson<T>(call: Pick<Call, 'request'>, schema: z.ZodType<T>, maxBytes = MAX_JSON_BYTES): Promise<T> {
   const pieces: Buffer[] = []
   let bytes = 0
   for await (const piece of call.request as AsyncIterable<Buffer>) {
     bytes += piece.length
-    if (bytes > MAX_JSON_BYTES) throw new Fault('BAD_REQUEST', `the body is larger than ${MAX_JSON_BYTES} bytes`)
+    if (bytes > maxBytes) throw new Fault('BAD_REQUEST', `the body is larger than ${maxBytes} bytes`)
     pieces.push(piece)
   }
   let value: unknown = {}

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { type ContextInfo, type Execution, Fault, type ProcessExit, type RunEvent, type RunRequest } from '@caisson/wire'
+import { type ContextInfo, type Execution, Fault, type ProcessExit, type RunError, type RunRequest } from '@caisson/wire'
 import { cancelled, orAborted, refuseAborted, settled, unending } from '../lifetimes.ts'
 import { ControlLines, violation } from './control-lines.ts'
-import { Run } from './run.ts'
+import { type Listener, Run } from './run.ts'
 import type { Runtime, RuntimeMessage, RuntimeProcess, RuntimeRequest } from './runtime.ts'
 
 const SIGINT = 2
@@ -27,13 +27,19 @@ export class Context {
   readonly #lines = new ControlLines()
   readonly #decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() }
   readonly #ready = settled<void>()
+  /** False from `init` until the program has answered it. One that runs already is not asked again. */
+  #isReady = true
   #backlog: Piece[] = []
   #current: Run | undefined
   #count = 0
+  /** How many it has carried out; undefined until the program has told, of one that began for another host. */
+  #executions: number | undefined = 0
   /** Runs up to this number are another host's. */
   #strangers = 0
   /** Set once no run can take place any more. */
   #over: Fault | undefined
+  /** What the run that is under way is told when the process ends, by whoever ends it. */
+  #reason: RunError | undefined
   /** Resolves when the runs that were asked for before are over. */
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -42,6 +48,7 @@ export class Context {
     // Numbers of runs only grow, so that late word of an earlier host's runs is known as such.
     if (isAdopted) {
       this.#count = this.#strangers = Date.now()
+      this.#executions = undefined
       this.#ready.resolve()
     }
     this.#process = process
@@ -52,6 +59,7 @@ export class Context {
 
   /** Resolves when the program is ready; a run need not wait for that. Rejects with LANGUAGE_UNAVAILABLE, FILE_MISSING or LAUNCH_FAILED. */
   async init(options: { cwd: string; env: Record<string, string> }, signal: AbortSignal): Promise<void> {
+    this.#isReady = false
     await this.#send({ op: 'init', ...options, seed: randomBytes(SEED_BYTES).toString('hex') }, signal)
     await orAborted(this.#ready.promise, signal)
   }
@@ -61,7 +69,7 @@ export class Context {
    * process is killed. Rejects with CANCELLED after an abort, WIRE_VIOLATION, or why there is no process any more; what the code does wrong is in
    * the result.
    */
-  run(request: RunRequest, on: (event: RunEvent) => void, signal: AbortSignal): Promise<Execution> {
+  run(request: RunRequest, on: Listener, signal: AbortSignal): Promise<Execution> {
     const before = this.#turn
     const running = orAborted(before, signal).then(() => this.#run(request, on, signal))
     this.#turn = Promise.allSettled([before, running])
@@ -76,13 +84,14 @@ export class Context {
     await this.#process.signal(SIGINT, signal)
   }
 
-  /** Ends the process, whatever it does. */
-  async close(signal: AbortSignal): Promise<void> {
+  /** Ends the process, whatever it does; a run that is under way ends with `reason` as its error. */
+  async close(reason: RunError, signal: AbortSignal): Promise<void> {
+    this.#reason = reason
     if (this.#over === undefined) await this.#process.signal(SIGKILL, signal)
     await orAborted(this.#process.exit, signal)
   }
 
-  async #run(request: RunRequest, on: (event: RunEvent) => void, signal: AbortSignal): Promise<Execution> {
+  async #run(request: RunRequest, on: Listener, signal: AbortSignal): Promise<Execution> {
     refuseAborted(signal)
     if (this.#over !== undefined) throw this.#over
     const run = new Run(this.#count + 1, this.info.language, request, on)
@@ -90,7 +99,7 @@ export class Context {
     const asked = this.#encode({ op: 'run', id: run.id, code, env, ...(program === undefined ? {} : { program }) })
     this.#count += 1
     this.#current = run
-    for (const { type, text, atMs } of this.#backlog.splice(0)) run.say(type, text, atMs)
+    if (this.#isReady) this.#start(run)
     const timers: NodeJS.Timeout[] = []
     const stop = (why: 'timeout' | 'abort') => {
       if (run.stopped !== undefined) return
@@ -114,6 +123,11 @@ export class Context {
     }
   }
 
+  #start(run: Run): void {
+    if (this.#executions !== undefined) run.start(this.#executions + 1)
+    for (const { type, text, atMs } of this.#backlog.splice(0)) run.say(type, text, atMs)
+  }
+
   #encode(request: RuntimeRequest): Uint8Array {
     return this.#runtime.encode?.(request) ?? Buffer.from(`${JSON.stringify(request)}\n`, 'utf8')
   }
@@ -128,6 +142,7 @@ export class Context {
       for await (const { channel, bytes, atMs } of this.#process.output) {
         if (channel !== 'control') this.#say(channel, this.#decoders[channel].decode(bytes, { stream: true }), atMs)
         else for (const line of this.#lines.push(bytes)) this.#hear(line.message, line.bytes)
+        if (this.#current?.isStalled) await this.#current.listened()
       }
       this.#bury(await this.#process.exit)
     } catch (failure) {
@@ -138,7 +153,7 @@ export class Context {
   }
 
   #say(type: 'stdout' | 'stderr', text: string, atMs: number): void {
-    if (this.#current !== undefined) this.#current.say(type, text, atMs)
+    if (this.#current !== undefined && this.#isReady) this.#current.say(type, text, atMs)
     else if (text !== '') {
       this.#backlog.push({ type, text, atMs })
       if (this.#backlog.length > MAX_BACKLOG_PIECES) this.#backlog.shift()
@@ -146,15 +161,25 @@ export class Context {
   }
 
   #hear(message: RuntimeMessage, bytes: number): void {
-    if (message.type === 'ready') this.#ready.resolve()
-    else if (message.type === 'failed') this.#end(new Fault(message.code, message.message))
+    if (message.type === 'ready') {
+      if (this.#isReady) throw violation('a message of type ready to nobody who asked')
+      this.#isReady = true
+      this.#ready.resolve()
+      if (this.#current !== undefined) this.#start(this.#current)
+    } else if (message.type === 'failed') this.#end(new Fault(message.code, message.message))
     else if (message.id <= this.#strangers) return
     else if (this.#current === undefined) throw violation(`a message of type ${message.type} while nothing runs`)
     else {
-      if (message.type === 'end') this.#flush(this.#current)
+      if (message.type === 'end') this.#beforeEnd(this.#current, message.executionCount)
       this.#current.hear(message, bytes)
       if (message.type === 'end') this.#current = undefined
     }
+  }
+
+  #beforeEnd(run: Run, executions: number): void {
+    this.#flush(run)
+    if (this.#executions === undefined) run.start(executions)
+    this.#executions = executions
   }
 
   /** Half a character at the end of a run stays half. */
@@ -168,7 +193,8 @@ export class Context {
     this.#current = undefined
     if (run !== undefined && this.#over === undefined) {
       this.#flush(run)
-      run.died(exit, this.#count)
+      for (const { type, text, atMs } of this.#backlog.splice(0)) run.say(type, text, atMs)
+      run.died(exit, (this.#executions ?? 0) + 1, this.#reason)
     }
     this.#end(new Fault('NOT_FOUND', `the ${this.info.language} runtime of context ${this.info.id} was ended ${how}`))
   }

@@ -1,7 +1,10 @@
-import { type Execution, MAX_RESULTS_BYTES, type ProcessExit, type RunEvent, type RunRequest } from '@caisson/wire'
+import { type Execution, MAX_RESULTS_BYTES, type ProcessExit, type RunError, type RunEvent, type RunRequest } from '@caisson/wire'
 import { type Settled, settled } from '../lifetimes.ts'
 import { violation } from './control-lines.ts'
 import type { RuntimeMessage } from './runtime.ts'
+
+/** Told what comes of a run; nothing more is read of it while a promise that it returned is pending. */
+export type Listener = (event: RunEvent) => void | Promise<void>
 
 /** One run under way: what has come of it so far. */
 export class Run {
@@ -11,22 +14,30 @@ export class Run {
   stopped: 'timeout' | 'abort' | undefined
   readonly #language: string
   readonly #isProgram: boolean
-  readonly #on: (event: RunEvent) => void
+  readonly #isKept: boolean
+  readonly #on: Listener
   readonly #execution: Execution = { results: [], stdout: '', stderr: '', executionCount: 0 }
   readonly #texts: Record<'stdout' | 'stderr', string[]> = { stdout: [], stderr: [] }
   #resultBytes = 0
+  #stalled: Promise<unknown> | undefined
 
-  constructor(id: number, language: string, request: RunRequest, on: (event: RunEvent) => void) {
+  constructor(id: number, language: string, request: RunRequest, on: Listener) {
     this.id = id
     this.#language = language
     this.#isProgram = request.program !== undefined
+    this.#isKept = request.streamed !== true
     this.#on = on
+  }
+
+  /** `executionCount`: this one included. */
+  start(executionCount: number): void {
+    this.#tell({ type: 'started', executionCount })
   }
 
   say(type: 'stdout' | 'stderr', text: string, atMs: number): void {
     if (text === '') return
-    this.#texts[type].push(text)
-    this.#on({ type, text, atMs })
+    if (this.#isKept) this.#texts[type].push(text)
+    this.#tell({ type, text, atMs })
   }
 
   /** A message of this run. Throws WIRE_VIOLATION. */
@@ -43,27 +54,45 @@ export class Run {
     this.#resultBytes += bytes
     if (this.#resultBytes > MAX_RESULTS_BYTES) throw violation(`more than ${MAX_RESULTS_BYTES} bytes of results`)
     if (message.type === 'result') {
-      this.#execution.results.push(message.result)
-      this.#on({ type: 'result', result: message.result })
+      if (this.#isKept) this.#execution.results.push(message.result)
+      this.#tell({ type: 'result', result: message.result })
     } else {
       this.#execution.error = message.error
-      this.#on({ type: 'error', error: message.error })
+      this.#tell({ type: 'error', error: message.error })
     }
   }
 
-  /** The process is no more, and did not say how the run ended. A program may end itself; a context may not. */
-  died(exit: ProcessExit, executionCount: number): void {
+  /** The process is no more, and did not say how the run ended. A program may end itself; a context may not. `reason`: who ended it said why. */
+  died(exit: ProcessExit, executionCount: number, reason: RunError | undefined): void {
     this.#execution.executionCount = executionCount
     this.#execution.exitCode = exit.exitCode
     if (exit.limit !== undefined) this.#execution.limit = exit.limit
-    if (!this.#isProgram || exit.signal !== undefined) {
+    if (reason !== undefined || !this.#isProgram || exit.signal !== undefined) {
       const how = exit.signal === undefined ? `with exit code ${exit.exitCode}` : `by signal ${exit.signal}`
       const value = `the ${this.#language} runtime was ended ${how}; its state is lost`
-      const error = { name: 'RuntimeDied', value, traceback: `RuntimeDied: ${value}` }
+      const error = reason ?? { name: 'RuntimeDied', value, traceback: `RuntimeDied: ${value}` }
       this.#execution.error ??= error
-      this.#on({ type: 'error', error })
+      this.#tell({ type: 'error', error })
     }
     this.#finish()
+  }
+
+  /** Resolves when whoever listens wants more. */
+  async listened(): Promise<void> {
+    while (this.#stalled !== undefined) {
+      const stalled = this.#stalled
+      await stalled
+      if (this.#stalled === stalled) this.#stalled = undefined
+    }
+  }
+
+  get isStalled(): boolean {
+    return this.#stalled !== undefined
+  }
+
+  #tell(event: RunEvent): void {
+    const more = this.#on(event)
+    if (more !== undefined) this.#stalled = more.catch(() => undefined)
   }
 
   #finish(): void {

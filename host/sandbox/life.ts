@@ -1,22 +1,11 @@
-import type {
-  ContextInfo,
-  Death,
-  Execution,
-  Files,
-  Held,
-  Plan,
-  Process,
-  RunEvent,
-  RunRequest,
-  SandboxMetrics,
-  StartRequest,
-} from '@caisson/wire'
+import type { ContextInfo, Death, Execution, Files, Held, Plan, Process, RunRequest, SandboxMetrics, StartRequest } from '@caisson/wire'
 import type { AgentConnection } from '../agent/connection.ts'
 import { AgentFiles } from '../agent/files.ts'
 import { agentMetrics } from '../agent/metrics.ts'
 import { type Command, startCommand } from '../agent/process.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { orAborted, unending } from '../lifetimes.ts'
+import type { Listener } from '../runtimes/run.ts'
 import type { Template } from '../templates/template.ts'
 import type { Cell } from '../walls/wall.ts'
 import { Contexts } from './contexts.ts'
@@ -140,7 +129,7 @@ export class LiveSandbox implements Held {
     return this.guard(() => this.#contexts.delete(id, signal))
   }
 
-  runCode(request: RunRequest, on: (event: RunEvent) => void, signal: AbortSignal): Promise<Execution> {
+  runCode(request: RunRequest, on: Listener, signal: AbortSignal): Promise<Execution> {
     return this.guard(() => this.#contexts.run(request, on, signal))
   }
 

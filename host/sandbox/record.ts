@@ -44,8 +44,8 @@ export interface ContextRecord {
   readonly id: string
   readonly language: string
   readonly cwd: string
-  /** Inside. */
-  readonly pid: number
+  /** Inside; null: no process stands behind it yet, or any more. */
+  readonly pid: number | null
   readonly isDefault: boolean
 }
 

@@ -97,6 +97,7 @@ const StrictRunRequest = z.strictObject({
   env: Environment.optional(),
   timeoutMs: z.int().min(1).max(MAX_DAYS_MS).optional(),
   program: z.strictObject({ path: Text.min(1).max(4096), args: z.array(Text).max(65_536) }).optional(),
+  streamed: z.boolean().optional(),
 })
 
 /** Throws BAD_REQUEST naming the field. */

@@ -41,7 +41,7 @@ export class Bare implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.context.close(never)
+    await this.context.close({ name: 'Closed', value: 'the spec is over', traceback: '' }, never)
     await rm(this.folder, { recursive: true, force: true })
   }
 }

@@ -1,0 +1,119 @@
+import type { ServerResponse } from 'node:http'
+import type { Rich, RunError, RunEvent } from '@caisson/wire'
+
+/** Clients, and what lies between, take a connection for dead on which nothing is said. */
+const KEEPALIVE_MS = 5000
+const KEEPALIVE = '{"type":"keepalive"}\n'
+const END = '{"type":"end_of_execution"}\n'
+
+/** The answer of a run: one JSON object per line. The first line sends the head; until then the answer may still be another. */
+export class EventLines {
+  readonly #reply: ServerResponse
+  /** Our own clients are told more, and texts as they are. */
+  readonly #isOurs: boolean
+  readonly #keepalive: NodeJS.Timeout
+  #lines: string[] = []
+  #wasSilent = true
+  #flush: NodeJS.Immediate | undefined
+  #drained: Promise<void> | undefined
+
+  constructor(reply: ServerResponse, isOurs: boolean) {
+    this.#reply = reply
+    this.#isOurs = isOurs
+    this.#keepalive = setInterval(() => {
+      if (this.#wasSilent) void this.#write(KEEPALIVE)
+      this.#wasSilent = true
+    }, KEEPALIVE_MS)
+  }
+
+  /** While the result is pending, the client has more to read than it can take. */
+  readonly tell = (event: RunEvent): void | Promise<void> => {
+    switch (event.type) {
+      case 'started':
+        return this.#write(line({ type: 'number_of_executions', execution_count: event.executionCount }))
+      case 'stdout':
+      case 'stderr':
+        // Nanoseconds, which are more digits than a number of JavaScript has.
+        return this.#write(
+          `${line({ type: event.type, text: event.text }).slice(0, -2)},"timestamp":${Math.round(event.atMs * 1000)}000}\n`,
+        )
+      case 'result':
+        return this.#write(line(resultOf(event.result, this.#isOurs)))
+      case 'error':
+        return this.fail(event.error)
+    }
+  }
+
+  fail({ name, value, traceback }: RunError): void | Promise<void> {
+    return this.#write(line({ type: 'error', name, value, traceback }))
+  }
+
+  /** A line that only our own clients read. */
+  add(event: { type: 'exit'; exit_code: number } | { type: 'limit'; reason: string }): void {
+    if (this.#isOurs) void this.#write(line(event))
+  }
+
+  end(): void {
+    this.stop()
+    this.#sendHead()
+    this.#reply.end(`${this.#lines.join('')}${END}`)
+  }
+
+  /** Nothing more is said. */
+  stop(): void {
+    clearInterval(this.#keepalive)
+    clearImmediate(this.#flush)
+  }
+
+  /** What comes in one turn of the event loop goes out in one piece. */
+  #write(text: string): void | Promise<void> {
+    this.#wasSilent = false
+    this.#lines.push(text)
+    this.#flush ??= setImmediate(() => this.#send())
+    return this.#drained
+  }
+
+  #send(): void {
+    this.#flush = undefined
+    this.#sendHead()
+    const hasRoom = this.#reply.write(this.#lines.join(''))
+    this.#lines = []
+    if (hasRoom || this.#drained !== undefined || this.#reply.destroyed) return
+    this.#drained = new Promise((resolve) => {
+      const go = () => {
+        this.#reply.off('drain', go).off('close', go)
+        this.#drained = undefined
+        resolve()
+      }
+      this.#reply.once('drain', go).once('close', go)
+    })
+  }
+
+  #sendHead(): void {
+    if (!this.#reply.headersSent) this.#reply.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
+  }
+}
+
+/**
+ * ASCII only: a client that decodes each piece of the stream by itself would break a character that lies across two. What has no value is not
+ * there at all.
+ */
+function line(event: object): string {
+  return `${JSON.stringify(event).replace(/[\u007f-\uffff]/g, escaped)}\n`
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+}
+
+function resultOf({ isMainResult, text, extra = {}, ...forms }: Rich, isOurs: boolean): object {
+  const shown = text === undefined || isOurs ? text : unquoted(text)
+  return { type: 'result', is_main_result: isMainResult, ...(shown === undefined ? {} : { text: shown }), ...forms, extra }
+}
+
+/** The text of a string is shown as a literal of its language; the string itself is what people expect. */
+function unquoted(text: string): string {
+  const [first] = text
+  const isQuoted = text.length > 1 && (first === "'" || first === '"' || first === '`') && text.endsWith(first)
+  return isQuoted ? text.slice(1, -1) : text
+}

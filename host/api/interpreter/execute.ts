@@ -1,0 +1,88 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { Fault, type RunRequest } from '@caisson/wire'
+import { z } from 'zod'
+import { readJson, type Visit } from '../call.ts'
+import { contextFault } from './context-fault.ts'
+import { EventLines } from './event-lines.ts'
+
+/** Code of 8 Mi characters, all of them escaped. */
+const MAX_BODY_BYTES = 56 * 1024 * 1024
+/** Whoever sends it reads the lines that are not E2B's, and may ask for what is not. */
+const OURS = 'caisson-client'
+const OURS_ONLY = ['program', 'timeout_ms'] as const
+
+const ExecuteRequest = z.strictObject({
+  code: z.string(),
+  context_id: z.string().nullish(),
+  language: z.string().nullish(),
+  env_vars: z.record(z.string(), z.string()).nullish(),
+  program: z.strictObject({ path: z.string(), args: z.array(z.string()) }).nullish(),
+  timeout_ms: z.int().nullish(),
+})
+type ExecuteRequest = z.infer<typeof ExecuteRequest>
+
+/** Runs code, and streams what comes of it. A client that goes interrupts the run. Rejects only before the answer has begun. */
+export async function execute(visit: Visit): Promise<void> {
+  const { entered, reply } = visit
+  refuseStranger(visit)
+  const isOurs = visit.request.headers[OURS] === '1'
+  const body = await readJson(visit, ExecuteRequest, MAX_BODY_BYTES)
+  const foreign = isOurs ? undefined : OURS_ONLY.find((field) => body[field] != null)
+  if (foreign !== undefined) throw new Fault('BAD_REQUEST', `${foreign}: no such field`)
+  if (body.context_id && body.language) throw new Fault('BAD_REQUEST', 'Only one of context_id or language can be provided')
+  const lines = new EventLines(reply, isOurs)
+  // A sandbox that is paused or ends breaks the connection off: a clean end would say that the run was over.
+  const stay = entered.onLeave(() => reply.destroy())
+  try {
+    const execution = await entered.live.runCode(requestOf(body), lines.tell, visit.signal)
+    if (execution.limit !== undefined) lines.add({ type: 'limit', reason: execution.limit })
+    if (execution.exitCode !== undefined) lines.add({ type: 'exit', exit_code: execution.exitCode })
+    lines.end()
+  } catch (failure) {
+    if (!reply.headersSent) throw contextFault(failure, body.context_id ?? undefined)
+    await broken(failure, lines, visit)
+  } finally {
+    lines.stop()
+    stay()
+  }
+}
+
+function requestOf(body: ExecuteRequest): RunRequest {
+  const { code, context_id, language, env_vars, program, timeout_ms } = body
+  return {
+    code,
+    streamed: true,
+    ...(context_id ? { contextId: context_id } : {}),
+    ...(language ? { language: language.trim() } : {}),
+    ...(env_vars == null ? {} : { env: env_vars }),
+    ...(program == null ? {} : { program }),
+    ...(timeout_ms == null ? {} : { timeoutMs: timeout_ms }),
+  }
+}
+
+/** The answer has begun: of a sandbox that is there the client is told why the run failed, of one that is not it loses the connection. */
+async function broken(failure: unknown, lines: EventLines, { reply, signal }: Visit): Promise<void> {
+  const isTold = failure instanceof Fault && failure.code !== 'SANDBOX_GONE' && !signal.aborted
+  if (!isTold) {
+    reply.destroy()
+    return
+  }
+  await lines.fail({ name: 'UnexpectedEndOfExecution', value: failure.message, traceback: '' })
+  lines.end()
+}
+
+/** The id of a sandbox opens its contexts; to run code in it takes its token. */
+function refuseStranger({ request, entered }: Visit): void {
+  const wanted = entered.record.accessToken
+  if (wanted === null) return
+  const given = request.headers['x-access-token']
+  if (typeof given === 'string' && timingSafeEqual(digest(given), digest(wanted))) return
+  throw new Fault(
+    'UNAUTHENTICATED',
+    given === undefined ? 'the header X-Access-Token is missing' : 'X-Access-Token is not the token of this sandbox',
+  )
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}

@@ -1,0 +1,75 @@
+import type { ServerResponse } from 'node:http'
+import { CATALOGUE, Fault } from '@caisson/wire'
+import { sendJson, type Visit } from '../call.ts'
+import { ContextFault } from './context-fault.ts'
+import { createContext, deleteContext, listContexts, restartContext } from './contexts.ts'
+import { execute } from './execute.ts'
+
+/** The sandbox has no more to say here: the server knows how it answers for one that is not there. */
+const NOT_OURS: ReadonlySet<string> = new Set(['SANDBOX_GONE', 'AGENT_LOST', 'CANCELLED'])
+
+/**
+ * The code interpreter of a sandbox, as E2B's SDKs know it on port 49999. Its failures are plain text. Rejects with SANDBOX_GONE, AGENT_LOST,
+ * CANCELLED, or what is no Fault; then nothing has been answered.
+ */
+export async function serveInterpreter(visit: Visit): Promise<void> {
+  const { request, reply } = visit
+  openToAll(reply)
+  try {
+    await route(visit, request.method ?? '', pathOf(request.url))
+  } catch (failure) {
+    if (failure instanceof ContextFault) sendText(reply, failure.status, failure.message)
+    else if (failure instanceof Fault && !NOT_OURS.has(failure.code)) sendText(reply, CATALOGUE[failure.code].status, failure.message)
+    else throw failure
+  }
+}
+
+async function route(visit: Visit, method: string, path: string): Promise<void> {
+  if (method === 'OPTIONS') return preflight(visit)
+  const [, id, verb] = /^\/contexts\/([^/]+)(\/restart)?$/.exec(path) ?? []
+  const methods: Record<string, () => Promise<void>> = {}
+  if (path === '/execute') methods['POST'] = () => execute(visit)
+  else if (path === '/health') methods['GET'] = async () => sendJson(visit.reply, 200, 'OK')
+  else if (path === '/contexts') Object.assign(methods, { GET: () => listContexts(visit), POST: () => createContext(visit) })
+  else if (id !== undefined && verb === undefined) methods['DELETE'] = () => deleteContext(visit, id)
+  else if (id !== undefined) methods['POST'] = () => restartContext(visit, id)
+  else throw new ContextFault(404, `Not Found: ${path}`, undefined)
+  const handle = methods[method === 'HEAD' ? 'GET' : method]
+  if (handle === undefined) {
+    visit.reply.setHeader('allow', Object.keys(methods).join(', '))
+    throw new ContextFault(405, `Method Not Allowed: ${method} ${path}`, undefined)
+  }
+  await handle()
+}
+
+/** Whatever the query says: clients add their own. */
+function pathOf(url = '/'): string {
+  try {
+    return decodeURIComponent(url.split('?', 1)[0] ?? '/')
+  } catch {
+    return url
+  }
+}
+
+function openToAll(reply: ServerResponse): void {
+  reply.setHeader('access-control-allow-origin', '*')
+  reply.setHeader('access-control-expose-headers', '*')
+}
+
+function preflight({ request, reply }: Visit): void {
+  reply.writeHead(204, {
+    'access-control-allow-methods': 'GET, POST, DELETE, OPTIONS',
+    'access-control-allow-headers': request.headers['access-control-request-headers'] ?? '*',
+    'access-control-max-age': '600',
+  })
+  reply.end()
+}
+
+function sendText(reply: ServerResponse, status: number, text: string): void {
+  if (reply.headersSent) {
+    reply.destroy()
+    return
+  }
+  reply.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', 'content-length': Buffer.byteLength(text) })
+  reply.end(text)
+}

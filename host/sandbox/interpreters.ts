@@ -1,0 +1,113 @@
+import { type ContextInfo, Fault, type Plan } from '@caisson/wire'
+import type { AgentConnection } from '../agent/connection.ts'
+import { attachProgram, type ProcessOptions, type Program, startProgram } from '../agent/process.ts'
+import { freshDeadline, unending } from '../lifetimes.ts'
+import { Context } from '../runtimes/context.ts'
+import type { Runtime } from '../runtimes/runtime.ts'
+import type { Cell } from '../walls/wall.ts'
+import type { Ending } from './ending.ts'
+import { OutputMeter } from './output-meter.ts'
+
+/** How long a program may take to be ready. */
+export const INIT_MS = 60_000
+const FORK_MS = 30_000
+const SIGINT = 2
+const SIGKILL = 9
+
+export interface InterpreterParts {
+  plan: Plan
+  cell: Cell
+  agent: AgentConnection
+  ending: Ending
+  /** What every process inside starts with. */
+  env: Record<string, string>
+  /** After a fork failed: another zygote, or null. */
+  freshZygote: (signal: AbortSignal) => Promise<string | null>
+}
+
+/** The process behind a context. */
+export interface Interpreter {
+  readonly program: Program
+  readonly context: Context
+  readonly meter: OutputMeter
+  /** Rejects when the program would not begin. */
+  readonly begun: Promise<void>
+}
+
+interface Metered {
+  options: ProcessOptions
+  meter: OutputMeter
+  program: Program | undefined
+}
+
+/** Where the processes behind contexts come from. */
+export class Interpreters {
+  readonly #parts: InterpreterParts
+  #zygoteSocket: string | null
+
+  constructor(parts: InterpreterParts) {
+    this.#parts = parts
+    this.#zygoteSocket = parts.plan.zygote?.socket ?? null
+  }
+
+  /** Forked from the zygote where the language has one, else started. */
+  async start(runtime: Runtime, info: ContextInfo, signal: AbortSignal): Promise<Interpreter> {
+    const { agent, env } = this.#parts
+    const pid = runtime.zygote ? await this.#fork(signal) : undefined
+    if (pid !== undefined) return this.attach(runtime, info, pid)
+    const { command, args, env: own } = runtime.start
+    const metered = this.#metered()
+    const start = { command, args, env: { ...env, ...own }, cwd: info.cwd }
+    return this.#begin(runtime, info, await startProgram(agent, start, metered.options, signal), metered)
+  }
+
+  /** One that was forked into the sandbox. */
+  attach(runtime: Runtime, info: ContextInfo, pid: number): Interpreter {
+    const metered = this.#metered()
+    return this.#begin(runtime, info, attachProgram(this.#parts.agent, pid, metered.options, unending()), metered)
+  }
+
+  /** One of a host that is no more. What it was doing was for somebody who has gone with that host. */
+  adopt(runtime: Runtime, info: ContextInfo, pid: number): Interpreter {
+    const metered = this.#metered()
+    const program = attachProgram(this.#parts.agent, pid, metered.options, unending())
+    metered.program = program
+    program.signal(SIGINT, unending()).catch(() => undefined)
+    return { program, context: new Context(program, runtime, info, true), meter: metered.meter, begun: Promise.resolve() }
+  }
+
+  /** How a program's output is counted and its end judged; `program` is told to it as soon as there is one. */
+  #metered(): Metered {
+    const { ending, plan } = this.#parts
+    const metered: Metered = { program: undefined, meter: undefined as never, options: undefined as never }
+    const stop = () => void metered.program?.signal(SIGKILL, unending()).catch(() => undefined)
+    metered.meter = new OutputMeter(plan.limits.outputBytes, ending, stop)
+    metered.options = { judge: ending.judge(), meter: metered.meter.count }
+    return metered
+  }
+
+  #begin(runtime: Runtime, info: ContextInfo, program: Program, metered: Metered): Interpreter {
+    metered.program = program
+    const context = new Context(program, runtime, info)
+    const begun = context.init({ cwd: info.cwd, env: this.#parts.env }, freshDeadline(INIT_MS))
+    begun.catch(() => undefined)
+    return { program, context, meter: metered.meter, begun }
+  }
+
+  /** A warmed process in the sandbox; undefined when there is no zygote to be had. */
+  async #fork(signal: AbortSignal): Promise<number | undefined> {
+    for (let attempt = 0; this.#zygoteSocket !== null; attempt += 1) {
+      try {
+        const asked = { op: 'fork', socket: this.#zygoteSocket, count: 1 } as const
+        const { pids } = await this.#parts.cell.ask(asked, AbortSignal.any([signal, freshDeadline(FORK_MS)]))
+        const [pid] = Array.isArray(pids) ? (pids as unknown[]) : []
+        if (typeof pid === 'number') return pid
+        throw new Fault('LAUNCH_FAILED', 'the keeper forked nothing')
+      } catch (failure) {
+        if (!(failure instanceof Fault) || failure.code !== 'LAUNCH_FAILED') throw failure
+        this.#zygoteSocket = attempt === 0 ? await this.#parts.freshZygote(signal) : null
+      }
+    }
+    return undefined
+  }
+}
