@@ -49,6 +49,11 @@ async function profileNames(folder: string): Promise<string[]> {
   return files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -'.json'.length))
 }
 
+/** All there are. One that is not valid is PROFILE_INVALID, naming its file. */
+export async function readProfiles(folder: string, signal: AbortSignal): Promise<Profile[]> {
+  return Promise.all((await profileNames(folder)).sort().map((name) => readProfile(folder, name, signal)))
+}
+
 /** Rejects with PROFILE_UNKNOWN, or PROFILE_INVALID naming the file and the field. */
 export async function readProfile(folder: string, name: string, signal: AbortSignal): Promise<Profile> {
   let merged: File = {}

@@ -81,7 +81,7 @@ export class FleetDouble implements Fleet {
     return this.forkFailure === undefined ? forks : [...forks.slice(1), this.forkFailure]
   }
 
-  samples(id: string, owner: Owner, span: { fromMs: number; toMs: number }): Sample[] {
+  async samples(id: string, owner: Owner, span: { fromMs: number; toMs: number }): Promise<Sample[]> {
     this.#standing(id, owner)
     return this.measured.filter(({ atMs }) => atMs >= span.fromMs && atMs <= span.toMs)
   }
@@ -131,9 +131,12 @@ function recordOf(wish: Wish, owner: Owner): SandboxRecord {
     owner: owner.name,
     templateId: template,
     alias: null,
+    request: wish.request,
     plan: planOf(id, template, wish.timeoutMs),
     state: 'running',
     paused: null,
+    pausedMs: null,
+    filesOnly: false,
     metadata,
     env,
     startedMs: Date.now(),

@@ -1,0 +1,177 @@
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Fault } from '@caisson/wire'
+import * as caissonRoutes from './api/caisson/shelf.ts'
+import * as controlRoutes from './api/control/shelf.ts'
+import { Replays } from './api/control/replays.ts'
+import { findSigned, serveEnvd } from './api/envd/envd.ts'
+import { serveInterpreter } from './api/interpreter/interpreter.ts'
+import { newKey } from './api/keys.ts'
+import type { Parts } from './api/parts.ts'
+import { FrontDoor } from './api/server.ts'
+import { StoredKeys } from './api/stored-keys.ts'
+import { StoredTags } from './api/stored-tags.ts'
+import { examine } from './doctor.ts'
+import { refuseAborted, settled, Undos } from './lifetimes.ts'
+import { openRooms, type Rooms, sweep } from './rooms.ts'
+import { LocalFleet } from './sandbox/local-fleet.ts'
+import { lockNow } from './sandbox/lock.ts'
+import { readProfiles } from './sandbox/profile.ts'
+import { SqliteStore } from './store/sqlite.ts'
+import { openLog } from './telemetry/log.ts'
+import { Meters } from './telemetry/meters.ts'
+import { noTraces, type Telemetry } from './telemetry/telemetry.ts'
+import { builtTemplates, templateNamed } from './templates/known.ts'
+
+export interface DaemonOptions {
+  /** Instead of CAISSON_HOME. */
+  home?: string
+  /** 0: any that is free. */
+  port: number
+  /** Address to listen on. Absent: only this machine reaches it. */
+  hostName?: string
+  /** `<port>-<id>.<domain>` leads to sandboxes, too. */
+  domain?: string
+  /** With a certificate for the domain, made by Caisson's own authority. */
+  tls?: boolean
+}
+
+export interface Daemon {
+  readonly url: string
+  readonly home: string
+  /** The operator's key: of whoever may read the state folder. */
+  readonly key: string
+  readonly domain: string | null
+  /** The certificate to trust, where there is TLS. */
+  readonly caPath: string | null
+  /** Takes no more work, finishes what is under way, and lets its sandboxes live on. */
+  close(): Promise<void>
+  /** Resolves when it is over. */
+  readonly closed: Promise<void>
+}
+
+const DRAIN_MS = 10_000
+const OPERATOR = { owner: 'operator', operator: true, quotas: { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null } }
+
+/**
+ * Builds the daemon, from its state folder to its open port, in order. Rejects with DAEMON_RUNNING, HOME_UNUSABLE, STORE_UNUSABLE, AUDIT_UNWRITABLE,
+ * SETUP_INCOMPLETE or ADDRESS_UNUSABLE; then nothing of it is left, and the sandboxes of an earlier one live on.
+ */
+export async function openDaemon(options: DaemonOptions, signal: AbortSignal): Promise<Daemon> {
+  refuseAborted(signal)
+  await using undo = new Undos()
+  const log = openLog({ to: 2, level: 'info' })
+  undo.add(() => log[Symbol.asyncDispose]())
+  const telemetry: Telemetry = { log, meters: new Meters(), span: noTraces.span }
+  const notice = (line: string) => telemetry.log.warn({}, line)
+  const home = options.home === undefined ? {} : { home: options.home }
+  const rooms = openRooms({ ...home, idKind: 'i', notice })
+  undo.add(() => rooms[Symbol.asyncDispose]())
+  const lock = await lockNow(join(rooms.settings.home, 'daemon.lock'), signal)
+  if (lock === undefined) throw new Fault('DAEMON_RUNNING', `another daemon runs on ${rooms.settings.home}`)
+  undo.add(() => lock[Symbol.asyncDispose]())
+  const store = SqliteStore.open(join(rooms.settings.home, 'caisson.db'))
+  undo.add(() => store[Symbol.asyncDispose]())
+  const { key, keys } = await openKeys(rooms.settings.home, store)
+  const fleet = await openFleet(rooms, store, signal)
+  undo.add(() => fleet[Symbol.asyncDispose]())
+  telemetry.meters.gauge('sandboxes', 'Sandboxes by state', 'state', () => fleet.states)
+  telemetry.meters.gauge('pool', 'Sandboxes that wait, and how often one was there or not', 'what', () => ({ ...fleet.pool }))
+  const parts = await openParts(rooms, store, keys, fleet, telemetry, options)
+  if (options.tls === true) throw new Fault('UNSUPPORTED', 'there is no TLS yet')
+  const identity = undefined as { key: string; cert: string; caPath: string } | undefined
+  const listen = { host: options.hostName ?? '127.0.0.1', port: options.port, drainMs: DRAIN_MS }
+  const door = await FrontDoor.open(parts, { ...listen, ...(identity === undefined ? {} : { tls: identity }) }, signal)
+  undo.add(() => door.close())
+  const scheme = identity === undefined ? 'http' : 'https'
+  const url = `${scheme}://${named(options)}:${door.port}`
+  await announce(rooms.settings.home, { url, pid: process.pid, startedMs: Date.now() })
+  undo.add(() => rm(join(rooms.settings.home, 'daemon.json'), { force: true }))
+  // What an earlier host left holds up nobody.
+  const sweeping = sweep(rooms).catch((failure: unknown) => notice(`what an earlier host left could not be removed: ${String(failure)}`))
+  undo.add(() => sweeping)
+  telemetry.log.info({ url, home: rooms.settings.home }, 'listening')
+  return running(undo.move(), {
+    url,
+    key,
+    home: rooms.settings.home,
+    domain: parts.rooms.domain,
+    caPath: identity?.caPath ?? null,
+  })
+}
+
+function running(all: Undos, about: Omit<Daemon, 'close' | 'closed'>): Daemon {
+  const over = settled<void>()
+  let closing: Promise<void> | undefined
+  const close = () => {
+    closing ??= all[Symbol.asyncDispose]().then(over.resolve, over.reject)
+    return over.promise
+  }
+  return { ...about, close, closed: over.promise }
+}
+
+function openFleet(rooms: Rooms, store: SqliteStore, signal: AbortSignal): Promise<LocalFleet> {
+  const { settings, creating, wall, notice } = rooms
+  const expected = [
+    { request: { profile: 'e2b', template: 'code-interpreter' }, count: settings.pool },
+    { request: { profile: 'e2b', template: 'base' }, count: Math.min(1, settings.pool) },
+  ].filter(({ count }) => count > 0)
+  return LocalFleet.open({ home: settings.home, store, creating, wall, frozenGraceMs: settings.frozenGraceMs, expected, notice }, signal)
+}
+
+async function openParts(
+  rooms: Rooms,
+  store: SqliteStore,
+  keys: StoredKeys,
+  fleet: LocalFleet,
+  telemetry: Telemetry,
+  options: DaemonOptions,
+): Promise<Parts> {
+  const { settings, auditLog, creating, wall } = rooms
+  const control = {
+    maxTimeoutMs: settings.maxTimeoutMs,
+    auditLog: auditLog.path,
+    templates: { named: templateNamed, built: (signal: AbortSignal) => builtTemplates(settings, signal) },
+    tags: await StoredTags.open(store),
+    keys,
+    replays: new Replays(),
+    profiles: (signal: AbortSignal) => readProfiles(settings.profiles, signal),
+    plan: creating.plan.bind(creating),
+    doctor: (signal: AbortSignal) => examine(creating, wall, settings, signal),
+  }
+  return {
+    rooms: { fleet, domain: options.domain ?? null, control },
+    telemetry,
+    routes: [...Object.values(controlRoutes), ...Object.values(caissonRoutes)],
+    ownerOf: (shown) => keys.ownerOf(shown),
+    serveEnvd,
+    serveInterpreter,
+    findSigned,
+  }
+}
+
+/** The operator's key is in the state folder, for whoever may read that; the store has its hash, like that of any other. */
+async function openKeys(home: string, store: SqliteStore): Promise<{ key: string; keys: StoredKeys }> {
+  const keys = await StoredKeys.open(store)
+  const path = join(home, 'key')
+  const kept = (await readFile(path, 'utf8').catch(() => '')).trim()
+  const key = kept === '' ? newKey() : kept
+  if (kept === '') await place(path, `${key}\n`)
+  if (keys.ownerOf(key) === undefined) await keys.add(OPERATOR, key)
+  return { key, keys }
+}
+
+/** For the command line and the SDK of this machine, which look here. */
+async function announce(home: string, about: { url: string; pid: number; startedMs: number }): Promise<void> {
+  await place(join(home, 'daemon.json'), `${JSON.stringify(about)}\n`)
+}
+
+async function place(path: string, text: string): Promise<void> {
+  await writeFile(`${path}.new`, text, { mode: 0o600 })
+  await rename(`${path}.new`, path)
+}
+
+function named({ hostName, domain, tls }: DaemonOptions): string {
+  if (tls === true) return domain ?? 'localhost'
+  return hostName === undefined || hostName === '0.0.0.0' || hostName === '::' ? '127.0.0.1' : hostName
+}
