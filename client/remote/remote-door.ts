@@ -1,0 +1,152 @@
+import { type CreateRequest, type Door, Fault, type Plan } from '@caisson/wire'
+import { present } from '../present.ts'
+import { Control, type ControlOptions, jsonAsk, sandboxPath } from './control.ts'
+import { infoOf, type SandboxInfo } from './info.ts'
+import { asList, isRecord, type Json, needed, text, wholeJson, wholeText } from './json.ts'
+import type { Ask } from './link.ts'
+import { refusalIn } from './refusal.ts'
+import { RemoteHeld } from './remote-held.ts'
+import { Visit } from './visit.ts'
+
+export interface ListOptions {
+  /** Absent: both. */
+  states?: readonly SandboxInfo['state'][]
+  /** All of them have to match. */
+  metadata?: Readonly<Record<string, string>>
+}
+
+/** Files of a sandbox at one moment. */
+export interface Snapshot {
+  /** May be named as `template`. */
+  id: string
+  names: string[]
+}
+
+/** E2B's wire counts in seconds. */
+const MS_PER_SECOND = 1000
+const CLEAN_UP_MS = 30_000
+
+/** A daemon. Needs no closing: its connections keep no process alive. */
+export class RemoteDoor implements Door {
+  readonly url: URL
+  readonly #control: Control
+
+  /** Throws BAD_REQUEST when the address or the key cannot be one. */
+  constructor(options: ControlOptions) {
+    this.#control = new Control(options)
+    this.url = this.#control.link.url
+  }
+
+  /** Whether a daemon answers; needs no key. Rejects with DAEMON_UNREACHABLE when nothing does. */
+  async isAlive(signal: AbortSignal): Promise<boolean> {
+    const answer = await this.#control.link.ask({ method: 'GET', path: '/health' }, signal)
+    await wholeText(answer, 'health')
+    return answer.status >= 200 && answer.status < 300
+  }
+
+  async create(request: CreateRequest, signal: AbortSignal): Promise<RemoteHeld> {
+    return this.#held(await this.#control.json('POST', '/caisson/v1/sandboxes', request, 'create a sandbox', signal))
+  }
+
+  async plan(request: CreateRequest, signal: AbortSignal): Promise<Plan> {
+    return (await this.#control.json('POST', '/caisson/v1/plan', request, 'plan a sandbox', signal)) as unknown as Plan
+  }
+
+  /** One that runs, to work with; nothing of its life changes. Rejects with NOT_FOUND, or CONFLICT when it is paused. */
+  async attach(id: string, signal: AbortSignal): Promise<RemoteHeld> {
+    const detail = await this.#control.json('GET', sandboxPath(id), undefined, `find sandbox ${id}`, signal)
+    if (detail['state'] === 'paused') {
+      throw new Fault('CONFLICT', `sandbox ${id} is paused`, { hint: `Resume it with \`caisson resume ${id}\`.` })
+    }
+    return this.#held(detail)
+  }
+
+  /** Extends the life of one that runs (never shortens it), resumes one that is paused. Absent: for the daemon's default time. */
+  async connect(id: string, wish: { timeoutMs?: number | undefined }, signal: AbortSignal): Promise<RemoteHeld> {
+    const path = `/v2${sandboxPath(id)}/connect`
+    return this.#held(await this.#control.json('POST', path, inSeconds(wish.timeoutMs), `connect to sandbox ${id}`, signal))
+  }
+
+  async info(id: string, signal: AbortSignal): Promise<SandboxInfo> {
+    return infoOf(await this.#control.json('GET', sandboxPath(id), undefined, `find sandbox ${id}`, signal))
+  }
+
+  /** Newest first. The next page is asked for when one is read. */
+  async *list({ states, metadata }: ListOptions, signal: AbortSignal): AsyncGenerator<SandboxInfo> {
+    const what = 'list sandboxes'
+    let next: string | undefined
+    do {
+      const wished = { state: states?.join(','), metadata: metadata && encoded(metadata), nextToken: next }
+      const query = new URLSearchParams(present(wished) as Record<string, string>)
+      const answer = await this.#control.ask({ method: 'GET', path: `/v2/sandboxes?${query}` }, what, signal)
+      yield* asList(await wholeJson(answer, what), what).map(infoOf)
+      next = text(answer.headers, 'x-next-token') || undefined
+    } while (next !== undefined)
+  }
+
+  async setTimeout(id: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    const what = `set the timeout of sandbox ${id}`
+    await this.#control.done('POST', `${sandboxPath(id)}/timeout`, inSeconds(timeoutMs), what, signal)
+  }
+
+  /** Rejects with CONFLICT when it is paused already. */
+  async pause(id: string, signal: AbortSignal): Promise<void> {
+    await this.#control.done('POST', `${sandboxPath(id)}/pause`, {}, `pause sandbox ${id}`, signal)
+  }
+
+  /** Running or paused. Rejects with NOT_FOUND. */
+  async kill(id: string, signal: AbortSignal): Promise<void> {
+    await this.#control.done('DELETE', sandboxPath(id), undefined, `kill sandbox ${id}`, signal)
+  }
+
+  async snapshot(id: string, wish: { name?: string | undefined }, signal: AbortSignal): Promise<Snapshot> {
+    const what = `take a snapshot of sandbox ${id}`
+    const made = await this.#control.json('POST', `${sandboxPath(id)}/snapshots`, present(wish), what, signal)
+    const { names } = made
+    return { id: needed(text(made, 'snapshotID'), what, 'its id'), names: Array.isArray(names) ? names.map(String) : [] }
+  }
+
+  /** All or none: when one cannot be had, those that were made are ended again, and its failure is thrown. */
+  async fork(id: string, wish: { count: number; timeoutMs?: number | undefined }, signal: AbortSignal): Promise<RemoteHeld[]> {
+    const what = `fork sandbox ${id}`
+    const ask = jsonAsk('POST', `${sandboxPath(id)}/fork`, { count: wish.count, ...inSeconds(wish.timeoutMs) })
+    const made = asList(await wholeJson(await this.#control.ask(ask, what, signal), what), what)
+    const forks = made.flatMap(({ sandbox }) => (isRecord(sandbox) ? [this.#held(sandbox)] : []))
+    const failure = made.map(({ error }) => error).find(isRecord)
+    if (failure === undefined) return forks
+    await Promise.all(forks.map((fork) => this.kill(fork.id, AbortSignal.timeout(CLEAN_UP_MS))))
+    throw refusalIn(failure, what)
+  }
+
+  /** A route of Caisson's own; `path` begins behind `/caisson/v1`. */
+  async tell(method: Ask['method'], path: string, body: object | undefined, what: string, signal: AbortSignal): Promise<unknown> {
+    const answer = await this.#control.ask(jsonAsk(method, `/caisson/v1${path}`, body), what, signal)
+    return answer.status === 204 ? void (await wholeText(answer, what)) : await wholeJson(answer, what)
+  }
+
+  /** The same, of an answer without a foreseeable end. */
+  async stream(path: string, what: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    return (await this.#control.ask({ method: 'GET', path: `/caisson/v1${path}` }, what, signal)).body
+  }
+
+  close(): Promise<void> {
+    return this.#control.link.close()
+  }
+
+  #held(sandbox: Json): RemoteHeld {
+    const id = needed(text(sandbox, 'sandboxID'), 'a sandbox', 'its id')
+    const visit = new Visit(this.#control, id, text(sandbox, 'envdAccessToken'))
+    return new RemoteHeld(this, visit, text(sandbox, 'domain') ?? `localhost:${this.url.port}`)
+  }
+}
+
+/** Rounded up: who asks for half a second does not mean none. */
+function inSeconds(timeoutMs: number | undefined): { timeout?: number } {
+  return timeoutMs === undefined ? {} : { timeout: Math.ceil(timeoutMs / MS_PER_SECOND) }
+}
+
+/** As E2B's SDKs write it: names and values encoded, and then all of it as a form. */
+function encoded(metadata: Readonly<Record<string, string>>): string {
+  const pairs = Object.entries(metadata).map(([name, value]) => [encodeURIComponent(name), encodeURIComponent(value)])
+  return new URLSearchParams(pairs).toString()
+}
