@@ -60,7 +60,7 @@ export class FleetDouble implements Fleet {
     const { plan } = this.#standing(id, owner)
     const names = wish.name === undefined ? [] : [wish.name]
     const sizes = { template: plan.template, profile: plan.profile, diskMiB: 1024, disk: '/nowhere', createdMs: Date.now() }
-    const snapshot: SnapshotRecord = { id: newId('c'), owner: owner.name, names, sandboxId: id, ...sizes }
+    const snapshot: SnapshotRecord = { id: newId('s'), owner: owner.name, names, sandboxId: id, ...sizes }
     this.taken.push(snapshot)
     return snapshot
   }
@@ -81,7 +81,7 @@ export class FleetDouble implements Fleet {
     return this.forkFailure === undefined ? forks : [...forks.slice(1), this.forkFailure]
   }
 
-  samples(id: string, owner: Owner, span: { fromMs: number; toMs: number }): Sample[] {
+  async samples(id: string, owner: Owner, span: { fromMs: number; toMs: number }): Promise<Sample[]> {
     this.#standing(id, owner)
     return this.measured.filter(({ atMs }) => atMs >= span.fromMs && atMs <= span.toMs)
   }
@@ -132,8 +132,11 @@ function recordOf(wish: Wish, owner: Owner): SandboxRecord {
     templateId: template,
     alias: null,
     plan: planOf(id, template, wish.timeoutMs),
+    request: wish.request,
     state: 'running',
     paused: null,
+    pausedMs: null,
+    filesOnly: false,
     metadata,
     env,
     startedMs: Date.now(),

@@ -2,7 +2,7 @@ import { Fault } from '@caisson/wire'
 import { z } from 'zod'
 import type { Sample } from '../../sandbox/record.ts'
 import { type OwnedCall, type Route, sendJson } from '../call.ts'
-import { namedSandbox } from './named.ts'
+import { withNamed } from './named.ts'
 import { readQuery, WholeNumber } from './query.ts'
 import { metricBody } from './shapes.ts'
 
@@ -23,8 +23,8 @@ export const getMetrics: Route = {
   async handle(call) {
     const { start, end } = readQuery(call, Span)
     if (start !== undefined && end !== undefined && start > end) throw new Fault('BAD_REQUEST', 'start: is after end')
-    const { id } = namedSandbox(call)
-    sendJson(call.reply, 200, (await samplesOf(id, call, start, end)).map(metricBody))
+    const samples = await withNamed(call, ({ id }) => samplesOf(id, call, start, end))
+    sendJson(call.reply, 200, samples.map(metricBody))
   },
 }
 
@@ -35,18 +35,14 @@ export const getManyMetrics: Route = {
   async handle(call) {
     const { sandbox_ids: ids } = readQuery(call, Ids)
     const mine = new Set(call.rooms.fleet.list(call.owner).map(({ id }) => id))
-    const latest = ids
-      .filter((id) => mine.has(id))
-      .flatMap((id) =>
-        samplesOf(id, call)
-          .slice(-1)
-          .map((sample) => [id, metricBody(sample)]),
-      )
-    sendJson(call.reply, 200, { sandboxes: Object.fromEntries(latest) })
+    const asked = ids.filter((id) => mine.has(id))
+    const latest = await Promise.all(asked.map(async (id) => [id, (await samplesOf(id, call)).at(-1)] as const))
+    const known = latest.flatMap(([id, sample]) => (sample === undefined ? [] : [[id, metricBody(sample)] as const]))
+    sendJson(call.reply, 200, { sandboxes: Object.fromEntries(known) })
   },
 }
 
-function samplesOf(id: string, { rooms, owner }: OwnedCall, start = 0, end?: number): Sample[] {
+function samplesOf(id: string, { rooms, owner, signal }: OwnedCall, start = 0, end?: number): Promise<Sample[]> {
   const toMs = end === undefined ? Number.MAX_SAFE_INTEGER : end * 1000 + 999
-  return rooms.fleet.samples(id, owner, { fromMs: start * 1000, toMs })
+  return rooms.fleet.samples(id, owner, { fromMs: start * 1000, toMs }, signal)
 }

@@ -6,7 +6,7 @@ import { withNamed } from './named.ts'
 import { pageOf } from './page.ts'
 import { pageLimit, readQuery } from './query.ts'
 import { snapshotBody } from './shapes.ts'
-import { findTemplate, fullName, parseReference } from './template-reference.ts'
+import { DEFAULT_TAG, findTemplate, fullName, parseReference } from './template-reference.ts'
 
 const MAX_PAGE = 100
 
@@ -66,10 +66,10 @@ export const deleteSnapshot: Route = {
   },
 }
 
-/** With its tag, if it was given one. */
+/** With its tag, if it has one of its own. */
 function newName(text: string, call: OwnedCall): string {
-  const { name } = parseReference(text, 'name')
-  if (call.rooms.control.templates.named(name) === undefined) return text.toLowerCase()
+  const { name, tag } = parseReference(text, 'name')
+  if (call.rooms.control.templates.named(name) === undefined) return tag === DEFAULT_TAG ? name : `${name}:${tag}`
   throw new Fault('CONFLICT', `name: ${name} is a template of this installation`, { hint: 'Choose another name.' })
 }
 
