@@ -7,7 +7,8 @@ import type { Owner, SandboxRecord, SnapshotRecord } from './record.ts'
 import type { Resident } from './resident.ts'
 
 const MIB = 1024 * 1024
-const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/
+/** E2B's clients may give it a tag: `name:tag`. */
+const NAME = /^[a-z0-9][a-z0-9._-]{0,62}(:[a-z0-9][a-z0-9._-]{0,62})?$/
 
 /** Files of sandboxes at one moment, kept to create others from. */
 export class Snapshots {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '@caisson/wire'
@@ -10,8 +9,8 @@ export interface KnownTemplate {
   readonly name: string
   readonly aliases: readonly string[]
   readonly languages: readonly string[]
-  /** A UUID that changes with what was built. */
-  readonly buildId: string
+  /** Changes with what was built. */
+  readonly generation: string
   readonly builtMs: number
 }
 
@@ -27,16 +26,10 @@ export async function builtTemplates(shelves: Shelves, signal: AbortSignal): Pro
     try {
       const { languages, generation } = await openTemplate(name, shelves, signal)
       const { mtimeMs } = await stat(join(shelves.templates, name, 'template.json'))
-      known.push({ name, aliases, languages, buildId: uuid(`${name} ${generation}`), builtMs: Math.floor(mtimeMs) })
+      known.push({ name, aliases, languages, generation, builtMs: Math.floor(mtimeMs) })
     } catch (failure) {
       if (!(failure instanceof Fault) || failure.code !== 'TEMPLATE_NOT_BUILT') throw failure
     }
   }
   return known
-}
-
-/** The same for the same text (RFC 9562, version 8). */
-function uuid(text: string): string {
-  const hex = createHash('sha256').update(text).digest('hex')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }

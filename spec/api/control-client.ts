@@ -17,6 +17,28 @@ export class ControlClient {
     const text = await response.text()
     return { status: response.status, headers: response.headers, body: text === '' ? undefined : JSON.parse(text) }
   }
+
+  async text(method: string, path: string): Promise<string> {
+    return (await fetch(this.#url + path, { method, headers: { 'x-api-key': this.#key } })).text()
+  }
+
+  /** JSON lines as they come; leaving the loop closes the connection. */
+  async *lines(path: string, headers: Record<string, string> = {}): AsyncGenerator<unknown, void> {
+    const stop = new AbortController()
+    try {
+      const { body } = await fetch(this.#url + path, { headers: { 'x-api-key': this.#key, ...headers }, signal: stop.signal })
+      let text = ''
+      const decoder = new TextDecoder()
+      for await (const bytes of body ?? []) {
+        text += decoder.decode(bytes, { stream: true })
+        const lines = text.split('\n')
+        text = lines.pop() ?? ''
+        for (const line of lines) yield JSON.parse(line)
+      }
+    } finally {
+      stop.abort()
+    }
+  }
 }
 
 export interface Answer {

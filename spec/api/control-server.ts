@@ -34,12 +34,12 @@ export class ControlServer implements AsyncDisposable {
         templates: {
           named: (name) => names[name],
           built: async () => [
-            { name: 'base', aliases: [], languages: ['bash'], buildId: '00000000-0000-8000-a000-000000000000', builtMs: 1000 },
+            { name: 'base', aliases: [], languages: ['bash'], generation: '00000001', builtMs: 1000 },
             {
               name: 'code-interpreter',
               aliases: ['code-interpreter-v1'],
               languages: ['python'],
-              buildId: '00000000-0000-8000-a000-000000000001',
+              generation: '00000002',
               builtMs: 2000,
             },
           ],

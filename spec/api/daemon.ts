@@ -74,7 +74,8 @@ export class SpecDaemon implements AsyncDisposable {
     child.stderr.setEncoding('utf8').on('data', (text: string) => log.push(text))
     const lines: string[] = []
     child.stdout.setEncoding('utf8').on('data', (text: string) => lines.push(text))
-    for (const end = Date.now() + START_MS; !lines.join('').includes('\n') && child.exitCode === null && Date.now() < end; ) await pause(LOOK_MS)
+    for (const end = Date.now() + START_MS; !lines.join('').includes('\n') && child.exitCode === null && Date.now() < end; )
+      await pause(LOOK_MS)
     const [line = ''] = lines.join('').split('\n')
     const said = JSON.parse(line === '' ? '{}' : line) as Partial<About> & { code?: string; message?: string }
     if (said.url === undefined) {

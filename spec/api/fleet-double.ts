@@ -60,7 +60,7 @@ export class FleetDouble implements Fleet {
     const { plan } = this.#standing(id, owner)
     const names = wish.name === undefined ? [] : [wish.name]
     const sizes = { template: plan.template, profile: plan.profile, diskMiB: 1024, disk: '/nowhere', createdMs: Date.now() }
-    const snapshot: SnapshotRecord = { id: newId('c'), owner: owner.name, names, sandboxId: id, ...sizes }
+    const snapshot: SnapshotRecord = { id: newId('s'), owner: owner.name, names, sandboxId: id, ...sizes }
     this.taken.push(snapshot)
     return snapshot
   }
@@ -133,6 +133,7 @@ function recordOf(wish: Wish, owner: Owner): SandboxRecord {
     alias: null,
     request: wish.request,
     plan: planOf(id, template, wish.timeoutMs),
+    request: wish.request,
     state: 'running',
     paused: null,
     pausedMs: null,

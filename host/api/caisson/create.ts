@@ -8,7 +8,7 @@ import { atMostMs, DEFAULT_TIMEOUT_S } from '../control/life.ts'
 import { sandboxBody } from '../control/shapes.ts'
 import { knownTemplate } from '../control/template-reference.ts'
 
-const Body = StrictCreateRequest.extend({
+export const CaissonCreateBody = StrictCreateRequest.extend({
   lifecycle: z
     .strictObject({
       onTimeout: z.enum(['kill', 'pause']).default('kill'),
@@ -17,14 +17,14 @@ const Body = StrictCreateRequest.extend({
     })
     .default({ onTimeout: 'kill', pauseMemory: true, autoResume: false }),
 })
-type Body = z.infer<typeof Body>
+type Body = z.infer<typeof CaissonCreateBody>
 
 /** Everything that a sandbox can be asked to be, in Caisson's own words. */
 export const createCaissonSandbox: Route = {
   method: 'POST',
   path: '/caisson/v1/sandboxes',
   async handle(call) {
-    const body = await readJson(call, Body)
+    const body = await readJson(call, CaissonCreateBody)
     const record = await createOnce(await wishOf(body, call), body, call)
     sendJson(call.reply, 201, sandboxBody(record, call.rooms))
   },

@@ -8,7 +8,7 @@ export interface Placed {
 
 export type Order = 'asc' | 'desc'
 
-const CURSOR = /^(\d{1,15})__([a-z0-9]{1,64})__(asc|desc)$/
+const CURSOR = /^(\d{1,15})__([a-z0-9-]{1,64})__(asc|desc)$/
 
 /**
  * One page of `items`, in order. The cursor says where the last page ended, not how many there were: what has come or gone meanwhile neither

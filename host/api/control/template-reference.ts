@@ -23,12 +23,9 @@ export function findTemplate(reference: string, field: string, call: Pick<OwnedC
   const template = call.rooms.control.templates.named(name)
   if (template !== undefined) return isTagged(template, tag, call) ? { kind: 'template', name: template } : undefined
   const snapshots = call.rooms.fleet.snapshots(call.owner).sort((one, other) => other.createdMs - one.createdMs)
-  const snapshot =
-    snapshots.find(({ id }) => id === name && isTagged(id, tag, call)) ??
-    snapshots.find(
-      ({ id, names }) =>
-        names.some((known) => isNamed(known, name, tag)) || (names.some((known) => isNamed(known, name)) && isTagged(id, tag, call)),
-    )
+  const isMeant = ({ id, names }: SnapshotRecord) =>
+    names.some((known) => fullName(known) === `${name}:${tag}`) || ((id === name || names.includes(name)) && isTagged(id, tag, call))
+  const snapshot = snapshots.find(isMeant)
   return snapshot === undefined ? undefined : { kind: 'snapshot', name: snapshot.id, snapshot }
 }
 
@@ -44,11 +41,6 @@ export function knownTemplate(reference: string, field: string, call: Pick<Owned
 /** Names of a snapshot as they are told: always with a tag. */
 export function fullName(name: string): string {
   return name.includes(':') ? name : `${name}:${DEFAULT_TAG}`
-}
-
-function isNamed(known: string, name: string, tag?: string): boolean {
-  const full = fullName(known)
-  return tag === undefined ? full.startsWith(`${name}:`) : full === `${name}:${tag}`
 }
 
 function isTagged(template: string, tag: string, { rooms, owner }: Pick<OwnedCall, 'rooms' | 'owner'>): boolean {

@@ -1,0 +1,11 @@
+import { sendJson } from '../call.ts'
+import { forOperators } from './operator.ts'
+
+/** What this machine can do; tries it. */
+export const examineMachine = forOperators({
+  method: 'GET',
+  path: '/caisson/v1/doctor',
+  async handle(call) {
+    sendJson(call.reply, 200, await call.rooms.control.doctor(call.signal))
+  },
+})

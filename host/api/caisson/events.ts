@@ -1,0 +1,80 @@
+import { z } from 'zod'
+import { type Settled, settled } from '../../lifetimes.ts'
+import type { SandboxEvent } from '../../sandbox/fleet.ts'
+import type { OwnedCall, Route } from '../call.ts'
+import { readQuery } from '../control/query.ts'
+import { time } from '../control/shapes.ts'
+import { sendText } from './lines.ts'
+
+/** What waits for a reader that does not read; then the stream says that some were lost, and ends. */
+const MAX_WAITING = 1000
+/** So that both ends learn of a connection that is dead. */
+const ALIVE_MS = 15_000
+
+const Query = z.strictObject({ sandbox: z.string().max(64).optional() })
+
+/** What happens to the caller's sandboxes from now on: JSON lines, or server-sent events for who asks for those. */
+export const followEvents: Route = {
+  method: 'GET',
+  path: '/caisson/v1/events',
+  async handle(call) {
+    const { sandbox } = readQuery(call, Query)
+    const isPage = (call.request.headers.accept ?? '').includes('text/event-stream')
+    const events = eventsOf(call, sandbox)
+    await sendText(call, isPage ? 'text/event-stream' : 'application/x-ndjson', isPage ? sent(events) : lines(events))
+  },
+}
+
+type Told = {
+  kind: SandboxEvent['kind'] | 'alive' | 'lost'
+  at: string
+  sandboxID?: string
+  state?: string
+  reason?: string | null
+  endAt?: string
+}
+
+async function* eventsOf(call: OwnedCall, sandbox: string | undefined): AsyncGenerator<Told> {
+  const waiting: Told[] = []
+  let bell: Settled<void> = settled()
+  const put = (told: Told) => {
+    if (waiting.length <= MAX_WAITING) waiting.push(waiting.length < MAX_WAITING ? told : { kind: 'lost', at: time(Date.now()) })
+    bell.resolve()
+  }
+  const stop = call.rooms.fleet.watch(call.owner, (event) => {
+    if (sandbox === undefined || event.record.id === sandbox) put(toldOf(event))
+  })
+  const heart = setInterval(() => put({ kind: 'alive', at: time(Date.now()) }), ALIVE_MS)
+  const end = () => bell.resolve()
+  call.signal.addEventListener('abort', end, { once: true })
+  try {
+    // At once: whoever has read this misses nothing that happens afterwards.
+    yield { kind: 'alive', at: time(Date.now()) }
+    while (!call.signal.aborted) {
+      for (const told of waiting.splice(0)) {
+        yield told
+        if (told.kind === 'lost') return
+      }
+      if (waiting.length > 0) continue
+      bell = settled()
+      if (!call.signal.aborted) await bell.promise
+    }
+  } finally {
+    clearInterval(heart)
+    call.signal.removeEventListener('abort', end)
+    stop()
+  }
+}
+
+function toldOf({ kind, atMs, record }: SandboxEvent): Told {
+  const { id, state, reason, endMs } = record
+  return { kind, at: time(atMs), sandboxID: id, state, endAt: time(endMs), ...(state === 'gone' ? { reason } : {}) }
+}
+
+async function* lines(events: AsyncIterable<Told>): AsyncGenerator<string> {
+  for await (const told of events) yield `${JSON.stringify(told)}\n`
+}
+
+async function* sent(events: AsyncIterable<Told>): AsyncGenerator<string> {
+  for await (const told of events) yield `event: ${told.kind}\ndata: ${JSON.stringify(told)}\n\n`
+}

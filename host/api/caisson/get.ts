@@ -1,0 +1,35 @@
+import type { SandboxRecord } from '../../sandbox/record.ts'
+import { type Route, sendJson } from '../call.ts'
+import { rememberedSandbox } from '../control/named.ts'
+import { listedBody, time } from '../control/shapes.ts'
+
+/** All that is known of a sandbox, also when it is gone: whose it was, what it was made of, and why it ended. */
+export const getCaissonSandbox: Route = {
+  method: 'GET',
+  path: '/caisson/v1/sandboxes/:id',
+  async handle(call) {
+    sendJson(call.reply, 200, caissonBody(rememberedSandbox(call)))
+  },
+}
+
+export function caissonBody(record: SandboxRecord) {
+  const { plan, state, paused, lifecycle, traffic, contexts } = record
+  return {
+    ...listedBody(record),
+    wall: plan.wall,
+    profile: plan.profile,
+    network: plan.network.mode,
+    limits: plan.limits,
+    paused,
+    lifecycle,
+    traffic,
+    contexts: contexts.map(({ id, language, cwd, isDefault }) => ({ id, language, cwd, isDefault })),
+    lease: { owner: record.owner, endsAt: state === 'gone' ? null : time(record.endMs) },
+    death: deathOf(record),
+  }
+}
+
+function deathOf({ id, reason, startedMs, goneMs }: SandboxRecord) {
+  if (goneMs === null) return null
+  return { id, reason: reason ?? 'crash', detail: '', startedMs, endedMs: goneMs, peakMemoryBytes: null, cpuUs: null }
+}

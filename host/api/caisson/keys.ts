@@ -1,0 +1,50 @@
+import { Fault } from '@caisson/wire'
+import { z } from 'zod'
+import { readJson, sendJson, sendNothing } from '../call.ts'
+import { time } from '../control/shapes.ts'
+import type { KeyRecord } from '../keys.ts'
+import { forOperators } from './operator.ts'
+
+const Most = z.number().min(0).max(1_000_000_000).nullable().default(null)
+
+const Body = z.strictObject({
+  owner: z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,63}$/, 'not a name of an owner (a-z, 0-9, dot, _ and -)'),
+  operator: z.boolean().default(false),
+  quotas: z
+    .strictObject({ sandboxes: Most, createsPerSecond: Most, cpus: Most, memoryMiB: Most })
+    .default({ sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null }),
+})
+
+export const listKeys = forOperators({
+  method: 'GET',
+  path: '/caisson/v1/keys',
+  async handle(call) {
+    sendJson(call.reply, 200, call.rooms.control.keys.list().map(keyBody))
+  },
+})
+
+/** The key is in this answer and nowhere else. */
+export const createKey = forOperators({
+  method: 'POST',
+  path: '/caisson/v1/keys',
+  async handle(call) {
+    const wish = await readJson(call, Body)
+    const { record, key } = await call.rooms.control.keys.create(wish, call.signal)
+    sendJson(call.reply, 201, { ...keyBody(record), key }, { 'cache-control': 'no-store' })
+  },
+})
+
+export const revokeKey = forOperators({
+  method: 'DELETE',
+  path: '/caisson/v1/keys/:id',
+  async handle(call) {
+    const id = call.params['id'] ?? ''
+    if (id === call.owner.keyId) throw new Fault('CONFLICT', 'this is the key that asks', { hint: 'Revoke it with another operator’s.' })
+    await call.rooms.control.keys.revoke(id, call.signal)
+    sendNothing(call.reply)
+  },
+})
+
+function keyBody({ id, owner, operator, quotas, createdMs }: KeyRecord) {
+  return { id, owner, operator, quotas, createdAt: time(createdMs) }
+}

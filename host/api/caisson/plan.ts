@@ -1,0 +1,37 @@
+import type { CreateRequest, Plan } from '@caisson/wire'
+import { type OwnedCall, type Route, readJson, sendJson } from '../call.ts'
+import { findTemplate } from '../control/template-reference.ts'
+import { CaissonCreateBody, granted } from './create.ts'
+
+const HIDDEN = '/-'
+
+/** What a creation would hand to a keeper; nothing is built. Who is no operator is not told where things lie on this machine. */
+export const planSandbox: Route = {
+  method: 'POST',
+  path: '/caisson/v1/plan',
+  async handle(call) {
+    const body = await readJson(call, CaissonCreateBody)
+    const asked = { ...granted(body, call), ...(body.timeoutMs === undefined ? {} : { timeoutMs: body.timeoutMs }) }
+    const plan = await call.rooms.control.plan({ ...asked, ...ofSnapshot(body.template, call) }, call.signal)
+    sendJson(call.reply, 200, call.owner.operator ? plan : withoutHost(plan))
+  },
+}
+
+/** A snapshot stands for the template that its sandbox was made of, and has the size of its disk. */
+function ofSnapshot(template: string | undefined, call: OwnedCall): CreateRequest {
+  const named = template === undefined ? undefined : findTemplate(template, 'template', call)
+  return named?.kind === 'snapshot' ? { template: named.snapshot.template, diskMiB: named.snapshot.diskMiB } : {}
+}
+
+function withoutHost(plan: Plan): Plan {
+  return {
+    ...plan,
+    dir: HIDDEN,
+    deathRecord: HIDDEN,
+    agent: HIDDEN,
+    binds: plan.binds.map((bind) => ({ ...bind, source: HIDDEN })),
+    disk: plan.disk.kind === 'image' ? { ...plan.disk, image: HIDDEN } : plan.disk,
+    audit: { ...plan.audit, log: HIDDEN },
+    zygote: plan.zygote === null ? null : { ...plan.zygote, socket: HIDDEN },
+  }
+}

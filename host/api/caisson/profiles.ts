@@ -1,0 +1,9 @@
+import { type Route, sendJson } from '../call.ts'
+
+export const listProfiles: Route = {
+  method: 'GET',
+  path: '/caisson/v1/profiles',
+  async handle(call) {
+    sendJson(call.reply, 200, await call.rooms.control.profiles(call.signal))
+  },
+}

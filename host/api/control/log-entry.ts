@@ -1,0 +1,80 @@
+/** How much it matters, in order. */
+export const LEVELS = ['debug', 'info', 'warn', 'error'] as const
+export type Level = (typeof LEVELS)[number]
+
+export interface LogEntry {
+  readonly atMs: number
+  readonly message: string
+  readonly level: Level
+  readonly fields: Readonly<Record<string, string>>
+}
+
+interface Shown {
+  message: string
+  level: Level
+  fields?: readonly string[]
+}
+
+/** Of each kind of record, what the owner of the sandbox is shown. The rest is about the machine, and not the owner's to know. */
+const KINDS: Record<string, (record: Record<string, unknown>) => Shown> = {
+  create: ({ template, profile }) => ({
+    message: `created from ${text(template)} (profile ${text(profile)})`,
+    level: 'info',
+    fields: ['template', 'profile', 'wall'],
+  }),
+  command: ({ command, args }) => ({ message: words(command, args), level: 'info', fields: ['user', 'cwd'] }),
+  exec: ({ argv }) => ({ message: words(argv), level: 'debug', fields: ['path', 'pid'] }),
+  run: ({ language, codeBytes }) => ({
+    message: `ran ${text(codeBytes)} bytes of ${text(language)}`,
+    level: 'info',
+    fields: ['context', 'language', 'code'],
+  }),
+  limit: ({ reason, detail }) => ({ message: `limit hit: ${text(reason)} (${text(detail)})`, level: 'warn', fields: ['reason'] }),
+  death: ({ reason, detail }) => ({
+    message: `ended: ${text(reason)} (${text(detail)})`,
+    level: graveness(text(reason)),
+    fields: ['reason'],
+  }),
+}
+
+/** One line of the audit log, if it is about this sandbox. */
+export function logEntryOf(line: string, sandbox: string): LogEntry | undefined {
+  if (!line.includes(sandbox)) return undefined
+  const record = recordOf(line)
+  const show = typeof record?.['kind'] === 'string' && Object.hasOwn(KINDS, record['kind']) ? KINDS[record['kind']] : undefined
+  if (record?.['sandbox'] !== sandbox || show === undefined) return undefined
+  const atMs = Date.parse(text(record['ts']))
+  if (!Number.isFinite(atMs)) return undefined
+  const { message, level, fields = [] } = show(record)
+  const shown = fields.filter((name) => record[name] !== undefined).map((name) => [name, text(record[name])])
+  return { atMs, message, level, fields: { kind: text(record['kind']), ...Object.fromEntries(shown) } }
+}
+
+/** When a line was written, whatever it is about: quotes in its texts are escaped, so that this is found nowhere else. */
+export function timeOfLine(line: string): number | undefined {
+  const at = Date.parse(/"ts":"([^"]{1,40})"/.exec(line)?.[1] ?? '')
+  return Number.isFinite(at) ? at : undefined
+}
+
+function recordOf(line: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(line)
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
+  } catch {
+    // Half a line, from before a crash: it says nothing.
+    return undefined
+  }
+}
+
+function graveness(reason: string): Level {
+  if (['crash', 'abandoned'].includes(reason)) return 'error'
+  return ['memory', 'pids', 'disk', 'output'].includes(reason) ? 'warn' : 'info'
+}
+
+function words(...parts: unknown[]): string {
+  return parts.flat().map(text).join(' ')
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
+}

@@ -1,0 +1,50 @@
+import { open } from 'node:fs/promises'
+import { refuseAborted } from '../lifetimes.ts'
+
+const CHUNK_BYTES = 256 * 1024
+const NEWLINE = 0x0a
+
+/**
+ * Whole lines from the end of a log to its beginning, or as far back as `maxBytes` go. What is appended meanwhile is not among them. A log that
+ * is not there has none.
+ */
+export async function* linesFromEnd(path: string, maxBytes: number, signal: AbortSignal): AsyncGenerator<string> {
+  const file = await open(path).catch((failure: NodeJS.ErrnoException) => {
+    if (failure.code === 'ENOENT') return undefined
+    throw failure
+  })
+  if (file === undefined) return
+  try {
+    const { size } = await file.stat()
+    const floor = Math.max(0, size - maxBytes)
+    /** Begins in a part that has not been read yet. What stands behind the last newline is still being written. */
+    let begun: Buffer | undefined
+    for (let from = size; from > floor; ) {
+      refuseAborted(signal)
+      const length = Math.min(CHUNK_BYTES, from - floor)
+      from -= length
+      const chunk = Buffer.alloc(length)
+      await file.read(chunk, 0, length, from)
+      const end = chunk.lastIndexOf(NEWLINE)
+      if (end < 0) {
+        if (begun !== undefined) begun = Buffer.concat([chunk, begun])
+        continue
+      }
+      if (begun !== undefined) yield Buffer.concat([chunk.subarray(end + 1), begun]).toString()
+      begun = yield* wholeLines(chunk.subarray(0, end))
+    }
+    if (begun !== undefined && floor === 0) yield begun.toString()
+  } finally {
+    await file.close()
+  }
+}
+
+/** From the last to the second; returns the first, which may begin earlier. */
+function* wholeLines(text: Buffer): Generator<string, Buffer> {
+  let end = text.length
+  for (let newline = text.lastIndexOf(NEWLINE); newline >= 0; newline = newline === 0 ? -1 : text.lastIndexOf(NEWLINE, newline - 1)) {
+    yield text.subarray(newline + 1, end).toString()
+    end = newline
+  }
+  return text.subarray(0, end)
+}
