@@ -39,6 +39,7 @@ export class Runtime {
   readonly #onStray = (error: unknown) => this.#stray(error)
 
   serve(): void {
+    for (const stream of [process.stdout, process.stderr]) blocking(stream as object)
     this.#session.furnish((value) => this.#emit(displayed(value), false))
     process.on('SIGINT', this.#onInterrupt)
     process.on('uncaughtException', this.#onStray)
@@ -133,6 +134,14 @@ export class Runtime {
     running.room -= bytes
     if (bytes === 0) process.stderr.write(KEPT_OUT)
   }
+}
+
+/**
+ * What is written has left this process when `write` returns. Node writes to a full pipe behind the code's back: the end of a run would overtake
+ * its output, and `process.exit` cut it off. The handle is Node's own business, but the only way to say so.
+ */
+function blocking(stream: { _handle?: { setBlocking?(on: boolean): void } }): void {
+  stream._handle?.setBlocking?.(true)
 }
 
 /** Node's own, before a session puts its exception in the place of it. */
