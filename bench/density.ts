@@ -10,44 +10,51 @@ const AIM_MIB = 4
 const AT_ONCE = 4
 const SETTLE_MS = 3000
 
-/** Memory of idle sandboxes, each with a warm Python that has run something: keeper, agent and interpreter together. */
+/** Memory of idle sandboxes, each with a warm Python: keeper, agent and interpreter together. A first run touches pages that were shared until then. */
 export async function density(rounds: number): Promise<Row[]> {
   const count = rounds * SANDBOXES_PER_ROUND
   // The zygote is shared by all and stays: it does not count.
-  await (await warm()).kill()
-  const before = { processes: new Set(await processes()), availableMiB: await availableMiB(), ownMiB: process.memoryUsage.rss() / 2 ** 20 }
+  await (await made()).kill()
+  const before = { processes: new Set(await processes()), availableMiB: await availableMiB(), ownMiB: ownMiB() }
   const sandboxes: Sandbox[] = []
+  const rows = async (state: string, aim: { aim?: number }): Promise<Row[]> => {
+    await setTimeout(SETTLE_MS)
+    const ours = (await processes()).filter((pid) => !before.processes.has(pid))
+    let pssMiB = 0
+    for (const pid of ours) pssMiB += await proportionalMiB(pid)
+    const row = (what: string, all: number): Row => ({ what, unit: 'MiB', measured: summary([all / count]) })
+    return [
+      { ...row(`PSS of each of ${count} sandboxes (${ours.length} processes), ${state}`, pssMiB), ...aim },
+      row('  loss of MemAvailable, each', before.availableMiB - (await availableMiB())),
+      row('  of which the host process, each', ownMiB() - before.ownMiB),
+    ]
+  }
   try {
     while (sandboxes.length < count) {
-      const batch = Array.from({ length: Math.min(AT_ONCE, count - sandboxes.length) }, warm)
+      const batch = Array.from({ length: Math.min(AT_ONCE, count - sandboxes.length) }, made)
       for (const settled of await Promise.allSettled(batch)) {
         if (settled.status === 'rejected') throw settled.reason
         sandboxes.push(settled.value)
       }
     }
-    await setTimeout(SETTLE_MS)
-    const ours = (await processes()).filter((pid) => !before.processes.has(pid))
-    let pssMiB = 0
-    for (const pid of ours) pssMiB += await proportionalMiB(pid)
-    const used = before.availableMiB - (await availableMiB())
-    const own = process.memoryUsage.rss() / 2 ** 20 - before.ownMiB
-    const each = (all: number) => summary([all / count])
-    return [
-      { what: `PSS of each of ${count} sandboxes (${ours.length} processes)`, unit: 'MiB', measured: each(pssMiB), aim: AIM_MIB },
-      { what: 'loss of MemAvailable, each', unit: 'MiB', measured: each(used) },
-      { what: 'of which the host process, each', unit: 'MiB', measured: each(own) },
-    ]
+    const idle = await rows('idle', { aim: AIM_MIB })
+    for (const sandbox of sandboxes) {
+      const { text } = await sandbox.runCode('1+1')
+      if (text !== '2') throw new Error(`1+1 was ${text}`)
+    }
+    return [...idle, ...(await rows('idle again after a first run', {}))]
   } finally {
     for (let at = 0; at < sandboxes.length; at += AT_ONCE)
       await Promise.all(sandboxes.slice(at, at + AT_ONCE).map((sandbox) => sandbox.kill()))
   }
 }
 
-async function warm(): Promise<Sandbox> {
-  const sandbox = await Sandbox.create({ profile: 'code-interpreter', timeoutMs: null })
-  const { text } = await sandbox.runCode('1+1')
-  if (text !== '2') throw new Error(`1+1 was ${text}`)
-  return sandbox
+function made(): Promise<Sandbox> {
+  return Sandbox.create({ profile: 'code-interpreter', timeoutMs: null })
+}
+
+function ownMiB(): number {
+  return process.memoryUsage.rss() / 2 ** 20
 }
 
 /** Keepers, and whatever lives in a process namespace below ours. */

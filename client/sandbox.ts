@@ -23,7 +23,7 @@ export interface RunCodeOptions {
   env?: Record<string, string>
   /** The code is interrupted after this long; the sandbox lives on. */
   timeoutMs?: number
-  /** Run as a program rather than a cell: the name of the file it came from, and its arguments. `exitCode` then counts. */
+  /** Run as a program rather than a cell: the name of the file it came from (`-c` for none), and its arguments. `exitCode` then counts. */
   program?: { path: string; args: string[] }
   onStdout?: (text: string, atMs: number) => void
   onStderr?: (text: string, atMs: number) => void

@@ -159,7 +159,10 @@ export interface RunRequest {
   env?: Record<string, string>
   /** The run is interrupted, then its context killed, after this long. */
   timeoutMs?: number
-  /** Run as a program: name of the file it came from, and its arguments. Exit status then counts (`Execution.exitCode`). */
+  /**
+   * Run as a program: name of the file it came from, or `-c` or `-` for none, and its arguments. Exit status then counts (`Execution.exitCode`), and
+   * what it does not catch is printed. Without a file the value of the last expression is a result.
+   */
   program?: { path: string; args: string[] }
   /** What it says is told as events and kept nowhere: output and results of the Execution stay empty. */
   streamed?: boolean

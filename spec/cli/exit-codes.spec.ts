@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CommandLine } from './invoke.ts'
 
@@ -35,6 +37,34 @@ test('an exception is 1, with a traceback of the code alone', async () => {
   expect(exitCode).toBe(1)
   expect(stderr).toContain('ValueError: no')
   expect(stderr).not.toMatch(/caisson|IPython|\p{Cc}\[/u)
+})
+
+test.each([
+  ['javascript', 'const f = () => { throw new TypeError("no") }\nf()', 'TypeError: no'],
+  ['typescript', 'const n: number = 1; throw new TypeError(`no ${n}`)', 'TypeError: no 1'],
+  ['bash', 'set -e\nno-such-command', 'bash: line 2: no-such-command: command not found\n'],
+])('%s: what goes wrong is said once, as the language says it', async (language, code, said) => {
+  const { exitCode, stdout, stderr } = await line.caisson(['run', '--lang', language, '-c', code])
+  expect(exitCode).toBe(language === 'bash' ? 127 : 1)
+  expect(stdout).toBe('')
+  expect(stderr.split(said)).toHaveLength(2)
+  expect(stderr).not.toMatch(/\(\(?(async )?\(\) =>|main\.cjs|node:|\/dev\/fd|RuntimeDied/)
+})
+
+test.each([
+  ['javascript', 'setTimeout(() => console.log("late"), 50); 6 * 7', '42\nlate\n'],
+  ['typescript', 'const n: Promise<number> = Promise.resolve(42); await n', '42\n'],
+])('%s: a piece of code may await, shows its last value, and ends when nothing is left to do', async (language, code, stdout) => {
+  expect(await line.caisson(['run', '--lang', language, '-c', code])).toEqual({ exitCode: 0, stdout, stderr: '' })
+})
+
+test('what a program does not catch is said once', async () => {
+  await writeFile(join(line.work, 'wrong.py'), 'raise ValueError("no")\n')
+  const { exitCode, stderr } = await line.caisson(['run', 'wrong.py'])
+  expect(exitCode).toBe(1)
+  expect(stderr).toBe(
+    'Traceback (most recent call last):\n  File "/home/user/wrong.py", line 1, in <module>\n    raise ValueError("no")\nValueError: no\n',
+  )
 })
 
 test('a program that kills itself is 137, and no limit is blamed', async () => {

@@ -10,7 +10,7 @@ afterAll(async () => {
   await line[Symbol.asyncDispose]()
 })
 
-/** Sends each signal once, when the output first holds its word. */
+/** Sends each signal once, when the output first holds its words. */
 function when(signals: Record<string, NodeJS.Signals>): (text: string, child: ChildProcess) => void {
   const left = new Map(Object.entries(signals))
   return (text, child) => {
@@ -24,13 +24,13 @@ function when(signals: Record<string, NodeJS.Signals>): (text: string, child: Ch
 
 test('Ctrl-C interrupts the code, which may catch it', async () => {
   const code = 'import time\ntry:\n  print("ready", flush=True); time.sleep(100)\nexcept KeyboardInterrupt: print("caught")'
-  const ended = await line.caisson(['run', '-c', code], { onOutput: when({ ready: 'SIGINT' }) })
+  const ended = await line.caisson(['run', '-c', code], { onOutput: when({ 'ready\n': 'SIGINT' }) })
   expect(ended).toEqual({ exitCode: 0, stdout: 'ready\ncaught\n', stderr: '' })
 })
 
 test('not caught, it is 130', async () => {
   const ended = await line.caisson(['run', '-c', 'import time; print("ready", flush=True); time.sleep(100)'], {
-    onOutput: when({ ready: 'SIGINT' }),
+    onOutput: when({ 'ready\n': 'SIGINT' }),
   })
   expect(ended.exitCode).toBe(130)
   expect(ended.stderr).toContain('KeyboardInterrupt')
@@ -40,7 +40,7 @@ test('not caught, it is 130', async () => {
 test('the second Ctrl-C ends the sandbox, whatever the code says', async () => {
   const code =
     'import time\nprint("ready", flush=True)\nwhile True:\n  try: time.sleep(100)\n  except KeyboardInterrupt: print("caught", flush=True)'
-  const ended = await line.caisson(['run', '-c', code], { onOutput: when({ ready: 'SIGINT', caught: 'SIGINT' }) })
+  const ended = await line.caisson(['run', '-c', code], { onOutput: when({ 'ready\n': 'SIGINT', 'caught\n': 'SIGINT' }) })
   expect(ended).toEqual({ exitCode: 130, stdout: 'ready\ncaught\n', stderr: '' })
   expect(await line.leftovers()).toEqual([])
 })

@@ -1,10 +1,12 @@
 import { setImmediate as immediate } from 'node:timers/promises'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import * as shelf from '../../host/runtimes/shelf.ts'
-import type { RunEvent } from '../../wire/index.ts'
-import { Bare } from './bare.ts'
+import type { Execution, Held, RunEvent, RunRequest } from '../../wire/index.ts'
+import { SpecHost } from '../walls/home.ts'
 
-// What every language promises. A new one on the shelf needs its words here, and nothing else.
+// What every language promises, through the whole of Caisson. A new one on the shelf needs its words here, and nothing else.
+
+const signal = new AbortController().signal
 
 interface Words {
   hello: string
@@ -23,6 +25,9 @@ interface Words {
   flood: (bytes: number) => string
   readStdin: string
   cwd: string
+  pwd: string
+  /** Prints the number of its process. */
+  pid: string
 }
 
 const js: Words = {
@@ -38,6 +43,8 @@ const js: Words = {
   flood: (bytes) => `process.stdout.write("x".repeat(${bytes}))`,
   readStdin: 'console.log(require("fs").readFileSync(0, "utf8").length)',
   cwd: 'process.chdir("/"); console.log(process.cwd())',
+  pwd: 'console.log(process.cwd())',
+  pid: 'console.log(process.pid)',
 }
 const WORDS: Record<keyof typeof shelf, Words> = {
   python: {
@@ -53,6 +60,8 @@ const WORDS: Record<keyof typeof shelf, Words> = {
     flood: (bytes) => `print("x" * ${bytes}, end="")`,
     readStdin: 'import sys; print(len(sys.stdin.read()))',
     cwd: 'import os; os.chdir("/"); print(os.getcwd())',
+    pwd: 'import os; print(os.getcwd())',
+    pid: 'import os; print(os.getpid())',
   },
   javascript: js,
   typescript: { ...js, set: 'let kept: number = 41' },
@@ -69,43 +78,78 @@ const WORDS: Record<keyof typeof shelf, Words> = {
     flood: (bytes) => `head -c ${bytes} /dev/zero | tr "\\0" x`,
     readStdin: 'wc -c',
     cwd: 'cd /; pwd',
+    pwd: 'pwd',
+    pid: 'echo $$',
   },
 }
 
+/** One context of a sandbox, made for one test. */
+class Fresh {
+  readonly id: string
+  readonly #held: Held
+
+  private constructor(held: Held, id: string) {
+    this.#held = held
+    this.id = id
+  }
+
+  static async make(held: Held, language: string): Promise<Fresh> {
+    return new Fresh(held, (await held.createContext({ language }, signal)).id)
+  }
+
+  run(code: string, more: Partial<RunRequest> = {}, on: (event: RunEvent) => void = () => undefined, until = signal): Promise<Execution> {
+    return this.#held.runCode({ code, contextId: this.id, ...more }, on, until)
+  }
+
+  interrupt(): Promise<void> {
+    return this.#held.interrupt(this.id, signal)
+  }
+
+  /** From outside, as the kernel's out-of-memory killer would. */
+  async kill(pid: string): Promise<void> {
+    const killing = await this.#held.start({ command: 'kill', args: ['-9', pid], user: 'root' }, signal)
+    for await (const _ of killing.output);
+    expect((await killing.exit).exitCode).toBe(0)
+  }
+}
+
+let host: SpecHost
+beforeAll(async () => {
+  host = await SpecHost.open()
+})
+afterAll(() => host[Symbol.asyncDispose]())
+
 describe.each(Object.values(shelf))('$name', (runtime) => {
   const words = WORDS[runtime.name as keyof typeof shelf]
-  const live: Bare[] = []
-  const start = async (env: Record<string, string> = {}) => {
-    const bare = await Bare.start(runtime, env)
-    live.push(bare)
-    return bare
-  }
-  afterEach(async () => {
-    for (const bare of live.splice(0)) await bare[Symbol.asyncDispose]()
+  let held: Held
+  beforeAll(async () => {
+    held = await host.door.create({ profile: 'code-interpreter', timeoutMs: null, env: { MARK: 'own' } }, signal)
   })
+  afterAll(() => held.kill(signal))
+  const fresh = () => Fresh.make(held, runtime.name)
 
   test('says hello, and counts its runs', async () => {
-    const bare = await start()
-    expect(await bare.run(words.hello)).toMatchObject({ stdout: 'héllo 漢 😀\n', stderr: '', executionCount: 1 })
-    expect(await bare.run(words.hello)).toMatchObject({ executionCount: 2 })
+    const context = await fresh()
+    expect(await context.run(words.hello)).toMatchObject({ stdout: 'héllo 漢 😀\n', stderr: '', executionCount: 1 })
+    expect(await context.run(words.hello)).toMatchObject({ executionCount: 2 })
   })
 
   test('keeps its state, and runs come in the order in which they were asked for', async () => {
-    const bare = await start()
-    const runs = [bare.run(words.set), bare.run(words.print), bare.run(words.print)]
+    const context = await fresh()
+    const runs = [context.run(words.set), context.run(words.print), context.run(words.print)]
     expect((await Promise.all(runs)).map(({ stdout }) => stdout)).toEqual(['', '42\n', '42\n'])
   })
 
   test("a program's exit code is its own", async () => {
-    const bare = await start()
-    const ended = await bare.run(words.exit3, { program: { path: `${bare.folder}/program`, args: [] } })
+    const context = await fresh()
+    const ended = await context.run(words.exit3, { program: { path: '/home/user/program', args: [] } })
     expect(ended).toMatchObject({ exitCode: 3, stderr: '' })
     expect(ended.error).toBeUndefined()
   })
 
   test('what goes wrong is told, and the next run works', async () => {
-    const bare = await start()
-    const failed = await bare.run(words.fail)
+    const context = await fresh()
+    const failed = await context.run(words.fail)
     if (runtime.name === 'bash') expect(failed).toMatchObject({ exitCode: 1, stderr: 'went wrong\n' })
     else {
       expect(failed.error).toMatchObject({ name: expect.stringMatching(/^(Value)?Error$/), value: 'went wrong' })
@@ -113,79 +157,79 @@ describe.each(Object.values(shelf))('$name', (runtime) => {
       // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are what must not be there.
       expect(failed.error?.traceback).not.toMatch(/caisson|main\.cjs|node:|IPython|\u001b/)
     }
-    expect(await bare.run(words.hello)).toMatchObject({ stdout: 'héllo 漢 😀\n' })
+    expect(await context.run(words.hello)).toMatchObject({ stdout: 'héllo 漢 😀\n' })
   })
 
   test.each(['spin', 'wait'] as const)('an interrupt ends what would %s, and the state stays', async (what) => {
-    const bare = await start()
-    await bare.run(words.set)
-    const endless = bare.run(words[what], {}, () => undefined)
+    const context = await fresh()
+    await context.run(words.set)
+    const endless = context.run(words[what])
     // Asked for, it is not under way yet: an interrupt would mean nothing.
     await immediate()
-    await bare.context.interrupt(new AbortController().signal)
+    await context.interrupt()
     const ended = await endless
     if (runtime.name === 'bash') expect(ended.exitCode).toBe(130)
     else expect(ended.error?.name).toBe('KeyboardInterrupt')
-    expect(await bare.run(words.print)).toMatchObject({ stdout: '42\n' })
+    expect(await context.run(words.print)).toMatchObject({ stdout: '42\n' })
   })
 
   test('a time limit interrupts, and says so', async () => {
-    const bare = await start()
-    await bare.run(words.set)
-    expect(await bare.run(words.wait, { timeoutMs: 300 })).toMatchObject({ limit: 'timeout' })
-    expect(await bare.run(words.print)).toMatchObject({ stdout: '42\n' })
+    const context = await fresh()
+    await context.run(words.set)
+    expect(await context.run(words.wait, { timeoutMs: 300 })).toMatchObject({ limit: 'timeout' })
+    expect(await context.run(words.print)).toMatchObject({ stdout: '42\n' })
   })
 
   test('an abort interrupts, and the run rejects as cancelled', async () => {
-    const bare = await start()
-    await bare.run(words.set)
+    const context = await fresh()
+    await context.run(words.set)
     const abort = new AbortController()
-    const running = bare.context.run({ code: words.wait }, () => undefined, abort.signal)
-    const waiting = bare.context.run({ code: words.hello }, () => undefined, abort.signal)
+    const running = context.run(words.wait, {}, undefined, abort.signal)
+    const waiting = context.run(words.hello, {}, undefined, abort.signal)
     setTimeout(() => abort.abort(), 300)
-    await expect(running).rejects.toMatchObject({ code: 'CANCELLED' })
-    await expect(waiting).rejects.toMatchObject({ code: 'CANCELLED' })
-    expect(await bare.run(words.print)).toMatchObject({ stdout: '42\n', executionCount: 3 })
+    const cancelled = { status: 'rejected', reason: { code: 'CANCELLED' } }
+    expect(await Promise.allSettled([running, waiting])).toMatchObject([cancelled, cancelled])
+    expect(await context.run(words.print)).toMatchObject({ stdout: '42\n', executionCount: 3 })
   })
 
   test('what is printed keeps its order', async () => {
-    const bare = await start()
+    const context = await fresh()
     const events: RunEvent[] = []
-    const { stdout, stderr } = await bare.run(words.order, {}, (event) => events.push(event))
+    const { stdout, stderr } = await context.run(words.order, {}, (event) => events.push(event))
     expect({ stdout, stderr }).toEqual({ stdout: 'one\nthree\n', stderr: 'two\n' })
     expect(events.every((event) => event.type === 'stdout' || event.type === 'stderr')).toBe(true)
   })
 
   test('much output arrives whole', async () => {
-    const bare = await start()
-    const { stdout } = await bare.run(words.flood(3_000_000))
+    const context = await fresh()
+    const { stdout } = await context.run(words.flood(3_000_000))
     expect(stdout.length).toBe(3_000_000)
     expect(/^x*$/.test(stdout)).toBe(true)
   })
 
   test('variables of one run are undone', async () => {
-    const bare = await start({ MARK: 'own' })
-    expect(await bare.run(words.env, { env: { MARK: 'of this run', OTHER: '1' } })).toMatchObject({ stdout: 'of this run\n' })
-    expect(await bare.run(words.env)).toMatchObject({ stdout: 'own\n' })
+    const context = await fresh()
+    expect(await context.run(words.env, { env: { MARK: 'of this run', OTHER: '1' } })).toMatchObject({ stdout: 'of this run\n' })
+    expect(await context.run(words.env)).toMatchObject({ stdout: 'own\n' })
   })
 
   test('standard input is closed', async () => {
-    const bare = await start()
-    expect(await bare.run(words.readStdin)).toMatchObject({ stdout: '0\n' })
+    const context = await fresh()
+    expect(await context.run(words.readStdin)).toMatchObject({ stdout: '0\n' })
   })
 
   test('the folder stays', async () => {
-    const bare = await start()
-    expect(await bare.run(words.cwd)).toMatchObject({ stdout: '/\n' })
-    const pwd = { python: 'print(os.getcwd())', bash: 'pwd' }[runtime.name] ?? 'console.log(process.cwd())'
-    expect(await bare.run(pwd)).toMatchObject({ stdout: '/\n' })
+    const context = await fresh()
+    expect(await context.run(words.cwd)).toMatchObject({ stdout: '/\n' })
+    expect(await context.run(words.pwd)).toMatchObject({ stdout: '/\n' })
   })
 
   test('a killed runtime is told from code that failed', async () => {
-    const bare = await start()
-    const running = bare.run(words.wait)
-    setTimeout(() => void bare.process.signal(9, new AbortController().signal), 300)
+    const context = await fresh()
+    const { stdout } = await context.run(words.pid)
+    const running = context.run(words.wait)
+    await context.kill(stdout.trim())
     expect(await running).toMatchObject({ exitCode: 137, error: { name: 'RuntimeDied' } })
-    await expect(bare.run(words.hello)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    await expect(context.run(words.hello)).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 })

@@ -6,7 +6,7 @@ import type { Job } from './job.ts'
 import { endOf, endOfRejection, type Outcome } from './outcome.ts'
 import type { Say } from './say.ts'
 
-/** Runs a program or a cell: prints what it prints, the text of its results, and the traceback of what it did not catch. */
+/** Runs a program: prints what it prints, the traceback of what it did not catch among it, and the text of its results. */
 export async function runCode(
   sandbox: Sandbox,
   job: Exclude<Job, { kind: 'command' }>,
@@ -16,6 +16,7 @@ export async function runCode(
   const kept: { stdout: string[]; stderr: string[]; results: Rich[] } = { stdout: [], stderr: [], results: [] }
   const options: RunCodeOptions = {
     language: job.language,
+    program: job.kind === 'program' ? { path: `/home/user/${job.name}`, args: job.args } : { path: job.path, args: [] },
     signal: interrupts.signal,
     onStdout: (text) => {
       kept.stdout.push(text)
@@ -30,9 +31,7 @@ export async function runCode(
       const text = printed(result)
       if (text !== undefined) say.out(text.endsWith('\n') ? text : `${text}\n`)
     },
-    onError: (error) => say.err(error.traceback.endsWith('\n') ? error.traceback : `${error.traceback}\n`),
   }
-  if (job.kind === 'program') options.program = { path: `/home/user/${job.name}`, args: job.args }
   interrupts.inside(() => sandbox.interrupt())
   const end = await sandbox.runCode(job.code, options).then(
     (result) => endOf(result),

@@ -46,12 +46,12 @@ export async function runCommand(sandbox: Sandbox, run: CommandRun, say: Say, in
   }
 }
 
-/** The agent says what it could not find; what to do about it depends on whether a command or a folder was meant. */
+/** The agent says what it could not find: the command, since the folder is there. What to do about it, only this side knows. */
 async function started(sandbox: Sandbox, command: CommandRun['command'], options: StartOptions): Promise<RunningCommand> {
   try {
     return await sandbox.commands.start(command, options)
   } catch (cause) {
-    if (!(cause instanceof Fault && cause.code === 'NOT_FOUND')) throw cause
+    if (!(cause instanceof Fault && cause.code === 'FILE_MISSING')) throw cause
     const hint = 'What the sandbox offers is its template: see `caisson run -- sh -c "ls /usr/bin"`; or bring it with --in or --mount.'
     throw new Fault('FILE_MISSING', `there is no command ${command[0]} inside`, { hint, cause })
   }

@@ -8,7 +8,8 @@ import type { Source } from '../arguments/source.ts'
 /** What is to be run, with everything read that this machine must give. */
 export type Job =
   | { kind: 'program'; name: string; stem: string; code: string; language: Language; args: string[]; companion: string | undefined }
-  | { kind: 'cell'; stem: string; code: string; language: Language }
+  /** Code that came from no file: `-c` or `-`. */
+  | { kind: 'snippet'; path: '-c' | '-'; stem: string; code: string; language: Language }
   | { kind: 'command'; command: [string, ...string[]] }
 
 const MAX_CODE_BYTES = 8 * 1024 * 1024
@@ -20,10 +21,11 @@ export async function jobOf(source: Source, language: string | undefined): Promi
       if (language !== undefined) throw new Fault('BAD_REQUEST', '--lang says nothing about a command', { hint: 'Leave it out.' })
       return source
     case 'code':
-      return { kind: 'cell', stem: 'result', code: source.code, language: namedLanguage(language ?? 'python') }
+      return { kind: 'snippet', path: '-c', stem: 'result', code: source.code, language: namedLanguage(language ?? 'python') }
     case 'stdin':
       return {
-        kind: 'cell',
+        kind: 'snippet',
+        path: '-',
         stem: 'result',
         code: await text(process.stdin, 'standard input'),
         language: namedLanguage(language ?? 'python'),

@@ -132,7 +132,14 @@ __caisson_program() {
   local path=${__caisson_arguments[0]}
   set -- "${__caisson_arguments[@]:1}"
   case $path in
-    -c | -) path=bash ;;
+    -c | -)
+      path=bash
+      # Messages name `bash` then. One argument holds 128 KiB, a character at most 4 bytes.
+      if ((${#__caisson_script} < 30000)); then
+        "$BASH" -c "$__caisson_script" "$path" "$@"
+        return
+      fi
+      ;;
     *)
       # The file itself, where it is what we were given: $0 and messages name it then.
       if [[ -f $path && -r $path && $(<"$path") == "$(builtin printf %s "$__caisson_script")" ]]; then

@@ -55,7 +55,7 @@ function clean(error: Error, caller: string | undefined, seen: Set<unknown>): vo
 
 /** V8 puts the source line before some stacks, with what we put around a cell. It matters for a syntax error, which has no frames. */
 function withoutHead(error: Error, stack: string): string {
-  const head = /^(cell \d+:\d+)\n(\((?:async )?\(\) => \{)?(.*)\n( *\^+)\n\n?/.exec(stack)
+  const head = /^((?:cell \d+|\[eval\]):\d+)\n(\((?:async )?\(\) => \{)?(.*)\n( *\^+)\n\n?/.exec(stack)
   if (head === null) return stack
   const [all, place, wrapper = '', source, caret = ''] = head
   const rest = stack.slice(all.length)

@@ -3,7 +3,7 @@ import { Module } from 'node:module'
 import { dirname, extname, join, resolve } from 'node:path'
 import process from 'node:process'
 import { isModule } from './cell.ts'
-import { type Failure, failureOf } from './failures.ts'
+import { type Failure, INTERRUPTED } from './failures.ts'
 import type { Loader } from './loader.ts'
 import { isTypeScript, withoutTypes } from './without-types.ts'
 
@@ -21,24 +21,15 @@ interface ModuleParts {
 
 /** What Node ends with when a module waits for something that nothing will bring. */
 const UNSETTLED = 13
+const INTERRUPTED_CODE = 130
 
-/**
- * A program, as `node FILE ARGS` runs it, from its text. It has the process to itself and ends it: by `process.exit`, by an exception, or
- * when there is nothing left to wait for. `failed` hears of the exception.
- */
-export function runProgram(
-  task: { code: string; path: string; args: string[] },
-  typed: boolean,
-  loader: Loader,
-  failed: (failure: Failure) => void,
-) {
+/** Hears of the exception that ends a program, and says what to show of it. */
+type Tell = (error: unknown) => Failure
+
+/** A program, as `node FILE ARGS` runs it, from its text. */
+export function runProgram(task: { code: string; path: string; args: string[] }, typed: boolean, loader: Loader, tell: Tell) {
   const path = resolve(task.path)
   process.argv = [process.execPath, path, ...task.args]
-  process.on('uncaughtExceptionMonitor', (error) => failed(failureOf(error)))
-  let waiting = true
-  process.on('exit', () => {
-    if (waiting) process.exitCode ??= UNSETTLED
-  })
   const work = async () => {
     const typescript = typed || isTypeScript(path)
     if (isEsm(path, task.code, typescript)) {
@@ -53,29 +44,38 @@ export function runProgram(
       main._compile(typescript ? withoutTypes(task.code, path, 'cjs') : task.code, path)
     }
   }
+  toItsEnd(work, tell)
+}
+
+/** `work` has the process to itself and ends it: by `process.exit`, by an exception, or when there is nothing left to wait for. */
+export function toItsEnd(work: () => Promise<void>, tell: Tell): void {
+  process.on('uncaughtExceptionMonitor', tell)
+  let waiting = true
+  process.on('exit', () => {
+    if (waiting) process.exitCode ??= UNSETTLED
+  })
   work().then(
     () => {
       waiting = false
     },
     (error: unknown) => {
       waiting = false
-      fail(error, failed)
+      fail(error, tell)
     },
   )
 }
 
 /** Thrown again, Node would show the place where we did so. */
-function fail(error: unknown, failed: (failure: Failure) => void): void {
+function fail(error: unknown, tell: Tell): void {
   if (process.listenerCount('uncaughtException') > 0) {
     setImmediate(() => {
       throw error
     })
     return
   }
-  const failure = failureOf(error)
-  failed(failure)
-  process.stderr.write(`${failure.traceback}\n\nNode.js ${process.version}\n`)
-  process.exit(1)
+  const failure = tell(error)
+  process.stderr.write(failure === INTERRUPTED ? `${failure.traceback}\n` : `${failure.traceback}\n\nNode.js ${process.version}\n`)
+  process.exit(failure === INTERRUPTED ? INTERRUPTED_CODE : 1)
 }
 
 /** As Node decides: by extension, by the nearest package.json, by what the source says. */

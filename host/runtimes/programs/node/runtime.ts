@@ -3,7 +3,7 @@ import { Control, type Request } from './control.ts'
 import { type Failure, failureOf, INTERRUPTED } from './failures.ts'
 import { displayed, type Forms, formsOf } from './forms.ts'
 import { Loader } from './loader.ts'
-import { runProgram } from './program.ts'
+import { runProgram, toItsEnd } from './program.ts'
 import { Session } from './session.ts'
 
 type RunRequest = Extract<Request, { op: 'run' }>
@@ -11,6 +11,9 @@ type RunRequest = Extract<Request, { op: 'run' }>
 /** What the host keeps of one run (MAX_RESULTS_BYTES in wire/limits.ts), with some room. */
 const MAX_RESULTS_BYTES = 60 * 1024 * 1024
 const KEPT_OUT = 'caisson: a result was left out: one may have 31 MiB, those of a run 60 MiB together\n'
+
+/** Paths of programs that are no files. They may do all that cells do, and their last value is shown. */
+const SNIPPETS = ['-c', '-']
 
 interface Running {
   id: number
@@ -39,6 +42,7 @@ export class Runtime {
   readonly #onStray = (error: unknown) => this.#stray(error)
 
   serve(): void {
+    for (const stream of [process.stdout, process.stderr]) blocking(stream as object)
     this.#session.furnish((value) => this.#emit(displayed(value), false))
     process.on('SIGINT', this.#onInterrupt)
     process.on('uncaughtException', this.#onStray)
@@ -107,8 +111,18 @@ export class Runtime {
     process.exit = EXIT
     setEnvironment({ ...process.env, ...request.env } as Record<string, string>)
     this.#control.unref()
-    const failed = (error: Failure) => this.#control.send({ type: 'error', id: request.id, error })
-    runProgram({ ...program, code: request.code }, this.#typescript, this.#loader, failed)
+    const tell = (error: unknown) => {
+      const failure = failureOf(error, this.#session.caller)
+      this.#control.send({ type: 'error', id: request.id, error: failure })
+      return failure
+    }
+    if (SNIPPETS.includes(program.path)) toItsEnd(() => this.#snippet(request.code), tell)
+    else runProgram({ ...program, code: request.code }, this.#typescript, this.#loader, tell)
+  }
+
+  async #snippet(code: string): Promise<void> {
+    const value = await this.#session.run(code, '[eval]')
+    if (value !== undefined && value[0] !== undefined) this.#emit(formsOf(value[0]), true)
   }
 
   #interrupt(): void {
@@ -133,6 +147,14 @@ export class Runtime {
     running.room -= bytes
     if (bytes === 0) process.stderr.write(KEPT_OUT)
   }
+}
+
+/**
+ * What is written has left this process when `write` returns. Node writes to a full pipe behind the code's back: the end of a run would overtake
+ * its output, and `process.exit` cut it off. The handle is Node's own business, but the only way to say so.
+ */
+function blocking(stream: { _handle?: { setBlocking?(on: boolean): void } }): void {
+  stream._handle?.setBlocking?.(true)
 }
 
 /** Node's own, before a session puts its exception in the place of it. */

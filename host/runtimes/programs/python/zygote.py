@@ -26,7 +26,10 @@ WARM = (
     "textwrap", "threading", "time", "typing", "urllib.parse", "urllib.request", "uuid", "warnings", "zipfile", "concurrent.futures.thread",
     "numpy", "numpy.linalg", "numpy.random", "pandas", "matplotlib", "matplotlib.pyplot", "PIL.Image", "PIL.PngImagePlugin",
 )  # fmt: skip
+# Python rewrites the code that it runs often, and then leaves it alone: afterwards a fork has fewer pages to change.
+OFTEN = 20
 WARM_CELLS = (
+    *("x = 1\nx",) * OFTEN,
     "import sys, os\nx = 1\nx",
     "print('warm')\n{'a': [1, 2.5, None]}",
     "import pandas as pd, numpy as np\nf = pd.DataFrame({'a': np.arange(3), 'b': list('xyz')})\nf.groupby('b').sum()\nf",
