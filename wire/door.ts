@@ -108,6 +108,8 @@ export interface FileEntry {
   group: string
   modifiedMs: number
   symlinkTarget?: string
+  /** Of a link: what it leads to in the end; absent when that is nothing. */
+  leadsTo?: { path: string; kind: EntryKind; mode: number }
   attributes?: Record<string, string>
 }
 export interface FileChange {

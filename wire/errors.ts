@@ -47,6 +47,7 @@ export const CATALOGUE = {
     hint: 'Devices, pipes and sockets cannot be read or written as files.',
     retry: 'never',
   },
+  USER_UNKNOWN: { status: 400, title: 'no such user in the sandbox', hint: 'Name one of its /etc/passwd: user, root.', retry: 'never' },
   MOUNT_UNREADABLE: {
     status: 400,
     title: 'the folder cannot be mounted',

@@ -11,6 +11,7 @@ const CODES: Readonly<Record<string, FaultCode>> = {
   special_file: 'FILE_KIND',
   invalid: 'BAD_REQUEST',
   too_large: 'BAD_REQUEST',
+  no_user: 'USER_UNKNOWN',
   no_space: 'LIMIT_HIT',
   busy: 'FILE_DENIED',
   unsupported: 'UNSUPPORTED',

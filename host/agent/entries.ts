@@ -19,7 +19,11 @@ export function fileEntry(entry: Entry): FileEntry {
     group: entry.group,
     modifiedMs: Math.floor(bounded(entry.modifiedUs) / 1000),
   }
-  if (shown.kind === 'symlink') shown.symlinkTarget = entry.symlinkTarget
+  if (shown.kind === 'symlink') {
+    shown.symlinkTarget = entry.symlinkTarget
+    const kind = KINDS[entry.leadsToKind] ?? 'other'
+    if (entry.leadsTo !== '') shown.leadsTo = { path: entry.leadsTo, kind, mode: entry.leadsToMode & 0o7777 }
+  }
   if (Object.keys(entry.attributes).length > 0) shown.attributes = { ...entry.attributes }
   return shown
 }

@@ -23,6 +23,17 @@ const CHANGES: Readonly<Record<number, FileChange['kind']>> = {
   [Kind.OVERFLOW]: 'overflow',
 }
 
+/** `own`: the file becomes the user's, whoever had it before. */
+export type WriteOptions = FileOptions & { mode?: number; append?: boolean; attributes?: Record<string, string>; own?: boolean }
+
+/** `localOnly` refuses what another machine or process serves, whose changes are not seen. */
+export type WatchOptions = FileOptions & { recursive?: boolean; includeEntry?: boolean; localOnly?: boolean }
+
+export interface Watching extends AsyncIterable<FileChange> {
+  /** Resolves when nothing that happens from then on is missed. */
+  readonly armed: Promise<void>
+}
+
 /** Files inside, through the agent: no path is ever opened on the host. */
 export class AgentFiles implements Files {
   readonly #connection: AgentConnection
@@ -50,12 +61,12 @@ export class AgentFiles implements Files {
   async write(
     path: string,
     content: AsyncIterable<Uint8Array> | Uint8Array,
-    options: FileOptions & { mode?: number; append?: boolean; attributes?: Record<string, string> },
+    options: WriteOptions,
     signal: AbortSignal,
   ): Promise<FileEntry> {
-    const { user = '', mode = 0, append = false, attributes = {} } = options
+    const { user = '', mode = 0, append = false, attributes = {}, own = false } = options
     if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777) throw new Fault('BAD_REQUEST', `mode: ${mode} is no file mode`)
-    const stream = this.#open({ case: 'writeFile', value: { path, user, mode, append, attributes } }, `write ${path}`, signal)
+    const stream = this.#open({ case: 'writeFile', value: { path, user, mode, append, attributes, own } }, `write ${path}`, signal)
     try {
       await stream.opened
       if (content instanceof Uint8Array) {
@@ -121,16 +132,12 @@ export class AgentFiles implements Files {
     await this.#open({ case: 'remove', value: { path, user: options.user ?? '' } }, `remove ${path}`, signal).closed
   }
 
-  watch(
-    path: string,
-    options: FileOptions & { recursive?: boolean; includeEntry?: boolean },
-    signal: AbortSignal,
-  ): AsyncIterable<FileChange> {
-    const { user = '', recursive = false, includeEntry = false } = options
+  watch(path: string, options: WatchOptions, signal: AbortSignal): Watching {
+    const { user = '', recursive = false, includeEntry = false, localOnly = false } = options
     refuseAborted(signal)
     const changes = new Changes()
     const stream = this.#connection.open(
-      { case: 'watch', value: { path, user, recursive, includeEntry } },
+      { case: 'watch', value: { path, user, recursive, includeEntry, localOnly } },
       { what: `watch ${path}`, onEvent: (event) => event.case === 'file' && changes.push(event.value) },
       signal,
     )
@@ -139,7 +146,7 @@ export class AgentFiles implements Files {
       (failure: unknown) => changes.end(failure),
     )
     const stop = () => stream.giveUp(signal.aborted ? cancelled(signal) : new Fault('CANCELLED', 'the watcher stopped'))
-    return { [Symbol.asyncIterator]: () => changes.read(stop) }
+    return { armed: stream.opened.then(() => undefined), [Symbol.asyncIterator]: () => changes.read(stop) }
   }
 
   async setAttributes(path: string, attributes: Record<string, string>, options: FileOptions, signal: AbortSignal): Promise<FileEntry> {

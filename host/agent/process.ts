@@ -140,6 +140,36 @@ export async function startCommand(
   return new Command(stream, pid, exited, options.judge, pty !== undefined)
 }
 
+/** A command that was started over another connection, which it takes over from: its output from now on. */
+export async function attachCommand(
+  connection: AgentConnection,
+  found: Pick<FoundProcess, 'pid' | 'pty'>,
+  options: ProcessOptions,
+  signal: AbortSignal,
+): Promise<Command> {
+  const what = `attach to process ${found.pid}`
+  const { stream, pid, exited } = await begin(connection, { case: 'attach', value: { pid: found.pid } }, what, options, signal)
+  return new Command(stream, pid, exited, options.judge, found.pty)
+}
+
+/** A process that the agent knows. What it was started with may be shortened. */
+export interface FoundProcess {
+  readonly pid: number
+  readonly command: string
+  readonly args: readonly string[]
+  readonly cwd: string
+  readonly user: string
+  readonly tag: string
+  readonly pty: boolean
+}
+
+/** All that the agent started or adopted and that still run. */
+export async function findProcesses(connection: AgentConnection, signal: AbortSignal): Promise<FoundProcess[]> {
+  const opened = await connection.open({ case: 'processes', value: {} }, { what: 'processes' }, signal).opened
+  const { processes } = (opened as Extract<OpenedResult, { case: 'processes' }>).value
+  return processes.map(({ pid, command, args, cwd, user, tag, pty }) => ({ pid, command, args, cwd, user, tag, pty }))
+}
+
 /** A runtime's program, started by the agent. */
 export async function startProgram(
   connection: AgentConnection,

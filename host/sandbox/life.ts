@@ -1,8 +1,8 @@
-import type { ContextInfo, Death, Execution, Files, Held, Plan, Process, RunRequest, SandboxMetrics, StartRequest } from '@caisson/wire'
+import type { ContextInfo, Death, Execution, Held, Plan, Process, RunRequest, SandboxMetrics, StartRequest } from '@caisson/wire'
 import type { AgentConnection } from '../agent/connection.ts'
 import { AgentFiles } from '../agent/files.ts'
 import { agentMetrics } from '../agent/metrics.ts'
-import { type Command, startCommand } from '../agent/process.ts'
+import { attachCommand, type Command, findProcesses, type ProcessOptions, startCommand } from '../agent/process.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { orAborted, unending } from '../lifetimes.ts'
 import type { Listener } from '../runtimes/run.ts'
@@ -12,6 +12,7 @@ import { Contexts } from './contexts.ts'
 import { Ending, gone } from './ending.ts'
 import { GuardedFiles } from './guarded-files.ts'
 import { OutputMeter } from './output-meter.ts'
+import { Processes } from './processes.ts'
 import type { ContextRecord } from './record.ts'
 import { parseStart } from './request.ts'
 
@@ -38,7 +39,9 @@ export interface LifeParts {
 export class LiveSandbox implements Held {
   readonly id: string
   readonly ended: Promise<Death>
-  readonly files: Files
+  readonly files: GuardedFiles
+  /** Commands that people may come back to. */
+  readonly processes: Processes
   /** Whether it is to end with this host. */
   readonly leashed: boolean
   readonly plan: Plan
@@ -58,12 +61,22 @@ export class LiveSandbox implements Held {
     this.#ending = new Ending(cell, plan.limits)
     this.#agent = parts.agent
     this.files = new GuardedFiles(new AgentFiles(this.#agent), this)
+    this.processes = new Processes({
+      start: (request, signal) => this.start(request, signal),
+      find: (signal) => this.guard(() => findProcesses(this.#agent, signal)),
+      attach: (found, signal) => this.guard(() => this.#metered((options) => attachCommand(this.#agent, found, options, signal))),
+    })
     this.#contexts = new Contexts({ ...parts, ending: this.#ending })
     // Without its agent a sandbox can do nothing for anyone: whatever the reason, it ends.
     void this.#agent.lost.then((failure) => {
       if (!this.#isReleased) void this.#ending.explain(failure)
     })
     void cell.death.then(() => this.#agent.close())
+  }
+
+  /** How it ended; undefined while it lives. */
+  get death(): Death | undefined {
+    return this.#ending.death
   }
 
   /** Rejects when the signal aborts; the sandbox ends all the same. */
@@ -102,15 +115,22 @@ export class LiveSandbox implements Held {
     return this.guard(async () => {
       const request = parseStart(raw)
       const { command, args = [], user = '', cwd = '', timeoutMs } = request
-      const { plan, auditLog, env } = this.#parts
+      const { auditLog, env } = this.#parts
       auditLog.append({ kind: 'command', sandbox: this.id, command, args, user, cwd })
-      let started: Command | undefined
-      const kill = () => started?.signal(SIGKILL, unending()).catch(() => undefined)
-      const meter = new OutputMeter(plan.limits.outputBytes, this.#ending, () => void kill())
-      const judge = meter.judge(this.#ending.judge())
-      started = await startCommand(this.#agent, { ...request, env: { ...env, ...request.env } }, { judge, meter: meter.count }, signal)
+      const started = await this.#metered((options) =>
+        startCommand(this.#agent, { ...request, env: { ...env, ...request.env } }, options, signal),
+      )
       return timeoutMs === undefined ? started : withTimeout(started, timeoutMs)
     })
+  }
+
+  /** A command whose output counts, and whose end is judged by the limits. */
+  async #metered(begin: (options: ProcessOptions) => Promise<Command>): Promise<Command> {
+    let command: Command | undefined
+    const kill = () => command?.signal(SIGKILL, unending()).catch(() => undefined)
+    const meter = new OutputMeter(this.#parts.plan.limits.outputBytes, this.#ending, () => void kill())
+    command = await begin({ judge: meter.judge(this.#ending.judge()), meter: meter.count })
+    return command
   }
 
   contexts(_signal: AbortSignal): Promise<ContextInfo[]> {

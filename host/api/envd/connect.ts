@@ -1,0 +1,91 @@
+import type { IncomingMessage } from 'node:http'
+import { promisify } from 'node:util'
+import { gunzip, gzip } from 'node:zlib'
+import { Filesystem } from '@caisson/wire/envd/filesystem'
+import { Process } from '@caisson/wire/envd/process'
+import { Code, ConnectError, createConnectRouter, createContextValues } from '@connectrpc/connect'
+import type { Compression, UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol'
+import type { Visit } from '../call.ts'
+import { closeIfEarly } from './failures.ts'
+import { filesystemService } from './filesystem-service.ts'
+import { processService } from './process-service.ts'
+import { visitKey } from './serving.ts'
+import { written } from './written.ts'
+
+/** One message, as it came and unpacked. */
+const MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+const COMPRESS_FROM_BYTES = 64 * 1024
+/** What a timer can count. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
+
+const packed: Compression = {
+  name: 'gzip',
+  compress: async (bytes) => await promisify(gzip)(bytes, { level: 1 }),
+  async decompress(bytes, maxBytes) {
+    if (bytes.length === 0) return new Uint8Array()
+    try {
+      return await promisify(gunzip)(bytes, { maxOutputLength: maxBytes })
+    } catch (cause) {
+      const isLarge = cause instanceof RangeError
+      const message = isLarge ? `message is larger than ${maxBytes} bytes` : 'the message is not gzip'
+      throw new ConnectError(message, isLarge ? Code.ResourceExhausted : Code.InvalidArgument, undefined, undefined, cause)
+    }
+  },
+}
+
+const handlers: ReadonlyMap<string, UniversalHandler> = new Map(
+  createConnectRouter({
+    grpc: false,
+    grpcWeb: false,
+    acceptCompression: [packed],
+    compressMinBytes: COMPRESS_FROM_BYTES,
+    readMaxBytes: MAX_MESSAGE_BYTES,
+  })
+    .service(Process, processService)
+    .service(Filesystem, filesystemService)
+    .handlers.map((handler) => [handler.requestPath, handler]),
+)
+
+/** Of a Connect service: whether there is such a method here. */
+export function isRpc(path: string): boolean {
+  return handlers.has(path)
+}
+
+/** Resolves when the answer has been handed to the socket, or nobody wants it any more. */
+export async function serveRpc(visit: Visit, path: string): Promise<void> {
+  const { request, signal } = visit
+  const handler = handlers.get(path)
+  if (handler === undefined) return
+  const answer = await handler({
+    httpVersion: request.httpVersion,
+    method: request.method ?? '',
+    url: `http://envd${path}`,
+    header: headersOf(request),
+    body: request,
+    signal,
+    contextValues: createContextValues().set(visitKey, visit),
+  })
+  await send(visit, answer)
+}
+
+function headersOf({ headers }: IncomingMessage): Headers {
+  const made = new Headers()
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) made.set(name, Array.isArray(value) ? value.join(', ') : value)
+  }
+  const timeoutMs = Number(made.get('connect-timeout-ms') ?? 0)
+  // None, and more than a timer can count: without end.
+  if (timeoutMs === 0 || timeoutMs > MAX_TIMEOUT_MS) made.delete('connect-timeout-ms')
+  return made
+}
+
+async function send(visit: Visit, answer: UniversalServerResponse): Promise<void> {
+  const { reply } = visit
+  closeIfEarly(visit)
+  reply.writeHead(answer.status, Object.fromEntries(answer.header ?? []))
+  for await (const piece of answer.body ?? []) {
+    await written(reply, piece)
+    if (reply.destroyed) return
+  }
+  reply.end()
+}

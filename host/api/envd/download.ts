@@ -1,0 +1,103 @@
+import { pipeline } from 'node:stream/promises'
+import { createGzip } from 'node:zlib'
+import { Fault, type FileEntry } from '@caisson/wire'
+import type { Visit } from '../call.ts'
+import { checkedPath, checkedUser, sayUser, wholePath } from './asked.ts'
+import { contentDisposition, contentType } from './content.ts'
+import { rangeOf, type Span } from './range.ts'
+import { written } from './written.ts'
+
+/** GET /files. */
+export async function download(visit: Visit): Promise<void> {
+  const { query, entered, signal } = visit
+  const user = checkedUser(query.get('username') ?? '')
+  const path = checkedPath(query.get('path') ?? '', 'path')
+  try {
+    const entry = await entered.live.files.stat(path, { user, follow: true }, signal)
+    if (entry.kind === 'directory') throw new Fault('FILE_KIND', `path '${entry.path}' is a directory`)
+    await send(visit, { path, user, entry })
+  } catch (failure) {
+    if (failure instanceof Fault && failure.code === 'FILE_MISSING') {
+      throw new Fault('FILE_MISSING', `path '${wholePath(path, user, visit)}' does not exist`, { cause: failure })
+    }
+    throw sayUser(failure, user)
+  }
+}
+
+interface Wanted {
+  readonly path: string
+  readonly user: string
+  readonly entry: FileEntry
+}
+
+async function send(visit: Visit, wanted: Wanted): Promise<void> {
+  const { request, reply } = visit
+  const { entry } = wanted
+  const { size } = entry
+  const modified = new Date(entry.modifiedMs).toUTCString()
+  const { headers } = request
+  reply.setHeader('content-type', contentType(entry.name))
+  reply.setHeader('content-disposition', contentDisposition(entry.name))
+  reply.setHeader('last-modified', modified)
+  reply.setHeader('accept-ranges', 'bytes')
+  reply.setHeader('vary', 'Accept-Encoding')
+  // What is in a sandbox may be a page, opened by a browser at the address where keys are shown too: it gets an origin of its own, without scripts.
+  reply.setHeader('content-security-policy', 'sandbox')
+  reply.setHeader('x-content-type-options', 'nosniff')
+  const isFresh = headers['if-range'] === undefined || headers['if-range'] === modified
+  const range = isFresh ? rangeOf(headers.range, size) : undefined
+  if (range === 'beyond') {
+    reply.writeHead(416, { 'content-range': `bytes */${size}`, 'content-length': 0 }).end()
+  } else if (range !== undefined) {
+    const last = range.offset + range.length - 1
+    reply.writeHead(206, { 'content-length': range.length, 'content-range': `bytes ${range.offset}-${last}/${size}` })
+    await copy(visit, wanted, range)
+  } else if (headers['if-modified-since'] === modified) {
+    reply.writeHead(304).end()
+  } else if (wantsGzip(headers['accept-encoding'])) {
+    reply.writeHead(200, { 'content-encoding': 'gzip' })
+    await pipeline(read(visit, wanted), createGzip({ level: 1 }), reply)
+  } else if (size === 0) {
+    await copyUncounted(visit, wanted)
+  } else {
+    reply.writeHead(200, { 'content-length': size })
+    await copy(visit, wanted, { offset: 0, length: size })
+  }
+}
+
+/**
+ * Only for those who ask for nothing else, as E2B's clients do when they are told to. HTTP libraries offer gzip with every request; packing what
+ * is read once costs more than it saves.
+ */
+function wantsGzip(accepted: string | undefined): boolean {
+  return /^\s*gzip\s*$/i.test(accepted ?? '')
+}
+
+function read(visit: Visit, { path, user }: Wanted, span?: Span): AsyncIterable<Uint8Array> {
+  return visit.entered.live.files.read(path, { user, ...span }, visit.signal)
+}
+
+async function copy(visit: Visit, wanted: Wanted, span: Span): Promise<void> {
+  const { reply } = visit
+  let sent = 0
+  for await (const piece of read(visit, wanted, span)) {
+    sent += piece.length
+    await written(reply, piece)
+    if (reply.destroyed) return
+  }
+  // It has become shorter meanwhile: the client must not wait for the rest.
+  if (sent < span.length) reply.destroy()
+  else reply.end()
+}
+
+/** A file of no size may have contents all the same: those of /proc. */
+async function copyUncounted(visit: Visit, wanted: Wanted): Promise<void> {
+  const { reply } = visit
+  for await (const piece of read(visit, wanted)) {
+    if (!reply.headersSent) reply.writeHead(200)
+    await written(reply, piece)
+    if (reply.destroyed) return
+  }
+  if (!reply.headersSent) reply.writeHead(200, { 'content-length': 0 })
+  reply.end()
+}

@@ -1,0 +1,67 @@
+import { Fault } from '@caisson/wire'
+import type { Visit } from '../call.ts'
+import { sendJson, sendNothing } from '../call.ts'
+import { checkToken, checkTokenOrSignature } from './access.ts'
+import { compose } from './compose.ts'
+import { isRpc, serveRpc } from './connect.ts'
+import { download } from './download.ts'
+import { breakOff, isCaissonClient, sendRefusal } from './failures.ts'
+import { measure } from './metrics.ts'
+import { upload } from './upload.ts'
+
+export { findSigned } from './access.ts'
+
+const LAST_WORDS_MS = 250
+
+interface PlainRoute {
+  check?: (visit: Visit) => void
+  serve: (visit: Visit) => Promise<void>
+}
+
+/** What there is beside the two Connect services. Nothing else: /init and its like are for whoever made the sandbox. */
+const ROUTES: Readonly<Record<string, PlainRoute>> = {
+  'GET /health': { serve: async ({ reply }) => sendNothing(reply) },
+  'GET /files': { check: checkTokenOrSignature, serve: download },
+  'POST /files': { check: checkTokenOrSignature, serve: upload },
+  'POST /files/compose': { check: checkToken, serve: compose },
+  'GET /metrics': { check: checkToken, serve: measure },
+  'GET /envs': { check: checkToken, serve: async ({ reply, entered }) => sendJson(reply, 200, entered.record.env) },
+}
+
+/** Everything that E2B's clients ask of the daemon inside a sandbox: commands, files, and how it is. */
+export async function serveEnvd(visit: Visit): Promise<void> {
+  const { request, reply, entered } = visit
+  const stop = entered.onLeave(() => leave(visit))
+  try {
+    if (request.headers.origin !== undefined) allowBrowsers(visit)
+    if (request.method === 'OPTIONS') return preflight(visit)
+    const path = (request.url ?? '').split('?', 1)[0]?.replace(/^\/+/, '/') ?? ''
+    if (isRpc(path)) return await serveRpc(visit, path)
+    const route = ROUTES[`${request.method} ${path}`]
+    if (route === undefined) throw new Fault('NOT_FOUND', `no route ${request.method} ${path}`)
+    route.check?.(visit)
+    await route.serve(visit)
+  } catch (failure) {
+    // Of a client that has gone nobody reads the answer.
+    if (!reply.destroyed) sendRefusal(visit, failure)
+  } finally {
+    stop()
+  }
+}
+
+/** E2B's clients know by a connection that breaks that a sandbox is paused or over. Our own are told first how their command ended, if it did. */
+function leave(visit: Visit): void {
+  if (isCaissonClient(visit)) setTimeout(() => breakOff(visit), LAST_WORDS_MS)
+  else breakOff(visit)
+}
+
+/** Pages of any origin may use a token that they have: nothing here is done by cookie. */
+function allowBrowsers({ reply }: Visit): void {
+  reply.setHeader('access-control-allow-origin', '*')
+  reply.setHeader('access-control-expose-headers', '*')
+}
+
+function preflight({ reply }: Visit): void {
+  const methods = { 'access-control-allow-methods': 'GET, POST, OPTIONS', 'access-control-allow-headers': '*' }
+  reply.writeHead(204, { ...methods, 'access-control-max-age': '7200' }).end()
+}

@@ -1,0 +1,63 @@
+import { Code, ConnectError, createContextKey, type HandlerContext } from '@connectrpc/connect'
+import type { Visit } from '../call.ts'
+import { checkToken } from './access.ts'
+import { sayUser, userOf } from './asked.ts'
+import { connectFailure } from './failures.ts'
+
+export const visitKey = createContextKey<Visit | undefined>(undefined)
+
+/** Clients that say nothing of it hear from us this often. */
+const KEEPALIVE_S = 90
+const MAX_KEEPALIVE_S = 3600
+
+/** One RPC, by whom, and until when: `signal` aborts at its deadline too, and then its reason is a ConnectError. */
+export interface Rpc {
+  readonly visit: Visit
+  readonly user: string
+  readonly signal: AbortSignal
+  readonly keepaliveMs: number
+}
+
+function begin(context: HandlerContext): Rpc {
+  const visit = context.values.get(visitKey)
+  if (visit === undefined) throw new ConnectError('no sandbox', Code.Internal)
+  checkToken(visit)
+  const asked = Number(visit.request.headers['keepalive-ping-interval'])
+  const keepaliveS = Number.isFinite(asked) && asked > 0 ? Math.min(asked, MAX_KEEPALIVE_S) : KEEPALIVE_S
+  return { visit, user: userOf(visit), signal: context.signal, keepaliveMs: keepaliveS * 1000 }
+}
+
+function told(context: HandlerContext, rpc: Rpc | undefined, failure: unknown): ConnectError {
+  const { signal } = context
+  // Whatever failed because the time was up: that is what is said.
+  if (signal.aborted && signal.reason instanceof ConnectError) return signal.reason
+  const visit = context.values.get(visitKey)
+  if (visit === undefined) return ConnectError.from(failure)
+  return connectFailure(visit, rpc === undefined ? failure : sayUser(failure, rpc.user))
+}
+
+/** One message in, one message out. `Request` may be a stream of messages too. */
+export function answering<Request, Response>(serve: (request: Request, rpc: Rpc) => Promise<Response>) {
+  return async (request: Request, context: HandlerContext): Promise<Response> => {
+    let rpc: Rpc | undefined
+    try {
+      rpc = begin(context)
+      return await serve(request, rpc)
+    } catch (failure) {
+      throw told(context, rpc, failure)
+    }
+  }
+}
+
+/** One message in, many out. */
+export function streaming<Request, Response>(serve: (request: Request, rpc: Rpc) => AsyncGenerator<Response>) {
+  return async function* (request: Request, context: HandlerContext): AsyncGenerator<Response> {
+    let rpc: Rpc | undefined
+    try {
+      rpc = begin(context)
+      yield* serve(request, rpc)
+    } catch (failure) {
+      throw told(context, rpc, failure)
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import { randomBytes } from 'node:crypto'
+import { Fault, type FileChange } from '@caisson/wire'
+import type { CreateWatcherRequest } from '@caisson/wire/envd/filesystem'
+import type { LiveSandbox } from '../../sandbox/life.ts'
+import type { Rpc } from './serving.ts'
+import { type ChangeInit, changeEvent, changesLost, watchFolder } from './watching.ts'
+
+/** Of one sandbox. */
+const MAX_WATCHERS = 64
+/** Changes that wait to be asked for; what comes after them is lost, and said to be. */
+const MAX_WAITING = 10_000
+/** One that nobody asked for so long is forgotten. */
+const EXPIRES_MS = 3_600_000
+
+interface Watcher {
+  readonly stop: AbortController
+  changes: ChangeInit[]
+  /** Told with the next answer. */
+  failure: unknown
+  expiry: NodeJS.Timeout
+}
+
+/** Watched folders of a sandbox, for clients that ask from time to time. */
+class Watchers {
+  readonly #byId = new Map<string, Watcher>()
+
+  async create(request: CreateWatcherRequest, rpc: Rpc): Promise<string> {
+    if (this.#byId.size >= MAX_WATCHERS) throw new Fault('LIMIT_HIT', `more than ${MAX_WATCHERS} watchers in one sandbox: remove some`)
+    const id = `w${randomBytes(10).toString('hex')}`
+    const stop = new AbortController()
+    const watcher: Watcher = { stop, changes: [], failure: undefined, expiry: this.#expiry(id) }
+    this.#byId.set(id, watcher)
+    try {
+      void this.#gather(watcher, await watchFolder(request, rpc, stop.signal), rpc)
+    } catch (failure) {
+      this.#end(id)
+      throw failure
+    }
+    return id
+  }
+
+  /** What has changed since it was last asked for. */
+  drain(id: string): ChangeInit[] {
+    const watcher = this.#find(id)
+    clearTimeout(watcher.expiry)
+    watcher.expiry = this.#expiry(id)
+    const { changes, failure } = watcher
+    if (changes.length === 0 && failure !== undefined) {
+      watcher.failure = undefined
+      throw failure
+    }
+    watcher.changes = []
+    return changes
+  }
+
+  remove(id: string): void {
+    this.#find(id)
+    this.#end(id)
+  }
+
+  async #gather(watcher: Watcher, folder: AsyncIterator<FileChange>, { visit }: Rpc): Promise<void> {
+    try {
+      for (let next = await folder.next(); next.done !== true; next = await folder.next()) {
+        if (watcher.changes.length >= MAX_WAITING || next.value.kind === 'overflow') watcher.failure = changesLost()
+        else watcher.changes.push(changeEvent(next.value, visit))
+      }
+    } catch (failure) {
+      if (!watcher.stop.signal.aborted) watcher.failure = failure
+    }
+  }
+
+  #find(id: string): Watcher {
+    const watcher = this.#byId.get(id)
+    if (watcher === undefined) throw new Fault('NOT_FOUND', `watcher with id ${id} not found`)
+    return watcher
+  }
+
+  #end(id: string): void {
+    const watcher = this.#byId.get(id)
+    if (watcher === undefined) return
+    this.#byId.delete(id)
+    clearTimeout(watcher.expiry)
+    watcher.stop.abort()
+  }
+
+  #expiry(id: string): NodeJS.Timeout {
+    return setTimeout(() => this.#end(id), EXPIRES_MS).unref()
+  }
+}
+
+/** They end with the sandbox, or with this life of it. */
+const all = new WeakMap<LiveSandbox, Watchers>()
+
+export function watchersOf(rpc: Rpc): Watchers {
+  const { live } = rpc.visit.entered
+  const known = all.get(live)
+  if (known !== undefined) return known
+  const made = new Watchers()
+  all.set(live, made)
+  return made
+}
