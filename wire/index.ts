@@ -1,4 +1,5 @@
 export * from './door.ts'
+export { ENVD_VERSION } from './envd.ts'
 export { CATALOGUE, Fault, type FaultCode } from './errors.ts'
 export { Death, EndReason, KeeperEvent, KeeperRequest } from './keeper.ts'
 export { LANGUAGES, type Language, languageOf, languageOfShebang } from './languages.ts'

@@ -64,7 +64,7 @@ pub async fn run(agent: &Rc<Agent>, stream: &Rc<Stream>, operation: Operation) -
             }
             Operation::Watch(request) => {
                 let (identity, path) = who_and_where(agent, &request.user, &request.path)?;
-                files::watch::run(stream, &identity, path, request.recursive, request.include_entry).await
+                files::watch::run(stream, &identity, path, request).await
             }
             Operation::SetAttributes(request) => {
                 let (identity, path) = who_and_where(agent, &request.user, &request.path)?;

@@ -20,6 +20,9 @@ impl Refusal {
     pub fn not_found(message: impl Display) -> Self {
         Self::new("not_found", message)
     }
+    pub fn no_user(message: impl Display) -> Self {
+        Self::new("no_user", message)
+    }
     pub fn exists(message: impl Display) -> Self {
         Self::new("exists", message)
     }

@@ -44,7 +44,7 @@ pub fn account(config: &Config, name: &str) -> Outcome<Account> {
             shell: listed.map_or_else(|| "/bin/bash".to_owned(), |account| account.shell),
             groups: Vec::new(),
         },
-        _ => return Err(Refusal::not_found(format_args!("user {name}: not in /etc/passwd"))),
+        _ => return Err(Refusal::no_user(format_args!("user {name}: not in /etc/passwd"))),
     };
     account.groups = groups_of(&read("/etc/group"), &account);
     Ok(account)

@@ -1,8 +1,9 @@
 //! MakeDir and Move.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink};
 use std::path::{Path, PathBuf};
 
@@ -37,15 +38,29 @@ pub fn rename(from: &str, to: &str) -> Outcome<()> {
         Err(error) if error.kind() == ErrorKind::CrossesDevices => {}
         result => return result.or_refuse(doing),
     }
-    let beside = temporary_beside(to)?;
+    let beside = temporary_beside(to, Purpose::Move)?;
     let copied = copy(from, &beside).and_then(|()| std::fs::rename(&beside, to).or_refuse(doing));
     let leftover = if copied.is_ok() { from } else { &beside };
     let removed = remove::tree(&leftover.to_string_lossy(), &remove::Seen::default());
     copied.and(removed)
 }
 
+/// What a temporary name is going to be; the name says it to whoever watches the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A file that was not there before.
+    Create,
+    /// New contents of a file.
+    Replace,
+    /// Something on its way from elsewhere.
+    Move,
+}
+
+const PURPOSES: [(Purpose, &str); 3] =
+    [(Purpose::Create, ".caisson-create-"), (Purpose::Replace, ".caisson-replace-"), (Purpose::Move, ".caisson-move-")];
+
 /// A name that nobody has, in the same directory.
-pub fn temporary_beside(path: &Path) -> Outcome<PathBuf> {
+pub fn temporary_beside(path: &Path, purpose: Purpose) -> Outcome<PathBuf> {
     let mut bytes = [0u8; 16];
     // SAFETY: pointer and length are those of the buffer.
     let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
@@ -53,7 +68,13 @@ pub fn temporary_beside(path: &Path) -> Outcome<PathBuf> {
         return Err(Refusal::failed("no randomness"));
     }
     let parent = path.parent().ok_or_else(|| Refusal::is_directory("/: is a directory"))?;
-    Ok(parent.join(format!(".caisson-{:032x}", u128::from_ne_bytes(bytes))))
+    let prefix = PURPOSES.iter().find(|(known, _)| *known == purpose).map_or("", |(_, prefix)| prefix);
+    Ok(parent.join(format!("{prefix}{:032x}", u128::from_ne_bytes(bytes))))
+}
+
+/// Of a temporary name.
+pub fn purpose_of(name: &OsStr) -> Option<Purpose> {
+    PURPOSES.into_iter().find(|(_, prefix)| name.as_bytes().starts_with(prefix.as_bytes())).map(|(purpose, _)| purpose)
 }
 
 fn copy(from: &Path, to: &Path) -> Outcome<()> {

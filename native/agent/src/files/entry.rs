@@ -2,7 +2,7 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use caisson_wire::Entry;
 use caisson_wire::entry::Kind;
@@ -19,15 +19,10 @@ pub fn one(path: &str, follow: bool) -> Outcome<Entry> {
 }
 
 pub fn of(path: &Path, facts: &Metadata, names: &Names) -> Entry {
-    let kind = facts.file_type();
-    let kind = match () {
-        () if kind.is_symlink() => Kind::Symlink,
-        () if kind.is_dir() => Kind::Directory,
-        () if kind.is_file() => Kind::File,
-        () => Kind::Other,
-    };
+    let kind = kind_of(facts);
     // Names that are not UTF-8 are shown with U+FFFD (wire/agent.proto).
     let target = std::fs::read_link(path).map(|target| target.to_string_lossy().into_owned());
+    let leads_to = if kind == Kind::Symlink { end_of(path) } else { None };
     let modified_us = facts.mtime().saturating_mul(1_000_000).saturating_add(facts.mtime_nsec() / 1000);
     Entry {
         path: path.to_string_lossy().into_owned(),
@@ -43,5 +38,25 @@ pub fn of(path: &Path, facts: &Metadata, names: &Names) -> Entry {
         } else {
             Default::default()
         },
+        leads_to: leads_to.as_ref().map(|(end, _)| end.to_string_lossy().into_owned()).unwrap_or_default(),
+        leads_to_kind: leads_to.as_ref().map_or(Kind::Unset, |(_, facts)| kind_of(facts)).into(),
+        leads_to_mode: leads_to.map_or(0, |(_, facts)| facts.mode() & 0o7777),
     }
+}
+
+fn kind_of(facts: &Metadata) -> Kind {
+    let kind = facts.file_type();
+    match () {
+        () if kind.is_symlink() => Kind::Symlink,
+        () if kind.is_dir() => Kind::Directory,
+        () if kind.is_file() => Kind::File,
+        () => Kind::Other,
+    }
+}
+
+/// Where a link leads in the end, through all links on the way.
+fn end_of(link: &Path) -> Option<(PathBuf, Metadata)> {
+    let end = std::fs::canonicalize(link).ok()?;
+    let facts = std::fs::symlink_metadata(&end).ok()?;
+    Some((end, facts))
 }

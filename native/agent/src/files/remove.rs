@@ -12,7 +12,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::change::temporary_beside;
+use super::change::{Purpose, temporary_beside};
 use crate::refusal::{OrRefuse, Outcome, Refusal};
 
 /// Directories open at once. What lies deeper is first moved up to the top, so that a tree of any depth takes no more.
@@ -110,7 +110,7 @@ fn enter(levels: &mut Vec<Level>, name: &CStr) -> nix::Result<()> {
 }
 
 fn hoist(levels: &[Level], name: &CStr) -> Outcome<nix::Result<()>> {
-    let aside = temporary_beside(Path::new("/x"))?;
+    let aside = temporary_beside(Path::new("/x"), Purpose::Move)?;
     let aside = aside.file_name().unwrap_or_default();
     Ok(match renameat(&levels[levels.len() - 1].directory, name, &levels[0].directory, aside) {
         Err(Errno::ENOENT) => Ok(()),

@@ -10,7 +10,9 @@ use caisson_wire::file_event::Kind;
 use caisson_wire::{Done, FileEvent, event, opened};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+use nix::sys::statfs::{FUSE_SUPER_MAGIC, FsType, NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, statfs};
 
+use super::change::{Purpose, purpose_of};
 use super::entry;
 use crate::identity::Identity;
 use crate::port::port;
@@ -22,6 +24,10 @@ use crate::users::Names;
 const MAX_WATCHES: usize = 8192;
 /// Names found in new directories before their events were read; beyond, an overflow is reported.
 const MAX_FOUND: usize = 65536;
+
+/// Of linux/magic.h.
+const CIFS_MAGIC: FsType = FsType(0xff53_4d42);
+const SMB2_MAGIC: FsType = FsType(0xfe53_4d42);
 
 const CHANGES: AddWatchFlags = AddWatchFlags::IN_CREATE
     .union(AddWatchFlags::IN_MODIFY)
@@ -45,24 +51,23 @@ struct Found {
     cut: bool,
 }
 
-pub async fn run(
-    stream: &Stream,
-    identity: &Identity,
-    path: String,
-    recursive: bool,
-    include_entry: bool,
-) -> Outcome<()> {
+pub async fn run(stream: &Stream, identity: &Identity, path: String, request: caisson_wire::Watch) -> Outcome<()> {
     let root = PathBuf::from(path);
+    if request.local_only {
+        let root = root.clone();
+        identity.run(move || refuse_remote(&root)).await?;
+    }
     let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).or_refuse(|| "inotify")?;
     let source = Arc::new(inotify);
     let mut watch = Watch {
         root,
-        recursive,
-        include_entry,
+        recursive: request.recursive,
+        include_entry: request.include_entry,
         source,
         identity: identity.clone(),
         paths: HashMap::new(),
         announced: HashSet::new(),
+        placing: None,
     };
     let found = watch.look(PathBuf::new(), 0).await?;
     if found.cut {
@@ -82,6 +87,8 @@ struct Watch {
     paths: HashMap<WatchDescriptor, PathBuf>,
     /// Found by looking through a new directory, and reported; the kernel may report them once more.
     announced: HashSet<PathBuf>,
+    /// A temporary name is gone; the event with the same cookie tells what it has become.
+    placing: Option<(u32, Purpose)>,
 }
 
 impl Watch {
@@ -135,10 +142,18 @@ impl Watch {
             }
             return Ok(false);
         };
+        if let Some(purpose) = purpose_of(&name) {
+            if mask.contains(AddWatchFlags::IN_MOVED_FROM) {
+                self.placing = Some((event.cookie, purpose));
+            }
+            return Ok(false);
+        }
         let path = directory.join(name);
+        let placed = self.placing.take_if(|(cookie, _)| *cookie == event.cookie).map(|(_, purpose)| purpose);
         let is_directory = mask.contains(AddWatchFlags::IN_ISDIR);
         let appeared = mask.intersects(AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO);
         let kind = match () {
+            () if placed == Some(Purpose::Replace) => Kind::Write,
             () if appeared => Kind::Create,
             () if mask.contains(AddWatchFlags::IN_MODIFY) => Kind::Write,
             () if mask.contains(AddWatchFlags::IN_ATTRIB) => Kind::Chmod,
@@ -151,6 +166,9 @@ impl Watch {
         }
         if !(appeared && self.announced.remove(&path)) {
             self.report(stream, kind, path.clone()).await?;
+        }
+        if placed == Some(Purpose::Create) {
+            self.report(stream, Kind::Write, path.clone()).await?;
         }
         if appeared && is_directory && self.recursive {
             self.enter(stream, path).await?;
@@ -207,6 +225,15 @@ impl Watch {
     }
 }
 
+/// Where others than this kernel change files, it tells of none.
+fn refuse_remote(path: &Path) -> Outcome<()> {
+    let kind = statfs(path).or_refuse(|| path.display())?.filesystem_type();
+    if [NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, FUSE_SUPER_MAGIC, CIFS_MAGIC, SMB2_MAGIC].contains(&kind) {
+        return Err(Refusal::invalid(format_args!("{}: on a network mount", path.display())));
+    }
+    Ok(())
+}
+
 fn look(source: &Inotify, root: &Path, path: PathBuf, recursive: bool, already: usize) -> Outcome<Found> {
     let mut found = Found::default();
     let mut waiting = vec![path.clone()];
@@ -233,6 +260,9 @@ fn look(source: &Inotify, root: &Path, path: PathBuf, recursive: bool, already: 
         }
         for entry in std::fs::read_dir(&whole).into_iter().flatten().flatten() {
             let name: OsString = entry.file_name();
+            if purpose_of(&name).is_some() {
+                continue;
+            }
             if found.names.len() >= MAX_FOUND {
                 found.cut = true;
                 break;

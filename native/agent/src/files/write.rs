@@ -93,9 +93,11 @@ impl Draft {
             let file = Arc::new(open_in_place(&target, mode, !request.append)?);
             return Ok(Draft { file, target, temporary: None, uid, mode, attributes, owner: None });
         }
-        let (file, temporary) = open_beside(&target)?;
+        let purpose = if existing.is_some() { change::Purpose::Replace } else { change::Purpose::Create };
+        let (file, temporary) = open_beside(&target, purpose)?;
         let mode = mode.or(Some(existing.as_ref().map_or(NEW_FILE_MODE, |facts| facts.mode() & 0o7777)));
-        let owner = existing.map(|facts| (facts.uid(), facts.gid()));
+        // What is made here is the user's already.
+        let owner = existing.filter(|_| !request.own).map(|facts| (facts.uid(), facts.gid()));
         Ok(Draft { file: Arc::new(file), target, temporary: Some(temporary), uid, mode, attributes, owner })
     }
 
@@ -150,8 +152,8 @@ fn open_in_place(target: &Path, mode: Option<u32>, truncate: bool) -> Outcome<Fi
     Ok(file)
 }
 
-fn open_beside(target: &Path) -> Outcome<(File, PathBuf)> {
-    let temporary = change::temporary_beside(target)?;
+fn open_beside(target: &Path, purpose: change::Purpose) -> Outcome<(File, PathBuf)> {
+    let temporary = change::temporary_beside(target, purpose)?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600).custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW);
     let file = options.open(&temporary).or_refuse(|| target.display())?;
