@@ -1,13 +1,15 @@
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { Fault } from '@caisson/wire'
 import * as caisson from '../../host/api/caisson/shelf.ts'
-import { type ApiRooms, type Route, sendFailure } from '../../host/api/call.ts'
+import type { ApiRooms } from '../../host/api/call.ts'
 import { Replays } from '../../host/api/control/replays.ts'
 import * as control from '../../host/api/control/shelf.ts'
 import type { Tag, Tags } from '../../host/api/control-rooms.ts'
 import { hashOfKey, type KeyRecord, type Keys, type KeyWish, matchingKey, newKey } from '../../host/api/keys.ts'
+import type { Parts } from '../../host/api/parts.ts'
+import { FrontDoor } from '../../host/api/server.ts'
 import type { Owner } from '../../host/sandbox/record.ts'
+import { Meters } from '../../host/telemetry/meters.ts'
+import { noTraces } from '../../host/telemetry/telemetry.ts'
 import { FleetDouble, planOf } from './fleet-double.ts'
 
 const NO_QUOTAS = { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null }
@@ -17,7 +19,7 @@ export class ControlServer implements AsyncDisposable {
   readonly fleet = new FleetDouble()
   readonly keys = new KeysDouble()
   readonly rooms: ApiRooms
-  readonly #server = createServer()
+  #door: FrontDoor | undefined
 
   constructor(auditLog = '/nowhere/audit.jsonl') {
     const names: Record<string, string> = {
@@ -52,34 +54,29 @@ export class ControlServer implements AsyncDisposable {
         doctor: async () => ({ home: '/secret', walls: [], templates: [] }),
       },
     }
-    const routes: Route[] = [...Object.values(control), ...Object.values(caisson)]
-    this.#server.on('request', async (request, reply) => {
-      const gone = new AbortController()
-      reply.on('close', () => gone.abort())
-      try {
-        const url = new URL(request.url ?? '/', 'http://localhost')
-        const owner = this.keys.ownerOf(String(request.headers['x-api-key']))
-        if (owner === undefined) throw new Fault('UNAUTHENTICATED', 'no key')
-        const { route, params } = routeOf(routes, request.method ?? '', url.pathname)
-        await route.handle({ rooms: this.rooms, request, reply, params, query: url.searchParams, signal: gone.signal, owner })
-      } catch (failure) {
-        sendFailure(reply, failure)
-      }
-    })
   }
 
   async listen(): Promise<string> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
+    const say = () => undefined
+    const parts: Parts = {
+      rooms: this.rooms,
+      telemetry: { ...noTraces, log: { debug: say, info: say, warn: say, error: say }, meters: new Meters() },
+      routes: [...Object.values(control), ...Object.values(caisson)],
+      ownerOf: (key) => this.keys.ownerOf(key),
+      serveEnvd: () => Promise.reject(new Error('there is nothing in a double')),
+      serveInterpreter: () => Promise.reject(new Error('there is nothing in a double')),
+      findSigned: () => undefined,
+    }
+    this.#door = await FrontDoor.open(parts, { host: '127.0.0.1', port: 0, drainMs: 0 }, new AbortController().signal)
     return this.url
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+    return `http://127.0.0.1:${this.#door?.port}`
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections()
-    await new Promise((resolve) => this.#server.close(resolve))
+    await this.#door?.close()
   }
 }
 
@@ -102,19 +99,6 @@ const profile = {
   leash: 'none' as const,
   seccomp: { allowUserNamespaces: false },
   audit: { commands: true, maxMiB: 16 },
-}
-
-/** Literal segments win over parameters, as in the daemon's router. */
-function routeOf(routes: readonly Route[], method: string, pathname: string): { route: Route; params: Record<string, string> } {
-  const segments = pathname.split('/')
-  const fitting = routes
-    .filter((route) => route.method === method && route.path.split('/').length === segments.length)
-    .filter((route) => route.path.split('/').every((part, index) => part.startsWith(':') || part === segments[index]))
-    .sort((one, other) => one.path.split(':').length - other.path.split(':').length)
-  const [route] = fitting
-  if (route === undefined) throw new Fault('NOT_FOUND', `there is no ${method} ${pathname}`)
-  const named = route.path.split('/').flatMap((part, index) => (part.startsWith(':') ? [[part.slice(1), index] as const] : []))
-  return { route, params: Object.fromEntries(named.map(([name, index]) => [name, decodeURIComponent(segments[index] ?? '')])) }
 }
 
 class KeysDouble implements Keys {
