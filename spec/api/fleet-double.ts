@@ -133,7 +133,6 @@ function recordOf(wish: Wish, owner: Owner): SandboxRecord {
     alias: null,
     request: wish.request,
     plan: planOf(id, template, wish.timeoutMs),
-    request: wish.request,
     state: 'running',
     paused: null,
     pausedMs: null,
