@@ -1,7 +1,7 @@
 export * from './door.ts'
 export { ENVD_VERSION } from './envd.ts'
 export { CATALOGUE, Fault, type FaultCode } from './errors.ts'
-export { Death, EndReason, KeeperEvent, KeeperRequest } from './keeper.ts'
+export { Death, EndReason, KeeperEvent, KeeperHello, KeeperRequest } from './keeper.ts'
 export { LANGUAGES, type Language, languageOf, languageOfShebang } from './languages.ts'
 export * from './limits.ts'
 export { type Bind, Limits, Plan } from './plan.ts'

@@ -9,11 +9,11 @@ test('keeper and host know the same reasons and the same requests', async () => 
   const variants = (name: string) => [
     ...(new RegExp(`pub enum ${name} \\{([\\s\\S]*?)\\n\\}`).exec(rust)?.[1] ?? '').matchAll(/^ {4}(\w+)/gm),
   ]
-  expect(variants('Reason').map(([, name = '']) => name.toLowerCase())).toEqual(EndReason.options)
+  expect(variants('Reason').map(([, name = '']) => name.charAt(0).toLowerCase() + name.slice(1))).toEqual(EndReason.options)
   const ops = KeeperRequest.options.map((option) => option.shape.op.value)
   expect(
     variants('Request')
-      .map(([, name = '']) => name.toLowerCase())
+      .map(([, name = '']) => name.charAt(0).toLowerCase() + name.slice(1))
       .sort(),
   ).toEqual([...ops].sort())
 })

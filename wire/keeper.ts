@@ -54,18 +54,23 @@ export const Death = z.strictObject({
 })
 export type Death = z.infer<typeof Death>
 
+const Ready = z.strictObject({
+  event: z.literal('ready'),
+  /** PID 1 of the sandbox, as the host numbers it. */
+  agentPid: z.int(),
+  /** First host uid of the sandbox's range; null when it has a single id. */
+  uidBase: z.int().nullable(),
+  /** Processes forked from the zygote, ids inside. */
+  forked: z.array(z.int()),
+  /** Microseconds spent in each step of native/keeper/src/order.rs. */
+  steps: z.array(z.tuple([z.string(), z.number()])),
+})
+
+/** Answer to `hello`. `wallLeftMs`: of the wall-clock limit; of one that stands still, what will be left of it. */
+export const KeeperHello = z.strictObject({ ready: Ready, frozen: z.boolean(), wallLeftMs: z.number().nullable() })
+
 export const KeeperEvent = z.discriminatedUnion('event', [
-  z.strictObject({
-    event: z.literal('ready'),
-    /** PID 1 of the sandbox, as the host numbers it. */
-    agentPid: z.int(),
-    /** First host uid of the sandbox's range; null when it has a single id. */
-    uidBase: z.int().nullable(),
-    /** Processes forked from the zygote, ids inside. */
-    forked: z.array(z.int()),
-    /** Microseconds spent in each step of native/keeper/src/order.rs. */
-    steps: z.array(z.tuple([z.string(), z.number()])),
-  }),
+  Ready,
   z.strictObject({
     event: z.literal('failed'),
     code: z.enum(['PLAN_INVALID', 'LAUNCH_FAILED', 'LIMIT_UNAVAILABLE', 'WALL_UNAVAILABLE', 'MOUNT_UNREADABLE']),

@@ -1,18 +1,18 @@
 import { readFileSync } from 'node:fs'
-import { readFile, rmdir } from 'node:fs/promises'
+import { readFile, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 
 /** Where keepers make their groups: the same places as native/keeper/src/cgroup.rs. */
 export interface Hierarchy {
   version: 1 | 2
-  /** memory, pids, cpu: those of them that it has. */
+  /** memory, pids, cpu, freezer: those of them that it has. */
   controllers: string[]
   /** The folder below which each sandbox has its own. */
   parent: string
 }
 
-const CONTROLLERS = ['memory', 'pids', 'cpu']
+const CONTROLLERS = ['memory', 'pids', 'cpu', 'freezer']
 const ATTEMPTS = 100
 const BETWEEN_MS = 10
 
@@ -28,22 +28,37 @@ export function hierarchies(uid: number): Hierarchy[] {
       if (controllers.length > 0) found.push({ version: 1, controllers, parent: join(point, uid === 0 ? 'caisson' : `caisson-${uid}`) })
     } else if (kind === 'cgroup2') {
       const offered = text(join(point, 'cgroup.controllers')).split(/\s+/)
-      const controllers = CONTROLLERS.filter((name) => offered.includes(name))
-      if (controllers.length > 0) found.push({ version: 2, controllers, parent: join(uid === 0 ? point : delegated(point), 'caisson') })
+      // It freezes by itself, whatever controllers it has.
+      const controllers = CONTROLLERS.filter((name) => offered.includes(name) || name === 'freezer')
+      found.push({ version: 2, controllers, parent: join(uid === 0 ? point : delegated(point), 'caisson') })
     }
   }
   return found
 }
 
-/** Kills what is left in the groups of this id and removes them. Nothing else has that id. */
+/** Kills what is left in the groups of this id, frozen or not, and removes them. Nothing else has that id. */
 export async function sweepCgroups(id: string, uid: number, signal: AbortSignal): Promise<void> {
-  for (const { parent } of hierarchies(uid)) await remove(join(parent, id), signal)
+  const groups = hierarchies(uid).map(({ parent }) => join(parent, id))
+  for (const group of groups) await killAll(group)
+  // Version 1 holds the signal back while they are frozen; nothing of them runs between the thaw and their end.
+  for (const group of groups) await thaw(join(group, 'freezer.state'))
+  for (const group of groups) await remove(group, signal)
+}
+
+async function thaw(state: string): Promise<void> {
+  await writeFile(state, 'THAWED', { flag: 'r+' }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+  })
+}
+
+async function killAll(dir: string): Promise<void> {
+  const pids = await readFile(join(dir, 'cgroup.procs'), 'utf8').catch(() => '')
+  for (const pid of pids.split('\n').filter((line) => line !== '')) kill(Number(pid))
 }
 
 async function remove(dir: string, signal: AbortSignal): Promise<void> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-    const pids = await readFile(join(dir, 'cgroup.procs'), 'utf8').catch(() => '')
-    for (const pid of pids.split('\n').filter((line) => line !== '')) kill(Number(pid))
+    await killAll(dir)
     try {
       return await rmdir(dir)
     } catch (error) {

@@ -1,6 +1,8 @@
+import { join } from 'node:path'
 import { z } from 'zod'
 import { sweepCgroups } from './cgroups.ts'
 import { Keeper } from './keeper.ts'
+import { KeeperSocket } from './keeper-socket.ts'
 import { Keepers } from './keepers.ts'
 import { probeContainer } from './probe.ts'
 import type { Wall } from './wall.ts'
@@ -20,7 +22,7 @@ export const container: Wall<Options> = {
   promises: { kernel: 'shared', snapshot: 'none', pty: true, rootless: true },
   probe: probeContainer,
   async launch(plan, options, signal) {
-    const keeper = new Keeper(options.keepers.take(), plan)
+    const keeper = Keeper.launched(options.keepers.take(), plan)
     try {
       const standing = await keeper.standing(signal)
       // Whoever waited for this has the first word with the agent; then there is time.
@@ -30,6 +32,9 @@ export const container: Wall<Options> = {
       await keeper[Symbol.asyncDispose]()
       throw failure
     }
+  },
+  async adopt(plan, _options, signal) {
+    return Keeper.adopted(await KeeperSocket.to(join(plan.dir, 'keeper.sock'), signal), plan, signal)
   },
   async sweep(id, options, signal) {
     await sweepCgroups(id, options.uid, signal)

@@ -1,8 +1,7 @@
-import type { ChildProcess } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Death, Fault, KeeperEvent, type KeeperRequest, MAX_KEEPER_LINE_BYTES, MAX_PLAN_BYTES, type Plan } from '@caisson/wire'
+import { Death, Fault, KeeperEvent, KeeperHello, type KeeperRequest, MAX_KEEPER_LINE_BYTES, MAX_PLAN_BYTES, type Plan } from '@caisson/wire'
 import { orAborted, type Settled, settled } from '../lifetimes.ts'
-import type { Started } from './keepers.ts'
 import type { Cell } from './wall.ts'
 
 type Ready = Extract<KeeperEvent, { event: 'ready' }>
@@ -11,6 +10,21 @@ type Asked = Parameters<Cell['ask']>[0]
 
 const NEWLINE = 0x0a
 const MAX_SAID_CHARACTERS = 500
+
+/** What carries the conversation: the streams of a keeper that was started here, or its socket. */
+export interface Line {
+  /** Called once, before anything is written. `over`: nothing more will be heard; why, as far as is known here. */
+  listen(heard: (chunk: Buffer) => void, over: (detail: string, cause?: unknown) => void): void
+  write(text: string): void
+  /** Nothing more will be asked. What happens is still heard. */
+  end(): void
+  /** The keeper lives on without this process, and this process ends without it. */
+  release(): void
+  /** What was heard is not what a keeper says. */
+  distrust(): void
+  /** What it said that was no event. */
+  lastWords(): string
+}
 
 /** Told apart by the step that failed (native/keeper/src/order.rs). */
 export class LaunchFault extends Fault {
@@ -22,12 +36,11 @@ export class LaunchFault extends Fault {
   }
 }
 
-/** A keeper that was started with a plan, and all that it says. */
+/** A keeper, and all that it says. */
 export class Keeper implements Cell {
   readonly agentSocket: string
   readonly #plan: Plan
-  readonly #started: Started
-  readonly #child: ChildProcess
+  readonly #line: Line
   readonly #ready = settled<Ready>()
   readonly #death = settled<Death>()
   readonly #limits: ((hit: Limit) => void)[] = []
@@ -35,22 +48,43 @@ export class Keeper implements Cell {
   readonly #answers = new Map<number, Settled<Record<string, unknown>>>()
   readonly #startedMs = Date.now()
   #standing: Ready | undefined
+  /** What is asked of one that is dead fails with this. */
+  #failure: Fault | undefined
   #held: Buffer[] = []
   #heldBytes = 0
   #seq = 0
   #isReleased = false
 
-  constructor(started: Started, plan: Plan) {
-    const line = `${JSON.stringify(plan)}\n`
-    if (Buffer.byteLength(line) > MAX_PLAN_BYTES) throw new Fault('BAD_REQUEST', `the plan is larger than ${MAX_PLAN_BYTES} bytes`)
+  private constructor(line: Line, plan: Plan) {
     this.#plan = plan
+    this.#line = line
     this.agentSocket = join(plan.dir, 'agent.sock')
-    this.#started = started
-    this.#child = started.child
-    this.#child.on('error', (cause) => this.#gone(`the keeper could not be started: ${cause.message}`, cause))
-    this.#child.stdout?.on('data', (chunk: Buffer) => this.#hear(chunk))
-    this.#child.on('close', (code, signal) => this.#gone(`the keeper ended with ${signal ?? code} without a word`))
-    this.#child.stdin?.write(line)
+    line.listen(
+      (chunk) => this.#hear(chunk),
+      (detail, cause) => void this.#gone(detail, cause),
+    )
+  }
+
+  /** Gives a keeper that does nothing yet its plan. */
+  static launched(line: Line, plan: Plan): Keeper {
+    const text = `${JSON.stringify(plan)}\n`
+    if (Buffer.byteLength(text) > MAX_PLAN_BYTES) throw new Fault('BAD_REQUEST', `the plan is larger than ${MAX_PLAN_BYTES} bytes`)
+    const keeper = new Keeper(line, plan)
+    line.write(text)
+    return keeper
+  }
+
+  /** One that another process launched. Rejects with SANDBOX_GONE when it ends meanwhile. */
+  static async adopted(line: Line, plan: Plan, signal: AbortSignal): Promise<Keeper> {
+    const keeper = new Keeper(line, plan)
+    const hello = KeeperHello.safeParse(await keeper.ask({ op: 'hello' }, signal))
+    if (!hello.success) {
+      keeper.#distrust('something else than hello', hello.error)
+      throw new Fault('SANDBOX_GONE', `what answers for ${plan.id} is no keeper`, { cause: hello.error })
+    }
+    keeper.#standing = hello.data.ready
+    keeper.#ready.resolve(hello.data.ready)
+    return keeper
   }
 
   get ready(): Ready {
@@ -77,26 +111,27 @@ export class Keeper implements Cell {
   }
 
   async ask(request: Asked, signal: AbortSignal): Promise<Record<string, unknown>> {
+    if (this.#failure !== undefined) throw this.#failure
     this.#seq += 1
     const answer = settled<Record<string, unknown>>()
     this.#answers.set(this.#seq, answer)
-    this.#child.stdin?.write(`${JSON.stringify({ ...request, seq: this.#seq } satisfies KeeperRequest)}\n`)
+    this.#say({ ...request, seq: this.#seq })
     return orAborted(answer.promise, signal)
   }
 
-  /** Lets the keeper live on without this process, and this process end without it. */
   release(): void {
     this.#isReleased = true
-    this.#child.stdin?.destroy()
-    this.#child.stdout?.destroy()
-    this.#child.unref()
+    this.#line.release()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // The end of its input means the end of the sandbox (leash host); the request says why.
-    if (this.#plan.leash === 'none') this.#child.kill('SIGTERM')
-    else this.#child.stdin?.end(`${JSON.stringify({ seq: -1, op: 'kill', reason: 'kill', detail: 'let go by the host' })}\n`)
+    this.#say({ seq: -1, op: 'kill', reason: 'kill', detail: 'let go by the host' })
+    this.#line.end()
     await this.#death.promise
+  }
+
+  #say(request: KeeperRequest): void {
+    this.#line.write(`${JSON.stringify(request)}\n`)
   }
 
   #hear(chunk: Buffer): void {
@@ -146,26 +181,37 @@ export class Keeper implements Cell {
     }
   }
 
-  /** What the keeper says is not what a keeper says: it is no keeper of ours any more. */
+  /** It is no keeper of ours any more. */
   #distrust(what: string, cause?: unknown): void {
-    this.#child.kill('SIGKILL')
-    this.#gone(`the keeper said ${what}`, cause)
+    this.#line.distrust()
+    void this.#gone(`the keeper said ${what}`, cause)
   }
 
-  #gone(detail: string, cause?: unknown): void {
+  /** What it recorded counts, even if it could not say it here any more. */
+  async #gone(detail: string, cause?: unknown): Promise<void> {
     // Its death is nothing that was heard here, and no crash.
     if (this.#isReleased) return
-    const words = this.#started.lastWords().slice(-MAX_SAID_CHARACTERS)
+    const words = this.#line.lastWords().slice(-MAX_SAID_CHARACTERS)
     const whole = words === '' ? detail : `${detail}: ${words}`
     this.#ready.reject(new Fault('LAUNCH_FAILED', whole, { cause }))
     const times = { startedMs: this.#startedMs, endedMs: Date.now() }
-    this.#over({ id: this.#plan.id, reason: 'crash', detail: whole, ...times, peakMemoryBytes: null, cpuUs: null })
+    const crash: Death = { id: this.#plan.id, reason: 'crash', detail: whole, ...times, peakMemoryBytes: null, cpuUs: null }
+    this.#over((await recordedDeath(this.#plan)) ?? crash)
   }
 
   #over(death: Death): void {
     this.#death.resolve(death)
-    const failure = new Fault('SANDBOX_GONE', `the sandbox has ended (${death.reason}): ${death.detail}`)
-    for (const waiting of this.#answers.values()) waiting.reject(failure)
+    this.#failure ??= new Fault('SANDBOX_GONE', `the sandbox has ended (${death.reason}): ${death.detail}`)
+    for (const waiting of this.#answers.values()) waiting.reject(this.#failure)
     this.#answers.clear()
+  }
+}
+
+/** Undefined when its keeper did not come to write one. */
+export async function recordedDeath(plan: Plan): Promise<Death | undefined> {
+  try {
+    return Death.parse(JSON.parse(await readFile(plan.deathRecord, 'utf8')))
+  } catch {
+    return undefined
   }
 }

@@ -2,11 +2,12 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { closeSync, openSync, readSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Line } from './keeper.ts'
 
 const MAX_WORDS_BYTES = 4096
 
-/** A keeper process. It does nothing until it is given a plan, and ends when it cannot be given one any more. */
-export class Started {
+/** A keeper process, spoken with over its standard streams. It does nothing until it is given a plan, and ends when it cannot be given one any more. */
+export class Started implements Line {
   readonly child: ChildProcess
   /** Its stderr: a file without a name, not a pipe, because the keeper may outlive this process, and its last words must not fail. */
   readonly #errors: number
@@ -31,6 +32,31 @@ export class Started {
 
   get isClosed(): boolean {
     return this.#isClosed
+  }
+
+  listen(heard: (chunk: Buffer) => void, over: (detail: string, cause?: unknown) => void): void {
+    this.child.on('error', (cause) => over(`the keeper could not be started: ${cause.message}`, cause))
+    this.child.stdout?.on('data', heard)
+    this.child.on('close', (code, signal) => over(`the keeper ended with ${signal ?? code} without a word`))
+  }
+
+  write(text: string): void {
+    this.child.stdin?.write(text)
+  }
+
+  /** For a sandbox on the host's leash, this alone is its end. */
+  end(): void {
+    this.child.stdin?.end()
+  }
+
+  release(): void {
+    this.child.stdin?.destroy()
+    this.child.stdout?.destroy()
+    this.child.unref()
+  }
+
+  distrust(): void {
+    this.child.kill('SIGKILL')
   }
 
   /** What it said on stderr. To be asked for before or while `close` is told. */

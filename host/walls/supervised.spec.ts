@@ -32,7 +32,14 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true }))
 
-const plan = () => ({ id: 'i1', kind: 'sandbox', dir: join(folder, 'sandboxes', 'i1'), deathRecord: join(folder, 'i1.json') }) as Plan
+const plan = () =>
+  ({
+    id: 'i1',
+    kind: 'sandbox',
+    dir: join(folder, 'sandboxes', 'i1'),
+    deathRecord: join(folder, 'i1.json'),
+    disk: { kind: 'tmpfs' },
+  }) as Plan
 
 /** A wall of nothing: what it is asked to do is noted. */
 function supervised(launch: Wall<object>['launch']) {
@@ -42,6 +49,7 @@ function supervised(launch: Wall<object>['launch']) {
     promises: { kernel: 'shared', snapshot: 'none', pty: false, rootless: true },
     probe: async () => [],
     launch,
+    adopt: launch,
     sweep: async (id) => void swept.push(id),
   }
   return new Supervised(wall, {}, join(folder, 'sandboxes'), (one) => recorded.push(one))
@@ -96,7 +104,7 @@ test('a death in order is read and forgotten; what a killed keeper left is swept
   expect([swept, recorded, existsSync(plan().dir)]).toEqual([['i1'], [death('crash')], false])
 })
 
-test('orphans are swept at start; those that live, or may be being made, are left alone', async () => {
+test('orphans are swept at start; those that live, are paused, or may be being made, are left alone', async () => {
   const wall = supervised(async () => cell(settled<Death>().promise))
   const place = async (name: string, ageMs: number) => {
     const dir = join(folder, 'sandboxes', name)
@@ -109,10 +117,13 @@ test('orphans are swept at start; those that live, or may be being made, are lef
   const hourMs = 3_600_000
   await place('made', 0)
   await place('dead', hourMs)
+  await place('frozen', hourMs)
+  await writeFile(join(folder, 'sandboxes', 'frozen', 'paused'), '')
+  await utimes(join(folder, 'sandboxes', 'frozen'), new Date(), new Date(Date.now() - hourMs))
   const server = await place('living', hourMs)
   await wall.sweepOrphans(signal)
   await new Promise((resolve) => server.close(resolve))
-  expect((await readdir(join(folder, 'sandboxes'))).sort()).toEqual(['living', 'made'])
+  expect((await readdir(join(folder, 'sandboxes'))).sort()).toEqual(['frozen', 'living', 'made'])
   expect(swept).toEqual(['dead'])
   expect(recorded).toMatchObject([{ id: 'dead', reason: 'crash' }])
 })

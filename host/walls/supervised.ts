@@ -4,15 +4,21 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { type Death, Fault, type Plan } from '@caisson/wire'
 import { freshDeadline, refuseAborted, within } from '../lifetimes.ts'
+import { giveBack, markTaken, moveDisk, stands } from './disk-images.ts'
+import { recordedDeath } from './keeper.ts'
 import type { Cell, Finding, Wall } from './wall.ts'
 
 /** Longer than the keeper's own patience, so that its word comes first. */
 const LAUNCH_MS = 90_000
 const SWEEP_MS = 30_000
+/** A keeper answers in microseconds, or is dead. */
+const ADOPT_MS = 10_000
 /** A folder of which no keeper answers may be one of a sandbox that is being made. */
 const YOUNG_MS = LAUNCH_MS + 30_000
 /** The folder of a sandbox has its id for a name; that of a zygote has its template's. */
 const ZYGOTE_ID = 'id'
+/** A daemon's marker: a frozen sandbox, whose disk it wants to find again. It is the daemon's to remove. */
+const PAUSED = 'paused'
 
 /** What no wall may do for itself, done for all of them: a marker before any resource, a deadline, the sweep after a crash. */
 export class Supervised<Options> {
@@ -45,6 +51,32 @@ export class Supervised<Options> {
       await this.#clear(plan.id, plan.dir)
       throw failure
     }
+    return this.#hold(plan, cell)
+  }
+
+  /** The cell of a sandbox that another process launched, as if it had been launched here. Rejects with SANDBOX_GONE when its keeper does not answer: see `bury`. */
+  async adopt(plan: Plan, signal: AbortSignal): Promise<Cell> {
+    refuseAborted(signal)
+    return this.#hold(plan, await this.#wall.adopt(plan, this.#options, within(ADOPT_MS, signal)))
+  }
+
+  /** How a sandbox ended whose keeper is gone. What it left is removed. */
+  async bury(plan: Plan, signal: AbortSignal): Promise<Death> {
+    refuseAborted(signal)
+    const times = { startedMs: Date.now(), endedMs: Date.now() }
+    const crash: Death = { id: plan.id, reason: 'crash', detail: 'found without a keeper', ...times, peakMemoryBytes: null, cpuUs: null }
+    return this.#bury(plan, (await recordedDeath(plan)) ?? crash)
+  }
+
+  /** Takes the disk out of the folder of a sandbox whose keeper is gone, before that is removed. Rejects with NOT_FOUND when there is none. */
+  async salvageDisk(plan: Plan, to: string, signal: AbortSignal): Promise<void> {
+    refuseAborted(signal)
+    await this.#wall.sweep(plan.id, this.#options, freshDeadline(SWEEP_MS))
+    await moveDisk(plan.dir, to, freshDeadline(SWEEP_MS))
+  }
+
+  #hold(plan: Plan, cell: Cell): Cell {
+    stands(plan)
     return new SupervisedCell(
       cell,
       cell.death.then((death) => this.#bury(plan, death)),
@@ -57,7 +89,8 @@ export class Supervised<Options> {
       refuseAborted(signal)
       const dir = join(this.#folder, id)
       const found = await stat(dir).catch(() => undefined)
-      if (found === undefined || Date.now() - found.mtimeMs < YOUNG_MS || (await answers(join(dir, 'keeper.sock')))) continue
+      if (found === undefined || Date.now() - found.mtimeMs < YOUNG_MS || existsSync(join(dir, PAUSED))) continue
+      if (await answers(join(dir, 'keeper.sock'))) continue
       await this.#clear(id, dir)
       const times = { startedMs: found.mtimeMs, endedMs: Date.now() }
       this.#record({ id, reason: 'crash', detail: 'found without a keeper', ...times, peakMemoryBytes: null, cpuUs: null })
@@ -90,6 +123,7 @@ export class Supervised<Options> {
   /** The marker goes last: until then the next host would try again. */
   async #clear(id: string, dir: string): Promise<void> {
     await this.#wall.sweep(id, this.#options, freshDeadline(SWEEP_MS))
+    await giveBack(dir, freshDeadline(SWEEP_MS))
     await rm(dir, { recursive: true, force: true })
   }
 }
@@ -98,6 +132,7 @@ function mark(plan: Plan): void {
   try {
     // Synchronous: on the way to every sandbox, and shorter than a turn of the thread pool.
     mkdirSync(plan.dir, { mode: 0o700 })
+    markTaken(plan)
     if (plan.kind === 'zygote') writeFileSync(join(plan.dir, ZYGOTE_ID), plan.id, { mode: 0o600 })
   } catch (cause) {
     throw new Fault('HOME_UNUSABLE', `${plan.dir}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })

@@ -36,7 +36,7 @@ export interface Cell extends AsyncDisposable {
 }
 type WithoutSeq<T> = T extends unknown ? Omit<T, 'seq'> : never
 
-/** A kind of isolation: five members, and `supervised.ts` does for all of them what none may do for itself. */
+/** A kind of isolation: six members, and `supervised.ts` does for all of them what none may do for itself. */
 export interface Wall<Options> {
   readonly name: string
   /** Settings of the operator; they never cross the wire. */
@@ -45,6 +45,8 @@ export interface Wall<Options> {
   probe(options: Options, signal: AbortSignal): Promise<Finding[]>
   /** Rejects with LAUNCH_FAILED, LIMIT_UNAVAILABLE, WALL_UNAVAILABLE or MOUNT_UNREADABLE; then nothing is left behind. */
   launch(plan: Plan, options: Options, signal: AbortSignal): Promise<Cell>
+  /** One that another process launched, and that lives. Rejects with SANDBOX_GONE when it does not. */
+  adopt(plan: Plan, options: Options, signal: AbortSignal): Promise<Cell>
   /** Removes what a dead keeper of this sandbox left. Idempotent. */
   sweep(id: string, options: Options, signal: AbortSignal): Promise<void>
 }

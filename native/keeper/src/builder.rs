@@ -58,8 +58,13 @@ impl Builder<'_> {
             self.enter_own_user_namespace(&proc)?;
         }
         unshare(CloneFlags::CLONE_NEWNS).coded(Code::WallUnavailable, STEP, "a mount namespace")?;
-        let stage =
-            Stage { plan: self.plan, root: self.root.clone(), disk: self.disk_mount.clone(), owners: self.owners() };
+        let stage = Stage {
+            plan: self.plan,
+            root: self.root.clone(),
+            disk: self.disk_mount.clone(),
+            owners: self.owners(),
+            range: self.range.map(|(_, base)| base).filter(|_| matches!(self.disk, Prepared::Loop { .. })),
+        };
         let mounted = stage.build(self.disk)?;
         // The first process begins there: it could not find the way, through folders that are closed to its ids.
         nix::unistd::chdir(&self.root).at(STEP, self.root.display())?;

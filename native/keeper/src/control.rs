@@ -7,29 +7,22 @@ use std::os::unix::net::UnixStream;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::plan::{Leash, OnWall};
+
 const MAX_LINE: usize = 256 * 1024;
 
 #[derive(Deserialize)]
-#[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
+#[serde(tag = "op", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Request {
-    Kill {
-        seq: i64,
-        reason: Reason,
-        detail: String,
-    },
-    Fork {
-        seq: i64,
-        socket: String,
-        count: u32,
-    },
-    Deadline {
-        seq: i64,
-        #[serde(rename = "wallMs")]
-        wall_ms: Option<u64>,
-    },
-    Stats {
-        seq: i64,
-    },
+    Kill { seq: i64, reason: Reason, detail: String, keep_disk: Option<String> },
+    Hello { seq: i64 },
+    Assign { seq: i64, leash: Leash, wall_ms: Option<u64>, on_wall: OnWall },
+    Freeze { seq: i64 },
+    Thaw { seq: i64, wall_ms: Option<u64> },
+    CopyDisk { seq: i64, to: String },
+    Fork { seq: i64, socket: String, count: u32 },
+    Deadline { seq: i64, wall_ms: Option<u64> },
+    Stats { seq: i64 },
 }
 
 /// Why a sandbox is no more.
@@ -45,9 +38,12 @@ pub enum Reason {
     Output,
     Abandoned,
     Crash,
+    Pause,
 }
 
 pub struct Connection {
+    /// Of no other; 0 is the host that started this keeper.
+    pub id: u64,
     read: RawFd,
     stream: Stream,
     pending: Vec<u8>,
@@ -77,12 +73,12 @@ impl Connection {
             // SAFETY: flags only. A host that does not read must not stop the keeper.
             unsafe { libc::fcntl(fd, libc::F_SETFL, libc::fcntl(fd, libc::F_GETFL) | libc::O_NONBLOCK) };
         }
-        Connection { read: 0, stream: Stream::Standard { input, output }, pending: left_over }
+        Connection { id: 0, read: 0, stream: Stream::Standard { input, output }, pending: left_over }
     }
 
-    pub fn socket(stream: UnixStream) -> std::io::Result<Connection> {
+    pub fn socket(stream: UnixStream, id: u64) -> std::io::Result<Connection> {
         stream.set_nonblocking(true)?;
-        Ok(Connection { read: stream.as_raw_fd(), stream: Stream::Socket(stream), pending: Vec::new() })
+        Ok(Connection { id, read: stream.as_raw_fd(), stream: Stream::Socket(stream), pending: Vec::new() })
     }
 
     pub fn fd(&self) -> RawFd {

@@ -1,15 +1,18 @@
 //! The sandbox's own disk, bounded in bytes and inodes by the file system itself.
 //!
-//! As root: a sparse copy of a formatted image on a loop device. The copy is unlinked at once and the device frees itself when the last mount is
-//! gone, so that even a keeper killed without warning leaves nothing. Without root: tmpfs, which the memory limit counts.
+//! As root: a sparse copy of a formatted image on a loop device, which frees itself when the last mount is gone. The copy keeps its name in the state
+//! folder, so that it can be kept, and found again after a power cut. Without root: tmpfs, which the memory limit counts.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 
+use crate::copy::{rename_new, sparse_copy};
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::plan::Disk;
 
@@ -22,6 +25,10 @@ const LO_FLAGS_AUTOCLEAR: u32 = 4;
 // fs/ext4: _IOR('X', 125, __u32); the flag drops what was not written yet.
 const EXT4_IOC_SHUTDOWN: libc::c_ulong = 0x8004_587D;
 const SHUTDOWN_WITHOUT_FLUSH: u32 = 2;
+// linux/fs.h: _IOWR('X', 119, int) and 120
+const FIFREEZE: libc::c_ulong = 0xC004_5877;
+const FITHAW: libc::c_ulong = 0xC004_5878;
+const DETACH_PATIENCE: Duration = Duration::from_secs(20);
 
 #[repr(C)]
 struct LoopInfo64 {
@@ -50,57 +57,42 @@ struct LoopConfig {
 
 /// A disk before it is mounted; made outside of every namespace.
 pub enum Prepared {
-    Loop { device: String, _open: OwnedFd },
+    Loop { device: String, image: PathBuf, _open: OwnedFd },
     Tmpfs { bytes: u64, inodes: u64 },
 }
 
+/// The image of a sandbox, while it lives.
+pub fn image_in(dir: &Path) -> PathBuf {
+    dir.join("disk.img")
+}
+
+/// Moves an image that is to be started from into the state folder. What is returned is where it belongs until the sandbox stands.
+pub fn take(disk: &Disk, dir: &Path) -> Outcome<Option<PathBuf>> {
+    let Disk::Image { image, take: true, .. } = disk else { return Ok(None) };
+    fs::rename(image, image_in(dir)).at(STEP, format!("taking {image}"))?;
+    Ok(Some(image.into()))
+}
+
 pub fn prepare(disk: &Disk, dir: &Path) -> Outcome<Prepared> {
-    match disk {
-        Disk::Tmpfs { bytes, inodes } => Ok(Prepared::Tmpfs { bytes: *bytes, inodes: *inodes }),
-        Disk::Image { image, bytes, .. } => {
-            let copy = dir.join("disk.img");
-            let file = sparse_copy(Path::new(image), &copy, *bytes)?;
-            std::fs::remove_file(&copy).at(STEP, copy.display())?;
-            attach(&file)
-        }
-    }
-}
-
-fn sparse_copy(from: &Path, to: &Path, bytes: u64) -> Outcome<File> {
-    let source = File::open(from).at(STEP, from.display())?;
-    let length = source.metadata().at(STEP, from.display())?.len();
+    let (image, take, bytes) = match disk {
+        Disk::Tmpfs { bytes, inodes } => return Ok(Prepared::Tmpfs { bytes: *bytes, inodes: *inodes }),
+        Disk::Image { image, take, bytes, .. } => (Path::new(image), *take, *bytes),
+    };
+    let own = image_in(dir);
+    let length = fs::metadata(if take { &own } else { image }).at(STEP, image.display())?.len();
     if length != bytes {
-        return Err(Fault::new(
-            Code::LaunchFailed,
-            STEP,
-            format!("{} has {length} bytes, not {bytes}", from.display()),
-        ));
+        let message = format!("{} has {length} bytes, not {bytes}", image.display());
+        return Err(Fault::new(Code::LaunchFailed, STEP, message));
     }
-    let mut options = OpenOptions::new();
-    let target = options.read(true).write(true).create_new(true).mode(0o600).open(to).at(STEP, to.display())?;
-    target.set_len(length).at(STEP, to.display())?;
-    let mut offset: libc::off_t = 0;
-    let mut buffer = vec![0u8; 64 * 1024];
-    loop {
-        // SAFETY: lseek on descriptors we own.
-        let data = unsafe { libc::lseek(source.as_raw_fd(), offset, libc::SEEK_DATA) };
-        if data < 0 {
-            return Ok(target); // ENXIO: no data after offset
-        }
-        // SAFETY: as above.
-        let hole = unsafe { libc::lseek(source.as_raw_fd(), data, libc::SEEK_HOLE) };
-        offset = data;
-        while offset < hole {
-            use std::os::unix::fs::FileExt;
-            let length = buffer.len().min((hole - offset) as usize);
-            source.read_exact_at(&mut buffer[..length], offset as u64).at(STEP, from.display())?;
-            target.write_all_at(&buffer[..length], offset as u64).at(STEP, to.display())?;
-            offset += length as libc::off_t;
-        }
-    }
+    let file = if take {
+        File::options().read(true).write(true).open(&own).at(STEP, own.display())?
+    } else {
+        sparse_copy(image, &own, &AtomicBool::new(false))?
+    };
+    attach(&file, image)
 }
 
-fn attach(file: &File) -> Outcome<Prepared> {
+fn attach(file: &File, image: &Path) -> Outcome<Prepared> {
     let control = File::options().read(true).write(true).open("/dev/loop-control");
     let control = control.coded(Code::WallUnavailable, STEP, "/dev/loop-control")?;
     // Another process may take the free number first: then ask again.
@@ -119,7 +111,7 @@ fn attach(file: &File) -> Outcome<Prepared> {
         config.info.flags = LO_FLAGS_AUTOCLEAR;
         // SAFETY: the structure is laid out as linux/loop.h says and outlives the call.
         if unsafe { libc::ioctl(open.as_raw_fd(), LOOP_CONFIGURE, &raw const config) } == 0 {
-            return Ok(Prepared::Loop { device, _open: open.into() });
+            return Ok(Prepared::Loop { device, image: image.to_path_buf(), _open: open.into() });
         }
         let error = std::io::Error::last_os_error();
         if error.raw_os_error() != Some(libc::EBUSY) {
@@ -130,13 +122,19 @@ fn attach(file: &File) -> Outcome<Prepared> {
 }
 
 impl Prepared {
+    pub fn device(&self) -> Option<String> {
+        if let Prepared::Loop { device, .. } = self { Some(device.clone()) } else { None }
+    }
+
     /// Mounts it in the caller's mount namespace.
     pub fn mount(&self, target: &Path) -> Outcome<()> {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         match self {
-            Prepared::Loop { device, .. } => {
-                mount(Some(device.as_str()), target, Some("ext4"), flags | MsFlags::MS_NOATIME, None::<&str>)
-                    .at(STEP, device)
+            Prepared::Loop { device, image, .. } => {
+                // An image that was damaged by a power cut is not repaired: what is wrong with it is said, and nothing more is written to it.
+                let (flags, options) = (flags | MsFlags::MS_NOATIME, Some("errors=remount-ro,noinit_itable"));
+                mount(Some(device.as_str()), target, Some("ext4"), flags, options)
+                    .at(STEP, format!("{} cannot be mounted ({device})", image.display()))
             }
             Prepared::Tmpfs { bytes, inodes } => {
                 let options = format!("size={bytes},nr_inodes={inodes},mode=755");
@@ -162,10 +160,65 @@ impl Mounted {
 
     /// Gives up what is not written yet: nobody will read it, and writing a gigabyte back would hold up the end. Best effort by nature: on
     /// tmpfs there is nothing to give up.
-    pub fn discard(self) {
+    pub fn discard(&self) {
         let how = SHUTDOWN_WITHOUT_FLUSH;
         // SAFETY: the argument outlives the call; other file systems answer ENOTTY.
         unsafe { libc::ioctl(self.0.as_raw_fd(), EXT4_IOC_SHUTDOWN, &raw const how) };
+    }
+
+    pub fn try_clone(&self) -> Outcome<Mounted> {
+        self.0.try_clone().map(Mounted).at(STEP, "dup")
+    }
+
+    pub fn flush(&self) -> Outcome<()> {
+        // SAFETY: no pointers.
+        if unsafe { libc::syncfs(self.0.as_raw_fd()) } == 0 {
+            return Ok(());
+        }
+        Err(std::io::Error::last_os_error()).at(STEP, "writing it back")
+    }
+
+    /// Makes the image whole on the host's disk, when nobody writes any more. The file system is frozen for that, which waits for every write under
+    /// way, and let go at once: one that stays frozen keeps its device for ever if the keeper dies (fs/super.c).
+    pub fn settle(&self, image: &Path) -> Outcome<()> {
+        for (request, what) in [(FIFREEZE, "FIFREEZE"), (FITHAW, "FITHAW")] {
+            // SAFETY: neither reads its argument.
+            if unsafe { libc::ioctl(self.0.as_raw_fd(), request, 0) } != 0 {
+                return Err(std::io::Error::last_os_error()).at(STEP, what);
+            }
+        }
+        File::open(image).and_then(|file| file.sync_all()).at(STEP, image.display())
+    }
+}
+
+/// Moves an image out of the state folder once its file system is unmounted and all of it is written. `device` is what it was attached to, if it came so far.
+pub fn move_out(device: Option<&str>, dir: &Path, to: &Path) -> Outcome<()> {
+    // As the kernel names it.
+    let (image, until) = (image_in(&dir.canonicalize().at(STEP, dir.display())?), Instant::now() + DETACH_PATIENCE);
+    let device = device.unwrap_or("/dev/none");
+    let backing = PathBuf::from(device.replace("/dev/", "/sys/block/")).join("loop/backing_file");
+    // The kernel lets go of a mount in its own time, and says nothing when it is done; the file is gone when the device is free.
+    while fs::read_to_string(&backing).is_ok_and(|path| Path::new(path.trim_end()) == image) {
+        if Instant::now() > until {
+            return Err(Fault::new(Code::LaunchFailed, STEP, format!("{device} is not given back")));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    File::open(&image).and_then(|file| file.sync_all()).at(STEP, image.display())?;
+    rename_new(&image, to)?;
+    File::open(to.parent().unwrap_or(Path::new("/"))).and_then(|dir| dir.sync_all()).at(STEP, to.display())
+}
+
+/// Refuses a place to which `move_out` or a copy could not go, while there is still somebody to be told.
+pub fn refuse_place(dir: &Path, to: &Path) -> Outcome<()> {
+    let refuse = |why: &str| Err(Fault::new(Code::PlanInvalid, STEP, format!("{}: {why}", to.display())));
+    if to.symlink_metadata().is_ok() {
+        return refuse("is there already");
+    }
+    let device = |path: &Path| fs::metadata(path).at(STEP, path.display()).map(|found| found.dev());
+    match to.parent() {
+        Some(parent) if device(parent)? == device(dir)? => Ok(()),
+        _ => refuse("is not on the file system of the state folder"),
     }
 }
 

@@ -7,13 +7,20 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::audit::now_ms;
+use crate::control::Reason;
+use crate::disk;
+use crate::fault::Outcome;
 use crate::order::Sandbox;
 use crate::plan::Kind;
 use crate::watch::End;
 
-/// Takes a sandbox apart, finished or not. Safe to call with nothing in it. Returns what its processes used.
-pub fn take_apart(sandbox: &mut Sandbox) -> (Option<u64>, Option<u64>) {
+/// Takes a sandbox apart, finished or not. Safe to call with nothing in it. Returns what its processes used. A disk that was to be kept and could not
+/// be is a worse end than the one that was asked for.
+pub fn take_apart(sandbox: &mut Sandbox, end: &mut End) -> (Option<u64>, Option<u64>) {
     let mut cpu_us = None;
+    if let Some(cgroup) = &sandbox.cgroup {
+        cgroup.let_die();
+    }
     if let Some(first) = sandbox.first.take() {
         // Killing the first process of a pid namespace kills all of it, and its end waits for theirs (pid_namespaces(7)). A zygote has no such
         // namespace, and no children of its own.
@@ -29,9 +36,7 @@ pub fn take_apart(sandbox: &mut Sandbox) -> (Option<u64>, Option<u64>) {
     sandbox.leash = None;
     sandbox.listeners.clear();
     sandbox.namespaces = None;
-    if let Some(mounted) = sandbox.mounted.take() {
-        mounted.discard();
-    }
+    let kept = let_go_of_disk(sandbox, end.keep_disk.as_deref());
     let mut peak = None;
     if let Some(cgroup) = sandbox.cgroup.take() {
         let usage = cgroup.usage();
@@ -43,11 +48,30 @@ pub fn take_apart(sandbox: &mut Sandbox) -> (Option<u64>, Option<u64>) {
     }
     sandbox.range = None;
     sandbox.control = None;
+    if let Err(fault) = kept {
+        end.reason = Reason::Crash;
+        end.detail = format!("the disk could not be kept: {fault}");
+        // It is still there, and the host may know what to do with it.
+        return (peak, cpu_us);
+    }
     let left = clear_folder(&sandbox.plan);
     if let Err(error) = left {
         eprintln!("caisson-keeper: {}: {error}", sandbox.plan.dir);
     }
     (peak, cpu_us)
+}
+
+fn let_go_of_disk(sandbox: &mut Sandbox, keep: Option<&Path>) -> Outcome<()> {
+    let mounted = sandbox.mounted.take();
+    let Some(to) = keep else {
+        if let Some(mounted) = mounted {
+            mounted.discard();
+        }
+        return Ok(());
+    };
+    // Asked for, though unmounting does it: only here is a failure told.
+    mounted.map_or(Ok(()), |mounted| mounted.flush())?;
+    disk::move_out(sandbox.device.as_deref(), Path::new(&sandbox.plan.dir), to)
 }
 
 /// What the keeper made in the state folder. A zygote's log stays, for whoever asks why it ended.

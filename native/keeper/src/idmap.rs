@@ -8,6 +8,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork, pipe};
 
 use crate::fault::{At, Outcome};
+use crate::ids::RANGE;
 use crate::tree::Tree;
 
 const STEP: &str = "idmap";
@@ -15,8 +16,19 @@ const STEP: &str = "idmap";
 pub struct IdMap(File);
 
 impl IdMap {
-    /// `from` as the file system stores it, `to` as the host numbers the sandbox's user: pairs of user and group.
-    pub fn new(from: (u32, u32), to: (u32, u32)) -> Outcome<IdMap> {
+    /// `from` as the file system stores it, `to` as the host numbers the sandbox's user: pairs of user and group. Nobody else of the file system has
+    /// an id there.
+    pub fn one(from: (u32, u32), to: (u32, u32)) -> Outcome<IdMap> {
+        IdMap::new(&format!("{} {} 1\n", from.0, to.0), &format!("{} {} 1\n", from.1, to.1))
+    }
+
+    /// Ids stored as the sandbox numbers them, shown as the host does: the files have the same owners under whichever range they are used.
+    pub fn range(base: u32) -> Outcome<IdMap> {
+        let all = format!("0 {base} {RANGE}\n");
+        IdMap::new(&all, &all)
+    }
+
+    fn new(users: &str, groups: &str) -> Outcome<IdMap> {
         let (wait, go) = pipe().at(STEP, "pipe")?;
         let (said, say) = pipe().at(STEP, "pipe")?;
         // SAFETY: the child only makes system calls before it ends.
@@ -35,8 +47,8 @@ impl IdMap {
                 let read = nix::unistd::read(&said, &mut made).at(STEP, "helper");
                 let map = read.and_then(|_| {
                     let dir = format!("/proc/{child}");
-                    fs::write(format!("{dir}/uid_map"), format!("{} {} 1\n", from.0, to.0)).at(STEP, "uid_map")?;
-                    fs::write(format!("{dir}/gid_map"), format!("{} {} 1\n", from.1, to.1)).at(STEP, "gid_map")?;
+                    fs::write(format!("{dir}/uid_map"), users).at(STEP, "uid_map")?;
+                    fs::write(format!("{dir}/gid_map"), groups).at(STEP, "gid_map")?;
                     File::open(format!("{dir}/ns/user")).at(STEP, "user namespace")
                 });
                 drop(go);

@@ -7,11 +7,15 @@ mod audit;
 mod builder;
 mod caps;
 mod cgroup;
+mod clock;
 mod control;
+mod copy;
 mod disk;
 mod end;
 mod execs;
 mod fault;
+mod freezer;
+mod hierarchy;
 mod idmap;
 mod ids;
 mod inside;
@@ -22,6 +26,8 @@ mod plan;
 mod root;
 mod say;
 mod seccomp;
+mod serving;
+mod still;
 mod syscalls;
 mod tree;
 mod watch;
@@ -34,11 +40,11 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use serde_json::json;
 
-use crate::control::Connection;
+use crate::control::{Connection, Reason};
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::order::Sandbox;
 use crate::plan::Plan;
-use crate::watch::Watch;
+use crate::watch::{End, Watch};
 
 const MAX_PLAN: usize = 1024 * 1024;
 
@@ -76,8 +82,8 @@ fn main() -> ExitCode {
     if let Err(error) = nix::sys::prctl::set_timerslack(50_000_000) {
         eprintln!("caisson-keeper: timer slack: {error}");
     }
-    let (end, mut sandbox, mut connections) = watch.run();
-    let used = end::take_apart(&mut sandbox);
+    let (mut end, mut sandbox, mut connections) = watch.run();
+    let used = end::take_apart(&mut sandbox, &mut end);
     let event = end::record(&mut sandbox, &end, started_ms, used);
     for connection in &mut connections {
         connection.say(&event);
@@ -87,7 +93,11 @@ fn main() -> ExitCode {
 
 fn failed(fault: &Fault, sandbox: Option<Sandbox>) -> ExitCode {
     if let Some(mut sandbox) = sandbox {
-        end::take_apart(&mut sandbox);
+        let mut end = End { reason: Reason::Crash, detail: String::new(), keep_disk: sandbox.taken.clone() };
+        end::take_apart(&mut sandbox, &mut end);
+        if !end.detail.is_empty() {
+            eprintln!("caisson-keeper: {}", end.detail);
+        }
     }
     let (step, message, hint) = (fault.step, &fault.message, &fault.hint);
     println!("{}", json!({ "event": "failed", "code": fault.code, "step": step, "message": message, "hint": hint }));

@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use caisson_zygote::message::receive;
@@ -19,6 +19,7 @@ use crate::cgroup::Cgroup;
 use crate::disk::{self, Mounted};
 use crate::execs;
 use crate::fault::{At, Code, Fault, Outcome};
+use crate::freezer::Freezer;
 use crate::ids::Range;
 use crate::inside::Inside;
 use crate::nursery::{Child, Namespaces, Nursery, Wanted};
@@ -27,7 +28,7 @@ use crate::say::Said;
 use crate::seccomp::{self, Shape};
 
 /// Longest that the whole may take; a healthy machine needs milliseconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All that a sandbox consists of, from its first piece on; the end takes it apart whether it was finished or not.
 pub struct Sandbox {
@@ -37,6 +38,10 @@ pub struct Sandbox {
     pub range: Option<Range>,
     pub cgroup: Option<Cgroup>,
     pub mounted: Option<Mounted>,
+    /// The loop device of the disk.
+    pub device: Option<String>,
+    /// Where the image belongs that was taken, until the sandbox stands.
+    pub taken: Option<PathBuf>,
     /// The first process, as the host numbers it: our child.
     pub first: Option<i32>,
     pub leash: Option<OwnedFd>,
@@ -62,6 +67,8 @@ impl Sandbox {
             range: None,
             cgroup: None,
             mounted: None,
+            device: None,
+            taken: None,
             first: None,
             leash: None,
             namespaces: None,
@@ -77,12 +84,14 @@ impl Sandbox {
         let mut clock = Clock(Instant::now());
         let socket = if self.plan.kind == Kind::Zygote { self.listen_for_forks()? } else { self.listen_for_host()? };
         self.step(&mut clock, "sockets");
-        self.cgroup = Some(Cgroup::create(&self.plan.id, &self.plan.limits)?);
+        self.cgroup = Some(Cgroup::create(&self.plan.id, &self.plan.limits, self.plan.kind)?);
         self.step(&mut clock, "cgroup");
         if !self.single_id && self.plan.kind == Kind::Sandbox {
             self.range = Some(Range::take()?);
         }
+        self.taken = disk::take(&self.plan.disk, Path::new(&self.plan.dir))?;
         let disk = disk::prepare(&self.plan.disk, Path::new(&self.plan.dir))?;
+        self.device = disk.device();
         self.step(&mut clock, "disk");
         self.filter = seccomp::program(Shape {
             notify_exec: self.plan.audit.commands && self.plan.kind == Kind::Sandbox,
@@ -114,11 +123,18 @@ impl Sandbox {
             self.forked.push(pid);
         }
         self.step(&mut clock, "forks adopted");
+        self.taken = None;
         Ok(())
     }
 
     fn step(&mut self, clock: &mut Clock, name: &'static str) {
         self.steps.push((name, clock.lap()));
+    }
+
+    /// What holds its processes still, or why there is nothing.
+    pub fn freezer(&self) -> Outcome<&Freezer> {
+        let missing = || Fault::new(Code::LimitUnavailable, "freezer", "the sandbox has no control group");
+        self.cgroup.as_ref().ok_or_else(missing)?.freezer()
     }
 
     fn listen_for_host(&mut self) -> Outcome<OwnedFd> {
@@ -129,19 +145,6 @@ impl Sandbox {
         };
         self.control = Some(listen("keeper.sock")?);
         listen("agent.sock").map(Into::into)
-    }
-
-    fn listen_for_forks(&mut self) -> Outcome<OwnedFd> {
-        use nix::sys::socket::{Backlog, UnixAddr, bind, listen, socket};
-        use std::os::fd::AsRawFd;
-        let path = Path::new(&self.plan.dir).join("keeper.sock");
-        self.control = Some(UnixListener::bind(&path).at("sockets", path.display())?);
-        let path = self.plan.serve.as_ref().map_or("", |serve| serve.socket.as_str());
-        let socket =
-            socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).at("sockets", path)?;
-        bind(socket.as_raw_fd(), &UnixAddr::new(path).at("sockets", path)?).at("sockets", path)?;
-        listen(&socket, Backlog::new(511).at("sockets", path)?).at("sockets", path)?;
-        Ok(socket)
     }
 
     /// Forks the builder and waits for the first process that it makes.
@@ -257,28 +260,6 @@ impl Sandbox {
         }
         let leash = self.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, "agent", "no leash"))?;
         agent::greet(leash, &self.plan, self.single_id)
-    }
-
-    /// Its interpreter is warm when it answers; its end tells why not.
-    fn wait_for_zygote(&mut self) -> Outcome<()> {
-        let leash = self.leash.take().ok_or_else(|| Fault::new(Code::LaunchFailed, "interpreter", "no leash"))?;
-        let mut buffer = [0u8; 8192];
-        let (length, _) = receive(leash.as_fd(), &mut buffer).at("interpreter", "leash")?;
-        Said::read(&buffer[..length], "interpreter")?;
-        let socket = self.plan.serve.as_ref().map_or("", |serve| serve.socket.as_str());
-        let log = Path::new(&self.plan.dir).join("zygote.log");
-        Nursery::connect(socket, PATIENCE).map(|_| ()).map_err(|fault| {
-            let said = fs::read_to_string(log).unwrap_or_default();
-            let tail = said.trim_end().lines().last().unwrap_or("it said nothing").to_string();
-            Fault::new(Code::LaunchFailed, "interpreter", format!("{}; {tail}", fault.message))
-        })?;
-        let first = self.first.unwrap_or(0);
-        let status = fs::read_to_string(format!("/proc/{first}/status")).at("interpreter", "status")?;
-        let threads = status.lines().find_map(|line| line.strip_prefix("Threads:"));
-        if threads.map(str::trim) == Some("1") {
-            return Ok(());
-        }
-        Err(Fault::new(Code::LaunchFailed, "interpreter", "it has more than one thread, and a fork would lose them"))
     }
 }
 

@@ -232,9 +232,14 @@ impl Plan {
         if (plan.kind == Kind::Zygote) != plan.serve.is_some() {
             return Err(invalid("`serve` belongs to kind zygote, and only to it".into()));
         }
-        let takes = matches!(plan.disk, Disk::Image { take: true, .. });
-        if takes || plan.limits.on_wall == OnWall::Freeze || plan.binds.iter().any(|bind| bind.setuid) {
-            return Err(invalid("take, onWall freeze and setuid are not built yet".into()));
+        if plan.kind == Kind::Zygote && plan.limits.on_wall == OnWall::Freeze {
+            return Err(invalid("a zygote is not frozen".into()));
+        }
+        if plan.binds.iter().any(|bind| bind.setuid && bind.owned_by != Some(Owner::Root)) {
+            return Err(invalid("setuid without ownedBy root would lend the rights of the host's users".into()));
+        }
+        if plan.no_new_privileges && plan.binds.iter().any(|bind| bind.setuid) {
+            return Err(invalid("setuid contradicts noNewPrivileges".into()));
         }
         Ok(plan)
     }

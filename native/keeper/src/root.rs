@@ -31,6 +31,8 @@ pub struct Stage<'a> {
     /// Where its disk is mounted, out of sight of the new root.
     pub disk: PathBuf,
     pub owners: Owners,
+    /// First host id of the sandbox's range, where there is one.
+    pub range: Option<u32>,
 }
 
 impl Stage<'_> {
@@ -117,7 +119,7 @@ impl Stage<'_> {
         if let Some(owner) = bind.owned_by {
             use std::os::unix::fs::MetadataExt;
             let to = if owner == Owner::Root { self.owners.root } else { self.owners.user };
-            IdMap::new((found.uid(), found.gid()), to)?.apply(&tree).at(STEP, source.display())?;
+            IdMap::one((found.uid(), found.gid()), to)?.apply(&tree).at(STEP, source.display())?;
         }
         let read_only = if bind.mode == Mode::Ro { RDONLY } else { 0 };
         tree.set(read_only | NOSUID | NODEV).at(STEP, source.display())?;
@@ -164,17 +166,34 @@ impl Stage<'_> {
         Ok(())
     }
 
+    /// A disk that was kept has its folders already, and whoever used it may have given them other modes.
     fn writable(&self) -> Outcome<()> {
+        let map = self.range.map(IdMap::range).transpose()?;
         for (number, writable) in self.plan.writable.iter().enumerate() {
             let source = self.disk.join(format!("w{number}"));
-            fs::create_dir(&source).at(STEP, source.display())?;
-            fs::set_permissions(&source, fs::Permissions::from_mode(writable.mode)).at(STEP, source.display())?;
-            self.own(&source, writable.owner)?;
+            if !fs::symlink_metadata(&source).is_ok_and(|found| found.is_dir()) {
+                fs::create_dir(&source).at(STEP, source.display())?;
+                fs::set_permissions(&source, fs::Permissions::from_mode(writable.mode)).at(STEP, source.display())?;
+                self.own_stored(&source, writable.owner)?;
+            }
             let target = self.inside(&writable.target)?;
             self.folder(&target)?;
             let tree = Tree::open(&source).at(STEP, source.display())?;
+            if let Some(map) = &map {
+                map.apply(&tree).at(STEP, source.display())?;
+            }
             tree.attach(&target).at(STEP, target.display())?;
         }
         Ok(())
+    }
+
+    /// On the disk, ids are the sandbox's own (see idmap.rs).
+    fn own_stored(&self, path: &Path, owner: Owner) -> Outcome<()> {
+        let user = &self.plan.user;
+        match (self.range, owner) {
+            (None, _) => self.own(path, owner),
+            (_, Owner::Root) => chown(path, Some(0), Some(0)).at(STEP, path.display()),
+            (_, Owner::User) => chown(path, Some(user.uid), Some(user.gid)).at(STEP, path.display()),
+        }
     }
 }

@@ -1,28 +1,33 @@
 //! The life of a standing sandbox: one loop that waits for its end, its limits, its commands and its host, and carries out the first reason to end it.
 
+mod requests;
+mod stillness;
+
+use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::alarm::Alarm;
-use crate::audit::now_ms;
-use crate::control::{Connection, Heard, Reason, Request, answer, refusal};
+use crate::clock::Clock;
+use crate::control::{Connection, Heard, Reason, Request};
 use crate::execs;
 use crate::fault::{At, Outcome};
-use crate::nursery::Nursery;
 use crate::order::Sandbox;
-use crate::plan::{Kind, Leash, OnHit};
+use crate::plan::{Kind, Leash, OnHit, OnWall};
+use stillness::UnderWay;
 
 const MAX_CONNECTIONS: usize = 16;
 /// How often a limit is asked after that the kernel does not report (see cgroup.rs): seldom enough to cost nothing, and within a second.
 const ASK_SILENT: Duration = Duration::from_millis(700);
-/// Longest that a fork on request may hold up the loop; never past the deadline.
-const FORK_PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct End {
     pub reason: Reason,
     pub detail: String,
+    /// Where its disk goes.
+    pub keep_disk: Option<PathBuf>,
 }
 
 pub struct Watch {
@@ -31,9 +36,18 @@ pub struct Watch {
     signals: OwnedFd,
     alarms: Vec<Alarm>,
     connections: Vec<Connection>,
-    deadline: Option<Instant>,
+    /// Of the connection that comes next.
+    next_id: u64,
+    /// The event, as it was told.
+    ready: Value,
+    host_is_gone: bool,
+    clock: Clock,
+    frozen: bool,
+    under_way: Option<UnderWay>,
+    waiting: VecDeque<(u64, Request)>,
     asked_silent: Instant,
     end: Option<End>,
+    keep_disk: Option<PathBuf>,
 }
 
 impl Watch {
@@ -47,16 +61,23 @@ impl Watch {
         }
         // SAFETY: just opened, owned by nobody else.
         let first = unsafe { OwnedFd::from_raw_fd(first) };
-        let deadline = sandbox.plan.limits.wall_ms.map(after);
+        let clock = Clock::new(sandbox.plan.limits.wall_ms);
         Ok(Watch {
             sandbox,
             first,
             signals,
             alarms,
             connections: vec![standard],
-            deadline,
+            next_id: 1,
+            ready: Value::Null,
+            host_is_gone: false,
+            clock,
+            frozen: false,
+            under_way: None,
+            waiting: VecDeque::new(),
             asked_silent: Instant::now(),
             end: None,
+            keep_disk: None,
         })
     }
 
@@ -66,14 +87,14 @@ impl Watch {
 
     pub fn ready(&mut self) {
         let steps: Vec<Value> = self.sandbox.steps.iter().map(|(name, us)| json!([name, us])).collect();
-        let event = json!({
+        self.ready = json!({
             "event": "ready",
             "agentPid": self.sandbox.first.unwrap_or(0),
             "uidBase": self.sandbox.range.as_ref().map(crate::ids::Range::base),
             "forked": self.sandbox.forked,
             "steps": steps,
         });
-        self.broadcast(&event);
+        self.broadcast(&self.ready.clone());
     }
 
     /// Until the end: why, and what is left to take apart.
@@ -84,22 +105,35 @@ impl Watch {
             self.turn();
         }
         // A program may have run into a limit, given up and ended before the alarm was heard.
-        let mut end = self.end.take().unwrap_or(End { reason: Reason::Crash, detail: String::new() });
+        let mut end = self.end.take().unwrap_or(End { reason: Reason::Crash, detail: String::new(), keep_disk: None });
         if matches!(end.reason, Reason::Exit | Reason::Kill) && self.sandbox.plan.limits.on_hit == OnHit::End {
             self.ask_alarms(|_| true);
             end = self.end.take().unwrap_or(end);
         }
+        self.leave_still();
+        end.keep_disk = self.keep_disk;
         (end, self.sandbox, self.connections)
     }
 
-    fn finish(&mut self, reason: Reason, detail: impl Into<String>) {
-        self.end.get_or_insert(End { reason, detail: detail.into() });
+    /// False: there was a reason before.
+    fn finish(&mut self, reason: Reason, detail: impl Into<String>) -> bool {
+        let first = self.end.is_none();
+        self.end.get_or_insert(End { reason, detail: detail.into(), keep_disk: None });
+        first
+    }
+
+    fn say(&mut self, id: u64, said: &Value) {
+        if let Some(connection) = self.connections.iter_mut().find(|connection| connection.id == id) {
+            connection.say(said);
+        }
     }
 
     fn turn(&mut self) {
         let input = |fd: RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         let control = self.sandbox.control.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-        let mut polls = vec![input(self.first.as_raw_fd()), input(self.signals.as_raw_fd()), input(control)];
+        let work = self.under_way.as_ref().map_or(-1, |under_way| under_way.work.done());
+        let mut polls =
+            vec![input(self.first.as_raw_fd()), input(self.signals.as_raw_fd()), input(control), input(work)];
         let alarms = polls.len();
         polls.extend(self.alarms.iter().map(Alarm::wait_for));
         let listeners = polls.len();
@@ -109,9 +143,8 @@ impl Watch {
 
         // SAFETY: the array is ours and as long as said.
         let ready = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, self.milliseconds_left()) };
-        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            let limit = self.sandbox.plan.limits.wall_ms.unwrap_or(0);
-            return self.finish(Reason::Timeout, format!("the time limit of {limit} ms has passed"));
+        if self.clock.is_over() {
+            return self.time_is_up();
         }
         if self.alarms.iter().any(Alarm::is_silent) && self.asked_silent.elapsed() >= ASK_SILENT {
             self.asked_silent = Instant::now();
@@ -130,10 +163,15 @@ impl Watch {
         if woke(0) {
             let detail = if self.sandbox.plan.kind == Kind::Zygote { "no longer asked for" } else { "the agent ended" };
             let reason = if self.sandbox.plan.kind == Kind::Zygote { Reason::Exit } else { Reason::Crash };
-            return self.finish(reason, detail);
+            self.finish(reason, detail);
+            return;
         }
         if woke(1) {
-            return self.finish(Reason::Kill, "the keeper was told to end by signal");
+            self.finish(Reason::Kill, "the keeper was told to end by signal");
+            return;
+        }
+        if woke(3) {
+            self.conclude();
         }
         for index in (0..self.sandbox.listeners.len()).rev() {
             if woke(listeners + index) {
@@ -152,10 +190,19 @@ impl Watch {
 
     fn milliseconds_left(&self) -> i32 {
         let ask = self.alarms.iter().any(Alarm::is_silent).then(|| self.asked_silent + ASK_SILENT);
-        self.deadline.into_iter().chain(ask).min().map_or(-1, |next| {
+        self.clock.end().into_iter().chain(ask).min().map_or(-1, |next| {
             let left = next.saturating_duration_since(Instant::now()).as_millis() + 1;
             left.min(i32::MAX as u128) as i32
         })
+    }
+
+    fn time_is_up(&mut self) {
+        if self.sandbox.plan.limits.on_wall == OnWall::Freeze {
+            self.freeze(None);
+            return;
+        }
+        let limit = self.sandbox.plan.limits.wall_ms.unwrap_or(0);
+        self.finish(Reason::Timeout, format!("the time limit of {limit} ms has passed"));
     }
 
     fn ask_alarms(&mut self, which: impl Fn(&Alarm) -> bool) {
@@ -193,73 +240,24 @@ impl Watch {
             return;
         };
         if self.connections.len() < MAX_CONNECTIONS {
-            self.connections.extend(Connection::socket(stream));
+            self.connections.extend(Connection::socket(stream, self.next_id));
+            self.next_id += 1;
         }
     }
 
     fn listen_to(&mut self, index: usize) {
         match self.connections[index].hear() {
-            Heard::Requests(requests) => self.obey(index, requests),
+            Heard::Requests(requests) => self.obey(self.connections[index].id, requests),
             Heard::Over => {
                 let standard = self.connections[index].stop_hearing();
                 if !standard {
                     self.connections.remove(index);
                 }
+                self.host_is_gone |= standard;
                 if standard && self.sandbox.plan.leash == Leash::Host {
                     self.finish(Reason::Abandoned, "the process that held the sandbox ended");
                 }
             }
         }
     }
-
-    fn obey(&mut self, index: usize, requests: Vec<Result<Request, String>>) {
-        for request in requests {
-            let said = match request {
-                Ok(Request::Kill { seq, reason, detail }) => {
-                    self.finish(reason, detail);
-                    answer(seq, json!({}))
-                }
-                Ok(Request::Deadline { seq, wall_ms }) => {
-                    self.deadline = wall_ms.map(after);
-                    self.sandbox.plan.limits.wall_ms = wall_ms;
-                    answer(seq, json!({}))
-                }
-                Ok(Request::Stats { seq }) => {
-                    // Whoever asks may count on having heard of every limit that was hit before.
-                    self.ask_alarms(|_| true);
-                    answer(seq, self.stats())
-                }
-                Ok(Request::Fork { seq, socket, count }) => match self.fork(&socket, count) {
-                    Ok(pids) => answer(seq, json!({ "pids": pids })),
-                    Err(fault) => refusal(seq, &fault.to_string()),
-                },
-                Err(error) => refusal(-1, &error),
-            };
-            if let Some(connection) = self.connections.get_mut(index) {
-                connection.say(&said);
-            }
-        }
-    }
-
-    fn stats(&self) -> Value {
-        let usage = self.sandbox.cgroup.as_ref().map(crate::cgroup::Cgroup::usage).unwrap_or_default();
-        json!({ "peakMemoryBytes": usage.peak_memory_bytes, "cpuUs": usage.cpu_us, "nowMs": now_ms() })
-    }
-
-    fn fork(&mut self, socket: &str, count: u32) -> Outcome<Vec<u32>> {
-        let left = self.deadline.map_or(FORK_PATIENCE, |deadline| deadline.saturating_duration_since(Instant::now()));
-        let patience = left.min(FORK_PATIENCE).max(Duration::from_millis(1));
-        let nursery = Nursery::connect(socket, patience)?;
-        let mut pids = Vec::new();
-        for _ in 0..count {
-            let child = self.sandbox.fork_from(&nursery)?;
-            nursery.answer()?;
-            pids.push(self.sandbox.adopt(child, patience)?);
-        }
-        Ok(pids)
-    }
-}
-
-fn after(ms: u64) -> Instant {
-    Instant::now() + Duration::from_millis(ms)
 }

@@ -1,0 +1,47 @@
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { readdir, readFile, realpath, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { Fault, type Plan } from '@caisson/wire'
+
+/** The image of a live sandbox, in its state folder (native/keeper/src/disk.rs). */
+const IMAGE = 'disk.img'
+/** Says where the image belongs that was taken for a sandbox which does not stand yet. */
+const TAKEN = 'taken'
+const BETWEEN_MS = 5
+
+/** A keeper that fails moves the image back itself; this is for one that is killed meanwhile. */
+export function markTaken(plan: Plan): void {
+  if (takes(plan)) writeFileSync(join(plan.dir, TAKEN), plan.disk.kind === 'image' ? plan.disk.image : '', { mode: 0o600 })
+}
+
+/** From now on the image is the sandbox's. */
+export function stands(plan: Plan): void {
+  if (takes(plan)) rmSync(join(plan.dir, TAKEN), { force: true })
+}
+
+/** What was taken for a sandbox that did not come to stand goes back to its place. */
+export async function giveBack(dir: string, signal: AbortSignal): Promise<void> {
+  const place = await readFile(join(dir, TAKEN), 'utf8').catch(() => '')
+  if (place !== '' && existsSync(join(dir, IMAGE)) && !existsSync(place)) await moveDisk(dir, place, signal)
+}
+
+/** Moves the image out of the folder of a sandbox that has ended. Rejects with NOT_FOUND when there is none. */
+export async function moveDisk(dir: string, to: string, signal: AbortSignal): Promise<void> {
+  if (!existsSync(join(dir, IMAGE))) throw new Fault('NOT_FOUND', `${dir}: there is no disk to be kept`)
+  const image = await realpath(join(dir, IMAGE))
+  // The kernel writes the file system back and lets go of the device in its own time, and says nothing when it is done.
+  while (await isAttached(image)) await pause(BETWEEN_MS, undefined, { signal })
+  await rename(image, to)
+}
+
+/** To a loop device. */
+async function isAttached(image: string): Promise<boolean> {
+  const devices = (await readdir('/sys/block')).filter((name) => name.startsWith('loop'))
+  const files = await Promise.all(devices.map((name) => readFile(`/sys/block/${name}/loop/backing_file`, 'utf8').catch(() => '')))
+  return files.some((file) => file.trimEnd() === image)
+}
+
+function takes(plan: Plan): boolean {
+  return plan.disk.kind === 'image' && plan.disk.take
+}

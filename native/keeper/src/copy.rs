@@ -1,0 +1,103 @@
+//! Copies of disk images: holes stay holes, and a copy has its name only when it is whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
+use crate::fault::{At, Code, Fault, Outcome};
+
+const STEP: &str = "disk";
+const PIECE: usize = 64 * 1024;
+
+/// Refuses to replace what has that name.
+pub fn rename_new(from: &Path, to: &Path) -> Outcome<()> {
+    renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE).at(STEP, to.display())
+}
+
+/// As `sparse_copy`, under another name until it is on the disk.
+pub fn whole_copy(from: &Path, to: &Path, stop: &AtomicBool) -> Outcome<()> {
+    let mut partial = to.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = Path::new(&partial);
+    // Left by one that was killed on the way.
+    if partial.exists() {
+        fs::remove_file(partial).at(STEP, partial.display())?;
+    }
+    let copied = sparse_copy(from, partial, stop)
+        .and_then(|file| file.sync_all().at(STEP, partial.display()))
+        .and_then(|()| rename_new(partial, to));
+    if copied.is_err() {
+        let _gone_anyway = fs::remove_file(partial);
+    }
+    copied
+}
+
+pub fn sparse_copy(from: &Path, to: &Path, stop: &AtomicBool) -> Outcome<File> {
+    let source = File::open(from).at(STEP, from.display())?;
+    let length = source.metadata().at(STEP, from.display())?.len();
+    let mut options = OpenOptions::new();
+    let target = options.read(true).write(true).create_new(true).mode(0o600).open(to).at(STEP, to.display())?;
+    target.set_len(length).at(STEP, to.display())?;
+    let mut offset: libc::off_t = 0;
+    let mut buffer = vec![0u8; PIECE];
+    loop {
+        // SAFETY: lseek on descriptors we own.
+        let data = unsafe { libc::lseek(source.as_raw_fd(), offset, libc::SEEK_DATA) };
+        if data < 0 {
+            return Ok(target); // ENXIO: no data after offset
+        }
+        // SAFETY: as above.
+        let hole = unsafe { libc::lseek(source.as_raw_fd(), data, libc::SEEK_HOLE) };
+        offset = data;
+        while offset < hole {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Fault::new(Code::LaunchFailed, STEP, "the copy was given up"));
+            }
+            let length = buffer.len().min((hole - offset) as usize);
+            source.read_exact_at(&mut buffer[..length], offset as u64).at(STEP, from.display())?;
+            target.write_all_at(&buffer[..length], offset as u64).at(STEP, to.display())?;
+            offset += length as libc::off_t;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    fn folder(name: &str) -> std::path::PathBuf {
+        let dir = std::env::temp_dir().join(format!("caisson-copy-{name}-{}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_copy_has_the_data_and_the_holes_and_no_other_name() {
+        let dir = folder("whole");
+        let (from, to) = (dir.join("from"), dir.join("to"));
+        let file = File::create(&from).unwrap();
+        file.set_len(8 << 20).unwrap();
+        file.write_all_at(b"in the middle", 5 << 20).unwrap();
+        whole_copy(&from, &to, &AtomicBool::new(false)).unwrap();
+        assert_eq!(fs::read(&from).unwrap(), fs::read(&to).unwrap());
+        assert!(fs::metadata(&to).unwrap().blocks() * 512 < 1 << 20);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 2);
+        assert!(whole_copy(&from, &to, &AtomicBool::new(false)).is_err());
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn one_that_is_given_up_leaves_nothing() {
+        let dir = folder("stopped");
+        let from = dir.join("from");
+        fs::write(&from, vec![7u8; 1 << 20]).unwrap();
+        assert!(whole_copy(&from, &dir.join("to"), &AtomicBool::new(true)).is_err());
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

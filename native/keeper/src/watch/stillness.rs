@@ -1,0 +1,139 @@
+//! Freezing, going on, and copies of the disk: one at a time, in the order in which they were asked for, while the loop goes on.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::Watch;
+use crate::control::{Reason, Request, answer, refusal};
+use crate::disk::image_in;
+use crate::fault::{Code, Fault, Outcome};
+use crate::plan::Disk;
+use crate::still::{Wanted, Work};
+
+/// Whom to tell when it is done; nobody in particular when the time limit asked.
+pub struct UnderWay {
+    pub work: Work,
+    asker: Option<(u64, i64)>,
+    copies: bool,
+}
+
+impl Watch {
+    pub fn is_still(&self) -> bool {
+        self.frozen || self.under_way.is_some()
+    }
+
+    pub fn freeze(&mut self, asker: Option<(u64, i64)>) -> Option<Value> {
+        if self.frozen {
+            return asker.map(|(_, seq)| answer(seq, json!({})));
+        }
+        self.begin(asker, None)
+    }
+
+    pub fn thaw(&mut self, seq: i64, wall_ms: Option<u64>) -> Value {
+        let thawed = if self.frozen { self.sandbox.freezer().and_then(crate::freezer::Freezer::thaw) } else { Ok(()) };
+        if let Err(fault) = thawed {
+            return refusal(seq, &fault.to_string());
+        }
+        self.frozen = false;
+        self.clock.go_on();
+        self.set_wall(wall_ms);
+        answer(seq, json!({}))
+    }
+
+    pub fn copy_disk(&mut self, asker: (u64, i64), to: &str) -> Option<Value> {
+        let (_, seq) = asker;
+        if !matches!(self.sandbox.plan.disk, Disk::Image { .. }) {
+            return Some(refusal(seq, NO_DISK));
+        }
+        if Path::new(to).symlink_metadata().is_ok() {
+            return Some(refusal(seq, &format!("{to} is there already")));
+        }
+        self.begin(Some(asker), Some(to.into()))
+    }
+
+    fn begin(&mut self, asker: Option<(u64, i64)>, copy_to: Option<PathBuf>) -> Option<Value> {
+        let copies = copy_to.is_some();
+        match self.wanted(copy_to).and_then(Work::begin) {
+            Ok(work) => {
+                self.clock.stop();
+                self.under_way = Some(UnderWay { work, asker, copies });
+                None
+            }
+            Err(fault) => self.not_still(asker, &fault),
+        }
+    }
+
+    fn wanted(&self, copy_to: Option<PathBuf>) -> Outcome<Wanted> {
+        let image = matches!(self.sandbox.plan.disk, Disk::Image { .. });
+        let mounted =
+            self.sandbox.mounted.as_ref().filter(|_| image).map(crate::disk::Mounted::try_clone).transpose()?;
+        let disk = mounted.map(|mounted| (mounted, image_in(Path::new(&self.sandbox.plan.dir))));
+        Ok(Wanted { freezer: self.sandbox.freezer()?.clone(), disk, copy_to, frozen: self.frozen })
+    }
+
+    /// The work is done: whoever asked is told, and the next one's turn comes.
+    pub fn conclude(&mut self) {
+        let Some(UnderWay { work, asker, copies }) = self.under_way.take() else { return };
+        let outcome = work.finish();
+        self.frozen |= outcome.is_ok() && !copies;
+        if !self.frozen {
+            self.clock.go_on();
+        }
+        let said = match (outcome, asker) {
+            (Ok(()), Some((_, seq))) => Some(answer(seq, json!({}))),
+            (Ok(()), None) => {
+                self.broadcast(&json!({ "event": "frozen" }));
+                None
+            }
+            (Err(fault), asker) => self.not_still(asker, &fault),
+        };
+        if let (Some(said), Some((id, _))) = (said, asker) {
+            self.say(id, &said);
+        }
+        while let Some((id, request)) = self.waiting.pop_front().filter(|_| self.end.is_none()) {
+            self.carry_out(id, request);
+            if self.under_way.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// With nobody to tell, it was the time limit, and a sandbox that cannot be frozen has none left.
+    fn not_still(&mut self, asker: Option<(u64, i64)>, fault: &Fault) -> Option<Value> {
+        if asker.is_none() {
+            self.finish(Reason::Timeout, format!("its time has passed, and it could not be frozen: {fault}"));
+        }
+        asker.map(|(_, seq)| refusal(seq, &fault.to_string()))
+    }
+
+    /// What must not meet work under way, or a sandbox that is half frozen.
+    pub fn must_wait(&self, request: &Request) -> bool {
+        self.under_way.is_some()
+            && matches!(request, Request::Freeze { .. } | Request::Thaw { .. } | Request::CopyDisk { .. })
+    }
+
+    /// The end has come: what is under way is given up, and waited for.
+    pub fn leave_still(&mut self) {
+        if let Some(UnderWay { work, .. }) = self.under_way.take() {
+            work.give_up();
+            if let Some(cgroup) = &self.sandbox.cgroup {
+                cgroup.let_die();
+            }
+            // Or a gigabyte is written back first, for nobody.
+            if let Some(mounted) = self.sandbox.mounted.as_ref().filter(|_| self.keep_disk.is_none()) {
+                mounted.discard();
+            }
+            let _nobody_asks = work.finish();
+        }
+    }
+
+    pub fn refuse_keeping(&self, to: &Path) -> Outcome<()> {
+        if !matches!(self.sandbox.plan.disk, Disk::Image { .. }) {
+            return Err(Fault::new(Code::LaunchFailed, "disk", NO_DISK));
+        }
+        crate::disk::refuse_place(Path::new(&self.sandbox.plan.dir), to)
+    }
+}
+
+const NO_DISK: &str = "a copy of the disk, or keeping it, needs root on the host: this sandbox's disk is memory";
