@@ -24,6 +24,12 @@ pub struct Owners {
     pub user: (u32, u32),
 }
 
+/// A place to make something at; `stored`: on the sandbox's disk, where ids are the sandbox's own.
+struct Ground {
+    path: PathBuf,
+    stored: bool,
+}
+
 pub struct Stage<'a> {
     pub plan: &'a Plan,
     /// Where the new root is assembled: a folder of the sandbox's state.
@@ -84,10 +90,28 @@ impl Stage<'_> {
             Ok(found) if found.is_dir() => Ok(()),
             Ok(_) => Err(Fault::new(Code::PlanInvalid, STEP, format!("{} is in the way of a folder", path.display()))),
             Err(_) => {
-                DirBuilder::new().mode(0o755).create(path).at(STEP, path.display())?;
-                self.own(path, Owner::Root)
+                let ground = self.ground(path);
+                DirBuilder::new().mode(0o755).create(&ground.path).at(STEP, path.display())?;
+                self.give(&ground, Owner::Root)
             }
         }
+    }
+
+    /// Where something new at this place of the root is made. Below a folder of the sandbox's disk that is on the disk itself: through the mount, this
+    /// process has no id.
+    fn ground(&self, path: &Path) -> Ground {
+        let folders = self.plan.writable.iter().enumerate().filter(|_| self.range.is_some());
+        for (number, writable) in folders {
+            let folder = self.root.join(writable.target.trim_start_matches('/'));
+            if let Some(rest) = path.strip_prefix(folder).ok().filter(|rest| *rest != Path::new("")) {
+                return Ground { path: self.disk.join(format!("w{number}")).join(rest), stored: true };
+            }
+        }
+        Ground { path: path.to_path_buf(), stored: false }
+    }
+
+    fn give(&self, ground: &Ground, owner: Owner) -> Outcome<()> {
+        if ground.stored { self.own_stored(&ground.path, owner) } else { self.own(&ground.path, owner) }
     }
 
     fn own(&self, path: &Path, owner: Owner) -> Outcome<()> {
@@ -106,7 +130,7 @@ impl Stage<'_> {
             self.folder(&target)?;
         } else if found.is_file() {
             if !target.exists() {
-                fs::File::create_new(&target).at(STEP, target.display())?;
+                fs::File::create_new(self.ground(&target).path).at(STEP, target.display())?;
             }
         } else {
             return Err(Fault::new(
@@ -152,13 +176,18 @@ impl Stage<'_> {
         for (number, file) in self.plan.files.iter().enumerate() {
             let target = self.inside(&file.path)?;
             let covered = target.exists();
-            let path = if covered { folder.join(number.to_string()) } else { target.clone() };
+            let ground = if covered {
+                Ground { path: folder.join(number.to_string()), stored: false }
+            } else {
+                self.ground(&target)
+            };
+            let path = &ground.path;
             let mut options = OpenOptions::new();
-            let mut open = options.write(true).create_new(true).mode(file.mode).open(&path).at(STEP, path.display())?;
+            let mut open = options.write(true).create_new(true).mode(file.mode).open(path).at(STEP, path.display())?;
             open.write_all(file.content.as_bytes()).at(STEP, path.display())?;
-            self.own(&path, Owner::Root)?;
+            self.give(&ground, Owner::Root)?;
             if covered {
-                let tree = Tree::open(&path).at(STEP, path.display())?;
+                let tree = Tree::open(path).at(STEP, path.display())?;
                 tree.set(RDONLY | NOSUID | NODEV).at(STEP, path.display())?;
                 tree.attach(&target).at(STEP, target.display())?;
             }
