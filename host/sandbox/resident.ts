@@ -238,9 +238,22 @@ export class Resident {
     if (this.#record.state === 'gone') throw this.#gone()
     clearTimeout(this.#grace)
     this.#visitors.cutOff()
-    if (this.#live !== undefined) await this.#live.kill(freshDeadline(KEEPER_MS))
+    const death = this.#live === undefined ? undefined : await this.#end(this.#live)
     await rm(this.#kept, { force: true })
-    await this.#over(reason, detail)
+    // It may have been faster, with a reason of its own.
+    if (death === undefined || death.reason === 'kill') await this.#over(reason, detail)
+    else await this.#over(death.reason, death.detail)
+  }
+
+  /** On order: what is written down of it is not what its keeper was told. */
+  async #end(live: LiveSandbox): Promise<Death> {
+    this.#isStopping = true
+    try {
+      return await live.kill(freshDeadline(KEEPER_MS))
+    } catch (failure) {
+      this.#isStopping = false
+      throw failure
+    }
   }
 
   #ended(live: LiveSandbox, death: Death): void {

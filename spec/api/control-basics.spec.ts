@@ -54,7 +54,7 @@ describe('create', () => {
         maskRequestHost: MASK,
         httpsPorts: [8443],
       },
-      mcp: null,
+      mcp: { github: { token: 'x' } },
       volumeMounts: [],
       iam: { tokens: {} },
     })
@@ -111,7 +111,7 @@ describe('create', () => {
     [{ templateID: 'base', network: { dnsServers: ['8.8.8.8'] } }, 501, 'network.dnsServers'],
     [{ templateID: 'base', network: { egressProxy: { address: 'a:1' } } }, 501, 'network.egressProxy'],
     [{ templateID: 'base', network: { rules: { 'example.com': [] } } }, 501, 'network.rules'],
-    [{ templateID: 'base', mcp: { github: {} } }, 501, 'mcp'],
+    [{ templateID: 'base', mcp: 'github' }, 400, 'mcp'],
     [{ templateID: 'base', volumeMounts: [{ name: 'v', path: '/v' }] }, 501, 'volumeMounts'],
     [{ templateID: 'base', iam: { tokens: { t: { audience: 'a', tokenType: 'JWT-SVID' } } } }, 501, 'iam.tokens'],
     ['{"templateID":', 400, 'JSON'],

@@ -110,7 +110,7 @@ test('one that is gone is told of, and why it ended, to its owner alone', async 
   expect((await get(alice)).body).toMatchObject({
     state: 'gone',
     lease: { endsAt: null },
-    death: { id, reason: 'kill', endedMs: expect.any(Number) },
+    death: { id, reason: 'kill', detail: 'on request', endedMs: expect.any(Number) },
   })
   expect(await get(bob)).toMatchObject({ status: 404 })
 })
@@ -190,7 +190,7 @@ describe('events', () => {
       { kind: 'timeout', sandboxID: id, state: 'running' },
       { kind: 'paused', sandboxID: id, state: 'paused' },
       { kind: 'resumed', sandboxID: id, state: 'running' },
-      { kind: 'gone', sandboxID: id, state: 'gone', reason: 'kill' },
+      { kind: 'gone', sandboxID: id, state: 'gone', reason: 'kill: on request' },
     ])
     await lines.return()
     await expect.poll(() => server.fleet.listeners).toBe(0)

@@ -53,7 +53,7 @@ export class FleetDouble implements Fleet {
   }
 
   async kill(id: string, owner: Owner): Promise<void> {
-    this.#change({ ...this.#standing(id, owner), state: 'gone', paused: null, reason: 'kill', goneMs: Date.now() }, 'gone')
+    this.#change({ ...this.#standing(id, owner), state: 'gone', paused: null, reason: 'kill: on request', goneMs: Date.now() }, 'gone')
   }
 
   async snapshot(id: string, owner: Owner, wish: { name?: string }): Promise<SnapshotRecord> {

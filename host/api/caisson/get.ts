@@ -1,6 +1,7 @@
 import type { SandboxRecord } from '../../sandbox/record.ts'
 import { type Route, sendJson } from '../call.ts'
 import { rememberedSandbox } from '../control/named.ts'
+import { refuseQuery } from '../control/query.ts'
 import { listedBody, time } from '../control/shapes.ts'
 
 /** All that is known of a sandbox, also when it is gone: whose it was, what it was made of, and why it ended. */
@@ -8,6 +9,7 @@ export const getCaissonSandbox: Route = {
   method: 'GET',
   path: '/caisson/v1/sandboxes/:id',
   async handle(call) {
+    refuseQuery(call)
     sendJson(call.reply, 200, caissonBody(rememberedSandbox(call)))
   },
 }
@@ -29,7 +31,9 @@ export function caissonBody(record: SandboxRecord) {
   }
 }
 
+/** The reason is one word of wire/keeper.ts, or that and what it was about. */
 function deathOf({ id, reason, startedMs, goneMs }: SandboxRecord) {
   if (goneMs === null) return null
-  return { id, reason: reason ?? 'crash', detail: '', startedMs, endedMs: goneMs, peakMemoryBytes: null, cpuUs: null }
+  const [, word = 'crash', detail = ''] = /^([a-z]+)(?:: (.*))?$/s.exec(reason ?? '') ?? []
+  return { id, reason: word, detail, startedMs, endedMs: goneMs, peakMemoryBytes: null, cpuUs: null }
 }

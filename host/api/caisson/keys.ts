@@ -1,6 +1,7 @@
 import { Fault } from '@caisson/wire'
 import { z } from 'zod'
 import { readJson, sendJson, sendNothing } from '../call.ts'
+import { refuseQuery } from '../control/query.ts'
 import { time } from '../control/shapes.ts'
 import type { KeyRecord } from '../keys.ts'
 import { forOperators } from './operator.ts'
@@ -19,6 +20,7 @@ export const listKeys = forOperators({
   method: 'GET',
   path: '/caisson/v1/keys',
   async handle(call) {
+    refuseQuery(call)
     sendJson(call.reply, 200, call.rooms.control.keys.list().map(keyBody))
   },
 })

@@ -23,6 +23,7 @@ const Body = z.strictObject({
   autoPause: z.boolean().optional(),
   autoPauseMemory: z.boolean().optional(),
   autoResume: z.strictObject({ enabled: z.boolean() }).nullish(),
+  /** Not for us: the SDK starts the gateway itself, by a command in the sandbox, and says so when there is none. */
   mcp: z.record(z.string(), z.unknown()).nullish(),
   volumeMounts: z.array(z.strictObject({ name: z.string(), path: z.string() })).optional(),
   iam: z.strictObject({ tokens: z.record(z.string(), z.unknown()).optional() }).nullish(),
@@ -93,13 +94,8 @@ function lifecycleOf({ autoPause = false, autoPauseMemory, autoResume }: Body): 
 }
 
 /** Known fields that no machine of one's own can serve yet. Refused rather than ignored. */
-function refuseUnserved({ network, mcp, volumeMounts, iam }: Body): void {
+function refuseUnserved({ network, volumeMounts, iam }: Body): void {
   if (network !== undefined) refuseEgress(network, 'network.')
-  if (mcp) {
-    throw new Fault('UNSUPPORTED', 'mcp: no template here has the gateway', {
-      hint: 'Start the server with a command in the sandbox, and reach it by its port.',
-    })
-  }
   if (volumeMounts?.length) {
     throw new Fault('UNSUPPORTED', 'volumeMounts: there are no volumes here', {
       hint: 'Upload files, create from a snapshot, or have an operator mount a folder (POST /caisson/v1/sandboxes).',

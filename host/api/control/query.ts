@@ -12,6 +12,11 @@ export function readQuery<T>({ query }: Pick<OwnedCall, 'query'>, schema: z.ZodT
   return parsed(schema, { ...values })
 }
 
+/** For a route that takes no parameter. Throws BAD_REQUEST naming one that came all the same. */
+export function refuseQuery(call: Pick<OwnedCall, 'query'>): void {
+  readQuery(call, z.strictObject({}))
+}
+
 export const WholeNumber = z
   .string()
   .regex(/^\d{1,15}$/, 'not a whole number')

@@ -2,6 +2,7 @@ import { Fault } from '@caisson/wire'
 import { z } from 'zod'
 import { type OwnedCall, type Route, readJson, sendJson, sendNothing } from '../call.ts'
 import { buildIdOf } from './build-id.ts'
+import { refuseQuery } from './query.ts'
 import { time } from './shapes.ts'
 import { DEFAULT_TAG, findTemplate, knownTemplate, type Named, parseReference } from './template-reference.ts'
 
@@ -48,6 +49,7 @@ export const listTags: Route = {
   method: 'GET',
   path: '/templates/:id/tags',
   async handle(call) {
+    refuseQuery(call)
     const named = findTemplate(call.params['id'] ?? '', 'templateID', call)
     if (named === undefined) throw new Fault('NOT_FOUND', `no template ${JSON.stringify(call.params['id'])}`)
     const { buildId, builtMs, kept } = await standing(named, call)

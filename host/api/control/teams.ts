@@ -1,7 +1,7 @@
 import { Fault } from '@caisson/wire'
 import { z } from 'zod'
 import { type OwnedCall, type Route, sendJson } from '../call.ts'
-import { readQuery, WholeNumber } from './query.ts'
+import { readQuery, refuseQuery, WholeNumber } from './query.ts'
 import { time } from './shapes.ts'
 
 /** Creations of this long make up the rate. */
@@ -16,6 +16,7 @@ export const listTeams: Route = {
   method: 'GET',
   path: '/teams',
   async handle(call) {
+    refuseQuery(call)
     const { name } = call.owner
     // The caller's own key, as it came: none other is known here but by its hash.
     sendJson(call.reply, 200, [{ teamID: name, name, apiKey: call.request.headers['x-api-key'] ?? '', isDefault: true }])

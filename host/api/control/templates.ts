@@ -6,7 +6,7 @@ import { type OwnedCall, type Route, sendJson } from '../call.ts'
 import { buildIdOf } from './build-id.ts'
 import { E2B_PROFILE } from './create.ts'
 import { pageOf } from './page.ts'
-import { pageLimit, readQuery } from './query.ts'
+import { pageLimit, readQuery, refuseQuery } from './query.ts'
 import { sizes, time } from './shapes.ts'
 import { findTemplate, parseReference } from './template-reference.ts'
 
@@ -62,6 +62,7 @@ export const getTemplateAlias: Route = {
   method: 'GET',
   path: '/templates/aliases/:alias',
   async handle(call) {
+    refuseQuery(call)
     const named = findTemplate(call.params['alias'] ?? '', 'alias', call)
     if (named === undefined) throw new Fault('NOT_FOUND', `no template ${JSON.stringify(call.params['alias'])}`)
     sendJson(call.reply, 200, { templateID: named.name, public: named.kind === 'template' })

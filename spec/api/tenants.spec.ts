@@ -1,0 +1,103 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import * as caisson from '../../host/api/caisson/shelf.ts'
+import type { Route } from '../../host/api/call.ts'
+import * as control from '../../host/api/control/shelf.ts'
+import { ControlClient } from './control-client.ts'
+import { SpecDaemon } from './daemon.ts'
+
+/** What a route wants before it looks at whose sandbox it is. */
+const BODIES: Record<string, object> = {
+  '/sandboxes/:id/timeout': { timeout: 1 },
+  '/sandboxes/:id/connect': { timeout: 3600 },
+  '/caisson/v1/sandboxes/:id/attributes': { path: '/tmp', attributes: {} },
+}
+
+const routes: Route[] = [...Object.values(control), ...Object.values(caisson)]
+const ofSandboxes = routes.filter(({ path }) => path.includes('/sandboxes/:id')).map(({ method, path }) => [method, path] as const)
+
+let daemon: SpecDaemon
+let operator: ControlClient
+let alice: ControlClient
+let bob: ControlClient
+let id: string
+beforeAll(async () => {
+  daemon = await SpecDaemon.open()
+  operator = new ControlClient(daemon.url, daemon.key)
+  const keyOf = async (owner: string) => (await operator.ask('POST', '/caisson/v1/keys', { owner })).body.key
+  alice = new ControlClient(daemon.url, await keyOf('alice'))
+  bob = new ControlClient(daemon.url, await keyOf('bob'))
+  id = (await alice.ask('POST', '/v2/sandboxes', { templateID: 'base', timeout: 600, metadata: { whose: 'alice' } })).body.sandboxID
+})
+afterAll(async () => {
+  await alice.ask('DELETE', `/sandboxes/${id}`)
+  await daemon[Symbol.asyncDispose]()
+})
+
+const bodyOf = (method: string, path: string) => (method === 'GET' || method === 'DELETE' ? undefined : (BODIES[path] ?? {}))
+
+describe.each(ofSandboxes)('%s %s', (method, path) => {
+  test.each(['bob', 'operator'])('of another owner’s sandbox is 404 to %s, as of one that never was', async (who) => {
+    const client = who === 'bob' ? bob : operator
+    const ask = (sandbox: string) => client.ask(method, path.replace(':id', sandbox), bodyOf(method, path))
+    const [foreign, unknown] = [await ask(id), await ask('iaaaaaaaaaaaaaaaaaaa')]
+    expect(foreign).toMatchObject({ status: 404, body: { code: 404, error_code: 'not_found' } })
+    expect(JSON.stringify(unknown.body).replaceAll('iaaaaaaaaaaaaaaaaaaa', id)).toBe(JSON.stringify(foreign.body))
+  })
+
+  test('without a key, or with one that is not known, is 401', async () => {
+    for (const key of ['', 'e2b_0000000000000000000000000000000000000000', 'nonsense']) {
+      const nobody = new ControlClient(daemon.url, key)
+      const answer = await nobody.ask(method, path.replace(':id', id), bodyOf(method, path))
+      expect(answer).toMatchObject({ status: 401, body: { code: 401, error_code: 'unauthenticated' } })
+    }
+  })
+})
+
+test('and after all that it lives as before', async () => {
+  const { status, body } = await alice.ask('GET', `/sandboxes/${id}`)
+  expect(status).toBe(200)
+  expect(body).toMatchObject({ state: 'running', metadata: { whose: 'alice' } })
+  expect(Date.parse(body.endAt) - Date.parse(body.startedAt)).toBe(600_000)
+})
+
+test('lists, metrics of many, events and teams hold nothing of another’s', async () => {
+  const told = bob.lines('/caisson/v1/events')
+  await told.next()
+  for (const client of [bob, operator]) {
+    expect((await client.ask('GET', '/v2/sandboxes?metadata=whose%3Dalice')).body).toEqual([])
+    expect((await client.ask('GET', '/sandboxes')).body).toEqual([])
+    expect((await client.ask('GET', `/sandboxes/metrics?sandbox_ids=${id}`)).body).toEqual({ sandboxes: {} })
+    expect(await client.ask('GET', '/teams/alice/metrics')).toMatchObject({ status: 404 })
+  }
+  await alice.ask('POST', `/sandboxes/${id}/timeout`, { timeout: 600 })
+  const own = (await bob.ask('POST', '/v2/sandboxes', { templateID: 'base', timeout: 60 })).body.sandboxID
+  expect(await told.next()).toMatchObject({ value: { kind: 'created', sandboxID: own } })
+  await told.return()
+  await bob.ask('DELETE', `/sandboxes/${own}`)
+  expect((await alice.ask('GET', '/v2/sandboxes')).body).toMatchObject([{ sandboxID: id }])
+})
+
+test('a key that is revoked opens nothing from then on, and its owner’s other key does', async () => {
+  const make = async () => (await operator.ask('POST', '/caisson/v1/keys', { owner: 'alice' })).body
+  const [one, other] = [await make(), await make()]
+  const get = (key: string) => new ControlClient(daemon.url, key).ask('GET', `/sandboxes/${id}`)
+  expect(await get(one.key)).toMatchObject({ status: 200 })
+  expect(await operator.ask('DELETE', `/caisson/v1/keys/${one.id}`)).toMatchObject({ status: 204 })
+  expect(await get(one.key)).toMatchObject({ status: 401 })
+  expect(await get(other.key)).toMatchObject({ status: 200 })
+})
+
+test('quotas of a key hold for its owner', async () => {
+  const quotas = { sandboxes: 1 }
+  const { key } = (await operator.ask('POST', '/caisson/v1/keys', { owner: 'carol', quotas })).body
+  const carol = new ControlClient(daemon.url, key)
+  const create = () => carol.ask('POST', '/v2/sandboxes', { templateID: 'base', timeout: 60 })
+  const first = await create()
+  expect(first.status).toBe(201)
+  const second = await create()
+  expect(second).toMatchObject({ status: 429, body: { code: 429, error_code: 'quota_exceeded' } })
+  await carol.ask('DELETE', `/sandboxes/${first.body.sandboxID}`)
+  const third = await create()
+  expect(third.status).toBe(201)
+  await carol.ask('DELETE', `/sandboxes/${third.body.sandboxID}`)
+})
