@@ -29,6 +29,7 @@ export class Context {
   readonly #ready = settled<void>()
   /** False from `init` until the program has answered it. One that runs already is not asked again. */
   #isReady = true
+  #isStopped = false
   #backlog: Piece[] = []
   #current: Run | undefined
   #count = 0
@@ -76,6 +77,11 @@ export class Context {
     return running
   }
 
+  /** Whether its process had to be killed so that a run ended. */
+  get isStopped(): boolean {
+    return this.#isStopped
+  }
+
   /** Like Ctrl-C. Without a run it means nothing. */
   async interrupt(signal: AbortSignal): Promise<void> {
     const run = this.#current
@@ -106,7 +112,11 @@ export class Context {
       run.stopped = why
       // The process may be gone already; then the run ends by that.
       this.interrupt(unending()).catch(() => undefined)
-      timers.push(setTimeout(() => void this.#process.signal(SIGKILL, unending()).catch(() => undefined), GRACE_MS))
+      const kill = () => {
+        this.#isStopped = true
+        this.#process.signal(SIGKILL, unending()).catch(() => undefined)
+      }
+      timers.push(setTimeout(kill, GRACE_MS))
     }
     const abort = () => stop('abort')
     signal.addEventListener('abort', abort, { once: true })

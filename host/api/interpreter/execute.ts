@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { Fault, type RunRequest } from '@caisson/wire'
 import { z } from 'zod'
+import { Environment } from '../../sandbox/request.ts'
 import { readJson, type Visit } from '../call.ts'
 import { contextFault } from './context-fault.ts'
 import { EventLines } from './event-lines.ts'
@@ -15,7 +16,7 @@ const ExecuteRequest = z.strictObject({
   code: z.string(),
   context_id: z.string().nullish(),
   language: z.string().nullish(),
-  env_vars: z.record(z.string(), z.string()).nullish(),
+  env_vars: Environment.nullish(),
   program: z.strictObject({ path: z.string(), args: z.array(z.string()) }).nullish(),
   timeout_ms: z.int().nullish(),
 })
