@@ -13,6 +13,13 @@ const SEED_BYTES = 32
 /** Output that comes while nothing runs (a thread, a server in the background) belongs to the next run, up to this much of it. */
 const MAX_BACKLOG_PIECES = 256
 
+export interface ContextOptions {
+  /** Its program began for another host, and may still be busy with what that one asked. */
+  isAdopted?: boolean
+  /** Since when the sandbox has not been frozen; Infinity while it is. */
+  awakeSinceMs?: () => number
+}
+
 interface Piece {
   type: 'stdout' | 'stderr'
   text: string
@@ -29,6 +36,8 @@ export class Context {
   readonly #ready = settled<void>()
   /** False from `init` until the program has answered it. One that runs already is not asked again. */
   #isReady = true
+  readonly #awakeSinceMs: () => number
+  #isStopped = false
   #backlog: Piece[] = []
   #current: Run | undefined
   #count = 0
@@ -43,14 +52,19 @@ export class Context {
   /** Resolves when the runs that were asked for before are over. */
   #turn: Promise<unknown> = Promise.resolve()
 
-  /** `isAdopted`: its program began for another host, and may still be busy with what that one asked. */
-  constructor(process: RuntimeProcess, runtime: Runtime, info: ContextInfo, isAdopted = false) {
+  constructor(
+    process: RuntimeProcess,
+    runtime: Runtime,
+    info: ContextInfo,
+    { isAdopted = false, awakeSinceMs = () => 0 }: ContextOptions = {},
+  ) {
     // Numbers of runs only grow, so that late word of an earlier host's runs is known as such.
     if (isAdopted) {
       this.#count = this.#strangers = Date.now()
       this.#executions = undefined
       this.#ready.resolve()
     }
+    this.#awakeSinceMs = awakeSinceMs
     this.#process = process
     this.#runtime = runtime
     this.info = info
@@ -74,6 +88,11 @@ export class Context {
     const running = orAborted(before, signal).then(() => this.#run(request, on, signal))
     this.#turn = Promise.allSettled([before, running])
     return running
+  }
+
+  /** Whether its process had to be killed so that a run ended. */
+  get isStopped(): boolean {
+    return this.#isStopped
   }
 
   /** Like Ctrl-C. Without a run it means nothing. */
@@ -100,17 +119,10 @@ export class Context {
     this.#count += 1
     this.#current = run
     if (this.#isReady) this.#start(run)
-    const timers: NodeJS.Timeout[] = []
-    const stop = (why: 'timeout' | 'abort') => {
-      if (run.stopped !== undefined) return
-      run.stopped = why
-      // The process may be gone already; then the run ends by that.
-      this.interrupt(unending()).catch(() => undefined)
-      timers.push(setTimeout(() => void this.#process.signal(SIGKILL, unending()).catch(() => undefined), GRACE_MS))
-    }
+    const stop = (why: 'timeout' | 'abort') => this.#stop(run, why)
     const abort = () => stop('abort')
     signal.addEventListener('abort', abort, { once: true })
-    if (timeoutMs !== undefined) timers.push(setTimeout(() => stop('timeout'), timeoutMs))
+    const timer = timeoutMs === undefined ? undefined : setTimeout(() => stop('timeout'), timeoutMs)
     try {
       this.#process.sendControl(asked, unending()).catch(() => undefined)
       const execution = await run.ended.promise
@@ -118,9 +130,30 @@ export class Context {
       return execution
     } finally {
       signal.removeEventListener('abort', abort)
-      for (const timer of timers) clearTimeout(timer)
+      clearTimeout(timer)
       this.#current = undefined
     }
+  }
+
+  /** Interrupts the code, and kills its process if it has not ended when it has had its grace. */
+  #stop(run: Run, why: 'timeout' | 'abort'): void {
+    if (run.stopped !== undefined) return
+    run.stopped = why
+    const askedMs = Date.now()
+    // The process may be gone already; then the run ends by that.
+    this.interrupt(unending()).catch(() => undefined)
+    const kill = () => {
+      // What is frozen hears nothing: its grace begins when it thaws.
+      const leftMs = Math.max(askedMs, this.#awakeSinceMs()) + GRACE_MS - Date.now()
+      if (leftMs > 0) timer = setTimeout(kill, Math.min(leftMs, GRACE_MS))
+      else {
+        this.#isStopped = true
+        this.#process.signal(SIGKILL, unending()).catch(() => undefined)
+      }
+    }
+    let timer = setTimeout(kill, GRACE_MS)
+    const settle = () => clearTimeout(timer)
+    run.ended.promise.then(settle, settle)
   }
 
   #start(run: Run): void {

@@ -30,10 +30,13 @@ interface Slot {
   readonly isDefault: boolean
   /** Undefined: the next run starts one. */
   making: Promise<Interpreter> | undefined
-  pid: number | null
+  interpreter: Interpreter | undefined
   /** Resolves when the runs that were asked for before are over: the meter counts one at a time. */
   turn: Promise<unknown>
-  /** Counts its processes. A run that was asked for in the life of one is not carried out by the next, which knows nothing of what came before. */
+  /**
+   * Grows when its process ends otherwise than by the stop of a run. A run that was asked for before is not carried out by the next process, which
+   * knows nothing of what came earlier.
+   */
   life: number
   /** What such a run is told. */
   reason: RunError
@@ -79,7 +82,11 @@ export class Contexts {
 
   /** What another host needs to go on with them. */
   records(): ContextRecord[] {
-    return [...this.#slots.values()].map(({ info, pid, isDefault }) => ({ ...info, pid, isDefault }))
+    return [...this.#slots.values()].map(({ info, interpreter, isDefault }) => ({
+      ...info,
+      pid: interpreter?.program.pid ?? null,
+      isDefault,
+    }))
   }
 
   list(): ContextInfo[] {
@@ -162,7 +169,16 @@ export class Contexts {
   }
 
   #add(runtime: Runtime, isDefault: boolean, info = { id: newId('c'), language: runtime.name, cwd: this.#home }): Slot {
-    const slot: Slot = { info, runtime, isDefault, making: undefined, pid: null, turn: Promise.resolve(), life: 0, reason: DIED }
+    const slot: Slot = {
+      info,
+      runtime,
+      isDefault,
+      making: undefined,
+      interpreter: undefined,
+      turn: Promise.resolve(),
+      life: 0,
+      reason: DIED,
+    }
     this.#slots.set(info.id, slot)
     return slot
   }
@@ -182,17 +198,21 @@ export class Contexts {
   #hold(slot: Slot, interpreter: Interpreter, making = Promise.resolve(interpreter)): void {
     const { program } = interpreter
     slot.making = making
-    slot.pid = program.pid
+    slot.interpreter = interpreter
     const forget = () => {
-      if (slot.making === making) this.#lose(slot, DIED)
+      if (slot.making !== making) return
+      // Who asked for a run to be stopped wants the next one to take place.
+      if (interpreter.context.isStopped) this.#lose(slot)
+      else this.#lose(slot, DIED)
     }
     program.exit.then(forget, forget)
     this.#changed()
   }
 
   /** One that ends, or could not be made, is forgotten: the next run makes another. */
-  #lose(slot: Slot, reason: RunError): void {
-    Object.assign(slot, { making: undefined, pid: null, life: slot.life + 1, reason })
+  #lose(slot: Slot, reason?: RunError): void {
+    slot.making = slot.interpreter = undefined
+    if (reason !== undefined) Object.assign(slot, { life: slot.life + 1, reason })
     this.#changed()
   }
 

@@ -23,6 +23,8 @@ export interface InterpreterParts {
   env: Record<string, string>
   /** After a fork failed: another zygote, or null. */
   freshZygote: (signal: AbortSignal) => Promise<string | null>
+  /** Since when it has not been frozen; Infinity while it is. */
+  awakeSinceMs: () => number
 }
 
 /** The process behind a context. */
@@ -73,7 +75,9 @@ export class Interpreters {
     const program = attachProgram(this.#parts.agent, pid, metered.options, unending())
     metered.program = program
     program.signal(SIGINT, unending()).catch(() => undefined)
-    return { program, context: new Context(program, runtime, info, true), meter: metered.meter, begun: Promise.resolve() }
+    const { awakeSinceMs } = this.#parts
+    const context = new Context(program, runtime, info, { isAdopted: true, awakeSinceMs })
+    return { program, context, meter: metered.meter, begun: Promise.resolve() }
   }
 
   /** How a program's output is counted and its end judged; `program` is told to it as soon as there is one. */
@@ -88,7 +92,7 @@ export class Interpreters {
 
   #begin(runtime: Runtime, info: ContextInfo, program: Program, metered: Metered): Interpreter {
     metered.program = program
-    const context = new Context(program, runtime, info)
+    const context = new Context(program, runtime, info, { awakeSinceMs: this.#parts.awakeSinceMs })
     const begun = context.init({ cwd: info.cwd, env: this.#parts.env }, freshDeadline(INIT_MS))
     begun.catch(() => undefined)
     return { program, context, meter: metered.meter, begun }

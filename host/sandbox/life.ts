@@ -50,6 +50,7 @@ export class LiveSandbox implements Held {
   readonly #ending: Ending
   readonly #contexts: Contexts
   #isReleased = false
+  #awakeSinceMs = 0
 
   constructor(parts: LifeParts) {
     const { plan, cell } = parts
@@ -66,7 +67,10 @@ export class LiveSandbox implements Held {
       find: (signal) => this.guard(() => findProcesses(this.#agent, signal)),
       attach: (found, signal) => this.guard(() => this.#metered((options) => attachCommand(this.#agent, found, options, signal))),
     })
-    this.#contexts = new Contexts({ ...parts, ending: this.#ending })
+    this.#contexts = new Contexts({ ...parts, ending: this.#ending, awakeSinceMs: () => this.#awakeSinceMs })
+    cell.onFrozen(() => {
+      this.#awakeSinceMs = Number.POSITIVE_INFINITY
+    })
     // Without its agent a sandbox can do nothing for anyone: whatever the reason, it ends.
     void this.#agent.lost.then((failure) => {
       if (!this.#isReleased) void this.#ending.explain(failure)
@@ -87,7 +91,18 @@ export class LiveSandbox implements Held {
 
   /** What a daemon asks of its keeper: freeze, thaw, deadline, copyDisk. */
   ask(request: Parameters<Cell['ask']>[0], signal: AbortSignal): Promise<Record<string, unknown>> {
-    return this.guard(() => this.#parts.cell.ask(request, signal))
+    return this.guard(async () => {
+      const before = this.#awakeSinceMs
+      if (request.op === 'freeze') this.#awakeSinceMs = Number.POSITIVE_INFINITY
+      try {
+        const answer = await this.#parts.cell.ask(request, signal)
+        if (request.op === 'thaw') this.#awakeSinceMs = Date.now()
+        return answer
+      } catch (failure) {
+        if (request.op === 'freeze') this.#awakeSinceMs = before
+        throw failure
+      }
+    })
   }
 
   /** Ends its processes and keeps its disk at that path of the host. */

@@ -30,8 +30,12 @@ const AbsolutePath = z
   .refine((path) => !path.includes('\0'), 'must not contain NUL')
 
 /** A name that a shell could set, and a value that execve can carry. */
-const Environment = z
-  .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a name of a variable'), z.string().max(128 * 1024))
+export const Environment = z
+  .record(z.string(), z.string().max(128 * 1024))
+  .superRefine((env, context) => {
+    const wrong = Object.keys(env).find((name) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+    if (wrong !== undefined) context.addIssue({ code: 'custom', path: [wrong], message: 'not a name of a variable' })
+  })
   .refine((env) => Object.keys(env).length <= 512, 'more than 512 variables')
   .refine((env) => Object.values(env).every((value) => !value.includes('\0')), 'a value contains NUL')
 

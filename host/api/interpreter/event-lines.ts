@@ -13,17 +13,13 @@ export class EventLines {
   readonly #isOurs: boolean
   readonly #keepalive: NodeJS.Timeout
   #lines: string[] = []
-  #wasSilent = true
   #flush: NodeJS.Immediate | undefined
   #drained: Promise<void> | undefined
 
   constructor(reply: ServerResponse, isOurs: boolean) {
     this.#reply = reply
     this.#isOurs = isOurs
-    this.#keepalive = setInterval(() => {
-      if (this.#wasSilent) void this.#write(KEEPALIVE)
-      this.#wasSilent = true
-    }, KEEPALIVE_MS)
+    this.#keepalive = setInterval(() => void this.#write(KEEPALIVE), KEEPALIVE_MS)
   }
 
   /** While the result is pending, the client has more to read than it can take. */
@@ -67,7 +63,7 @@ export class EventLines {
 
   /** What comes in one turn of the event loop goes out in one piece. */
   #write(text: string): void | Promise<void> {
-    this.#wasSilent = false
+    this.#keepalive.refresh()
     this.#lines.push(text)
     this.#flush ??= setImmediate(() => this.#send())
     return this.#drained

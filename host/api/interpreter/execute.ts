@@ -1,7 +1,9 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { Fault, type RunRequest } from '@caisson/wire'
 import { z } from 'zod'
+import { Environment } from '../../sandbox/request.ts'
 import { readJson, type Visit } from '../call.ts'
+import { resetConnection } from '../reset.ts'
+import { isSame } from '../tokens.ts'
 import { contextFault } from './context-fault.ts'
 import { EventLines } from './event-lines.ts'
 
@@ -15,7 +17,7 @@ const ExecuteRequest = z.strictObject({
   code: z.string(),
   context_id: z.string().nullish(),
   language: z.string().nullish(),
-  env_vars: z.record(z.string(), z.string()).nullish(),
+  env_vars: Environment.nullish(),
   program: z.strictObject({ path: z.string(), args: z.array(z.string()) }).nullish(),
   timeout_ms: z.int().nullish(),
 })
@@ -31,8 +33,6 @@ export async function execute(visit: Visit): Promise<void> {
   if (foreign !== undefined) throw new Fault('BAD_REQUEST', `${foreign}: no such field`)
   if (body.context_id && body.language) throw new Fault('BAD_REQUEST', 'Only one of context_id or language can be provided')
   const lines = new EventLines(reply, isOurs)
-  // A sandbox that is paused or ends breaks the connection off: a clean end would say that the run was over.
-  const stay = entered.onLeave(() => reply.destroy())
   try {
     const execution = await entered.live.runCode(requestOf(body), lines.tell, visit.signal)
     if (execution.limit !== undefined) lines.add({ type: 'limit', reason: execution.limit })
@@ -43,7 +43,6 @@ export async function execute(visit: Visit): Promise<void> {
     await broken(failure, lines, visit)
   } finally {
     lines.stop()
-    stay()
   }
 }
 
@@ -61,10 +60,10 @@ function requestOf(body: ExecuteRequest): RunRequest {
 }
 
 /** The answer has begun: of a sandbox that is there the client is told why the run failed, of one that is not it loses the connection. */
-async function broken(failure: unknown, lines: EventLines, { reply, signal }: Visit): Promise<void> {
+async function broken(failure: unknown, lines: EventLines, { request, signal }: Visit): Promise<void> {
   const isTold = failure instanceof Fault && failure.code !== 'SANDBOX_GONE' && !signal.aborted
   if (!isTold) {
-    reply.destroy()
+    resetConnection(request.socket)
     return
   }
   await lines.fail({ name: 'UnexpectedEndOfExecution', value: failure.message, traceback: '' })
@@ -76,13 +75,9 @@ function refuseStranger({ request, entered }: Visit): void {
   const wanted = entered.record.accessToken
   if (wanted === null) return
   const given = request.headers['x-access-token']
-  if (typeof given === 'string' && timingSafeEqual(digest(given), digest(wanted))) return
+  if (typeof given === 'string' && isSame(given, wanted)) return
   throw new Fault(
     'UNAUTHENTICATED',
     given === undefined ? 'the header X-Access-Token is missing' : 'X-Access-Token is not the token of this sandbox',
   )
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
 }

@@ -10,11 +10,10 @@ const NOT_OURS: ReadonlySet<string> = new Set(['SANDBOX_GONE', 'AGENT_LOST', 'CA
 
 /**
  * The code interpreter of a sandbox, as E2B's SDKs know it on port 49999. Its failures are plain text. Rejects with SANDBOX_GONE, AGENT_LOST,
- * CANCELLED, or what is no Fault; then nothing has been answered.
+ * CANCELLED, or what is no Fault; then nothing has been answered. That pages of every origin may ask is the server's business.
  */
 export async function serveInterpreter(visit: Visit): Promise<void> {
   const { request, reply } = visit
-  openToAll(reply)
   try {
     await route(visit, request.method ?? '', pathOf(request.url))
   } catch (failure) {
@@ -25,7 +24,6 @@ export async function serveInterpreter(visit: Visit): Promise<void> {
 }
 
 async function route(visit: Visit, method: string, path: string): Promise<void> {
-  if (method === 'OPTIONS') return preflight(visit)
   const [, id, verb] = /^\/contexts\/([^/]+)(\/restart)?$/.exec(path) ?? []
   const methods: Record<string, () => Promise<void>> = {}
   if (path === '/execute') methods['POST'] = () => execute(visit)
@@ -49,20 +47,6 @@ function pathOf(url = '/'): string {
   } catch {
     return url
   }
-}
-
-function openToAll(reply: ServerResponse): void {
-  reply.setHeader('access-control-allow-origin', '*')
-  reply.setHeader('access-control-expose-headers', '*')
-}
-
-function preflight({ request, reply }: Visit): void {
-  reply.writeHead(204, {
-    'access-control-allow-methods': 'GET, POST, DELETE, OPTIONS',
-    'access-control-allow-headers': request.headers['access-control-request-headers'] ?? '*',
-    'access-control-max-age': '600',
-  })
-  reply.end()
 }
 
 function sendText(reply: ServerResponse, status: number, text: string): void {

@@ -1,10 +1,30 @@
 """Standard output and error of the code that runs."""
 
+import builtins
+import functools
 import io
 import os
 import sys
 
 from caisson_runtime.control import out_of_the_way
+
+
+_print = builtins.print
+
+
+class _Stream(io.TextIOWrapper):
+    """One of the two."""
+
+
+@functools.wraps(_print)
+def _print_whole(*values, sep=" ", end="\n", file=None, flush=False):
+    # Python's own writes each value and the end by itself, and each would be a message.
+    stream = sys.stdout if file is None else file
+    if type(stream) is not _Stream or not (sep is None or isinstance(sep, str)) or not (end is None or isinstance(end, str)):
+        return _print(*values, sep=sep, end=end, file=file, flush=flush)
+    stream.write((" " if sep is None else sep).join(map(str, values)) + ("\n" if end is None else end))
+    if flush:
+        stream.flush()
 
 
 class Stdio:
@@ -17,10 +37,11 @@ class Stdio:
         self._kept = {number: out_of_the_way(number) for number in (1, 2)}
         self._open("stdout", 1)
         self._open("stderr", 2)
+        builtins.print = _print_whole
 
     def _open(self, name, number):
         raw = io.FileIO(number, "w", closefd=False)
-        stream = io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
+        stream = _Stream(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
         stream.mode = "w"
         setattr(sys, name, stream)
         setattr(sys, "__%s__" % name, stream)

@@ -1,0 +1,213 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Event, events, InterpreterServer, TOKEN } from './interpreter-server.ts'
+
+// What a client of the code interpreter's /execute sees.
+
+const OURS = { 'caisson-client': '1' }
+let server: InterpreterServer
+beforeAll(async () => {
+  server = await InterpreterServer.open()
+})
+afterAll(() => server[Symbol.asyncDispose]())
+
+const types = (all: Event[]) => all.map(({ type }) => type)
+const count = { type: 'number_of_executions', execution_count: expect.any(Number) }
+const end = { type: 'end_of_execution' }
+
+describe('the stream', () => {
+  test('what is printed, shown and returned comes in its order, between the count and the end', async () => {
+    const said = await server.run(
+      'import sys\nfrom IPython.display import display, HTML\nprint(1)\nprint("no", file=sys.stderr)\ndisplay(HTML("<b>hi</b>"))\n6 * 7',
+    )
+    expect(said).toEqual([
+      { type: 'number_of_executions', execution_count: 1 },
+      { type: 'stdout', text: '1\n', timestamp: expect.any(Number) },
+      { type: 'stderr', text: 'no\n', timestamp: expect.any(Number) },
+      { type: 'result', is_main_result: false, text: '<IPython.core.display.HTML object>', html: '<b>hi</b>', extra: {} },
+      { type: 'result', is_main_result: true, text: '42', extra: {} },
+      end,
+    ])
+    expect(await server.run('1')).toMatchObject([{ execution_count: 2 }, { text: '1' }, end])
+  })
+
+  test('an exception is an event, and the status stays 200', async () => {
+    const said = await server.run('def f():\n    return undefined_name\nf()')
+    expect(said).toMatchObject([count, { type: 'error', name: 'NameError', value: "name 'undefined_name' is not defined" }, end])
+    expect(said[1]?.['traceback']).toContain('undefined_name')
+  })
+
+  test('all of it is ASCII, whatever is said', async () => {
+    const response = await server.execute({ code: 'print("ä漢😀\\x7f\\u2028"); "é"' })
+    const bytes = Buffer.from(await response.arrayBuffer())
+    expect(bytes.every((byte) => byte === 10 || (byte >= 32 && byte < 127))).toBe(true)
+    const lines = bytes.toString().trimEnd().split('\n')
+    expect(lines.map((line) => JSON.parse(line).text)).toEqual([undefined, 'ä漢😀\x7f\u2028\n', 'é', undefined])
+  })
+
+  test('the text of a string is the string', async () => {
+    const said = await server.run('import os; os.getcwd()')
+    expect(said.at(-2)).toMatchObject({ type: 'result', text: '/home/user' })
+    expect((await server.run('"it\'s"')).at(-2)).toMatchObject({ text: "it's" })
+    expect((await server.run('"x" + 1 * "y", "z"')).at(-2)).toMatchObject({ text: "('xy', 'z')" })
+  })
+
+  test('a run that says nothing is kept alive', async () => {
+    const said = await server.run('import time; time.sleep(6)')
+    expect(types(said)).toEqual(['number_of_executions', 'keepalive', 'end_of_execution'])
+  })
+
+  test('nobody is told what is not of the wire but our own clients, and only they may ask for it', async () => {
+    const program = { program: { path: '/home/user/main.py', args: ['a'] } }
+    const code = 'import sys\nprint(sys.argv[1:], __name__)\nsys.exit(3)'
+    const said = await server.run(code, program, OURS)
+    expect(said.slice(1)).toMatchObject([{ type: 'stdout', text: "['a'] __main__\n" }, { type: 'exit', exit_code: 3 }, end])
+    const refused = await server.execute({ code, ...program })
+    expect([refused.status, await refused.text()]).toEqual([400, 'program: no such field'])
+    expect(types(await server.run('exit 3', { language: 'bash' }))).toEqual(['number_of_executions', 'end_of_execution'])
+    expect(types(await server.run('exit 3', { language: 'bash' }, OURS))).toEqual(['number_of_executions', 'exit', 'end_of_execution'])
+    expect((await server.run('"a"', {}, OURS)).at(-2)).toMatchObject({ text: "'a'" })
+  })
+
+  test('our own clients are told of the limit that ended a run', async () => {
+    const said = await server.run('import time; time.sleep(60)', { timeout_ms: 300 }, OURS)
+    expect(said.slice(1)).toMatchObject([{ type: 'error', name: 'KeyboardInterrupt' }, { type: 'limit', reason: 'timeout' }, end])
+  })
+
+  test('a client that does not read holds up the code, and loses nothing', async () => {
+    const size = 24 * 1024 * 1024
+    const response = await server.execute({ code: `print("x" * ${size}, end="")\nopen("/tmp/printed", "w").close()` })
+    const isThere = async () =>
+      (await server.run('ls /tmp/printed 2>&1', { language: 'bash' })).some(({ text }) => text === '/tmp/printed\n')
+    await pause(2000)
+    expect(await isThere()).toBe(false)
+    const said = await events(response)
+    expect(said.filter(({ type }) => type === 'stdout').reduce((sum, { text }) => sum + text.length, 0)).toBe(size)
+    expect(await isThere()).toBe(true)
+  })
+})
+
+describe('languages', () => {
+  test.each([
+    ['javascript', 'console.log("Hello"); const f = async () => "resolved"; await f()', 'Hello\n', 'resolved'],
+    ['js', 'import path from "node:path"; console.log(process.cwd()); path.join("a", "b")', '/home/user\n', 'a/b'],
+    ['typescript', 'const minus = (x: number, y: number): number => x - y; console.log("ts"); minus(1, 2)', 'ts\n', '-1'],
+    ['ts', 'interface A { b: string }\nconst a: A = { b: "c" }; console.log(a.b); a', 'c\n', "{ b: 'c' }"],
+    ['python', '    import os\n    print(os.getcwd())\n    await __import__("asyncio").sleep(0, "awaited")', '/home/user\n', 'awaited'],
+    ['bash', 'pwd', '/home/user\n', undefined],
+  ])('%s', async (language, code, stdout, text) => {
+    const said = await server.run(code, { language })
+    expect(said.filter(({ type }) => type === 'error')).toEqual([])
+    expect(said.find(({ type }) => type === 'stdout')).toMatchObject({ text: stdout })
+    expect(said.find(({ type }) => type === 'result')?.['text']).toBe(text)
+  })
+
+  test('one that is not there is named, and those that are', async () => {
+    for (const language of ['r', 'java', 'rust']) {
+      const response = await server.execute({ code: '1', language })
+      expect(response.status).toBe(500)
+      expect(await response.text()).toMatch(new RegExp(`^Failed to create context: no language "${language}"; there are: .*python`))
+    }
+  })
+})
+
+describe('variables of the environment', () => {
+  test.each([
+    ['python', 'import os; print(os.environ.get("MARK", "none"), os.environ.get("OF_ALL", "none"))'],
+    ['javascript', 'console.log(process.env.MARK ?? "none", process.env.OF_ALL ?? "none")'],
+    ['typescript', 'console.log(process.env.MARK ?? "none", process.env.OF_ALL ?? "none")'],
+    ['bash', 'echo $(printenv MARK || echo none) $(printenv OF_ALL || echo none)'],
+  ])('%s: those of a call go over those of the sandbox, and are undone after it', async (language, code) => {
+    await using own = await InterpreterServer.open({ env: { OF_ALL: 'sandbox' } })
+    const said = async (env_vars?: Record<string, string>) => (await own.run(code, { language, env_vars })).at(1)?.['text']
+    expect(await said()).toBe('none sandbox\n')
+    expect(await said({ MARK: 'call', OF_ALL: 'over' })).toBe('call over\n')
+    expect(await said()).toBe('none sandbox\n')
+  })
+})
+
+describe('bad input', () => {
+  test.each([
+    [{ code: '1', context_id: 'nowhere' }, 404, 'Context nowhere not found'],
+    [{ code: '1', context_id: 'a', language: 'python' }, 400, 'Only one of context_id or language can be provided'],
+    [{ code: 1 }, 400, 'code: Invalid input: expected string, received number'],
+    [{}, 400, 'code: Invalid input: expected string, received undefined'],
+    [{ code: '1', colour: 'red' }, 400, 'colour: no such field'],
+    [{ code: '1', env_vars: { 'A B': '1' } }, 400, /^env_vars\.A B: not a name of a variable$/],
+    [{ code: '1', env_vars: { A: 1 } }, 400, /^env_vars\.A: /],
+    ['{"code": "1"', 400, /^the body is not JSON: /],
+    ['', 400, 'code: Invalid input: expected string, received undefined'],
+  ])('%j: %i', async (body, status, text) => {
+    const response = await server.execute(body)
+    expect(response.headers.get('content-type')).toBe('text/plain; charset=utf-8')
+    const said = await response.text()
+    if (typeof text === 'string') expect([response.status, said]).toEqual([status, text])
+    else expect([response.status, said]).toEqual([status, expect.stringMatching(text)])
+  })
+
+  test('nulls are what is not there', async () => {
+    expect((await server.run('1', { context_id: null, language: null, env_vars: null })).at(-2)).toMatchObject({ text: '1' })
+  })
+
+  test('code runs with the token of the sandbox only', async () => {
+    for (const given of [undefined, 'another', `${TOKEN} `, '']) {
+      const response = await server.call('POST', '/execute', { code: '1' }, given === undefined ? {} : { 'x-access-token': given })
+      // A trailing space is no part of a header.
+      if (given?.trim() === TOKEN) expect(response.status).toBe(200)
+      else expect([response.status, await response.text()]).toEqual([401, expect.stringMatching(/X-Access-Token/)])
+    }
+  })
+})
+
+describe('the end of a run from outside', () => {
+  const aborted = async (code: string, more: Record<string, unknown> = {}) => {
+    const abort = new AbortController()
+    const response = await server.execute({ code, ...more }, {}, abort.signal)
+    const reader = response.body?.getReader()
+    for (let said = ''; !said.includes('stdout'); ) said += Buffer.from((await reader?.read())?.value ?? []).toString()
+    abort.abort()
+    await expect(reader?.read()).rejects.toThrow()
+  }
+
+  test('a client that goes interrupts its run; the state stays', async () => {
+    await server.run('kept = 41')
+    await aborted('import time; print("on"); time.sleep(300)')
+    expect((await server.run('kept + 1')).at(-2)).toMatchObject({ text: '42' })
+  })
+
+  test('code that takes no interrupt ends with its context; the next run has another, under the same id', async () => {
+    const created = (await (await server.call('POST', '/contexts', { language: 'python' })).json()) as { id: string }
+    const context = { context_id: created.id }
+    await server.run('kept = 41', context)
+    await aborted('import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint("on")\nwhile True: time.sleep(1)', context)
+    expect((await server.run('"kept" in globals()', context)).at(-2)).toMatchObject({ text: 'False' })
+  })
+
+  test('a run that waits for its turn is not carried out once its client has gone', async () => {
+    const long = server.run('import time; time.sleep(3)\nran = []')
+    await pause(300)
+    const abort = new AbortController()
+    const waiting = server.execute({ code: 'ran.append(1)' }, {}, abort.signal)
+    await pause(300)
+    abort.abort()
+    await expect(waiting).rejects.toThrow()
+    await long
+    expect((await server.run('ran')).at(-2)).toMatchObject({ text: '[]' })
+  })
+
+  test('a sandbox that ends, or is paused, breaks the answer off', async () => {
+    await using own = await InterpreterServer.open()
+    const running = async () => {
+      const response = await own.execute({ code: 'import time; time.sleep(300)' })
+      const reader = response.body?.getReader()
+      await reader?.read()
+      return reader
+    }
+    const first = await running()
+    own.leave()
+    await expect(first?.read()).rejects.toThrow()
+    const second = await running()
+    await own.live.kill(new AbortController().signal)
+    await expect(second?.read()).rejects.toThrow()
+  })
+})
