@@ -9,6 +9,8 @@ export interface Rule {
   readonly opened: OpenedCase
   readonly channels: readonly Channel[]
   readonly event?: EventCase
+  /** Each way ends for itself: nothing more to read is not yet the end of the operation. */
+  readonly halves?: true
 }
 
 const process: Rule = { opened: 'started', channels: [Channel.STDOUT, Channel.STDERR, Channel.PTY, Channel.CONTROL], event: 'exit' }
@@ -29,7 +31,7 @@ const RULES: Readonly<Record<OperationCase, Rule>> = {
   writeFile: done,
   watch: { ...done, event: 'file' },
   setAttributes: done,
-  dial: { ...done, channels: [Channel.TCP] },
+  dial: { ...done, channels: [Channel.TCP], halves: true },
   metrics: { opened: 'metrics', channels: [] },
 }
 

@@ -67,6 +67,7 @@ export class AgentStream {
         this.#giveBack(segment.bytes.length)
         return segment
       }
+      if (this.#options.rule.halves === true && this.#ended.size > 0) return undefined
       if (this.#failure !== undefined) throw this.#failure
       if (this.#isClosed) {
         await this.#closed.promise
@@ -146,7 +147,8 @@ export class AgentStream {
     if (data.end) this.#ended.add(channel)
     // Dropped; but one that is being undone must not stall on the way to its end.
     if (this.#givenUp && this.#options.undo !== undefined) this.#giveBack(payload.length)
-    if (this.#givenUp || payload.length === 0) return
+    if (this.#givenUp) return
+    if (payload.length === 0) return this.#changed()
     this.#backlog.push(channel, payload, Number(data.atUs))
     this.#options.onData?.(channel, payload.length)
     this.#changed()

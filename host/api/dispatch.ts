@@ -1,4 +1,4 @@
-import type { Duplex } from 'node:stream'
+import type { IncomingMessage } from 'node:http'
 import { CATALOGUE, Fault } from '@caisson/wire'
 import type { Entered } from '../sandbox/fleet.ts'
 import { failureFields } from '../telemetry/log.ts'
@@ -7,23 +7,16 @@ import { ControlPlane } from './control-plane.ts'
 import { allowOrigin, sendPreflight } from './cors.ts'
 import { sendCrowded, sendGone, sendRefused, sendTransitioning } from './edge.ts'
 import { type Evidence, evidenceOf, singleSlashes } from './evidence.ts'
-import type { Incoming } from './incoming.ts'
+import type { Incoming, Upgrade } from './incoming.ts'
 import { OpenRequests } from './open-requests.ts'
 import { ENVD_PORT, INTERPRETER_PORT, type Parts } from './parts.ts'
 import type { PortProxy } from './ports/proxy.ts'
 import { isSame } from './tokens.ts'
 
-/** A connection that asked to speak another protocol from now on. */
-export interface Upgrade {
-  readonly socket: Duplex
-  /** What came after the head of the request. */
-  readonly head: Buffer
-}
-
 type ForSandbox = Extract<Evidence, { kind: 'sandbox' }>
 
 /** Codes that mean: there is no sandbox to answer. */
-const GONE: ReadonlySet<string> = new Set(['SANDBOX_GONE', 'AGENT_LOST'])
+const GONE: ReadonlySet<string> = new Set(['SANDBOX_GONE', 'AGENT_LOST', 'WIRE_VIOLATION'])
 const UNKNOWN: ReadonlySet<string> = new Set([...GONE, 'NOT_FOUND'])
 
 /** Finds out what a request is for, and leads it there. */
@@ -42,7 +35,7 @@ export class Dispatch {
     this.#domain = parts.rooms.domain?.replace(/:\d+$/, '').toLowerCase() ?? null
   }
 
-  /** Never rejects: what fails is told to the caller and recorded. */
+  /** What fails is told to the caller and recorded. */
   async answer(call: Incoming, upgrade?: Upgrade): Promise<void> {
     try {
       await this.#lead(call, upgrade)
@@ -55,6 +48,7 @@ export class Dispatch {
 
   async #lead(call: Incoming, upgrade: Upgrade | undefined): Promise<void> {
     const { request, reply } = call
+    refuseCodings(request)
     const evidence = evidenceOf(request, this.#domain)
     const isOurs = evidence.kind !== 'sandbox' || isServedHere(evidence.port)
     const path = isOurs ? singleSlashes(evidence.path) : evidence.path
@@ -135,6 +129,14 @@ export class Dispatch {
     if (CATALOGUE[code].status < 500) return
     const { route, sandboxId } = call
     log.error({ request: call.id, route, sandbox: sandboxId, ...failureFields(failure) }, 'a request failed')
+  }
+}
+
+/** A body that is compressed on its way is nothing that anybody sends, or reads as what it is. */
+function refuseCodings({ headers }: IncomingMessage): void {
+  const codings = headers['transfer-encoding']
+  if (codings !== undefined && codings.trim().toLowerCase() !== 'chunked') {
+    throw new Fault('BAD_REQUEST', 'Transfer-Encoding: only chunked is taken')
   }
 }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 import { Fault } from '@caisson/wire'
 import type { Entered } from '../sandbox/fleet.ts'
 import type { Owner } from '../sandbox/record.ts'
@@ -9,6 +10,15 @@ const NO_PARAMS: Readonly<Record<string, string | undefined>> = Object.freeze({}
 const SWITCHING_PROTOCOLS = 101
 /** Nobody reads it: it tells "the client went away" from an answer. */
 const CLIENT_CLOSED_REQUEST = 499
+
+/** A connection that asked to speak another protocol from now on. */
+export interface Upgrade {
+  readonly socket: Duplex
+  /** What came after the head of the request. */
+  readonly head: Buffer
+  /** It does from now on. */
+  accepted(): void
+}
 
 /** Ids of requests are told apart across daemons by the first part, within one by the second. */
 const PROCESS_TAG = randomBytes(4).toString('hex')

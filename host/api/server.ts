@@ -4,8 +4,9 @@ import type { Duplex } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Fault, IDLE_CONNECTION_MS, MAX_CONNECTIONS, MAX_HEAD_BYTES } from '@caisson/wire'
 import { orAborted, refuseAborted, settled } from '../lifetimes.ts'
-import { Dispatch, type Upgrade } from './dispatch.ts'
-import { Incoming } from './incoming.ts'
+import { failureFields } from '../telemetry/log.ts'
+import { Dispatch } from './dispatch.ts'
+import { Incoming, type Upgrade } from './incoming.ts'
 import { listenBoth } from './listener.ts'
 import type { Parts } from './parts.ts'
 import { PortProxy } from './ports/proxy.ts'
@@ -39,7 +40,6 @@ export class FrontDoor implements AsyncDisposable {
   readonly #parts: Parts
   readonly #options: ServerOptions
   readonly #server: Server
-  readonly #ports: PortProxy
   readonly #dispatch: Dispatch
   readonly #live = new Set<Incoming>()
   readonly #waiting = new WeakMap<Duplex, number>()
@@ -51,8 +51,7 @@ export class FrontDoor implements AsyncDisposable {
   private constructor(parts: Parts, options: ServerOptions) {
     this.#parts = parts
     this.#options = options
-    this.#ports = new PortProxy(parts)
-    this.#dispatch = new Dispatch(parts, this.#ports)
+    this.#dispatch = new Dispatch(parts, new PortProxy(parts))
     this.#server = createServer({
       IncomingMessage: UpgradableRequest,
       maxHeaderSize: MAX_HEAD_BYTES,
@@ -70,7 +69,7 @@ export class FrontDoor implements AsyncDisposable {
     this.#server.timeout = IDLE_CONNECTION_MS
     this.#server.maxConnections = MAX_CONNECTIONS
     this.#server.on('request', (request: IncomingMessage, reply: ServerResponse) => this.#receive(request, reply))
-    this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => this.#receiveUpgrade(request, { socket, head }))
+    this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => this.#receiveUpgrade(request, socket, head))
     this.#server.on('connect', (_request, socket: Duplex) => refuseMalformed(socket, 405, 'CONNECT is not offered'))
     this.#server.on('clientError', (failure: NodeJS.ErrnoException, socket: Duplex) => this.#receiveMalformed(failure, socket))
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref()
@@ -132,8 +131,7 @@ export class FrontDoor implements AsyncDisposable {
     this.#begin(call, undefined)
   }
 
-  #receiveUpgrade(request: IncomingMessage, upgrade: Upgrade): void {
-    const { socket } = upgrade
+  #receiveUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // Whatever comes of it, this connection carries no other request.
     const reply = new ServerResponse(request)
     reply.shouldKeepAlive = false
@@ -142,7 +140,10 @@ export class FrontDoor implements AsyncDisposable {
     reply.once('finish', () => socket.end())
     socket.on('error', () => socket.destroy())
     socket.once('close', () => this.#end(call, reply.writableFinished || call.tunnelled))
-    this.#begin(call, upgrade)
+    const accepted = () => {
+      call.tunnelled = true
+    }
+    this.#begin(call, { socket, head, accepted })
   }
 
   #begin(call: Incoming, upgrade: Upgrade | undefined): void {
@@ -150,7 +151,10 @@ export class FrontDoor implements AsyncDisposable {
     call.reply.on('error', () => call.abandon('the client has gone'))
     this.#live.add(call)
     if (this.#closed !== undefined) call.reply.shouldKeepAlive = false
-    void this.#dispatch.answer(call, upgrade)
+    this.#dispatch.answer(call, upgrade).catch((failure: unknown) => {
+      this.#parts.telemetry.log.error({ request: call.id, ...failureFields(failure) }, 'a failure could not be told')
+      resetConnection(call.request.socket)
+    })
   }
 
   #end(call: Incoming, isAnswered: boolean): void {
@@ -201,7 +205,6 @@ export class FrontDoor implements AsyncDisposable {
       resetConnection(call.request.socket)
     }
     this.#server.closeAllConnections()
-    this.#ports.close()
     await over.promise
   }
 

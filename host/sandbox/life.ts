@@ -1,5 +1,7 @@
+import type { Duplex } from 'node:stream'
 import type { ContextInfo, Death, Execution, Held, Plan, Process, RunRequest, SandboxMetrics, StartRequest } from '@caisson/wire'
 import type { AgentConnection } from '../agent/connection.ts'
+import { type DialOptions, dial } from '../agent/dial.ts'
 import { AgentFiles } from '../agent/files.ts'
 import { agentMetrics } from '../agent/metrics.ts'
 import { attachCommand, type Command, findProcesses, type ProcessOptions, startCommand } from '../agent/process.ts'
@@ -179,6 +181,11 @@ export class LiveSandbox implements Held {
       // The agent cannot see its own limits.
       return { ...metrics, memoryTotalBytes: memoryBytes ?? metrics.memoryTotalBytes }
     })
+  }
+
+  /** A connection to a server inside. Rejects with NOT_FOUND when nothing listens there. */
+  dial(port: number, options: DialOptions, signal: AbortSignal): Promise<Duplex> {
+    return this.guard(() => dial(this.#agent, port, options, signal))
   }
 
   /** A call of a sandbox that has ended, or ends meanwhile, fails with the reason of the end. */

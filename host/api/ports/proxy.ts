@@ -1,26 +1,200 @@
+import { type ClientRequest, type IncomingMessage, type RequestOptions, request as requestInside, type ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { Fault, MAX_HEAD_BYTES } from '@caisson/wire'
+import { type Settled, settled, within } from '../../lifetimes.ts'
 import type { Visit } from '../call.ts'
-import type { Upgrade } from '../dispatch.ts'
-import { sendClosedPort } from '../edge.ts'
-import type { Parts } from '../parts.ts'
+import { sendBroken, sendClosedPort, sendCrowded } from '../edge.ts'
+import type { Upgrade } from '../incoming.ts'
+import { resetConnection } from '../reset.ts'
+import { connectInside, DIAL_MS, reusing, unused } from './connections.ts'
+import { type Guise, headersInward, headersOutward, headersUpgraded } from './headers.ts'
+import { join } from './tunnel.ts'
 
-/** Servers inside, reached through the agent. */
+/** Servers inside, reached through the sandbox's agent. What they answer is input from the enemy: bounded, parsed strictly, framed anew. */
 export class PortProxy {
-  readonly #parts: Parts
+  readonly #isKey: (value: string) => boolean
 
-  constructor(parts: Parts) {
-    this.#parts = parts
+  constructor(parts: { ownerOf(key: string): unknown }) {
+    this.#isKey = (value) => parts.ownerOf(value) !== undefined
   }
 
-  async forward(visit: Visit, _prefix: string): Promise<void> {
-    this.#parts.telemetry.log.debug({ port: visit.port }, 'forward')
-    sendClosedPort(visit.request, visit.reply, visit.entered.record.id, visit.port)
+  /** Resolves when the answer has been handed over, or could not be. */
+  async forward(visit: Visit, prefix: string): Promise<void> {
+    const { request } = visit
+    const guise = this.#guise(visit, prefix)
+    const hasBody = request.headers['transfer-encoding'] !== undefined || (request.headers['content-length'] ?? '0') !== '0'
+    try {
+      return await this.#exchange(visit, guise, hasBody, !hasBody && TWICE.has(request.method ?? ''))
+    } catch (failure) {
+      // A connection that had waited may be closed by the server at the very moment: then nothing has been heard of this request.
+      if (!(failure instanceof Stale)) return refuse(visit, failure)
+    }
+    await this.#exchange(visit, guise, hasBody, false).catch((failure: unknown) => refuse(visit, failure))
   }
 
-  async tunnel(visit: Visit, prefix: string, _upgrade: Upgrade): Promise<void> {
-    await this.forward(visit, prefix)
+  /** Resolves when both sides have ended. */
+  async tunnel(visit: Visit, prefix: string, upgrade: Upgrade): Promise<void> {
+    const { request, entered, port } = visit
+    const guise = this.#guise(visit, prefix)
+    try {
+      const options = { isTls: isTls(visit), allowHalfOpen: true }
+      const inside = await connectInside(entered.live, port, options, within(DIAL_MS, visit.signal))
+      const headers = [...headersInward(request, guise), 'Connection', 'Upgrade', 'Upgrade', request.headers.upgrade ?? '']
+      const asked = requestInside({ ...this.#target(visit), headers, createConnection: () => inside })
+      const answered = awaitAnswer(asked, visit, guise)
+      const abandon = () => void asked.destroy()
+      const timer = setTimeout(abandon, UPGRADE_MS)
+      upgrade.socket.once('close', abandon)
+      asked.once('upgrade', (answer: IncomingMessage, _socket: Duplex, head: Buffer) => {
+        upgrade.socket.off('close', abandon)
+        join(visit, upgrade, { socket: inside, head }, headersUpgraded(answer, guise)).then(answered.resolve, answered.reject)
+      })
+      asked.once('close', () => clearTimeout(timer))
+      asked.end()
+      await answered.promise
+    } catch (failure) {
+      refuse(visit, failure)
+    }
   }
 
-  close(): void {
-    this.#parts.telemetry.log.debug({}, 'closed')
+  #guise({ entered, port }: Visit, prefix: string): Guise {
+    const { traffic, accessToken } = entered.record
+    return { port, prefix, maskRequestHost: traffic.maskRequestHost, isKey: this.#isKey, accessToken }
   }
+
+  #target({ request, port }: Visit): RequestOptions {
+    // Strict whatever node was started with.
+    const strict = { maxHeaderSize: MAX_HEAD_BYTES, insecureHTTPParser: false }
+    return { host: 'localhost', port, method: request.method, path: request.url, setHost: false, ...strict }
+  }
+
+  async #exchange(visit: Visit, guise: Guise, hasBody: boolean, mayReuse: boolean): Promise<void> {
+    const { request, reply, entered } = visit
+    const headers = headersInward(request, guise)
+    if (request.headers['transfer-encoding'] !== undefined) headers.push('Transfer-Encoding', 'chunked')
+    else if (!hasBody && request.headers['content-length'] === undefined && MAY_HAVE_BODY.has(request.method ?? '')) {
+      headers.push('Content-Length', '0')
+    }
+    headers.push('Connection', mayReuse ? 'keep-alive' : 'close')
+    const { live, record } = entered
+    const connection = (mayReuse ? reusing : unused)(live, record.traffic.httpsPorts)
+    const asked = requestInside({ ...this.#target(visit), headers, ...connection })
+    const answered = awaitAnswer(asked, visit, guise)
+    asked.once('upgrade', (_answer: IncomingMessage, socket: Duplex) => {
+      socket.destroy()
+      answered.reject(Object.assign(new Error('an upgrade that nobody asked for'), { code: 'HPE_UNEXPECTED_UPGRADE' }))
+    })
+    const stop = () => void asked.destroy()
+    reply.once('close', stop)
+    if (hasBody) send(request, asked)
+    else asked.end()
+    try {
+      await answered.promise
+    } catch (failure) {
+      const isStale = mayReuse && asked.reusedSocket && !reply.headersSent && !visit.signal.aborted
+      throw isStale ? new Stale('the server had closed it', { cause: failure }) : failure
+    } finally {
+      reply.off('close', stop)
+    }
+  }
+}
+
+/** How long a server inside may think about an upgrade: meanwhile nobody reads from the client, and its end would not be noticed. */
+const UPGRADE_MS = 60_000
+/** Asking twice is no different from asking once. */
+const TWICE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
+const MAY_HAVE_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH'])
+
+class Stale extends Error {}
+
+function isTls({ entered, port }: Visit): boolean {
+  return entered.record.traffic.httpsPorts.includes(port)
+}
+
+/** Rejects when no answer comes. Once one has begun, what becomes of it is seen there: a server may say too much after a whole answer. */
+function awaitAnswer(asked: ClientRequest, visit: Visit, guise: Guise): Settled<void> {
+  const answered = settled<void>()
+  let hasBegun = false
+  asked.once('response', (answer) => {
+    hasBegun = true
+    deliver(answer, visit, guise).then(answered.resolve, answered.reject)
+  })
+  asked.on('error', (failure) => {
+    if (!hasBegun) answered.reject(failure)
+  })
+  return answered
+}
+
+function send(request: IncomingMessage, asked: ClientRequest): void {
+  request.pipe(asked, { end: false })
+  request.once('end', () => {
+    const { rawTrailers } = request
+    if (rawTrailers.length > 0) asked.addTrailers(pairs(rawTrailers))
+    asked.end()
+  })
+  // What is left of an answer to half a request is worth nothing.
+  request.once('close', () => {
+    if (!request.complete) asked.destroy()
+  })
+}
+
+/** Resolves when the client has all of it; breaks the client's connection off when there is no whole answer to be had. */
+async function deliver(answer: IncomingMessage, { reply, request }: Visit, guise: Guise): Promise<void> {
+  if (reply.headersSent || reply.destroyed) return void answer.destroy()
+  try {
+    // Without its reason: nothing reads it. Throws for what is no status and no header; then nothing of it has been sent.
+    reply.writeHead(answer.statusCode ?? 0, headersOutward(answer, guise))
+  } catch (failure) {
+    answer.destroy()
+    throw failure
+  }
+  // Who listens to events wants to know that it is heard, before there is one.
+  if (answer.headers['content-length'] === undefined) reply.flushHeaders()
+  const over = settled<void>()
+  answer.once('end', () => {
+    if (answer.rawTrailers.length > 0) addTrailers(reply, answer.rawTrailers)
+    reply.end()
+  })
+  answer.once('close', () => {
+    if (!answer.complete) resetConnection(request.socket)
+    over.resolve()
+  })
+  answer.on('error', () => resetConnection(request.socket))
+  reply.once('close', () => {
+    if (!answer.complete) answer.destroy()
+    over.resolve()
+  })
+  answer.pipe(reply, { end: false })
+  await over.promise
+}
+
+function addTrailers(reply: ServerResponse, raw: string[]): void {
+  try {
+    reply.addTrailers(pairs(raw))
+  } catch (failure) {
+    if (!(failure instanceof TypeError)) throw failure
+    reply.destroy(failure)
+  }
+}
+
+function pairs(raw: readonly string[]): [string, string][] {
+  return raw.flatMap((name, at): [string, string][] => (at % 2 === 0 ? [[name, raw[at + 1] ?? '']] : []))
+}
+
+const SANDBOX_LOST: ReadonlySet<string> = new Set(['SANDBOX_GONE', 'AGENT_LOST', 'WIRE_VIOLATION'])
+
+/** The texts are ours: what the server inside said is not repeated. */
+function refuse({ request, reply, entered, port, signal }: Visit, failure: unknown): void {
+  const { id } = entered.record
+  if (signal.aborted || reply.destroyed) return
+  if (reply.headersSent) return resetConnection(request.socket)
+  if (failure instanceof Fault) {
+    if (failure.code === 'NOT_FOUND') return sendClosedPort(request, reply, id, port)
+    if (failure.code === 'UNSUPPORTED') return sendCrowded(request, reply, id)
+    if (SANDBOX_LOST.has(failure.code)) throw failure
+  }
+  const code = failure instanceof Error && 'code' in failure ? String(failure.code) : ''
+  if (code === 'HPE_HEADER_OVERFLOW') return sendBroken(request, reply, id, port, `its headers take more than ${MAX_HEAD_BYTES} bytes`)
+  if (/^(HPE|ERR_(HTTP|INVALID))_/.test(code)) return sendBroken(request, reply, id, port, 'what it sent is not valid HTTP/1.1')
+  sendBroken(request, reply, id, port, 'it closed the connection')
 }

@@ -1,0 +1,133 @@
+import { type IncomingMessage, validateHeaderName, validateHeaderValue } from 'node:http'
+import type { TLSSocket } from 'node:tls'
+import { isSame } from '../tokens.ts'
+
+/** Headers of one connection, not of the message (RFC 9110, 7.6.1). */
+const OF_THE_CONNECTION: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+])
+/** Made anew here, or answered already. */
+const REPLACED: ReadonlySet<string> = new Set([
+  'host',
+  'expect',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-forwarded-prefix',
+])
+/** For Caisson's own eyes. A server inside may well have an X-API-Key of its own: that one passes unless it is a key of ours. */
+const OURS = /^(e2b-|x-access-token$)/
+const KEY = /\be2b_[0-9a-f]{16,}\b/i
+const MAY_CARRY_A_KEY: ReadonlySet<string> = new Set(['x-api-key', 'authorization'])
+/** What a server inside could do with them it would do to the daemon's own origin, when it is visited below it. */
+const OF_THE_ORIGIN: ReadonlySet<string> = new Set([
+  'clear-site-data',
+  'nel',
+  'report-to',
+  'reporting-endpoints',
+  'service-worker-allowed',
+  'set-cookie',
+  'strict-transport-security',
+])
+/** For the daemon's port, and no server inside has that. */
+const NEVER_PASSED_OUT = 'alt-svc'
+const NO_CONTENT = 204
+const COOKIE_DOMAIN = /;\s*domain\s*=[^;]*/gi
+/** A page below the daemon's origin is shown as if it had one of its own, which nothing else has. */
+const APART = 'sandbox allow-downloads allow-forms allow-modals allow-popups allow-scripts'
+
+export interface Guise {
+  readonly port: number
+  /** Of the path by which it was reached; empty when it has an origin of its own. */
+  readonly prefix: string
+  /** Host header for servers inside. */
+  readonly maskRequestHost: string | null
+  isKey(value: string): boolean
+  readonly accessToken: string | null
+}
+
+/** The headers for the server inside, name and value in turn. Framing and the connection are the caller's. */
+export function headersInward(request: IncomingMessage, guise: Guise): string[] {
+  const { rawHeaders, headers } = request
+  const named = namedBy(headers.connection)
+  const inward = ['Host', hostFor(request, guise)]
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const [name = '', value = ''] = [rawHeaders[at], rawHeaders[at + 1]]
+    const lower = name.toLowerCase()
+    if (OF_THE_CONNECTION.has(lower) || REPLACED.has(lower) || named.has(lower)) continue
+    if (OURS.test(lower) || isSecret(lower, value, guise)) continue
+    // Cookies of the daemon's origin are those of every program of this machine that a browser knows by the same host.
+    if (guise.prefix !== '' && lower === 'cookie') continue
+    inward.push(name, value)
+  }
+  const address = request.socket.remoteAddress ?? ''
+  const before = headers['x-forwarded-for']
+  inward.push('X-Forwarded-For', before === undefined ? address : `${before}, ${address}`)
+  if (headers.host !== undefined) inward.push('X-Forwarded-Host', headers.host)
+  inward.push('X-Forwarded-Proto', (request.socket as TLSSocket).encrypted === true ? 'https' : 'http')
+  if (guise.prefix !== '') inward.push('X-Forwarded-Prefix', guise.prefix)
+  return inward
+}
+
+/** The headers for the client, name and value in turn, of what a server inside said. */
+export function headersOutward(answer: IncomingMessage, guise: Guise): string[] {
+  const { rawHeaders, headers } = answer
+  const named = namedBy(headers.connection)
+  const isBelow = guise.prefix !== ''
+  const outward: string[] = []
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const [name = '', value = ''] = [rawHeaders[at], rawHeaders[at + 1]]
+    const lower = name.toLowerCase()
+    if (OF_THE_CONNECTION.has(lower) || named.has(lower) || lower === NEVER_PASSED_OUT) continue
+    if (isBelow && OF_THE_ORIGIN.has(lower)) continue
+    // There is no body, whatever is said of its length (RFC 9110, 15.3.5).
+    if (answer.statusCode === NO_CONTENT && lower === 'content-length') continue
+    // A cookie is for the sandbox that sets it, not for its neighbours below the same domain.
+    outward.push(name, lower === 'set-cookie' ? value.replace(COOKIE_DOMAIN, '') : value)
+  }
+  if (isBelow) {
+    outward.push('Content-Security-Policy', APART)
+    // Without an origin, a page's requests to its own server are those of a stranger.
+    if (headers['access-control-allow-origin'] === undefined) outward.push('Access-Control-Allow-Origin', '*')
+  }
+  return outward
+}
+
+/** The head of an answer that turns the connection into another protocol, as lines. Throws for what cannot be one. */
+export function headersUpgraded(answer: IncomingMessage, guise: Guise): string {
+  const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', `Upgrade: ${answer.headers.upgrade ?? ''}`]
+  const headers = headersOutward(answer, guise)
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    const [name = '', value = ''] = [headers[at], headers[at + 1]]
+    validateHeaderName(name)
+    validateHeaderValue(name, value)
+    lines.push(`${name}: ${value}`)
+  }
+  validateHeaderValue('Upgrade', lines[2] ?? '')
+  return `${lines.join('\r\n')}\r\n\r\n`
+}
+
+function namedBy(connection: string | undefined): ReadonlySet<string> {
+  if (connection === undefined) return OF_THE_CONNECTION
+  const names = connection.toLowerCase().split(',')
+  // Framing is not the other side's to take away.
+  return new Set(names.map((name) => name.trim()).filter((name) => name !== 'content-length' && name !== 'host'))
+}
+
+function hostFor({ headers }: IncomingMessage, { port, maskRequestHost }: Guise): string {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: these are the letters that stand for the port.
+  if (maskRequestHost !== null) return maskRequestHost.replaceAll('${PORT}', String(port))
+  return headers.host ?? `localhost:${port}`
+}
+
+function isSecret(name: string, value: string, { isKey, accessToken }: Guise): boolean {
+  if (!MAY_CARRY_A_KEY.has(name)) return false
+  const bare = value.replace(/^bearer\s+/i, '')
+  return KEY.test(value) || isKey(bare) || (accessToken !== null && isSame(bare, accessToken))
+}
