@@ -78,7 +78,10 @@ export const processService: ServiceImpl<typeof Process> = {
   }),
 
   closeStdin: answering(async ({ process }, rpc) => {
-    await running(process, rpc).closeStdin(rpc.signal)
+    const found = running(process, rpc)
+    if (found.facts.pty)
+      throw new ConnectError('cannot close the stdin of a process with a tty: send it 0x04 (Ctrl-D) instead', Code.Unknown)
+    await found.closeStdin(rpc.signal)
     return {}
   }),
 }
@@ -99,7 +102,7 @@ async function begin(request: StartRequest, rpc: Rpc) {
     const missing = request.cwd !== undefined && !(await isThere(request.cwd, rpc))
     throw missing
       ? new ConnectError(`cwd '${request.cwd}' does not exist`, Code.InvalidArgument)
-      : connectFailure(rpc.visit, failure, Code.InvalidArgument)
+      : connectFailure(failure, Code.InvalidArgument)
   }
 }
 
@@ -124,14 +127,14 @@ function running(process: SelectorMessage | undefined, rpc: Rpc): RunningProcess
   return rpc.visit.entered.live.processes.find(selectorOf(process))
 }
 
-async function give(process: RunningProcess, input: ProcessInput | undefined, { visit, signal }: Rpc): Promise<void> {
+async function give(process: RunningProcess, input: ProcessInput | undefined, { signal }: Rpc): Promise<void> {
   const given = input?.input
   if (given === undefined || given.case === undefined) throw new ConnectError('input: neither stdin nor pty', Code.Unimplemented)
   try {
     await process.write(given.case, given.value, signal)
   } catch (failure) {
     // The process is as it is; E2B calls that internal.
-    throw failure instanceof Fault && failure.code === 'BAD_REQUEST' ? connectFailure(visit, failure, Code.Internal) : failure
+    throw failure instanceof Fault && failure.code === 'BAD_REQUEST' ? connectFailure(failure, Code.Internal) : failure
   }
 }
 
