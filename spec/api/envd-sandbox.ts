@@ -144,3 +144,25 @@ export async function* envelopesOf(body: AsyncIterable<Uint8Array>): AsyncGenera
 
 export const base64 = (text: string) => Buffer.from(text).toString('base64')
 export const basic = (user: string) => ({ authorization: `Basic ${base64(`${user}:`)}` })
+
+/** Starts a command and returns when it has said that it runs. */
+export async function begin(sandbox: EnvdSandbox, body: unknown, headers: Record<string, string> = {}) {
+  const gone = new AbortController()
+  const events = sandbox.stream('process.Process/Start', body, headers, gone.signal)
+  const first = (await events.next()).value as Envelope
+  return { pid: first.json.event.start.pid as number, events, leave: () => gone.abort() }
+}
+
+/** The first event of that kind. */
+export async function until(events: AsyncGenerator<Envelope>, isThere: (event: Envelope['json']) => boolean): Promise<Envelope['json']> {
+  for (;;) {
+    const next = await events.next()
+    if (next.done === true) throw new Error('the stream ended first')
+    if (next.value.flags === 0 && isThere(next.value.json.event)) return next.value.json.event
+  }
+}
+
+export const printed = (text: string) => (event: Envelope['json']) =>
+  Buffer.from(event.data?.stdout ?? event.data?.pty ?? '', 'base64')
+    .toString()
+    .includes(text)
