@@ -85,6 +85,7 @@ async function takeOver(parts: AdoptionParts, record: SandboxRecord, cell: Cell)
   }
   const contextsChanged = (contexts: ContextRecord[]) => parts.contextsChanged(record.id, contexts)
   const live = await parts.creating.adopt(record, cell, contextsChanged, freshDeadline(ADOPT_MS))
+  live.processes.adopt(record.contexts.flatMap(({ pid }) => pid ?? []))
   if (frozen === (record.state === 'paused')) return { record, live }
   if (frozen) return { record: { ...record, state: 'paused', paused: 'frozen', pausedMs: Date.now() }, live }
   const endMs = wallLeftMs === null ? record.endMs : Date.now() + wallLeftMs

@@ -115,6 +115,7 @@ export class Processes {
   readonly #live = new Map<number, RunningProcess>()
   /** Oldest first. */
   readonly #ended = new Map<number, RunningProcess>()
+  #adopted: Promise<void> = Promise.resolve()
 
   constructor(parts: ProcessesParts) {
     this.#parts = parts
@@ -151,26 +152,38 @@ export class Processes {
   }
 
   /** Those that run, in the order of their numbers. */
-  list(): RunningProcess[] {
+  async list(): Promise<RunningProcess[]> {
+    await this.#adopted
     return [...this.#live.values()].sort((one, other) => one.pid - other.pid)
   }
 
-  /** One that runs. Throws NOT_FOUND. */
-  find(selector: ProcessSelector): RunningProcess {
+  /** One that runs. Rejects with NOT_FOUND. */
+  async find(selector: ProcessSelector): Promise<RunningProcess> {
+    await this.#adopted
     const found = pick(this.#live, selector)
     if (found === undefined) throw new Fault('NOT_FOUND', missing(selector))
     return found
   }
 
-  /** One that runs, or ended a moment ago. Throws NOT_FOUND. */
-  findOrEnded(selector: ProcessSelector): RunningProcess {
+  /** One that runs, or ended a moment ago. Rejects with NOT_FOUND. */
+  async findOrEnded(selector: ProcessSelector): Promise<RunningProcess> {
+    await this.#adopted
     const found = pick(this.#live, selector) ?? pick(this.#ended, selector)
     if (found === undefined) throw new Fault('NOT_FOUND', missing(selector))
     return found
   }
 
-  /** Takes on what an earlier daemon started, but for the processes with these numbers. */
-  async adopt(leaveAlone: readonly number[], signal: AbortSignal): Promise<void> {
+  /**
+   * Takes on what an earlier daemon started, but for the processes with these numbers. That goes on by itself: in a frozen sandbox nobody answers
+   * until it is thawed, and whoever asks for a process waits for it.
+   */
+  adopt(leaveAlone: readonly number[]): void {
+    this.#adopted = this.#adopt(leaveAlone, unending())
+    // Whoever asks for a process hears of it.
+    this.#adopted.catch(() => undefined)
+  }
+
+  async #adopt(leaveAlone: readonly number[], signal: AbortSignal): Promise<void> {
     for (const found of await this.#parts.find(signal)) {
       if (leaveAlone.includes(found.pid) || this.#live.has(found.pid)) continue
       const label = readLabel(found.tag)

@@ -1,8 +1,9 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { Fault } from '@caisson/wire'
 import type { Fleet } from '../../sandbox/fleet.ts'
 import type { SandboxRecord } from '../../sandbox/record.ts'
 import type { Call, Visit } from '../call.ts'
+import { isSame } from '../tokens.ts'
 
 type Question = Pick<Call, 'request' | 'query'>
 
@@ -63,10 +64,4 @@ function shownToken({ request }: Question): string | undefined {
 
 function refused(message: string): Fault {
   return new Fault('UNAUTHENTICATED', message, { hint: 'Send the envdAccessToken of the sandbox in X-Access-Token.' })
-}
-
-/** In a time that depends on neither. */
-function isSame(one: string, other: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest()
-  return timingSafeEqual(digest(one), digest(other))
 }

@@ -6,10 +6,10 @@ import { Process } from '@caisson/wire/envd/process'
 import { Code, ConnectError, createConnectRouter, createContextValues } from '@connectrpc/connect'
 import type { Compression, UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol'
 import type { Visit } from '../call.ts'
-import { closeIfEarly } from './failures.ts'
+import { closeIfEarly, isGone } from './failures.ts'
 import { filesystemService } from './filesystem-service.ts'
 import { processService } from './process-service.ts'
-import { visitKey } from './serving.ts'
+import { type RpcVisit, visitKey } from './serving.ts'
 import { written } from './written.ts'
 
 /** One message, as it came and unpacked. */
@@ -56,6 +56,7 @@ export async function serveRpc(visit: Visit, path: string): Promise<void> {
   const { request, signal } = visit
   const handler = handlers.get(path)
   if (handler === undefined) return
+  const asked: RpcVisit = { visit, failure: undefined }
   const answer = await handler({
     httpVersion: request.httpVersion,
     method: request.method ?? '',
@@ -63,9 +64,9 @@ export async function serveRpc(visit: Visit, path: string): Promise<void> {
     header: headersOf(request),
     body: request,
     signal,
-    contextValues: createContextValues().set(visitKey, visit),
+    contextValues: createContextValues().set(visitKey, asked),
   })
-  await send(visit, answer)
+  await send(asked, answer)
 }
 
 function headersOf({ headers }: IncomingMessage): Headers {
@@ -79,13 +80,19 @@ function headersOf({ headers }: IncomingMessage): Headers {
   return made
 }
 
-async function send(visit: Visit, answer: UniversalServerResponse): Promise<void> {
+/** Rejects with what the front door must know of. */
+async function send(asked: RpcVisit, answer: UniversalServerResponse): Promise<void> {
+  const { visit } = asked
   const { reply } = visit
+  if (isGone(asked.failure)) throw asked.failure
   closeIfEarly(visit)
   reply.writeHead(answer.status, Object.fromEntries(answer.header ?? []))
   for await (const piece of answer.body ?? []) {
+    // Not a clean end, which would say that all is well.
+    if (isGone(asked.failure)) throw asked.failure
     await written(reply, piece)
     if (reply.destroyed) return
   }
   reply.end()
+  if (asked.failure !== undefined) throw asked.failure
 }

@@ -5,13 +5,11 @@ import { checkToken, checkTokenOrSignature } from './access.ts'
 import { compose } from './compose.ts'
 import { isRpc, serveRpc } from './connect.ts'
 import { download } from './download.ts'
-import { breakOff, isCaissonClient, sendRefusal } from './failures.ts'
+import { sendRefusal } from './failures.ts'
 import { measure } from './metrics.ts'
 import { upload } from './upload.ts'
 
 export { findSigned } from './access.ts'
-
-const LAST_WORDS_MS = 250
 
 interface PlainRoute {
   check?: (visit: Visit) => void
@@ -28,14 +26,11 @@ const ROUTES: Readonly<Record<string, PlainRoute>> = {
   'GET /envs': { check: checkToken, serve: async ({ reply, entered }) => sendJson(reply, 200, entered.record.env) },
 }
 
-/** Everything that E2B's clients ask of the daemon inside a sandbox: commands, files, and how it is. */
+/** Everything that E2B's clients ask of the daemon inside a sandbox: commands, files, and how it is. Rejects when there is no sandbox any more. */
 export async function serveEnvd(visit: Visit): Promise<void> {
-  const { request, reply, entered } = visit
-  const stop = entered.onLeave(() => leave(visit))
+  const { request, reply } = visit
   try {
-    if (request.headers.origin !== undefined) allowBrowsers(visit)
-    if (request.method === 'OPTIONS') return preflight(visit)
-    const path = (request.url ?? '').split('?', 1)[0]?.replace(/^\/+/, '/') ?? ''
+    const path = (request.url ?? '').split('?', 1)[0] ?? ''
     if (isRpc(path)) return await serveRpc(visit, path)
     const route = ROUTES[`${request.method} ${path}`]
     if (route === undefined) throw new Fault('NOT_FOUND', `no route ${request.method} ${path}`)
@@ -44,24 +39,5 @@ export async function serveEnvd(visit: Visit): Promise<void> {
   } catch (failure) {
     // Of a client that has gone nobody reads the answer.
     if (!reply.destroyed) sendRefusal(visit, failure)
-  } finally {
-    stop()
   }
-}
-
-/** E2B's clients know by a connection that breaks that a sandbox is paused or over. Our own are told first how their command ended, if it did. */
-function leave(visit: Visit): void {
-  if (isCaissonClient(visit)) setTimeout(() => breakOff(visit), LAST_WORDS_MS)
-  else breakOff(visit)
-}
-
-/** Pages of any origin may use a token that they have: nothing here is done by cookie. */
-function allowBrowsers({ reply }: Visit): void {
-  reply.setHeader('access-control-allow-origin', '*')
-  reply.setHeader('access-control-expose-headers', '*')
-}
-
-function preflight({ reply }: Visit): void {
-  const methods = { 'access-control-allow-methods': 'GET, POST, OPTIONS', 'access-control-allow-headers': '*' }
-  reply.writeHead(204, { ...methods, 'access-control-max-age': '7200' }).end()
 }

@@ -19,7 +19,9 @@ const CODES: Partial<Record<FaultCode, Code>> = {
   AGENT_LOST: Code.Unavailable,
 }
 
-/** The sandbox is over: E2B's clients know that by a connection that breaks and a /health that says 502. */
+/** Of the plain routes, where E2B's are others than the catalogue's. */
+const STATUSES: Partial<Record<FaultCode, number>> = { LIMIT_HIT: 507, USER_UNKNOWN: 401 }
+
 const GONE: ReadonlySet<FaultCode> = new Set(['SANDBOX_GONE', 'AGENT_LOST', 'WIRE_VIOLATION'])
 
 /** Caisson's own clients say that they are; to others nothing is sent that E2B has no word for. */
@@ -27,48 +29,31 @@ export function isCaissonClient(visit: Visit): boolean {
   return visit.request.headers['caisson-client'] === '1'
 }
 
-export function breakOff(visit: Visit): void {
-  visit.request.socket.resetAndDestroy()
+/** Whether there is no sandbox any more: E2B's clients know that by a connection that breaks, or an answer that says so, which is the front door's. */
+export function isGone(failure: unknown): boolean {
+  return failure instanceof Fault && GONE.has(failure.code)
 }
 
 /** As a Connect error. `code`: instead of the usual one. */
-export function connectFailure(visit: Visit, failure: unknown, code?: Code): ConnectError {
+export function connectFailure(failure: unknown, code?: Code): ConnectError {
   if (failure instanceof ConnectError) return failure
-  const fault = faultOf(failure)
-  if (GONE.has(fault.code)) breakOff(visit)
-  return new ConnectError(fault.message, code ?? CODES[fault.code] ?? Code.Internal, { 'caisson-code': fault.code.toLowerCase() })
+  if (!(failure instanceof Fault)) return new ConnectError('the request could not be carried out', Code.Internal)
+  return new ConnectError(failure.message, code ?? CODES[failure.code] ?? Code.Internal, { 'caisson-code': failure.code.toLowerCase() })
 }
 
-/** Of the plain HTTP routes. */
+/** Of the plain HTTP routes. What is no fault of the caller's is thrown on: the front door records it. */
 export function sendRefusal(visit: Visit, failure: unknown): void {
-  const fault = faultOf(failure)
   const { reply } = visit
-  if (GONE.has(fault.code) || reply.headersSent) {
-    breakOff(visit)
-    return
-  }
-  const status = fault.code === 'LIMIT_HIT' ? 507 : fault.code === 'USER_UNKNOWN' ? 401 : CATALOGUE[fault.code].status
-  const own = isCaissonClient(visit) ? { error_code: fault.code.toLowerCase(), hint: fault.hint } : {}
+  if (!(failure instanceof Fault) || isGone(failure) || reply.headersSent) throw failure
+  const status = STATUSES[failure.code] ?? CATALOGUE[failure.code].status
+  const own = isCaissonClient(visit) ? { error_code: failure.code.toLowerCase(), hint: failure.hint } : {}
   closeIfEarly(visit)
-  sendJson(reply, status, { code: status, message: fault.message, ...own })
+  sendJson(reply, status, { code: status, message: failure.message, ...own })
 }
 
-/** How long a client whose body is not wanted may take to notice the answer. */
-const LINGER_MS = 2000
-
-/** Before the head of an answer to a request whose body may still be coming: the rest is not read for ever. */
+/** An answer to a request whose body may still be coming ends the connection: the rest is not waited for. Before its head is sent. */
 export function closeIfEarly({ request, reply }: Visit): void {
   if (request.complete) return
   reply.shouldKeepAlive = false
-  reply.once('finish', () => {
-    const timer = setTimeout(() => request.socket.destroy(), LINGER_MS)
-    request.socket.once('close', () => clearTimeout(timer))
-    request.resume()
-  })
-}
-
-function faultOf(failure: unknown): Fault {
-  if (failure instanceof Fault) return failure
-  process.emitWarning(failure instanceof Error ? (failure.stack ?? failure.message) : String(failure), 'CaissonWarning')
-  return new Fault('INTERNAL', 'the request could not be carried out', { cause: failure })
+  reply.once('finish', () => request.resume())
 }

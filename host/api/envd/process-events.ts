@@ -1,10 +1,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { Output, ProcessExit } from '@caisson/wire'
+import { Fault, type Output, type ProcessExit } from '@caisson/wire'
 import type { ProcessEventSchema } from '@caisson/wire/envd/process'
 import { Code, ConnectError } from '@connectrpc/connect'
 import { cancelled, onAbort } from '../../lifetimes.ts'
 import type { ProcessEnd, ProcessReader, RunningProcess } from '../../sandbox/processes.ts'
-import { breakOff, isCaissonClient } from './failures.ts'
+import { isCaissonClient } from './failures.ts'
 import type { Rpc } from './serving.ts'
 import { signalName } from './signals.ts'
 
@@ -53,7 +53,8 @@ function endOf(end: ProcessEnd, rpc: Rpc) {
   const { visit } = rpc
   const isOwn = isCaissonClient(visit)
   // The sandbox's own time was up: E2B's clients understand that by the break alone.
-  if (exit.limit === 'timeout' && !isOwn && visit.entered.live.death !== undefined) breakOff(visit)
+  const { death } = visit.entered.live
+  if (exit.limit === 'timeout' && !isOwn && death !== undefined) throw new Fault('SANDBOX_GONE', `the sandbox has ended: ${death.detail}`)
   const status = exit.signal === undefined ? `exit status ${exit.exitCode}` : `signal: ${signalName(exit.signal)}`
   const error = errorOf(exit, status)
   return {

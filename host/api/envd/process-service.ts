@@ -28,12 +28,12 @@ export const processService: ServiceImpl<typeof Process> = {
   }),
 
   connect: streaming(async function* ({ process }, rpc) {
-    const found = rpc.visit.entered.live.processes.findOrEnded(selectorOf(process))
+    const found = await rpc.visit.entered.live.processes.findOrEnded(selectorOf(process))
     yield* eventsOf(found, found.listen(), rpc)
   }),
 
   list: answering(async (_, rpc) => ({
-    processes: rpc.visit.entered.live.processes.list().map(({ pid, facts }) => ({
+    processes: (await rpc.visit.entered.live.processes.list()).map(({ pid, facts }) => ({
       pid,
       config: {
         cmd: facts.command,
@@ -46,13 +46,13 @@ export const processService: ServiceImpl<typeof Process> = {
   })),
 
   update: answering(async ({ process, pty }, rpc) => {
-    const found = running(process, rpc)
+    const found = await running(process, rpc)
     if (pty !== undefined) await found.resize(sizeOf(pty), rpc.signal)
     return {}
   }),
 
   sendInput: answering(async ({ process, input }, rpc) => {
-    await give(running(process, rpc), input, rpc)
+    await give(await running(process, rpc), input, rpc)
     return {}
   }),
 
@@ -65,7 +65,7 @@ export const processService: ServiceImpl<typeof Process> = {
       if (!('done' in next)) throw new Fault('NOT_FOUND', `process with pid ${target?.pid} not found`)
       if (next.done === true) return {}
       const { event } = next.value
-      if (event.case === 'start') target = running(event.value.process, rpc)
+      if (event.case === 'start') target = await running(event.value.process, rpc)
       else if (event.case === 'data' && target === undefined) throw new Fault('BAD_REQUEST', 'the first message must name the process')
       else if (event.case === 'data' && target !== undefined) await give(target, event.value.input, rpc)
       else if (event.case === undefined) throw new Fault('BAD_REQUEST', 'event: neither start, data nor keepalive')
@@ -73,12 +73,15 @@ export const processService: ServiceImpl<typeof Process> = {
   }),
 
   sendSignal: answering(async ({ process, signal }, rpc) => {
-    await running(process, rpc).signal(signal, rpc.signal)
+    await (await running(process, rpc)).signal(signal, rpc.signal)
     return {}
   }),
 
   closeStdin: answering(async ({ process }, rpc) => {
-    await running(process, rpc).closeStdin(rpc.signal)
+    const found = await running(process, rpc)
+    if (found.facts.pty)
+      throw new ConnectError('cannot close the stdin of a process with a tty: send it 0x04 (Ctrl-D) instead', Code.Unknown)
+    await found.closeStdin(rpc.signal)
     return {}
   }),
 }
@@ -99,7 +102,7 @@ async function begin(request: StartRequest, rpc: Rpc) {
     const missing = request.cwd !== undefined && !(await isThere(request.cwd, rpc))
     throw missing
       ? new ConnectError(`cwd '${request.cwd}' does not exist`, Code.InvalidArgument)
-      : connectFailure(rpc.visit, failure, Code.InvalidArgument)
+      : connectFailure(failure, Code.InvalidArgument)
   }
 }
 
@@ -120,18 +123,18 @@ function selectorOf(process: SelectorMessage | undefined): ProcessSelector {
   throw new Fault('BAD_REQUEST', 'process: neither pid nor tag')
 }
 
-function running(process: SelectorMessage | undefined, rpc: Rpc): RunningProcess {
+function running(process: SelectorMessage | undefined, rpc: Rpc): Promise<RunningProcess> {
   return rpc.visit.entered.live.processes.find(selectorOf(process))
 }
 
-async function give(process: RunningProcess, input: ProcessInput | undefined, { visit, signal }: Rpc): Promise<void> {
+async function give(process: RunningProcess, input: ProcessInput | undefined, { signal }: Rpc): Promise<void> {
   const given = input?.input
   if (given === undefined || given.case === undefined) throw new ConnectError('input: neither stdin nor pty', Code.Unimplemented)
   try {
     await process.write(given.case, given.value, signal)
   } catch (failure) {
     // The process is as it is; E2B calls that internal.
-    throw failure instanceof Fault && failure.code === 'BAD_REQUEST' ? connectFailure(visit, failure, Code.Internal) : failure
+    throw failure instanceof Fault && failure.code === 'BAD_REQUEST' ? connectFailure(failure, Code.Internal) : failure
   }
 }
 

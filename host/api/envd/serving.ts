@@ -1,10 +1,18 @@
+import { Fault } from '@caisson/wire'
 import { Code, ConnectError, createContextKey, type HandlerContext } from '@connectrpc/connect'
 import type { Visit } from '../call.ts'
 import { checkToken } from './access.ts'
 import { sayUser, userOf } from './asked.ts'
-import { connectFailure } from './failures.ts'
+import { connectFailure, isGone } from './failures.ts'
 
-export const visitKey = createContextKey<Visit | undefined>(undefined)
+/** A visit that asks for an RPC. */
+export interface RpcVisit {
+  readonly visit: Visit
+  /** What is not the caller's fault, for the front door: the sandbox is gone, or we are wrong. */
+  failure: unknown
+}
+
+export const visitKey = createContextKey<RpcVisit | undefined>(undefined)
 
 /** Clients that say nothing of it hear from us this often. */
 const KEEPALIVE_S = 90
@@ -19,7 +27,7 @@ export interface Rpc {
 }
 
 function begin(context: HandlerContext): Rpc {
-  const visit = context.values.get(visitKey)
+  const visit = context.values.get(visitKey)?.visit
   if (visit === undefined) throw new ConnectError('no sandbox', Code.Internal)
   checkToken(visit)
   const asked = Number(visit.request.headers['keepalive-ping-interval'])
@@ -31,9 +39,10 @@ function told(context: HandlerContext, rpc: Rpc | undefined, failure: unknown): 
   const { signal } = context
   // Whatever failed because the time was up: that is what is said.
   if (signal.aborted && signal.reason instanceof ConnectError) return signal.reason
-  const visit = context.values.get(visitKey)
-  if (visit === undefined) return ConnectError.from(failure)
-  return connectFailure(visit, rpc === undefined ? failure : sayUser(failure, rpc.user))
+  const asked = context.values.get(visitKey)
+  const isOurs = !(failure instanceof Fault || failure instanceof ConnectError)
+  if (asked !== undefined && !signal.aborted && (isOurs || isGone(failure))) asked.failure = failure
+  return connectFailure(rpc === undefined ? failure : sayUser(failure, rpc.user))
 }
 
 /** One message in, one message out. `Request` may be a stream of messages too. */
