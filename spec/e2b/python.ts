@@ -25,7 +25,9 @@ export async function pythonWith(requirements: string): Promise<string> {
   const unfinished = `${environment}.${process.pid}`
   await rm(unfinished, { recursive: true, force: true })
   await runProgram('/usr/bin/python3', ['-m', 'venv', unfinished])
-  await runProgram(join(unfinished, 'bin', 'python'), ['-m', 'pip', 'install', '--progress-bar', 'off', '--no-deps', '-r', list], { aloud: true })
+  await runProgram(join(unfinished, 'bin', 'python'), ['-m', 'pip', 'install', '--progress-bar', 'off', '--no-deps', '-r', list], {
+    aloud: true,
+  })
   await rename(unfinished, environment)
   return python
 }

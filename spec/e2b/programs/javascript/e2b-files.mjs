@@ -210,7 +210,7 @@ await step('metadata: kept, listed, replaced as a whole, carried along by a rena
   assert.deepEqual((await files.getInfo('tagged-2.txt')).metadata, { other: '1' })
   await files.write('tagged-2.txt', 'z')
   assert.equal((await files.getInfo('tagged-2.txt')).metadata, undefined)
-  await commands.run('python3 -c "import os; os.setxattr(\'tagged-2.txt\', \'user.e2b.byhand\', b\'yes\')"')
+  await commands.run("python3 -c \"import os; os.setxattr('tagged-2.txt', 'user.e2b.byhand', b'yes')\"")
   assert.deepEqual((await files.getInfo('tagged-2.txt')).metadata, { byhand: 'yes' })
 })
 

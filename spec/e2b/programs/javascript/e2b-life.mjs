@@ -168,10 +168,14 @@ await step('pause of the files alone: resumed as from a cold start', async () =>
 
 await step('metrics: a sample soon after the start, none from before it', async () => {
   const sandbox = await Sandbox.create({ timeoutMs: 60_000 })
-  const [sample] = await eventually('a sample', async () => {
-    const samples = await sandbox.getMetrics()
-    return samples.length > 0 && samples
-  }, 30)
+  const [sample] = await eventually(
+    'a sample',
+    async () => {
+      const samples = await sandbox.getMetrics()
+      return samples.length > 0 && samples
+    },
+    30,
+  )
   assert.ok(sample.cpuCount >= 1 && sample.memTotal > 0 && sample.diskTotal > 0 && sample.memUsed > 0)
   assert.ok(sample.cpuUsedPct >= 0 && sample.timestamp instanceof Date)
   assert.deepEqual(await sandbox.getMetrics({ start: new Date(Date.now() - 7200_000), end: new Date(Date.now() - 3600_000) }), [])
@@ -179,11 +183,16 @@ await step('metrics: a sample soon after the start, none from before it', async 
 })
 
 await step('many at once, each with its own', async () => {
-  const sandboxes = await Promise.all(Array.from({ length: 16 }, () => Sandbox.create({ timeoutMs: 60_000, metadata: { run, which: 'many' } })))
+  const sandboxes = await Promise.all(
+    Array.from({ length: 16 }, () => Sandbox.create({ timeoutMs: 60_000, metadata: { run, which: 'many' } })),
+  )
   assert.equal(new Set(sandboxes.map((one) => one.sandboxId)).size, 16)
   await Promise.all(sandboxes.map((one, index) => one.files.write('own.txt', String(index))))
   const read = await Promise.all(sandboxes.map((one) => one.files.read('own.txt')))
-  assert.deepEqual(read, read.map((_, index) => String(index)))
+  assert.deepEqual(
+    read,
+    read.map((_, index) => String(index)),
+  )
   assert.deepEqual(await Promise.all(sandboxes.map((one) => one.kill())), Array(16).fill(true))
 })
 

@@ -82,7 +82,11 @@ await step('method, path, query, headers, body and status go through unchanged',
      }).listen(3000)`,
     3000,
   )
-  const response = await inside(3000, '/a%20b/c?x=1&y=%26', { method: 'PUT', body: 'payload', headers: { 'x-mine': 'here', cookie: 'k=v' } })
+  const response = await inside(3000, '/a%20b/c?x=1&y=%26', {
+    method: 'PUT',
+    body: 'payload',
+    headers: { 'x-mine': 'here', cookie: 'k=v' },
+  })
   assert.equal(response.status, 418)
   assert.equal(response.headers.get('x-own'), 'yes')
   assert.deepEqual(response.headers.getSetCookie(), ['a=1', 'b=2'])
@@ -116,7 +120,12 @@ await step('an answer is streamed as it is made', async () => {
   const call = request({ hostname, port, method: 'POST', headers })
   call.flushHeaders()
   const response = await new Promise((resolve, reject) => call.on('response', resolve).on('error', reject))
-  const ended = new Promise((resolve) => response.setEncoding('utf8').on('data', (text) => seen.push(text)).on('end', resolve))
+  const ended = new Promise((resolve) =>
+    response
+      .setEncoding('utf8')
+      .on('data', (text) => seen.push(text))
+      .on('end', resolve),
+  )
   await eventually('the first piece', () => seen.join('') === 'first')
   call.write('between')
   await eventually('the second piece', () => seen.join('') === 'firstbetween')
@@ -143,7 +152,10 @@ await step('a port that is not open: which sandbox, which port; a page for a bro
   const { sandboxId, ...rest } = await response.json()
   assert.ok(sandbox.sandboxId.startsWith(sandboxId))
   assert.deepEqual(rest, { message: 'The sandbox is running but port is not open', port: 3999, code: 502 })
-  const browser = { 'user-agent': 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36', accept: 'text/html' }
+  const browser = {
+    'user-agent': 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36',
+    accept: 'text/html',
+  }
   const page = await inside(3999, '/', { headers: browser })
   assert.equal(page.status, 502)
   assert.match(await page.text(), /<title>Closed Port Error<\/title>/)
@@ -170,8 +182,11 @@ await step('closed to the public: 403 without the token, open with it', async ()
 })
 
 await step('the host name can be masked', async () => {
-  const masked = await Sandbox.create({ timeoutMs: 60_000, network: { maskRequestHost: 'custom.example.com:${PORT}' } })
-  await masked.files.write('host.mjs', `import { createServer } from 'node:http'; createServer((q, s) => s.end(q.headers.host)).listen(8080)`)
+  const masked = await Sandbox.create({ timeoutMs: 60_000, network: { maskRequestHost: ['custom.example.com:$', '{PORT}'].join('') } })
+  await masked.files.write(
+    'host.mjs',
+    `import { createServer } from 'node:http'; createServer((q, s) => s.end(q.headers.host)).listen(8080)`,
+  )
   const server = await masked.commands.run('node host.mjs', { background: true, timeoutMs: 0 })
   server.wait().catch(() => undefined)
   const response = await eventually('the server', async () => {

@@ -20,7 +20,10 @@ await step('sandboxes from one snapshot have its files, and share nothing', asyn
   await sandbox.files.write('shared.txt', 'as it was')
   const { snapshotId } = await sandbox.createSnapshot()
   await sandbox.files.write('shared.txt', 'changed since')
-  const [one, two] = await Promise.all([Sandbox.create(snapshotId, { timeoutMs: 60_000 }), Sandbox.create(snapshotId, { timeoutMs: 60_000 })])
+  const [one, two] = await Promise.all([
+    Sandbox.create(snapshotId, { timeoutMs: 60_000 }),
+    Sandbox.create(snapshotId, { timeoutMs: 60_000 }),
+  ])
   assert.equal(await one.files.read('shared.txt'), 'as it was')
   assert.equal(await two.files.read('app/config.json'), '{"env":"test"}')
   assert.equal((await one.files.getInfo('shared.txt')).owner, 'user')

@@ -57,7 +57,10 @@ await step('below: not without being asked to', async () => {
   await files.write('flat/nested/deep.txt', 'x')
   await files.write('flat/marker', 'x')
   await saw('create marker')
-  assert.equal(seen.find((event) => event.includes('deep.txt')), undefined)
+  assert.equal(
+    seen.find((event) => event.includes('deep.txt')),
+    undefined,
+  )
   await handle.stop()
 })
 
@@ -87,7 +90,10 @@ await step('after stop nothing more is told', async () => {
 })
 
 await step('what cannot be watched says so', async () => {
-  await assert.rejects(files.watchDir('not-there', () => undefined), FileNotFoundError)
+  await assert.rejects(
+    files.watchDir('not-there', () => undefined),
+    FileNotFoundError,
+  )
   await files.write('a-file.txt', 'x')
   await assert.rejects(files.watchDir('a-file.txt', () => undefined))
 })

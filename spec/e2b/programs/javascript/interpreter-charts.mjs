@@ -66,7 +66,14 @@ plt.ylabel('Number of Books Sold')
 plt.title('Book Sales by Authors')
 plt.tight_layout()`)
   const { elements, ...rest } = found
-  assert.deepEqual(rest, { type: 'bar', title: 'Book Sales by Authors', x_label: 'Authors', y_label: 'Number of Books Sold', x_unit: null, y_unit: null })
+  assert.deepEqual(rest, {
+    type: 'bar',
+    title: 'Book Sales by Authors',
+    x_label: 'Authors',
+    y_label: 'Number of Books Sold',
+    x_unit: null,
+    y_unit: null,
+  })
   assert.deepEqual(
     elements.map((bar) => [bar.label, bar.value]),
     [
@@ -106,7 +113,14 @@ ax.boxplot(data.values(), labels=data.keys(), patch_artist=True)
 ax.legend()
 plt.tight_layout()`)
   const { elements, ...rest } = found
-  assert.deepEqual(rest, { type: 'box_and_whisker', title: 'Exam Scores Distribution', x_label: 'Class', y_label: 'Score', x_unit: null, y_unit: null })
+  assert.deepEqual(rest, {
+    type: 'box_and_whisker',
+    title: 'Exam Scores Distribution',
+    x_label: 'Class',
+    y_label: 'Score',
+    x_unit: null,
+    y_unit: null,
+  })
   assert.deepEqual(
     elements.map((box) => box.label),
     ['Class A', 'Class B', 'Class C'],
@@ -134,7 +148,10 @@ axs[1].set_ylabel('Y')
 axs[1].set_title('Scatter Plot')`)
   assert.deepEqual([found.type, found.title], ['superchart', 'Multiple Charts Example'])
   const [line, scatter] = found.elements
-  assert.deepEqual([line.type, line.title, line.x_label, line.y_label, line.elements[0].points.length], ['line', 'Sine Wave', null, null, 100])
+  assert.deepEqual(
+    [line.type, line.title, line.x_label, line.y_label, line.elements[0].points.length],
+    ['line', 'Sine Wave', null, null, 100],
+  )
   assert.deepEqual([scatter.type, scatter.x_label, scatter.elements[0].points.length], ['scatter', 'X', 5])
 })
 

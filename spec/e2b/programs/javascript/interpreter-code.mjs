@@ -71,7 +71,7 @@ await step('an error: name, value, traceback; by callback too; the context lives
   assert.equal(error.name, 'NameError')
   assert.equal(error.value, "name 'undefined_name' is not defined")
   assert.match(error.traceback, /undefined_name/)
-  assert.doesNotMatch(error.traceback, /\u001b/)
+  assert.ok(!error.traceback.includes('\u001b'))
   assert.deepEqual(results, [])
   assert.equal(errors.length, 1)
   assert.equal((await run('survivor')).text, '1')
@@ -81,7 +81,8 @@ await step('an error: name, value, traceback; by callback too; the context lives
 })
 
 await step('rich results: tables, HTML, Markdown, LaTeX, JSON, SVG, several in one go', async () => {
-  const table = (await run('import pandas as pd\npd.DataFrame({"a": [1, 2], "t": pd.to_datetime(["2024-01-02", "2024-01-03"])})')).results[0]
+  const table = (await run('import pandas as pd\npd.DataFrame({"a": [1, 2], "t": pd.to_datetime(["2024-01-02", "2024-01-03"])})'))
+    .results[0]
   assert.deepEqual(table.data.a, [1, 2])
   assert.match(table.data.t[0], /^2024-01-02T00:00:00/)
   assert.match(table.html, /<table/)
@@ -116,7 +117,8 @@ await step('a figure and a value are two results; each comes by callback', async
 })
 
 await step('pictures: as the value, shown, and saved', async () => {
-  const picture = "import numpy\nfrom PIL import Image\nimage = Image.fromarray((numpy.random.rand(16, 16, 3) * 255).astype('uint8')).convert('RGBA')\n"
+  const picture =
+    "import numpy\nfrom PIL import Image\nimage = Image.fromarray((numpy.random.rand(16, 16, 3) * 255).astype('uint8')).convert('RGBA')\n"
   for (const last of ['image', 'image.show()\nprint("done")', 'image.save("test.png")']) {
     const { results } = await run(picture + last)
     assert.equal(Buffer.from(results[0].png, 'base64').subarray(1, 4).toString(), 'PNG', last)
@@ -125,7 +127,11 @@ await step('pictures: as the value, shown, and saved', async () => {
 })
 
 await step('environment: of the sandbox, of one call, and back again, in every language', async () => {
-  const ask = { python: 'import os; os.getenv("NAME", "default")', javascript: 'process.env.NAME ?? "default"', bash: 'echo -n $' + '{NAME:-default}' }
+  const ask = {
+    python: 'import os; os.getenv("NAME", "default")',
+    javascript: 'process.env.NAME ?? "default"',
+    bash: 'echo -n $' + '{NAME:-default}',
+  }
   const answer = (execution) => execution.text ?? execution.logs.stdout.join('')
   for (const [language, code] of Object.entries(ask)) {
     const global = code.replaceAll('NAME', 'GLOBAL')
