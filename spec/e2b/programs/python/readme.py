@@ -1,0 +1,4 @@
+from e2b_code_interpreter import Sandbox
+
+with Sandbox.create() as sandbox:
+    print(sandbox.run_code("import os; os.getcwd()").text)
