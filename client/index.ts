@@ -14,4 +14,6 @@ export type { CommandLine, CommandOutput, CommandResult, Commands, RunOptions, S
 export type { ContextInfo, ContextRef, Contexts } from './contexts.ts'
 export type { Content, FileChange, FileEntry, ReadOptions, SandboxFiles, WriteOptions } from './files.ts'
 export type { RunningCommand } from './running-command.ts'
-export { type RunCodeOptions, Sandbox, type SandboxOptions } from './sandbox.ts'
+export { type ConnectOptions, type ListSandboxesOptions, type RunCodeOptions, Sandbox, type SandboxOptions } from './sandbox.ts'
+export type { SandboxInfo } from './remote/info.ts'
+export { type ListOptions, RemoteDoor, type Snapshot } from './remote/remote-door.ts'

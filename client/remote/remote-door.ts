@@ -147,6 +147,7 @@ function inSeconds(timeoutMs: number | undefined): { timeout?: number } {
 
 /** As E2B's SDKs write it: names and values encoded, and then all of it as a form. */
 function encoded(metadata: Readonly<Record<string, string>>): string {
-  const pairs = Object.entries(metadata).map(([name, value]) => [encodeURIComponent(name), encodeURIComponent(value)])
-  return new URLSearchParams(pairs).toString()
+  const form = new URLSearchParams()
+  for (const [name, value] of Object.entries(metadata)) form.append(encodeURIComponent(name), encodeURIComponent(value))
+  return form.toString()
 }
