@@ -37,11 +37,14 @@ async function contentOf(path: string): Promise<string | undefined> {
 function daemonIn(said: string, path: string): Omit<LocalDaemon, 'key'> {
   try {
     const { url, pid, startedMs, domain = null, caPath = null } = JSON.parse(said) as LocalDaemon
-    if (typeof url === 'string' && Number.isInteger(pid) && pid > 0 && typeof startedMs === 'number') return { url, pid, startedMs, domain, caPath }
+    if (typeof url === 'string' && Number.isInteger(pid) && pid > 0 && typeof startedMs === 'number')
+      return { url, pid, startedMs, domain, caPath }
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
   }
-  throw new Fault('HOME_UNUSABLE', `${path} is not what a daemon writes`, { hint: 'Remove it, and start the daemon again with `caisson up`.' })
+  throw new Fault('HOME_UNUSABLE', `${path} is not what a daemon writes`, {
+    hint: 'Remove it, and start the daemon again with `caisson up`.',
+  })
 }
 
 /** One of another user's counts. */

@@ -83,7 +83,12 @@ test('an abort breaks off the request, which the daemon takes for an interrupt',
 })
 
 test.each([
-  ['of the catalogue', { code: 400, message: 'no cobol. Name one.', error_code: 'language_unknown', hint: 'Name one.' }, 'LANGUAGE_UNKNOWN', 'no cobol'],
+  [
+    'of the catalogue',
+    { code: 400, message: 'no cobol. Name one.', error_code: 'language_unknown', hint: 'Name one.' },
+    'LANGUAGE_UNKNOWN',
+    'no cobol',
+  ],
   ['of E2B’s plain words', 'Context x not found', 'NOT_FOUND', 'Context x not found'],
 ] as const)('a refusal %s', async (_, body, code, message) => {
   const { held } = await opened({

@@ -22,7 +22,10 @@ async function textOf(body: AsyncIterable<Uint8Array>): Promise<string> {
 }
 
 test('connections are kept: requests one after the other share one', async () => {
-  const { daemon, link } = await opened({ 'GET /a': ({ reply }) => void reply.end('x'), 'POST /b': ({ reply }) => void reply.writeHead(204).end() })
+  const { daemon, link } = await opened({
+    'GET /a': ({ reply }) => void reply.end('x'),
+    'POST /b': ({ reply }) => void reply.writeHead(204).end(),
+  })
   for (let turn = 0; turn < 5; turn += 1) {
     expect(await textOf((await link.ask({ method: 'GET', path: '/a' }, unaborted())).body)).toBe('x')
     expect(await textOf((await link.ask({ method: 'POST', path: '/b', body: 'y' }, unaborted())).body)).toBe('')
@@ -73,7 +76,10 @@ test('an answer that breaks off is no answer', async () => {
 })
 
 test('a reader who leaves early gives up the connection, and no other', async () => {
-  const { daemon, link } = await opened({ 'GET /endless': ({ reply }) => void reply.write('x'.repeat(1000)), 'GET /a': ({ reply }) => void reply.end('a') })
+  const { daemon, link } = await opened({
+    'GET /endless': ({ reply }) => void reply.write('x'.repeat(1000)),
+    'GET /a': ({ reply }) => void reply.end('a'),
+  })
   for await (const _ of (await link.ask({ method: 'GET', path: '/endless' }, unaborted())).body) break
   await expect.poll(() => daemon.sockets.size).toBe(0)
   expect(await textOf((await link.ask({ method: 'GET', path: '/a' }, unaborted())).body)).toBe('a')
@@ -108,7 +114,9 @@ test('a kept connection that the daemon has closed is no failure of a question, 
 })
 
 test('a body that is refused while it is sent: the answer counts, and the rest stays where it is', async () => {
-  const { daemon, link } = await opened({ 'POST /full': ({ reply }) => json(reply, 507, { code: 507, message: 'full', error_code: 'limit_hit' }) })
+  const { daemon, link } = await opened({
+    'POST /full': ({ reply }) => json(reply, 507, { code: 507, message: 'full', error_code: 'limit_hit' }),
+  })
   daemon.streamed.add('POST /full')
   let given = 0
   let isLeft = false

@@ -47,7 +47,10 @@ test('a file is read as it is, with its name written so that it arrives', async 
   const { daemon, files } = await opened({ 'GET /files': ({ reply }) => void reply.end('content') })
   expect(await bytesOf(files.read('/home/user/ä b&c', { user: 'root' }, unaborted()))).toBe('content')
   const [asked] = daemon.of('GET /files')
-  expect(Object.fromEntries(new URL(asked?.line.slice(4) ?? '', daemon.url).searchParams)).toEqual({ path: '/home/user/ä b&c', username: 'root' })
+  expect(Object.fromEntries(new URL(asked?.line.slice(4) ?? '', daemon.url).searchParams)).toEqual({
+    path: '/home/user/ä b&c',
+    username: 'root',
+  })
   expect(asked?.headers).toMatchObject({ 'x-access-token': 'token', 'e2b-sandbox-id': ID })
   expect(asked?.headers).not.toHaveProperty('accept-encoding')
 })
@@ -112,7 +115,10 @@ test('bytes and streams are written as they are; what E2B has no word for is sai
 test.each([
   [{ ...entry, type: 'FILE_TYPE_DIRECTORY' }, { kind: 'directory' }],
   [{ ...entry, type: undefined }, { kind: 'other' }],
-  [{ ...entry, symlinkTarget: '/etc' }, { kind: 'symlink', symlinkTarget: '/etc' }],
+  [
+    { ...entry, symlinkTarget: '/etc' },
+    { kind: 'symlink', symlinkTarget: '/etc' },
+  ],
   [{ ...entry, metadata: { a: '1' } }, { attributes: { 'e2b.a': '1' } }],
   [{ ...entry, metadata: { a: '1' }, attributes: { 'e2b.a': '1', b: '2' } }, { attributes: { 'e2b.a': '1', b: '2' } }],
   [{ path: '/' }, { path: '/', name: '', size: 0, mode: 0, kind: 'other' }],

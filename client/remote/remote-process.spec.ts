@@ -54,7 +54,13 @@ function scripted(handle: Script[string]) {
 test('output and end come out whole, however they were cut on the way', async () => {
   const sharp = Buffer.from('ß')
   const bytes = Buffer.concat([
-    messages(started, said('stdout', sharp.subarray(0, 1)), { event: { keepalive: {} } }, said('stderr', 'e'), said('stdout', sharp.subarray(1))),
+    messages(
+      started,
+      said('stdout', sharp.subarray(0, 1)),
+      { event: { keepalive: {} } },
+      said('stderr', 'e'),
+      said('stdout', sharp.subarray(1)),
+    ),
     messages(ended({ exitCode: 3, status: 'exit status 3', error: 'exit status 3' })),
     endOfStream(),
   ])
@@ -67,11 +73,26 @@ test('output and end come out whole, however they were cut on the way', async ()
 
 test.each([
   [{ exitCode: 0 }, { exitCode: 0 }],
-  [{ exitCode: -1, exited: false, status: 'signal: killed' }, { exitCode: 137, signal: 9 }],
-  [{ exitCode: -1, exited: false, status: 'signal: segmentation fault (core dumped)' }, { exitCode: 139, signal: 11 }],
-  [{ exitCode: -1, exited: false, status: 'signal 34' }, { exitCode: 162, signal: 34 }],
-  [{ exitCode: -1, exited: false, status: 'signal: killed', limit: 'memory' }, { exitCode: 137, signal: 9, limit: 'memory' }],
-  [{ exitCode: 1, limit: 'disk' }, { exitCode: 1, limit: 'disk' }],
+  [
+    { exitCode: -1, exited: false, status: 'signal: killed' },
+    { exitCode: 137, signal: 9 },
+  ],
+  [
+    { exitCode: -1, exited: false, status: 'signal: segmentation fault (core dumped)' },
+    { exitCode: 139, signal: 11 },
+  ],
+  [
+    { exitCode: -1, exited: false, status: 'signal 34' },
+    { exitCode: 162, signal: 34 },
+  ],
+  [
+    { exitCode: -1, exited: false, status: 'signal: killed', limit: 'memory' },
+    { exitCode: 137, signal: 9, limit: 'memory' },
+  ],
+  [
+    { exitCode: 1, limit: 'disk' },
+    { exitCode: 1, limit: 'disk' },
+  ],
   [{ exitCode: 1, limit: 'no such limit' }, { exitCode: 1 }],
 ])('an end told as %j is %j', async (end, exit) => {
   const { start } = await scripted(stream(messages(started, ended(end)), endOfStream()))
@@ -94,7 +115,12 @@ async function textOf(process: Process): Promise<string> {
 }
 
 test.each([
-  ['named by its code', { error: { code: 'not_found', message: 'no x. Check the path.' }, metadata: { 'caisson-code': ['file_missing'] } }, 'FILE_MISSING', 'no x'],
+  [
+    'named by its code',
+    { error: { code: 'not_found', message: 'no x. Check the path.' }, metadata: { 'caisson-code': ['file_missing'] } },
+    'FILE_MISSING',
+    'no x',
+  ],
   ['of Connect alone', { error: { code: 'invalid_argument', message: 'cwd: no such folder' } }, 'BAD_REQUEST', 'cwd: no such folder'],
   ['of an unknown kind', { error: { code: 'strange' } }, 'INTERNAL', 'start x: failed'],
 ])('a start that is refused: %s', async (_, end, code, message) => {
