@@ -53,8 +53,8 @@ test('a run: its events as they come, its outcome at the end, whatever the cuts'
     limit: 'output',
     exitCode: 5,
   })
-  expect(events.map(({ type }) => type)).toEqual(['stdout', 'stderr', 'result', 'result', 'error'])
-  expect(events[0]).toMatchObject({ type: 'stdout', text: 'ß😀\n', atMs: expect.closeTo(1_700_000_000_123, 0) })
+  expect(events.map(({ type }) => type)).toEqual(['started', 'stdout', 'stderr', 'result', 'result', 'error'])
+  expect(events[1]).toMatchObject({ type: 'stdout', text: 'ß😀\n', atMs: expect.closeTo(1_700_000_000_123, 0) })
   const [asked] = daemon.of(EXECUTE)
   expect(JSON.parse(asked?.body ?? '')).toEqual({
     code: '1',

@@ -23,7 +23,7 @@ export async function startDetached(words: readonly string[]): Promise<Detached>
   const child = spawn(program, [...process.execArgv, script, 'up', ...words], {
     cwd: '/',
     detached: true,
-    stdio: ['ignore', file.fd, file.fd],
+    stdio: ['ignore', 'ignore', file.fd],
   })
   const ended = new Promise<number>((resolve, reject) => {
     child.on('error', (cause) => reject(new Fault('INTERNAL', 'the daemon could not be started', { cause })))
