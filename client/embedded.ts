@@ -1,15 +1,24 @@
+import { readFile } from 'node:fs/promises'
 import type { DoctorReport, Host } from '@caisson/host'
-import { type Door, Fault } from '@caisson/wire'
+import type { Daemon, DaemonOptions } from '@caisson/host/daemon'
+import { type Door, Fault, type Held } from '@caisson/wire'
+import { type LocalDaemon, localDaemon } from './local-daemon.ts'
+import { RemoteDoor } from './remote/remote-door.ts'
 import { clientSettings } from './settings.ts'
 import { SharedDoor } from './shared-door.ts'
 
-export type { DoctorReport }
+export type { Daemon, DaemonOptions, DoctorReport }
 
 /** A door and the way to let go of it. */
-export interface HeldDoor<D extends Door = Door> {
-  door: D
+export interface HeldDoor {
+  door: Door
   release(): Promise<void>
+  /** Lets go when the sandbox has ended, and resolves then. */
+  releaseWith(held: Held): Promise<void>
 }
+
+/** A daemon of this machine that has not answered a first question by then is not one to be worked with. */
+const ANSWER_MS = 5000
 
 /** The one host of this process: module state on purpose, since two would both sweep the same state folder. */
 const shared = new SharedDoor<Host>(async () => {
@@ -17,14 +26,84 @@ const shared = new SharedDoor<Host>(async () => {
   return await openHost(new AbortController().signal, { notice: (line) => process.emitWarning(line, 'CaissonWarning') })
 })
 
-/** The host in this process. A daemon that was asked for and cannot be spoken to is an error, never replaced by an embedded host. */
-export async function acquireDoor(signal: AbortSignal): Promise<HeldDoor<Host>> {
-  const { url } = clientSettings()
-  if (url !== undefined) {
-    throw new Fault('UNSUPPORTED', `CAISSON_URL is set (${url}), and this version cannot speak to a daemon`, {
-      hint: 'Unset CAISSON_URL to run sandboxes from this process.',
-    })
-  }
+/** Daemons that this process has spoken to, so that connections are kept from one sandbox to the next. */
+const daemons = new Map<string, RemoteDoor>()
+
+/**
+ * Where sandboxes come from: the daemon that CAISSON_URL names; else the one of this machine, where there is one; else a host in this process. A
+ * daemon that was asked for and does not answer is an error, never replaced.
+ */
+export async function acquireDoor(signal: AbortSignal): Promise<HeldDoor> {
+  const daemon = await findDaemon(signal)
+  if (daemon !== undefined) return unheld(daemon)
   const door = await shared.acquire(signal)
-  return { door, release: () => shared.release() }
+  const release = () => shared.release()
+  return { door, release, releaseWith: (held) => held.ended.then(release) }
+}
+
+/** The same, of a daemon alone. Rejects with UNSUPPORTED where there is none: `what` is what needs one. */
+export async function acquireDaemon(what: string, signal: AbortSignal): Promise<RemoteDoor> {
+  return (await findDaemon(signal)) ?? refuseEmbedded(what)
+}
+
+/** A door of somebody else's, or one that needs no letting go. */
+export function unheld(door: Door): HeldDoor {
+  return { door, release: async () => undefined, releaseWith: async () => undefined }
+}
+
+export function refuseEmbedded(what: string): never {
+  throw new Fault('UNSUPPORTED', `${what} needs a daemon: sandboxes of this process end with it`, {
+    hint: 'Start one with `caisson up`, or name one with CAISSON_URL.',
+  })
+}
+
+export async function doctorOf(door: Door, signal: AbortSignal): Promise<DoctorReport> {
+  if (door instanceof RemoteDoor) return (await door.tell('GET', '/doctor', undefined, 'doctor', signal)) as DoctorReport
+  return await (door as Host).doctor(signal)
+}
+
+/** Makes this process a daemon. */
+export async function openDaemon(options: DaemonOptions, signal: AbortSignal): Promise<Daemon> {
+  return await (await import('@caisson/host/daemon')).openDaemon(options, signal)
+}
+
+async function findDaemon(signal: AbortSignal): Promise<RemoteDoor | undefined> {
+  const { url, key, home } = clientSettings()
+  if (url !== undefined) return remembered(JSON.stringify([url, key]), () => new RemoteDoor({ url, key }))
+  const local = await localDaemon(home)
+  if (local === undefined) return undefined
+  const name = JSON.stringify(local)
+  const known = daemons.get(name)
+  if (known !== undefined) return known
+  const door = await doorOf(local)
+  return (await answers(door, signal)) ? remembered(name, () => door) : undefined
+}
+
+/** Where a daemon of this machine is to be reached by its own clients. */
+export async function doorOf({ url, key, caPath }: LocalDaemon): Promise<RemoteDoor> {
+  return new RemoteDoor({ url, key, ...(caPath === null ? {} : { ca: await readFile(caPath, 'utf8') }) })
+}
+
+/** False: it is gone, and has left its file behind. */
+async function answers(door: RemoteDoor, signal: AbortSignal): Promise<boolean> {
+  const late = AbortSignal.timeout(ANSWER_MS)
+  try {
+    if (await door.isAlive(AbortSignal.any([signal, late]))) return true
+    throw new Fault('DAEMON_UNREACHABLE', `what listens at ${door.url.origin} is not well`)
+  } catch (failure) {
+    if (isRefusal(failure)) return false
+    if (!late.aborted || signal.aborted) throw failure
+    throw new Fault('DAEMON_UNREACHABLE', `${door.url.origin} has not answered within ${ANSWER_MS / 1000} s`, { cause: failure })
+  }
+}
+
+function isRefusal(failure: unknown): boolean {
+  const cause = failure instanceof Fault ? failure.cause : undefined
+  return cause instanceof Error && 'code' in cause && cause.code === 'ECONNREFUSED'
+}
+
+function remembered(name: string, make: () => RemoteDoor): RemoteDoor {
+  const door = daemons.get(name) ?? make()
+  daemons.set(name, door)
+  return door
 }

@@ -1,6 +1,5 @@
 import { type CreateRequest, type Death, type Door, Fault, type Held, type RunEvent, type RunRequest } from '@caisson/wire'
 import { expect, test } from 'vitest'
-import { acquireDoor } from './embedded.ts'
 import { Sandbox } from './sandbox.ts'
 
 const DEATH: Death = { id: 'i1', reason: 'kill', detail: '', startedMs: 0, endedMs: 1, peakMemoryBytes: null, cpuUs: null }
@@ -121,12 +120,21 @@ test('interrupt without a context interrupts them all', async () => {
   expect(interrupted).toEqual(['a', 'b', 'b'])
 })
 
-test('with CAISSON_URL set, nothing runs in this process', async () => {
-  process.env['CAISSON_URL'] = 'http://127.0.0.1:1'
-  try {
-    await expect(acquireDoor(new AbortController().signal)).rejects.toMatchObject({ code: 'UNSUPPORTED' })
-    await expect(Sandbox.create()).rejects.toMatchObject({ code: 'UNSUPPORTED' })
-  } finally {
-    delete process.env['CAISSON_URL']
+test('what only a daemon can do is refused by name, with what would serve', async () => {
+  const { door } = fakeDoor()
+  await using sandbox = await Sandbox.create({ door })
+  const asked = [
+    sandbox.getInfo(),
+    sandbox.setTimeout(1),
+    sandbox.pause(),
+    sandbox.resume(),
+    sandbox.snapshot(),
+    sandbox.fork(),
+    Sandbox.connect('i1', { door }),
+    Sandbox.list({ door }).next(),
+  ]
+  for (const refused of asked) {
+    await expect(refused).rejects.toMatchObject({ code: 'UNSUPPORTED', hint: expect.stringContaining('caisson up') })
   }
+  expect(() => sandbox.getHost(80)).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }))
 })

@@ -2,15 +2,32 @@ import { type CreateRequest, type Death, type Door, Fault, type Held, type Rich,
 import { CodeResult } from './code-result.ts'
 import { Commands } from './commands.ts'
 import { type ContextRef, Contexts, contextId } from './contexts.ts'
-import { acquireDoor, type HeldDoor } from './embedded.ts'
+import { acquireDaemon, acquireDoor, refuseEmbedded, unheld } from './embedded.ts'
 import { SandboxFiles } from './files.ts'
 import { present } from './present.ts'
+import type { SandboxInfo } from './remote/info.ts'
+import { type ListOptions, RemoteDoor, type Snapshot } from './remote/remote-door.ts'
+import { RemoteHeld } from './remote/remote-held.ts'
 import { signalOr } from './signals.ts'
 
 /** Absent: as the profile says. `null` in a limit: not limited, and said so. Times are milliseconds, sizes MiB. */
 export interface SandboxOptions extends CreateRequest {
   signal?: AbortSignal
-  /** Where sandboxes come from; absent: a host in this process. */
+  /** Where sandboxes come from; absent: the daemon of CAISSON_URL, else the one of this machine, else a host in this process. */
+  door?: Door
+}
+
+interface Options {
+  signal?: AbortSignal
+}
+
+export interface ConnectOptions extends Options {
+  /** It is to live at least this long from now. */
+  timeoutMs?: number
+  door?: Door
+}
+
+export interface ListSandboxesOptions extends ListOptions, Options {
   door?: Door
 }
 
@@ -47,24 +64,17 @@ export class Sandbox implements AsyncDisposable {
   readonly commands: Commands
   readonly files: SandboxFiles
   readonly contexts: Contexts
-  /** Resolves, never rejects, when the sandbox has ended and nothing of it is left. */
-  readonly ended: Promise<Death>
   readonly #held: Held
   readonly #released: Promise<void>
-  #death: Death | undefined
 
-  private constructor(held: Held, door: HeldDoor, metadata: Record<string, string>) {
+  private constructor(held: Held, released: Promise<void>, metadata: Record<string, string>) {
     this.id = held.id
     this.metadata = Object.freeze({ ...metadata })
     this.commands = new Commands(held)
     this.files = new SandboxFiles(held)
     this.contexts = new Contexts(held)
-    this.ended = held.ended
     this.#held = held
-    this.#released = held.ended.then(async (death) => {
-      this.#death = death
-      await door.release()
-    })
+    this.#released = released
     // Delivered to whoever awaits kill(); a sandbox that ends by itself has nobody to tell.
     this.#released.catch(() => undefined)
   }
@@ -72,14 +82,43 @@ export class Sandbox implements AsyncDisposable {
   static async create(options: SandboxOptions = {}): Promise<Sandbox> {
     const { signal: given, door: own, ...request } = options
     const signal = signalOr(given)
-    const door = own === undefined ? await acquireDoor(signal) : { door: own, release: async () => undefined }
+    const door = own === undefined ? await acquireDoor(signal) : unheld(own)
     try {
       const held = await door.door.create(present(request), signal)
-      return new Sandbox(held, door, request.metadata ?? {})
+      return new Sandbox(held, door.releaseWith(held), request.metadata ?? {})
     } catch (error) {
       await door.release()
       throw error
     }
+  }
+
+  /** One of a daemon that runs, by its id. Its life stays as it is. Rejects with CONFLICT when it is paused. */
+  static async attach(id: string, options: Options & { door?: Door } = {}): Promise<Sandbox> {
+    const signal = signalOr(options.signal)
+    const daemon = await daemonOf(options.door, 'working in a sandbox of another process', signal)
+    const { held, info } = await daemon.attach(id, signal)
+    return new Sandbox(held, Promise.resolve(), info.metadata)
+  }
+
+  /** One of a daemon, by its id. A paused one is resumed; the time of one that runs is extended, never shortened. */
+  static async connect(id: string, options: ConnectOptions = {}): Promise<Sandbox> {
+    const signal = signalOr(options.signal)
+    const daemon = await daemonOf(options.door, 'connecting to a sandbox', signal)
+    const held = await daemon.connect(id, { timeoutMs: options.timeoutMs }, signal)
+    const { metadata } = await daemon.info(id, signal)
+    return new Sandbox(held, Promise.resolve(), metadata)
+  }
+
+  /** Those of a daemon that belong to the holder of the key, running and paused, newest first. */
+  static async *list(options: ListSandboxesOptions = {}): AsyncGenerator<SandboxInfo> {
+    const { signal: given, door, ...wished } = options
+    const signal = signalOr(given)
+    yield* (await daemonOf(door, 'listing sandboxes', signal)).list(wished, signal)
+  }
+
+  /** Resolves, never rejects, when the sandbox has ended and nothing of it is left. */
+  get ended(): Promise<Death> {
+    return this.#held.ended
   }
 
   /** Runs code in a context that keeps its state. Rejects only if the run could not take place. */
@@ -114,14 +153,55 @@ export class Sandbox implements AsyncDisposable {
     return await this.#held.metrics(signalOr(options.signal))
   }
 
+  /** How it stands, and until when. */
+  async getInfo(options: Options = {}): Promise<SandboxInfo> {
+    return await this.#remote('getInfo').door.info(this.id, signalOr(options.signal))
+  }
+
+  /** Its time is over in `timeoutMs` from now; this may shorten it too. The daemon counts in whole seconds. */
+  async setTimeout(timeoutMs: number, options: Options = {}): Promise<void> {
+    await this.#remote('setTimeout').door.setTimeout(this.id, timeoutMs, signalOr(options.signal))
+  }
+
+  /** Stops it until somebody connects to it (`Sandbox.connect`, `resume`). One that is paused already is no error. */
+  async pause(options: Options = {}): Promise<void> {
+    const signal = signalOr(options.signal)
+    const { door } = this.#remote('pause')
+    try {
+      await door.pause(this.id, signal)
+    } catch (error) {
+      if (!(error instanceof Fault && error.code === 'CONFLICT')) throw error
+      if ((await door.info(this.id, signal)).state !== 'paused') throw error
+    }
+  }
+
+  async resume(options: Options & { timeoutMs?: number } = {}): Promise<void> {
+    await this.#remote('resume').door.connect(this.id, { timeoutMs: options.timeoutMs }, signalOr(options.signal))
+  }
+
+  /** Its files as they are now, to create others from: `Sandbox.create({ template: snapshot.id })`. It runs on. */
+  async snapshot(options: Options & { name?: string } = {}): Promise<Snapshot> {
+    return await this.#remote('snapshot').door.snapshot(this.id, { name: options.name }, signalOr(options.signal))
+  }
+
+  /** Copies of it as it is now, which from then on have nothing to do with it or each other. All or none. */
+  async fork(options: Options & { count?: number; timeoutMs?: number } = {}): Promise<Sandbox[]> {
+    const { count = 1, timeoutMs, signal } = options
+    const forks = await this.#remote('fork').door.fork(this.id, { count, timeoutMs }, signalOr(signal))
+    return forks.map((held) => new Sandbox(held, Promise.resolve(), this.metadata))
+  }
+
+  /** `PORT-ID.DOMAIN`, the name under which a server inside is reached through the daemon, where that name resolves. */
+  getHost(port: number): string {
+    return this.#remote('getHost').hostOf(port)
+  }
+
   /** Ends the sandbox and waits until nothing of it is left. Says why it ended, also when it had ended before. */
-  async kill(options: { signal?: AbortSignal } = {}): Promise<Death> {
-    if (this.#death === undefined) {
-      try {
-        await this.#held.kill(signalOr(options.signal))
-      } catch (error) {
-        if (!(error instanceof Fault && error.code === 'SANDBOX_GONE')) throw error
-      }
+  async kill(options: Options = {}): Promise<Death> {
+    try {
+      await this.#held.kill(signalOr(options.signal))
+    } catch (error) {
+      if (!(error instanceof Fault && error.code === 'SANDBOX_GONE')) throw error
     }
     await this.#released
     return await this.ended
@@ -130,4 +210,13 @@ export class Sandbox implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill()
   }
+
+  #remote(what: string): RemoteHeld {
+    return this.#held instanceof RemoteHeld ? this.#held : refuseEmbedded(what)
+  }
+}
+
+async function daemonOf(door: Door | undefined, what: string, signal: AbortSignal): Promise<RemoteDoor> {
+  if (door === undefined) return await acquireDaemon(what, signal)
+  return door instanceof RemoteDoor ? door : refuseEmbedded(what)
 }

@@ -1,7 +1,14 @@
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+
 /** What the environment says to the SDK and the CLI; the only place in this room that reads it. */
 export interface ClientSettings {
-  /** A daemon to speak to, instead of a host in this process. */
+  /** A daemon to speak to, instead of one of this machine or a host in this process. */
   url: string | undefined
+  /** The key to show it. */
+  key: string | undefined
+  /** The state folder, where a daemon of this machine says where it is. */
+  home: string
   /** The kind of terminal, for commands that get one. */
   term: string | undefined
   /** All of it, for variables that the caller names one by one. */
@@ -9,6 +16,11 @@ export interface ClientSettings {
 }
 
 export function clientSettings(env: Readonly<Record<string, string | undefined>> = process.env): ClientSettings {
-  const url = env['CAISSON_URL']
-  return Object.freeze({ url: url === '' ? undefined : url, term: env['TERM'], environment: env })
+  return Object.freeze({
+    url: env['CAISSON_URL'] || undefined,
+    key: env['CAISSON_API_KEY'] || undefined,
+    home: resolve(env['CAISSON_HOME'] || join(homedir(), '.caisson')),
+    term: env['TERM'],
+    environment: env,
+  })
 }

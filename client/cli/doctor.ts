@@ -1,4 +1,4 @@
-import { acquireDoor, type DoctorReport } from '../embedded.ts'
+import { acquireDoor, type DoctorReport, doctorOf } from '../embedded.ts'
 import { oneLine } from './ending.ts'
 import { parsed, verbParser } from './parsing.ts'
 
@@ -21,7 +21,7 @@ export async function doctor(argv: readonly string[]): Promise<number> {
   const signal = new AbortController().signal
   const { door, release } = await acquireDoor(signal)
   try {
-    const report = await door.doctor(signal)
+    const report = await doctorOf(door, signal)
     process.stdout.write(json ? `${JSON.stringify(report, null, 2)}\n` : page(report))
     return sound(report) ? 0 : 1
   } finally {

@@ -22,3 +22,8 @@ export function parsed(command: Command, argv: readonly string[]): boolean {
     throw new Fault('BAD_REQUEST', message, { hint: `\`${command.name()} --help\` lists what there is.`, cause: error })
   }
 }
+
+/** For options that may be given several times. */
+export function collected(value: string, before: string[]): string[] {
+  return [...before, value]
+}

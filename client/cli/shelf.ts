@@ -1,6 +1,19 @@
 /** The verbs: one line each. A verb's file is loaded only when it is asked for. */
 export const VERBS = {
   run: { summary: 'run a file, a piece of code or a command in a sandbox of its own', load: async () => (await import('./run.ts')).run },
+  up: { summary: 'start the daemon', load: async () => (await import('./up.ts')).up },
+  down: { summary: 'end the daemon of this machine; its sandboxes live on', load: async () => (await import('./down.ts')).down },
+  env: { summary: 'print the variables that point E2B’s SDKs at the daemon', load: async () => (await import('./env.ts')).env },
+  ps: { summary: 'list the sandboxes of the daemon', load: async () => (await import('./ps.ts')).ps },
+  exec: { summary: 'run a command in one of them', load: async () => (await import('./exec.ts')).exec },
+  shell: { summary: 'open a shell in one', load: async () => (await import('./shell.ts')).shell },
+  cp: { summary: 'copy files into one, or out of it', load: async () => (await import('./cp.ts')).cp },
+  logs: { summary: 'say what happened in one', load: async () => (await import('./logs.ts')).logs },
+  kill: { summary: 'end some', load: async () => (await import('./kill.ts')).kill },
+  pause: { summary: 'stop some until they are resumed', load: async () => (await import('./pause.ts')).pause },
+  resume: { summary: 'let paused ones go on', load: async () => (await import('./resume.ts')).resume },
+  fork: { summary: 'make copies of one', load: async () => (await import('./fork.ts')).fork },
+  keys: { summary: 'list, make and revoke the keys of the daemon', load: async () => (await import('./keys.ts')).keys },
   doctor: { summary: 'say what this machine lacks, and the command that mends it', load: async () => (await import('./doctor.ts')).doctor },
   bench: { summary: 'measure this installation', load: async () => (await import('./bench.ts')).bench },
 } as const satisfies Record<string, { summary: string; load: () => Promise<Verb> }>

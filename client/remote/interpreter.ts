@@ -4,6 +4,9 @@ import { lines } from './framing.ts'
 import { asList, asRecord, isRecord, type Json, needed, number, parseJson, text, wholeJson, wholeText } from './json.ts'
 import { PORT, type Visit } from './visit.ts'
 
+/** While what it returns is pending, no more is read. */
+type Listener = (event: RunEvent) => void | Promise<void>
+
 const JSON_TYPE = { 'content-type': 'application/json' }
 const NANOSECONDS_PER_MS = 1_000_000
 
@@ -38,13 +41,13 @@ export class Interpreter {
   }
 
   /** An abort ends the request, which interrupts the code. */
-  async run(request: RunRequest, on: (event: RunEvent) => void, signal: AbortSignal): Promise<Execution> {
+  async run(request: RunRequest, on: Listener, signal: AbortSignal): Promise<Execution> {
     const { code, contextId, language, env, program, timeoutMs } = request
     const body = JSON.stringify(present({ code, context_id: contextId, language, env_vars: env, program, timeout_ms: timeoutMs }))
     const ask = { method: 'POST' as const, path: '/execute', headers: JSON_TYPE, body }
     const answer = await this.#visit.ask(PORT.interpreter, ask, 'run code', signal)
     const heard = new Heard(on)
-    for await (const line of lines(answer.body)) heard.line(asRecord(parseJson(line, 'run code'), 'run code'))
+    for await (const line of lines(answer.body)) await heard.line(asRecord(parseJson(line, 'run code'), 'run code'))
     if (heard.isOver) return heard.execution
     throw await this.#visit.explain(new Fault('DAEMON_UNREACHABLE', 'the daemon broke off the run'), signal)
   }
@@ -53,11 +56,11 @@ export class Interpreter {
 /** What has been said of a run. */
 class Heard {
   isOver = false
-  readonly #on: (event: RunEvent) => void
+  readonly #on: Listener
   readonly #texts = { stdout: [] as string[], stderr: [] as string[] }
   readonly #rest: Omit<Execution, 'stdout' | 'stderr'> = { results: [], executionCount: 0 }
 
-  constructor(on: (event: RunEvent) => void) {
+  constructor(on: Listener) {
     this.#on = on
   }
 
@@ -65,30 +68,42 @@ class Heard {
     return { ...this.#rest, stdout: this.#texts.stdout.join(''), stderr: this.#texts.stderr.join('') }
   }
 
-  line(line: Json): void {
-    const { type } = line
-    if (type === 'stdout' || type === 'stderr') this.#say(type, line)
-    else if (type === 'result') {
-      const result = richOf(line)
-      this.#rest.results.push(result)
-      this.#on({ type, result })
-    } else if (type === 'error') {
-      const error = { name: text(line, 'name') ?? '', value: text(line, 'value') ?? '', traceback: text(line, 'traceback') ?? '' }
-      this.#rest.error = error
-      this.#on({ type, error })
-    } else if (type === 'number_of_executions') this.#rest.executionCount = number(line, 'execution_count') ?? 0
-    else if (type === 'exit') this.#rest.exitCode = number(line, 'exit_code') ?? 0
-    else if (type === 'limit') {
-      const limit = EndReason.safeParse(line['reason'])
-      if (limit.success) this.#rest.limit = limit.data
-    } else if (type === 'end_of_execution') this.isOver = true
+  line(line: Json): void | Promise<void> {
+    switch (line['type']) {
+      case 'number_of_executions':
+        this.#rest.executionCount = number(line, 'execution_count') ?? 0
+        return this.#on({ type: 'started', executionCount: this.#rest.executionCount })
+      case 'stdout':
+      case 'stderr':
+        return this.#say(line['type'], line)
+      case 'result': {
+        const result = richOf(line)
+        this.#rest.results.push(result)
+        return this.#on({ type: 'result', result })
+      }
+      case 'error': {
+        const error = { name: text(line, 'name') ?? '', value: text(line, 'value') ?? '', traceback: text(line, 'traceback') ?? '' }
+        this.#rest.error = error
+        return this.#on({ type: 'error', error })
+      }
+      default:
+        this.#note(line)
+    }
   }
 
-  #say(type: 'stdout' | 'stderr', line: Json): void {
+  /** What is not told to listeners. */
+  #note(line: Json): void {
+    const limit = EndReason.safeParse(line['reason'])
+    if (line['type'] === 'exit') this.#rest.exitCode = number(line, 'exit_code') ?? 0
+    else if (line['type'] === 'limit' && limit.success) this.#rest.limit = limit.data
+    else if (line['type'] === 'end_of_execution') this.isOver = true
+  }
+
+  #say(type: 'stdout' | 'stderr', line: Json): void | Promise<void> {
     const said = text(line, 'text') ?? ''
     const atNs = number(line, 'timestamp')
     this.#texts[type].push(said)
-    this.#on({ type, text: said, atMs: atNs === undefined ? Date.now() : atNs / NANOSECONDS_PER_MS })
+    return this.#on({ type, text: said, atMs: atNs === undefined ? Date.now() : atNs / NANOSECONDS_PER_MS })
   }
 }
 

@@ -2,7 +2,7 @@ import { type CreateRequest, type Door, Fault, type Plan } from '@caisson/wire'
 import { present } from '../present.ts'
 import { Control, type ControlOptions, jsonAsk, sandboxPath } from './control.ts'
 import { infoOf, type SandboxInfo } from './info.ts'
-import { asList, isRecord, type Json, needed, text, wholeJson, wholeText } from './json.ts'
+import { asList, isRecord, type Json, needed, text, texts, wholeJson, wholeText } from './json.ts'
 import type { Ask } from './link.ts'
 import { refusalIn } from './refusal.ts'
 import { RemoteHeld } from './remote-held.ts'
@@ -20,6 +20,14 @@ export interface Snapshot {
   /** May be named as `template`. */
   id: string
   names: string[]
+}
+
+/** One thing that happened in a sandbox. */
+export interface LogEntry {
+  timestamp: string
+  level: string
+  message: string
+  fields: Record<string, string>
 }
 
 /** E2B's wire counts in seconds. */
@@ -53,12 +61,12 @@ export class RemoteDoor implements Door {
   }
 
   /** One that runs, to work with; nothing of its life changes. Rejects with NOT_FOUND, or CONFLICT when it is paused. */
-  async attach(id: string, signal: AbortSignal): Promise<RemoteHeld> {
+  async attach(id: string, signal: AbortSignal): Promise<{ held: RemoteHeld; info: SandboxInfo }> {
     const detail = await this.#control.json('GET', sandboxPath(id), undefined, `find sandbox ${id}`, signal)
     if (detail['state'] === 'paused') {
       throw new Fault('CONFLICT', `sandbox ${id} is paused`, { hint: `Resume it with \`caisson resume ${id}\`.` })
     }
-    return this.#held(detail)
+    return { held: this.#held(detail), info: infoOf(detail) }
   }
 
   /** Extends the life of one that runs (never shortens it), resumes one that is paused. Absent: for the daemon's default time. */
@@ -118,15 +126,22 @@ export class RemoteDoor implements Door {
     throw refusalIn(failure, what)
   }
 
+  /** What happened in a sandbox from that moment on, oldest first, as far as one answer goes. */
+  async log(id: string, fromMs: number, signal: AbortSignal): Promise<LogEntry[]> {
+    const what = `read the log of sandbox ${id}`
+    const { logs } = await this.#control.json('GET', `/v2${sandboxPath(id)}/logs?cursor=${fromMs}`, undefined, what, signal)
+    return asList(logs, what).map((entry) => ({
+      timestamp: needed(text(entry, 'timestamp'), what, 'a time'),
+      level: text(entry, 'level') ?? 'info',
+      message: text(entry, 'message') ?? '',
+      fields: texts(entry['fields']),
+    }))
+  }
+
   /** A route of Caisson's own; `path` begins behind `/caisson/v1`. */
   async tell(method: Ask['method'], path: string, body: object | undefined, what: string, signal: AbortSignal): Promise<unknown> {
     const answer = await this.#control.ask(jsonAsk(method, `/caisson/v1${path}`, body), what, signal)
     return answer.status === 204 ? void (await wholeText(answer, what)) : await wholeJson(answer, what)
-  }
-
-  /** The same, of an answer without a foreseeable end. */
-  async stream(path: string, what: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-    return (await this.#control.ask({ method: 'GET', path: `/caisson/v1${path}` }, what, signal)).body
   }
 
   close(): Promise<void> {
@@ -147,6 +162,7 @@ function inSeconds(timeoutMs: number | undefined): { timeout?: number } {
 
 /** As E2B's SDKs write it: names and values encoded, and then all of it as a form. */
 function encoded(metadata: Readonly<Record<string, string>>): string {
-  const pairs = Object.entries(metadata).map(([name, value]) => [encodeURIComponent(name), encodeURIComponent(value)])
-  return new URLSearchParams(pairs).toString()
+  const form = new URLSearchParams()
+  for (const [name, value] of Object.entries(metadata)) form.append(encodeURIComponent(name), encodeURIComponent(value))
+  return form.toString()
 }

@@ -109,7 +109,7 @@ export class RemoteFiles implements Files {
       .then(() => gather(events, pending))
       .then(
         () => pending.end(),
-        (failure: unknown) => pending.end(failure),
+        (failure: unknown) => pending.end(failure instanceof Fault ? asFileFault(failure) : failure),
       )
     return {
       async *[Symbol.asyncIterator]() {

@@ -83,7 +83,7 @@ export class RemoteHeld implements Held {
     return this.#interpreter.tell('delete', id, signal)
   }
 
-  runCode(request: RunRequest, on: (event: RunEvent) => void, signal: AbortSignal): Promise<Execution> {
+  runCode(request: RunRequest, on: (event: RunEvent) => void | Promise<void>, signal: AbortSignal): Promise<Execution> {
     return this.#interpreter.run(request, on, signal)
   }
 

@@ -60,7 +60,7 @@ test('a template that is not built is named, with the command that builds it', a
 
 test('a daemon that is configured is not replaced by a host in this process', async () => {
   const ended = await line.caisson([...RUN], { env: { CAISSON_URL: 'http://127.0.0.1:1' } })
-  expect(ended.stderr).toMatch(/^caisson: UNSUPPORTED: CAISSON_URL [^\n]*\n$/)
+  expect(ended.stderr).toMatch(/^caisson: DAEMON_UNREACHABLE: http:\/\/127\.0\.0\.1:1 does not answer [^\n]*caisson up[^\n]*\n$/)
   expect(ended.exitCode).toBe(125)
 })
 

@@ -11,6 +11,15 @@ export function countOrNone(text: string): number | null {
   return count
 }
 
+/** A positive whole number of `things`. */
+export function count(things: string): (text: string) => number {
+  return (text) => {
+    const number = /^\d{1,9}$/.test(text) ? Number(text) : 0
+    if (number >= 1) return number
+    throw new Fault('BAD_SIZE', `${JSON.stringify(text)} is not a number of ${things}`, { hint: 'Give a whole number such as 3.' })
+  }
+}
+
 /** A positive number of processors, thousandths included, or `none`. */
 export function cpusOrNone(text: string): number | null {
   if (text === 'none') return null

@@ -16,3 +16,10 @@ export function duration(text: string): number | null {
   }
   return ms
 }
+
+/** The same, of what has an end. */
+export function lifetime(text: string): number {
+  const ms = duration(text)
+  if (ms !== null) return ms
+  throw new Fault('BAD_SIZE', 'a sandbox of a daemon has an end', { hint: 'Give a number and a unit: 30s, 2m, 1h.' })
+}

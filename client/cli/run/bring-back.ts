@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { Fault, type FileEntry } from '@caisson/wire'
 import type { Sandbox } from '../../sandbox.ts'
 import { oneLine } from '../ending.ts'
 import { carryOut } from './carry-out.ts'
@@ -9,6 +10,8 @@ import type { Outcome } from './outcome.ts'
 
 /** Charts land here when no folder is named; it is made only when there is one. */
 const DEFAULT_OUT = 'caisson-out'
+/** What a program puts here comes out with `--out`. */
+const OUT_INSIDE = '/home/user/out'
 
 export interface BroughtBack {
   /** Paths on this machine, in order. */
@@ -37,11 +40,27 @@ export async function bringBack(
   }
   if (out === undefined) return back
   if (outcome.fault !== undefined && outcome.limit !== undefined) {
-    back.left.push('/home/user/out (the sandbox has ended)')
+    back.left.push(`${OUT_INSIDE} (the sandbox has ended)`)
     return back
   }
-  const carried = await carryOut(sandbox, landing, signal)
+  const entry = await present(sandbox, signal)
+  if (entry === undefined) return back
+  if (entry.kind !== 'directory') {
+    back.left.push(`${OUT_INSIDE} is not a folder`)
+    return back
+  }
+  const carried = await carryOut(sandbox, OUT_INSIDE, landing, signal)
   back.saved.push(...carried.saved.map((name) => join(landing.path, name)))
   back.left.push(...carried.left.map(oneLine))
   return back
+}
+
+/** From inside: a link in its place would make the agent list another folder, still of the sandbox, but not what was asked for. */
+async function present(sandbox: Sandbox, signal: AbortSignal): Promise<FileEntry | undefined> {
+  try {
+    return await sandbox.files.stat(OUT_INSIDE, { follow: false, signal })
+  } catch (error) {
+    if (error instanceof Fault && error.code === 'FILE_MISSING') return undefined
+    throw error
+  }
 }

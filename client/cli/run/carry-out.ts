@@ -1,9 +1,7 @@
-import { Fault, type FileEntry } from '@caisson/wire'
+import { Fault } from '@caisson/wire'
 import type { Sandbox } from '../../sandbox.ts'
 import { type Landing, landingName } from './landing.ts'
 
-/** What a program puts here comes out with `--out`. */
-const OUT_INSIDE = '/home/user/out'
 const MAX_DEPTH = 32
 
 export interface CarriedOut {
@@ -13,42 +11,30 @@ export interface CarriedOut {
   left: string[]
 }
 
-/** Brings everything under /home/user/out to `landing`: regular files and folders, nothing else. */
-export async function carryOut(sandbox: Sandbox, landing: Landing, signal: AbortSignal): Promise<CarriedOut> {
+/** Brings everything under the folder `top` inside to `landing`: regular files and folders, nothing else. */
+export async function carryOut(sandbox: Sandbox, top: string, landing: Landing, signal: AbortSignal): Promise<CarriedOut> {
   const carried: CarriedOut = { saved: [], left: [] }
-  // From inside: a link in its place would make the agent list another folder, still of the sandbox, but not what was asked for.
-  const entry = await present(sandbox, signal)
-  if (entry === undefined) return carried
-  if (entry.kind !== 'directory') carried.left.push(`${OUT_INSIDE} is not a folder`)
-  else await folder(sandbox, landing, [], [], carried, signal)
+  await folder(sandbox, top, landing, [], [], carried, signal)
   return carried
-}
-
-async function present(sandbox: Sandbox, signal: AbortSignal): Promise<FileEntry | undefined> {
-  try {
-    return await sandbox.files.stat(OUT_INSIDE, { follow: false, signal })
-  } catch (error) {
-    if (error instanceof Fault && error.code === 'FILE_MISSING') return undefined
-    throw error
-  }
 }
 
 async function folder(
   sandbox: Sandbox,
+  top: string,
   landing: Landing,
   inside: readonly string[],
   outside: readonly string[],
   carried: CarriedOut,
   signal: AbortSignal,
 ): Promise<void> {
-  if (inside.length > MAX_DEPTH) throw new Fault('LIMIT_HIT', `${OUT_INSIDE} is more than ${MAX_DEPTH} folders deep`, { hint: 'Pack it.' })
-  const path = [OUT_INSIDE, ...inside].join('/')
+  if (inside.length > MAX_DEPTH) throw new Fault('LIMIT_HIT', `${top} is more than ${MAX_DEPTH} folders deep`, { hint: 'Pack it.' })
+  const path = [top, ...inside].join('/')
   for (const entry of await sandbox.files.list(path, { depth: 1, signal })) {
     const name = landingName(entry.name)
     const where = [...inside, entry.name].join('/')
     if (name === undefined) carried.left.push(`${where} (a hidden or impossible name)`)
     else if (entry.kind === 'directory') {
-      await folder(sandbox, landing, [...inside, entry.name], [...outside, name], carried, signal)
+      await folder(sandbox, top, landing, [...inside, entry.name], [...outside, name], carried, signal)
     } else if (entry.kind !== 'file') carried.left.push(`${where} (not a regular file)`)
     else {
       const content = await sandbox.files.read(`${path}/${entry.name}`, { format: 'stream', signal })

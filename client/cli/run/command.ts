@@ -1,5 +1,6 @@
 import { Fault } from '@caisson/wire'
 import type { StartOptions } from '../../commands.ts'
+import { present } from '../../present.ts'
 import type { RunningCommand } from '../../running-command.ts'
 import type { Sandbox } from '../../sandbox.ts'
 import { clientSettings } from '../../settings.ts'
@@ -8,9 +9,12 @@ import { endOf, endOfRejection, type Outcome } from './outcome.ts'
 import type { Say } from './say.ts'
 import { Terminal } from './terminal.ts'
 
-interface CommandRun {
+export interface CommandRun {
   command: readonly [string, ...string[]]
-  cwd: string | undefined
+  cwd?: string | undefined
+  user?: string | undefined
+  env?: Record<string, string> | undefined
+  timeoutMs?: number | undefined
   /** Keep what it prints, for `--json`. */
   keep: boolean
 }
@@ -22,9 +26,8 @@ export async function runCommand(sandbox: Sandbox, run: CommandRun, say: Say, in
   const running = await started(sandbox, run.command, {
     stdin: true,
     signal: interrupts.signal,
-    ...(run.cwd === undefined ? {} : { cwd: run.cwd }),
-    ...(terminal === undefined ? {} : { pty: terminal.size }),
-    ...(terminal === undefined || term === undefined ? {} : { env: { TERM: term } }),
+    ...present({ cwd: run.cwd, user: run.user, timeoutMs: run.timeoutMs, pty: terminal?.size }),
+    env: { ...(terminal === undefined || term === undefined ? {} : { TERM: term }), ...run.env },
   })
   const output = running.output
   interrupts.inside(() => running.kill('SIGINT'))

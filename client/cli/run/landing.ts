@@ -44,15 +44,29 @@ export class Landing implements AsyncDisposable {
     }
   }
 
+  /** A file under a name that the caller of this machine has chosen, hidden or not. */
+  async putNamed(name: string, content: AsyncIterable<Uint8Array>): Promise<void> {
+    if (name === '' || name === '.' || name === '..' || name.includes('/'))
+      throw new Fault('INTERNAL', `${JSON.stringify(name)} is no name`)
+    await this.#counted([name], content)
+  }
+
   /** Names are landing names. A file of the same name is replaced at once, when the new one is whole. */
   async put(names: readonly string[], content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
-    const name = names.at(-1)
-    if (name === undefined || names.some((part) => landingName(part) !== part)) {
+    if (names.length === 0 || names.some((part) => landingName(part) !== part)) {
       throw new Fault('INTERNAL', `${JSON.stringify(names)} may not land here`)
     }
+    await this.#counted(names, content)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#root.close()
+  }
+
+  async #counted(names: readonly string[], content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
     if (++this.#files > MAX_FILES_OUT) throw new Fault('LIMIT_HIT', `more than ${MAX_FILES_OUT} files came out`, { hint: 'Pack them.' })
     try {
-      await this.#put(names.slice(0, -1), name, content)
+      await this.#put(names.slice(0, -1), names.at(-1) ?? '', content)
     } catch (cause) {
       const code = (cause as NodeJS.ErrnoException).code
       if (code === 'EISDIR' || code === 'ELOOP' || code === 'ENOTDIR' || code === 'ENOTEMPTY') {
@@ -60,10 +74,6 @@ export class Landing implements AsyncDisposable {
       }
       throw fileFault(cause, [this.path, ...names].join('/'))
     }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#root.close()
   }
 
   async #put(folders: readonly string[], name: string, content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {

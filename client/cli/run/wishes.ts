@@ -7,7 +7,7 @@ import { mount } from '../arguments/mount.ts'
 import { network } from '../arguments/network.ts'
 import { size, sizeOrNone } from '../arguments/size.ts'
 import { type Source, source, splitAtDashes } from '../arguments/source.ts'
-import { parsed, verbParser } from '../parsing.ts'
+import { collected, parsed, verbParser } from '../parsing.ts'
 
 /** Everything that the command line of `run` says. */
 export interface RunWishes {
@@ -121,8 +121,4 @@ interface Limit {
 
 function limit(parse: (text: string) => number | null): (text: string) => Limit {
   return (text) => ({ value: parse(text) })
-}
-
-function collected(value: string, before: string[]): string[] {
-  return [...before, value]
 }

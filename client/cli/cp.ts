@@ -1,0 +1,54 @@
+import { Fault } from '@caisson/wire'
+import { Sandbox } from '../sandbox.ts'
+import { copyIn, copyOut } from './daemon/copying.ts'
+import { checkedId } from './daemon/ids.ts'
+import { oneLine } from './ending.ts'
+import { parsed, verbParser } from './parsing.ts'
+
+const EXAMPLES = `
+A place inside is written ID:PATH; a path that does not begin with / begins at /home/user. A folder that is there already gets the copy, by its own
+name; else the copy gets the name that is written. A local path with a colon is written ./a:b.
+
+Links in a folder that goes in stay links; out come only regular files and folders, without hidden names, and what stays behind is named. Ends
+with 1 when something stayed behind.
+
+Examples:
+  caisson cp data.csv i0123456789abcdefghi:
+  caisson cp src/ i0123456789abcdefghi:/tmp/project
+  caisson cp i0123456789abcdefghi:out/report.pdf .`
+
+interface Place {
+  id: string | undefined
+  path: string
+}
+
+/** Copies a file or a folder into a sandbox of the daemon, or out of it. */
+export async function cp(argv: readonly string[]): Promise<number> {
+  const command = verbParser('cp')
+    .usage('FROM TO')
+    .description('Copies a file or a folder into a sandbox of the daemon, or out of it.')
+    .argument('<FROM>')
+    .argument('<TO>')
+    .addHelpText('after', EXAMPLES)
+  if (!parsed(command, argv)) return 0
+  const [from, to] = command.args.map(place)
+  if (from === undefined || to === undefined || (from.id === undefined) === (to.id === undefined)) {
+    throw new Fault('BAD_REQUEST', 'one of the two places has to be inside, and one on this machine', { hint: 'Write it as ID:PATH.' })
+  }
+  const { signal } = new AbortController()
+  const sandbox = await Sandbox.attach(checkedId(from.id ?? to.id ?? ''), { signal })
+  if (to.id !== undefined) {
+    await copyIn(sandbox, from.path, to.path, signal)
+    return 0
+  }
+  const left = await copyOut(sandbox, from.path, to.path, signal)
+  for (const what of left) process.stderr.write(`caisson: left behind: ${oneLine(what)}\n`)
+  return left.length === 0 ? 0 : 1
+}
+
+function place(text: string): Place {
+  const [, id, path = ''] = /^([a-z0-9]+):(.*)$/s.exec(text) ?? []
+  if (id === undefined) return { id, path: text }
+  const whole = path.startsWith('/') || path.startsWith('~') ? path : `/home/user/${path}`
+  return { id, path: whole }
+}

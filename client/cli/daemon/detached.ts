@@ -1,0 +1,70 @@
+import { spawn } from 'node:child_process'
+import { mkdir, open, readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { Fault } from '@caisson/wire'
+import { type LocalDaemon, localDaemon } from '../../local-daemon.ts'
+import { clientSettings } from '../../settings.ts'
+
+const LOOK_MS = 50
+/** Its sandboxes may be many, and each is asked how it is. */
+const START_MS = 120_000
+
+export type Detached = { daemon: LocalDaemon; log: string } | { exitCode: number; said: string }
+
+/** Starts `caisson up` with these words as a process of its own, and waits until it answers; or until it has ended, and why. */
+export async function startDetached(words: readonly string[]): Promise<Detached> {
+  const { home } = clientSettings()
+  await makeHome(home)
+  const log = join(home, 'daemon.log')
+  await using file = await opened(log)
+  const before = (await file.stat()).size
+  const [program = '', script = ''] = [process.execPath, process.argv[1]]
+  const child = spawn(program, [...process.execArgv, script, 'up', ...words], {
+    cwd: '/',
+    detached: true,
+    stdio: ['ignore', 'ignore', file.fd],
+  })
+  const ended = new Promise<number>((resolve, reject) => {
+    child.on('error', (cause) => reject(new Fault('INTERNAL', 'the daemon could not be started', { cause })))
+    child.on('exit', (code) => resolve(code ?? 125))
+  })
+  ended.catch(() => undefined)
+  for (const late = Date.now() + START_MS; Date.now() < late; ) {
+    const exitCode = await Promise.race([ended, setTimeout(LOOK_MS, undefined)])
+    if (exitCode !== undefined) return { exitCode, said: lastLine(await readFile(log, 'utf8'), before) }
+    const daemon = await localDaemon(home)
+    if (daemon !== undefined && daemon.pid === child.pid) {
+      child.unref()
+      return { daemon, log }
+    }
+  }
+  child.kill()
+  throw new Fault('DAEMON_UNREACHABLE', `the daemon has not answered within ${START_MS / 1000} s`, { hint: `See what it says in ${log}.` })
+}
+
+/** With its parents, one by one: below /proc, Node's way of making them all never returns. */
+async function makeHome(home: string): Promise<void> {
+  const missing = [home]
+  for (let parent = dirname(home); parent !== dirname(parent); parent = dirname(parent)) missing.unshift(parent)
+  for (const folder of missing) {
+    await mkdir(folder, { mode: 0o700 }).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code !== 'EEXIST' && cause.code !== 'EROFS')
+        throw new Fault('HOME_UNUSABLE', `${folder} cannot be made (${cause.code})`, { cause })
+    })
+  }
+}
+
+async function opened(log: string) {
+  try {
+    return await open(log, 'a', 0o600)
+  } catch (cause) {
+    throw new Fault('HOME_UNUSABLE', `${log} cannot be written`, { cause })
+  }
+}
+
+/** What a process that ended with an error said at last; older lines of the log are not its own. */
+function lastLine(log: string, from: number): string {
+  const lines = Buffer.from(log).subarray(from).toString('utf8').trim().split('\n')
+  return lines.findLast((line) => line.startsWith('caisson: ')) ?? lines.at(-1) ?? ''
+}

@@ -1,0 +1,27 @@
+/** Where a daemon is, and what it takes to use it. */
+export interface Reach {
+  url: string
+  key: string
+  domain: string | null
+  /** Of the certificate to trust, where there is TLS. */
+  caPath: string | null
+}
+
+/** The variables that E2B's SDKs read. With a certificate, names below the domain lead everywhere, and a single one says it all. */
+export function exportsOf({ url, key, domain, caPath }: Reach): Record<string, string> {
+  if (caPath === null || domain === null) return { E2B_API_URL: url, E2B_SANDBOX_URL: url, E2B_API_KEY: key }
+  const { port } = new URL(url)
+  const place = port === '' || domain.includes(':') ? domain : `${domain}:${port}`
+  return { E2B_DOMAIN: place, E2B_API_KEY: key, NODE_EXTRA_CA_CERTS: caPath, SSL_CERT_FILE: caPath }
+}
+
+/** For `eval`. */
+export function exportLines(variables: Readonly<Record<string, string>>): string {
+  return Object.entries(variables)
+    .map(([name, value]) => `export ${name}=${quoted(value)}\n`)
+    .join('')
+}
+
+function quoted(value: string): string {
+  return /^[\w.:/@%+-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`
+}

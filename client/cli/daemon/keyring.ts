@@ -1,0 +1,41 @@
+import { Fault } from '@caisson/wire'
+
+/** What a daemon tells of a key; never the key, but once. */
+export interface KeyInfo {
+  id: string
+  owner: string
+  operator: boolean
+  quotas: Quotas
+  createdAt: string
+}
+
+/** What one owner may use at once; null: as much as the machine has. */
+export interface Quotas {
+  sandboxes: number | null
+  createsPerSecond: number | null
+  cpus: number | null
+  memoryMiB: number | null
+}
+
+/** The part of a daemon that keys are asked of. */
+interface Told {
+  tell(method: 'GET' | 'POST' | 'DELETE', path: string, body: object | undefined, what: string, signal: AbortSignal): Promise<unknown>
+}
+
+export async function listKeys(daemon: Told, signal: AbortSignal): Promise<KeyInfo[]> {
+  return (await daemon.tell('GET', '/keys', undefined, 'list keys', signal)) as KeyInfo[]
+}
+
+export async function createKey(
+  daemon: Told,
+  wish: { owner: string; operator: boolean; quotas: Quotas },
+  signal: AbortSignal,
+): Promise<KeyInfo & { key: string }> {
+  return (await daemon.tell('POST', '/keys', wish, 'create a key', signal)) as KeyInfo & { key: string }
+}
+
+export async function revokeKey(daemon: Told, id: string, signal: AbortSignal): Promise<void> {
+  if (!/^[\w-]{1,64}$/.test(id))
+    throw new Fault('BAD_REQUEST', `${JSON.stringify(id)} is not an id of a key`, { hint: '`caisson keys` lists them.' })
+  await daemon.tell('DELETE', `/keys/${id}`, undefined, `revoke key ${id}`, signal)
+}

@@ -1,0 +1,91 @@
+import { Fault } from '@caisson/wire'
+import { acquireDaemon } from '../embedded.ts'
+import { count, cpusOrNone } from './arguments/count.ts'
+import { size } from './arguments/size.ts'
+import { createKey, type KeyInfo, listKeys, type Quotas, revokeKey } from './daemon/keyring.ts'
+import { table } from './daemon/table.ts'
+import { parsed, verbParser } from './parsing.ts'
+
+const EXAMPLES = `
+Only an operator's key may do this; the one of this machine's state folder is one. A key is printed once, when it is made: only its hash is kept.
+Sandboxes of one owner do not exist for another. Several keys may have the same owner.
+
+Examples:
+  caisson keys
+  caisson keys create alice --sandboxes 10 --memory 8GiB
+  caisson keys revoke k0123456789`
+
+const HEADINGS = ['ID', 'OWNER', 'OPERATOR', 'CREATED', 'SANDBOXES', 'CREATES/S', 'CPUS', 'MEMORY']
+
+interface Options {
+  operator: boolean
+  sandboxes?: number
+  createsPerSecond?: number
+  cpus?: number | null
+  memory?: number
+  json: boolean
+}
+
+/** Who may use the daemon. */
+export async function keys(argv: readonly string[]): Promise<number> {
+  const command = verbParser('keys')
+    .usage('[options] [list | create OWNER | revoke ID...]')
+    .description('Lists the keys of the daemon, makes one for an owner, or revokes some.')
+    .argument('[WORD...]')
+    .option('--operator', 'a key that may also do what concerns this machine', false)
+    .option('--sandboxes <number>', 'quota: sandboxes at once', count('sandboxes'))
+    .option('--creates-per-second <number>', 'quota: sandboxes made in a second', count('sandboxes'))
+    .option('--cpus <number>', 'quota: processors of all of them', cpusOrNone)
+    .option('--memory <size>', 'quota: memory of all of them', size)
+    .option('--json', 'print JSON', false)
+    .addHelpText('after', EXAMPLES)
+  if (!parsed(command, argv)) return 0
+  const options: Options = command.opts()
+  const [verb = 'list', ...names] = command.args
+  const work = workOf(verb, names, options)
+  const { signal } = new AbortController()
+  process.stdout.write(await work(await acquireDaemon('caisson keys', signal), signal))
+  return 0
+}
+
+type Work = (daemon: Awaited<ReturnType<typeof acquireDaemon>>, signal: AbortSignal) => Promise<string>
+
+/** What is wrong with the words is said before a daemon is asked. */
+function workOf(verb: string, names: readonly string[], options: Options): Work {
+  const [name, ...more] = names
+  if (verb === 'list' && name === undefined) {
+    return async (daemon, signal) => {
+      const found = await listKeys(daemon, signal)
+      return options.json ? json(found) : table(HEADINGS, found.map(row))
+    }
+  }
+  if (verb === 'create' && name !== undefined && more.length === 0) {
+    return async (daemon, signal) => {
+      const made = await createKey(daemon, { owner: name, operator: options.operator, quotas: quotasOf(options) }, signal)
+      return options.json ? json(made) : `${made.key}\n`
+    }
+  }
+  if (verb === 'revoke' && name !== undefined) {
+    return async (daemon, signal) => {
+      for (const id of names) await revokeKey(daemon, id, signal)
+      return options.json ? json(names) : names.map((id) => `${id}\n`).join('')
+    }
+  }
+  throw new Fault('BAD_REQUEST', `caisson keys ${[verb, ...names].join(' ')}: not something to be done with keys`, {
+    hint: 'Write caisson keys, caisson keys create OWNER, or caisson keys revoke ID.',
+  })
+}
+
+function quotasOf({ sandboxes, createsPerSecond, cpus, memory }: Options): Quotas {
+  return { sandboxes: sandboxes ?? null, createsPerSecond: createsPerSecond ?? null, cpus: cpus ?? null, memoryMiB: memory ?? null }
+}
+
+function row({ id, owner, operator, createdAt, quotas }: KeyInfo): string[] {
+  const { sandboxes, createsPerSecond, cpus, memoryMiB } = quotas
+  const most = (value: number | null, unit = '') => (value === null ? '-' : `${value}${unit}`)
+  return [id, owner, operator ? 'yes' : 'no', createdAt, most(sandboxes), most(createsPerSecond), most(cpus), most(memoryMiB, ' MiB')]
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`
+}
