@@ -58,9 +58,9 @@ async function succeeds(command: string, args: string[]): Promise<boolean> {
 }
 
 /** Resolves to its output; rejects unless it ends with 0. */
-function ends(command: string, args: readonly string[]): Promise<string> {
+export function ends(command: string, args: readonly string[], cwd = '/'): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
     const out: Buffer[] = []
     const err: Buffer[] = []
     child.stdout.on('data', (piece: Buffer) => out.push(piece))

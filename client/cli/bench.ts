@@ -5,12 +5,13 @@ import { countOrNone } from './arguments/count.ts'
 import { parsed, verbParser } from './parsing.ts'
 
 /** In the order in which they are run. */
-const BENCHMARKS = ['start', 'exec', 'density']
+const BENCHMARKS = ['start', 'exec', 'command', 'density']
 
 const EXAMPLES = `
 Benchmarks:
   start     from create to first output, beside the same with bwrap and with docker
   exec      round trips in a live sandbox
+  command   the first command of the README, as a whole
   density   memory of idle sandboxes, five for each round
 
 Examples:

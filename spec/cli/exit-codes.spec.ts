@@ -41,7 +41,7 @@ test('an exception is 1, with a traceback of the code alone', async () => {
 
 test.each([
   ['javascript', 'const f = () => { throw new TypeError("no") }\nf()', 'TypeError: no'],
-  ['typescript', 'const n: number = 1; throw new TypeError(`no ${n}`)', 'TypeError: no 1'],
+  ['typescript', 'const n: number = 1; throw new TypeError("no " + n)', 'TypeError: no 1'],
   ['bash', 'set -e\nno-such-command', 'bash: line 2: no-such-command: command not found\n'],
 ])('%s: what goes wrong is said once, as the language says it', async (language, code, said) => {
   const { exitCode, stdout, stderr } = await line.caisson(['run', '--lang', language, '-c', code])

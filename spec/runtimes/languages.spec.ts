@@ -73,7 +73,7 @@ const WORDS: Record<keyof typeof shelf, Words> = {
     fail: 'echo "went wrong" >&2; false',
     spin: 'while :; do :; done',
     wait: 'sleep 60',
-    env: 'echo "${MARK-none}"',
+    env: '[ -v MARK ] && echo $MARK || echo none',
     order: 'echo one; echo two >&2; echo three',
     flood: (bytes) => `head -c ${bytes} /dev/zero | tr "\\0" x`,
     readStdin: 'wc -c',
