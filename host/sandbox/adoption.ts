@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
-import { readdir, readFile, rename, rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Death, type Plan } from '@caisson/wire'
+import { Fault } from '@caisson/wire'
 import { freshDeadline } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
 import { answers, type Supervised } from '../walls/supervised.ts'
-import type { Cell } from '../walls/wall.ts'
+import type { Cell, Known } from '../walls/wall.ts'
 import type { Creating } from './creating.ts'
 import type { LiveSandbox } from './life.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
@@ -19,7 +19,7 @@ export interface AdoptionParts {
   readonly keptFolder: string
   readonly store: Store
   readonly creating: Pick<Creating, 'adopt'>
-  readonly wall: Pick<Supervised<unknown>, 'adopt' | 'remove'>
+  readonly wall: Pick<Supervised<unknown>, 'adopt' | 'bury' | 'salvageDisk' | 'remove'>
   /** Told of a sandbox's contexts from now on. */
   readonly contextsChanged: (id: string, contexts: ContextRecord[]) => void
   readonly notice: (line: string) => void
@@ -64,18 +64,21 @@ async function adoptOne(parts: AdoptionParts, record: SandboxRecord): Promise<Fo
   } catch (failure) {
     parts.notice(`sandbox ${record.id} could not be taken over: ${failure instanceof Error ? failure.message : String(failure)}`)
   }
-  const death = await deathOf(plan)
-  const mayHaveFiles = record.state === 'paused' || death?.reason === 'pause'
-  const kept = mayHaveFiles && (await rescueDisk(record, parts.keptFolder))
-  if (existsSync(plan.dir)) await parts.wall.remove(record.id, plan.dir)
-  await rm(plan.deathRecord, { force: true })
+  // A disk that a pause left, or was to leave, is kept; before the rest is buried.
+  const kept = (record.state === 'paused' || wasPausing(parts, record)) && (await hasFiles(parts, record))
+  const death = await parts.wall.bury(plan, freshDeadline(ADOPT_MS))
+  await parts.wall.remove(record.id, plan.dir)
   if (kept) {
     const pausedMs = record.pausedMs ?? Date.now()
     return { record: { ...record, state: 'paused', paused: 'stopped', pausedMs, contexts: [] }, live: undefined }
   }
-  const reason = death === undefined ? 'crash: its keeper was gone when the daemon came back' : `${death.reason}: ${death.detail}`
-  const gone = { state: 'gone', paused: null, reason, goneMs: death?.endedMs ?? Date.now(), contexts: [] } as const
+  const gone = { state: 'gone', paused: null, reason: `${death.reason}: ${death.detail}`, goneMs: death.endedMs, contexts: [] } as const
   return { record: { ...record, ...gone }, live: undefined }
+}
+
+/** Written down as running, and its keeper has kept its disk since. */
+function wasPausing(parts: AdoptionParts, record: SandboxRecord): boolean {
+  return existsSync(join(parts.keptFolder, `${record.id}.img`))
 }
 
 async function takeOver(parts: AdoptionParts, record: SandboxRecord, cell: Cell): Promise<Found> {
@@ -92,25 +95,22 @@ async function takeOver(parts: AdoptionParts, record: SandboxRecord, cell: Cell)
   return { record: { ...record, state: 'running', paused: null, pausedMs: null, endMs }, live }
 }
 
-async function deathOf(plan: Plan): Promise<Death | undefined> {
-  const text = await readFile(plan.deathRecord, 'utf8').catch(() => undefined)
-  if (text === undefined) return undefined
+/** A disk that a keeper left in the state folder when the machine or the keeper itself went down is moved to where stopped sandboxes keep theirs. */
+async function hasFiles(parts: AdoptionParts, record: SandboxRecord): Promise<boolean> {
+  const kept = join(parts.keptFolder, `${record.id}.img`)
+  if (existsSync(kept)) return true
   try {
-    return Death.parse(JSON.parse(text))
-  } catch {
-    // Half a record is none: the keeper died over it.
-    return undefined
+    await parts.wall.salvageDisk(record.plan, kept, freshDeadline(ADOPT_MS))
+    return true
+  } catch (failure) {
+    if (failure instanceof Fault && failure.code === 'NOT_FOUND') return false
+    throw failure
   }
 }
 
-/** A disk that a keeper left in the state folder when the machine or the keeper itself went down: moved to where stopped sandboxes keep theirs. */
-async function rescueDisk(record: SandboxRecord, keptFolder: string): Promise<boolean> {
-  const kept = join(keptFolder, `${record.id}.img`)
-  if (existsSync(kept)) return true
-  const left = join(record.plan.dir, 'disk.img')
-  if (!existsSync(left)) return false
-  await rename(left, kept)
-  return true
+/** What is to be known of a sandbox that nobody wrote down. */
+function stranger(home: string, id: string, dir: string): Known {
+  return { id, dir, kind: 'sandbox', deathRecord: join(home, 'deaths', `${id}.json`), disk: { kind: 'tmpfs', bytes: 1, inodes: 1 } }
 }
 
 /** Those of an embedded host have names of their own (ids.ts), and end with it. */
@@ -121,7 +121,7 @@ async function endUnknown(parts: AdoptionParts, known: ReadonlySet<string>): Pro
     const dir = join(folder, id)
     try {
       if (await answers(join(dir, 'keeper.sock'))) {
-        const cell = await parts.wall.adopt({ id, dir, deathRecord: join(parts.home, 'deaths', `${id}.json`) }, freshDeadline(ADOPT_MS))
+        const cell = await parts.wall.adopt(stranger(parts.home, id, dir), freshDeadline(ADOPT_MS))
         await cell.ask({ op: 'kill', reason: 'abandoned', detail: 'nobody was told of it' }, freshDeadline(ADOPT_MS)).catch(() => undefined)
         await cell.death
       } else await parts.wall.remove(id, dir)

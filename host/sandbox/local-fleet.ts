@@ -25,7 +25,7 @@ export interface FleetParts {
   readonly home: string
   readonly store: Store
   readonly creating: Creating
-  readonly wall: Pick<Supervised<unknown>, 'adopt' | 'remove'>
+  readonly wall: Pick<Supervised<unknown>, 'adopt' | 'bury' | 'salvageDisk' | 'remove'>
   readonly frozenGraceMs: number
   /** What is made in advance, and how many at the start. */
   readonly expected: readonly { request: CreateRequest; count: number }[]

@@ -16,7 +16,7 @@ export function markTaken(plan: Plan): void {
 }
 
 /** From now on the image is the sandbox's. */
-export function stands(plan: Plan): void {
+export function stands(plan: Pick<Plan, 'dir' | 'disk'>): void {
   if (takes(plan)) rmSync(join(plan.dir, TAKEN), { force: true })
 }
 
@@ -42,6 +42,6 @@ async function isAttached(image: string): Promise<boolean> {
   return files.some((file) => file.trimEnd() === image)
 }
 
-function takes(plan: Plan): boolean {
+function takes(plan: Pick<Plan, 'disk'>): boolean {
   return plan.disk.kind === 'image' && plan.disk.take
 }

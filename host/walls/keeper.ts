@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Death, Fault, KeeperEvent, KeeperHello, type KeeperRequest, MAX_KEEPER_LINE_BYTES, MAX_PLAN_BYTES, type Plan } from '@caisson/wire'
 import { orAborted, type Settled, settled } from '../lifetimes.ts'
-import type { Cell } from './wall.ts'
+import type { Cell, Known } from './wall.ts'
 
 type Ready = Extract<KeeperEvent, { event: 'ready' }>
 type Limit = Extract<KeeperEvent, { event: 'limit' }>
@@ -39,7 +39,7 @@ export class LaunchFault extends Fault {
 /** A keeper, and all that it says. */
 export class Keeper implements Cell {
   readonly agentSocket: string
-  readonly #plan: Plan
+  readonly #plan: Known
   readonly #line: Line
   readonly #ready = settled<Ready>()
   readonly #death = settled<Death>()
@@ -55,7 +55,7 @@ export class Keeper implements Cell {
   #seq = 0
   #isReleased = false
 
-  private constructor(line: Line, plan: Plan) {
+  private constructor(line: Line, plan: Known) {
     this.#plan = plan
     this.#line = line
     this.agentSocket = join(plan.dir, 'agent.sock')
@@ -75,7 +75,7 @@ export class Keeper implements Cell {
   }
 
   /** One that another process launched. Rejects with SANDBOX_GONE when it ends meanwhile. */
-  static async adopted(line: Line, plan: Plan, signal: AbortSignal): Promise<Keeper> {
+  static async adopted(line: Line, plan: Known, signal: AbortSignal): Promise<Keeper> {
     const keeper = new Keeper(line, plan)
     const hello = KeeperHello.safeParse(await keeper.ask({ op: 'hello' }, signal))
     if (!hello.success) {

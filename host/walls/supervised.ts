@@ -6,7 +6,7 @@ import { type Death, Fault, type Plan } from '@caisson/wire'
 import { freshDeadline, refuseAborted, within } from '../lifetimes.ts'
 import { giveBack, markTaken, moveDisk, stands } from './disk-images.ts'
 import { recordedDeath } from './keeper.ts'
-import type { Cell, Finding, Wall } from './wall.ts'
+import type { Cell, Finding, Known, Wall } from './wall.ts'
 
 /** Longer than the keeper's own patience, so that its word comes first. */
 const LAUNCH_MS = 90_000
@@ -55,7 +55,7 @@ export class Supervised<Options> {
   }
 
   /** The cell of a sandbox that another process launched, as if it had been launched here. Rejects with SANDBOX_GONE when its keeper does not answer: see `bury`. */
-  async adopt(plan: Plan, signal: AbortSignal): Promise<Cell> {
+  async adopt(plan: Known, signal: AbortSignal): Promise<Cell> {
     refuseAborted(signal)
     return this.#hold(plan, await this.#wall.adopt(plan, this.#options, within(ADOPT_MS, signal)))
   }
@@ -75,7 +75,7 @@ export class Supervised<Options> {
     await moveDisk(plan.dir, to, freshDeadline(SWEEP_MS))
   }
 
-  #hold(plan: Plan, cell: Cell): Cell {
+  #hold(plan: Known, cell: Cell): Cell {
     stands(plan)
     return new SupervisedCell(
       cell,
@@ -110,7 +110,7 @@ export class Supervised<Options> {
   }
 
   /** Its record has been read with this. A keeper that was killed itself left everything else behind as well, its folder among it. */
-  async #bury(plan: Plan, death: Death): Promise<Death> {
+  async #bury(plan: Known, death: Death): Promise<Death> {
     await rm(plan.deathRecord, { force: true })
     // The folder of a zygote may be another one's already: `sweepDead` is called by whoever holds its lock.
     if (plan.kind === 'sandbox' && death.reason === 'crash' && existsSync(plan.dir)) {

@@ -36,6 +36,9 @@ export interface Cell extends AsyncDisposable {
 }
 type WithoutSeq<T> = T extends unknown ? Omit<T, 'seq'> : never
 
+/** What is to be known of a sandbox that stands already. */
+export type Known = Pick<Plan, 'id' | 'dir' | 'kind' | 'deathRecord' | 'disk'>
+
 /** A kind of isolation: six members, and `supervised.ts` does for all of them what none may do for itself. */
 export interface Wall<Options> {
   readonly name: string
@@ -46,7 +49,7 @@ export interface Wall<Options> {
   /** Rejects with LAUNCH_FAILED, LIMIT_UNAVAILABLE, WALL_UNAVAILABLE or MOUNT_UNREADABLE; then nothing is left behind. */
   launch(plan: Plan, options: Options, signal: AbortSignal): Promise<Cell>
   /** One that another process launched, and that lives. Rejects with SANDBOX_GONE when it does not. */
-  adopt(plan: Plan, options: Options, signal: AbortSignal): Promise<Cell>
+  adopt(plan: Known, options: Options, signal: AbortSignal): Promise<Cell>
   /** Removes what a dead keeper of this sandbox left. Idempotent. */
   sweep(id: string, options: Options, signal: AbortSignal): Promise<void>
 }

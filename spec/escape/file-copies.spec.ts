@@ -40,7 +40,7 @@ describe('what comes out of a sandbox', () => {
   test('links, pipes and hidden names stay behind; files and folders come', async () => {
     await wall.sandbox.commands.run(PLANT)
     await using landing = await Landing.open(join(host, 'fresh'))
-    const { saved, left } = await carryOut(wall.sandbox, landing, signal)
+    const { saved, left } = await carryOut(wall.sandbox, '/home/user/out', landing, signal)
     expect(saved.sort()).toEqual(['back_slash', 'folder/kept', 'new_line'])
     expect(left.map((line) => line.split(' (')[0]).sort()).toEqual([
       '.git',
@@ -65,10 +65,10 @@ describe('what comes out of a sandbox', () => {
       `rm -rf ~/out; mkdir -p ~/out/folder; cd ~/out; echo changed > folder/${basename(canaries.path)}; echo changed > result`,
     )
     await using landing = await Landing.open(out)
-    await expect(carryOut(wall.sandbox, landing, signal)).rejects.toMatchObject({ code: 'FILE_EXISTS' })
+    await expect(carryOut(wall.sandbox, '/home/user/out', landing, signal)).rejects.toMatchObject({ code: 'FILE_EXISTS' })
     await canaries.check()
     await wall.sandbox.commands.run('rm -rf ~/out/folder')
-    expect((await carryOut(wall.sandbox, landing, signal)).saved).toEqual(['result'])
+    expect((await carryOut(wall.sandbox, '/home/user/out', landing, signal)).saved).toEqual(['result'])
     // The link was replaced; what it pointed to was not.
     expect(await readFile(join(out, 'result'), 'utf8')).toBe('changed\n')
     await canaries.check()
@@ -77,7 +77,7 @@ describe('what comes out of a sandbox', () => {
   test('a link in the place of the folder itself is not followed', async () => {
     await wall.sandbox.commands.run('rm -rf ~/out; ln -s /etc ~/out')
     await using landing = await Landing.open(join(host, 'linked'))
-    expect(await carryOut(wall.sandbox, landing, signal)).toMatchObject({ saved: [], left: [expect.stringContaining('not a folder')] })
+    expect(await carryOut(wall.sandbox, '/home/user/out', landing, signal)).toMatchObject({ saved: [], left: [expect.stringContaining('not a folder')] })
   })
 })
 

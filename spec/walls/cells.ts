@@ -58,6 +58,8 @@ export class Cells implements AsyncDisposable {
       id: `i${randomBytes(8).toString('hex')}`,
       machineId: randomBytes(16).toString('hex'),
       zygoteSocket: null,
+      kept: null,
+      onWall: 'end',
     })
     await makeDiskImage(plan.disk, signal)
     return { ...plan, ...change(plan) }
