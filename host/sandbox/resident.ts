@@ -57,8 +57,11 @@ export class Resident {
     this.#startGrace()
   }
 
+  /** One whose time is over is gone, whether its keeper has cleared it away yet or not. */
   get record(): SandboxRecord {
-    return this.#record
+    const { state, lifecycle, endMs } = this.#record
+    if (state !== 'running' || lifecycle.onTimeout !== 'kill' || !this.#isOverdue) return this.#record
+    return { ...this.#record, state: 'gone', reason: 'timeout: its time was over', goneMs: endMs }
   }
 
   /** While it runs. */

@@ -31,7 +31,12 @@ export class Guest {
 
   /** A request to a port of it. */
   async visit(port: number, path: string, init: RequestInit = {}): Promise<Response> {
-    const headers = { 'e2b-sandbox-id': this.id, 'e2b-sandbox-port': String(port), 'x-access-token': this.token, ...(init.headers as object) }
+    const headers = {
+      'e2b-sandbox-id': this.id,
+      'e2b-sandbox-port': String(port),
+      'x-access-token': this.token,
+      ...(init.headers as object),
+    }
     return fetch(`${this.#daemon.url}${path}`, { ...init, headers })
   }
 

@@ -24,10 +24,18 @@ async function until<T>(what: () => Promise<T>, holds: (answer: T) => boolean, m
 test('its time ends it, and then there is nothing there', async () => {
   const guest = await Guest.create(daemon, { timeout: 2 })
   expect(await guest.health()).toBe(204)
-  expect(await until(() => guest.health(), (status) => status === 502)).toBe(502)
+  expect(
+    await until(
+      () => guest.health(),
+      (status) => status === 502,
+    ),
+  ).toBe(502)
   expect((await guest.ask('GET', '')).status).toBe(404)
   expect(await (await daemon.fetch(`/caisson/v1/sandboxes/${guest.id}`)).json()).toMatchObject({ state: 'gone' })
-  await until(async () => existsSync(join(daemon.home, 'sandboxes', guest.id)), (there) => !there)
+  await until(
+    async () => existsSync(join(daemon.home, 'sandboxes', guest.id)),
+    (there) => !there,
+  )
   expect(existsSync(join(daemon.home, 'sandboxes', guest.id))).toBe(false)
 })
 
@@ -56,7 +64,12 @@ test('paused, it is not there; resumed, its processes go on where they were', as
   expect(await guest.health()).toBe(204)
   expect(await guest.code('kept + 1')).toBe('42')
   const before = Number(await guest.run('cat /tmp/count'))
-  expect(await until(async () => Number(await guest.run('cat /tmp/count')), (count) => count > before)).toBeGreaterThan(before)
+  expect(
+    await until(
+      async () => Number(await guest.run('cat /tmp/count')),
+      (count) => count > before,
+    ),
+  ).toBeGreaterThan(before)
   expect(await guest.run('kill $(cat /tmp/pid) && echo gone')).toBe('gone\n')
 })
 
@@ -79,8 +92,22 @@ test('auto-pause freezes it when its time is over; traffic wakes it where that i
   const sleeper = await Guest.create(daemon, { timeout: 2, autoPause: true })
   const waker = await Guest.create(daemon, { timeout: 2, autoPause: true, autoResume: { enabled: true } })
   await waker.run('echo kept > /tmp/file')
-  expect((await until(() => sleeper.info(), ({ state }) => state === 'paused')).state).toBe('paused')
-  expect((await until(() => waker.info(), ({ state }) => state === 'paused')).state).toBe('paused')
+  expect(
+    (
+      await until(
+        () => sleeper.info(),
+        ({ state }) => state === 'paused',
+      )
+    ).state,
+  ).toBe('paused')
+  expect(
+    (
+      await until(
+        () => waker.info(),
+        ({ state }) => state === 'paused',
+      )
+    ).state,
+  ).toBe('paused')
   expect(await sleeper.health()).toBe(502)
   expect(await waker.run('cat /tmp/file')).toBe('kept\n')
   expect((await waker.info()).state).toBe('running')
@@ -96,7 +123,9 @@ test('a fork has the files of its origin, and nothing else of it', async () => {
   )
   expect(new Set([guest.token, ...forks.map(({ token }) => token)]).size).toBe(4)
   await Promise.all(forks.map((fork, index) => fork.run(`echo fork ${index} >> /home/user/file`)))
-  expect(await Promise.all(forks.map((fork) => fork.run('cat /home/user/file')))).toEqual([0, 1, 2].map((index) => `origin\nfork ${index}\n`))
+  expect(await Promise.all(forks.map((fork) => fork.run('cat /home/user/file')))).toEqual(
+    [0, 1, 2].map((index) => `origin\nfork ${index}\n`),
+  )
   expect(await guest.run('cat /home/user/file')).toBe('origin\n')
   expect(await forks[0]?.run('pgrep -c sleep || true')).toBe('0\n')
   const ids = await Promise.all([guest, ...forks].map((one) => one.run('cat /etc/machine-id /etc/hostname')))

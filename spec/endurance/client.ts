@@ -95,7 +95,8 @@ export class RestlessClient implements Disposable {
     if (what === 'run') {
       const word = randomBytes(8).toString('hex')
       const { stdout, exitCode } = await this.#wire.run(sandbox, `echo ${word}; sleep 0.0${this.#chance.below(10)}; echo $HOME`)
-      if (stdout !== `${word}\n/home/user\n` || exitCode !== 0) this.tally.undocumented.push(`run gave ${JSON.stringify({ stdout, exitCode })}`)
+      if (stdout !== `${word}\n/home/user\n` || exitCode !== 0)
+        this.tally.undocumented.push(`run gave ${JSON.stringify({ stdout, exitCode })}`)
     } else if (what === 'upload') {
       const name = `file-${this.#chance.below(4)}`
       const content = randomBytes(1 + this.#chance.below(200_000))
@@ -117,7 +118,10 @@ export class RestlessClient implements Disposable {
       await this.#wire.control('DELETE', path)
       mine.state = 'gone'
     } else if (what === 'list') {
-      const listed = (await this.#wire.control('GET', `/v2/sandboxes?metadata=${encodeURIComponent(`endurance=${this.name}`)}`)) as WireSandbox[]
+      const listed = (await this.#wire.control(
+        'GET',
+        `/v2/sandboxes?metadata=${encodeURIComponent(`endurance=${this.name}`)}`,
+      )) as WireSandbox[]
       const missing = this.known.filter(({ state, endsMs, sandbox: { sandboxID } }) => {
         return state === 'alive' && endsMs > performance.now() && !listed.some((one) => one.sandboxID === sandboxID)
       })

@@ -25,7 +25,7 @@ export class Traces {
       const inside = groups.includes(this.#id)
       if (inside) {
         add('process', `${pid} ${(await text(`/proc/${pid}/cmdline`)).replaceAll('\0', ' ')}`)
-        this.#networks.add(network)
+        if (network !== '') this.#networks.add(network)
         await this.#note(pid)
       } else if ((await text(`/proc/${pid}/cmdline`)).includes(this.#id)) add('process', pid)
       if (this.#networks.has(network)) add('network namespace', `${network} of ${pid}`)

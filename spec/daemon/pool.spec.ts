@@ -1,0 +1,75 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { SpecDaemon } from '../api/daemon.ts'
+import { Guest } from './guest.ts'
+
+let daemon: SpecDaemon
+beforeAll(async () => {
+  daemon = await SpecDaemon.open({ env: { CAISSON_POOL: '3' } })
+})
+afterAll(async () => {
+  await daemon[Symbol.asyncDispose]()
+})
+
+async function pool(): Promise<{ hits: number; misses: number; waiting: number }> {
+  const page = await (await daemon.fetch('/metrics')).text()
+  const of = (what: string) => Number(new RegExp(`caisson_pool\\{what="${what}"\\} (\\d+)`).exec(page)?.[1] ?? Number.NaN)
+  return { hits: of('hits'), misses: of('misses'), waiting: of('waiting') }
+}
+
+async function filled(): Promise<void> {
+  for (let look = 0; look < 400 && (await pool()).waiting < 3; look += 1) await pause(50)
+}
+
+test('one that waited is as if it had been made for whoever gets it', async () => {
+  await filled()
+  const { hits } = await pool()
+  const made = await Promise.all(
+    [1, 2].map((number) =>
+      Guest.create(daemon, {
+        templateID: 'code-interpreter-v1',
+        envVars: { MARK: `${number}` },
+        metadata: { number: `${number}` },
+        timeout: 60,
+      }),
+    ),
+  )
+  expect((await pool()).hits - hits).toBe(2)
+  const [one, two] = made as [Guest, Guest]
+  expect(await Promise.all(made.map((guest) => guest.code('import os; os.environ["MARK"]')))).toEqual(['1', '2'])
+  expect(await Promise.all(made.map((guest) => guest.run('echo $MARK')))).toEqual(['1\n', '2\n'])
+  expect(await one.info()).toMatchObject({ metadata: { number: '1' }, state: 'running' })
+  // Nothing of one is the other's: names, ids, chance.
+  const identity =
+    'import random, numpy, uuid, os, secrets; print(random.random(), numpy.random.rand(), uuid.uuid4(), secrets.token_hex(8), os.uname().nodename)'
+  const said = await Promise.all(made.map((guest) => guest.code(identity)))
+  const words = said.flatMap((text) => text.trim().split(' '))
+  expect(words.length).toBe(10)
+  expect([...words].sort()).toEqual([...new Set(words)].sort())
+  expect(await one.run('cat /etc/machine-id')).not.toBe(await two.run('cat /etc/machine-id'))
+  expect(await one.run('cat /etc/hostname')).toBe(`${one.id}\n`)
+})
+
+test('its time runs from when it was given, not from when it was made', async () => {
+  await filled()
+  await pause(1000)
+  const guest = await Guest.create(daemon, { templateID: 'code-interpreter-v1', timeout: 2 })
+  await pause(1000)
+  expect(await guest.health()).toBe(204)
+  await pause(1500)
+  expect(await guest.health()).toBe(502)
+})
+
+test('it fills again, and ends with its daemon', async () => {
+  await filled()
+  expect((await pool()).waiting).toBeGreaterThanOrEqual(3)
+  const { readdir } = await import('node:fs/promises')
+  const folder = `${daemon.home}/sandboxes`
+  expect((await readdir(folder)).length).toBeGreaterThanOrEqual(3)
+  await daemon.stop('SIGKILL')
+  for (let look = 0; look < 200 && (await readdir(folder)).length > 2; look += 1) await pause(50)
+  const second = await daemon.again({ env: { CAISSON_POOL: '0' } })
+  daemon = second
+  const listed = (await (await daemon.fetch('/v2/sandboxes')).json()) as { sandboxID: string }[]
+  expect((await readdir(folder)).sort()).toEqual(listed.map(({ sandboxID }) => sandboxID).sort())
+})

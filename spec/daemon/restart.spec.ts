@@ -1,0 +1,123 @@
+import { existsSync } from 'node:fs'
+import { readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { SpecDaemon } from '../api/daemon.ts'
+import { Traces } from '../walls/traces.ts'
+import { Guest } from './guest.ts'
+
+test('killed, a daemon ends no sandbox; the next one goes on where it was', async () => {
+  const first = await SpecDaemon.open()
+  const guest = await Guest.create(first, { templateID: 'code-interpreter-v1', envVars: { MARK: 'own' }, metadata: { a: 'b' } })
+  await guest.code('kept = 41')
+  await guest.run('(while :; do date +%s%N > /tmp/now; sleep 0.05; done) > /dev/null 2>&1 & echo $! > /tmp/pid')
+  const paused = await Guest.create(first)
+  await paused.run('echo frozen > /tmp/file')
+  await paused.ask('POST', '/pause', {})
+  const stopped = await Guest.create(first)
+  await stopped.run('echo stopped > /home/user/file')
+  await stopped.ask('POST', '/pause', { memory: false })
+  const before = await guest.info()
+  await first.stop('SIGKILL')
+
+  await using second = await first.again()
+  expect(second.key).toBe(first.key)
+  const again = guest.at(second)
+  expect(await again.info()).toEqual(before)
+  expect(await again.code('kept + 1')).toBe('42')
+  expect(await again.code('import os; os.environ["MARK"]')).toBe('own')
+  expect(await again.run('a=$(cat /tmp/now); sleep 0.3; [ $(cat /tmp/now) != $a ] && echo goes on')).toBe('goes on\n')
+  for (const [one, file] of [
+    [paused, 'cat /tmp/file'],
+    [stopped, 'cat /home/user/file'],
+  ] as const) {
+    expect((await one.at(second).info()).state).toBe('paused')
+    expect((await one.at(second).ask('POST', '/connect', { timeout: 60 })).status).toBe(201)
+    expect(await one.at(second).run(file)).toBe(one === paused ? 'frozen\n' : 'stopped\n')
+  }
+})
+
+test('what was over meanwhile is over: deadlines are carried out without a daemon', async () => {
+  const first = await SpecDaemon.open()
+  const doomed = await Guest.create(first, { timeout: 2 })
+  const sleeper = await Guest.create(first, { timeout: 2, autoPause: true })
+  await sleeper.run('echo kept > /tmp/file')
+  const traces = new Traces(first.home, doomed.id)
+  await traces.find()
+  await first.stop('SIGKILL')
+  await pause(3500)
+  expect([...(await traces.find()).keys()].filter((kind) => kind !== 'state')).toEqual([])
+  await using second = await first.again()
+  expect((await doomed.at(second).ask('GET', '')).status).toBe(404)
+  expect(await doomed.at(second).health()).toBe(502)
+  expect((await sleeper.at(second).info()).state).toBe('paused')
+  expect((await sleeper.at(second).ask('POST', '/connect', { timeout: 60 })).status).toBe(201)
+  expect(await sleeper.at(second).run('cat /tmp/file')).toBe('kept\n')
+})
+
+test('a sandbox that died with its keeper is gone, and what it left is removed', async () => {
+  const first = await SpecDaemon.open({ env: { CAISSON_POOL: '0' } })
+  const guest = await Guest.create(first)
+  const pid = Number(await keeperOf(first, guest))
+  const frozen = await Guest.create(first)
+  await frozen.run('echo kept > /home/user/file; sync')
+  await frozen.ask('POST', '/pause', {})
+  const frozenPid = Number(await keeperOf(first, frozen))
+  await first.stop('SIGKILL')
+  process.kill(pid, 'SIGKILL')
+  process.kill(frozenPid, 'SIGKILL')
+  await using second = await first.again()
+  expect((await guest.at(second).ask('GET', '')).status).toBe(404)
+  expect(existsSync(join(second.home, 'sandboxes', guest.id))).toBe(false)
+  // One that was paused has its files still.
+  expect((await frozen.at(second).info()).state).toBe('paused')
+  expect((await frozen.at(second).ask('POST', '/connect', { timeout: 60 })).status).toBe(201)
+  expect(await frozen.at(second).run('cat /home/user/file')).toBe('kept\n')
+})
+
+test('a sandbox that nobody was told of is ended, and what is left of others is cleared away', async () => {
+  const first = await SpecDaemon.open({ env: { CAISSON_POOL: '0' } })
+  const guest = await Guest.create(first)
+  await first.stop('SIGKILL')
+  const { default: Database } = await import('libsql')
+  const database = new Database(join(first.home, 'caisson.db'))
+  database.exec("DELETE FROM documents WHERE kind = 'sandbox'")
+  database.close()
+  await writeFile(join(first.home, 'kept', 'inobodyknows.img'), '')
+  await using second = await first.again({ env: { CAISSON_POOL: '0' } })
+  expect((await guest.at(second).ask('GET', '')).status).toBe(404)
+  expect(await readdir(join(second.home, 'sandboxes'))).toEqual([])
+  expect(await readdir(join(second.home, 'kept'))).toEqual([])
+})
+
+test('two daemons on one state folder: the second says so; asked politely, one lets its sandboxes live', async () => {
+  const first = await SpecDaemon.open()
+  const guest = await Guest.create(first)
+  await expect(first.again()).rejects.toMatchObject({ code: 'DAEMON_RUNNING' })
+  expect(await guest.run('echo alive')).toBe('alive\n')
+  await first.stop('SIGTERM')
+  expect(existsSync(join(first.home, 'daemon.json'))).toBe(false)
+  await using second = await first.again()
+  expect(await guest.at(second).run('echo alive')).toBe('alive\n')
+})
+
+test('a port that is taken, and a database that is damaged, are said plainly', async () => {
+  await using first = await SpecDaemon.open()
+  await expect(SpecDaemon.open({ port: Number(new URL(first.url).port) })).rejects.toMatchObject({ code: 'ADDRESS_UNUSABLE' })
+  const other = await SpecDaemon.open()
+  await other.stop()
+  await writeFile(
+    join(other.home, 'caisson.db'),
+    'this is no database, though it is long enough to be one, as far as its length is concerned',
+  )
+  await expect(other.again()).rejects.toMatchObject({ code: 'STORE_UNUSABLE' })
+  await other[Symbol.asyncDispose]()
+})
+
+/** The pid of the process that answers on its keeper's socket: the parent of its first process, as the host numbers them. */
+async function keeperOf(daemon: SpecDaemon, guest: Guest): Promise<string> {
+  const { execFileSync } = await import('node:child_process')
+  const found = execFileSync('ss', ['-xlpH', 'src', join(daemon.home, 'sandboxes', guest.id, 'keeper.sock')], { encoding: 'utf8' })
+  return /pid=(\d+)/.exec(found)?.[1] ?? ''
+}
