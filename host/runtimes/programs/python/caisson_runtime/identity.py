@@ -1,5 +1,6 @@
 """What must not be the same in two processes that were forked (or restored) from one: renewed before user code runs."""
 
+import hashlib
 import os
 import random
 import sys
@@ -11,8 +12,10 @@ def renew(seed):
     random.seed(number)
     loaded = sys.modules
     if "numpy" in loaded:
-        # The legacy global generator, which scipy and scikit-learn use too. `default_rng` asks the kernel each time.
-        loaded["numpy"].random.seed([(number >> shift) & 0xFFFFFFFF for shift in range(0, 256, 32)])
+        # The legacy global generator, which scipy and scikit-learn use too. `default_rng` asks the kernel each time. It is the same
+        # algorithm as Python's: from the same seed it would draw the same numbers.
+        own = hashlib.sha256(b"numpy" + bytes.fromhex(seed)).digest()
+        loaded["numpy"].random.seed([int.from_bytes(own[at : at + 4], "little") for at in range(0, 32, 4)])
     if "sympy.core.random" in loaded:
         loaded["sympy.core.random"].seed(number)
     if "tempfile" in loaded:
