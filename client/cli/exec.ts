@@ -1,6 +1,6 @@
 import { Fault } from '@caisson/wire'
 import { clientSettings } from '../settings.ts'
-import { lifetime } from './arguments/duration.ts'
+import { duration } from './arguments/duration.ts'
 import { environment } from './arguments/environment.ts'
 import { splitAtDashes } from './arguments/source.ts'
 import { checkedId } from './daemon/ids.ts'
@@ -33,7 +33,7 @@ export async function exec(argv: readonly string[]): Promise<number> {
     .option('--user <name>', 'user or root')
     .option('--cwd <folder>', 'where it starts; without it the home of the user')
     .option('--env <name=value>', 'an environment variable; NAME alone hands on your own', collected, [])
-    .option('--timeout <time>', 'the command is killed after this long: 30s, 2m', lifetime)
+    .option('--timeout <time>', 'the command is killed after this long: 30s, 2m; or none', (text) => duration(text) ?? undefined)
     .option('--json', 'print one JSON document at the end instead', false)
     .addHelpText('after', EXAMPLES)
   if (!parsed(command, own)) return 0

@@ -24,6 +24,12 @@ export async function restartContext(visit: Visit, id: string): Promise<void> {
   sendJson(visit.reply, 200, null)
 }
 
+/** `POST /contexts/:id/interrupt`: like Ctrl-C. E2B's wire has no word for it. */
+export async function interruptContext(visit: Visit, id: string): Promise<void> {
+  await named(visit.entered.live.interrupt(id, visit.signal), id)
+  sendJson(visit.reply, 200, null)
+}
+
 /** `DELETE /contexts/:id` */
 export async function deleteContext(visit: Visit, id: string): Promise<void> {
   await named(visit.entered.live.deleteContext(id, visit.signal), id)

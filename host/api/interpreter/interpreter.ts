@@ -1,15 +1,15 @@
 import type { ServerResponse } from 'node:http'
 import { CATALOGUE, Fault } from '@caisson/wire'
-import { sendJson, type Visit } from '../call.ts'
+import { sendFailure, sendJson, type Visit } from '../call.ts'
 import { ContextFault } from './context-fault.ts'
-import { createContext, deleteContext, listContexts, restartContext } from './contexts.ts'
+import { createContext, deleteContext, interruptContext, listContexts, restartContext } from './contexts.ts'
 import { execute } from './execute.ts'
 
 /** The sandbox has no more to say here: the server knows how it answers for one that is not there. */
 const NOT_OURS: ReadonlySet<string> = new Set(['SANDBOX_GONE', 'AGENT_LOST', 'CANCELLED'])
 
 /**
- * The code interpreter of a sandbox, as E2B's SDKs know it on port 49999. Its failures are plain text. Rejects with SANDBOX_GONE, AGENT_LOST,
+ * The code interpreter of a sandbox, as E2B's SDKs know it on port 49999. Its failures are plain text; our own clients get their code. Rejects with SANDBOX_GONE, AGENT_LOST,
  * CANCELLED, or what is no Fault; then nothing has been answered. That pages of every origin may ask is the server's business.
  */
 export async function serveInterpreter(visit: Visit): Promise<void> {
@@ -17,20 +17,23 @@ export async function serveInterpreter(visit: Visit): Promise<void> {
   try {
     await route(visit, request.method ?? '', pathOf(request.url))
   } catch (failure) {
-    if (failure instanceof ContextFault) sendText(reply, failure.status, failure.message)
+    const fault = failure instanceof ContextFault ? failure.cause : failure
+    const isOurs = request.headers['caisson-client'] === '1'
+    if (isOurs && fault instanceof Fault && !NOT_OURS.has(fault.code)) sendFailure(reply, fault)
+    else if (failure instanceof ContextFault) sendText(reply, failure.status, failure.message)
     else if (failure instanceof Fault && !NOT_OURS.has(failure.code)) sendText(reply, CATALOGUE[failure.code].status, failure.message)
     else throw failure
   }
 }
 
 async function route(visit: Visit, method: string, path: string): Promise<void> {
-  const [, id, verb] = /^\/contexts\/([^/]+)(\/restart)?$/.exec(path) ?? []
+  const [, id, verb] = /^\/contexts\/([^/]+)(?:\/(restart|interrupt))?$/.exec(path) ?? []
   const methods: Record<string, () => Promise<void>> = {}
   if (path === '/execute') methods['POST'] = () => execute(visit)
   else if (path === '/health') methods['GET'] = async () => sendJson(visit.reply, 200, 'OK')
   else if (path === '/contexts') Object.assign(methods, { GET: () => listContexts(visit), POST: () => createContext(visit) })
   else if (id !== undefined && verb === undefined) methods['DELETE'] = () => deleteContext(visit, id)
-  else if (id !== undefined) methods['POST'] = () => restartContext(visit, id)
+  else if (id !== undefined) methods['POST'] = () => (verb === 'restart' ? restartContext : interruptContext)(visit, id)
   else throw new ContextFault(404, `Not Found: ${path}`, undefined)
   const handle = methods[method === 'HEAD' ? 'GET' : method]
   if (handle === undefined) {
