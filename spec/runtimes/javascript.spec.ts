@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Sandbox } from '../../client/index.ts'
+import { SpecHost } from '../walls/home.ts'
+
+// What JavaScript and TypeScript give beyond what every language does.
+
+let host: SpecHost
+let sandbox: Sandbox
+beforeAll(async () => {
+  host = await SpecHost.open()
+  sandbox = await Sandbox.create({ template: 'base', timeoutMs: null, door: host.door })
+})
+afterAll(async () => {
+  await sandbox.kill()
+  await host[Symbol.asyncDispose]()
+})
+
+describe.each(['javascript', 'typescript'])('%s', (language) => {
+  const run = (code: string) => sandbox.runCode(code, { language })
+
+  test.each([
+    ['the value of the last expression', '[1, { a: 2 }]', '[ 1, { a: 2 } ]'],
+    ['an object alone', '{ a: 1 }', '{ a: 1 }'],
+    ['a promise that is awaited', 'await Promise.resolve(42)', '42'],
+    ['nothing for a declaration', 'const unused = 1', undefined],
+    ['a function that stays', 'function twice(x) { return 2 * x }', undefined],
+    ['and is there in the next cell', 'twice(21)', '42'],
+    ['a constant of an earlier cell, declared again', 'const unused = 2; unused', '2'],
+    ['a class', 'class Point { x = 3 }; new Point().x', '3'],
+  ])('%s', async (_what, code, text) => {
+    expect(await run(code)).toMatchObject({ error: undefined, text })
+  })
+
+  test('imports of modules, static and dynamic, and of files', async () => {
+    await sandbox.files.write('/home/user/own.mjs', 'export const own = "mine"; export default 1')
+    const { text, error } = await run(
+      'import { readFileSync } from "node:fs"\nimport path, { sep } from "node:path"\nimport one, { own } from "./own.mjs"\nconst os = await import("node:os")\n[typeof readFileSync, path.sep === sep, one, own, typeof os.cpus, typeof require("fs").statSync]',
+    )
+    expect(error).toBeUndefined()
+    expect(text).toBe("[ 'function', true, 1, 'mine', 'function', 'function' ]")
+    expect((await run('own')).text).toBe("'mine'")
+  })
+
+  test('what goes wrong names the place in the cell', async () => {
+    const { error } = await run('const f = () => {\n  throw new TypeError("no")\n}\nf()')
+    expect(error).toMatchObject({
+      name: 'TypeError',
+      value: 'no',
+      traceback: expect.stringMatching(/^TypeError: no\n {4}at f \(cell \d+:2:9\)/),
+    })
+    expect((await run('let = 1')).error?.name).toBe('SyntaxError')
+    expect((await run('Promise.reject(new Error("late")); await new Promise((resolve) => setTimeout(resolve, 100))')).error?.value).toBe(
+      'late',
+    )
+  })
+})
+
+test('types are for the reader: they are taken out, with interfaces, generics and satisfies', async () => {
+  const code = [
+    'interface Named { name: string }',
+    'type Pair<T> = [T, T]',
+    'const first = <T,>(pair: Pair<T>): T => pair[0]',
+    'const named = { name: "x" } satisfies Named as Named',
+    'first<string>([named.name!, "y"])',
+  ].join('\n')
+  expect(await sandbox.runCode(code, { language: 'typescript' })).toMatchObject({ error: undefined, text: "'x'" })
+})
+
+test('contexts are apart, each with its folder; one that is restarted has forgotten, one that is deleted is gone', async () => {
+  const [one, other] = await Promise.all([
+    sandbox.contexts.create({ language: 'javascript', cwd: '/tmp' }),
+    sandbox.contexts.create({ language: 'javascript' }),
+  ])
+  await sandbox.runCode('var mark = 1', { context: one })
+  expect((await sandbox.runCode('[process.cwd(), typeof mark]', { context: one })).text).toBe("[ '/tmp', 'number' ]")
+  expect((await sandbox.runCode('[process.cwd(), typeof mark]', { context: other })).text).toBe("[ '/home/user', 'undefined' ]")
+  await sandbox.contexts.restart(one)
+  expect((await sandbox.runCode('[process.cwd(), typeof mark]', { context: one })).text).toBe("[ '/tmp', 'undefined' ]")
+  await sandbox.contexts.delete(other)
+  expect((await sandbox.contexts.list()).map(({ id }) => id)).not.toContain(other.id)
+  await expect(sandbox.runCode('1', { context: other })).rejects.toMatchObject({ code: 'NOT_FOUND' })
+})

@@ -1,0 +1,98 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Sandbox } from '../../client/index.ts'
+import { SpecHost } from '../walls/home.ts'
+
+// What Python gives beyond what every language does: rich results, IPython's magics, figures, frames as data.
+
+let host: SpecHost
+let sandbox: Sandbox
+beforeAll(async () => {
+  host = await SpecHost.open()
+  sandbox = await Sandbox.create({ profile: 'code-interpreter', timeoutMs: null, door: host.door })
+})
+afterAll(async () => {
+  await sandbox.kill()
+  await host[Symbol.asyncDispose]()
+})
+
+test.each([
+  ['HTML("<b>x</b>")', { html: '<b>x</b>' }],
+  ['Markdown("# x")', { markdown: '# x' }],
+  ['Latex("$x$")', { latex: '$x$' }],
+  ['SVG("<svg xmlns=\'http://www.w3.org/2000/svg\'/>")', { svg: expect.stringMatching(/^<svg /) }],
+  ['JSON({"a": [1, None]})', { json: { a: [1, null] } }],
+  ['Javascript("1+1")', { javascript: '1+1' }],
+  ['Image(b"\\x89PNG\\r\\n\\x1a\\n" + bytes(8), format="png")', { png: expect.stringMatching(/^iVBORw0K/) }],
+  ['Image(b"\\xff\\xd8\\xff" + bytes(8), format="jpeg")', { jpeg: expect.stringMatching(/^\/9j\//) }],
+])('display(%s) is a result on the way', async (value, form) => {
+  const code = `from IPython.display import *\ndisplay(${value})\n1`
+  const { results } = await sandbox.runCode(code)
+  expect(results).toMatchObject([
+    { ...form, isMainResult: false },
+    { text: '1', isMainResult: true },
+  ])
+})
+
+test('an object shows itself in each form that it knows', async () => {
+  const code = [
+    'class Both:',
+    '    def __repr__(self): return "both"',
+    '    def _repr_html_(self): return "<i>both</i>"',
+    '    def _repr_latex_(self): return "$both$"',
+    '    def _repr_pdf_(self): return b"%PDF-1.7"',
+    'Both()',
+  ].join('\n')
+  const { results } = await sandbox.runCode(code)
+  const pdf = Buffer.from('%PDF-1.7').toString('base64')
+  expect(results).toEqual([{ text: 'both', html: '<i>both</i>', latex: '$both$', pdf, isMainResult: true }])
+})
+
+test('a frame is text, a table and data', async () => {
+  const { results } = await sandbox.runCode('import pandas as pd\npd.DataFrame({"n": [1, None], "s": ["x", "ü"]})')
+  expect(results).toMatchObject([{ html: expect.stringContaining('<table'), data: { n: [1, null], s: ['x', 'ü'] }, isMainResult: true }])
+})
+
+test('a figure is a picture when the cell is over, shown or not, and once', async () => {
+  const draw = 'import matplotlib.pyplot as plt\nplt.plot([1, 2, 3])'
+  for (const code of [`${draw}; plt.show()`, `${draw};`, `%matplotlib inline\n${draw};`]) {
+    const { results } = await sandbox.runCode(code)
+    expect(
+      results
+        .filter(({ png }) => png !== undefined)
+        .map(({ png }) =>
+          Buffer.from(png ?? '', 'base64')
+            .subarray(1, 4)
+            .toString(),
+        ),
+    ).toEqual(['PNG'])
+  }
+})
+
+test('magics, commands of the shell, and top-level await', async () => {
+  expect((await sandbox.runCode('!echo from the shell')).stdout).toBe('from the shell\n')
+  expect((await sandbox.runCode('%cd -q /tmp\n%pwd')).text).toBe("'/tmp'")
+  expect((await sandbox.runCode('%%bash\necho $((6 * 7))')).stdout).toBe('42\n')
+  expect((await sandbox.runCode('found = !printf "a\\nb\\n"\nfound')).text).toBe("['a', 'b']")
+  expect((await sandbox.runCode('import asyncio\nawait asyncio.sleep(0, "slept")')).text).toBe("'slept'")
+})
+
+test.each([
+  ['syntax', 'x = = 1', 'SyntaxError'],
+  ['its own frames', 'def f():\n    return {}["key"]\nf()', 'KeyError'],
+  ['a chain', 'try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    raise ValueError("on") from error', 'ValueError'],
+  ['a library', 'import json\njson.loads("{")', 'JSONDecodeError'],
+])('a traceback shows %s, without colours and without frames of Caisson or IPython', async (_what, code, name) => {
+  const { error } = await sandbox.runCode(code)
+  expect(error?.name).toBe(name)
+  expect(error?.traceback).toContain(name)
+  expect(error?.traceback).not.toMatch(/caisson|IPython|\p{Cc}\[/u)
+})
+
+test('output says when it came', async () => {
+  const times: number[] = []
+  const before = Date.now()
+  await sandbox.runCode('import time\nprint(1); time.sleep(0.2); print(2)', { onStdout: (_text, atMs) => times.push(atMs) })
+  expect(times).toEqual([...times].sort((a, b) => a - b))
+  expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBeGreaterThanOrEqual(200 - 1)
+  expect(times[0]).toBeGreaterThanOrEqual(before)
+})
