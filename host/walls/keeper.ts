@@ -208,9 +208,9 @@ export class Keeper implements Cell {
 }
 
 /** Undefined when its keeper did not come to write one. */
-export async function recordedDeath(plan: Known): Promise<Death | undefined> {
+export async function recordedDeath({ deathRecord }: Pick<Plan, 'deathRecord'>): Promise<Death | undefined> {
   try {
-    return Death.parse(JSON.parse(await readFile(plan.deathRecord, 'utf8')))
+    return Death.parse(JSON.parse(await readFile(deathRecord, 'utf8')))
   } catch {
     return undefined
   }
