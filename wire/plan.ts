@@ -90,8 +90,22 @@ export const Plan = z.strictObject({
   hostName: z.string().regex(/^[a-z0-9-]{1,63}$/),
   /** The ordinary user inside; root is 0 where there is a range of ids. */
   user: z.strictObject({ name: z.string(), uid: z.int().min(1).max(65533), gid: z.int().min(1).max(65533), home: InsidePath }),
-  /** `lo` and nothing else. */
-  network: z.strictObject({ mode: z.literal('none') }),
+  network: z.discriminatedUnion('mode', [
+    /** `lo` and nothing else. */
+    z.strictObject({ mode: z.literal('none') }),
+    /** Everything that leaves is caught by the keeper's gate, which asks the host (wire/airlock.ts). */
+    z.strictObject({
+      mode: z.literal('gate'),
+      /** Where the gate asks. */
+      airlock: HostPath,
+      /** Where connections go that the host looks into, or refuses in words. */
+      inspect: HostPath,
+      maxConnections: z.int().min(1).max(4096),
+      /** Both ways together; null: as fast as it goes. */
+      bytesPerSecond: z.int().positive().nullable(),
+      idleMs: z.int().positive(),
+    }),
+  ]),
   limits: Limits,
   /** Linux capabilities that root inside may hold, over the sandbox's own user namespace only: "CHOWN", "KILL", ... */
   capabilities: z.array(z.string().regex(/^[A-Z_]+$/)),

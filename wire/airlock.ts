@@ -1,0 +1,70 @@
+import { z } from 'zod'
+
+/**
+ * What a keeper's gate and the host's airlock say to each other: JSON lines over a unix socket that the host listens on (`network.airlock` of the plan).
+ * The gate connects, says Hello, and asks; the host answers. What a program inside does reaches the host only as a question, never as a
+ * connection of its own. A gate that cannot ask answers no; tunnels end within a second of the loss of the connection.
+ */
+
+/** A name as it was asked for, lower case, without the dot at its end; only letters, digits, hyphens and dots reach the host. */
+const Name = z
+  .string()
+  .regex(/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/)
+  .max(253)
+const Port = z.int().min(1).max(65_535)
+/** As text, v4 or v6; a v4 address inside of a v6 one is told as v4. */
+const Address = z.string().max(45)
+
+export const GateRequest = z.discriminatedUnion('ask', [
+  /** First on every connection. */
+  z.strictObject({ ask: z.literal('hello'), sandbox: z.string(), generation: z.literal(1) }),
+  /** Somebody inside wants to know the address of a name. */
+  z.strictObject({ ask: z.literal('name'), seq: z.int(), name: Name, type: z.enum(['A', 'AAAA', 'other']) }),
+  /** Somebody inside opens a TCP connection. `name`: what its address was given out for, or what a proxy client named; null: it used an address. */
+  z.strictObject({
+    ask: z.literal('connect'),
+    seq: z.int(),
+    /** Of this sandbox, never used again. */
+    connection: z.int(),
+    name: Name.nullable(),
+    address: Address.nullable(),
+    port: Port,
+    /** How it came: caught on its way out, or through the gate's own HTTP or SOCKS5 proxy. */
+    way: z.enum(['direct', 'http-proxy', 'connect', 'socks5']),
+  }),
+  /** One that was let through has ended. */
+  z.strictObject({
+    ask: z.literal('closed'),
+    connection: z.int(),
+    bytesOut: z.int(),
+    bytesIn: z.int(),
+    why: z.enum(['done', 'idle', 'failed', 'host']),
+  }),
+  /** Refused by the gate itself, and counted: other protocols, malformed questions, too many at once. */
+  z.strictObject({
+    ask: z.literal('refused'),
+    what: z.enum(['udp', 'icmp', 'dns', 'too-many', 'proxy']),
+    count: z.int(),
+    detail: z.string().max(300),
+  }),
+])
+export type GateRequest = z.infer<typeof GateRequest>
+
+export const GateAnswer = z.discriminatedUnion('answer', [
+  /** The name may be asked for: the gate gives out an address of its own pool. False: it does not exist (NXDOMAIN). */
+  z.strictObject({ answer: z.literal('name'), seq: z.int(), allowed: z.boolean() }),
+  z.strictObject({
+    answer: z.literal('connect'),
+    seq: z.int(),
+    /**
+     * `tunnel`: the gate dials one of `dial`, in this order, and joins the two. `inspect`: it dials the host's own socket `network.inspect` and says
+     * there, in one JSON line, {sandbox, connection}; then the bytes. `refuse`: the same, for a refusal that the program can read. `deny`: reset.
+     */
+    verdict: z.enum(['tunnel', 'inspect', 'refuse', 'deny']),
+    /** Checked addresses; these and no others. */
+    dial: z.array(Address).max(16),
+  }),
+  /** The host takes its word back: these end now; null: all of them. */
+  z.strictObject({ answer: z.literal('end'), connections: z.array(z.int()).nullable() }),
+])
+export type GateAnswer = z.infer<typeof GateAnswer>
