@@ -3,6 +3,7 @@ import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, test } from 'vitest'
+import { SqliteStore } from '../../host/store/sqlite.ts'
 import { SpecDaemon } from '../api/daemon.ts'
 import { Traces } from '../walls/traces.ts'
 import { Guest } from './guest.ts'
@@ -80,10 +81,10 @@ test('a sandbox that nobody was told of is ended, and what is left of others is 
   const first = await SpecDaemon.open({ env: { CAISSON_POOL: '0' } })
   const guest = await Guest.create(first)
   await first.stop('SIGKILL')
-  const { default: Database } = await import('libsql')
-  const database = new Database(join(first.home, 'caisson.db'))
-  database.exec("DELETE FROM documents WHERE kind = 'sandbox'")
-  database.close()
+  {
+    await using store = SqliteStore.open(join(first.home, 'caisson.db'))
+    await store.remove('sandbox', guest.id)
+  }
   await writeFile(join(first.home, 'kept', 'inobodyknows.img'), '')
   await using second = await first.again({ env: { CAISSON_POOL: '0' } })
   expect((await guest.at(second).ask('GET', '')).status).toBe(404)
