@@ -75,7 +75,7 @@ export async function openDaemon(options: DaemonOptions, signal: AbortSignal): P
   const { key, keys } = await openKeys(rooms.settings.home, store)
   const fleet = await openFleet(rooms, store, signal)
   undo.add(() => fleet[Symbol.asyncDispose]())
-  telemetry.meters.gauge('sandboxes', 'Sandboxes by state', 'state', () => fleet.states)
+  telemetry.meters.gauge('sandboxes', 'Sandboxes by state', 'state', () => byState(fleet))
   telemetry.meters.gauge('pool', 'Sandboxes that wait, and how often one was there or not', 'what', () => ({ ...fleet.pool }))
   const parts = await openParts(rooms, store, keys, fleet, telemetry, options)
   if (options.tls === true) throw new Fault('UNSUPPORTED', 'there is no TLS yet')
@@ -100,11 +100,18 @@ export async function openDaemon(options: DaemonOptions, signal: AbortSignal): P
   })
 }
 
+function byState(fleet: LocalFleet): Readonly<Record<string, number>> {
+  const states = { running: 0, frozen: 0, stopped: 0 }
+  for (const { state, paused } of fleet.live()) states[state === 'running' ? 'running' : (paused ?? 'stopped')] += 1
+  return states
+}
+
 function running(all: Undos, about: Omit<Daemon, 'close' | 'closed'>): Daemon {
   const over = settled<void>()
-  let closing: Promise<void> | undefined
+  let isClosing = false
   const close = () => {
-    closing ??= all[Symbol.asyncDispose]().then(over.resolve, over.reject)
+    if (!isClosing) all[Symbol.asyncDispose]().then(over.resolve, over.reject)
+    isClosing = true
     return over.promise
   }
   return { ...about, close, closed: over.promise }

@@ -69,13 +69,6 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     return this.#pool.count
   }
 
-  /** Sandboxes by state, for whoever counts. */
-  get states(): Readonly<Record<string, number>> {
-    const states = { running: 0, frozen: 0, stopped: 0 }
-    for (const { state, paused } of this.live()) states[state === 'running' ? 'running' : (paused ?? 'stopped')] += 1
-    return states
-  }
-
   async create(wish: Wish, owner: Owner, signal: AbortSignal): Promise<SandboxRecord> {
     const snapshot = wish.request.template === undefined ? undefined : this.#snapshots.find(wish.request.template, owner)
     const request: CreateRequest =
