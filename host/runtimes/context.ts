@@ -100,6 +100,8 @@ export class Context {
     const run = this.#current
     if (run === undefined) return
     await this.#send({ op: 'interrupt', id: run.id }, signal)
+    if (!run.isProgram && this.#runtime.signalAfterMs !== undefined) await over(run, this.#runtime.signalAfterMs)
+    if (this.#current !== run) return
     await this.#process.signal(SIGINT, signal)
   }
 
@@ -238,4 +240,16 @@ export class Context {
     this.#ready.reject(this.#over)
     this.#current?.ended.reject(this.#over)
   }
+}
+
+/** Resolves when the run is over, or it has had `ms`. */
+function over(run: Run, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms)
+    const end = () => {
+      clearTimeout(timer)
+      resolve()
+    }
+    run.ended.promise.then(end, end)
+  })
 }

@@ -9,11 +9,11 @@ export type Listener = (event: RunEvent) => void | Promise<void>
 /** One run under way: what has come of it so far. */
 export class Run {
   readonly id: number
+  readonly isProgram: boolean
   readonly ended: Settled<Execution> = settled()
   /** Why it is being stopped, when it is. */
   stopped: 'timeout' | 'abort' | undefined
   readonly #language: string
-  readonly #isProgram: boolean
   readonly #isKept: boolean
   readonly #on: Listener
   readonly #execution: Execution = { results: [], stdout: '', stderr: '', executionCount: 0 }
@@ -24,7 +24,7 @@ export class Run {
   constructor(id: number, language: string, request: RunRequest, on: Listener) {
     this.id = id
     this.#language = language
-    this.#isProgram = request.program !== undefined
+    this.isProgram = request.program !== undefined
     this.#isKept = request.streamed !== true
     this.#on = on
   }
@@ -67,7 +67,7 @@ export class Run {
     this.#execution.executionCount = executionCount
     this.#execution.exitCode = exit.exitCode
     if (exit.limit !== undefined) this.#execution.limit = exit.limit
-    if (reason !== undefined || !this.#isProgram || exit.signal !== undefined) {
+    if (reason !== undefined || !this.isProgram || exit.signal !== undefined) {
       const how = exit.signal === undefined ? `with exit code ${exit.exitCode}` : `by signal ${exit.signal}`
       const value = `the ${this.#language} runtime was ended ${how}; its state is lost`
       const error = reason ?? { name: 'RuntimeDied', value, traceback: `RuntimeDied: ${value}` }

@@ -14,6 +14,11 @@ export interface Runtime {
   readonly zygote: boolean
   /** Program and arguments inside; the programs folder is bound at /caisson/runtimes. */
   readonly start: { command: string; args: readonly string[]; env: Readonly<Record<string, string>> }
+  /**
+   * For a program that cannot always survive SIGINT: how long it has for hearing `interrupt` itself before the signal follows. Programs of users
+   * get the signal at once.
+   */
+  readonly signalAfterMs?: number
   /** How its program reads requests. Absent: as JSON lines. Throws BAD_REQUEST for one that cannot be said so. */
   encode?(request: RuntimeRequest): Uint8Array
 }

@@ -1,4 +1,5 @@
 import { LANGUAGES } from '@caisson/wire'
+import { SIGNAL_AFTER_MS } from './javascript.ts'
 import type { Runtime } from './runtime.ts'
 
 /** The JavaScript runtime, with the types taken out first; nothing is type-checked. */
@@ -6,5 +7,6 @@ export const typescript: Runtime = {
   name: 'typescript',
   aliases: LANGUAGES.typescript,
   zygote: false,
+  signalAfterMs: SIGNAL_AFTER_MS,
   start: { command: 'node', args: ['--experimental-vm-modules', '/caisson/runtimes/node/main.cjs', 'typescript'], env: {} },
 }

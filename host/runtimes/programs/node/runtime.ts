@@ -31,6 +31,7 @@ export class Runtime {
   readonly #session: Session
   #current: Running | undefined
   #count = 0
+  #isProgram = false
 
   constructor(typescript: boolean) {
     this.#typescript = typescript
@@ -56,7 +57,8 @@ export class Runtime {
   #hear(request: Request): void {
     if (request.op === 'init') this.#init(request)
     else if (request.op === 'interrupt') {
-      if (request.id === this.#current?.id) this.#interrupt()
+      // The whole group, with what the code has started. Here our own handler is in its place.
+      if (request.id === this.#current?.id && !this.#isProgram) process.kill(0, 'SIGINT')
     } else if (request.program !== undefined) this.#program(request, request.program)
     else void this.#cell(request)
   }
@@ -103,6 +105,7 @@ export class Runtime {
 
   /** It ends the process; the host knows its exit code from that, and gets no end message. */
   #program(request: RunRequest, program: { path: string; args: string[] }): void {
+    this.#isProgram = true
     this.#count += 1
     this.#current = { id: request.id, room: MAX_RESULTS_BYTES, failure: undefined, stop: () => undefined }
     process.off('SIGINT', this.#onInterrupt)

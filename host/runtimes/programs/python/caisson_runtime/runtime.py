@@ -71,6 +71,7 @@ class Runtime:
         except OSError as error:
             self._send({"type": "failed", "code": "FILE_MISSING", "message": "the folder of the context: %s" % error})
             os._exit(1)
+        self._shell.move_in()
         self._shell.user_ns["_dh"][:] = [os.getcwd()]
         sys.path[1:1] = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
         identity.renew(request["seed"])

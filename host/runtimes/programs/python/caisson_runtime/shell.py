@@ -103,10 +103,13 @@ class Shell(InteractiveShell):
 
     def init_profile_dir(self, profile_dir):
         # A folder by name only: it would be made at once if the change were observed. %store and %bookmark make it when they are used.
-        profile = ProfileDir()
-        profile.unobserve_all("location")
-        profile.location = os.path.expanduser("~/.ipython/profile_default")
-        self.profile_dir = profile
+        self.profile_dir = ProfileDir()
+        self.profile_dir.unobserve_all("location")
+        self.move_in()
+
+    def move_in(self):
+        """To the home of whoever is served: at the start it may have been another's."""
+        self.profile_dir.location = os.path.expanduser("~/.ipython/profile_default")
 
     def init_virtualenv(self):
         """The interpreter is the right one already."""
