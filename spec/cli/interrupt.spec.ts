@@ -39,7 +39,7 @@ test('not caught, it is 130', async () => {
 
 test('the second Ctrl-C ends the sandbox, whatever the code says', async () => {
   const code =
-    'import time\nprint("ready", flush=True)\nwhile True:\n  try: time.sleep(100)\n  except KeyboardInterrupt: print("caught", flush=True)'
+    'import time\nsay = "ready"\nwhile True:\n  try: print(say, flush=True); time.sleep(100)\n  except KeyboardInterrupt: say = "caught"'
   const ended = await line.caisson(['run', '-c', code], { onOutput: when({ 'ready\n': 'SIGINT', 'caught\n': 'SIGINT' }) })
   expect(ended).toEqual({ exitCode: 130, stdout: 'ready\ncaught\n', stderr: '' })
   expect(await line.leftovers()).toEqual([])
