@@ -1,6 +1,6 @@
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { EnvdSandbox } from './envd-sandbox.ts'
+import { EnvdSandbox, type Envelope } from './envd-sandbox.ts'
 
 let sandbox: EnvdSandbox
 beforeAll(async () => {
@@ -13,14 +13,14 @@ const rpc = (method: string, body: unknown, headers?: Record<string, string>) =>
 
 async function upload(form: FormData, query = '', headers: Record<string, string> = {}) {
   const reply = await sandbox.fetch(`/files${query}`, { method: 'POST', body: form, headers })
-  return { status: reply.status, json: await reply.json() }
+  return { status: reply.status, json: (await reply.json()) as Envelope['json'] }
 }
 
 async function octets(path: string, body: string | Buffer<ArrayBuffer>, headers: Record<string, string> = {}, more = '') {
   const type = { 'content-type': 'application/octet-stream' }
   const init = { method: 'POST', body, headers: { ...type, ...headers } }
   const reply = await sandbox.fetch(`/files?path=${encodeURIComponent(path)}${more}`, init)
-  return { status: reply.status, json: await reply.json() }
+  return { status: reply.status, json: (await reply.json()) as Envelope['json'] }
 }
 
 const read = (path: string, headers: Record<string, string> = {}) => sandbox.fetch(`/files?path=${encodeURIComponent(path)}`, { headers })

@@ -17,7 +17,7 @@ const MIB = 1024 * 1024
 const STAT = '/filesystem.Filesystem/Stat'
 const START = '/process.Process/Start'
 
-async function post(path: string, body: BodyInit, headers: Record<string, string>) {
+async function post(path: string, body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string>) {
   const reply = await sandbox.fetch(path, { method: 'POST', body, headers })
   const bytes = Buffer.from(await reply.arrayBuffer())
   return { status: reply.status, headers: reply.headers, bytes, text: bytes.toString() }

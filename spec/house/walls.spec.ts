@@ -42,6 +42,8 @@ const VIOLATIONS: Planting[] = [
   wall('host/walls/planted-protobuf.ts', '@bufbuild/protobuf'),
   wall('host/sandbox/planted.ts', '../main.ts'),
   wall('host/sandbox/planted-client.ts', '../../client/index.ts'),
+  wall('host/api/envd/planted.ts', '../server.ts'),
+  wall('host/api/interpreter/planted-connect.ts', '@connectrpc/connect'),
   { file: 'host/walls/planted-type.ts', source: "import type { x } from '../sandbox/plan.ts'\nexport type Y = x", rule: WALL },
   { file: 'host/walls/planted-dynamic.ts', source: "export const x = await import('../sandbox/plan.ts')", rule: WALL },
   { file: 'host/walls/planted-again.ts', source: "export * from '../sandbox/plan.ts'", rule: WALL },
@@ -70,6 +72,10 @@ const ALLOWED: Omit<Planting, 'rule'>[] = [
   { file: 'host/fine.ts', source: imports('@caisson/wire', 'zod', './agent/connection.ts', './sandbox/plan.ts') },
   { file: 'host/agent/fine.ts', source: imports('@caisson/wire/agent', '@bufbuild/protobuf', '../runtimes/runtime.ts', '../lifetimes.ts') },
   { file: 'host/walls/fine.ts', source: imports('@caisson/wire', 'zod', '../lifetimes.ts') },
+  {
+    file: 'host/api/envd/fine.ts',
+    source: imports('@caisson/wire/envd/process', '@connectrpc/connect', '../call.ts', '../../sandbox/fleet.ts'),
+  },
   { file: 'host/sandbox/fine.ts', source: imports('../walls/wall.ts', '../agent/connection.ts', '../audit/log.ts', '../settings.ts') },
   {
     file: 'host/fine-cause.ts',

@@ -15,6 +15,7 @@ test('what the agent refuses comes out under the code of the catalogue, its word
     ['is_directory', 'FILE_KIND'],
     ['special_file', 'FILE_KIND'],
     ['invalid', 'BAD_REQUEST'],
+    ['no_user', 'USER_UNKNOWN'],
     ['no_space', 'LIMIT_HIT'],
     ['unsupported', 'UNSUPPORTED'],
     ['failed', 'INTERNAL'],

@@ -1,7 +1,9 @@
+import { create, toBinary } from '@bufbuild/protobuf'
+import { FrameSchema } from '@caisson/wire/agent'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { encodeFrame, FrameDecoder } from '../../host/agent/frames.ts'
-import { MAX_FRAME_BYTES } from '../../wire/limits.ts'
+import { MAX_DATA_BYTES, MAX_FRAME_BYTES } from '../../wire/limits.ts'
 
 // What a hostile agent may send: the decoder takes bytes from inside the wall.
 
@@ -45,6 +47,23 @@ const frame = fc.oneof(
 const sizes = fc.array(fc.integer({ min: 1, max: 700 }), { maxLength: 40 })
 
 describe('honest frames', () => {
+  test('of data are those that protobuf would write', () => {
+    const stream = fc.integer({ min: 1, max: 2 ** 32 - 1 })
+    const payload = fc.oneof(
+      fc.uint8Array({ maxLength: 300 }),
+      fc.nat(MAX_DATA_BYTES).map((length) => new Uint8Array(length).fill(7)),
+    )
+    const channel = fc.integer({ min: 0, max: 7 })
+    fc.assert(
+      fc.property(fc.record({ stream, payload, channel, end: fc.boolean() }), ({ stream, ...data }) => {
+        const init = { stream, body: { case: 'data' as const, value: { ...data, payload: data.payload as Uint8Array<ArrayBuffer> } } }
+        const expected = toBinary(FrameSchema, create(FrameSchema, init))
+        const [bytes, length] = [Buffer.from(encodeFrame(init)), expected.length]
+        expect([bytes.readUInt32LE(0), bytes.subarray(PREFIX_BYTES).equals(expected)]).toEqual([length, true])
+      }),
+    )
+  })
+
   test('come out whole, wherever the stream is cut', () => {
     fc.assert(
       fc.property(fc.array(frame, { maxLength: 20 }), sizes, (frames, pieces) => {

@@ -12,7 +12,7 @@ pub fn read(path: &str) -> Operation {
     Operation::ReadFile(ReadFile { path: path.into(), ..ReadFile::default() })
 }
 
-fn to(path: &str) -> WriteFile {
+pub fn to(path: &str) -> WriteFile {
     WriteFile { path: path.into(), ..WriteFile::default() }
 }
 
@@ -162,8 +162,13 @@ fn links_inside_work_in_both_directions() {
     assert_eq!(client.ask(read("folder/target")).bytes(Channel::File), b"through");
     let entry = stat(&mut client, "link", false);
     assert_eq!((entry.kind(), entry.symlink_target.as_str()), (Kind::Symlink, "folder/../real/target"));
+    let end = std::fs::canonicalize(home.join("real/target")).unwrap();
+    assert_eq!((entry.leads_to.as_str(), entry.leads_to_kind()), (end.to_str().unwrap(), Kind::File));
+    assert_eq!(entry.leads_to_mode, 0o644);
     assert_eq!((stat(&mut client, "link", true).kind(), stat(&mut client, "link", true).size), (Kind::File, 7));
     symlink("loop", home.join("loop")).unwrap();
+    let entry = stat(&mut client, "loop", false);
+    assert_eq!((entry.leads_to.as_str(), entry.leads_to_kind()), ("", Kind::Unset));
     assert_eq!(client.ask(read("loop")).code(), "invalid");
     assert_eq!(write(&mut client, to("loop"), b"").code(), "invalid");
 }

@@ -1,5 +1,7 @@
 //! Where the agent is root: everything happens as the user it is done for.
 
+use std::os::unix::fs::MetadataExt;
+
 use caisson_wire::data::Channel;
 use caisson_wire::open::Operation;
 use caisson_wire::{ReadFile, Remove, Start, WriteFile};
@@ -35,7 +37,7 @@ fn processes_run_as_the_user_they_are_started_for() {
     let said = client.ask(Operation::Start(Start { user: "root".into(), ..shell("id -u; echo $HOME $USER") }));
     assert_eq!(said.text(Channel::Stdout), "0\n/root root\n");
     let said = client.ask(Operation::Start(Start { user: "nosuchuser".into(), ..shell("id") }));
-    assert_eq!(said.code(), "not_found");
+    assert_eq!(said.code(), "no_user");
     let said =
         client.ask(Operation::Start(Start { pty: Some(Default::default()), ..shell("stat -c %u $(tty); : > $(tty)") }));
     assert_eq!((said.text(Channel::Pty).as_str(), said.exit().code), ("1000\r\n", 0));
@@ -89,4 +91,16 @@ fn an_overwrite_keeps_the_owner() {
     write(&mut client, WriteFile { path: agent.home().join("own").to_str().unwrap().into(), ..by_root }, b"two");
     let facts = std::fs::metadata(agent.home().join("own")).unwrap();
     assert_eq!((std::os::unix::fs::MetadataExt::uid(&facts), facts.len()), (1000, 3));
+}
+
+#[test]
+fn an_overwrite_that_is_to_own_takes_the_file() {
+    let Some(agent) = rooted() else { return };
+    let mut client = agent.connect();
+    let path = agent.home().join("own").to_str().unwrap().to_owned();
+    let own = WriteFile { path, mode: 0o640, own: true, ..WriteFile::default() };
+    write(&mut client, own.clone(), b"one");
+    write(&mut client, WriteFile { user: "root".into(), mode: 0, ..own }, b"two");
+    let facts = std::fs::metadata(agent.home().join("own")).unwrap();
+    assert_eq!((facts.uid(), facts.gid(), facts.mode() & 0o777, facts.len()), (0, 0, 0o640, 3));
 }

@@ -4,6 +4,7 @@ use caisson_wire::{Close, Watch, event, frame};
 
 use crate::agent::Agent;
 use crate::client::{Client, Said};
+use crate::files::{to, write};
 
 fn begin(client: &mut Client, request: Watch) -> (u32, Said) {
     let stream = client.open(Operation::Watch(request));
@@ -105,4 +106,40 @@ fn a_flood_of_changes_ends_in_an_overflow_and_not_in_memory() {
     assert_eq!(made.exit().code, 0);
     assert!(agent.status_kib("VmRSS") < 16 * 1024);
     watcher.until(stream, &mut said, |said| has(said, Kind::Overflow, ""));
+}
+
+#[test]
+fn a_write_of_the_hosts_is_seen_as_what_it_is() {
+    let agent = Agent::start();
+    let mut client = agent.connect();
+    let mut writer = agent.connect();
+    std::fs::write(agent.home().join("old"), "old").unwrap();
+    let (stream, mut said) = begin(&mut client, Watch { path: "~".into(), recursive: true, ..Watch::default() });
+    assert_eq!(write(&mut writer, to("old"), b"new").code(), "");
+    assert_eq!(write(&mut writer, to("young"), b"new").code(), "");
+    assert_eq!(write(&mut writer, to("folder/young"), b"new").code(), "");
+    client.until(stream, &mut said, |said| has(said, Kind::Create, "folder/young"));
+    std::fs::write(agent.home().join("last"), "").unwrap();
+    client.until(stream, &mut said, |said| has(said, Kind::Create, "last"));
+    let seen = seen(&said);
+    assert_eq!(
+        seen[..4],
+        [
+            (Kind::Write, "old".to_owned()),
+            (Kind::Create, "young".to_owned()),
+            (Kind::Write, "young".to_owned()),
+            (Kind::Create, "folder".to_owned()),
+        ]
+    );
+    assert!(seen.iter().all(|(_, name)| !name.contains(".caisson")), "{seen:?}");
+}
+
+#[test]
+fn only_what_this_kernel_changes_is_watched_when_asked() {
+    let agent = Agent::start();
+    let mut client = agent.connect();
+    let (stream, mut said) = begin(&mut client, Watch { path: "~".into(), local_only: true, ..Watch::default() });
+    assert!(said.opened.is_some());
+    client.send(stream, frame::Body::Close(Close::default()));
+    client.finish_into(stream, &mut said);
 }
