@@ -136,6 +136,25 @@ describe('the rest', () => {
     expect([response.status, await response.text()]).toEqual([200, '"OK"'])
   })
 
+  test('is open to pages of every origin', async () => {
+    const origin = { origin: 'https://a.example' }
+    const asked = { ...origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-access-token,x-b' }
+    const preflight = await server.call('OPTIONS', '/execute', undefined, asked)
+    expect(preflight.ok).toBe(true)
+    expect(preflight.headers.get('access-control-allow-origin')).toBe('*')
+    expect(preflight.headers.get('access-control-allow-headers')).toBe('x-access-token,x-b')
+    expect(preflight.headers.get('access-control-allow-methods')).toContain('DELETE')
+    const responses = [
+      await server.execute({ code: '1' }, origin),
+      await server.call('GET', '/contexts', undefined, origin),
+      await server.execute('no', origin),
+    ]
+    for (const response of responses) {
+      expect(response.headers.get('access-control-allow-origin')).toBe('*')
+      await response.text()
+    }
+  })
+
   test.each([
     ['GET', '/', 404],
     ['GET', '/contexts/a/b', 404],
