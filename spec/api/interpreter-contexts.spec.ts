@@ -116,6 +116,25 @@ describe('a context', () => {
     expect((await server.run('"x" in globals()', { context_id: made.id })).at(1)).toMatchObject({ text: 'False' })
   })
 
+  test('is the same for the next daemon, and knows what it knew', async () => {
+    const own = await InterpreterServer.open()
+    const [python, javascript] = await list(own)
+    await own.run('kept = 41')
+    await own.execute({ code: 'import time; print("on"); time.sleep(300)' })
+    await own.daemon.stop('SIGKILL')
+    await using next = own.of(await own.daemon.again())
+    expect(await list(next)).toEqual([python, javascript])
+    // What the code was doing was for somebody who has gone.
+    const said = await next.run('kept + 1')
+    expect(said).toContainEqual({ type: 'number_of_executions', execution_count: 3 })
+    expect(said).toContainEqual({ type: 'result', is_main_result: true, text: '42', extra: {} })
+    expect((await next.run('kept')).slice(0, 2)).toMatchObject([{ execution_count: 4 }, { text: '41' }])
+    expect((await next.run('const z = 1; z', { context_id: javascript?.id })).slice(0, 2)).toMatchObject([
+      { execution_count: 1 },
+      { text: '1' },
+    ])
+  })
+
   test.each([
     [{ language: 'cobol' }, 500, /^Failed to create context: no language "cobol"; there are: /],
     [{ cwd: '/not/there' }, 500, /^Failed to create context: .*\/not\/there/],

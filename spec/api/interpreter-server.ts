@@ -27,6 +27,11 @@ export class InterpreterServer implements AsyncDisposable {
     return new InterpreterServer(daemon, (await response.json()) as Made)
   }
 
+  /** The same sandbox, of another daemon on the same state folder. */
+  of(daemon: SpecDaemon): InterpreterServer {
+    return new InterpreterServer(daemon, { sandboxID: this.id, envdAccessToken: this.token })
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.daemon[Symbol.asyncDispose]()
   }
