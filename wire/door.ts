@@ -189,6 +189,9 @@ export interface Rich {
   isMainResult: boolean
 }
 
+/** Members of a Rich that are JSON, as the text that was written inside: it keeps what a number of JavaScript cannot (1.0, 2 ** 60 + 1). */
+export type ExactJson = { [form in 'json' | 'data' | 'chart' | 'extra']?: string }
+
 export interface RunError {
   name: string
   value: string
@@ -200,7 +203,7 @@ export type RunEvent =
   /** Its turn has come, in a runtime that is ready: the first event. */
   | { type: 'started'; executionCount: number }
   | { type: 'stdout' | 'stderr'; text: string; atMs: number }
-  | { type: 'result'; result: Rich }
+  | { type: 'result'; result: Rich; exact?: ExactJson }
   | { type: 'error'; error: RunError }
 
 export interface Execution {

@@ -1,5 +1,5 @@
-import { Fault, MAX_RUNTIME_MESSAGE_BYTES } from '@caisson/wire'
-import { RuntimeMessage } from './runtime.ts'
+import { type ExactJson, Fault, MAX_RUNTIME_MESSAGE_BYTES } from '@caisson/wire'
+import { EXACT, RuntimeMessage } from './runtime.ts'
 
 const NEWLINE = 0x0a
 /** JSON that is deeper is an attack on whoever walks through it later. Our own programs stop at 60. */
@@ -32,16 +32,28 @@ export class ControlLines {
 }
 
 function parse(line: Buffer): RuntimeMessage {
+  const read = RuntimeMessage.safeParse(json('a message', () => new TextDecoder('utf-8', { fatal: true }).decode(line)))
+  if (!read.success) throw violation(`a message of no known shape (${read.error.issues[0]?.message ?? ''})`, read.error)
+  const message = read.data
+  if (message.type === 'result' && message.exact !== undefined) {
+    for (const [form, text] of Object.entries(message.exact) as [keyof ExactJson, string][]) {
+      const value = json(`a result's ${form}`, () => text)
+      if (!EXACT[form].safeParse(value).success) throw violation(`a result's ${form} that is none`)
+      Object.assign(message.result, { [form]: value })
+    }
+  }
+  return message
+}
+
+function json(what: string, text: () => string): unknown {
   let value: unknown
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(line))
+    value = JSON.parse(text())
   } catch (cause) {
-    throw violation('a message that is not JSON', cause)
+    throw violation(`${what} that is not JSON`, cause)
   }
-  if (deeper(value, MAX_DEPTH)) throw violation(`a message of more than ${MAX_DEPTH} levels`)
-  const read = RuntimeMessage.safeParse(value)
-  if (!read.success) throw violation(`a message of no known shape (${read.error.issues[0]?.message ?? ''})`, read.error)
-  return read.data
+  if (deeper(value, MAX_DEPTH)) throw violation(`${what} of more than ${MAX_DEPTH} levels`)
+  return value
 }
 
 function deeper(value: unknown, levels: number): boolean {

@@ -55,7 +55,8 @@ export class Run {
     if (this.#resultBytes > MAX_RESULTS_BYTES) throw violation(`more than ${MAX_RESULTS_BYTES} bytes of results`)
     if (message.type === 'result') {
       if (this.#isKept) this.#execution.results.push(message.result)
-      this.#tell({ type: 'result', result: message.result })
+      const { result, exact } = message
+      this.#tell({ type: 'result', result, ...(exact === undefined ? {} : { exact }) })
     } else {
       this.#execution.error = message.error
       this.#tell({ type: 'error', error: message.error })

@@ -1,4 +1,4 @@
-import type { ProcessExit, Rich, RunError } from '@caisson/wire'
+import type { ExactJson, ProcessExit, Rich, RunError } from '@caisson/wire'
 import { z } from 'zod'
 
 /**
@@ -37,7 +37,13 @@ export const RuntimeMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('ready') }),
   /** It cannot do its work here, and ends. */
   z.strictObject({ type: z.literal('failed'), code: z.enum(['LANGUAGE_UNAVAILABLE', 'FILE_MISSING']), message: z.string().max(4096) }),
-  z.strictObject({ type: z.literal('result'), id: z.int(), result: z.custom<Rich>((value) => Rich_.safeParse(value).success) }),
+  /** `exact`: the members of it that are JSON, as text of one line. */
+  z.strictObject({
+    type: z.literal('result'),
+    id: z.int(),
+    result: z.custom<Rich>((value) => Rich_.safeParse(value).success),
+    exact: z.custom<ExactJson>((value) => Exact_.safeParse(value).success).optional(),
+  }),
   z.strictObject({ type: z.literal('error'), id: z.int(), error: z.custom<RunError>((value) => RunError_.safeParse(value).success) }),
   z.strictObject({
     type: z.literal('end'),
@@ -59,13 +65,24 @@ const Rich_ = z.strictObject({
   jpeg: z.string().optional(),
   pdf: z.string().optional(),
   latex: z.string().optional(),
-  json: z.unknown().optional(),
   javascript: z.string().optional(),
-  data: z.record(z.string(), z.array(z.unknown())).optional(),
-  chart: z.unknown().optional(),
-  extra: z.record(z.string(), z.unknown()).optional(),
   isMainResult: z.boolean(),
 })
+const OneLine = z.string().regex(/^[^\n\r]+$/)
+const Exact_ = z.strictObject({
+  json: OneLine.optional(),
+  data: OneLine.optional(),
+  chart: OneLine.optional(),
+  extra: OneLine.optional(),
+})
+
+/** What the members that are JSON have to be. */
+export const EXACT: { [form in keyof ExactJson]-?: z.ZodType } = {
+  json: z.unknown(),
+  data: z.record(z.string(), z.array(z.unknown())),
+  chart: z.record(z.string(), z.unknown()),
+  extra: z.record(z.string(), z.unknown()),
+}
 
 /** A live runtime process, as the agent shows it. The agent connection provides it; contexts use it. */
 export interface RuntimeProcess {

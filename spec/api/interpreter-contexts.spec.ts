@@ -116,6 +116,25 @@ describe('a context', () => {
     expect((await server.run('"x" in globals()', { context_id: made.id })).at(1)).toMatchObject({ text: 'False' })
   })
 
+  test('is the same for the next daemon, and knows what it knew', async () => {
+    const own = await InterpreterServer.open()
+    const [python, javascript] = await list(own)
+    await own.run('kept = 41')
+    await own.execute({ code: 'import time; print("on"); time.sleep(300)' })
+    await own.daemon.stop('SIGKILL')
+    await using next = own.of(await own.daemon.again())
+    expect(await list(next)).toEqual([python, javascript])
+    // What the code was doing was for somebody who has gone.
+    const said = await next.run('kept + 1')
+    expect(said).toContainEqual({ type: 'number_of_executions', execution_count: 3 })
+    expect(said).toContainEqual({ type: 'result', is_main_result: true, text: '42', extra: {} })
+    expect((await next.run('kept')).slice(0, 2)).toMatchObject([{ execution_count: 4 }, { text: '41' }])
+    expect((await next.run('const z = 1; z', { context_id: javascript?.id })).slice(0, 2)).toMatchObject([
+      { execution_count: 1 },
+      { text: '1' },
+    ])
+  })
+
   test.each([
     [{ language: 'cobol' }, 500, /^Failed to create context: no language "cobol"; there are: /],
     [{ cwd: '/not/there' }, 500, /^Failed to create context: .*\/not\/there/],
@@ -134,6 +153,25 @@ describe('the rest', () => {
   test('health', async () => {
     const response = await server.call('GET', '/health?source=x')
     expect([response.status, await response.text()]).toEqual([200, '"OK"'])
+  })
+
+  test('is open to pages of every origin', async () => {
+    const origin = { origin: 'https://a.example' }
+    const asked = { ...origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-access-token,x-b' }
+    const preflight = await server.call('OPTIONS', '/execute', undefined, asked)
+    expect(preflight.ok).toBe(true)
+    expect(preflight.headers.get('access-control-allow-origin')).toBe('*')
+    expect(preflight.headers.get('access-control-allow-headers')).toBe('x-access-token,x-b')
+    expect(preflight.headers.get('access-control-allow-methods')).toContain('DELETE')
+    const responses = [
+      await server.execute({ code: '1' }, origin),
+      await server.call('GET', '/contexts', undefined, origin),
+      await server.execute('no', origin),
+    ]
+    for (const response of responses) {
+      expect(response.headers.get('access-control-allow-origin')).toBe('*')
+      await response.text()
+    }
   })
 
   test.each([

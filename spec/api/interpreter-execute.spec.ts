@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Event, events, InterpreterServer, TOKEN } from './interpreter-server.ts'
+import { type Event, events, InterpreterServer } from './interpreter-server.ts'
 
 // What a client of the code interpreter's /execute sees.
 
@@ -118,7 +118,7 @@ describe('variables of the environment', () => {
     ['typescript', 'console.log(process.env.MARK ?? "none", process.env.OF_ALL ?? "none")'],
     ['bash', 'echo $(printenv MARK || echo none) $(printenv OF_ALL || echo none)'],
   ])('%s: those of a call go over those of the sandbox, and are undone after it', async (language, code) => {
-    await using own = await InterpreterServer.open({ env: { OF_ALL: 'sandbox' } })
+    await using own = await InterpreterServer.open({ envVars: { OF_ALL: 'sandbox' } })
     const said = async (env_vars?: Record<string, string>) => (await own.run(code, { language, env_vars })).at(1)?.['text']
     expect(await said()).toBe('none sandbox\n')
     expect(await said({ MARK: 'call', OF_ALL: 'over' })).toBe('call over\n')
@@ -150,10 +150,10 @@ describe('bad input', () => {
   })
 
   test('code runs with the token of the sandbox only', async () => {
-    for (const given of [undefined, 'another', `${TOKEN} `, '']) {
+    for (const given of [undefined, 'another', `${server.token} `, '']) {
       const response = await server.call('POST', '/execute', { code: '1' }, given === undefined ? {} : { 'x-access-token': given })
       // A trailing space is no part of a header.
-      if (given?.trim() === TOKEN) expect(response.status).toBe(200)
+      if (given?.trim() === server.token) expect(response.status).toBe(200)
       else expect([response.status, await response.text()]).toEqual([401, expect.stringMatching(/X-Access-Token/)])
     }
   })
@@ -195,19 +195,32 @@ describe('the end of a run from outside', () => {
     expect((await server.run('ran')).at(-2)).toMatchObject({ text: '[]' })
   })
 
-  test('a sandbox that ends, or is paused, breaks the answer off', async () => {
+  test('a sandbox that ends breaks the answer off', async () => {
     await using own = await InterpreterServer.open()
-    const running = async () => {
-      const response = await own.execute({ code: 'import time; time.sleep(300)' })
-      const reader = response.body?.getReader()
-      await reader?.read()
-      return reader
-    }
-    const first = await running()
-    own.leave()
-    await expect(first?.read()).rejects.toThrow()
-    const second = await running()
-    await own.live.kill(new AbortController().signal)
-    await expect(second?.read()).rejects.toThrow()
+    const running = await begun(own)
+    await own.control('kill')
+    await expect(running?.read()).rejects.toThrow()
+    const response = await own.execute({ code: '1' })
+    expect([response.status, await response.json()]).toEqual([502, { sandboxId: own.id, message: 'The sandbox was not found', code: 502 }])
+  })
+
+  test('so does one that is paused; its context is interrupted, and keeps what it knows', async () => {
+    await using own = await InterpreterServer.open()
+    await own.run('kept = 41')
+    const running = await begun(own)
+    await own.control('pause')
+    await expect(running?.read()).rejects.toThrow()
+    // Longer than what does not hear an interrupt is given.
+    await pause(3000)
+    await own.control('connect', { timeout: 300 })
+    expect((await own.run('kept + 1')).at(-2)).toMatchObject({ text: '42' })
   })
 })
+
+/** A run that does not end by itself, when it has begun to speak. */
+async function begun(server: InterpreterServer) {
+  const response = await server.execute({ code: 'import time; print("on"); time.sleep(300)' })
+  const reader = response.body?.getReader()
+  for (let said = ''; !said.includes('stdout'); ) said += Buffer.from((await reader?.read())?.value ?? []).toString()
+  return reader
+}

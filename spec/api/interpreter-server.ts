@@ -1,71 +1,58 @@
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { serveInterpreter } from '../../host/api/interpreter/interpreter.ts'
-import type { Entered } from '../../host/sandbox/fleet.ts'
-import type { LiveSandbox } from '../../host/sandbox/life.ts'
-import type { CreateRequest } from '../../wire/index.ts'
-import { SpecHost } from '../walls/home.ts'
+import { SpecDaemon } from './daemon.ts'
 
 const never = new AbortController().signal
-export const TOKEN = 'a token that only this spec knows'
 
-/** A sandbox's code interpreter on a socket of its own. */
+interface Made {
+  sandboxID: string
+  envdAccessToken: string
+}
+
+/** A sandbox of a daemon of its own, spoken to on the port of its code interpreter. */
 export class InterpreterServer implements AsyncDisposable {
-  readonly url: string
-  readonly live: LiveSandbox
-  /** What the daemon would do when the sandbox is paused. */
-  readonly leave: () => void
-  readonly #host: SpecHost
-  readonly #server: Server
+  readonly daemon: SpecDaemon
+  readonly id: string
+  readonly token: string
 
-  private constructor(host: SpecHost, live: LiveSandbox, server: Server, leave: () => void) {
-    this.#host = host
-    this.live = live
-    this.#server = server
-    this.leave = leave
-    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  private constructor(daemon: SpecDaemon, made: Made) {
+    this.daemon = daemon
+    this.id = made.sandboxID
+    this.token = made.envdAccessToken
   }
 
-  static async open(request: CreateRequest = {}): Promise<InterpreterServer> {
-    const host = await SpecHost.open()
-    const live = (await host.door.create(request, never)) as LiveSandbox
-    const leavers = new Set<() => void>()
-    const leave = () => {
-      for (const one of leavers) one()
-    }
-    void live.ended.then(leave)
-    const entered = {
-      record: { id: live.id, accessToken: TOKEN },
-      live,
-      onLeave: (one: () => void) => {
-        leavers.add(one)
-        return () => leavers.delete(one)
-      },
-    } as unknown as Entered
-    const server = createServer((request, reply) => {
-      const gone = new AbortController()
-      reply.on('close', () => gone.abort())
-      const visit = { entered, port: 49999, request, reply, signal: gone.signal, params: {}, query: new URLSearchParams() }
-      serveInterpreter(visit as never).catch(() => reply.destroy())
-    })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    return new InterpreterServer(host, live, server, leave)
+  static async open(wish: { envVars?: Record<string, string> } = {}): Promise<InterpreterServer> {
+    const daemon = await SpecDaemon.open()
+    const body = JSON.stringify({ templateID: 'code-interpreter-v1', timeout: 3600, ...wish })
+    const response = await daemon.fetch('/v2/sandboxes', { method: 'POST', body, headers: { 'content-type': 'application/json' } })
+    if (response.status !== 201) throw new Error(`${response.status} ${await response.text()}`)
+    return new InterpreterServer(daemon, (await response.json()) as Made)
+  }
+
+  /** The same sandbox, of another daemon on the same state folder. */
+  of(daemon: SpecDaemon): InterpreterServer {
+    return new InterpreterServer(daemon, { sandboxID: this.id, envdAccessToken: this.token })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections()
-    this.#server.close()
-    await this.live.kill(never)
-    await this.#host[Symbol.asyncDispose]()
+    await this.daemon[Symbol.asyncDispose]()
+  }
+
+  /** Of the control plane: `POST /sandboxes/:id/:verb`, or `DELETE /sandboxes/:id`. */
+  async control(verb: 'pause' | 'connect' | 'kill', body: object = {}): Promise<void> {
+    const path = verb === 'connect' ? `/v2/sandboxes/${this.id}/connect` : `/sandboxes/${this.id}${verb === 'kill' ? '' : `/${verb}`}`
+    const more = verb === 'kill' ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
+    const response = await this.daemon.fetch(path, { method: verb === 'kill' ? 'DELETE' : 'POST', ...more })
+    if (!response.ok) throw new Error(`${verb}: ${response.status} ${await response.text()}`)
+    await response.text()
   }
 
   call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}, signal: AbortSignal = never): Promise<Response> {
     const sent = body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }
-    return fetch(`${this.url}${path}`, { method, headers: { 'content-type': 'application/json', ...headers }, signal, ...sent })
+    const to = { 'content-type': 'application/json', 'e2b-sandbox-id': this.id, 'e2b-sandbox-port': '49999' }
+    return fetch(`${this.daemon.url}${path}`, { method, headers: { ...to, ...headers }, signal, ...sent })
   }
 
   execute(body: unknown, headers: Record<string, string> = {}, signal: AbortSignal = never): Promise<Response> {
-    return this.call('POST', '/execute', body, { 'x-access-token': TOKEN, ...headers }, signal)
+    return this.call('POST', '/execute', body, { 'x-access-token': this.token, ...headers }, signal)
   }
 
   /** The events of a whole run. */

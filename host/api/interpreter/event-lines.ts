@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { Rich, RunError, RunEvent } from '@caisson/wire'
+import type { ExactJson, Rich, RunError, RunEvent } from '@caisson/wire'
 
 /** Clients, and what lies between, take a connection for dead on which nothing is said. */
 const KEEPALIVE_MS = 5000
@@ -34,7 +34,7 @@ export class EventLines {
           `${line({ type: event.type, text: event.text }).slice(0, -2)},"timestamp":${Math.round(event.atMs * 1000)}000}\n`,
         )
       case 'result':
-        return this.#write(line(resultOf(event.result, this.#isOurs)))
+        return this.#write(resultLine(event.result, event.exact ?? {}, this.#isOurs))
       case 'error':
         return this.fail(event.error)
     }
@@ -95,16 +95,26 @@ export class EventLines {
  * there at all.
  */
 function line(event: object): string {
-  return `${JSON.stringify(event).replace(/[\u007f-\uffff]/g, escaped)}\n`
+  return `${ascii(JSON.stringify(event))}\n`
+}
+
+function ascii(json: string): string {
+  return json.replace(/[\u007f-\uffff]/g, escaped)
 }
 
 function escaped(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
 
-function resultOf({ isMainResult, text, extra = {}, ...forms }: Rich, isOurs: boolean): object {
+function resultLine({ isMainResult, text, ...others }: Rich, exact: ExactJson, isOurs: boolean): string {
   const shown = text === undefined || isOurs ? text : unquoted(text)
-  return { type: 'result', is_main_result: isMainResult, ...(shown === undefined ? {} : { text: shown }), ...forms, extra }
+  const forms = { type: 'result', is_main_result: isMainResult, ...(shown === undefined ? {} : { text: shown }), extra: {}, ...others }
+  // As text they go last, and replace what was parsed of them.
+  const texts = Object.entries(exact).map(([form, json]) => {
+    delete forms[form as keyof ExactJson]
+    return `,"${form}":${ascii(json)}`
+  })
+  return `${line(forms).slice(0, -2)}${texts.join('')}}\n`
 }
 
 /** The text of a string is shown as a literal of its language; the string itself is what people expect. */

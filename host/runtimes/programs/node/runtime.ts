@@ -146,7 +146,12 @@ export class Runtime {
     const running = this.#current
     // A timer of a run that is over.
     if (running === undefined) return
-    const bytes = running.room > 0 ? this.#control.send({ type: 'result', id: running.id, result: { ...forms, isMainResult } }) : 0
+    const { json, data, chart, extra, ...texts } = forms
+    const exact = Object.entries({ json, data, chart, extra }).flatMap(([form, value]) =>
+      value === undefined ? [] : [[form, JSON.stringify(value)]],
+    )
+    const message = { type: 'result', id: running.id, result: { ...texts, isMainResult }, exact: Object.fromEntries(exact) }
+    const bytes = running.room > 0 ? this.#control.send(message) : 0
     running.room -= bytes
     if (bytes === 0) process.stderr.write(KEPT_OUT)
   }

@@ -5,6 +5,8 @@ import base64
 from caisson_runtime.tables import json_value
 
 TABLE = "application/vnd.caisson.table+json"
+CHART = "application/vnd.caisson.chart+json"
+PLAIN = "application/vnd.caisson.plain+json"
 _TEXT = {
     "text/plain": "text",
     "text/html": "html",
@@ -30,6 +32,10 @@ def rich(bundle, is_main):
             result["json"] = json_value(value)
         elif mime == TABLE:
             result["data"] = value
+        elif mime == CHART:
+            result["chart"] = value
+        elif mime == PLAIN:
+            result.setdefault("json", value)
         else:
             extra[str(mime)] = _base64(value) if isinstance(value, bytes) else json_value(value)
     if extra:

@@ -1,6 +1,7 @@
 """The loop: one request after the other, until the host is gone."""
 
 import contextlib
+import json
 import os
 import sys
 import threading
@@ -10,11 +11,14 @@ from caisson_runtime import closing, failure, identity, program, stdio
 from caisson_runtime.control import TooLarge
 from caisson_runtime.interrupts import Interrupts, held
 from caisson_runtime.shell import Shell
+from caisson_runtime.tables import Encoded
 
 # What the host keeps of one run (MAX_RESULTS_BYTES in wire/limits.ts), with some room.
 MAX_RESULTS_BYTES = 60 * 1024 * 1024
 # Paths of programs that are no files. They may use what IPython adds, and their last value is shown.
 SNIPPETS = ("-c", "-")
+# Forms of a result that go as JSON in text: the host passes them on as they are.
+EXACT = ("json", "data", "chart", "extra")
 
 
 class Runtime:
@@ -23,6 +27,7 @@ class Runtime:
         self._run = 0
         self._count = 0
         self._room = 0
+        self._complained = False
         # Between runs nothing is listened to; a thread of user code may speak at any time.
         self._running = False
         self._speaking = threading.Lock()
@@ -79,6 +84,7 @@ class Runtime:
 
     def _execute(self, request):
         self._run, self._room, self._running = request["id"], MAX_RESULTS_BYTES, True
+        self._complained = False
         self._count += 1
         self._shell.execution_count = self._count
         if self._stdio is not None:
@@ -147,14 +153,21 @@ class Runtime:
                     return
                 if self._room <= 0:
                     raise TooLarge(0)
-                self._room -= self._send({"type": "result", "id": self._run, "result": result})
+                exact = {form: _encoded(result.pop(form)) for form in EXACT if form in result}
+                self._room -= self._send({"type": "result", "id": self._run, "result": result, "exact": exact})
         except TooLarge:
-            sys.stderr.write("caisson: a result was left out: one may have 31 MiB, those of a run 60 MiB together\n")
+            if not self._complained:
+                sys.stderr.write("caisson: a result was left out: one may have 31 MiB, those of a run 60 MiB together\n")
+            self._complained = True
         except ValueError as error:
             sys.stderr.write("caisson: a result was left out: %s\n" % error)
 
     def _send(self, message):
         return 0 if self._control is None else self._control.send(message)
+
+
+def _encoded(value):
+    return value if isinstance(value, Encoded) else json.dumps(value, allow_nan=False)
 
 
 @contextlib.contextmanager

@@ -18,10 +18,10 @@ from IPython.core.profiledir import ProfileDir
 from traitlets import Dict, Type, Unicode
 from traitlets.config import Config
 
-from caisson_runtime import failure
+from caisson_runtime import failure, images
 from caisson_runtime.imports import AfterImport
-from caisson_runtime.rich import TABLE, rich
-from caisson_runtime.tables import table
+from caisson_runtime.rich import CHART, PLAIN, TABLE, rich
+from caisson_runtime.tables import plain_json, table
 
 
 class _Hook(DisplayHook):
@@ -56,6 +56,18 @@ class _Table(BaseFormatter):
     print_method = "_repr_caisson_table_"
 
 
+class _Chart(BaseFormatter):
+    format_type = Unicode(CHART)
+    _return_type = dict
+    print_method = "_repr_caisson_chart_"
+
+
+class _Plain(BaseFormatter):
+    format_type = Unicode(PLAIN)
+    _return_type = str
+    print_method = "_repr_caisson_plain_"
+
+
 class _Compiler(CachingCompiler):
     # Set while a snippet runs: what Python calls code that came from no file.
     name = None
@@ -88,6 +100,8 @@ class Shell(InteractiveShell):
         config.HistoryManager.hist_file = ":memory:"
         config.InteractiveShell.autoawait = True
         config.InteractiveShell.show_rewritten_input = False
+        # A list is shown whole.
+        config.PlainTextFormatter.max_seq_length = 0
         shell = cls.instance(config=config)
         shell.emit = emit
         shell.failed = shell.told = None
@@ -124,8 +138,14 @@ class Shell(InteractiveShell):
         formatters[TABLE] = _Table(parent=self.display_formatter)
         formatters[TABLE].for_type_by_name("pandas", "DataFrame", table)
         formatters[TABLE].for_type_by_name("pandas.core.frame", "DataFrame", table)
+        formatters[CHART] = _Chart(parent=self.display_formatter)
+        formatters[CHART].for_type_by_name("matplotlib.figure", "Figure", _chart)
         formatters["image/png"].for_type_by_name("matplotlib.figure", "Figure", _png)
+        formatters[PLAIN] = _Plain(parent=self.display_formatter)
+        for kind in (dict, list):
+            formatters[PLAIN].for_type(kind, plain_json)
         AfterImport.arrange("matplotlib", _use_our_backend)
+        images.arrange()
 
     def system(self, cmd):
         """`!cmd`: with our descriptors, so that its output keeps its place. (IPython's own would give it a terminal, or swallow an interrupt.)"""
@@ -204,6 +224,12 @@ def _png(figure):
     from caisson_runtime import figures
 
     return figures.png(figure)
+
+
+def _chart(figure):
+    from caisson_runtime import charts
+
+    return charts.chart(figure)
 
 
 def _use_our_backend(matplotlib, force=False):

@@ -1,0 +1,32 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Figures, PNG } from './figures.ts'
+
+// When a matplotlib figure becomes a result, and how often.
+
+let figures: Figures
+beforeAll(async () => {
+  figures = await Figures.open()
+})
+afterAll(() => figures[Symbol.asyncDispose]())
+
+describe('a figure is shown once', () => {
+  test.each([
+    ['as a value', 'fig, ax = plt.subplots(); ax.plot([1, 2]); fig', [true]],
+    ['when the cell is over', 'plt.plot([1, 2]); None', [false]],
+    ['when it is shown, before what comes after it', 'plt.plot([1, 2]); plt.show()\n5', [false, true]],
+    ['when it is saved, and shown as it is', 'plt.plot([1, 2]); plt.savefig("a.png"); plt.show()', [false]],
+    ['when it is saved and closed', 'plt.plot([1, 2]); plt.savefig("a.pdf"); plt.close()', [false]],
+    ['when it is saved into memory, and then shown', 'plt.plot([1, 2]); plt.savefig(io.BytesIO()); plt.show()', [false]],
+  ])('%s', async (_when, code, main) => {
+    const shown = await figures.results(code)
+    expect(shown.map(({ isMainResult }) => isMainResult)).toEqual(main)
+    expect(shown[0]).toMatchObject({ png: expect.stringMatching(PNG), chart: { type: 'line' } })
+  })
+
+  test('and again when it has changed', async () => {
+    const titles = (await figures.results('plt.plot([1, 2]); plt.savefig("a.png"); plt.title("later"); plt.show()')).map(
+      ({ chart }) => (chart as { title: string }).title,
+    )
+    expect(titles).toEqual([null, 'later'])
+  })
+})
