@@ -16,8 +16,10 @@ use crate::metrics;
 use crate::port::Slot;
 use crate::reap::{Status, Strangers};
 
-/// Ended processes whose end nobody has heard of yet; the oldest is forgotten first.
-const UNCLAIMED: usize = 64;
+/// Ended processes whose end nobody has heard of yet, and which keep their last words in their pipes: descriptors are few.
+const UNHEARD: usize = 64;
+/// Those before them keep how they ended. The oldest is forgotten first.
+const UNCLAIMED: usize = 1024;
 
 /// Our ends of what a process has open; a slot that is empty from the start is one it does not have.
 #[derive(Default)]
@@ -36,6 +38,12 @@ impl Ports {
     pub fn outputs(&self) -> [(&Slot, Channel); 3] {
         let first = if self.has_terminal { (&self.pty, Channel::Pty) } else { (&self.stdout, Channel::Stdout) };
         [first, (&self.stderr, Channel::Stderr), (&self.control, Channel::Control)]
+    }
+
+    fn close(&self) {
+        for slot in [&self.stdin, &self.stdout, &self.stderr, &self.pty, &self.control] {
+            slot.close();
+        }
     }
 }
 
@@ -188,9 +196,13 @@ impl Table {
     pub fn keep_bounded(&mut self) {
         let unclaimed = self.all.values().filter(|process| !process.attached.get());
         let mut ends: Vec<_> = unclaimed.filter_map(|process| Some((process.ended()?.at, process.clone()))).collect();
-        if ends.len() > UNCLAIMED {
-            ends.sort_by_key(|(at, _)| *at);
-            for (_, process) in &ends[..ends.len() - UNCLAIMED] {
+        if ends.len() <= UNHEARD {
+            return;
+        }
+        ends.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        for (newer, (_, process)) in ends.iter().enumerate().skip(UNHEARD) {
+            process.ports.close();
+            if newer >= UNCLAIMED {
                 self.remove(process);
             }
         }

@@ -244,6 +244,29 @@ fn an_end_that_nobody_heard_waits_for_the_next_to_attach() {
 }
 
 #[test]
+fn ends_wait_for_a_host_that_comes_again_in_great_number() {
+    let agent = Agent::start();
+    let mut client = agent.connect();
+    let script = |code: u32| format!("while [ ! -e go ]; do sleep 0.05; done; echo words {code}; exit {}", code % 251);
+    let pids: Vec<u32> = (0..200).map(|code| client.started(shell(&script(code))).1.pid()).collect();
+    // As a host that is killed: nobody says goodbye.
+    drop(client);
+    std::fs::write(agent.home().join("go"), "").unwrap();
+    for pid in &pids {
+        while std::path::Path::new(&format!("/proc/{pid}")).exists() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+    let mut client = agent.connect();
+    let said: Vec<Said> = pids.iter().map(|pid| client.ask(Operation::Attach(Attach { pid: *pid }))).collect();
+    let codes: Vec<u32> = said.iter().map(|said| said.exit().code as u32).collect();
+    assert_eq!(codes, (0..200).map(|code| code % 251).collect::<Vec<_>>());
+    let heard = said.iter().enumerate().filter(|(code, said)| said.text(Channel::Stdout) == format!("words {code}\n"));
+    assert_eq!(heard.count(), 64);
+    assert_eq!(client.ask(Operation::Attach(Attach { pid: pids[0] })).code(), "not_found");
+}
+
+#[test]
 fn when_the_leash_goes_so_does_the_agent() {
     let mut agent = Agent::start();
     agent.let_go();
