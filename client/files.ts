@@ -59,7 +59,7 @@ export class SandboxFiles {
     return await this.#files.list(path, rest, signalOr(signal))
   }
 
-  /** `follow` (default true) says whether a symlink stands for what it points to. */
+  /** With `follow` a symlink stands for what it points to; without (the default), for itself. */
   async stat(path: string, options: Options & { follow?: boolean } = {}): Promise<FileEntry> {
     const { signal, ...rest } = options
     return await this.#files.stat(path, rest, signalOr(signal))
@@ -78,7 +78,14 @@ export class SandboxFiles {
   /** Makes the folder and those above it; one that exists is not an error. */
   async makeDir(path: string, options: Options = {}): Promise<FileEntry> {
     const { signal, ...rest } = options
-    return await this.#files.makeDir(path, rest, signalOr(signal))
+    try {
+      return await this.#files.makeDir(path, rest, signalOr(signal))
+    } catch (error) {
+      if (!(error instanceof Fault && error.code === 'FILE_EXISTS')) throw error
+      const found = await this.stat(path, { ...options, follow: true })
+      if (found.kind !== 'directory') throw error
+      return found
+    }
   }
 
   async move(from: string, to: string, options: Options = {}): Promise<FileEntry> {

@@ -85,19 +85,14 @@ export async function openDaemon(options: DaemonOptions, signal: AbortSignal): P
   undo.add(() => door.close())
   const scheme = identity === undefined ? 'http' : 'https'
   const url = `${scheme}://${named(options)}:${door.port}`
-  await announce(rooms.settings.home, { url, pid: process.pid, startedMs: Date.now() })
+  const reach = { url, domain: parts.rooms.domain, caPath: identity?.caPath ?? null }
+  await announce(rooms.settings.home, { ...reach, pid: process.pid, startedMs: Date.now() })
   undo.add(() => rm(join(rooms.settings.home, 'daemon.json'), { force: true }))
   // What an earlier host left holds up nobody.
   const sweeping = sweep(rooms).catch((failure: unknown) => notice(`what an earlier host left could not be removed: ${String(failure)}`))
   undo.add(() => sweeping)
   telemetry.log.info({ url, home: rooms.settings.home }, 'listening')
-  return running(undo.move(), {
-    url,
-    key,
-    home: rooms.settings.home,
-    domain: parts.rooms.domain,
-    caPath: identity?.caPath ?? null,
-  })
+  return running(undo.move(), { ...reach, key, home: rooms.settings.home })
 }
 
 function byState(fleet: LocalFleet): Readonly<Record<string, number>> {
@@ -169,7 +164,10 @@ async function openKeys(home: string, store: SqliteStore): Promise<{ key: string
 }
 
 /** For the command line and the SDK of this machine, which look here. */
-async function announce(home: string, about: { url: string; pid: number; startedMs: number }): Promise<void> {
+async function announce(
+  home: string,
+  about: Pick<Daemon, 'url' | 'domain' | 'caPath'> & { pid: number; startedMs: number },
+): Promise<void> {
   await place(join(home, 'daemon.json'), `${JSON.stringify(about)}\n`)
 }
 

@@ -110,10 +110,34 @@ test.each([
   const { held } = await opened({
     [EXECUTE]: execute,
     'GET /health': ({ reply }) => json(reply, 502, {}),
-    [`GET /caisson/v1/sandboxes/${ID}`]: ({ reply }) => json(reply, 200, { state: 'gone', reason: 'timeout', detail: '2 s' }),
+    [`GET /caisson/v1/sandboxes/${ID}`]: ({ reply }) => json(reply, 200, { state: 'gone', reason: 'kill', detail: 'on request' }),
   })
   const running = held.runCode({ code: '1' }, () => undefined, unaborted())
-  await expect(running).rejects.toMatchObject({ code: 'SANDBOX_GONE', message: 'the sandbox has ended (timeout): 2 s' })
+  await expect(running).rejects.toMatchObject({ code: 'SANDBOX_GONE', message: 'the sandbox has ended (kill): on request' })
+})
+
+test('a limit that ended the sandbox is how the run ended', async () => {
+  const { held } = await opened({
+    [EXECUTE]: ({ reply }) => {
+      reply.write(told({ type: 'stdout', text: 'x' }))
+      setTimeout(() => reply.socket?.resetAndDestroy(), 30)
+    },
+    'GET /health': ({ reply }) => json(reply, 502, {}),
+    [`GET /caisson/v1/sandboxes/${ID}`]: ({ reply }) => json(reply, 200, { state: 'gone', reason: 'memory' }),
+  })
+  const events: RunEvent[] = []
+  const execution = await held.runCode({ code: '1' }, (event) => void events.push(event), unaborted())
+  expect(execution).toMatchObject({ stdout: 'x', limit: 'memory', exitCode: 137, error: { name: 'RuntimeDied' } })
+  expect(events.at(-1)).toMatchObject({ type: 'error', error: { name: 'RuntimeDied' } })
+})
+
+test('a failure of the run itself, told after the answer had begun', async () => {
+  const line = { type: 'failure', error_code: 'not_found', message: 'no context "c"', hint: 'It may have ended.' }
+  const { held } = await opened({ [EXECUTE]: ({ reply }) => void reply.end(told({ type: 'stdout', text: 'x' }, line, END)) })
+  await expect(held.runCode({ code: '1' }, () => undefined, unaborted())).rejects.toMatchObject({
+    code: 'NOT_FOUND',
+    message: 'no context "c"',
+  })
 })
 
 test('contexts', async () => {

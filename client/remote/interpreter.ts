@@ -1,7 +1,9 @@
-import { type ContextInfo, EndReason, type Execution, Fault, type Rich, type RunEvent, type RunRequest } from '@caisson/wire'
+import { type ContextInfo, EndReason, type Execution, Fault, type Rich, type RunError, type RunEvent, type RunRequest } from '@caisson/wire'
 import { present } from '../present.ts'
+import { exitBehind } from './exits.ts'
 import { lines } from './framing.ts'
 import { asList, asRecord, isRecord, type Json, needed, number, parseJson, text, wholeJson, wholeText } from './json.ts'
+import { refusalIn } from './refusal.ts'
 import { PORT, type Visit } from './visit.ts'
 
 /** While what it returns is pending, no more is read. */
@@ -47,9 +49,15 @@ export class Interpreter {
     const ask = { method: 'POST' as const, path: '/execute', headers: JSON_TYPE, body }
     const answer = await this.#visit.ask(PORT.interpreter, ask, 'run code', signal)
     const heard = new Heard(on)
-    for await (const line of lines(answer.body)) await heard.line(asRecord(parseJson(line, 'run code'), 'run code'))
-    if (heard.isOver) return heard.execution
-    throw await this.#visit.explain(new Fault('DAEMON_UNREACHABLE', 'the daemon broke off the run'), signal)
+    try {
+      for await (const line of lines(answer.body)) await heard.line(asRecord(parseJson(line, 'run code'), 'run code'))
+      if (heard.isOver) return heard.execution
+      throw await this.#visit.explain(new Fault('DAEMON_UNREACHABLE', 'the daemon broke off the run'), signal)
+    } catch (failure) {
+      const { exitCode, limit } = exitBehind(failure, false)
+      await heard.died(exitCode, limit)
+      return heard.execution
+    }
   }
 }
 
@@ -58,7 +66,7 @@ class Heard {
   isOver = false
   readonly #on: Listener
   readonly #texts = { stdout: [] as string[], stderr: [] as string[] }
-  readonly #rest: Omit<Execution, 'stdout' | 'stderr'> = { results: [], executionCount: 0 }
+  #rest: Omit<Execution, 'stdout' | 'stderr'> = { results: [], executionCount: 0 }
 
   constructor(on: Listener) {
     this.#on = on
@@ -68,8 +76,18 @@ class Heard {
     return { ...this.#rest, stdout: this.#texts.stdout.join(''), stderr: this.#texts.stderr.join('') }
   }
 
+  /** It ended with its sandbox, which hit a limit. */
+  died(exitCode: number, limit: EndReason | undefined): void | Promise<void> {
+    this.#rest = { ...this.#rest, exitCode, ...(limit === undefined ? {} : { limit }) }
+    const value = 'the runtime was ended with its sandbox'
+    return this.#fail({ name: 'RuntimeDied', value, traceback: `RuntimeDied: ${value}` })
+  }
+
+  /** Throws what the daemon says was the failure of the run itself. */
   line(line: Json): void | Promise<void> {
     switch (line['type']) {
+      case 'failure':
+        throw refusalIn(line, 'run code')
       case 'number_of_executions':
         this.#rest.executionCount = number(line, 'execution_count') ?? 0
         return this.#on({ type: 'started', executionCount: this.#rest.executionCount })
@@ -81,11 +99,8 @@ class Heard {
         this.#rest.results.push(result)
         return this.#on({ type: 'result', result })
       }
-      case 'error': {
-        const error = { name: text(line, 'name') ?? '', value: text(line, 'value') ?? '', traceback: text(line, 'traceback') ?? '' }
-        this.#rest.error = error
-        return this.#on({ type: 'error', error })
-      }
+      case 'error':
+        return this.#fail({ name: text(line, 'name') ?? '', value: text(line, 'value') ?? '', traceback: text(line, 'traceback') ?? '' })
       default:
         this.#note(line)
     }
@@ -97,6 +112,11 @@ class Heard {
     if (line['type'] === 'exit') this.#rest.exitCode = number(line, 'exit_code') ?? 0
     else if (line['type'] === 'limit' && limit.success) this.#rest.limit = limit.data
     else if (line['type'] === 'end_of_execution') this.isOver = true
+  }
+
+  #fail(error: RunError): void | Promise<void> {
+    this.#rest.error = error
+    return this.#on({ type: 'error', error })
   }
 
   #say(type: 'stdout' | 'stderr', line: Json): void | Promise<void> {

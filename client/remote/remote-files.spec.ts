@@ -1,5 +1,6 @@
 import type { FileChange, Files } from '@caisson/wire'
 import { afterEach, expect, test } from 'vitest'
+import { SandboxFiles } from '../files.ts'
 import { endOfStream, FakeDaemon, ID, json, messages, type Script, unaborted } from './fake-daemon.ts'
 
 let daemon: FakeDaemon | undefined
@@ -129,12 +130,13 @@ test.each([
 
 test('a folder that exists is no error, a file in its place is', async () => {
   const kinds = ['FILE_TYPE_DIRECTORY', 'FILE_TYPE_FILE']
-  const { files } = await opened({
+  const { daemon } = await opened({
     'POST /filesystem.Filesystem/MakeDir': ({ reply }) => json(reply, 409, { code: 'already_exists', message: 'there' }),
     [STAT]: ({ reply }) => json(reply, 200, { entry: { ...entry, type: kinds.shift() } }),
   })
-  expect(await files.makeDir('/d', {}, unaborted())).toMatchObject({ kind: 'directory' })
-  await expect(files.makeDir('/d', {}, unaborted())).rejects.toMatchObject({ code: 'FILE_EXISTS' })
+  const files = new SandboxFiles(await daemon.held())
+  expect(await files.makeDir('/d')).toMatchObject({ kind: 'directory' })
+  await expect(files.makeDir('/d')).rejects.toMatchObject({ code: 'FILE_EXISTS' })
 })
 
 test('list, move, remove', async () => {

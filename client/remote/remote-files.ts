@@ -75,14 +75,7 @@ export class RemoteFiles implements Files {
 
   async makeDir(path: string, options: FileOptions, signal: AbortSignal): Promise<FileEntry> {
     const what = `make folder ${path}`
-    try {
-      return entryIn(await this.#call('MakeDir', { path }, options, what, signal), what)
-    } catch (failure) {
-      if (!(failure instanceof Fault && failure.code === 'FILE_EXISTS')) throw failure
-      const found = await this.stat(path, { ...options, follow: true }, signal)
-      if (found.kind === 'directory') return found
-      throw failure
-    }
+    return entryIn(await this.#call('MakeDir', { path }, options, what, signal), what)
   }
 
   async move(from: string, to: string, options: FileOptions, signal: AbortSignal): Promise<FileEntry> {

@@ -7,6 +7,9 @@ import { answering, type Rpc, streaming } from './serving.ts'
 import { watchersOf } from './watchers.ts'
 import { changesOf, watchFolder } from './watching.ts'
 
+/** Code of the catalogue, for our own clients. */
+const EXISTS = { 'caisson-code': 'file_exists' }
+
 export const filesystemService: ServiceImpl<typeof Filesystem> = {
   stat: answering(async ({ path, follow }, rpc) => {
     const entry = await filesOf(rpc).stat(checkedPath(path, 'path'), { user: rpc.user, follow }, rpc.signal)
@@ -20,8 +23,8 @@ export const filesystemService: ServiceImpl<typeof Filesystem> = {
     } catch (failure) {
       if (!(failure instanceof Fault) || failure.code !== 'FILE_EXISTS') throw failure
       const { path: whole, kind } = await there(place, rpc)
-      if (kind === 'directory') throw new ConnectError(`directory already exists: ${whole}`, Code.AlreadyExists)
-      throw new ConnectError(`path already exists but it is not a directory: ${whole}`, Code.InvalidArgument)
+      if (kind === 'directory') throw new ConnectError(`directory already exists: ${whole}`, Code.AlreadyExists, EXISTS)
+      throw new ConnectError(`path already exists but it is not a directory: ${whole}`, Code.InvalidArgument, EXISTS)
     }
   }),
 

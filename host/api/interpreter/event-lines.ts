@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { ExactJson, Rich, RunError, RunEvent } from '@caisson/wire'
+import type { ExactJson, Fault, Rich, RunError, RunEvent } from '@caisson/wire'
 
 /** Clients, and what lies between, take a connection for dead on which nothing is said. */
 const KEEPALIVE_MS = 5000
@@ -47,6 +47,12 @@ export class EventLines {
   /** A line that only our own clients read. */
   add(event: { type: 'exit'; exit_code: number } | { type: 'limit'; reason: string }): void {
     if (this.#isOurs) void this.#write(line(event))
+  }
+
+  /** Why the run could not go on, in a line that only our own clients read. False: this is another one's, and must be told in E2B's words. */
+  refuse({ code, message, hint }: Fault): boolean {
+    if (this.#isOurs) void this.#write(line({ type: 'failure', error_code: code.toLowerCase(), message, hint }))
+    return this.#isOurs
   }
 
   end(): void {

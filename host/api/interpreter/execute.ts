@@ -66,7 +66,7 @@ async function broken(failure: unknown, lines: EventLines, { request, signal }: 
     resetConnection(request.socket)
     return
   }
-  await lines.fail({ name: 'UnexpectedEndOfExecution', value: failure.message, traceback: '' })
+  if (!lines.refuse(failure)) await lines.fail({ name: 'UnexpectedEndOfExecution', value: failure.message, traceback: '' })
   lines.end()
 }
 

@@ -9,8 +9,9 @@ import { execute } from './execute.ts'
 const NOT_OURS: ReadonlySet<string> = new Set(['SANDBOX_GONE', 'AGENT_LOST', 'CANCELLED'])
 
 /**
- * The code interpreter of a sandbox, as E2B's SDKs know it on port 49999. Its failures are plain text; our own clients get their code. Rejects with SANDBOX_GONE, AGENT_LOST,
- * CANCELLED, or what is no Fault; then nothing has been answered. That pages of every origin may ask is the server's business.
+ * The code interpreter of a sandbox, as E2B's SDKs know it on port 49999. Its failures are plain text; our own clients are told their code.
+ * Rejects with SANDBOX_GONE, AGENT_LOST, CANCELLED, or what is no Fault; then nothing has been answered. That pages of every origin may ask is the
+ * server's business.
  */
 export async function serveInterpreter(visit: Visit): Promise<void> {
   const { request, reply } = visit
