@@ -14,6 +14,7 @@ const profile: Profile = {
   network: 'none',
   limits: { timeoutMs: 120_000, memoryMiB: 1024, cpus: 1, pids: 128, diskMiB: 1024, outputMiB: 64, openFiles: 1024, onHit: 'end' },
   leash: 'host',
+  noNewPrivileges: true,
   seccomp: { allowUserNamespaces: false },
   audit: { commands: true, maxMiB: 16 },
 }
@@ -25,6 +26,7 @@ const template: Template = {
     { source: '/usr', target: '/usr', mode: 'ro' },
     { source: '/state/templates/code-interpreter/etc-1', target: '/etc', mode: 'ro' },
   ],
+  sudo: [{ source: '/usr/bin/sudo', target: '/usr/bin/sudo', mode: 'ro', ownedBy: 'root', setuid: true }],
   symlinks: [{ path: '/bin', to: 'usr/bin' }],
   env: { PATH: '/usr/bin' },
   languages: ['python'],
@@ -131,6 +133,19 @@ describe('a plan', () => {
     const dangerous = ['SYS_ADMIN', 'SYS_PTRACE', 'SYS_MODULE', 'SYS_RAWIO', 'MKNOD', 'NET_ADMIN', 'NET_RAW', 'BPF', 'PERFMON', 'SYS_BOOT']
     expect(plan().capabilities.filter((name) => dangerous.includes(name))).toEqual([])
     expect(plan().noNewPrivileges).toBe(true)
+  })
+
+  test('lets sudo work where the profile says so and the host is root: that one program, and the rules it reads', () => {
+    const willing = { ...profile, noNewPrivileges: false }
+    const of = (chosen: Profile, root: boolean) => planSandbox(parseRequest({}), chosen, template, { ...facts, root })
+    const sudo = of(willing, true)
+    expect(sudo.noNewPrivileges).toBe(false)
+    expect(sudo.binds.filter((bind) => bind.ownedBy === 'root').map(({ target }) => target)).toEqual(['/etc', '/usr/bin/sudo'])
+    expect(sudo.binds.filter((bind) => bind.setuid === true).map(({ target }) => target)).toEqual(['/usr/bin/sudo'])
+    for (const without of [of(willing, false), of(profile, true), of(profile, false)]) {
+      expect(without.noNewPrivileges).toBe(true)
+      expect(without.binds.filter((bind) => bind.setuid === true || bind.ownedBy === 'root')).toEqual([])
+    }
   })
 
   test('binds parents before children', () => {

@@ -57,6 +57,8 @@ const KEPT = [
 /** Pure: everything decided about one sandbox. Throws BAD_REQUEST or MOUNT_UNREADABLE. */
 export function planSandbox(request: StrictCreateRequest, profile: Profile, template: Template, facts: MachineFacts): Plan {
   const limits = { ...profile.limits, ...given(request) }
+  // Without root on the host there is no root inside to become.
+  const isSudo = facts.root && !profile.noNewPrivileges
   return Plan.parse({
     version: 1,
     id: facts.id,
@@ -68,7 +70,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     dir: `${facts.home}/sandboxes/${facts.id}`,
     deathRecord: `${facts.home}/deaths/${facts.id}.json`,
     agent: facts.agent,
-    binds: inOrder([...template.binds, ...mounts(request, facts)]),
+    binds: inOrder([...shown(template, isSudo), ...mounts(request, facts)]),
     symlinks: [...template.symlinks],
     files: [
       { path: '/etc/hostname', content: `${facts.id}\n`, mode: 0o644 },
@@ -91,7 +93,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
       onHit: limits.onHit,
     },
     capabilities: facts.root ? ROOT_CAPABILITIES : [],
-    noNewPrivileges: true,
+    noNewPrivileges: !isSudo,
     seccomp: { profile: 'default', allowUserNamespaces: profile.seccomp.allowUserNamespaces },
     audit: { log: facts.auditLog, commands: profile.audit.commands, maxBytes: profile.audit.maxMiB * MIB },
     zygote: facts.zygoteSocket === null ? null : { socket: facts.zygoteSocket, forks: 1 },
@@ -140,7 +142,8 @@ export function planZygote(
       onHit: 'end',
     },
     capabilities: [],
-    noNewPrivileges: true,
+    // Its forks would inherit it, and set it themselves where their plan says so. All that it sees is nosuid.
+    noNewPrivileges: !facts.root,
     seccomp: { profile: 'default', allowUserNamespaces: false },
     // Its filter would be inherited by every fork, and answer to the wrong keeper.
     audit: { log: facts.auditLog, commands: false, maxBytes: MIB },
@@ -161,6 +164,12 @@ function disk({ root, home, kept }: MachineFacts, diskMiB: number): Plan['disk']
     throw new Fault('UNSUPPORTED', 'files are kept only where a sandbox has a disk of its own', { hint: 'Run the daemon as root.' })
   }
   return { kind: 'tmpfs', ...size }
+}
+
+/** What the template shows. Where sudo is to work, its rules in /etc are root's. */
+function shown({ binds, etc, sudo }: Template, isSudo: boolean): Bind[] {
+  if (!isSudo) return [...binds]
+  return [...binds.map((bind): Bind => (bind.source === etc ? { ...bind, ownedBy: 'root' } : bind)), ...sudo]
 }
 
 /** The formatted image that a disk of this size is copied from (disk.ts makes it). */

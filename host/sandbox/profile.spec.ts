@@ -18,8 +18,14 @@ const put = (name: string, content: unknown) =>
 
 test('every profile that ships is whole, and what it is said to be', async () => {
   const names = (await readdir(shipped)).map((file) => file.replace('.json', ''))
-  expect(names.sort()).toEqual(['code-interpreter', 'default'])
-  for (const name of names) {
+  expect(names.sort()).toEqual(['code-interpreter', 'default', 'e2b'])
+  expect(await readProfile(shipped, 'e2b', signal)).toMatchObject({
+    limits: { timeoutMs: null, outputMiB: null, cpus: 2, pids: 1024, openFiles: 8192, onHit: 'report' },
+    leash: 'none',
+    noNewPrivileges: false,
+    seccomp: { allowUserNamespaces: false },
+  })
+  for (const name of ['code-interpreter', 'default']) {
     const profile = await readProfile(shipped, name, signal)
     expect(profile).toMatchObject({ name, wall: 'container', network: 'none', leash: 'host' })
     expect(profile.limits).toEqual({
@@ -34,6 +40,7 @@ test('every profile that ships is whole, and what it is said to be', async () =>
     })
     expect(profile.audit.commands).toBe(true)
     expect(profile.seccomp.allowUserNamespaces).toBe(false)
+    expect(profile.noNewPrivileges).toBe(true)
   }
 })
 

@@ -22,6 +22,8 @@ const Complete = z.strictObject({
     onHit: z.enum(['end', 'report']),
   }),
   leash: z.enum(['host', 'none']),
+  /** False: `sudo` works inside, for root of the sandbox's own ids. Needs root on the host; without it, it is true whatever is said here. */
+  noNewPrivileges: z.boolean(),
   seccomp: z.strictObject({ allowUserNamespaces: z.boolean() }),
   audit: z.strictObject({
     /** Record what every process inside executes. */

@@ -2,6 +2,7 @@ import { lstat, readFile, readlink, stat } from 'node:fs/promises'
 import { makeEtc } from './etc.ts'
 import type { Made } from './made.ts'
 import type { Recipe } from './recipe.ts'
+import { NAMES, searchPath } from './search-path.ts'
 
 /** The machine's own programs, and an /etc that says nothing of the machine. */
 export const base: Recipe = {
@@ -9,7 +10,7 @@ export const base: Recipe = {
   aliases: [],
   async build(folder, kitchen, signal) {
     kitchen.say('base: /usr of this machine, and a small /etc')
-    const etc = await makeEtc(folder, signal)
+    const etc = await makeEtc(folder, searchPath(false), signal)
     return { version: 1, name: 'base', etc, python: null, ...(await machine()) }
   },
 }
@@ -30,6 +31,7 @@ export async function machine(): Promise<Pick<Made, 'host' | 'symlinks' | 'langu
     if (found?.isSymbolicLink()) symlinks.push({ path, to: await readlink(path) })
     else if (found?.isDirectory()) host.push(path)
   }
+  symlinks.push(...(await otherNames()))
   // Which CPUs there are: the C library, the JVM and OpenBLAS ask here.
   if (await stat('/sys/devices/system/cpu').catch(absent)) host.push('/sys/devices/system/cpu')
   const languages: string[] = []
@@ -37,6 +39,13 @@ export async function machine(): Promise<Pick<Made, 'host' | 'symlinks' | 'langu
     if (await stat(interpreter).catch(absent)) languages.push(language)
   }
   return { host, symlinks, languages }
+}
+
+/** Programs written for other systems ask for `python`, or for `python3`, and mean the same. */
+async function otherNames(): Promise<Made['symlinks']> {
+  const [python, python3] = await Promise.all(['/usr/bin/python', '/usr/bin/python3'].map((path) => stat(path).catch(absent)))
+  if (python3 && !python) return [{ path: `${NAMES}/python`, to: '/usr/bin/python3' }]
+  return python && !python3 ? [{ path: `${NAMES}/python3`, to: '/usr/bin/python' }] : []
 }
 
 /** A bind shows one file system. Others may be mounted below /usr (proc_pid_mountinfo(5): the fifth field is the mount point). */

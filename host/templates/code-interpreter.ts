@@ -3,6 +3,7 @@ import { machine } from './base.ts'
 import { makeEtc } from './etc.ts'
 import { makePython } from './python.ts'
 import type { Recipe } from './recipe.ts'
+import { searchPath } from './search-path.ts'
 
 /** `base`, and a Python with the usual libraries, warmed up. */
 export const codeInterpreter: Recipe = {
@@ -10,7 +11,7 @@ export const codeInterpreter: Recipe = {
   // As E2B's code interpreter asks for it.
   aliases: ['code-interpreter-v1'],
   async build(folder, kitchen, signal) {
-    const etc = await makeEtc(folder, signal)
+    const etc = await makeEtc(folder, searchPath(true), signal)
     const python = await makePython(folder, join(kitchen.files, 'requirements.txt'), kitchen.say, signal)
     const shown = await machine()
     return { version: 1, name: 'code-interpreter', etc, python, ...shown, languages: ['python', ...shown.languages] }

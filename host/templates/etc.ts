@@ -2,11 +2,14 @@ import { createHash } from 'node:crypto'
 import { chmod, copyFile, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 
+const SESSION = 'account required pam_permit.so\nsession required pam_permit.so\n'
+const ANYONE = `auth required pam_permit.so\n${SESSION}`
+
 /**
  * An /etc that is made, not taken: accounts, names and shells of the sandbox's own, and of the host's only what programs below /usr
  * cannot do without and every user of the host may read anyway.
  */
-export const WRITTEN: Readonly<Record<string, string>> = {
+const WRITTEN: Readonly<Record<string, string>> = {
   passwd: `root:x:0:0:root:/root:/bin/bash
 user:x:1000:1000:user:/home/user:/bin/bash
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
@@ -35,6 +38,23 @@ if [ -n "$BASH_VERSION" ] && [ -n "$PS1" ]; then . /etc/bash.bashrc; fi
 PS1='\\u@\\h:\\w\\$ '
 alias ls='ls --color=auto' grep='grep --color=auto'
 `,
+  // For those sandboxes in which set-uid programs work (profile: noNewPrivileges). No other service of PAM lets anyone in.
+  'pam.d/sudo': ANYONE,
+  'pam.d/sudo-i': ANYONE,
+  'pam.d/su': `auth sufficient pam_rootok.so\nauth required pam_deny.so\n${SESSION}`,
+  'pam.d/su-l': `auth sufficient pam_rootok.so\nauth required pam_deny.so\n${SESSION}`,
+  'pam.d/other': 'auth required pam_deny.so\naccount required pam_deny.so\npassword required pam_deny.so\nsession required pam_deny.so\n',
+  // Not to touch the limit of core dumps: what the wall has set cannot be raised again (native/keeper/src/inside.rs).
+  'sudo.conf': 'Set disable_coredump false\nSet probe_interfaces false\n',
+}
+
+/** What a command of the caller had in its environment stays outside of sudo. */
+function sudoers(path: string): string {
+  return `Defaults env_reset, !syslog
+Defaults secure_path="${path}"
+root ALL=(ALL:ALL) NOPASSWD: ALL
+user ALL=(ALL:ALL) NOPASSWD: ALL
+`
 }
 
 const LINKED: Readonly<Record<string, string>> = {
@@ -64,8 +84,13 @@ const CERTIFICATES = [
 ]
 const MAX_FILE_BYTES = 8 * 1024 * 1024
 
-/** Makes `etc-HASH` below `folder`, unless it is there, and gives its name. */
-export async function makeEtc(folder: string, signal: AbortSignal, host = '/etc'): Promise<string> {
+/** Names and contents of all that is written, for a sandbox with this search path. */
+export function written(path: string): Record<string, string> {
+  return { ...WRITTEN, sudoers: sudoers(path) }
+}
+
+/** Makes `etc-HASH` below `folder`, unless it is there, and gives its name. `path`: what sudo looks for programs in. */
+export async function makeEtc(folder: string, path: string, signal: AbortSignal, host = '/etc'): Promise<string> {
   await mkdir(folder, { recursive: true })
   const fresh = await mkdtemp(join(folder, '.etc-'))
   try {
@@ -75,9 +100,10 @@ export async function makeEtc(folder: string, signal: AbortSignal, host = '/etc'
       signal.throwIfAborted()
       await copy(join(host, name), join(fresh, name), hash, host)
     }
-    for (const [name, content] of Object.entries(WRITTEN)) {
+    for (const [name, content] of Object.entries(written(path))) {
       hash.update(`written ${name} ${content}\n`)
-      await writeFile(join(fresh, name), content, { mode: 0o644 })
+      await mkdir(dirname(join(fresh, name)), { recursive: true })
+      await writeFile(join(fresh, name), content, { mode: name === 'sudoers' ? 0o440 : 0o644 })
     }
     for (const [name, to] of Object.entries(LINKED)) {
       hash.update(`linked ${name} ${to}\n`)

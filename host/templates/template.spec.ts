@@ -51,7 +51,8 @@ test('a template shows the machine read-only, its own /etc and the programs of t
   ])
   expect(template.binds.every(({ mode }) => mode === 'ro')).toBe(true)
   expect(template.zygote).toBeNull()
-  expect(template.env['PATH']).not.toContain('/caisson')
+  expect(template.env['PATH']).not.toContain('/caisson/python')
+  expect(template.env['PATH']?.split(':').at(-1)).toBe('/caisson/bin')
 })
 
 test('code-interpreter has a Python, first in PATH, and a zygote', async () => {

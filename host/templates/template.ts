@@ -3,7 +3,9 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Bind, Fault } from '@caisson/wire'
 import { Made } from './made.ts'
+import { searchPath } from './search-path.ts'
 import * as shelf from './shelf.ts'
+import { sudoBinds } from './sudo.ts'
 
 /** A root file system made of the machine itself, and the process that is warmed up for it. */
 export interface Template {
@@ -11,6 +13,8 @@ export interface Template {
   /** Folder that is bound at /etc. It is among `binds`. */
   readonly etc: string
   readonly binds: readonly Bind[]
+  /** What is bound besides where `sudo` is to work. */
+  readonly sudo: readonly Bind[]
   readonly symlinks: readonly { path: string; to: string }[]
   /** What every program inside starts with. */
   readonly env: Readonly<Record<string, string>>
@@ -46,9 +50,10 @@ export async function openTemplate(name: string, shelves: Shelves, signal: Abort
   const etc = join(folder, made.etc)
   const binds: Bind[] = made.host.map((path) => ({ source: path, target: path, mode: 'ro' }))
   binds.push({ source: etc, target: '/etc', mode: 'ro' }, { source: shelves.programs, target: '/caisson/runtimes', mode: 'ro' })
-  const common = { name, etc, binds, symlinks: made.symlinks, languages: made.languages }
+  const env = { PATH: searchPath(made.python !== null), LANG: 'C.UTF-8' }
+  const common = { name, etc, binds, sudo: await sudoBinds(), symlinks: made.symlinks, env, languages: made.languages }
   if (made.python === null) {
-    return { ...common, env: environment('/usr/local/bin'), zygote: null, generation: await generation(text, shelves, signal) }
+    return { ...common, zygote: null, generation: await generation(text, shelves, signal) }
   }
   const python = join(folder, made.python.folder)
   await stat(join(python, 'bin', 'python')).catch((cause: unknown) => {
@@ -58,19 +63,10 @@ export async function openTemplate(name: string, shelves: Shelves, signal: Abort
     { source: python, target: '/caisson/python', mode: 'ro' },
     { source: shelves.zygoteLibrary, target: '/caisson/zygote.so', mode: 'ro' },
   )
-  const env = environment('/caisson/python/bin', '/usr/local/bin')
   return {
     ...common,
-    env,
     zygote: { argv: ['/caisson/python/bin/python', '/caisson/runtimes/python/zygote.py', '/caisson/zygote.so'], env },
     generation: await generation(text, shelves, signal),
-  }
-}
-
-function environment(...first: string[]): Record<string, string> {
-  return {
-    PATH: [...first, '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin'].join(':'),
-    LANG: 'C.UTF-8',
   }
 }
 
@@ -91,9 +87,12 @@ async function readMade(path: string, name: string, signal: AbortSignal): Promis
   throw new Fault('TEMPLATE_NOT_BUILT', `${path} belongs to another template`)
 }
 
+/** Raised when the plan of zygotes changes in what their forks inherit. */
+const ZYGOTE_WALL = '2'
+
 /** Sizes and times stand for contents here: build.mjs leaves a file alone that would not change. */
 async function generation(made: string, shelves: Shelves, signal: AbortSignal): Promise<string> {
-  const hash = createHash('sha256').update(made).update(shelves.programs)
+  const hash = createHash('sha256').update(made).update(shelves.programs).update(ZYGOTE_WALL)
   const folder = join(shelves.programs, 'python')
   const programs = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.py')).sort()
   const files = [shelves.zygoteLibrary, ...programs.map((name) => join(folder, name))]

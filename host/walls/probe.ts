@@ -14,8 +14,8 @@ export async function probeContainer(options: { keeper: string; uid: number }, s
   const root = options.uid === 0
   const findings = [await keeperProgram(options.keeper), identity(root), await namespaces(root, signal)]
   for (const controller of ['memory', 'pids', 'cpu']) findings.push(await cgroup(controller, options.uid))
-  findings.push(await seccomp(), await landlock(signal))
-  if (root) findings.push(await loop(), await mkfs(signal))
+  findings.push(await freezer(options.uid), await seccomp(), await landlock(signal))
+  if (root) findings.push(await loop(), await mkfs(signal), await sudo())
   return findings
 }
 
@@ -83,6 +83,7 @@ async function tryGroup({ parent, version }: Hierarchy, controller: string): Pro
   try {
     if (controller === 'pids') await writeFile(join(group, 'pids.max'), String(PROBE_PIDS))
     else if (controller === 'memory') await access(join(group, version === 1 ? 'memory.limit_in_bytes' : 'memory.max'), constants.W_OK)
+    else if (controller === 'freezer') await access(join(group, version === 1 ? 'freezer.state' : 'cgroup.freeze'), constants.W_OK)
     else await access(join(group, version === 1 ? 'cpu.cfs_quota_us' : 'cpu.max'), constants.W_OK)
   } finally {
     await rmdir(group)
@@ -90,6 +91,20 @@ async function tryGroup({ parent, version }: Hierarchy, controller: string): Pro
     await rmdir(parent).catch((error: NodeJS.ErrnoException) => {
       if (!['ENOTEMPTY', 'EBUSY', 'ENOENT', 'EACCES', 'EPERM'].includes(error.code ?? '')) throw error
     })
+  }
+}
+
+/** Version 1's own, or any of version 2. Where there is none, a sandbox cannot be paused with its processes; all else works. */
+async function freezer(uid: number): Promise<Finding> {
+  const what = 'cgroup freezer'
+  const found = hierarchies(uid).find((hierarchy) => hierarchy.controllers.includes('freezer'))
+  const detail = 'sandboxes cannot be frozen: a pause ends their processes'
+  if (found === undefined) return { what, severity: 'degraded', detail, mend: 'mount -t cgroup -o freezer none /sys/fs/cgroup/freezer' }
+  try {
+    await tryGroup(found, 'freezer')
+    return { what, severity: 'fine', detail: `version ${found.version}, ${found.parent}` }
+  } catch (error) {
+    return { what, severity: 'degraded', detail: `${message(error)}: ${detail}`, ...mendCgroup(found, uid) }
   }
 }
 
@@ -133,6 +148,16 @@ async function mkfs(signal: AbortSignal): Promise<Finding> {
   const tried = await run('mkfs.ext4', ['-V'], signal)
   if (tried.ok) return { what, severity: 'fine', detail: 'formats the disks of sandboxes' }
   return { what, severity: 'missing', detail: tried.said, mend: 'apt-get install -y e2fsprogs' }
+}
+
+async function sudo(): Promise<Finding> {
+  const what = 'sudo'
+  try {
+    await access('/usr/bin/sudo', constants.X_OK)
+    return { what, severity: 'fine', detail: 'works inside where the profile lets it' }
+  } catch (error) {
+    return { what, severity: 'degraded', detail: `${message(error)}: no sandbox has it`, mend: 'apt-get install -y sudo' }
+  }
 }
 
 function run(program: string, args: string[], signal: AbortSignal): Promise<{ ok: boolean; said: string }> {

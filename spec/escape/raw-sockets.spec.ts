@@ -4,7 +4,7 @@ const wall = shared()
 
 attack(wall, 'sockets past the network namespace', {
   why: 'packets of one’s own making, the hypervisor, the kernel’s crypto and configuration',
-  stoppedBy: /^(EPERM|EACCES|EAFNOSUPPORT)/,
+  stoppedBy: /^(EPERM|EACCES|EAFNOSUPPORT|EPROTONOSUPPORT)/,
   code: python`
 def maker(family, kind, protocol=0):
     def make():

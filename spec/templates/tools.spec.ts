@@ -57,6 +57,20 @@ describe('programs', () => {
   })
 })
 
+describe.runIf(process.getuid?.() === 0)('the base template', () => {
+  test('has what programs written for other sandboxes count on, under every name they use', async () => {
+    await using base = await Sandbox.create({ template: 'base', profile: 'e2b', timeoutMs: 60_000 })
+    const wanted = ['python', 'python3', 'git', 'curl', 'tput', 'ss', 'pgrep', 'setfattr', 'getfattr', 'sudo', 'node']
+    const { stdout } = await base.commands.run(`for name in ${wanted.join(' ')}; do command -v $name >/dev/null || echo $name; done`)
+    // Node is as the machine has it: installed by hand, it may lie elsewhere.
+    expect(stdout.split('\n').filter((name) => name !== '' && (name !== 'node' || existsSync('/usr/bin/node')))).toEqual([])
+    const versions = await base.commands.run('python --version; python3 --version; sudo python --version')
+    expect(new Set(versions.stdout.trim().split('\n')).size).toBe(1)
+    const attribute = await base.commands.run('touch f && setfattr -n user.colour -v blue f && getfattr --only-values -n user.colour f')
+    expect(attribute.stdout).toBe('blue')
+  })
+})
+
 describe('Python', () => {
   const LIBRARIES = ['IPython', 'numpy', 'pandas', 'matplotlib', 'PIL', 'scipy', 'sklearn', 'sympy', 'openpyxl', 'requests', 'bs4', 'lxml']
   const MORE = ['seaborn', 'tabulate', 'networkx', 'yaml', 'xlsxwriter', 'pypdf']

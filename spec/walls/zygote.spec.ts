@@ -43,11 +43,25 @@ test.each([
   ['host name', 'import socket; print(socket.gethostname())'],
   ['host name of the kernel', 'import os; print(os.uname().nodename)'],
   ['machine id', 'print(open("/etc/machine-id").read())'],
+  ['boot of the kernel', 'print(open("/proc/sys/kernel/random/boot_id").read())'],
   ['boot of the process', 'import ssl, hashlib; print(ssl.RAND_bytes(16).hex())'],
 ])('%s differs in every fork', async (_what, code) => {
   const said = await Promise.all(sandboxes.map(async (sandbox) => (await sandbox.runCode(code)).stdout))
   expect(said.every((text) => text.trim() !== '')).toBe(true)
   expect(new Set(said).size).toBe(sandboxes.length)
+})
+
+test('a sandbox has booted once, by itself: not with the host, and it cannot say otherwise', async () => {
+  const [sandbox] = sandboxes
+  if (sandbox === undefined) throw new Error('no sandbox')
+  const read = async () => (await sandbox.commands.run('cat /proc/sys/kernel/random/boot_id')).stdout
+  const said = await read()
+  expect(said).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\n$/)
+  expect(said).not.toBe(await readFile('/proc/sys/kernel/random/boot_id', 'utf8'))
+  const write = 'echo x > /proc/sys/kernel/random/boot_id; echo x > /caisson/boot_id; umount /proc/sys/kernel/random/boot_id'
+  expect((await sandbox.commands.run(write, { user: 'root' })).exitCode).not.toBe(0)
+  expect(await read()).toBe(said)
+  expect((await sandbox.runCode('print(open("/proc/sys/kernel/random/boot_id").read(), end="")')).stdout).toBe(said)
 })
 
 test('a second context of the same sandbox is a fork as well, with randomness of its own', async () => {

@@ -1,6 +1,7 @@
 //! The builder: a process between the keeper and the sandbox. It assembles the root in a mount namespace of its own, makes the first process in its
 //! namespaces, gives it its ids, and ends. Whatever mounts it made live on only in the sandbox's mount namespace.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -63,6 +64,7 @@ impl Builder<'_> {
             root: self.root.clone(),
             disk: self.disk_mount.clone(),
             owners: self.owners(),
+            maps: RefCell::default(),
             range: self.range.map(|(_, base)| base).filter(|_| matches!(self.disk, Prepared::Loop { .. })),
         };
         let mounted = stage.build(self.disk)?;

@@ -13,6 +13,7 @@ use crate::caps;
 use crate::fault::{At, Fault, Outcome};
 use crate::landlock;
 use crate::plan::{Kind, Plan};
+use crate::root::BOOT_ID;
 use crate::say::Said;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 
@@ -166,7 +167,9 @@ impl Inside<'_> {
             let tree = Tree::open(&target).at(step, name)?;
             tree.set(RDONLY | NOSUID | NODEV | NOEXEC).and_then(|()| tree.attach(&target)).at(step, name)?;
         }
-        Ok(())
+        let tree = Tree::open(Path::new(BOOT_ID)).at(step, BOOT_ID)?;
+        let target = proc.join("sys/kernel/random/boot_id");
+        tree.set(RDONLY | NOSUID | NODEV | NOEXEC).and_then(|()| tree.attach(&target)).at(step, BOOT_ID)
     }
 
     /// The old root is stacked under the new one for a moment and then let go (pivot_root(2), "pivot_root(".", ".")").

@@ -1,8 +1,11 @@
 //! The root file system of a sandbox, assembled in a mount namespace of its own, outside of the sandbox's user namespace: what is read-only
 //! here is locked read-only for everyone inside (mount_namespaces(7)).
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +18,8 @@ use crate::plan::{Bind, Mode, Owner, Plan};
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 
 const STEP: &str = "root";
+/// Below the root.
+pub const BOOT_ID: &str = "caisson/boot_id";
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Who owns what is made here, as the host numbers them.
@@ -39,7 +44,12 @@ pub struct Stage<'a> {
     pub owners: Owners,
     /// First host id of the sandbox's range, where there is one.
     pub range: Option<u32>,
+    /// Making one costs a process.
+    pub maps: RefCell<HashMap<(Ids, Ids), IdMap>>,
 }
+
+/// A user and a group.
+pub type Ids = (u32, u32);
 
 impl Stage<'_> {
     pub fn build(&self, disk: &Prepared) -> Outcome<Mounted> {
@@ -69,6 +79,7 @@ impl Stage<'_> {
         })?;
         self.devices()?;
         self.small_files()?;
+        self.boot_id()?;
         self.folder(&self.root.join("proc"))?;
         crate::tree::set(&self.root, RDONLY).at(STEP, "read-only root")?;
         hold(&self.disk).map(Mounted::new)
@@ -141,13 +152,24 @@ impl Stage<'_> {
         }
         let tree = Tree::open(source).coded(Code::MountUnreadable, STEP, source.display())?;
         if let Some(owner) = bind.owned_by {
-            use std::os::unix::fs::MetadataExt;
             let to = if owner == Owner::Root { self.owners.root } else { self.owners.user };
-            IdMap::one((found.uid(), found.gid()), to)?.apply(&tree).at(STEP, source.display())?;
+            self.show_as((found.uid(), found.gid()), to, &tree, source)?;
         }
         let read_only = if bind.mode == Mode::Ro { RDONLY } else { 0 };
-        tree.set(read_only | NOSUID | NODEV).at(STEP, source.display())?;
+        // Without the mapping, its set-uid programs would be some user's of the host; with it, they are the sandbox's root's.
+        let no_setuid = if bind.setuid { 0 } else { NOSUID };
+        tree.set(read_only | no_setuid | NODEV).at(STEP, source.display())?;
         tree.attach(&target).at(STEP, target.display())
+    }
+
+    fn show_as(&self, from: Ids, to: Ids, tree: &Tree, source: &Path) -> Outcome<()> {
+        let mut maps = self.maps.borrow_mut();
+        if !maps.contains_key(&(from, to)) {
+            maps.insert((from, to), IdMap::one(from, to)?);
+        }
+        maps[&(from, to)]
+            .apply(tree)
+            .at(STEP, format!("{}: its file system cannot show other owners", source.display()))
     }
 
     fn devices(&self) -> Outcome<()> {
@@ -195,6 +217,18 @@ impl Stage<'_> {
         Ok(())
     }
 
+    /// What /proc/sys/kernel/random/boot_id will say (inside.rs): each sandbox has booted by itself. A UUID of version 4.
+    fn boot_id(&self) -> Outcome<()> {
+        let mut random = [0u8; 16];
+        // SAFETY: the buffer is ours and as long as said.
+        if unsafe { libc::getrandom(random.as_mut_ptr().cast(), random.len(), 0) } != 16 {
+            return Err(std::io::Error::last_os_error()).at(STEP, "getrandom");
+        }
+        let path = self.root.join(BOOT_ID);
+        fs::write(&path, uuid(random)).at(STEP, path.display())?;
+        self.own(&path, Owner::Root)
+    }
+
     /// A disk that was kept has its folders already, and whoever used it may have given them other modes.
     fn writable(&self) -> Outcome<()> {
         let map = self.range.map(IdMap::range).transpose()?;
@@ -224,5 +258,21 @@ impl Stage<'_> {
             (_, Owner::Root) => chown(path, Some(0), Some(0)).at(STEP, path.display()),
             (_, Owner::User) => chown(path, Some(user.uid), Some(user.gid)).at(STEP, path.display()),
         }
+    }
+}
+
+fn uuid(mut random: [u8; 16]) -> String {
+    random[6] = random[6] & 0x0F | 0x40;
+    random[8] = random[8] & 0x3F | 0x80;
+    let part = |from: usize, to: usize| random[from..to].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("{}-{}-{}-{}-{}\n", part(0, 4), part(4, 6), part(6, 8), part(8, 10), part(10, 16))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_boot_id_is_a_uuid_as_the_kernel_writes_them() {
+        assert_eq!(super::uuid([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff\n");
+        assert_eq!(super::uuid([0; 16]), "00000000-0000-4000-8000-000000000000\n");
     }
 }

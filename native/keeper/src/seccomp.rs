@@ -38,6 +38,9 @@ const RET_KILL_PROCESS: u32 = 0x8000_0000;
 // Of struct seccomp_data.
 const OFFSET_OF_NUMBER: u32 = 0;
 const OFFSET_OF_ARCH: u32 = 4;
+/// The lower half of an argument, on the little-endian machines above.
+const OFFSET_OF_FIRST: u32 = 16;
+const OFFSET_OF_THIRD: u32 = 32;
 const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_ABOVE: u16 = 0x25;
@@ -108,6 +111,14 @@ fn head(notify_exec: bool, allowed: &BTreeSet<i64>) -> Vec<sock_filter> {
         // Its flags lie in memory, where a filter cannot look; the C library falls back to clone.
         step(JUMP_EQUAL, 0, 1, SYS_clone3 as u32),
         step(RETURN, 0, 0, RET_ERRNO | ENOSYS as u32),
+        // Refused as by a kernel without audit: sudo and PAM take "not permitted" for a reason to fail.
+        step(JUMP_EQUAL, 0, 6, SYS_socket as u32),
+        step(LOAD, 0, 0, OFFSET_OF_FIRST),
+        step(JUMP_EQUAL, 0, 3, AF_NETLINK as u32),
+        step(LOAD, 0, 0, OFFSET_OF_THIRD),
+        step(JUMP_EQUAL, 0, 1, NETLINK_AUDIT as u32),
+        step(RETURN, 0, 0, RET_ERRNO | EPROTONOSUPPORT as u32),
+        step(LOAD, 0, 0, OFFSET_OF_NUMBER),
     ];
     if notify_exec {
         for call in [SYS_execve, SYS_execveat] {
@@ -196,7 +207,11 @@ mod tests {
             assert_eq!(at(SYS_socket, [family as u64, 0, 0, 0, 0, 0]), refused, "family {family}");
         }
         assert_eq!(at(SYS_socket, [AF_NETLINK as u64, 0, NETLINK_ROUTE as u64, 0, 0, 0]), RET_ALLOW);
-        assert_eq!(at(SYS_socket, [AF_NETLINK as u64, 0, NETLINK_AUDIT as u64, 0, 0, 0]), refused);
+        assert_eq!(
+            at(SYS_socket, [AF_NETLINK as u64, 0, NETLINK_AUDIT as u64, 0, 0, 0]),
+            RET_ERRNO | EPROTONOSUPPORT as u32
+        );
+        assert_eq!(at(SYS_socket, [AF_NETLINK as u64, 0, NETLINK_NETFILTER as u64, 0, 0, 0]), refused);
         // The upper half of the request is not looked at by the kernel, so it must not hide the lower.
         assert_eq!(at(SYS_ioctl, [0, TIOCSTI | 1 << 32, 0, 0, 0, 0]), refused);
         assert_eq!(at(i64::from(NEWEST) + 1, [0; 6]), RET_ERRNO | ENOSYS as u32);
