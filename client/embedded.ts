@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { DoctorReport, Host } from '@caisson/host'
 import type { Daemon, DaemonOptions } from '@caisson/host/daemon'
-import { type Door, Fault, type Held } from '@caisson/wire'
+import { CATALOGUE, type Door, Fault, type Held } from '@caisson/wire'
 import { type LocalDaemon, localDaemon } from './local-daemon.ts'
 import { RemoteDoor } from './remote/remote-door.ts'
 import { clientSettings } from './settings.ts'
@@ -64,7 +64,14 @@ export async function doctorOf(door: Door, signal: AbortSignal): Promise<DoctorR
 
 /** Makes this process a daemon. */
 export async function openDaemon(options: DaemonOptions, signal: AbortSignal): Promise<Daemon> {
-  return await (await import('@caisson/host/daemon')).openDaemon(options, signal)
+  const daemon = await import('@caisson/host/daemon')
+  try {
+    return await daemon.openDaemon(options, signal)
+  } catch (cause) {
+    // The daemon is a bundle of its own, with a class of that name of its own.
+    const { name, code, message, hint } = cause as Fault
+    throw name === 'Fault' && Object.hasOwn(CATALOGUE, code) ? new Fault(code, message, { hint, cause }) : cause
+  }
 }
 
 async function findDaemon(signal: AbortSignal): Promise<RemoteDoor | undefined> {

@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import { Fault, type Output, type Process } from '@caisson/wire'
 import type { CommandResult } from './commands.ts'
 import { present } from './present.ts'
-import { signalOr } from './signals.ts'
+import { onAbort, signalOr } from './signals.ts'
 
 /** Given, these are called with each piece of text as it comes, and the command is read from the start. */
 export interface CommandOptions {
@@ -26,6 +26,7 @@ export class RunningCommand {
     this.#process = process
     this.#options = options
     this.#signal = signal
+    this.#killOnAbort()
     if (Object.keys(options).length > 0) {
       // Whoever only listens need not call wait(); a rejection is still delivered to those who do.
       this.wait().catch(() => undefined)
@@ -80,20 +81,19 @@ export class RunningCommand {
     }
   }
 
-  async #finish(): Promise<CommandResult> {
-    const kill = () => {
+  /** Whoever reads what, and whether anybody waits: an abort is for the command. */
+  #killOnAbort(): void {
+    const stop = onAbort(this.#signal, () => {
       this.#process.signal(constants.signals.SIGKILL, signalOr(undefined)).catch(() => undefined)
-    }
-    this.#signal.addEventListener('abort', kill, { once: true })
-    if (this.#signal.aborted) kill()
-    try {
-      const text = this.#outputTaken ? { stdout: '', stderr: '' } : await this.#collect()
-      const exit = await this.#process.exit
-      if (this.#signal.aborted) throw new Fault('CANCELLED', 'the command was killed', { cause: this.#signal.reason })
-      return { exitCode: exit.exitCode, ...text, ...present({ signal: exit.signal, limit: exit.limit }) }
-    } finally {
-      this.#signal.removeEventListener('abort', kill)
-    }
+    })
+    this.#process.exit.then(stop, stop)
+  }
+
+  async #finish(): Promise<CommandResult> {
+    const text = this.#outputTaken ? { stdout: '', stderr: '' } : await this.#collect()
+    const exit = await this.#process.exit
+    if (this.#signal.aborted) throw new Fault('CANCELLED', 'the command was killed', { cause: this.#signal.reason })
+    return { exitCode: exit.exitCode, ...text, ...present({ signal: exit.signal, limit: exit.limit }) }
   }
 
   async #collect(): Promise<{ stdout: string; stderr: string }> {
