@@ -39,12 +39,12 @@ export class WireError extends Error {
 /** E2B's wire as one reads it in their specification: nothing is tried twice, nothing is guessed. Connections are kept. */
 export class WireClient implements Disposable {
   readonly url: string
-  readonly #key: string
+  readonly key: string
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1024, noDelay: true })
 
   constructor(url: string, key: string) {
     this.url = url
-    this.#key = key
+    this.key = key
   }
 
   async create(body: object = {}): Promise<WireSandbox> {
@@ -119,7 +119,7 @@ export class WireClient implements Disposable {
   }
 
   async #control(method: string, path: string, body?: object): Promise<unknown> {
-    const headers: Record<string, string> = { 'x-api-key': this.#key }
+    const headers: Record<string, string> = { 'x-api-key': this.key }
     const text = body === undefined ? undefined : JSON.stringify(body)
     if (text !== undefined)
       Object.assign(headers, { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(text)) })

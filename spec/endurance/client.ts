@@ -24,18 +24,11 @@ export interface Tally {
 const MAX_ALIVE = 3
 const LONG_S = 3600
 
-/** Codes of docs/reference/errors.md and of Connect that a client has to expect when sandboxes come and go and the machine is full. */
-const EXPECTED = new Set([
-  'conflict',
-  'overloaded',
-  'quota_exceeded',
-  'not_found',
-  'sandbox_gone',
-  'unavailable',
-  'aborted',
-  'canceled',
-  'deadline_exceeded',
-])
+/** Codes of docs/reference/errors.md that somebody who does one thing at a time with sandboxes of his own has to expect: the machine is full, or his share is. */
+const EXPECTED = new Set(['overloaded', 'quota_exceeded'])
+/** A sandbox that ends this soon is left alone. */
+const MARGIN_MS = 8000
+const WAKE_TRIES = 100
 
 /** One client that does whatever chance has it do, until it is told to stop. It never shares a sandbox with another. */
 export class RestlessClient implements Disposable {
@@ -55,7 +48,7 @@ export class RestlessClient implements Disposable {
 
   async goOn(until: () => boolean): Promise<void> {
     while (!until()) {
-      const alive = this.known.filter(({ state, endsMs }) => state === 'alive' && endsMs > performance.now() + 5000)
+      const alive = this.known.filter(({ state, endsMs }) => state === 'alive' && endsMs > performance.now() + MARGIN_MS)
       const mine = alive[this.#chance.below(Math.max(1, alive.length))]
       const what = mine === undefined ? 'create' : this.#chance.choose(CHOICES)
       if (what === 'create' && alive.length >= MAX_ALIVE) continue
@@ -74,7 +67,7 @@ export class RestlessClient implements Disposable {
       else await this.#with(what, mine)
       this.tally.done[what] = (this.tally.done[what] ?? 0) + 1
     } catch (error) {
-      this.#judge(what, error, from)
+      await this.#judge(what, error, from)
       // As any client would: a moment, then again.
       await pause(100 + this.#chance.below(200))
     }
@@ -133,21 +126,29 @@ export class RestlessClient implements Disposable {
     }
   }
 
-  /** An error is documented, or the daemon was killed meanwhile. A paused sandbox is woken: its pause may have been answered by nobody. */
-  #judge(what: Choice, error: unknown, from: number): void {
+  /** An error is documented, or the daemon was killed meanwhile. */
+  async #judge(what: Choice, error: unknown, from: number): Promise<void> {
     const wasDown = this.#outages.overlap(from, performance.now())
     const said = error instanceof WireError ? (error.code ?? String(error.status)) : error instanceof Error ? error.message : String(error)
     this.tally.refused[said] = (this.tally.refused[said] ?? 0) + 1
-    if (wasDown) {
-      for (const one of this.known) if (one.state === 'alive') this.#wake(one)
-      return
-    }
-    if (error instanceof WireError && (EXPECTED.has(said) || error.status === 502)) return
-    this.tally.undocumented.push(`${what}: ${error instanceof Error ? (error.stack ?? error.message) : said}`)
+    if (wasDown) for (const one of this.known) await this.#wake(one)
+    else if (!EXPECTED.has(said)) this.tally.undocumented.push(`${what}: ${error instanceof Error ? (error.stack ?? error.message) : said}`)
   }
 
-  #wake({ sandbox }: Known): void {
-    this.#wire.control('POST', `/v2/sandboxes/${sandbox.sandboxID}/connect`, { timeout: 1 }).catch(() => undefined)
+  /** Nobody may have heard the answer to a pause. What lives is there for a client that asks, however often the daemon has been killed. */
+  async #wake({ sandbox, state, endsMs }: Known): Promise<void> {
+    if (state !== 'alive' || endsMs < performance.now() + MARGIN_MS) return
+    for (let tried = 0; tried < WAKE_TRIES; tried += 1) {
+      const from = performance.now()
+      try {
+        return void (await this.#wire.control('POST', `/v2/sandboxes/${sandbox.sandboxID}/connect`, { timeout: 1 }))
+      } catch (error) {
+        const isRetried = this.#outages.overlap(from, performance.now()) || (error instanceof WireError && error.code === 'overloaded')
+        if (!isRetried) return void this.tally.undocumented.push(`${sandbox.sandboxID} after an outage: ${error}`)
+        await pause(200)
+      }
+    }
+    this.tally.undocumented.push(`${sandbox.sandboxID} was never to be had again after an outage`)
   }
 }
 
@@ -163,6 +164,7 @@ const CHOICES = [
 ] as const
 type Choice = (typeof CHOICES)[number][1]
 
-function hash(bytes: Buffer): string {
+/** Of a file's content. */
+export function hash(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex')
 }

@@ -6,7 +6,8 @@ const sandbox = await Sandbox.create({ timeoutMs: 120_000 })
 const { files, commands } = sandbox
 
 await step('write and read text; the answer says where it is', async () => {
-  assert.deepEqual(await files.write('a.txt', 'hello'), { path: '/home/user/a.txt', name: 'a.txt', type: 'file' })
+  const { path, name, type, metadata } = await files.write('a.txt', 'hello')
+  assert.deepEqual([path, name, type, metadata], ['/home/user/a.txt', 'a.txt', 'file', undefined])
   assert.equal(await files.read('a.txt'), 'hello')
   await files.write('a.txt', 'shorter')
   assert.equal(await files.read('/home/user/a.txt'), 'shorter')
@@ -130,11 +131,6 @@ await step('list: by depth, in order, whatever the path looks like', async () =>
   await assert.rejects(files.list('tree', { depth: 0 }), InvalidArgumentError)
   await assert.rejects(files.list('not-there'), FileNotFoundError)
   await assert.rejects(files.list('tree/a'))
-})
-
-await step('a broken link is listed as a link', async () => {
-  const entries = await files.list('.')
-  assert.equal(entries.find((entry) => entry.name === 'broken.txt').type, FileType.SYMLINK)
 })
 
 await step('make a folder: new, again, over a file', async () => {

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict'
 import { Sandbox, SandboxNotFoundError, Template, TimeoutError } from 'e2b'
 import { eventually, finish, pause, step } from './steps.mjs'
 
+/** The newest SDK says the one or the other, by the call. */
+const isGone = (error) => error instanceof TimeoutError || error instanceof SandboxNotFoundError
+
 const run = `run-${process.pid}-${Date.now()}`
 
 await step('create: what was asked for is what it says about itself', async () => {
@@ -38,10 +41,7 @@ await step('kill: whatever is asked of it afterwards, the answer is that it is g
     () => sandbox.files.list('.'),
     () => sandbox.files.write('x', 'y'),
   ]) {
-    await assert.rejects(call(), (error) => {
-      assert.ok(error instanceof TimeoutError, `${error.name}: ${error.message}`)
-      return true
-    })
+    await assert.rejects(call(), isGone)
   }
   await assert.rejects(sandbox.getInfo(), SandboxNotFoundError)
   await assert.rejects(sandbox.setTimeout(5000), SandboxNotFoundError)
@@ -107,7 +107,7 @@ await step('pause and connect: files, environment, processes and their output', 
     listed.map((one) => one.sandboxId),
     [sandbox.sandboxId],
   )
-  await assert.rejects(sandbox.commands.run('true'), TimeoutError)
+  await assert.rejects(sandbox.commands.run('true'), isGone)
   const resumed = await Sandbox.connect(sandbox.sandboxId, { timeoutMs: 60_000 })
   assert.equal(resumed.sandboxId, sandbox.sandboxId)
   assert.equal(await sandbox.isRunning(), true)
@@ -144,7 +144,7 @@ await step('pause when the time is up; without that, nothing but connect wakes i
   await sandbox.setTimeout(0)
   await eventually('the pause', async () => (await sandbox.getInfo()).state === 'paused')
   assert.equal(await sandbox.isRunning(), false)
-  await assert.rejects(sandbox.files.read('kept.txt'), TimeoutError)
+  await assert.rejects(sandbox.files.read('kept.txt'), isGone)
   assert.equal((await sandbox.getInfo()).state, 'paused')
   await sandbox.connect()
   assert.equal(await sandbox.isRunning(), true)

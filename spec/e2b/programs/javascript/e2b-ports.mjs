@@ -32,7 +32,10 @@ function inside(port, path = '/', init = {}, { sandboxId } = sandbox) {
   return fetch(origin + path, { ...init, headers: { 'E2b-Sandbox-Id': sandboxId, 'E2b-Sandbox-Port': String(port), ...init.headers } })
 }
 
-/** The same, named by the host name that getHost gives. */
+/** What getHost gives, below a name that always is this machine. */
+const localHost = (port) => `${port}-${sandbox.sandboxId}.localhost`
+
+/** The same, named by the host. */
 function byHost(host, { path = '/', headers = {} } = {}) {
   const { hostname, port } = new URL(origin)
   return new Promise((resolve, reject) => {
@@ -55,14 +58,14 @@ async function serve(path, source, port) {
 
 await step('a server inside is reached by headers, and by host name', async () => {
   await sandbox.files.write('www/index.html', 'from inside')
-  const server = await sandbox.commands.run('python -m http.server 8000 --directory www', { background: true, timeoutMs: 0 })
+  const server = await sandbox.commands.run('python3 -m http.server 8000 --directory www', { background: true, timeoutMs: 0 })
   server.wait().catch(() => undefined)
   const response = await eventually('the server', async () => {
     const answer = await inside(8000)
     return answer.status === 200 && answer
   })
   assert.equal(await response.text(), 'from inside')
-  const named = await byHost(sandbox.getHost(8000))
+  const named = await byHost(localHost(8000))
   assert.deepEqual([named.status, named.body], [200, 'from inside'])
   assert.match(sandbox.getHost(8000), new RegExp(`^8000-${sandbox.sandboxId}\\.`))
   assert.equal((await inside(8000, '/not-there')).status, 404)
@@ -94,8 +97,8 @@ await step('method, path, query, headers, body and status go through unchanged',
   assert.deepEqual([seen.method, seen.url, seen.body], ['PUT', '/a%20b/c?x=1&y=%26', 'payload'])
   assert.deepEqual([seen.headers['x-mine'], seen.headers.cookie], ['here', 'k=v'])
   assert.equal(seen.headers['x-access-token'], undefined)
-  const kept = await byHost(sandbox.getHost(3000))
-  assert.equal(JSON.parse(kept.body).headers.host, sandbox.getHost(3000))
+  const kept = await byHost(localHost(3000))
+  assert.equal(JSON.parse(kept.body).headers.host, localHost(3000))
 })
 
 await step('paths that are Caisson’s own elsewhere belong to the server inside', async () => {
@@ -136,7 +139,7 @@ await step('an answer is streamed as it is made', async () => {
 
 await step('WebSocket: both ways, by headers and by host name', async () => {
   await serve('socket.mjs', WEBSOCKET_ECHO, 3002)
-  for (const headers of [{ 'E2b-Sandbox-Id': sandbox.sandboxId, 'E2b-Sandbox-Port': '3002' }, { host: sandbox.getHost(3002) }]) {
+  for (const headers of [{ 'E2b-Sandbox-Id': sandbox.sandboxId, 'E2b-Sandbox-Port': '3002' }, { host: localHost(3002) }]) {
     const socket = await upgrade(headers)
     for (const text of ['hello', 'żółć', 'x'.repeat(115)]) {
       socket.send(text)

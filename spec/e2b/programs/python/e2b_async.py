@@ -1,7 +1,7 @@
 import asyncio
 
 from e2b import AsyncSandbox, CommandExitException, PtySize, SandboxQuery, TimeoutException
-from steps import async_eventually, async_step, finish, raises
+from steps import async_eventually, async_step, finish, lines, raises
 
 
 async def main():
@@ -41,7 +41,7 @@ async def main():
     async def streamed():
         out = []
         cat = await run("cat", background=True, stdin=True, on_stdout=out.append)
-        async with await sandbox.commands.stream_input(cat.pid) as stdin:
+        async with sandbox.commands.stream_input(cat.pid) as stdin:
             await stdin.send("first ")
             await async_eventually("the first piece, before the stream has ended", lambda: "".join(out) == "first ")
             await stdin.send(b"second")
@@ -68,13 +68,13 @@ async def main():
         pty = await sandbox.pty.create(PtySize(rows=24, cols=80), on_data=output.append)
         await sandbox.pty.resize(pty.pid, PtySize(rows=30, cols=111))
         await sandbox.pty.send_stdin(pty.pid, b"stty size\n")
-        await async_eventually("the size", lambda: b"\n30 111\r" in b"".join(output))
+        await async_eventually("the size", lambda: "30 111" in lines(output))
         await pty.disconnect()
         later = []
         again = await sandbox.pty.connect(pty.pid, on_data=later.append)
         await sandbox.pty.send_stdin(pty.pid, b"echo later; exit 0\n")
         assert (await again.wait()).exit_code == 0
-        assert b"\nlater\r" in b"".join(later)
+        assert "later" in lines(later), later
 
     await async_step("terminal", terminal)
 

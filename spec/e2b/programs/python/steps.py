@@ -60,6 +60,11 @@ def raises(kind, containing=""):
     raise AssertionError(f"nothing was raised, where {kind} should have been")
 
 
+def lines(output):
+    """What a terminal shows, line by line; terminals end lines with both."""
+    return b"".join(output).decode().replace("\r", "\n").split("\n")
+
+
 def eventually(what, check, seconds=20):
     """Waits until `check` gives something true, and gives that back. The bound is against hanging, not a promise."""
     deadline = time.monotonic() + seconds
