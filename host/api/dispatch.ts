@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http'
 import { CATALOGUE, Fault } from '@caisson/wire'
 import type { Entered } from '../sandbox/fleet.ts'
 import { failureFields } from '../telemetry/log.ts'
@@ -48,7 +47,6 @@ export class Dispatch {
 
   async #lead(call: Incoming, upgrade: Upgrade | undefined): Promise<void> {
     const { request, reply } = call
-    refuseCodings(request)
     const evidence = evidenceOf(request, this.#domain)
     const isOurs = evidence.kind !== 'sandbox' || isServedHere(evidence.port)
     const path = isOurs ? singleSlashes(evidence.path) : evidence.path
@@ -80,12 +78,9 @@ export class Dispatch {
     call.route = routeTo(port)
     const entered = await this.#enter(call, id)
     if (entered === undefined || !this.#mayPass(call, entered, port)) return
-    const socket = upgrade?.socket ?? call.request.socket
-    const leave = this.#open.admit(entered, socket)
+    const leave = this.#open.admit(entered, upgrade?.socket ?? call.request.socket)
     if (leave === undefined) return sendCrowded(call.request, call.reply, id)
-    const carrier = upgrade === undefined ? call.reply : socket
-    if (carrier.closed) leave()
-    else carrier.once('close', leave)
+    call.whenOver(leave)
     try {
       const visit = call.at(entered, port)
       if (port === ENVD_PORT) await this.#parts.serveEnvd(visit)
@@ -129,14 +124,6 @@ export class Dispatch {
     if (CATALOGUE[code].status < 500) return
     const { route, sandboxId } = call
     log.error({ request: call.id, route, sandbox: sandboxId, ...failureFields(failure) }, 'a request failed')
-  }
-}
-
-/** A body that is compressed on its way is nothing that anybody sends, or reads as what it is. */
-function refuseCodings({ headers }: IncomingMessage): void {
-  const codings = headers['transfer-encoding']
-  if (codings !== undefined && codings.trim().toLowerCase() !== 'chunked') {
-    throw new Fault('BAD_REQUEST', 'Transfer-Encoding: only chunked is taken')
   }
 }
 
