@@ -53,6 +53,7 @@ export class FrontDoor implements AsyncDisposable {
   /** Of each connection: Node tells only the oldest of its requests that it has closed. */
   readonly #carried = new WeakMap<Socket, Set<Incoming>>()
   readonly #sweeper: NodeJS.Timeout
+  readonly #closing = new AbortController()
   #listener: Listener | undefined
   #idle: (() => void) | undefined
   #closed: Promise<void> | undefined
@@ -117,7 +118,7 @@ export class FrontDoor implements AsyncDisposable {
 
   #listen(): Promise<void> {
     const { host, port, tls } = this.#options
-    const listener = tls === undefined ? this.#server : listenBoth(this.#server, tls)
+    const listener = tls === undefined ? this.#server : listenBoth(this.#server, tls, this.#closing.signal)
     this.#listener = listener
     const listening = settled<void>()
     listener.once('error', (cause: NodeJS.ErrnoException) => {
@@ -217,6 +218,7 @@ export class FrontDoor implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const over = settled<void>()
+    this.#closing.abort()
     if (this.#listener?.listening === true) this.#listener.close(() => over.resolve())
     else over.resolve()
     this.#server.closeIdleConnections()
@@ -228,6 +230,7 @@ export class FrontDoor implements AsyncDisposable {
       resetConnection(call.request.socket)
     }
     this.#server.closeAllConnections()
+    this.#server.close()
     await over.promise
   }
 
