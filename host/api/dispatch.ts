@@ -1,7 +1,7 @@
 import { CATALOGUE, Fault } from '@caisson/wire'
 import type { Entered } from '../sandbox/fleet.ts'
 import { failureFields } from '../telemetry/log.ts'
-import { sendFailure, sendJson } from './call.ts'
+import { sendFailure, sendJson, type Visit } from './call.ts'
 import { ControlPlane } from './control-plane.ts'
 import { allowOrigin, sendPreflight } from './cors.ts'
 import { sendCrowded, sendGone, sendRefused, sendTransitioning } from './edge.ts'
@@ -83,14 +83,18 @@ export class Dispatch {
     call.whenOver(leave)
     try {
       const visit = call.at(entered, port)
-      if (port === ENVD_PORT) await this.#parts.serveEnvd(visit)
-      else if (port === INTERPRETER_PORT) await this.#parts.serveInterpreter(visit)
-      else if (upgrade === undefined) await this.#ports.forward(visit, prefix)
-      else await this.#ports.tunnel(visit, prefix, upgrade)
+      const about = { 'caisson.sandbox': id, 'caisson.port': port }
+      await this.#parts.telemetry.received(call.route, about, call.request.headers, () => this.#serve(visit, prefix, upgrade))
     } catch (failure) {
       if (!isFault(failure, GONE)) throw failure
       sendGone(call.request, call.reply, id)
     }
+  }
+
+  #serve(visit: Visit, prefix: string, upgrade: Upgrade | undefined): Promise<void> {
+    if (visit.port === ENVD_PORT) return this.#parts.serveEnvd(visit)
+    if (visit.port === INTERPRETER_PORT) return this.#parts.serveInterpreter(visit)
+    return upgrade === undefined ? this.#ports.forward(visit, prefix) : this.#ports.tunnel(visit, prefix, upgrade)
   }
 
   /** Undefined: the caller has been told why not. */

@@ -17,6 +17,7 @@ import { everything, exchange } from './raw.ts'
 const DOMAIN = 'sbx.localhost'
 const signal = new AbortController().signal
 const run = promisify(execFile)
+const at = (domain: string | null) => ({ domain, host: '127.0.0.1' })
 let home = ''
 let tls: Tls
 let ca = ''
@@ -24,7 +25,7 @@ let door: Door
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'cai-'))
-  tls = await openTls(home, `${DOMAIN}:8443`, signal)
+  tls = await openTls(home, at(`${DOMAIN}:8443`), signal)
   ca = await readFile(tls.caPath, 'utf8')
   door = await Door.open(undefined, { tls, patience: { headMs: 500, bodyMs: 500, lingerMs: 200, sweepMs: 50 } }, DOMAIN)
   door.sandboxes.set('i1', {})
@@ -131,31 +132,35 @@ test('it stops with connections that have said nothing yet', async () => {
 })
 
 test('the authority is made once; a certificate anew for another domain; both for nobody else to read', async () => {
-  const again = await openTls(home, DOMAIN, signal)
+  const again = await openTls(home, at(DOMAIN), signal)
   expect([await readFile(again.caPath, 'utf8'), again.cert]).toEqual([ca, tls.cert])
-  const other = await openTls(home, 'other.example', signal)
+  const other = await openTls(home, { domain: 'other.example', host: '192.0.2.1' }, signal)
   expect(await readFile(other.caPath, 'utf8')).toBe(ca)
   const certificate = new X509Certificate(other.cert)
   expect(certificate.subjectAltName).toBe(
-    'DNS:other.example, DNS:*.other.example, DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1',
+    'DNS:other.example, DNS:*.other.example, DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1, IP Address:192.0.2.1',
   )
   expect(certificate.verify(new X509Certificate(ca).publicKey)).toBe(true)
   expect([certificate.ca, new X509Certificate(ca).ca]).toEqual([false, true])
   for (const name of ['ca.key', 'ca.pem', 'server.key', 'server.pem', 'bundle.pem']) {
     expect([name, (await stat(join(home, 'ca', name))).mode & 0o777]).toEqual([name, 0o600])
   }
-  expect((await openTls(home, null, signal)).cert).not.toBe(other.cert)
+  // One that is good for more is good.
+  expect((await openTls(home, at(null), signal)).cert).toBe(other.cert)
 })
 
 test('a domain that no certificate can be for, and files that are damaged, are named', async () => {
   for (const domain of ['localhost', '127.0.0.1', '*.x.example', 'x..example', '-x.example', '']) {
-    await expect(openTls(home, domain, signal)).rejects.toMatchObject({ code: 'BAD_REQUEST' })
+    await expect(openTls(home, at(domain), signal)).rejects.toMatchObject({ code: 'BAD_REQUEST' })
   }
   const broken = await mkdtemp(join(tmpdir(), 'cai-'))
-  await openTls(broken, DOMAIN, signal)
+  await openTls(broken, at(DOMAIN), signal)
   await writeFile(join(broken, 'ca', 'ca.key'), tls.key)
-  await expect(openTls(broken, DOMAIN, signal)).rejects.toMatchObject({ code: 'HOME_UNUSABLE', hint: expect.stringContaining('Remove') })
+  await expect(openTls(broken, at(DOMAIN), signal)).rejects.toMatchObject({
+    code: 'HOME_UNUSABLE',
+    hint: expect.stringContaining('Remove'),
+  })
   await writeFile(join(broken, 'ca', 'ca.pem'), 'nonsense')
-  await expect(openTls(broken, DOMAIN, signal)).rejects.toMatchObject({ code: 'HOME_UNUSABLE' })
+  await expect(openTls(broken, at(DOMAIN), signal)).rejects.toMatchObject({ code: 'HOME_UNUSABLE' })
   await rm(broken, { recursive: true })
 })

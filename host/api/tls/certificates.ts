@@ -45,7 +45,10 @@ export async function makeAuthority(name: string): Promise<Identity> {
 }
 
 /** For a server that is known by any of these names and addresses. */
-export async function makeServerIdentity(authority: Identity, names: readonly string[], addresses: readonly string[]): Promise<Identity> {
+export async function makeServerIdentity(
+  authority: Identity,
+  { names, addresses }: { names: readonly string[]; addresses: readonly string[] },
+): Promise<Identity> {
   cryptoProvider.set(webcrypto as Crypto)
   const issuer = new X509Certificate(authority.cert)
   const der = createPrivateKey(authority.key).export({ type: 'pkcs8', format: 'der' })

@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
@@ -21,13 +22,26 @@ const LOOK_MS = DAY_MS / 2
 const LABELS = /^(?!-)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+$/
 const ADDRESSES = ['127.0.0.1', '::1']
 
+export interface Place {
+  /** Sandboxes have names below it; a port at its end does not matter. */
+  readonly domain: string | null
+  /** Name or address that is listened on. */
+  readonly host: string
+}
+
+/** What a certificate is for. */
+interface Names {
+  readonly names: readonly string[]
+  readonly addresses: readonly string[]
+}
+
 /**
- * The identity of a daemon for `domain`, all names below it, and this machine's own addresses, by an authority of this state folder that is made
+ * The identity of a daemon for its domain, all names below it, and this machine's own addresses, by an authority of this state folder that is made
  * once. It is renewed while it is used. Rejects with BAD_REQUEST for a domain that no certificate can be for, HOME_UNUSABLE when the files cannot be used.
  */
-export async function openTls(home: string, domain: string | null, signal: AbortSignal): Promise<Tls> {
+export async function openTls(home: string, place: Place, signal: AbortSignal): Promise<Tls> {
   refuseAborted(signal)
-  const names = namesFor(domain)
+  const names = namesFor(place)
   const folder = join(home, 'ca')
   const caPath = join(folder, 'ca.pem')
   const bundlePath = join(folder, 'bundle.pem')
@@ -43,11 +57,17 @@ export async function openTls(home: string, domain: string | null, signal: Abort
   }
 }
 
+function namesFor({ domain, host }: Place): Names {
+  const isOwn = isIP(host) !== 0 && ![...ADDRESSES, '0.0.0.0', '::'].includes(host)
+  const addresses = isOwn ? [...ADDRESSES, host] : ADDRESSES
+  const hosts = isIP(host) !== 0 || host === 'localhost' ? ['localhost'] : ['localhost', host.toLowerCase()]
+  return { names: domain === null ? hosts : [...namesBelow(domain), ...hosts], addresses }
+}
+
 /** A wildcard stands for one label, and clients want at least two behind it. */
-function namesFor(domain: string | null): string[] {
-  if (domain === null) return ['localhost']
+function namesBelow(domain: string): string[] {
   const bare = domain.replace(/:\d+$/, '').toLowerCase()
-  if (LABELS.test(bare) && !/^[\d.]+$/.test(bare)) return [bare, `*.${bare}`, 'localhost']
+  if (LABELS.test(bare) && !/^[\d.]+$/.test(bare)) return [bare, `*.${bare}`]
   throw new Fault('BAD_REQUEST', `no certificate can be for all names below ${JSON.stringify(domain)}`, {
     hint: 'Name a domain of at least two parts, such as sbx.localhost.',
   })
@@ -60,21 +80,18 @@ async function newAuthority(): Promise<Identity> {
 }
 
 /** The kept one while it is good for these names and of this authority, else a new one. */
-async function serverIdentity(folder: string, authority: Identity, names: readonly string[]): Promise<Identity> {
+async function serverIdentity(folder: string, authority: Identity, wanted: Names): Promise<Identity> {
   const found = await kept(folder, 'server')
-  if (found !== undefined && isGood(found, authority, names)) return found
+  if (found !== undefined && isGood(found, authority, wanted)) return found
   const { makeServerIdentity } = await import('./certificates.ts')
-  return keep(folder, 'server', await makeServerIdentity(authority, names, ADDRESSES))
+  return keep(folder, 'server', await makeServerIdentity(authority, wanted))
 }
 
-function isGood({ cert }: Identity, authority: Identity, names: readonly string[]): boolean {
+function isGood({ cert }: Identity, authority: Identity, { names, addresses }: Names): boolean {
   const read = new X509Certificate(cert)
   if (!read.verify(new X509Certificate(authority.cert).publicKey)) return false
-  const wanted = [
-    ...names.map((name) => `DNS:${name}`),
-    ...ADDRESSES.map((address) => (address === '::1' ? 'IP Address:0:0:0:0:0:0:0:1' : `IP Address:${address}`)),
-  ]
-  return read.subjectAltName === wanted.join(', ')
+  const isNamed = names.every((name) => read.checkHost(name.replace('*', 'any'), { subject: 'never' }) !== undefined)
+  return isNamed && addresses.every((address) => read.checkIP(address) !== undefined)
 }
 
 /** Undefined: there is none, or its time is nearly over. Throws for one that is damaged: whoever trusted it is to decide. */
