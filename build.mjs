@@ -117,11 +117,12 @@ const HELD = `const { ${[
   ...['isFinite', 'isNaN', 'process', 'setImmediate', 'setTimeout', 'clearTimeout'],
 ].join(', ')} } = globalThis`
 
-/** The daemon is a bundle of its own: a run that needs none does not read it. */
-const daemonApart = {
-  name: 'daemon-apart',
+/** What not every run needs is a bundle of its own, so that the others do not read it: the daemon, and in it what sends traces or writes certificates. */
+const apart = {
+  name: 'apart',
   setup(build) {
     build.onResolve({ filter: /^@caisson\/host\/daemon$/ }, () => ({ path: './daemon.mjs', external: true }))
+    build.onResolve({ filter: /^\.\/(otlp|certificates)\.ts$/ }, ({ path }) => ({ path: path.replace('.ts', '.mjs'), external: true }))
   },
 }
 
@@ -135,7 +136,7 @@ async function bundle() {
     legalComments: 'none',
     write: false,
     conditions: ['source'],
-    plugins: [englishOnly, daemonApart],
+    plugins: [englishOnly, apart],
     // Its native part lies beside it.
     external: ['libsql'],
   }
@@ -145,6 +146,8 @@ async function bundle() {
     build({ ...node, entryPoints: [at('client/cli/main.ts')], outfile: at('dist/caisson.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('client/index.ts')], outfile: at('dist/sdk.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/daemon.ts')], outfile: at('dist/daemon.mjs'), format: 'esm', banner }),
+    build({ ...node, entryPoints: [at('host/telemetry/otlp.ts')], outfile: at('dist/otlp.mjs'), format: 'esm', banner }),
+    build({ ...node, entryPoints: [at('host/api/tls/certificates.ts')], outfile: at('dist/certificates.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('bench/main.ts')], outfile: at('dist/bench.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/templates/setup.ts')], outfile: at('dist/setup.mjs'), format: 'esm', banner }),
     build({

@@ -1,4 +1,5 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { isIPv6 } from 'node:net'
 import { join } from 'node:path'
 import { Fault } from '@caisson/wire'
 import * as caissonRoutes from './api/caisson/shelf.ts'
@@ -11,16 +12,19 @@ import type { Parts } from './api/parts.ts'
 import { FrontDoor } from './api/server.ts'
 import { StoredKeys } from './api/stored-keys.ts'
 import { StoredTags } from './api/stored-tags.ts'
+import { openTls } from './api/tls/tls.ts'
 import { examine } from './doctor.ts'
 import { refuseAborted, settled, Undos } from './lifetimes.ts'
 import { openRooms, type Rooms, sweep } from './rooms.ts'
 import { LocalFleet } from './sandbox/local-fleet.ts'
 import { lockNow } from './sandbox/lock.ts'
 import { readProfiles } from './sandbox/profile.ts'
+import { readSettings } from './settings.ts'
 import { SqliteStore } from './store/sqlite.ts'
 import { openLog } from './telemetry/log.ts'
 import { Meters } from './telemetry/meters.ts'
-import { noTraces, type Telemetry } from './telemetry/telemetry.ts'
+import type { Telemetry } from './telemetry/telemetry.ts'
+import { openTraces } from './telemetry/traces.ts'
 import { builtTemplates, templateNamed } from './templates/known.ts'
 
 export interface DaemonOptions {
@@ -60,12 +64,14 @@ const OPERATOR = { owner: 'operator', operator: true, quotas: { sandboxes: null,
 export async function openDaemon(options: DaemonOptions, signal: AbortSignal): Promise<Daemon> {
   refuseAborted(signal)
   await using undo = new Undos()
+  const settings = readSettings(options.home === undefined ? {} : { home: options.home })
   const log = openLog({ to: 2, level: 'info' })
   undo.add(() => log[Symbol.asyncDispose]())
-  const telemetry: Telemetry = { log, meters: new Meters(), span: noTraces.span }
+  const traces = await openTraces(settings.otlpEndpoint)
+  undo.add(() => traces[Symbol.asyncDispose]())
+  const telemetry: Telemetry = { log, meters: new Meters(), span: traces.span, received: traces.received }
   const notice = (line: string) => telemetry.log.warn({}, line)
-  const home = options.home === undefined ? {} : { home: options.home }
-  const rooms = openRooms({ ...home, idKind: 'i', notice })
+  const rooms = openRooms(settings, { idKind: 'i', notice, traces })
   undo.add(() => rooms[Symbol.asyncDispose]())
   const lock = await lockNow(join(rooms.settings.home, 'daemon.lock'), signal)
   if (lock === undefined) throw new Fault('DAEMON_RUNNING', `another daemon runs on ${rooms.settings.home}`)
@@ -73,18 +79,18 @@ export async function openDaemon(options: DaemonOptions, signal: AbortSignal): P
   const store = SqliteStore.open(join(rooms.settings.home, 'caisson.db'))
   undo.add(() => store[Symbol.asyncDispose]())
   const { key, keys } = await openKeys(rooms.settings.home, store)
-  const fleet = await openFleet(rooms, store, signal)
+  const fleet = await openFleet(rooms, store, telemetry, signal)
   undo.add(() => fleet[Symbol.asyncDispose]())
   telemetry.meters.gauge('sandboxes', 'Sandboxes by state', 'state', () => byState(fleet))
   telemetry.meters.gauge('pool', 'Sandboxes that wait, and how often one was there or not', 'what', () => ({ ...fleet.pool }))
   const parts = await openParts(rooms, store, keys, fleet, telemetry, options)
-  if (options.tls === true) throw new Fault('UNSUPPORTED', 'there is no TLS yet')
-  const identity = undefined as { key: string; cert: string; caPath: string } | undefined
-  const listen = { host: options.hostName ?? '127.0.0.1', port: options.port, drainMs: DRAIN_MS }
+  const host = options.hostName ?? '127.0.0.1'
+  const identity = options.tls === true ? await openTls(settings.home, { domain: options.domain ?? null, host }, signal) : undefined
+  const listen = { host, port: options.port, drainMs: DRAIN_MS }
   const door = await FrontDoor.open(parts, { ...listen, ...(identity === undefined ? {} : { tls: identity }) }, signal)
   undo.add(() => door.close())
   const scheme = identity === undefined ? 'http' : 'https'
-  const url = `${scheme}://${named(options)}:${door.port}`
+  const url = `${scheme}://${named(host)}:${door.port}`
   const reach = { url, domain: parts.rooms.domain, caPath: identity?.caPath ?? null }
   await announce(rooms.settings.home, { ...reach, pid: process.pid, startedMs: Date.now() })
   undo.add(() => rm(join(rooms.settings.home, 'daemon.json'), { force: true }))
@@ -112,13 +118,14 @@ function running(all: Undos, about: Omit<Daemon, 'close' | 'closed'>): Daemon {
   return { ...about, close, closed: over.promise }
 }
 
-function openFleet(rooms: Rooms, store: SqliteStore, signal: AbortSignal): Promise<LocalFleet> {
+function openFleet(rooms: Rooms, store: SqliteStore, telemetry: Telemetry, signal: AbortSignal): Promise<LocalFleet> {
   const { settings, creating, wall, notice } = rooms
   const expected = [
     { request: { profile: 'e2b', template: 'code-interpreter' }, count: settings.pool },
     { request: { profile: 'e2b', template: 'base' }, count: Math.min(1, settings.pool) },
   ].filter(({ count }) => count > 0)
-  return LocalFleet.open({ home: settings.home, store, creating, wall, frozenGraceMs: settings.frozenGraceMs, expected, notice }, signal)
+  const { home, frozenGraceMs } = settings
+  return LocalFleet.open({ home, store, creating, wall, frozenGraceMs, expected, telemetry, notice }, signal)
 }
 
 async function openParts(
@@ -163,11 +170,13 @@ async function openKeys(home: string, store: SqliteStore): Promise<{ key: string
   return { key, keys }
 }
 
+interface Announced extends Pick<Daemon, 'url' | 'domain' | 'caPath'> {
+  pid: number
+  startedMs: number
+}
+
 /** For the command line and the SDK of this machine, which look here. */
-async function announce(
-  home: string,
-  about: Pick<Daemon, 'url' | 'domain' | 'caPath'> & { pid: number; startedMs: number },
-): Promise<void> {
+async function announce(home: string, about: Announced): Promise<void> {
   await place(join(home, 'daemon.json'), `${JSON.stringify(about)}\n`)
 }
 
@@ -176,7 +185,8 @@ async function place(path: string, text: string): Promise<void> {
   await rename(`${path}.new`, path)
 }
 
-function named({ hostName, domain, tls }: DaemonOptions): string {
-  if (tls === true) return domain ?? 'localhost'
-  return hostName === undefined || hostName === '0.0.0.0' || hostName === '::' ? '127.0.0.1' : hostName
+/** Where programs of this machine find it, whether names below the domain resolve for them or not. */
+function named(hostName: string): string {
+  if (hostName === '0.0.0.0' || hostName === '::') return '127.0.0.1'
+  return isIPv6(hostName) ? `[${hostName}]` : hostName
 }

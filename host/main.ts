@@ -4,6 +4,8 @@ import { type DoctorReport, examine } from './doctor.ts'
 import { freshDeadline, refuseAborted } from './lifetimes.ts'
 import { openRooms, type Rooms, SWEEP_MS, sweep } from './rooms.ts'
 import type { LiveSandbox } from './sandbox/life.ts'
+import { readSettings } from './settings.ts'
+import { noTraces } from './telemetry/telemetry.ts'
 
 export type { DoctorReport } from './doctor.ts'
 export type { Finding } from './walls/wall.ts'
@@ -25,7 +27,7 @@ export interface Host extends Door {
 /** Rejects with HOME_UNUSABLE, SETUP_INCOMPLETE or AUDIT_UNWRITABLE; then nothing has been started. */
 export async function openHost(signal: AbortSignal, options: HostOptions = {}): Promise<Host> {
   refuseAborted(signal)
-  return new EmbeddedHost(openRooms({ ...options, idKind: 'e', notice: options.notice ?? (() => undefined) }))
+  return new EmbeddedHost(openRooms(readSettings(options), { idKind: 'e', notice: options.notice ?? (() => undefined), traces: noTraces }))
 }
 
 class EmbeddedHost implements Host {

@@ -5,7 +5,8 @@ import { AuditLog } from './audit/log.ts'
 import { freshDeadline } from './lifetimes.ts'
 import { Creating } from './sandbox/creating.ts'
 import { Zygotes } from './sandbox/zygote.ts'
-import { readSettings, type Settings } from './settings.ts'
+import type { Settings } from './settings.ts'
+import type { Traces } from './telemetry/telemetry.ts'
 import { Keepers } from './walls/keepers.ts'
 import * as walls from './walls/shelf.ts'
 import { answers, Supervised } from './walls/supervised.ts'
@@ -25,17 +26,21 @@ export interface Rooms extends AsyncDisposable {
   readonly notice: (line: string) => void
 }
 
-/** In order. Throws HOME_UNUSABLE, SETUP_INCOMPLETE or AUDIT_UNWRITABLE; then nothing has been started. */
-export function openRooms(options: { home?: string; idKind: 'i' | 'e'; notice: (line: string) => void }): Rooms {
-  const { notice, idKind } = options
-  const settings = readSettings(options.home === undefined ? {} : { home: options.home })
+export interface RoomOptions {
+  idKind: 'i' | 'e'
+  notice: (line: string) => void
+  traces: Traces
+}
+
+/** In order. Throws AUDIT_UNWRITABLE; then nothing has been started. */
+export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOptions): Rooms {
   const auditLog = new AuditLog(join(settings.home, 'audit', 'audit.jsonl'))
   const record = ({ id, reason, detail }: Death) => auditLog.append({ kind: 'death', sandbox: id, reason, detail })
   const keepers = new Keepers(settings.keeper, settings.home)
   const wallOptions = { keepers, keeper: settings.keeper, uid: settings.uid }
   const wall = new Supervised(walls.container, wallOptions, join(settings.home, 'sandboxes'), record)
   const zygotes = new Zygotes({ settings, auditLog, wall, notice })
-  const creating = new Creating({ settings, auditLog, wall, zygotes, idKind, notice })
+  const creating = new Creating({ settings, auditLog, wall, zygotes, idKind, notice, traces })
   return {
     settings,
     auditLog,

@@ -18,6 +18,8 @@ export interface Settings {
   readonly maxTimeoutMs: number
   /** How many sandboxes of the usual kind a daemon has waiting when it starts; it follows the demand from there. 0: none, ever. */
   readonly pool: number
+  /** Base URL of a collector of traces that speaks OTLP over HTTP; null: nobody collects. */
+  readonly otlpEndpoint: string | null
   /** The installation: what holds dist/, native/ and profiles/. */
   readonly root: string
   readonly keeper: string
@@ -56,6 +58,7 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     frozenGraceMs: whole('CAISSON_FROZEN_GRACE_MS', environment, DEFAULT_FROZEN_GRACE_MS),
     maxTimeoutMs: whole('CAISSON_MAX_TIMEOUT_MS', environment, DEFAULT_MAX_TIMEOUT_MS),
     pool: whole('CAISSON_POOL', environment, DEFAULT_POOL),
+    otlpEndpoint: endpoint('OTEL_EXPORTER_OTLP_ENDPOINT', environment),
     root,
     keeper: built(join(bin, 'caisson-keeper')),
     agent: built(join(bin, 'caisson-agent')),
@@ -87,6 +90,13 @@ function whole(name: string, environment: Readonly<Record<string, string | undef
   if (text === undefined || text === '') return otherwise
   if (!/^\d{1,10}$/.test(text)) throw new Fault('BAD_REQUEST', `${name} is a whole number, not ${JSON.stringify(text)}`)
   return Number(text)
+}
+
+function endpoint(name: string, environment: Readonly<Record<string, string | undefined>>): string | null {
+  const text = environment[name]
+  if (text === undefined || text === '') return null
+  if (!/^https?:\/\/[^/]/.test(text) || !URL.canParse(text)) throw new Fault('BAD_REQUEST', `${name} is no URL: ${JSON.stringify(text)}`)
+  return text
 }
 
 function openHome(named: string | undefined): string {

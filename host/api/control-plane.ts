@@ -28,7 +28,8 @@ export class ControlPlane {
     call.params = found.params
     call.route = route.path
     const owner = this.#owner(call)
-    await this.#parts.telemetry.span(`${route.method} ${route.path}`, {}, () => route.handle(call.ownedBy(owner)))
+    const { telemetry } = this.#parts
+    await telemetry.received(`${route.method} ${route.path}`, {}, call.request.headers, () => route.handle(call.ownedBy(owner)))
   }
 
   #owner(call: Incoming) {

@@ -1,8 +1,7 @@
-import type { IncomingMessage } from 'node:http'
 import { CATALOGUE, Fault } from '@caisson/wire'
 import type { Entered } from '../sandbox/fleet.ts'
 import { failureFields } from '../telemetry/log.ts'
-import { sendFailure, sendJson } from './call.ts'
+import { sendFailure, sendJson, type Visit } from './call.ts'
 import { ControlPlane } from './control-plane.ts'
 import { allowOrigin, sendPreflight } from './cors.ts'
 import { sendCrowded, sendGone, sendRefused, sendTransitioning } from './edge.ts'
@@ -48,7 +47,6 @@ export class Dispatch {
 
   async #lead(call: Incoming, upgrade: Upgrade | undefined): Promise<void> {
     const { request, reply } = call
-    refuseCodings(request)
     const evidence = evidenceOf(request, this.#domain)
     const isOurs = evidence.kind !== 'sandbox' || isServedHere(evidence.port)
     const path = isOurs ? singleSlashes(evidence.path) : evidence.path
@@ -80,22 +78,23 @@ export class Dispatch {
     call.route = routeTo(port)
     const entered = await this.#enter(call, id)
     if (entered === undefined || !this.#mayPass(call, entered, port)) return
-    const socket = upgrade?.socket ?? call.request.socket
-    const leave = this.#open.admit(entered, socket)
+    const leave = this.#open.admit(entered, upgrade?.socket ?? call.request.socket)
     if (leave === undefined) return sendCrowded(call.request, call.reply, id)
-    const carrier = upgrade === undefined ? call.reply : socket
-    if (carrier.closed) leave()
-    else carrier.once('close', leave)
+    call.whenOver(leave)
     try {
       const visit = call.at(entered, port)
-      if (port === ENVD_PORT) await this.#parts.serveEnvd(visit)
-      else if (port === INTERPRETER_PORT) await this.#parts.serveInterpreter(visit)
-      else if (upgrade === undefined) await this.#ports.forward(visit, prefix)
-      else await this.#ports.tunnel(visit, prefix, upgrade)
+      const about = { 'caisson.sandbox': id, 'caisson.port': port }
+      await this.#parts.telemetry.received(call.route, about, call.request.headers, () => this.#serve(visit, prefix, upgrade))
     } catch (failure) {
       if (!isFault(failure, GONE)) throw failure
       sendGone(call.request, call.reply, id)
     }
+  }
+
+  #serve(visit: Visit, prefix: string, upgrade: Upgrade | undefined): Promise<void> {
+    if (visit.port === ENVD_PORT) return this.#parts.serveEnvd(visit)
+    if (visit.port === INTERPRETER_PORT) return this.#parts.serveInterpreter(visit)
+    return upgrade === undefined ? this.#ports.forward(visit, prefix) : this.#ports.tunnel(visit, prefix, upgrade)
   }
 
   /** Undefined: the caller has been told why not. */
@@ -129,14 +128,6 @@ export class Dispatch {
     if (CATALOGUE[code].status < 500) return
     const { route, sandboxId } = call
     log.error({ request: call.id, route, sandbox: sandboxId, ...failureFields(failure) }, 'a request failed')
-  }
-}
-
-/** A body that is compressed on its way is nothing that anybody sends, or reads as what it is. */
-function refuseCodings({ headers }: IncomingMessage): void {
-  const codings = headers['transfer-encoding']
-  if (codings !== undefined && codings.trim().toLowerCase() !== 'chunked') {
-    throw new Fault('BAD_REQUEST', 'Transfer-Encoding: only chunked is taken')
   }
 }
 

@@ -41,6 +41,8 @@ export class Incoming implements Call {
   #query: URLSearchParams | undefined
   #abort: AbortController | undefined
   #gone: Fault | undefined
+  #then: (() => void)[] | undefined
+  #isOver = false
 
   constructor(rooms: ApiRooms, request: IncomingMessage, reply: ServerResponse) {
     this.rooms = rooms
@@ -81,6 +83,22 @@ export class Incoming implements Call {
 
   get isAbandoned(): boolean {
     return this.#gone !== undefined
+  }
+
+  /** Called once when it is over, however that came; at once if it is already. */
+  whenOver(then: () => void): void {
+    if (this.#isOver) return then()
+    this.#then ??= []
+    this.#then.push(then)
+  }
+
+  /** True the first time. */
+  end(isAnswered: boolean): boolean {
+    if (this.#isOver) return false
+    this.#isOver = true
+    if (!isAnswered) this.abandon('the client has gone')
+    for (const then of this.#then ?? []) then()
+    return true
   }
 
   /** As it counts in logs and metrics. */

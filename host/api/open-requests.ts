@@ -14,10 +14,7 @@ export class OpenRequests {
     if (count >= MAX_SANDBOX_REQUESTS) return undefined
     this.#counts.set(id, count + 1)
     const stop = entered.onLeave(() => resetConnection(socket))
-    let over = false
     return () => {
-      if (over) return
-      over = true
       stop()
       const left = (this.#counts.get(id) ?? 1) - 1
       if (left === 0) this.#counts.delete(id)

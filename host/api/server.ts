@@ -23,13 +23,20 @@ export interface ServerOptions {
   readonly tls?: Identity
   /** How long requests under way may go on after `close`. */
   readonly drainMs: number
+  readonly patience?: Patience
 }
 
-const HEAD_MS = 20_000
-const BODY_MS = 60_000
-const SWEEP_MS = 5_000
-/** What a client may still send after it has been answered: enough to read the answer, which a reset would take away. */
-const LINGER_MS = 5_000
+/** How long slow clients are waited for. */
+export interface Patience {
+  readonly headMs: number
+  /** For bodies that are read whole before they are acted on; those that stream take their time. */
+  readonly bodyMs: number
+  /** With clients that still send when they have been answered: long enough to read the answer, which a reset would take away. */
+  readonly lingerMs: number
+  readonly sweepMs: number
+}
+
+const PATIENCE: Patience = { headMs: 20_000, bodyMs: 60_000, lingerMs: 5_000, sweepMs: 5_000 }
 const KEEP_ALIVE_PROBE_MS = 60_000
 const BACKLOG = 4096
 /** Of one connection, unanswered. */
@@ -39,11 +46,14 @@ const MAX_PIPELINED = 64
 export class FrontDoor implements AsyncDisposable {
   readonly #parts: Parts
   readonly #options: ServerOptions
+  readonly #patience: Patience
   readonly #server: Server
   readonly #dispatch: Dispatch
   readonly #live = new Set<Incoming>()
-  readonly #waiting = new WeakMap<Duplex, number>()
+  /** Of each connection: Node tells only the oldest of its requests that it has closed. */
+  readonly #carried = new WeakMap<Socket, Set<Incoming>>()
   readonly #sweeper: NodeJS.Timeout
+  readonly #closing = new AbortController()
   #listener: Listener | undefined
   #idle: (() => void) | undefined
   #closed: Promise<void> | undefined
@@ -51,15 +61,17 @@ export class FrontDoor implements AsyncDisposable {
   private constructor(parts: Parts, options: ServerOptions) {
     this.#parts = parts
     this.#options = options
+    this.#patience = options.patience ?? PATIENCE
     this.#dispatch = new Dispatch(parts, new PortProxy(parts))
     this.#server = createServer({
       IncomingMessage: UpgradableRequest,
       maxHeaderSize: MAX_HEAD_BYTES,
-      headersTimeout: HEAD_MS,
-      // Bodies that stream take their time; those that are small are looked after below.
+      // Whatever node was started with.
+      insecureHTTPParser: false,
+      headersTimeout: this.#patience.headMs,
       requestTimeout: 0,
       keepAliveTimeout: IDLE_CONNECTION_MS,
-      connectionsCheckingInterval: SWEEP_MS,
+      connectionsCheckingInterval: this.#patience.sweepMs,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
@@ -72,7 +84,7 @@ export class FrontDoor implements AsyncDisposable {
     this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => this.#receiveUpgrade(request, socket, head))
     this.#server.on('connect', (_request, socket: Duplex) => refuseMalformed(socket, 405, 'CONNECT is not offered'))
     this.#server.on('clientError', (failure: NodeJS.ErrnoException, socket: Duplex) => this.#receiveMalformed(failure, socket))
-    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref()
+    this.#sweeper = setInterval(() => this.#sweep(), this.#patience.sweepMs).unref()
     parts.telemetry.meters.gauge('requests_live', 'Requests under way', 'kind', () => ({ all: this.#live.size }))
   }
 
@@ -106,7 +118,7 @@ export class FrontDoor implements AsyncDisposable {
 
   #listen(): Promise<void> {
     const { host, port, tls } = this.#options
-    const listener = tls === undefined ? this.#server : listenBoth(this.#server, tls)
+    const listener = tls === undefined ? this.#server : listenBoth(this.#server, tls, this.#closing.signal)
     this.#listener = listener
     const listening = settled<void>()
     listener.once('error', (cause: NodeJS.ErrnoException) => {
@@ -119,16 +131,28 @@ export class FrontDoor implements AsyncDisposable {
 
   #receive(request: IncomingMessage, reply: ServerResponse): void {
     const { socket } = request
-    const waiting = this.#waiting.get(socket) ?? 0
-    if (waiting >= MAX_PIPELINED) return resetConnection(socket)
-    this.#waiting.set(socket, waiting + 1)
+    // It has been told that nothing more is read.
+    if (socket.writableEnded) return
+    if (!isFramed(request)) return refuseMalformed(socket, 400, 'Transfer-Encoding: only chunked is taken')
+    const carried = this.#carried.get(socket) ?? this.#carry(socket)
+    if (carried.size >= MAX_PIPELINED) return resetConnection(socket)
     const call = new Incoming(this.#parts.rooms, request, reply)
+    carried.add(call)
     reply.once('close', () => {
-      this.#waiting.set(socket, (this.#waiting.get(socket) ?? 1) - 1)
+      carried.delete(call)
       this.#end(call, reply.writableFinished)
-      if (!request.complete) linger(request, socket)
+      if (!request.complete) linger(request, socket, this.#patience.lingerMs)
     })
     this.#begin(call, undefined)
+  }
+
+  #carry(socket: Socket): Set<Incoming> {
+    const carried = new Set<Incoming>()
+    this.#carried.set(socket, carried)
+    socket.once('close', () => {
+      for (const call of carried) this.#end(call, false)
+    })
+    return carried
   }
 
   #receiveUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -158,7 +182,7 @@ export class FrontDoor implements AsyncDisposable {
   }
 
   #end(call: Incoming, isAnswered: boolean): void {
-    if (!isAnswered) call.abandon('the client has gone')
+    if (!call.end(isAnswered)) return
     this.#live.delete(call)
     if (this.#live.size === 0) this.#idle?.()
     const { log, meters } = this.#parts.telemetry
@@ -186,7 +210,7 @@ export class FrontDoor implements AsyncDisposable {
   #sweep(): void {
     const now = performance.now()
     for (const { request, reply, sandboxId, startedMs } of this.#live) {
-      if (sandboxId !== undefined || request.complete || now - startedMs < BODY_MS) continue
+      if (sandboxId !== undefined || request.complete || now - startedMs < this.#patience.bodyMs) continue
       if (reply.headersSent) request.destroy()
       else refuseMalformed(request.socket, 408, 'the body did not come in time')
     }
@@ -194,6 +218,7 @@ export class FrontDoor implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const over = settled<void>()
+    this.#closing.abort()
     if (this.#listener?.listening === true) this.#listener.close(() => over.resolve())
     else over.resolve()
     this.#server.closeIdleConnections()
@@ -205,6 +230,7 @@ export class FrontDoor implements AsyncDisposable {
       resetConnection(call.request.socket)
     }
     this.#server.closeAllConnections()
+    this.#server.close()
     await over.promise
   }
 
@@ -217,8 +243,14 @@ export class FrontDoor implements AsyncDisposable {
   }
 }
 
-function linger(request: IncomingMessage, socket: Socket): void {
+/** A body that is coded in another way as well ends where some say that it does, and others do not. */
+function isFramed({ headers }: IncomingMessage): boolean {
+  const codings = headers['transfer-encoding']
+  return codings === undefined || codings.trim().toLowerCase() === 'chunked'
+}
+
+function linger(request: IncomingMessage, socket: Socket, ms: number): void {
   setTimeout(() => {
     if (!request.complete) socket.destroy()
-  }, LINGER_MS).unref()
+  }, ms).unref()
 }

@@ -4,6 +4,7 @@ import { AgentConnection } from '../agent/connection.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { Undos } from '../lifetimes.ts'
 import type { Settings } from '../settings.ts'
+import type { Traces } from '../telemetry/telemetry.ts'
 import { openTemplate, type Template } from '../templates/template.ts'
 import { LaunchFault } from '../walls/keeper.ts'
 import type { Supervised } from '../walls/supervised.ts'
@@ -28,6 +29,7 @@ export interface CreatingParts {
   zygotes: Zygotes
   /** First letter of ids: those of a daemon are told from those that end with the host that made them. */
   idKind: 'i' | 'e'
+  traces: Traces
   notice: (line: string) => void
 }
 
@@ -95,14 +97,17 @@ export class Creating {
   }
 
   async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
-    const decided = await this.#decide(request, signal)
+    const { decided, plan } = await this.#parts.traces.span('plan', {}, async () => {
+      const decided = await this.#decide(request, signal)
+      const plan = this.#plan(decided, await this.#parts.zygotes.socket(decided.template, signal), given)
+      await makeDiskImage(plan.disk, signal)
+      return { decided, plan }
+    })
     const { template } = decided
-    const plan = this.#plan(decided, await this.#parts.zygotes.socket(template, signal), given)
-    await makeDiskImage(plan.disk, signal)
     const { metadata = {}, env = {} } = decided.request
     // First the record: what cannot be recorded does not happen.
     this.#recordCreate(plan, metadata)
-    const { cell, built } = await this.#raise(plan, template, signal)
+    const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, template, signal))
     await using undo = new Undos()
     undo.add(() => cell[Symbol.asyncDispose]())
     const sandbox = this.#alive({ plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }, env, given.contextsChanged)

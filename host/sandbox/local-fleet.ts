@@ -4,13 +4,15 @@ import { join } from 'node:path'
 import { type CreateRequest, Fault } from '@caisson/wire'
 import { freshDeadline } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Supervised } from '../walls/supervised.ts'
 import { Admission } from './admission.ts'
 import { adoptAll } from './adoption.ts'
-import type { Creating, Given } from './creating.ts'
+import type { Creating } from './creating.ts'
 import type { Entered, Fleet, SandboxEvent, Wish } from './fleet.ts'
 import type { LiveSandbox } from './life.ts'
 import { Pool, type PoolCount } from './pool.ts'
+import { Raising } from './raising.ts'
 import type { ContextRecord, Owner, Sample, SandboxRecord, SnapshotRecord } from './record.ts'
 import { Resident, type ResidentParts } from './resident.ts'
 import { Sampling } from './sampling.ts'
@@ -29,6 +31,7 @@ export interface FleetParts {
   readonly frozenGraceMs: number
   /** What is made in advance, and how many at the start. */
   readonly expected: readonly { request: CreateRequest; count: number }[]
+  readonly telemetry: Pick<Telemetry, 'span' | 'meters'>
   readonly notice: (line: string) => void
 }
 
@@ -37,6 +40,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
   readonly #parts: FleetParts
   readonly #admission: Admission
   readonly #pool: Pool
+  readonly #raising: Raising
   readonly #residents = new Map<string, Resident>()
   readonly #listeners = new Set<(event: SandboxEvent) => void>()
   readonly #sampling = new Sampling(() => this.#residents.values())
@@ -49,8 +53,11 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     this.#parts = parts
     this.#kept = join(parts.home, 'kept')
     this.#admission = new Admission(parts.home)
-    this.#pool = new Pool(parts.expected.length > 0, parts.creating, parts.notice)
+    this.#pool = new Pool(parts.expected.length > 0, parts.creating, () => parts.telemetry.meters.evicted(), parts.notice)
     this.#snapshots = snapshots
+    const contextsChanged = (id: string, contexts: ContextRecord[]) => this.#residents.get(id)?.contextsChanged(contexts)
+    const { creating, telemetry } = parts
+    this.#raising = new Raising({ creating, telemetry, admission: this.#admission, pool: this.#pool, contextsChanged })
   }
 
   /** Takes over what an earlier daemon left. Rejects with STORE_UNUSABLE. */
@@ -76,7 +83,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     const { timeoutMs: _, ...asked } = request
     await this.#admit(asked, owner, 1, signal)
     const kept = snapshot === undefined ? undefined : { image: snapshot.disk, take: false }
-    const live = await this.#raise(asked, wish, kept, signal)
+    const live = await this.#raising.raise(asked, wish, kept, signal)
     const templateId = snapshot?.id ?? live.plan.template
     return this.#welcome(live, { ...wish, request: asked }, owner, { templateId, alias: snapshot?.names[0] ?? null })
   }
@@ -139,7 +146,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
         secure: record.accessToken !== null,
       }
       const making = Array.from({ length: wish.count }, async () => {
-        const live = await this.#raise(child.request, child, { image: disk, take: false }, signal)
+        const live = await this.#raising.raise(child.request, child, { image: disk, take: false }, signal)
         return this.#welcome(live, child, owner, { templateId, alias })
       })
       return (await Promise.allSettled(making)).map((made) => (made.status === 'fulfilled' ? made.value : asFault(made.reason)))
@@ -183,33 +190,6 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     this.#admission.admit(owner, this.list(owner), claim, count)
   }
 
-  async #raise(request: CreateRequest, wish: Wish, kept: Given['kept'], signal: AbortSignal): Promise<LiveSandbox> {
-    const { env = {}, metadata = {} } = request
-    const onWall = wish.lifecycle.onTimeout === 'pause' ? 'freeze' : 'end'
-    let id = ''
-    const contextsChanged = (contexts: ContextRecord[]) => this.#residents.get(id)?.contextsChanged(contexts)
-    const done = this.#pool.busy()
-    try {
-      const waiting = kept === undefined ? this.#pool.take(request) : undefined
-      if (waiting !== undefined) {
-        id = waiting.plan.id
-        try {
-          return await this.#parts.creating.assign(waiting, { env, metadata, wallMs: wish.timeoutMs, onWall, contextsChanged }, signal)
-        } catch (failure) {
-          // One that died while it waited: another is made.
-          if (signal.aborted || !(failure instanceof Fault) || failure.code !== 'SANDBOX_GONE') throw failure
-        }
-      }
-      const given: Given = { onWall, contextsChanged, ...(kept === undefined ? {} : { kept }) }
-      const whole = { ...request, timeoutMs: wish.timeoutMs, leash: 'none' as const }
-      const live = await this.#admission.inTurn(() => this.#parts.creating.create(whole, signal, given), signal)
-      id = live.id
-      return live
-    } finally {
-      done()
-    }
-  }
-
   /** Written down before anybody is told of it. */
   async #welcome(live: LiveSandbox, wish: Wish, owner: Owner, of: { templateId: string; alias: string | null }): Promise<SandboxRecord> {
     const { env = {}, metadata = {}, ...request } = wish.request
@@ -237,7 +217,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
       goneMs: null,
     }
     try {
-      await this.#parts.store.put('sandbox', record.id, record)
+      await this.#parts.telemetry.span('ready', {}, () => this.#parts.store.put('sandbox', record.id, record))
     } catch (failure) {
       await live.kill(freshDeadline(CLEANUP_MS))
       throw failure
@@ -263,6 +243,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   #happened(kind: SandboxEvent['kind'], record: SandboxRecord): void {
     if (kind === 'gone') {
+      this.#parts.telemetry.meters.ended(record.reason?.split(':')[0] ?? 'unknown')
       this.#gone.push(record.id)
       this.#forget().catch((failure: unknown) => this.#parts.notice(`those long gone could not be forgotten: ${String(failure)}`))
     }

@@ -31,6 +31,7 @@ export interface PoolCount {
  */
 export class Pool implements AsyncDisposable {
   readonly #creating: Pick<Creating, 'prepare'>
+  readonly #evicted: () => void
   readonly #notice: (line: string) => void
   readonly #shelves = new Map<string, Shelf>()
   readonly #tidy: NodeJS.Timeout
@@ -41,9 +42,10 @@ export class Pool implements AsyncDisposable {
   #isOver = false
 
   /** `isOn` false: nobody ever waits. */
-  constructor(isOn: boolean, creating: Pick<Creating, 'prepare'>, notice: (line: string) => void) {
+  constructor(isOn: boolean, creating: Pick<Creating, 'prepare'>, evicted: () => void, notice: (line: string) => void) {
     this.#isOver = !isOn
     this.#creating = creating
+    this.#evicted = evicted
     this.#notice = notice
     this.#tidy = setInterval(() => this.#letGo(), TIDY_MS)
     this.#tidy.unref()
@@ -139,7 +141,10 @@ export class Pool implements AsyncDisposable {
     for (const [key, shelf] of this.#shelves) {
       const quietMs = now - shelf.lastTakenMs
       if (quietMs > QUIET_MS) shelf.wanted = Math.min(shelf.wanted, quietMs > QUIET_MS * 10 ? 0 : 1)
-      for (const waiting of shelf.waiting.splice(shelf.wanted)) void end(waiting)
+      for (const waiting of shelf.waiting.splice(shelf.wanted)) {
+        this.#evicted()
+        void end(waiting)
+      }
       if (shelf.wanted === 0) this.#shelves.delete(key)
     }
     this.#refill()

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Log } from './log.ts'
 import type { Meters } from './meters.ts'
 
@@ -9,8 +10,10 @@ export interface Span {
 }
 
 export interface Traces {
-  /** Runs `work`; what it starts meanwhile belongs to the same trace. When nobody collects traces it costs a call. */
+  /** Runs `work`; what it begins meanwhile belongs to the same trace. When nobody collects traces it costs a call. */
   span<T>(name: string, attributes: Attributes, work: (span: Span) => Promise<T>): Promise<T>
+  /** The same for a request, which may belong to a trace of its caller's. */
+  received<T>(name: string, attributes: Attributes, headers: IncomingHttpHeaders, work: (span: Span) => Promise<T>): Promise<T>
 }
 
 /** What operators see of a daemon. Nothing here carries code, output, tokens, keys, or contents of files. */
@@ -21,4 +24,8 @@ export interface Telemetry extends Traces {
 
 const nothing: Span = { set: () => undefined }
 
-export const noTraces: Traces = { span: (_name, _attributes, work) => work(nothing) }
+/** Nobody collects them. */
+export const noTraces: Traces = {
+  span: (_name, _attributes, work) => work(nothing),
+  received: (_name, _attributes, _headers, work) => work(nothing),
+}

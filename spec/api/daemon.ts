@@ -96,7 +96,11 @@ export class SpecDaemon implements AsyncDisposable {
   }
 
   async fetch(path: string, init: RequestInit = {}): Promise<Response> {
-    return fetch(`${this.url}${path}`, { ...init, headers: { 'x-api-key': this.key, ...(init.headers as Record<string, string>) } })
+    // With TLS as well, programs of this machine may ask in plain HTTP.
+    return fetch(`${this.url.replace(/^https:/, 'http:')}${path}`, {
+      ...init,
+      headers: { 'x-api-key': this.key, ...(init.headers as Record<string, string>) },
+    })
   }
 
   /** Its sandboxes live on. */

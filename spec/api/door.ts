@@ -1,4 +1,5 @@
-import { type Call, type Route, sendJson, type Visit } from '../../host/api/call.ts'
+import { z } from 'zod'
+import { type Call, type Route, readJson, sendJson, type Visit } from '../../host/api/call.ts'
 import type { ControlRooms } from '../../host/api/control-rooms.ts'
 import type { Parts } from '../../host/api/parts.ts'
 import { FrontDoor, type ServerOptions } from '../../host/api/server.ts'
@@ -45,7 +46,7 @@ export class Door implements AsyncDisposable {
         path: '/sandboxes/:id',
         handle: async (call) => sendJson(call.reply, 200, { ...call.params, owner: call.owner.name }),
       },
-      { method: 'POST', path: '/echo', handle: async (call) => sendJson(call.reply, 200, { text: await textOf(call.request) }) },
+      { method: 'POST', path: '/echo', handle: async (call) => sendJson(call.reply, 200, { json: await readJson(call, z.unknown()) }) },
     )
     change(door)
     const complete = { host: '127.0.0.1', port: 0, drainMs: 500, ...options }

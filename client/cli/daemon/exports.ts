@@ -1,3 +1,5 @@
+import { dirname, join } from 'node:path'
+
 /** Where a daemon is, and what it takes to use it. */
 export interface Reach {
   url: string
@@ -7,12 +9,15 @@ export interface Reach {
   caPath: string | null
 }
 
-/** The variables that E2B's SDKs read. With a certificate, names below the domain lead everywhere, and a single one says it all. */
+/**
+ * The variables that E2B's SDKs read. With a certificate, names below the domain lead everywhere, and a single one says it all.
+ * SSL_CERT_FILE replaces what a program trusts: beside the certificate lies it with all the others.
+ */
 export function exportsOf({ url, key, domain, caPath }: Reach): Record<string, string> {
   if (caPath === null || domain === null) return { E2B_API_URL: url, E2B_SANDBOX_URL: url, E2B_API_KEY: key }
   const { port } = new URL(url)
   const place = port === '' || domain.includes(':') ? domain : `${domain}:${port}`
-  return { E2B_DOMAIN: place, E2B_API_KEY: key, NODE_EXTRA_CA_CERTS: caPath, SSL_CERT_FILE: caPath }
+  return { E2B_DOMAIN: place, E2B_API_KEY: key, NODE_EXTRA_CA_CERTS: caPath, SSL_CERT_FILE: join(dirname(caPath), 'bundle.pem') }
 }
 
 /** For `eval`. */

@@ -1,7 +1,7 @@
 import { type ClientRequest, type IncomingMessage, type RequestOptions, request as requestInside, type ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { Fault, MAX_HEAD_BYTES } from '@caisson/wire'
-import { type Settled, settled, within } from '../../lifetimes.ts'
+import { onAbort, type Settled, settled, within } from '../../lifetimes.ts'
 import type { Visit } from '../call.ts'
 import { sendBroken, sendClosedPort, sendCrowded } from '../edge.ts'
 import type { Upgrade } from '../incoming.ts'
@@ -84,8 +84,7 @@ export class PortProxy {
       socket.destroy()
       answered.reject(Object.assign(new Error('an upgrade that nobody asked for'), { code: 'HPE_UNEXPECTED_UPGRADE' }))
     })
-    const stop = () => void asked.destroy()
-    reply.once('close', stop)
+    const stop = onAbort(visit.signal, () => asked.destroy())
     if (hasBody) send(request, asked)
     else asked.end()
     try {
@@ -94,7 +93,7 @@ export class PortProxy {
       const isStale = mayReuse && asked.reusedSocket && !reply.headersSent && !visit.signal.aborted
       throw isStale ? new Stale('the server had closed it', { cause: failure }) : failure
     } finally {
-      reply.off('close', stop)
+      stop()
     }
   }
 }
@@ -139,8 +138,8 @@ function send(request: IncomingMessage, asked: ClientRequest): void {
 }
 
 /** Resolves when the client has all of it; breaks the client's connection off when there is no whole answer to be had. */
-async function deliver(answer: IncomingMessage, { reply, request }: Visit, guise: Guise): Promise<void> {
-  if (reply.headersSent || reply.destroyed) return void answer.destroy()
+async function deliver(answer: IncomingMessage, { reply, request, signal }: Visit, guise: Guise): Promise<void> {
+  if (reply.headersSent || signal.aborted) return void answer.destroy()
   try {
     // Without its reason: nothing reads it. Throws for what is no status and no header; then nothing of it has been sent.
     reply.writeHead(answer.statusCode ?? 0, headersOutward(answer, guise))
@@ -160,12 +159,13 @@ async function deliver(answer: IncomingMessage, { reply, request }: Visit, guise
     over.resolve()
   })
   answer.on('error', () => resetConnection(request.socket))
-  reply.once('close', () => {
-    if (!answer.complete) answer.destroy()
+  const stop = onAbort(signal, () => {
+    answer.destroy()
     over.resolve()
   })
   answer.pipe(reply, { end: false })
   await over.promise
+  stop()
 }
 
 function addTrailers(reply: ServerResponse, raw: string[]): void {
@@ -186,7 +186,7 @@ const SANDBOX_LOST: ReadonlySet<string> = new Set(['SANDBOX_GONE', 'AGENT_LOST',
 /** The texts are ours: what the server inside said is not repeated. */
 function refuse({ request, reply, entered, port, signal }: Visit, failure: unknown): void {
   const { id } = entered.record
-  if (signal.aborted || reply.destroyed) return
+  if (signal.aborted) return
   if (reply.headersSent) return resetConnection(request.socket)
   if (failure instanceof Fault) {
     if (failure.code === 'NOT_FOUND') return sendClosedPort(request, reply, id, port)

@@ -1,0 +1,84 @@
+import { type CreateRequest, Fault } from '@caisson/wire'
+import type { CreatePath } from '../telemetry/meters.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { Admission } from './admission.ts'
+import type { Creating, Given } from './creating.ts'
+import type { Wish } from './fleet.ts'
+import type { LiveSandbox } from './life.ts'
+import type { Pool } from './pool.ts'
+import type { ContextRecord } from './record.ts'
+
+export interface RaisingParts {
+  readonly creating: Pick<Creating, 'assign' | 'create'>
+  readonly admission: Admission
+  readonly pool: Pool
+  readonly telemetry: Pick<Telemetry, 'span' | 'meters'>
+  contextsChanged(id: string, contexts: ContextRecord[]): void
+}
+
+/** From a wish that has been granted to a sandbox that lives: one of the pool, or one that is made now. */
+export class Raising {
+  readonly #parts: RaisingParts
+
+  constructor(parts: RaisingParts) {
+    this.#parts = parts
+  }
+
+  raise(request: CreateRequest, wish: Wish, kept: Given['kept'], signal: AbortSignal): Promise<LiveSandbox> {
+    const { meters, span } = this.#parts.telemetry
+    const startedMs = performance.now()
+    return span('create', {}, async ({ set }) => {
+      const done = this.#parts.pool.busy()
+      try {
+        const pooled = kept === undefined ? await this.#fromPool(request, wish, signal) : undefined
+        const live = pooled ?? (await this.#make(request, wish, kept, signal))
+        const path: CreatePath = pooled !== undefined ? 'pool' : live.plan.zygote === null ? 'cold' : 'zygote'
+        set('caisson.path', path)
+        set('caisson.sandbox', live.id)
+        meters.created(path, (performance.now() - startedMs) / 1000)
+        return live
+      } finally {
+        done()
+      }
+    })
+  }
+
+  async #fromPool(request: CreateRequest, wish: Wish, signal: AbortSignal): Promise<LiveSandbox | undefined> {
+    const { pool, creating, contextsChanged, telemetry } = this.#parts
+    const waiting = pool.take(request)
+    if (waiting === undefined) return undefined
+    const { env = {}, metadata = {} } = request
+    const life = {
+      env,
+      metadata,
+      wallMs: wish.timeoutMs,
+      onWall: onWall(wish),
+      contextsChanged: (contexts: ContextRecord[]) => contextsChanged(waiting.plan.id, contexts),
+    }
+    try {
+      return await telemetry.span('pool', {}, () => creating.assign(waiting, life, signal))
+    } catch (failure) {
+      // One that died while it waited: another is made.
+      if (signal.aborted || !(failure instanceof Fault) || failure.code !== 'SANDBOX_GONE') throw failure
+      return undefined
+    }
+  }
+
+  async #make(request: CreateRequest, wish: Wish, kept: Given['kept'], signal: AbortSignal): Promise<LiveSandbox> {
+    const { admission, creating, contextsChanged } = this.#parts
+    let id = ''
+    const given: Given = {
+      onWall: onWall(wish),
+      contextsChanged: (contexts) => contextsChanged(id, contexts),
+      ...(kept === undefined ? {} : { kept }),
+    }
+    const whole = { ...request, timeoutMs: wish.timeoutMs, leash: 'none' as const }
+    const live = await admission.inTurn(() => creating.create(whole, signal, given), signal)
+    id = live.id
+    return live
+  }
+}
+
+function onWall({ lifecycle }: Wish): 'freeze' | 'end' {
+  return lifecycle.onTimeout === 'pause' ? 'freeze' : 'end'
+}
