@@ -6,13 +6,13 @@ import { setTimeout as pause } from 'node:timers/promises'
 /** Where keepers make their groups: the same places as native/keeper/src/cgroup.rs. */
 export interface Hierarchy {
   version: 1 | 2
-  /** memory, pids, cpu, freezer: those of them that it has. */
+  /** memory, pids, cpu, cpuacct, freezer: those of them that it has. */
   controllers: string[]
   /** The folder below which each sandbox has its own. */
   parent: string
 }
 
-const CONTROLLERS = ['memory', 'pids', 'cpu', 'freezer']
+const CONTROLLERS = ['memory', 'pids', 'cpu', 'cpuacct', 'freezer']
 const ATTEMPTS = 100
 const BETWEEN_MS = 10
 

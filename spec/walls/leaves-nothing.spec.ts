@@ -88,6 +88,12 @@ test('a cpu quota holds', async () => {
   expect(Number(stdout)).toBeLessThan(0.5)
 })
 
+test('the record of a death tells what all its processes used, those that were killed too', async () => {
+  const sandbox = await make()
+  await sandbox.runCode('import time\nwhile time.process_time() < 0.5: pass')
+  expect((await sandbox.kill()).cpuUs).toBeGreaterThan(400_000)
+})
+
 test('open files are limited, for every process', async () => {
   await using sandbox = await make({ openFiles: 64 })
   const code =

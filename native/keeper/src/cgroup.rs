@@ -28,6 +28,8 @@ pub struct Cgroup {
     dirs: Vec<(PathBuf, Version)>,
     /// Or why there is none.
     freezer: Result<Freezer, String>,
+    /// Where version 1 counts processor time: a controller of its own, and no limit depends on it.
+    accounting: Option<PathBuf>,
 }
 
 pub fn field(text: &str, key: &str) -> Option<u64> {
@@ -44,8 +46,12 @@ impl Cgroup {
     /// Makes the group and sets every limit that is not null; one that cannot be had is LIMIT_UNAVAILABLE by its name.
     pub fn create(id: &str, limits: &Limits, kind: Kind) -> Outcome<Cgroup> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").at(STEP, "/proc/self/mountinfo")?;
-        let mut group =
-            Cgroup { controllers: Vec::new(), dirs: Vec::new(), freezer: Err("a zygote is not frozen".to_string()) };
+        let mut group = Cgroup {
+            controllers: Vec::new(),
+            dirs: Vec::new(),
+            freezer: Err("a zygote is not frozen".to_string()),
+            accounting: None,
+        };
         let wanted = [
             ("memory", limits.memory_bytes.is_some()),
             ("pids", limits.pids.is_some()),
@@ -63,6 +69,8 @@ impl Cgroup {
             }
         }
         if kind == Kind::Sandbox {
+            let counted = locate(&mounts, "cpuacct").and_then(|(version, parent)| group.folder(version, &parent, id));
+            group.accounting = counted.ok();
             group.freezer = group.find_freezer(&mounts, id).map_err(|fault| fault.message);
         }
         let freezes = || if limits.on_wall == OnWall::Freeze { group.freezer().map(|_| ()) } else { Ok(()) };
@@ -189,15 +197,15 @@ impl Cgroup {
             match (*name, version) {
                 ("memory", Version::One) => usage.peak_memory_bytes = number(dir, "memory.max_usage_in_bytes"),
                 ("memory", Version::Two) => usage.peak_memory_bytes = number(dir, "memory.peak"),
-                ("cpu", Version::One) => {
-                    usage.cpu_us = number(dir, "cpuacct.usage").map(|nanoseconds: u64| nanoseconds / 1000);
-                }
                 ("cpu", Version::Two) => {
                     let text = fs::read_to_string(dir.join("cpu.stat")).unwrap_or_default();
                     usage.cpu_us = field(&text, "usage_usec ");
                 }
                 _ => {}
             }
+        }
+        if let Some(dir) = &self.accounting {
+            usage.cpu_us = number(dir, "cpuacct.usage").map(|nanoseconds: u64| nanoseconds / 1000);
         }
         usage
     }

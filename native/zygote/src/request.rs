@@ -22,7 +22,7 @@ pub const FD_STDOUT: usize = 8;
 pub const FD_STDERR: usize = 9;
 pub const FD_CONTROL: usize = 10;
 pub const FIXED_FDS: usize = 11;
-pub const MAX_DOORS: usize = 4;
+pub const MAX_DOORS: usize = 5;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
