@@ -1,3 +1,4 @@
+import { dirname, resolve } from 'node:path/posix'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import type { EntryKind, FileEntry } from '@caisson/wire'
@@ -38,8 +39,9 @@ export function entryInfo(entry: FileEntry, visit: Visit): EntryInit {
     return { ...shown, mode: entry.mode, attributes: entry.attributes ?? {}, ...target }
   }
   if (entry.kind !== 'symlink') return shown
-  // E2B shows a link as what it leads to, and one that leads nowhere as nothing known, leading to itself.
-  const { path = entry.path, kind = 'other', mode = 0 } = entry.leadsTo ?? {}
+  // E2B shows a link as what it leads to. One that leads nowhere is a link, to what is not there.
+  const nowhere = { path: resolve(dirname(entry.path), entry.symlinkTarget ?? ''), kind: entry.kind, mode: entry.mode }
+  const { path, kind, mode } = entry.leadsTo ?? nowhere
   return { ...shown, type: TYPES[kind], mode: mode & 0o777, symlinkTarget: path }
 }
 
