@@ -83,15 +83,18 @@ export async function openDaemon(options: DaemonOptions, signal: AbortSignal): P
   undo.add(() => fleet[Symbol.asyncDispose]())
   telemetry.meters.gauge('sandboxes', 'Sandboxes by state', 'state', () => byState(fleet))
   telemetry.meters.gauge('pool', 'Sandboxes that wait, and how often one was there or not', 'what', () => ({ ...fleet.pool }))
-  const parts = await openParts(rooms, store, keys, fleet, telemetry, options)
+  // Its port is known when it listens.
+  const place = { domain: options.domain ?? null }
+  const parts = await openParts(rooms, store, keys, fleet, telemetry, place)
   const host = options.hostName ?? '127.0.0.1'
   const identity = options.tls === true ? await openTls(settings.home, { domain: options.domain ?? null, host }, signal) : undefined
   const listen = { host, port: options.port, drainMs: DRAIN_MS }
   const door = await FrontDoor.open(parts, { ...listen, ...(identity === undefined ? {} : { tls: identity }) }, signal)
   undo.add(() => door.close())
+  if (place.domain !== null && !/:\d+$/.test(place.domain)) place.domain += `:${door.port}`
   const scheme = identity === undefined ? 'http' : 'https'
   const url = `${scheme}://${named(host)}:${door.port}`
-  const reach = { url, domain: parts.rooms.domain, caPath: identity?.caPath ?? null }
+  const reach = { url, domain: place.domain, caPath: identity?.caPath ?? null }
   await announce(rooms.settings.home, { ...reach, pid: process.pid, startedMs: Date.now() })
   undo.add(() => rm(join(rooms.settings.home, 'daemon.json'), { force: true }))
   // What an earlier host left holds up nobody.
@@ -134,7 +137,7 @@ async function openParts(
   keys: StoredKeys,
   fleet: LocalFleet,
   telemetry: Telemetry,
-  options: DaemonOptions,
+  place: { readonly domain: string | null },
 ): Promise<Parts> {
   const { settings, auditLog, creating, wall } = rooms
   const control = {
@@ -149,7 +152,13 @@ async function openParts(
     doctor: (signal: AbortSignal) => examine(creating, wall, settings, signal),
   }
   return {
-    rooms: { fleet, domain: options.domain ?? null, control },
+    rooms: {
+      fleet,
+      control,
+      get domain() {
+        return place.domain
+      },
+    },
     telemetry,
     routes: [...Object.values(controlRoutes), ...Object.values(caissonRoutes)],
     ownerOf: (shown) => keys.ownerOf(shown),

@@ -94,8 +94,8 @@ test('one that comes out of the pool is counted as such', async () => {
 
 test('a daemon with a domain and TLS', async () => {
   await using daemon = await SpecDaemon.open({ domain: 'sbx.localhost', tls: true, env: { CAISSON_POOL: '0' } })
-  expect([daemon.domain, daemon.caPath]).toEqual(['sbx.localhost', `${daemon.home}/ca/ca.pem`])
   const { port } = new URL(daemon.url)
+  expect([daemon.domain, daemon.caPath]).toEqual([`sbx.localhost:${port}`, `${daemon.home}/ca/ca.pem`])
   const ask = (host: string, path: string, ...more: string[]) =>
     run('curl', [
       '--silent',
