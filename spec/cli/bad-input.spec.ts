@@ -1,6 +1,7 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { VERBS } from '../../client/cli/shelf.ts'
 import { CommandLine } from './invoke.ts'
 
 let line: CommandLine
@@ -77,7 +78,7 @@ test('with --json the error is a document too', async () => {
   expect(JSON.parse(ended.stdout)).toMatchObject({ exitCode: 125, error: { code: 'PROFILE_UNKNOWN' } })
 })
 
-test.each([['run'], ['doctor'], ['bench']])('help of %s goes to standard output, with 0', async (verb) => {
+test.each(Object.keys(VERBS))('help of %s goes to standard output, with 0', async (verb) => {
   const ended = await line.caisson([verb, '--help'])
   expect(ended).toMatchObject({ exitCode: 0, stderr: '' })
   expect(ended.stdout).toMatch(new RegExp(`^Usage: caisson ${verb} `))
