@@ -5,6 +5,7 @@ import { readJson, sendJson } from '../call.ts'
 import { checkedPath, checkedUser, sayUser, wholePath } from './asked.ts'
 
 const MAX_SOURCES = 10_000
+const MAX_BODY_BYTES = 4 * 1024 * 1024
 const ComposeRequest = z.strictObject({
   source_paths: z.array(z.string().min(1)).min(1, 'must not be empty').max(MAX_SOURCES),
   destination: z.string().min(1),
@@ -13,7 +14,7 @@ const ComposeRequest = z.strictObject({
 
 /** POST /files/compose: one file of many, which are gone then. */
 export async function compose(visit: Visit): Promise<void> {
-  const { source_paths: sources, destination, username = '' } = await readJson(visit, ComposeRequest)
+  const { source_paths: sources, destination, username = '' } = await readJson(visit, ComposeRequest, MAX_BODY_BYTES)
   const user = checkedUser(username)
   const { files } = visit.entered.live
   const place = (path: string, field: string) => wholePath(checkedPath(path, field), user, visit)

@@ -3,8 +3,6 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import type { EntryKind, FileEntry } from '@caisson/wire'
 import { type EntryInfoSchema, FileType } from '@caisson/wire/envd/filesystem'
-import type { Visit } from '../call.ts'
-import { isCaissonClient } from './failures.ts'
 
 type EntryInit = MessageInitShape<typeof EntryInfoSchema>
 
@@ -21,7 +19,8 @@ const LETTERS: Readonly<Record<EntryKind, string>> = { file: '', directory: 'd',
 /** Extended attributes with this prefix are what E2B calls metadata. */
 const METADATA = 'e2b.'
 
-export function entryInfo(entry: FileEntry, visit: Visit): EntryInit {
+/** `isOwn`: for a client of Caisson's own. */
+export function entryInfo(entry: FileEntry, isOwn: boolean): EntryInit {
   const shown: EntryInit = {
     name: entry.name,
     type: TYPES[entry.kind],
@@ -34,7 +33,7 @@ export function entryInfo(entry: FileEntry, visit: Visit): EntryInit {
     modifiedTime: timestampFromMs(entry.modifiedMs),
     metadata: metadataOf(entry.attributes ?? {}),
   }
-  if (isCaissonClient(visit)) {
+  if (isOwn) {
     const target = entry.symlinkTarget === undefined ? {} : { symlinkTarget: entry.symlinkTarget }
     return { ...shown, mode: entry.mode, attributes: entry.attributes ?? {}, ...target }
   }

@@ -13,13 +13,13 @@ const EXISTS = { 'caisson-code': 'file_exists' }
 export const filesystemService: ServiceImpl<typeof Filesystem> = {
   stat: answering(async ({ path, follow }, rpc) => {
     const entry = await filesOf(rpc).stat(checkedPath(path, 'path'), { user: rpc.user, follow }, rpc.signal)
-    return { entry: entryInfo(entry, rpc.visit) }
+    return { entry: entryInfo(entry, rpc.isOwn) }
   }),
 
   makeDir: answering(async ({ path }, rpc) => {
     const place = checkedPath(path, 'path')
     try {
-      return { entry: entryInfo(await filesOf(rpc).makeDir(place, { user: rpc.user }, rpc.signal), rpc.visit) }
+      return { entry: entryInfo(await filesOf(rpc).makeDir(place, { user: rpc.user }, rpc.signal), rpc.isOwn) }
     } catch (failure) {
       if (!(failure instanceof Fault) || failure.code !== 'FILE_EXISTS') throw failure
       const { path: whole, kind } = await there(place, rpc)
@@ -30,13 +30,13 @@ export const filesystemService: ServiceImpl<typeof Filesystem> = {
 
   move: answering(async ({ source, destination }, rpc) => {
     const [from, to] = [checkedPath(source, 'source'), checkedPath(destination, 'destination')]
-    return { entry: entryInfo(await filesOf(rpc).move(from, to, { user: rpc.user }, rpc.signal), rpc.visit) }
+    return { entry: entryInfo(await filesOf(rpc).move(from, to, { user: rpc.user }, rpc.signal), rpc.isOwn) }
   }),
 
   listDir: answering(async ({ path, depth }, rpc) => {
     const wish = { user: rpc.user, depth: depth === 0 ? 1 : depth }
     const entries = await filesOf(rpc).list(checkedPath(path, 'path'), wish, rpc.signal)
-    return { entries: entries.map((entry) => entryInfo(entry, rpc.visit)) }
+    return { entries: entries.map((entry) => entryInfo(entry, rpc.isOwn)) }
   }),
 
   remove: answering(async ({ path }, rpc) => {

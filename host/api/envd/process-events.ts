@@ -4,7 +4,6 @@ import type { ProcessEventSchema } from '@caisson/wire/envd/process'
 import { Code, ConnectError } from '@connectrpc/connect'
 import { cancelled, onAbort } from '../../lifetimes.ts'
 import type { ProcessEnd, ProcessReader, RunningProcess } from '../../sandbox/processes.ts'
-import { isCaissonClient } from './failures.ts'
 import type { Rpc } from './serving.ts'
 import { signalName } from './signals.ts'
 
@@ -50,8 +49,7 @@ function endOf(end: ProcessEnd, rpc: Rpc) {
   if ('failure' in end) throw end.failure
   if (end.isLate) throw new ConnectError('the command took longer than its time limit, and was killed', Code.DeadlineExceeded)
   const { exit } = end
-  const { visit } = rpc
-  const isOwn = isCaissonClient(visit)
+  const { visit, isOwn } = rpc
   // The sandbox's own time was up: E2B's clients understand that by the break alone.
   const { death } = visit.entered.live
   if (exit.limit === 'timeout' && !isOwn && death !== undefined) throw new Fault('SANDBOX_GONE', `the sandbox has ended: ${death.detail}`)

@@ -3,7 +3,7 @@ import { Code, ConnectError, createContextKey, type HandlerContext } from '@conn
 import type { Visit } from '../call.ts'
 import { checkToken } from './access.ts'
 import { sayUser, userOf } from './asked.ts'
-import { connectFailure, isGone } from './failures.ts'
+import { connectFailure, isCaissonClient, isGone } from './failures.ts'
 
 /** A visit that asks for an RPC. */
 export interface RpcVisit {
@@ -24,6 +24,8 @@ export interface Rpc {
   readonly user: string
   readonly signal: AbortSignal
   readonly keepaliveMs: number
+  /** Of a client of Caisson's own. */
+  readonly isOwn: boolean
 }
 
 function begin(context: HandlerContext): Rpc {
@@ -32,7 +34,7 @@ function begin(context: HandlerContext): Rpc {
   checkToken(visit)
   const asked = Number(visit.request.headers['keepalive-ping-interval'])
   const keepaliveS = Number.isFinite(asked) && asked > 0 ? Math.min(asked, MAX_KEEPALIVE_S) : KEEPALIVE_S
-  return { visit, user: userOf(visit), signal: context.signal, keepaliveMs: keepaliveS * 1000 }
+  return { visit, user: userOf(visit), signal: context.signal, keepaliveMs: keepaliveS * 1000, isOwn: isCaissonClient(visit) }
 }
 
 function told(context: HandlerContext, rpc: Rpc | undefined, failure: unknown): ConnectError {

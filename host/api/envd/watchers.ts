@@ -31,7 +31,7 @@ class Watchers {
     const watcher: Watcher = { stop, changes: [], failure: undefined, expiry: this.#expiry(id) }
     this.#byId.set(id, watcher)
     try {
-      void this.#gather(watcher, await watchFolder(request, rpc, stop.signal), rpc)
+      void this.#gather(watcher, await watchFolder(request, rpc, stop.signal), rpc.isOwn)
     } catch (failure) {
       this.#end(id)
       throw failure
@@ -58,11 +58,11 @@ class Watchers {
     this.#end(id)
   }
 
-  async #gather(watcher: Watcher, folder: AsyncIterator<FileChange>, { visit }: Rpc): Promise<void> {
+  async #gather(watcher: Watcher, folder: AsyncIterator<FileChange>, isOwn: boolean): Promise<void> {
     try {
       for (let next = await folder.next(); next.done !== true; next = await folder.next()) {
-        if (watcher.changes.length >= MAX_WAITING || next.value.kind === 'overflow') watcher.failure = changesLost()
-        else watcher.changes.push(changeEvent(next.value, visit))
+        if (watcher.changes.length >= MAX_WAITING || (next.value.kind === 'overflow' && !isOwn)) watcher.failure = changesLost()
+        else watcher.changes.push(changeEvent(next.value, isOwn))
       }
     } catch (failure) {
       if (!watcher.stop.signal.aborted) watcher.failure = failure

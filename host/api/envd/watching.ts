@@ -2,10 +2,8 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { FileChange } from '@caisson/wire'
 import { EventType, type FilesystemEventSchema, type WatchDirRequest } from '@caisson/wire/envd/filesystem'
 import { Code, ConnectError } from '@connectrpc/connect'
-import type { Visit } from '../call.ts'
 import { checkedPath } from './asked.ts'
 import { entryInfo } from './entry-info.ts'
-import { isCaissonClient } from './failures.ts'
 import type { Rpc } from './serving.ts'
 
 export type ChangeInit = MessageInitShape<typeof FilesystemEventSchema>
@@ -40,7 +38,7 @@ export async function* changesOf(folder: AsyncIterator<FileChange>, rpc: Rpc): A
         continue
       }
       if (change.done === true) return
-      yield changeEvent(change.value, rpc.visit)
+      yield changeEvent(change.value, rpc.isOwn)
       next = folder.next()
     }
   } finally {
@@ -49,10 +47,9 @@ export async function* changesOf(folder: AsyncIterator<FileChange>, rpc: Rpc): A
 }
 
 /** Throws DATA_LOSS for those who cannot be told in another way that changes were lost. */
-export function changeEvent(change: FileChange, visit: Visit): ChangeInit {
-  const isOwn = isCaissonClient(visit)
+export function changeEvent(change: FileChange, isOwn: boolean): ChangeInit {
   if (change.kind === 'overflow' && !isOwn) throw changesLost()
-  const entry = change.entry === undefined ? {} : { entry: entryInfo(change.entry, visit) }
+  const entry = change.entry === undefined ? {} : { entry: entryInfo(change.entry, isOwn) }
   // E2B calls the watched folder itself "."
   return { name: change.name === '' && !isOwn ? '.' : change.name, type: TYPES[change.kind], ...entry }
 }
