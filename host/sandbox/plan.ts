@@ -187,7 +187,8 @@ function writable(root: boolean): Plan['writable'] {
     { target: '/tmp', owner: 'root', mode: 0o1777 },
     { target: '/var/tmp', owner: 'root', mode: 0o1777 },
   ]
-  return root ? [...folders, { target: '/root', owner: 'root', mode: 0o700 }] : folders
+  // What E2B runs for its users runs as root, and they begin contexts there: the user, who may become root, can at least stand in it.
+  return root ? [...folders, { target: '/root', owner: 'root', mode: 0o711 }] : folders
 }
 
 /** The limits that the request speaks of; null counts as spoken. */

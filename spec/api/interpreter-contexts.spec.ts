@@ -52,6 +52,7 @@ describe('the list', () => {
     expect(other).toEqual({ id: expect.any(String), language: 'typescript', cwd: '/tmp' })
     expect((await list()).at(-1)).toEqual(other)
     expect((await server.run('process.cwd()', { context_id: other.id })).at(1)).toMatchObject({ text: '/tmp' })
+    expect(await create({ cwd: '/root' })).toMatchObject({ cwd: '/root' })
   })
 
   test('nulls are what is not there', async () => {

@@ -71,7 +71,30 @@ describe('the stream', () => {
 
   test('our own clients are told of the limit that ended a run', async () => {
     const said = await server.run('import time; time.sleep(60)', { timeout_ms: 300 }, OURS)
-    expect(said.slice(1)).toMatchObject([{ type: 'error', name: 'KeyboardInterrupt' }, { type: 'limit', reason: 'timeout' }, end])
+    expect(said.slice(1)).toMatchObject([
+      { type: 'error', name: 'KeyboardInterrupt', value: '(its time was over)' },
+      { type: 'limit', reason: 'timeout' },
+      end,
+    ])
+  })
+
+  test('everybody is told of it where the failure is', async () => {
+    await using own = await InterpreterServer.limited({ memoryMiB: 256, diskMiB: 32, outputMiB: 1 })
+    const died = await own.run('x = bytearray(1 << 30); print(len(x))')
+    expect(died.at(-2)).toMatchObject({
+      type: 'error',
+      name: 'RuntimeDied',
+      value: expect.stringMatching(/ \(the memory limit of the sandbox was hit\)$/),
+    })
+    const full = await own.run('with open("/tmp/full", "wb") as f:\n    while True: f.write(bytes(1 << 20))')
+    expect(full.at(-2)).toMatchObject({
+      type: 'error',
+      name: 'OSError',
+      value: expect.stringMatching(/ \(the disk of the sandbox is full\)$/),
+    })
+    const loud = await own.run('print("x" * (2 << 20))')
+    expect(loud.at(-2)).toMatchObject({ type: 'error', value: expect.stringMatching(/ \(it printed more than the sandbox may\)$/) })
+    expect((await own.run('1')).at(-2)).toMatchObject({ text: '1' })
   })
 
   test('a client that does not read holds up the code, and loses nothing', async () => {

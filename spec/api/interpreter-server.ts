@@ -20,9 +20,18 @@ export class InterpreterServer implements AsyncDisposable {
   }
 
   static async open(wish: { envVars?: Record<string, string> } = {}): Promise<InterpreterServer> {
+    return InterpreterServer.#make('/v2/sandboxes', { templateID: 'code-interpreter-v1', timeout: 3600, ...wish })
+  }
+
+  /** With limits, which E2B has no word for. */
+  static async limited(limits: { memoryMiB: number; diskMiB: number; outputMiB: number }): Promise<InterpreterServer> {
+    return InterpreterServer.#make('/caisson/v1/sandboxes', { profile: 'e2b', template: 'code-interpreter', ...limits })
+  }
+
+  static async #make(path: string, wish: object): Promise<InterpreterServer> {
     const daemon = await SpecDaemon.open()
-    const body = JSON.stringify({ templateID: 'code-interpreter-v1', timeout: 3600, ...wish })
-    const response = await daemon.fetch('/v2/sandboxes', { method: 'POST', body, headers: { 'content-type': 'application/json' } })
+    const body = JSON.stringify(wish)
+    const response = await daemon.fetch(path, { method: 'POST', body, headers: { 'content-type': 'application/json' } })
     if (response.status !== 201) throw new Error(`${response.status} ${await response.text()}`)
     return new InterpreterServer(daemon, (await response.json()) as Made)
   }

@@ -36,7 +36,8 @@ export class EventLines {
       case 'result':
         return this.#write(resultLine(event.result, event.exact ?? {}, this.#isOurs))
       case 'error':
-        return this.fail(event.error)
+        // Told at the end, when it is known whether a limit was behind it.
+        return undefined
     }
   }
 

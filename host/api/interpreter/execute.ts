@@ -1,4 +1,4 @@
-import { Fault, type RunRequest } from '@caisson/wire'
+import { type EndReason, Fault, type RunError, type RunRequest } from '@caisson/wire'
 import { z } from 'zod'
 import { Environment } from '../../sandbox/request.ts'
 import { readJson, type Visit } from '../call.ts'
@@ -12,6 +12,14 @@ const MAX_BODY_BYTES = 56 * 1024 * 1024
 /** Whoever sends it reads the lines that are not E2B's, and may ask for what is not. */
 const OURS = 'caisson-client'
 const OURS_ONLY = ['program', 'timeout_ms'] as const
+
+const LIMIT: { [reason in EndReason]?: string } = {
+  memory: 'the memory limit of the sandbox was hit',
+  pids: 'the limit of processes of the sandbox was hit',
+  disk: 'the disk of the sandbox is full',
+  output: 'it printed more than the sandbox may',
+  timeout: 'its time was over',
+}
 
 const ExecuteRequest = z.strictObject({
   code: z.string(),
@@ -35,6 +43,7 @@ export async function execute(visit: Visit): Promise<void> {
   const lines = new EventLines(reply, isOurs)
   try {
     const execution = await entered.live.runCode(requestOf(body), lines.tell, visit.signal)
+    if (execution.error !== undefined) void lines.fail(explained(execution.error, execution.limit))
     if (execution.limit !== undefined) lines.add({ type: 'limit', reason: execution.limit })
     if (execution.exitCode !== undefined) lines.add({ type: 'exit', exit_code: execution.exitCode })
     lines.end()
@@ -44,6 +53,11 @@ export async function execute(visit: Visit): Promise<void> {
   } finally {
     lines.stop()
   }
+}
+
+/** Whoever is not told of limits otherwise reads of them where the failure is. */
+function explained(error: RunError, limit: EndReason | undefined): RunError {
+  return limit === undefined ? error : { ...error, value: `${error.value}${error.value === '' ? '' : ' '}(${LIMIT[limit] ?? limit})` }
 }
 
 function requestOf(body: ExecuteRequest): RunRequest {

@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest'
+import { ControlLines } from './control-lines.ts'
+
+const read = (...messages: unknown[]) => {
+  const text = messages.map((message) => `${typeof message === 'string' ? message : JSON.stringify(message)}\n`).join('')
+  return [...new ControlLines().push(Buffer.from(text))].map(({ message }) => message)
+}
+const result = (exact: unknown, forms = {}) => ({ type: 'result', id: 1, result: { isMainResult: true, ...forms }, exact })
+
+test('messages are put together from pieces', () => {
+  const lines = new ControlLines()
+  const text = '{"type":"ready"}\n{"type":"end","id":1,"executionCount":1}\n'
+  const heard = [...text].flatMap((letter) => [...lines.push(Buffer.from(letter))])
+  expect(heard.map(({ message }) => message.type)).toEqual(['ready', 'end'])
+})
+
+test('what is JSON of a result is kept as the text it was, and read', () => {
+  const exact = { json: '[1.0, 1152921504606846977]', data: '{"a": [1.0]}', chart: '{"type": "line"}', extra: '{"application/x": null}' }
+  const parsed = { json: [1, 2 ** 60], data: { a: [1] }, chart: { type: 'line' }, extra: { 'application/x': null } }
+  expect(read(result(exact))).toEqual([{ ...result(exact), result: { isMainResult: true, ...parsed } }])
+})
+
+test.each([
+  ['is not JSON', result({ json: '[1' })],
+  ['has more than one line', result({ json: '[1,\n2]' })],
+  ['is deeper than anybody reads', result({ json: '['.repeat(101) + ']'.repeat(101) })],
+  ['is no table', result({ data: '{"a": 1}' })],
+  ['is no chart', result({ chart: '[]' })],
+  ['has no name', result({ other: '1' })],
+  ['is not text', result({ json: [1] })],
+  ['did not come as text', result(undefined, { json: [1] })],
+])('a result is refused whose JSON %s', (_what, message) => {
+  expect(() => read(message)).toThrow(expect.objectContaining({ code: 'WIRE_VIOLATION' }))
+})
+
+test('a message that is not UTF-8 is refused', () => {
+  const bytes = Buffer.from('{"type":"failed","code":"FILE_MISSING","message":"\xff"}\n', 'latin1')
+  expect(() => [...new ControlLines().push(bytes)]).toThrow(expect.objectContaining({ code: 'WIRE_VIOLATION' }))
+})
+
+test.each([
+  ['that is not JSON', '{"type":'],
+  ['of no known type', { type: 'surprise' }],
+  ['with more than it may have', { type: 'ready', more: 1 }],
+  ['without its number', { type: 'end', executionCount: 1 }],
+])('a message %s is refused', (_what, message) => {
+  expect(() => read(message)).toThrow(expect.objectContaining({ code: 'WIRE_VIOLATION' }))
+})
