@@ -1,4 +1,5 @@
 import { Duplex } from 'node:stream'
+import { setTimeout as pause } from 'node:timers/promises'
 import { Fault } from '@caisson/wire'
 import { Data_Channel as Channel } from '@caisson/wire/agent'
 import { onAbort, refuseAborted, unending } from '../lifetimes.ts'
@@ -8,6 +9,10 @@ import type { AgentStream } from './stream.ts'
 const LOOPBACKS = ['127.0.0.1', '::1']
 /** What a second address may fail with besides: there is no IPv6 inside. */
 const NOT_THERE: ReadonlySet<string> = new Set(['NOT_FOUND', 'INTERNAL'])
+
+/** How long a program inside may take to take what it was sent before both sides ended. */
+const TAIL_MS = 10_000
+const LOOK_MS = 10
 
 export interface DialOptions {
   /** True: the end of what comes leaves the other way open, as TCP has it. */
@@ -57,6 +62,11 @@ class Dialled extends Duplex {
     })
   }
 
+  /** Asked for by node:http, as of a socket: the answer is there, the connection is not wanted any more. */
+  destroySoon(): void {
+    this.end(() => this.destroy())
+  }
+
   /** Asked for by node:http of whatever it keeps for later: nothing of this holds the process. */
   ref(): this {
     return this
@@ -77,13 +87,27 @@ class Dialled extends Duplex {
   }
 
   override _destroy(failure: Error | null, done: (failure: Error | null) => void): void {
-    this.#stream.giveUp(new Fault('CANCELLED', 'the host closed the connection', { cause: failure }))
+    const giveUp = () => this.#stream.giveUp(new Fault('CANCELLED', 'the host closed the connection', { cause: failure }))
+    if (this.readableEnded && this.writableFinished) {
+      // All has been said; the last of it may still be on its way to a program that is slow to take it.
+      const timer = setTimeout(giveUp, TAIL_MS).unref()
+      const stop = () => clearTimeout(timer)
+      this.#stream.closed.then(stop, stop)
+    } else {
+      giveUp()
+    }
     done(failure)
   }
 
   /** What the other side takes no more is dropped: it may have answered before it stopped listening, and the reader learns how it ended. */
   #send(bytes: Uint8Array, end: boolean, done: () => void): void {
     this.#stream.send(Channel.TCP, bytes, end, this.#ending).then(done, done)
+  }
+
+  /** What had come before is read first: destroying a stream drops it. */
+  async #fail(failure: Error): Promise<void> {
+    while (this.readableLength > 0 && !this.destroyed) await pause(LOOK_MS, undefined, { ref: false })
+    this.destroy(failure)
   }
 
   async #pump(): Promise<void> {
@@ -94,7 +118,7 @@ class Dialled extends Duplex {
         if (!this.push(segment.bytes)) break
       }
     } catch (failure) {
-      this.destroy(failure as Error)
+      await this.#fail(failure as Error)
     } finally {
       this.#isReading = false
     }
