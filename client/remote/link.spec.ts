@@ -40,6 +40,13 @@ test('a path in front of the daemon stays in front of every path', async () => {
   expect(await new RemoteDoor({ url: `${daemon.url}/proxy/` }).isAlive(unaborted())).toBe(true)
 })
 
+test('a name below localhost is this machine, whatever the resolver says', async () => {
+  const { daemon } = await opened({ 'GET /health': ({ reply }) => void reply.end() })
+  const door = new RemoteDoor({ url: `http://api.sbx.localhost:${daemon.port}` })
+  expect(await door.isAlive(unaborted())).toBe(true)
+  expect(daemon.asked[0]?.headers.host).toBe(`api.sbx.localhost:${daemon.port}`)
+})
+
 test('nobody there: DAEMON_UNREACHABLE, with the address', async () => {
   const { daemon, link } = await opened({})
   await daemon.die()

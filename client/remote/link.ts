@@ -1,4 +1,5 @@
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http'
+import type { LookupFunction } from 'node:net'
 import { Fault } from '@caisson/wire'
 import { cancelled, onAbort } from '../signals.ts'
 
@@ -75,6 +76,7 @@ export class Link {
       const length = bytes === undefined ? (ask.method === 'GET' ? {} : { 'content-length': '0' }) : lengthOf(bytes)
       const sent = request(new URL(this.#pathOf(ask.path), this.url), {
         agent,
+        ...(this.url.hostname.endsWith('.localhost') ? { lookup: thisMachine } : {}),
         method: ask.method,
         headers: { 'caisson-client': '1', ...ask.headers, ...length },
       })
@@ -142,12 +144,19 @@ export class Link {
   }
 
   #unreachable(cause: unknown): Fault {
-    return new Fault('DAEMON_UNREACHABLE', `${this.url.origin} does not answer (${reasonOf(cause)})`, { cause })
+    const distrust = /CERT|SIGNATURE/.test(codeOf(cause)) ? { hint: 'Name the certificate of its authority in NODE_EXTRA_CA_CERTS.' } : {}
+    return new Fault('DAEMON_UNREACHABLE', `${this.url.origin} does not answer (${reasonOf(cause)})`, { ...distrust, cause })
   }
 
   #broken(cause: unknown): Fault {
     return new Fault('DAEMON_UNREACHABLE', `${this.url.origin} broke off its answer (${reasonOf(cause)})`, { cause })
   }
+}
+
+/** RFC 6761: names below `localhost` are this machine's, whatever its resolver says. */
+const thisMachine: LookupFunction = (_name, options, answer) => {
+  if (options.all === true) answer(null, [{ address: '127.0.0.1', family: 4 }])
+  else answer(null, '127.0.0.1', 4)
 }
 
 /** No answer came. */

@@ -16,9 +16,10 @@ export class DaemonLine implements AsyncDisposable {
     this.variables = exported(up.stdout)
   }
 
-  static async open(): Promise<DaemonLine> {
+  /** `words` are further options of `up`. */
+  static async open(words: readonly string[] = []): Promise<DaemonLine> {
     const line = await CommandLine.open()
-    return new DaemonLine(line, await line.caisson(['up', '--port', '0', '--detach']))
+    return new DaemonLine(line, await line.caisson(['up', '--port', '0', '--detach', ...words]))
   }
 
   get url(): string {

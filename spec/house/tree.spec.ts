@@ -100,7 +100,8 @@ describe('documents', () => {
 
   test('README: its options exist', () => {
     const options = new Set(text('README.md').match(/(?<=[\s`])--[a-z][a-z-]+/g))
-    const help = execFileSync(process.execPath, [join(repository, 'dist/caisson.mjs'), 'run', '--help'], { encoding: 'utf8' })
+    const bundle = join(repository, 'dist/caisson.mjs')
+    const help = ['run', 'up'].map((verb) => execFileSync(process.execPath, [bundle, verb, '--help'], { encoding: 'utf8' })).join('')
     expect([...options].filter((option) => !help.includes(option))).toEqual([])
   })
 })

@@ -10,14 +10,15 @@ export interface Reach {
 }
 
 /**
- * The variables that E2B's SDKs read. With a certificate, names below the domain lead everywhere, and a single one says it all.
+ * The variables that E2B's SDKs read. With a certificate, names below the domain lead to it too, where they resolve; its own address always does.
  * SSL_CERT_FILE replaces what a program trusts: beside the certificate lies it with all the others.
  */
 export function exportsOf({ url, key, domain, caPath }: Reach): Record<string, string> {
-  if (caPath === null || domain === null) return { E2B_API_URL: url, E2B_SANDBOX_URL: url, E2B_API_KEY: key }
+  const reach = { E2B_API_URL: url, E2B_SANDBOX_URL: url, E2B_API_KEY: key }
+  if (caPath === null || domain === null) return reach
   const { port } = new URL(url)
   const place = port === '' || domain.includes(':') ? domain : `${domain}:${port}`
-  return { E2B_DOMAIN: place, E2B_API_KEY: key, NODE_EXTRA_CA_CERTS: caPath, SSL_CERT_FILE: join(dirname(caPath), 'bundle.pem') }
+  return { E2B_DOMAIN: place, ...reach, NODE_EXTRA_CA_CERTS: caPath, SSL_CERT_FILE: join(dirname(caPath), 'bundle.pem') }
 }
 
 /** For `eval`. */
