@@ -10,6 +10,8 @@ export interface Known {
   state: 'alive' | 'unsure' | 'gone'
   /** Files whose upload was answered, by their hash. */
   readonly files: Map<string, string>
+  /** What was done with it, for whoever has to find out. */
+  readonly history: string[]
   /** It ends by itself before this, on the clock of performance.now(). */
   endsMs: number
 }
@@ -79,11 +81,12 @@ export class RestlessClient implements Disposable {
     const endsMs = performance.now() + timeout * 1000
     const templateID = this.#chance.next() < 0.3 ? 'code-interpreter-v1' : 'base'
     const sandbox = await this.#wire.create({ templateID, timeout, metadata: { endurance: this.name } })
-    this.known.push({ sandbox, state: 'alive', files: new Map(), endsMs })
+    this.known.push({ sandbox, state: 'alive', files: new Map(), history: [`created ${at()} for ${timeout} s`], endsMs })
   }
 
   async #with(what: Exclude<Choice, 'create'>, mine: Known): Promise<void> {
     const { sandbox } = mine
+    mine.history.push(`${what} ${at()}`)
     const path = `/sandboxes/${sandbox.sandboxID}`
     if (what === 'run') {
       const word = randomBytes(8).toString('hex')
@@ -120,9 +123,11 @@ export class RestlessClient implements Disposable {
       })
       for (const { sandbox: lost } of missing) this.tally.undocumented.push(`${lost.sandboxID} is not listed`)
     } else {
-      const begun = performance.now()
+      // Until it is answered, it may end soon or late.
+      mine.state = 'unsure'
       await this.#wire.control('POST', `${path}/timeout`, { timeout: 6 })
-      mine.endsMs = begun + 6000
+      mine.endsMs = performance.now() + 6000
+      mine.state = 'alive'
     }
   }
 
@@ -132,16 +137,23 @@ export class RestlessClient implements Disposable {
     const said = error instanceof WireError ? (error.code ?? String(error.status)) : error instanceof Error ? error.message : String(error)
     this.tally.refused[said] = (this.tally.refused[said] ?? 0) + 1
     if (wasDown) for (const one of this.known) await this.#wake(one)
-    else if (!EXPECTED.has(said)) this.tally.undocumented.push(`${what}: ${error instanceof Error ? (error.stack ?? error.message) : said}`)
+    else if (!EXPECTED.has(said))
+      this.tally.undocumented.push(
+        `${what}, ${Math.round(this.#outages.calmMs)} ms after an outage: ${error instanceof Error ? (error.stack ?? error.message) : said}`,
+      )
   }
 
   /** Nobody may have heard the answer to a pause. What lives is there for a client that asks, however often the daemon has been killed. */
-  async #wake({ sandbox, state, endsMs }: Known): Promise<void> {
+  async #wake(one: Known): Promise<void> {
+    const { sandbox, state, endsMs, history } = one
     if (state !== 'alive' || endsMs < performance.now() + MARGIN_MS) return
+    history.push(`woken ${at()}`)
     for (let tried = 0; tried < WAKE_TRIES; tried += 1) {
       const from = performance.now()
       try {
-        return void (await this.#wire.control('POST', `/v2/sandboxes/${sandbox.sandboxID}/connect`, { timeout: 1 }))
+        await this.#wire.control('POST', `/v2/sandboxes/${sandbox.sandboxID}/connect`, { timeout: LONG_S })
+        one.endsMs = performance.now() + LONG_S * 1000
+        return
       } catch (error) {
         const isRetried = this.#outages.overlap(from, performance.now()) || (error instanceof WireError && error.code === 'overloaded')
         if (!isRetried) return void this.tally.undocumented.push(`${sandbox.sandboxID} after an outage: ${error}`)
@@ -163,6 +175,10 @@ const CHOICES = [
   [1, 'expire'],
 ] as const
 type Choice = (typeof CHOICES)[number][1]
+
+function at(): string {
+  return new Date().toISOString().slice(11, 23)
+}
 
 /** Of a file's content. */
 export function hash(bytes: Buffer): string {

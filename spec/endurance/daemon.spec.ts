@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { SpecDaemon } from '../api/daemon.ts'
@@ -33,11 +35,11 @@ it(`${CLIENTS} clients do as chance has it, while the daemon is killed ${OUTAGES
     expect(outages.count).toBe(OUTAGES)
     const tallies = clients.map(({ tally }) => tally)
     console.log(JSON.stringify({ done: sum(tallies.map(({ done }) => done)), refused: sum(tallies.map(({ refused }) => refused)) }))
+    await reckon(outages.daemon, clients)
     expect(
       tallies.flatMap(({ undocumented }) => undocumented),
       'what no client could have expected',
     ).toEqual([])
-    await reckon(outages.daemon, clients)
   } finally {
     for (const client of clients) client[Symbol.dispose]()
     await outages.daemon[Symbol.asyncDispose]()
@@ -51,15 +53,16 @@ async function reckon(daemon: SpecDaemon, clients: readonly RestlessClient[]): P
   const ending = all.filter(({ endsMs }) => endsMs < performance.now() + SETTLE_MS)
   await eventually('what had its time is gone', async () => {
     const live = await listed(wire)
-    return ending
-      .filter(({ endsMs, sandbox }) => endsMs < performance.now() && live.has(sandbox.sandboxID))
-      .map(({ sandbox }) => sandbox.sandboxID)
+    const late = ending.filter(({ endsMs, sandbox }) => endsMs < performance.now() && live.has(sandbox.sandboxID))
+    return (await Promise.all(late.map((one) => recorded(daemon.home, one)))).flat()
   })
   const live = await listed(wire)
   const lives = ({ sandbox }: Known) => live.has(sandbox.sandboxID)
   const due = (one: Known) => one.state === 'alive' && one.endsMs > performance.now() + SETTLE_MS
-  expect(all.filter((one) => one.state === 'gone' && lives(one)).map(idOf), 'alive, and should be gone').toEqual([])
-  expect(all.filter((one) => due(one) && !lives(one)).map(idOf), 'gone, and should be alive').toEqual([])
+  const risen = all.filter((one) => one.state === 'gone' && lives(one))
+  expect(await Promise.all(risen.map((one) => recorded(daemon.home, one))), 'alive, and should be gone').toEqual([])
+  const lost = all.filter((one) => due(one) && !lives(one))
+  expect(await Promise.all(lost.map((one) => recorded(daemon.home, one))), 'gone, and should be alive').toEqual([])
   expect(all.filter(due).length, 'some are left to be looked at').toBeGreaterThan(0)
   for (const { sandbox, files } of all.filter(due)) {
     await wire.control('POST', `/v2/sandboxes/${sandbox.sandboxID}/connect`, { timeout: 600 })
@@ -77,6 +80,12 @@ async function reckon(daemon: SpecDaemon, clients: readonly RestlessClient[]): P
   })
   await daemon.stop()
   await eventually('nothing is left', () => leftovers(daemon.home, ids))
+}
+
+/** The lines of the record that name a sandbox, commands and plans apart. */
+async function recorded(home: string, { sandbox: { sandboxID: id }, history }: Known): Promise<string[]> {
+  const lines = (await readFile(join(home, 'audit', 'audit.jsonl'), 'utf8')).split('\n')
+  return [id, ...history, ...lines.filter((line) => line.includes(id) && !line.includes('"kind":"exec"')).map((line) => line.slice(0, 300))]
 }
 
 async function listed(wire: WireClient): Promise<Set<string>> {

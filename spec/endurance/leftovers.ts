@@ -1,6 +1,9 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
+/** What new disks are copied from stays for the next one (host/sandbox/disk.ts). */
+const EMPTY_DISK = /^ext4-\d+-\d+\.img$/
+
 /** What sandboxes of one state folder, of which `ids` were some, have left on this machine. One look at everything, whatever the number of ids. */
 export async function leftovers(home: string, ids: ReadonlySet<string>): Promise<string[]> {
   const left: string[] = []
@@ -23,8 +26,8 @@ export async function leftovers(home: string, ids: ReadonlySet<string>): Promise
   for (const name of (await readdir('/sys/block')).filter((device) => device.startsWith('loop'))) {
     if ((await text(`/sys/block/${name}/loop/backing_file`)).includes(home)) left.push(`loop device ${name}`)
   }
-  for (const folder of ['sandboxes', 'disks', 'kept', 'snapshots', 'zygotes']) {
-    for (const name of await names(join(home, folder))) left.push(`${folder}/${name}`)
+  for (const folder of ['sandboxes', 'disks', 'kept', 'snapshots']) {
+    for (const name of await names(join(home, folder))) if (!EMPTY_DISK.test(name)) left.push(`${folder}/${name}`)
   }
   return left
 }

@@ -30,7 +30,12 @@ export class Outages {
     outage.to = performance.now()
   }
 
-  /** There was none at any moment between. */
+  /** Milliseconds since the last one was over. */
+  get calmMs(): number {
+    return performance.now() - (this.#kept.at(-1)?.to ?? 0)
+  }
+
+  /** Whether there was one at any moment between. */
   overlap(from: number, to: number): boolean {
     return this.#kept.some((outage) => outage.from <= to && outage.to >= from)
   }
