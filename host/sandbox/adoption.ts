@@ -8,7 +8,7 @@ import { answers, type Supervised } from '../walls/supervised.ts'
 import type { Cell, Known } from '../walls/wall.ts'
 import type { Creating } from './creating.ts'
 import type { LiveSandbox } from './life.ts'
-import type { ContextRecord, SandboxRecord } from './record.ts'
+import { type ContextRecord, emptied, type SandboxRecord } from './record.ts'
 
 const ADOPT_MS = 30_000
 /** How many are taken over at once. */
@@ -70,7 +70,7 @@ async function adoptOne(parts: AdoptionParts, record: SandboxRecord): Promise<Fo
   await parts.wall.remove(record.id, plan.dir)
   if (kept) {
     const pausedMs = record.pausedMs ?? Date.now()
-    return { record: { ...record, state: 'paused', paused: 'stopped', pausedMs, contexts: [] }, live: undefined }
+    return { record: { ...record, state: 'paused', paused: 'stopped', pausedMs, contexts: emptied(record.contexts) }, live: undefined }
   }
   const gone = { state: 'gone', paused: null, reason: `${death.reason}: ${death.detail}`, goneMs: death.endedMs, contexts: [] } as const
   return { record: { ...record, ...gone }, live: undefined }

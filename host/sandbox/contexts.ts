@@ -21,6 +21,7 @@ export interface ContextsParts extends InterpreterParts {
   auditLog: AuditLog
   contextsChanged: (contexts: ContextRecord[]) => void
   adopted: readonly ContextRecord[] | null
+  kept: readonly ContextRecord[]
 }
 
 /** A context, whether or not a process stands behind it: it is there before its first run, and after its process has died. */
@@ -62,11 +63,14 @@ export class Contexts {
   }
 
   #addFirst(): void {
-    const { cell, template } = this.#parts
+    const { cell, template, kept } = this.#parts
+    if (kept.length > 0) this.#adopt(kept)
+    else for (const runtime of FIRST) if (template.languages.includes(runtime.name)) this.#add(runtime, true)
     const [pid] = cell.ready.forked
-    for (const runtime of FIRST.filter(({ name }) => template.languages.includes(name))) {
-      const slot = this.#add(runtime, true)
-      if (runtime.zygote && pid !== undefined) this.#hold(slot, this.#interpreters.attach(runtime, slot.info, pid))
+    const warm = FIRST.find(({ zygote }) => zygote)
+    if (pid !== undefined && warm !== undefined) {
+      const slot = this.#default(warm.name)
+      this.#hold(slot, this.#interpreters.attach(warm, slot.info, pid))
     }
     this.#changed()
   }

@@ -11,7 +11,7 @@ import type { Supervised } from '../walls/supervised.ts'
 import type { Cell } from '../walls/wall.ts'
 import { makeDiskImage } from './disk.ts'
 import { newId, newMachineId } from './ids.ts'
-import { LiveSandbox } from './life.ts'
+import { type LifeParts, LiveSandbox } from './life.ts'
 import { planSandbox } from './plan.ts'
 import { type Profile, readProfile } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
@@ -40,6 +40,8 @@ export interface Given {
   /** A disk with files on it: a snapshot's is copied, one of its own is taken. */
   kept?: { image: string; take: boolean }
   onWall?: 'end' | 'freeze'
+  /** What it had before; their processes have ended. */
+  contexts?: readonly ContextRecord[]
   /** Told whenever contexts come or go. */
   contextsChanged?: (contexts: ContextRecord[]) => void
 }
@@ -110,7 +112,8 @@ export class Creating {
     const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, template, signal))
     await using undo = new Undos()
     undo.add(() => cell[Symbol.asyncDispose]())
-    const sandbox = this.#alive({ plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }, env, given.contextsChanged)
+    const standing = { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }
+    const sandbox = this.#alive(standing, env, given.contextsChanged, { kept: given.contexts ?? [] })
     undo.move()
     return sandbox
   }
@@ -147,14 +150,14 @@ export class Creating {
   ): Promise<LiveSandbox> {
     const template = await this.#template(record.plan.template, signal)
     const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket) }
-    return this.#alive(standing, record.env, contextsChanged, record.contexts)
+    return this.#alive(standing, record.env, contextsChanged, { adopted: record.contexts })
   }
 
   #alive(
     standing: Waiting,
     env: Record<string, string>,
     contextsChanged: (contexts: ContextRecord[]) => void = () => undefined,
-    adopted?: readonly ContextRecord[],
+    { adopted = null, kept = [] }: Partial<Pick<LifeParts, 'adopted' | 'kept'>> = {},
   ): LiveSandbox {
     const { template } = standing
     return new LiveSandbox({
@@ -163,7 +166,8 @@ export class Creating {
       auditLog: this.#parts.auditLog,
       freshZygote: (signal) => this.#parts.zygotes.replace(template, signal),
       contextsChanged,
-      adopted: adopted ?? null,
+      adopted,
+      kept,
     })
   }
 

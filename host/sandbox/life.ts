@@ -35,6 +35,8 @@ export interface LifeParts {
   contextsChanged: (contexts: ContextRecord[]) => void
   /** Contexts that were there before this process; null: the sandbox is new. */
   adopted: readonly ContextRecord[] | null
+  /** Contexts that it had before it booted again. */
+  kept: readonly ContextRecord[]
 }
 
 /** One sandbox, from the moment its wall stands. */

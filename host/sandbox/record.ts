@@ -49,6 +49,11 @@ export interface ContextRecord {
   readonly isDefault: boolean
 }
 
+/** What is left of contexts when their processes have ended: they are there, and know nothing. */
+export function emptied(contexts: readonly ContextRecord[]): ContextRecord[] {
+  return contexts.map((context) => ({ ...context, pid: null }))
+}
+
 /** All that is known of one sandbox of a daemon; a row of the store. */
 export interface SandboxRecord {
   readonly id: string

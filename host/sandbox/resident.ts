@@ -8,7 +8,7 @@ import type { Store } from '../store/store.ts'
 import type { Creating, Given } from './creating.ts'
 import type { Entered, SandboxEvent } from './fleet.ts'
 import type { LiveSandbox } from './life.ts'
-import type { ContextRecord, SandboxRecord } from './record.ts'
+import { type ContextRecord, emptied, type SandboxRecord } from './record.ts'
 import { copySparse } from './sparse-copy.ts'
 import { Turns } from './turns.ts'
 import { Visitors } from './visitors.ts'
@@ -210,18 +210,19 @@ export class Resident {
       await this.#over(death.reason === 'pause' ? 'crash' : death.reason, 'its disk was not kept')
       throw this.#gone()
     }
-    const { state, pausedMs } = this.#record
-    await this.#update({ state: 'paused', paused: 'stopped', pausedMs: pausedMs ?? Date.now(), filesOnly, contexts: [] })
+    const { state, pausedMs, contexts } = this.#record
+    await this.#update({ state: 'paused', paused: 'stopped', pausedMs: pausedMs ?? Date.now(), filesOnly, contexts: emptied(contexts) })
     if (state === 'running') this.#parts.happened('paused', this.#record)
   }
 
   /** New processes over its old files. If it does not come to stand it is what it was. */
   async #boot(timeoutMs: number): Promise<void> {
-    const { id, request, env, metadata, lifecycle } = this.#record
+    const { id, request, env, metadata, lifecycle, contexts: had } = this.#record
     const given: Given = {
       id,
       kept: { image: this.#kept, take: true },
       onWall: lifecycle.onTimeout === 'pause' ? 'freeze' : 'end',
+      contexts: had,
       contextsChanged: (contexts) => this.contextsChanged(contexts),
     }
     const wish = { ...request, env: { ...env }, metadata: { ...metadata }, timeoutMs, leash: 'none' as const }

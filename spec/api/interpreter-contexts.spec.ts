@@ -136,6 +136,18 @@ describe('a context', () => {
     ])
   })
 
+  test('is there under its id when its sandbox boots again, and knows nothing', async () => {
+    await using own = await InterpreterServer.open()
+    const made = (await (await own.call('POST', '/contexts', { language: 'bash', cwd: '/tmp' })).json()) as Context
+    const before = await list(own)
+    await own.run('x = 1')
+    await own.control('pause', { memory: false })
+    await own.control('connect', { timeout: 300 })
+    expect(await list(own)).toEqual(before)
+    expect((await own.run('"x" in globals()')).slice(0, 2)).toMatchObject([{ execution_count: 1 }, { text: 'False' }])
+    expect((await own.run('pwd', { context_id: made.id })).at(1)).toMatchObject({ text: '/tmp\n' })
+  })
+
   test.each([
     [{ language: 'cobol' }, 500, /^Failed to create context: no language "cobol"; there are: /],
     [{ cwd: '/not/there' }, 500, /^Failed to create context: .*\/not\/there/],
