@@ -121,7 +121,9 @@ export class FrontDoor implements AsyncDisposable {
     const listener = tls === undefined ? this.#server : listenBoth(this.#server, tls, this.#closing.signal)
     this.#listener = listener
     const listening = settled<void>()
-    listener.once('error', (cause: NodeJS.ErrnoException) => {
+    listener.on('error', (cause: NodeJS.ErrnoException) => {
+      // Later ones are of connections that could not be taken: no reason to end.
+      if (listener.listening) this.#parts.telemetry.log.error(failureFields(cause), 'a connection could not be taken')
       const why = cause.code === 'EADDRINUSE' ? 'something else listens there' : cause.message
       listening.reject(new Fault('ADDRESS_UNUSABLE', `${host}:${port}: ${why}`, { cause }))
     })
@@ -161,7 +163,11 @@ export class FrontDoor implements AsyncDisposable {
     reply.shouldKeepAlive = false
     reply.assignSocket(socket as Socket)
     const call = new Incoming(this.#parts.rooms, request, reply)
-    reply.once('finish', () => socket.end())
+    reply.once('finish', () => {
+      socket.end()
+      // Nobody reads from it any more, and so its end would not be noticed.
+      setTimeout(() => socket.destroy(), this.#patience.lingerMs).unref()
+    })
     socket.on('error', () => socket.destroy())
     socket.once('close', () => this.#end(call, reply.writableFinished || call.tunnelled))
     const accepted = () => {
@@ -184,7 +190,7 @@ export class FrontDoor implements AsyncDisposable {
   #end(call: Incoming, isAnswered: boolean): void {
     if (!call.end(isAnswered)) return
     this.#live.delete(call)
-    if (this.#live.size === 0) this.#idle?.()
+    if (this.#idle !== undefined && this.#isQuiet) this.#idle()
     const { log, meters } = this.#parts.telemetry
     const { route, status } = call
     const method = call.request.method ?? ''
@@ -223,7 +229,7 @@ export class FrontDoor implements AsyncDisposable {
     else over.resolve()
     this.#server.closeIdleConnections()
     for (const { reply } of this.#live) reply.shouldKeepAlive = false
-    if (this.#live.size > 0) await this.#drain()
+    if (!this.#isQuiet) await this.#drain()
     clearInterval(this.#sweeper)
     for (const call of this.#live) {
       call.abandon('the daemon stops')
@@ -232,6 +238,12 @@ export class FrontDoor implements AsyncDisposable {
     this.#server.closeAllConnections()
     this.#server.close()
     await over.promise
+  }
+
+  /** A tunnel has no end of its own that one could wait for. */
+  get #isQuiet(): boolean {
+    for (const { tunnelled } of this.#live) if (!tunnelled) return false
+    return true
   }
 
   async #drain(): Promise<void> {

@@ -67,17 +67,6 @@ export class Inside implements AsyncDisposable {
     })
   }
 
-  /** Asks for a WebSocket: its connection, and what has come so far. */
-  async openSocket(path: string, headers: Record<string, string>): Promise<{ socket: Socket; came: Buffer }> {
-    const upgrade = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' }
-    const lines = Object.entries({ host: 'x', ...headers, ...upgrade }).map((line) => line.join(': '))
-    const socket = connect(this.door.port, '127.0.0.1')
-    socket.write(`GET ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`)
-    let came = Buffer.alloc(0)
-    while (came.indexOf('\r\n\r\n') === -1) came = Buffer.concat([came, await nextPiece(socket)])
-    return { socket, came }
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     await this.door.close()
     await this.host[Symbol.asyncDispose]()
@@ -99,6 +88,17 @@ export class Inside implements AsyncDisposable {
 export const to = (port: number, id = 'ione') => ({ 'e2b-sandbox-id': id, 'e2b-sandbox-port': String(port) })
 
 export const header = ({ headers }: Seen, name: string) => headers.filter(([one]) => one.toLowerCase() === name).map(([, value]) => value)
+
+/** Asks for a WebSocket: its connection, and what has come so far. */
+export async function openSocket(port: number, path: string, headers: Record<string, string>): Promise<{ socket: Socket; came: Buffer }> {
+  const upgrade = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' }
+  const lines = Object.entries({ host: 'x', ...headers, ...upgrade }).map((line) => line.join(': '))
+  const socket = connect(port, '127.0.0.1')
+  socket.write(`GET ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`)
+  let came = Buffer.alloc(0)
+  while (came.indexOf('\r\n\r\n') === -1) came = Buffer.concat([came, await nextPiece(socket)])
+  return { socket, came }
+}
 
 export function nextPiece(socket: Socket): Promise<Buffer> {
   return new Promise((resolve, reject) => {

@@ -3,8 +3,8 @@ import { Agent, type RequestOptions, request } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { LiveSandbox } from '../../host/sandbox/life.ts'
-import { KEY, TRAFFIC_TOKEN, textOf } from './door.ts'
-import { header, Inside, nextPiece, type Seen, to } from './inside.ts'
+import { Door, KEY, TRAFFIC_TOKEN, textOf } from './door.ts'
+import { header, Inside, nextPiece, openSocket, type Seen, to } from './inside.ts'
 import { everything, parseReply } from './raw.ts'
 
 // Servers inside a real sandbox, reached through the one port: by header, by host, by path; HTTP/1.1 in all its ways, WebSockets, TLS.
@@ -167,7 +167,7 @@ test.each([
   ['host', '/', { host: '3001-ione.sbx.localhost' }],
   ['path', '/s/ione/3001/', {}],
 ])('a WebSocket by %s: both ways, and half-closed', async (_by, path, headers) => {
-  const { socket, came } = await inside.openSocket(path, headers as Record<string, string>)
+  const { socket, came } = await openSocket(inside.door.port, path, headers as Record<string, string>)
   expect(came.toString('latin1')).toMatch(/^HTTP\/1\.1 101 .*sec-websocket-accept: ICX\+Yqv66kxgM0FcWaLWlFLwTAI=/is)
   let all = came.subarray(came.indexOf('\r\n\r\n') + 4).toString('latin1')
   while (!all.includes('hello')) all += (await nextPiece(socket)).toString('latin1')
@@ -182,13 +182,13 @@ test.each([
 })
 
 test('an upgrade that is no use, or not wanted, is answered as a request', async () => {
-  const refused = await inside.openSocket('/upgrade-refused', to(3002))
+  const refused = await openSocket(inside.door.port, '/upgrade-refused', to(3002))
   expect(refused.came.toString()).toMatch(/^HTTP\/1\.1 403 [\s\S]*connection: close/i)
   await everything(refused.socket)
-  const closed = await inside.openSocket('/', to(4444))
+  const closed = await openSocket(inside.door.port, '/', to(4444))
   expect(closed.came.toString()).toMatch(/^HTTP\/1\.1 502 /)
   await everything(closed.socket)
-  const control = await inside.openSocket('/health', {})
+  const control = await openSocket(inside.door.port, '/health', {})
   expect(control.came.toString()).toMatch(/^HTTP\/1\.1 200 /)
   await everything(control.socket)
   // Some clients offer HTTP/2 with each request, bodies and all.
@@ -197,7 +197,7 @@ test('an upgrade that is no use, or not wanted, is answered as a request', async
 })
 
 test('when the sandbox is paused or ends, all that is open breaks off, and nothing is found there', async () => {
-  const { socket } = await inside.openSocket('/', to(3001))
+  const { socket } = await openSocket(inside.door.port, '/', to(3001))
   const broken = everything(socket)
   const events = await inside.at('/events')
   const reader = events.body?.getReader()
@@ -208,6 +208,14 @@ test('when the sandbox is paused or ends, all that is open breaks off, and nothi
   expect((await inside.at('/')).status).toBe(502)
   inside.admit()
   expect((await inside.at('/zeros/3')).status).toBe(200)
+})
+
+test('a daemon that stops does not wait for WebSockets', async () => {
+  const own = await Door.open((door) => door.sandboxes.set('ione', { live: inside.live }), { drainMs: 3_600_000 })
+  const { socket } = await openSocket(own.port, '/', to(3001))
+  const broken = everything(socket)
+  await own.close()
+  expect((await broken).error?.code).toBe('ECONNRESET')
 })
 
 test('a real end of the sandbox is no different', async () => {
