@@ -219,7 +219,7 @@ describe.each(Object.entries(DOORS))('a sandbox of %s', (_, open) => {
     ['read what is not there', (held: Sandbox) => held.files.read('missing'), 'FILE_MISSING'],
     ['read a folder', (held: Sandbox) => held.files.read('/tmp'), 'FILE_KIND'],
     ['read a pipe', (held: Sandbox) => held.files.read('pipe'), 'FILE_KIND'],
-    ['read what is forbidden', (held: Sandbox) => held.files.read('/root/x'), 'FILE_DENIED'],
+    ['read what is forbidden', (held: Sandbox) => held.files.read('/tmp/secret'), 'FILE_DENIED'],
     ['write where it is forbidden', (held: Sandbox) => held.files.write('/usr/x', ''), 'FILE_DENIED'],
     ['make a folder over a file', (held: Sandbox) => held.files.makeDir('plain'), 'FILE_EXISTS'],
     ['move what is not there', (held: Sandbox) => held.files.move('missing', 'x'), 'FILE_MISSING'],
@@ -229,6 +229,7 @@ describe.each(Object.entries(DOORS))('a sandbox of %s', (_, open) => {
     ['a user who is not there', (held: Sandbox) => held.files.read('plain', { user: 'nobody-here' }), 'USER_UNKNOWN'],
   ])('%s: the code says what was wrong', async (_, work, code) => {
     await sandbox.commands.run('mkfifo pipe; echo x > plain')
+    await sandbox.files.write('/tmp/secret', 'x', { user: 'root', mode: 0o600 })
     await expect(work(sandbox)).rejects.toMatchObject({ code })
   })
 
@@ -272,8 +273,8 @@ describe.each(Object.entries(DOORS))('a sandbox of %s', (_, open) => {
     expect(await both).toMatchObject([{ reason: { code: 'SANDBOX_GONE' } }, { reason: { code: 'SANDBOX_GONE' } }])
     expect((await ended).reason).toBe('kill')
     expect((await held.kill()).reason).toBe('kill')
-    for (const work of [held.files.read('x'), held.commands.run('true'), held.runCode('1'), held.metrics()]) {
-      await expect(work).rejects.toMatchObject({ code: 'SANDBOX_GONE', message: expect.stringContaining('kill') })
+    for (const work of [() => held.files.read('x'), () => held.commands.run('true'), () => held.runCode('1'), () => held.metrics()]) {
+      await expect(work()).rejects.toMatchObject({ code: 'SANDBOX_GONE', message: expect.stringContaining('kill') })
     }
   })
 

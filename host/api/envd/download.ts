@@ -36,32 +36,41 @@ async function send(visit: Visit, wanted: Wanted): Promise<void> {
   const { size } = entry
   const modified = new Date(entry.modifiedMs).toUTCString()
   const { headers } = request
-  reply.setHeader('content-type', contentType(entry.name))
-  reply.setHeader('content-disposition', contentDisposition(entry.name))
-  reply.setHeader('last-modified', modified)
-  reply.setHeader('accept-ranges', 'bytes')
-  reply.setHeader('vary', 'Accept-Encoding')
-  // What is in a sandbox may be a page, opened by a browser at the address where keys are shown too: it gets an origin of its own, without scripts.
-  reply.setHeader('content-security-policy', 'sandbox')
-  reply.setHeader('x-content-type-options', 'nosniff')
+  const about = headersOf(entry, modified)
   const isFresh = headers['if-range'] === undefined || headers['if-range'] === modified
   const range = isFresh ? rangeOf(headers.range, size) : undefined
   if (range === 'beyond') {
-    reply.writeHead(416, { 'content-range': `bytes */${size}`, 'content-length': 0 }).end()
+    reply.writeHead(416, { ...about, 'content-range': `bytes */${size}`, 'content-length': 0 }).end()
   } else if (range !== undefined) {
+    const content = await begun(read(visit, wanted, range))
     const last = range.offset + range.length - 1
-    reply.writeHead(206, { 'content-length': range.length, 'content-range': `bytes ${range.offset}-${last}/${size}` })
-    await copy(visit, wanted, range)
+    reply.writeHead(206, { ...about, 'content-length': range.length, 'content-range': `bytes ${range.offset}-${last}/${size}` })
+    await copy(visit, content, range.length)
   } else if (headers['if-modified-since'] === modified) {
-    reply.writeHead(304).end()
+    reply.writeHead(304, about).end()
   } else if (wantsGzip(headers['accept-encoding'])) {
-    reply.writeHead(200, { 'content-encoding': 'gzip' })
-    await pipeline(read(visit, wanted), createGzip({ level: 1 }), reply)
+    const content = await begun(read(visit, wanted))
+    reply.writeHead(200, { ...about, 'content-encoding': 'gzip' })
+    await pipeline(content, createGzip({ level: 1 }), reply)
   } else if (size === 0) {
-    await copyUncounted(visit, wanted)
+    await copyUncounted(visit, await begun(read(visit, wanted)), about)
   } else {
-    reply.writeHead(200, { 'content-length': size })
-    await copy(visit, wanted, { offset: 0, length: size })
+    const content = await begun(read(visit, wanted, { offset: 0, length: size }))
+    reply.writeHead(200, { ...about, 'content-length': size })
+    await copy(visit, content, size)
+  }
+}
+
+function headersOf(entry: FileEntry, modified: string): Record<string, string> {
+  return {
+    'content-type': contentType(entry.name),
+    'content-disposition': contentDisposition(entry.name),
+    'last-modified': modified,
+    'accept-ranges': 'bytes',
+    vary: 'Accept-Encoding',
+    // What is in a sandbox may be a page, opened by a browser at the address where keys are shown too: it gets an origin of its own, without scripts.
+    'content-security-policy': 'sandbox',
+    'x-content-type-options': 'nosniff',
   }
 }
 
@@ -77,27 +86,38 @@ function read(visit: Visit, { path, user }: Wanted, span?: Span): AsyncIterable<
   return visit.entered.live.files.read(path, { user, ...span }, visit.signal)
 }
 
-async function copy(visit: Visit, wanted: Wanted, span: Span): Promise<void> {
+/** Rejects when nothing can be read at all: then the answer has not begun, and can say so. */
+async function begun(content: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+  const pieces = content[Symbol.asyncIterator]()
+  const first = await pieces.next()
+  return (async function* () {
+    if (first.done === true) return
+    yield first.value
+    yield* { [Symbol.asyncIterator]: () => pieces }
+  })()
+}
+
+async function copy(visit: Visit, content: AsyncIterable<Uint8Array>, length: number): Promise<void> {
   const { reply } = visit
   let sent = 0
-  for await (const piece of read(visit, wanted, span)) {
+  for await (const piece of content) {
     sent += piece.length
     await written(reply, piece)
     if (reply.destroyed) return
   }
   // It has become shorter meanwhile: the client must not wait for the rest.
-  if (sent < span.length) reply.destroy()
+  if (sent < length) reply.destroy()
   else reply.end()
 }
 
 /** A file of no size may have contents all the same: those of /proc. */
-async function copyUncounted(visit: Visit, wanted: Wanted): Promise<void> {
+async function copyUncounted(visit: Visit, content: AsyncIterable<Uint8Array>, about: Record<string, string>): Promise<void> {
   const { reply } = visit
-  for await (const piece of read(visit, wanted)) {
-    if (!reply.headersSent) reply.writeHead(200)
+  for await (const piece of content) {
+    if (!reply.headersSent) reply.writeHead(200, about)
     await written(reply, piece)
     if (reply.destroyed) return
   }
-  if (!reply.headersSent) reply.writeHead(200, { 'content-length': 0 })
+  if (!reply.headersSent) reply.writeHead(200, { ...about, 'content-length': 0 })
   reply.end()
 }
