@@ -82,12 +82,13 @@ async function copy(visit: Visit, wanted: Wanted, span: Span): Promise<void> {
   let sent = 0
   for await (const piece of read(visit, wanted, span)) {
     sent += piece.length
+    // The answer is over with its last byte: whoever has that may pause the sandbox over this very connection.
+    if (sent >= span.length) return void reply.end(piece)
     await written(reply, piece)
     if (reply.destroyed) return
   }
   // It has become shorter meanwhile: the client must not wait for the rest.
-  if (sent < span.length) reply.destroy()
-  else reply.end()
+  reply.destroy()
 }
 
 /** A file of no size may have contents all the same: those of /proc. */
