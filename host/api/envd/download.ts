@@ -102,12 +102,13 @@ async function copy(visit: Visit, content: AsyncIterable<Uint8Array>, length: nu
   let sent = 0
   for await (const piece of content) {
     sent += piece.length
+    // The answer is over with its last byte: whoever has that may pause the sandbox over this very connection.
+    if (sent >= length) return void reply.end(piece)
     await written(reply, piece)
     if (reply.destroyed) return
   }
   // It has become shorter meanwhile: the client must not wait for the rest.
-  if (sent < length) reply.destroy()
-  else reply.end()
+  reply.destroy()
 }
 
 /** A file of no size may have contents all the same: those of /proc. */
