@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AgentConnection } from '../../host/agent/connection.ts'
@@ -29,16 +29,21 @@ export class Cells implements AsyncDisposable {
   readonly recorded: Death[] = []
   readonly #keepers: Keepers
 
-  private constructor(settings: Settings) {
+  private constructor(settings: Settings, keeper: string) {
     this.settings = settings
-    this.#keepers = new Keepers(settings.keeper, settings.home)
-    const options = { keepers: this.#keepers, keeper: settings.keeper, uid: settings.uid }
+    this.#keepers = new Keepers(keeper, settings.home)
+    const options = { keepers: this.#keepers, keeper, uid: settings.uid }
     this.wall = new Supervised(container, options, join(settings.home, 'sandboxes'), (death) => this.recorded.push(death))
   }
 
-  static async open(existing?: string): Promise<Cells> {
+  /** `under`: a command that starts the keeper as its argument says. */
+  static async open(under?: string): Promise<Cells> {
     process.env['CAISSON_TEMPLATES'] ??= join(process.env['CAISSON_HOME'] ?? join(homedir(), '.caisson'), 'templates')
-    return new Cells(readSettings({ home: existing ?? (await mkdtemp(join(tmpdir(), 'cai-'))) }))
+    const settings = readSettings({ home: await mkdtemp(join(tmpdir(), 'cai-')) })
+    if (under === undefined) return new Cells(settings, settings.keeper)
+    const keeper = join(settings.home, 'keeper')
+    await writeFile(keeper, `#!/bin/sh\nexport PATH=/usr/bin:/bin\n${under} ${settings.keeper} "$@"\n`, { mode: 0o755 })
+    return new Cells(settings, keeper)
   }
 
   get home(): string {

@@ -1,7 +1,6 @@
 //! The builder: a process between the keeper and the sandbox. It assembles the root in a mount namespace of its own, makes the first process in its
 //! namespaces, gives it its ids, and ends. Whatever mounts it made live on only in the sandbox's mount namespace.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -13,6 +12,7 @@ use nix::sys::stat::Mode;
 
 use crate::disk::Prepared;
 use crate::fault::{At, Code, Outcome};
+use crate::idmap::IdMap;
 use crate::ids::{NURSERY_COUNT, NURSERY_FIRST, RANGE};
 use crate::inside::Inside;
 use crate::plan::{Kind, Plan};
@@ -28,6 +28,8 @@ pub struct Builder<'a> {
     pub disk_mount: PathBuf,
     /// Number and first host id of the sandbox's range; None without root.
     pub range: Option<(u32, u32)>,
+    /// Of that range.
+    pub map: Option<&'a IdMap>,
     /// The user namespace of the zygote, to live below.
     pub nursery: Option<OwnedFd>,
     pub doors: Vec<OwnedFd>,
@@ -64,8 +66,8 @@ impl Builder<'_> {
             root: self.root.clone(),
             disk: self.disk_mount.clone(),
             owners: self.owners(),
-            maps: RefCell::default(),
-            range: self.range.map(|(_, base)| base).filter(|_| matches!(self.disk, Prepared::Loop { .. })),
+            map: self.map,
+            stored: self.map.filter(|_| matches!(self.disk, Prepared::Loop { .. })),
         };
         let mounted = stage.build(self.disk)?;
         // The first process begins there: it could not find the way, through folders that are closed to its ids.

@@ -42,6 +42,7 @@ use serde_json::json;
 
 use crate::control::{Connection, Reason};
 use crate::fault::{At, Code, Fault, Outcome};
+use crate::idmap::Unmapped;
 use crate::order::Sandbox;
 use crate::plan::Plan;
 use crate::watch::{End, Watch};
@@ -55,12 +56,15 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     }
+    // Before the plan comes, there is time. Why it could not be begun is said where it is needed.
+    // SAFETY: geteuid cannot fail.
+    let unmapped = if unsafe { libc::geteuid() } == 0 { Unmapped::begin().ok() } else { None };
     let (line, left_over) = match read_plan() {
         Ok(read) => read,
         Err(fault) => return failed(&fault, None),
     };
     let started_ms = audit::now_ms();
-    let sandbox = Plan::parse(&line).and_then(Sandbox::new);
+    let sandbox = Plan::parse(&line).and_then(|plan| Sandbox::new(plan, unmapped));
     let mut sandbox = match sandbox {
         Ok(sandbox) => sandbox,
         Err(fault) => return failed(&fault, None),

@@ -20,6 +20,7 @@ use crate::disk::{self, Mounted};
 use crate::execs;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::freezer::Freezer;
+use crate::idmap::{Ending, IdMap, Unmapped};
 use crate::ids::Range;
 use crate::inside::Inside;
 use crate::nursery::{Child, Namespaces, Nursery, Wanted};
@@ -36,6 +37,9 @@ pub struct Sandbox {
     pub audit: Audit,
     pub steps: Vec<(&'static str, u64)>,
     pub range: Option<Range>,
+    /// What the ids of its disk are to be mapped with.
+    unmapped: Option<Unmapped>,
+    map: Option<IdMap>,
     pub cgroup: Option<Cgroup>,
     pub mounted: Option<Mounted>,
     /// The loop device of the disk.
@@ -55,7 +59,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    pub fn new(plan: Plan) -> Outcome<Sandbox> {
+    pub fn new(plan: Plan, unmapped: Option<Unmapped>) -> Outcome<Sandbox> {
         let audit = Audit::open(&plan.audit.log, &plan.id, plan.audit.max_bytes)?;
         // SAFETY: geteuid cannot fail.
         let single_id = unsafe { libc::geteuid() } != 0;
@@ -65,6 +69,8 @@ impl Sandbox {
             single_id,
             steps: Vec::new(),
             range: None,
+            unmapped,
+            map: None,
             cgroup: None,
             mounted: None,
             device: None,
@@ -86,9 +92,7 @@ impl Sandbox {
         self.step(&mut clock, "sockets");
         self.cgroup = Some(Cgroup::create(&self.plan.id, &self.plan.limits, self.plan.kind)?);
         self.step(&mut clock, "cgroup");
-        if !self.single_id && self.plan.kind == Kind::Sandbox {
-            self.range = Some(Range::take()?);
-        }
+        let helper = self.take_ids()?;
         self.taken = disk::take(&self.plan.disk, Path::new(&self.plan.dir))?;
         let disk = disk::prepare(&self.plan.disk, Path::new(&self.plan.dir))?;
         self.device = disk.device();
@@ -105,6 +109,8 @@ impl Sandbox {
         self.step(&mut clock, "zygote");
         self.build(&disk, socket, nursery.as_ref())?;
         self.step(&mut clock, "root and namespaces");
+        self.map = None;
+        helper.map_or(Ok(()), Ending::wait)?;
         if self.plan.kind == Kind::Zygote {
             return self.wait_for_zygote().inspect(|()| self.step(&mut clock, "interpreter"));
         }
@@ -125,6 +131,19 @@ impl Sandbox {
         self.step(&mut clock, "forks adopted");
         self.taken = None;
         Ok(())
+    }
+
+    /// A range of host ids for it alone, and the mapping of its disk to them. A zygote has neither, nor has anyone without root.
+    fn take_ids(&mut self) -> Outcome<Option<Ending>> {
+        if self.single_id || self.plan.kind == Kind::Zygote {
+            self.unmapped.take().map_or(Ok(()), Unmapped::give_up)?;
+            return Ok(None);
+        }
+        let range = Range::take()?;
+        let unmapped = self.unmapped.take().map_or_else(Unmapped::begin, Ok)?;
+        let (map, ending) = unmapped.map_range(range.base())?;
+        (self.range, self.map) = (Some(range), Some(map));
+        Ok(Some(ending))
     }
 
     fn step(&mut self, clock: &mut Clock, name: &'static str) {
@@ -182,8 +201,9 @@ impl Sandbox {
                     log,
                 };
                 let range = self.range.as_ref().map(|range| (range.number, range.base()));
-                let report = builders_report;
-                Builder { plan: &self.plan, disk, root, disk_mount, range, nursery, doors, report, inside, leash }.run()
+                let (map, report) = (self.map.as_ref(), builders_report);
+                Builder { plan: &self.plan, disk, root, disk_mount, range, map, nursery, doors, report, inside, leash }
+                    .run()
             }
             ForkResult::Parent { child } => {
                 drop((builders_report, firsts_leash));

@@ -1,8 +1,6 @@
 //! The root file system of a sandbox, assembled in a mount namespace of its own, outside of the sandbox's user namespace: what is read-only
 //! here is locked read-only for everyone inside (mount_namespaces(7)).
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -42,14 +40,11 @@ pub struct Stage<'a> {
     /// Where its disk is mounted, out of sight of the new root.
     pub disk: PathBuf,
     pub owners: Owners,
-    /// First host id of the sandbox's range, where there is one.
-    pub range: Option<u32>,
-    /// Making one costs a process.
-    pub maps: RefCell<HashMap<(Ids, Ids), IdMap>>,
+    /// Ids as the sandbox numbers them, to those of its range.
+    pub map: Option<&'a IdMap>,
+    /// The same, where its disk stores them so.
+    pub stored: Option<&'a IdMap>,
 }
-
-/// A user and a group.
-pub type Ids = (u32, u32);
 
 impl Stage<'_> {
     pub fn build(&self, disk: &Prepared) -> Outcome<Mounted> {
@@ -111,7 +106,7 @@ impl Stage<'_> {
     /// Where something new at this place of the root is made. Below a folder of the sandbox's disk that is on the disk itself: through the mount, this
     /// process has no id.
     fn ground(&self, path: &Path) -> Ground {
-        let folders = self.plan.writable.iter().enumerate().filter(|_| self.range.is_some());
+        let folders = self.plan.writable.iter().enumerate().filter(|_| self.stored.is_some());
         for (number, writable) in folders {
             let folder = self.root.join(writable.target.trim_start_matches('/'));
             if let Some(rest) = path.strip_prefix(folder).ok().filter(|rest| *rest != Path::new("")) {
@@ -152,8 +147,7 @@ impl Stage<'_> {
         }
         let tree = Tree::open(source).coded(Code::MountUnreadable, STEP, source.display())?;
         if let Some(owner) = bind.owned_by {
-            let to = if owner == Owner::Root { self.owners.root } else { self.owners.user };
-            self.show_as((found.uid(), found.gid()), to, &tree, source)?;
+            self.show_as(owner, &tree, (found.uid(), found.gid()), source)?;
         }
         let read_only = if bind.mode == Mode::Ro { RDONLY } else { 0 };
         // Without the mapping, its set-uid programs would be some user's of the host; with it, they are the sandbox's root's.
@@ -162,14 +156,14 @@ impl Stage<'_> {
         tree.attach(&target).at(STEP, target.display())
     }
 
-    fn show_as(&self, from: Ids, to: Ids, tree: &Tree, source: &Path) -> Outcome<()> {
-        let mut maps = self.maps.borrow_mut();
-        if !maps.contains_key(&(from, to)) {
-            maps.insert((from, to), IdMap::one(from, to)?);
-        }
-        maps[&(from, to)]
-            .apply(tree)
-            .at(STEP, format!("{}: its file system cannot show other owners", source.display()))
+    /// What the host's root owns and the sandbox's root is to own takes the mapping that is there already: the same numbers, in the sandbox's range.
+    fn show_as(&self, owner: Owner, tree: &Tree, found: (u32, u32), source: &Path) -> Outcome<()> {
+        let applied = match (owner, self.map) {
+            (Owner::Root, Some(map)) if found == (0, 0) => map.apply(tree),
+            (Owner::Root, _) => IdMap::one(found, self.owners.root)?.apply(tree),
+            (Owner::User, _) => IdMap::one(found, self.owners.user)?.apply(tree),
+        };
+        applied.at(STEP, format!("{}: its file system cannot show other owners", source.display()))
     }
 
     fn devices(&self) -> Outcome<()> {
@@ -231,7 +225,6 @@ impl Stage<'_> {
 
     /// A disk that was kept has its folders already, and whoever used it may have given them other modes.
     fn writable(&self) -> Outcome<()> {
-        let map = self.range.map(IdMap::range).transpose()?;
         for (number, writable) in self.plan.writable.iter().enumerate() {
             let source = self.disk.join(format!("w{number}"));
             if !fs::symlink_metadata(&source).is_ok_and(|found| found.is_dir()) {
@@ -242,7 +235,7 @@ impl Stage<'_> {
             let target = self.inside(&writable.target)?;
             self.folder(&target)?;
             let tree = Tree::open(&source).at(STEP, source.display())?;
-            if let Some(map) = &map {
+            if let Some(map) = self.stored {
                 map.apply(&tree).at(STEP, source.display())?;
             }
             tree.attach(&target).at(STEP, target.display())?;
@@ -253,7 +246,7 @@ impl Stage<'_> {
     /// On the disk, ids are the sandbox's own (see idmap.rs).
     fn own_stored(&self, path: &Path, owner: Owner) -> Outcome<()> {
         let user = &self.plan.user;
-        match (self.range, owner) {
+        match (self.stored, owner) {
             (None, _) => self.own(path, owner),
             (_, Owner::Root) => chown(path, Some(0), Some(0)).at(STEP, path.display()),
             (_, Owner::User) => chown(path, Some(user.uid), Some(user.gid)).at(STEP, path.display()),
