@@ -8,7 +8,7 @@ export function sendGone(request: IncomingMessage, reply: ServerResponse, sandbo
 }
 
 export function sendClosedPort(request: IncomingMessage, reply: ServerResponse, sandboxId: string, port: number): void {
-  send(request, reply, 502, { sandboxId, message: 'The sandbox is running but port is not open', port, code: 502 })
+  send(request, reply, 502, { sandboxId, message: 'The sandbox is running but port is not open', port, code: 502 }, {}, 'Closed Port Error')
 }
 
 export function sendTransitioning(request: IncomingMessage, reply: ServerResponse, sandboxId: string): void {
@@ -40,7 +40,14 @@ interface Told {
   port?: number
 }
 
-function send(request: IncomingMessage, reply: ServerResponse, status: number, told: Told, headers: Record<string, string> = {}): void {
+function send(
+  request: IncomingMessage,
+  reply: ServerResponse,
+  status: number,
+  told: Told,
+  headers: Record<string, string> = {},
+  title = String(status),
+): void {
   if (reply.headersSent) {
     reply.destroy()
     return
@@ -49,7 +56,7 @@ function send(request: IncomingMessage, reply: ServerResponse, status: number, t
     sendJson(reply, status, told, headers)
     return
   }
-  const page = pageOf(told)
+  const page = pageOf(told, title)
   reply.writeHead(status, {
     'content-type': 'text/html; charset=utf-8',
     'content-length': Buffer.byteLength(page),
@@ -60,14 +67,15 @@ function send(request: IncomingMessage, reply: ServerResponse, status: number, t
   reply.end(page)
 }
 
-/** Programs ask for anything, or for JSON; who asks for HTML shows it to a person. */
-function isBrowser(request: IncomingMessage): boolean {
-  return request.headers.accept?.includes('text/html') === true
+/** Who asks for HTML shows it to a person; so does who calls itself a browser and asks for anything, as E2B has it. Programs get JSON. */
+function isBrowser({ headers }: IncomingMessage): boolean {
+  const { accept = '*/*' } = headers
+  return accept.includes('text/html') || (accept.includes('*/*') && headers['user-agent']?.startsWith('Mozilla/') === true)
 }
 
-function pageOf({ sandboxId, message, port, code }: Told): string {
+function pageOf({ sandboxId, message, port }: Told, title: string): string {
   const place = port === undefined ? `sandbox ${sandboxId}` : `sandbox ${sandboxId}, port ${port}`
-  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${code}</title>
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${title}</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:34em;margin:20vh auto;padding:0 1em}code{color:#666}</style>
 <h1>${escaped(message)}</h1><p><code>${escaped(place)}</code></p></html>
 `

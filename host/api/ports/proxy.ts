@@ -125,6 +125,8 @@ function awaitAnswer(asked: ClientRequest, visit: Visit, guise: Guise): Settled<
 }
 
 function send(request: IncomingMessage, asked: ClientRequest): void {
+  // A body may be long in coming, and the answer need not wait for it.
+  asked.flushHeaders()
   request.pipe(asked, { end: false })
   request.once('end', () => {
     const { rawTrailers } = request
