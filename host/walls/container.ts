@@ -19,7 +19,7 @@ type Options = z.infer<typeof Options>
 export const container: Wall<Options> = {
   name: 'container',
   options: Options,
-  promises: { kernel: 'shared', snapshot: 'none', pty: true, rootless: true },
+  promises: { kernel: 'shared', snapshot: 'files', pty: true, rootless: true },
   probe: probeContainer,
   async launch(plan, options, signal) {
     const keeper = Keeper.launched(options.keepers.take(), plan)

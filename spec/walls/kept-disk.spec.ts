@@ -52,7 +52,7 @@ describe.runIf(isRoot)('a disk', () => {
   test('that is kept comes up again under other ids of the host, with owners, modes and attributes as they were', async () => {
     const first = await cells.launch(await cells.plan())
     await run(first, MAKE)
-    await run(first, 'echo mine > /home/user/roots; chmod 600 /home/user/roots; echo hush > /root/secret', 'root')
+    await run(first, 'echo mine > /home/user/roots; chmod 600 /home/user/roots; echo hush > /root/secret; chmod 600 /root/secret', 'root')
     const before = await run(first, LOOK, 'root')
     expect(before.stdout).toContain('one user user 640 2 regular file')
     expect(before.stdout).toContain('roots root root 600')
