@@ -6,7 +6,7 @@ import { Process } from '@caisson/wire/envd/process'
 import { Code, ConnectError, createConnectRouter, createContextValues } from '@connectrpc/connect'
 import type { Compression, UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol'
 import type { Visit } from '../call.ts'
-import { closeIfEarly, isGone } from './failures.ts'
+import { discardRest, isGone } from './failures.ts'
 import { filesystemService } from './filesystem-service.ts'
 import { processService } from './process-service.ts'
 import { type RpcVisit, visitKey } from './serving.ts'
@@ -85,7 +85,7 @@ async function send(asked: RpcVisit, answer: UniversalServerResponse): Promise<v
   const { visit } = asked
   const { reply } = visit
   if (isGone(asked.failure)) throw asked.failure
-  closeIfEarly(visit)
+  discardRest(visit)
   reply.writeHead(answer.status, Object.fromEntries(answer.header ?? []))
   for await (const piece of answer.body ?? []) {
     // Not a clean end, which would say that all is well.

@@ -47,13 +47,14 @@ export function sendRefusal(visit: Visit, failure: unknown): void {
   if (!(failure instanceof Fault) || isGone(failure) || reply.headersSent) throw failure
   const status = STATUSES[failure.code] ?? CATALOGUE[failure.code].status
   const own = isCaissonClient(visit) ? { error_code: failure.code.toLowerCase(), hint: failure.hint } : {}
-  closeIfEarly(visit)
+  discardRest(visit)
   sendJson(reply, status, { code: status, message: failure.message, ...own })
 }
 
-/** An answer to a request whose body may still be coming ends the connection: the rest is not waited for. Before its head is sent. */
-export function closeIfEarly({ request, reply }: Visit): void {
-  if (request.complete) return
-  reply.shouldKeepAlive = false
-  reply.once('finish', () => request.resume())
+/**
+ * After an answer to a request whose body may still be coming, the rest is read and thrown away, for as long as the front door puts up with it. To
+ * close the connection at once would take the answer from a client that still writes (EPIPE). Before its head is sent.
+ */
+export function discardRest({ request, reply }: Visit): void {
+  if (!request.complete) reply.once('finish', () => request.resume())
 }

@@ -72,8 +72,8 @@ await step('users: user, root, sudo without a password, and one that is not know
   assert.equal((await sandbox.commands.run('sudo whoami')).stdout, 'root\n')
   const secret = await sandbox.commands.run('sudo env | grep -c CALL_SECRET || true', { envs: { CALL_SECRET: 'x' } })
   assert.equal(secret.stdout.trim(), '0')
-  await sandbox.commands.run('touch /only-root && chmod 600 /only-root', { user: 'root' })
-  await assert.rejects(sandbox.commands.run('cat /only-root'), CommandExitError)
+  await sandbox.commands.run('touch /root/only-root && chmod 600 /root/only-root', { user: 'root' })
+  await assert.rejects(sandbox.commands.run('cat /root/only-root'), CommandExitError)
   await assert.rejects(sandbox.commands.run('true', { user: 'nobody-here' }), (error) => {
     assert.match(error.message, /invalid username: 'nobody-here'/)
     return true
