@@ -189,7 +189,9 @@ describe('downloads', () => {
     expect(await (await read('/tmp')).json()).toEqual({ code: 400, message: "path '/tmp' is a directory" })
     const unknown = await sandbox.fetch('/files?path=x&username=nobody-here')
     expect(await unknown.json()).toEqual({ code: 401, message: "invalid username: 'nobody-here'" })
-    expect((await read('/root/x')).status).toBe(403)
+    expect((await read('/root/x')).status).toBe(404)
+    // Of root, and nobody else's to read.
+    expect((await read('/proc/1/environ')).status).toBe(403)
   })
 
   test('are pages without scripts and with an origin of their own', async () => {
