@@ -225,6 +225,7 @@ export class Creating {
       zygoteSocket,
       kept: given.kept ?? null,
       onWall: given.onWall ?? 'end',
+      airlock: null,
     })
   }
 }

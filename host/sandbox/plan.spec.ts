@@ -43,6 +43,7 @@ const facts: MachineFacts = {
   zygoteSocket: '/state/zygotes/x/zygote.sock',
   kept: null,
   onWall: 'end',
+  airlock: null,
 }
 const plan = (request: unknown = {}, changed: Partial<MachineFacts> = {}) =>
   planSandbox(parseRequest(request), profile, template, { ...facts, ...changed })

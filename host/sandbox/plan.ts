@@ -19,6 +19,8 @@ export interface MachineFacts {
   /** A disk with files on it to start from; null: an empty one. */
   readonly kept: { readonly image: string; readonly take: boolean } | null
   readonly onWall: Plan['limits']['onWall']
+  /** Sockets of the airlock that lets this sandbox out, and no other way (wire/airlock.ts); null: it has no network. */
+  readonly airlock: { readonly socket: string; readonly inspect: string } | null
 }
 
 const MIB = 1024 * 1024
@@ -29,6 +31,12 @@ const USER = { name: 'user', uid: 1000, gid: 1000, home: '/home/user' }
  * among them: anything over the kernel, devices, raw sockets, other user namespaces, or the audit log.
  */
 const ROOT_CAPABILITIES = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID', 'NET_BIND_SERVICE']
+
+/** Of the gate (native/keeper/src/gate/addresses.rs). */
+const NAME_SERVER = '198.18.0.1'
+const MAX_CONNECTIONS = 2048
+/** Longer than any keep-alive of a database or a web socket. */
+const IDLE_MS = 900_000
 
 /** A file per 16 KiB, as mke2fs(8) counts for ordinary disks, and room for a few on the smallest. */
 const INODES_PER_MIB = 64
@@ -76,12 +84,13 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
       { path: '/etc/hostname', content: `${facts.id}\n`, mode: 0o644 },
       { path: '/etc/hosts', content: `127.0.0.1 localhost ${facts.id}\n::1 localhost\n`, mode: 0o644 },
       { path: '/etc/machine-id', content: `${facts.machineId}\n`, mode: 0o444 },
+      ...(facts.airlock === null ? [] : [{ path: '/etc/resolv.conf', content: `nameserver ${NAME_SERVER}\n`, mode: 0o644 }]),
     ],
     writable: writable(facts.root),
     disk: disk(facts, limits.diskMiB),
     hostName: facts.id,
     user: USER,
-    network: { mode: request.network ?? profile.network },
+    network: facts.airlock === null ? { mode: request.network ?? profile.network } : gate(facts.airlock),
     limits: {
       wallMs: limits.timeoutMs,
       onWall: facts.onWall,
@@ -108,7 +117,7 @@ const ZYGOTE_DISK_MIB = 64
 /** Pure: the wall around a template's zygote. It runs the template's code and nobody else's, and keeps nothing. */
 export function planZygote(
   template: Template,
-  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall'> & { dir: string; idleMs: number; leash: Plan['leash'] },
+  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock'> & { dir: string; idleMs: number; leash: Plan['leash'] },
 ): Plan {
   if (template.zygote === null) throw new Fault('INTERNAL', `template ${template.name} has no zygote`)
   return Plan.parse({
@@ -155,6 +164,10 @@ export function planZygote(
       idleMs: facts.idleMs,
     },
   } satisfies Plan)
+}
+
+function gate({ socket, inspect }: NonNullable<MachineFacts['airlock']>): Plan['network'] {
+  return { mode: 'gate', airlock: socket, inspect, maxConnections: MAX_CONNECTIONS, bytesPerSecond: null, idleMs: IDLE_MS }
 }
 
 function disk({ root, home, kept }: MachineFacts, diskMiB: number): Plan['disk'] {

@@ -27,6 +27,8 @@ export class Cells implements AsyncDisposable {
   readonly settings: Settings
   readonly wall: Supervised<unknown>
   readonly recorded: Death[] = []
+  /** For plans made from now on. */
+  airlock: { socket: string; inspect: string } | null = null
   readonly #keepers: Keepers
 
   private constructor(settings: Settings, keeper: string) {
@@ -65,6 +67,7 @@ export class Cells implements AsyncDisposable {
       zygoteSocket: null,
       kept: null,
       onWall: 'end',
+      airlock: this.airlock,
     })
     await makeDiskImage(plan.disk, signal)
     return { ...plan, ...change(plan) }

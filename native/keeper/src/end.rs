@@ -34,6 +34,7 @@ pub fn take_apart(sandbox: &mut Sandbox, end: &mut End) -> (Option<u64>, Option<
         };
     }
     sandbox.leash = None;
+    sandbox.gate = None;
     sandbox.listeners.clear();
     sandbox.namespaces = None;
     let kept = let_go_of_disk(sandbox, end.keep_disk.as_deref());

@@ -11,8 +11,9 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::caps;
 use crate::fault::{At, Fault, Outcome};
+use crate::gate;
 use crate::landlock;
-use crate::plan::{Kind, Plan};
+use crate::plan::{Kind, Network, Plan};
 use crate::root::BOOT_ID;
 use crate::say::Said;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
@@ -68,6 +69,7 @@ impl Inside<'_> {
         let user_namespace = std::fs::File::open("/proc/self/ns/user").at("namespaces", "/proc/self/ns/user")?;
         nix::unistd::sethostname(&self.plan.host_name).at("hostname", &self.plan.host_name)?;
         loopback_up()?;
+        let doors = if matches!(self.plan.network, Network::Gate { .. }) { gate::net::prepare()? } else { Vec::new() };
         self.mounts(sandbox)?;
         self.pivot()?;
         self.rlimits()?;
@@ -89,7 +91,7 @@ impl Inside<'_> {
         if self.single_id && sandbox {
             caps::set(0)?;
         }
-        let kit: Vec<_> = filter.iter().chain(ruleset.as_ref()).map(AsRawFd::as_raw_fd).collect();
+        let kit: Vec<_> = filter.iter().chain(ruleset.as_ref()).chain(&doors).map(AsRawFd::as_raw_fd).collect();
         send(self.leash.as_fd(), &Said::kit(filter.is_some(), ruleset.is_some()).bytes(), &kit).at("leash", "kit")?;
         program.exec()
     }

@@ -15,6 +15,7 @@ mod end;
 mod execs;
 mod fault;
 mod freezer;
+mod gate;
 mod hierarchy;
 mod idmap;
 mod ids;

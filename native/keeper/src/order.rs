@@ -20,11 +20,12 @@ use crate::disk::{self, Mounted};
 use crate::execs;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::freezer::Freezer;
+use crate::gate::Gate;
 use crate::idmap::{Ending, IdMap, Unmapped};
 use crate::ids::Range;
 use crate::inside::Inside;
 use crate::nursery::{Child, Namespaces, Nursery, Wanted};
-use crate::plan::{Kind, Plan};
+use crate::plan::{Kind, Network, Plan};
 use crate::say::Said;
 use crate::seccomp::{self, Shape};
 
@@ -56,6 +57,7 @@ pub struct Sandbox {
     pub control: Option<UnixListener>,
     pub forked: Vec<u32>,
     pub single_id: bool,
+    pub gate: Option<Gate>,
 }
 
 impl Sandbox {
@@ -83,6 +85,7 @@ impl Sandbox {
             listeners: Vec::new(),
             control: None,
             forked: Vec::new(),
+            gate: None,
         })
     }
 
@@ -268,8 +271,11 @@ impl Sandbox {
             return Err(Fault::new(Code::LaunchFailed, "inner walls", "said something else than agreed"));
         };
         let mut fds = fds.into_iter();
-        self.listeners.extend(fds.next().filter(|_| notify));
-        self.ruleset = fds.next().filter(|_| landlock);
+        self.listeners.extend(if notify { fds.next() } else { None });
+        self.ruleset = if landlock { fds.next() } else { None };
+        if matches!(self.plan.network, Network::Gate { .. }) {
+            self.gate = Some(Gate::start(&self.plan, fds.collect())?);
+        }
         Ok(())
     }
 

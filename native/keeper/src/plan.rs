@@ -136,6 +136,14 @@ pub struct User {
 #[serde(tag = "mode", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Network {
     None {},
+    #[serde(rename_all = "camelCase")]
+    Gate {
+        airlock: String,
+        inspect: String,
+        max_connections: u32,
+        bytes_per_second: Option<u64>,
+        idle_ms: u64,
+    },
 }
 
 #[derive(Deserialize)]
@@ -231,6 +239,20 @@ impl Plan {
         }
         if (plan.kind == Kind::Zygote) != plan.serve.is_some() {
             return Err(invalid("`serve` belongs to kind zygote, and only to it".into()));
+        }
+        if let Network::Gate { max_connections, bytes_per_second, idle_ms, .. } = &plan.network {
+            if plan.kind == Kind::Zygote {
+                return Err(invalid("a zygote has no network".into()));
+            }
+            if !(1..=4096).contains(max_connections) || *bytes_per_second == Some(0) || *idle_ms == 0 {
+                return Err(invalid(
+                    "network: maxConnections is 1 to 4096, bytesPerSecond and idleMs are above 0".into(),
+                ));
+            }
+            // Whoever has one of them can take the gate's place.
+            if plan.capabilities.iter().any(|name| name == "NET_ADMIN" || name == "NET_RAW") {
+                return Err(invalid("capabilities NET_ADMIN and NET_RAW contradict the gate".into()));
+            }
         }
         if plan.kind == Kind::Zygote && plan.limits.on_wall == OnWall::Freeze {
             return Err(invalid("a zygote is not frozen".into()));

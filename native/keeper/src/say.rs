@@ -17,7 +17,8 @@ pub enum Said {
     Cloned {
         pid: i32,
     },
-    /// From the first process, just before exec: descriptors of the notification and of the Landlock ruleset, those that are true.
+    /// From the first process, just before exec: descriptors of the notification and of the Landlock ruleset, those that are true, and of the
+    /// gate's listeners.
     Kit {
         notify: bool,
         landlock: bool,

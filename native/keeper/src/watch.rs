@@ -134,6 +134,7 @@ impl Watch {
         let work = self.under_way.as_ref().map_or(-1, |under_way| under_way.work.done());
         let mut polls =
             vec![input(self.first.as_raw_fd()), input(self.signals.as_raw_fd()), input(control), input(work)];
+        polls.push(input(self.sandbox.gate.as_ref().map_or(-1, crate::gate::Gate::ended)));
         let alarms = polls.len();
         polls.extend(self.alarms.iter().map(Alarm::wait_for));
         let listeners = polls.len();
@@ -172,6 +173,10 @@ impl Watch {
         }
         if woke(3) {
             self.conclude();
+        }
+        if woke(4) {
+            self.finish(Reason::Crash, "its gate ended");
+            return;
         }
         for index in (0..self.sandbox.listeners.len()).rev() {
             if woke(listeners + index) {

@@ -1,0 +1,205 @@
+//! From a connection that wants out to one that is out: the question, the host's word, and what is dialled.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Instant;
+
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, getsockopt, setsockopt, socket, sockopt,
+};
+
+use super::connection::{DIAL_PATIENCE, State, Way, Why};
+use super::link::{Answer, Verdict};
+use super::proxy::Reply;
+use super::questions::PATIENCE;
+use super::serve::{Serve, watch};
+use super::splice::End;
+use super::table::Token;
+
+impl Serve {
+    /// Its target is known. The question is asked now, or when those before it have been answered.
+    pub(super) fn wants_out(&mut self, token: Token) {
+        let Some(target) = self.connections.get(token).and_then(|connection| connection.target.take()) else { return };
+        let target = self.named(target);
+        let Some(connection) = self.connections.get(token) else { return };
+        connection.target = Some(target);
+        connection.state = State::Asking(None);
+        connection.deadline = Some(Instant::now() + PATIENCE);
+        self.waiting.push_back(token);
+        self.ask_waiting();
+    }
+
+    pub(super) fn ask_waiting(&mut self) {
+        while !self.asked_connects.is_full() {
+            let Some(token) = self.waiting.pop_front() else { return };
+            let seq = self.last_seq + 1;
+            let Some(connection) = self.connections.get(token) else { continue };
+            if !matches!(connection.state, State::Asking(None)) {
+                continue;
+            }
+            let question = connection.question(seq);
+            connection.state = State::Asking(Some(seq));
+            self.last_seq = seq;
+            self.reach_host();
+            if self.link.say(&question) {
+                self.asked_connects.add(seq, token);
+            } else {
+                self.deny(token, "nobody can be asked: the airlock is not there");
+            }
+        }
+    }
+
+    pub(super) fn hear_host(&mut self) {
+        self.link.flush();
+        let Ok(answers) = self.link.hear() else { return };
+        for answer in answers {
+            match answer {
+                Answer::Name { seq, allowed } => {
+                    if let Some(asker) = self.asked_names.take(seq) {
+                        self.answer_name(asker, Some(allowed));
+                    }
+                }
+                Answer::Connect { seq, verdict, dial } => {
+                    if let Some(token) = self.asked_connects.take(seq) {
+                        self.decided(token, verdict, &dial);
+                    }
+                }
+                Answer::End { connections } => self.take_back(connections.as_deref()),
+            }
+        }
+        self.ask_waiting();
+    }
+
+    /// These, or all.
+    fn take_back(&mut self, numbers: Option<&[u64]>) {
+        let meant = |number| numbers.is_none_or(|numbers| numbers.contains(&number));
+        for token in self.connections.tokens(|connection| meant(connection.number)) {
+            self.host_ends(token);
+        }
+    }
+
+    fn host_ends(&mut self, token: Token) {
+        let Some(connection) = self.connections.get(token) else { return };
+        match connection.state {
+            State::Dialing(_) | State::Open => self.end(token, Why::Host),
+            State::Asking(Some(seq)) => {
+                self.asked_connects.take(seq);
+                self.deny(token, "the airlock took its word back");
+            }
+            _ => {}
+        }
+    }
+
+    /// Whatever hung on it ends, and all that was asked is answered no.
+    pub(super) fn host_is_gone(&mut self) {
+        for asker in self.asked_names.take_all() {
+            self.answer_name(asker, None);
+        }
+        for token in self.connections.tokens(|_| true) {
+            self.host_ends(token);
+        }
+        self.asked_connects.take_all();
+        self.ask_waiting();
+    }
+
+    fn decided(&mut self, token: Token, verdict: Verdict, dial: &[String]) {
+        let Some(connection) = self.connections.get(token) else { return };
+        connection.verdict = Some(verdict);
+        match (verdict, connection.way) {
+            // One connection to a proxy may carry requests to many servers: only the host can tell them apart.
+            (Verdict::Deny, _) | (Verdict::Tunnel, Way::HttpProxy) | (Verdict::Refuse, Way::Socks5) => {
+                connection.verdict = Some(Verdict::Deny);
+                self.deny(token, "not allowed by the sandbox's network rules");
+            }
+            (Verdict::Tunnel, _) => {
+                let addresses: Result<VecDeque<IpAddr>, _> = dial.iter().map(|address| address.parse()).collect();
+                connection.state = State::Dialing(addresses.unwrap_or_default());
+                self.dial_next(token);
+            }
+            (Verdict::Inspect | Verdict::Refuse, _) => self.dial_host(token),
+        }
+    }
+
+    pub(super) fn deny(&mut self, token: Token, why: &str) {
+        let Some(connection) = self.connections.get(token) else { return };
+        if !connection.refuse("403 Forbidden", "NETWORK_DENIED", why, Reply::NotAllowed) {
+            self.connections.remove(token);
+        }
+    }
+
+    fn unreachable(&mut self, token: Token) {
+        let Some(connection) = self.connections.get(token) else { return };
+        if let Some(closed) = connection.closed(Why::Failed) {
+            self.link.tell(&closed);
+        }
+        let (status, why) = ("502 Bad Gateway", "the server cannot be reached");
+        if !connection.refuse(status, "NETWORK_UNREACHABLE", why, Reply::HostUnreachable) {
+            self.connections.remove(token);
+        }
+    }
+
+    /// The next of the addresses; without one, it has failed.
+    pub(super) fn dial_next(&mut self, token: Token) {
+        loop {
+            let Some(connection) = self.connections.get(token) else { return };
+            let State::Dialing(addresses) = &mut connection.state else { return };
+            connection.remote = None;
+            let port = connection.port;
+            let Some(address) = addresses.pop_front() else { return self.unreachable(token) };
+            connection.deadline = Some(Instant::now() + DIAL_PATIENCE);
+            let Ok(socket) = dial(address, port) else { continue };
+            if !watch(&self.epoll, socket.as_fd(), token.remote()) {
+                continue;
+            }
+            if let Some(connection) = self.connections.get(token) {
+                let remote = connection.remote.insert(End::new(socket));
+                remote.writable = false;
+            }
+            return;
+        }
+    }
+
+    /// The socket that was dialled has something to say.
+    pub(super) fn dialled(&mut self, token: Token) {
+        let Some(connection) = self.connections.get(token) else { return };
+        let Some(remote) = connection.remote.as_ref().filter(|remote| remote.writable) else { return };
+        match getsockopt(&remote.socket, sockopt::SocketError) {
+            Ok(0) => self.opened(token),
+            _ => self.dial_next(token),
+        }
+    }
+
+    fn dial_host(&mut self, token: Token) {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let dialled = socket(AddressFamily::Unix, SockType::Stream, flags, None)
+            .and_then(|socket| connect(socket.as_raw_fd(), &self.inspect).map(|()| socket));
+        match dialled {
+            Ok(socket) if watch(&self.epoll, socket.as_fd(), token.remote()) => {
+                if let Some(connection) = self.connections.get(token) {
+                    connection.remote = Some(End::new(socket));
+                }
+                self.opened(token);
+            }
+            _ => self.unreachable(token),
+        }
+    }
+
+    fn opened(&mut self, token: Token) {
+        if let Some(connection) = self.connections.get(token) {
+            connection.opened(&self.sandbox);
+        }
+        self.advance(token);
+    }
+}
+
+fn dial(address: IpAddr, port: u16) -> nix::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(family, SockType::Stream, flags, SockProtocol::Tcp)?;
+    setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
+    match connect(socket.as_raw_fd(), &SockaddrStorage::from(std::net::SocketAddr::new(address, port))) {
+        Ok(()) | Err(nix::Error::EINPROGRESS) => Ok(socket),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,121 @@
+//! How much at once: bytes per second, and what was refused, counted rather than told one by one.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// How many bytes may pass now. Fills at an even rate, and holds a fifth of a second's worth.
+pub struct Bucket {
+    per_second: Option<u64>,
+    level: u64,
+    filled: Instant,
+}
+
+const SMALLEST: u64 = 16 * 1024;
+
+impl Bucket {
+    pub fn new(per_second: Option<u64>) -> Bucket {
+        let mut bucket = Bucket { per_second, level: 0, filled: Instant::now() };
+        bucket.level = bucket.capacity();
+        bucket
+    }
+
+    fn capacity(&self) -> u64 {
+        self.per_second.map_or(u64::MAX, |rate| (rate / 5).max(SMALLEST))
+    }
+
+    pub fn level(&mut self, now: Instant) -> u64 {
+        let Some(rate) = self.per_second else { return u64::MAX };
+        let passed = now.saturating_duration_since(self.filled).as_micros();
+        let more = passed * u128::from(rate) / 1_000_000;
+        if more > 0 {
+            // Not `now`: what is less than a byte's time would be lost each time.
+            self.filled += Duration::from_micros((more * 1_000_000 / u128::from(rate)) as u64);
+            self.level = self.level.saturating_add(more.min(u128::from(u64::MAX)) as u64).min(self.capacity());
+        }
+        self.level
+    }
+
+    pub fn take(&mut self, bytes: u64) {
+        if self.per_second.is_some() {
+            self.level = self.level.saturating_sub(bytes);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub enum What {
+    Udp,
+    Icmp,
+    Dns,
+    TooMany,
+    Proxy,
+}
+
+const WORDS: [&str; 5] = ["udp", "icmp", "dns", "too-many", "proxy"];
+const MAX_DETAIL: usize = 300;
+/// How long they are gathered.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// What was refused since it was last told: how often, and the latest in words.
+#[derive(Default)]
+pub struct Refusals {
+    counts: [(u64, String); 5],
+    due: Option<Instant>,
+}
+
+impl Refusals {
+    pub fn count(&mut self, what: What, detail: impl Into<String>) {
+        let (count, latest) = &mut self.counts[what as usize];
+        *count += 1;
+        *latest = detail.into().chars().take(MAX_DETAIL).collect();
+        self.due.get_or_insert_with(|| Instant::now() + PERIOD);
+    }
+
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// To be told now.
+    pub fn take(&mut self) -> Vec<Value> {
+        self.due = None;
+        let counts = std::mem::take(&mut self.counts);
+        let told = WORDS.iter().zip(counts).filter(|(_, (count, _))| *count > 0);
+        told.map(|(what, (count, detail))| json!({ "ask": "refused", "what": what, "count": count, "detail": detail }))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_passes_than_the_rate_allows() {
+        let mut bucket = Bucket::new(Some(1_000_000));
+        let start = bucket.filled;
+        bucket.take(u64::MAX);
+        assert_eq!(bucket.level(start), 0);
+        let mut passed = 0;
+        for step in 1..=3000u64 {
+            let level = bucket.level(start + Duration::from_micros(step * 333));
+            bucket.take(level);
+            passed += level;
+        }
+        assert!((998_000..=1_000_000).contains(&passed), "{passed}");
+        assert_eq!(bucket.level(start + Duration::from_secs(100)), 200_000);
+        assert_eq!(Bucket::new(None).level(start), u64::MAX);
+    }
+
+    #[test]
+    fn refusals_are_gathered() {
+        let mut refusals = Refusals::default();
+        refusals.count(What::Udp, "udp to 1.1.1.1:1");
+        refusals.count(What::Udp, "é".repeat(400));
+        refusals.count(What::TooMany, "");
+        let told = refusals.take();
+        assert_eq!(told[0], json!({ "ask": "refused", "what": "udp", "count": 2, "detail": "é".repeat(300) }));
+        assert_eq!(told[1]["what"], "too-many");
+        assert_eq!((told.len(), refusals.take().len()), (2, 0));
+    }
+}

@@ -1,0 +1,229 @@
+//! One connection that came out of the sandbox, from its first byte to its last.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{MsgFlags, Shutdown, recv, send, setsockopt, shutdown, sockopt};
+use serde_json::{Value, json};
+
+use super::link::Verdict;
+use super::proxy::Reply;
+use super::splice::{End, OneWay, Pipes, Pumped};
+use super::target::Target;
+
+/// For the head of a request, or the next question to the name server.
+pub const HEAD_PATIENCE: Duration = Duration::from_secs(15);
+/// For each address that is dialled.
+pub const DIAL_PATIENCE: Duration = Duration::from_secs(10);
+/// Until a program has read why it was refused.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Direct,
+    HttpProxy,
+    Connect,
+    Socks5,
+}
+
+impl Way {
+    fn word(self) -> &'static str {
+        match self {
+            Way::Direct => "direct",
+            Way::HttpProxy => "http-proxy",
+            Way::Connect => "connect",
+            Way::Socks5 => "socks5",
+        }
+    }
+}
+
+pub enum State {
+    HttpHead,
+    SocksGreeting,
+    SocksRequest,
+    /// To the name server; `true` while a question of it is under way.
+    Dns(bool),
+    /// Whether it may. None: the question waits for its turn.
+    Asking(Option<u64>),
+    Dialing(VecDeque<IpAddr>),
+    Open,
+    /// All is said; the rest that comes is thrown away.
+    Farewell,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    Done,
+    Idle,
+    Failed,
+    Host,
+}
+
+impl Why {
+    pub fn word(self) -> &'static str {
+        match self {
+            Why::Done => "done",
+            Why::Idle => "idle",
+            Why::Failed => "failed",
+            Why::Host => "host",
+        }
+    }
+}
+
+pub struct Connection {
+    /// Of this sandbox, never used again.
+    pub number: u64,
+    pub way: Way,
+    pub state: State,
+    pub client: End,
+    pub remote: Option<End>,
+    pub target: Option<Target>,
+    pub port: u16,
+    pub verdict: Option<Verdict>,
+    /// What the client has said that is not passed on yet.
+    pub said: Vec<u8>,
+    /// When its state is over; None: as long as it moves.
+    pub deadline: Option<Instant>,
+    pub active: Instant,
+    pub out: OneWay,
+    pub back: OneWay,
+}
+
+impl Connection {
+    pub fn new(number: u64, socket: OwnedFd, way: Way, state: State) -> Connection {
+        Connection {
+            number,
+            way,
+            state,
+            client: End::new(socket),
+            remote: None,
+            target: None,
+            port: 0,
+            verdict: None,
+            said: Vec::new(),
+            deadline: Some(Instant::now() + HEAD_PATIENCE),
+            active: Instant::now(),
+            out: OneWay::default(),
+            back: OneWay::default(),
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    pub fn question(&self, seq: u64) -> Value {
+        let (name, address) = match &self.target {
+            Some(Target::Name(name)) => (Some(name.clone()), None),
+            Some(Target::Address(address)) => (None, Some(address.to_string())),
+            None => (None, None),
+        };
+        let (connection, port, way) = (self.number, self.port, self.way.word());
+        json!({ "ask": "connect", "seq": seq, "connection": connection, "name": name, "address": address, "port": port, "way": way })
+    }
+
+    /// None unless it was let through.
+    pub fn closed(&self, why: Why) -> Option<Value> {
+        matches!(self.verdict, Some(Verdict::Tunnel | Verdict::Inspect)).then(|| {
+            let (bytes_out, bytes_in) = (self.out.bytes, self.back.bytes);
+            json!({ "ask": "closed", "connection": self.number, "bytesOut": bytes_out, "bytesIn": bytes_in, "why": why.word() })
+        })
+    }
+
+    /// Reads what the client says, up to so many bytes in all. False: it has no more to say, or is gone.
+    pub fn listen(&mut self, most: usize) -> bool {
+        let mut buffer = [0u8; 4096];
+        while self.client.readable && self.said.len() < most {
+            let room = buffer.len().min(most - self.said.len());
+            match recv(self.client.socket.as_raw_fd(), &mut buffer[..room], MsgFlags::MSG_DONTWAIT) {
+                Ok(0) => return false,
+                Ok(length) => self.said.extend_from_slice(&buffer[..length]),
+                Err(nix::Error::EAGAIN) => self.client.readable = false,
+                Err(nix::Error::EINTR) => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// A short answer to the client. False: it does not take it.
+    pub fn reply(&self, bytes: &[u8]) -> bool {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        send(self.client.socket.as_raw_fd(), bytes, flags) == Ok(bytes.len())
+    }
+
+    /// The way is free: what has been said goes ahead.
+    pub fn opened(&mut self, sandbox: &str) {
+        let said = std::mem::take(&mut self.said);
+        if self.verdict != Some(Verdict::Tunnel) {
+            let number = self.number;
+            self.out.first(format!("{}\n", json!({ "sandbox": sandbox, "connection": number })).as_bytes());
+        }
+        match (self.way, self.verdict) {
+            // The host itself answers in words.
+            (Way::Connect, Some(Verdict::Refuse)) | (Way::Direct | Way::HttpProxy, _) => {}
+            (Way::Connect, _) => self.back.first(b"HTTP/1.1 200 Connection established\r\n\r\n"),
+            (Way::Socks5, _) => self.back.first(&Reply::Succeeded.bytes()),
+        }
+        self.out.first(&said);
+        self.out.bytes = said.len() as u64;
+        self.state = State::Open;
+        self.deadline = None;
+        self.active = Instant::now();
+    }
+
+    /// Moves what can be moved, at most `allowance` bytes, and says how many it was.
+    pub fn pump(&mut self, pipes: &mut Pipes, allowance: u64) -> io::Result<(Pumped, u64)> {
+        let Some(remote) = &mut self.remote else { return Ok((Pumped::Done, 0)) };
+        let (out, sent) = self.out.pump(&mut self.client, remote, pipes, allowance)?;
+        let (back, received) = self.back.pump(remote, &mut self.client, pipes, allowance - sent)?;
+        let moved = sent + received;
+        if moved > 0 {
+            self.active = Instant::now();
+        }
+        let both = [out, back];
+        let first = [Pumped::More, Pumped::Throttled, Pumped::Waits].into_iter().find(|state| both.contains(state));
+        Ok((first.unwrap_or(Pumped::Done), moved))
+    }
+
+    /// Says no in the words of the way that it came. False: there is nothing to wait for.
+    pub fn refuse(&mut self, status: &str, code: &str, message: &str, reply: Reply) -> bool {
+        let told = match self.way {
+            Way::Direct => false,
+            Way::Socks5 => self.reply(&reply.bytes()),
+            Way::HttpProxy | Way::Connect => {
+                let body = format!("{}\n", json!({ "code": code, "message": message }));
+                let head = "content-type: application/json\r\nconnection: close\r\ncontent-length: ";
+                let answer = format!("HTTP/1.1 {status}\r\n{head}{}\r\n\r\n{body}", body.len());
+                self.reply(answer.as_bytes())
+            }
+        };
+        if told {
+            self.farewell();
+        } else {
+            self.reset();
+        }
+        told
+    }
+
+    /// A close with unread bytes would take back what has just been said.
+    pub fn farewell(&mut self) {
+        let _gone = shutdown(self.client.socket.as_raw_fd(), Shutdown::Write);
+        self.state = State::Farewell;
+        self.deadline = Some(Instant::now() + FAREWELL);
+        self.said = Vec::new();
+        self.remote = None;
+    }
+
+    /// The sockets end with a reset, not as if all had been said.
+    pub fn reset(&self) {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        for end in [Some(&self.client), self.remote.as_ref()].into_iter().flatten() {
+            // On a unix socket it means nothing.
+            let _ = setsockopt(&end.socket, sockopt::Linger, &linger);
+        }
+    }
+}

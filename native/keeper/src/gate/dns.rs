@@ -1,0 +1,208 @@
+//! Questions of the sandbox for names, and the answers (RFC 1035, RFC 6891). What is not exactly one ordinary question is refused without further ado.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::addresses::{pool_4, pool_6};
+use super::names::{MAX_LENGTH, normal};
+
+const HEADER: usize = 12;
+/// Seconds. Short: what is allowed may change while the sandbox lives.
+const TTL: u32 = 10;
+const UDP_SIZE: u16 = 1232;
+const TYPE_A: u16 = 1;
+const TYPE_AAAA: u16 = 28;
+const TYPE_OPT: u16 = 41;
+const CLASS_IN: u16 = 1;
+
+/// Longest that anybody asks who asks for one name.
+pub const MAX_QUESTION: usize = 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    A,
+    Aaaa,
+    /// Whatever else: never answered with a record. (HTTPS and SVCB records would bring keys that hide the name from the gate.)
+    Other,
+}
+
+impl Kind {
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::A => "A",
+            Kind::Aaaa => "AAAA",
+            Kind::Other => "other",
+        }
+    }
+}
+
+/// One that may be asked further.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Header flags and question as they came: the answer repeats them, upper and lower case included.
+    id: [u8; 2],
+    recursion_desired: bool,
+    asked: Vec<u8>,
+    edns: bool,
+    pub name: String,
+    pub kind: Kind,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    Question(Question),
+    /// Answered at once, and not a reason to note anything: what no name server of this kind knows.
+    Local(Vec<u8>),
+    /// Refused with these bytes, for this reason.
+    Refused(Vec<u8>, &'static str),
+    /// Not even a header, or an answer: nothing is said to that.
+    Nothing,
+}
+
+#[derive(Clone, Copy)]
+#[repr(u8)]
+pub enum Code {
+    NoError = 0,
+    FormErr = 1,
+    ServFail = 2,
+    NxDomain = 3,
+    NotImp = 4,
+    Refused = 5,
+}
+
+pub fn hear(message: &[u8]) -> Heard {
+    let Some((header, rest)) = message.split_first_chunk::<HEADER>() else { return Heard::Nothing };
+    let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let (id, recursion_desired) = ([header[0], header[1]], header[2] & 1 == 1);
+    if header[2] & 0x80 != 0 {
+        return Heard::Nothing;
+    }
+    let refused = |code, why| {
+        let empty =
+            Question { id, recursion_desired, asked: Vec::new(), edns: false, name: String::new(), kind: Kind::Other };
+        Heard::Refused(empty.answer(code), why)
+    };
+    if header[2] & 0x78 != 0 {
+        return refused(Code::NotImp, "not a standard query");
+    }
+    if header[2] & 0x06 != 0
+        || count(4) != 1
+        || count(6) != 0
+        || count(8) != 0
+        || count(10) > 1
+        || message.len() > MAX_QUESTION
+    {
+        return refused(Code::FormErr, "not one plain question");
+    }
+    let Some((name, question)) = read_name(rest) else { return refused(Code::FormErr, "a malformed name") };
+    let Some(&[k0, k1, c0, c1]) = rest.get(question..question + 4).and_then(|fixed| fixed.first_chunk::<4>()) else {
+        return refused(Code::FormErr, "a question that is cut off");
+    };
+    let (asked, additional) = rest.split_at(question + 4);
+    let edns = match (count(10), additional) {
+        (0, []) => false,
+        (1, additional) if is_opt(additional) => true,
+        _ => return refused(Code::FormErr, "more than a question"),
+    };
+    let kind = match u16::from_be_bytes([k0, k1]) {
+        TYPE_A => Kind::A,
+        TYPE_AAAA => Kind::Aaaa,
+        _ => Kind::Other,
+    };
+    let mut question = Question { id, recursion_desired, asked: asked.to_vec(), edns, name: String::new(), kind };
+    if u16::from_be_bytes([c0, c1]) != CLASS_IN {
+        return Heard::Refused(question.answer(Code::Refused), "not of class IN");
+    }
+    let Some(name) = normal(&name) else {
+        return Heard::Refused(question.answer(Code::Refused), "not a host name");
+    };
+    question.name = name;
+    if question.name == "localhost" || question.name.ends_with(".localhost") {
+        return Heard::Local(question.loopback());
+    }
+    // Whose address is it? Nobody's outside.
+    if question.name.ends_with(".arpa") {
+        return Heard::Local(question.answer(Code::NxDomain));
+    }
+    Heard::Question(question)
+}
+
+/// The name with dots, and where it ends. No pointers: nothing stands before a question that it could point to.
+fn read_name(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let mut name = Vec::new();
+    let mut at = 0;
+    loop {
+        let length = usize::from(*bytes.get(at)?);
+        if length == 0 {
+            return Some((name, at + 1));
+        }
+        let label = bytes.get(at + 1..at + 1 + length).filter(|_| length < 0x40)?;
+        // A dot within a label would read as two.
+        if label.contains(&b'.') || name.len() + length > MAX_LENGTH {
+            return None;
+        }
+        if !name.is_empty() {
+            name.push(b'.');
+        }
+        name.extend_from_slice(label);
+        at += 1 + length;
+    }
+}
+
+/// Exactly one OPT record, of version 0.
+fn is_opt(bytes: &[u8]) -> bool {
+    let Some((fixed, data)) = bytes.split_first_chunk::<11>() else { return false };
+    fixed[0] == 0
+        && u16::from_be_bytes([fixed[1], fixed[2]]) == TYPE_OPT
+        && fixed[6] == 0
+        && usize::from(u16::from_be_bytes([fixed[9], fixed[10]])) == data.len()
+}
+
+impl Question {
+    /// Without a record.
+    pub fn answer(&self, code: Code) -> Vec<u8> {
+        self.message(code, None)
+    }
+
+    /// The name may be asked for.
+    pub fn allowed(&self, number: u32) -> Vec<u8> {
+        self.message(Code::NoError, self.data(pool_4(number), pool_6(number)))
+    }
+
+    fn loopback(&self) -> Vec<u8> {
+        self.message(Code::NoError, self.data(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST))
+    }
+
+    fn data(&self, v4: Ipv4Addr, v6: Ipv6Addr) -> Option<(u16, Vec<u8>)> {
+        match self.kind {
+            Kind::A => Some((TYPE_A, v4.octets().to_vec())),
+            Kind::Aaaa => Some((TYPE_AAAA, v6.octets().to_vec())),
+            Kind::Other => None,
+        }
+    }
+
+    fn message(&self, code: Code, record: Option<(u16, Vec<u8>)>) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER + self.asked.len() + 48);
+        bytes.extend(self.id);
+        // An answer; recursion is to be had.
+        bytes.extend([0x80 | u8::from(self.recursion_desired), 0x80 | code as u8]);
+        let counts = [!self.asked.is_empty(), record.is_some(), false, self.edns];
+        counts.iter().for_each(|one| bytes.extend(u16::from(*one).to_be_bytes()));
+        bytes.extend(&self.asked);
+        if let Some((kind, data)) = record {
+            // The name: where the question has it.
+            bytes.extend((0xC000 | HEADER as u16).to_be_bytes());
+            bytes.extend(kind.to_be_bytes());
+            bytes.extend(CLASS_IN.to_be_bytes());
+            bytes.extend(TTL.to_be_bytes());
+            bytes.extend((data.len() as u16).to_be_bytes());
+            bytes.extend(data);
+        }
+        if self.edns {
+            bytes.push(0);
+            bytes.extend(TYPE_OPT.to_be_bytes());
+            bytes.extend(UDP_SIZE.to_be_bytes());
+            bytes.extend([0; 6]);
+        }
+        bytes
+    }
+}

@@ -1,0 +1,171 @@
+//! The gate: a process of the keeper's beside it, that holds every way out of one sandbox. What leaves the sandbox lands here (net.rs, rules.rs); the
+//! host decides (link.rs); the gate carries it out, and answers no where nobody decides. It has no rights but to open connections.
+
+mod addresses;
+mod asking;
+mod bounds;
+mod connection;
+mod datagram;
+mod dns;
+mod doors;
+mod link;
+mod names;
+pub mod net;
+mod netlink;
+mod notes;
+mod proxy;
+mod questions;
+mod rules;
+mod serve;
+mod splice;
+mod table;
+mod target;
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::sys::signal::Signal;
+use nix::unistd::{ForkResult, fork};
+
+use crate::fault::{At, Code, Fault, Outcome};
+use crate::plan::{Network, Plan};
+use serve::Serve;
+
+const STEP: &str = "gate";
+/// Sockets of a connection, and what the gate needs for itself.
+const DESCRIPTORS_EACH: u64 = 2;
+const DESCRIPTORS_BESIDE: u64 = 256;
+
+/// What the first process opened inside, in the order of net.rs.
+pub struct Listeners {
+    notes: OwnedFd,
+    http: OwnedFd,
+    socks5: OwnedFd,
+    streams: Vec<OwnedFd>,
+    datagrams: Vec<OwnedFd>,
+}
+
+impl Listeners {
+    fn from(fds: Vec<OwnedFd>) -> Option<Listeners> {
+        let mut fds = fds.into_iter();
+        let (notes, http, socks5) = (fds.next()?, fds.next()?, fds.next()?);
+        let (mut streams, mut datagrams) = (Vec::new(), Vec::new());
+        while let (Some(stream), Some(datagram)) = (fds.next(), fds.next()) {
+            streams.push(stream);
+            datagrams.push(datagram);
+        }
+        (!streams.is_empty()).then_some(Listeners { notes, http, socks5, streams, datagrams })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &OwnedFd> {
+        [&self.notes, &self.http, &self.socks5].into_iter().chain(&self.streams).chain(&self.datagrams)
+    }
+}
+
+/// A running gate. It ends with the keeper, or when this is dropped.
+pub struct Gate {
+    process: i32,
+    /// Readable when it has ended.
+    ended: OwnedFd,
+}
+
+impl Gate {
+    /// Called while the keeper has one thread.
+    pub fn start(plan: &Plan, listeners: Vec<OwnedFd>) -> Outcome<Gate> {
+        let listeners = Listeners::from(listeners)
+            .ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "the listeners did not come out"))?;
+        let keeper = nix::unistd::getpid();
+        // SAFETY: one thread; the child uses what it copied and ends without returning.
+        match unsafe { fork() }.at(STEP, "fork")? {
+            ForkResult::Child => {
+                let ended = run(plan, listeners, keeper);
+                if let Err(fault) = &ended {
+                    eprintln!("caisson-keeper: {fault}");
+                }
+                // SAFETY: ends this process without the keeper's exit handlers.
+                unsafe { libc::_exit(i32::from(ended.is_err())) }
+            }
+            ForkResult::Parent { child } => {
+                let process = child.as_raw();
+                // SAFETY: our own child, not waited for yet: the number is still its.
+                let ended = unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) } as RawFd;
+                let error = std::io::Error::last_os_error();
+                if ended < 0 {
+                    end(process);
+                    return Err(error).at(STEP, "pidfd_open");
+                }
+                // SAFETY: just opened, owned by nobody else.
+                Ok(Gate { process, ended: unsafe { OwnedFd::from_raw_fd(ended) } })
+            }
+        }
+    }
+
+    pub fn ended(&self) -> RawFd {
+        self.ended.as_raw_fd()
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        end(self.process);
+    }
+}
+
+fn end(process: i32) {
+    // SAFETY: our own child, not waited for before.
+    unsafe {
+        libc::kill(process, libc::SIGKILL);
+        libc::waitpid(process, std::ptr::null_mut(), 0);
+    }
+}
+
+fn run(plan: &Plan, listeners: Listeners, keeper: nix::unistd::Pid) -> Outcome<()> {
+    let Network::Gate { max_connections, .. } = &plan.network else {
+        return Err(Fault::new(Code::LaunchFailed, STEP, "the plan has none"));
+    };
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).at(STEP, "parent death signal")?;
+    if nix::unistd::getppid() != keeper {
+        return Err(Fault::new(Code::LaunchFailed, STEP, "the keeper ended"));
+    }
+    nix::sys::prctl::set_name(c"caisson-gate").at(STEP, "name")?;
+    keep_only(listeners.all().map(AsRawFd::as_raw_fd).collect())?;
+    let descriptors = u64::from(*max_connections) * DESCRIPTORS_EACH + DESCRIPTORS_BESIDE;
+    allow_descriptors(descriptors)?;
+    crate::caps::set(0)?;
+    nix::sys::prctl::set_no_new_privs().at(STEP, "no_new_privs")?;
+    Serve::new(plan, listeners)?.run()
+}
+
+/// Closes what the keeper has open: the gate speaks with what comes from inside, and has nothing to lose.
+fn keep_only(mut kept: Vec<RawFd>) -> Outcome<()> {
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null").at(STEP, "/dev/null")?;
+    for standard in 0..2 {
+        // SAFETY: standard input and output are the keeper's conversation with its host, not ours.
+        if unsafe { libc::dup2(null.as_raw_fd(), standard) } < 0 {
+            return Err(std::io::Error::last_os_error()).at(STEP, "dup2");
+        }
+    }
+    drop(null);
+    kept.sort_unstable();
+    let mut from = 3;
+    for fd in kept.into_iter().map(|fd| fd as u32).chain([u32::MAX]) {
+        if from < fd {
+            // SAFETY: the copies of the keeper's descriptors; nothing of this process uses them again.
+            unsafe { libc::close_range(from, fd - 1, 0) };
+        }
+        from = fd.saturating_add(1);
+    }
+    Ok(())
+}
+
+fn allow_descriptors(wanted: u64) -> Outcome<()> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).at(STEP, "open files")?;
+    if soft >= wanted {
+        return Ok(());
+    }
+    if hard < wanted {
+        let message = format!("network.maxConnections needs {wanted} open files, and {hard} are allowed");
+        return Err(Fault::new(Code::LimitUnavailable, STEP, message));
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).at(STEP, "open files")
+}

@@ -1,0 +1,285 @@
+//! The gate's loop: one thread that waits for the sandbox, for the host, and for what was dialled, and moves on whatever can move.
+
+use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::UnixAddr;
+
+use super::bounds::{Bucket, Refusals};
+use super::connection::{Connection, State, Why};
+use super::doors::NameAsker;
+use super::link::Link;
+use super::names::Names;
+use super::proxy::MAX_HEAD;
+use super::questions::Questions;
+use super::splice::{Pipes, Pumped};
+use super::table::{Side, Table, Token};
+use super::{Listeners, STEP};
+use crate::fault::{At, Code, Fault, Outcome};
+use crate::plan::{Network, Plan};
+
+const EVENTS: usize = 256;
+/// How often deadlines are looked at while something has one.
+const SWEEP: Duration = Duration::from_millis(250);
+const SLOW_SWEEP: Duration = Duration::from_secs(5);
+/// How long those wait that may not move for a moment.
+const THROTTLE: Duration = Duration::from_millis(10);
+
+pub struct Serve {
+    pub(super) sandbox: String,
+    pub(super) inspect: UnixAddr,
+    pub(super) max_connections: usize,
+    idle: Duration,
+    pub(super) listeners: Listeners,
+    pub(super) epoll: Epoll,
+    pub(super) link: Link,
+    pub(super) names: Names,
+    pub(super) connections: Table,
+    /// Of connections made and questions asked.
+    pub(super) last_number: u64,
+    pub(super) last_seq: u64,
+    pub(super) asked_names: Questions<NameAsker>,
+    pub(super) asked_connects: Questions<Token>,
+    /// Connections whose question has not been asked yet.
+    pub(super) waiting: VecDeque<Token>,
+    pub(super) refusals: Refusals,
+    bucket: Bucket,
+    pipes: Pipes,
+    more: VecDeque<Token>,
+    throttled: Vec<Token>,
+    swept: Instant,
+}
+
+impl Serve {
+    pub fn new(plan: &Plan, listeners: Listeners) -> Outcome<Serve> {
+        let Network::Gate { airlock, inspect, max_connections, bytes_per_second, idle_ms } = &plan.network else {
+            return Err(Fault::new(Code::LaunchFailed, STEP, "the plan has none"));
+        };
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).at(STEP, "epoll")?;
+        for (index, listener) in listeners.all().enumerate() {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, Token::listener(index).0);
+            epoll.add(listener, event).at(STEP, "epoll")?;
+        }
+        Ok(Serve {
+            sandbox: plan.id.clone(),
+            inspect: UnixAddr::new(inspect.as_str()).at(STEP, inspect)?,
+            max_connections: *max_connections as usize,
+            idle: Duration::from_millis(*idle_ms),
+            listeners,
+            epoll,
+            link: Link::new(airlock, &plan.id).at(STEP, airlock)?,
+            names: Names::default(),
+            connections: Table::default(),
+            last_number: 0,
+            last_seq: 0,
+            asked_names: Questions::default(),
+            asked_connects: Questions::default(),
+            waiting: VecDeque::new(),
+            refusals: Refusals::default(),
+            bucket: Bucket::new(*bytes_per_second),
+            pipes: Pipes::default(),
+            more: VecDeque::new(),
+            throttled: Vec::new(),
+            swept: Instant::now(),
+        })
+    }
+
+    /// Until the keeper ends it.
+    pub fn run(mut self) -> Outcome<()> {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        self.reach_host();
+        loop {
+            let timeout = self.timeout();
+            let count = match self.epoll.wait(&mut events, timeout) {
+                Ok(count) => count,
+                Err(nix::Error::EINTR) => 0,
+                Err(error) => return Err(error).at(STEP, "epoll"),
+            };
+            let losses = self.link.losses;
+            for event in &events[..count] {
+                self.woke(Token(event.data()), event.events());
+            }
+            self.keep_time();
+            self.move_on();
+            if losses != self.link.losses {
+                self.host_is_gone();
+            }
+        }
+    }
+
+    fn woke(&mut self, token: Token, events: EpollFlags) {
+        if token == Token::LINK {
+            self.hear_host();
+            return;
+        }
+        if let Some(index) = token.as_listener() {
+            self.called_at(index);
+            return;
+        }
+        let over = events.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
+        let Some(connection) = self.connections.get(token) else { return };
+        let end = match token.side() {
+            Side::Client => Some(&mut connection.client),
+            Side::Remote => connection.remote.as_mut(),
+        };
+        if let Some(end) = end {
+            end.readable |= over || events.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP);
+            end.writable |= over || events.contains(EpollFlags::EPOLLOUT);
+        }
+        if over && token.side() == Side::Client && !connection.is_open() {
+            self.end(token, Why::Failed);
+            return;
+        }
+        self.advance(token);
+    }
+
+    /// Lets a connection do what it can do now.
+    pub(super) fn advance(&mut self, token: Token) {
+        let Some(connection) = self.connections.get(token) else { return };
+        match connection.state {
+            State::HttpHead => self.read_http(token),
+            State::SocksGreeting | State::SocksRequest => self.read_socks(token),
+            State::Dns(false) => self.read_dns(token),
+            State::Dns(true) | State::Asking(_) => {}
+            State::Dialing(_) => self.dialled(token),
+            State::Open => self.pump(token),
+            State::Farewell => {
+                let heard = connection.listen(MAX_HEAD);
+                connection.said.clear();
+                if !heard {
+                    self.connections.remove(token);
+                }
+            }
+        }
+    }
+
+    fn pump(&mut self, token: Token) {
+        let allowance = self.bucket.level(Instant::now());
+        let Some(connection) = self.connections.get(token) else { return };
+        match connection.pump(&mut self.pipes, allowance) {
+            Ok((pumped, moved)) => {
+                self.bucket.take(moved);
+                match pumped {
+                    Pumped::Waits => {}
+                    Pumped::More => self.more.push_back(token),
+                    Pumped::Throttled => self.throttled.push(token),
+                    Pumped::Done => self.end(token, Why::Done),
+                }
+            }
+            Err(_) => self.end(token, Why::Failed),
+        }
+    }
+
+    /// Those that had more than one turn's worth, once each.
+    fn move_on(&mut self) {
+        for _ in 0..self.more.len() {
+            if let Some(token) = self.more.pop_front() {
+                self.advance(token);
+            }
+        }
+    }
+
+    pub(super) fn end(&mut self, token: Token, why: Why) {
+        let Some(connection) = self.connections.remove(token) else { return };
+        if why != Why::Done {
+            connection.reset();
+        }
+        if let Some(closed) = connection.closed(why) {
+            self.link.tell(&closed);
+        }
+        if self.connections.is_empty() {
+            self.pipes.clear();
+        }
+    }
+
+    pub(super) fn reach_host(&mut self) {
+        if self.link.connect()
+            && let Some(socket) = self.link.socket()
+        {
+            // Unwatched, it would be found dead by the first question that nobody answers.
+            watch(&self.epoll, socket, Token::LINK);
+        }
+    }
+
+    fn sweep_period(&self) -> Option<Duration> {
+        if self.connections.any_with_deadline() || !self.asked_names.is_empty() {
+            return Some(SWEEP);
+        }
+        let slow = (self.idle / 4).clamp(SWEEP / 5, SLOW_SWEEP);
+        (!self.connections.is_empty()).then_some(slow)
+    }
+
+    fn timeout(&self) -> EpollTimeout {
+        if !self.more.is_empty() {
+            return EpollTimeout::ZERO;
+        }
+        let now = Instant::now();
+        let sweep = self.sweep_period().map(|period| self.swept + period);
+        let throttled = (!self.throttled.is_empty()).then(|| now + THROTTLE);
+        let next = [self.link.retry(), self.refusals.due().filter(|_| self.link.is_up()), sweep, throttled];
+        match next.into_iter().flatten().min() {
+            None => EpollTimeout::NONE,
+            Some(next) => {
+                let left = next.saturating_duration_since(now).as_micros().div_ceil(1000);
+                EpollTimeout::try_from(left.min(60_000) as u32).unwrap_or(EpollTimeout::ZERO)
+            }
+        }
+    }
+
+    fn keep_time(&mut self) {
+        let now = Instant::now();
+        if self.link.retry().is_some_and(|retry| retry <= now) {
+            self.reach_host();
+        }
+        if self.link.is_up() && self.refusals.due().is_some_and(|due| due <= now) {
+            for refused in self.refusals.take() {
+                self.link.say(&refused);
+            }
+        }
+        for token in std::mem::take(&mut self.throttled) {
+            self.advance(token);
+        }
+        if self.sweep_period().is_some_and(|period| self.swept + period <= now) {
+            self.swept = now;
+            self.sweep(now);
+        }
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        for asker in self.asked_names.take_late(now) {
+            self.answer_name(asker, None);
+        }
+        let idle = self.idle;
+        let late = self.connections.tokens(|connection: &Connection| match connection.deadline {
+            Some(deadline) => deadline <= now,
+            None => now.saturating_duration_since(connection.active) >= idle,
+        });
+        for token in late {
+            self.too_late(token);
+        }
+    }
+
+    fn too_late(&mut self, token: Token) {
+        let Some(connection) = self.connections.get(token) else { return };
+        match connection.state {
+            State::Asking(seq) => {
+                if let Some(seq) = seq {
+                    self.asked_connects.take(seq);
+                }
+                self.deny(token, "no answer from the airlock in time");
+                self.ask_waiting();
+            }
+            State::Dialing(_) => self.dial_next(token),
+            State::Open => self.end(token, Why::Idle),
+            _ => drop(self.connections.remove(token)),
+        }
+    }
+}
+
+/// Edge-triggered: it is told once that there is something, and asks until there is nothing.
+pub fn watch(epoll: &Epoll, socket: BorrowedFd<'_>, token: Token) -> bool {
+    let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+    epoll.add(socket, EpollEvent::new(flags, token.0)).is_ok()
+}

@@ -1,0 +1,194 @@
+//! One way of a tunnel: bytes go from one socket to the other through a pipe in the kernel (splice(2)), and never through this process.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::fcntl::OFlag;
+use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
+
+const PIPE_BYTES: i32 = 256 * 1024;
+/// Kept for the next that needs one.
+const SPARE_PIPES: usize = 8;
+/// Of one way before it is another's turn.
+const TURN_BYTES: u64 = 1024 * 1024;
+
+pub struct Pipe {
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+/// Pipes that are empty. A way holds one only while something is in it, so that connections without traffic cost two descriptors each.
+#[derive(Default)]
+pub struct Pipes(Vec<Pipe>);
+
+impl Pipes {
+    fn take(&mut self) -> io::Result<Pipe> {
+        if let Some(pipe) = self.0.pop() {
+            return Ok(pipe);
+        }
+        let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        // Users without rights may have no more such; a smaller one does as well.
+        // SAFETY: no pointers.
+        unsafe { libc::fcntl(write.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE_BYTES) };
+        Ok(Pipe { read, write })
+    }
+
+    fn give_back(&mut self, pipe: Pipe) {
+        if self.0.len() < SPARE_PIPES {
+            self.0.push(pipe);
+        }
+    }
+
+    /// Nobody needs one: their memory goes back.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// A socket, and whether it may have something to read or room to write.
+pub struct End {
+    pub socket: OwnedFd,
+    pub readable: bool,
+    pub writable: bool,
+}
+
+impl End {
+    pub fn new(socket: OwnedFd) -> End {
+        End { socket, readable: true, writable: true }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pumped {
+    /// Until one of the sockets is ready again.
+    Waits,
+    /// Until there are bytes to be had, or descriptors.
+    Throttled,
+    /// There is more, but others want to have their turn.
+    More,
+    /// All has been passed on, the end included.
+    Done,
+}
+
+#[derive(Default)]
+pub struct OneWay {
+    /// To be sent before anything else.
+    before: Vec<u8>,
+    pipe: Option<Pipe>,
+    held: usize,
+    ended: bool,
+    done: bool,
+    /// That have been passed on.
+    pub bytes: u64,
+}
+
+impl OneWay {
+    pub fn first(&mut self, bytes: &[u8]) {
+        self.before.extend_from_slice(bytes);
+    }
+
+    /// Moves at most `allowance` bytes, and says how many it took from there.
+    pub fn pump(
+        &mut self,
+        from: &mut End,
+        to: &mut End,
+        pipes: &mut Pipes,
+        allowance: u64,
+    ) -> io::Result<(Pumped, u64)> {
+        let mut taken = 0;
+        loop {
+            if self.done {
+                return Ok((Pumped::Done, taken));
+            }
+            if !self.send_before(to)? || !self.empty_pipe(to, pipes)? {
+                return Ok((Pumped::Waits, taken));
+            }
+            if self.ended {
+                self.done = true;
+                // A peer that is gone already needs no end.
+                let _ = shutdown(to.socket.as_raw_fd(), Shutdown::Write);
+                continue;
+            }
+            if !from.readable {
+                return Ok((Pumped::Waits, taken));
+            }
+            if taken >= TURN_BYTES {
+                return Ok((Pumped::More, taken));
+            }
+            let left = (allowance - taken).min(PIPE_BYTES as u64) as usize;
+            if left == 0 {
+                return Ok((Pumped::Throttled, taken));
+            }
+            let Ok(pipe) = pipes.take() else { return Ok((Pumped::Throttled, taken)) };
+            match splice(&from.socket, &pipe.write, left) {
+                Ok(0) => {
+                    self.ended = true;
+                    pipes.give_back(pipe);
+                }
+                Ok(length) => {
+                    self.held = length;
+                    taken += length as u64;
+                    self.pipe = Some(pipe);
+                }
+                Err(error) => {
+                    pipes.give_back(pipe);
+                    if error.kind() != io::ErrorKind::WouldBlock {
+                        return Err(error);
+                    }
+                    from.readable = false;
+                }
+            }
+        }
+    }
+
+    fn send_before(&mut self, to: &mut End) -> io::Result<bool> {
+        while !self.before.is_empty() {
+            if !to.writable {
+                return Ok(false);
+            }
+            match send(to.socket.as_raw_fd(), &self.before, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
+                Ok(sent) => drop(self.before.drain(..sent)),
+                Err(nix::Error::EAGAIN) => to.writable = false,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.before = Vec::new();
+        Ok(true)
+    }
+
+    fn empty_pipe(&mut self, to: &mut End, pipes: &mut Pipes) -> io::Result<bool> {
+        while let Some(pipe) = &self.pipe {
+            if !to.writable {
+                return Ok(false);
+            }
+            match splice(&pipe.read, &to.socket, self.held) {
+                Ok(length) => {
+                    self.held -= length;
+                    self.bytes += length as u64;
+                    if self.held == 0 {
+                        self.pipe.take().into_iter().for_each(|pipe| pipes.give_back(pipe));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => to.writable = false,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn splice(from: &OwnedFd, to: &OwnedFd, length: usize) -> io::Result<usize> {
+    let flags = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK;
+    let none = std::ptr::null_mut();
+    loop {
+        // SAFETY: two descriptors, no offsets.
+        let moved = unsafe { libc::splice(from.as_raw_fd(), none, to.as_raw_fd(), none, length, flags) };
+        if moved >= 0 {
+            return Ok(moved as usize);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The gate's connections, each at a place that is used again, and the words by which the kernel speaks of them.
+
+use super::connection::Connection;
+
+/// What an event is about. A connection's place may have another by then: the token says which was meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token(pub u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Client,
+    Remote,
+}
+
+const CONNECTION: u64 = 1 << 63;
+const NUMBERS: u64 = 0x7FFF_FFFF;
+
+impl Token {
+    pub const LINK: Token = Token(0);
+
+    pub fn listener(index: usize) -> Token {
+        Token(1 + index as u64)
+    }
+
+    pub fn as_listener(self) -> Option<usize> {
+        (self.0 != 0 && self.0 & CONNECTION == 0).then(|| self.0 as usize - 1)
+    }
+
+    fn of(place: usize, number: u64) -> Token {
+        Token(CONNECTION | (number & NUMBERS) << 32 | (place as u64) << 1)
+    }
+
+    pub fn remote(self) -> Token {
+        Token(self.0 | 1)
+    }
+
+    pub fn side(self) -> Side {
+        if self.0 & 1 == 0 { Side::Client } else { Side::Remote }
+    }
+
+    fn place(self) -> usize {
+        (self.0 as u32 >> 1) as usize
+    }
+
+    fn is_of(self, number: u64) -> bool {
+        self.0 >> 32 & NUMBERS == number & NUMBERS
+    }
+}
+
+#[derive(Default)]
+pub struct Table {
+    places: Vec<Option<Box<Connection>>>,
+    free: Vec<usize>,
+}
+
+impl Table {
+    pub fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn add(&mut self, connection: Connection) -> Token {
+        let number = connection.number;
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        self.places[place] = Some(Box::new(connection));
+        Token::of(place, number)
+    }
+
+    pub fn get(&mut self, token: Token) -> Option<&mut Connection> {
+        let connection = self.places.get_mut(token.place())?.as_deref_mut();
+        connection.filter(|connection| token.is_of(connection.number))
+    }
+
+    pub fn remove(&mut self, token: Token) -> Option<Box<Connection>> {
+        self.get(token)?;
+        let connection = self.places[token.place()].take();
+        self.free.push(token.place());
+        if self.is_empty() {
+            // After a thousand of them, an idle gate is small again.
+            *self = Table::default();
+        }
+        connection
+    }
+
+    pub fn tokens(&self, which: impl Fn(&Connection) -> bool) -> Vec<Token> {
+        let places = self.places.iter().enumerate();
+        let all = places.filter_map(|(place, connection)| Some((place, connection.as_deref()?)));
+        all.filter(|(_, connection)| which(connection))
+            .map(|(place, connection)| Token::of(place, connection.number))
+            .collect()
+    }
+
+    pub fn any_with_deadline(&self) -> bool {
+        self.places.iter().flatten().any(|connection| connection.deadline.is_some())
+    }
+}
