@@ -67,7 +67,10 @@ export class FakeAirlock implements AsyncDisposable {
 
   #converse(peer: Socket): void {
     this.#keep(peer)
-    createInterface({ input: peer }).on('line', (line) => {
+    const lines = createInterface({ input: peer })
+    // It says again what the socket says.
+    lines.on('error', () => peer.destroy())
+    lines.on('line', (line) => {
       const asked = GateRequest.parse(JSON.parse(line))
       this.asked.push(asked)
       const answer = this.#answer(asked)
@@ -96,6 +99,7 @@ export class FakeAirlock implements AsyncDisposable {
       if (end + 1 < head.length) peer.unshift(head.subarray(end + 1))
       const { connection } = JSON.parse(head.subarray(0, end).toString()) as { connection: number }
       this.rules.inspect(peer, connection)
+      peer.resume()
     }
     peer.on('data', read)
   }

@@ -9,12 +9,14 @@ export class Gated implements AsyncDisposable {
   readonly airlock: FakeAirlock
   readonly cell: Cell
   readonly cells: Cells
+  readonly id: string
   readonly #inside: Inside
 
-  private constructor(cells: Cells, airlock: FakeAirlock, cell: Cell) {
+  private constructor(cells: Cells, airlock: FakeAirlock, cell: Cell, id: string) {
     this.cells = cells
     this.airlock = airlock
     this.cell = cell
+    this.id = id
     this.#inside = new Inside(cell)
   }
 
@@ -26,7 +28,7 @@ export class Gated implements AsyncDisposable {
       if (made.network.mode !== 'gate') throw new Error('the plan has no gate')
       return { network: { ...made.network, ...network }, ...change(made) }
     })
-    return new Gated(cells, airlock, await cells.launch(plan))
+    return new Gated(cells, airlock, await cells.launch(plan), plan.id)
   }
 
   /** What it prints, errors included. */
@@ -70,6 +72,18 @@ def exchange(one, said=b'hello'):
     while part := one.recv(65536):
         heard += part
     return heard
+
+def question(name, kind=1):
+    labels = b''.join(bytes([len(label)]) + label for label in name.split(b'.')) + b'\\0'
+    return struct.pack('!6H', 7, 256, 1, 0, 0, 0) + labels + struct.pack('!2H', kind, 1)
+
+def resolve(name, server='198.18.0.1'):
+    """The code of the answer."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.settimeout(15)
+        one.connect((server, 53))
+        one.send(question(name))
+        return one.recv(512)[3] & 15
 
 def attempt(label, do):
     try:

@@ -133,6 +133,7 @@ impl Serve {
         if let Some(closed) = connection.closed(Why::Failed) {
             self.link.tell(&closed);
         }
+        connection.verdict = None;
         let (status, why) = ("502 Bad Gateway", "the server cannot be reached");
         if !connection.refuse(status, "NETWORK_UNREACHABLE", why, Reply::HostUnreachable) {
             self.connections.remove(token);

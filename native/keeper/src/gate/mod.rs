@@ -4,6 +4,7 @@
 mod addresses;
 mod asking;
 mod bounds;
+mod confine;
 mod connection;
 mod datagram;
 mod dns;
@@ -66,6 +67,7 @@ pub struct Gate {
     process: i32,
     /// Readable when it has ended.
     ended: OwnedFd,
+    orders: OwnedFd,
 }
 
 impl Gate {
@@ -74,10 +76,13 @@ impl Gate {
         let listeners = Listeners::from(listeners)
             .ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "the listeners did not come out"))?;
         let keeper = nix::unistd::getpid();
+        let flags = nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK;
+        let (heard, orders) = nix::unistd::pipe2(flags).at(STEP, "pipe")?;
         // SAFETY: one thread; the child uses what it copied and ends without returning.
         match unsafe { fork() }.at(STEP, "fork")? {
             ForkResult::Child => {
-                let ended = run(plan, listeners, keeper);
+                drop(orders);
+                let ended = run(plan, listeners, heard, keeper);
                 if let Err(fault) = &ended {
                     eprintln!("caisson-keeper: {fault}");
                 }
@@ -94,13 +99,19 @@ impl Gate {
                     return Err(error).at(STEP, "pidfd_open");
                 }
                 // SAFETY: just opened, owned by nobody else.
-                Ok(Gate { process, ended: unsafe { OwnedFd::from_raw_fd(ended) } })
+                Ok(Gate { process, ended: unsafe { OwnedFd::from_raw_fd(ended) }, orders })
             }
         }
     }
 
     pub fn ended(&self) -> RawFd {
         self.ended.as_raw_fd()
+    }
+
+    /// The sandbox is held still, or goes on: time in which it cannot speak is not idleness.
+    pub fn hold(&self, still: bool) {
+        // A gate that is gone needs no orders.
+        let _ = nix::unistd::write(&self.orders, &[u8::from(still)]);
     }
 }
 
@@ -118,7 +129,7 @@ fn end(process: i32) {
     }
 }
 
-fn run(plan: &Plan, listeners: Listeners, keeper: nix::unistd::Pid) -> Outcome<()> {
+fn run(plan: &Plan, listeners: Listeners, orders: OwnedFd, keeper: nix::unistd::Pid) -> Outcome<()> {
     let Network::Gate { max_connections, .. } = &plan.network else {
         return Err(Fault::new(Code::LaunchFailed, STEP, "the plan has none"));
     };
@@ -127,12 +138,12 @@ fn run(plan: &Plan, listeners: Listeners, keeper: nix::unistd::Pid) -> Outcome<(
         return Err(Fault::new(Code::LaunchFailed, STEP, "the keeper ended"));
     }
     nix::sys::prctl::set_name(c"caisson-gate").at(STEP, "name")?;
-    keep_only(listeners.all().map(AsRawFd::as_raw_fd).collect())?;
+    keep_only(listeners.all().chain([&orders]).map(AsRawFd::as_raw_fd).collect())?;
     let descriptors = u64::from(*max_connections) * DESCRIPTORS_EACH + DESCRIPTORS_BESIDE;
     allow_descriptors(descriptors)?;
-    crate::caps::set(0)?;
-    nix::sys::prctl::set_no_new_privs().at(STEP, "no_new_privs")?;
-    Serve::new(plan, listeners)?.run()
+    let serve = Serve::new(plan, listeners, orders)?;
+    confine::confine()?;
+    serve.run()
 }
 
 /// Closes what the keeper has open: the gate speaks with what comes from inside, and has nothing to lose.

@@ -1,7 +1,7 @@
 //! The gate's loop: one thread that waits for the sandbox, for the host, and for what was dialled, and moves on whatever can move.
 
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -32,6 +32,9 @@ pub struct Serve {
     pub(super) inspect: UnixAddr,
     pub(super) max_connections: usize,
     idle: Duration,
+    orders: OwnedFd,
+    /// The sandbox is: no connection of it is idle.
+    still: bool,
     pub(super) listeners: Listeners,
     pub(super) epoll: Epoll,
     pub(super) link: Link,
@@ -53,7 +56,7 @@ pub struct Serve {
 }
 
 impl Serve {
-    pub fn new(plan: &Plan, listeners: Listeners) -> Outcome<Serve> {
+    pub fn new(plan: &Plan, listeners: Listeners, orders: OwnedFd) -> Outcome<Serve> {
         let Network::Gate { airlock, inspect, max_connections, bytes_per_second, idle_ms } = &plan.network else {
             return Err(Fault::new(Code::LaunchFailed, STEP, "the plan has none"));
         };
@@ -62,11 +65,14 @@ impl Serve {
             let event = EpollEvent::new(EpollFlags::EPOLLIN, Token::listener(index).0);
             epoll.add(listener, event).at(STEP, "epoll")?;
         }
+        epoll.add(&orders, EpollEvent::new(EpollFlags::EPOLLIN, Token::ORDERS.0)).at(STEP, "epoll")?;
         Ok(Serve {
             sandbox: plan.id.clone(),
             inspect: UnixAddr::new(inspect.as_str()).at(STEP, inspect)?,
             max_connections: *max_connections as usize,
             idle: Duration::from_millis(*idle_ms),
+            orders,
+            still: false,
             listeners,
             epoll,
             link: Link::new(airlock, &plan.id).at(STEP, airlock)?,
@@ -114,6 +120,10 @@ impl Serve {
             self.hear_host();
             return;
         }
+        if token == Token::ORDERS {
+            self.hear_orders();
+            return;
+        }
         if let Some(index) = token.as_listener() {
             self.called_at(index);
             return;
@@ -133,6 +143,15 @@ impl Serve {
             return;
         }
         self.advance(token);
+    }
+
+    fn hear_orders(&mut self) {
+        let mut orders = [0u8; 64];
+        if let Ok(length @ 1..) = nix::unistd::read(&self.orders, &mut orders) {
+            self.still = orders[length - 1] != 0;
+            let now = Instant::now();
+            self.connections.all().for_each(|connection| connection.active = now);
+        }
     }
 
     /// Lets a connection do what it can do now.
@@ -251,10 +270,10 @@ impl Serve {
         for asker in self.asked_names.take_late(now) {
             self.answer_name(asker, None);
         }
-        let idle = self.idle;
+        let (idle, still) = (self.idle, self.still);
         let late = self.connections.tokens(|connection: &Connection| match connection.deadline {
             Some(deadline) => deadline <= now,
-            None => now.saturating_duration_since(connection.active) >= idle,
+            None => !still && now.saturating_duration_since(connection.active) >= idle,
         });
         for token in late {
             self.too_late(token);

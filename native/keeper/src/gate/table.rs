@@ -17,13 +17,14 @@ const NUMBERS: u64 = 0x7FFF_FFFF;
 
 impl Token {
     pub const LINK: Token = Token(0);
+    pub const ORDERS: Token = Token(1);
 
     pub fn listener(index: usize) -> Token {
-        Token(1 + index as u64)
+        Token(2 + index as u64)
     }
 
     pub fn as_listener(self) -> Option<usize> {
-        (self.0 != 0 && self.0 & CONNECTION == 0).then(|| self.0 as usize - 1)
+        (self.0 > 1 && self.0 & CONNECTION == 0).then(|| self.0 as usize - 2)
     }
 
     fn of(place: usize, number: u64) -> Token {
@@ -75,6 +76,10 @@ impl Table {
     pub fn get(&mut self, token: Token) -> Option<&mut Connection> {
         let connection = self.places.get_mut(token.place())?.as_deref_mut();
         connection.filter(|connection| token.is_of(connection.number))
+    }
+
+    pub fn all(&mut self) -> impl Iterator<Item = &mut Connection> {
+        self.places.iter_mut().flatten().map(Box::as_mut)
     }
 
     pub fn remove(&mut self, token: Token) -> Option<Box<Connection>> {

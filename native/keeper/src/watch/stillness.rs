@@ -36,9 +36,16 @@ impl Watch {
             return refusal(seq, &fault.to_string());
         }
         self.frozen = false;
+        self.hold_gate();
         self.clock.go_on();
         self.set_wall(wall_ms);
         answer(seq, json!({}))
+    }
+
+    fn hold_gate(&self) {
+        if let Some(gate) = &self.sandbox.gate {
+            gate.hold(self.frozen);
+        }
     }
 
     pub fn copy_disk(&mut self, asker: (u64, i64), to: &str) -> Option<Value> {
@@ -77,6 +84,7 @@ impl Watch {
         let Some(UnderWay { work, asker, copies }) = self.under_way.take() else { return };
         let outcome = work.finish();
         self.frozen |= outcome.is_ok() && !copies;
+        self.hold_gate();
         if !self.frozen {
             self.clock.go_on();
         }

@@ -1,0 +1,108 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, normalize } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { python, shared } from './gated.ts'
+
+const execute = promisify(execFile)
+const gate = shared()
+let folder: string
+let server: Server
+let port: number
+let requests = 0
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cai-'))
+  await writeFile(join(folder, 'hello'), 'hello from outside\n')
+  const work = join(folder, 'work')
+  const git = (...args: string[]) => execute('git', ['-c', 'user.name=x', '-c', 'user.email=x@x', '-C', work, ...args])
+  await execute('git', ['init', '-q', '-b', 'main', work])
+  await git('commit', '-q', '--allow-empty', '-m', 'first')
+  await execute('git', ['clone', '-q', '--bare', work, join(folder, 'repository.git')])
+  await execute('git', ['-C', join(folder, 'repository.git'), 'update-server-info'])
+  server = createServer((request, response) => {
+    requests += 1
+    const path = normalize(new URL(request.url ?? '/', 'http://x').pathname)
+    readFile(join(folder, path)).then(
+      (bytes) => response.end(bytes),
+      () => response.writeHead(404).end(),
+    )
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  port = (server.address() as AddressInfo).port
+})
+
+afterAll(async () => {
+  server.close()
+  await rm(folder, { recursive: true, force: true })
+})
+
+beforeEach(() => {
+  const { airlock } = gate()
+  airlock.rules.name = ({ name }) => name === 'good.example' || name === 'shut.example'
+  airlock.rules.connect = ({ name }) => (name === 'good.example' ? { verdict: 'tunnel', dial: ['127.0.0.1'] } : { verdict: 'deny' })
+})
+
+/** Each prints what it got, or fails with a word about the network. `HOST` is put in. */
+const clients: Record<string, string> = {
+  curl: 'curl -sS --max-time 20 http://HOST/hello',
+  'curl -4': 'curl -4 -sS --max-time 20 http://HOST/hello',
+  'curl -6': 'curl -6 -sS --max-time 20 http://HOST/hello',
+  'curl, CONNECT': 'curl -sS --max-time 20 -p -x http://127.0.0.1:3128 http://HOST/hello',
+  'curl, SOCKS5 by name': 'curl -sS --max-time 20 -x socks5h://127.0.0.1:1080 http://HOST/hello',
+  'curl, SOCKS5 by address': 'curl -sS --max-time 20 -x socks5://127.0.0.1:1080 http://HOST/hello',
+  wget: 'wget -q -T 20 -t 1 -O - http://HOST/hello || { echo "wget: connection failed $?"; false; }',
+  git: 'git ls-remote http://HOST/repository.git',
+  'python urllib': `python3 -c "import urllib.request; print(urllib.request.urlopen('http://HOST/hello', timeout=20).read().decode())"`,
+  'python requests': `python3 -c "import requests; print(requests.get('http://HOST/hello', timeout=20).text)"`,
+  'python asyncio': `python3 -c "
+import asyncio
+async def main():
+    reader, writer = await asyncio.open_connection(*'HOST'.split(':'))
+    writer.write(b'GET /hello HTTP/1.0\\r\\n\\r\\n')
+    print((await reader.read()).decode())
+asyncio.run(main())"`,
+  'node fetch': `node -e "fetch('http://HOST/hello').then(async (r) => console.log(await r.text()), (e) => { console.log(e.cause ?? e); process.exit(1) })"`,
+  'node http': `node -e "require('http').get('http://HOST/hello', (r) => r.pipe(process.stdout)).on('error', (e) => { console.log(e); process.exit(1) })"`,
+  'node dns': `node -e "require('dns').promises.resolve4('HOST'.split(':')[0]).then((a) => console.log('hello', a), (e) => { console.log(e); process.exit(1) })"`,
+}
+
+const present = async (command: string) => {
+  const program = command.split(' ')[0]
+  const probe = command.includes('import requests') ? 'python3 -c "import requests"' : `command -v ${program}`
+  return (await gate().sh(`${probe} >/dev/null 2>&1 && echo yes`)) === 'yes\n'
+}
+
+test.for(Object.entries(clients))('%s resolves and connects where it may', async ([, command], { skip }) => {
+  if (!(await present(command))) skip('not in this template')
+  const told = await gate().sh(`${command.replaceAll('HOST', `good.example:${port}`)}; echo "exit $?"`)
+  expect(told).toMatch(/(hello|refs\/heads\/main)[^]*exit 0\n$/)
+})
+
+test.for(Object.entries(clients))('%s fails at once and says so where it may not', async ([, command], { skip }) => {
+  if (!(await present(command))) skip('not in this template')
+  const before = requests
+  for (const host of ['shut.example', 'unknown.example', '203.0.113.9']) {
+    if (command.includes('dns') && host !== 'unknown.example') continue
+    if (command.includes('curl -6') && host === '203.0.113.9') continue
+    const told = await gate().sh(`${command.replaceAll('HOST', `${host}:${port}`)}; echo "exit $?"`)
+    expect(told).toMatch(/reset|refused|resolve|not known|ENOTFOUND|connect|NETWORK_DENIED|403|not allowed|terminated|failed/i)
+    expect(told).not.toMatch(/exit 0\n$|timed out/)
+  }
+  expect(requests).toBe(before)
+})
+
+test('a program that asks the kernel about its network finds one', async () => {
+  const code = python`
+print(sorted({info[4][0] for info in socket.getaddrinfo('good.example', 80, flags=socket.AI_ADDRCONFIG)}))
+one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+one.connect(('198.18.0.1', 53))
+print(one.getsockname()[0])
+`
+  expect(await gate().python(code)).toMatch(/^\['198\.18\.1\.\d+', 'fdca:1550:9a7e:1::\d*'\]\n198\.18\.0\.2\n$/)
+})
