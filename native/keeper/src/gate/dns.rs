@@ -206,3 +206,87 @@ impl Question {
         bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::chance::Chance;
+
+    fn message(name: &[u8], kind: u16) -> Vec<u8> {
+        let mut bytes = vec![0xAB, 0xCD, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        for label in name.split(|byte| *byte == b'.') {
+            bytes.push(label.len() as u8);
+            bytes.extend_from_slice(label);
+        }
+        bytes.push(0);
+        bytes.extend(kind.to_be_bytes());
+        bytes.extend(CLASS_IN.to_be_bytes());
+        bytes
+    }
+
+    fn with_opt(mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes[11] = 1;
+        bytes.extend([0, 0, 41, 4, 0xD0, 0, 0, 0, 0, 0, 4, 0, 10, 0, 0]);
+        bytes
+    }
+
+    #[test]
+    fn a_question_is_answered_as_it_was_asked() {
+        let asked = with_opt(message(b"WWW.Example.org", TYPE_A));
+        let Heard::Question(question) = hear(&asked) else { panic!("refused") };
+        assert_eq!((question.name.as_str(), question.kind), ("www.example.org", Kind::A));
+        let answer = question.allowed(7);
+        assert_eq!(answer[..12], [0xAB, 0xCD, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 1]);
+        assert_eq!(answer[12..33], asked[12..33]);
+        assert_eq!(answer[33..49], [0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 10, 0, 4, 198, 18, 1, 7]);
+        assert_eq!(answer.len(), 49 + 11);
+    }
+
+    #[test]
+    fn no_record_but_addresses_is_ever_given_out() {
+        for kind in (0..300).chain([u16::MAX]) {
+            let Heard::Question(question) = hear(&message(b"a.example", kind)) else { panic!("refused {kind}") };
+            let records = u16::from_be_bytes([question.allowed(0)[6], question.allowed(0)[7]]);
+            assert_eq!(records, u16::from(matches!(kind, TYPE_A | TYPE_AAAA)), "type {kind}");
+        }
+    }
+
+    #[test]
+    fn whatever_comes_is_judged_and_never_more_than_a_name_is_asked() {
+        let whole = [
+            message(b"a.example", TYPE_A),
+            with_opt(message(b"A-b_c.example", TYPE_AAAA)),
+            message(b"127.0.0.1", TYPE_A),
+            message(b"localhost", TYPE_A),
+            message(&[b"a".as_slice(); 120].join(&b'.'), 65),
+        ];
+        let whole: Vec<&[u8]> = whole.iter().map(Vec::as_slice).collect();
+        let mut chance = Chance::new(1);
+        let mut asked = 0;
+        for round in 0..200_000 {
+            let bytes = if round % 4 == 0 { chance.bytes(300) } else { chance.spoiled(&whole) };
+            match hear(&bytes) {
+                Heard::Question(question) => {
+                    asked += 1;
+                    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+                    let name = &question.name;
+                    assert!(!name.is_empty() && name.len() <= MAX_LENGTH && name.bytes().all(plain), "{name}");
+                    assert!(!name.starts_with('.') && !name.ends_with('.') && !name.contains(".."), "{name}");
+                    assert!(name.parse::<std::net::IpAddr>().is_err(), "{name}");
+                    assert_eq!(
+                        bytes.len(),
+                        12 + question.asked.len()
+                            + if question.edns { bytes.len() - 12 - question.asked.len() } else { 0 }
+                    );
+                    assert!(question.allowed(1).len() <= 512);
+                }
+                Heard::Refused(answer, _) | Heard::Local(answer) => {
+                    assert_eq!(answer[..2], bytes[..2]);
+                    assert!(answer.len() <= 512 && answer[2] & 0x80 != 0);
+                }
+                Heard::Nothing => assert!(bytes.len() < HEADER || bytes[2] & 0x80 != 0),
+            }
+        }
+        assert!(asked > 10_000, "{asked}");
+    }
+}

@@ -4,6 +4,8 @@
 mod addresses;
 mod asking;
 mod bounds;
+#[cfg(test)]
+mod chance;
 mod confine;
 mod connection;
 mod datagram;

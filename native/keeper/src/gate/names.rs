@@ -101,8 +101,8 @@ mod tests {
         ] {
             assert_eq!(normal(name.as_bytes()).as_deref(), Some(made));
         }
-        let long = [vec![b'a'; 64], b".org".to_vec()].concat();
-        let longer = vec![b"abcdefg."; 32].concat();
+        let long = [&b"a".repeat(64)[..], b".org"].concat();
+        let longer = b"abcdefg.".repeat(32);
         for name in [
             &b""[..],
             b".",

@@ -171,3 +171,107 @@ pub fn socks_request(bytes: &[u8]) -> Read<Result<(Target, u16), Reply>> {
     };
     whole(target.filter(|_| port != 0).map(|target| (target, port)).ok_or(Reply::GeneralFailure))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::chance::Chance;
+
+    const HEADS: [&[u8]; 4] = [
+        b"CONNECT server.example:443 HTTP/1.1\r\nHost: server.example:443\r\nUser-Agent: x\r\n\r\n",
+        b"CONNECT [2001:db8::1]:443 HTTP/1.0\r\n\r\n",
+        b"GET http://server.example/path?query HTTP/1.1\r\nHost: server.example\r\nAccept: */*\r\n\r\n",
+        b"POST http://203.0.113.7:8080 HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+    ];
+    const SOCKS: [&[u8]; 3] = [
+        b"\x05\x01\x00\x03\x0eserver.example\x01\xbb",
+        b"\x05\x01\x00\x01\xcb\x00\x71\x07\x00\x50",
+        b"\x05\x01\x00\x04\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x50more",
+    ];
+
+    #[test]
+    fn requests_are_read() {
+        let name = |name: &str| Target::Name(name.into());
+        let read = |head| match http(head) {
+            Read::Whole(request, _) => (request.connect, request.target, request.port),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(read(HEADS[0]), (true, name("server.example"), 443));
+        assert_eq!(read(HEADS[1]), (true, Target::Address("2001:db8::1".parse().expect("an address")), 443));
+        assert_eq!(read(HEADS[2]), (false, name("server.example"), 80));
+        assert_eq!(read(HEADS[3]), (false, Target::Address("203.0.113.7".parse().expect("an address")), 8080));
+        assert!(matches!(http(HEADS[3]), Read::Whole(_, length) if length == HEADS[3].len() - 3));
+        assert!(
+            matches!(socks_request(SOCKS[0]), Read::Whole(Ok((target, 443)), 21) if target == name("server.example"))
+        );
+        assert!(matches!(socks_request(SOCKS[2]), Read::Whole(Ok((Target::Address(_), 80)), 22)));
+    }
+
+    #[test]
+    fn a_head_has_an_end() {
+        let endless = [b"GET http://a/ HTTP/1.1\r\n".to_vec(), b"X: y\r\n".repeat(10_000)].concat();
+        let step = |length: usize| http(&endless[..length]);
+        assert_eq!(step(MAX_HEAD - 1), Read::More);
+        assert!(matches!(step(MAX_HEAD), Read::Wrong(_)));
+        for head in HEADS {
+            let end = head.windows(4).position(|four| four == b"\r\n\r\n").expect("an end") + 4;
+            for length in 0..end {
+                assert_eq!(http(&head[..length]), Read::More, "{length}");
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_comes_is_judged_alike_in_one_piece_or_in_many() {
+        let mut chance = Chance::new(2);
+        let (mut whole, mut wrong) = (0, 0);
+        for round in 0..60_000 {
+            let bytes = if round % 8 == 0 { chance.bytes(200) } else { chance.spoiled(&HEADS) };
+            let result = http(&bytes);
+            match &result {
+                Read::Whole(request, length) => {
+                    whole += 1;
+                    assert!(*length <= bytes.len() && bytes[..*length].ends_with(b"\r\n\r\n") && request.port != 0);
+                    assert!(!bytes[..*length].contains(&0), "NUL");
+                    if let Target::Name(name) = &request.target {
+                        assert!(
+                            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)),
+                            "{name}"
+                        );
+                    }
+                    // What is judged is what was there when the head was whole, whatever follows.
+                    assert_eq!(http(&bytes[..*length]), result);
+                    assert_eq!(
+                        http(&[&bytes[..*length], b"GET http://other.example/ HTTP/1.1\r\n\r\n"].concat()),
+                        result
+                    );
+                }
+                Read::Wrong(_) => wrong += 1,
+                Read::More => assert!(!bytes.windows(4).any(|four| four == b"\r\n\r\n")),
+            }
+        }
+        assert!(whole > 10_000 && wrong > 10_000, "{whole} {wrong}");
+    }
+
+    #[test]
+    fn whatever_comes_to_socks_is_judged() {
+        let mut chance = Chance::new(3);
+        let mut whole = 0;
+        for round in 0..100_000 {
+            let bytes = if round % 8 == 0 { chance.bytes(300) } else { chance.spoiled(&SOCKS) };
+            match socks_request(&bytes) {
+                Read::Whole(Ok((_, port)), length) => {
+                    whole += 1;
+                    assert!(length <= bytes.len() && port != 0 && bytes[..3] == [5, 1, 0]);
+                }
+                Read::Whole(Err(_), length) => assert!(length <= bytes.len()),
+                Read::More => assert!(bytes.len() < 4 + 256 + 2),
+                Read::Wrong(_) => {}
+            }
+            if let Read::Whole(_, length) = socks_greeting(&bytes) {
+                assert!(length <= bytes.len());
+            }
+        }
+        assert!(whole > 10_000, "{whole}");
+    }
+}
