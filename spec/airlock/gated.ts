@@ -1,7 +1,8 @@
+import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll } from 'vitest'
 import type { Cell } from '../../host/walls/wall.ts'
 import type { Plan } from '../../wire/index.ts'
-import { Cells, Inside } from '../walls/cells.ts'
+import { Cells, Inside, keeperOf } from '../walls/cells.ts'
 import { FakeAirlock } from './fake-airlock.ts'
 
 /** A sandbox behind a gate, and the host that its gate asks. */
@@ -109,4 +110,14 @@ export function shared(network: Parameters<typeof Gated.open>[0] = {}): () => Ga
 
 export function python(strings: TemplateStringsArray): string {
   return strings.raw.join('')
+}
+
+/** The process, as the host numbers it; null: there is none. */
+export async function gateOf(cell: Cell): Promise<number | null> {
+  const keeper = await keeperOf(cell)
+  const children = (await readFile(`/proc/${keeper}/task/${keeper}/children`, 'utf8')).trim().split(' ').map(Number)
+  for (const child of children) {
+    if ((await readFile(`/proc/${child}/comm`, 'utf8')).trim() === 'caisson-gate') return child
+  }
+  return null
 }

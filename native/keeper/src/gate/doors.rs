@@ -246,7 +246,8 @@ impl Serve {
                     return;
                 }
                 connection.state = State::Dns(false);
-                self.advance(*token);
+                // Not here: a row of questions that are answered at once would be as deep a row of calls.
+                self.more.push_back(*token);
             }
         }
     }

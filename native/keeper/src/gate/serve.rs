@@ -50,7 +50,7 @@ pub struct Serve {
     pub(super) refusals: Refusals,
     bucket: Bucket,
     pipes: Pipes,
-    more: VecDeque<Token>,
+    pub(super) more: VecDeque<Token>,
     throttled: Vec<Token>,
     swept: Instant,
 }
