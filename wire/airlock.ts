@@ -29,10 +29,14 @@ export const GateRequest = z.discriminatedUnion('ask', [
     name: Name.nullable(),
     address: Address.nullable(),
     port: Port,
-    /** How it came: caught on its way out, or through the gate's own HTTP or SOCKS5 proxy. */
+    /**
+     * How it came: caught on its way out, or through the gate's own proxies inside (127.0.0.1:3128 for HTTP, 127.0.0.1:1080 for SOCKS5).
+     * `http-proxy`: requests for http:// URLs; the first of them led to this question, later ones may be for other servers. So it is looked into,
+     * refused or denied; `tunnel` is taken for `deny`.
+     */
     way: z.enum(['direct', 'http-proxy', 'connect', 'socks5']),
   }),
-  /** One that was let through has ended. */
+  /** One that was let through (`tunnel` or `inspect`) has ended. A host that was away hears of it when it is back. */
   z.strictObject({
     ask: z.literal('closed'),
     connection: z.int(),
@@ -58,7 +62,9 @@ export const GateAnswer = z.discriminatedUnion('answer', [
     seq: z.int(),
     /**
      * `tunnel`: the gate dials one of `dial`, in this order, and joins the two. `inspect`: it dials the host's own socket `network.inspect` and says
-     * there, in one JSON line, {sandbox, connection}; then the bytes. `refuse`: the same, for a refusal that the program can read. `deny`: reset.
+     * there, in one JSON line, {sandbox, connection}; then the bytes. `refuse`: the same, for a refusal that the program can read; on the way
+     * `connect`, what the host says is the answer to the CONNECT itself, which it does not see; on the way `socks5`, nothing is dialled, and the reply
+     * is 2 (not allowed). `deny`: reset; from the proxies 403 with {code, message}, or reply 2.
      */
     verdict: z.enum(['tunnel', 'inspect', 'refuse', 'deny']),
     /** Checked addresses; these and no others. */

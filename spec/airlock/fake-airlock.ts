@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import { type GateAnswer, GateRequest } from '../../wire/airlock.ts'
 
 type Asked<Kind extends GateRequest['ask']> = Extract<GateRequest, { ask: Kind }>
-type Verdict = Pick<Extract<GateAnswer, { answer: 'connect' }>, 'verdict'> & { dial?: string[] }
+export type Verdict = Pick<Extract<GateAnswer, { answer: 'connect' }>, 'verdict'> & { dial?: string[] }
 
 /** null: no answer at all. */
 export interface Rules {

@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
+import type { Verdict } from './fake-airlock.ts'
 import { Gated, gateOf, python } from './gated.ts'
 import { Canary, echo } from './servers.ts'
 
-const tunnel = { verdict: 'tunnel', dial: ['127.0.0.1'] } as const
+const tunnel: Verdict = { verdict: 'tunnel', dial: ['127.0.0.1'] }
 
 /** Kibibytes that are this process's alone. */
 async function ownMemory(pid: number): Promise<number> {

@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest'
 import { run } from '../walls/cells.ts'
+import type { Verdict } from './fake-airlock.ts'
 import { Gated, python } from './gated.ts'
 import { Canary, echo } from './servers.ts'
 
 const signal = new AbortController().signal
-const tunnel = { verdict: 'tunnel', dial: ['127.0.0.1'] } as const
+const tunnel: Verdict = { verdict: 'tunnel', dial: ['127.0.0.1'] }
 
 /** Says what becomes of one connection that stays, and of all that is tried, until it is told to end. */
 const watcher = python`

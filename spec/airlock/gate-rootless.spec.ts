@@ -75,8 +75,8 @@ describe.runIf(isRoot)('without root (this spec makes an ordinary user, and so n
     airlock.rules.name = ({ name }) => name === 'good.example'
     airlock.rules.connect = ({ name }) => (name === 'good.example' ? { verdict: 'tunnel', dial: ['127.0.0.1'] } : { verdict: 'deny' })
     const made = await plan(airlock, 'rootless1')
-    const id = ['--reuid', USER, '--regid', String(uid), '--clear-groups', '--reset-env']
-    const keeper = spawn('setpriv', [...id, join(place, 'keeper'), 'run'], { stdio: ['pipe', 'pipe', 'inherit'], cwd: place })
+    const [program = '', ...options] = ['setpriv', '--reuid', USER, '--regid', String(uid), '--clear-groups', '--reset-env']
+    const keeper = spawn(program, [...options, join(place, 'keeper'), 'run'], { stdio: ['pipe', 'pipe', 'inherit'], cwd: place })
     const lines = createInterface({ input: keeper.stdout })[Symbol.asyncIterator]()
     keeper.stdin.write(`${JSON.stringify(made)}\n`)
     expect(JSON.parse(String((await lines.next()).value))).toMatchObject({ event: 'ready' })

@@ -49,8 +49,8 @@ pub fn install(with_v6: bool) -> std::io::Result<()> {
         }
     }
     for family in families {
-        rule(&mut messages, CATCH, |rule| rule.of(family).opens().to_gate(family).verdict(VERDICT_ACCEPT));
-        rule(&mut messages, CATCH, |rule| rule.of(family).asks().to_gate(family).verdict(VERDICT_ACCEPT));
+        rule(&mut messages, CATCH, |rule| rule.of(family).opens().caught_by(family).verdict(VERDICT_ACCEPT));
+        rule(&mut messages, CATCH, |rule| rule.of(family).asks().caught_by(family).verdict(VERDICT_ACCEPT));
     }
     rule(&mut messages, CATCH, |rule| rule.opens().verdict(VERDICT_DROP));
     rule(&mut messages, CATCH, |rule| rule.asks().verdict(VERDICT_DROP));
@@ -194,7 +194,7 @@ impl Rule<'_, '_> {
         self.protocol(libc::IPPROTO_UDP).load(TRANSPORT_HEADER, 2, 2).equals(&PORT.to_be_bytes())
     }
 
-    fn to_gate(self, family: &Family) -> Self {
+    fn caught_by(self, family: &Family) -> Self {
         let set = self.set(REG_1, family.gate).set(REG_2, &PORT.to_be_bytes());
         set.expression("tproxy", |tproxy| {
             tproxy.number(1, family.number as u32);
