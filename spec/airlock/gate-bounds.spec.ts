@@ -88,6 +88,10 @@ print(sum(one.recv(10) == b'%d' % number for number, one in enumerate(ones)))
 `
   expect(await gated.python(code, { port: server.port })).toBe('1000\n')
   expect(server.connections).toBe(1000)
+  // More than wait in a queue of the host's, all at once.
+  gated.airlock.rules.connect = () => ({ verdict: 'inspect' })
+  gated.airlock.rules.inspect = echo
+  expect(await gated.python(code, { port: 443 })).toBe('1000\n')
 })
 
 test('no more connections, bytes and idleness than the plan has', async () => {

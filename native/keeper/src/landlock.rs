@@ -31,3 +31,10 @@ pub fn restrict(ruleset: &OwnedFd) -> Outcome<()> {
     }
     Ok(())
 }
+
+/// Whether this kernel has it.
+pub fn is_here() -> bool {
+    const VERSION: u32 = 1; // LANDLOCK_CREATE_RULESET_VERSION
+    // SAFETY: with this flag there are no pointers.
+    unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, VERSION) > 0 }
+}

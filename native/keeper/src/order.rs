@@ -24,8 +24,9 @@ use crate::gate::Gate;
 use crate::idmap::{Ending, IdMap, Unmapped};
 use crate::ids::Range;
 use crate::inside::Inside;
+use crate::landlock;
 use crate::nursery::{Child, Namespaces, Nursery, Wanted};
-use crate::plan::{Kind, Network, Plan};
+use crate::plan::{Kind, Plan};
 use crate::say::Said;
 use crate::seccomp::{self, Shape};
 
@@ -247,7 +248,7 @@ impl Sandbox {
             doors: &doors,
             filter: &self.filter,
             // Known before the first process has made it: it always makes one, or there is none on this kernel.
-            landlock: landlock_here(),
+            landlock: landlock::is_here(),
             single_id: self.single_id,
             owner: self.range.as_ref().map(|range| (range.base() + user.uid, range.base() + user.gid)),
         })
@@ -273,9 +274,7 @@ impl Sandbox {
         let mut fds = fds.into_iter();
         self.listeners.extend(if notify { fds.next() } else { None });
         self.ruleset = if landlock { fds.next() } else { None };
-        if matches!(self.plan.network, Network::Gate { .. }) {
-            self.gate = Some(Gate::start(&self.plan, fds.collect())?);
-        }
+        self.gate = Gate::start(&self.plan, fds.collect())?;
         Ok(())
     }
 
@@ -287,12 +286,6 @@ impl Sandbox {
         let leash = self.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, "agent", "no leash"))?;
         agent::greet(leash, &self.plan, self.single_id)
     }
-}
-
-fn landlock_here() -> bool {
-    const VERSION: u32 = 1; // LANDLOCK_CREATE_RULESET_VERSION
-    // SAFETY: with this flag there are no pointers.
-    unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, VERSION) > 0 }
 }
 
 struct Clock(Instant);

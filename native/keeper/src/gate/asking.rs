@@ -117,7 +117,11 @@ impl Serve {
                 connection.state = State::Dialing(addresses.unwrap_or_default());
                 self.dial_next(token);
             }
-            (Verdict::Inspect | Verdict::Refuse, _) => self.dial_host(token),
+            (Verdict::Inspect | Verdict::Refuse, _) => {
+                connection.state = State::Dialing(VecDeque::new());
+                connection.deadline = Some(Instant::now() + DIAL_PATIENCE);
+                self.dial_host(token);
+            }
         }
     }
 
@@ -148,7 +152,8 @@ impl Serve {
             connection.remote = None;
             let port = connection.port;
             let Some(address) = addresses.pop_front() else { return self.unreachable(token) };
-            connection.deadline = Some(Instant::now() + DIAL_PATIENCE);
+            let patience = if addresses.is_empty() { DIAL_PATIENCE } else { DIAL_PATIENCE / 4 };
+            connection.deadline = Some(Instant::now() + patience);
             let Ok(socket) = dial(address, port) else { continue };
             if !watch(&self.epoll, socket.as_fd(), token.remote()) {
                 continue;
@@ -164,6 +169,9 @@ impl Serve {
     /// The socket that was dialled has something to say.
     pub(super) fn dialled(&mut self, token: Token) {
         let Some(connection) = self.connections.get(token) else { return };
+        if connection.verdict != Some(Verdict::Tunnel) {
+            return self.dial_host(token);
+        }
         let Some(remote) = connection.remote.as_ref().filter(|remote| remote.writable) else { return };
         match getsockopt(&remote.socket, sockopt::SocketError) {
             Ok(0) => self.opened(token),
@@ -182,6 +190,8 @@ impl Serve {
                 }
                 self.opened(token);
             }
+            // Its queue is full: it has not come to the others yet.
+            Err(nix::Error::EAGAIN) => self.again_later(token),
             _ => self.unreachable(token),
         }
     }

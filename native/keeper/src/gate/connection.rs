@@ -16,7 +16,7 @@ use super::target::Target;
 
 /// For the head of a request, or the next question to the name server.
 pub const HEAD_PATIENCE: Duration = Duration::from_secs(15);
-/// For each address that is dialled.
+/// For the last address that is dialled; a quarter of it for those before.
 pub const DIAL_PATIENCE: Duration = Duration::from_secs(10);
 /// Until a program has read why it was refused.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -88,6 +88,8 @@ pub struct Connection {
     /// When its state is over; None: as long as it moves.
     pub deadline: Option<Instant>,
     pub active: Instant,
+    /// It stands in a row of those that are to be looked at again.
+    pub queued: bool,
     pub out: OneWay,
     pub back: OneWay,
 }
@@ -106,6 +108,7 @@ impl Connection {
             said: Vec::new(),
             deadline: Some(Instant::now() + HEAD_PATIENCE),
             active: Instant::now(),
+            queued: false,
             out: OneWay::default(),
             back: OneWay::default(),
         }

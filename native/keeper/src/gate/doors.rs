@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Instant;
 
-use nix::sys::socket::{SockFlag, SockaddrStorage, accept4, getsockname};
+use nix::sys::socket::{SockFlag, SockaddrStorage, accept4, getsockname, setsockopt, sockopt};
 use serde_json::json;
 
 use super::addresses::{PORT, number_of};
@@ -71,6 +71,8 @@ impl Serve {
             else {
                 continue;
             };
+            // Its bytes have waited at the other end already, if they had to.
+            let _ = setsockopt(&socket, sockopt::TcpNoDelay, &true);
             self.last_number += 1;
             let connection = make(self.last_number, socket, meant);
             if self.connections.len() >= self.max_connections {
@@ -247,7 +249,7 @@ impl Serve {
                 }
                 connection.state = State::Dns(false);
                 // Not here: a row of questions that are answered at once would be as deep a row of calls.
-                self.more.push_back(*token);
+                self.again_soon(*token);
             }
         }
     }

@@ -23,6 +23,7 @@ mod serve;
 mod splice;
 mod table;
 mod target;
+mod time;
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -73,8 +74,11 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Called while the keeper has one thread.
-    pub fn start(plan: &Plan, listeners: Vec<OwnedFd>) -> Outcome<Gate> {
+    /// If the plan has one. Called while the keeper has one thread.
+    pub fn start(plan: &Plan, listeners: Vec<OwnedFd>) -> Outcome<Option<Gate>> {
+        if !matches!(plan.network, Network::Gate { .. }) {
+            return Ok(None);
+        }
         let listeners = Listeners::from(listeners)
             .ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "the listeners did not come out"))?;
         let keeper = nix::unistd::getpid();
@@ -101,7 +105,7 @@ impl Gate {
                     return Err(error).at(STEP, "pidfd_open");
                 }
                 // SAFETY: just opened, owned by nobody else.
-                Ok(Gate { process, ended: unsafe { OwnedFd::from_raw_fd(ended) }, orders })
+                Ok(Some(Gate { process, ended: unsafe { OwnedFd::from_raw_fd(ended) }, orders }))
             }
         }
     }

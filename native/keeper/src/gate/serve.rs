@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::socket::UnixAddr;
 
 use super::bounds::{Bucket, Refusals};
-use super::connection::{Connection, State, Why};
+use super::connection::{State, Why};
 use super::doors::NameAsker;
 use super::link::Link;
 use super::names::Names;
@@ -21,20 +21,15 @@ use crate::fault::{At, Code, Fault, Outcome};
 use crate::plan::{Network, Plan};
 
 const EVENTS: usize = 256;
-/// How often deadlines are looked at while something has one.
-const SWEEP: Duration = Duration::from_millis(250);
-const SLOW_SWEEP: Duration = Duration::from_secs(5);
-/// How long those wait that may not move for a moment.
-const THROTTLE: Duration = Duration::from_millis(10);
 
 pub struct Serve {
     pub(super) sandbox: String,
     pub(super) inspect: UnixAddr,
     pub(super) max_connections: usize,
-    idle: Duration,
+    pub(super) idle: Duration,
     orders: OwnedFd,
     /// The sandbox is: no connection of it is idle.
-    still: bool,
+    pub(super) still: bool,
     pub(super) listeners: Listeners,
     pub(super) epoll: Epoll,
     pub(super) link: Link,
@@ -51,8 +46,8 @@ pub struct Serve {
     bucket: Bucket,
     pipes: Pipes,
     pub(super) more: VecDeque<Token>,
-    throttled: Vec<Token>,
-    swept: Instant,
+    pub(super) throttled: Vec<Token>,
+    pub(super) swept: Instant,
 }
 
 impl Serve {
@@ -182,8 +177,8 @@ impl Serve {
                 self.bucket.take(moved);
                 match pumped {
                     Pumped::Waits => {}
-                    Pumped::More => self.more.push_back(token),
-                    Pumped::Throttled => self.throttled.push(token),
+                    Pumped::More => self.again_soon(token),
+                    Pumped::Throttled => self.again_later(token),
                     Pumped::Done => self.end(token, Why::Done),
                 }
             }
@@ -195,8 +190,29 @@ impl Serve {
     fn move_on(&mut self) {
         for _ in 0..self.more.len() {
             if let Some(token) = self.more.pop_front() {
-                self.advance(token);
+                self.again(token);
             }
+        }
+    }
+
+    /// When the others have had their turn.
+    pub(super) fn again_soon(&mut self, token: Token) {
+        if self.connections.get(token).is_some_and(|connection| !std::mem::replace(&mut connection.queued, true)) {
+            self.more.push_back(token);
+        }
+    }
+
+    /// In a moment.
+    pub(super) fn again_later(&mut self, token: Token) {
+        if self.connections.get(token).is_some_and(|connection| !std::mem::replace(&mut connection.queued, true)) {
+            self.throttled.push(token);
+        }
+    }
+
+    pub(super) fn again(&mut self, token: Token) {
+        if let Some(connection) = self.connections.get(token) {
+            connection.queued = false;
+            self.advance(token);
         }
     }
 
@@ -219,80 +235,6 @@ impl Serve {
         {
             // Unwatched, it would be found dead by the first question that nobody answers.
             watch(&self.epoll, socket, Token::LINK);
-        }
-    }
-
-    fn sweep_period(&self) -> Option<Duration> {
-        if self.connections.any_with_deadline() || !self.asked_names.is_empty() {
-            return Some(SWEEP);
-        }
-        let slow = (self.idle / 4).clamp(SWEEP / 5, SLOW_SWEEP);
-        (!self.connections.is_empty()).then_some(slow)
-    }
-
-    fn timeout(&self) -> EpollTimeout {
-        if !self.more.is_empty() {
-            return EpollTimeout::ZERO;
-        }
-        let now = Instant::now();
-        let sweep = self.sweep_period().map(|period| self.swept + period);
-        let throttled = (!self.throttled.is_empty()).then(|| now + THROTTLE);
-        let next = [self.link.retry(), self.refusals.due().filter(|_| self.link.is_up()), sweep, throttled];
-        match next.into_iter().flatten().min() {
-            None => EpollTimeout::NONE,
-            Some(next) => {
-                let left = next.saturating_duration_since(now).as_micros().div_ceil(1000);
-                EpollTimeout::try_from(left.min(60_000) as u32).unwrap_or(EpollTimeout::ZERO)
-            }
-        }
-    }
-
-    fn keep_time(&mut self) {
-        let now = Instant::now();
-        if self.link.retry().is_some_and(|retry| retry <= now) {
-            self.reach_host();
-        }
-        if self.link.is_up() && self.refusals.due().is_some_and(|due| due <= now) {
-            for refused in self.refusals.take() {
-                self.link.say(&refused);
-            }
-        }
-        for token in std::mem::take(&mut self.throttled) {
-            self.advance(token);
-        }
-        if self.sweep_period().is_some_and(|period| self.swept + period <= now) {
-            self.swept = now;
-            self.sweep(now);
-        }
-    }
-
-    fn sweep(&mut self, now: Instant) {
-        for asker in self.asked_names.take_late(now) {
-            self.answer_name(asker, None);
-        }
-        let (idle, still) = (self.idle, self.still);
-        let late = self.connections.tokens(|connection: &Connection| match connection.deadline {
-            Some(deadline) => deadline <= now,
-            None => !still && now.saturating_duration_since(connection.active) >= idle,
-        });
-        for token in late {
-            self.too_late(token);
-        }
-    }
-
-    fn too_late(&mut self, token: Token) {
-        let Some(connection) = self.connections.get(token) else { return };
-        match connection.state {
-            State::Asking(seq) => {
-                if let Some(seq) = seq {
-                    self.asked_connects.take(seq);
-                }
-                self.deny(token, "no answer from the airlock in time");
-                self.ask_waiting();
-            }
-            State::Dialing(_) => self.dial_next(token),
-            State::Open => self.end(token, Why::Idle),
-            _ => drop(self.connections.remove(token)),
         }
     }
 }
