@@ -153,3 +153,30 @@ attempt('connect', connect)
     )
     .toEqual(['done', 'failed', 'failed'])
 })
+
+test('a sandbox that floods is slowed down before its host is', async () => {
+  await using gated = await Gated.open()
+  gated.airlock.rules.name = () => true
+  const code = python`
+one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+one.connect(('198.18.0.1', 53))
+one.setblocking(False)
+end = time.monotonic() + 3
+while time.monotonic() < end:
+    try:
+        one.send(question(b'a.example'))
+        one.recv(512)
+    except OSError:
+        pass
+one.close()
+while resolve(b'b.example') != 0:
+    time.sleep(0.1)
+print('answered')
+`
+  expect(await gated.python(code)).toBe('answered\n')
+  const asked = gated.airlock.of('name').length
+  expect(asked).toBeGreaterThan(2000)
+  // What may be asked at once, and a thousand in each second of a slow machine.
+  expect(asked).toBeLessThan(2000 + 8 * 1000)
+  await expect.poll(() => gated.airlock.of('refused').some(({ what }) => what === 'too-many'), { timeout: 5000 }).toBe(true)
+})

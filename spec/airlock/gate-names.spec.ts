@@ -136,14 +136,14 @@ print(read(over_udp(good)))
   await expect.poll(counted, { timeout: 5000 }).toBe(23)
 })
 
-test('ten thousand questions are all answered, and as many names do not make the gate grow without end', async () => {
+test('five thousand questions are all answered, and as many names do not make the gate grow without end', async () => {
   const code = python`
 one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 one.connect(('198.18.0.1', 53))
 one.settimeout(10)
 first = read(over_udp(message(b'first.good.example')))
 seen = set()
-for number in range(10000):
+for number in range(5000):
     one.send(message(b'n%d.good.example' % number))
     code, address = read(one.recv(4096))
     assert code == 0, code
@@ -152,5 +152,5 @@ for number in range(10000):
         assert read(over_udp(message(b'first.good.example'))) == first
 print(len(seen), read(over_udp(message(b'first.good.example'))) == first)
 `
-  expect(await gate().python(resolver + code)).toBe('10000 True\n')
+  expect(await gate().python(resolver + code)).toBe('5000 True\n')
 })

@@ -226,7 +226,8 @@ impl Sandbox {
             Said::Cloned { pid } => {
                 self.first = Some(pid);
                 self.mounted = fds.pop().map(Mounted::new);
-                self.namespaces = (self.plan.kind == Kind::Sandbox).then(|| Namespaces::of(pid)).transpose()?;
+                let of = || Namespaces::of(pid).map_err(|fault| Said::instead_of(fault, self.leash.as_ref()));
+                self.namespaces = (self.plan.kind == Kind::Sandbox).then(of).transpose()?;
                 Ok(())
             }
             _ => Err(Fault::new(Code::LaunchFailed, "builder", "it said something else than agreed")),

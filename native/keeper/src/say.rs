@@ -1,5 +1,8 @@
 //! What the processes on the way to a sandbox say to the keeper: a failure, or what they hand over.
 
+use std::os::fd::{AsFd, OwnedFd};
+
+use caisson_zygote::message::receive;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Code, Fault, Outcome};
@@ -39,6 +42,13 @@ impl Said {
 
     pub fn bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// What a process that has ended said last tells more than that it could not be found.
+    pub fn instead_of(fault: Fault, leash: Option<&OwnedFd>) -> Fault {
+        let mut buffer = [0u8; 8192];
+        let said = leash.and_then(|leash| receive(leash.as_fd(), &mut buffer).ok()).map_or(0, |(length, _)| length);
+        Said::read(&buffer[..said], "inner walls").err().filter(|_| said > 0).unwrap_or(fault)
     }
 
     /// A failure said on the other side becomes one here.

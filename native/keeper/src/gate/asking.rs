@@ -30,14 +30,22 @@ impl Serve {
         self.ask_waiting();
     }
 
+    /// As many as may be asked now.
     pub(super) fn ask_waiting(&mut self) {
-        while !self.asked_connects.is_full() {
+        while self.may_ask()
+            && let Some(asker) = self.waiting_names.pop_front()
+        {
+            self.questions.take(1);
+            self.ask_name(asker);
+        }
+        while !self.asked_connects.is_full() && self.may_ask() {
             let Some(token) = self.waiting.pop_front() else { return };
             let seq = self.last_seq + 1;
             let Some(connection) = self.connections.get(token) else { continue };
             if !matches!(connection.state, State::Asking(None)) {
                 continue;
             }
+            self.questions.take(1);
             let question = connection.question(seq);
             connection.state = State::Asking(Some(seq));
             self.last_seq = seq;
@@ -48,6 +56,11 @@ impl Serve {
                 self.deny(token, "nobody can be asked: the airlock is not there");
             }
         }
+    }
+
+    /// Without a host it costs nothing to say no.
+    fn may_ask(&mut self) -> bool {
+        !self.link.is_up() || self.questions.level(Instant::now()) > 0
     }
 
     pub(super) fn hear_host(&mut self) {
@@ -93,7 +106,8 @@ impl Serve {
 
     /// Whatever hung on it ends, and all that was asked is answered no.
     pub(super) fn host_is_gone(&mut self) {
-        for asker in self.asked_names.take_all() {
+        let waiting = std::mem::take(&mut self.waiting_names);
+        for asker in self.asked_names.take_all().into_iter().chain(waiting) {
             self.answer_name(asker, None);
         }
         for token in self.connections.tokens(|_| true) {

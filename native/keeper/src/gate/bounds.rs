@@ -1,27 +1,35 @@
-//! How much at once: bytes per second, and what was refused, counted rather than told one by one.
+//! How much at once: bytes and questions per second, and what was refused, counted rather than told one by one.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// How many bytes may pass now. Fills at an even rate, and holds a fifth of a second's worth.
+/// How many may pass now. Fills at an even rate.
 pub struct Bucket {
     per_second: Option<u64>,
+    capacity: u64,
     level: u64,
     filled: Instant,
 }
 
-const SMALLEST: u64 = 16 * 1024;
+/// Of bytes that may pass at once, whatever the rate.
+const FEWEST_BYTES: u64 = 16 * 1024;
+/// A host answers many sandboxes; one that floods is slowed down, not served at the cost of others.
+const QUESTIONS_PER_SECOND: u64 = 1000;
+const QUESTIONS_AT_ONCE: u64 = 2000;
 
 impl Bucket {
-    pub fn new(per_second: Option<u64>) -> Bucket {
-        let mut bucket = Bucket { per_second, level: 0, filled: Instant::now() };
-        bucket.level = bucket.capacity();
-        bucket
+    /// Holds a fifth of a second's worth.
+    pub fn of_bytes(per_second: Option<u64>) -> Bucket {
+        Bucket::new(per_second, per_second.map_or(u64::MAX, |rate| (rate / 5).max(FEWEST_BYTES)))
     }
 
-    fn capacity(&self) -> u64 {
-        self.per_second.map_or(u64::MAX, |rate| (rate / 5).max(SMALLEST))
+    pub fn of_questions() -> Bucket {
+        Bucket::new(Some(QUESTIONS_PER_SECOND), QUESTIONS_AT_ONCE)
+    }
+
+    fn new(per_second: Option<u64>, capacity: u64) -> Bucket {
+        Bucket { per_second, capacity, level: capacity, filled: Instant::now() }
     }
 
     pub fn level(&mut self, now: Instant) -> u64 {
@@ -31,7 +39,7 @@ impl Bucket {
         if more > 0 {
             // Not `now`: what is less than a byte's time would be lost each time.
             self.filled += Duration::from_micros((more * 1_000_000 / u128::from(rate)) as u64);
-            self.level = self.level.saturating_add(more.min(u128::from(u64::MAX)) as u64).min(self.capacity());
+            self.level = self.level.saturating_add(more.min(u128::from(u64::MAX)) as u64).min(self.capacity);
         }
         self.level
     }
@@ -92,7 +100,7 @@ mod tests {
 
     #[test]
     fn no_more_passes_than_the_rate_allows() {
-        let mut bucket = Bucket::new(Some(1_000_000));
+        let mut bucket = Bucket::of_bytes(Some(1_000_000));
         let start = bucket.filled;
         bucket.take(u64::MAX);
         assert_eq!(bucket.level(start), 0);
@@ -104,7 +112,7 @@ mod tests {
         }
         assert!((998_000..=1_000_000).contains(&passed), "{passed}");
         assert_eq!(bucket.level(start + Duration::from_secs(100)), 200_000);
-        assert_eq!(Bucket::new(None).level(start), u64::MAX);
+        assert_eq!(Bucket::of_bytes(None).level(start), u64::MAX);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::datagram::{self, Asker};
 use super::dns::{self, Code, Heard, MAX_QUESTION, Question};
 use super::notes;
 use super::proxy::{self, MAX_HEAD, Read, Reply};
+use super::questions::MOST;
 use super::serve::{Serve, watch};
 use super::table::Token;
 use super::target::Target;
@@ -201,16 +202,17 @@ impl Serve {
                 self.answer(&by, Some(&bytes));
             }
             Heard::Question(question) => {
-                if self.asked_names.is_full() {
+                if self.asked_names.len() + self.waiting_names.len() >= MOST {
                     self.refusals.count(What::TooMany, "more than 256 questions for names at once");
                     return self.answer(&by, Some(&question.answer(Code::ServFail)));
                 }
-                self.ask_name(NameAsker { question, by });
+                self.waiting_names.push_back(NameAsker { question, by });
+                self.ask_waiting();
             }
         }
     }
 
-    fn ask_name(&mut self, asker: NameAsker) {
+    pub(super) fn ask_name(&mut self, asker: NameAsker) {
         self.last_seq += 1;
         let seq = self.last_seq;
         let Question { name, kind, .. } = &asker.question;

@@ -18,6 +18,10 @@ impl<T> Default for Questions<T> {
 }
 
 impl<T> Questions<T> {
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }

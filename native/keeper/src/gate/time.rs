@@ -29,7 +29,8 @@ impl Serve {
         }
         let now = Instant::now();
         let sweep = self.sweep_period().map(|period| self.swept + period);
-        let throttled = (!self.throttled.is_empty()).then(|| now + THROTTLE);
+        let unasked = !self.waiting_names.is_empty() || !self.waiting.is_empty() && !self.asked_connects.is_full();
+        let throttled = (unasked || !self.throttled.is_empty()).then(|| now + THROTTLE);
         let next = [self.link.retry(), self.refusals.due().filter(|_| self.link.is_up()), sweep, throttled];
         match next.into_iter().flatten().min() {
             None => EpollTimeout::NONE,
@@ -53,6 +54,7 @@ impl Serve {
         for token in std::mem::take(&mut self.throttled) {
             self.again(token);
         }
+        self.ask_waiting();
         if self.sweep_period().is_some_and(|period| self.swept + period <= now) {
             self.swept = now;
             self.sweep(now);
