@@ -102,6 +102,19 @@ test.runIf(isRoot)(
   },
 )
 
+test('limits and paths that the gate cannot have are a reason why there is no sandbox', async () => {
+  await using cells = await Cells.open()
+  await using airlock = await FakeAirlock.open(cells.home)
+  const plan = await gatePlan(cells, airlock)
+  if (plan.network.mode !== 'gate') throw new Error('no gate')
+  const long = { ...plan, network: { ...plan.network, airlock: `/${'x'.repeat(200)}` } }
+  await expect(cells.launch(long)).rejects.toMatchObject({ code: 'PLAN_INVALID' })
+  await mkdir(plan.dir, { recursive: true, mode: 0o700 })
+  const said = await refusal(plan, ['prlimit', '--nofile=4000', cells.settings.keeper])
+  expect(said).toMatchObject({ event: 'failed', code: 'LIMIT_UNAVAILABLE', message: expect.stringMatching(/maxConnections/) })
+  expect(said['hint']).toMatch(/ulimit/)
+})
+
 test('plans that would weaken the gate are refused', async () => {
   await using cells = await Cells.open()
   await using airlock = await FakeAirlock.open(cells.home)

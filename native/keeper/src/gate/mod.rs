@@ -27,7 +27,9 @@ mod time;
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
+use nix::sys::socket::UnixAddr;
 use nix::unistd::{ForkResult, fork};
 
 use crate::fault::{At, Code, Fault, Outcome};
@@ -76,9 +78,13 @@ pub struct Gate {
 impl Gate {
     /// If the plan has one. Called while the keeper has one thread.
     pub fn start(plan: &Plan, listeners: Vec<OwnedFd>) -> Outcome<Option<Gate>> {
-        if !matches!(plan.network, Network::Gate { .. }) {
-            return Ok(None);
+        let Network::Gate { airlock, inspect, max_connections, .. } = &plan.network else { return Ok(None) };
+        // Here, where it is still a reason why there is no sandbox.
+        for path in [airlock, inspect] {
+            UnixAddr::new(path.as_str()).coded(Code::PlanInvalid, STEP, path)?;
         }
+        let descriptors = u64::from(*max_connections) * DESCRIPTORS_EACH + DESCRIPTORS_BESIDE;
+        refuse_too_many(descriptors)?;
         let listeners = Listeners::from(listeners)
             .ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "the listeners did not come out"))?;
         let keeper = nix::unistd::getpid();
@@ -88,7 +94,7 @@ impl Gate {
         match unsafe { fork() }.at(STEP, "fork")? {
             ForkResult::Child => {
                 drop(orders);
-                let ended = run(plan, listeners, heard, keeper);
+                let ended = run(plan, listeners, heard, keeper, descriptors);
                 if let Err(fault) = &ended {
                     eprintln!("caisson-keeper: {fault}");
                 }
@@ -135,17 +141,13 @@ fn end(process: i32) {
     }
 }
 
-fn run(plan: &Plan, listeners: Listeners, orders: OwnedFd, keeper: nix::unistd::Pid) -> Outcome<()> {
-    let Network::Gate { max_connections, .. } = &plan.network else {
-        return Err(Fault::new(Code::LaunchFailed, STEP, "the plan has none"));
-    };
+fn run(plan: &Plan, listeners: Listeners, orders: OwnedFd, keeper: nix::unistd::Pid, descriptors: u64) -> Outcome<()> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).at(STEP, "parent death signal")?;
     if nix::unistd::getppid() != keeper {
         return Err(Fault::new(Code::LaunchFailed, STEP, "the keeper ended"));
     }
     nix::sys::prctl::set_name(c"caisson-gate").at(STEP, "name")?;
     keep_only(listeners.all().chain([&orders]).map(AsRawFd::as_raw_fd).collect())?;
-    let descriptors = u64::from(*max_connections) * DESCRIPTORS_EACH + DESCRIPTORS_BESIDE;
     allow_descriptors(descriptors)?;
     let serve = Serve::new(plan, listeners, orders)?;
     confine::confine()?;
@@ -174,15 +176,18 @@ fn keep_only(mut kept: Vec<RawFd>) -> Outcome<()> {
     Ok(())
 }
 
-fn allow_descriptors(wanted: u64) -> Outcome<()> {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).at(STEP, "open files")?;
-    if soft >= wanted {
+fn refuse_too_many(descriptors: u64) -> Outcome<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).at(STEP, "open files")?;
+    if hard >= descriptors {
         return Ok(());
     }
-    if hard < wanted {
-        let message = format!("network.maxConnections needs {wanted} open files, and {hard} are allowed");
-        return Err(Fault::new(Code::LimitUnavailable, STEP, message));
-    }
-    setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).at(STEP, "open files")
+    let message = format!("network.maxConnections needs {descriptors} open files, and {hard} are allowed");
+    let hint =
+        "Raise the hard limit of open files (`ulimit -Hn`) of whoever runs Caisson, or ask for fewer connections.";
+    Err(Fault::new(Code::LimitUnavailable, STEP, message).hint(hint))
+}
+
+fn allow_descriptors(wanted: u64) -> Outcome<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).at(STEP, "open files")?;
+    if soft >= wanted { Ok(()) } else { setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).at(STEP, "open files") }
 }
