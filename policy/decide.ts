@@ -17,9 +17,14 @@ interface Ground {
   readonly wouldAllow: string | null
 }
 
-export interface NameVerdict extends Ground {
-  /** False: it must not be resolved either, as a question to a name server carries data. */
+interface Weighed extends Ground {
   readonly allowed: boolean
+}
+
+/** Not allowed: it must not be resolved either, as a question to a name server carries data. */
+export interface NameVerdict extends Weighed {
+  /** Normal, as it is to be resolved. Null: it is none. */
+  readonly name: string | null
 }
 
 /** `name` null: an address was used. With a name, `address` is the gate's own and says nothing. */
@@ -65,20 +70,20 @@ export function decideConnect(policy: NetworkPolicy, asked: Asked, facts: Facts)
   return join(found.map((address) => weighAddress(policy, { name: named.name, address, port }, facts)))
 }
 
-function weighName(policy: NetworkPolicy, asked: string, port: number | null): NameVerdict & { name: string } {
+function weighName(policy: NetworkPolicy, asked: string, port: number | null): NameVerdict {
   const read = normaliseName(asked)
   if ('refused' in read) {
-    return { name: asked, allowed: false, ...malformed(`the name ${JSON.stringify(asked)} is refused: ${read.refused}`) }
+    return { name: null, allowed: false, ...malformed(`the name ${JSON.stringify(asked)} is refused: ${read.refused}`) }
   }
   return { name: read.name, ...weigh(policy, { name: read.name, address: null, port }, true) }
 }
 
-interface Weighed extends NameVerdict {
+interface WeighedAddress extends Weighed {
   readonly address: Address
 }
 
 /** One address, with the name that led to it. What it is reserved for comes first: no rule of a policy speaks to that. */
-function weighAddress(policy: NetworkPolicy, endpoint: Endpoint & { address: Address; port: number }, facts: Facts): Weighed {
+function weighAddress(policy: NetworkPolicy, endpoint: Endpoint & { address: Address; port: number }, facts: Facts): WeighedAddress {
   const { address, port } = endpoint
   const reserved = reservationsOf(address, facts.hostAddresses)
   const closed = reserved.find((one) => !isNamed(one, address, port, facts.operatorAllowed))
@@ -88,7 +93,7 @@ function weighAddress(policy: NetworkPolicy, endpoint: Endpoint & { address: Add
 }
 
 /** First deny, then allow (or the other way, where the policy says so), else the mode. */
-function weigh(policy: NetworkPolicy, endpoint: Endpoint, isPublic: boolean): NameVerdict {
+function weigh(policy: NetworkPolicy, endpoint: Endpoint, isPublic: boolean): Weighed {
   const where = describe(endpoint)
   const allowing = policy.allow.find((rule) => mayAllow(rule, endpoint))
   const denying = policy.deny.find((rule) => formsIn(endpoint).some((form) => covers(rule, form)))
@@ -116,7 +121,7 @@ function formsIn(endpoint: Endpoint): Endpoint[] {
   return endpoint.address === null ? [endpoint] : formsOf(endpoint.address).map((address) => ({ ...endpoint, address }))
 }
 
-function join(weighed: readonly Weighed[]): Verdict {
+function join(weighed: readonly WeighedAddress[]): Verdict {
   const passed = weighed.filter(({ allowed }) => allowed)
   const [first] = passed
   if (first !== undefined) {
