@@ -114,6 +114,12 @@ describe('connections', () => {
   })
 })
 
+test('of a name with very many addresses, a few are looked at and fewer dialled', () => {
+  const many = Array.from({ length: 5000 }, (_, index) => `1.1.${index >> 8}.${index & 255}`)
+  expect(decideConnect(OPEN, named('many.test'), found(...many)).dial).toEqual(many.slice(0, 16))
+  expect(decideConnect(OPEN, named('many.test'), found(...Array(64).fill('10.0.0.1'), '1.1.1.1')).verdict).toBe('deny')
+})
+
 test('a denied v4 address is denied in its v6 clothes too, where the operator opens those', () => {
   const rules = policy({ mode: 'allow', allow: ['64:ff9b::/96'], deny: ['8.8.8.0/24'] })
   const facts = { ...NOTHING, operatorAllowed: readOperatorRanges(['64:ff9b::/96'], 'operator') }

@@ -7,6 +7,8 @@ import { covers, type Rule } from './rule.ts'
 
 /** Addresses that one answer to the gate holds at most. */
 const MAX_DIAL = 16
+/** Addresses of one name that are looked at: its name server may be the attacker's, and each is held against every rule. */
+const MAX_RESOLVED = 64
 
 interface Ground {
   /** `allow *.example.com`, `deny 10.0.0.0/8`, `mode allow`, `reserved private`, `malformed`, `unresolved`. */
@@ -63,7 +65,10 @@ export function decideConnect(policy: NetworkPolicy, asked: Asked, facts: Facts)
   }
   const named = weighName(policy, asked.name, port)
   if (!named.allowed) return deny(named)
-  const found = (facts.resolved ?? []).map(readAddress).filter((address) => address !== null)
+  const found = (facts.resolved ?? [])
+    .slice(0, MAX_RESOLVED)
+    .map(readAddress)
+    .filter((address) => address !== null)
   if (found.length === 0) {
     return deny({ rule: 'unresolved', reason: `${JSON.stringify(asked.name)} has no address`, wouldAllow: null })
   }
