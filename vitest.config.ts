@@ -7,7 +7,7 @@ export default defineConfig({
       {
         test: {
           name: 'rooms',
-          include: ['wire/**/*.spec.ts', 'host/**/*.spec.ts', 'client/**/*.spec.ts', 'bench/**/*.spec.ts'],
+          include: ['wire/**/*.spec.ts', 'policy/**/*.spec.ts', 'host/**/*.spec.ts', 'client/**/*.spec.ts', 'bench/**/*.spec.ts'],
           exclude: ['**/node_modules/**'],
           testTimeout: 30_000,
         },

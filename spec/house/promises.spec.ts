@@ -11,12 +11,12 @@ const rows = LINES.filter((line) => line.startsWith('| ') && !line.startsWith('|
 
 test('every promise says which spec enforces it, or what measured it', () => {
   expect(rows.length).toBeGreaterThan(20)
-  for (const row of rows) expect(row).toMatch(/`(spec|client|host|wire|native|bench)\/[^`]+`|not run here/)
+  for (const row of rows) expect(row).toMatch(/`(spec|client|host|wire|policy|native|bench)\/[^`]+`|not run here/)
 })
 
 test('every spec and benchmark that is named is there', () => {
   const named = LINES.flatMap((line) =>
-    [...line.matchAll(/`((?:spec|client|host|wire|native|bench)\/[^`]+)`/g)].map(([, path]) => path ?? ''),
+    [...line.matchAll(/`((?:spec|client|host|wire|policy|native|bench)\/[^`]+)`/g)].map(([, path]) => path ?? ''),
   )
   expect(named.filter((path) => !existsSync(join(ROOT, path)))).toEqual([])
 })

@@ -1,0 +1,85 @@
+import { describe, expect, test } from 'vitest'
+import { decideConnect, decideName } from './decide.ts'
+import { E2bNetwork, policyOfE2b } from './e2b.ts'
+
+const ALL = '0.0.0.0/0'
+const facts = { resolved: ['1.1.1.1'], operatorAllowed: [], hostAddresses: [] }
+const goes = (network: unknown, where: { name?: string; address?: string }) =>
+  decideConnect(
+    policyOfE2b(E2bNetwork.parse(network), 'network.'),
+    { name: where.name ?? null, address: where.address ?? null, port: 443 },
+    facts,
+  ).verdict
+
+describe('what gets out', () => {
+  test.each([
+    [{}, { address: '8.8.8.8' }],
+    [{}, { name: 'example.com' }],
+    [{ allow_internet_access: true }, { address: '2606:4700::1111' }],
+    [{ denyOut: ['8.8.8.8'] }, { address: '8.8.4.4' }],
+    [{ denyOut: ['8.8.8.8'] }, { name: 'example.com' }],
+    // What is allowed wins.
+    [{ allowOut: ['8.8.8.8'], denyOut: ['8.8.8.0/24'] }, { address: '8.8.8.8' }],
+    [{ allowOut: ['8.8.8.8', '8.8.8.8'], denyOut: ['8.8.8.8'] }, { address: '8.8.8.8' }],
+    [{ allowOut: ['8.8.8.0/24'], denyOut: [ALL] }, { address: '8.8.8.8' }],
+    [{ allowOut: ['8.8.8.1/24'], denyOut: [ALL] }, { address: '8.8.8.8' }],
+    [{ allowOut: ['example.com'], denyOut: [ALL] }, { name: 'example.com' }],
+    [{ allowOut: ['*.example.com'], denyOut: [ALL, '1.1.1.1'] }, { name: 'a.example.com' }],
+    [{ allowOut: ['8.8.8.8'], allow_internet_access: false }, { address: '8.8.8.8' }],
+    [{ allowOut: [ALL], denyOut: [ALL] }, { name: 'example.com' }],
+  ])('%j lets %j out', (network, where) => {
+    expect(goes(network, where)).toBe('tunnel')
+  })
+
+  test.each([
+    [{ allow_internet_access: false }, { address: '8.8.8.8' }],
+    [{ allow_internet_access: false }, { name: 'example.com' }],
+    [{ allow_internet_access: false, allowOut: ['8.8.8.8'] }, { address: '8.8.4.4' }],
+    [{ denyOut: [ALL] }, { address: '8.8.8.8' }],
+    [{ denyOut: [ALL] }, { address: '2606:4700::1111' }],
+    [{ denyOut: ['1.1.1.1'] }, { name: 'example.com' }],
+    [{ denyOut: ['8.8.8.0/24'] }, { address: '8.8.8.8' }],
+    [{ allowOut: ['example.com'], denyOut: [ALL] }, { name: 'www.example.com' }],
+    [{ allowOut: ['*.example.com'], denyOut: [ALL] }, { name: 'example.com' }],
+    [{ allowOut: ['*.example.com'], denyOut: [ALL] }, { name: 'evil-example.com' }],
+    [{ allowOut: ['example.com'], denyOut: [ALL] }, { address: '1.1.1.1' }],
+    // Reserved addresses are not for a caller to open.
+    [{}, { address: '10.0.0.1' }],
+    [{ allowOut: ['169.254.169.254', '10.0.0.0/8'] }, { address: '169.254.169.254' }],
+    [{ allowOut: ['169.254.169.254', '10.0.0.0/8'] }, { address: '10.0.0.1' }],
+  ])('%j keeps %j in', (network, where) => {
+    expect(goes(network, where)).toBe('deny')
+  })
+
+  test('a denial names what the caller wrote, and what would lift it', () => {
+    const closed = policyOfE2b({ allowOut: ['example.com'], denyOut: [ALL] }, 'network.')
+    expect(decideConnect(closed, { name: null, address: '8.8.8.8', port: 443 }, facts)).toMatchObject({
+      rule: `deny ${ALL}`,
+      wouldAllow: '8.8.8.8:443',
+    })
+    expect(decideName(closed, 'evil.test')).toMatchObject({ allowed: false, wouldAllow: 'evil.test' })
+  })
+})
+
+test.each([
+  [{ allowOut: ['example.com'] }, 'network.allowOut: example.com', ALL],
+  [{ allowOut: ['*.example.com'], denyOut: ['8.8.8.8'] }, 'network.allowOut: *.example.com', ALL],
+  [{ allowOut: ['example.com'], allow_internet_access: false }, 'network.allowOut: example.com', ALL],
+  [{ denyOut: [ALL, 'example.com'] }, 'network.denyOut.1: example.com', ''],
+  [{ denyOut: ['8.8.8.8/33'] }, 'network.denyOut.0: 8.8.8.8/33', ''],
+  [{ denyOut: ['0x7f.1'] }, 'network.denyOut.0: 0x7f.1', ''],
+  [{ allowOut: ['8.8.8.8', 'bücher.example'], denyOut: [ALL] }, 'network.allowOut.1: ', ''],
+  [{ allowOut: ['evil.test\0.example.com'], denyOut: [ALL] }, 'network.allowOut.0: ', ''],
+  [{ allowOut: ['example.com:443'], denyOut: [ALL] }, 'network.allowOut.0: example.com:443', ''],
+  [{ allowOut: ['https://example.com'], denyOut: [ALL] }, 'network.allowOut.0: https://example.com', ''],
+  [{ allowOut: ['2130706433'], denyOut: [ALL] }, 'network.allowOut.0: ', ''],
+  [{ allowOut: [''], denyOut: [ALL] }, 'network.allowOut.0: ', ''],
+])('%j is refused', (network, message, hint) => {
+  expect(() => policyOfE2b(network, 'network.')).toThrow(
+    expect.objectContaining({ code: 'BAD_REQUEST', message: expect.stringContaining(message), hint: expect.stringContaining(hint) }),
+  )
+})
+
+test('fields that are not known are refused by name', () => {
+  expect(() => E2bNetwork.parse({ allowOuts: [] })).toThrow('allowOuts')
+})

@@ -1,0 +1,5 @@
+export { type Asked, decideConnect, decideName, type Facts, type NameVerdict, type Verdict } from './decide.ts'
+export { E2bNetwork, policyOfE2b } from './e2b.ts'
+export { normaliseName } from './names.ts'
+export { type NetworkPolicy, PolicyFile, readPolicy } from './network.ts'
+export { type OperatorRange, readOperatorRanges } from './reserved.ts'

@@ -1,0 +1,74 @@
+import { z } from 'zod'
+import { coversAllOf, invalid, proveKinds, type Rule, RuleEntry, readRule } from './rule.ts'
+
+const MAX_RULES = 1000
+
+const Rules = {
+  /** Which list has the last word where both cover a connection. */
+  first: z.enum(['deny', 'allow']).default('deny'),
+  allow: z.array(RuleEntry).max(MAX_RULES).default([]),
+  deny: z.array(RuleEntry).max(MAX_RULES).default([]),
+}
+
+/**
+ * What a profile says of the network. `none`: nothing. `allow`: what is allowed, and nothing if that is empty. `open`: all public addresses that
+ * are not denied. Presets are names by the time they are here.
+ */
+export const PolicyFile = z.discriminatedUnion('mode', [
+  z.strictObject({ mode: z.literal('none') }),
+  z.strictObject({ mode: z.literal('allow'), ...Rules }),
+  z.strictObject({ mode: z.literal('open'), ...Rules }),
+])
+
+export interface NetworkPolicy {
+  readonly mode: 'none' | 'allow' | 'open'
+  readonly first: 'deny' | 'allow'
+  readonly allow: readonly Rule[]
+  readonly deny: readonly Rule[]
+}
+
+/** `place`: where it stands, for messages. Throws POLICY_INVALID naming the rule and the reason. */
+export function readPolicy(input: unknown, place: string): NetworkPolicy {
+  const read = PolicyFile.safeParse(input)
+  if (!read.success) {
+    const issue = read.error.issues[0]
+    throw invalid([place, ...(issue?.path ?? [])].join('.'), issue?.message ?? 'not a network policy')
+  }
+  const policy = compile(read.data, place)
+  refuseRepeated(policy.allow, `${place}.allow`)
+  refuseRepeated(policy.deny, `${place}.deny`)
+  refuseIdle(policy, place)
+  return policy
+}
+
+export function compile(file: z.infer<typeof PolicyFile>, place: string): NetworkPolicy {
+  proveKinds()
+  if (file.mode === 'none') return Object.freeze({ mode: 'none', first: 'deny', allow: [], deny: [] })
+  return Object.freeze({
+    mode: file.mode,
+    first: file.first,
+    allow: file.allow.map((entry, index) => readRule(entry, `${place}.allow.${index}`)),
+    deny: file.deny.map((entry, index) => readRule(entry, `${place}.deny.${index}`)),
+  })
+}
+
+function refuseRepeated(rules: readonly Rule[], place: string): void {
+  const seen = new Map<string, number>()
+  for (const [index, { text }] of rules.entries()) {
+    const before = seen.get(text)
+    if (before !== undefined) throw invalid(`${place}.${index}`, `${JSON.stringify(text)} stands at ${place}.${before} already`)
+    seen.set(text, index)
+  }
+}
+
+/** A rule that another one silences says something that does not hold. */
+function refuseIdle({ first, allow, deny }: NetworkPolicy, place: string): void {
+  const [strong, weak] = first === 'deny' ? [deny, allow] : [allow, deny]
+  const second = first === 'deny' ? 'allow' : 'deny'
+  for (const [index, rule] of weak.entries()) {
+    const over = strong.findIndex((other) => coversAllOf(other, rule))
+    if (over < 0) continue
+    const by = `${JSON.stringify(strong[over]?.text)} at ${place}.${first}.${over}`
+    throw invalid(`${place}.${second}.${index}`, `${JSON.stringify(rule.text)} never takes effect: ${by} covers it all`)
+  }
+}
