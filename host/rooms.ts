@@ -1,6 +1,7 @@
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Death } from '@caisson/wire'
+import { Exits, sweepExits } from './airlock/exits.ts'
 import { AuditLog } from './audit/log.ts'
 import { freshDeadline } from './lifetimes.ts'
 import { Creating } from './sandbox/creating.ts'
@@ -40,7 +41,8 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
   const wallOptions = { keepers, keeper: settings.keeper, uid: settings.uid }
   const wall = new Supervised(walls.container, wallOptions, join(settings.home, 'sandboxes'), record)
   const zygotes = new Zygotes({ settings, auditLog, wall, notice })
-  const creating = new Creating({ settings, auditLog, wall, zygotes, idKind, notice, traces })
+  const exits = new Exits(settings.home, idKind === 'i' ? 'daemon' : String(process.pid), (entry) => auditLog.append(entry))
+  const creating = new Creating({ settings, auditLog, wall, zygotes, exits, idKind, notice, traces })
   return {
     settings,
     auditLog,
@@ -48,6 +50,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     creating,
     notice,
     async [Symbol.asyncDispose]() {
+      await exits[Symbol.asyncDispose]()
       await zygotes[Symbol.asyncDispose]()
       await keepers[Symbol.asyncDispose]()
       auditLog[Symbol.dispose]()
@@ -58,6 +61,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
 /** What earlier hosts left: sandboxes whose keepers are gone, zygotes of templates as they were, death records that nobody came to read. */
 export async function sweep({ wall, settings }: Pick<Rooms, 'wall' | 'settings'>): Promise<void> {
   await wall.sweepOrphans(freshDeadline(SWEEP_MS))
+  await sweepExits(settings.home)
   const zygotes = join(settings.home, 'zygotes')
   for (const name of await readdir(zygotes)) {
     const dir = join(zygotes, name)

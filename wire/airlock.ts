@@ -74,3 +74,23 @@ export const GateAnswer = z.discriminatedUnion('answer', [
   z.strictObject({ answer: z.literal('end'), connections: z.array(z.int()).nullable() }),
 ])
 export type GateAnswer = z.infer<typeof GateAnswer>
+
+/** What the audit log says of it: every verdict, before it holds; the end of what was let through; what the gate refused by itself. */
+export type NetworkRecord =
+  | {
+      kind: 'network'
+      sandbox: string
+      /** Null: a question for a name. */
+      connection: number | null
+      name: string | null
+      address: string | null
+      port: number | null
+      way: 'dns' | Extract<GateRequest, { ask: 'connect' }>['way']
+      verdict: 'allow' | Extract<GateAnswer, { answer: 'connect' }>['verdict']
+      rule: string
+      reason: string
+      /** The smallest rule that would let it through; null: none would, or it was let through. */
+      wouldAllow: string | null
+    }
+  | ({ kind: 'network-end'; sandbox: string } & Omit<Extract<GateRequest, { ask: 'closed' }>, 'ask'>)
+  | ({ kind: 'network-refused'; sandbox: string } & Omit<Extract<GateRequest, { ask: 'refused' }>, 'ask'>)

@@ -9,6 +9,7 @@ export const VERBS = {
   shell: { summary: 'open a shell in one', load: async () => (await import('./shell.ts')).shell },
   cp: { summary: 'copy files into one, or out of it', load: async () => (await import('./cp.ts')).cp },
   logs: { summary: 'say what happened in one', load: async () => (await import('./logs.ts')).logs },
+  why: { summary: 'say what one was not let reach, and what would allow it', load: async () => (await import('./why.ts')).why },
   kill: { summary: 'end some', load: async () => (await import('./kill.ts')).kill },
   pause: { summary: 'stop some until they are resumed', load: async () => (await import('./pause.ts')).pause },
   resume: { summary: 'let paused ones go on', load: async () => (await import('./resume.ts')).resume },

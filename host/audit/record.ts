@@ -1,3 +1,5 @@
+import type { NetworkRecord } from '@caisson/wire'
+
 /** What is recorded, one JSON object a line. The keeper appends `exec`, `limit` and `death` to the same log, in the same shape. */
 export type AuditRecord =
   | { kind: 'create'; sandbox: string; profile: string; template: string; wall: string; metadata: Record<string, string>; plan: unknown }
@@ -6,6 +8,7 @@ export type AuditRecord =
   /** Of a sandbox whose keeper did not live to write it. */
   | { kind: 'death'; sandbox: string; reason: string; detail: string }
   | { kind: 'zygote'; template: string; sandbox: string; outcome: 'started' | 'failed'; detail: string }
+  | NetworkRecord
   | { kind: 'torn'; sandbox: string; bytes: number; kept: string }
 
 /** Longest text of one field; what is longer is cut and says so. */

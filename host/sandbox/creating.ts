@@ -1,6 +1,8 @@
 import { realpath, stat } from 'node:fs/promises'
 import { type CreateRequest, Fault, type Plan } from '@caisson/wire'
 import { AgentConnection } from '../agent/connection.ts'
+import type { Egress } from '../airlock/egress.ts'
+import type { Exits } from '../airlock/exits.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { Undos } from '../lifetimes.ts'
 import type { Settings } from '../settings.ts'
@@ -27,6 +29,7 @@ export interface CreatingParts {
   auditLog: AuditLog
   wall: Pick<Supervised<unknown>, 'launch'>
   zygotes: Zygotes
+  exits: Exits
   /** First letter of ids: those of a daemon are told from those that end with the host that made them. */
   idKind: 'i' | 'e'
   traces: Traces
@@ -64,12 +67,14 @@ export interface Assignment {
 }
 
 /** What is known of it. */
-type Adopted = Pick<SandboxRecord, 'plan' | 'env' | 'contexts'>
+type Adopted = Pick<SandboxRecord, 'request' | 'plan' | 'env' | 'contexts'>
 
 interface Decided {
   request: StrictCreateRequest
   profile: Profile
   template: Template
+  /** What it may reach; null: nothing but itself. */
+  egress: Egress | null
 }
 
 /** From a request to a standing sandbox. */
@@ -109,7 +114,7 @@ export class Creating {
     const { metadata = {}, env = {} } = decided.request
     // First the record: what cannot be recorded does not happen.
     this.#recordCreate(plan, metadata)
-    const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, template, signal))
+    const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, signal))
     await using undo = new Undos()
     undo.add(() => cell[Symbol.asyncDispose]())
     const standing = { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }
@@ -124,7 +129,7 @@ export class Creating {
     const { template } = decided
     const plan = this.#plan(decided, await this.#parts.zygotes.socket(template, signal))
     await makeDiskImage(plan.disk, signal)
-    const { cell, built } = await this.#raise(plan, template, signal)
+    const { cell, built } = await this.#raise(plan, decided, signal)
     return { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }
   }
 
@@ -149,6 +154,7 @@ export class Creating {
     signal: AbortSignal,
   ): Promise<LiveSandbox> {
     const template = await this.#template(record.plan.template, signal)
+    await this.#readmit(record, cell, signal)
     const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket) }
     return this.#alive(standing, record.env, contextsChanged, { adopted: record.contexts })
   }
@@ -176,8 +182,35 @@ export class Creating {
     this.#parts.auditLog.append({ kind: 'create', sandbox: id, profile, template, wall, metadata, plan: outline(plan) })
   }
 
+  /** The airlock knows it before it starts. */
+  async #raise(plan: Plan, { template, egress }: Decided, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
+    if (egress === null) return await this.#launch(plan, template, signal)
+    const { exits } = this.#parts
+    await using undo = new Undos()
+    await exits.admit(plan.id, egress, plan.audit.maxBytes, signal)
+    undo.add(() => exits.forget(plan.id))
+    const launched = await this.#launch(plan, template, signal)
+    void launched.cell.death.then(() => exits.forget(plan.id))
+    undo.move()
+    return launched
+  }
+
+  /** One of an earlier host gets its way out back. Without it, the answer to all that it asks is no; it lives on. */
+  async #readmit({ request, plan }: Adopted, cell: Cell, signal: AbortSignal): Promise<void> {
+    if (plan.network.mode === 'none') return
+    const { exits, notice } = this.#parts
+    try {
+      const egress = await exits.egress(request.network ?? (await this.#profile(plan.profile, signal)).network, signal)
+      if (egress === null) return
+      await exits.admit(plan.id, egress, plan.audit.maxBytes, signal)
+      void cell.death.then(() => exits.forget(plan.id))
+    } catch (failure) {
+      notice(`sandbox ${plan.id} has no way out any more: ${failure instanceof Error ? failure.message : String(failure)}`)
+    }
+  }
+
   /** A zygote that died since it was last seen is replaced once; if there is none to be had the interpreter starts inside. */
-  async #raise(plan: Plan, template: Template, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
+  async #launch(plan: Plan, template: Template, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
     let built = plan
     for (let attempt = 0; ; attempt += 1) {
       try {
@@ -194,7 +227,8 @@ export class Creating {
   async #decide(raw: CreateRequest, signal: AbortSignal): Promise<Decided> {
     const request = await seen(parseRequest(raw))
     const profile = await this.#profile(request.profile ?? DEFAULT_PROFILE, signal)
-    return { request, profile, template: await this.#template(request.template ?? profile.template, signal) }
+    const template = await this.#template(request.template ?? profile.template, signal)
+    return { request, profile, template, egress: await this.#parts.exits.egress(request.network ?? profile.network, signal) }
   }
 
   async #profile(name: string, signal: AbortSignal): Promise<Profile> {
@@ -213,7 +247,7 @@ export class Creating {
     return template
   }
 
-  #plan({ request, profile, template }: Decided, zygoteSocket: string | null, given: Given = {}): Plan {
+  #plan({ request, profile, template, egress }: Decided, zygoteSocket: string | null, given: Given = {}): Plan {
     const { uid, home, agent } = this.#parts.settings
     return planSandbox(request, profile, template, {
       root: uid === 0,
@@ -225,7 +259,7 @@ export class Creating {
       zygoteSocket,
       kept: given.kept ?? null,
       onWall: given.onWall ?? 'end',
-      airlock: null,
+      airlock: egress === null ? null : this.#parts.exits.sockets,
     })
   }
 }

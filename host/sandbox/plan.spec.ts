@@ -193,7 +193,7 @@ describe('a request is refused, by the name of its field, when', () => {
     ['the disk is unlimited', { diskMiB: null }, 'diskMiB'],
     ['the disk is larger than any', { diskMiB: 2 ** 40 }, 'diskMiB'],
     ['the wall is not known', { wall: 'paper' }, 'wall'],
-    ['the network is not known', { network: 'open' }, 'network'],
+    ['the network is not known', { network: 'wifi' }, 'network'],
     ['a variable has no name', { env: { '': 'x' } }, 'env'],
     ['a variable is two', { env: { 'A=B': 'x' } }, 'env'],
     ['a value has NUL in it', { env: { A: '\0' } }, 'env'],

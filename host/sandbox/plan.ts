@@ -90,7 +90,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     disk: disk(facts, limits.diskMiB),
     hostName: facts.id,
     user: USER,
-    network: facts.airlock === null ? { mode: request.network ?? profile.network } : gate(facts.airlock),
+    network: facts.airlock === null ? { mode: 'none' } : gate(facts.airlock),
     limits: {
       wallMs: limits.timeoutMs,
       onWall: facts.onWall,

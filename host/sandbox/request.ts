@@ -23,6 +23,12 @@ export const LIMITS = {
   openFiles: z.int().min(16).max(1_048_576),
 } as const
 
+/** What a sandbox may reach: nothing, every public address, or what is named; `registries` names what this machine's package clients use. */
+export const Network = z
+  .string()
+  .max(16_384)
+  .regex(/^(none|open|allow:[^,\s]+(,[^,\s]+)*)$/, 'must be none, open, or allow: and a list of hosts, `registries` among them')
+
 const AbsolutePath = z
   .string()
   .max(4096)
@@ -44,7 +50,7 @@ export const StrictCreateRequest = z.strictObject({
   profile: z.string().max(64).optional(),
   wall: z.enum(['container']).optional(),
   template: z.string().max(64).optional(),
-  network: z.enum(['none']).optional(),
+  network: Network.optional(),
   env: Environment.optional(),
   metadata: z
     .record(z.string().max(256), z.string().max(4096))

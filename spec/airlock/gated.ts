@@ -39,10 +39,7 @@ export class Gated implements AsyncDisposable {
 
   /** A program of Python's, with `facts`; what it prints. */
   python(code: string, facts: Record<string, unknown> = {}, user = 'user'): Promise<string> {
-    const given = Buffer.from(JSON.stringify(facts)).toString('base64')
-    const head = `import base64, errno, json, os, select, socket, struct, sys, threading, time\nfacts = json.loads(base64.b64decode('${given}'))\n`
-    const program = Buffer.from(head + PYTHON + code).toString('base64')
-    return this.sh(`echo ${program} | base64 -d >/tmp/program.py && python3 /tmp/program.py`, user)
+    return this.sh(pythonProgram(code, facts), user)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -51,6 +48,14 @@ export class Gated implements AsyncDisposable {
     await this.airlock[Symbol.asyncDispose]()
     await this.cells[Symbol.asyncDispose]()
   }
+}
+
+/** A command that runs it. */
+export function pythonProgram(code: string, facts: Record<string, unknown>): string {
+  const given = Buffer.from(JSON.stringify(facts)).toString('base64')
+  const head = `import base64, errno, json, os, select, socket, struct, sys, threading, time\nfacts = json.loads(base64.b64decode('${given}'))\n`
+  const program = Buffer.from(head + PYTHON + code).toString('base64')
+  return `echo ${program} | base64 -d >/tmp/program.py && python3 /tmp/program.py`
 }
 
 /** What most programs of these specs do. */

@@ -60,7 +60,7 @@ describe('create', () => {
     [{ lifecycle: { colour: 1 } }, 400, 'colour'],
     [{ memoryMiB: 'much' }, 400, 'memoryMiB'],
     [{ wall: 'paper' }, 400, 'wall'],
-    [{ network: 'open' }, 400, 'network'],
+    [{ network: 'wifi' }, 400, 'network'],
     [{ leash: 'host' }, 400, 'leash'],
     [{ timeoutMs: null }, 400, 'timeoutMs'],
     [{ timeoutMs: 86_400_001 }, 400, 'timeoutMs'],

@@ -35,7 +35,7 @@ test.each([
   ['a profile that is a path', [...RUN, '--profile', '../default'], 'PROFILE_UNKNOWN', /default/],
   ['an unknown template', [...RUN, '--template', 'gentoo'], 'TEMPLATE_UNKNOWN', /gentoo/],
   ['an unknown wall', [...RUN, '--wall', 'paper'], '(BAD_REQUEST|UNSUPPORTED)', /wall/],
-  ['a network that is not there yet', [...RUN, '--net', 'open'], '(BAD_REQUEST|UNSUPPORTED)', /network|open/],
+  ['a rule that is none', [...RUN, '--net', 'allow:10.0.0.0/33'], 'POLICY_INVALID', /10\.0\.0\.0\/33/],
   ['a network that is none', [...RUN, '--net', 'wifi'], 'BAD_REQUEST', /wifi/],
   ['a missing mount', [...RUN, '--mount', '/nowhere'], 'MOUNT_UNREADABLE', /\/nowhere does not exist/],
   ['a file for a mount', [...RUN, '--mount', 'noname:rw'], 'MOUNT_UNREADABLE', /noname is not a folder/],

@@ -49,7 +49,7 @@ export function runWishes(argv: readonly string[]): RunWishes | undefined {
     .option('--profile <name>', 'a named set of choices: default, code-interpreter')
     .option('--wall <name>', 'the kind of isolation: container')
     .option('--template <name>', 'the root file system: base, code-interpreter')
-    .option('--net <mode>', 'none, open, or allow:HOST,HOST', network)
+    .option('--net <mode>', 'none, open, or allow:HOST,HOST; allow:registries is where this machine’s package clients go', network)
     .option('--timeout <time>', 'how long the sandbox may live: 30s, 2m; or none', limit(duration))
     .option('--memory <size>', 'MiB, or with a unit: 512, 1GiB; or none', limit(sizeOrNone))
     .option('--cpus <number>', 'processors: 1, 0.5; or none', limit(cpusOrNone))

@@ -29,6 +29,19 @@ const KINDS: Record<string, (record: Record<string, unknown>) => Shown> = {
     level: 'info',
     fields: ['context', 'language', 'code'],
   }),
+  network: ({ verdict, name, address, port, reason }) => ({
+    message: `network: ${text(verdict)}: ${text(name ?? address)}${typeof port === 'number' ? `:${port}` : ''} (${text(reason)})`,
+    level: verdict === 'deny' || verdict === 'refuse' ? 'warn' : 'debug',
+    fields: ['verdict', 'name', 'address', 'port', 'way', 'rule', 'reason', 'wouldAllow'],
+  }),
+  'network-end': ({ connection, bytesOut, bytesIn, why }) => ({
+    message: `network: connection ${text(connection)} ended: ${text(why)} (${text(bytesOut)} bytes out, ${text(bytesIn)} in)`,
+    level: 'debug',
+  }),
+  'network-refused': ({ what, count, detail }) => ({
+    message: `network: refused ${text(count)} of ${text(what)} (${text(detail)})`,
+    level: 'warn',
+  }),
   limit: ({ reason, detail }) => ({ message: `limit hit: ${text(reason)} (${text(detail)})`, level: 'warn', fields: ['reason'] }),
   death: ({ reason, detail }) => ({
     message: `ended: ${text(reason)} (${text(detail)})`,
@@ -46,7 +59,7 @@ export function logEntryOf(line: string, sandbox: string): LogEntry | undefined 
   const atMs = Date.parse(text(record['ts']))
   if (!Number.isFinite(atMs)) return undefined
   const { message, level, fields = [] } = show(record)
-  const shown = fields.filter((name) => record[name] !== undefined).map((name) => [name, text(record[name])])
+  const shown = fields.filter((name) => record[name] !== undefined && record[name] !== null).map((name) => [name, text(record[name])])
   return { atMs, message, level, fields: { kind: text(record['kind']), ...Object.fromEntries(shown) } }
 }
 

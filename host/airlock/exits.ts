@@ -1,0 +1,76 @@
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { NetworkRecord } from '@caisson/wire'
+import { unending } from '../lifetimes.ts'
+import { Airlock } from './airlock.ts'
+import { type Egress, egressOf } from './egress.ts'
+import { HostNames } from './host-names.ts'
+import { Registries } from './registries.ts'
+
+/** The airlock of one host, opened when the first of its sandboxes needs it. */
+export class Exits implements AsyncDisposable {
+  /** Known before there is anybody to listen: plans name them. */
+  readonly sockets: { readonly socket: string; readonly inspect: string }
+  readonly #record: (record: NetworkRecord) => void
+  readonly #names = new HostNames()
+  readonly #registries = new Registries()
+  #opening: Promise<Airlock> | undefined
+  #airlock: Airlock | undefined
+
+  /** `owner`: `daemon`, whose gates find the next daemon at the same place, or the process id of an embedded host. */
+  constructor(home: string, owner: string, record: (record: NetworkRecord) => void) {
+    this.sockets = { socket: join(home, `airlock-${owner}.sock`), inspect: join(home, `airlock-${owner}-refusals.sock`) }
+    this.#record = record
+  }
+
+  /** Of `network` as a request or a profile has it; null: nothing may be reached. Rejects with POLICY_INVALID naming the rule. */
+  async egress(network: string, signal: AbortSignal): Promise<Egress | null> {
+    return network === 'none' ? null : await egressOf(network, () => this.#registries.hosts(signal))
+  }
+
+  /** Before it starts. `auditBytes`: how much may be written about it. Rejects with HOME_UNUSABLE. */
+  async admit(sandbox: string, egress: Egress, auditBytes: number, signal: AbortSignal): Promise<void> {
+    const airlock = await this.#open()
+    signal.throwIfAborted()
+    airlock.register(sandbox, egress, auditBytes)
+  }
+
+  forget(sandbox: string): void {
+    this.#airlock?.forget(sandbox)
+  }
+
+  async #open(): Promise<Airlock> {
+    const { sockets } = this
+    const addresses = (name: string, signal: AbortSignal) => this.#names.addresses(name, signal)
+    this.#opening ??= Airlock.open({ sockets, record: this.#record, addresses }, unending())
+    try {
+      this.#airlock = await this.#opening
+      return this.#airlock
+    } catch (failure) {
+      // The next one tries again.
+      this.#opening = undefined
+      throw failure
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const [opened] = await Promise.allSettled([this.#opening])
+    if (opened.status === 'fulfilled') await opened.value?.[Symbol.asyncDispose]()
+  }
+}
+
+/** Sockets of embedded hosts that were killed. */
+export async function sweepExits(home: string): Promise<void> {
+  for (const name of await readdir(home)) {
+    const pid = Number(/^airlock-(\d+)(-refusals)?\.sock$/.exec(name)?.[1])
+    if (Number.isInteger(pid) && !isAlive(pid)) await rm(join(home, name), { force: true })
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM'
+  }
+}

@@ -1,0 +1,176 @@
+import type { Socket } from 'node:net'
+import { decideName } from '@caisson/policy'
+import { type GateAnswer, GateRequest } from '@caisson/wire'
+import { type Decision, decide, type Egress, type Target } from './egress.ts'
+import type { Guest } from './guest.ts'
+
+/** No question is longer. */
+const MAX_LINE_BYTES = 8 * 1024
+const NEWLINE = 0x0a
+/** Questions under way; more are answered no at once. */
+const MAX_ASKING = 1024
+/** More than a plan allows (wire/plan.ts): a gate that has more says nothing true. */
+const MAX_CONNECTIONS = 8192
+/** Answers that a gate has not read. */
+const MAX_UNREAD_BYTES = 1024 * 1024
+
+type Asked<Kind extends GateRequest['ask']> = Extract<GateRequest, { ask: Kind }>
+
+interface Connection {
+  readonly target: Target
+  readonly addresses: readonly string[]
+  decision: Decision
+}
+
+export interface GateHouse {
+  guest(sandbox: string): Guest | undefined
+  addresses(name: string): Promise<readonly string[]>
+}
+
+/** One conversation with the gate of one sandbox. What does not follow the contract ends it, and with it everything that the gate lets through. */
+export class GateLine {
+  readonly #peer: Socket
+  readonly #house: GateHouse
+  readonly #connections = new Map<number, Connection>()
+  /** Connections that are being decided on. */
+  readonly #undecided = new Set<number>()
+  #sandbox: string | undefined
+  #begun = Buffer.alloc(0)
+  #asking = 0
+
+  constructor(peer: Socket, house: GateHouse) {
+    this.#peer = peer
+    this.#house = house
+    peer.on('data', (bytes: Buffer) => this.#hear(bytes))
+  }
+
+  get sandbox(): string | undefined {
+    return this.#sandbox
+  }
+
+  /** What was said of a connection that has not ended yet. */
+  decisionOn(connection: number): Decision | undefined {
+    return this.#connections.get(connection)?.decision
+  }
+
+  end(): void {
+    this.#peer.destroy()
+  }
+
+  /** What is no longer allowed ends now. */
+  judgeAgain(egress: Egress): void {
+    const ending: number[] = []
+    for (const [number, { target, addresses, decision }] of this.#connections) {
+      if (decision.verdict !== 'tunnel') continue
+      const now = decide(egress, target, addresses)
+      if (now.verdict !== 'tunnel' || decision.dial.some((address) => !now.dial.includes(address))) ending.push(number)
+    }
+    if (ending.length > 0) this.#say({ answer: 'end', connections: ending })
+  }
+
+  #hear(bytes: Buffer): void {
+    let rest = this.#begun.length === 0 ? bytes : Buffer.concat([this.#begun, bytes])
+    for (let end = rest.indexOf(NEWLINE); end >= 0; end = rest.indexOf(NEWLINE)) {
+      const asked = end > MAX_LINE_BYTES ? undefined : parsed(rest.subarray(0, end))
+      if (asked === undefined || !this.#answer(asked)) return this.end()
+      rest = rest.subarray(end + 1)
+    }
+    if (rest.length > MAX_LINE_BYTES) return this.end()
+    this.#begun = Buffer.from(rest)
+  }
+
+  /** False: that is not what a gate says here. */
+  #answer(asked: GateRequest): boolean {
+    if (asked.ask === 'hello') {
+      if (this.#sandbox !== undefined) return false
+      this.#sandbox = asked.sandbox
+      return true
+    }
+    const sandbox = this.#sandbox
+    if (sandbox === undefined) return false
+    if (asked.ask === 'name' || asked.ask === 'connect') {
+      if (this.#connections.size + this.#undecided.size >= MAX_CONNECTIONS) return false
+      if (asked.ask === 'connect') {
+        if (this.#connections.has(asked.connection) || this.#undecided.has(asked.connection)) return false
+        this.#undecided.add(asked.connection)
+      }
+      void this.#decide(asked, sandbox).catch(() => this.end())
+      return true
+    }
+    const { ask, ...said } = asked
+    if (ask === 'closed' && 'connection' in said) {
+      this.#connections.delete(said.connection)
+      this.#house.guest(sandbox)?.recorded({ kind: 'network-end', sandbox, ...said })
+    } else if ('what' in said) this.#house.guest(sandbox)?.recorded({ kind: 'network-refused', sandbox, ...said })
+    return true
+  }
+
+  /** The names' addresses first, then the verdict by what holds at that moment, the record, and the answer in one go. */
+  async #decide(asked: Asked<'name'> | Asked<'connect'>, sandbox: string): Promise<void> {
+    const isCrowd = this.#asking >= MAX_ASKING
+    this.#asking += 1
+    try {
+      const addresses = isCrowd ? [] : await this.#addresses(asked.name, sandbox)
+      const guest = this.#house.guest(sandbox)
+      if (asked.ask === 'name') this.#say({ answer: 'name', seq: asked.seq, allowed: isNamed(asked, addresses, sandbox, guest) })
+      else this.#connect(asked, addresses, sandbox, guest)
+    } finally {
+      this.#asking -= 1
+      if (asked.ask === 'connect') this.#undecided.delete(asked.connection)
+    }
+  }
+
+  /** Nothing that the sandbox may not ask for is asked of anybody. */
+  async #addresses(name: string | null, sandbox: string): Promise<readonly string[]> {
+    const guest = this.#house.guest(sandbox)
+    if (name === null || guest === undefined || !decideName(guest.egress.policy, name).allowed) return []
+    return await this.#house.addresses(name)
+  }
+
+  #connect(asked: Asked<'connect'>, addresses: readonly string[], sandbox: string, guest: Guest | undefined): void {
+    const { seq, connection, name, address, port, way } = asked
+    if (guest === undefined) return this.#say({ answer: 'connect', seq, verdict: 'deny', dial: [] })
+    const decision = readable(asked, decide(guest.egress, asked, addresses))
+    const { verdict, rule, reason, wouldAllow, dial } = decision
+    const about = { sandbox, connection, name, address, port, way, rule, reason, wouldAllow }
+    if (!guest.recorded({ kind: 'network', ...about, verdict })) return this.#say({ answer: 'connect', seq, verdict: 'deny', dial: [] })
+    if (verdict !== 'deny') this.#connections.set(connection, { target: asked, addresses, decision })
+    this.#say({ answer: 'connect', seq, verdict, dial: [...dial] })
+  }
+
+  #say(answer: GateAnswer): void {
+    if (this.#peer.destroyed) return
+    if (this.#peer.writableLength > MAX_UNREAD_BYTES) return this.end()
+    this.#peer.write(`${JSON.stringify(answer)}\n`)
+  }
+}
+
+function isNamed({ name }: Asked<'name'>, addresses: readonly string[], sandbox: string, guest: Guest | undefined): boolean {
+  if (guest === undefined) return false
+  const { allowed, ...said } = decideName(guest.egress.policy, name)
+  const isLost = allowed && addresses.length === 0
+  const { rule, reason, wouldAllow } = isLost
+    ? { rule: 'unresolved', reason: `${name} has no address on this machine`, wouldAllow: null }
+    : said
+  const about = { sandbox, connection: null, name, address: null, port: null, way: 'dns', rule, reason, wouldAllow } as const
+  const mayAsk = allowed && !isLost
+  return guest.recorded({ kind: 'network', ...about, verdict: mayAsk ? 'allow' : 'deny' }) && mayAsk
+}
+
+/** A denial that its program can read, where it speaks HTTP in the clear. What a plain HTTP proxy is for is not done here. */
+function readable({ way, port }: Asked<'connect'>, decision: Decision): Decision {
+  if (way === 'http-proxy' && decision.verdict === 'tunnel') {
+    const reason = 'plain requests to a proxy are not handed on; connect directly, or with CONNECT'
+    return { verdict: 'refuse', dial: [], rule: 'http-proxy', reason, wouldAllow: null }
+  }
+  const isReadable = way === 'connect' || way === 'http-proxy' || (way === 'direct' && port === 80)
+  return decision.verdict === 'deny' && isReadable ? { ...decision, verdict: 'refuse' } : decision
+}
+
+function parsed(line: Buffer): GateRequest | undefined {
+  try {
+    return GateRequest.parse(JSON.parse(line.toString()))
+  } catch {
+    return undefined
+  }
+}

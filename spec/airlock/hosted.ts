@@ -1,0 +1,102 @@
+import { join } from 'node:path'
+import { Airlock } from '../../host/airlock/airlock.ts'
+import type { Egress } from '../../host/airlock/egress.ts'
+import type { AuditLog } from '../../host/audit/log.ts'
+import type { Cell } from '../../host/walls/wall.ts'
+import { readOperatorRanges, readPolicy } from '../../policy/index.ts'
+import type { NetworkRecord } from '../../wire/index.ts'
+import { Cells, Inside } from '../walls/cells.ts'
+import { pythonProgram } from './gated.ts'
+
+const signal = new AbortController().signal
+const AUDIT_BYTES = 1024 * 1024
+
+/** Rules of whoever made the sandbox; the operator names addresses, so that a server of a spec's own may be reached. */
+export function rules(allow: string[], named: string[] = ['127.0.0.1']): Egress {
+  return { policy: readPolicy({ mode: 'allow', allow }, 'spec'), operatorAllowed: readOperatorRanges(named, 'spec'), configured: [] }
+}
+
+export const everything: Egress = { policy: readPolicy({ mode: 'open' }, 'spec'), operatorAllowed: [], configured: [] }
+
+/** A sandbox behind a gate, and the host's airlock as it is; only names are what a spec says they are. */
+export class Hosted implements AsyncDisposable {
+  readonly id: string
+  readonly records: NetworkRecord[] = []
+  /** Of names; the others have none. */
+  readonly names: Record<string, string[]> = { 'good.example': ['127.0.0.1'], 'other.example': ['127.0.0.1'] }
+  /** Asked of the resolver. */
+  readonly lookedUp: string[] = []
+  /** Written to, too; one that cannot be written refuses. */
+  auditLog: AuditLog | undefined
+  #airlock: Airlock | undefined
+  readonly #cells: Cells
+  readonly #cell: Cell
+  readonly #inside: Inside
+
+  private constructor(cells: Cells, cell: Cell, id: string) {
+    this.#cells = cells
+    this.#cell = cell
+    this.id = id
+    this.#inside = new Inside(cell)
+  }
+
+  static async open(egress: Egress): Promise<Hosted> {
+    const cells = await Cells.open()
+    cells.airlock = { socket: join(cells.home, 'airlock.sock'), inspect: join(cells.home, 'inspect.sock') }
+    const plan = await cells.plan()
+    const hosted = new Hosted(cells, await cells.launch(plan), plan.id)
+    await hosted.start()
+    hosted.airlock.register(plan.id, egress, AUDIT_BYTES)
+    return hosted
+  }
+
+  get airlock(): Airlock {
+    if (this.#airlock === undefined) throw new Error('not started')
+    return this.#airlock
+  }
+
+  /** The host comes, as after a restart: it knows no sandbox yet. */
+  async start(): Promise<void> {
+    const { airlock } = this.#cells
+    if (airlock === null) throw new Error('no sockets')
+    this.#airlock = await Airlock.open(
+      {
+        sockets: airlock,
+        record: (record) => {
+          this.auditLog?.append(record)
+          this.records.push(record)
+        },
+        addresses: async (name) => {
+          this.lookedUp.push(name)
+          return this.names[name] ?? []
+        },
+      },
+      signal,
+    )
+  }
+
+  async stop(): Promise<void> {
+    await this.#airlock?.[Symbol.asyncDispose]()
+    this.#airlock = undefined
+  }
+
+  of<Kind extends NetworkRecord['kind']>(kind: Kind): Extract<NetworkRecord, { kind: Kind }>[] {
+    return this.records.filter((one): one is Extract<NetworkRecord, { kind: Kind }> => one.kind === kind)
+  }
+
+  /** What it prints, errors included. */
+  async sh(command: string): Promise<string> {
+    return (await this.#inside.run(`exec 2>&1\n${command}`)).stdout
+  }
+
+  python(code: string, facts: Record<string, unknown> = {}): Promise<string> {
+    return this.sh(pythonProgram(code, facts))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#inside[Symbol.dispose]()
+    await this.#cell[Symbol.asyncDispose]()
+    await this.stop()
+    await this.#cells[Symbol.asyncDispose]()
+  }
+}
