@@ -42,7 +42,7 @@ export class Airlock implements AsyncDisposable {
     await using undo = new Undos()
     const { socket, inspect } = parts.sockets
     undo.add(await airlock.#listen(socket, (peer) => airlock.#converse(peer)))
-    undo.add(await airlock.#listen(inspect, (peer) => refuseInWords(peer, (...about) => airlock.#decisionOn(...about))))
+    undo.add(await airlock.#listen(inspect, (peer) => refuseInWords(peer, (...about) => airlock.#refusalOf(...about))))
     airlock.#all = undo.move()
     return airlock
   }
@@ -70,10 +70,10 @@ export class Airlock implements AsyncDisposable {
     return [...this.#lines].filter((line) => line.sandbox === sandbox)
   }
 
-  #decisionOn(sandbox: string, connection: number) {
+  #refusalOf(sandbox: string, connection: number) {
     return this.#of(sandbox)
-      .map((line) => line.decisionOn(connection))
-      .find((decision) => decision !== undefined)
+      .map((line) => line.refusalOf(connection))
+      .find((refusal) => refusal !== undefined)
   }
 
   #converse(peer: Socket): void {

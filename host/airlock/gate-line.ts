@@ -11,6 +11,8 @@ const NEWLINE = 0x0a
 const MAX_ASKING = 1024
 /** More than a plan allows (wire/plan.ts): a gate that has more says nothing true. */
 const MAX_CONNECTIONS = 8192
+/** Refused ones that may still come to be told so in words; of these no end is told. */
+const MAX_REFUSED = 1024
 /** Answers that a gate has not read. */
 const MAX_UNREAD_BYTES = 1024 * 1024
 
@@ -19,7 +21,7 @@ type Asked<Kind extends GateRequest['ask']> = Extract<GateRequest, { ask: Kind }
 interface Connection {
   readonly target: Target
   readonly addresses: readonly string[]
-  decision: Decision
+  readonly decision: Decision
 }
 
 export interface GateHouse {
@@ -32,6 +34,7 @@ export class GateLine {
   readonly #peer: Socket
   readonly #house: GateHouse
   readonly #connections = new Map<number, Connection>()
+  readonly #refused = new Map<number, Decision>()
   /** Connections that are being decided on. */
   readonly #undecided = new Set<number>()
   #sandbox: string | undefined
@@ -48,9 +51,9 @@ export class GateLine {
     return this.#sandbox
   }
 
-  /** What was said of a connection that has not ended yet. */
-  decisionOn(connection: number): Decision | undefined {
-    return this.#connections.get(connection)?.decision
+  /** Why a connection was refused, if that was not long ago. */
+  refusalOf(connection: number): Decision | undefined {
+    return this.#refused.get(connection)
   }
 
   end(): void {
@@ -61,7 +64,6 @@ export class GateLine {
   judgeAgain(egress: Egress): void {
     const ending: number[] = []
     for (const [number, { target, addresses, decision }] of this.#connections) {
-      if (decision.verdict !== 'tunnel') continue
       const now = decide(egress, target, addresses)
       if (now.verdict !== 'tunnel' || decision.dial.some((address) => !now.dial.includes(address))) ending.push(number)
     }
@@ -134,8 +136,15 @@ export class GateLine {
     const { verdict, rule, reason, wouldAllow, dial } = decision
     const about = { sandbox, connection, name, address, port, way, rule, reason, wouldAllow }
     if (!guest.recorded({ kind: 'network', ...about, verdict })) return this.#say({ answer: 'connect', seq, verdict: 'deny', dial: [] })
-    if (verdict !== 'deny') this.#connections.set(connection, { target: asked, addresses, decision })
+    if (verdict === 'tunnel') this.#connections.set(connection, { target: asked, addresses, decision })
+    if (verdict === 'refuse') this.#refuse(connection, decision)
     this.#say({ answer: 'connect', seq, verdict, dial: [...dial] })
+  }
+
+  #refuse(connection: number, decision: Decision): void {
+    this.#refused.set(connection, decision)
+    const [oldest] = this.#refused.keys()
+    if (this.#refused.size > MAX_REFUSED && oldest !== undefined) this.#refused.delete(oldest)
   }
 
   #say(answer: GateAnswer): void {

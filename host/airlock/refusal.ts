@@ -9,13 +9,13 @@ const MAX_SAID_BYTES = 1024 * 1024
 const PATIENCE_MS = 5000
 const NEWLINE = 0x0a
 
-export type DecisionOn = (sandbox: string, connection: number) => Decision | undefined
+export type RefusalOf = (sandbox: string, connection: number) => Decision | undefined
 
 /**
  * Serves a connection that was refused in words: the gate says which one it is, the program inside gets a response of HTTP/1.1 that names the rule.
  * Nothing of what it says goes anywhere.
  */
-export function refuseInWords(peer: Socket, decisionOn: DecisionOn): void {
+export function refuseInWords(peer: Socket, refusalOf: RefusalOf): void {
   const stop = onAbort(freshDeadline(PATIENCE_MS), () => peer.destroy())
   peer.on('close', stop)
   let head = Buffer.alloc(0)
@@ -27,14 +27,14 @@ export function refuseInWords(peer: Socket, decisionOn: DecisionOn): void {
     if (end < 0) return
     peer.off('data', hear)
     const named = parsed(head.subarray(0, end))
-    const decision = named === undefined ? undefined : decisionOn(named.sandbox, named.connection)
-    if (named === undefined || decision?.verdict !== 'refuse') return void peer.destroy()
+    const refusal = named === undefined ? undefined : refusalOf(named.sandbox, named.connection)
+    if (named === undefined || refusal === undefined) return void peer.destroy()
     // Read to the end, so that the response is not lost to a reset.
     peer.on('data', (more: Buffer) => {
       said += more.length
       if (said > MAX_SAID_BYTES) peer.destroy()
     })
-    peer.end(response(named.sandbox, decision))
+    peer.end(response(named.sandbox, refusal))
   }
   peer.on('data', hear)
 }

@@ -1,3 +1,5 @@
+import { connect } from 'node:net'
+import { createInterface } from 'node:readline'
 import { expect, test } from 'vitest'
 import { python } from './gated.ts'
 import { Hosted, rules } from './hosted.ts'
@@ -55,4 +57,24 @@ attempt('socks', socks)
   const plain = await hosted.sh(`curl -sS --max-time 20 -x http://127.0.0.1:3128 http://good.example:${server.port}/`)
   expect(JSON.parse(plain)).toMatchObject({ rule: 'http-proxy', message: expect.stringContaining('CONNECT') })
   expect(server.connections).toBe(2)
+})
+
+test('however often it has been refused, a sandbox is answered as before', async () => {
+  using server = await Canary.open(echo)
+  await using hosted = await Hosted.open(rules(['good.example']))
+  hosted.airlock.register(hosted.id, rules(['good.example']), 64 * 1024 * 1024)
+  const gate = connect(hosted.airlock.sockets.socket)
+  gate.write(`${JSON.stringify({ ask: 'hello', sandbox: hosted.id, generation: 1 })}\n`)
+  const ask = (connection: number, name: string) =>
+    gate.write(`${JSON.stringify({ ask: 'connect', seq: connection, connection, name, address: null, port: 80, way: 'direct' })}\n`)
+  const verdicts: string[] = []
+  for (let connection = 1; connection <= 10_000; connection += 1) ask(connection, 'other.example')
+  ask(10_001, 'good.example')
+  for await (const line of createInterface({ input: gate })) {
+    if (verdicts.push((JSON.parse(line) as { verdict: string }).verdict) === 10_001) break
+  }
+  gate.destroy()
+  expect(new Set(verdicts.slice(0, -1))).toEqual(new Set(['refuse']))
+  expect(verdicts.at(-1)).toBe('tunnel')
+  expect(server.connections).toBe(0)
 })
