@@ -1,4 +1,6 @@
 export { command } from './command.ts'
+export { crowd } from './crowd.ts'
 export { density } from './density.ts'
 export { exec } from './exec.ts'
+export { http } from './http.ts'
 export { start } from './start.ts'

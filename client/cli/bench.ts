@@ -5,7 +5,7 @@ import { countOrNone } from './arguments/count.ts'
 import { parsed, verbParser } from './parsing.ts'
 
 /** In the order in which they are run. */
-const BENCHMARKS = ['start', 'exec', 'command', 'density']
+const BENCHMARKS = ['start', 'exec', 'command', 'density', 'http', 'crowd']
 
 const EXAMPLES = `
 Benchmarks:
@@ -13,6 +13,8 @@ Benchmarks:
   exec      round trips in a live sandbox
   command   the first command of the README, as a whole
   density   memory of idle sandboxes, five for each round
+  http      a daemon over HTTP: creates, commands, code, files
+  crowd     a daemon with two thousand idle sandboxes (minutes)
 
 Examples:
   caisson bench start

@@ -79,11 +79,6 @@ await step('what kills its own interpreter is told, and the context serves again
   assert.equal(after.text, '2')
 })
 
-await step('the health of the interpreter, asked from inside', async () => {
-  const ask = 'curl -s -o /dev/null -w "%{http_code}" http://0.0.0.0:49999/health'
-  assert.equal((await sandbox.commands.run(ask)).stdout, '200')
-})
-
 await step('contexts live through a pause', async () => {
   await sandbox.runCode('through = "pause"')
   await sandbox.pause()

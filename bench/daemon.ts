@@ -1,0 +1,148 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+
+const PROGRAM = fileURLToPath(new URL('../dist/caisson.mjs', import.meta.url))
+const START_MS = 60_000
+const LOOK_MS = 20
+
+export interface Guest {
+  readonly id: string
+  readonly token: string
+}
+
+/** A daemon of its own for one benchmark, and a plain HTTP client that keeps its connections: what is measured is the daemon, and little else. */
+export class BenchDaemon implements AsyncDisposable {
+  readonly #process: ChildProcess
+  readonly #home: string
+  readonly #port: number
+  readonly #key: string
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 256, noDelay: true })
+
+  private constructor(process: ChildProcess, home: string, port: number, key: string) {
+    this.#process = process
+    this.#home = home
+    this.#port = port
+    this.#key = key
+  }
+
+  static async open(pool: number): Promise<BenchDaemon> {
+    const home = await mkdtemp(join(tmpdir(), 'cai-'))
+    const templates = process.env['CAISSON_TEMPLATES'] ?? join(process.env['CAISSON_HOME'] ?? join(homedir(), '.caisson'), 'templates')
+    const env = {
+      ...process.env,
+      CAISSON_HOME: home,
+      CAISSON_TEMPLATES: templates,
+      CAISSON_POOL: String(pool),
+      CAISSON_ZYGOTE_IDLE_MS: '0',
+    }
+    const child = spawn(process.execPath, [PROGRAM, 'up', '--port', '0'], { env, stdio: 'ignore' })
+    for (const end = Date.now() + START_MS; Date.now() < end && child.exitCode === null; await pause(LOOK_MS)) {
+      const about = await readFile(join(home, 'daemon.json'), 'utf8').catch(() => undefined)
+      if (about === undefined) continue
+      const { url } = JSON.parse(about) as { url: string }
+      return new BenchDaemon(child, home, Number(new URL(url).port), (await readFile(join(home, 'key'), 'utf8')).trim())
+    }
+    child.kill('SIGKILL')
+    throw new Error('the daemon did not start')
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? -1
+  }
+
+  async create(templateID = 'code-interpreter'): Promise<Guest> {
+    const body = JSON.stringify({ templateID, timeout: 600 })
+    const { sandboxID, envdAccessToken } = JSON.parse(await this.#text('POST', '/v2/sandboxes', { 'x-api-key': this.#key }, body)) as {
+      sandboxID: string
+      envdAccessToken: string
+    }
+    return { id: sandboxID, token: envdAccessToken }
+  }
+
+  async end({ id }: Guest): Promise<void> {
+    await this.#text('DELETE', `/sandboxes/${id}`, { 'x-api-key': this.#key })
+  }
+
+  /** Until the command has ended. */
+  async true(guest: Guest): Promise<void> {
+    const json = Buffer.from(JSON.stringify({ process: { cmd: '/bin/true', args: [] }, stdin: false }))
+    const head = Buffer.alloc(5)
+    head.writeUInt32BE(json.length, 1)
+    const headers = { ...this.#of(guest, 49983), 'content-type': 'application/connect+json', 'connect-protocol-version': '1' }
+    const said = await this.#text('POST', '/process.Process/Start', headers, Buffer.concat([head, json]))
+    if (!said.includes('"end"')) throw new Error(`true did not end: ${said}`)
+  }
+
+  async code(guest: Guest): Promise<void> {
+    const said = await this.#text('POST', '/execute', this.#of(guest, 49999), JSON.stringify({ code: '1+1' }))
+    if (!said.includes('"text":"2"')) throw new Error(`1+1 was ${said}`)
+  }
+
+  async upload(guest: Guest, bytes: number): Promise<void> {
+    const headers = { ...this.#of(guest, 49983), 'content-type': 'application/octet-stream', 'content-length': String(bytes) }
+    const asked = this.#ask('POST', '/files?path=/home/user/large', headers)
+    await fill(asked, bytes)
+    await text(await answer(asked))
+  }
+
+  async download(guest: Guest, bytes: number): Promise<void> {
+    const asked = this.#ask('GET', '/files?path=/home/user/large', this.#of(guest, 49983))
+    asked.end()
+    await drain(await answer(asked), bytes)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#agent.destroy()
+    const over = once(this.#process, 'exit')
+    this.#process.kill('SIGTERM')
+    await over
+    await rm(this.#home, { recursive: true, force: true })
+  }
+
+  #of({ id, token }: Guest, port: number): Record<string, string> {
+    return { 'e2b-sandbox-id': id, 'e2b-sandbox-port': String(port), 'x-access-token': token }
+  }
+
+  #ask(method: string, path: string, headers: Record<string, string>): ClientRequest {
+    return request({ host: '127.0.0.1', port: this.#port, method, path, headers, agent: this.#agent })
+  }
+
+  async #text(method: string, path: string, headers: Record<string, string>, body: string | Buffer = ''): Promise<string> {
+    const asked = this.#ask(method, path, headers)
+    asked.end(body)
+    return text(await answer(asked))
+  }
+}
+
+const PIECE = Buffer.alloc(256 * 1024, 'x')
+
+export async function fill(asked: ClientRequest, bytes: number): Promise<void> {
+  for (let left = bytes; left > 0; left -= PIECE.length) {
+    if (!asked.write(left >= PIECE.length ? PIECE : PIECE.subarray(0, left))) await once(asked, 'drain')
+  }
+  asked.end()
+}
+
+export async function answer(asked: ClientRequest): Promise<IncomingMessage> {
+  const [found] = (await once(asked, 'response')) as [IncomingMessage]
+  if ((found.statusCode ?? 500) >= 300) throw new Error(`${found.statusCode} ${await text(found)}`)
+  return found
+}
+
+export async function drain(from: IncomingMessage, bytes: number): Promise<void> {
+  let seen = 0
+  for await (const piece of from as AsyncIterable<Buffer>) seen += piece.length
+  if (seen !== bytes) throw new Error(`${seen} bytes came, not ${bytes}`)
+}
+
+async function text(from: IncomingMessage): Promise<string> {
+  const pieces: Buffer[] = []
+  for await (const piece of from as AsyncIterable<Buffer>) pieces.push(piece)
+  return Buffer.concat(pieces).toString('utf8')
+}

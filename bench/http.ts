@@ -1,0 +1,125 @@
+import { once } from 'node:events'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { Agent, createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { setTimeout as pause } from 'node:timers/promises'
+import { answer, BenchDaemon, drain, fill, type Guest } from './daemon.ts'
+import type { Row } from './report.ts'
+import { type Summary, series, summary, took } from './statistics.ts'
+
+const BURST = 100
+const FILE_BYTES = 256 * 2 ** 20
+const FILE_ROUNDS = 5
+/** The pool fills again meanwhile: what is measured is one create, not the next one's making. */
+const REST_MS = 150
+
+/** Over HTTP, as any client would. */
+export async function http(rounds: number): Promise<Row[]> {
+  const rows: Row[] = []
+  {
+    await using daemon = await BenchDaemon.open(4)
+    await pause(3000)
+    rows.push({ what: 'create to first output, pool', unit: 'ms', measured: await creates(daemon, rounds, REST_MS), aim: 4 })
+    const guest = await daemon.create()
+    rows.push({ what: 'command true', unit: 'ms', measured: await series(rounds * 5, 20, () => took(() => daemon.true(guest))), aim: 4 })
+    rows.push({ what: 'code 1+1', unit: 'ms', measured: await series(rounds * 5, 20, () => took(() => daemon.code(guest))), aim: 3 })
+    await daemon.end(guest)
+    rows.push({ what: `burst of ${BURST}, to first output`, unit: 'ms', measured: await burst(daemon), aim: 500 })
+    const keeper = await daemon.create('base')
+    const speed = async (work: () => Promise<void>) => FILE_BYTES / 1000 / (await took(work))
+    rows.push({
+      what: 'upload of 256 MiB',
+      unit: 'MB/s',
+      measured: await series(FILE_ROUNDS, 1, () => speed(() => daemon.upload(keeper, FILE_BYTES))),
+      aim: 300,
+    })
+    rows.push({
+      what: 'download of 256 MiB',
+      unit: 'MB/s',
+      measured: await series(FILE_ROUNDS, 1, () => speed(() => daemon.download(keeper, FILE_BYTES))),
+      aim: 300,
+    })
+    await daemon.end(keeper)
+  }
+  rows.push(...(await plain()))
+  await using daemon = await BenchDaemon.open(0)
+  await daemon.end(await daemon.create())
+  rows.splice(1, 0, { what: 'create to first output, no pool', unit: 'ms', measured: await creates(daemon, rounds, 0), aim: 25 })
+  return rows
+}
+
+async function creates(daemon: BenchDaemon, rounds: number, restMs: number): Promise<Summary> {
+  const made: Guest[] = []
+  const measured = await series(rounds, 5, async () => {
+    const ms = await took(async () => {
+      const guest = await daemon.create()
+      made.push(guest)
+      await daemon.code(guest)
+    })
+    await Promise.all(made.splice(0).map((guest) => daemon.end(guest)))
+    await pause(restMs)
+    return ms
+  })
+  return measured
+}
+
+async function burst(daemon: BenchDaemon): Promise<Summary> {
+  const begun = performance.now()
+  const made: Guest[] = []
+  const each = await Promise.all(
+    Array.from({ length: BURST }, async () => {
+      const guest = await daemon.create()
+      made.push(guest)
+      await daemon.code(guest)
+      return performance.now() - begun
+    }),
+  )
+  await Promise.all(made.map((guest) => daemon.end(guest)))
+  return summary(each)
+}
+
+/** The reference: Node's own server, and a file of the host. */
+async function plain(): Promise<Row[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'cai-plain-'))
+  const path = join(folder, 'large')
+  const server = createServer((asked, reply) => {
+    const work =
+      asked.method === 'POST' ? pipeline(asked, createWriteStream(path)).then(() => reply.end()) : pipeline(createReadStream(path), reply)
+    work.catch(() => reply.destroy())
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const agent = new Agent({ keepAlive: true })
+  try {
+    const ask = (method: string) => request({ host: '127.0.0.1', port, method, agent })
+    const up = await series(FILE_ROUNDS, 1, async () => {
+      const ms = await took(async () => {
+        const asked = ask('POST')
+        await fill(asked, FILE_BYTES)
+        await drain(await answer(asked), 0)
+      })
+      return FILE_BYTES / 1000 / ms
+    })
+    const down = await series(FILE_ROUNDS, 1, async () => {
+      const ms = await took(async () => {
+        const asked = ask('GET')
+        asked.end()
+        await drain(await answer(asked), (await stat(path)).size)
+      })
+      return FILE_BYTES / 1000 / ms
+    })
+    return [
+      { what: 'upload, Node and a file of the host', unit: 'MB/s', measured: up },
+      { what: 'download, Node and a file of the host', unit: 'MB/s', measured: down },
+    ]
+  } finally {
+    agent.destroy()
+    server.close()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
