@@ -6,7 +6,8 @@ import type { Summary } from './statistics.ts'
 /** One row of a benchmark: what was measured, or why it was not. */
 export interface Row {
   what: string
-  unit: 'ms' | 'MiB'
+  /** Of a rate, the more the better. */
+  unit: 'ms' | 'MiB' | '%' | 'MB/s'
   measured: Summary | { skipped: string }
   /** What we aim for at p50 on the machine of docs/promises.md. */
   aim?: number
@@ -60,7 +61,8 @@ function columns(row: Row): string[] {
   if ('skipped' in measured) return [row.what, '-', '-', '-', '', '', measured.skipped]
   const number = (value: number) => `${value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ${row.unit}`
   const ratio = row.ratio === undefined ? '' : `${row.ratio.toFixed(1)} x`
-  const aim = row.aim === undefined ? '' : `${measured.p50 <= row.aim ? '✓' : '✗'} ${row.aim} ${row.unit}`
+  const isMet = row.aim !== undefined && (row.unit === 'MB/s' ? measured.p50 >= row.aim : measured.p50 <= row.aim)
+  const aim = row.aim === undefined ? '' : `${isMet ? '✓' : '✗'} ${row.aim} ${row.unit}`
   return [row.what, number(measured.p50), number(measured.p95), number(measured.min), String(measured.n), aim, ratio]
 }
 

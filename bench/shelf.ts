@@ -1,4 +1,5 @@
 export { command } from './command.ts'
 export { density } from './density.ts'
 export { exec } from './exec.ts'
+export { http } from './http.ts'
 export { start } from './start.ts'

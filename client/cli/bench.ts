@@ -5,7 +5,7 @@ import { countOrNone } from './arguments/count.ts'
 import { parsed, verbParser } from './parsing.ts'
 
 /** In the order in which they are run. */
-const BENCHMARKS = ['start', 'exec', 'command', 'density']
+const BENCHMARKS = ['start', 'exec', 'command', 'density', 'http']
 
 const EXAMPLES = `
 Benchmarks:
@@ -13,6 +13,7 @@ Benchmarks:
   exec      round trips in a live sandbox
   command   the first command of the README, as a whole
   density   memory of idle sandboxes, five for each round
+  http      what clients of the daemon wait for, alone and among twenty idle sandboxes for each round
 
 Examples:
   caisson bench start
