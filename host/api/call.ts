@@ -49,10 +49,16 @@ const MAX_JSON_BYTES = 1024 * 1024
 export async function readJson<T>(call: Pick<Call, 'request'>, schema: z.ZodType<T>, maxBytes = MAX_JSON_BYTES): Promise<T> {
   const pieces: Buffer[] = []
   let bytes = 0
-  for await (const piece of call.request as AsyncIterable<Buffer>) {
-    bytes += piece.length
-    if (bytes > maxBytes) throw new Fault('BAD_REQUEST', `the body is larger than ${maxBytes} bytes`)
-    pieces.push(piece)
+  try {
+    for await (const piece of call.request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      bytes += piece.length
+      if (bytes > maxBytes) throw new Fault('BAD_REQUEST', `the body is larger than ${maxBytes} bytes`)
+      pieces.push(piece)
+    }
+  } catch (failure) {
+    // The rest is read and thrown away: who is refused gets the answer, and may ask something else on the same connection.
+    call.request.resume()
+    throw failure
   }
   let value: unknown = {}
   try {

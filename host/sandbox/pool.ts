@@ -9,6 +9,8 @@ const QUIET_MS = 60_000
 const TIDY_MS = 15_000
 /** After a failure: each try costs somebody else's time. */
 const REST_MS = 10_000
+/** Whoever has just got one has work for it: the next is made when that is under way, unless none is left. */
+const BREATH_MS = 40
 
 interface Shelf {
   readonly request: CreateRequest
@@ -36,6 +38,7 @@ export class Pool implements AsyncDisposable {
   readonly #shelves = new Map<string, Shelf>()
   readonly #tidy: NodeJS.Timeout
   #refilling: Promise<void> | undefined
+  #breath: NodeJS.Timeout | undefined
   #busy = 0
   #hits = 0
   #misses = 0
@@ -84,13 +87,15 @@ export class Pool implements AsyncDisposable {
     this.#busy += 1
     return () => {
       this.#busy -= 1
-      this.#refill()
+      if ([...this.#shelves.values()].some(({ waiting, wanted }) => wanted > 0 && waiting.length === 0)) this.#refill()
+      else this.#breath ??= setTimeout(() => this.#breathe(), BREATH_MS).unref()
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isOver = true
     clearInterval(this.#tidy)
+    clearTimeout(this.#breath)
     await this.#refilling
     await Promise.all([...this.#shelves.values()].flatMap(({ waiting }) => waiting.splice(0).map(end)))
   }
@@ -104,6 +109,11 @@ export class Pool implements AsyncDisposable {
     const shelf: Shelf = { request: kind, waiting: [], wanted: 0, lastTakenMs: Date.now(), restUntilMs: 0 }
     this.#shelves.set(key, shelf)
     return shelf
+  }
+
+  #breathe(): void {
+    this.#breath = undefined
+    this.#refill()
   }
 
   #refill(): void {

@@ -104,10 +104,10 @@ export class WireClient implements Disposable {
     return { status: response.statusCode ?? 0, body: await whole(response) }
   }
 
-  /** The answer as it comes. */
+  /** The answer as it comes; `path` may be a whole address. */
   open(method: string, path: string, { headers = {}, body }: Sent = {}): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
-      const call = request(this.url + path, { method, agent: this.#agent, headers }, resolve)
+      const call = request(path.startsWith('/') ? this.url + path : path, { method, agent: this.#agent, headers }, resolve)
       call.on('error', reject)
       if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) call.end(body)
       else body.on('error', reject).pipe(call)

@@ -30,7 +30,7 @@ const LONG_S = 3600
 const EXPECTED = new Set(['overloaded', 'quota_exceeded'])
 /** A sandbox that ends this soon is left alone. */
 const MARGIN_MS = 8000
-const WAKE_TRIES = 100
+const WAKE_TRIES = 500
 
 /** One client that does whatever chance has it do, until it is told to stop. It never shares a sandbox with another. */
 export class RestlessClient implements Disposable {
@@ -105,6 +105,8 @@ export class RestlessClient implements Disposable {
         if (hash(await this.#wire.download(sandbox, name)) !== sum) this.tally.undocumented.push(`${name} is not what was uploaded`)
       }
     } else if (what === 'pause') {
+      // A connect that nobody answered would leave open when a short life ends.
+      if (!isLong(mine.endsMs)) return
       await this.#wire.control('POST', `${path}/pause`, {})
       await pause(this.#chance.below(300))
       await this.#wire.control('POST', `/v2${path}/connect`, { timeout: LONG_S })
@@ -146,7 +148,7 @@ export class RestlessClient implements Disposable {
   /** Nobody may have heard the answer to a pause. What lives is there for a client that asks, however often the daemon has been killed. */
   async #wake(one: Known): Promise<void> {
     const { sandbox, state, endsMs, history } = one
-    if (state !== 'alive' || endsMs < performance.now() + MARGIN_MS) return
+    if (state !== 'alive' || !isLong(endsMs)) return
     history.push(`woken ${at()}`)
     for (let tried = 0; tried < WAKE_TRIES; tried += 1) {
       const from = performance.now()
@@ -175,6 +177,10 @@ const CHOICES = [
   [1, 'expire'],
 ] as const
 type Choice = (typeof CHOICES)[number][1]
+
+function isLong(endsMs: number): boolean {
+  return endsMs > performance.now() + (LONG_S * 1000) / 2
+}
 
 function at(): string {
   return new Date().toISOString().slice(11, 23)

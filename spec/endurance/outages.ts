@@ -17,6 +17,11 @@ export class Outages {
     return this.#kept.length
   }
 
+  /** How long each took, in seconds. */
+  get seconds(): string {
+    return this.#kept.map(({ from, to }) => ((to - from) / 1000).toFixed(1)).join(' ')
+  }
+
   /** Kills it as the kernel would, and starts another one. */
   async one(): Promise<void> {
     const outage = { from: performance.now(), to: Number.POSITIVE_INFINITY }
