@@ -71,5 +71,6 @@ test('it fills again, and ends with its daemon', async () => {
   const second = await daemon.again({ env: { CAISSON_POOL: '0' } })
   daemon = second
   const listed = (await (await daemon.fetch('/v2/sandboxes')).json()) as { sandboxID: string }[]
+  for (let look = 0; look < 200 && (await readdir(folder)).length > listed.length; look += 1) await pause(50)
   expect((await readdir(folder)).sort()).toEqual(listed.map(({ sandboxID }) => sandboxID).sort())
 })
