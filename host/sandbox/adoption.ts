@@ -5,7 +5,7 @@ import { Fault } from '@caisson/wire'
 import { freshDeadline } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
 import { answers, type Supervised } from '../walls/supervised.ts'
-import type { Cell, Known } from '../walls/wall.ts'
+import type { Cell } from '../walls/wall.ts'
 import type { Creating } from './creating.ts'
 import type { LiveSandbox } from './life.ts'
 import { type ContextRecord, emptied, type SandboxRecord } from './record.ts'
@@ -33,9 +33,9 @@ export interface Found {
 
 /**
  * What an earlier daemon left, made to agree with what lives: the sandbox itself is believed, not what was written down of it. Sandboxes that nobody
- * wrote down were never told to anyone, and are ended.
+ * wrote down were never told to anyone: they are the strangers, by their ids.
  */
-export async function adoptAll(parts: AdoptionParts, signal: AbortSignal): Promise<Found[]> {
+export async function adoptAll(parts: AdoptionParts, signal: AbortSignal): Promise<{ found: Found[]; strangers: string[] }> {
   const records = (await parts.store.all('sandbox')).map(({ document }) => document as SandboxRecord)
   const found: Found[] = []
   const waiting = [...records]
@@ -46,12 +46,17 @@ export async function adoptAll(parts: AdoptionParts, signal: AbortSignal): Promi
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, work))
-  await endUnknown(parts, new Set(records.filter(({ state }) => state !== 'gone').map(({ id }) => id)))
+  const known = new Set(records.filter(({ state }) => state !== 'gone').map(({ id }) => id))
+  for (const name of await readdir(parts.keptFolder)) {
+    if (!known.has(name.replace(/\.img$/, ''))) await rm(join(parts.keptFolder, name), { force: true })
+  }
   for (const { record } of found) {
     const before = records.find(({ id }) => id === record.id)
     if (record !== before) await parts.store.put('sandbox', record.id, record)
   }
-  return found
+  // Those of an embedded host have names of their own (ids.ts), and end with it.
+  const strangers = (await readdir(join(parts.home, 'sandboxes'))).filter((id) => id.startsWith('i') && !known.has(id))
+  return { found, strangers }
 }
 
 async function adoptOne(parts: AdoptionParts, record: SandboxRecord): Promise<Found> {
@@ -105,33 +110,5 @@ async function hasFiles(parts: AdoptionParts, record: SandboxRecord): Promise<bo
   } catch (failure) {
     if (failure instanceof Fault && failure.code === 'NOT_FOUND') return false
     throw failure
-  }
-}
-
-/** What is to be known of a sandbox that nobody wrote down. */
-function stranger(home: string, id: string, dir: string): Known {
-  return { id, dir, kind: 'sandbox', deathRecord: join(home, 'deaths', `${id}.json`), disk: { kind: 'tmpfs', bytes: 1, inodes: 1 } }
-}
-
-/** Those of an embedded host have names of their own (ids.ts), and end with it. */
-async function endUnknown(parts: AdoptionParts, known: ReadonlySet<string>): Promise<void> {
-  const folder = join(parts.home, 'sandboxes')
-  for (const id of await readdir(folder)) {
-    if (!id.startsWith('i') || known.has(id)) continue
-    const dir = join(folder, id)
-    try {
-      if (await answers(join(dir, 'keeper.sock'))) {
-        const cell = await parts.wall.adopt(stranger(parts.home, id, dir), freshDeadline(ADOPT_MS))
-        await cell.ask({ op: 'kill', reason: 'abandoned', detail: 'nobody was told of it' }, freshDeadline(ADOPT_MS)).catch(() => undefined)
-        await cell.death
-      } else await parts.wall.remove(id, dir)
-    } catch (failure) {
-      parts.notice(
-        `sandbox ${id}, which nobody was told of, could not be ended: ${failure instanceof Error ? failure.message : String(failure)}`,
-      )
-    }
-  }
-  for (const name of await readdir(parts.keptFolder)) {
-    if (!known.has(name.replace(/\.img$/, ''))) await rm(join(parts.keptFolder, name), { force: true })
   }
 }

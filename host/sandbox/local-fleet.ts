@@ -17,6 +17,7 @@ import type { ContextRecord, Owner, Sample, SandboxRecord, SnapshotRecord } from
 import { Resident, type ResidentParts } from './resident.ts'
 import { Sampling } from './sampling.ts'
 import { claimOf, Snapshots } from './snapshots.ts'
+import { Strangers } from './strangers.ts'
 
 /** Why a sandbox ended is told for so long. */
 const REMEMBER_MS = 24 * 3600 * 1000
@@ -46,6 +47,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
   readonly #sampling = new Sampling(() => this.#residents.values())
   readonly #snapshots: Snapshots
   readonly #kept: string
+  #strangers: Strangers | undefined
   /** Of those that are gone, the oldest first. */
   readonly #gone: string[] = []
 
@@ -65,8 +67,9 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     const fleet = new LocalFleet(parts, await Snapshots.open(join(parts.home, 'snapshots'), parts.store))
     const { home, store, creating, wall, notice } = parts
     const contextsChanged = (id: string, contexts: ContextRecord[]) => fleet.#residents.get(id)?.contextsChanged(contexts)
-    const found = await adoptAll({ home, keptFolder: fleet.#kept, store, creating, wall, contextsChanged, notice }, signal)
+    const { found, strangers } = await adoptAll({ home, keptFolder: fleet.#kept, store, creating, wall, contextsChanged, notice }, signal)
     for (const { record, live } of found) fleet.#keep(record, live)
+    fleet.#strangers = new Strangers({ home, wall, notice }, strangers)
     await fleet.#forget()
     for (const { request, count } of parts.expected) fleet.#pool.expect(request, count)
     return fleet
@@ -180,6 +183,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
   /** The daemon ends; its sandboxes live on. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#sampling[Symbol.dispose]()
+    await this.#strangers?.[Symbol.asyncDispose]()
     await this.#pool[Symbol.asyncDispose]()
     for (const resident of this.#residents.values()) resident.release()
   }

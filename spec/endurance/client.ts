@@ -121,7 +121,7 @@ export class RestlessClient implements Disposable {
         `/v2/sandboxes?metadata=${encodeURIComponent(`endurance=${this.name}`)}`,
       )) as WireSandbox[]
       const missing = this.known.filter(({ state, endsMs, sandbox: { sandboxID } }) => {
-        return state === 'alive' && endsMs > performance.now() && !listed.some((one) => one.sandboxID === sandboxID)
+        return state === 'alive' && endsMs > performance.now() + MARGIN_MS && !listed.some((one) => one.sandboxID === sandboxID)
       })
       for (const { sandbox: lost } of missing) this.tally.undocumented.push(`${lost.sandboxID} is not listed`)
     } else {
