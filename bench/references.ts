@@ -16,7 +16,7 @@ const bwrap: Reference = {
   missing: async () => ((await succeeds('bwrap', ['--version'])) ? undefined : 'bwrap is not installed (apt-get install bubblewrap)'),
   run: async () => {
     const wall = '--ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib /lib --symlink usr/lib64 /lib64 --proc /proc --dev /dev'
-    const more = '--tmpfs /tmp --unshare-all --die-with-parent --clearenv'
+    const more = '--tmpfs /tmp --unshare-all --die-with-parent --clearenv --setenv HOME /tmp'
     const python = await templatePython()
     await ends('bwrap', [...`${wall} ${more}`.split(' '), '--ro-bind', python, '/caisson/python', '/caisson/python/bin/python', '-c', COLD])
   },
