@@ -1,6 +1,8 @@
 """What a matplotlib figure shows, as data: the charts of E2B's wire. Every member of a type is there; None stands for what is not set.
 
 It reads what is drawn, for whoever wants to draw it again in another way. What it does not understand is `unknown`; the picture is there in any case.
+
+Longer than files are here as a rule: one kind of chart after the other, and all of them read axes, ticks and labels in the same way.
 """
 
 import datetime
