@@ -122,13 +122,13 @@ function running(all: Undos, about: Omit<Daemon, 'close' | 'closed'>): Daemon {
 }
 
 function openFleet(rooms: Rooms, store: SqliteStore, telemetry: Telemetry, signal: AbortSignal): Promise<LocalFleet> {
-  const { settings, creating, wall, notice } = rooms
+  const { settings, creating, walls, notice } = rooms
   const expected = [
     { request: { profile: 'e2b', template: 'code-interpreter' }, count: settings.pool },
     { request: { profile: 'e2b', template: 'base' }, count: Math.min(1, settings.pool) },
   ].filter(({ count }) => count > 0)
   const { home, frozenGraceMs } = settings
-  return LocalFleet.open({ home, store, creating, wall, frozenGraceMs, expected, telemetry, notice }, signal)
+  return LocalFleet.open({ home, store, creating, walls, frozenGraceMs, expected, telemetry, notice }, signal)
 }
 
 async function openParts(
@@ -139,7 +139,7 @@ async function openParts(
   telemetry: Telemetry,
   place: { readonly domain: string | null },
 ): Promise<Parts> {
-  const { settings, auditLog, creating, wall } = rooms
+  const { settings, auditLog, creating, walls } = rooms
   const control = {
     maxTimeoutMs: settings.maxTimeoutMs,
     auditLog: auditLog.path,
@@ -149,7 +149,7 @@ async function openParts(
     replays: new Replays(),
     profiles: (signal: AbortSignal) => readProfiles(settings.profiles, signal),
     plan: creating.plan.bind(creating),
-    doctor: (signal: AbortSignal) => examine(creating, wall, settings, signal),
+    doctor: (signal: AbortSignal) => examine(creating, walls, settings, signal),
   }
   return {
     rooms: {

@@ -1,31 +1,39 @@
-import { type CreateRequest, type Door, Fault } from '@caisson/wire'
+import { type CreateRequest, type Door, Fault, WALLS, type WallName } from '@caisson/wire'
 import type { Settings } from './settings.ts'
 import { openTemplate, templateNames } from './templates/template.ts'
-import type { Finding, Wall } from './walls/wall.ts'
+import type { Finding } from './walls/wall.ts'
 
 /** What this machine can do for each wall, found out by trying. */
 export interface DoctorReport {
   home: string
-  walls: { name: string; findings: Finding[]; trial: Trial }[]
+  walls: { name: WallName; findings: Finding[]; trial: Trial }[]
   templates: { name: string; languages: string[]; problem?: string }[]
 }
 
 /** A sandbox with every limit of the default profile, made, used and ended. */
 type Trial = { ok: true; createMs: number; commandMs: number } | { ok: false; code: string; message: string; hint: string }
 
+interface Probing {
+  probe(wall: WallName, signal: AbortSignal): Promise<Finding[]>
+}
+
 export async function examine(
   door: Pick<Door, 'create'>,
-  wall: { probe: (signal: AbortSignal) => ReturnType<Wall<unknown>['probe']> },
+  walls: Probing,
   settings: Settings,
   signal: AbortSignal,
 ): Promise<DoctorReport> {
-  const findings = await wall.probe(signal)
   const templates = await Promise.all(templateNames().map((name) => template(name, settings, signal)))
   const built = templates.find(({ problem }) => problem === undefined)
   const request: CreateRequest = built === undefined ? {} : { template: built.name }
-  return { home: settings.home, walls: [{ name: 'container', findings, trial: await trial(door, request, signal) }], templates }
+  const report: DoctorReport = { home: settings.home, walls: [], templates }
+  // One after the other: each is measured.
+  for (const name of WALLS) {
+    const findings = await walls.probe(name, signal)
+    report.walls.push({ name, findings, trial: await trial(door, { ...request, wall: name }, signal) })
+  }
+  return report
 }
-
 async function template(name: string, settings: Settings, signal: AbortSignal): Promise<DoctorReport['templates'][number]> {
   try {
     return { name, languages: [...(await openTemplate(name, settings, signal)).languages] }

@@ -67,7 +67,7 @@ class EmbeddedHost implements Host {
   }
 
   doctor(signal: AbortSignal): Promise<DoctorReport> {
-    return examine(this, this.#rooms.wall, this.#rooms.settings, signal)
+    return examine(this, this.#rooms.walls, this.#rooms.settings, signal)
   }
 
   /** Ends the sandboxes that are on this host's leash, lets go of the others. */

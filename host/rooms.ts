@@ -9,8 +9,8 @@ import { Zygotes } from './sandbox/zygote.ts'
 import type { Settings } from './settings.ts'
 import type { Traces } from './telemetry/telemetry.ts'
 import { Keepers } from './walls/keepers.ts'
-import * as walls from './walls/shelf.ts'
-import { answers, Supervised } from './walls/supervised.ts'
+import { answers } from './walls/supervised.ts'
+import { Walls } from './walls/walls.ts'
 
 export const SWEEP_MS = 60_000
 /** Of sandboxes that nobody waited for. */
@@ -22,7 +22,7 @@ const KEEP_ZYGOTES_MS = 86_400_000
 export interface Rooms extends AsyncDisposable {
   readonly settings: Settings
   readonly auditLog: AuditLog
-  readonly wall: Pick<Supervised<unknown>, keyof Supervised<unknown>>
+  readonly walls: Pick<Walls, keyof Walls>
   readonly creating: Creating
   readonly notice: (line: string) => void
 }
@@ -38,15 +38,14 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
   const auditLog = new AuditLog(join(settings.home, 'audit', 'audit.jsonl'))
   const record = ({ id, reason, detail }: Death) => auditLog.append({ kind: 'death', sandbox: id, reason, detail })
   const keepers = new Keepers(settings.keeper, settings.home)
-  const wallOptions = { keepers, keeper: settings.keeper, uid: settings.uid }
-  const wall = new Supervised(walls.container, wallOptions, join(settings.home, 'sandboxes'), record)
-  const zygotes = new Zygotes({ settings, auditLog, wall, notice })
+  const walls = new Walls({ ...settings, keepers }, record)
+  const zygotes = new Zygotes({ settings, auditLog, walls, notice })
   const exits = new Exits(settings.home, idKind === 'i' ? 'daemon' : String(process.pid), (entry) => auditLog.append(entry))
-  const creating = new Creating({ settings, auditLog, wall, zygotes, exits, idKind, notice, traces })
+  const creating = new Creating({ settings, auditLog, walls, zygotes, exits, idKind, notice, traces })
   return {
     settings,
     auditLog,
-    wall,
+    walls,
     creating,
     notice,
     async [Symbol.asyncDispose]() {
@@ -59,15 +58,15 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
 }
 
 /** What earlier hosts left: sandboxes whose keepers are gone, zygotes of templates as they were, death records that nobody came to read. */
-export async function sweep({ wall, settings }: Pick<Rooms, 'wall' | 'settings'>): Promise<void> {
-  await wall.sweepOrphans(freshDeadline(SWEEP_MS))
+export async function sweep({ walls, settings }: Pick<Rooms, 'walls' | 'settings'>): Promise<void> {
+  await walls.sweepOrphans(freshDeadline(SWEEP_MS))
   await sweepExits(settings.home)
   const zygotes = join(settings.home, 'zygotes')
   for (const name of await readdir(zygotes)) {
     const dir = join(zygotes, name)
     const found = await stat(dir).catch(() => undefined)
     const isOld = found?.isDirectory() === true && Date.now() - found.mtimeMs > KEEP_ZYGOTES_MS
-    if (isOld && !(await answers(join(dir, 'keeper.sock')))) await wall.sweepDead(dir)
+    if (isOld && !(await answers(join(dir, 'keeper.sock')))) await walls.sweepDead(dir)
   }
   const deaths = join(settings.home, 'deaths')
   for (const name of await readdir(deaths)) {

@@ -28,6 +28,8 @@ export interface Settings {
   /** Programs of the runtimes, bound at /caisson/runtimes. */
   readonly programs: string
   readonly profiles: string
+  /** The runsc to use, and no other; null: the newest of the PATH that works. */
+  readonly runsc: string | null
   readonly uid: number
   readonly gid: number
 }
@@ -65,6 +67,7 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     zygoteLibrary: built(join(bin, 'libcaisson_zygote.so')),
     programs: built(join(root, 'dist', 'runtimes')),
     profiles: join(root, 'profiles'),
+    runsc: environment['CAISSON_RUNSC'] || null,
     uid: process.getuid?.() ?? -1,
     gid: process.getgid?.() ?? -1,
   }
@@ -111,7 +114,7 @@ function openHome(named: string | undefined): string {
     if ((found.mode & 0o077) !== 0) {
       throw new Fault('HOME_UNUSABLE', `${home} is open to other users`, { hint: `Close it with \`chmod 700 ${home}\`.` })
     }
-    for (const folder of ['sandboxes', 'zygotes', 'deaths', 'disks', 'kept', 'snapshots', 'audit', 'templates']) {
+    for (const folder of ['sandboxes', 'zygotes', 'deaths', 'disks', 'kept', 'snapshots', 'audit', 'templates', 'engines']) {
       makeFolder(join(home, folder))
     }
   } catch (cause) {

@@ -78,6 +78,13 @@ export const CATALOGUE = {
   OVERLOADED: { status: 503, title: 'the machine is full', hint: 'Try again when others have ended, or end some.', retry: 'later' },
   SANDBOX_GONE: { status: 410, title: 'the sandbox has ended', hint: 'Create another one.', retry: 'never' },
   UNSUPPORTED: { status: 501, title: 'not supported here', hint: 'The message names what would serve.', retry: 'never' },
+  WALL_UNKNOWN: { status: 400, title: 'no such wall', hint: 'The walls are listed by `caisson doctor`.', retry: 'never' },
+  WALL_TOO_WEAK: {
+    status: 403,
+    title: 'the wall is weaker than this key must have',
+    hint: 'Leave the wall out, or name a stronger one; `caisson keys` shows the weakest that is allowed.',
+    retry: 'never',
+  },
   WALL_UNAVAILABLE: {
     status: 503,
     title: 'the wall cannot be built on this machine',

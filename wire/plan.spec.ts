@@ -8,6 +8,7 @@ const plan: Plan = {
   id: 'iaaaaaaaaaaaaaaaaaaa',
   kind: 'sandbox',
   wall: 'container',
+  engine: null,
   template: 'base',
   profile: 'default',
   leash: 'host',

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { WALLS } from './walls.ts'
 
 /**
  * Everything decided about one sandbox before anything is built. Pure data: the keeper gets exactly this (one line of JSON) and decides
@@ -22,6 +23,8 @@ export const Bind = z.strictObject({
   ownedBy: z.enum(['root', 'user']).optional(),
   /** Set-uid programs of it work, for users of the sandbox only (an idmapped mount; root only; needs ownedBy root and no noNewPrivileges). */
   setuid: z.boolean().optional(),
+  /** The host may change it while the sandbox lives: what is read there is not kept. */
+  live: z.boolean().optional(),
 })
 
 /** A folder of the sandbox's own disk. */
@@ -66,12 +69,24 @@ export const Limits = z.strictObject({
   onHit: z.enum(['end', 'report']),
 })
 
+/** A program of the host that is the wall, as it was found and tried. */
+export const Engine = z.strictObject({
+  program: HostPath,
+  /** As it says it. */
+  version: z.string().max(128),
+  /** How it catches the system calls of those inside: what ran here when it was tried. */
+  platform: z.enum(['systrap', 'ptrace', 'kvm']),
+})
+export type Engine = z.infer<typeof Engine>
+
 export const Plan = z.strictObject({
   version: z.literal(1),
   id: z.string().regex(/^[a-z0-9]{1,32}$/),
   /** A zygote is a sandbox of its own that forks warmed processes into others (see native/zygote). */
   kind: z.enum(['sandbox', 'zygote']),
-  wall: z.literal('container'),
+  wall: z.enum(WALLS),
+  /** What builds the wall; null where it is the kernel itself (container). */
+  engine: Engine.nullable(),
   template: z.string(),
   profile: z.string(),
   /** `host`: the keeper ends the sandbox when its standard input closes. `none`: it outlives whoever started it. */

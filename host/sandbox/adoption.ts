@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { Fault } from '@caisson/wire'
 import { freshDeadline } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
-import { answers, type Supervised } from '../walls/supervised.ts'
+import { answers } from '../walls/supervised.ts'
 import type { Cell } from '../walls/wall.ts'
+import type { Walls } from '../walls/walls.ts'
 import type { Creating } from './creating.ts'
 import type { LiveSandbox } from './life.ts'
 import { type ContextRecord, emptied, type SandboxRecord } from './record.ts'
@@ -19,7 +20,7 @@ export interface AdoptionParts {
   readonly keptFolder: string
   readonly store: Store
   readonly creating: Pick<Creating, 'adopt'>
-  readonly wall: Pick<Supervised<unknown>, 'adopt' | 'bury' | 'salvageDisk' | 'remove'>
+  readonly walls: Pick<Walls, 'adopt' | 'bury' | 'salvageDisk' | 'remove'>
   /** Told of a sandbox's contexts from now on. */
   readonly contextsChanged: (id: string, contexts: ContextRecord[]) => void
   readonly notice: (line: string) => void
@@ -63,7 +64,7 @@ async function adoptOne(parts: AdoptionParts, record: SandboxRecord): Promise<Fo
   const { plan } = record
   try {
     if (existsSync(plan.dir) && (await answers(join(plan.dir, 'keeper.sock')))) {
-      const cell = await parts.wall.adopt(plan, freshDeadline(ADOPT_MS))
+      const cell = await parts.walls.adopt(plan, freshDeadline(ADOPT_MS))
       return await takeOver(parts, record, cell)
     }
   } catch (failure) {
@@ -71,8 +72,8 @@ async function adoptOne(parts: AdoptionParts, record: SandboxRecord): Promise<Fo
   }
   // A disk that a pause left, or was to leave, is kept; before the rest is buried.
   const kept = (record.state === 'paused' || wasPausing(parts, record)) && (await hasFiles(parts, record))
-  const death = await parts.wall.bury(plan, freshDeadline(ADOPT_MS))
-  await parts.wall.remove(record.id, plan.dir)
+  const death = await parts.walls.bury(plan, freshDeadline(ADOPT_MS))
+  await parts.walls.remove(record.id, plan.dir)
   if (kept) {
     const pausedMs = record.pausedMs ?? Date.now()
     return { record: { ...record, state: 'paused', paused: 'stopped', pausedMs, contexts: emptied(record.contexts) }, live: undefined }
@@ -105,7 +106,7 @@ async function hasFiles(parts: AdoptionParts, record: SandboxRecord): Promise<bo
   const kept = join(parts.keptFolder, `${record.id}.img`)
   if (existsSync(kept)) return true
   try {
-    await parts.wall.salvageDisk(record.plan, kept, freshDeadline(ADOPT_MS))
+    await parts.walls.salvageDisk(record.plan, kept, freshDeadline(ADOPT_MS))
     return true
   } catch (failure) {
     if (failure instanceof Fault && failure.code === 'NOT_FOUND') return false

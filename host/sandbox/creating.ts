@@ -1,5 +1,5 @@
 import { realpath, stat } from 'node:fs/promises'
-import { type CreateRequest, Fault, type Plan } from '@caisson/wire'
+import { type CreateRequest, Fault, type Plan, type WallName } from '@caisson/wire'
 import { AgentConnection } from '../agent/connection.ts'
 import type { Egress } from '../airlock/egress.ts'
 import type { Exits } from '../airlock/exits.ts'
@@ -9,12 +9,12 @@ import type { Settings } from '../settings.ts'
 import type { Traces } from '../telemetry/telemetry.ts'
 import { openTemplate, type Template } from '../templates/template.ts'
 import { LaunchFault } from '../walls/keeper.ts'
-import type { Supervised } from '../walls/supervised.ts'
 import type { Cell } from '../walls/wall.ts'
+import { Walls } from '../walls/walls.ts'
 import { makeDiskImage } from './disk.ts'
 import { newId, newMachineId } from './ids.ts'
 import { type LifeParts, LiveSandbox } from './life.ts'
-import { planSandbox } from './plan.ts'
+import { type MachineFacts, planSandbox } from './plan.ts'
 import { type Profile, readProfile } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
 import { parseRequest, type StrictCreateRequest } from './request.ts'
@@ -27,7 +27,7 @@ const ZYGOTE_STEP = 'zygote'
 export interface CreatingParts {
   settings: Settings
   auditLog: AuditLog
-  wall: Pick<Supervised<unknown>, 'launch'>
+  walls: Pick<Walls, 'launch' | 'engine' | 'promises'>
   zygotes: Zygotes
   exits: Exits
   /** First letter of ids: those of a daemon are told from those that end with the host that made them. */
@@ -75,6 +75,7 @@ interface Decided {
   template: Template
   /** What it may reach; null: nothing but itself. */
   egress: Egress | null
+  wall: MachineFacts['wall']
 }
 
 /** From a request to a standing sandbox. */
@@ -91,9 +92,9 @@ export class Creating {
   /** The plan of a sandbox that is not going to be: nothing is built, nothing is started. */
   async plan(request: CreateRequest, signal: AbortSignal): Promise<Plan> {
     const decided = await this.#decide(request, signal)
-    const { template } = decided
-    const zygote = template.zygote === null ? null : this.#parts.zygotes.place(template)
-    return this.#plan(decided, zygote)
+    const { template, wall } = decided
+    const isForked = template.zygote !== null && this.#forks(wall.name)
+    return this.#plan(decided, isForked ? this.#parts.zygotes.place(template) : null)
   }
 
   /** What a sandbox would take of the machine. */
@@ -106,7 +107,7 @@ export class Creating {
   async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
     const { decided, plan } = await this.#parts.traces.span('plan', {}, async () => {
       const decided = await this.#decide(request, signal)
-      const plan = this.#plan(decided, await this.#parts.zygotes.socket(decided.template, signal), given)
+      const plan = this.#plan(decided, await this.#zygote(decided, signal), given)
       await makeDiskImage(plan.disk, signal)
       return { decided, plan }
     })
@@ -127,7 +128,7 @@ export class Creating {
   async prepare(request: CreateRequest, signal: AbortSignal): Promise<Waiting> {
     const decided = await this.#decide({ ...request, leash: 'host', timeoutMs: null }, signal)
     const { template } = decided
-    const plan = this.#plan(decided, await this.#parts.zygotes.socket(template, signal))
+    const plan = this.#plan(decided, await this.#zygote(decided, signal))
     await makeDiskImage(plan.disk, signal)
     const { cell, built } = await this.#raise(plan, decided, signal)
     return { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }
@@ -214,7 +215,7 @@ export class Creating {
     let built = plan
     for (let attempt = 0; ; attempt += 1) {
       try {
-        return { cell: await this.#parts.wall.launch(built, signal), built }
+        return { cell: await this.#parts.walls.launch(built, signal), built }
       } catch (failure) {
         if (!(failure instanceof LaunchFault) || failure.step !== ZYGOTE_STEP || built.zygote === null) throw failure
         const socket = attempt === 0 ? await this.#parts.zygotes.replace(template, signal) : null
@@ -228,7 +229,22 @@ export class Creating {
     const request = await seen(parseRequest(raw))
     const profile = await this.#profile(request.profile ?? DEFAULT_PROFILE, signal)
     const template = await this.#template(request.template ?? profile.template, signal)
-    return { request, profile, template, egress: await this.#parts.exits.egress(request.network ?? profile.network, signal) }
+    const wall = await this.#wall(Walls.named(request.wall ?? profile.wall), signal)
+    return { request, profile, template, wall, egress: await this.#parts.exits.egress(request.network ?? profile.network, signal) }
+  }
+
+  async #wall(name: WallName, signal: AbortSignal): Promise<MachineFacts['wall']> {
+    const { walls } = this.#parts
+    return { name, engine: await walls.engine(name, signal), sudo: walls.promises(name).sudo }
+  }
+
+  #forks(wall: WallName): boolean {
+    return this.#parts.walls.promises(wall).forks
+  }
+
+  /** Null: interpreters start inside. */
+  async #zygote({ template, wall }: Decided, signal: AbortSignal): Promise<string | null> {
+    return this.#forks(wall.name) ? this.#parts.zygotes.socket(template, signal) : null
   }
 
   async #profile(name: string, signal: AbortSignal): Promise<Profile> {
@@ -247,7 +263,7 @@ export class Creating {
     return template
   }
 
-  #plan({ request, profile, template, egress }: Decided, zygoteSocket: string | null, given: Given = {}): Plan {
+  #plan({ request, profile, template, egress, wall }: Decided, zygoteSocket: string | null, given: Given = {}): Plan {
     const { uid, home, agent } = this.#parts.settings
     return planSandbox(request, profile, template, {
       root: uid === 0,
@@ -260,6 +276,7 @@ export class Creating {
       kept: given.kept ?? null,
       onWall: given.onWall ?? 'end',
       airlock: egress === null ? null : this.#parts.exits.sockets,
+      wall,
     })
   }
 }

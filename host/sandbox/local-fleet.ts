@@ -5,7 +5,7 @@ import { type CreateRequest, Fault } from '@caisson/wire'
 import { freshDeadline } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import type { Supervised } from '../walls/supervised.ts'
+import type { Walls } from '../walls/walls.ts'
 import { Admission } from './admission.ts'
 import { adoptAll } from './adoption.ts'
 import type { Creating } from './creating.ts'
@@ -28,7 +28,7 @@ export interface FleetParts {
   readonly home: string
   readonly store: Store
   readonly creating: Creating
-  readonly wall: Pick<Supervised<unknown>, 'adopt' | 'bury' | 'salvageDisk' | 'remove'>
+  readonly walls: Pick<Walls, 'adopt' | 'bury' | 'salvageDisk' | 'remove'>
   readonly frozenGraceMs: number
   /** What is made in advance, and how many at the start. */
   readonly expected: readonly { request: CreateRequest; count: number }[]
@@ -65,11 +65,11 @@ export class LocalFleet implements Fleet, AsyncDisposable {
   /** Takes over what an earlier daemon left. Rejects with STORE_UNUSABLE. */
   static async open(parts: FleetParts, signal: AbortSignal): Promise<LocalFleet> {
     const fleet = new LocalFleet(parts, await Snapshots.open(join(parts.home, 'snapshots'), parts.store))
-    const { home, store, creating, wall, notice } = parts
+    const { home, store, creating, walls, notice } = parts
     const contextsChanged = (id: string, contexts: ContextRecord[]) => fleet.#residents.get(id)?.contextsChanged(contexts)
-    const { found, strangers } = await adoptAll({ home, keptFolder: fleet.#kept, store, creating, wall, contextsChanged, notice }, signal)
+    const { found, strangers } = await adoptAll({ home, keptFolder: fleet.#kept, store, creating, walls, contextsChanged, notice }, signal)
     for (const { record, live } of found) fleet.#keep(record, live)
-    fleet.#strangers = new Strangers({ home, wall, notice }, strangers)
+    fleet.#strangers = new Strangers({ home, walls, notice }, strangers)
     await fleet.#forget()
     for (const { request, count } of parts.expected) fleet.#pool.expect(request, count)
     return fleet

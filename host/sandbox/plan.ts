@@ -1,5 +1,5 @@
 import { posix } from 'node:path'
-import { type Bind, Fault, Plan } from '@caisson/wire'
+import { type Bind, type Engine, Fault, Plan, type WallName } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
 import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
@@ -21,6 +21,13 @@ export interface MachineFacts {
   readonly onWall: Plan['limits']['onWall']
   /** Sockets of the airlock that lets this sandbox out, and no other way (wire/airlock.ts); null: it has no network. */
   readonly airlock: { readonly socket: string; readonly inspect: string } | null
+  readonly wall: {
+    readonly name: WallName
+    /** The program that is it; null: the kernel. */
+    readonly engine: Engine | null
+    /** Set-uid programs work behind it. */
+    readonly sudo: boolean
+  }
 }
 
 const MIB = 1024 * 1024
@@ -66,12 +73,13 @@ const KEPT = [
 export function planSandbox(request: StrictCreateRequest, profile: Profile, template: Template, facts: MachineFacts): Plan {
   const limits = { ...profile.limits, ...given(request) }
   // Without root on the host there is no root inside to become.
-  const isSudo = facts.root && !profile.noNewPrivileges
+  const isSudo = facts.root && facts.wall.sudo && !profile.noNewPrivileges
   return Plan.parse({
     version: 1,
     id: facts.id,
     kind: 'sandbox',
-    wall: request.wall ?? profile.wall,
+    wall: facts.wall.name,
+    engine: facts.wall.engine,
     template: template.name,
     profile: profile.name,
     leash: request.leash ?? profile.leash,
@@ -117,7 +125,7 @@ const ZYGOTE_DISK_MIB = 64
 /** Pure: the wall around a template's zygote. It runs the template's code and nobody else's, and keeps nothing. */
 export function planZygote(
   template: Template,
-  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock'> & { dir: string; idleMs: number; leash: Plan['leash'] },
+  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock' | 'wall'> & { dir: string; idleMs: number; leash: Plan['leash'] },
 ): Plan {
   if (template.zygote === null) throw new Fault('INTERNAL', `template ${template.name} has no zygote`)
   return Plan.parse({
@@ -125,6 +133,7 @@ export function planZygote(
     id: facts.id,
     kind: 'zygote',
     wall: 'container',
+    engine: null,
     template: template.name,
     profile: '',
     leash: facts.leash,
@@ -218,7 +227,7 @@ function mounts(request: StrictCreateRequest, facts: MachineFacts): Bind[] {
     if (within(source, facts.home) || within(facts.home, source)) {
       throw new Fault('BAD_REQUEST', `${field}.source: ${source} would show Caisson's own state (${facts.home}) inside`)
     }
-    return { source, target: place, mode, ...(facts.root ? { ownedBy: 'user' as const } : {}) }
+    return { source, target: place, mode, live: true, ...(facts.root ? { ownedBy: 'user' as const } : {}) }
   })
   const targets = binds.map((bind) => bind.target)
   const twice = targets.find((target, index) => targets.indexOf(target) !== index)

@@ -1,13 +1,13 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Fault } from '@caisson/wire'
+import { Fault, WALLS } from '@caisson/wire'
 import { z } from 'zod'
 import { firstIssue, LIMITS, Network } from './request.ts'
 
 /** A named set of choices, from a file. Everything is said: a profile has no defaults but those of the profile that it extends. */
 const Complete = z.strictObject({
   description: z.string().max(400),
-  wall: z.enum(['container']),
+  wall: z.enum(WALLS),
   template: z.string().regex(/^[a-z0-9-]{1,32}$/),
   network: Network,
   limits: z.strictObject({

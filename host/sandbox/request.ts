@@ -48,7 +48,8 @@ export const Environment = z
 /** Strict form of wire/door.ts CreateRequest: a field that is not known is refused by its name. */
 export const StrictCreateRequest = z.strictObject({
   profile: z.string().max(64).optional(),
-  wall: z.enum(['container']).optional(),
+  /** One of WALLS; what is not is WALL_UNKNOWN, not a bad request. */
+  wall: z.string().max(64).optional(),
   template: z.string().max(64).optional(),
   network: Network.optional(),
   env: Environment.optional(),

@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { orAborted, within } from '../lifetimes.ts'
-import { answers, type Supervised } from '../walls/supervised.ts'
+import { answers } from '../walls/supervised.ts'
 import type { Known } from '../walls/wall.ts'
+import type { Walls } from '../walls/walls.ts'
 
 const END_MS = 30_000
 const AGAIN_MS = 2_000
@@ -10,7 +11,7 @@ const TRIES = 10
 
 interface StrangersParts {
   readonly home: string
-  readonly wall: Pick<Supervised<unknown>, 'adopt' | 'remove'>
+  readonly walls: Pick<Walls, 'adopt' | 'remove'>
   readonly notice: (line: string) => void
 }
 
@@ -48,11 +49,11 @@ export class Strangers implements AsyncDisposable {
   }
 
   async #end(id: string): Promise<void> {
-    const { home, wall } = this.#parts
+    const { home, walls } = this.#parts
     const dir = join(home, 'sandboxes', id)
     const signal = within(END_MS, this.#over.signal)
-    if (!(await answers(join(dir, 'keeper.sock')))) return wall.remove(id, dir)
-    const cell = await wall.adopt(strangerAt(home, id, dir), signal)
+    if (!(await answers(join(dir, 'keeper.sock')))) return walls.remove(id, dir)
+    const cell = await walls.adopt(strangerAt(home, id, dir), signal)
     await cell.ask({ op: 'kill', reason: 'abandoned', detail: 'nobody was told of it' }, signal)
     await orAborted(cell.death, signal)
   }

@@ -5,8 +5,9 @@ import type { AuditLog } from '../audit/log.ts'
 import { freshDeadline, orAborted } from '../lifetimes.ts'
 import type { Settings } from '../settings.ts'
 import type { Template } from '../templates/template.ts'
-import { answers, type Supervised } from '../walls/supervised.ts'
+import { answers } from '../walls/supervised.ts'
 import type { Cell } from '../walls/wall.ts'
+import type { Walls } from '../walls/walls.ts'
 import { newId } from './ids.ts'
 import { lock } from './lock.ts'
 import { planZygote } from './plan.ts'
@@ -21,7 +22,7 @@ const REST_MS = 60_000
 export interface ZygoteParts {
   settings: Settings
   auditLog: AuditLog
-  wall: Pick<Supervised<unknown>, 'launch' | 'sweepDead'>
+  walls: Pick<Walls, 'launch' | 'sweepDead'>
   /** One line for whoever started this host. */
   notice: (line: string) => void
 }
@@ -79,14 +80,14 @@ export class Zygotes implements AsyncDisposable {
   }
 
   async #start(template: Template, dir: string, socket: string): Promise<string | null> {
-    const { auditLog, wall, notice } = this.#parts
+    const { auditLog, walls, notice } = this.#parts
     const id = newId('z')
     try {
       const signal = freshDeadline(START_MS)
       await using _held = await lock(`${dir}.lock`, signal)
       if (await answers(join(dir, 'keeper.sock'))) return socket
-      await wall.sweepDead(dir)
-      const cell = await wall.launch(this.#plan(template, dir, id), signal)
+      await walls.sweepDead(dir)
+      const cell = await walls.launch(this.#plan(template, dir, id), signal)
       if (this.#parts.settings.zygoteIdleMs === 0) this.#leashed.push(cell)
       else cell.release()
       auditLog.append({ kind: 'zygote', template: template.name, sandbox: id, outcome: 'started', detail: '' })

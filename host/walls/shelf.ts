@@ -1,1 +1,2 @@
 export { container } from './container.ts'
+export { gvisor } from './gvisor/gvisor.ts'

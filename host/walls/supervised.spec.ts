@@ -46,8 +46,9 @@ function supervised(launch: Wall<object>['launch']) {
   const wall: Wall<object> = {
     name: 'nothing',
     options: z.strictObject({}),
-    promises: { kernel: 'shared', snapshot: 'none', pty: false, rootless: true },
+    promises: { kernel: 'shared', snapshot: 'none', pty: false, rootless: true, sudo: true, forks: true },
     probe: async () => [],
+    engine: async () => null,
     launch,
     adopt: launch,
     sweep: async (id) => void swept.push(id),

@@ -1,12 +1,12 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { type Death, Fault, type Plan } from '@caisson/wire'
+import { type Death, type Engine, Fault, type Plan } from '@caisson/wire'
 import { freshDeadline, refuseAborted, within } from '../lifetimes.ts'
 import { giveBack, markTaken, moveDisk, stands } from './disk-images.ts'
 import { recordedDeath } from './keeper.ts'
-import type { Cell, Finding, Known, Wall } from './wall.ts'
+import type { Cell, Finding, Known, Promises, Wall } from './wall.ts'
 
 /** Longer than the keeper's own patience, so that its word comes first. */
 const LAUNCH_MS = 90_000
@@ -17,6 +17,9 @@ const ADOPT_MS = 10_000
 const YOUNG_MS = LAUNCH_MS + 30_000
 /** The folder of a sandbox has its id for a name; that of a zygote has its template's. */
 const ZYGOTE_ID = 'id'
+/** Which wall it stands behind, in its folder; absent: the first there was. */
+const WALL_MARKER = 'wall'
+const FIRST_WALL = 'container'
 /** A daemon's marker: a frozen sandbox, whose disk it wants to find again. It is the daemon's to remove. */
 const PAUSED = 'paused'
 
@@ -34,6 +37,14 @@ export class Supervised<Options> {
     this.#options = wall.options.parse(options)
     this.#folder = folder
     this.#record = record
+  }
+
+  get promises(): Promises {
+    return this.#wall.promises
+  }
+
+  engine(signal: AbortSignal): Promise<Engine | null> {
+    return this.#wall.engine(this.#options, signal)
   }
 
   probe(signal: AbortSignal): Promise<Finding[]> {
@@ -83,13 +94,14 @@ export class Supervised<Options> {
     )
   }
 
-  /** Removes what sandboxes left whose keepers are gone. Those that live, or may still be being made, are left alone. */
+  /** Removes what sandboxes of this wall left whose keepers are gone. Those that live, or may still be being made, are left alone. */
   async sweepOrphans(signal: AbortSignal): Promise<void> {
     for (const id of await readdir(this.#folder)) {
       refuseAborted(signal)
       const dir = join(this.#folder, id)
       const found = await stat(dir).catch(() => undefined)
       if (found === undefined || Date.now() - found.mtimeMs < YOUNG_MS || existsSync(join(dir, PAUSED))) continue
+      if (wallAt(dir) !== this.#wall.name) continue
       if (await answers(join(dir, 'keeper.sock'))) continue
       await this.#clear(id, dir)
       const times = { startedMs: found.mtimeMs, endedMs: Date.now() }
@@ -133,9 +145,20 @@ function mark(plan: Plan): void {
     // Synchronous: on the way to every sandbox, and shorter than a turn of the thread pool.
     mkdirSync(plan.dir, { mode: 0o700 })
     markTaken(plan)
+    if (plan.wall !== FIRST_WALL) writeFileSync(join(plan.dir, WALL_MARKER), plan.wall, { mode: 0o600 })
     if (plan.kind === 'zygote') writeFileSync(join(plan.dir, ZYGOTE_ID), plan.id, { mode: 0o600 })
   } catch (cause) {
     throw new Fault('HOME_UNUSABLE', `${plan.dir}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  }
+}
+
+/** The wall of the sandbox that has this folder. */
+export function wallAt(dir: string): string {
+  try {
+    return readFileSync(join(dir, WALL_MARKER), 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return FIRST_WALL
+    throw error
   }
 }
 

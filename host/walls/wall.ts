@@ -1,4 +1,4 @@
-import type { Death, KeeperEvent, KeeperRequest, Plan } from '@caisson/wire'
+import type { Death, Engine, KeeperEvent, KeeperRequest, Plan } from '@caisson/wire'
 import type { z } from 'zod'
 
 /** What a wall keeps, declared; the specs prove it. The answers never change while the host runs. */
@@ -8,6 +8,10 @@ export interface Promises {
   snapshot: 'none' | 'files' | 'memory'
   pty: boolean
   rootless: boolean
+  /** Root of the host's making may be become inside, by set-uid programs. */
+  sudo: boolean
+  /** Warmed interpreters of the host are forked into it. */
+  forks: boolean
 }
 
 /** One thing this machine lacks for a wall, and the command that mends it. */
@@ -39,13 +43,15 @@ type WithoutSeq<T> = T extends unknown ? Omit<T, 'seq'> : never
 /** What is to be known of a sandbox that stands already. */
 export type Known = Pick<Plan, 'id' | 'dir' | 'kind' | 'deathRecord' | 'disk'>
 
-/** A kind of isolation: six members, and `supervised.ts` does for all of them what none may do for itself. */
+/** A kind of isolation: seven members, and `supervised.ts` does for all of them what none may do for itself. */
 export interface Wall<Options> {
   readonly name: string
   /** Settings of the operator; they never cross the wire. */
   readonly options: z.ZodType<Options>
   readonly promises: Promises
   probe(options: Options, signal: AbortSignal): Promise<Finding[]>
+  /** The program of the host that is this wall, found and tried; null where it is the kernel. Rejects with WALL_UNAVAILABLE. */
+  engine(options: Options, signal: AbortSignal): Promise<Engine | null>
   /** Rejects with LAUNCH_FAILED, LIMIT_UNAVAILABLE, WALL_UNAVAILABLE or MOUNT_UNREADABLE; then nothing is left behind. */
   launch(plan: Plan, options: Options, signal: AbortSignal): Promise<Cell>
   /** One that another process launched, and that lives. Rejects with SANDBOX_GONE when it does not. */

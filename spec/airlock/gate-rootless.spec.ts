@@ -64,6 +64,7 @@ async function plan(airlock: FakeAirlock, id: string) {
     kept: null,
     onWall: 'end',
     airlock: airlock.paths,
+    wall: { name: 'container', engine: null, sudo: true },
   })
 }
 

@@ -157,6 +157,7 @@ export function planOf(id: string, template: string, wallMs: number): Plan {
     id,
     kind: 'sandbox',
     wall: 'container',
+    engine: null,
     template,
     profile: 'e2b',
     leash: 'none',

@@ -10,11 +10,10 @@ import { readProfile } from '../../host/sandbox/profile.ts'
 import { parseRequest } from '../../host/sandbox/request.ts'
 import { readSettings, type Settings } from '../../host/settings.ts'
 import { openTemplate } from '../../host/templates/template.ts'
-import { container } from '../../host/walls/container.ts'
 import { Keepers } from '../../host/walls/keepers.ts'
-import { Supervised } from '../../host/walls/supervised.ts'
 import type { Cell } from '../../host/walls/wall.ts'
-import type { CreateRequest, Death, Plan, ProcessExit } from '../../wire/index.ts'
+import { Walls } from '../../host/walls/walls.ts'
+import type { CreateRequest, Death, Plan, ProcessExit, WallName } from '../../wire/index.ts'
 
 const signal = new AbortController().signal
 const judge: Judge = {
@@ -25,27 +24,28 @@ const judge: Judge = {
 /** Walls with an agent inside and nothing above them: what a daemon holds in its hands. */
 export class Cells implements AsyncDisposable {
   readonly settings: Settings
-  readonly wall: Supervised<unknown>
+  readonly wall: Walls
+  readonly #name: WallName
   readonly recorded: Death[] = []
   /** For plans made from now on. */
   airlock: { socket: string; inspect: string } | null = null
   readonly #keepers: Keepers
 
-  private constructor(settings: Settings, keeper: string) {
+  private constructor(settings: Settings, keeper: string, wall: WallName) {
+    this.#name = wall
     this.settings = settings
     this.#keepers = new Keepers(keeper, settings.home)
-    const options = { keepers: this.#keepers, keeper, uid: settings.uid }
-    this.wall = new Supervised(container, options, join(settings.home, 'sandboxes'), (death) => this.recorded.push(death))
+    this.wall = new Walls({ ...settings, keepers: this.#keepers, keeper }, (death) => this.recorded.push(death))
   }
 
   /** `under`: a command that starts the keeper as its argument says. */
-  static async open(under?: string): Promise<Cells> {
+  static async open(under?: string, wall: WallName = 'container'): Promise<Cells> {
     process.env['CAISSON_TEMPLATES'] ??= join(process.env['CAISSON_HOME'] ?? join(homedir(), '.caisson'), 'templates')
     const settings = readSettings({ home: await mkdtemp(join(tmpdir(), 'cai-')) })
-    if (under === undefined) return new Cells(settings, settings.keeper)
+    if (under === undefined) return new Cells(settings, settings.keeper, wall)
     const keeper = join(settings.home, 'keeper')
     await writeFile(keeper, `#!/bin/sh\nexport PATH=/usr/bin:/bin\n${under} ${settings.keeper} "$@"\n`, { mode: 0o755 })
-    return new Cells(settings, keeper)
+    return new Cells(settings, keeper, wall)
   }
 
   get home(): string {
@@ -68,6 +68,7 @@ export class Cells implements AsyncDisposable {
       kept: null,
       onWall: 'end',
       airlock: this.airlock,
+      wall: { name: this.#name, engine: await this.wall.engine(this.#name, signal), sudo: this.wall.promises(this.#name).sudo },
     })
     await makeDiskImage(plan.disk, signal)
     return { ...plan, ...change(plan) }

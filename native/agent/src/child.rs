@@ -109,7 +109,8 @@ unsafe fn become_program(
         // Everything of ours is close-on-exec from its making; this holds even if one were not.
         let first = launch.descriptors.len() as libc::c_uint;
         let flags = libc::CLOSE_RANGE_CLOEXEC as libc::c_int;
-        check(libc::close_range(first, libc::c_uint::MAX, flags), Step::Descriptors)?;
+        // The highest number that a descriptor can have; gVisor takes none above it.
+        check(libc::close_range(first, libc::c_int::MAX as libc::c_uint, flags), Step::Descriptors)?;
         limit_open_files(launch.open_files)?;
         if let Some(account) = &launch.account {
             // Raw calls: the C library's functions would look for other threads to change.

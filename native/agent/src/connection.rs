@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use caisson_wire::{Close, Frame, HelloReply, MAX_DATA_BYTES, MAX_FRAME_BYTES, MAX_STREAMS, Open, frame, open, opened};
@@ -20,18 +21,46 @@ const MAX_CONNECTIONS: usize = 64;
 const OUTGOING_FRAMES: usize = 8;
 const SMALL_READ: usize = 8 * 1024;
 
-pub async fn accept(agent: Rc<Agent>, listener: UnixListener) {
-    let open = Rc::new(());
+/// The host's connections, so many at once.
+#[derive(Clone)]
+pub struct Guests {
+    agent: Rc<Agent>,
+    open: Rc<()>,
+}
+
+impl Guests {
+    pub fn new(agent: Rc<Agent>) -> Guests {
+        Guests { agent, open: Rc::new(()) }
+    }
+
+    fn serve(&self, socket: UnixStream) {
+        // This one, the one that listens, and one for each connection.
+        if Rc::strong_count(&self.open) > MAX_CONNECTIONS + 1 {
+            return;
+        }
+        let Guests { agent, open: counted } = self.clone();
+        tokio::task::spawn_local(async move {
+            serve(agent, socket).await;
+            drop(counted);
+        });
+    }
+
+    /// One that the keeper took for us.
+    pub fn welcome(&self, descriptors: Vec<OwnedFd>) {
+        for descriptor in descriptors {
+            let socket = std::os::unix::net::UnixStream::from(descriptor);
+            // What is no socket is nobody's connection.
+            if let Ok(socket) = socket.set_nonblocking(true).and_then(|()| UnixStream::from_std(socket)) {
+                self.serve(socket);
+            }
+        }
+    }
+}
+
+pub async fn accept(guests: Guests, listener: UnixListener) {
     loop {
         match listener.accept().await {
-            Ok((socket, _)) if Rc::strong_count(&open) <= MAX_CONNECTIONS => {
-                let (agent, counted) = (agent.clone(), open.clone());
-                tokio::task::spawn_local(async move {
-                    serve(agent, socket).await;
-                    drop(counted);
-                });
-            }
-            Ok(_) => {}
+            Ok((socket, _)) => guests.serve(socket),
             // Out of descriptors or memory: some connection will end.
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
         }

@@ -8,6 +8,7 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, send};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Agent;
+use crate::connection::Guests;
 use crate::port::{Port, port};
 use crate::process;
 
@@ -39,6 +40,8 @@ pub struct User {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 enum Order {
     Adopt { pid: i32 },
+    /// A connection of the host, where it cannot knock by itself. Not answered.
+    Connect {},
 }
 
 #[derive(Serialize)]
@@ -55,7 +58,7 @@ pub fn read_config(leash: &OwnedFd) -> Result<Config, String> {
 }
 
 /// Answers that the agent is ready, then takes orders until the keeper is gone.
-pub async fn hold(agent: Rc<Agent>, leash: OwnedFd) -> std::io::Result<()> {
+pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::Result<()> {
     let leash = port(leash)?;
     answer(&leash, &Answer::Ready(true))?;
     loop {
@@ -66,6 +69,10 @@ pub async fn hold(agent: Rc<Agent>, leash: OwnedFd) -> std::io::Result<()> {
             return Ok(());
         }
         let reply = match serde_json::from_slice(&message) {
+            Ok(Order::Connect {}) => {
+                guests.welcome(descriptors);
+                continue;
+            }
             Ok(Order::Adopt { pid }) => match adopt(&agent, pid, descriptors) {
                 Ok(()) => Answer::Adopted(pid),
                 Err(error) => Answer::Error(error),

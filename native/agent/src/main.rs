@@ -1,5 +1,5 @@
 //! PID 1 inside every wall. It is started with an empty environment by the keeper, after the wall stands: descriptor 3 listens for the host,
-//! descriptor 4 is the leash to the keeper. What it says is never trusted by the host; what it hears from the host it checks all the same.
+//! descriptor 4 is the leash to the keeper. With the word `leash`, standard input is the leash, and connections of the host come over it. What it says is never trusted by the host; what it hears from the host it checks all the same.
 
 mod agent;
 mod child;
@@ -22,7 +22,7 @@ mod terminal;
 mod threads;
 mod users;
 
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdListener;
 use std::process::ExitCode;
 
@@ -33,7 +33,12 @@ const LISTENER: i32 = 3;
 const LEASH: i32 = 4;
 
 fn main() -> ExitCode {
-    match run() {
+    let word = std::env::args().nth(1);
+    if word.as_deref() == Some("hello") {
+        println!("hello from inside");
+        return ExitCode::SUCCESS;
+    }
+    match run(word.as_deref() == Some("leash")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             // /dev/null inside a wall; a person who starts the program by hand sees it.
@@ -43,8 +48,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), String> {
-    let (listener, leash) = inherited()?;
+fn run(only_leash: bool) -> Result<(), String> {
+    let (listener, leash) = if only_leash { (None, standard_input()?) } else { inherited()? };
     harden()?;
     let config = leash::read_config(&leash)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -52,12 +57,15 @@ fn run() -> Result<(), String> {
     let local = tokio::task::LocalSet::new();
     let ended = local.block_on(&runtime, async {
         let agent = agent::Agent::new(config);
+        let guests = connection::Guests::new(agent.clone());
         let signals = reap::signals()?;
         tokio::task::spawn_local(reap::reap(agent.clone(), signals));
-        listener.set_nonblocking(true)?;
-        let listener = tokio::net::UnixListener::from_std(listener)?;
-        tokio::task::spawn_local(connection::accept(agent.clone(), listener));
-        leash::hold(agent, leash).await
+        if let Some(listener) = listener {
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::UnixListener::from_std(listener)?;
+            tokio::task::spawn_local(connection::accept(guests.clone(), listener));
+        }
+        leash::hold(agent, guests, leash).await
     });
     // Not by returning: file operations under way would be waited for.
     match ended {
@@ -66,7 +74,18 @@ fn run() -> Result<(), String> {
     }
 }
 
-fn inherited() -> Result<(StdListener, OwnedFd), String> {
+/// Behind an engine there is one descriptor of the keeper's, and connections come over it.
+fn standard_input() -> Result<OwnedFd, String> {
+    let leash = std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| format!("leash: {error}"))?;
+    let null = std::fs::File::open("/dev/null").map_err(|error| format!("/dev/null: {error}"))?;
+    // SAFETY: both are open; nothing has read from standard input yet.
+    if unsafe { libc::dup2(null.as_raw_fd(), 0) } != 0 {
+        return Err(format!("standard input: {}", std::io::Error::last_os_error()));
+    }
+    Ok(leash)
+}
+
+fn inherited() -> Result<(Option<StdListener>, OwnedFd), String> {
     for number in [LISTENER, LEASH] {
         // SAFETY: the descriptor is only looked at; when it is not open, fcntl says so.
         let descriptor = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
@@ -74,7 +93,7 @@ fn inherited() -> Result<(StdListener, OwnedFd), String> {
             .map_err(|error| format!("descriptor {number}: {error}"))?;
     }
     // SAFETY: both are open (just seen), were given to this program by its parent, and are owned by nothing else in it.
-    unsafe { Ok((StdListener::from_raw_fd(LISTENER), OwnedFd::from_raw_fd(LEASH))) }
+    unsafe { Ok((Some(StdListener::from_raw_fd(LISTENER)), OwnedFd::from_raw_fd(LEASH))) }
 }
 
 fn harden() -> Result<(), String> {

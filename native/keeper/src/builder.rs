@@ -11,6 +11,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 
 use crate::disk::Prepared;
+use crate::engine;
 use crate::fault::{At, Code, Outcome};
 use crate::idmap::IdMap;
 use crate::ids::{NURSERY_COUNT, NURSERY_FIRST, RANGE};
@@ -61,17 +62,22 @@ impl Builder<'_> {
             self.enter_own_user_namespace(&proc)?;
         }
         unshare(CloneFlags::CLONE_NEWNS).coded(Code::WallUnavailable, STEP, "a mount namespace")?;
+        let owners = self.owners();
         let stage = Stage {
             plan: self.plan,
             root: self.root.clone(),
             disk: self.disk_mount.clone(),
-            owners: self.owners(),
+            owners,
             map: self.map,
             stored: self.map.filter(|_| matches!(self.disk, Prepared::Loop { .. })),
         };
         let mounted = stage.build(self.disk)?;
         // The first process begins there: it could not find the way, through folders that are closed to its ids.
-        nix::unistd::chdir(&self.root).at(STEP, self.root.display())?;
+        let start = match &self.plan.engine {
+            Some(engine) => engine::stage(self.plan, engine, &self.root, owners.root)?,
+            None => self.root.clone(),
+        };
+        nix::unistd::chdir(&start).at(STEP, start.display())?;
         if let Some(nursery) = self.nursery.as_ref().filter(|_| !rootless) {
             setns(nursery, CloneFlags::CLONE_NEWUSER).at(STEP, "the zygote's user namespace")?;
             // Whoever makes a user namespace must have an id in the one above it, which the host's root has not (user_namespaces(7)).
@@ -135,6 +141,7 @@ impl Builder<'_> {
                 (map(0, number * RANGE, RANGE), map(0, number * RANGE, RANGE))
             }
             (Kind::Sandbox, Some((_, base))) => (map(0, base, RANGE), map(0, base, RANGE)),
+            (Kind::Sandbox, None) if self.plan.engine.is_some() => (map(0, 0, 1), map(0, 0, 1)),
             (Kind::Sandbox, None) => (map(user.uid, 0, 1), map(user.gid, 0, 1)),
         };
         write_at(proc, &format!("{pid}/uid_map"), &uids)?;

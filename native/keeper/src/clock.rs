@@ -46,6 +46,21 @@ impl Clock {
     }
 }
 
+/// How long each step of a launch took.
+pub struct Laps(Instant);
+
+impl Laps {
+    pub fn begin() -> Laps {
+        Laps(Instant::now())
+    }
+
+    /// Microseconds since the last.
+    pub fn lap(&mut self) -> u64 {
+        let now = Instant::now();
+        std::mem::replace(&mut self.0, now).elapsed().as_micros() as u64
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

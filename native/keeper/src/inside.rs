@@ -45,7 +45,7 @@ pub struct Inside<'a> {
     pub filter: &'a [sock_filter],
     pub notify: bool,
     pub single_id: bool,
-    /// Where a zygote's interpreter writes what it has to complain about.
+    /// Where a zygote's interpreter, or the engine, writes what it has to complain about.
     pub log: Option<OwnedFd>,
 }
 
@@ -63,6 +63,9 @@ impl Inside<'_> {
     }
 
     fn steps(self) -> Outcome<std::convert::Infallible> {
+        if let Some(engine) = &self.plan.engine {
+            return self.engine_steps(engine);
+        }
         let sandbox = self.plan.kind == Kind::Sandbox;
         self.wait_for_ids()?;
         self.take_ids()?;
@@ -96,7 +99,7 @@ impl Inside<'_> {
         program.exec()
     }
 
-    fn wait_for_ids(&self) -> Outcome<()> {
+    pub fn wait_for_ids(&self) -> Outcome<()> {
         let (length, _) = receive(self.leash.as_fd(), &mut [0u8; 8]).at("ids", "waiting for the keeper")?;
         if length == 1 {
             Ok(())
@@ -105,8 +108,8 @@ impl Inside<'_> {
         }
     }
 
-    fn take_ids(&self) -> Outcome<()> {
-        let (uid, gid) = if self.single_id && self.plan.kind == Kind::Sandbox {
+    pub fn take_ids(&self) -> Outcome<()> {
+        let (uid, gid) = if self.single_id && self.plan.kind == Kind::Sandbox && self.plan.engine.is_none() {
             (self.plan.user.uid, self.plan.user.gid)
         } else {
             (0, 0)
@@ -175,14 +178,14 @@ impl Inside<'_> {
     }
 
     /// The old root is stacked under the new one for a moment and then let go (pivot_root(2), "pivot_root(".", ".")").
-    fn pivot(&self) -> Outcome<()> {
+    pub fn pivot(&self) -> Outcome<()> {
         let step = "pivot";
         nix::unistd::pivot_root(".", ".").at(step, "pivot_root")?;
         umount2(".", MntFlags::MNT_DETACH).at(step, "the host's root")?;
         nix::unistd::chdir("/").at(step, "/")
     }
 
-    fn rlimits(&self) -> Outcome<()> {
+    pub fn rlimits(&self) -> Outcome<()> {
         // A core limit of 1 keeps a core_pattern pipe from being started on the host (core(5)).
         let limit = libc::rlimit { rlim_cur: 1, rlim_max: 1 };
         // SAFETY: the structure outlives the call.
@@ -219,7 +222,7 @@ impl Inside<'_> {
     }
 }
 
-struct Program {
+pub struct Program {
     argv: Vec<CString>,
     env: Vec<CString>,
     /// Become descriptors 0, 1, 2, ... in this order.
@@ -227,14 +230,14 @@ struct Program {
 }
 
 impl Program {
-    fn new(argv: &[&str], env: impl Iterator<Item = String>, inherited: Vec<OwnedFd>) -> Outcome<Program> {
+    pub fn new(argv: &[&str], env: impl Iterator<Item = String>, inherited: Vec<OwnedFd>) -> Outcome<Program> {
         let argv = argv.iter().map(|argument| CString::new(*argument)).collect::<Result<_, _>>().at("exec", "argv")?;
         let env = env.map(CString::new).collect::<Result<_, _>>().at("exec", "env")?;
         Ok(Program { argv, env, inherited })
     }
 
     /// Returns only if it failed. Everything that is not inherited is closed by exec; the leash is needed until then.
-    fn exec(self) -> Outcome<std::convert::Infallible> {
+    pub fn exec(self) -> Outcome<std::convert::Infallible> {
         // Out of the way first, so that none is overwritten before it was copied. The numbers live until exec or the end.
         let high: Vec<i32> = self.inherited.iter().map(|fd| duplicate_high(fd.as_raw_fd())).collect::<Outcome<_>>()?;
         for (target, source) in high.into_iter().enumerate() {
@@ -268,7 +271,7 @@ fn install(filter: &[sock_filter], notify: bool) -> Outcome<Option<OwnedFd>> {
     Ok(notify.then(|| unsafe { OwnedFd::from_raw_fd(result as i32) }))
 }
 
-fn loopback_up() -> Outcome<()> {
+pub fn loopback_up() -> Outcome<()> {
     let socket = nix::sys::socket::socket(
         nix::sys::socket::AddressFamily::Inet,
         nix::sys::socket::SockType::Datagram,

@@ -12,6 +12,7 @@ mod control;
 mod copy;
 mod disk;
 mod end;
+mod engine;
 mod execs;
 mod fault;
 mod freezer;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use caisson_zygote::message::receive;
 use libc::sock_filter;
@@ -16,7 +16,9 @@ use crate::agent;
 use crate::audit::Audit;
 use crate::builder::Builder;
 use crate::cgroup::Cgroup;
+use crate::clock::Laps;
 use crate::disk::{self, Mounted};
+use crate::engine;
 use crate::execs;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::freezer::Freezer;
@@ -59,6 +61,8 @@ pub struct Sandbox {
     pub forked: Vec<u32>,
     pub single_id: bool,
     pub gate: Option<Gate>,
+    /// Where the wall is a program.
+    pub engine: Option<engine::Held>,
 }
 
 impl Sandbox {
@@ -87,11 +91,12 @@ impl Sandbox {
             control: None,
             forked: Vec::new(),
             gate: None,
+            engine: None,
         })
     }
 
     pub fn raise(&mut self) -> Outcome<()> {
-        let mut clock = Clock(Instant::now());
+        let mut clock = Laps::begin();
         let socket = if self.plan.kind == Kind::Zygote { self.listen_for_forks()? } else { self.listen_for_host()? };
         self.step(&mut clock, "sockets");
         self.cgroup = Some(Cgroup::create(&self.plan.id, &self.plan.limits, self.plan.kind)?);
@@ -150,7 +155,7 @@ impl Sandbox {
         Ok(Some(ending))
     }
 
-    fn step(&mut self, clock: &mut Clock, name: &'static str) {
+    fn step(&mut self, clock: &mut Laps, name: &'static str) {
         self.steps.push((name, clock.lap()));
     }
 
@@ -167,7 +172,11 @@ impl Sandbox {
             UnixListener::bind(&path).at("sockets", path.display())
         };
         self.control = Some(listen("keeper.sock")?);
-        listen("agent.sock").map(Into::into)
+        let agent = listen("agent.sock")?;
+        if self.plan.engine.is_some() {
+            self.engine = Some(engine::Held::new(&agent)?);
+        }
+        Ok(agent.into())
     }
 
     /// Forks the builder and waits for the first process that it makes.
@@ -178,10 +187,12 @@ impl Sandbox {
             DirBuilder::new().mode(0o700).create(&path).at("state folder", path.display()).map(|()| path)
         };
         let (root, disk_mount) = (folder("root")?, folder("disk")?);
-        folder("files")?;
+        for name in ["files", "engine"].iter().take(if self.plan.engine.is_some() { 2 } else { 1 }) {
+            folder(name)?;
+        }
         let log = match self.plan.kind {
             Kind::Zygote => Some(fs::File::create(dir.join("zygote.log")).at("state folder", "zygote.log")?.into()),
-            Kind::Sandbox => None,
+            Kind::Sandbox => self.engine.as_mut().and_then(engine::Held::take_log),
         };
         let pair = || {
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
@@ -285,15 +296,9 @@ impl Sandbox {
             execs::answer_one(listener, &mut self.audit);
         }
         let leash = self.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, "agent", "no leash"))?;
-        agent::greet(leash, &self.plan, self.single_id)
-    }
-}
-
-struct Clock(Instant);
-
-impl Clock {
-    fn lap(&mut self) -> u64 {
-        let now = Instant::now();
-        std::mem::replace(&mut self.0, now).elapsed().as_micros() as u64
+        match &self.engine {
+            Some(engine) => engine.greet(leash, &self.plan),
+            None => agent::greet(leash, &self.plan, self.single_id),
+        }
     }
 }

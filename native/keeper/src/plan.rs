@@ -16,6 +16,7 @@ pub struct Plan {
     pub id: String,
     pub kind: Kind,
     pub wall: Wall,
+    pub engine: Option<Engine>,
     pub template: String,
     pub profile: String,
     pub leash: Leash,
@@ -46,10 +47,28 @@ pub enum Kind {
     Zygote,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Wall {
     Container,
+    Gvisor,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Engine {
+    pub program: String,
+    #[expect(dead_code, reason = "for people, and for the audit")]
+    pub version: String,
+    pub platform: Platform,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Platform {
+    Systrap,
+    Ptrace,
+    Kvm,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +101,8 @@ pub struct Bind {
     pub owned_by: Option<Owner>,
     #[serde(default)]
     pub setuid: bool,
+    #[serde(default)]
+    pub live: bool,
 }
 
 #[derive(Deserialize)]
@@ -253,6 +274,12 @@ impl Plan {
             if plan.capabilities.iter().any(|name| name == "NET_ADMIN" || name == "NET_RAW") {
                 return Err(invalid("capabilities NET_ADMIN and NET_RAW contradict the gate".into()));
             }
+        }
+        if (plan.wall == Wall::Gvisor) != plan.engine.is_some() {
+            return Err(invalid("`engine` belongs to wall gvisor, and only to it".into()));
+        }
+        if plan.engine.is_some() && (plan.kind == Kind::Zygote || plan.zygote.is_some()) {
+            return Err(invalid("nothing is forked into another kernel: no zygote behind wall gvisor".into()));
         }
         if plan.kind == Kind::Zygote && plan.limits.on_wall == OnWall::Freeze {
             return Err(invalid("a zygote is not frozen".into()));

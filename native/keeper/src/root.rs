@@ -51,7 +51,9 @@ impl Stage<'_> {
         // Nothing that is mounted from here on is seen by anybody else.
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
             .at(STEP, "private mounts")?;
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        let engine = self.plan.engine.is_some();
+        // An engine makes its copy of it read-only by itself, and flags that are locked by then would be in its way (mount_namespaces(7)).
+        let flags = if engine { MsFlags::empty() } else { MsFlags::MS_NOSUID | MsFlags::MS_NODEV };
         let options = Some("size=8m,nr_inodes=4096,mode=755");
         mount(Some("caisson"), &self.root, Some("tmpfs"), flags, options).at(STEP, "tmpfs for the root")?;
         self.own(&self.root, Owner::Root)?;
@@ -71,12 +73,19 @@ impl Stage<'_> {
             mode: Mode::Ro,
             owned_by: None,
             setuid: false,
+            live: false,
         })?;
-        self.devices()?;
         self.small_files()?;
-        self.boot_id()?;
-        self.folder(&self.root.join("proc"))?;
-        crate::tree::set(&self.root, RDONLY).at(STEP, "read-only root")?;
+        if !engine {
+            self.devices()?;
+            self.boot_id()?;
+        }
+        for name in ["proc", "dev", "sys"].iter().take(if engine { 3 } else { 1 }) {
+            self.folder(&self.root.join(name))?;
+        }
+        if !engine {
+            crate::tree::set(&self.root, RDONLY).at(STEP, "read-only root")?;
+        }
         hold(&self.disk).map(Mounted::new)
     }
 

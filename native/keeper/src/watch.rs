@@ -135,6 +135,7 @@ impl Watch {
         let mut polls =
             vec![input(self.first.as_raw_fd()), input(self.signals.as_raw_fd()), input(control), input(work)];
         polls.push(input(self.sandbox.gate.as_ref().map_or(-1, crate::gate::Gate::ended)));
+        polls.push(input(self.sandbox.engine.as_ref().map_or(-1, |engine| engine.door.as_raw_fd())));
         let alarms = polls.len();
         polls.extend(self.alarms.iter().map(Alarm::wait_for));
         let listeners = polls.len();
@@ -177,6 +178,11 @@ impl Watch {
         if woke(4) {
             self.finish(Reason::Crash, "its gate ended");
             return;
+        }
+        if woke(5)
+            && let Some(engine) = &self.sandbox.engine
+        {
+            engine.introduce(self.sandbox.leash.as_ref());
         }
         for index in (0..self.sandbox.listeners.len()).rev() {
             if woke(listeners + index) {

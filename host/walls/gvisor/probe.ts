@@ -1,0 +1,59 @@
+import { access } from 'node:fs/promises'
+import { Fault } from '@caisson/wire'
+import type { Finding } from '../wall.ts'
+import { advisoriesFor, READ_ON } from './advisories.ts'
+import { type EngineOptions, gvisorEngine, INSTALL } from './engine.ts'
+import { runscs } from './found.ts'
+import { type Platform, PLATFORMS, tryPlatform } from './trial.ts'
+
+/** What this machine has and lacks for the gvisor wall: each runsc that is there is started, on each way of catching system calls. */
+export async function probeGvisor(options: EngineOptions, signal: AbortSignal): Promise<Finding[]> {
+  const { found, passed } = await runscs(options.runsc, signal)
+  const findings = passed.map(({ program, why }): Finding => ({ what: 'runsc', severity: 'degraded', detail: `${program}: ${why}` }))
+  const newest = found[0]
+  if (newest === undefined) {
+    return [...findings, { what: 'runsc', severity: 'missing', detail: 'there is none: no sandbox behind this wall', mend: INSTALL }]
+  }
+  findings.push({ what: 'runsc', severity: 'fine', detail: `${newest.version}, ${newest.program}` })
+  for (const platform of PLATFORMS) findings.push(await platformFinding(platform, newest, options, signal))
+  findings.push(await chosen(options, signal), ...known(newest.version), await gpu())
+  return findings
+}
+
+async function platformFinding(platform: Platform, runsc: Parameters<typeof tryPlatform>[0], options: EngineOptions, signal: AbortSignal) {
+  const what = `platform ${platform}`
+  const tried = await tryPlatform(runsc, platform, options.agent, options.cache, signal)
+  if ('ms' in tried) return { what, severity: 'fine', detail: `ran a program, from nothing to its end, in ${Math.round(tried.ms)} ms` } as const
+  return { what, severity: 'degraded', detail: tried.why } as const
+}
+
+async function chosen(options: EngineOptions, signal: AbortSignal): Promise<Finding> {
+  const what = 'engine'
+  try {
+    const { program, version, platform } = await gvisorEngine(options, signal)
+    return { what, severity: 'fine', detail: `${program} ${version} by ${platform}` }
+  } catch (failure) {
+    if (!(failure instanceof Fault)) throw failure
+    return { what, severity: 'missing', detail: failure.message, mend: INSTALL }
+  }
+}
+
+function known(version: string): Finding[] {
+  const what = 'advisories'
+  const found = advisoriesFor(version)
+  if (found.length === 0) return [{ what, severity: 'fine', detail: `none known for ${version} (table of ${READ_ON})` }]
+  const mend = 'put a newer runsc into /usr/local/bin, or name one with CAISSON_RUNSC'
+  return found.map((one): Finding => ({ what: one.id, severity: 'degraded', detail: `${one.what}; ${version} is older than its mending`, mend }))
+}
+
+/** Its ways to a GPU are not offered: why, for whoever looks for them. */
+async function gpu(): Promise<Finding> {
+  const there = await access('/dev/nvidiactl').then(
+    () => true,
+    () => false,
+  )
+  const detail = there
+    ? 'there is one on this machine; no sandbox gets it: requests for one are refused (UNSUPPORTED)'
+    : 'there is none on this machine; requests for one are refused (UNSUPPORTED)'
+  return { what: 'GPU', severity: 'fine', detail }
+}

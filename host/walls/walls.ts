@@ -1,0 +1,85 @@
+import { join } from 'node:path'
+import { type Death, type Engine, Fault, isWallName, type Plan, type WallName, WALLS } from '@caisson/wire'
+import type { Keepers } from './keepers.ts'
+import * as shelf from './shelf.ts'
+import { Supervised, wallAt } from './supervised.ts'
+import type { Cell, Finding, Known, Promises } from './wall.ts'
+
+export interface WallsOptions {
+  readonly keepers: Keepers
+  readonly keeper: string
+  readonly uid: number
+  /** State folder. */
+  readonly home: string
+  /** The operator's own choice of it; null: what is found in the PATH. */
+  readonly runsc: string | null
+  /** The agent program, which is what an engine is tried with. */
+  readonly agent: string
+}
+
+/** All walls of this machine. What is asked of a sandbox goes to the wall that it stands behind, and to no other. */
+export class Walls {
+  readonly #walls: Record<WallName, Supervised<unknown>>
+
+  constructor({ keepers, keeper, uid, home, runsc, agent }: WallsOptions, record: (death: Death) => void) {
+    const kept = { keepers, keeper, uid }
+    const folder = join(home, 'sandboxes')
+    this.#walls = {
+      container: new Supervised(shelf.container, kept, folder, record) as Supervised<unknown>,
+      gvisor: new Supervised(shelf.gvisor, { ...kept, runsc, agent, cache: join(home, 'engines') }, folder, record) as Supervised<unknown>,
+    }
+  }
+
+  /** Throws WALL_UNKNOWN. */
+  static named(name: string): WallName {
+    if (isWallName(name)) return name
+    throw new Fault('WALL_UNKNOWN', `no wall ${JSON.stringify(name.slice(0, 64))}; there are: ${WALLS.join(', ')}`)
+  }
+
+  promises(wall: WallName): Promises {
+    return this.#walls[wall].promises
+  }
+
+  probe(wall: WallName, signal: AbortSignal): Promise<Finding[]> {
+    return this.#walls[wall].probe(signal)
+  }
+
+  /** What builds it here, tried. Rejects with WALL_UNAVAILABLE, naming what mends it. */
+  engine(wall: WallName, signal: AbortSignal): Promise<Engine | null> {
+    return this.#walls[wall].engine(signal)
+  }
+
+  launch(plan: Plan, signal: AbortSignal): Promise<Cell> {
+    return this.#walls[plan.wall].launch(plan, signal)
+  }
+
+  adopt(plan: Known, signal: AbortSignal): Promise<Cell> {
+    return this.#of(plan.dir).adopt(plan, signal)
+  }
+
+  bury(plan: Plan, signal: AbortSignal): Promise<Death> {
+    return this.#walls[plan.wall].bury(plan, signal)
+  }
+
+  salvageDisk(plan: Plan, to: string, signal: AbortSignal): Promise<void> {
+    return this.#walls[plan.wall].salvageDisk(plan, to, signal)
+  }
+
+  remove(id: string, dir: string): Promise<void> {
+    return this.#of(dir).remove(id, dir)
+  }
+
+  async sweepOrphans(signal: AbortSignal): Promise<void> {
+    for (const wall of WALLS) await this.#walls[wall].sweepOrphans(signal)
+  }
+
+  /** Zygotes are processes of the container wall. */
+  sweepDead(dir: string): Promise<void> {
+    return this.#walls.container.sweepDead(dir)
+  }
+
+  /** Of a sandbox that may have been written down by nobody: its own folder tells. */
+  #of(dir: string): Supervised<unknown> {
+    return this.#walls[Walls.named(wallAt(dir))]
+  }
+}

@@ -1,0 +1,79 @@
+//! What the engine is told, in the words of the Open Container Initiative (config.json).
+
+use serde_json::{Value, json};
+
+use super::ROOT;
+use crate::plan::{Bind, Mode, Plan};
+
+/// Per process; the agent gives each command less.
+const OPEN_FILES: u64 = 1_048_576;
+/// Where a file system is not told how large it may grow.
+const SHM_BYTES: u64 = 1 << 30;
+
+/// Paths are those of the engine's own root.
+pub fn specification(plan: &Plan) -> Value {
+    let capabilities: Vec<String> = plan.capabilities.iter().map(|name| format!("CAP_{name}")).collect();
+    let mut mounts = vec![
+        json!({ "destination": "/proc", "type": "proc", "source": "proc" }),
+        json!({ "destination": "/dev/shm", "type": "tmpfs", "source": "tmpfs", "options": [
+            "nosuid", "nodev", "noexec", "mode=1777", format!("size={}", plan.limits.memory_bytes.unwrap_or(SHM_BYTES)),
+        ] }),
+    ];
+    let mut annotations = serde_json::Map::new();
+    // Parents before children, as the plan has its binds.
+    let mut folders: Vec<Folder> = plan.writable.iter().map(|writable| Folder::own(&writable.target)).collect();
+    folders.extend(plan.binds.iter().filter(|bind| bind.live || bind.mode == Mode::Rw).map(Folder::host));
+    folders.sort_by(|one, other| one.path.cmp(other.path));
+    for (number, Folder { path, writable, live }) in folders.into_iter().enumerate() {
+        let source = format!("/{ROOT}{path}");
+        mounts.push(json!({ "destination": path, "type": "bind", "source": source, "options": [
+            "rbind", "nosuid", "nodev", if writable { "rw" } else { "ro" },
+        ] }));
+        if !live {
+            // Nobody else writes there: what has been read once need not be asked for again.
+            let hint = |name: &str| format!("dev.gvisor.spec.mount.own{number}.{name}");
+            for (name, value) in [("type", "bind"), ("share", "container"), ("source", source.as_str())] {
+                annotations.insert(hint(name), value.into());
+            }
+        }
+    }
+    let namespaces = ["pid", "ipc", "uts", "mount"].map(|kind| json!({ "type": kind }));
+    json!({
+        "ociVersion": "1.0.0",
+        "process": {
+            "user": { "uid": 0, "gid": 0 },
+            "args": ["/caisson/agent", "leash"],
+            "env": [],
+            "cwd": "/",
+            "capabilities": { "bounding": capabilities, "effective": capabilities, "permitted": capabilities },
+            "rlimits": [
+                { "type": "RLIMIT_NOFILE", "soft": OPEN_FILES, "hard": OPEN_FILES },
+                { "type": "RLIMIT_CORE", "soft": 0, "hard": 0 },
+            ],
+            "noNewPrivileges": true,
+        },
+        "root": { "path": format!("/{ROOT}"), "readonly": true },
+        "hostname": plan.host_name,
+        "mounts": mounts,
+        "annotations": annotations,
+        "linux": { "namespaces": namespaces },
+    })
+}
+
+/// A part of the tree that is not as the read-only root is.
+struct Folder<'a> {
+    path: &'a str,
+    writable: bool,
+    /// The host may change it meanwhile.
+    live: bool,
+}
+
+impl<'a> Folder<'a> {
+    fn own(path: &'a str) -> Folder<'a> {
+        Folder { path, writable: true, live: false }
+    }
+
+    fn host(bind: &'a Bind) -> Folder<'a> {
+        Folder { path: &bind.target, writable: bind.mode == Mode::Rw, live: true }
+    }
+}

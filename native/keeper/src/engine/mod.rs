@@ -1,0 +1,167 @@
+//! Walls that are a program: `runsc` (gVisor). It runs where the agent of a container would run, in the sandbox's own namespaces, ids and control
+//! groups and with the last walls around it, so that whoever gets out of it is in a container still. The agent runs behind it, and has one
+//! descriptor of the host's: the leash. Over it come the host's connections, which nobody else inside can reach or take the place of.
+
+pub mod bundle;
+mod stage;
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::Duration;
+
+use caisson_zygote::message::send;
+use nix::fcntl::OFlag;
+use nix::mount::{MsFlags, mount};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt, sockopt};
+use nix::sys::time::TimeVal;
+use nix::unistd::pipe2;
+
+use crate::agent;
+use crate::caps;
+use crate::fault::{At, Fault, Outcome};
+use crate::gate;
+use crate::inside::{Inside, Program, loopback_up};
+use crate::plan::{Engine, Network, Plan, Platform};
+use crate::say::Said;
+use crate::tree::Tree;
+
+pub use stage::stage;
+
+const STEP: &str = "engine";
+/// A healthy machine needs a quarter of a second from here to the agent's first word.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Paths of the engine's own root, which nothing inside ever sees.
+pub const ROOT: &str = "rootfs";
+const BUNDLE: &str = "bundle";
+const PROGRAM: &str = "runsc";
+const STATE: &str = "state";
+
+/// What it needs to make its own, narrower walls; over the sandbox's user namespace only. It gives up nearly all of them before anything runs inside.
+const CAPABILITIES: [&str; 15] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "NET_BIND_SERVICE",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_ADMIN",
+    "SYS_RESOURCE",
+    "MKNOD",
+];
+
+impl Inside<'_> {
+    /// As `steps`, up to the engine instead of the agent.
+    pub fn engine_steps(&self, engine: &Engine) -> Outcome<std::convert::Infallible> {
+        self.wait_for_ids()?;
+        self.take_ids()?;
+        nix::unistd::sethostname(&self.plan.host_name).at("hostname", &self.plan.host_name)?;
+        loopback_up()?;
+        let gated = matches!(self.plan.network, Network::Gate { .. });
+        let doors = if gated { gate::net::prepare()? } else { Vec::new() };
+        own_root()?;
+        self.pivot()?;
+        self.rlimits()?;
+        caps::bound(caps::set_of(CAPABILITIES)?)?;
+        nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
+        let program = self.engine_program(engine, gated)?;
+        let kit: Vec<_> = doors.iter().map(AsRawFd::as_raw_fd).collect();
+        send(self.leash.as_fd(), &Said::kit(false, false).bytes(), &kit).at("leash", "kit")?;
+        program.exec()
+    }
+
+    fn engine_program(&self, engine: &Engine, gated: bool) -> Outcome<Program> {
+        let null: OwnedFd = std::fs::File::options().read(true).write(true).open("/dev/null").at(STEP, "/dev/null")?.into();
+        let copy = |fd: &OwnedFd| fd.try_clone().at(STEP, "dup");
+        let words = self.log.as_ref().unwrap_or(&null);
+        let inherited = vec![copy(&self.leash)?, copy(&null)?, copy(words)?];
+        let platform = match engine.platform {
+            Platform::Systrap => "systrap",
+            Platform::Ptrace => "ptrace",
+            Platform::Kvm => "kvm",
+        };
+        let argv = [
+            format!("/{PROGRAM}"),
+            format!("--root=/{STATE}"),
+            format!("--platform={platform}"),
+            // Without a gate there is nothing of the host's network stack to be reached: it has one of its own, with `lo`.
+            format!("--network={}", if gated { "host" } else { "none" }),
+            // The keeper's groups hold it.
+            "--ignore-cgroups".into(),
+            "run".into(),
+            format!("--bundle=/{BUNDLE}"),
+            self.plan.id.clone(),
+        ];
+        let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+        Program::new(&argv, std::iter::empty(), inherited)
+    }
+}
+
+/// The builder left us in it.
+fn own_root() -> Outcome<()> {
+    let (none, here) = (None::<&str>, Path::new("."));
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at(STEP, "private mounts")?;
+    let tree = Tree::open(here).at(STEP, "a copy of the root")?;
+    tree.attach(here).and_then(|()| tree.enter()).at(STEP, "root onto itself")?;
+    // It starts itself again from here, and builds its roots below it.
+    let strict = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "proc", Some("proc"), strict, none).at(STEP, "/proc")
+}
+
+/// The keeper's side of an engine.
+pub struct Held {
+    /// Where the host knocks to speak with the agent.
+    pub door: UnixListener,
+    /// What the engine has to complain about, and its end of it until it is started.
+    words: OwnedFd,
+    log: Option<OwnedFd>,
+}
+
+impl Held {
+    pub fn new(door: &UnixListener) -> Outcome<Held> {
+        // Neither side waits for the other: what does not fit is lost.
+        let (words, log) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).at(STEP, "pipe")?;
+        let door = door.try_clone().at(STEP, "dup")?;
+        door.set_nonblocking(true).at(STEP, "its socket")?;
+        Ok(Held { door, words, log: Some(log) })
+    }
+
+    pub fn take_log(&mut self) -> Option<OwnedFd> {
+        self.log.take()
+    }
+
+    /// As `agent::greet`, with an end to the wait, and with the engine's last words where the agent has none.
+    pub fn greet(&self, leash: &OwnedFd, plan: &Plan) -> Outcome<()> {
+        setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE.as_secs() as i64, 0)).at(STEP, "leash")?;
+        agent::greet(leash, plan, false).map_err(|fault| self.with_words(fault))
+    }
+
+    fn with_words(&self, mut fault: Fault) -> Fault {
+        let mut buffer = [0u8; 4096];
+        let heard = nix::unistd::read(&self.words, &mut buffer).unwrap_or(0);
+        let said = String::from_utf8_lossy(&buffer[..heard]);
+        let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+        fault.message = format!("{}: {}", fault.message, last.chars().take(500).collect::<String>());
+        fault.step = STEP;
+        fault
+    }
+
+    /// Hands a connection of the host to the agent. One that cannot be handed over at once is closed: it is not for the keeper to wait for what is
+    /// inside.
+    pub fn introduce(&self, leash: Option<&OwnedFd>) {
+        let (Ok((socket, _)), Some(leash)) = (self.door.accept(), leash) else { return };
+        let fds = [socket.as_raw_fd()];
+        let parts = [std::io::IoSlice::new(br#"{"connect":{}}"#)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        if let Err(error) = sendmsg::<()>(leash.as_raw_fd(), &parts, &[ControlMessage::ScmRights(&fds)], flags, None) {
+            eprintln!("caisson-keeper: a connection could not be handed over: {error}");
+        }
+    }
+}

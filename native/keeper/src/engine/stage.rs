@@ -1,0 +1,49 @@
+//! The engine's own root: itself, what it is told, a place to work, and the sandbox's root file system below it. Nothing of the host besides.
+
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MsFlags, mount};
+
+use super::{BUNDLE, PROGRAM, ROOT, STATE, STEP, bundle};
+use crate::fault::{At, Code, Outcome};
+use crate::plan::{Engine, Plan, Platform};
+use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
+
+/// In the builder's mount namespace, when the sandbox's root stands at `root`. The result is where the engine's lies.
+pub fn stage(plan: &Plan, engine: &Engine, root: &Path, owner: (u32, u32)) -> Outcome<PathBuf> {
+    let place = root.with_file_name("engine");
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    let options = Some("size=8m,nr_inodes=4096,mode=755");
+    mount(Some("caisson"), &place, Some("tmpfs"), flags, options).at(STEP, "tmpfs for the engine")?;
+    let own = |path: &Path| chown(path, Some(owner.0), Some(owner.1)).at(STEP, path.display());
+    own(&place)?;
+    for name in [ROOT, BUNDLE, STATE, "proc", "tmp", "dev"] {
+        let path = place.join(name);
+        DirBuilder::new().mode(0o700).create(&path).at(STEP, path.display())?;
+        own(&path)?;
+    }
+    attach(root, &place.join(ROOT), 0)?;
+    let config = place.join(BUNDLE).join("config.json");
+    fs::write(&config, bundle::specification(plan).to_string()).at(STEP, config.display())?;
+    own(&config)?;
+    let program = place.join(PROGRAM);
+    File::create_new(&program).at(STEP, program.display())?;
+    attach(Path::new(&engine.program), &program, RDONLY | NOSUID | NODEV)?;
+    let devices: &[&str] = if engine.platform == Platform::Kvm { &["null", "kvm"] } else { &["null"] };
+    for name in devices {
+        let device = place.join("dev").join(name);
+        File::create_new(&device).at(STEP, device.display())?;
+        attach(&Path::new("/dev").join(name), &device, NOSUID | NOEXEC)?;
+    }
+    Ok(place)
+}
+
+fn attach(source: &Path, target: &Path, flags: u64) -> Outcome<()> {
+    let tree = Tree::open(source).coded(Code::WallUnavailable, STEP, source.display())?;
+    if flags != 0 {
+        tree.set(flags).at(STEP, source.display())?;
+    }
+    tree.attach(target).at(STEP, target.display())
+}
