@@ -1,7 +1,7 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { isIPv6 } from 'node:net'
 import { join } from 'node:path'
-import { Fault } from '@caisson/wire'
+import { Fault, WALLS } from '@caisson/wire'
 import * as caissonRoutes from './api/caisson/shelf.ts'
 import { Replays } from './api/control/replays.ts'
 import * as controlRoutes from './api/control/shelf.ts'
@@ -55,7 +55,8 @@ export interface Daemon {
 }
 
 const DRAIN_MS = 10_000
-const OPERATOR = { owner: 'operator', operator: true, quotas: { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null } }
+const NO_QUOTAS = { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null }
+const OPERATOR = { owner: 'operator', operator: true, quotas: NO_QUOTAS, leastWall: WALLS[0] }
 
 /**
  * Builds the daemon, from its state folder to its open port, in order. Rejects with DAEMON_RUNNING, HOME_UNUSABLE, STORE_UNUSABLE, AUDIT_UNWRITABLE,

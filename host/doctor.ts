@@ -17,12 +17,7 @@ interface Probing {
   probe(wall: WallName, signal: AbortSignal): Promise<Finding[]>
 }
 
-export async function examine(
-  door: Pick<Door, 'create'>,
-  walls: Probing,
-  settings: Settings,
-  signal: AbortSignal,
-): Promise<DoctorReport> {
+export async function examine(door: Pick<Door, 'create'>, walls: Probing, settings: Settings, signal: AbortSignal): Promise<DoctorReport> {
   const templates = await Promise.all(templateNames().map((name) => template(name, settings, signal)))
   const built = templates.find(({ problem }) => problem === undefined)
   const request: CreateRequest = built === undefined ? {} : { template: built.name }

@@ -1,3 +1,5 @@
+import { Fault } from './errors.ts'
+
 /**
  * The kinds of isolation, the weakest first: whoever asks for one never gets one that stands before it here. host/walls/shelf.ts has one
  * line for each.
@@ -5,8 +7,11 @@
 export const WALLS = ['container', 'gvisor'] as const
 export type WallName = (typeof WALLS)[number]
 
-export function isWallName(name: string): name is WallName {
-  return (WALLS as readonly string[]).includes(name)
+/** Throws WALL_UNKNOWN. */
+export function wallNamed(name: string): WallName {
+  const found = WALLS.find((wall) => wall === name)
+  if (found !== undefined) return found
+  throw new Fault('WALL_UNKNOWN', `no wall ${JSON.stringify(name.slice(0, 64))}; there are: ${WALLS.join(', ')}`)
 }
 
 /** The stronger of two. */

@@ -1,13 +1,16 @@
+import { Fault } from '@caisson/wire'
 import { acquireDoor, type DoctorReport, doctorOf } from '../embedded.ts'
+import { mended } from './doctor/mended.ts'
 import { oneLine } from './ending.ts'
 import { parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
-Ends with 1 when sandboxes cannot be had here.
+Each wall is started and measured. Ends with 1 when sandboxes cannot be had here; a wall that only is not there as well is no reason.
 
 Examples:
   caisson doctor
-  caisson doctor --json`
+  caisson doctor --json
+  sudo caisson doctor --fix     runs the commands that mend what is missing, then looks again`
 
 /** Tries what this machine can do, and says what mends the rest. */
 export async function doctor(argv: readonly string[]): Promise<number> {
@@ -15,13 +18,17 @@ export async function doctor(argv: readonly string[]): Promise<number> {
     .usage('[options]')
     .description('Says what this machine has and lacks, each with the one command that mends it.')
     .option('--json', 'print the findings as JSON', false)
+    .option('--fix', 'run what mends it; needs root', false)
     .addHelpText('after', EXAMPLES)
   if (!parsed(command, argv)) return 0
-  const { json }: { json: boolean } = command.opts()
+  const { json, fix }: { json: boolean; fix: boolean } = command.opts()
+  if (fix && process.getuid?.() !== 0)
+    throw new Fault('BAD_REQUEST', '--fix: only root may mend this machine', { hint: 'Say sudo caisson doctor --fix.' })
   const signal = new AbortController().signal
   const { door, release } = await acquireDoor(signal)
   try {
-    const report = await doctorOf(door, signal)
+    let report = await doctorOf(door, signal)
+    if (fix && (await mended(report))) report = await doctorOf(door, signal)
     process.stdout.write(json ? `${JSON.stringify(report, null, 2)}\n` : page(report))
     return sound(report) ? 0 : 1
   } finally {
@@ -29,9 +36,15 @@ export async function doctor(argv: readonly string[]): Promise<number> {
   }
 }
 
+/** Of the default profile. */
+const USUAL_WALL = 'container'
+
 /** Whether `caisson run` works here with the limits of the default profile. */
 export function sound(report: DoctorReport): boolean {
-  return report.walls.every(({ trial }) => trial.ok) && report.templates.every(({ problem }) => problem === undefined)
+  return (
+    report.walls.some(({ name, trial }) => name === USUAL_WALL && trial.ok) &&
+    report.templates.every(({ problem }) => problem === undefined)
+  )
 }
 
 type Mark = '✓' | '~' | '✗'
@@ -53,7 +66,10 @@ export function page(report: DoctorReport): string {
   const templates = report.templates.map(({ name, languages, problem }): Line => {
     return problem === undefined ? { mark: '✓', what: name, detail: languages.join(', ') } : { mark: '✗', what: name, detail: problem }
   })
-  const verdict = sound(report) ? 'Sandboxes can be had here.' : 'Something is missing: see above for what mends it.'
+  const there = report.walls.filter(({ trial }) => trial.ok).map(({ name }) => name)
+  const verdict = sound(report)
+    ? `Sandboxes can be had here; walls: ${there.join(', ')}.`
+    : 'Something is missing: see above for what mends it.'
   return [...walls, block('templates', templates), `state folder ${report.home}`, '', verdict, ''].join('\n')
 }
 

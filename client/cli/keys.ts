@@ -1,4 +1,4 @@
-import { Fault } from '@caisson/wire'
+import { Fault, WALLS, type WallName, wallNamed } from '@caisson/wire'
 import { acquireDaemon } from '../embedded.ts'
 import { count, cpusOrNone } from './arguments/count.ts'
 import { size } from './arguments/size.ts'
@@ -13,9 +13,10 @@ Sandboxes of one owner do not exist for another. Several keys may have the same 
 Examples:
   caisson keys
   caisson keys create alice --sandboxes 10 --memory 8GiB
+  caisson keys create mallory --least-wall gvisor
   caisson keys revoke k0123456789`
 
-const HEADINGS = ['ID', 'OWNER', 'OPERATOR', 'CREATED', 'SANDBOXES', 'CREATES/S', 'CPUS', 'MEMORY']
+const HEADINGS = ['ID', 'OWNER', 'OPERATOR', 'CREATED', 'SANDBOXES', 'CREATES/S', 'CPUS', 'MEMORY', 'LEAST WALL']
 
 interface Options {
   operator: boolean
@@ -23,6 +24,7 @@ interface Options {
   createsPerSecond?: number
   cpus?: number | null
   memory?: number
+  leastWall?: WallName
   json: boolean
 }
 
@@ -37,6 +39,7 @@ export async function keys(argv: readonly string[]): Promise<number> {
     .option('--creates-per-second <number>', 'quota: sandboxes made in a second', count('sandboxes'))
     .option('--cpus <number>', 'quota: processors of all of them', cpusOrNone)
     .option('--memory <size>', 'quota: memory of all of them', size)
+    .option('--least-wall <name>', `its sandboxes get no weaker one: ${WALLS.join(', ')}`, wallNamed)
     .option('--json', 'print JSON', false)
     .addHelpText('after', EXAMPLES)
   if (!parsed(command, argv)) return 0
@@ -61,7 +64,7 @@ function workOf(verb: string, names: readonly string[], options: Options): Work 
   }
   if (verb === 'create' && name !== undefined && more.length === 0) {
     return async (daemon, signal) => {
-      const made = await createKey(daemon, { owner: name, operator: options.operator, quotas: quotasOf(options) }, signal)
+      const made = await createKey(daemon, wishOf(name, options), signal)
       return options.json ? json(made) : `${made.key}\n`
     }
   }
@@ -76,14 +79,29 @@ function workOf(verb: string, names: readonly string[], options: Options): Work 
   })
 }
 
+function wishOf(owner: string, options: Options) {
+  const { operator, leastWall } = options
+  return { owner, operator, quotas: quotasOf(options), ...(leastWall === undefined ? {} : { leastWall }) }
+}
+
 function quotasOf({ sandboxes, createsPerSecond, cpus, memory }: Options): Quotas {
   return { sandboxes: sandboxes ?? null, createsPerSecond: createsPerSecond ?? null, cpus: cpus ?? null, memoryMiB: memory ?? null }
 }
 
-function row({ id, owner, operator, createdAt, quotas }: KeyInfo): string[] {
+function row({ id, owner, operator, createdAt, quotas, leastWall }: KeyInfo): string[] {
   const { sandboxes, createsPerSecond, cpus, memoryMiB } = quotas
   const most = (value: number | null, unit = '') => (value === null ? '-' : `${value}${unit}`)
-  return [id, owner, operator ? 'yes' : 'no', createdAt, most(sandboxes), most(createsPerSecond), most(cpus), most(memoryMiB, ' MiB')]
+  return [
+    id,
+    owner,
+    operator ? 'yes' : 'no',
+    createdAt,
+    most(sandboxes),
+    most(createsPerSecond),
+    most(cpus),
+    most(memoryMiB, ' MiB'),
+    leastWall,
+  ]
 }
 
 function json(value: unknown): string {

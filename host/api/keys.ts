@@ -1,4 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { WallName } from '@caisson/wire'
 import type { Owner, Quotas } from '../sandbox/record.ts'
 
 /** What may be told of a key; never the key. */
@@ -8,6 +9,8 @@ export interface KeyRecord {
   readonly owner: string
   readonly operator: boolean
   readonly quotas: Quotas
+  /** Sandboxes of this key get no weaker one. */
+  readonly leastWall: WallName
   readonly createdMs: number
 }
 
@@ -15,6 +18,7 @@ export interface KeyWish {
   readonly owner: string
   readonly operator: boolean
   readonly quotas: Quotas
+  readonly leastWall: WallName
 }
 
 /** Who may call. */

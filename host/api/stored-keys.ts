@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { Fault } from '@caisson/wire'
+import { Fault, WALLS } from '@caisson/wire'
 import type { Owner } from '../sandbox/record.ts'
 import type { Store } from '../store/store.ts'
 import { hashOfKey, type KeyRecord, type Keys, type KeyWish, matchingKey, newKey } from './keys.ts'
@@ -7,6 +7,9 @@ import { hashOfKey, type KeyRecord, type Keys, type KeyWish, matchingKey, newKey
 interface Kept extends KeyRecord {
   readonly hash: Uint8Array
 }
+
+/** Keys of earlier versions say nothing of walls. */
+type Written = Omit<KeyRecord, 'leastWall'> & { hash: string; leastWall?: KeyRecord['leastWall'] }
 
 /** Keys in the store, of which only the hash is kept. */
 export class StoredKeys implements Keys {
@@ -22,8 +25,8 @@ export class StoredKeys implements Keys {
   static async open(store: Store): Promise<StoredKeys> {
     const keys = new StoredKeys(store)
     for (const { document } of await store.all('key')) {
-      const { hash, ...record } = document as KeyRecord & { hash: string }
-      keys.#kept.set(record.id, { ...record, hash: Buffer.from(hash, 'hex') })
+      const { hash, leastWall = WALLS[0], ...record } = document as Written
+      keys.#kept.set(record.id, { ...record, leastWall, hash: Buffer.from(hash, 'hex') })
     }
     return keys
   }
@@ -59,7 +62,7 @@ export class StoredKeys implements Keys {
     if (known !== undefined) return known
     const found = matchingKey(key, this.#kept.values())
     if (found === undefined) return undefined
-    const owner = { name: found.owner, keyId: found.id, operator: found.operator, quotas: found.quotas }
+    const owner = { name: found.owner, keyId: found.id, operator: found.operator, quotas: found.quotas, leastWall: found.leastWall }
     this.#owners.set(hash, owner)
     return owner
   }

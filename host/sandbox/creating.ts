@@ -1,5 +1,4 @@
-import { realpath, stat } from 'node:fs/promises'
-import { type CreateRequest, Fault, type Plan, type WallName } from '@caisson/wire'
+import { type CreateRequest, type Network, type Plan, strongerWall, WALLS, type WallName, wallNamed } from '@caisson/wire'
 import { AgentConnection } from '../agent/connection.ts'
 import type { Egress } from '../airlock/egress.ts'
 import type { Exits } from '../airlock/exits.ts'
@@ -10,14 +9,16 @@ import type { Traces } from '../telemetry/telemetry.ts'
 import { openTemplate, type Template } from '../templates/template.ts'
 import { LaunchFault } from '../walls/keeper.ts'
 import type { Cell } from '../walls/wall.ts'
-import { Walls } from '../walls/walls.ts'
+import type { Walls } from '../walls/walls.ts'
 import { makeDiskImage } from './disk.ts'
 import { newId, newMachineId } from './ids.ts'
 import { type LifeParts, LiveSandbox } from './life.ts'
-import { type MachineFacts, planSandbox } from './plan.ts'
+import { type MachineFacts, outline, planSandbox } from './plan.ts'
 import { type Profile, readProfile } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
 import { parseRequest, type StrictCreateRequest } from './request.ts'
+import { seen } from './seen.ts'
+import { grantedWall } from './strength.ts'
 import type { Zygotes } from './zygote.ts'
 
 const DEFAULT_PROFILE = 'default'
@@ -102,6 +103,21 @@ export class Creating {
     const { request: strict, profile } = await this.#decide(request, signal)
     const { memoryMiB = profile.limits.memoryMiB, cpus = profile.limits.cpus } = strict
     return { memoryMiB: memoryMiB ?? 0, cpus: cpus ?? 0 }
+  }
+
+  /** What a sandbox may reach that is asked for so: what the request says, or its profile. */
+  async network({ network, profile }: Pick<CreateRequest, 'network' | 'profile'>, signal: AbortSignal): Promise<Network> {
+    return network ?? (await this.#profile(profile ?? DEFAULT_PROFILE, signal)).network
+  }
+
+  /**
+   * The wall to be asked for, where the least there may be is `least`; undefined: whatever is usual will do. Rejects with WALL_UNKNOWN or
+   * WALL_TOO_WEAK.
+   */
+  async wallAtLeast({ wall, profile }: Pick<CreateRequest, 'wall' | 'profile'>, least: WallName, signal: AbortSignal) {
+    if (wall === undefined && strongerWall(least, WALLS[0]) === WALLS[0]) return undefined
+    const usual = (await this.#profile(profile ?? DEFAULT_PROFILE, signal)).wall
+    return grantedWall(wall === undefined ? undefined : wallNamed(wall), usual, least)
   }
 
   async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
@@ -201,7 +217,7 @@ export class Creating {
     if (plan.network.mode === 'none') return
     const { exits, notice } = this.#parts
     try {
-      const egress = await exits.egress(request.network ?? (await this.#profile(plan.profile, signal)).network, signal)
+      const egress = await exits.egress(await this.network(request, signal), signal)
       if (egress === null) return
       await exits.admit(plan.id, egress, plan.audit.maxBytes, signal)
       void cell.death.then(() => exits.forget(plan.id))
@@ -229,7 +245,7 @@ export class Creating {
     const request = await seen(parseRequest(raw))
     const profile = await this.#profile(request.profile ?? DEFAULT_PROFILE, signal)
     const template = await this.#template(request.template ?? profile.template, signal)
-    const wall = await this.#wall(Walls.named(request.wall ?? profile.wall), signal)
+    const wall = await this.#wall(request.wall ?? profile.wall, signal)
     return { request, profile, template, wall, egress: await this.#parts.exits.egress(request.network ?? profile.network, signal) }
   }
 
@@ -275,32 +291,8 @@ export class Creating {
       zygoteSocket,
       kept: given.kept ?? null,
       onWall: given.onWall ?? 'end',
-      airlock: egress === null ? null : this.#parts.exits.sockets,
+      airlock: egress === null ? null : { ...this.#parts.exits.sockets, policy: egress.file },
       wall,
     })
   }
-}
-
-/** The folders to be mounted, as they really are: links resolved, so that what is judged is what is mounted. */
-async function seen(request: StrictCreateRequest): Promise<StrictCreateRequest> {
-  if (request.mounts === undefined) return request
-  const mounts = await Promise.all(
-    request.mounts.map(async (mount, index) => {
-      try {
-        const source = await realpath(mount.source)
-        const found = await stat(source)
-        if (found.isDirectory() || found.isFile()) return { ...mount, source }
-      } catch (cause) {
-        throw new Fault('MOUNT_UNREADABLE', `mounts.${index}.source: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
-      }
-      throw new Fault('MOUNT_UNREADABLE', `mounts.${index}.source: ${mount.source} is neither a folder nor a file`)
-    }),
-  )
-  return { ...request, mounts }
-}
-
-/** Of the plan, what an auditor asks for: not the files' contents. */
-function outline(plan: Plan) {
-  const { files: _, symlinks: __, ...rest } = plan
-  return rest
 }

@@ -125,9 +125,9 @@ describe('a plan', () => {
       bytes: 1024 * MIB,
       inodes: 65_536,
     })
-    expect(asRoot.binds).toContainEqual({ source: '/data', target: '/home/user/data', mode: 'rw', ownedBy: 'user' })
+    expect(asRoot.binds).toContainEqual({ source: '/data', target: '/home/user/data', mode: 'rw', live: true, ownedBy: 'user' })
     expect(asUser.disk).toEqual({ kind: 'tmpfs', bytes: 1024 * MIB, inodes: 65_536 })
-    expect(asUser.binds).toContainEqual({ source: '/data', target: '/home/user/data', mode: 'rw' })
+    expect(asUser.binds).toContainEqual({ source: '/data', target: '/home/user/data', mode: 'rw', live: true })
     expect(asUser.capabilities).toEqual([])
   })
 
@@ -193,7 +193,6 @@ describe('a request is refused, by the name of its field, when', () => {
     ['time runs backwards', { timeoutMs: -1 }, 'timeoutMs'],
     ['the disk is unlimited', { diskMiB: null }, 'diskMiB'],
     ['the disk is larger than any', { diskMiB: 2 ** 40 }, 'diskMiB'],
-    ['the wall is not known', { wall: 'paper' }, 'wall'],
     ['the network is not known', { network: 'wifi' }, 'network'],
     ['a variable has no name', { env: { '': 'x' } }, 'env'],
     ['a variable is two', { env: { 'A=B': 'x' } }, 'env'],

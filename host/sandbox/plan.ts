@@ -1,5 +1,5 @@
 import { posix } from 'node:path'
-import { type Bind, type Engine, Fault, Plan, type WallName } from '@caisson/wire'
+import { type Bind, type Engine, Fault, type NetworkFile, Plan, type WallName } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
 import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
@@ -20,7 +20,7 @@ export interface MachineFacts {
   readonly kept: { readonly image: string; readonly take: boolean } | null
   readonly onWall: Plan['limits']['onWall']
   /** Sockets of the airlock that lets this sandbox out, and no other way (wire/airlock.ts); null: it has no network. */
-  readonly airlock: { readonly socket: string; readonly inspect: string } | null
+  readonly airlock: { readonly socket: string; readonly inspect: string; readonly policy: NetworkFile } | null
   readonly wall: {
     readonly name: WallName
     /** The program that is it; null: the kernel. */
@@ -125,7 +125,11 @@ const ZYGOTE_DISK_MIB = 64
 /** Pure: the wall around a template's zygote. It runs the template's code and nobody else's, and keeps nothing. */
 export function planZygote(
   template: Template,
-  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock' | 'wall'> & { dir: string; idleMs: number; leash: Plan['leash'] },
+  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock' | 'wall'> & {
+    dir: string
+    idleMs: number
+    leash: Plan['leash']
+  },
 ): Plan {
   if (template.zygote === null) throw new Fault('INTERNAL', `template ${template.name} has no zygote`)
   return Plan.parse({
@@ -175,8 +179,9 @@ export function planZygote(
   } satisfies Plan)
 }
 
-function gate({ socket, inspect }: NonNullable<MachineFacts['airlock']>): Plan['network'] {
-  return { mode: 'gate', airlock: socket, inspect, maxConnections: MAX_CONNECTIONS, bytesPerSecond: null, idleMs: IDLE_MS }
+function gate({ socket, inspect, policy }: NonNullable<MachineFacts['airlock']>): Plan['network'] {
+  const bounds = { maxConnections: MAX_CONNECTIONS, bytesPerSecond: null, idleMs: IDLE_MS }
+  return { mode: 'gate', airlock: socket, inspect, ...bounds, policy: { ...policy } }
 }
 
 function disk({ root, home, kept }: MachineFacts, diskMiB: number): Plan['disk'] {
@@ -252,4 +257,10 @@ function within(path: string, folder: string): boolean {
 /** Parents before children, or the parent's mount would hide the child's. */
 function inOrder(binds: readonly Bind[]): Bind[] {
   return [...binds].sort((one, other) => (one.target < other.target ? -1 : one.target > other.target ? 1 : 0))
+}
+
+/** Of the plan, what an auditor asks for: not the files' contents. */
+export function outline(plan: Plan) {
+  const { files: _, symlinks: __, ...rest } = plan
+  return rest
 }

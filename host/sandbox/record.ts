@@ -1,4 +1,4 @@
-import type { CreateRequest, Plan } from '@caisson/wire'
+import type { CreateRequest, Network, Plan, WallName } from '@caisson/wire'
 
 /** Whoever holds a key. Sandboxes, snapshots and templates of one owner do not exist for another. */
 export interface Owner {
@@ -9,6 +9,8 @@ export interface Owner {
   /** May use what touches this machine: mounts, doctor, keys, the audit log. */
   readonly operator: boolean
   readonly quotas: Quotas
+  /** Its sandboxes get no weaker one. */
+  readonly leastWall: WallName
 }
 
 /** What one owner may use at once; null: as much as the machine has. */
@@ -61,7 +63,7 @@ export interface SandboxRecord {
   /** What it was created from: a template or a snapshot, as the caller may name it again. */
   readonly templateId: string
   readonly alias: string | null
-  /** As it was asked for: what it boots from again. */
+  /** As it was asked for: what it boots from again. `network` is always said: what holds for it, now. */
   readonly request: CreateRequest
   readonly plan: Plan
   readonly state: 'running' | 'paused' | 'gone'
@@ -94,7 +96,11 @@ export interface SnapshotRecord {
   readonly sandboxId: string
   readonly template: string
   readonly profile: string
+  /** What its files were written behind; absent: it was taken when there was one wall. Nothing weaker is made from it. */
+  readonly wall?: WallName
   readonly diskMiB: number
+  /** What its sandbox could reach: what is made of it may reach the same, unless it is asked for otherwise. */
+  readonly network: Network | null
   /** On the host. */
   readonly disk: string
   readonly createdMs: number

@@ -55,7 +55,9 @@ export class Snapshots {
       sandboxId: record.id,
       template: record.plan.template,
       profile: record.plan.profile,
+      wall: record.plan.wall,
       diskMiB: record.plan.disk.bytes / MIB,
+      network: record.request.network ?? null,
       disk,
       createdMs: Date.now(),
     }

@@ -36,6 +36,7 @@ const plan = () =>
   ({
     id: 'i1',
     kind: 'sandbox',
+    wall: 'container',
     dir: join(folder, 'sandboxes', 'i1'),
     deathRecord: join(folder, 'i1.json'),
     disk: { kind: 'tmpfs' },
@@ -44,7 +45,7 @@ const plan = () =>
 /** A wall of nothing: what it is asked to do is noted. */
 function supervised(launch: Wall<object>['launch']) {
   const wall: Wall<object> = {
-    name: 'nothing',
+    name: 'container',
     options: z.strictObject({}),
     promises: { kernel: 'shared', snapshot: 'none', pty: false, rootless: true, sudo: true, forks: true },
     probe: async () => [],

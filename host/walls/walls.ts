@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type Death, type Engine, Fault, isWallName, type Plan, type WallName, WALLS } from '@caisson/wire'
+import { type Death, type Engine, type Plan, WALLS, type WallName, wallNamed } from '@caisson/wire'
 import type { Keepers } from './keepers.ts'
 import * as shelf from './shelf.ts'
 import { Supervised, wallAt } from './supervised.ts'
@@ -28,12 +28,6 @@ export class Walls {
       container: new Supervised(shelf.container, kept, folder, record) as Supervised<unknown>,
       gvisor: new Supervised(shelf.gvisor, { ...kept, runsc, agent, cache: join(home, 'engines') }, folder, record) as Supervised<unknown>,
     }
-  }
-
-  /** Throws WALL_UNKNOWN. */
-  static named(name: string): WallName {
-    if (isWallName(name)) return name
-    throw new Fault('WALL_UNKNOWN', `no wall ${JSON.stringify(name.slice(0, 64))}; there are: ${WALLS.join(', ')}`)
   }
 
   promises(wall: WallName): Promises {
@@ -80,6 +74,6 @@ export class Walls {
 
   /** Of a sandbox that may have been written down by nobody: its own folder tells. */
   #of(dir: string): Supervised<unknown> {
-    return this.#walls[Walls.named(wallAt(dir))]
+    return this.#walls[wallNamed(wallAt(dir))]
   }
 }

@@ -128,6 +128,7 @@ describe('keys', () => {
       owner: 'carol',
       operator: false,
       quotas,
+      leastWall: 'container',
       createdAt: expect.stringMatching(/Z$/),
     })
     expect(JSON.stringify(listed.body)).not.toContain(body.key)

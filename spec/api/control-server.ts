@@ -112,7 +112,10 @@ class KeysDouble implements Keys {
   add(owner: string, operator = false): string {
     const key = newKey()
     const id = `k${this.#kept.length}`
-    this.#kept.push({ record: { id, owner, operator, quotas: NO_QUOTAS, createdMs: Date.now() }, hash: hashOfKey(key) })
+    this.#kept.push({
+      record: { id, owner, operator, quotas: NO_QUOTAS, leastWall: 'container', createdMs: Date.now() },
+      hash: hashOfKey(key),
+    })
     return key
   }
 
@@ -120,7 +123,7 @@ class KeysDouble implements Keys {
     const key = this.add(wish.owner, wish.operator)
     const last = this.#kept.at(-1)
     if (last === undefined) throw new Error('it was just added')
-    last.record = { ...last.record, quotas: wish.quotas }
+    last.record = { ...last.record, quotas: wish.quotas, leastWall: wish.leastWall }
     return { record: last.record, key }
   }
 
@@ -132,7 +135,7 @@ class KeysDouble implements Keys {
 
   ownerOf(key: string): Owner | undefined {
     const found = matchingKey(key, this.#kept)?.record
-    return found && { name: found.owner, keyId: found.id, operator: found.operator, quotas: found.quotas }
+    return found && { name: found.owner, keyId: found.id, operator: found.operator, quotas: found.quotas, leastWall: found.leastWall }
   }
 }
 

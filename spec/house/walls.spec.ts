@@ -43,6 +43,7 @@ const VIOLATIONS: Planting[] = [
   wall('host/runtimes/planted-parser.ts', 'acorn'),
   wall('host/templates/planted.ts', '../settings.ts'),
   wall('host/walls/planted.ts', '../sandbox/plan.ts'),
+  wall('host/walls/gvisor/planted.ts', '../../sandbox/plan.ts'),
   wall('host/walls/planted-templates.ts', '../templates/template.ts'),
   wall('host/walls/planted-protobuf.ts', '@bufbuild/protobuf'),
   wall('host/sandbox/planted.ts', '../main.ts'),

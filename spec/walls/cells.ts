@@ -67,7 +67,7 @@ export class Cells implements AsyncDisposable {
       zygoteSocket: null,
       kept: null,
       onWall: 'end',
-      airlock: this.airlock,
+      airlock: this.airlock === null ? null : { ...this.airlock, policy: { mode: 'open' } },
       wall: { name: this.#name, engine: await this.wall.engine(this.#name, signal), sudo: this.wall.promises(this.#name).sudo },
     })
     await makeDiskImage(plan.disk, signal)

@@ -1,4 +1,4 @@
-import { Fault } from '@caisson/wire'
+import { Fault, type WallName } from '@caisson/wire'
 
 /** What a daemon tells of a key; never the key, but once. */
 export interface KeyInfo {
@@ -6,6 +6,7 @@ export interface KeyInfo {
   owner: string
   operator: boolean
   quotas: Quotas
+  leastWall: WallName
   createdAt: string
 }
 
@@ -28,7 +29,7 @@ export async function listKeys(daemon: Told, signal: AbortSignal): Promise<KeyIn
 
 export async function createKey(
   daemon: Told,
-  wish: { owner: string; operator: boolean; quotas: Quotas },
+  wish: { owner: string; operator: boolean; quotas: Quotas; leastWall?: WallName },
   signal: AbortSignal,
 ): Promise<KeyInfo & { key: string }> {
   return (await daemon.tell('POST', '/keys', wish, 'create a key', signal)) as KeyInfo & { key: string }

@@ -1,4 +1,4 @@
-import { Fault } from '@caisson/wire'
+import { Fault, WALLS } from '@caisson/wire'
 import { z } from 'zod'
 import { readJson, sendJson, sendNothing } from '../call.ts'
 import { refuseQuery } from '../control/query.ts'
@@ -14,6 +14,7 @@ const Body = z.strictObject({
   quotas: z
     .strictObject({ sandboxes: Most, createsPerSecond: Most, cpus: Most, memoryMiB: Most })
     .default({ sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null }),
+  leastWall: z.enum(WALLS).default(WALLS[0]),
 })
 
 export const listKeys = forOperators({
@@ -47,6 +48,6 @@ export const revokeKey = forOperators({
   },
 })
 
-function keyBody({ id, owner, operator, quotas, createdMs }: KeyRecord) {
-  return { id, owner, operator, quotas, createdAt: time(createdMs) }
+function keyBody({ id, owner, operator, quotas, leastWall, createdMs }: KeyRecord) {
+  return { id, owner, operator, quotas, leastWall, createdAt: time(createdMs) }
 }

@@ -1,4 +1,4 @@
-import { Fault } from '@caisson/wire'
+import { Fault, wallNamed } from '@caisson/wire'
 import { z } from 'zod'
 import type { Wish } from '../../sandbox/fleet.ts'
 import type { Lifecycle, SandboxRecord } from '../../sandbox/record.ts'
@@ -11,6 +11,10 @@ import { knownTemplate } from './template-reference.ts'
 
 /** Choices that E2B's own sandboxes come with. */
 export const E2B_PROFILE = 'e2b'
+
+/** How a client of E2B's names the wall (docs/guide/walls.md). */
+const WALL_HEADER = 'x-caisson-wall'
+const WALL_METADATA = 'caisson.wall'
 
 const Body = z.strictObject({
   templateID: z.string().min(1).max(256),
@@ -42,7 +46,7 @@ function route(generation: 'v1' | 'v2', path: string): Route {
     async handle(call) {
       const body = await readJson(call, Body)
       const wish = wishOf(body, generation, call)
-      const record = await createOnce(wish, body, call)
+      const record = await createOnce(wish, { ...body, wall: wish.request.wall }, call)
       sendJson(call.reply, 201, sandboxBody(record, call.rooms))
     },
   }
@@ -73,6 +77,7 @@ function wishOf(body: Body, generation: 'v1' | 'v2', call: OwnedCall): Wish {
       template: knownTemplate(body.templateID, 'templateID', call).name,
       env: body.envVars ?? {},
       metadata: body.metadata ?? {},
+      ...wallOf(body, call),
       leash: 'none',
     },
     timeoutMs: lifeMs(body.timeout ?? DEFAULT_TIMEOUT_S[generation], 'timeout', call),
@@ -80,6 +85,14 @@ function wishOf(body: Body, generation: 'v1' | 'v2', call: OwnedCall): Wish {
     traffic,
     secure,
   }
+}
+
+/** What E2B's request has no word for. The header is for the whole client, the metadata for one sandbox of it, which therefore comes first. */
+function wallOf({ metadata }: Body, { request }: OwnedCall): { wall?: string } {
+  const wall = metadata?.[WALL_METADATA] ?? request.headers[WALL_HEADER]
+  if (wall === undefined) return {}
+  if (typeof wall === 'string') return { wall: wallNamed(wall) }
+  throw new Fault('BAD_REQUEST', `${WALL_HEADER}: said more than once`)
 }
 
 function lifecycleOf({ autoPause = false, autoPauseMemory, autoResume }: Body): Lifecycle {

@@ -4,7 +4,7 @@ import type { Finding } from '../wall.ts'
 import { advisoriesFor, READ_ON } from './advisories.ts'
 import { type EngineOptions, gvisorEngine, INSTALL } from './engine.ts'
 import { runscs } from './found.ts'
-import { type Platform, PLATFORMS, tryPlatform } from './trial.ts'
+import { PLATFORMS, type Platform, tryPlatform } from './trial.ts'
 
 /** What this machine has and lacks for the gvisor wall: each runsc that is there is started, on each way of catching system calls. */
 export async function probeGvisor(options: EngineOptions, signal: AbortSignal): Promise<Finding[]> {
@@ -23,7 +23,8 @@ export async function probeGvisor(options: EngineOptions, signal: AbortSignal): 
 async function platformFinding(platform: Platform, runsc: Parameters<typeof tryPlatform>[0], options: EngineOptions, signal: AbortSignal) {
   const what = `platform ${platform}`
   const tried = await tryPlatform(runsc, platform, options.agent, options.cache, signal)
-  if ('ms' in tried) return { what, severity: 'fine', detail: `ran a program, from nothing to its end, in ${Math.round(tried.ms)} ms` } as const
+  if ('ms' in tried)
+    return { what, severity: 'fine', detail: `ran a program, from nothing to its end, in ${Math.round(tried.ms)} ms` } as const
   return { what, severity: 'degraded', detail: tried.why } as const
 }
 
@@ -43,7 +44,9 @@ function known(version: string): Finding[] {
   const found = advisoriesFor(version)
   if (found.length === 0) return [{ what, severity: 'fine', detail: `none known for ${version} (table of ${READ_ON})` }]
   const mend = 'put a newer runsc into /usr/local/bin, or name one with CAISSON_RUNSC'
-  return found.map((one): Finding => ({ what: one.id, severity: 'degraded', detail: `${one.what}; ${version} is older than its mending`, mend }))
+  return found.map(
+    (one): Finding => ({ what: one.id, severity: 'degraded', detail: `${one.what}; ${version} is older than its mending`, mend }),
+  )
 }
 
 /** Its ways to a GPU are not offered: why, for whoever looks for them. */

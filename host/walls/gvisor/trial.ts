@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Engine } from '@caisson/wire'
-import { randomBytes } from 'node:crypto'
 import type { Runsc } from './found.ts'
 
 export type Platform = Engine['platform']

@@ -21,6 +21,8 @@ pub struct Config {
     pub single_user: bool,
     /// Open files per process.
     pub open_files: u64,
+    /// Of one user, where nothing else counts them.
+    pub processes: Option<u64>,
     pub user: User,
     /// Where a full disk would be noticed.
     pub writable: Vec<String>,
@@ -39,7 +41,9 @@ pub struct User {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 enum Order {
-    Adopt { pid: i32 },
+    Adopt {
+        pid: i32,
+    },
     /// A connection of the host, where it cannot knock by itself. Not answered.
     Connect {},
 }

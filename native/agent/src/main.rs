@@ -52,6 +52,9 @@ fn run(only_leash: bool) -> Result<(), String> {
     let (listener, leash) = if only_leash { (None, standard_input()?) } else { inherited()? };
     harden()?;
     let config = leash::read_config(&leash)?;
+    if let Some(most) = config.processes {
+        setrlimit(Resource::RLIMIT_NPROC, most, most).map_err(|error| format!("processes: {error}"))?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("runtime: {error}"))?;
     let local = tokio::task::LocalSet::new();

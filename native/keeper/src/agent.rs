@@ -6,7 +6,7 @@ use caisson_zygote::message::{receive, send};
 use serde_json::json;
 
 use crate::fault::{At, Code, Fault, Outcome};
-use crate::plan::Plan;
+use crate::plan::{OnHit, Plan};
 use crate::say::Said;
 
 const STEP: &str = "agent";
@@ -20,6 +20,8 @@ pub fn greet(leash: &OwnedFd, plan: &Plan, single_id: bool) -> Outcome<()> {
         "openFiles": plan.limits.open_files,
         "user": { "name": user.name, "uid": user.uid, "gid": user.gid, "home": user.home },
         "writable": writable,
+        // Behind an engine the host sees no single process: what is only to be reported is held back inside.
+        "processes": plan.limits.pids.filter(|_| plan.engine.is_some() && plan.limits.on_hit == OnHit::Report),
     });
     send(leash.as_fd(), message.to_string().as_bytes(), &[]).at(STEP, "leash")?;
     match hear(leash)? {

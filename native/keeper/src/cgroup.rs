@@ -44,7 +44,7 @@ pub struct Usage {
 
 impl Cgroup {
     /// Makes the group and sets every limit that is not null; one that cannot be had is LIMIT_UNAVAILABLE by its name.
-    pub fn create(id: &str, limits: &Limits, kind: Kind) -> Outcome<Cgroup> {
+    pub fn create(id: &str, limits: &Limits, kind: Kind, engine: bool) -> Outcome<Cgroup> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").at(STEP, "/proc/self/mountinfo")?;
         let mut group = Cgroup {
             controllers: Vec::new(),
@@ -74,7 +74,7 @@ impl Cgroup {
             group.freezer = group.find_freezer(&mounts, id).map_err(|fault| fault.message);
         }
         let freezes = || if limits.on_wall == OnWall::Freeze { group.freezer().map(|_| ()) } else { Ok(()) };
-        let set = group.set(limits).and_then(|()| freezes());
+        let set = group.set(limits, if engine { crate::engine::SPARE_PIDS } else { 0 }).and_then(|()| freezes());
         if set.is_err() {
             group.remove();
         }
@@ -123,7 +123,7 @@ impl Cgroup {
         Ok(dir)
     }
 
-    fn set(&self, limits: &Limits) -> Outcome<()> {
+    fn set(&self, limits: &Limits, spare_pids: u64) -> Outcome<()> {
         for Controller { name, version, dir } in &self.controllers {
             match (*name, version) {
                 ("memory", Version::One) => {
@@ -145,7 +145,7 @@ impl Cgroup {
                 }
                 ("pids", _) => {
                     if let Some(count) = limits.pids {
-                        write(dir, "pids.max", count)?;
+                        write(dir, "pids.max", count + spare_pids)?;
                     }
                 }
                 (_, version) => {

@@ -99,7 +99,7 @@ impl Sandbox {
         let mut clock = Laps::begin();
         let socket = if self.plan.kind == Kind::Zygote { self.listen_for_forks()? } else { self.listen_for_host()? };
         self.step(&mut clock, "sockets");
-        self.cgroup = Some(Cgroup::create(&self.plan.id, &self.plan.limits, self.plan.kind)?);
+        self.cgroup = Some(Cgroup::create(&self.plan.id, &self.plan.limits, self.plan.kind, self.plan.engine.is_some())?);
         self.step(&mut clock, "cgroup");
         let helper = self.take_ids()?;
         self.taken = disk::take(&self.plan.disk, Path::new(&self.plan.dir))?;

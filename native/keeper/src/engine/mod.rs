@@ -32,6 +32,9 @@ const STEP: &str = "engine";
 /// A healthy machine needs a quarter of a second from here to the agent's first word.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Processes and threads of its own. Those inside have one of the host's each, and some have two.
+pub const SPARE_PIDS: u64 = 96;
+
 /// Paths of the engine's own root, which nothing inside ever sees.
 pub const ROOT: &str = "rootfs";
 const BUNDLE: &str = "bundle";
@@ -78,7 +81,8 @@ impl Inside<'_> {
     }
 
     fn engine_program(&self, engine: &Engine, gated: bool) -> Outcome<Program> {
-        let null: OwnedFd = std::fs::File::options().read(true).write(true).open("/dev/null").at(STEP, "/dev/null")?.into();
+        let null: OwnedFd =
+            std::fs::File::options().read(true).write(true).open("/dev/null").at(STEP, "/dev/null")?.into();
         let copy = |fd: &OwnedFd| fd.try_clone().at(STEP, "dup");
         let words = self.log.as_ref().unwrap_or(&null);
         let inherited = vec![copy(&self.leash)?, copy(&null)?, copy(words)?];

@@ -1,0 +1,38 @@
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { describe, test } from 'vitest'
+import { Keepers } from '../../host/walls/keepers.ts'
+import { Walls } from '../../host/walls/walls.ts'
+import { readSettings } from '../../host/settings.ts'
+import { Fault, WALLS, type WallName } from '../../wire/index.ts'
+
+process.env['CAISSON_TEMPLATES'] ??= join(process.env['CAISSON_HOME'] ?? join(homedir(), '.caisson'), 'templates')
+
+/** Why a wall cannot be had on this machine; undefined: it can. Where everything is to be proven (CI), a missing engine is no excuse. */
+async function lacking(wall: WallName): Promise<string | undefined> {
+  const settings = readSettings()
+  await using keepers = new Keepers(settings.keeper, settings.home)
+  try {
+    await new Walls({ ...settings, keepers }, () => undefined).engine(wall, AbortSignal.timeout(60_000))
+    return undefined
+  } catch (failure) {
+    if (!(failure instanceof Fault) || process.env['CI'] === 'true') throw failure
+    return failure.line
+  }
+}
+
+const missing = new Map<WallName, string | undefined>()
+for (const wall of WALLS) missing.set(wall, await lacking(wall))
+
+/** The same promises, wall by wall. */
+export function everyWall(body: (wall: WallName) => void): void {
+  for (const wall of WALLS) onWall(wall, () => body(wall))
+}
+
+/** What is promised of one wall alone. */
+export function onWall(wall: WallName, body: () => void): void {
+  const why = missing.get(wall)
+  if (why === undefined) describe(`wall ${wall}`, body)
+  else test.skip(`wall ${wall}: ${why}`, () => undefined)
+}
+
