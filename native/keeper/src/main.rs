@@ -23,6 +23,7 @@ mod inside;
 mod landlock;
 mod nursery;
 mod order;
+mod overlay;
 mod plan;
 mod root;
 mod say;
