@@ -154,7 +154,7 @@ def packaging(ground):
         for name in sorted(os.listdir(DATABASE)):
             if name in EMPTY:
                 ground.write(f'{REST}{DATABASE}/{name}', b'')
-            elif name != 'lock' and not name.endswith('-old'):
+            elif not name.startswith('lock') and not name.endswith('-old'):
                 ground.copy(os.path.join(DATABASE, name), f'{REST}{DATABASE}/{name}')
 
 

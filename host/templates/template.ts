@@ -53,7 +53,9 @@ export async function openTemplate(name: string, shelves: Shelves, signal: Abort
   const binds: Bind[] = made.host.map((path) => ({ source: path, target: path, mode: 'ro' }))
   binds.push({ source: etc, target: '/etc', mode: 'ro' }, { source: shelves.programs, target: '/caisson/runtimes', mode: 'ro' })
   const env = { PATH: searchPath(made.python !== null), LANG: 'C.UTF-8' }
-  const ground = await readlink(join(folder, 'ground')).then((found) => join(folder, found)).catch(() => null)
+  const ground = await readlink(join(folder, 'ground'))
+    .then((found) => join(folder, found))
+    .catch(() => null)
   const common = { name, etc, binds, ground, sudo: await sudoBinds(), symlinks: made.symlinks, env, languages: made.languages }
   if (made.python === null) {
     return { ...common, zygote: null, generation: await generation(text, shelves, signal) }

@@ -4,6 +4,7 @@
 mod agent;
 mod alarm;
 mod audit;
+mod boot_id;
 mod builder;
 mod caps;
 mod cgroup;

@@ -48,9 +48,11 @@ pub fn raise(stage: &Stage<'_>, ground: &str, usr: &str) -> Outcome<()> {
     folder(all)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
     // The kernel does its part of the work with the ids and rights of whoever mounts.
-    with_ids(stage.owners.root, || mount(Some("caisson"), all, Some("overlay"), flags, Some(OPTIONS)).map_err(Into::into))
-        .coded(Code::WallUnavailable, STEP, "mount")
-        .map_err(|fault| fault.hint(HINT))?;
+    with_ids(stage.owners.root, || {
+        mount(Some("caisson"), all, Some("overlay"), flags, Some(OPTIONS)).map_err(Into::into)
+    })
+    .coded(Code::WallUnavailable, STEP, "mount")
+    .map_err(|fault| fault.hint(HINT))?;
     let at_usr = stage.root.join("usr");
     for (part, place) in [(&all.join(REST), &stage.root), (&all.to_path_buf(), &at_usr)] {
         let tree = Tree::open(part).at(STEP, part.display())?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
+use crate::boot_id;
 use crate::disk::{Mounted, Prepared, hold};
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::idmap::IdMap;
@@ -93,7 +94,8 @@ impl Stage<'_> {
         }
         self.boot_id()?;
         self.folder(&self.root.join("proc"))?;
-        let read_only = if self.is_overlay() { OURS.map(|name| self.root.join(name)).into() } else { vec![self.root.clone()] };
+        let read_only =
+            if self.is_overlay() { OURS.map(|name| self.root.join(name)).into() } else { vec![self.root.clone()] };
         for place in read_only {
             crate::tree::set(&place, RDONLY).at(STEP, "read-only root")?;
         }
@@ -148,12 +150,7 @@ impl Stage<'_> {
     }
 
     /// Makes something there that belongs to `owner`; None: to nobody in particular.
-    fn make<T>(
-        &self,
-        ground: &Ground,
-        owner: Option<Owner>,
-        how: impl FnOnce(&Path) -> io::Result<T>,
-    ) -> Outcome<T> {
+    fn make<T>(&self, ground: &Ground, owner: Option<Owner>, how: impl FnOnce(&Path) -> io::Result<T>) -> Outcome<T> {
         let (Ground::Ours(path) | Ground::Stored(path) | Ground::Overlay(path)) = ground;
         let made = match ground {
             Ground::Overlay(path) => overlay::with_ids(self.owners.root, || how(path)),
@@ -245,8 +242,7 @@ impl Stage<'_> {
         for (number, file) in self.plan.files.iter().enumerate() {
             let target = self.inside(&file.path)?;
             let covered = target.exists();
-            let ground =
-                if covered { Ground::Ours(folder.join(number.to_string())) } else { self.ground(&target) };
+            let ground = if covered { Ground::Ours(folder.join(number.to_string())) } else { self.ground(&target) };
             self.make(&ground, Some(Owner::Root), |path| {
                 let mut open = OpenOptions::new().write(true).create_new(true).mode(file.mode).open(path)?;
                 open.write_all(file.content.as_bytes())
@@ -261,15 +257,9 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// What /proc/sys/kernel/random/boot_id will say (inside.rs): each sandbox has booted by itself. A UUID of version 4.
     fn boot_id(&self) -> Outcome<()> {
-        let mut random = [0u8; 16];
-        // SAFETY: the buffer is ours and as long as said.
-        if unsafe { libc::getrandom(random.as_mut_ptr().cast(), random.len(), 0) } != 16 {
-            return Err(std::io::Error::last_os_error()).at(STEP, "getrandom");
-        }
         let path = self.root.join(BOOT_ID);
-        fs::write(&path, uuid(random)).at(STEP, path.display())?;
+        fs::write(&path, boot_id::fresh()?).at(STEP, path.display())?;
         self.own(&path, Owner::Root)
     }
 
@@ -301,21 +291,5 @@ impl Stage<'_> {
             (_, Owner::Root) => chown(path, Some(0), Some(0)).at(STEP, path.display()),
             (_, Owner::User) => chown(path, Some(user.uid), Some(user.gid)).at(STEP, path.display()),
         }
-    }
-}
-
-fn uuid(mut random: [u8; 16]) -> String {
-    random[6] = random[6] & 0x0F | 0x40;
-    random[8] = random[8] & 0x3F | 0x80;
-    let part = |from: usize, to: usize| random[from..to].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("{}-{}-{}-{}-{}\n", part(0, 4), part(4, 6), part(6, 8), part(8, 10), part(10, 16))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_boot_id_is_a_uuid_as_the_kernel_writes_them() {
-        assert_eq!(super::uuid([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff\n");
-        assert_eq!(super::uuid([0; 16]), "00000000-0000-4000-8000-000000000000\n");
     }
 }
