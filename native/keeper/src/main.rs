@@ -54,7 +54,9 @@ const MAX_PLAN: usize = 1024 * 1024;
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("run") => {}
-        Some("try-gate") => return gate::trial::gate().map_or_else(|fault| failed(&fault, None), |()| ExitCode::SUCCESS),
+        Some("try-gate") => {
+            return gate::trial::gate().map_or_else(|fault| failed(&fault, None), |()| ExitCode::SUCCESS);
+        }
         _ => {
             eprintln!(
                 "usage: caisson-keeper run < plan.json | try-gate\n\nBuilds and keeps one sandbox; started by Caisson, not by hand."

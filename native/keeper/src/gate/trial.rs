@@ -19,8 +19,11 @@ const ANYBODY: &str = "203.0.113.7:9";
 
 /// While this process has one thread. Nothing of it outlives the process.
 pub fn gate() -> Outcome<()> {
-    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)
-        .coded(Code::WallUnavailable, STEP, "user and network namespaces")?;
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).coded(
+        Code::WallUnavailable,
+        STEP,
+        "user and network namespaces",
+    )?;
     loopback_up()?;
     let listeners = Listeners::from(net::prepare()?)
         .ok_or_else(|| Fault::new(Code::WallUnavailable, STEP, "the listeners could not be opened"))?;
@@ -30,12 +33,20 @@ pub fn gate() -> Outcome<()> {
     arrived(&listeners.streams[0], "a connection on its way out was not caught (nft_tproxy)")?;
     let sent = UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"x", address));
     if sent.as_ref().err().map(std::io::Error::kind) != Some(ErrorKind::PermissionDenied) {
-        return Err(Fault::new(Code::WallUnavailable, STEP, format!("a datagram was not refused (nft_reject): {sent:?}")));
+        return Err(Fault::new(
+            Code::WallUnavailable,
+            STEP,
+            format!("a datagram was not refused (nft_reject): {sent:?}"),
+        ));
     }
     arrived(&listeners.notes, "what is refused is not noted (nft_log, nfnetlink_log)")?;
     let mut noted = 0;
     notes::hear(&listeners.notes, |_| noted += 1);
-    if noted > 0 { Ok(()) } else { Err(Fault::new(Code::WallUnavailable, STEP, "notes cannot be read (nfnetlink_log)")) }
+    if noted > 0 {
+        Ok(())
+    } else {
+        Err(Fault::new(Code::WallUnavailable, STEP, "notes cannot be read (nfnetlink_log)"))
+    }
 }
 
 fn arrived(fd: &OwnedFd, what: &'static str) -> Outcome<()> {
