@@ -26,8 +26,8 @@ export class KeeperStock {
     })
     const { stdin, stdout } = this.#child
     stdin?.on('error', () => undefined)
-    stdout?.once('data', () => {
-      if (this.#state === 'starting') this.#state = 'open'
+    stdout?.once('data', (said: Buffer) => {
+      if (this.#state === 'starting' && said.toString() === '\n') this.#state = 'open'
     })
     this.#closed = new Promise((resolve) => {
       const close = () => {

@@ -1,6 +1,6 @@
 //! The keeper: one small process beside each sandbox. It builds the wall around it, holds its limits, records what it does, ends it, and outlives
-//! whoever asked for it. `caisson-keeper run` reads a plan (one line of JSON) from standard input; wire/keeper.ts says what follows.
-//! `caisson-keeper stock SOCKET` has keepers waiting that do the same with whoever connects.
+//! whoever asked for it. `caisson-keeper run` reads a plan (one line of JSON) from standard input; wire/keeper.ts says what follows. `stock SOCKET` has
+//! keepers waiting that do the same with whoever connects. `try-gate` says whether this machine can have a gate.
 
 mod agent;
 mod alarm;
@@ -55,22 +55,19 @@ const MAX_PLAN: usize = 1024 * 1024;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let unmapped = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["run"] => begin_unmapped(),
-        ["stock", path] => match stock::hold(path) {
-            Ok(unmapped) => unmapped,
-            Err(fault) => {
-                eprintln!("caisson-keeper: {}: {}", fault.step, fault.message);
-                return ExitCode::FAILURE;
-            }
-        },
+        ["run"] => Ok(begin_unmapped()),
+        ["stock", path] => stock::hold(path),
+        ["try-gate"] => {
+            return gate::trial::gate().map_or_else(|fault| failed(&fault, None), |()| ExitCode::SUCCESS);
+        }
         _ => {
             eprintln!(
-                "usage: caisson-keeper run < plan.json\n       caisson-keeper stock SOCKET\n\nBuilds and keeps one sandbox; started by Caisson, not by hand."
+                "usage: caisson-keeper run < plan.json | stock SOCKET | try-gate\n\nBuilds and keeps one sandbox; started by Caisson, not by hand."
             );
             return ExitCode::from(2);
         }
     };
-    keep(unmapped)
+    unmapped.map_or_else(|fault| failed(&fault, None), keep)
 }
 
 /// Before the plan comes, there is time. Why it could not be begun is said where it is needed.

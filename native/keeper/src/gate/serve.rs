@@ -54,7 +54,7 @@ pub struct Serve {
 
 impl Serve {
     pub fn new(plan: &Plan, listeners: Listeners, orders: OwnedFd) -> Outcome<Serve> {
-        let Network::Gate { airlock, inspect, max_connections, bytes_per_second, idle_ms } = &plan.network else {
+        let Network::Gate { airlock, inspect, max_connections, bytes_per_second, idle_ms, .. } = &plan.network else {
             return Err(Fault::new(Code::LaunchFailed, STEP, "the plan has none"));
         };
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).at(STEP, "epoll")?;
@@ -163,6 +163,7 @@ impl Serve {
             State::Dns(true) | State::Asking(_) => {}
             State::Dialing(_) => self.dialled(token),
             State::Open => self.pump(token),
+            State::Refused(_) => self.hear_first_words(token),
             State::Farewell => {
                 let heard = connection.listen(MAX_HEAD);
                 connection.said.clear();
