@@ -45,7 +45,7 @@ export function runWishes(argv: readonly string[]): RunWishes | undefined {
     .description('Runs it once in a sandbox of its own, prints what it prints, and ends with its exit code.')
     .argument('[FILE...]', 'a program, and its arguments')
     .option('-c, --code <code>', 'a piece of code')
-    .option('--lang <language>', 'python, javascript, typescript or bash')
+    .option('--lang <language>', 'python, javascript, typescript, bash or java')
     .option('--profile <name>', 'a named set of choices: default, code-interpreter')
     .option('--wall <name>', 'the kind of isolation: container')
     .option('--template <name>', 'the root file system: base, code-interpreter')
