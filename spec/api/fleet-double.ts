@@ -171,6 +171,7 @@ export function planOf(id: string, template: string, wallMs: number): Plan {
     agent: '/secret/agent',
     binds: [{ source: '/secret/templates', target: '/usr', mode: 'ro' }],
     symlinks: [],
+    root: { kind: 'read-only' },
     files: [],
     writable: [],
     disk: { kind: 'image', image: '/secret/disks/1024.img', take: false, bytes: 1024 * MIB, inodes: 65_536 },
