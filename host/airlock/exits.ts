@@ -53,7 +53,7 @@ export class Exits implements AsyncDisposable {
 
   async #open(): Promise<Airlock> {
     const { sockets } = this
-    const addresses = (name: string, signal: AbortSignal) => this.#names.addresses(name, signal)
+    const addresses = this.#names.addresses.bind(this.#names)
     this.#opening ??= Airlock.open({ sockets, record: this.#record, addresses }, unending())
     try {
       this.#airlock = await this.#opening
