@@ -1,4 +1,5 @@
 import { type CreateRequest, type Door, Fault, WALLS, type WallName } from '@caisson/wire'
+import { operatorRangeText } from './airlock/operator.ts'
 import type { Settings } from './settings.ts'
 import { openTemplate, templateNames } from './templates/template.ts'
 import type { Finding } from './walls/wall.ts'
@@ -8,6 +9,8 @@ export interface DoctorReport {
   home: string
   walls: { name: WallName; findings: Finding[]; trial: Trial }[]
   templates: { name: string; languages: string[]; problem?: string }[]
+  /** Reserved addresses that the operator lets rules of sandboxes open (CAISSON_ALLOW_PRIVATE). */
+  allowPrivate: string[]
 }
 
 /** A sandbox with every limit of the default profile, made, used and ended. */
@@ -21,7 +24,7 @@ export async function examine(door: Pick<Door, 'create'>, walls: Probing, settin
   const templates = await Promise.all(templateNames().map((name) => template(name, settings, signal)))
   const built = templates.find(({ problem }) => problem === undefined)
   const request: CreateRequest = built === undefined ? {} : { template: built.name }
-  const report: DoctorReport = { home: settings.home, walls: [], templates }
+  const report: DoctorReport = { home: settings.home, walls: [], templates, allowPrivate: settings.allowPrivate.map(operatorRangeText) }
   // One after the other: each is measured.
   for (const name of WALLS) {
     const findings = await walls.probe(name, signal)

@@ -40,7 +40,8 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
   const keepers = new Keepers(settings.keeper, settings.home)
   const walls = new Walls({ ...settings, keepers }, record)
   const zygotes = new Zygotes({ settings, auditLog, walls, notice })
-  const exits = new Exits(settings.home, idKind === 'i' ? 'daemon' : String(process.pid), (entry) => auditLog.append(entry))
+  const owner = idKind === 'i' ? 'daemon' : String(process.pid)
+  const exits = new Exits(settings.home, owner, settings.allowPrivate, (entry) => auditLog.append(entry))
   const creating = new Creating({ settings, auditLog, walls, zygotes, exits, idKind, notice, traces })
   return {
     settings,

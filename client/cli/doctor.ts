@@ -70,7 +70,9 @@ export function page(report: DoctorReport): string {
   const verdict = sound(report)
     ? `Sandboxes can be had here; walls: ${there.join(', ')}.`
     : 'Something is missing: see above for what mends it.'
-  return [...walls, block('templates', templates), `state folder ${report.home}`, '', verdict, ''].join('\n')
+  const opened =
+    report.allowPrivate.length === 0 ? [] : [`sandboxes may be let reach (CAISSON_ALLOW_PRIVATE) ${report.allowPrivate.join(', ')}`]
+  return [...walls, block('templates', templates), `state folder ${report.home}`, ...opened, '', verdict, ''].join('\n')
 }
 
 function trialLine(trial: DoctorReport['walls'][number]['trial']): Line {

@@ -12,6 +12,8 @@ export interface Runtime {
   readonly aliases: readonly string[]
   /** A template that has a zygote forks this runtime from it; else `start` is executed by the agent. */
   readonly zygote: boolean
+  /** What somebody can do about it where a template has not got it. */
+  readonly mend: string
   /** Program and arguments inside; the programs folder is bound at /caisson/runtimes. */
   readonly start: { command: string; args: readonly string[]; env: Readonly<Record<string, string>> }
   /**
@@ -31,6 +33,11 @@ export type RuntimeRequest =
   | { op: 'init'; cwd: string; env: Record<string, string>; seed: string }
   | { op: 'run'; id: number; code: string; env: Record<string, string>; program?: { path: string; args: string[] } }
   | { op: 'interrupt'; id: number }
+
+/** Before `init`, to a program that a zygote forked: it walks the paths of a first run, leaves no trace of that, and answers `ready`. */
+export interface RehearsalRequest {
+  op: 'rehearse'
+}
 
 /** Program to host. It comes from inside the wall: bounded, parsed strictly, never trusted. */
 export const RuntimeMessage = z.discriminatedUnion('type', [

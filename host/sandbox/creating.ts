@@ -1,4 +1,4 @@
-import { type CreateRequest, type Network, type Plan, strongerWall, WALLS, type WallName, wallNamed } from '@caisson/wire'
+import { type CreateRequest, Fault, type Network, type Plan, strongerWall, WALLS, type WallName, wallNamed } from '@caisson/wire'
 import { AgentConnection } from '../agent/connection.ts'
 import type { Egress } from '../airlock/egress.ts'
 import type { Exits } from '../airlock/exits.ts'
@@ -13,11 +13,12 @@ import type { Walls } from '../walls/walls.ts'
 import { makeDiskImage } from './disk.ts'
 import { newId, newMachineId } from './ids.ts'
 import { type LifeParts, LiveSandbox } from './life.ts'
+import { seen } from './mounts.ts'
 import { type MachineFacts, outline, planSandbox } from './plan.ts'
 import { type Profile, readProfile } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
+import { rehearse } from './rehearsal.ts'
 import { parseRequest, type StrictCreateRequest } from './request.ts'
-import { seen } from './seen.ts'
 import { grantedWall } from './strength.ts'
 import type { Zygotes } from './zygote.ts'
 
@@ -120,6 +121,18 @@ export class Creating {
     return grantedWall(wall === undefined ? undefined : wallNamed(wall), usual, least)
   }
 
+  /** Other rules for one that stands; they hold when the result has been called. Rejects with CONFLICT, or POLICY_INVALID naming the rule. */
+  async reroute(plan: Plan, network: Network, signal: AbortSignal): Promise<() => Promise<void>> {
+    const { exits } = this.#parts
+    const egress = await exits.egress(network, signal)
+    if (plan.network.mode === 'none' || egress === null) {
+      throw new Fault('CONFLICT', `sandbox ${plan.id} was made without a network, or is to have none`, {
+        hint: 'Rules can be changed while there are some. Create another sandbox.',
+      })
+    }
+    return () => exits.change(plan.id, egress, plan.audit.maxBytes, signal)
+  }
+
   async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
     const { decided, plan } = await this.#parts.traces.span('plan', {}, async () => {
       const decided = await this.#decide(request, signal)
@@ -147,7 +160,13 @@ export class Creating {
     const plan = this.#plan(decided, await this.#zygote(decided, signal))
     await makeDiskImage(plan.disk, signal)
     const { cell, built } = await this.#raise(plan, decided, signal)
-    return { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }
+    await using undo = new Undos()
+    undo.add(() => cell[Symbol.asyncDispose]())
+    const agent = AgentConnection.to(cell.agentSocket)
+    undo.add(() => agent.close())
+    await rehearse(cell, agent, signal)
+    undo.move()
+    return { plan: built, cell, template, agent }
   }
 
   /** Gives one of the pool its life. Rejects when it did not live to get it; then nothing of it is left. */

@@ -40,7 +40,7 @@ everyWall((wall) => {
     await using sandbox = await make()
     const bytes = new Uint8Array(3 << 20).map((_, index) => index % 251)
     await sandbox.files.write('a/b/c.bin', bytes)
-    expect(Buffer.compare(await sandbox.files.read('a/b/c.bin'), bytes)).toBe(0)
+    expect(Buffer.compare(await sandbox.files.read('a/b/c.bin', { format: 'bytes' }), bytes)).toBe(0)
     expect((await sandbox.commands.run('find a -type f -printf "%m %U %G"')).stdout).toBe('644 1000 1000')
     await sandbox.files.move('a/b/c.bin', 'a/d.bin')
     expect((await sandbox.files.list('a')).map(({ name }) => name).sort()).toEqual(['b', 'd.bin'])

@@ -99,7 +99,8 @@ impl Sandbox {
         let mut clock = Laps::begin();
         let socket = if self.plan.kind == Kind::Zygote { self.listen_for_forks()? } else { self.listen_for_host()? };
         self.step(&mut clock, "sockets");
-        self.cgroup = Some(Cgroup::create(&self.plan.id, &self.plan.limits, self.plan.kind, self.plan.engine.is_some())?);
+        self.cgroup =
+            Some(Cgroup::create(&self.plan.id, &self.plan.limits, self.plan.kind, self.plan.engine.is_some())?);
         self.step(&mut clock, "cgroup");
         let helper = self.take_ids()?;
         self.taken = disk::take(&self.plan.disk, Path::new(&self.plan.dir))?;
@@ -173,9 +174,7 @@ impl Sandbox {
         };
         self.control = Some(listen("keeper.sock")?);
         let agent = listen("agent.sock")?;
-        if self.plan.engine.is_some() {
-            self.engine = Some(engine::Held::new(&agent)?);
-        }
+        self.engine = self.plan.engine.as_ref().map(|_| engine::Held::new(&agent)).transpose()?;
         Ok(agent.into())
     }
 
@@ -187,9 +186,8 @@ impl Sandbox {
             DirBuilder::new().mode(0o700).create(&path).at("state folder", path.display()).map(|()| path)
         };
         let (root, disk_mount) = (folder("root")?, folder("disk")?);
-        for name in ["files", "engine"].iter().take(if self.plan.engine.is_some() { 2 } else { 1 }) {
-            folder(name)?;
-        }
+        folder("files")?;
+        self.engine.as_ref().map_or(Ok(()), |_| folder("engine").map(|_| ()))?;
         let log = match self.plan.kind {
             Kind::Zygote => Some(fs::File::create(dir.join("zygote.log")).at("state folder", "zygote.log")?.into()),
             Kind::Sandbox => self.engine.as_mut().and_then(engine::Held::take_log),
@@ -296,9 +294,6 @@ impl Sandbox {
             execs::answer_one(listener, &mut self.audit);
         }
         let leash = self.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, "agent", "no leash"))?;
-        match &self.engine {
-            Some(engine) => engine.greet(leash, &self.plan),
-            None => agent::greet(leash, &self.plan, self.single_id),
-        }
+        engine::greet(self.engine.as_ref(), leash, &self.plan, self.single_id)
     }
 }

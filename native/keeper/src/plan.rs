@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
+use crate::engine::{self, Engine};
 use crate::fault::{Code, Fault, Outcome};
 
 #[derive(Deserialize)]
@@ -25,6 +26,7 @@ pub struct Plan {
     pub agent: String,
     pub binds: Vec<Bind>,
     pub symlinks: Vec<Symlink>,
+    pub root: Root,
     pub files: Vec<SmallFile>,
     pub writable: Vec<Writable>,
     pub disk: Disk,
@@ -52,23 +54,6 @@ pub enum Kind {
 pub enum Wall {
     Container,
     Gvisor,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Engine {
-    pub program: String,
-    #[expect(dead_code, reason = "for people, and for the audit")]
-    pub version: String,
-    pub platform: Platform,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Platform {
-    Systrap,
-    Ptrace,
-    Kvm,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -113,11 +98,19 @@ pub struct Symlink {
 }
 
 #[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Root {
+    ReadOnly {},
+    Overlay { ground: String, usr: String },
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SmallFile {
     pub path: String,
     pub content: String,
     pub mode: u32,
+    pub mark: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -277,11 +270,18 @@ impl Plan {
                 return Err(invalid("capabilities NET_ADMIN and NET_RAW contradict the gate".into()));
             }
         }
-        if (plan.wall == Wall::Gvisor) != plan.engine.is_some() {
-            return Err(invalid("`engine` belongs to wall gvisor, and only to it".into()));
-        }
-        if plan.engine.is_some() && (plan.kind == Kind::Zygote || plan.zygote.is_some()) {
-            return Err(invalid("nothing is forked into another kernel: no zygote behind wall gvisor".into()));
+        engine::refuse(&plan)?;
+        if let Root::Overlay { .. } = plan.root {
+            if plan.kind == Kind::Zygote || !matches!(plan.disk, Disk::Image { .. }) {
+                return Err(invalid("root: an overlay needs a sandbox with a disk of kind image".into()));
+            }
+            if plan.binds.iter().any(|bind| matches!(bind.target.as_str(), "/usr" | "/etc")) {
+                return Err(invalid("binds: /usr and /etc are the overlay's own".into()));
+            }
+            let in_etc = |path: &str| path.strip_prefix("/etc/").is_some_and(|name| !name.contains('/'));
+            if !plan.files.iter().all(|file| in_etc(&file.path)) {
+                return Err(invalid("files: with an overlay they lie directly in /etc".into()));
+            }
         }
         if plan.kind == Kind::Zygote && plan.limits.on_wall == OnWall::Freeze {
             return Err(invalid("a zygote is not frozen".into()));

@@ -4,6 +4,7 @@
 
 pub mod bundle;
 mod stage;
+mod wanted;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -22,11 +23,12 @@ use crate::caps;
 use crate::fault::{At, Fault, Outcome};
 use crate::gate;
 use crate::inside::{Inside, Program, loopback_up};
-use crate::plan::{Engine, Network, Plan, Platform};
+use crate::plan::{Network, Plan};
 use crate::say::Said;
 use crate::tree::Tree;
 
 pub use stage::stage;
+pub use wanted::{Engine, Platform, refuse};
 
 const STEP: &str = "engine";
 /// A healthy machine needs a quarter of a second from here to the agent's first word.
@@ -119,6 +121,11 @@ fn own_root() -> Outcome<()> {
     mount(Some("proc"), "proc", Some("proc"), strict, none).at(STEP, "/proc")
 }
 
+/// The first words with the agent, wherever it runs.
+pub fn greet(held: Option<&Held>, leash: &OwnedFd, plan: &Plan, single_id: bool) -> Outcome<()> {
+    held.map_or_else(|| agent::greet(leash, plan, single_id), |held| held.greet(leash, plan))
+}
+
 /// The keeper's side of an engine.
 pub struct Held {
     /// Where the host knocks to speak with the agent.
@@ -142,7 +149,7 @@ impl Held {
     }
 
     /// As `agent::greet`, with an end to the wait, and with the engine's last words where the agent has none.
-    pub fn greet(&self, leash: &OwnedFd, plan: &Plan) -> Outcome<()> {
+    fn greet(&self, leash: &OwnedFd, plan: &Plan) -> Outcome<()> {
         setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE.as_secs() as i64, 0)).at(STEP, "leash")?;
         agent::greet(leash, plan, false).map_err(|fault| self.with_words(fault))
     }

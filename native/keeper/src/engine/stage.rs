@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-use super::{BUNDLE, PROGRAM, ROOT, STATE, STEP, bundle};
+use super::{BUNDLE, Engine, PROGRAM, Platform, ROOT, STATE, STEP, bundle};
 use crate::fault::{At, Code, Outcome};
-use crate::plan::{Engine, Plan, Platform};
+use crate::plan::Plan;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 
 /// In the builder's mount namespace, when the sandbox's root stands at `root`. The result is where the engine's lies.
