@@ -119,7 +119,8 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     capabilities: facts.root ? ROOT_CAPABILITIES : [],
     noNewPrivileges: !isSudo,
     seccomp: { profile: 'default', allowUserNamespaces: profile.seccomp.allowUserNamespaces },
-    audit: { log: facts.auditLog, commands: profile.audit.commands, maxBytes: profile.audit.maxMiB * MIB },
+    // Behind an engine the host's kernel sees no command; the plan does not say that it does.
+    audit: { log: facts.auditLog, commands: profile.audit.commands && facts.wall.engine === null, maxBytes: profile.audit.maxMiB * MIB },
     zygote: facts.zygoteSocket === null ? null : { socket: facts.zygoteSocket, forks: 1 },
     serve: null,
   } satisfies Plan)

@@ -106,7 +106,8 @@ impl Watch {
         }
         // A program may have run into a limit, given up and ended before the alarm was heard.
         let mut end = self.end.take().unwrap_or(End { reason: Reason::Crash, detail: String::new(), keep_disk: None });
-        if matches!(end.reason, Reason::Exit | Reason::Kill) && self.sandbox.plan.limits.on_hit == OnHit::End {
+        let died = self.sandbox.engine.is_some() && end.reason == Reason::Crash;
+        if died || matches!(end.reason, Reason::Exit | Reason::Kill) && self.sandbox.plan.limits.on_hit == OnHit::End {
             self.ask_alarms(|_| true);
             end = self.end.take().unwrap_or(end);
         }
@@ -230,7 +231,8 @@ impl Watch {
             "memory" => (Reason::Memory, format!("more than {} MiB of memory", limits.memory_bytes.unwrap_or(0) >> 20)),
             _ => (Reason::Pids, format!("more than {} processes", limits.pids.unwrap_or(0))),
         };
-        let ends = limits.on_hit == OnHit::End;
+        // An engine that is refused memory or a process is no kernel any more, whatever a hit was to mean.
+        let ends = limits.on_hit == OnHit::End || self.sandbox.engine.is_some();
         let fields = [("reason", reason.into()), ("detail", detail.as_str().into()), ("ends", ends.into())];
         let recorded = self.sandbox.audit.record("limit", fields);
         self.broadcast(&json!({ "event": "limit", "reason": reason, "detail": detail }));

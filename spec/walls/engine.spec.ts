@@ -1,0 +1,66 @@
+import { execFileSync } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Sandbox } from '../../client/index.ts'
+import { onWall } from './every-wall.ts'
+
+/** What they answer tells whose kernel it is: the host's has all of them. (Some versions of gVisor have an io_uring, all of its own.) */
+const CALLS = `
+import ctypes, errno, os
+libc = ctypes.CDLL(None, use_errno=True)
+def call(name, *arguments):
+    result = libc.syscall(*arguments)
+    print(name, 'done' if result >= 0 else errno.errorcode[ctypes.get_errno()])
+call('bpf', 321, 0, ctypes.create_string_buffer(128), 128)
+call('userfaultfd', 323, 0)
+call('memfd_secret', 447, 0)
+call('landlock', 444, None, 0, 1)
+call('open_tree', 428, -100, b'/', 0)
+call('kexec_load', 246, 0, 0, None, 0)
+print(open('/proc/version').read().strip())
+`
+
+onWall('gvisor', () => {
+  let sandbox: Sandbox
+  beforeAll(async () => {
+    sandbox = await Sandbox.create({ template: 'base', wall: 'gvisor', timeoutMs: 300_000 })
+  })
+  afterAll(async () => {
+    await sandbox.kill()
+  })
+
+  test.each(['user', 'root'])('system calls of %s are answered by the engine, not by the host', async (user) => {
+    const host = await readFile('/proc/version', 'utf8')
+    expect(execFileSync('python3', ['-c', CALLS], { encoding: 'utf8' })).toMatch(/^landlock done$/m)
+    const { stdout } = await sandbox.commands.run(`python3 -c "$CALLS"`, { user, env: { CALLS } })
+    expect(stdout).not.toContain(host.trim())
+    expect(stdout).not.toMatch(/ done$/m)
+    expect(stdout).toMatch(/^landlock ENOSYS$/m)
+    expect(stdout).toMatch(/^memfd_secret ENOSYS$/m)
+    expect((await sandbox.commands.run('dmesg', { user })).stdout).toContain('gVisor')
+  })
+
+  test('nothing of the host’s processes, sockets, devices and mounts is to be seen', async () => {
+    const seen = await sandbox.commands.run('cat /proc/[0-9]*/comm; cat /proc/net/unix; ls -1 /dev /; cat /proc/mounts', { user: 'root' })
+    expect(seen.stdout).not.toMatch(/keeper|runsc|docker|\/state|caisson-keeper|kmsg|loop|vda/)
+    const { stdout } = await sandbox.commands.run('for p in /proc/[0-9]*; do echo ${p#/proc/}; done')
+    expect(stdout.trim().split('\n').length).toBeLessThan(6)
+  })
+
+  test('the agent’s conversation with the host is nobody else’s: no descriptor, no socket, no path leads to it', async () => {
+    const told = await sandbox.commands.run('ls -l /proc/self/fd; ls -la /proc/1/fd; find /tmp /home /dev /var /caisson -type s 2>/dev/null')
+    expect(told.stdout).not.toMatch(/socket/)
+  })
+
+  test('the engine itself is in a container: its ids are the sandbox’s own, and it has its own network with nothing in it', async () => {
+    const pids = execFileSync('pgrep', ['-f', `runsc.*${sandbox.id}`], { encoding: 'utf8' }).trim().split('\n')
+    expect(pids.length).toBeGreaterThan(0)
+    for (const pid of pids) {
+      const status = await readFile(`/proc/${pid}/status`, 'utf8')
+      expect(Number(/^Uid:\s+(\d+)/m.exec(status)?.[1])).toBeGreaterThan(1_900_000_000)
+      expect(/^NoNewPrivs:\s+(\d)/m.exec(status)?.[1]).toBe('1')
+      const links = (await readFile(`/proc/${pid}/net/dev`, 'utf8')).split('\n').slice(2).filter((line) => line.trim() !== '')
+      expect(links.map((line) => line.trim().split(':')[0])).toEqual(['lo'].slice(0, links.length))
+    }
+  })
+})
