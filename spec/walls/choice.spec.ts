@@ -26,7 +26,10 @@ test('an engine that is not there is named, with the command that mends it', asy
   await using lacking = await SpecDaemon.open({ env: { CAISSON_RUNSC: '/no/such/runsc' } })
   const client = new ControlClient(lacking.url, lacking.key)
   const answer = await client.ask('POST', '/caisson/v1/sandboxes', { template: 'base', wall: 'gvisor' })
-  expect(answer).toMatchObject({ status: 503, body: { error_code: 'wall_unavailable', message: expect.stringContaining('/no/such/runsc') } })
+  expect(answer).toMatchObject({
+    status: 503,
+    body: { error_code: 'wall_unavailable', message: expect.stringContaining('/no/such/runsc') },
+  })
   expect(JSON.stringify(answer.body)).toContain('apt-get install -y runsc')
 })
 

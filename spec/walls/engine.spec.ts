@@ -48,18 +48,25 @@ onWall('gvisor', () => {
   })
 
   test('the agent’s conversation with the host is nobody else’s: no descriptor, no socket, no path leads to it', async () => {
-    const told = await sandbox.commands.run('ls -l /proc/self/fd; ls -la /proc/1/fd; find /tmp /home /dev /var /caisson -type s 2>/dev/null')
+    const told = await sandbox.commands.run(
+      'ls -l /proc/self/fd; ls -la /proc/1/fd; find /tmp /home /dev /var /caisson -type s 2>/dev/null',
+    )
     expect(told.stdout).not.toMatch(/socket/)
   })
 
   test('the engine itself is in a container: its ids are the sandbox’s own, and it has its own network with nothing in it', async () => {
-    const pids = execFileSync('pgrep', ['-f', `runsc.*${sandbox.id}`], { encoding: 'utf8' }).trim().split('\n')
+    const pids = execFileSync('pgrep', ['-f', `runsc.*${sandbox.id}`], { encoding: 'utf8' })
+      .trim()
+      .split('\n')
     expect(pids.length).toBeGreaterThan(0)
     for (const pid of pids) {
       const status = await readFile(`/proc/${pid}/status`, 'utf8')
       expect(Number(/^Uid:\s+(\d+)/m.exec(status)?.[1])).toBeGreaterThan(1_900_000_000)
       expect(/^NoNewPrivs:\s+(\d)/m.exec(status)?.[1]).toBe('1')
-      const links = (await readFile(`/proc/${pid}/net/dev`, 'utf8')).split('\n').slice(2).filter((line) => line.trim() !== '')
+      const links = (await readFile(`/proc/${pid}/net/dev`, 'utf8'))
+        .split('\n')
+        .slice(2)
+        .filter((line) => line.trim() !== '')
       expect(links.map((line) => line.trim().split(':')[0])).toEqual(['lo'].slice(0, links.length))
     }
   })

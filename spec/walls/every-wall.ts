@@ -1,9 +1,9 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'vitest'
+import { readSettings } from '../../host/settings.ts'
 import { Keepers } from '../../host/walls/keepers.ts'
 import { Walls } from '../../host/walls/walls.ts'
-import { readSettings } from '../../host/settings.ts'
 import { Fault, WALLS, type WallName } from '../../wire/index.ts'
 
 process.env['CAISSON_TEMPLATES'] ??= join(process.env['CAISSON_HOME'] ?? join(homedir(), '.caisson'), 'templates')
@@ -35,4 +35,3 @@ export function onWall(wall: WallName, body: () => void): void {
   if (why === undefined) describe(`wall ${wall}`, body)
   else test.skip(`wall ${wall}: ${why}`, () => undefined)
 }
-

@@ -73,7 +73,8 @@ everyWall((wall) => {
 
   test('a cpu quota holds', async () => {
     await using sandbox = await make({ cpus: 0.25 })
-    const count = 'import time\nend = time.monotonic() + 2\ncpu = time.process_time()\nwhile time.monotonic() < end: pass\nprint((time.process_time() - cpu) / 2)'
+    const count =
+      'import time\nend = time.monotonic() + 2\ncpu = time.process_time()\nwhile time.monotonic() < end: pass\nprint((time.process_time() - cpu) / 2)'
     await sandbox.commands.run(`python3 -c '${count}'`)
     const { cpuUs } = await sandbox.kill()
     expect(cpuUs).toBeGreaterThan(100_000)
