@@ -1,4 +1,5 @@
 export { type Asked, decideConnect, decideName, type Facts, type NameVerdict, type Verdict } from './decide.ts'
+export { readHostPort } from './endpoint.ts'
 export { E2bNetwork, policyOfE2b } from './e2b.ts'
 export { normaliseName } from './names.ts'
 export { type NetworkPolicy, PolicyFile, readPolicy } from './network.ts'
