@@ -1,4 +1,5 @@
 import type { Death, EndReason } from './keeper.ts'
+import type { Network } from './network.ts'
 import type { Plan } from './plan.ts'
 
 /**
@@ -11,7 +12,7 @@ export interface CreateRequest {
   profile?: string
   wall?: string
   template?: string
-  network?: string
+  network?: Network
   env?: Record<string, string>
   metadata?: Record<string, string>
   timeoutMs?: number | null

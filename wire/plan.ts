@@ -104,6 +104,8 @@ export const Plan = z.strictObject({
       /** Both ways together; null: as fast as it goes. */
       bytesPerSecond: z.int().positive().nullable(),
       idleMs: z.int().positive(),
+      /** What the airlock was told of it at first, presets spelled out (policy/network.ts): for people; the keeper does not look. */
+      policy: z.record(z.string(), z.unknown()),
     }),
   ]),
   limits: Limits,

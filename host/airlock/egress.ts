@@ -1,10 +1,15 @@
 import { networkInterfaces } from 'node:os'
 import { decideConnect, type NetworkPolicy, type OperatorRange, readOperatorRanges, readPolicy } from '@caisson/policy'
-import type { GateAnswer } from '@caisson/wire'
+import type { GateAnswer, Network, NetworkFile, NetworkRule } from '@caisson/wire'
 import type { ConfiguredHost } from './registries.ts'
+
+/** Stands for the hosts of this machine's package clients. */
+const REGISTRIES = 'registries'
 
 /** What one sandbox may reach. */
 export interface Egress {
+  /** What `policy` was read from, presets spelled out. */
+  readonly file: NetworkFile
   readonly policy: NetworkPolicy
   /** Reserved addresses that the operator named. */
   readonly operatorAllowed: readonly OperatorRange[]
@@ -27,14 +32,27 @@ export interface Target {
   readonly port: number
 }
 
-/** `open`, or `allow:` and a list of rules, `registries` among them. Throws POLICY_INVALID naming the rule. */
-export async function egressOf(network: string, registries: () => Promise<readonly ConfiguredHost[]>): Promise<Egress> {
-  const wanted = network.startsWith('allow:') ? network.slice('allow:'.length).split(',') : []
-  const configured = wanted.includes('registries') ? await registries() : []
+/** Of `network` as a request or a profile has it. Rejects with POLICY_INVALID naming the rule. */
+export async function egressOf(network: Network, registries: () => Promise<readonly ConfiguredHost[]>): Promise<Egress> {
+  const said = typeof network === 'string' ? spelledOut(network) : network
+  const wanted = 'allow' in said && Array.isArray(said.allow) ? said.allow : []
+  const configured = wanted.includes(REGISTRIES) ? await registries() : []
   const hosts = configured.map(({ host, port }) => `${host}:${port}`)
-  const allow = [...new Set(wanted.flatMap((rule) => (rule === 'registries' ? hosts : [rule])))]
-  const policy = readPolicy(network === 'open' ? { mode: 'open' } : { mode: 'allow', allow }, 'network')
-  return { policy, operatorAllowed: [], configured }
+  const file = wanted.includes(REGISTRIES) ? { ...said, allow: expanded(wanted, hosts) } : said
+  return { file, policy: readPolicy(file, 'network'), operatorAllowed: [], configured }
+}
+
+function spelledOut(text: string): NetworkFile {
+  if (text === 'none' || text === 'open') return { mode: text }
+  // Named twice on a command line is no mistake that anybody needs to hear of.
+  return { mode: 'allow', allow: [...new Set(text.replace(/^allow:/, '').split(','))] }
+}
+
+/** The preset's hosts in its place, but for those that are named beside it. */
+function expanded(wanted: readonly NetworkRule[], hosts: readonly string[]): NetworkRule[] {
+  const named = new Set(wanted.map((rule) => (typeof rule === 'string' ? rule : rule.rule)))
+  const others = [...new Set(hosts)].filter((host) => !named.has(host))
+  return wanted.flatMap((rule) => (rule === REGISTRIES ? others : [rule]))
 }
 
 /** `found`: the addresses of its name on this machine. */

@@ -1,6 +1,6 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { NetworkRecord } from '@caisson/wire'
+import type { Network, NetworkRecord } from '@caisson/wire'
 import { unending } from '../lifetimes.ts'
 import { Airlock } from './airlock.ts'
 import { type Egress, egressOf } from './egress.ts'
@@ -24,8 +24,9 @@ export class Exits implements AsyncDisposable {
   }
 
   /** Of `network` as a request or a profile has it; null: nothing may be reached. Rejects with POLICY_INVALID naming the rule. */
-  async egress(network: string, signal: AbortSignal): Promise<Egress | null> {
-    return network === 'none' ? null : await egressOf(network, () => this.#registries.hosts(signal))
+  async egress(network: Network, signal: AbortSignal): Promise<Egress | null> {
+    const egress = await egressOf(network, () => this.#registries.hosts(signal))
+    return egress.policy.mode === 'none' ? null : egress
   }
 
   /** Before it starts. `auditBytes`: how much may be written about it. Rejects with HOME_UNUSABLE. */

@@ -1,5 +1,5 @@
 import { realpath, stat } from 'node:fs/promises'
-import { type CreateRequest, Fault, type Plan } from '@caisson/wire'
+import { type CreateRequest, Fault, type Network, type Plan } from '@caisson/wire'
 import { AgentConnection } from '../agent/connection.ts'
 import type { Egress } from '../airlock/egress.ts'
 import type { Exits } from '../airlock/exits.ts'
@@ -103,6 +103,11 @@ export class Creating {
     return { memoryMiB: memoryMiB ?? 0, cpus: cpus ?? 0 }
   }
 
+  /** What a sandbox may reach that is asked for so: what the request says, or its profile. */
+  async network({ network, profile }: Pick<CreateRequest, 'network' | 'profile'>, signal: AbortSignal): Promise<Network> {
+    return network ?? (await this.#profile(profile ?? DEFAULT_PROFILE, signal)).network
+  }
+
   async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
     const { decided, plan } = await this.#parts.traces.span('plan', {}, async () => {
       const decided = await this.#decide(request, signal)
@@ -200,7 +205,7 @@ export class Creating {
     if (plan.network.mode === 'none') return
     const { exits, notice } = this.#parts
     try {
-      const egress = await exits.egress(request.network ?? (await this.#profile(plan.profile, signal)).network, signal)
+      const egress = await exits.egress(await this.network(request, signal), signal)
       if (egress === null) return
       await exits.admit(plan.id, egress, plan.audit.maxBytes, signal)
       void cell.death.then(() => exits.forget(plan.id))
@@ -259,7 +264,7 @@ export class Creating {
       zygoteSocket,
       kept: given.kept ?? null,
       onWall: given.onWall ?? 'end',
-      airlock: egress === null ? null : this.#parts.exits.sockets,
+      airlock: egress === null ? null : { ...this.#parts.exits.sockets, policy: egress.file },
     })
   }
 }

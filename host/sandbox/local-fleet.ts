@@ -81,14 +81,14 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   async create(wish: Wish, owner: Owner, signal: AbortSignal): Promise<SandboxRecord> {
     const snapshot = wish.request.template === undefined ? undefined : this.#snapshots.find(wish.request.template, owner)
-    const request: CreateRequest =
-      snapshot === undefined ? wish.request : { ...wish.request, template: snapshot.template, diskMiB: snapshot.diskMiB }
+    const request = snapshot === undefined ? wish.request : ofSnapshot(wish.request, snapshot)
     const { timeoutMs: _, ...asked } = request
     await this.#admit(asked, owner, 1, signal)
     const kept = snapshot === undefined ? undefined : { image: snapshot.disk, take: false }
     const live = await this.#raising.raise(asked, wish, kept, signal)
     const templateId = snapshot?.id ?? live.plan.template
-    return this.#welcome(live, { ...wish, request: asked }, owner, { templateId, alias: snapshot?.names[0] ?? null })
+    const network = await this.#parts.creating.network(asked, signal)
+    return this.#welcome(live, { ...wish, request: { ...asked, network } }, owner, { templateId, alias: snapshot?.names[0] ?? null })
   }
 
   find(id: string, owner: Owner): SandboxRecord {
@@ -271,6 +271,11 @@ export class LocalFleet implements Fleet, AsyncDisposable {
       throw new Fault('NOT_FOUND', `no sandbox ${JSON.stringify(id.slice(0, 64))}`)
     return resident
   }
+}
+
+/** Its template and disk, and its network where nothing else is said. */
+function ofSnapshot(request: CreateRequest, { template, diskMiB, network }: SnapshotRecord): CreateRequest {
+  return { ...(network === null ? {} : { network }), ...request, template, diskMiB }
 }
 
 function token(): string {

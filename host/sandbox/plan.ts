@@ -1,5 +1,5 @@
 import { posix } from 'node:path'
-import { type Bind, Fault, Plan } from '@caisson/wire'
+import { type Bind, Fault, type NetworkFile, Plan } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
 import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
@@ -20,7 +20,7 @@ export interface MachineFacts {
   readonly kept: { readonly image: string; readonly take: boolean } | null
   readonly onWall: Plan['limits']['onWall']
   /** Sockets of the airlock that lets this sandbox out, and no other way (wire/airlock.ts); null: it has no network. */
-  readonly airlock: { readonly socket: string; readonly inspect: string } | null
+  readonly airlock: { readonly socket: string; readonly inspect: string; readonly policy: NetworkFile } | null
 }
 
 const MIB = 1024 * 1024
@@ -166,8 +166,9 @@ export function planZygote(
   } satisfies Plan)
 }
 
-function gate({ socket, inspect }: NonNullable<MachineFacts['airlock']>): Plan['network'] {
-  return { mode: 'gate', airlock: socket, inspect, maxConnections: MAX_CONNECTIONS, bytesPerSecond: null, idleMs: IDLE_MS }
+function gate({ socket, inspect, policy }: NonNullable<MachineFacts['airlock']>): Plan['network'] {
+  const bounds = { maxConnections: MAX_CONNECTIONS, bytesPerSecond: null, idleMs: IDLE_MS }
+  return { mode: 'gate', airlock: socket, inspect, ...bounds, policy: { ...policy } }
 }
 
 function disk({ root, home, kept }: MachineFacts, diskMiB: number): Plan['disk'] {

@@ -1,4 +1,4 @@
-import type { CreateRequest, Plan } from '@caisson/wire'
+import type { CreateRequest, Network, Plan } from '@caisson/wire'
 
 /** Whoever holds a key. Sandboxes, snapshots and templates of one owner do not exist for another. */
 export interface Owner {
@@ -61,7 +61,7 @@ export interface SandboxRecord {
   /** What it was created from: a template or a snapshot, as the caller may name it again. */
   readonly templateId: string
   readonly alias: string | null
-  /** As it was asked for: what it boots from again. */
+  /** As it was asked for: what it boots from again. `network` is always said: what holds for it, now. */
   readonly request: CreateRequest
   readonly plan: Plan
   readonly state: 'running' | 'paused' | 'gone'
@@ -95,6 +95,8 @@ export interface SnapshotRecord {
   readonly template: string
   readonly profile: string
   readonly diskMiB: number
+  /** What its sandbox could reach: what is made of it may reach the same, unless it is asked for otherwise. */
+  readonly network: Network | null
   /** On the host. */
   readonly disk: string
   readonly createdMs: number

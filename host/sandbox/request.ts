@@ -1,4 +1,4 @@
-import { Fault, type RunRequest, type StartRequest } from '@caisson/wire'
+import { Fault, type NetworkFile, type RunRequest, type StartRequest } from '@caisson/wire'
 import { z } from 'zod'
 
 const MAX_DAYS_MS = 30 * 24 * 3600 * 1000
@@ -23,11 +23,21 @@ export const LIMITS = {
   openFiles: z.int().min(16).max(1_048_576),
 } as const
 
-/** What a sandbox may reach: nothing, every public address, or what is named; `registries` names what this machine's package clients use. */
-export const Network = z
-  .string()
-  .max(16_384)
-  .regex(/^(none|open|allow:[^,\s]+(,[^,\s]+)*)$/, 'must be none, open, or allow: and a list of hosts, `registries` among them')
+/** Of a network policy, as JSON. */
+const MAX_NETWORK_CHARACTERS = 65_536
+const NETWORK_WORDS = /^(none|open|allow:[^,\s]+(,[^,\s]+)*)$/
+
+/** What a sandbox may reach, as wire/network.ts has it; what is in it is checked where it is read (airlock/egress.ts). */
+export const Network = z.union(
+  [
+    z.string().max(16_384).regex(NETWORK_WORDS),
+    z.custom<NetworkFile>(
+      (value) =>
+        typeof value === 'object' && value !== null && !Array.isArray(value) && JSON.stringify(value).length <= MAX_NETWORK_CHARACTERS,
+    ),
+  ],
+  `must be none, open, or allow: and a list of hosts, \`registries\` among them; or an object with mode, of at most ${MAX_NETWORK_CHARACTERS} characters`,
+)
 
 const AbsolutePath = z
   .string()

@@ -56,6 +56,7 @@ export class Snapshots {
       template: record.plan.template,
       profile: record.plan.profile,
       diskMiB: record.plan.disk.bytes / MIB,
+      network: record.request.network ?? null,
       disk,
       createdMs: Date.now(),
     }

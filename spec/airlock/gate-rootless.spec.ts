@@ -63,7 +63,7 @@ async function plan(airlock: FakeAirlock, id: string) {
     zygoteSocket: null,
     kept: null,
     onWall: 'end',
-    airlock: airlock.paths,
+    airlock: { ...airlock.paths, policy: { mode: 'open' } },
   })
 }
 

@@ -1,7 +1,8 @@
-import { readdir, stat } from 'node:fs/promises'
+import { readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Sandbox } from '../../client/index.ts'
+import type { Plan } from '../../wire/index.ts'
 import { DaemonLine } from '../cli/daemon-line.ts'
 
 let daemon: DaemonLine
@@ -41,6 +42,31 @@ test('the sockets of the airlock are this user’s alone, and there only where a
   expect(await sockets()).toEqual(['airlock-daemon-refusals.sock', 'airlock-daemon.sock'])
   for (const name of await sockets()) expect((await stat(join(quiet.line.home, name))).mode & 0o777).toBe(0o600)
   expect(await quiet.end()).toEqual([])
+})
+
+const rules = { mode: 'open', deny: [{ rule: '93.184.215.0/24', match: ['93.184.215.14:80'] }] } as const
+
+test('rules in many words hold for a sandbox through forks, snapshots, pauses, and the end of the daemon', async () => {
+  const one = await daemon.sandbox({ network: rules })
+  const denied = async (sandbox: Sandbox) => (await curl(sandbox, 'http://93.184.215.14/')).includes('"rule":"deny 93.184.215.0/24"')
+  expect(await denied(one)).toBe(true)
+  const [fork] = await one.fork()
+  expect(fork === undefined ? 'none' : await denied(fork)).toBe(true)
+  const snapshot = await one.snapshot()
+  expect(await denied(await daemon.sandbox({ template: snapshot.id }))).toBe(true)
+  await one.pause()
+  process.kill(await daemon.pid(), 'SIGKILL')
+  await daemon.again()
+  await one.resume()
+  await expect.poll(() => denied(one), { timeout: 20_000 }).toBe(true)
+})
+
+test('a dry run prints all the rules, presets spelled out', async () => {
+  const path = join(daemon.line.home, 'rules.json')
+  await writeFile(path, JSON.stringify(rules))
+  const plan = JSON.parse((await daemon.line.caisson(['run', '--dry-run', '--net', path, '-c', '1'])).stdout) as Plan
+  expect(plan.network).toMatchObject({ mode: 'gate', policy: rules })
+  await rm(path)
 })
 
 test('a daemon that was killed leaves its sandboxes without a way out; the next one judges them by their own rules again', async () => {

@@ -13,10 +13,16 @@ const AUDIT_BYTES = 1024 * 1024
 
 /** Rules of whoever made the sandbox; the operator names addresses, so that a server of a spec's own may be reached. */
 export function rules(allow: string[], named: string[] = ['127.0.0.1']): Egress {
-  return { policy: readPolicy({ mode: 'allow', allow }, 'spec'), operatorAllowed: readOperatorRanges(named, 'spec'), configured: [] }
+  const file = { mode: 'allow', allow } as const
+  return { file, policy: readPolicy(file, 'spec'), operatorAllowed: readOperatorRanges(named, 'spec'), configured: [] }
 }
 
-export const everything: Egress = { policy: readPolicy({ mode: 'open' }, 'spec'), operatorAllowed: [], configured: [] }
+export const everything: Egress = {
+  file: { mode: 'open' },
+  policy: readPolicy({ mode: 'open' }, 'spec'),
+  operatorAllowed: [],
+  configured: [],
+}
 
 /** A sandbox behind a gate, and the host's airlock as it is; only names are what a spec says they are. */
 export class Hosted implements AsyncDisposable {

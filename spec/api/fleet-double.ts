@@ -59,7 +59,7 @@ export class FleetDouble implements Fleet {
   async snapshot(id: string, owner: Owner, wish: { name?: string }): Promise<SnapshotRecord> {
     const { plan } = this.#standing(id, owner)
     const names = wish.name === undefined ? [] : [wish.name]
-    const sizes = { template: plan.template, profile: plan.profile, diskMiB: 1024, disk: '/nowhere', createdMs: Date.now() }
+    const sizes = { template: plan.template, profile: plan.profile, diskMiB: 1024, network: null, disk: '/nowhere', createdMs: Date.now() }
     const snapshot: SnapshotRecord = { id: newId('s'), owner: owner.name, names, sandboxId: id, ...sizes }
     this.taken.push(snapshot)
     return snapshot

@@ -67,7 +67,7 @@ export class Cells implements AsyncDisposable {
       zygoteSocket: null,
       kept: null,
       onWall: 'end',
-      airlock: this.airlock,
+      airlock: this.airlock === null ? null : { ...this.airlock, policy: { mode: 'open' } },
     })
     await makeDiskImage(plan.disk, signal)
     return { ...plan, ...change(plan) }

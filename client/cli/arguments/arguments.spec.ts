@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { Fault } from '@caisson/wire'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -81,6 +84,16 @@ test('networks', () => {
     'open',
     'allow:example.org,*.example.com',
   ])
+  const rules = JSON.stringify({ mode: 'open', deny: ['a.example'] })
+  const path = join(mkdtempSync(join(tmpdir(), 'network-')), 'rules.json')
+  writeFileSync(path, rules)
+  expect(JSON.stringify(network(path))).toBe(rules)
+  writeFileSync(path, '["a.example"]')
+  expect(code(() => network(path))).toBe('BAD_REQUEST')
+  writeFileSync(path, '{"mode": ')
+  expect(code(() => network(path))).toBe('BAD_REQUEST')
+  rmSync(dirname(path), { recursive: true })
+  expect([code(() => network(path)), code(() => network(tmpdir()))]).toEqual(['FILE_MISSING', 'FILE_KIND'])
   for (const text of ['', 'all', 'allow:', 'allow:a,,b', 'allow:a b']) expect(code(() => network(text))).toBe('BAD_REQUEST')
 })
 

@@ -1,4 +1,4 @@
-import type { CreateRequest } from '@caisson/wire'
+import type { CreateRequest, Network } from '@caisson/wire'
 import { clientSettings } from '../../settings.ts'
 import { countOrNone, cpusOrNone } from '../arguments/count.ts'
 import { duration } from '../arguments/duration.ts'
@@ -49,7 +49,11 @@ export function runWishes(argv: readonly string[]): RunWishes | undefined {
     .option('--profile <name>', 'a named set of choices: default, code-interpreter')
     .option('--wall <name>', 'the kind of isolation: container')
     .option('--template <name>', 'the root file system: base, code-interpreter')
-    .option('--net <mode>', 'none, open, or allow:HOST,HOST; allow:registries is where this machine’s package clients go', network)
+    .option(
+      '--net <mode>',
+      'none, open, allow:HOST,HOST, or a JSON file of rules; allow:registries is where this machine’s package clients go',
+      network,
+    )
     .option('--timeout <time>', 'how long the sandbox may live: 30s, 2m; or none', limit(duration))
     .option('--memory <size>', 'MiB, or with a unit: 512, 1GiB; or none', limit(sizeOrNone))
     .option('--cpus <number>', 'processors: 1, 0.5; or none', limit(cpusOrNone))
@@ -82,7 +86,7 @@ interface Options {
   profile?: string
   wall?: string
   template?: string
-  net?: string
+  net?: Network
   timeout?: Limit
   memory?: Limit
   cpus?: Limit

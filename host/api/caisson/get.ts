@@ -20,7 +20,7 @@ export function caissonBody(record: SandboxRecord) {
     ...listedBody(record),
     wall: plan.wall,
     profile: plan.profile,
-    network: plan.network.mode,
+    network: record.request.network ?? plan.network.mode,
     limits: plan.limits,
     paused,
     lifecycle,

@@ -12,7 +12,9 @@ export const planSandbox: Route = {
   async handle(call) {
     const body = await readJson(call, CaissonCreateBody)
     const asked = { ...granted(body, call), ...(body.timeoutMs === undefined ? {} : { timeoutMs: body.timeoutMs }) }
-    const plan = await call.rooms.control.plan({ ...asked, ...ofSnapshot(body.template, call) }, call.signal)
+    const { network, ...whole } = ofSnapshot(body.template, call)
+    const wanted = asked.network ?? network
+    const plan = await call.rooms.control.plan({ ...asked, ...whole, ...(wanted === undefined ? {} : { network: wanted }) }, call.signal)
     sendJson(call.reply, 200, call.owner.operator ? plan : withoutHost(plan))
   },
 }
@@ -20,7 +22,9 @@ export const planSandbox: Route = {
 /** A snapshot stands for the template that its sandbox was made of, and has the size of its disk. */
 function ofSnapshot(template: string | undefined, call: OwnedCall): CreateRequest {
   const named = template === undefined ? undefined : findTemplate(template, 'template', call)
-  return named?.kind === 'snapshot' ? { template: named.snapshot.template, diskMiB: named.snapshot.diskMiB } : {}
+  if (named?.kind !== 'snapshot') return {}
+  const { template: of, diskMiB, network } = named.snapshot
+  return { template: of, diskMiB, ...(network === null ? {} : { network }) }
 }
 
 function withoutHost(plan: Plan): Plan {

@@ -143,6 +143,8 @@ pub enum Network {
         max_connections: u32,
         bytes_per_second: Option<u64>,
         idle_ms: u64,
+        #[expect(dead_code, reason = "for people who read the plan: the host judges by it")]
+        policy: serde::de::IgnoredAny,
     },
 }
 

@@ -54,7 +54,7 @@ pub struct Serve {
 
 impl Serve {
     pub fn new(plan: &Plan, listeners: Listeners, orders: OwnedFd) -> Outcome<Serve> {
-        let Network::Gate { airlock, inspect, max_connections, bytes_per_second, idle_ms } = &plan.network else {
+        let Network::Gate { airlock, inspect, max_connections, bytes_per_second, idle_ms, .. } = &plan.network else {
             return Err(Fault::new(Code::LaunchFailed, STEP, "the plan has none"));
         };
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).at(STEP, "epoll")?;
