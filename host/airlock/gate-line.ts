@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net'
 import { decideName } from '@caisson/policy'
 import { type GateAnswer, GateRequest } from '@caisson/wire'
-import { type Decision, decide, type Egress, type Target } from './egress.ts'
+import { type Decision, decide, type Egress } from './egress.ts'
 import type { Guest } from './guest.ts'
+import { InspectedConnection } from './inspected-connection.ts'
 
 /** No question is longer. */
 const MAX_LINE_BYTES = 8 * 1024
@@ -19,7 +20,7 @@ const MAX_UNREAD_BYTES = 1024 * 1024
 type Asked<Kind extends GateRequest['ask']> = Extract<GateRequest, { ask: Kind }>
 
 interface Connection {
-  readonly target: Target
+  readonly asked: Asked<'connect'>
   readonly addresses: readonly string[]
   readonly decision: Decision
 }
@@ -27,6 +28,7 @@ interface Connection {
 export interface GateHouse {
   guest(sandbox: string): Guest | undefined
   addresses(name: string): Promise<readonly string[]>
+  secret(name: string): Promise<string | undefined>
 }
 
 /** One conversation with the gate of one sandbox. What does not follow the contract ends it, and with it everything that the gate lets through. */
@@ -56,6 +58,22 @@ export class GateLine {
     return this.#refused.get(connection)
   }
 
+  /** One that is let through to be looked into. Undefined: there is none of that number. */
+  inspected(connection: number): InspectedConnection | undefined {
+    const [known, sandbox] = [this.#connections.get(connection), this.#sandbox]
+    if (known?.decision.verdict !== 'inspect' || sandbox === undefined) return undefined
+    const { asked, addresses } = known
+    return new InspectedConnection({
+      sandbox,
+      asked,
+      addresses,
+      guest: () => this.#house.guest(sandbox),
+      lookUp: (name) => this.#house.addresses(name),
+      secret: (name) => this.#house.secret(name),
+      reset: () => this.#say({ answer: 'end', connections: [connection] }),
+    })
+  }
+
   end(): void {
     this.#peer.destroy()
   }
@@ -63,9 +81,9 @@ export class GateLine {
   /** What is no longer allowed ends now. */
   judgeAgain(egress: Egress): void {
     const ending: number[] = []
-    for (const [number, { target, addresses, decision }] of this.#connections) {
-      const now = decide(egress, target, addresses)
-      if (now.verdict !== 'tunnel' || decision.dial.some((address) => !now.dial.includes(address))) ending.push(number)
+    for (const [number, { asked, addresses, decision }] of this.#connections) {
+      const now = readable(asked, decide(egress, asked, addresses))
+      if (now.verdict !== decision.verdict || decision.dial.some((address) => !now.dial.includes(address))) ending.push(number)
     }
     if (ending.length > 0) this.#say({ answer: 'end', connections: ending })
   }
@@ -136,7 +154,7 @@ export class GateLine {
     const { verdict, rule, reason, wouldAllow, dial } = decision
     const about = { sandbox, connection, name, address, port, way, rule, reason, wouldAllow }
     if (!guest.recorded({ kind: 'network', ...about, verdict })) return this.#say({ answer: 'connect', seq, verdict: 'deny', dial: [] })
-    if (verdict === 'tunnel') this.#connections.set(connection, { target: asked, addresses, decision })
+    if (verdict === 'tunnel' || verdict === 'inspect') this.#connections.set(connection, { asked, addresses, decision })
     if (verdict === 'refuse') this.#refuse(connection, decision)
     this.#say({ answer: 'connect', seq, verdict, dial: [...dial] })
   }
@@ -166,12 +184,9 @@ function isNamed({ name }: Asked<'name'>, addresses: readonly string[], sandbox:
   return guest.recorded({ kind: 'network', ...about, verdict: mayAsk ? 'allow' : 'deny' }) && mayAsk
 }
 
-/** A denial that its program can read, where it speaks HTTP in the clear. What a plain HTTP proxy is for is not done here. */
+/** A denial that its program can read, where it speaks HTTP in the clear. Of what comes to an HTTP proxy, each request may be for another server. */
 function readable({ way, port }: Asked<'connect'>, decision: Decision): Decision {
-  if (way === 'http-proxy' && decision.verdict === 'tunnel') {
-    const reason = 'plain requests to a proxy are not handed on; connect directly, or with CONNECT'
-    return { verdict: 'refuse', dial: [], rule: 'http-proxy', reason, wouldAllow: null }
-  }
+  if (way === 'http-proxy' && decision.verdict === 'tunnel') return { ...decision, verdict: 'inspect' }
   const isReadable = way === 'connect' || way === 'http-proxy' || (way === 'direct' && port === 80)
   return decision.verdict === 'deny' && isReadable ? { ...decision, verdict: 'refuse' } : decision
 }

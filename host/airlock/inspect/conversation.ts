@@ -4,7 +4,7 @@ import { normaliseName, readHostPort } from '@caisson/policy'
 import { type Refusal, refusalBody } from '../refusal-page.ts'
 import { carry } from './carry.ts'
 import type { Answer, Asking, Field, Question, Reply } from './exchange.ts'
-import { without } from './fields.ts'
+import { valuesOf, without } from './fields.ts'
 import type { Http1Asker } from './from-http1.ts'
 import type { Inspected, Judged, Wanted } from './inspected.ts'
 import { isGround, type Passage, Withheld } from './passage.ts'
@@ -15,6 +15,7 @@ import { joinWebSocket } from './web-socket-pair.ts'
 const DEFAULT_PORT = { http: 80, https: 443 }
 /** TRACE says back what it was sent, credentials included; CONNECT asks for a connection that nobody has judged. */
 const METHODS_REFUSED = new Set(['TRACE', 'TRACK', 'CONNECT'])
+const OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override']
 /** Names another server or protocol for later. */
 const NOT_HANDED_ON = ['alt-svc']
 
@@ -63,7 +64,7 @@ export class Conversation implements Http1Asker {
   ): Promise<void> {
     const over = new AbortController()
     reply.onGone(() => over.abort())
-    const wanted: Wanted = { scheme: said.scheme, method: said.method, path: said.path }
+    const wanted: Wanted = { scheme: said.scheme, method: said.method, methods: methodsOf(said), path: said.path }
     try {
       const target = this.#targetOf(said)
       if ('refusal' in target) return this.#refuse(reply, 421, target.refusal)
@@ -120,6 +121,7 @@ async function carryOut(
 ): Promise<void> {
   const watch = passage?.watch({ what: 'body', way: 'out', fields: question.fields }) ?? null
   await carry(body, watch, sent.body)
+  if (!question.isWhole()) throw new Error('the request was cut off')
   const trailers = passage?.fields(question.trailers(), 'out') ?? question.trailers()
   if (isGround(trailers)) throw new Withheld(trailers)
   sent.finish(trailers)
@@ -132,9 +134,15 @@ async function giveBack(answer: Answer, reply: Reply, passage: Passage | null): 
   const changing = watch === null || watch.keepsLength ? [] : ['content-length']
   const to = reply.begin(answer.status, without(passed, ...NOT_HANDED_ON, ...changing))
   await carry(answer.body, watch, to)
+  if (!answer.isWhole()) throw new Error('the answer was cut off')
   const trailers = passage?.fields(answer.trailers(), 'in') ?? answer.trailers()
   if (isGround(trailers)) throw new Withheld(trailers)
   reply.finish(trailers)
+}
+
+/** Its own, and those that some servers take instead. */
+function methodsOf({ method, fields }: Question): string[] {
+  return [...new Set([method, ...OVERRIDES.flatMap((name) => valuesOf(fields, name))])]
 }
 
 /** Undefined: neither a name nor an address. */

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, isIP, type Socket } from 'node:net'
-import { createSecureContext, connect as secure, type TLSSocket } from 'node:tls'
+import { connect as secure, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
 import { within } from '../../lifetimes.ts'
 
 /** For the last address that is dialled, and for the handshake after it. */
@@ -36,11 +36,22 @@ export async function dial({ port, dial: addresses }: Destination, signal: Abort
 
 /** What a server's certificate must rest on; made once: reading the authorities takes a while. */
 export class ServerTrust {
-  readonly #context: ReturnType<typeof createSecureContext>
+  readonly #authorities: () => Promise<readonly string[]>
+  #context: Promise<SecureContext> | undefined
 
   /** PEM. */
-  constructor(authorities: readonly string[]) {
-    this.#context = createSecureContext({ ca: [...authorities] })
+  constructor(authorities: () => Promise<readonly string[]>) {
+    this.#authorities = authorities
+  }
+
+  async #made(): Promise<SecureContext> {
+    this.#context ??= this.#authorities().then((ca) => createSecureContext({ ca: [...ca] }))
+    try {
+      return await this.#context
+    } catch (failure) {
+      this.#context = undefined
+      throw failure
+    }
   }
 
   /** TLS with whoever it is that was dialled. Rejects unless its certificate is good for `name`, or for the address where there is no name. */
@@ -49,9 +60,10 @@ export class ServerTrust {
     { name, address, protocols, session }: { name: string | null; address: string; protocols: string[]; session: Buffer | undefined },
     signal: AbortSignal,
   ): Promise<TLSSocket> {
+    const secureContext = await this.#made()
     const secured = secure({
       socket,
-      secureContext: this.#context,
+      secureContext,
       ALPNProtocols: protocols,
       host: name ?? address,
       ...(name === null || isIP(name) !== 0 ? {} : { servername: name }),

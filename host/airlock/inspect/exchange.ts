@@ -16,6 +16,8 @@ export interface Question {
   readonly fields: readonly Field[]
   /** Null: none. */
   readonly body: Readable | null
+  /** Whether its body is over, and was not cut off. */
+  isWhole(): boolean
   /** Known when the body is over. */
   trailers(): readonly Field[]
 }
@@ -25,6 +27,8 @@ export interface Answer {
   readonly status: number
   readonly fields: readonly Field[]
   readonly body: Readable
+  /** Whether its body is over, and was not cut off. */
+  isWhole(): boolean
   /** Known when the body is over. */
   trailers(): readonly Field[]
 }

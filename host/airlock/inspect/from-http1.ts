@@ -94,6 +94,7 @@ function questionOf(request: IncomingMessage, scheme: 'http' | 'https'): Questio
     path: place.path,
     fields: without(endToEnd(fields), 'host'),
     body: coding === undefined && (length === undefined || length === '0') ? null : request,
+    isWhole: () => request.complete,
     trailers: () => fieldsOf(request.rawTrailers),
   }
 }

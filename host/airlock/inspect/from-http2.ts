@@ -55,6 +55,7 @@ function questionOf(
     path,
     fields: without(endToEnd(said.filter(([name]) => !name.startsWith(':'))), 'host'),
     body: stream.endAfterHeaders ? null : stream,
+    isWhole: () => stream.rstCode === constants.NGHTTP2_NO_ERROR,
     trailers: () => trailers,
   }
 }
@@ -90,10 +91,8 @@ class Http2Reply implements Reply {
     this.#trailers = trailers
     this.#isFinished = true
     this.#stream.end()
-    // What it was still being told, nobody needs to hear.
-    this.#stream.once('finish', () => {
-      if (!this.#stream.readableEnded) this.#stream.close(constants.NGHTTP2_NO_ERROR)
-    })
+    // What it is still being told, nobody needs to hear.
+    this.#stream.resume()
   }
 
   letGo(): void {

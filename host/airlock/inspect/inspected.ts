@@ -1,12 +1,10 @@
+import type { HttpRequest } from '@caisson/policy'
 import type { Refusal } from '../refusal-page.ts'
 import type { Passage } from './passage.ts'
 
 /** What a request asks for, as it is to be judged. */
-export interface Wanted {
-  readonly scheme: 'http' | 'https'
+export interface Wanted extends HttpRequest {
   readonly method: string
-  /** With its query. */
-  readonly path: string
   /** Where to; absent: where the connection goes. Only a request to the HTTP proxy may say it. */
   readonly target?: { readonly name: string | null; readonly address: string | null; readonly port: number }
 }

@@ -74,6 +74,8 @@ export class Inspector implements Disposable {
       return void peer.end(UNRECOGNIZED_NAME)
     }
     const secureContext = await this.#leaves.contextFor(name, address ?? '')
+    // Who ends TLS has nothing more to hear.
+    peer.allowHalfOpen = false
     const secured = new TLSSocket(peer, { isServer: true, secureContext, ALPNProtocols: PROTOCOLS })
     const stop = onAbort(freshDeadline(PATIENCE_MS), () => peer.destroy())
     // Who does not trust the certificate says so with an alert.
@@ -83,6 +85,8 @@ export class Inspector implements Disposable {
       stop()
       // Two readers of one hello could disagree.
       if ((secured as { servername?: string | false }).servername !== (hello.serverName ?? false)) return void peer.destroy()
+      // Node says so of sockets of its own servers alone, and its HTTP/2 waits for it.
+      Object.assign(secured, { secureConnecting: false })
       this.#converse(secured, inspected, 'https', secured.alpnProtocol === 'h2' ? 'http2' : 'http1')
     })
   }
@@ -90,7 +94,7 @@ export class Inspector implements Disposable {
   #converse(socket: Socket, inspected: Inspected, scheme: 'http' | 'https', version: 'http1' | 'http2'): void {
     const conversation = new Conversation(inspected, scheme, this.#upstreams)
     if (version === 'http1') this.#http1.take(socket, conversation)
-    else askInHttp2(socket, scheme, (question, reply) => conversation.asked(question, reply))
+    else askInHttp2(Object.assign(socket, { allowHalfOpen: false }), scheme, (question, reply) => conversation.asked(question, reply))
   }
 
   [Symbol.dispose](): void {

@@ -104,6 +104,7 @@ function answerOf(response: IncomingMessage): Answer {
     status: response.statusCode ?? 502,
     fields: endToEnd(fieldsOf(response.rawHeaders)),
     body: response,
+    isWhole: () => response.complete,
     trailers: () => fieldsOf(response.rawTrailers),
   }
 }

@@ -1,4 +1,4 @@
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, type IncomingHttpHeaders } from 'node:http2'
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants, type IncomingHttpHeaders } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { Answer, Asking, Field } from './exchange.ts'
 import { listed, without } from './fields.ts'
@@ -40,7 +40,13 @@ export function askHttp2(session: ClientHttp2Session, { question, authority, inf
   const heard = new Promise<Answer>((resolve, reject) => {
     stream.on('error', reject).on('close', () => reject(new Error(`the stream was closed (${stream.rstCode})`)))
     stream.on('response', (headers: IncomingHttpHeaders & { ':status'?: number }) =>
-      resolve({ status: headers[':status'] ?? 502, fields: fieldsIn(headers), body: stream, trailers: () => trailers }),
+      resolve({
+        status: headers[':status'] ?? 502,
+        fields: fieldsIn(headers),
+        body: stream,
+        isWhole: () => stream.rstCode === constants.NGHTTP2_NO_ERROR,
+        trailers: () => trailers,
+      }),
     )
   })
   return {
