@@ -39,11 +39,23 @@ export function lookedInto(
 /** For programs of Python's inside: a connection with TLS, and what comes back on it. */
 export const TLS = `
 import ssl
+plainly = failure
+def failure(error):
+    return str(error) if isinstance(error, ssl.SSLError) else plainly(error)
+
 def secured(host, port, sni=None, alpn=('http/1.1',), trust=None):
     context = ssl.create_default_context(cafile=trust)
     context.check_hostname = False
     context.set_alpn_protocols(list(alpn))
     return context.wrap_socket(opened(host, port), server_hostname=sni or host)
+
+def answer(stream):
+    """Of a connection that is kept: its status, and its body."""
+    status, length = int(stream.readline().split()[1]), 0
+    while (line := stream.readline().strip()):
+        if line.lower().startswith(b'content-length:'):
+            length = int(line.split(b':')[1])
+    return status, stream.read(length).decode('latin-1')
 
 def said(one, text):
     one.sendall(text.encode('latin-1'))

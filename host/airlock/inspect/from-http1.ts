@@ -51,6 +51,7 @@ export class Http1Askers {
   take(socket: Socket, asker: Http1Asker): void {
     this.#askers.set(socket, asker)
     this.#server.emit('connection', socket)
+    socket.resume()
   }
 
   close(): void {
@@ -134,7 +135,8 @@ class Http1Reply implements Reply {
 
   begin(status: number, fields: readonly Field[]): Writable {
     this.#response.writeHead(status, rawOf(fields))
-    this.#response.flushHeaders()
+    // With the first bytes of the body, unless those are long in coming.
+    setImmediate(() => this.#response.flushHeaders())
     return this.#response
   }
 
