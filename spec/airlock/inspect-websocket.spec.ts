@@ -76,8 +76,8 @@ test('a web socket passes both ways, in messages of any length and form, without
   const program = python`
 one, stream, head = upgrade('/ws', 'Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Extensions: permessage-deflate\r\n')
 print(head.split('\n')[0], 'sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=' in head, 'chat' in head, 'extensions' in head)
-for message in [frame(1, b'hello'), frame(2, bytes(range(256)) * 8), frame(9, b'ping'), frame(1, b'a' * 40000)]:
-    one.sendall(message)
+for sent in [frame(1, b'hello'), frame(2, bytes(range(256)) * 8), frame(9, b'ping'), frame(1, b'a' * 40000)]:
+    one.sendall(sent)
     print(*message(stream))
 one.sendall(frame(1, b'first ', last=False) + frame(9, b'between') + frame(0, b'second'))
 print([heard(stream) for _ in range(3)])
