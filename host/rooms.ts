@@ -49,6 +49,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     owner: idKind === 'i' ? 'daemon' : String(process.pid),
     secrets,
     extraAuthorities: settings.extraAuthorities,
+    operatorAllowed: settings.allowPrivate,
     record: (entry) => auditLog.append(entry),
   })
   const creating = new Creating({ settings, auditLog, wall, zygotes, exits, idKind, notice, traces })

@@ -1,6 +1,6 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { mayInspect } from '@caisson/policy'
+import { mayInspect, type OperatorRange } from '@caisson/policy'
 import { Fault, type Network, type NetworkRecord } from '@caisson/wire'
 import { type Inspection, openInspection } from '../authority/inspection.ts'
 import { unending } from '../lifetimes.ts'
@@ -17,6 +17,7 @@ export interface ExitsParts {
   readonly secrets: Secrets
   /** File of authorities (PEM) that servers may rest on besides those that this machine trusts; null: none. */
   readonly extraAuthorities: string | null
+  readonly operatorAllowed: readonly OperatorRange[]
   readonly record: (record: NetworkRecord) => void
 }
 
@@ -28,6 +29,7 @@ export class Exits implements AsyncDisposable {
   /** Known before there is anybody to listen: plans name them. */
   readonly sockets: { readonly socket: string; readonly inspect: string }
   readonly #record: (record: NetworkRecord) => void
+  readonly #operatorAllowed: readonly OperatorRange[]
   readonly #names = new HostNames()
   readonly #registries = new Registries()
   readonly #secrets: Secrets
@@ -36,16 +38,17 @@ export class Exits implements AsyncDisposable {
   #opening: Promise<Airlock> | undefined
   #airlock: Airlock | undefined
 
-  constructor({ home, owner, secrets, extraAuthorities, record }: ExitsParts) {
+  constructor({ home, owner, secrets, extraAuthorities, operatorAllowed, record }: ExitsParts) {
     this.sockets = { socket: join(home, `airlock-${owner}.sock`), inspect: join(home, `airlock-${owner}-inspect.sock`) }
     this.#secrets = secrets
     this.#openInspection = () => openInspection(home, extraAuthorities)
+    this.#operatorAllowed = operatorAllowed
     this.#record = record
   }
 
   /** Of `network` as a request or a profile has it; null: nothing may be reached. Rejects with POLICY_INVALID naming the rule. */
   async egress(network: Network, signal: AbortSignal): Promise<Egress | null> {
-    const egress = await egressOf(network, () => this.#registries.hosts(signal))
+    const egress = await egressOf(network, () => this.#registries.hosts(signal), this.#operatorAllowed)
     await this.#refuseUnknownSecrets(egress)
     return egress.policy.mode === 'none' ? null : egress
   }

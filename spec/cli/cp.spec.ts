@@ -1,23 +1,16 @@
 import { lstat, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import type { Sandbox } from '../../client/index.ts'
-import { DaemonLine, ours } from './daemon-line.ts'
+import { ours, sharedDaemonLine } from './daemon-line.ts'
 
-let daemon: DaemonLine
-beforeAll(async () => {
-  daemon = await DaemonLine.open()
-})
-afterAll(async () => {
-  expect(await daemon.end()).toEqual([])
-  await daemon[Symbol.asyncDispose]()
-})
+const daemon = sharedDaemonLine()
 
 describe('cp', () => {
   let held: Sandbox
   beforeAll(async () => {
-    held = await daemon.sandbox()
-    const folder = join(daemon.line.work, 'from')
+    held = await daemon().sandbox()
+    const folder = join(daemon().line.work, 'from')
     await mkdir(join(folder, 'sub/.git'), { recursive: true })
     await writeFile(join(folder, 'a.txt'), 'a')
     await writeFile(join(folder, 'big'), Buffer.alloc(8_000_000, 'xyz'))
@@ -28,21 +21,21 @@ describe('cp', () => {
   })
 
   test('a folder goes in as it is: links stay links, and lead nowhere on this machine', async () => {
-    expect(await daemon.line.caisson(['cp', 'from', `${held.id}:`])).toEqual({ exitCode: 0, stdout: '', stderr: '' })
+    expect(await daemon().line.caisson(['cp', 'from', `${held.id}:`])).toEqual({ exitCode: 0, stdout: '', stderr: '' })
     const { stdout } = await held.commands.run(
       'cd from; readlink secret etc; stat -c %a run.sh; cat a.txt sub/.git/config; md5sum < big; ls -A',
     )
     expect(stdout).toMatch(/^\/etc\/shadow\n\/etc\n755\nahidden/)
     expect(stdout).toMatch(/\na\.txt\nbig\netc\nrun\.sh\nsecret\nsub\n$/)
-    const { stdout: sum } = await daemon.line.invoke('bash', ['-c', 'md5sum < from/big'])
+    const { stdout: sum } = await daemon().line.invoke('bash', ['-c', 'md5sum < from/big'])
     expect(stdout).toContain(sum)
   })
 
   test('a file goes where it is to go: by a name, into a folder, over another', async () => {
-    await daemon.line.caisson(['cp', 'from/a.txt', `${held.id}:named`])
-    await daemon.line.caisson(['cp', 'from/a.txt', `${held.id}:/tmp/new/folder/`])
-    await daemon.line.caisson(['cp', 'from/a.txt', `${held.id}:/tmp`])
-    await daemon.line.caisson(['cp', 'from/run.sh', `${held.id}:/tmp/a.txt`])
+    await daemon().line.caisson(['cp', 'from/a.txt', `${held.id}:named`])
+    await daemon().line.caisson(['cp', 'from/a.txt', `${held.id}:/tmp/new/folder/`])
+    await daemon().line.caisson(['cp', 'from/a.txt', `${held.id}:/tmp`])
+    await daemon().line.caisson(['cp', 'from/run.sh', `${held.id}:/tmp/a.txt`])
     expect((await held.commands.run('cat named /tmp/new/folder/a.txt /tmp/a.txt')).stdout).toBe('aa#!/bin/sh\n')
   })
 
@@ -50,7 +43,7 @@ describe('cp', () => {
     await held.commands.run(
       'mkdir -p out/d; echo x > out/d/x; ln -s /etc/passwd out/l; mkfifo out/p; echo h > out/.hidden; echo r > out/.bashrc',
     )
-    const ended = await daemon.line.caisson(['cp', `${held.id}:out`, 'got'])
+    const ended = await daemon().line.caisson(['cp', `${held.id}:out`, 'got'])
     expect(ended.exitCode).toBe(1)
     expect(ours(ended).sort()).toEqual([
       'caisson: left behind: .bashrc (a hidden or impossible name)',
@@ -58,29 +51,29 @@ describe('cp', () => {
       'caisson: left behind: l (not a regular file)',
       'caisson: left behind: p (not a regular file)',
     ])
-    expect(await readdir(join(daemon.line.work, 'got'), { recursive: true })).toEqual(['d', 'd/x'])
-    await daemon.line.caisson(['cp', `${held.id}:out/d`, 'got'])
-    expect(await readdir(join(daemon.line.work, 'got/d'))).toEqual(['x'])
+    expect(await readdir(join(daemon().line.work, 'got'), { recursive: true })).toEqual(['d', 'd/x'])
+    await daemon().line.caisson(['cp', `${held.id}:out/d`, 'got'])
+    expect(await readdir(join(daemon().line.work, 'got/d'))).toEqual(['x'])
   })
 
   test('a file comes out by the name that the caller gives, or its own, never by a hidden one of its own', async () => {
     await held.files.write('f', 'content')
     await held.files.write('.hidden', 'h')
-    expect((await daemon.line.caisson(['cp', `${held.id}:f`, '.'])).exitCode).toBe(0)
-    expect((await daemon.line.caisson(['cp', `${held.id}:f`, '.mine'])).exitCode).toBe(0)
-    const refused = await daemon.line.caisson(['cp', `${held.id}:.hidden`, '.'])
+    expect((await daemon().line.caisson(['cp', `${held.id}:f`, '.'])).exitCode).toBe(0)
+    expect((await daemon().line.caisson(['cp', `${held.id}:f`, '.mine'])).exitCode).toBe(0)
+    const refused = await daemon().line.caisson(['cp', `${held.id}:.hidden`, '.'])
     expect(refused.stderr).toMatch(/^caisson: FILE_DENIED: [^\n]*\.hidden[^\n]*\n$/)
-    expect(await readFile(join(daemon.line.work, '.mine'), 'utf8')).toBe('content')
-    expect(await readFile(join(daemon.line.work, 'f'), 'utf8')).toBe('content')
-    expect(await readdir(daemon.line.work)).not.toContain('.hidden')
+    expect(await readFile(join(daemon().line.work, '.mine'), 'utf8')).toBe('content')
+    expect(await readFile(join(daemon().line.work, 'f'), 'utf8')).toBe('content')
+    expect(await readdir(daemon().line.work)).not.toContain('.hidden')
   })
 
   test('a link in the place where a file is to land is replaced, not followed', async () => {
-    await writeFile(join(daemon.line.work, 'precious'), 'precious')
-    await symlink('precious', join(daemon.line.work, 'trap'))
-    await daemon.line.caisson(['cp', `${held.id}:f`, 'trap'])
-    expect(await readFile(join(daemon.line.work, 'precious'), 'utf8')).toBe('precious')
-    expect((await lstat(join(daemon.line.work, 'trap'))).isFile()).toBe(true)
+    await writeFile(join(daemon().line.work, 'precious'), 'precious')
+    await symlink('precious', join(daemon().line.work, 'trap'))
+    await daemon().line.caisson(['cp', `${held.id}:f`, 'trap'])
+    expect(await readFile(join(daemon().line.work, 'precious'), 'utf8')).toBe('precious')
+    expect((await lstat(join(daemon().line.work, 'trap'))).isFile()).toBe(true)
   })
 
   test.each([
@@ -89,7 +82,7 @@ describe('cp', () => {
     ['x:/dev/null', '.', /^caisson: FILE_KIND: /],
     ['from/a.txt', 'x:/usr/x', /^caisson: FILE_DENIED: /],
   ])('%s to %s is one line', async (from, to, message) => {
-    const ended = await daemon.line.caisson(['cp', from.replace(/^x:/, `${held.id}:`), to.replace(/^x:/, `${held.id}:`)])
+    const ended = await daemon().line.caisson(['cp', from.replace(/^x:/, `${held.id}:`), to.replace(/^x:/, `${held.id}:`)])
     expect(ended.exitCode).toBe(125)
     expect(ended.stderr).toMatch(message)
     expect(ended.stderr.split('\n')).toHaveLength(2)

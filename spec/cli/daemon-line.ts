@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { afterAll, beforeAll, expect } from 'vitest'
 import { RemoteDoor, Sandbox, type SandboxOptions } from '../../client/index.ts'
 import { CommandLine, type Invoked } from './invoke.ts'
 
@@ -59,6 +60,22 @@ export class DaemonLine implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.line[Symbol.asyncDispose]()
+  }
+}
+
+/** One for all tests of a file, which must leave nothing behind. */
+export function sharedDaemonLine(words: readonly string[] = []): () => DaemonLine {
+  let daemon: DaemonLine | undefined
+  beforeAll(async () => {
+    daemon = await DaemonLine.open(words)
+  })
+  afterAll(async () => {
+    await using ending = daemon
+    expect(await ending?.end()).toEqual([])
+  })
+  return () => {
+    if (daemon === undefined) throw new Error('not open yet')
+    return daemon
   }
 }
 

@@ -1,31 +1,24 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { DaemonLine, ours } from './daemon-line.ts'
+import { describe, expect, test } from 'vitest'
+import { ours, sharedDaemonLine } from './daemon-line.ts'
 
-let daemon: DaemonLine
-beforeAll(async () => {
-  daemon = await DaemonLine.open()
-})
-afterAll(async () => {
-  expect(await daemon.end()).toEqual([])
-  await daemon[Symbol.asyncDispose]()
-})
+const daemon = sharedDaemonLine()
 
 describe('run, where there is a daemon', () => {
   test('goes through it, and leaves no sandbox there', async () => {
-    const ended = await daemon.line.caisson(['run', '--json', '-c', 'print("hi"); {"a": 1}'])
+    const ended = await daemon().line.caisson(['run', '--json', '-c', 'print("hi"); {"a": 1}'])
     const { id, ...rest } = JSON.parse(ended.stdout) as { id: string }
     expect(rest).toMatchObject({ exitCode: 0, stdout: 'hi\n', results: [{ text: "{'a': 1}" }] })
-    expect((await daemon.line.caisson(['logs', id])).stdout).toMatch(/ended: kill/)
-    expect(await daemon.has(id)).toBe(false)
+    expect((await daemon().line.caisson(['logs', id])).stdout).toMatch(/ended: kill/)
+    expect(await daemon().has(id)).toBe(false)
   })
 
   test('mounts are those of this machine', async () => {
     const words = ['run', '--mount', '.:rw', '--', 'sh', '-c', 'cat given; echo new > made-inside']
-    await writeFile(join(daemon.line.work, 'given'), 'a')
-    expect(await daemon.line.caisson(words)).toMatchObject({ exitCode: 0, stdout: 'a' })
-    expect(await readFile(join(daemon.line.work, 'made-inside'), 'utf8')).toBe('new\n')
+    await writeFile(join(daemon().line.work, 'given'), 'a')
+    expect(await daemon().line.caisson(words)).toMatchObject({ exitCode: 0, stdout: 'a' })
+    expect(await readFile(join(daemon().line.work, 'made-inside'), 'utf8')).toBe('new\n')
   })
 
   test.each([
@@ -37,33 +30,33 @@ describe('run, where there is a daemon', () => {
     [['--profile', 'lax', '-c', '1'], 125, /^caisson: PROFILE_UNKNOWN: /],
     [['--timeout', 'none', '-c', '1'], 125, /^caisson: BAD_REQUEST: [^\n]*end/],
   ])('%j ends with %i', async (words, exitCode, message) => {
-    const ended = await daemon.line.caisson(['run', ...words])
+    const ended = await daemon().line.caisson(['run', ...words])
     expect(ended.exitCode).toBe(exitCode)
     expect(ours(ended)).toEqual(message === undefined ? [] : [expect.stringMatching(message)])
-    expect((await daemon.line.caisson(['ps', '--all', '--json'])).stdout).not.toMatch(/"template": "code-interpreter"/)
+    expect((await daemon().line.caisson(['ps', '--all', '--json'])).stdout).not.toMatch(/"template": "code-interpreter"/)
   })
 
   test('the plan is the daemon’s', async () => {
-    const ended = await daemon.line.caisson(['run', '--dry-run', '--memory', '64', '-c', '1'])
+    const ended = await daemon().line.caisson(['run', '--dry-run', '--memory', '64', '-c', '1'])
     expect(JSON.parse(ended.stdout)).toMatchObject({ version: 1, leash: 'none', limits: { memoryBytes: 64 * 2 ** 20 } })
   })
 
   test('doctor asks it too', async () => {
-    const report = JSON.parse((await daemon.line.caisson(['doctor', '--json'])).stdout) as { home: string }
-    expect(report.home).toBe(daemon.line.home)
+    const report = JSON.parse((await daemon().line.caisson(['doctor', '--json'])).stdout) as { home: string }
+    expect(report.home).toBe(daemon().line.home)
   })
 
   test('Ctrl-C twice ends its sandbox', async () => {
     let sent = 0
     const code =
       'import time\nprint("ready", flush=True)\nwhile True:\n  try: time.sleep(100)\n  except KeyboardInterrupt: print("caught", flush=True)'
-    const ended = await daemon.line.caisson(['run', '-c', code], {
+    const ended = await daemon().line.caisson(['run', '-c', code], {
       onOutput: (text, child) => {
         const wanted = text.includes('caught') ? 2 : text.includes('ready') ? 1 : 0
         for (; sent < wanted; sent += 1) child.kill('SIGINT')
       },
     })
     expect(ended).toEqual({ exitCode: 130, stdout: 'ready\ncaught\n', stderr: '' })
-    expect((await daemon.line.caisson(['ps', '--all', '--json'])).stdout).not.toMatch(/"template": "code-interpreter"/)
+    expect((await daemon().line.caisson(['ps', '--all', '--json'])).stdout).not.toMatch(/"template": "code-interpreter"/)
   })
 })

@@ -1,69 +1,62 @@
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { RemoteDoor, Sandbox } from '../../client/index.ts'
-import { DaemonLine, ours } from './daemon-line.ts'
+import { ours, sharedDaemonLine } from './daemon-line.ts'
 
-let daemon: DaemonLine
-beforeAll(async () => {
-  daemon = await DaemonLine.open()
-})
-afterAll(async () => {
-  expect(await daemon.end()).toEqual([])
-  await daemon[Symbol.asyncDispose]()
-})
+const daemon = sharedDaemonLine()
 
 describe('ps', () => {
   test('shows what runs, and with --all what is paused', async () => {
-    const one = await daemon.sandbox({ metadata: { task: 'a b\u001b[2J' } })
-    const two = await daemon.sandbox()
+    const one = await daemon().sandbox({ metadata: { task: 'a b\u001b[2J' } })
+    const two = await daemon().sandbox()
     await two.pause()
-    const short = (await daemon.line.caisson(['ps'])).stdout
+    const short = (await daemon().line.caisson(['ps'])).stdout
     expect(short).toMatch(/^ID +TEMPLATE +STATE +AGE +ENDS IN +CPUS +MEMORY +METADATA\n/)
     expect(short).toMatch(new RegExp(`^${one.id} +base +running +\\d+s +9m +1 +\\d+ MiB +task=a b \\[2J$`, 'm'))
     expect(short).not.toContain(two.id)
-    expect((await daemon.line.caisson(['ps', '--all'])).stdout).toMatch(new RegExp(`^${two.id} +base +paused`, 'm'))
-    const told = JSON.parse((await daemon.line.caisson(['ps', '--all', '--json'])).stdout) as { id: string }[]
+    expect((await daemon().line.caisson(['ps', '--all'])).stdout).toMatch(new RegExp(`^${two.id} +base +paused`, 'm'))
+    const told = JSON.parse((await daemon().line.caisson(['ps', '--all', '--json'])).stdout) as { id: string }[]
     expect(told.find(({ id }) => id === one.id)).toMatchObject({ state: 'running', template: 'base', metadata: { task: 'a b\u001b[2J' } })
-    expect((await daemon.line.caisson(['kill', one.id, two.id])).stdout).toBe(`${one.id}\n${two.id}\n`)
+    expect((await daemon().line.caisson(['kill', one.id, two.id])).stdout).toBe(`${one.id}\n${two.id}\n`)
   })
 })
 
 describe('the life of sandboxes', () => {
   test('pause, resume, kill: each that worked is printed, each that did not is a line', async () => {
-    const [one, two] = [await daemon.sandbox(), await daemon.sandbox()]
+    const [one, two] = [await daemon().sandbox(), await daemon().sandbox()]
     await one.commands.run('echo kept > f')
-    expect((await daemon.line.caisson(['pause', one.id])).stdout).toBe(`${one.id}\n`)
-    const again = await daemon.line.caisson(['pause', one.id, two.id])
+    expect((await daemon().line.caisson(['pause', one.id])).stdout).toBe(`${one.id}\n`)
+    const again = await daemon().line.caisson(['pause', one.id, two.id])
     expect(again).toMatchObject({ exitCode: 125, stdout: `${two.id}\n` })
     expect(ours(again)).toEqual([expect.stringMatching(/^caisson: CONFLICT: /)])
-    expect((await daemon.line.caisson(['resume', '--timeout', '30m', one.id, two.id])).exitCode).toBe(0)
+    expect((await daemon().line.caisson(['resume', '--timeout', '30m', one.id, two.id])).exitCode).toBe(0)
     expect((await one.getInfo()).endMs - Date.now()).toBeGreaterThan(20 * 60_000)
     expect(await one.files.read('f')).toBe('kept\n')
-    const killed = await daemon.line.caisson(['kill', one.id, 'i0123456789abcdefghi', two.id])
+    const killed = await daemon().line.caisson(['kill', one.id, 'i0123456789abcdefghi', two.id])
     expect(killed).toMatchObject({ exitCode: 125, stdout: `${one.id}\n${two.id}\n` })
     expect(ours(killed)).toEqual([expect.stringMatching(/^caisson: NOT_FOUND: [^\n]*i0123456789abcdefghi/)])
   })
 
   test('fork: copies with the files, which go their own ways', async () => {
-    const one = await daemon.sandbox()
+    const one = await daemon().sandbox()
     await one.files.write('f', '1')
-    const ids = (await daemon.line.caisson(['fork', '--count', '2', one.id])).stdout.trim().split('\n')
+    const ids = (await daemon().line.caisson(['fork', '--count', '2', one.id])).stdout.trim().split('\n')
     expect(new Set([...ids, one.id]).size).toBe(3)
-    const forks = await Promise.all(ids.map((id) => Sandbox.attach(id, { door: daemon.door })))
+    const forks = await Promise.all(ids.map((id) => Sandbox.attach(id, { door: daemon().door })))
     await forks[0]?.files.write('f', '2')
     expect(await forks[1]?.files.read('f')).toBe('1')
     expect(await one.files.read('f')).toBe('1')
-    const json = await daemon.line.caisson(['fork', '--json', one.id])
+    const json = await daemon().line.caisson(['fork', '--json', one.id])
     expect(JSON.parse(json.stdout)).toEqual([expect.stringMatching(/^i[a-z0-9]{19}$/)])
-    await daemon.line.caisson(['kill', ...(JSON.parse(json.stdout) as string[])])
+    await daemon().line.caisson(['kill', ...(JSON.parse(json.stdout) as string[])])
   })
 
   test('logs: what happened, in order, and followed until the end', async () => {
-    const one = await daemon.sandbox()
+    const one = await daemon().sandbox()
     await one.commands.run('true first')
-    expect((await daemon.line.caisson(['logs', one.id])).stdout).toMatch(/Z {2}info {3}created from base[\s\S]*true first/)
+    expect((await daemon().line.caisson(['logs', one.id])).stdout).toMatch(/Z {2}info {3}created from base[\s\S]*true first/)
     let killed = false
-    const followed = await daemon.line.caisson(['logs', '--follow', '--json', one.id], {
+    const followed = await daemon().line.caisson(['logs', '--follow', '--json', one.id], {
       onOutput: (text) => {
         if (killed || !text.includes('true first')) return
         killed = true
@@ -83,29 +76,31 @@ describe('the life of sandboxes', () => {
 
 describe('keys', () => {
   test('are made for an owner, with quotas; what is another’s is not there; a revoked one is none', async () => {
-    const { stdout } = await daemon.line.caisson(['keys', 'create', 'alice', '--sandboxes', '1', '--memory', '2GiB'])
-    const env = { CAISSON_URL: daemon.url, CAISSON_API_KEY: stdout.trim(), CAISSON_HOME: join(daemon.line.folder, 'elsewhere') }
-    const foreign = await daemon.sandbox()
+    const { stdout } = await daemon().line.caisson(['keys', 'create', 'alice', '--sandboxes', '1', '--memory', '2GiB'])
+    const env = { CAISSON_URL: daemon().url, CAISSON_API_KEY: stdout.trim(), CAISSON_HOME: join(daemon().line.folder, 'elsewhere') }
+    const foreign = await daemon().sandbox()
     const mine = await Sandbox.create({ door: new RemoteDoor({ url: env.CAISSON_URL, key: env.CAISSON_API_KEY }), template: 'base' })
-    expect((await daemon.line.caisson(['ps', '--json'], { env })).stdout).not.toContain(foreign.id)
+    expect((await daemon().line.caisson(['ps', '--json'], { env })).stdout).not.toContain(foreign.id)
     for (const words of [
       ['exec', foreign.id, '--', 'true'],
       ['kill', foreign.id],
       ['logs', foreign.id],
       ['cp', '.', `${foreign.id}:`],
     ]) {
-      expect((await daemon.line.caisson(words, { env })).stderr).toMatch(/^caisson: NOT_FOUND: [^\n]*\n$/)
+      expect((await daemon().line.caisson(words, { env })).stderr).toMatch(/^caisson: NOT_FOUND: [^\n]*\n$/)
     }
-    expect((await daemon.line.caisson(['exec', mine.id, '--', 'echo', 'hi'], { env })).stdout).toBe('hi\n')
-    expect((await daemon.line.caisson(['keys'], { env })).stderr).toMatch(/^caisson: ACCESS_DENIED: [^\n]*\n$/)
-    expect((await daemon.line.caisson(['run', '--', 'true'], { env })).stderr).toMatch(/^caisson: QUOTA_EXCEEDED: [^\n]*\n$/)
-    expect((await daemon.line.caisson(['run', '--mount', '.', '--', 'true'], { env })).stderr).toMatch(/^caisson: ACCESS_DENIED: [^\n]*\n$/)
-    const listed = JSON.parse((await daemon.line.caisson(['keys', '--json'])).stdout) as { id: string; owner: string; quotas: object }[]
+    expect((await daemon().line.caisson(['exec', mine.id, '--', 'echo', 'hi'], { env })).stdout).toBe('hi\n')
+    expect((await daemon().line.caisson(['keys'], { env })).stderr).toMatch(/^caisson: ACCESS_DENIED: [^\n]*\n$/)
+    expect((await daemon().line.caisson(['run', '--', 'true'], { env })).stderr).toMatch(/^caisson: QUOTA_EXCEEDED: [^\n]*\n$/)
+    expect((await daemon().line.caisson(['run', '--mount', '.', '--', 'true'], { env })).stderr).toMatch(
+      /^caisson: ACCESS_DENIED: [^\n]*\n$/,
+    )
+    const listed = JSON.parse((await daemon().line.caisson(['keys', '--json'])).stdout) as { id: string; owner: string; quotas: object }[]
     const alice = listed.find(({ owner }) => owner === 'alice')
     expect(alice).toMatchObject({ operator: false, quotas: { sandboxes: 1, memoryMiB: 2048, cpus: null } })
-    expect((await daemon.line.caisson(['keys'])).stdout).toMatch(/^\S+ +alice +no +\S+Z +1 +- +- +2048 MiB$/m)
-    await daemon.line.caisson(['kill', mine.id], { env })
-    expect((await daemon.line.caisson(['keys', 'revoke', alice?.id ?? ''])).stdout).toBe(`${alice?.id}\n`)
-    expect((await daemon.line.caisson(['ps'], { env })).stderr).toMatch(/^caisson: UNAUTHENTICATED: [^\n]*\n$/)
+    expect((await daemon().line.caisson(['keys'])).stdout).toMatch(/^\S+ +alice +no +\S+Z +1 +- +- +2048 MiB$/m)
+    await daemon().line.caisson(['kill', mine.id], { env })
+    expect((await daemon().line.caisson(['keys', 'revoke', alice?.id ?? ''])).stdout).toBe(`${alice?.id}\n`)
+    expect((await daemon().line.caisson(['ps'], { env })).stderr).toMatch(/^caisson: UNAUTHENTICATED: [^\n]*\n$/)
   })
 })

@@ -51,6 +51,29 @@ def open_only(path, flags):
     return f'opened {path}'
 
 
+def become_user():
+    """Before exec: an ordinary user, for whom a set-uid program would mean something."""
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setresgid(1000, 1000, 1000)
+        os.setresuid(1000, 1000, 1000)
+
+
+def became_root(*command):
+    """The ids that a set-uid program got; it is one that says something and waits for an answer."""
+    child = subprocess.Popen(command, preexec_fn=become_user, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        child.stdout.read(1)
+        with open(f'/proc/{child.pid}/status') as file:
+            ids = next(line.split()[1:] for line in file if line.startswith('Uid:'))
+    finally:
+        child.kill()
+        child.wait()
+    if '0' not in ids:
+        raise Contained(f'stayed {ids}')
+    return f'became {ids}'
+
+
 def code_of(error):
     if isinstance(error, socket.gaierror):
         return 'NONAME'

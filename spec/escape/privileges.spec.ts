@@ -46,23 +46,8 @@ attack(wall, 'set-uid programs of the host', {
   code: python`
 @way('su')
 def su():
-    def run():
-        if os.getuid() == 0:
-            os.setgroups([])
-            os.setresgid(1000, 1000, 1000)
-            os.setresuid(1000, 1000, 1000)
     # It waits for a password, with the ids that it got.
-    child = subprocess.Popen(['/usr/bin/su', '-c', 'true', 'nobody'], preexec_fn=run, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        child.stdout.read(1)
-        with open(f'/proc/{child.pid}/status') as file:
-            ids = next(line.split()[1:] for line in file if line.startswith('Uid:'))
-    finally:
-        child.kill()
-        child.wait()
-    if '0' not in ids:
-        raise Contained(f'stayed {ids}')
-    return f'became {ids}'
+    return became_root('/usr/bin/su', '-c', 'true', 'nobody')
 `,
 })
 
