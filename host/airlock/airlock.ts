@@ -6,7 +6,7 @@ import type { Inspection } from '../authority/inspection.ts'
 import { refuseAborted, Undos } from '../lifetimes.ts'
 import { type Named, readNamed } from './brought.ts'
 import type { Egress } from './egress.ts'
-import { GateLine } from './gate-line.ts'
+import { type GateHouse, GateLine } from './gate-line.ts'
 import { Guest } from './guest.ts'
 import { ServerTrust } from './inspect/dial.ts'
 import type { Inspected } from './inspect/inspected.ts'
@@ -28,6 +28,8 @@ export interface AirlockParts {
   readonly addresses: (name: string, signal: AbortSignal) => Promise<readonly string[]>
   /** Of those that the operator has stored; undefined: there is none of that name. */
   readonly secret: (name: string) => Promise<string | undefined>
+  /** What else looks at what an inspected connection carries. Absent: nothing does. */
+  readonly passages?: GateHouse['passages']
   /** Made when the first connection is looked into. */
   readonly inspection: () => Promise<Pick<Inspection, 'authority' | 'serverAuthorities'>>
 }
@@ -123,6 +125,7 @@ export class Airlock implements AsyncDisposable {
       guest: (sandbox) => this.#guests.get(sandbox),
       addresses: (name) => this.#parts.addresses(name, this.#over.signal),
       secret: this.#parts.secret,
+      passages: this.#parts.passages ?? (() => []),
     })
     this.#lines.add(line)
     peer.on('close', () => this.#lines.delete(line))

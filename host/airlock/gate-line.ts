@@ -3,7 +3,7 @@ import { decideName } from '@caisson/policy'
 import { type GateAnswer, GateRequest } from '@caisson/wire'
 import { type Decision, decide, type Egress } from './egress.ts'
 import type { Guest } from './guest.ts'
-import { InspectedConnection } from './inspected-connection.ts'
+import { InspectedConnection, type InspectedParts } from './inspected-connection.ts'
 import type { Refused } from './refusal.ts'
 
 /** No question is longer. */
@@ -30,6 +30,7 @@ export interface GateHouse {
   guest(sandbox: string): Guest | undefined
   addresses(name: string): Promise<readonly string[]>
   secret(name: string): Promise<string | undefined>
+  passages: InspectedParts['passages']
 }
 
 /** One conversation with the gate of one sandbox. What does not follow the contract ends it, and with it everything that the gate lets through. */
@@ -71,6 +72,7 @@ export class GateLine {
       guest: () => this.#house.guest(sandbox),
       lookUp: (name) => this.#house.addresses(name),
       secret: (name) => this.#house.secret(name),
+      passages: (...about) => this.#house.passages(...about),
       reset: () => this.#say({ answer: 'end', connections: [connection] }),
     })
   }

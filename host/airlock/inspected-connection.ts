@@ -4,7 +4,7 @@ import { type Decision, decide, type Egress, type Target } from './egress.ts'
 import type { Guest } from './guest.ts'
 import { credentials, type Put } from './inspect/credentials.ts'
 import type { Inspected, Judged, Wanted } from './inspect/inspected.ts'
-import type { Passage } from './inspect/passage.ts'
+import { joined, type Passage } from './inspect/passage.ts'
 import type { Refusal } from './refusal-page.ts'
 
 /** Of a path, in the log. */
@@ -19,6 +19,8 @@ export interface InspectedParts {
   lookUp(name: string): Promise<readonly string[]>
   /** Undefined: there is none of that name. */
   secret(name: string): Promise<string | undefined>
+  /** What else looks at what it carries, by the rules of this moment; first those that see what its program says. */
+  passages(egress: Egress, target: Target): readonly Passage[]
   reset(): void
 }
 
@@ -58,7 +60,9 @@ export class InspectedConnection implements Inspected {
       return { allowed: false, refusal: unrecorded }
     }
     if (!isAllowed) return { allowed: false, refusal: { rule, reason, wouldAllow } }
-    const passage = passageOf(puts.flatMap(({ put }) => put ?? []))
+    const put = puts.flatMap(({ put }) => put ?? [])
+    const passages = [...this.#parts.passages(egress, target), ...(put.length === 0 ? [] : [credentials(put)])]
+    const passage = passages.length === 0 ? null : joined(passages)
     return { allowed: true, name: target.name, port: target.port, dial, passage }
   }
 
@@ -120,10 +124,6 @@ function withoutSecret({ secret }: HeaderRule): Omit<Decision, 'verdict'> {
 
 function speaksOf({ rule, scheme }: HeaderRule, { name, port }: Target, wanted: 'http' | 'https'): boolean {
   return (scheme === null || scheme === wanted) && covers(rule, { name, address: null, port })
-}
-
-function passageOf(puts: readonly Put[]): Passage | null {
-  return puts.length === 0 ? null : credentials(puts)
 }
 
 /** The query may hold anything. */
