@@ -1,6 +1,6 @@
 export { filledIn, type HeaderRule, SecretName } from './credential.ts'
 export { type Asked, decideConnect, decideName, decideRequest, type Facts, mayInspect, type NameVerdict, type Verdict } from './decide.ts'
-export { E2bNetwork, policyOfE2b } from './e2b.ts'
+export { E2B_EGRESS, E2bNetwork, fileOfE2b } from './e2b.ts'
 export { readHostPort } from './endpoint.ts'
 export { normaliseName } from './names.ts'
 export { type NetworkPolicy, PolicyFile, readPolicy } from './network.ts'

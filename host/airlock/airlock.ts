@@ -73,6 +73,10 @@ export class Airlock implements AsyncDisposable {
     this.#guests.set(sandbox, new Guest(egress, auditBytes, this.#parts.record))
   }
 
+  knows(sandbox: string): boolean {
+    return this.#guests.has(sandbox)
+  }
+
   /** From now on; what is no longer allowed ends. */
   replace(sandbox: string, egress: Egress): void {
     const guest = this.#guests.get(sandbox)

@@ -1,4 +1,3 @@
-import { realpath, stat } from 'node:fs/promises'
 import { type CreateRequest, Fault, type Network, type Plan } from '@caisson/wire'
 import { AgentConnection } from '../agent/connection.ts'
 import type { Egress } from '../airlock/egress.ts'
@@ -14,9 +13,11 @@ import type { Cell } from '../walls/wall.ts'
 import { makeDiskImage } from './disk.ts'
 import { newId, newMachineId } from './ids.ts'
 import { type LifeParts, LiveSandbox } from './life.ts'
+import { seen } from './mounts.ts'
 import { planSandbox } from './plan.ts'
 import { type Profile, readProfile } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
+import { rehearse } from './rehearsal.ts'
 import { parseRequest, type StrictCreateRequest } from './request.ts'
 import { type ShownTrust, shownTrust, trustVariables } from './trust.ts'
 import type { Zygotes } from './zygote.ts'
@@ -110,6 +111,18 @@ export class Creating {
     return network ?? (await this.#profile(profile ?? DEFAULT_PROFILE, signal)).network
   }
 
+  /** Other rules for one that stands; they hold when the result has been called. Rejects with CONFLICT, or POLICY_INVALID naming the rule. */
+  async reroute(plan: Plan, network: Network, signal: AbortSignal): Promise<() => Promise<void>> {
+    const { exits } = this.#parts
+    const egress = await exits.egress(network, signal)
+    if (plan.network.mode === 'none' || egress === null) {
+      throw new Fault('CONFLICT', `sandbox ${plan.id} was made without a network, or is to have none`, {
+        hint: 'Rules can be changed while there are some. Create another sandbox.',
+      })
+    }
+    return () => exits.change(plan.id, egress, plan.audit.maxBytes, signal)
+  }
+
   async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
     const { decided, plan } = await this.#parts.traces.span('plan', {}, async () => {
       const decided = await this.#decide(request, signal)
@@ -137,7 +150,13 @@ export class Creating {
     const plan = this.#plan(decided, await this.#parts.zygotes.socket(template, signal))
     await makeDiskImage(plan.disk, signal)
     const { cell, built } = await this.#raise(plan, decided, signal)
-    return { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }
+    await using undo = new Undos()
+    undo.add(() => cell[Symbol.asyncDispose]())
+    const agent = AgentConnection.to(cell.agentSocket)
+    undo.add(() => agent.close())
+    await rehearse(cell, agent, signal)
+    undo.move()
+    return { plan: built, cell, template, agent }
   }
 
   /** Gives one of the pool its life. Rejects when it did not live to get it; then nothing of it is left. */
@@ -273,24 +292,6 @@ export class Creating {
       trust,
     })
   }
-}
-
-/** The folders to be mounted, as they really are: links resolved, so that what is judged is what is mounted. */
-async function seen(request: StrictCreateRequest): Promise<StrictCreateRequest> {
-  if (request.mounts === undefined) return request
-  const mounts = await Promise.all(
-    request.mounts.map(async (mount, index) => {
-      try {
-        const source = await realpath(mount.source)
-        const found = await stat(source)
-        if (found.isDirectory() || found.isFile()) return { ...mount, source }
-      } catch (cause) {
-        throw new Fault('MOUNT_UNREADABLE', `mounts.${index}.source: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
-      }
-      throw new Fault('MOUNT_UNREADABLE', `mounts.${index}.source: ${mount.source} is neither a folder nor a file`)
-    }),
-  )
-  return { ...request, mounts }
 }
 
 /** Of the plan, what an auditor asks for: not the files' contents. */
