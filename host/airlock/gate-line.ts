@@ -28,7 +28,7 @@ interface Connection {
 
 export interface GateHouse {
   guest(sandbox: string): Guest | undefined
-  addresses(name: string): Promise<readonly string[]>
+  addresses(name: string, sandbox: string): Promise<readonly string[]>
   secret(name: string): Promise<string | undefined>
   passages: InspectedParts['passages']
 }
@@ -70,7 +70,7 @@ export class GateLine {
       asked,
       addresses,
       guest: () => this.#house.guest(sandbox),
-      lookUp: (name) => this.#house.addresses(name),
+      lookUp: (name) => this.#house.addresses(name, sandbox),
       secret: (name) => this.#house.secret(name),
       passages: (...about) => this.#house.passages(...about),
       reset: () => this.#say({ answer: 'end', connections: [connection] }),
@@ -147,7 +147,7 @@ export class GateLine {
   async #addresses(name: string | null, sandbox: string): Promise<readonly string[]> {
     const guest = this.#house.guest(sandbox)
     if (name === null || guest === undefined || !decideName(guest.egress.policy, name).allowed) return []
-    return await this.#house.addresses(name)
+    return await this.#house.addresses(name, sandbox)
   }
 
   #connect(asked: Asked<'connect'>, addresses: readonly string[], sandbox: string, guest: Guest | undefined): void {
