@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { DoctorReport, Host } from '@caisson/host'
+import type { DoctorReport, Host, Secrets } from '@caisson/host'
 import type { Daemon, DaemonOptions } from '@caisson/host/daemon'
 import { CATALOGUE, type Door, Fault, type Held } from '@caisson/wire'
 import { type LocalDaemon, localDaemon } from './local-daemon.ts'
@@ -46,6 +46,10 @@ export async function acquireDaemon(what: string, signal: AbortSignal): Promise<
   return (await findDaemon(signal)) ?? refuseEmbedded(what)
 }
 
+export async function hasDaemon(signal: AbortSignal): Promise<boolean> {
+  return (await findDaemon(signal)) !== undefined
+}
+
 /** A door of somebody else's, or one that needs no letting go. */
 export function unheld(door: Door): HeldDoor {
   return { door, release: async () => undefined, releaseWith: async () => undefined }
@@ -60,6 +64,27 @@ export function refuseEmbedded(what: string): never {
 export async function doctorOf(door: Door, signal: AbortSignal): Promise<DoctorReport> {
   if (door instanceof RemoteDoor) return (await door.tell('GET', '/doctor', undefined, 'doctor', signal)) as DoctorReport
   return await (door as Host).doctor(signal)
+}
+
+/** Of this machine's state folder, which a daemon here shares. Rejects with UNSUPPORTED where another machine's daemon was asked for. */
+export async function openSecrets(what: string): Promise<Secrets> {
+  if (clientSettings().url !== undefined) {
+    throw new Fault('UNSUPPORTED', `${what} does not send secrets over the network`, {
+      hint: 'Run it on the machine of the daemon, without CAISSON_URL.',
+    })
+  }
+  const host = await import('@caisson/host')
+  return host.openSecrets()
+}
+
+/** What a sandbox of this machine's state folder asked of the network, as its log has it. */
+export async function recordedHere(sandbox: string | null, signal: AbortSignal): ReturnType<Host['networkOf']> {
+  const host = await shared.acquire(signal)
+  try {
+    return await host.networkOf(sandbox, signal)
+  } finally {
+    await shared.release()
+  }
 }
 
 /** Makes this process a daemon. */
