@@ -1,28 +1,24 @@
-import { type CreateRequest, Fault, type Network, type Plan, strongerWall, WALLS, type WallName, wallNamed } from '@caisson/wire'
+import { type CreateRequest, Fault, type Network, type Plan } from '@caisson/wire'
 import { AgentConnection } from '../agent/connection.ts'
-import type { Egress } from '../airlock/egress.ts'
 import type { Exits } from '../airlock/exits.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { Undos } from '../lifetimes.ts'
 import type { Settings } from '../settings.ts'
 import type { Traces } from '../telemetry/telemetry.ts'
-import { openTemplate, type Template } from '../templates/template.ts'
+import type { Template } from '../templates/template.ts'
 import { LaunchFault } from '../walls/keeper.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'
+import { type Decided, Deciding } from './deciding.ts'
 import { makeDiskImage } from './disk.ts'
 import { newId, newMachineId } from './ids.ts'
 import { type LifeParts, LiveSandbox } from './life.ts'
-import { seen } from './mounts.ts'
-import { type MachineFacts, outline, planSandbox } from './plan.ts'
-import { type Profile, readProfile } from './profile.ts'
+import { outline, planSandbox } from './plan.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
 import { rehearse } from './rehearsal.ts'
-import { parseRequest, type StrictCreateRequest } from './request.ts'
-import { grantedWall } from './strength.ts'
+import { trustVariables } from './trust.ts'
 import type { Zygotes } from './zygote.ts'
 
-const DEFAULT_PROFILE = 'default'
 /** The step of native/keeper/src/order.rs that speaks with the zygote. */
 const ZYGOTE_STEP = 'zygote'
 
@@ -71,54 +67,27 @@ export interface Assignment {
 /** What is known of it. */
 type Adopted = Pick<SandboxRecord, 'request' | 'plan' | 'env' | 'contexts'>
 
-interface Decided {
-  request: StrictCreateRequest
-  profile: Profile
-  template: Template
-  /** What it may reach; null: nothing but itself. */
-  egress: Egress | null
-  wall: MachineFacts['wall']
-}
-
 /** From a request to a standing sandbox. */
 export class Creating {
   readonly #parts: CreatingParts
-  /** Read once: a host's profiles and templates do not change under it. What could not be read is asked for again. */
-  readonly #profiles = new Map<string, Profile>()
-  readonly #templates = new Map<string, Template>()
+  readonly #deciding: Deciding
 
   constructor(parts: CreatingParts) {
     this.#parts = parts
+    this.#deciding = new Deciding(parts)
+  }
+
+  /** What requests come to, and profiles and templates as this host knows them. */
+  get deciding(): Pick<Deciding, 'claim' | 'network' | 'wallAtLeast'> {
+    return this.#deciding
   }
 
   /** The plan of a sandbox that is not going to be: nothing is built, nothing is started. */
   async plan(request: CreateRequest, signal: AbortSignal): Promise<Plan> {
-    const decided = await this.#decide(request, signal)
+    const decided = await this.#deciding.decide(request, signal)
     const { template, wall } = decided
-    const isForked = template.zygote !== null && this.#forks(wall.name)
+    const isForked = template.zygote !== null && this.#deciding.forks(wall.name)
     return this.#plan(decided, isForked ? this.#parts.zygotes.place(template) : null)
-  }
-
-  /** What a sandbox would take of the machine. */
-  async claim(request: CreateRequest, signal: AbortSignal): Promise<{ memoryMiB: number; cpus: number }> {
-    const { request: strict, profile } = await this.#decide(request, signal)
-    const { memoryMiB = profile.limits.memoryMiB, cpus = profile.limits.cpus } = strict
-    return { memoryMiB: memoryMiB ?? 0, cpus: cpus ?? 0 }
-  }
-
-  /** What a sandbox may reach that is asked for so: what the request says, or its profile. */
-  async network({ network, profile }: Pick<CreateRequest, 'network' | 'profile'>, signal: AbortSignal): Promise<Network> {
-    return network ?? (await this.#profile(profile ?? DEFAULT_PROFILE, signal)).network
-  }
-
-  /**
-   * The wall to be asked for, where the least there may be is `least`; undefined: whatever is usual will do. Rejects with WALL_UNKNOWN or
-   * WALL_TOO_WEAK.
-   */
-  async wallAtLeast({ wall, profile }: Pick<CreateRequest, 'wall' | 'profile'>, least: WallName, signal: AbortSignal) {
-    if (wall === undefined && strongerWall(least, WALLS[0]) === WALLS[0]) return undefined
-    const usual = (await this.#profile(profile ?? DEFAULT_PROFILE, signal)).wall
-    return grantedWall(wall === undefined ? undefined : wallNamed(wall), usual, least)
   }
 
   /** Other rules for one that stands; they hold when the result has been called. Rejects with CONFLICT, or POLICY_INVALID naming the rule. */
@@ -135,7 +104,7 @@ export class Creating {
 
   async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
     const { decided, plan } = await this.#parts.traces.span('plan', {}, async () => {
-      const decided = await this.#decide(request, signal)
+      const decided = await this.#deciding.decide(request, signal)
       const plan = this.#plan(decided, await this.#zygote(decided, signal), given)
       await makeDiskImage(plan.disk, signal)
       return { decided, plan }
@@ -155,7 +124,7 @@ export class Creating {
 
   /** One for the pool. */
   async prepare(request: CreateRequest, signal: AbortSignal): Promise<Waiting> {
-    const decided = await this.#decide({ ...request, leash: 'host', timeoutMs: null }, signal)
+    const decided = await this.#deciding.decide({ ...request, leash: 'host', timeoutMs: null }, signal)
     const { template } = decided
     const plan = this.#plan(decided, await this.#zygote(decided, signal))
     await makeDiskImage(plan.disk, signal)
@@ -189,7 +158,7 @@ export class Creating {
     contextsChanged: (contexts: ContextRecord[]) => void,
     signal: AbortSignal,
   ): Promise<LiveSandbox> {
-    const template = await this.#template(record.plan.template, signal)
+    const template = await this.#deciding.template(record.plan.template, signal)
     await this.#readmit(record, cell, signal)
     const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket) }
     return this.#alive(standing, record.env, contextsChanged, { adopted: record.contexts })
@@ -204,7 +173,7 @@ export class Creating {
     const { template } = standing
     return new LiveSandbox({
       ...standing,
-      env: { ...template.env, ...env },
+      env: { ...template.env, ...trustVariables(standing.plan), ...env },
       auditLog: this.#parts.auditLog,
       freshZygote: (signal) => this.#parts.zygotes.replace(template, signal),
       contextsChanged,
@@ -236,7 +205,7 @@ export class Creating {
     if (plan.network.mode === 'none') return
     const { exits, notice } = this.#parts
     try {
-      const egress = await exits.egress(await this.network(request, signal), signal)
+      const egress = await exits.egress(await this.#deciding.network(request, signal), signal)
       if (egress === null) return
       await exits.admit(plan.id, egress, plan.audit.maxBytes, signal)
       void cell.death.then(() => exits.forget(plan.id))
@@ -260,45 +229,12 @@ export class Creating {
     }
   }
 
-  async #decide(raw: CreateRequest, signal: AbortSignal): Promise<Decided> {
-    const request = await seen(parseRequest(raw))
-    const profile = await this.#profile(request.profile ?? DEFAULT_PROFILE, signal)
-    const template = await this.#template(request.template ?? profile.template, signal)
-    const wall = await this.#wall(request.wall ?? profile.wall, signal)
-    return { request, profile, template, wall, egress: await this.#parts.exits.egress(request.network ?? profile.network, signal) }
-  }
-
-  async #wall(name: WallName, signal: AbortSignal): Promise<MachineFacts['wall']> {
-    const { walls } = this.#parts
-    return { name, engine: await walls.engine(name, signal), sudo: walls.promises(name).sudo }
-  }
-
-  #forks(wall: WallName): boolean {
-    return this.#parts.walls.promises(wall).forks
-  }
-
   /** Null: interpreters start inside. */
   async #zygote({ template, wall }: Decided, signal: AbortSignal): Promise<string | null> {
-    return this.#forks(wall.name) ? this.#parts.zygotes.socket(template, signal) : null
+    return this.#deciding.forks(wall.name) ? this.#parts.zygotes.socket(template, signal) : null
   }
 
-  async #profile(name: string, signal: AbortSignal): Promise<Profile> {
-    const known = this.#profiles.get(name)
-    if (known !== undefined) return known
-    const profile = await readProfile(this.#parts.settings.profiles, name, signal)
-    this.#profiles.set(name, profile)
-    return profile
-  }
-
-  async #template(name: string, signal: AbortSignal): Promise<Template> {
-    const known = this.#templates.get(name)
-    if (known !== undefined) return known
-    const template = await openTemplate(name, this.#parts.settings, signal)
-    this.#templates.set(name, template)
-    return template
-  }
-
-  #plan({ request, profile, template, egress, wall }: Decided, zygoteSocket: string | null, given: Given = {}): Plan {
+  #plan({ request, profile, template, egress, wall, trust }: Decided, zygoteSocket: string | null, given: Given = {}): Plan {
     const { uid, home, agent } = this.#parts.settings
     return planSandbox(request, profile, template, {
       root: uid === 0,
@@ -312,6 +248,7 @@ export class Creating {
       onWall: given.onWall ?? 'end',
       airlock: egress === null ? null : { ...this.#parts.exits.sockets, policy: egress.file },
       wall,
+      trust,
     })
   }
 }

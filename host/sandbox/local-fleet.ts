@@ -84,13 +84,13 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     const request = snapshot === undefined ? wish.request : ofSnapshot(wish.request, snapshot)
     const { timeoutMs: _, ...rest } = request
     const least = strongerWall(owner.leastWall, snapshot?.wall ?? WALLS[0])
-    const wall = await this.#parts.creating.wallAtLeast(rest, least, signal)
+    const wall = await this.#parts.creating.deciding.wallAtLeast(rest, least, signal)
     const asked: CreateRequest = wall === undefined ? rest : { ...rest, wall }
     await this.#admit(asked, owner, 1, signal)
     const kept = snapshot === undefined ? undefined : { image: snapshot.disk, take: false }
     const live = await this.#raising.raise(asked, wish, kept, signal)
     const templateId = snapshot?.id ?? live.plan.template
-    const network = await this.#parts.creating.network(asked, signal)
+    const network = await this.#parts.creating.deciding.network(asked, signal)
     return this.#welcome(live, { ...wish, request: { ...asked, network } }, owner, { templateId, alias: snapshot?.names[0] ?? null })
   }
 
@@ -198,7 +198,8 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   async #admit(request: CreateRequest, owner: Owner, count: number, signal: AbortSignal): Promise<void> {
     const { memoryMiB, cpus } = owner.quotas
-    const claim = memoryMiB === null && cpus === null ? { memoryMiB: 0, cpus: 0 } : await this.#parts.creating.claim(request, signal)
+    const claim =
+      memoryMiB === null && cpus === null ? { memoryMiB: 0, cpus: 0 } : await this.#parts.creating.deciding.claim(request, signal)
     this.#admission.admit(owner, this.list(owner), claim, count)
   }
 

@@ -47,6 +47,7 @@ const facts: MachineFacts = {
   onWall: 'end',
   airlock: null,
   wall: { name: 'container', engine: null, sudo: true },
+  trust: null,
 }
 const plan = (request: unknown = {}, changed: Partial<MachineFacts> = {}) =>
   planSandbox(parseRequest(request), profile, template, { ...facts, ...changed })

@@ -3,6 +3,7 @@ import { type Bind, type Engine, Fault, type NetworkFile, Plan, type WallName } 
 import type { Template } from '../templates/template.ts'
 import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
+import { type ShownTrust, trustBinds } from './trust.ts'
 
 /** What a plan needs to know of this machine and this moment; looked up by others, so that the same input makes the same plan. */
 export interface MachineFacts {
@@ -28,6 +29,8 @@ export interface MachineFacts {
     /** Set-uid programs work behind it. */
     readonly sudo: boolean
   }
+  /** What it is to trust beyond what everybody does; null: nothing. */
+  readonly trust: ShownTrust | null
 }
 
 const MIB = 1024 * 1024
@@ -92,7 +95,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     dir: `${facts.home}/sandboxes/${facts.id}`,
     deathRecord: `${facts.home}/deaths/${facts.id}.json`,
     agent: facts.agent,
-    binds: inOrder([...shown(template, root, isSudo), ...mounts(request, facts)]),
+    binds: inOrder([...shown(template, root, isSudo), ...trustBinds(facts.trust), ...mounts(request, facts)]),
     symlinks: [...template.symlinks],
     root,
     files: [
@@ -133,7 +136,7 @@ const ZYGOTE_DISK_MIB = 64
 /** Pure: the wall around a template's zygote. It runs the template's code and nobody else's, and keeps nothing. */
 export function planZygote(
   template: Template,
-  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock' | 'wall'> & {
+  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock' | 'wall' | 'trust'> & {
     dir: string
     idleMs: number
     leash: Plan['leash']

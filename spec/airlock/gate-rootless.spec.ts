@@ -65,6 +65,7 @@ async function plan(airlock: FakeAirlock, id: string) {
     onWall: 'end',
     airlock: { ...airlock.paths, policy: { mode: 'open' } },
     wall: { name: 'container', engine: null, sudo: true },
+    trust: null,
   })
 }
 

@@ -93,9 +93,7 @@ impl Stage<'_> {
             self.small_files()?;
         }
         if self.plan.engine.is_some() {
-            // It has its own of these, and makes its copy of the root read-only by itself.
-            ["proc", "dev", "sys"].iter().try_for_each(|name| self.folder(&self.root.join(name)))?;
-            return hold(&self.disk).map(Mounted::new);
+            return crate::engine::finish(self, &self.root).and_then(|()| hold(&self.disk).map(Mounted::new));
         }
         self.devices()?;
         self.boot_id()?;
@@ -113,9 +111,7 @@ impl Stage<'_> {
     }
 
     fn memory(&self, place: &Path) -> Outcome<()> {
-        // An engine remounts it, and flags that are locked by then would be in its way (mount_namespaces(7)).
-        let strict = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        let flags = if self.plan.engine.is_some() { MsFlags::empty() } else { strict };
+        let flags = crate::engine::flags_of_root(self.plan.engine.as_ref());
         let options = Some("size=8m,nr_inodes=4096,mode=755");
         mount(Some("caisson"), place, Some("tmpfs"), flags, options).at(STEP, "tmpfs for the root")?;
         self.own(place, Owner::Root)
@@ -132,7 +128,7 @@ impl Stage<'_> {
         Ok(whole)
     }
 
-    fn folder(&self, path: &Path) -> Outcome<()> {
+    pub fn folder(&self, path: &Path) -> Outcome<()> {
         match fs::symlink_metadata(path) {
             Ok(found) if found.is_dir() => Ok(()),
             Ok(_) => Err(Fault::new(Code::PlanInvalid, STEP, format!("{} is in the way of a folder", path.display()))),

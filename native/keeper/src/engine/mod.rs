@@ -27,7 +27,7 @@ use crate::plan::{Network, Plan};
 use crate::say::Said;
 use crate::tree::Tree;
 
-pub use stage::stage;
+pub use stage::{finish, flags_of_root, stage};
 pub use wanted::{Engine, Platform, refuse};
 
 const STEP: &str = "engine";

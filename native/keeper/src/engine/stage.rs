@@ -9,7 +9,18 @@ use nix::mount::{MsFlags, mount};
 use super::{BUNDLE, Engine, PROGRAM, Platform, ROOT, STATE, STEP, bundle};
 use crate::fault::{At, Code, Outcome};
 use crate::plan::Plan;
+use crate::root::Stage;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
+
+/// Flags that are locked would be in the way of an engine, which remounts it (mount_namespaces(7)).
+pub fn flags_of_root(engine: Option<&Engine>) -> MsFlags {
+    engine.map_or(MsFlags::MS_NOSUID | MsFlags::MS_NODEV, |_| MsFlags::empty())
+}
+
+/// Of the sandbox's root: an engine has its own of these, and makes its copy read-only by itself.
+pub fn finish(stage: &Stage<'_>, root: &Path) -> Outcome<()> {
+    ["proc", "dev", "sys"].iter().try_for_each(|name| stage.folder(&root.join(name)))
+}
 
 /// In the builder's mount namespace, when the sandbox's root stands at `root`. The result is where the engine's lies.
 pub fn stage(plan: &Plan, engine: &Engine, root: &Path, owner: (u32, u32)) -> Outcome<PathBuf> {

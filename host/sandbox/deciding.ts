@@ -1,0 +1,101 @@
+import { type CreateRequest, type Network, strongerWall, WALLS, type WallName, wallNamed } from '@caisson/wire'
+import type { Egress } from '../airlock/egress.ts'
+import type { Exits } from '../airlock/exits.ts'
+import type { Settings } from '../settings.ts'
+import { openTemplate, type Template } from '../templates/template.ts'
+import type { Walls } from '../walls/walls.ts'
+import { seen } from './mounts.ts'
+import type { MachineFacts } from './plan.ts'
+import { type Profile, readProfile } from './profile.ts'
+import { parseRequest, type StrictCreateRequest } from './request.ts'
+import { grantedWall } from './strength.ts'
+import { type ShownTrust, shownTrust } from './trust.ts'
+
+const DEFAULT_PROFILE = 'default'
+
+/** A request with all that it names looked up. */
+export interface Decided {
+  request: StrictCreateRequest
+  profile: Profile
+  template: Template
+  /** What it may reach; null: nothing but itself. */
+  egress: Egress | null
+  wall: MachineFacts['wall']
+  trust: ShownTrust | null
+}
+
+interface DecidingParts {
+  settings: Pick<Settings, 'profiles' | 'templates' | 'programs' | 'zygoteLibrary'>
+  walls: Pick<Walls, 'engine' | 'promises'>
+  exits: Pick<Exits, 'egress' | 'trust'>
+}
+
+/** From a request to what a plan is made of. */
+export class Deciding {
+  readonly #parts: DecidingParts
+  /** Read once: a host's profiles and templates do not change under it. What could not be read is asked for again. */
+  readonly #profiles = new Map<string, Profile>()
+  readonly #templates = new Map<string, Template>()
+
+  constructor(parts: DecidingParts) {
+    this.#parts = parts
+  }
+
+  /** What a sandbox would take of the machine. */
+  async claim(request: CreateRequest, signal: AbortSignal): Promise<{ memoryMiB: number; cpus: number }> {
+    const { request: strict, profile } = await this.decide(request, signal)
+    const { memoryMiB = profile.limits.memoryMiB, cpus = profile.limits.cpus } = strict
+    return { memoryMiB: memoryMiB ?? 0, cpus: cpus ?? 0 }
+  }
+
+  /** What a sandbox may reach that is asked for so: what the request says, or its profile. */
+  async network({ network, profile }: Pick<CreateRequest, 'network' | 'profile'>, signal: AbortSignal): Promise<Network> {
+    return network ?? (await this.#profile(profile ?? DEFAULT_PROFILE, signal)).network
+  }
+
+  /**
+   * The wall to be asked for, where the least there may be is `least`; undefined: whatever is usual will do. Rejects with WALL_UNKNOWN or
+   * WALL_TOO_WEAK.
+   */
+  async wallAtLeast({ wall, profile }: Pick<CreateRequest, 'wall' | 'profile'>, least: WallName, signal: AbortSignal) {
+    if (wall === undefined && strongerWall(least, WALLS[0]) === WALLS[0]) return undefined
+    const usual = (await this.#profile(profile ?? DEFAULT_PROFILE, signal)).wall
+    return grantedWall(wall === undefined ? undefined : wallNamed(wall), usual, least)
+  }
+
+  async decide(raw: CreateRequest, signal: AbortSignal): Promise<Decided> {
+    const request = await seen(parseRequest(raw))
+    const profile = await this.#profile(request.profile ?? DEFAULT_PROFILE, signal)
+    const template = await this.template(request.template ?? profile.template, signal)
+    const wall = await this.#wall(request.wall ?? profile.wall, signal)
+    const egress = await this.#parts.exits.egress(request.network ?? profile.network, signal)
+    const trust = await shownTrust(await this.#parts.exits.trust(egress), template)
+    return { request, profile, template, wall, egress, trust }
+  }
+
+  async #wall(name: WallName, signal: AbortSignal): Promise<MachineFacts['wall']> {
+    const { walls } = this.#parts
+    return { name, engine: await walls.engine(name, signal), sudo: walls.promises(name).sudo }
+  }
+
+  /** Whether interpreters of the host are forked into its sandboxes. */
+  forks(wall: WallName): boolean {
+    return this.#parts.walls.promises(wall).forks
+  }
+
+  async #profile(name: string, signal: AbortSignal): Promise<Profile> {
+    const known = this.#profiles.get(name)
+    if (known !== undefined) return known
+    const profile = await readProfile(this.#parts.settings.profiles, name, signal)
+    this.#profiles.set(name, profile)
+    return profile
+  }
+
+  async template(name: string, signal: AbortSignal): Promise<Template> {
+    const known = this.#templates.get(name)
+    if (known !== undefined) return known
+    const template = await openTemplate(name, this.#parts.settings, signal)
+    this.#templates.set(name, template)
+    return template
+  }
+}
