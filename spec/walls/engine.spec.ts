@@ -43,8 +43,8 @@ onWall('gvisor', () => {
   test('nothing of the host’s processes, sockets, devices and mounts is to be seen', async () => {
     const seen = await sandbox.commands.run('cat /proc/[0-9]*/comm; cat /proc/net/unix; ls -1 /dev /; cat /proc/mounts', { user: 'root' })
     expect(seen.stdout).not.toMatch(/keeper|runsc|docker|\/state|caisson-keeper|kmsg|loop|vda/)
-    const { stdout } = await sandbox.commands.run('for p in /proc/[0-9]*; do echo ${p#/proc/}; done')
-    expect(stdout.trim().split('\n').length).toBeLessThan(6)
+    const { stdout } = await sandbox.commands.run('echo /proc/[0-9]* | wc -w')
+    expect(Number(stdout)).toBeLessThan(6)
   })
 
   test('the agent’s conversation with the host is nobody else’s: no descriptor, no socket, no path leads to it', async () => {
