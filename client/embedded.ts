@@ -38,7 +38,7 @@ export async function acquireDoor(signal: AbortSignal): Promise<HeldDoor> {
   if (daemon !== undefined) return unheld(daemon)
   const door = await shared.acquire(signal)
   const release = () => shared.release()
-  return { door, release, releaseWith: (held) => held.ended.then(release) }
+  return { door, release, releaseWith: (held) => held.ended.then(() => shared.releaseLater()) }
 }
 
 /** The same, of a daemon alone. Rejects with UNSUPPORTED where there is none: `what` is what needs one. */

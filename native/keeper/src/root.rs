@@ -35,7 +35,7 @@ struct Ground {
 
 pub struct Stage<'a> {
     pub plan: &'a Plan,
-    /// Where the new root is assembled: a folder of the sandbox's state.
+    /// Where the new root is assembled.
     pub root: PathBuf,
     /// Where its disk is mounted, out of sight of the new root.
     pub disk: PathBuf,
@@ -48,9 +48,6 @@ pub struct Stage<'a> {
 
 impl Stage<'_> {
     pub fn build(&self, disk: &Prepared) -> Outcome<Mounted> {
-        // Nothing that is mounted from here on is seen by anybody else.
-        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-            .at(STEP, "private mounts")?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         let options = Some("size=8m,nr_inodes=4096,mode=755");
         mount(Some("caisson"), &self.root, Some("tmpfs"), flags, options).at(STEP, "tmpfs for the root")?;
