@@ -41,9 +41,18 @@ export async function acquireDoor(signal: AbortSignal): Promise<HeldDoor> {
   return { door, release, releaseWith: (held) => held.ended.then(() => shared.releaseLater()) }
 }
 
+/** Before `process.exit`: a host that waits for the next sandbox ends, and what ends with it. */
+export function closeIdleHost(): Promise<void> {
+  return shared.closeIdle()
+}
+
 /** The same, of a daemon alone. Rejects with UNSUPPORTED where there is none: `what` is what needs one. */
 export async function acquireDaemon(what: string, signal: AbortSignal): Promise<RemoteDoor> {
   return (await findDaemon(signal)) ?? refuseEmbedded(what)
+}
+
+export async function hasDaemon(signal: AbortSignal): Promise<boolean> {
+  return (await findDaemon(signal)) !== undefined
 }
 
 /** A door of somebody else's, or one that needs no letting go. */
@@ -60,6 +69,16 @@ export function refuseEmbedded(what: string): never {
 export async function doctorOf(door: Door, signal: AbortSignal): Promise<DoctorReport> {
   if (door instanceof RemoteDoor) return (await door.tell('GET', '/doctor', undefined, 'doctor', signal)) as DoctorReport
   return await (door as Host).doctor(signal)
+}
+
+/** What a sandbox of this machine's state folder asked of the network, as its log has it. */
+export async function recordedHere(sandbox: string | null, signal: AbortSignal): ReturnType<Host['networkOf']> {
+  const host = await shared.acquire(signal)
+  try {
+    return await host.networkOf(sandbox, signal)
+  } finally {
+    await shared.release()
+  }
 }
 
 /** Makes this process a daemon. */

@@ -34,6 +34,11 @@ export class SharedDoor<D extends Pick<Door, 'close'>> {
   /** Rejects with what went wrong when it was closed. */
   async release(): Promise<void> {
     this.#users--
+    await this.closeIdle()
+  }
+
+  /** At the end of the program: nothing stays open for whoever comes. */
+  async closeIdle(): Promise<void> {
     if (this.#users === 0) await this.#close()
   }
 

@@ -1,5 +1,5 @@
 export { type Asked, decideConnect, decideName, type Facts, type NameVerdict, type Verdict } from './decide.ts'
-export { E2bNetwork, policyOfE2b } from './e2b.ts'
+export { E2B_EGRESS, E2bNetwork, fileOfE2b } from './e2b.ts'
 export { normaliseName } from './names.ts'
 export { type NetworkPolicy, PolicyFile, readPolicy } from './network.ts'
 export { type OperatorRange, operatorRangeText, readOperatorRanges, readOperatorSetting } from './reserved.ts'

@@ -55,7 +55,7 @@ export function covers(rule: Rule, endpoint: Endpoint): boolean {
 
 /** Whether `rule` leaves nothing to do for `other`. */
 export function coversAllOf(rule: Rule, other: Rule): boolean {
-  return other.corners.every((corner) => covers(rule, { ...corner, port: other.port }))
+  return (rule.port === null || rule.port === other.port) && other.corners.every((corner) => rule.covers(corner))
 }
 
 /** Each kind keeps what its examples say, or no policy is loaded. */

@@ -17,7 +17,7 @@ export interface AirlockParts {
   /** On return it is in the log; throws when it is not, and then nothing is let through. */
   readonly record: (record: NetworkRecord) => void
   /** Of a name, as this machine knows it; none: it has none. Never rejects, and takes no longer than a gate waits. */
-  readonly addresses: (name: string, signal: AbortSignal) => Promise<readonly string[]>
+  readonly addresses: (name: string, sandbox: string, signal: AbortSignal) => Promise<readonly string[]>
 }
 
 /** The host's side of all gates (wire/airlock.ts): says for each question of a sandbox what its rules say. Of a sandbox it was not told of: no. */
@@ -52,6 +52,10 @@ export class Airlock implements AsyncDisposable {
     this.#guests.set(sandbox, new Guest(egress, auditBytes, this.#parts.record))
   }
 
+  knows(sandbox: string): boolean {
+    return this.#guests.has(sandbox)
+  }
+
   /** From now on; what is no longer allowed ends. */
   replace(sandbox: string, egress: Egress): void {
     const guest = this.#guests.get(sandbox)
@@ -79,7 +83,7 @@ export class Airlock implements AsyncDisposable {
   #converse(peer: Socket): void {
     const line = new GateLine(peer, {
       guest: (sandbox) => this.#guests.get(sandbox),
-      addresses: (name) => this.#parts.addresses(name, this.#over.signal),
+      addresses: (name, sandbox) => this.#parts.addresses(name, sandbox, this.#over.signal),
     })
     this.#lines.add(line)
     peer.on('close', () => this.#lines.delete(line))

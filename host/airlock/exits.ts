@@ -39,13 +39,21 @@ export class Exits implements AsyncDisposable {
     airlock.register(sandbox, egress, auditBytes)
   }
 
+  /** Other rules for one that stands. Rejects with HOME_UNUSABLE. */
+  async change(sandbox: string, egress: Egress, auditBytes: number, signal: AbortSignal): Promise<void> {
+    const airlock = await this.#open()
+    // One that could not be given its way out when it was taken over has it now.
+    if (airlock.knows(sandbox)) airlock.replace(sandbox, egress)
+    else await this.admit(sandbox, egress, auditBytes, signal)
+  }
+
   forget(sandbox: string): void {
     this.#airlock?.forget(sandbox)
   }
 
   async #open(): Promise<Airlock> {
     const { sockets } = this
-    const addresses = (name: string, signal: AbortSignal) => this.#names.addresses(name, signal)
+    const addresses = this.#names.addresses.bind(this.#names)
     this.#opening ??= Airlock.open({ sockets, record: this.#record, addresses }, unending())
     try {
       this.#airlock = await this.#opening

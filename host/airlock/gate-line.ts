@@ -27,7 +27,7 @@ interface Connection {
 
 export interface GateHouse {
   guest(sandbox: string): Guest | undefined
-  addresses(name: string): Promise<readonly string[]>
+  addresses(name: string, sandbox: string): Promise<readonly string[]>
 }
 
 /** One conversation with the gate of one sandbox. What does not follow the contract ends it, and with it everything that the gate lets through. */
@@ -127,7 +127,7 @@ export class GateLine {
   async #addresses(name: string | null, sandbox: string): Promise<readonly string[]> {
     const guest = this.#house.guest(sandbox)
     if (name === null || guest === undefined || !decideName(guest.egress.policy, name).allowed) return []
-    return await this.#house.addresses(name)
+    return await this.#house.addresses(name, sandbox)
   }
 
   #connect(asked: Asked<'connect'>, addresses: readonly string[], sandbox: string, guest: Guest | undefined): void {
