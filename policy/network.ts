@@ -1,13 +1,18 @@
 import { z } from 'zod'
-import { coversAllOf, invalid, proveKinds, type Rule, RuleEntry, readRule } from './rule.ts'
+import { Credential, type HeaderRule, readCredential } from './credential.ts'
+import { covers, coversAllOf, invalid, proveKinds, type Rule, RuleEntry, readRule } from './rule.ts'
 
 const MAX_RULES = 1000
+const MAX_CREDENTIALS = 100
 
 const Rules = {
   /** Which list has the last word where both cover a connection. */
   first: z.enum(['deny', 'allow']).default('deny'),
   allow: z.array(RuleEntry).max(MAX_RULES).default([]),
   deny: z.array(RuleEntry).max(MAX_RULES).default([]),
+  /** True: every connection is looked into, and those that are not HTTP end. Else those of which something here says what only so is seen. */
+  inspect: z.boolean().default(false),
+  credentials: z.array(Credential).max(MAX_CREDENTIALS).default([]),
 }
 
 /**
@@ -25,6 +30,9 @@ export interface NetworkPolicy {
   readonly first: 'deny' | 'allow'
   readonly allow: readonly Rule[]
   readonly deny: readonly Rule[]
+  readonly inspect: boolean
+  /** What is put on requests at the gate; the first that speaks of a field has it. */
+  readonly headers: readonly HeaderRule[]
 }
 
 /** `place`: where it stands, for messages. Throws POLICY_INVALID naming the rule and the reason. */
@@ -38,17 +46,20 @@ export function readPolicy(input: unknown, place: string): NetworkPolicy {
   refuseRepeated(policy.allow, `${place}.allow`)
   refuseRepeated(policy.deny, `${place}.deny`)
   refuseIdle(policy, place)
+  refuseUnreachable(policy, place)
   return policy
 }
 
 export function compile(file: z.infer<typeof PolicyFile>, place: string): NetworkPolicy {
   proveKinds()
-  if (file.mode === 'none') return Object.freeze({ mode: 'none', first: 'deny', allow: [], deny: [] })
+  if (file.mode === 'none') return Object.freeze({ mode: 'none', first: 'deny', allow: [], deny: [], inspect: false, headers: [] })
   return Object.freeze({
     mode: file.mode,
     first: file.first,
     allow: file.allow.map((entry, index) => readRule(entry, `${place}.allow.${index}`)),
     deny: file.deny.map((entry, index) => readRule(entry, `${place}.deny.${index}`)),
+    inspect: file.inspect,
+    headers: file.credentials.map((entry, index) => readCredential(entry, `${place}.credentials.${index}`)),
   })
 }
 
@@ -78,4 +89,13 @@ const MAX_COMPARED = 100_000
 export function idleRules(strong: readonly Rule[], weak: readonly Rule[]): { readonly index: number; readonly over: number }[] {
   if (strong.length * weak.length > MAX_COMPARED) return []
   return weak.map((rule, index) => ({ index, over: strong.findIndex((other) => coversAllOf(other, rule)) })).filter(({ over }) => over >= 0)
+}
+
+/** A secret for a host that nothing leads to is a slip of the pen, in one place or the other. */
+function refuseUnreachable({ mode, allow, headers }: NetworkPolicy, place: string): void {
+  if (mode !== 'allow') return
+  for (const [index, { rule }] of headers.entries()) {
+    const isReached = allow.some((one) => rule.corners.some((corner) => covers(one, { ...corner, port: one.port ?? rule.port })))
+    if (!isReached) throw invalid(`${place}.credentials.${index}`, `no rule of ${place}.allow leads to ${rule.text}`)
+  }
 }

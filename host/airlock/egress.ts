@@ -1,5 +1,13 @@
 import { networkInterfaces } from 'node:os'
-import { decideConnect, type NetworkPolicy, type OperatorRange, readOperatorRanges, readPolicy } from '@caisson/policy'
+import {
+  decideConnect,
+  decideRequest,
+  type HttpRequest,
+  type NetworkPolicy,
+  type OperatorRange,
+  readOperatorRanges,
+  readPolicy,
+} from '@caisson/policy'
 import type { GateAnswer, Network, NetworkFile, NetworkRule } from '@caisson/wire'
 import type { ConfiguredHost } from './registries.ts'
 
@@ -59,14 +67,27 @@ function expanded(wanted: readonly NetworkRule[], hosts: readonly string[]): Net
   return wanted.flatMap((rule) => (rule === REGISTRIES ? others : [rule]))
 }
 
-/** `found`: the addresses of its name on this machine. */
-export function decide({ policy, operatorAllowed, configured }: Egress, target: Target, found: readonly string[]): Decision {
+/** `found`: the addresses of its name on this machine. `wanted`: a request on a connection that is looked into; without one, the connection. */
+export function decide(
+  { policy, operatorAllowed, configured }: Egress,
+  target: Target,
+  found: readonly string[],
+  wanted?: HttpRequest,
+): Decision {
   const isConfigured = configured.some(({ host, port }) => host === target.name && port === target.port)
   const here = isConfigured ? readOperatorRanges(found, 'registries') : []
   const facts = { resolved: found, operatorAllowed: [...operatorAllowed, ...here], hostAddresses: hostAddresses() }
-  return decideConnect(policy, target, facts)
+  return wanted === undefined ? decideConnect(policy, target, facts) : decideRequest(policy, target, facts, wanted)
 }
 
+/** Asked of the kernel once a second, not once for each of a thousand connections. */
+const HOST_KNOWN_MS = 1000
+let known: { readonly addresses: string[]; readonly untilMs: number } | undefined
+
 function hostAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? [])
+  if (known === undefined || known.untilMs < performance.now()) {
+    const addresses = Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? [])
+    known = { addresses, untilMs: performance.now() + HOST_KNOWN_MS }
+  }
+  return known.addresses
 }

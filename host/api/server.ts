@@ -3,8 +3,10 @@ import type { AddressInfo, Server as Listener, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Fault, IDLE_CONNECTION_MS, MAX_CONNECTIONS, MAX_HEAD_BYTES } from '@caisson/wire'
+import type { Identity } from '../authority/identity.ts'
 import { orAborted, refuseAborted, settled } from '../lifetimes.ts'
 import { failureFields } from '../telemetry/log.ts'
+import { DAEMON_STOPS } from './call.ts'
 import { Dispatch } from './dispatch.ts'
 import { Incoming, type Upgrade } from './incoming.ts'
 import { listenBoth } from './listener.ts'
@@ -12,7 +14,6 @@ import type { Parts } from './parts.ts'
 import { PortProxy } from './ports/proxy.ts'
 import { refuseMalformed } from './refusals.ts'
 import { resetConnection } from './reset.ts'
-import type { Identity } from './tls/identity.ts'
 import { UpgradableRequest } from './upgradable.ts'
 
 export interface ServerOptions {
@@ -232,7 +233,7 @@ export class FrontDoor implements AsyncDisposable {
     if (!this.#isQuiet) await this.#drain()
     clearInterval(this.#sweeper)
     for (const call of this.#live) {
-      call.abandon('the daemon stops')
+      call.abandon(DAEMON_STOPS)
       resetConnection(call.request.socket)
     }
     this.#server.closeAllConnections()

@@ -4,8 +4,8 @@ import { linesFromEnd } from './tail.ts'
 /** How far back in the log is looked. */
 const MAX_TAIL_BYTES = 256 * 1024 * 1024
 
-/** One question of a sandbox for a name or a connection, and what was said. `ts`: when, as the log has it. */
-export type Asked = Extract<NetworkRecord, { kind: 'network' }> & { readonly ts: string }
+/** One question of a sandbox for a name or a connection, or one request on a connection that is looked into, and what was said. `ts`: when, as the log has it. */
+export type Asked = Extract<NetworkRecord, { kind: 'network' | 'network-request' }> & { readonly ts: string }
 
 /** What a sandbox asked of the network, oldest first. `sandbox` null: the last that was made. Undefined: the log knows none such. */
 export async function networkOf(
@@ -20,7 +20,7 @@ export async function networkOf(
     if (!line.includes(id)) continue
     const record = recordOf(line)
     if (record?.['sandbox'] !== id) continue
-    if (record['kind'] === 'network') asked.push(record as unknown as Asked)
+    if (record['kind'] === 'network' || record['kind'] === 'network-request') asked.push(record as unknown as Asked)
     if (record['kind'] === 'create') return { sandbox: id, asked: asked.reverse() }
   }
   return asked.length === 0 ? undefined : { sandbox: id, asked: asked.reverse() }

@@ -2,7 +2,7 @@ import type { NetworkFile } from '@caisson/wire'
 import { acquireDaemon, hasDaemon, recordedHere } from '../../embedded.ts'
 import { logOf } from './log.ts'
 
-/** One question of a sandbox for a name or a connection, and what was said. */
+/** One question of a sandbox for a name or a connection, or one request on a connection that is looked into, and what was said. */
 export interface Asked {
   at: string
   /** Of a name alone: null. */
@@ -20,7 +20,7 @@ export async function askedBy(id: string | undefined, signal: AbortSignal): Prom
   if (id?.startsWith('i') && (await hasDaemon(signal))) {
     const asked: Asked[] = []
     for await (const { timestamp, fields } of logOf(await acquireDaemon('caisson why', signal), id, false, signal)) {
-      if (fields['kind'] === 'network') asked.push(told({ ...fields, ts: timestamp }))
+      if (fields['kind'] === 'network' || fields['kind'] === 'network-request') asked.push(told({ ...fields, ts: timestamp }))
     }
     return { id, asked }
   }
