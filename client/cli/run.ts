@@ -23,13 +23,15 @@ export async function run(argv: readonly string[]): Promise<number> {
     await checkInputs(wishes.inputs)
     if (wishes.dryRun) return await dryRun(wishes, interrupts.signal)
     const job = await jobOf(wishes.source, wishes.language)
-    return await inSandbox(wishes, job, interrupts).finally(closeIdleHost)
+    return await inSandbox(wishes, job, interrupts)
   } catch (error) {
     if (interrupts.exitCode !== undefined) return interrupts.exitCode
     const fault = inTheCatalogue(error)
     process.stderr.write(`${faultLine(fault)}\n`)
     if (wishes.json) process.stdout.write(documentOfFault(fault, exitCodeOf(fault)))
     return exitCodeOf(fault)
+  } finally {
+    await closeIdleHost()
   }
 }
 
