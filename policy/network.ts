@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { DlpFile } from './dlp/file.ts'
+import { compileDlp, type DlpPolicy } from './dlp/policy.ts'
 import { coversAllOf, invalid, proveKinds, type Rule, RuleEntry, readRule } from './rule.ts'
 
 const MAX_RULES = 1000
@@ -8,6 +10,8 @@ const Rules = {
   first: z.enum(['deny', 'allow']).default('deny'),
   allow: z.array(RuleEntry).max(MAX_RULES).default([]),
   deny: z.array(RuleEntry).max(MAX_RULES).default([]),
+  /** What may not leave; with it, all that is let through is looked into. */
+  dlp: DlpFile.optional(),
 }
 
 /**
@@ -25,6 +29,7 @@ export interface NetworkPolicy {
   readonly first: 'deny' | 'allow'
   readonly allow: readonly Rule[]
   readonly deny: readonly Rule[]
+  readonly dlp: DlpPolicy | null
 }
 
 /** `place`: where it stands, for messages. Throws POLICY_INVALID naming the rule and the reason. */
@@ -43,12 +48,13 @@ export function readPolicy(input: unknown, place: string): NetworkPolicy {
 
 export function compile(file: z.infer<typeof PolicyFile>, place: string): NetworkPolicy {
   proveKinds()
-  if (file.mode === 'none') return Object.freeze({ mode: 'none', first: 'deny', allow: [], deny: [] })
+  if (file.mode === 'none') return Object.freeze({ mode: 'none', first: 'deny', allow: [], deny: [], dlp: null })
   return Object.freeze({
     mode: file.mode,
     first: file.first,
     allow: file.allow.map((entry, index) => readRule(entry, `${place}.allow.${index}`)),
     deny: file.deny.map((entry, index) => readRule(entry, `${place}.deny.${index}`)),
+    dlp: file.dlp === undefined ? null : compileDlp(file.dlp, `${place}.dlp`),
   })
 }
 

@@ -1,4 +1,4 @@
-export { GateAnswer, GateRequest, type NetworkRecord } from './airlock.ts'
+export { type DlpPlace, GateAnswer, GateRequest, type NetworkRecord } from './airlock.ts'
 export * from './door.ts'
 export { ENVD_VERSION } from './envd.ts'
 export { CATALOGUE, Fault, type FaultCode } from './errors.ts'
