@@ -63,8 +63,9 @@ export const GateAnswer = z.discriminatedUnion('answer', [
     /**
      * `tunnel`: the gate dials one of `dial`, in this order, and joins the two. `inspect`: it dials the host's own socket `network.inspect` and says
      * there, in one JSON line, {sandbox, connection}; then the bytes. `refuse`: the same, for a refusal that the program can read; on the way
-     * `connect`, what the host says is the answer to the CONNECT itself, which it does not see; on the way `socks5`, nothing is dialled, and the reply
-     * is 2 (not allowed). `deny`: reset; from the proxies 403 with {code, message}, or reply 2.
+     * `connect`, what the host says is the answer to the CONNECT itself, which it does not see; on the way `direct`, only if the first bytes are a
+     * request of HTTP/1 or the preface of HTTP/2, else the connection is reset, after half a second of silence too; on the way `socks5`, nothing is
+     * dialled, and the reply is 2 (not allowed). `deny`: the gate itself answers 403 with {code, message}, or reply 2, or resets.
      */
     verdict: z.enum(['tunnel', 'inspect', 'refuse', 'deny']),
     /** Checked addresses; these and no others. */

@@ -19,6 +19,18 @@ export const CATALOGUE = {
   PROFILE_UNKNOWN: { status: 404, title: 'no such profile', hint: 'The profiles are listed by `caisson run --help`.', retry: 'never' },
   PROFILE_INVALID: { status: 400, title: 'the profile file is not valid', hint: 'Correct the named line.', retry: 'never' },
   POLICY_INVALID: { status: 400, title: 'the network policy is not valid', hint: 'Correct the named rule.', retry: 'never' },
+  NETWORK_DENIED: {
+    status: 403,
+    title: 'the network rules of the sandbox do not allow it',
+    hint: '`caisson why ID` names the smallest rule that would.',
+    retry: 'never',
+  },
+  NETWORK_UNREACHABLE: {
+    status: 502,
+    title: 'the server cannot be reached from this machine',
+    hint: 'The rules allow it; the server is not there, or does not answer.',
+    retry: 'later',
+  },
   TEMPLATE_UNKNOWN: { status: 404, title: 'no such template', hint: 'The templates are listed by `caisson doctor`.', retry: 'never' },
   TEMPLATE_NOT_BUILT: { status: 409, title: 'the template has not been built', hint: 'Build it with `./caisson setup`.', retry: 'later' },
   TEMPLATE_BUILD_FAILED: {

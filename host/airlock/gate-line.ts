@@ -3,6 +3,7 @@ import { decideName } from '@caisson/policy'
 import { type GateAnswer, GateRequest } from '@caisson/wire'
 import { type Decision, decide, type Egress, type Target } from './egress.ts'
 import type { Guest } from './guest.ts'
+import type { Refusal } from './refusal.ts'
 
 /** No question is longer. */
 const MAX_LINE_BYTES = 8 * 1024
@@ -12,7 +13,7 @@ const MAX_ASKING = 1024
 /** More than a plan allows (wire/plan.ts): a gate that has more says nothing true. */
 const MAX_CONNECTIONS = 8192
 /** Refused ones that may still come to be told so in words; of these no end is told. */
-const MAX_REFUSED = 1024
+const MAX_REFUSED = 4096
 /** Answers that a gate has not read. */
 const MAX_UNREAD_BYTES = 1024 * 1024
 
@@ -34,7 +35,7 @@ export class GateLine {
   readonly #peer: Socket
   readonly #house: GateHouse
   readonly #connections = new Map<number, Connection>()
-  readonly #refused = new Map<number, Decision>()
+  readonly #refused = new Map<number, Refusal>()
   /** Connections that are being decided on. */
   readonly #undecided = new Set<number>()
   #sandbox: string | undefined
@@ -52,7 +53,7 @@ export class GateLine {
   }
 
   /** Why a connection was refused, if that was not long ago. */
-  refusalOf(connection: number): Decision | undefined {
+  refusalOf(connection: number): Refusal | undefined {
     return this.#refused.get(connection)
   }
 
@@ -137,12 +138,12 @@ export class GateLine {
     const about = { sandbox, connection, name, address, port, way, rule, reason, wouldAllow }
     if (!guest.recorded({ kind: 'network', ...about, verdict })) return this.#say({ answer: 'connect', seq, verdict: 'deny', dial: [] })
     if (verdict === 'tunnel') this.#connections.set(connection, { target: asked, addresses, decision })
-    if (verdict === 'refuse') this.#refuse(connection, decision)
+    if (verdict === 'refuse') this.#refuse(connection, { way, decision })
     this.#say({ answer: 'connect', seq, verdict, dial: [...dial] })
   }
 
-  #refuse(connection: number, decision: Decision): void {
-    this.#refused.set(connection, decision)
+  #refuse(connection: number, refusal: Refusal): void {
+    this.#refused.set(connection, refusal)
     const [oldest] = this.#refused.keys()
     if (this.#refused.size > MAX_REFUSED && oldest !== undefined) this.#refused.delete(oldest)
   }
@@ -166,14 +167,13 @@ function isNamed({ name }: Asked<'name'>, addresses: readonly string[], sandbox:
   return guest.recorded({ kind: 'network', ...about, verdict: mayAsk ? 'allow' : 'deny' }) && mayAsk
 }
 
-/** A denial that its program can read, where it speaks HTTP in the clear. What a plain HTTP proxy is for is not done here. */
-function readable({ way, port }: Asked<'connect'>, decision: Decision): Decision {
+/** A denial that its program can read, should it speak HTTP in the clear. What a plain HTTP proxy is for is not done here. */
+function readable({ way }: Asked<'connect'>, decision: Decision): Decision {
   if (way === 'http-proxy' && decision.verdict === 'tunnel') {
     const reason = 'plain requests to a proxy are not handed on; connect directly, or with CONNECT'
     return { verdict: 'refuse', dial: [], rule: 'http-proxy', reason, wouldAllow: null }
   }
-  const isReadable = way === 'connect' || way === 'http-proxy' || (way === 'direct' && port === 80)
-  return decision.verdict === 'deny' && isReadable ? { ...decision, verdict: 'refuse' } : decision
+  return decision.verdict === 'deny' && way !== 'socks5' ? { ...decision, verdict: 'refuse' } : decision
 }
 
 function parsed(line: Buffer): GateRequest | undefined {

@@ -32,7 +32,7 @@ test('what no rule allows gets not one byte out, and the log names the rule that
   expect([server.connections, server.bytes]).toEqual([0, 0])
   // A name that may not be asked for is asked of nobody.
   expect(new Set(hosted.lookedUp)).toEqual(new Set(['good.example']))
-  const denials = hosted.of('network').filter(({ verdict }) => verdict === 'deny')
+  const denials = hosted.of('network').filter(({ verdict }) => verdict === 'deny' || verdict === 'refuse')
   expect(denials.find(({ name }) => name === 'other.example')).toMatchObject({ rule: 'mode allow', wouldAllow: 'other.example' })
   expect(denials.find(({ name }) => name === 'good.example')).toMatchObject({ wouldAllow: `good.example:${server.port}` })
   expect(denials.find(({ address }) => address === '8.8.8.8')).toMatchObject({ rule: 'mode allow', wouldAllow: `8.8.8.8:${server.port}` })
@@ -48,7 +48,7 @@ test('what is not public is out of reach though everything is open, by address a
   expect([server.connections, server.bytes]).toEqual([0, 0])
   const connections = hosted.of('network').filter(({ way }) => way === 'direct')
   expect(connections).toHaveLength(hosts.length + 2)
-  for (const { verdict, rule } of connections) expect([verdict, rule]).toEqual(['deny', expect.stringMatching(/^reserved /)])
+  for (const { verdict, rule } of connections) expect([verdict, rule]).toEqual(['refuse', expect.stringMatching(/^reserved /)])
 })
 
 test('a number is no name, however it is written', async () => {

@@ -9,13 +9,15 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, getsockopt, setsockopt, socket, sockopt,
 };
 
-use super::connection::{DIAL_PATIENCE, State, Way, Why};
+use super::connection::{DIAL_PATIENCE, FIRST_WORDS, No, State, Way, Why};
 use super::link::{Answer, Verdict};
-use super::proxy::Reply;
 use super::questions::PATIENCE;
 use super::serve::{Serve, watch};
 use super::splice::End;
 use super::table::Token;
+use super::words::Speaks;
+
+const NOT_ALLOWED: &str = "not allowed by the sandbox's network rules";
 
 impl Serve {
     /// Its target is known. The question is asked now, or when those before it have been answered.
@@ -124,25 +126,49 @@ impl Serve {
             // One connection to a proxy may carry requests to many servers: only the host can tell them apart.
             (Verdict::Deny, _) | (Verdict::Tunnel, Way::HttpProxy) | (Verdict::Refuse, Way::Socks5) => {
                 connection.verdict = Some(Verdict::Deny);
-                self.deny(token, "not allowed by the sandbox's network rules");
+                self.deny(token, NOT_ALLOWED);
             }
             (Verdict::Tunnel, _) => {
                 let addresses: Result<VecDeque<IpAddr>, _> = dial.iter().map(|address| address.parse()).collect();
                 connection.state = State::Dialing(addresses.unwrap_or_default());
                 self.dial_next(token);
             }
-            (Verdict::Inspect | Verdict::Refuse, _) => {
-                connection.state = State::Dialing(VecDeque::new());
-                connection.deadline = Some(Instant::now() + DIAL_PATIENCE);
-                self.dial_host(token);
-            }
+            (Verdict::Refuse, Way::Direct) => self.deny(token, NOT_ALLOWED),
+            (Verdict::Inspect | Verdict::Refuse, _) => self.hand_to_host(token),
         }
     }
 
-    pub(super) fn deny(&mut self, token: Token, why: &str) {
+    fn hand_to_host(&mut self, token: Token) {
         let Some(connection) = self.connections.get(token) else { return };
-        if !connection.refuse("403 Forbidden", "NETWORK_DENIED", why, Reply::NotAllowed) {
+        connection.state = State::Dialing(VecDeque::new());
+        connection.deadline = Some(Instant::now() + DIAL_PATIENCE);
+        self.dial_host(token);
+    }
+
+    pub(super) fn deny(&mut self, token: Token, why: &'static str) {
+        self.say_no(token, No::denied(why));
+    }
+
+    fn say_no(&mut self, token: Token, no: No) {
+        let Some(connection) = self.connections.get(token) else { return };
+        if connection.way == Way::Direct {
+            connection.state = State::Refused(no);
+            connection.deadline = Some(Instant::now() + FIRST_WORDS);
+            return self.hear_first_words(token);
+        }
+        if !connection.refuse(no) {
             self.connections.remove(token);
+        }
+    }
+
+    pub(super) fn hear_first_words(&mut self, token: Token) {
+        let Some(connection) = self.connections.get(token) else { return };
+        let State::Refused(no) = connection.state else { return };
+        match (connection.first_words(), connection.verdict) {
+            (Some(Speaks::Unclear), _) => {}
+            (Some(Speaks::Http1 | Speaks::Http2), Some(Verdict::Refuse)) => self.hand_to_host(token),
+            (Some(Speaks::Http1), _) => drop(connection.refuse(no)),
+            _ => self.end(token, Why::Failed),
         }
     }
 
@@ -151,11 +177,10 @@ impl Serve {
         if let Some(closed) = connection.closed(Why::Failed) {
             self.link.tell(&closed);
         }
+        // Who was to say no cannot: the gate does.
+        let was_refused = connection.verdict == Some(Verdict::Refuse);
         connection.verdict = None;
-        let (status, why) = ("502 Bad Gateway", "the server cannot be reached");
-        if !connection.refuse(status, "NETWORK_UNREACHABLE", why, Reply::HostUnreachable) {
-            self.connections.remove(token);
-        }
+        self.say_no(token, if was_refused { No::denied(NOT_ALLOWED) } else { No::unreachable() });
     }
 
     /// The next of the addresses; without one, it has failed.

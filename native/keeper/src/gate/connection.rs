@@ -13,11 +13,14 @@ use super::link::Verdict;
 use super::proxy::Reply;
 use super::splice::{End, OneWay, Pipes, Pumped};
 use super::target::Target;
+use super::words::{MAX_FIRST_WORDS, Speaks, speaks};
 
 /// For the head of a request, or the next question to the name server.
 pub const HEAD_PATIENCE: Duration = Duration::from_secs(15);
 /// For the last address that is dialled; a quarter of it for those before.
 pub const DIAL_PATIENCE: Duration = Duration::from_secs(10);
+/// For the first words of somebody who may not pass: with a reset right after the connect some clients never come to an end (undici of Node 20).
+pub const FIRST_WORDS: Duration = Duration::from_millis(500);
 /// Until a program has read why it was refused.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -50,6 +53,8 @@ pub enum State {
     Asking(Option<u64>),
     Dialing(VecDeque<IpAddr>),
     Open,
+    /// Caught, and may not pass: once it has spoken, it is told so in its own language, if that is HTTP.
+    Refused(No),
     /// All is said; the rest that comes is thrown away.
     Farewell,
 }
@@ -70,6 +75,30 @@ impl Why {
             Why::Failed => "failed",
             Why::Host => "host",
         }
+    }
+}
+
+/// What is said to somebody who does not pass, in the words of the way that it came.
+#[derive(Clone, Copy)]
+pub struct No {
+    pub status: &'static str,
+    pub code: &'static str,
+    pub why: &'static str,
+    pub reply: Reply,
+}
+
+impl No {
+    pub fn denied(why: &'static str) -> No {
+        No { status: "403 Forbidden", code: "NETWORK_DENIED", why, reply: Reply::NotAllowed }
+    }
+
+    pub fn unreachable() -> No {
+        let why = "the server cannot be reached";
+        No { status: "502 Bad Gateway", code: "NETWORK_UNREACHABLE", why, reply: Reply::HostUnreachable }
+    }
+
+    pub fn malformed(why: &'static str) -> No {
+        No { status: "400 Bad Request", code: "BAD_REQUEST", why, reply: Reply::GeneralFailure }
     }
 }
 
@@ -152,6 +181,20 @@ impl Connection {
         true
     }
 
+    /// What it speaks, as far as it has. None: it is gone. Nothing is taken: it may still go to somebody who answers.
+    pub fn first_words(&self) -> Option<Speaks> {
+        let mut buffer = [0u8; MAX_FIRST_WORDS];
+        loop {
+            match recv(self.client.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK) {
+                Ok(0) => return None,
+                Ok(length) => return Some(speaks(&buffer[..length])),
+                Err(nix::Error::EAGAIN) => return Some(Speaks::Unclear),
+                Err(nix::Error::EINTR) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
     /// A short answer to the client. False: it does not take it.
     pub fn reply(&self, bytes: &[u8]) -> bool {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
@@ -192,15 +235,14 @@ impl Connection {
         Ok((first.unwrap_or(Pumped::Done), moved))
     }
 
-    /// Says no in the words of the way that it came. False: there is nothing to wait for.
-    pub fn refuse(&mut self, status: &str, code: &str, message: &str, reply: Reply) -> bool {
+    /// Says no. False: there is nothing to wait for.
+    pub fn refuse(&mut self, no: No) -> bool {
         let told = match self.way {
-            Way::Direct => false,
-            Way::Socks5 => self.reply(&reply.bytes()),
-            Way::HttpProxy | Way::Connect => {
-                let body = format!("{}\n", json!({ "code": code, "message": message }));
+            Way::Socks5 => self.reply(&no.reply.bytes()),
+            Way::Direct | Way::HttpProxy | Way::Connect => {
+                let body = format!("{}\n", json!({ "code": no.code, "message": no.why }));
                 let head = "content-type: application/json\r\nconnection: close\r\ncontent-length: ";
-                let answer = format!("HTTP/1.1 {status}\r\n{head}{}\r\n\r\n{body}", body.len());
+                let answer = format!("HTTP/1.1 {}\r\n{head}{}\r\n\r\n{body}", no.status, body.len());
                 self.reply(answer.as_bytes())
             }
         };

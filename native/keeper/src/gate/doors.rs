@@ -9,11 +9,11 @@ use serde_json::json;
 
 use super::addresses::{PORT, number_of};
 use super::bounds::What;
-use super::connection::{Connection, HEAD_PATIENCE, State, Way};
+use super::connection::{Connection, HEAD_PATIENCE, No, State, Way};
 use super::datagram::{self, Asker};
 use super::dns::{self, Code, Heard, MAX_QUESTION, Question};
 use super::notes;
-use super::proxy::{self, MAX_HEAD, Read, Reply};
+use super::proxy::{self, MAX_HEAD, Read};
 use super::questions::MOST;
 use super::serve::{Serve, watch};
 use super::table::Token;
@@ -105,7 +105,7 @@ impl Serve {
             Read::More if alive => {}
             Read::More => drop(self.connections.remove(token)),
             Read::Wrong(why) => {
-                connection.refuse("400 Bad Request", "BAD_REQUEST", why, Reply::GeneralFailure);
+                connection.refuse(No::malformed(why));
                 self.refusals.count(What::Proxy, format!("http: {why}"));
             }
             Read::Whole(request, length) => {
@@ -151,11 +151,11 @@ impl Serve {
                 self.wants_out(token);
             }
             Read::Whole(Err(reply), _) => {
-                connection.refuse("", "", "", reply);
+                connection.refuse(No { reply, ..No::malformed("") });
                 self.refusals.count(What::Proxy, format!("socks5: {reply:?}"));
             }
             Read::Wrong(why) => {
-                connection.refuse("", "", "", Reply::GeneralFailure);
+                connection.refuse(No::malformed(why));
                 self.refusals.count(What::Proxy, format!("socks5: {why}"));
             }
             Read::More => drop(self.connections.remove(token)),

@@ -163,6 +163,7 @@ impl Serve {
             State::Dns(true) | State::Asking(_) => {}
             State::Dialing(_) => self.dialled(token),
             State::Open => self.pump(token),
+            State::Refused(_) => self.hear_first_words(token),
             State::Farewell => {
                 let heard = connection.listen(MAX_HEAD);
                 connection.said.clear();

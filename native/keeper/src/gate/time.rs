@@ -87,6 +87,8 @@ impl Serve {
             }
             State::Dialing(_) => self.dial_next(token),
             State::Open => self.end(token, Why::Idle),
+            // It waits for somebody who does not speak first.
+            State::Refused(_) => self.end(token, Why::Failed),
             _ => drop(self.connections.remove(token)),
         }
     }
