@@ -1,4 +1,5 @@
 import { type CreateRequest, type Door, Fault } from '@caisson/wire'
+import { operatorRangeText } from './airlock/operator.ts'
 import type { Settings } from './settings.ts'
 import { openTemplate, templateNames } from './templates/template.ts'
 import type { Finding, Wall } from './walls/wall.ts'
@@ -8,6 +9,8 @@ export interface DoctorReport {
   home: string
   walls: { name: string; findings: Finding[]; trial: Trial }[]
   templates: { name: string; languages: string[]; problem?: string }[]
+  /** Reserved addresses that the operator lets rules of sandboxes open (CAISSON_ALLOW_PRIVATE). */
+  allowPrivate: string[]
 }
 
 /** A sandbox with every limit of the default profile, made, used and ended. */
@@ -23,7 +26,8 @@ export async function examine(
   const templates = await Promise.all(templateNames().map((name) => template(name, settings, signal)))
   const built = templates.find(({ problem }) => problem === undefined)
   const request: CreateRequest = built === undefined ? {} : { template: built.name }
-  return { home: settings.home, walls: [{ name: 'container', findings, trial: await trial(door, request, signal) }], templates }
+  const walls = [{ name: 'container', findings, trial: await trial(door, request, signal) }]
+  return { home: settings.home, walls, templates, allowPrivate: settings.allowPrivate.map(operatorRangeText) }
 }
 
 async function template(name: string, settings: Settings, signal: AbortSignal): Promise<DoctorReport['templates'][number]> {

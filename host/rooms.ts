@@ -41,7 +41,8 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
   const wallOptions = { keepers, keeper: settings.keeper, uid: settings.uid }
   const wall = new Supervised(walls.container, wallOptions, join(settings.home, 'sandboxes'), record)
   const zygotes = new Zygotes({ settings, auditLog, wall, notice })
-  const exits = new Exits(settings.home, idKind === 'i' ? 'daemon' : String(process.pid), (entry) => auditLog.append(entry))
+  const owner = idKind === 'i' ? 'daemon' : String(process.pid)
+  const exits = new Exits(settings.home, owner, settings.allowPrivate, (entry) => auditLog.append(entry))
   const creating = new Creating({ settings, auditLog, wall, zygotes, exits, idKind, notice, traces })
   return {
     settings,

@@ -30,6 +30,17 @@ test('a path too long for the sockets below it, and one that is no folder, are r
   expect(() => readSettings({ home: '/dev/null' })).toThrow(expect.objectContaining({ code: 'HOME_UNUSABLE' }))
 })
 
+test('addresses that sandboxes may be let reach are read once, and refused when they are none', () => {
+  expect(readSettings({ home: folder }).allowPrivate).toEqual([])
+  expect(readSettings({ home: folder, environment: { CAISSON_ALLOW_PRIVATE: '10.1.2.0/24,127.0.0.1:80' } }).allowPrivate).toHaveLength(2)
+  expect(() => readSettings({ home: folder, environment: { CAISSON_ALLOW_PRIVATE: '10.1.2.0/24,127.0.0.1' } })).toThrow(
+    expect.objectContaining({
+      code: 'POLICY_INVALID',
+      message: expect.stringMatching(/^CAISSON_ALLOW_PRIVATE\.1: "127\.0\.0\.1" is loopback/),
+    }),
+  )
+})
+
 test.each(['soon', '-1', '1e3', '1.5'])('%j is no number of milliseconds', (text) => {
   expect(() => readSettings({ home: folder, environment: { CAISSON_ZYGOTE_IDLE_MS: text } })).toThrow(
     expect.objectContaining({ code: 'BAD_REQUEST', message: expect.stringContaining('CAISSON_ZYGOTE_IDLE_MS') }),

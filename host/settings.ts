@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Fault } from '@caisson/wire'
+import { type OperatorRange, readOperatorSetting } from './airlock/operator.ts'
 
 /** Everything this process is told from outside, read once. No other file looks at the environment. */
 export interface Settings {
@@ -20,6 +21,8 @@ export interface Settings {
   readonly pool: number
   /** Base URL of a collector of traces that speaks OTLP over HTTP; null: nobody collects. */
   readonly otlpEndpoint: string | null
+  /** Reserved addresses (private ones, loopback, ...) that rules of sandboxes may open; none, unless the operator names them. */
+  readonly allowPrivate: readonly OperatorRange[]
   /** The installation: what holds dist/, native/ and profiles/. */
   readonly root: string
   readonly keeper: string
@@ -59,6 +62,7 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     maxTimeoutMs: whole('CAISSON_MAX_TIMEOUT_MS', environment, DEFAULT_MAX_TIMEOUT_MS),
     pool: whole('CAISSON_POOL', environment, DEFAULT_POOL),
     otlpEndpoint: endpoint('OTEL_EXPORTER_OTLP_ENDPOINT', environment),
+    allowPrivate: reserved('CAISSON_ALLOW_PRIVATE', environment),
     root,
     keeper: built(join(bin, 'caisson-keeper')),
     agent: built(join(bin, 'caisson-agent')),
@@ -97,6 +101,11 @@ function endpoint(name: string, environment: Readonly<Record<string, string | un
   if (text === undefined || text === '') return null
   if (!/^https?:\/\/[^/]/.test(text) || !URL.canParse(text)) throw new Fault('BAD_REQUEST', `${name} is no URL: ${JSON.stringify(text)}`)
   return text
+}
+
+function reserved(name: string, environment: Readonly<Record<string, string | undefined>>): readonly OperatorRange[] {
+  const text = environment[name]
+  return text === undefined || text === '' ? [] : readOperatorSetting(text, name)
 }
 
 function openHome(named: string | undefined): string {

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { addressText, readAddress } from './addresses.ts'
 import { decideConnect, type Facts } from './decide.ts'
 import { readPolicy } from './network.ts'
-import { formsOf, readOperatorRanges, reservationsOf } from './reserved.ts'
+import { formsOf, operatorRangeText, readOperatorRanges, readOperatorSetting, reservationsOf } from './reserved.ts'
 
 const HOST = ['93.184.215.14', '2606:2800:220:1::14']
 const open = readPolicy({ mode: 'open' }, 'network')
@@ -141,6 +141,48 @@ test.each(['example.com', '10.0.0.1/8', '10.0.0.0/33', '10.0.0.0/8:0', '21307064
   expect(() => facts('10.0.0.0/8', text)).toThrow(
     expect.objectContaining({ code: 'POLICY_INVALID', message: expect.stringMatching(/^operator\.1: /) }),
   )
+})
+
+test('a setting of the operator is a list, and what it opens is no more than was meant', () => {
+  const texts = (text: string) => readOperatorSetting(text, 'SETTING').map(operatorRangeText)
+  expect(texts('10.1.2.0/24, 192.168.0.0/16:5432,127.0.0.1:8080,[::1]:80,169.254.169.254:80,8.8.8.8,169.254.0.0/16,fc00::/7')).toEqual([
+    '10.1.2.0/24',
+    '192.168.0.0/16:5432',
+    '127.0.0.1:8080',
+    '[::1]:80',
+    '169.254.169.254:80',
+    '8.8.8.8',
+    '169.254.0.0/16',
+    'fc00::/7',
+  ])
+  const bad = [
+    '',
+    ',',
+    '10.0.0.0/8,',
+    'a.example',
+    '127.0.0.1',
+    '127.0.0.0/8',
+    '127.0.0.0/8:80',
+    '127.0.0.0/31:80',
+    '::1',
+    '169.254.169.254',
+  ]
+  for (const text of [
+    ...bad,
+    'fd00:ec2::254',
+    '0.0.0.0',
+    '0.0.0.0/0',
+    '0.0.0.0/0:80',
+    '::/0',
+    '10.0.0.0/7',
+    '8.8.8.0/24',
+    '10.0.0.1/8',
+    '126.0.0.0/7',
+  ]) {
+    expect(() => readOperatorSetting(text, 'SETTING'), text).toThrow(
+      expect.objectContaining({ code: 'POLICY_INVALID', message: expect.stringMatching(/^SETTING\.\d: /) }),
+    )
+  }
 })
 
 test('each v4 address in v6 clothes is closed, and judged as what it carries too', () => {

@@ -1,5 +1,6 @@
-import { type Address, contains, type Range, readAddress, readRange, within } from './addresses.ts'
-import { readHostPort } from './endpoint.ts'
+import { Fault } from '@caisson/wire'
+import { type Address, addressText, contains, lastOf, type Range, rangeText, readAddress, readRange, within } from './addresses.ts'
+import { hostPortText, readHostPort } from './endpoint.ts'
 import { invalid } from './rule.ts'
 
 /** Addresses that no policy opens, by what they are. An address may lie in several; then each counts. */
@@ -90,6 +91,39 @@ export function readOperatorRanges(texts: readonly string[], place: string): Ope
     }
     return { range, port: read.port }
   })
+}
+
+/** Of these, only one address and port at a time is named on purpose: a range of them opens doors that nobody thought of. */
+const NARROW = ['a metadata service', 'loopback', 'this host or network']
+
+/**
+ * What an operator opens to policies, as one text: addresses and ranges of what is reserved, with or without a port, separated by commas. What would
+ * name nothing, or more than can be meant, is refused: POLICY_INVALID, with its place.
+ */
+export function readOperatorSetting(text: string, place: string): OperatorRange[] {
+  const texts = text.split(',').map((one) => one.trim())
+  const ranges = readOperatorRanges(texts, place)
+  for (const [index, { range, port }] of ranges.entries()) {
+    const told = `${place}.${index}: ${JSON.stringify(texts[index])}`
+    const narrow = RESERVATIONS.find((one) => NARROW.includes(one.what) && within(range, one.range))
+    if (narrow !== undefined && (port === null || lastOf(range).value !== range.first.value)) {
+      throw new Fault('POLICY_INVALID', `${told} is ${narrow.what}`, {
+        hint: `Name one address and port: ${hostPortText({ host: addressText(range.first), port: 8080 })}.`,
+      })
+    }
+    // One address may be this machine's own, which is known only when somebody asks for it.
+    const isOne = lastOf(range).value === range.first.value
+    if (!isOne && !RESERVATIONS.some((one) => within(range, one.range))) {
+      throw new Fault('POLICY_INVALID', `${told} does not lie within one reserved range, so it would name nothing`, {
+        hint: 'Public addresses need no naming; name reserved ranges each by itself, such as 10.0.0.0/8.',
+      })
+    }
+  }
+  return ranges
+}
+
+export function operatorRangeText({ range, port }: OperatorRange): string {
+  return hostPortText({ host: rangeText(range), port })
 }
 
 /** Whether the operator named what is reserved: a range that reaches beyond it (0.0.0.0/0) names nothing in particular. */

@@ -8,12 +8,18 @@ const GOOD: DoctorReport = {
     { name: 'container', findings: [{ what: 'root', severity: 'fine', detail: 'yes' }], trial: { ok: true, createMs: 9, commandMs: 1 } },
   ],
   templates: [{ name: 'base', languages: ['bash'] }],
+  allowPrivate: [],
 }
 
 test('all that is needed is there', () => {
   expect(sound(GOOD)).toBe(true)
   expect(page(GOOD)).not.toContain('✗')
   expect(page(GOOD)).toContain('✓ base  bash')
+})
+
+test('what the operator has opened is shown', () => {
+  expect(page(GOOD)).not.toContain('CAISSON_ALLOW_PRIVATE')
+  expect(page({ ...GOOD, allowPrivate: ['10.1.2.0/24', '127.0.0.1:80'] })).toContain('(CAISSON_ALLOW_PRIVATE) 10.1.2.0/24, 127.0.0.1:80')
 })
 
 test('what is missing comes with its command', () => {

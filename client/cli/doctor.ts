@@ -53,8 +53,10 @@ export function page(report: DoctorReport): string {
   const templates = report.templates.map(({ name, languages, problem }): Line => {
     return problem === undefined ? { mark: '✓', what: name, detail: languages.join(', ') } : { mark: '✗', what: name, detail: problem }
   })
+  const opened =
+    report.allowPrivate.length === 0 ? [] : [`sandboxes may be let reach (CAISSON_ALLOW_PRIVATE) ${report.allowPrivate.join(', ')}`]
   const verdict = sound(report) ? 'Sandboxes can be had here.' : 'Something is missing: see above for what mends it.'
-  return [...walls, block('templates', templates), `state folder ${report.home}`, '', verdict, ''].join('\n')
+  return [...walls, block('templates', templates), `state folder ${report.home}`, ...opened, '', verdict, ''].join('\n')
 }
 
 function trialLine(trial: DoctorReport['walls'][number]['trial']): Line {

@@ -33,13 +33,17 @@ export interface Target {
 }
 
 /** Of `network` as a request or a profile has it. Rejects with POLICY_INVALID naming the rule. */
-export async function egressOf(network: Network, registries: () => Promise<readonly ConfiguredHost[]>): Promise<Egress> {
+export async function egressOf(
+  network: Network,
+  registries: () => Promise<readonly ConfiguredHost[]>,
+  operatorAllowed: readonly OperatorRange[] = [],
+): Promise<Egress> {
   const said = typeof network === 'string' ? spelledOut(network) : network
   const wanted = 'allow' in said && Array.isArray(said.allow) ? said.allow : []
   const configured = wanted.includes(REGISTRIES) ? await registries() : []
   const hosts = configured.map(({ host, port }) => `${host}:${port}`)
   const file = wanted.includes(REGISTRIES) ? { ...said, allow: expanded(wanted, hosts) } : said
-  return { file, policy: readPolicy(file, 'network'), operatorAllowed: [], configured }
+  return { file, policy: readPolicy(file, 'network'), operatorAllowed, configured }
 }
 
 function spelledOut(text: string): NetworkFile {

@@ -1,5 +1,6 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { OperatorRange } from '@caisson/policy'
 import type { Network, NetworkRecord } from '@caisson/wire'
 import { unending } from '../lifetimes.ts'
 import { Airlock } from './airlock.ts'
@@ -12,20 +13,22 @@ export class Exits implements AsyncDisposable {
   /** Known before there is anybody to listen: plans name them. */
   readonly sockets: { readonly socket: string; readonly inspect: string }
   readonly #record: (record: NetworkRecord) => void
+  readonly #operatorAllowed: readonly OperatorRange[]
   readonly #names = new HostNames()
   readonly #registries = new Registries()
   #opening: Promise<Airlock> | undefined
   #airlock: Airlock | undefined
 
   /** `owner`: `daemon`, whose gates find the next daemon at the same place, or the process id of an embedded host. */
-  constructor(home: string, owner: string, record: (record: NetworkRecord) => void) {
+  constructor(home: string, owner: string, operatorAllowed: readonly OperatorRange[], record: (record: NetworkRecord) => void) {
+    this.#operatorAllowed = operatorAllowed
     this.sockets = { socket: join(home, `airlock-${owner}.sock`), inspect: join(home, `airlock-${owner}-refusals.sock`) }
     this.#record = record
   }
 
   /** Of `network` as a request or a profile has it; null: nothing may be reached. Rejects with POLICY_INVALID naming the rule. */
   async egress(network: Network, signal: AbortSignal): Promise<Egress | null> {
-    const egress = await egressOf(network, () => this.#registries.hosts(signal))
+    const egress = await egressOf(network, () => this.#registries.hosts(signal), this.#operatorAllowed)
     return egress.policy.mode === 'none' ? null : egress
   }
 

@@ -15,6 +15,7 @@ export async function probeContainer(options: { keeper: string; uid: number }, s
   const findings = [await keeperProgram(options.keeper), identity(root), await namespaces(root, signal)]
   for (const controller of ['memory', 'pids', 'cpu']) findings.push(await cgroup(controller, options.uid))
   findings.push(await freezer(options.uid), await seccomp(), await landlock(signal))
+  findings.push(await gate(options.keeper, signal))
   if (root) findings.push(await loop(), await mkfs(signal), await sudo())
   return findings
 }
@@ -131,6 +132,26 @@ async function landlock(signal: AbortSignal): Promise<Finding> {
   if (tried.ok && version > 0) return { what, severity: 'fine', detail: `ABI ${version}` }
   const detail = tried.ok ? 'the kernel does not have it; the other walls stand without it' : `could not be asked: ${tried.said}`
   return { what, severity: 'degraded', detail, mend: tried.ok ? 'cat /sys/kernel/security/lsm' : 'apt-get install -y python3' }
+}
+
+/** The keeper makes one in namespaces of its own, and sends something out. Without it there are sandboxes, and none of them has a network. */
+async function gate(keeper: string, signal: AbortSignal): Promise<Finding> {
+  const what = 'gate'
+  const tried = await run(keeper, ['try-gate'], signal)
+  if (tried.ok)
+    return { what, severity: 'fine', detail: 'nf_tables, tproxy and nfnetlink_log: connections are caught, the rest is refused and noted' }
+  const detail = `only --net none works: ${faultOf(tried.said)}`
+  return { what, severity: 'degraded', detail, mend: 'sudo modprobe -a nf_tables nft_tproxy nft_log nft_limit nfnetlink_log' }
+}
+
+/** The message of what a keeper says before it ends. */
+function faultOf(said: string): string {
+  try {
+    const { message } = JSON.parse(said) as { message?: unknown }
+    return typeof message === 'string' ? message : said
+  } catch {
+    return said
+  }
 }
 
 async function loop(): Promise<Finding> {

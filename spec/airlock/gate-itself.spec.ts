@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process'
-import { mkdir, readdir, readFile, readlink } from 'node:fs/promises'
+import { mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { probeContainer } from '../../host/walls/probe.ts'
 import type { Plan } from '../../wire/index.ts'
 import { Cells, keeperOf, run } from '../walls/cells.ts'
 import { FakeAirlock } from './fake-airlock.ts'
@@ -101,6 +102,22 @@ test.runIf(isRoot)(
     expect(airlock.asked).toEqual([])
   },
 )
+
+test('the doctor makes a gate to know whether there can be one, and says what is missing', async () => {
+  await using cells = await Cells.open()
+  const { keeper, uid } = cells.settings
+  const signal = new AbortController().signal
+  const found = async (path: string) => (await probeContainer({ keeper: path, uid }, signal)).find(({ what }) => what === 'gate')
+  expect(await found(keeper)).toMatchObject({ severity: 'fine' })
+  const lacking = join(cells.home, 'keeper')
+  const wrapper = fileURLToPath(new URL('without-nftables.py', import.meta.url))
+  await writeFile(lacking, `#!/bin/sh\nexec python3 ${wrapper} ${keeper} "$@"\n`, { mode: 0o700 })
+  expect(await found(lacking)).toMatchObject({
+    severity: 'degraded',
+    detail: expect.stringMatching(/^only --net none works: nf_tables does not take the rules/),
+    mend: expect.stringMatching(/modprobe .*nft_tproxy .*nfnetlink_log/),
+  })
+})
 
 test('limits and paths that the gate cannot have are a reason why there is no sandbox', async () => {
   await using cells = await Cells.open()

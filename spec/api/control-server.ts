@@ -51,7 +51,7 @@ export class ControlServer implements AsyncDisposable {
         replays: new Replays(),
         profiles: async () => [profile],
         plan: async (request) => planOf('iaaaaaaaaaaaaaaaaaaa', request.template ?? 'base', 1000),
-        doctor: async () => ({ home: '/secret', walls: [], templates: [] }),
+        doctor: async () => ({ home: '/secret', walls: [], templates: [], allowPrivate: [] }),
       },
     }
   }

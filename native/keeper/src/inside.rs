@@ -268,7 +268,7 @@ fn install(filter: &[sock_filter], notify: bool) -> Outcome<Option<OwnedFd>> {
     Ok(notify.then(|| unsafe { OwnedFd::from_raw_fd(result as i32) }))
 }
 
-fn loopback_up() -> Outcome<()> {
+pub fn loopback_up() -> Outcome<()> {
     let socket = nix::sys::socket::socket(
         nix::sys::socket::AddressFamily::Inet,
         nix::sys::socket::SockType::Datagram,

@@ -1,5 +1,6 @@
 //! The keeper: one small process beside each sandbox. It builds the wall around it, holds its limits, records what it does, ends it, and outlives
-//! whoever asked for it. `caisson-keeper run` reads a plan (one line of JSON) from standard input; wire/keeper.ts says what follows.
+//! whoever asked for it. `caisson-keeper run` reads a plan (one line of JSON) from standard input; wire/keeper.ts says what follows. `try-gate` says whether
+//! this machine can have a gate.
 
 mod agent;
 mod alarm;
@@ -51,11 +52,17 @@ use crate::watch::{End, Watch};
 const MAX_PLAN: usize = 1024 * 1024;
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() != Some("run") {
-        eprintln!(
-            "usage: caisson-keeper run < plan.json\n\nBuilds and keeps one sandbox; started by Caisson, not by hand."
-        );
-        return ExitCode::from(2);
+    match std::env::args().nth(1).as_deref() {
+        Some("run") => {}
+        Some("try-gate") => {
+            return gate::trial::gate().map_or_else(|fault| failed(&fault, None), |()| ExitCode::SUCCESS);
+        }
+        _ => {
+            eprintln!(
+                "usage: caisson-keeper run < plan.json | try-gate\n\nBuilds and keeps one sandbox; started by Caisson, not by hand."
+            );
+            return ExitCode::from(2);
+        }
     }
     // Before the plan comes, there is time. Why it could not be begun is said where it is needed.
     // SAFETY: geteuid cannot fail.

@@ -24,6 +24,7 @@ mod splice;
 mod table;
 mod target;
 mod time;
+pub mod trial;
 mod words;
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
