@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { chmod, rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
+import type { Canary } from '@caisson/policy'
 import { Fault, type NetworkRecord } from '@caisson/wire'
 import { refuseAborted, Undos } from '../lifetimes.ts'
 import type { Egress } from './egress.ts'
@@ -47,9 +48,9 @@ export class Airlock implements AsyncDisposable {
     return airlock
   }
 
-  /** Before it starts. `auditBytes`: how much may be written about it. */
-  register(sandbox: string, egress: Egress, auditBytes: number): void {
-    this.#guests.set(sandbox, new Guest(egress, auditBytes, this.#parts.record))
+  /** Before it starts. `auditBytes`: how much may be written about it. `canaries`: what is planted in it. */
+  register(sandbox: string, egress: Egress, auditBytes: number, canaries: readonly Canary[] = []): void {
+    this.#guests.set(sandbox, new Guest({ sandbox, egress, auditBytes, canaries, write: this.#parts.record }))
   }
 
   /** From now on; what is no longer allowed ends. */

@@ -9,8 +9,9 @@ const MAX_PACKED_BYTES = 1024 * 1024
 const MAX_UNPACKED_BYTES = 32 * 1024 * 1024
 const STAR = 0x2a
 const ZLIB = 0x78
-/** Compression that is found by its first bytes, wherever it stands. */
-const KNOWN_BY_MARK = ['gzip', 'x-gzip']
+/** Compression that is found by its first bytes, wherever it stands; and the one that may be the outermost besides. */
+const KNOWN_BY_MARK = ['gzip', 'x-gzip', 'identity']
+const KNOWN_OUTERMOST = [...KNOWN_BY_MARK, 'deflate', 'br']
 
 export type Passed = Buffer | Ground
 
@@ -41,8 +42,7 @@ export class DlpWatch {
     // A message of a web socket ends soon, or is long.
     this.#isWhole = place === 'message' || (lengthBytes !== null && lengthBytes <= WHOLE_BYTES)
     this.#looking.prime(lane.tail)
-    if (codings.slice(0, -1).some((coding) => ![...KNOWN_BY_MARK, 'identity'].includes(coding)))
-      this.#looking.unscannable(codings.join(', '))
+    if (!isKnown(codings)) this.#looking.unscannable(codings.join(', '))
   }
 
   chunk(bytes: Buffer): Passed {
@@ -94,6 +94,14 @@ export class DlpWatch {
     this.#passed += count
     return out
   }
+}
+
+function isKnown(codings: readonly string[]): boolean {
+  const outermost = codings.at(-1)
+  return (
+    (outermost === undefined || KNOWN_OUTERMOST.includes(outermost)) &&
+    codings.slice(0, -1).every((coding) => KNOWN_BY_MARK.includes(coding))
+  )
 }
 
 export function mask(bytes: Buffer, { start, end }: Span): void {

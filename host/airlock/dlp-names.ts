@@ -5,11 +5,14 @@ import { Looking } from './dlp-verdicts.ts'
 const WINDOW_MS = 10 * 60_000
 const MAX_PARENTS = 256
 const MAX_NAMES = 4096
+const DNS_PORT = 53
 /** `co.uk`: a name below it is somebody's own from the third label on. */
 const SHORT_LABEL = 3
 
 interface Parent {
   readonly names: Set<string>
+  /** Those of them, and of the refused, that the log must not have. */
+  readonly withheld: Set<string>
   readonly columns: Columns
   bytes: number
   sinceMs: number
@@ -26,11 +29,10 @@ export class DlpNames {
 
   /** Null: it may be asked for. `name` is normal. */
   weigh(name: string): Ground | null {
-    const labels = name.split('.')
-    const own = labels.slice(0, -parentLabels(labels))
-    const parent = this.#parent(labels.slice(own.length).join('.'))
+    const { own, domain } = partsOf(name)
+    const parent = this.#parent(domain)
     if (own.length === 0 || parent.names.has(name)) return null
-    const ground = this.#read(name, own) ?? this.#joined(name, own, parent)
+    const ground = this.#read(domain, own, parent) ?? this.#joined(domain, own, parent)
     if (ground !== null) return ground
     const bytes = parent.bytes + own.join('').length
     if (bytes > this.#outflow.policy.dnsBytes || parent.names.size >= MAX_NAMES) {
@@ -42,16 +44,21 @@ export class DlpNames {
     return null
   }
 
-  #read(name: string, own: readonly string[]): Ground | null {
-    const looking = this.#looking(name)
-    // With their dots, and as one text: encoders fill label after label.
-    return looking.write(Buffer.from(`${own.join('.')}\n${own.join('')}\n`)) ?? looking.settle()
+  /** As the log may have it: of a name that says something that must not leave, its domain. */
+  told(name: string): string {
+    const { domain } = partsOf(name)
+    return this.#parents.get(domain)?.withheld.has(name) === true ? domain : name
   }
 
-  #joined(name: string, own: readonly string[], { columns }: Parent): Ground | null {
+  #read(domain: string, own: readonly string[], parent: Parent): Ground | null {
+    // With their dots, and as one text: encoders fill label after label.
+    return this.#look(domain, own, parent, `${own.join('.')}\n${own.join('')}\n`)
+  }
+
+  #joined(domain: string, own: readonly string[], parent: Parent): Ground | null {
+    const { columns } = parent
     for (const joined of columns.add(own.join(' '))) {
-      const looking = this.#looking(name)
-      const ground = looking.write(Buffer.from(joined)) ?? looking.settle()
+      const ground = this.#look(domain, own, parent, joined)
       if (ground === null) continue
       columns.undo()
       return ground
@@ -59,15 +66,21 @@ export class DlpNames {
     return null
   }
 
-  #looking(name: string): Looking {
-    return new Looking(this.#outflow, this.#outflow.lane({ name, address: null, port: 53 }), 'name', this.#outflow.policy.joining)
+  #look(domain: string, own: readonly string[], { withheld }: Parent, text: string): Ground | null {
+    const lane = this.#outflow.lane({ name: domain, address: null, port: DNS_PORT })
+    const looking = new Looking(this.#outflow, lane, 'name', this.#outflow.policy.joining)
+    const ground = looking.write(Buffer.from(text)) ?? looking.settle()
+    if (looking.hasFound && withheld.size < MAX_NAMES) withheld.add(`${own.join('.')}.${domain}`)
+    return ground
   }
 
   #parent(name: string): Parent {
     const now = Date.now()
     const known = this.#parents.get(name)
     const isFresh = known !== undefined && now - known.sinceMs < WINDOW_MS
-    const parent = isFresh ? known : { names: new Set<string>(), columns: new Columns(), bytes: 0, sinceMs: now }
+    const parent = isFresh
+      ? known
+      : { names: new Set<string>(), withheld: new Set<string>(), columns: new Columns(), bytes: 0, sinceMs: now }
     this.#parents.delete(name)
     this.#parents.set(name, parent)
     const [oldest] = this.#parents.keys()
@@ -76,6 +89,10 @@ export class DlpNames {
   }
 }
 
-function parentLabels(labels: readonly string[]): number {
-  return labels.length > 2 && (labels.at(-2) ?? '').length <= SHORT_LABEL && (labels.at(-1) ?? '').length <= SHORT_LABEL ? 3 : 2
+/** What stands before the domain that somebody has registered. */
+function partsOf(name: string): { own: string[]; domain: string } {
+  const labels = name.split('.')
+  const isShort = labels.length > 2 && labels.slice(-2).every((label) => label.length <= SHORT_LABEL)
+  const own = labels.slice(0, isShort ? -3 : -2)
+  return { own, domain: labels.slice(own.length).join('.') }
 }

@@ -21,6 +21,7 @@ export class Looking {
   #before = 0
   #ground: Ground | null = null
   #isPrimed = true
+  #hasFound = false
   #hiddenIn: readonly string[] = []
 
   constructor(outflow: Outflow, lane: Lane, place: DlpPlace, rules: Rules = outflow.policy.rules) {
@@ -57,6 +58,11 @@ export class Looking {
     return this.#ground
   }
 
+  /** Whether anything was found, whatever is done about it: then the log must not quote what was looked at. */
+  get hasFound(): boolean {
+    return this.#hasFound
+  }
+
   get heldBytes(): number {
     const held = this.#scanner.heldBytes
     return held < LEAST_HELD ? 0 : held
@@ -75,6 +81,7 @@ export class Looking {
     const to = name === null ? (readEndpoint(address ?? '') ?? { name, address: null, port }) : { name, address: null, port }
     const said = this.#outflow.policy.verdictOf(detector, { ...to, port })
     if (said === null) return
+    this.#hasFound = true
     const isHere = span !== null && span.start >= this.#before
     // What is hidden has no place of its own in what is sent, and what began before has left.
     const verdict = said === 'redact' && !isHere ? 'block' : said

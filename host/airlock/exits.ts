@@ -4,6 +4,7 @@ import type { OperatorRange } from '@caisson/policy'
 import type { Network, NetworkRecord } from '@caisson/wire'
 import { unending } from '../lifetimes.ts'
 import { Airlock } from './airlock.ts'
+import { Canaries, type Planted } from './dlp-canaries.ts'
 import { type Egress, egressOf } from './egress.ts'
 import { HostNames } from './host-names.ts'
 import { Registries } from './registries.ts'
@@ -16,6 +17,8 @@ export class Exits implements AsyncDisposable {
   readonly #operatorAllowed: readonly OperatorRange[]
   readonly #names = new HostNames()
   readonly #registries = new Registries()
+  readonly #canaries: Canaries
+  readonly #planted = new Map<string, readonly Planted[]>()
   #opening: Promise<Airlock> | undefined
   #airlock: Airlock | undefined
 
@@ -24,6 +27,7 @@ export class Exits implements AsyncDisposable {
     this.#operatorAllowed = operatorAllowed
     this.sockets = { socket: join(home, `airlock-${owner}.sock`), inspect: join(home, `airlock-${owner}-refusals.sock`) }
     this.#record = record
+    this.#canaries = new Canaries(home)
   }
 
   /** Of `network` as a request or a profile has it; null: nothing may be reached. Rejects with POLICY_INVALID naming the rule. */
@@ -36,10 +40,18 @@ export class Exits implements AsyncDisposable {
   async admit(sandbox: string, egress: Egress, auditBytes: number, signal: AbortSignal): Promise<void> {
     const airlock = await this.#open()
     signal.throwIfAborted()
-    airlock.register(sandbox, egress, auditBytes)
+    const planted = await this.#canaries.of(sandbox, egress)
+    this.#planted.set(sandbox, planted)
+    airlock.register(sandbox, egress, auditBytes, planted)
+  }
+
+  /** What an admitted sandbox has in its environment, for nobody to use. */
+  planted(sandbox: string): Record<string, string> {
+    return Object.fromEntries((this.#planted.get(sandbox) ?? []).map(({ env, value }) => [env, value]))
   }
 
   forget(sandbox: string): void {
+    this.#planted.delete(sandbox)
     this.#airlock?.forget(sandbox)
   }
 

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { decideName } from '@caisson/policy'
+import { decideName, type NameVerdict } from '@caisson/policy'
 import { type GateAnswer, GateRequest } from '@caisson/wire'
 import { type Decision, decide, type Egress, type Target } from './egress.ts'
 import type { Guest } from './guest.ts'
@@ -126,7 +126,7 @@ export class GateLine {
   /** Nothing that the sandbox may not ask for is asked of anybody. */
   async #addresses(name: string | null, sandbox: string): Promise<readonly string[]> {
     const guest = this.#house.guest(sandbox)
-    if (name === null || guest === undefined || !decideName(guest.egress.policy, name).allowed) return []
+    if (name === null || guest === undefined || !weighName(guest, name).allowed) return []
     return await this.#house.addresses(name)
   }
 
@@ -155,14 +155,22 @@ export class GateLine {
   }
 }
 
+/** What the policy says of a name, and what is said of it as something that leaves: whoever serves the domain hears it. */
+function weighName({ egress, names }: Guest, name: string): Pick<NameVerdict, 'allowed' | 'rule' | 'reason' | 'wouldAllow'> {
+  const said = decideName(egress.policy, name)
+  const ground = said.allowed ? (names?.weigh(name) ?? null) : null
+  return ground === null ? said : { allowed: false, ...ground, wouldAllow: null }
+}
+
 function isNamed({ name }: Asked<'name'>, addresses: readonly string[], sandbox: string, guest: Guest | undefined): boolean {
   if (guest === undefined) return false
-  const { allowed, ...said } = decideName(guest.egress.policy, name)
+  const { allowed, ...said } = weighName(guest, name)
   const isLost = allowed && addresses.length === 0
   const { rule, reason, wouldAllow } = isLost
     ? { rule: 'unresolved', reason: `${name} has no address on this machine`, wouldAllow: null }
     : said
-  const about = { sandbox, connection: null, name, address: null, port: null, way: 'dns', rule, reason, wouldAllow } as const
+  const told = guest.names?.told(name) ?? name
+  const about = { sandbox, connection: null, name: told, address: null, port: null, way: 'dns', rule, reason, wouldAllow } as const
   const mayAsk = allowed && !isLost
   return guest.recorded({ kind: 'network', ...about, verdict: mayAsk ? 'allow' : 'deny' }) && mayAsk
 }

@@ -56,8 +56,9 @@ const hidden = fc
     return how === 'latin1' ? bytes : Buffer.from(bytes.toString(how as 'base64' | 'hex'))
   })
 
-/** Which of several ways to one value is told, and in which order, does not matter. */
-const distinct = (found: readonly string[]): string[] => [...new Set(found.map((one) => one.replace(/ .+ -$/, ' -')))].sort()
+/** What was found, and where in the clear; which of several ways to one value is told does not matter. */
+const distinct = (found: readonly string[]): string[] =>
+  [...new Set(found.flatMap((one) => [one.split(' ')[0] as string, ...(one.endsWith(' -') ? [] : [one])]))].sort()
 
 test('the same is found in any pieces', () => {
   fc.assert(
@@ -75,7 +76,7 @@ test('the same is found in any pieces', () => {
         ),
       ).toEqual(whole)
     }),
-    { numRuns: 300 },
+    { numRuns: 200 },
   )
 })
 
