@@ -1,6 +1,7 @@
 export { command } from './command.ts'
 export { crowd } from './crowd.ts'
 export { density } from './density.ts'
+export { dlp } from './dlp.ts'
 export { exec } from './exec.ts'
 export { http } from './http.ts'
 export { start } from './start.ts'

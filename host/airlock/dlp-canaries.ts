@@ -31,7 +31,7 @@ export class Canaries {
     const wanted = policy.dlp?.canaries ?? []
     if (wanted.length === 0) return []
     const key = await this.#kept()
-    return wanted.map(({ name, env }) => ({ name, env, value: valueOf(key, sandbox, name) }))
+    return wanted.map(({ name, env }) => ({ name, env, value: canaryOf(key, sandbox, name) }))
   }
 
   async #kept(): Promise<Buffer> {
@@ -63,7 +63,7 @@ async function keyOf(home: string): Promise<Buffer> {
   return key
 }
 
-function valueOf(key: Buffer, sandbox: string, name: string): string {
+function canaryOf(key: Buffer, sandbox: string, name: string): string {
   const bytes = createHmac('sha512', key).update(`${sandbox}\n${name}`).digest()
   return Array.from(bytes.subarray(0, VALUE_LENGTH), (byte) => ALPHABET[byte % ALPHABET.length]).join('')
 }

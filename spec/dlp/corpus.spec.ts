@@ -51,7 +51,7 @@ test('what must not leave is found in every context, in the clear and hidden', (
   const recall = (tried - missed.length) / tried
   console.log(`recall ${(recall * 100).toFixed(2)} % of ${tried}; missed:\n${missed.slice(0, 60).join('\n')}`)
   expect(tried).toBeGreaterThan(3000)
-  expect(recall).toBeGreaterThanOrEqual(0.9)
+  expect(recall).toBeGreaterThanOrEqual(0.99)
 })
 
 test('what everybody sends is let through', () => {
@@ -64,5 +64,5 @@ test('what everybody sends is let through', () => {
   const rate = wrong.length / all.length
   console.log(`false positives ${(rate * 100).toFixed(2)} % of ${all.length} texts, ${(bytes / 1e6).toFixed(1)} MB:\n${wrong.join('\n')}`)
   expect(all.length).toBeGreaterThan(200)
-  expect(rate).toBeLessThanOrEqual(0.2)
+  expect(rate).toBeLessThanOrEqual(0.01)
 })

@@ -41,7 +41,7 @@ export const cloud = family(
   {
     name: 'azure-client-secret',
     finds: 'a client secret of Entra ID',
-    patterns: ['[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}'],
+    patterns: ['[0-9]Q~[A-Za-z0-9_~.-]{31,34}'],
     examples: { match: [`a1b8${'Q~'}${sample('word', 34)}`], not: [`a1b8Q~${sample('word', 20)}`] },
   },
   {
@@ -68,7 +68,7 @@ export const cloud = family(
   {
     name: 'vault-token',
     finds: 'a token of HashiCorp Vault or Terraform Cloud',
-    patterns: ['hv[sbr]\\.[A-Za-z0-9_-]{24,}', '[A-Za-z0-9]{14}\\.atlasv1\\.[A-Za-z0-9_-]{60,}'],
+    patterns: ['hv[sbr]\\.[A-Za-z0-9_-]{24,}', '\\.atlasv1\\.[A-Za-z0-9_-]{60,}'],
     examples: { match: [`hv${'s.'}${sample('word', 90)}`, `${sample('word', 14)}.atl${'asv1.'}${sample('word', 64)}`], not: ['hvs.short'] },
   },
 )

@@ -30,13 +30,15 @@ export const services = family(
   },
   {
     name: 'message-token',
+    // Of Discord's, the length of the first part is counted here: counting in the pattern would multiply the states of all the others.
+    check: (value) => !/^[MNO]/.test(value) || /^[MNO][A-Za-z0-9]{23,25}\./.test(value),
     finds: 'a token of SendGrid, Twilio, Telegram, Mailgun or Discord',
     patterns: [
       'SG\\.[A-Za-z0-9_-]{22}\\.[A-Za-z0-9_-]{43}',
       'SK[a-f0-9]{32}',
       '[0-9]{8,10}:AA[A-Za-z0-9_-]{33}',
       'key-[a-f0-9]{32}',
-      '[MNO][A-Za-z0-9]{23,25}\\.[A-Za-z0-9_-]{6}\\.[A-Za-z0-9_-]{27,38}',
+      '[MNO][A-Za-z0-9]+\\.[A-Za-z0-9_-]{6}\\.[A-Za-z0-9_-]{27,38}',
       'discord(app)?\\.com/api/webhooks/[0-9]{17,20}/[A-Za-z0-9_-]{60,}',
     ],
     edges: true,

@@ -18,6 +18,8 @@ export interface Inner {
   broken(): void
   restart(): void
   readonly heldBytes: number
+  /** Something is being unpacked, of which the bytes say nothing. */
+  readonly isUnpacking: boolean
 }
 
 /** `through`: how it was hidden (`base64`). Null: it is hidden too deep, or there is too much of it; that has been told. */

@@ -1,7 +1,7 @@
 import type { Decoder, Inner, OpenInner } from './decoder.ts'
 
 /** Without an escape for so long, the plain bytes are all that there is. */
-const CLOSE_AFTER_BYTES = 4096
+const CLOSE_AFTER_BYTES = 1024
 const PERCENT = 0x25
 const BACKSLASH = 0x5c
 /** `\u0041` */
@@ -25,47 +25,42 @@ export class Escapes implements Decoder {
 
   feed(bytes: Uint8Array): void {
     if (!this.#isOpen) {
-      if (!bytes.includes(BACKSLASH) && !bytes.includes(PERCENT)) return
+      if (!hasEscape(bytes)) return
       this.#inner ??= this.#open('escapes')
       this.#isOpen = true
       this.#plain = 0
       this.#inner?.write(this.#before())
     }
+    this.#plain += bytes.length
     const out = new Uint8Array(bytes.length + 3 * LONGEST_ESCAPE)
     let length = 0
-    const put = (...codes: number[]): void => {
-      for (const code of codes) {
-        out[length] = code
-        length += 1
-      }
-    }
-    this.#plain += bytes.length
-    for (let at = 0; at < bytes.length; at += 1) {
-      const byte = bytes[at] as number
+    for (let at = 0; at < bytes.length; ) {
       if (this.#begun === '') {
-        if (byte === PERCENT || byte === BACKSLASH) this.#begun = String.fromCharCode(byte)
-        else {
-          out[length] = byte
-          length += 1
-        }
+        const next = nextSign(bytes, at)
+        out.set(bytes.subarray(at, next), length)
+        length += next - at
+        at = next + 1
+        if (next < bytes.length) this.#begun = String.fromCharCode(bytes[next] as number)
         continue
       }
+      const byte = bytes[at] as number
       const said = this.#begun + String.fromCharCode(byte)
       const code = meaningOf(said)
       if (code === 'more') {
         this.#begun = said
+        at += 1
         continue
       }
+      // What is no escape stands for itself, and its last byte may begin the next one.
+      const isEscape = code !== 'none'
+      const meant = isEscape ? utf8(code) : [...this.#begun].map((character) => character.charCodeAt(0))
+      out.set(meant, length)
+      length += meant.length
       this.#begun = ''
-      if (code !== 'none') {
+      if (isEscape) {
+        at += 1
         this.#plain = bytes.length - at
-        put(...utf8(code))
-        continue
       }
-      put(...[...said.slice(0, -1)].map((character) => character.charCodeAt(0)))
-      // It may begin the next one.
-      if (byte === PERCENT || byte === BACKSLASH) this.#begun = String.fromCharCode(byte)
-      else put(byte)
     }
     this.#inner?.write(out.subarray(0, length))
     if (this.#plain > CLOSE_AFTER_BYTES && this.#begun === '') this.restart()
@@ -93,6 +88,25 @@ export class Escapes implements Decoder {
     const inner = this.#inner?.heldBytes ?? 0
     return inner === 0 ? 0 : inner * LONGEST_ESCAPE + this.#begun.length
   }
+}
+
+/** Where the next one may begin; else the end. */
+function nextSign(bytes: Uint8Array, from: number): number {
+  let at = from
+  while (at < bytes.length && bytes[at] !== PERCENT && bytes[at] !== BACKSLASH) at += 1
+  return at
+}
+
+/** Whether there is an escape, or the beginning of one at the end. */
+function hasEscape(bytes: Uint8Array): boolean {
+  for (let at = nextSign(bytes, 0); at < bytes.length; at = nextSign(bytes, at + 1)) {
+    for (let end = at + 2; ; end += 1) {
+      const meaning = end > bytes.length ? 'more' : meaningOf(String.fromCharCode(...bytes.subarray(at, end)))
+      if (meaning === 'none') break
+      if (meaning !== 'more' || end > bytes.length) return true
+    }
+  }
+  return false
 }
 
 function meaningOf(said: string): number | 'more' | 'none' {

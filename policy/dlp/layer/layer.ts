@@ -112,6 +112,10 @@ export class Layer implements Inner {
     this.#packed = []
   }
 
+  get isUnpacking(): boolean {
+    return this.#packed.length > 0
+  }
+
   get heldBytes(): number {
     const packed = this.#packed.map(({ inner }) => (inner?.heldBytes ? Math.ceil(inner.heldBytes * 1.25) + 16 : 0))
     const decoders = this.#decoders.map(({ heldBytes }) => heldBytes)

@@ -126,7 +126,7 @@ class Unfolder {
       const byte = bytes[at] as number
       if ((values[byte] as number) < 0) {
         if (this.#isOpen) this.#unfold(bytes.subarray(from, at))
-        this.end()
+        if (this.#length > 0) this.end()
         continue
       }
       if (this.#isOpen) continue
