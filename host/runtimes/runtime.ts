@@ -32,6 +32,11 @@ export type RuntimeRequest =
   | { op: 'run'; id: number; code: string; env: Record<string, string>; program?: { path: string; args: string[] } }
   | { op: 'interrupt'; id: number }
 
+/** Before `init`, to a program that a zygote forked: it walks the paths of a first run, leaves no trace of that, and answers `ready`. */
+export interface RehearsalRequest {
+  op: 'rehearse'
+}
+
 /** Program to host. It comes from inside the wall: bounded, parsed strictly, never trusted. */
 export const RuntimeMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('ready') }),

@@ -17,6 +17,7 @@ import { type LifeParts, LiveSandbox } from './life.ts'
 import { planSandbox } from './plan.ts'
 import { type Profile, readProfile } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
+import { rehearse } from './rehearsal.ts'
 import { parseRequest, type StrictCreateRequest } from './request.ts'
 import type { Zygotes } from './zygote.ts'
 
@@ -135,7 +136,13 @@ export class Creating {
     const plan = this.#plan(decided, await this.#parts.zygotes.socket(template, signal))
     await makeDiskImage(plan.disk, signal)
     const { cell, built } = await this.#raise(plan, decided, signal)
-    return { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }
+    await using undo = new Undos()
+    undo.add(() => cell[Symbol.asyncDispose]())
+    const agent = AgentConnection.to(cell.agentSocket)
+    undo.add(() => agent.close())
+    await rehearse(cell, agent, signal)
+    undo.move()
+    return { plan: built, cell, template, agent }
   }
 
   /** Gives one of the pool its life. Rejects when it did not live to get it; then nothing of it is left. */

@@ -3,13 +3,22 @@ import { connect, type Socket } from 'node:net'
 import { Fault } from '@caisson/wire'
 import { cancelled } from '../lifetimes.ts'
 import type { Line } from './keeper.ts'
+import type { LastWords } from './last-words.ts'
 
-/** A keeper that another process started, spoken with over its socket. */
+/** A keeper that another process started, spoken with over a socket. */
 export class KeeperSocket implements Line {
   readonly #socket: Socket
+  /** What it has been taken with from a stock: this is its first host. */
+  readonly #words: LastWords | undefined
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, words?: LastWords) {
     this.#socket = socket
+    this.#words = words
+  }
+
+  /** One that has no plan yet, of a stock that listens there. */
+  static taken(path: string, words: LastWords): KeeperSocket {
+    return new KeeperSocket(connect({ path }), words)
   }
 
   /** Rejects with SANDBOX_GONE when nobody listens there. */
@@ -39,7 +48,8 @@ export class KeeperSocket implements Line {
   }
 
   end(): void {
-    // Both directions of a socket end at once for the keeper, and its last word is still to be heard.
+    // For a keeper's first host as the end of its standard input. Any other's connection is over for the keeper then, and its last word is still to be heard.
+    if (this.#words !== undefined) this.#socket.end()
   }
 
   release(): void {
@@ -50,8 +60,8 @@ export class KeeperSocket implements Line {
     this.#socket.destroy()
   }
 
-  /** They went to whoever started it. */
+  /** Those of one that was not taken here went to whoever started it. */
   lastWords(): string {
-    return ''
+    return this.#words?.read() ?? ''
   }
 }

@@ -50,6 +50,28 @@ test('one that waited is as if it had been made for whoever gets it', async () =
   expect(await one.run('cat /etc/hostname')).toBe(`${one.id}\n`)
 })
 
+test('what ran in it while it waited has left no trace: it is as one that was made when it was asked for', async () => {
+  await filled()
+  const before = await pool()
+  const made = await Promise.all(Array.from({ length: 5 }, () => Guest.create(daemon, { templateID: 'code-interpreter-v1', timeout: 60 })))
+  const after = await pool()
+  // Some of both.
+  expect(after.hits - before.hits).toBeGreaterThan(0)
+  expect(after.misses - before.misses).toBeGreaterThan(0)
+  const state = [
+    'import sys, os, threading, linecache, gc, signal',
+    'shell = get_ipython()',
+    'print(shell.execution_count, {name: shell.user_ns.get(name) for name in ("In", "Out", "_", "__", "___", "_i", "_ii", "_iii", "_dh")})',
+    'print(sorted(shell.user_ns), sorted(shell.user_ns_hidden), sorted(sys.modules))',
+    'print(sys.argv, sys.path, sorted(os.environ), sorted(os.listdir("/proc/self/fd")), os.listdir("."), threading.active_count())',
+    'print(sorted(linecache.cache), gc.isenabled(), signal.getsignal(signal.SIGINT), sys.stdout, sys.stderr)',
+  ].join('\n')
+  const said = await Promise.all(made.map((guest) => guest.code(state)))
+  const plain = said.map((text) => text.replace(/ at 0x[0-9a-f]+/g, ''))
+  expect(plain[0]).toContain("'_i': '', '_ii': '', '_iii': ''")
+  for (const text of plain) expect(text.split('\n')).toEqual(plain[0]?.split('\n'))
+})
+
 test('its time runs from when it was given, not from when it was made', async () => {
   await filled()
   await pause(1000)

@@ -1,6 +1,6 @@
 //! The keeper: one small process beside each sandbox. It builds the wall around it, holds its limits, records what it does, ends it, and outlives
-//! whoever asked for it. `caisson-keeper run` reads a plan (one line of JSON) from standard input; wire/keeper.ts says what follows. `try-gate` says whether
-//! this machine can have a gate.
+//! whoever asked for it. `caisson-keeper run` reads a plan (one line of JSON) from standard input; wire/keeper.ts says what follows. `stock SOCKET` has
+//! keepers waiting that do the same with whoever connects. `try-gate` says whether this machine can have a gate.
 
 mod agent;
 mod alarm;
@@ -30,6 +30,7 @@ mod say;
 mod seccomp;
 mod serving;
 mod still;
+mod stock;
 mod syscalls;
 mod tree;
 mod watch;
@@ -52,21 +53,31 @@ use crate::watch::{End, Watch};
 const MAX_PLAN: usize = 1024 * 1024;
 
 fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        Some("run") => {}
-        Some("try-gate") => {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let unmapped = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["run"] => Ok(begin_unmapped()),
+        ["stock", path] => stock::hold(path),
+        ["try-gate"] => {
             return gate::trial::gate().map_or_else(|fault| failed(&fault, None), |()| ExitCode::SUCCESS);
         }
         _ => {
             eprintln!(
-                "usage: caisson-keeper run < plan.json | try-gate\n\nBuilds and keeps one sandbox; started by Caisson, not by hand."
+                "usage: caisson-keeper run < plan.json | stock SOCKET | try-gate\n\nBuilds and keeps one sandbox; started by Caisson, not by hand."
             );
             return ExitCode::from(2);
         }
-    }
-    // Before the plan comes, there is time. Why it could not be begun is said where it is needed.
+    };
+    unmapped.map_or_else(|fault| failed(&fault, None), keep)
+}
+
+/// Before the plan comes, there is time. Why it could not be begun is said where it is needed.
+fn begin_unmapped() -> Option<Unmapped> {
     // SAFETY: geteuid cannot fail.
-    let unmapped = if unsafe { libc::geteuid() } == 0 { Unmapped::begin().ok() } else { None };
+    if unsafe { libc::geteuid() } == 0 { Unmapped::begin().ok() } else { None }
+}
+
+/// From the plan to the end of its sandbox.
+fn keep(unmapped: Option<Unmapped>) -> ExitCode {
     let (line, left_over) = match read_plan() {
         Ok(read) => read,
         Err(fault) => return failed(&fault, None),

@@ -39,19 +39,6 @@ WARM_CELLS = (
 )
 
 
-def release_files():
-    """The library closes every descriptor in a child: what would close its own later must be gone before. matplotlib does so with its fonts."""
-    if "matplotlib.font_manager" in sys.modules:
-        sys.modules["matplotlib.font_manager"]._get_font.cache_clear()
-    known = {"0", "1", "2", str(LISTENER), str(USER_NAMESPACE)}
-    with os.scandir("/proc/self/fd") as entries:
-        left = [os.readlink(entry.path) for entry in entries if entry.name not in known]
-    # The scan itself has one, of this folder.
-    left = [path for path in left if not path.startswith("/proc/")]
-    if left:
-        sys.exit("zygote: still open after the warm-up: %s" % ", ".join(left))
-
-
 def main(library):
     # The package stays known by its own path, when the folder of this file goes: user code must not find modules there by chance.
     import caisson_runtime  # noqa: F401

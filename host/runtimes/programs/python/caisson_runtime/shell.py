@@ -2,6 +2,7 @@
 
 import atexit
 import builtins
+import linecache
 import os
 import subprocess
 import sys
@@ -200,9 +201,14 @@ class Shell(InteractiveShell):
         return "\n".join(self.InteractiveTB.structured_traceback(kind, error, error.__traceback__))
 
     def forget(self):
-        """As new, after the warm-up."""
+        """As new, after the warm-up: of the cells that ran nothing is to be found."""
         self.reset(new_session=True)
         self.execution_count = 1
+        history = self.history_manager
+        history._i = history._ii = history._iii = history._i00 = ""
+        for name in self.compile._filename_map:
+            linecache.cache.pop(name, None)
+        self.compile._filename_map.clear()
         self.failed = self.told = None
 
 
