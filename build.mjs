@@ -2,7 +2,7 @@
 //   node build.mjs [ts|native|all]
 import { spawn } from 'node:child_process'
 import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(fileURLToPath(import.meta.url))
@@ -122,7 +122,7 @@ const apart = {
   name: 'apart',
   setup(build) {
     build.onResolve({ filter: /^@caisson\/host\/daemon$/ }, () => ({ path: './daemon.mjs', external: true }))
-    build.onResolve({ filter: /^\.\/(otlp|certificates)\.ts$/ }, ({ path }) => ({ path: path.replace('.ts', '.mjs'), external: true }))
+    build.onResolve({ filter: /\/(otlp|certificates)\.ts$/ }, ({ path, kind }) => (kind === 'dynamic-import' ? { path: `./${basename(path, '.ts')}.mjs`, external: true } : undefined))
   },
 }
 
@@ -147,7 +147,7 @@ async function bundle() {
     build({ ...node, entryPoints: [at('client/index.ts')], outfile: at('dist/sdk.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/daemon.ts')], outfile: at('dist/daemon.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/telemetry/otlp.ts')], outfile: at('dist/otlp.mjs'), format: 'esm', banner }),
-    build({ ...node, entryPoints: [at('host/api/tls/certificates.ts')], outfile: at('dist/certificates.mjs'), format: 'esm', banner }),
+    build({ ...node, entryPoints: [at('host/authority/certificates.ts')], outfile: at('dist/certificates.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('bench/main.ts')], outfile: at('dist/bench.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/templates/setup.ts')], outfile: at('dist/setup.mjs'), format: 'esm', banner }),
     build({

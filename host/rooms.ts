@@ -2,6 +2,7 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Death } from '@caisson/wire'
 import { Exits, sweepExits } from './airlock/exits.ts'
+import { Secrets } from './airlock/secrets.ts'
 import { AuditLog } from './audit/log.ts'
 import { freshDeadline } from './lifetimes.ts'
 import { Creating } from './sandbox/creating.ts'
@@ -24,6 +25,7 @@ export interface Rooms extends AsyncDisposable {
   readonly auditLog: AuditLog
   readonly wall: Pick<Supervised<unknown>, keyof Supervised<unknown>>
   readonly creating: Creating
+  readonly secrets: Secrets
   readonly notice: (line: string) => void
 }
 
@@ -41,14 +43,22 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
   const wallOptions = { keepers, keeper: settings.keeper, uid: settings.uid }
   const wall = new Supervised(walls.container, wallOptions, join(settings.home, 'sandboxes'), record)
   const zygotes = new Zygotes({ settings, auditLog, wall, notice })
-  const owner = idKind === 'i' ? 'daemon' : String(process.pid)
-  const exits = new Exits(settings.home, owner, settings.allowPrivate, (entry) => auditLog.append(entry))
+  const secrets = new Secrets(settings.home)
+  const exits = new Exits({
+    home: settings.home,
+    owner: idKind === 'i' ? 'daemon' : String(process.pid),
+    secrets,
+    extraAuthorities: settings.extraAuthorities,
+    operatorAllowed: settings.allowPrivate,
+    record: (entry) => auditLog.append(entry),
+  })
   const creating = new Creating({ settings, auditLog, wall, zygotes, exits, idKind, notice, traces })
   return {
     settings,
     auditLog,
     wall,
     creating,
+    secrets,
     notice,
     async [Symbol.asyncDispose]() {
       await exits[Symbol.asyncDispose]()

@@ -21,6 +21,8 @@ export interface Settings {
   readonly pool: number
   /** Base URL of a collector of traces that speaks OTLP over HTTP; null: nobody collects. */
   readonly otlpEndpoint: string | null
+  /** File of authorities (PEM) that servers may rest on besides those that this machine trusts, where connections are looked into; null: none. */
+  readonly extraAuthorities: string | null
   /** Reserved addresses (private ones, loopback, ...) that rules of sandboxes may open; none, unless the operator names them. */
   readonly allowPrivate: readonly OperatorRange[]
   /** The installation: what holds dist/, native/ and profiles/. */
@@ -62,6 +64,7 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     maxTimeoutMs: whole('CAISSON_MAX_TIMEOUT_MS', environment, DEFAULT_MAX_TIMEOUT_MS),
     pool: whole('CAISSON_POOL', environment, DEFAULT_POOL),
     otlpEndpoint: endpoint('OTEL_EXPORTER_OTLP_ENDPOINT', environment),
+    extraAuthorities: environment['CAISSON_EXTRA_CA'] ? resolve(environment['CAISSON_EXTRA_CA']) : null,
     allowPrivate: reserved('CAISSON_ALLOW_PRIVATE', environment),
     root,
     keeper: built(join(bin, 'caisson-keeper')),

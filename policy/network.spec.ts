@@ -60,7 +60,7 @@ test.each([
   ['example.com:0', 'port'],
   ['example.com:65536', 'port'],
   ['example.com:https', 'neither'],
-  ['https://example.com', 'neither'],
+  ['ftp://example.com', 'neither'],
   ['example.com/path', 'neither'],
   ['[example.com]:443', 'port'],
   ['[::1', 'port'],

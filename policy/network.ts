@@ -1,9 +1,11 @@
 import { z } from 'zod'
+import { Credential, type HeaderRule, readCredential } from './credential.ts'
 import { DlpFile } from './dlp/file.ts'
 import { compileDlp, type DlpPolicy } from './dlp/policy.ts'
-import { coversAllOf, invalid, proveKinds, type Rule, RuleEntry, readRule } from './rule.ts'
+import { covers, coversAllOf, invalid, proveKinds, type Rule, RuleEntry, readRule } from './rule.ts'
 
 const MAX_RULES = 1000
+const MAX_CREDENTIALS = 100
 
 const Rules = {
   /** Which list has the last word where both cover a connection. */
@@ -12,6 +14,9 @@ const Rules = {
   deny: z.array(RuleEntry).max(MAX_RULES).default([]),
   /** What may not leave; with it, all that is let through is looked into. */
   dlp: DlpFile.optional(),
+  /** True: every connection is looked into, and those that are not HTTP end. Else those of which something here says what only so is seen. */
+  inspect: z.boolean().default(false),
+  credentials: z.array(Credential).max(MAX_CREDENTIALS).default([]),
 }
 
 /**
@@ -30,6 +35,9 @@ export interface NetworkPolicy {
   readonly allow: readonly Rule[]
   readonly deny: readonly Rule[]
   readonly dlp: DlpPolicy | null
+  readonly inspect: boolean
+  /** What is put on requests at the gate; the first that speaks of a field has it. */
+  readonly headers: readonly HeaderRule[]
 }
 
 /** `place`: where it stands, for messages. Throws POLICY_INVALID naming the rule and the reason. */
@@ -43,17 +51,23 @@ export function readPolicy(input: unknown, place: string): NetworkPolicy {
   refuseRepeated(policy.allow, `${place}.allow`)
   refuseRepeated(policy.deny, `${place}.deny`)
   refuseIdle(policy, place)
+  refuseUnreachable(policy, place)
   return policy
 }
 
+const CLOSED: NetworkPolicy = Object.freeze({ mode: 'none', first: 'deny', allow: [], deny: [], inspect: false, headers: [], dlp: null })
+
 export function compile(file: z.infer<typeof PolicyFile>, place: string): NetworkPolicy {
   proveKinds()
-  if (file.mode === 'none') return Object.freeze({ mode: 'none', first: 'deny', allow: [], deny: [], dlp: null })
+  if (file.mode === 'none') return CLOSED
   return Object.freeze({
     mode: file.mode,
     first: file.first,
     allow: file.allow.map((entry, index) => readRule(entry, `${place}.allow.${index}`)),
     deny: file.deny.map((entry, index) => readRule(entry, `${place}.deny.${index}`)),
+    // What is to be searched has to be seen.
+    inspect: file.inspect || file.dlp !== undefined,
+    headers: file.credentials.map((entry, index) => readCredential(entry, `${place}.credentials.${index}`)),
     dlp: file.dlp === undefined ? null : compileDlp(file.dlp, `${place}.dlp`),
   })
 }
@@ -76,5 +90,14 @@ function refuseIdle({ first, allow, deny }: NetworkPolicy, place: string): void 
     if (over < 0) continue
     const by = `${JSON.stringify(strong[over]?.text)} at ${place}.${first}.${over}`
     throw invalid(`${place}.${second}.${index}`, `${JSON.stringify(rule.text)} never takes effect: ${by} covers it all`)
+  }
+}
+
+/** A secret for a host that nothing leads to is a slip of the pen, in one place or the other. */
+function refuseUnreachable({ mode, allow, headers }: NetworkPolicy, place: string): void {
+  if (mode !== 'allow') return
+  for (const [index, { rule }] of headers.entries()) {
+    const isReached = allow.some((one) => rule.corners.some((corner) => covers(one, { ...corner, port: one.port ?? rule.port })))
+    if (!isReached) throw invalid(`${place}.credentials.${index}`, `no rule of ${place}.allow leads to ${rule.text}`)
   }
 }

@@ -1,16 +1,18 @@
 import { Fault } from '@caisson/wire'
 import { z } from 'zod'
 import { type Endpoint, hostPortText, readEndpoint, readHostPort } from './endpoint.ts'
+import { type PathGlob, readGlob } from './paths.ts'
+import { permits, RequestFields, type RequestScope, readWritten, scopeText } from './request.ts'
 import type { Scope } from './rules/kind.ts'
 import * as shelf from './rules/shelf.ts'
 
 const Text = z.string().min(1).max(300)
 const Examples = z.array(Text).max(100).default([])
 
-/** `'*.example.com:443'`, or the same with examples of what it must cover and what it must not. */
+/** `'*.example.com:443'`, or the same with what it says of requests, and with examples of what it must cover and what it must not. */
 export const RuleEntry = z.preprocess(
   (value) => (typeof value === 'string' ? { rule: value } : value),
-  z.strictObject({ rule: Text, match: Examples, not: Examples }),
+  z.strictObject({ rule: Text, ...RequestFields, match: Examples, not: Examples }),
 )
 type RuleEntry = z.infer<typeof RuleEntry>
 
@@ -18,26 +20,60 @@ export interface Rule extends Scope {
   readonly kind: string
   /** Null: every port. */
   readonly port: number | null
+  /** Null: nothing, so that no connection needs to be looked into for it. */
+  readonly requests: RequestScope | null
 }
 
 /** Throws POLICY_INVALID, with `place` and what is wrong there. */
-export function readRule({ rule: text, match, not }: RuleEntry, place: string): Rule {
-  const rule = readText(text, place)
-  const told = JSON.stringify(text)
+export function readRule({ match, not, ...entry }: RuleEntry, place: string): Rule {
+  const written = readWritten(entry.rule)
+  const requests = requestsOf(entry, written, place)
+  const rule = readText(written === null ? entry.rule : portSaid(written), requests, place)
+  const told = JSON.stringify(entry.rule)
   for (const [list, examples, wanted] of [['match', match, true] as const, ['not', not, false] as const]) {
     for (const [index, example] of examples.entries()) {
       const at = `${place}.${list}.${index}`
-      const endpoint = readEndpoint(example)
-      if (endpoint === null) throw invalid(at, `${JSON.stringify(example)} is neither a name nor an address, with or without a port`)
-      if (covers(rule, endpoint) !== wanted) {
-        throw invalid(at, `the rule ${told} ${wanted ? 'does not cover' : 'covers'} its example ${JSON.stringify(example)}`)
-      }
+      if (coversExample(rule, example, at) === wanted) continue
+      throw invalid(at, `the rule ${told} ${wanted ? 'does not cover' : 'covers'} its example ${JSON.stringify(example)}`)
     }
   }
   return rule
 }
 
-function readText(text: string, place: string): Rule {
+/** A URL without a port has that of its scheme. */
+function portSaid({ scheme, host }: { scheme: 'http' | 'https'; host: string }): string {
+  return readHostPort(host)?.port === null ? `${host}:${scheme === 'http' ? 80 : 443}` : host
+}
+
+/** Of an address or name, with or without a port; or of `GET https://example.com/path`. */
+function coversExample(rule: Rule, example: string, place: string): boolean {
+  const written = readWritten(example)
+  const endpoint = readEndpoint(written?.host ?? example)
+  if (endpoint === null) {
+    throw invalid(place, `${JSON.stringify(example)} is neither a name nor an address, with or without a port, nor a method and a URL`)
+  }
+  if (written === null) return covers(rule, endpoint)
+  const { scheme, methods = ['GET'], path = '/' } = written
+  const port = endpoint.port ?? (scheme === 'http' ? 80 : 443)
+  return covers(rule, { ...endpoint, port }) && (rule.requests === null || permits(rule.requests, { scheme, methods, path }))
+}
+
+function requestsOf(entry: Omit<RuleEntry, 'match' | 'not'>, written: ReturnType<typeof readWritten>, place: string): RequestScope | null {
+  for (const [field, said] of [['scheme', written?.scheme], ['methods', written?.methods], ['paths', written?.path]] as const) {
+    if (said !== undefined && entry[field] !== undefined) throw invalid(`${place}.${field}`, `${JSON.stringify(entry.rule)} says it already`)
+  }
+  const { scheme = written?.scheme ?? null, methods = written?.methods ?? null } = entry
+  const paths = entry.paths ?? (written?.path === undefined ? null : [globOf(written.path, place)])
+  return scheme === null && methods === null && paths === null ? null : { scheme, methods, paths }
+}
+
+function globOf(text: string, place: string): PathGlob {
+  const read = readGlob(text)
+  if ('refused' in read) throw invalid(place, `${JSON.stringify(text)} is no path: ${read.refused}`)
+  return read
+}
+
+function readText(text: string, requests: RequestScope | null, place: string): Rule {
   const told = JSON.stringify(text)
   const read = readHostPort(text)
   if (read === null) throw invalid(place, `${told} is not a name or an address with a port of 1 to 65535; ports of v6 are written [::]:443`)
@@ -45,7 +81,8 @@ function readText(text: string, place: string): Rule {
   if (kind === undefined) throw invalid(place, `${told} is no rule of a known kind: ${Object.keys(shelf).join(', ')}`)
   const scope = kind.read(read.host)
   if ('refused' in scope) throw invalid(place, `${told} is not a ${kind.name}: ${scope.refused}`)
-  return { ...scope, kind: kind.name, port: read.port, text: hostPortText({ host: scope.text, port: read.port }) }
+  const where = hostPortText({ host: scope.text, port: read.port })
+  return { ...scope, kind: kind.name, port: read.port, requests, text: requests === null ? where : scopeText(requests, where) }
 }
 
 /** A rule without a port covers all; one with a port does not cover what has none yet. */
@@ -55,7 +92,7 @@ export function covers(rule: Rule, endpoint: Endpoint): boolean {
 
 /** Whether `rule` leaves nothing to do for `other`. */
 export function coversAllOf(rule: Rule, other: Rule): boolean {
-  return other.corners.every((corner) => covers(rule, { ...corner, port: other.port }))
+  return rule.requests === null && other.corners.every((corner) => covers(rule, { ...corner, port: other.port }))
 }
 
 /** Each kind keeps what its examples say, or no policy is loaded. */

@@ -110,5 +110,24 @@ export type NetworkRecord =
       through: string[]
       verdict: 'block' | 'redact' | 'alert'
     }
+  /** A request on a connection that is looked into. */
+  | {
+      kind: 'network-request'
+      sandbox: string
+      connection: number
+      name: string | null
+      address: string | null
+      port: number
+      scheme: 'http' | 'https'
+      method: string
+      /** Without its query. */
+      path: string
+      verdict: 'allow' | 'deny'
+      rule: string
+      reason: string
+      wouldAllow: string | null
+      /** Names of those that were put on it. */
+      secrets: string[]
+    }
   | ({ kind: 'network-end'; sandbox: string } & Omit<Extract<GateRequest, { ask: 'closed' }>, 'ask'>)
   | ({ kind: 'network-refused'; sandbox: string } & Omit<Extract<GateRequest, { ask: 'refused' }>, 'ask'>)

@@ -4,8 +4,34 @@
  */
 export type Network = string | NetworkFile
 
-/** `example.com`, `*.example.com:443`, `10.0.0.0/8:5432`; or the same with examples of what it must cover and what it must not. */
-export type NetworkRule = string | { rule: string; match?: readonly string[]; not?: readonly string[] }
+/**
+ * `example.com`, `*.example.com:443`, `10.0.0.0/8:5432`, `GET https://api.example.com/v1/**`; or the same as an object, with examples of what it must
+ * cover and what it must not.
+ */
+export type NetworkRule =
+  | string
+  | {
+      rule: string
+      scheme?: 'http' | 'https'
+      methods?: readonly string[]
+      /** `/v1/*`, `/v1/**`. */
+      paths?: readonly string[]
+      match?: readonly string[]
+      not?: readonly string[]
+    }
+
+/** A secret that the operator has stored, and that is put on requests to a host at the gate. */
+export interface NetworkCredential {
+  secret: string
+  /** With a port, or else that of the scheme. */
+  host: string
+  /** Absent: `https`. */
+  scheme?: 'http' | 'https'
+  /** Absent: `authorization`. */
+  header?: string
+  /** Absent: `Bearer {secret}`. */
+  value?: string
+}
 
 /** In `allow`, `registries` stands for the hosts that this machine's own package clients use. */
 export type NetworkFile =
@@ -17,6 +43,9 @@ export type NetworkFile =
       allow?: readonly NetworkRule[]
       deny?: readonly NetworkRule[]
       dlp?: NetworkDlp
+      /** Every connection is looked into, and those that are not HTTP end. */
+      inspect?: boolean
+      credentials?: readonly NetworkCredential[]
     }
 
 /** What may not leave, as policy/dlp/file.ts has it. With it, every connection is looked into. */

@@ -3,14 +3,22 @@ import { chmod, rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Canary } from '@caisson/policy'
 import { Fault, type NetworkRecord } from '@caisson/wire'
+import type { Inspection } from '../authority/inspection.ts'
 import { refuseAborted, Undos } from '../lifetimes.ts'
+import { type Named, readNamed } from './brought.ts'
 import type { Egress } from './egress.ts'
 import { GateLine } from './gate-line.ts'
 import { Guest } from './guest.ts'
+import { ServerTrust } from './inspect/dial.ts'
+import type { Inspected } from './inspect/inspected.ts'
+import { Inspector } from './inspect/inspector.ts'
+import { Leaves } from './inspect/leaves.ts'
 import { refuseInWords } from './refusal.ts'
 
 /** Gates, and connections that are refused in words; more are turned away. */
 const MAX_PEERS = 8192
+/** Of one sandbox: each has buffers and keys of its own. */
+const MAX_INSPECTED = 512
 
 export interface AirlockParts {
   /** Where gates ask, and where they bring what is refused in words; both are made, for this user alone. */
@@ -19,6 +27,10 @@ export interface AirlockParts {
   readonly record: (record: NetworkRecord) => void
   /** Of a name, as this machine knows it; none: it has none. Never rejects, and takes no longer than a gate waits. */
   readonly addresses: (name: string, signal: AbortSignal) => Promise<readonly string[]>
+  /** Of those that the operator has stored; undefined: there is none of that name. */
+  readonly secret: (name: string) => Promise<string | undefined>
+  /** Made when the first connection is looked into. */
+  readonly inspection: () => Promise<Pick<Inspection, 'authority' | 'serverAuthorities'>>
 }
 
 /** The host's side of all gates (wire/airlock.ts): says for each question of a sandbox what its rules say. Of a sandbox it was not told of: no. */
@@ -29,11 +41,18 @@ export class Airlock implements AsyncDisposable {
   readonly #lines = new Set<GateLine>()
   readonly #peers = new Set<Socket>()
   readonly #over = new AbortController()
+  readonly #inspector: Inspector
+  /** Connections that are looked into, of each sandbox. */
+  readonly #inspected = new Map<string, number>()
   #all = new Undos()
 
   private constructor(parts: AirlockParts) {
     this.#parts = parts
     this.sockets = parts.sockets
+    this.#inspector = new Inspector({
+      leaves: new Leaves(async () => (await parts.inspection()).authority),
+      trust: new ServerTrust(async () => (await parts.inspection()).serverAuthorities),
+    })
   }
 
   /** Rejects with HOME_UNUSABLE; then nothing of it is left. */
@@ -42,8 +61,8 @@ export class Airlock implements AsyncDisposable {
     const airlock = new Airlock(parts)
     await using undo = new Undos()
     const { socket, inspect } = parts.sockets
-    undo.add(await airlock.#listen(socket, (peer) => airlock.#converse(peer)))
-    undo.add(await airlock.#listen(inspect, (peer) => refuseInWords(peer, (...about) => airlock.#refusalOf(...about))))
+    undo.add(await airlock.#listen(socket, {}, (peer) => airlock.#converse(peer)))
+    undo.add(await airlock.#listen(inspect, { allowHalfOpen: true }, (peer) => readNamed(peer, (named) => airlock.#serve(peer, named))))
     airlock.#all = undo.move()
     return airlock
   }
@@ -58,12 +77,14 @@ export class Airlock implements AsyncDisposable {
     const guest = this.#guests.get(sandbox)
     if (guest === undefined) throw new Fault('NOT_FOUND', `sandbox ${sandbox} has no way out that could be changed`)
     guest.egress = egress
+    this.#inspector.forget(sandbox)
     for (const line of this.#of(sandbox)) line.judgeAgain(egress)
   }
 
   /** It has ended. */
   forget(sandbox: string): void {
     this.#guests.delete(sandbox)
+    this.#inspector.forget(sandbox)
     for (const line of this.#of(sandbox)) line.end()
   }
 
@@ -71,23 +92,45 @@ export class Airlock implements AsyncDisposable {
     return [...this.#lines].filter((line) => line.sandbox === sandbox)
   }
 
-  #refusalOf(sandbox: string, connection: number) {
-    return this.#of(sandbox)
-      .map((line) => line.refusalOf(connection))
-      .find((refusal) => refusal !== undefined)
+  /** What a gate brings: refused in words, or looked into. */
+  #serve(peer: Socket, { sandbox, connection }: Named): void {
+    for (const line of this.#of(sandbox)) {
+      const refusal = line.refusalOf(connection)
+      if (refusal !== undefined) return refuseInWords(peer, sandbox, refusal)
+      const inspected = line.inspected(connection)
+      if (inspected !== undefined) return this.#inspect(peer, inspected)
+    }
+    peer.destroy()
+  }
+
+  #inspect(peer: Socket, inspected: Inspected): void {
+    const { sandbox } = inspected
+    const count = (this.#inspected.get(sandbox) ?? 0) + 1
+    if (count > MAX_INSPECTED) {
+      inspected.refuse(null, 'inspect', `more than ${MAX_INSPECTED} of its connections are looked into at once`)
+      return inspected.reset()
+    }
+    this.#inspected.set(sandbox, count)
+    peer.on('close', () => {
+      const left = (this.#inspected.get(sandbox) ?? 1) - 1
+      if (left > 0) this.#inspected.set(sandbox, left)
+      else this.#inspected.delete(sandbox)
+    })
+    this.#inspector.serve(peer, inspected)
   }
 
   #converse(peer: Socket): void {
     const line = new GateLine(peer, {
       guest: (sandbox) => this.#guests.get(sandbox),
       addresses: (name) => this.#parts.addresses(name, this.#over.signal),
+      secret: this.#parts.secret,
     })
     this.#lines.add(line)
     peer.on('close', () => this.#lines.delete(line))
   }
 
-  async #listen(path: string, serve: (peer: Socket) => void): Promise<() => Promise<void>> {
-    const server = createServer((peer) => {
+  async #listen(path: string, options: { allowHalfOpen?: boolean }, serve: (peer: Socket) => void): Promise<() => Promise<void>> {
+    const server = createServer(options, (peer) => {
       this.#peers.add(peer)
       peer.on('error', () => peer.destroy()).on('close', () => this.#peers.delete(peer))
       serve(peer)
@@ -116,6 +159,7 @@ export class Airlock implements AsyncDisposable {
   /** All that it let through ends within a second; what is asked from then on is answered no by the gates themselves. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#over.abort()
+    this.#inspector[Symbol.dispose]()
     await this.#all[Symbol.asyncDispose]()
   }
 }

@@ -1,6 +1,7 @@
 import { brotliDecompressSync, inflateRawSync } from 'node:zlib'
-import type { Ground, Lane, Outflow } from './dlp-outflow.ts'
+import type { Lane, Outflow } from './dlp-outflow.ts'
 import { Looking, type Span } from './dlp-verdicts.ts'
+import type { Ground, Passed, Watch } from './inspect/passage.ts'
 
 /** As long as this, a run is held until all of it is known: what is sent in small pieces is judged with what went before. */
 const WHOLE_BYTES = 4096
@@ -13,10 +14,8 @@ const ZLIB = 0x78
 const KNOWN_BY_MARK = ['gzip', 'x-gzip', 'identity']
 const KNOWN_OUTERMOST = [...KNOWN_BY_MARK, 'deflate', 'br']
 
-export type Passed = Buffer | Ground
-
 /** A body or a message on its way out. As many bytes leave as came. */
-export class DlpWatch {
+export class DlpWatch implements Watch {
   readonly keepsLength = true
   readonly #outflow: Outflow
   readonly #lane: Lane
@@ -26,6 +25,8 @@ export class DlpWatch {
   #held: Buffer = Buffer.alloc(0)
   #passed = 0
   #isWhole: boolean
+  /** All of it, as long as it is small. */
+  #said: Buffer | null = Buffer.alloc(0)
 
   /** `codings`: of Content-Encoding. `lengthBytes`: of the whole; null: nobody knows. */
   constructor(
@@ -54,6 +55,7 @@ export class DlpWatch {
     const ground = this.#looking.write(bytes)
     if (ground !== null) return ground
     this.#outflow.remember(this.#lane, bytes)
+    this.#said = this.#said === null || this.#said.length + bytes.length > WHOLE_BYTES ? null : Buffer.concat([this.#said, bytes])
     if (this.#isWhole && this.#held.length <= WHOLE_BYTES) return Buffer.alloc(0)
     this.#isWhole = false
     return this.#release(this.#held.length - Math.min(this.#held.length, this.#looking.heldBytes))
@@ -62,7 +64,7 @@ export class DlpWatch {
   end(): Passed {
     const ground = this.#isPackedAsWhole() ? this.#unpacked() : null
     const found =
-      ground ?? this.#looking.settle() ?? (this.#isWhole ? joinedGround(this.#outflow, this.#lane, this.#place, this.#held) : null)
+      ground ?? this.#looking.settle() ?? (this.#said === null ? null : joinedGround(this.#outflow, this.#lane, this.#place, this.#said))
     return found ?? this.#release(this.#held.length)
   }
 

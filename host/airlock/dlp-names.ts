@@ -1,6 +1,7 @@
 import { Columns } from '@caisson/policy'
-import type { Ground, Outflow } from './dlp-outflow.ts'
+import type { Outflow } from './dlp-outflow.ts'
 import { Looking } from './dlp-verdicts.ts'
+import type { Ground } from './inspect/passage.ts'
 
 const WINDOW_MS = 10 * 60_000
 const MAX_PARENTS = 256

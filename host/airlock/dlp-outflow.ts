@@ -2,17 +2,13 @@ import { createHmac } from 'node:crypto'
 import { type Canary, Columns, type Digest, type DlpPolicy, Watch } from '@caisson/policy'
 import type { DlpPlace, NetworkRecord } from '@caisson/wire'
 import type { Target } from './egress.ts'
+import type { Ground } from './inspect/passage.ts'
 
 /** What was sent to one destination is followed for so long. */
 const WINDOW_MS = 10 * 60_000
 const MAX_LANES = 128
 /** Of what was sent before: a value cut in two by a border between two requests is whole with it. */
 const TAIL_BYTES = 1024
-
-export interface Ground {
-  readonly rule: string
-  readonly reason: string
-}
 
 export interface Found {
   readonly detector: string

@@ -1,18 +1,12 @@
-import { DlpWatch, joinedGround, mask, type Passed } from './dlp-body.ts'
-import type { Ground, Lane, Outflow } from './dlp-outflow.ts'
+import { DlpWatch, joinedGround, mask } from './dlp-body.ts'
+import type { Lane, Outflow } from './dlp-outflow.ts'
 import { Looking } from './dlp-verdicts.ts'
 import type { Target } from './egress.ts'
-
-type Field = readonly [name: string, value: string]
-
-interface Head {
-  readonly method: string
-  readonly path: string
-  readonly fields: readonly Field[]
-}
+import type { Field, Question } from './inspect/exchange.ts'
+import type { Ground, Passage, Passed, Run } from './inspect/passage.ts'
 
 /** Looks at all that leaves on one connection: what is asked for, and what is sent with it. What comes in is not looked at. */
-export class DlpPassage {
+export class DlpPassage implements Passage {
   readonly #outflow: Outflow
   readonly #lane: Lane
 
@@ -21,8 +15,7 @@ export class DlpPassage {
     this.#lane = outflow.lane(target)
   }
 
-  /** Null: it passes as it is. */
-  request<Asked extends Head>(question: Asked): Asked | Ground | null {
+  request(question: Question): Question | Ground {
     const { method, path, fields } = question
     const bytes = method.length + path.length + fields.reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0)
     const over = this.#outflow.spend(this.#lane.target, bytes)
@@ -49,7 +42,7 @@ export class DlpPassage {
     })
   }
 
-  watch({ what, way, fields }: { what: 'body' | 'message'; way: 'out' | 'in'; fields: readonly Field[] }): DlpWatch | null {
+  watch({ what, way, fields }: Run): DlpWatch | null {
     if (way === 'in') return null
     const valuesOf = (wanted: string) => fields.filter(([name]) => name.toLowerCase() === wanted).map(([, value]) => value)
     const codings = valuesOf('content-encoding').flatMap((value) =>

@@ -1,6 +1,7 @@
 import { type Finding, type Rules, readEndpoint, Scanner } from '@caisson/policy'
 import type { DlpPlace } from '@caisson/wire'
-import type { Ground, Lane, Outflow } from './dlp-outflow.ts'
+import type { Lane, Outflow } from './dlp-outflow.ts'
+import type { Ground } from './inspect/passage.ts'
 
 /** Findings that one run of bytes is told of in the log; the first of them are enough to know what it was. */
 const MAX_TOLD = 32

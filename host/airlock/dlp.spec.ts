@@ -5,13 +5,24 @@ import { describe, expect, test } from 'vitest'
 import { DlpNames } from './dlp-names.ts'
 import { Outflow } from './dlp-outflow.ts'
 import { DlpPassage } from './dlp-passage.ts'
+import type { Question } from './inspect/exchange.ts'
 
 /** Has the form of a token of GitHub's. */
 const TOKEN = `gh${'p_'}${'A1b2C3d4E5f6'.repeat(3)}`
 const CARD = `4111 ${'1111 1111'} 1111`
 const CANARY = 'kq7vd2mzx4tnw3jh5yrp6bgc'
 const TARGET = { name: 'api.example.com', address: null, port: 443 }
-const QUESTION = { method: 'POST', path: '/v1/items?q=1', fields: [['accept', '*/*'] as const] }
+const QUESTION: Question = {
+  version: 1,
+  method: 'POST',
+  scheme: 'https',
+  authority: 'api.example.com',
+  path: '/v1/items?q=1',
+  fields: [['accept', '*/*']],
+  body: null,
+  isWhole: () => true,
+  trailers: () => [],
+}
 
 function outflowOf(dlp: NetworkDlp, isRecorded = true) {
   const { dlp: policy } = readPolicy({ mode: 'open', dlp }, 'network')

@@ -1,13 +1,29 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { OperatorRange } from '@caisson/policy'
-import type { Network, NetworkRecord } from '@caisson/wire'
+import { mayInspect, type OperatorRange } from '@caisson/policy'
+import { Fault, type Network, type NetworkRecord } from '@caisson/wire'
+import { type Inspection, openInspection } from '../authority/inspection.ts'
 import { unending } from '../lifetimes.ts'
 import { Airlock } from './airlock.ts'
 import { Canaries, type Planted } from './dlp-canaries.ts'
 import { type Egress, egressOf } from './egress.ts'
 import { HostNames } from './host-names.ts'
 import { Registries } from './registries.ts'
+import type { Secrets } from './secrets.ts'
+
+export interface ExitsParts {
+  readonly home: string
+  /** `daemon`, whose gates find the next daemon at the same place, or the process id of an embedded host. */
+  readonly owner: string
+  readonly secrets: Secrets
+  /** File of authorities (PEM) that servers may rest on besides those that this machine trusts; null: none. */
+  readonly extraAuthorities: string | null
+  readonly operatorAllowed: readonly OperatorRange[]
+  readonly record: (record: NetworkRecord) => void
+}
+
+/** Files of the host's, for a sandbox to trust. */
+export type Trust = Pick<Inspection, 'certPath' | 'bundlePath'>
 
 /** The airlock of one host, opened when the first of its sandboxes needs it. */
 export class Exits implements AsyncDisposable {
@@ -19,13 +35,17 @@ export class Exits implements AsyncDisposable {
   readonly #registries = new Registries()
   readonly #canaries: Canaries
   readonly #planted = new Map<string, readonly Planted[]>()
+  readonly #secrets: Secrets
+  readonly #openInspection: () => Promise<Inspection>
+  #inspection: Promise<Inspection> | undefined
   #opening: Promise<Airlock> | undefined
   #airlock: Airlock | undefined
 
-  /** `owner`: `daemon`, whose gates find the next daemon at the same place, or the process id of an embedded host. */
-  constructor(home: string, owner: string, operatorAllowed: readonly OperatorRange[], record: (record: NetworkRecord) => void) {
+  constructor({ home, owner, secrets, extraAuthorities, operatorAllowed, record }: ExitsParts) {
+    this.sockets = { socket: join(home, `airlock-${owner}.sock`), inspect: join(home, `airlock-${owner}-inspect.sock`) }
+    this.#secrets = secrets
+    this.#openInspection = () => openInspection(home, extraAuthorities)
     this.#operatorAllowed = operatorAllowed
-    this.sockets = { socket: join(home, `airlock-${owner}.sock`), inspect: join(home, `airlock-${owner}-refusals.sock`) }
     this.#record = record
     this.#canaries = new Canaries(home)
   }
@@ -33,7 +53,34 @@ export class Exits implements AsyncDisposable {
   /** Of `network` as a request or a profile has it; null: nothing may be reached. Rejects with POLICY_INVALID naming the rule. */
   async egress(network: Network, signal: AbortSignal): Promise<Egress | null> {
     const egress = await egressOf(network, () => this.#registries.hosts(signal), this.#operatorAllowed)
+    await this.#refuseUnknownSecrets(egress)
     return egress.policy.mode === 'none' ? null : egress
+  }
+
+  /** What a sandbox with these rules is to trust; null: nothing beyond what everybody does. Rejects with HOME_UNUSABLE. */
+  async trust(egress: Egress | null): Promise<Trust | null> {
+    if (egress === null || !mayInspect(egress.policy)) return null
+    const { certPath, bundlePath } = await this.#inspected()
+    return { certPath, bundlePath }
+  }
+
+  async #refuseUnknownSecrets({ policy }: Egress): Promise<void> {
+    for (const [index, { secret }] of policy.headers.entries()) {
+      if (secret === null || (await this.#secrets.value(secret)) !== undefined) continue
+      throw new Fault('POLICY_INVALID', `network.credentials.${index}: no secret ${secret} is stored`, {
+        hint: `Store it with \`caisson secret set ${secret}\`.`,
+      })
+    }
+  }
+
+  async #inspected(): Promise<Inspection> {
+    this.#inspection ??= this.#openInspection()
+    try {
+      return await this.#inspection
+    } catch (failure) {
+      this.#inspection = undefined
+      throw failure
+    }
   }
 
   /** Before it starts. `auditBytes`: how much may be written about it. Rejects with HOME_UNUSABLE. */
@@ -58,7 +105,8 @@ export class Exits implements AsyncDisposable {
   async #open(): Promise<Airlock> {
     const { sockets } = this
     const addresses = (name: string, signal: AbortSignal) => this.#names.addresses(name, signal)
-    this.#opening ??= Airlock.open({ sockets, record: this.#record, addresses }, unending())
+    const secret = (name: string) => this.#secrets.value(name)
+    this.#opening ??= Airlock.open({ sockets, record: this.#record, addresses, secret, inspection: () => this.#inspected() }, unending())
     try {
       this.#airlock = await this.#opening
       return this.#airlock
@@ -78,7 +126,7 @@ export class Exits implements AsyncDisposable {
 /** Sockets of embedded hosts that were killed. */
 export async function sweepExits(home: string): Promise<void> {
   for (const name of await readdir(home)) {
-    const pid = Number(/^airlock-(\d+)(-refusals)?\.sock$/.exec(name)?.[1])
+    const pid = Number(/^airlock-(\d+)(-inspect|-refusals)?\.sock$/.exec(name)?.[1])
     if (Number.isInteger(pid) && !isAlive(pid)) await rm(join(home, name), { force: true })
   }
 }

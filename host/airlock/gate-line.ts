@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net'
 import { decideName, type NameVerdict } from '@caisson/policy'
 import { type GateAnswer, GateRequest } from '@caisson/wire'
-import { type Decision, decide, type Egress, type Target } from './egress.ts'
+import { type Decision, decide, type Egress } from './egress.ts'
 import type { Guest } from './guest.ts'
-import type { Refusal } from './refusal.ts'
+import { InspectedConnection } from './inspected-connection.ts'
+import type { Refused } from './refusal.ts'
 
 /** No question is longer. */
 const MAX_LINE_BYTES = 8 * 1024
@@ -20,7 +21,7 @@ const MAX_UNREAD_BYTES = 1024 * 1024
 type Asked<Kind extends GateRequest['ask']> = Extract<GateRequest, { ask: Kind }>
 
 interface Connection {
-  readonly target: Target
+  readonly asked: Asked<'connect'>
   readonly addresses: readonly string[]
   readonly decision: Decision
 }
@@ -28,6 +29,7 @@ interface Connection {
 export interface GateHouse {
   guest(sandbox: string): Guest | undefined
   addresses(name: string): Promise<readonly string[]>
+  secret(name: string): Promise<string | undefined>
 }
 
 /** One conversation with the gate of one sandbox. What does not follow the contract ends it, and with it everything that the gate lets through. */
@@ -35,7 +37,7 @@ export class GateLine {
   readonly #peer: Socket
   readonly #house: GateHouse
   readonly #connections = new Map<number, Connection>()
-  readonly #refused = new Map<number, Refusal>()
+  readonly #refused = new Map<number, Refused>()
   /** Connections that are being decided on. */
   readonly #undecided = new Set<number>()
   #sandbox: string | undefined
@@ -53,8 +55,24 @@ export class GateLine {
   }
 
   /** Why a connection was refused, if that was not long ago. */
-  refusalOf(connection: number): Refusal | undefined {
+  refusalOf(connection: number): Refused | undefined {
     return this.#refused.get(connection)
+  }
+
+  /** One that is let through to be looked into. Undefined: there is none of that number. */
+  inspected(connection: number): InspectedConnection | undefined {
+    const [known, sandbox] = [this.#connections.get(connection), this.#sandbox]
+    if (known?.decision.verdict !== 'inspect' || sandbox === undefined) return undefined
+    const { asked, addresses } = known
+    return new InspectedConnection({
+      sandbox,
+      asked,
+      addresses,
+      guest: () => this.#house.guest(sandbox),
+      lookUp: (name) => this.#addresses(name, sandbox),
+      secret: (name) => this.#house.secret(name),
+      reset: () => this.#say({ answer: 'end', connections: [connection] }),
+    })
   }
 
   end(): void {
@@ -64,9 +82,9 @@ export class GateLine {
   /** What is no longer allowed ends now. */
   judgeAgain(egress: Egress): void {
     const ending: number[] = []
-    for (const [number, { target, addresses, decision }] of this.#connections) {
-      const now = decide(egress, target, addresses)
-      if (now.verdict !== 'tunnel' || decision.dial.some((address) => !now.dial.includes(address))) ending.push(number)
+    for (const [number, { asked, addresses, decision }] of this.#connections) {
+      const now = readable(asked, decide(egress, asked, addresses))
+      if (now.verdict !== decision.verdict || decision.dial.some((address) => !now.dial.includes(address))) ending.push(number)
     }
     if (ending.length > 0) this.#say({ answer: 'end', connections: ending })
   }
@@ -131,18 +149,19 @@ export class GateLine {
   }
 
   #connect(asked: Asked<'connect'>, addresses: readonly string[], sandbox: string, guest: Guest | undefined): void {
-    const { seq, connection, name, address, port, way } = asked
+    const { seq, connection, address, port, way } = asked
     if (guest === undefined) return this.#say({ answer: 'connect', seq, verdict: 'deny', dial: [] })
-    const decision = readable(asked, decide(guest.egress, asked, addresses))
+    const decision = readable(asked, refusedName(asked, guest) ?? decide(guest.egress, asked, addresses))
+    const name = asked.name === null ? null : (guest.names?.told(asked.name) ?? asked.name)
     const { verdict, rule, reason, wouldAllow, dial } = decision
     const about = { sandbox, connection, name, address, port, way, rule, reason, wouldAllow }
     if (!guest.recorded({ kind: 'network', ...about, verdict })) return this.#say({ answer: 'connect', seq, verdict: 'deny', dial: [] })
-    if (verdict === 'tunnel') this.#connections.set(connection, { target: asked, addresses, decision })
+    if (verdict === 'tunnel' || verdict === 'inspect') this.#connections.set(connection, { asked, addresses, decision })
     if (verdict === 'refuse') this.#refuse(connection, { way, decision })
     this.#say({ answer: 'connect', seq, verdict, dial: [...dial] })
   }
 
-  #refuse(connection: number, refusal: Refusal): void {
+  #refuse(connection: number, refusal: Refused): void {
     this.#refused.set(connection, refusal)
     const [oldest] = this.#refused.keys()
     if (this.#refused.size > MAX_REFUSED && oldest !== undefined) this.#refused.delete(oldest)
@@ -162,6 +181,12 @@ function weighName({ egress, names }: Guest, name: string): Pick<NameVerdict, 'a
   return ground === null ? said : { allowed: false, ...ground, wouldAllow: null }
 }
 
+/** Null: it has no name, or one that may be asked for as far as what it says is concerned. */
+function refusedName({ name }: Asked<'connect'>, guest: Guest): Decision | null {
+  const ground = name === null || !decideName(guest.egress.policy, name).allowed ? null : (guest.names?.weigh(name) ?? null)
+  return ground === null ? null : { verdict: 'deny', dial: [], ...ground, wouldAllow: null }
+}
+
 function isNamed({ name }: Asked<'name'>, addresses: readonly string[], sandbox: string, guest: Guest | undefined): boolean {
   if (guest === undefined) return false
   const { allowed, ...said } = weighName(guest, name)
@@ -175,12 +200,9 @@ function isNamed({ name }: Asked<'name'>, addresses: readonly string[], sandbox:
   return guest.recorded({ kind: 'network', ...about, verdict: mayAsk ? 'allow' : 'deny' }) && mayAsk
 }
 
-/** A denial that its program can read, should it speak HTTP in the clear. What a plain HTTP proxy is for is not done here. */
+/** A denial that its program can read, should it speak HTTP in the clear. Of what comes to an HTTP proxy, each request may be for another server. */
 function readable({ way }: Asked<'connect'>, decision: Decision): Decision {
-  if (way === 'http-proxy' && decision.verdict === 'tunnel') {
-    const reason = 'plain requests to a proxy are not handed on; connect directly, or with CONNECT'
-    return { verdict: 'refuse', dial: [], rule: 'http-proxy', reason, wouldAllow: null }
-  }
+  if (way === 'http-proxy' && decision.verdict === 'tunnel') return { ...decision, verdict: 'inspect' }
   return decision.verdict === 'deny' && way !== 'socks5' ? { ...decision, verdict: 'refuse' } : decision
 }
 

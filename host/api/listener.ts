@@ -5,7 +5,7 @@ import { MAX_CONNECTIONS } from '@caisson/wire'
 import { onAbort } from '../lifetimes.ts'
 import { refuseMalformed } from './refusals.ts'
 import { carriedBy } from './reset.ts'
-import type { Identity } from './tls/identity.ts'
+import type { Identity } from '../authority/identity.ts'
 
 /** First byte of a TLS connection (RFC 8446, 5.1: a record of type handshake). No request of HTTP begins so. */
 const HANDSHAKE = 0x16

@@ -12,7 +12,7 @@ import type { Parts } from './parts.ts'
 import { PortProxy } from './ports/proxy.ts'
 import { refuseMalformed } from './refusals.ts'
 import { resetConnection } from './reset.ts'
-import type { Identity } from './tls/identity.ts'
+import type { Identity } from '../authority/identity.ts'
 import { UpgradableRequest } from './upgradable.ts'
 
 export interface ServerOptions {

@@ -19,6 +19,7 @@ import { type Profile, readProfile } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
 import { rehearse } from './rehearsal.ts'
 import { parseRequest, type StrictCreateRequest } from './request.ts'
+import { type ShownTrust, shownTrust, trustVariables } from './trust.ts'
 import type { Zygotes } from './zygote.ts'
 
 const DEFAULT_PROFILE = 'default'
@@ -76,6 +77,7 @@ interface Decided {
   template: Template
   /** What it may reach; null: nothing but itself. */
   egress: Egress | null
+  trust: ShownTrust | null
 }
 
 /** From a request to a standing sandbox. */
@@ -180,7 +182,7 @@ export class Creating {
     const { template } = standing
     return new LiveSandbox({
       ...standing,
-      env: { ...template.env, ...env, ...this.#parts.exits.planted(standing.plan.id) },
+      env: { ...template.env, ...trustVariables(standing.plan), ...env, ...this.#parts.exits.planted(standing.plan.id) },
       auditLog: this.#parts.auditLog,
       freshZygote: (signal) => this.#parts.zygotes.replace(template, signal),
       contextsChanged,
@@ -240,7 +242,10 @@ export class Creating {
     const request = await seen(parseRequest(raw))
     const profile = await this.#profile(request.profile ?? DEFAULT_PROFILE, signal)
     const template = await this.#template(request.template ?? profile.template, signal)
-    return { request, profile, template, egress: await this.#parts.exits.egress(request.network ?? profile.network, signal) }
+    const { exits } = this.#parts
+    const egress = await exits.egress(request.network ?? profile.network, signal)
+    const etc = template.binds.find(({ target }) => target === '/etc')?.source
+    return { request, profile, template, egress, trust: await shownTrust(await exits.trust(egress), etc) }
   }
 
   async #profile(name: string, signal: AbortSignal): Promise<Profile> {
@@ -259,7 +264,7 @@ export class Creating {
     return template
   }
 
-  #plan({ request, profile, template, egress }: Decided, zygoteSocket: string | null, given: Given = {}): Plan {
+  #plan({ request, profile, template, egress, trust }: Decided, zygoteSocket: string | null, given: Given = {}): Plan {
     const { uid, home, agent } = this.#parts.settings
     return planSandbox(request, profile, template, {
       root: uid === 0,
@@ -272,6 +277,7 @@ export class Creating {
       kept: given.kept ?? null,
       onWall: given.onWall ?? 'end',
       airlock: egress === null ? null : { ...this.#parts.exits.sockets, policy: egress.file },
+      trust,
     })
   }
 }

@@ -3,6 +3,7 @@ import { type Bind, Fault, type NetworkFile, Plan } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
 import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
+import { type ShownTrust, trustBinds } from './trust.ts'
 
 /** What a plan needs to know of this machine and this moment; looked up by others, so that the same input makes the same plan. */
 export interface MachineFacts {
@@ -21,6 +22,8 @@ export interface MachineFacts {
   readonly onWall: Plan['limits']['onWall']
   /** Sockets of the airlock that lets this sandbox out, and no other way (wire/airlock.ts); null: it has no network. */
   readonly airlock: { readonly socket: string; readonly inspect: string; readonly policy: NetworkFile } | null
+  /** What it is to trust beyond what everybody does; null: nothing. */
+  readonly trust: ShownTrust | null
 }
 
 const MIB = 1024 * 1024
@@ -78,7 +81,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     dir: `${facts.home}/sandboxes/${facts.id}`,
     deathRecord: `${facts.home}/deaths/${facts.id}.json`,
     agent: facts.agent,
-    binds: inOrder([...shown(template, isSudo), ...mounts(request, facts)]),
+    binds: inOrder([...shown(template, isSudo), ...trustBinds(facts.trust), ...mounts(request, facts)]),
     symlinks: [...template.symlinks],
     files: [
       { path: '/etc/hostname', content: `${facts.id}\n`, mode: 0o644 },
@@ -117,7 +120,7 @@ const ZYGOTE_DISK_MIB = 64
 /** Pure: the wall around a template's zygote. It runs the template's code and nobody else's, and keeps nothing. */
 export function planZygote(
   template: Template,
-  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock'> & { dir: string; idleMs: number; leash: Plan['leash'] },
+  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock' | 'trust'> & { dir: string; idleMs: number; leash: Plan['leash'] },
 ): Plan {
   if (template.zygote === null) throw new Fault('INTERNAL', `template ${template.name} has no zygote`)
   return Plan.parse({

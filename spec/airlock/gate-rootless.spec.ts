@@ -64,6 +64,7 @@ async function plan(airlock: FakeAirlock, id: string) {
     kept: null,
     onWall: 'end',
     airlock: { ...airlock.paths, policy: { mode: 'open' } },
+    trust: null,
   })
 }
 

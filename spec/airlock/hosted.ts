@@ -1,10 +1,12 @@
 import { join } from 'node:path'
 import { Airlock } from '../../host/airlock/airlock.ts'
 import type { Egress } from '../../host/airlock/egress.ts'
+import { type Inspection, openInspection } from '../../host/authority/inspection.ts'
+import { trustVariables } from '../../host/sandbox/trust.ts'
 import type { AuditLog } from '../../host/audit/log.ts'
 import type { Cell } from '../../host/walls/wall.ts'
 import { readOperatorRanges, readPolicy } from '../../policy/index.ts'
-import type { NetworkRecord } from '../../wire/index.ts'
+import type { NetworkFile, NetworkRecord, Plan } from '../../wire/index.ts'
 import { Cells, Inside } from '../walls/cells.ts'
 import { pythonProgram } from './gated.ts'
 
@@ -14,6 +16,12 @@ const AUDIT_BYTES = 1024 * 1024
 /** Rules of whoever made the sandbox; the operator names addresses, so that a server of a spec's own may be reached. */
 export function rules(allow: string[], named: string[] = ['127.0.0.1']): Egress {
   const file = { mode: 'allow', allow } as const
+  return { file, policy: readPolicy(file, 'spec'), operatorAllowed: readOperatorRanges(named, 'spec'), configured: [] }
+}
+
+/** The same, all of it looked into. */
+export function inspecting(more: Omit<Extract<NetworkFile, { mode: 'allow' | 'open' }>, 'mode'>, named: string[] = ['127.0.0.1']): Egress {
+  const file = { mode: 'allow', inspect: true, ...more } as const
   return { file, policy: readPolicy(file, 'spec'), operatorAllowed: readOperatorRanges(named, 'spec'), configured: [] }
 }
 
@@ -34,23 +42,31 @@ export class Hosted implements AsyncDisposable {
   readonly lookedUp: string[] = []
   /** Written to, too; one that cannot be written refuses. */
   auditLog: AuditLog | undefined
+  /** Of the operator's. */
+  readonly secrets: Record<string, string> = {}
   #airlock: Airlock | undefined
   readonly #cells: Cells
   readonly #cell: Cell
   readonly #inside: Inside
 
-  private constructor(cells: Cells, cell: Cell, id: string) {
+  readonly #inspection: Promise<Inspection>
+
+  private constructor(cells: Cells, cell: Cell, plan: Plan, inspection: Promise<Inspection>) {
     this.#cells = cells
     this.#cell = cell
-    this.id = id
-    this.#inside = new Inside(cell)
+    this.id = plan.id
+    this.#inside = new Inside(cell, trustVariables(plan))
+    this.#inspection = inspection
   }
 
-  static async open(egress: Egress): Promise<Hosted> {
+  /** `authorities`: a file of those that servers rest on, whose connections are looked into; then the sandbox trusts what it is shown. */
+  static async open(egress: Egress, authorities: string | null = null): Promise<Hosted> {
     const cells = await Cells.open()
     cells.airlock = { socket: join(cells.home, 'airlock.sock'), inspect: join(cells.home, 'inspect.sock') }
+    const inspection = openInspection(cells.home, authorities)
+    cells.trust = authorities === null ? null : await inspection
     const plan = await cells.plan()
-    const hosted = new Hosted(cells, await cells.launch(plan), plan.id)
+    const hosted = new Hosted(cells, await cells.launch(plan), plan, inspection)
     await hosted.start()
     hosted.airlock.register(plan.id, egress, AUDIT_BYTES)
     return hosted
@@ -76,6 +92,8 @@ export class Hosted implements AsyncDisposable {
           this.lookedUp.push(name)
           return this.names[name] ?? []
         },
+        secret: async (name) => this.secrets[name],
+        inspection: () => this.#inspection,
       },
       signal,
     )

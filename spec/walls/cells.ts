@@ -4,10 +4,12 @@ import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AgentConnection } from '../../host/agent/connection.ts'
 import { type Judge, startCommand } from '../../host/agent/process.ts'
+import type { Trust } from '../../host/airlock/exits.ts'
 import { makeDiskImage } from '../../host/sandbox/disk.ts'
 import { planSandbox } from '../../host/sandbox/plan.ts'
 import { readProfile } from '../../host/sandbox/profile.ts'
 import { parseRequest } from '../../host/sandbox/request.ts'
+import { shownTrust } from '../../host/sandbox/trust.ts'
 import { readSettings, type Settings } from '../../host/settings.ts'
 import { openTemplate } from '../../host/templates/template.ts'
 import { container } from '../../host/walls/container.ts'
@@ -29,6 +31,7 @@ export class Cells implements AsyncDisposable {
   readonly recorded: Death[] = []
   /** For plans made from now on. */
   airlock: { socket: string; inspect: string } | null = null
+  trust: Trust | null = null
   readonly #keepers: Keepers
 
   private constructor(settings: Settings, keeper: string) {
@@ -68,6 +71,7 @@ export class Cells implements AsyncDisposable {
       kept: null,
       onWall: 'end',
       airlock: this.airlock === null ? null : { ...this.airlock, policy: { mode: 'open' } },
+      trust: this.trust === null ? null : await shownTrust(this.trust, template.binds.find(({ target }) => target === '/etc')?.source),
     })
     await makeDiskImage(plan.disk, signal)
     return { ...plan, ...change(plan) }
@@ -91,13 +95,16 @@ export interface Told {
 /** A conversation with the agent of a cell. */
 export class Inside implements Disposable {
   readonly #agent: AgentConnection
+  readonly #env: Readonly<Record<string, string>>
 
-  constructor(cell: Pick<Cell, 'agentSocket'>) {
+  /** `env`: besides PATH. */
+  constructor(cell: Pick<Cell, 'agentSocket'>, env: Readonly<Record<string, string>> = {}) {
     this.#agent = AgentConnection.to(cell.agentSocket)
+    this.#env = env
   }
 
   start(command: string, user = 'user') {
-    const request = { command: 'sh', args: ['-c', command], env: { PATH: '/usr/bin:/bin' }, cwd: '', user }
+    const request = { command: 'sh', args: ['-c', command], env: { PATH: '/usr/bin:/bin', ...this.#env }, cwd: '', user }
     return startCommand(this.#agent, request, { judge }, signal)
   }
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import { Fault } from '@caisson/wire'
 import { refuseAborted } from '../../lifetimes.ts'
-import type { Identity } from './identity.ts'
+import type { Identity } from '../../authority/identity.ts'
 
 /** A server's identity, and what its clients must trust. */
 export interface Tls extends Identity {
@@ -74,7 +74,7 @@ function namesBelow(domain: string): string[] {
 }
 
 async function newAuthority(): Promise<Identity> {
-  const { makeAuthority } = await import('./certificates.ts')
+  const { makeAuthority } = await import('../../authority/certificates.ts')
   // Of several that a browser may know, a person finds this one.
   return makeAuthority(`Caisson of ${hostname().replace(/[^\w.-]/g, '-')}`)
 }
@@ -83,7 +83,7 @@ async function newAuthority(): Promise<Identity> {
 async function serverIdentity(folder: string, authority: Identity, wanted: Names): Promise<Identity> {
   const found = await kept(folder, 'server')
   if (found !== undefined && isGood(found, authority, wanted)) return found
-  const { makeServerIdentity } = await import('./certificates.ts')
+  const { makeServerIdentity } = await import('../../authority/certificates.ts')
   return keep(folder, 'server', await makeServerIdentity(authority, wanted))
 }
 

@@ -1,6 +1,7 @@
 import 'reflect-metadata'
 import { createPrivateKey, KeyObject, randomBytes, webcrypto } from 'node:crypto'
 import {
+  AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
   cryptoProvider,
   ExtendedKeyUsage,
@@ -10,6 +11,7 @@ import {
   KeyUsageFlags,
   KeyUsagesExtension,
   SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
   X509Certificate,
   X509CertificateGenerator,
 } from '@peculiar/x509'
@@ -23,6 +25,7 @@ const DAY_MS = 86_400_000
 const AUTHORITY_DAYS = 3650
 /** Browsers take no longer ones (the CA/Browser Forum's baseline requirements). */
 const SERVER_DAYS = 397
+const LEAF_DAYS = 1
 /** Clocks differ. */
 const BACKDATED_MS = DAY_MS
 
@@ -39,6 +42,8 @@ export async function makeAuthority(name: string): Promise<Identity> {
     extensions: [
       new BasicConstraintsExtension(true, 0, true),
       new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      // Python 3.13 and later want to find it.
+      await SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   })
   return { key: pemOf(keys.privateKey), cert: `${cert.toString('pem')}\n` }
@@ -51,18 +56,11 @@ export async function makeServerIdentity(
 ): Promise<Identity> {
   cryptoProvider.set(webcrypto as Crypto)
   const issuer = new X509Certificate(authority.cert)
-  const der = createPrivateKey(authority.key).export({ type: 'pkcs8', format: 'der' })
-  const signingKey = await webcrypto.subtle.importKey('pkcs8', der, CURVE, false, ['sign'])
+  const signingKey = await importedKey(authority.key)
   const keys = await webcrypto.subtle.generateKey(CURVE, true, ['sign', 'verify'])
   const alternatives: JsonGeneralName[] = [
     ...names.map((value) => ({ type: 'dns' as const, value })),
     ...addresses.map((value) => ({ type: 'ip' as const, value })),
-  ]
-  const extensions: Extension[] = [
-    new BasicConstraintsExtension(false, undefined, true),
-    new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-    new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
-    new SubjectAlternativeNameExtension(alternatives),
   ]
   const cert = await X509CertificateGenerator.create({
     serialNumber: newSerial(),
@@ -72,9 +70,52 @@ export async function makeServerIdentity(
     signingAlgorithm: SIGNING,
     publicKey: keys.publicKey,
     signingKey,
-    extensions,
+    extensions: serverExtensions(alternatives),
   })
   return { key: pemOf(keys.privateKey), cert: `${cert.toString('pem')}\n` }
+}
+
+/**
+ * Signs for one name or address at a time, for a day: whoever trusts the authority is gone by then, or asks again. They share a key, which is never
+ * written anywhere.
+ */
+export async function leafSigner(
+  authority: Identity,
+): Promise<(place: { readonly name: string } | { readonly address: string }) => Promise<Identity>> {
+  cryptoProvider.set(webcrypto as Crypto)
+  const issuer = new X509Certificate(authority.cert)
+  const signingKey = await importedKey(authority.key)
+  const keys = await webcrypto.subtle.generateKey(CURVE, true, ['sign', 'verify'])
+  const key = pemOf(keys.privateKey)
+  return async (place) => {
+    const alternative: JsonGeneralName = 'name' in place ? { type: 'dns', value: place.name } : { type: 'ip', value: place.address }
+    const cert = await X509CertificateGenerator.create({
+      serialNumber: newSerial(),
+      // A common name has room for 64 characters, and nobody looks at it.
+      subject: 'CN=Caisson inspection',
+      issuer: issuer.subject,
+      ...validity(LEAF_DAYS),
+      signingAlgorithm: SIGNING,
+      publicKey: keys.publicKey,
+      signingKey,
+      extensions: [...serverExtensions([alternative]), await AuthorityKeyIdentifierExtension.create(issuer)],
+    })
+    return { key, cert: `${cert.toString('pem')}\n` }
+  }
+}
+
+function serverExtensions(alternatives: JsonGeneralName[]): Extension[] {
+  return [
+    new BasicConstraintsExtension(false, undefined, true),
+    new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+    new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
+    new SubjectAlternativeNameExtension(alternatives),
+  ]
+}
+
+function importedKey(pem: string): Promise<webcrypto.CryptoKey> {
+  const der = createPrivateKey(pem).export({ type: 'pkcs8', format: 'der' })
+  return webcrypto.subtle.importKey('pkcs8', der, CURVE, false, ['sign'])
 }
 
 function validity(days: number): { notBefore: Date; notAfter: Date } {

@@ -1,0 +1,131 @@
+/** What the first message of TLS says in the clear (RFC 8446, 4.1.2). */
+export interface ClientHello {
+  /** Lower case; null: none is named. */
+  readonly serverName: string | null
+  readonly protocols: readonly string[]
+  /** Its inner hello is for somebody else (RFC 9849), or only looks so. */
+  readonly isEncrypted: boolean
+}
+
+export type Read = ClientHello | 'more' | 'malformed'
+
+const HANDSHAKE = 22
+const CLIENT_HELLO = 1
+const SERVER_NAME = 0
+const HOST_NAME = 0
+const PROTOCOLS = 16
+const ENCRYPTED_CLIENT_HELLO = 0xfe0d
+const RECORD_HEAD_BYTES = 5
+const MAX_RECORD_BYTES = 16_384
+/** Key shares of post-quantum groups included, real ones are below 4 KiB. */
+const MAX_HELLO_BYTES = 16_384
+
+export function isTls(first: number): boolean {
+  return first === HANDSHAKE
+}
+
+/** Of the first bytes of a connection; `more`: not all of it is there yet. What is malformed here, OpenSSL does not take either. */
+export function readClientHello(bytes: Buffer): Read {
+  const message = handshakeIn(bytes)
+  if (typeof message === 'string') return message
+  try {
+    return helloOf(new Fields(message.subarray(4)))
+  } catch (failure) {
+    if (failure instanceof Malformed) return 'malformed'
+    throw failure
+  }
+}
+
+/** The message may be spread over several records. */
+function handshakeIn(bytes: Buffer): Buffer | 'more' | 'malformed' {
+  const parts: Buffer[] = []
+  let length = 0
+  for (let at = 0; at + RECORD_HEAD_BYTES <= bytes.length; ) {
+    const size = bytes.readUInt16BE(at + 3)
+    if (bytes[at] !== HANDSHAKE || bytes[at + 1] !== 3 || size === 0 || size > MAX_RECORD_BYTES) return 'malformed'
+    const part = bytes.subarray(at + RECORD_HEAD_BYTES, at + RECORD_HEAD_BYTES + size)
+    parts.push(part)
+    length += part.length
+    at += RECORD_HEAD_BYTES + size
+    const message = Buffer.concat(parts)
+    if (message.length < 4) continue
+    if (message[0] !== CLIENT_HELLO) return 'malformed'
+    const wanted = 4 + message.readUIntBE(1, 3)
+    if (wanted > MAX_HELLO_BYTES) return 'malformed'
+    if (message.length >= wanted) return message.subarray(0, wanted)
+  }
+  return length > MAX_HELLO_BYTES ? 'malformed' : 'more'
+}
+
+function helloOf(fields: Fields): ClientHello {
+  // Version, random, session, cipher suites, compression.
+  fields.skip(34)
+  fields.block(1)
+  fields.block(2)
+  fields.block(1)
+  let serverName: string | null = null
+  let protocols: string[] = []
+  let isEncrypted = false
+  const seen = new Set<number>()
+  const extensions = fields.isAtEnd ? new Fields(Buffer.alloc(0)) : fields.block(2)
+  while (!extensions.isAtEnd) {
+    const kind = extensions.number(2)
+    const content = extensions.block(2)
+    if (seen.has(kind)) throw new Malformed()
+    seen.add(kind)
+    if (kind === SERVER_NAME) serverName = nameIn(content)
+    if (kind === PROTOCOLS) protocols = protocolsIn(content)
+    if (kind === ENCRYPTED_CLIENT_HELLO) isEncrypted = true
+  }
+  return { serverName, protocols, isEncrypted }
+}
+
+/** One name and nothing else: of two, two readers may take either. */
+function nameIn(content: Fields): string {
+  const list = content.block(2)
+  if (list.number(1) !== HOST_NAME) throw new Malformed()
+  const name = list.block(2).text()
+  if (!list.isAtEnd || !content.isAtEnd || name === '') throw new Malformed()
+  return name.toLowerCase()
+}
+
+function protocolsIn(content: Fields): string[] {
+  const protocols: string[] = []
+  const list = content.block(2)
+  while (!list.isAtEnd) protocols.push(list.block(1).text())
+  return protocols
+}
+
+class Malformed extends Error {}
+
+class Fields {
+  readonly #bytes: Buffer
+  #at = 0
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at === this.#bytes.length
+  }
+
+  skip(length: number): Buffer {
+    if (this.#at + length > this.#bytes.length) throw new Malformed()
+    this.#at += length
+    return this.#bytes.subarray(this.#at - length, this.#at)
+  }
+
+  number(length: number): number {
+    return this.skip(length).readUIntBE(0, length)
+  }
+
+  /** With its length, of so many bytes, before it. */
+  block(lengthBytes: number): Fields {
+    return new Fields(this.skip(this.number(lengthBytes)))
+  }
+
+  text(): string {
+    return this.#bytes.toString('latin1')
+  }
+}

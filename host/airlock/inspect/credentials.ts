@@ -1,0 +1,82 @@
+import type { Field } from './exchange.ts'
+import { valuesOf, without } from './fields.ts'
+import type { Passage, Watch } from './passage.ts'
+
+/** A field that is put on a request. */
+export interface Put {
+  /** Lower case. */
+  readonly header: string
+  readonly value: string
+  /** What must not come back; null: nobody minds. */
+  readonly secret: string | null
+}
+
+const STAR = 0x2a
+
+/** Sets these on a request, whatever its program said there, and takes the secrets out of what comes back. */
+export function credentials(puts: readonly Put[]): Passage {
+  const secrets = puts.flatMap(({ secret }) => (secret === null ? [] : [secret]))
+  const names = puts.map(({ header }) => header)
+  const hidden = secrets.flatMap(formsOf).map((form) => Buffer.from(form))
+  return {
+    request(question) {
+      const kept = without(question.fields, ...names, ...(secrets.length > 0 ? ['accept-encoding'] : []))
+      const encoding: Field[] = secrets.length > 0 ? [['accept-encoding', 'identity']] : []
+      return { ...question, fields: [...kept, ...encoding, ...puts.map(({ header, value }): Field => [header, value])] }
+    },
+    fields(fields, way) {
+      if (way === 'out' || secrets.length === 0) return fields
+      if (valuesOf(fields, 'content-encoding').some((coding) => coding.toLowerCase() !== 'identity')) {
+        const reason = 'the server encodes its answer, though it was asked not to, and so a credential in it would not be seen'
+        return { rule: 'credential', reason }
+      }
+      return fields.map(([name, value]): Field => [name, withoutSecrets(Buffer.from(value, 'latin1'), hidden).toString('latin1')])
+    },
+    watch: ({ way }) => (way === 'in' && hidden.length > 0 ? new Redacting(hidden) : null),
+  }
+}
+
+/** As it is, and as URLs and JSON have it. */
+function formsOf(secret: string): string[] {
+  return [...new Set([secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)])]
+}
+
+function withoutSecrets(bytes: Buffer, hidden: readonly Buffer[]): Buffer {
+  for (const secret of hidden) {
+    for (let at = bytes.indexOf(secret); at >= 0; at = bytes.indexOf(secret, at + secret.length)) bytes.fill(STAR, at, at + secret.length)
+  }
+  return bytes
+}
+
+/** Holds back no more than what may be the beginning of a secret. */
+class Redacting implements Watch {
+  readonly keepsLength = true
+  readonly #hidden: readonly Buffer[]
+  #held: Buffer = Buffer.alloc(0)
+
+  constructor(hidden: readonly Buffer[]) {
+    this.#hidden = hidden
+  }
+
+  chunk(bytes: Buffer): Buffer {
+    // A copy: what came belongs to whoever read it.
+    const all = withoutSecrets(Buffer.concat([this.#held, bytes]), this.#hidden)
+    const held = Math.max(...this.#hidden.map((secret) => beginningAtEnd(all, secret)))
+    this.#held = all.subarray(all.length - held)
+    return all.subarray(0, all.length - held)
+  }
+
+  end(): Buffer {
+    const held = this.#held
+    this.#held = Buffer.alloc(0)
+    return held
+  }
+}
+
+/** How many bytes at the end of `bytes` are the first of `secret`. */
+function beginningAtEnd(bytes: Buffer, secret: Buffer): number {
+  for (let length = Math.min(bytes.length, secret.length - 1); length > 0; length -= 1) {
+    if (bytes.compare(secret, 0, length, bytes.length - length) === 0) return length
+  }
+  return 0
+}

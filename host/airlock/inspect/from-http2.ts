@@ -1,0 +1,111 @@
+import { constants, type IncomingHttpHeaders, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import type { Socket } from 'node:net'
+import type { Writable } from 'node:stream'
+import type { Field, Question, Reply } from './exchange.ts'
+import { endToEnd, fieldsOf, listed, valuesOf, without } from './fields.ts'
+import { MAX_HEAD_BYTES } from './from-http1.ts'
+
+const MAX_STREAMS = 100
+/** Of one stream and of one connection; as much may lie here for each that its other side does not read. */
+const WINDOW_BYTES = 256 * 1024
+const MAX_SESSION_MIB = 4
+/** Without a request. */
+const REST_MS = 60_000
+
+/** Reads HTTP/2 from a connection whose TLS has agreed on it. */
+export function askInHttp2(socket: Socket, scheme: 'http' | 'https', asked: (question: Question, reply: Reply) => void): void {
+  const session: ServerHttp2Session = performServerHandshake(socket, {
+    maxSessionMemory: MAX_SESSION_MIB,
+    settings: {
+      maxConcurrentStreams: MAX_STREAMS,
+      initialWindowSize: WINDOW_BYTES,
+      maxHeaderListSize: MAX_HEAD_BYTES,
+      enablePush: false,
+      enableConnectProtocol: false,
+    },
+  })
+  session.on('error', () => session.destroy())
+  session.setTimeout(REST_MS, () => session.close())
+  session.on('stream', (stream: ServerHttp2Stream, headers: Parameters<typeof questionOf>[1], _flags: number, raw: string[]) => {
+    stream.on('error', () => stream.destroy())
+    const question = questionOf(stream, headers, fieldsOf(raw), scheme)
+    if (question === undefined) return stream.respond({ [constants.HTTP2_HEADER_STATUS]: 400 }, { endStream: true })
+    asked(question, new Http2Reply(stream, headers))
+  })
+}
+
+function questionOf(
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders & { ':method'?: string; ':authority'?: string; ':path'?: string; ':scheme'?: string },
+  said: readonly Field[],
+  scheme: 'http' | 'https',
+): Question | undefined {
+  const hosts = valuesOf(said, 'host')
+  const authority = headers[':authority'] ?? hosts[0]
+  const path = headers[':path']
+  const isPlain = authority !== undefined && path !== undefined && (path.startsWith('/') || path === '*') && headers[':scheme'] === scheme
+  if (!isPlain || hosts.some((host) => host.toLowerCase() !== authority.toLowerCase())) return undefined
+  const trailers: Field[] = []
+  stream.on('trailers', (_: unknown, _flags: unknown, raw?: string[]) => trailers.push(...fieldsOf(raw ?? [])))
+  return {
+    version: 2,
+    method: headers[':method'] ?? '',
+    scheme,
+    authority,
+    path,
+    fields: without(endToEnd(said.filter(([name]) => !name.startsWith(':'))), 'host'),
+    body: stream.endAfterHeaders ? null : stream,
+    isWhole: () => stream.rstCode === constants.NGHTTP2_NO_ERROR,
+    trailers: () => trailers,
+  }
+}
+
+class Http2Reply implements Reply {
+  readonly #stream: ServerHttp2Stream
+  readonly #isHead: boolean
+  #trailers: readonly Field[] = []
+  #isFinished = false
+
+  constructor(stream: ServerHttp2Stream, headers: { ':method'?: string }) {
+    this.#stream = stream
+    this.#isHead = headers[':method'] === 'HEAD'
+    stream.on('wantTrailers', () => stream.sendTrailers(listed(this.#trailers)))
+  }
+
+  get isBegun(): boolean {
+    return this.#stream.headersSent || this.#stream.destroyed
+  }
+
+  inform(status: number, fields: readonly Field[]): void {
+    if (!this.isBegun) this.#stream.additionalHeaders({ ':status': status, ...listed(fields) })
+  }
+
+  begin(status: number, fields: readonly Field[]): Writable {
+    const isBare = this.#isHead || status === 204 || status === 304
+    // What HTTP/1.1 says of its trailers beforehand needs no saying here.
+    this.#stream.respond({ ':status': status, ...listed(endToEnd(without(fields, 'trailer'))) }, { endStream: isBare, waitForTrailers: !isBare })
+    return this.#stream
+  }
+
+  finish(trailers: readonly Field[]): void {
+    this.#trailers = trailers
+    this.#isFinished = true
+    this.#stream.end()
+    // What it is still being told, nobody needs to hear.
+    this.#stream.resume()
+  }
+
+  letGo(): void {
+    throw new Error('a stream of HTTP/2 carries nothing else')
+  }
+
+  breakOff(): void {
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+  }
+
+  onGone(then: () => void): void {
+    this.#stream.on('close', () => {
+      if (!this.#isFinished || !this.#stream.writableFinished) then()
+    })
+  }
+}

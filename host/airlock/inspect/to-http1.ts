@@ -1,0 +1,110 @@
+import { Agent, type ClientRequest, type IncomingMessage, request as send } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Answer, Asking, Field } from './exchange.ts'
+import { endToEnd, fieldsOf, rawOf, valuesOf } from './fields.ts'
+
+/** Less than servers wait for the next request, so that few are sent into a closing connection. */
+const REST_MS = 4000
+const MAX_RESTING = 8
+const MAX_HEAD_BYTES = 64 * 1024
+const REPEATABLE = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/** Connections of HTTP/1.1 to one server, kept for the next request. */
+export class KeptConnections extends Agent {
+  readonly #connect: () => Promise<Duplex>
+
+  constructor(connect: () => Promise<Duplex>) {
+    super({ keepAlive: true, maxFreeSockets: MAX_RESTING, timeout: REST_MS, scheduling: 'lifo' })
+    this.#connect = connect
+  }
+
+  // Where it leads has been decided: what Node says of the host does not matter.
+  override createConnection(_: unknown, callback?: (error: Error | null, stream: Duplex) => void): undefined {
+    this.#connect().then(
+      (socket) => callback?.(null, socket),
+      (failure: Error) => callback?.(failure, undefined as unknown as Duplex),
+    )
+  }
+}
+
+export interface Sent<Heard> {
+  readonly heard: Promise<Heard>
+  /** Takes the body. */
+  readonly body: ClientRequest
+  finish(trailers: readonly Field[]): void
+}
+
+/** Rejects when there is no answer. A question without a body that met a closing connection is asked once more. */
+export function askHttp1(agent: Agent, asking: Asking): Sent<Answer> {
+  const { question } = asking
+  const sent = begin(agent, asking, [])
+  const answered = (request: ClientRequest) =>
+    new Promise<Answer>((resolve, reject) => {
+      request.on('response', (response) => resolve(answerOf(response))).on('error', reject)
+    })
+  const heard = answered(sent).catch((failure: unknown) => {
+    const mayRepeat = sent.reusedSocket && question.body === null && REPEATABLE.has(question.method) && !asking.signal.aborted
+    if (!mayRepeat) throw failure
+    const again = begin(agent, asking, [])
+    again.end()
+    return answered(again)
+  })
+  return { heard, body: sent, finish: (trailers) => finish(sent, trailers) }
+}
+
+export type Upgraded = { readonly answer: Answer } | { readonly fields: readonly Field[]; readonly socket: Duplex; readonly head: Buffer }
+
+/** For a protocol of its own after the head; the connection is then nobody else's. */
+export function upgradeHttp1(connect: () => Promise<Duplex>, asking: Asking, protocol: string): Promise<Upgraded> {
+  const agent = new KeptConnections(connect)
+  const sent = begin(agent, asking, [['connection', 'upgrade'], ['upgrade', protocol]])
+  sent.end()
+  return new Promise<Upgraded>((resolve, reject) => {
+    sent
+      .on('upgrade', (response, socket, head) => resolve({ fields: endToEnd(fieldsOf(response.rawHeaders)), socket, head }))
+      .on('response', (response) => resolve({ answer: answerOf(response) }))
+      .on('error', reject)
+  })
+}
+
+function begin(agent: Agent, { question, authority, inform, signal }: Asking, further: readonly Field[]): ClientRequest {
+  const { method, path, body } = question
+  const isSized = valuesOf(question.fields, 'content-length').length > 0
+  const coding: Field[] = body !== null && !isSized ? [['transfer-encoding', 'chunked']] : []
+  const sent = send({
+    agent,
+    method,
+    path,
+    headers: rawOf([['host', authority], ...crumbsJoined(question.fields), ...coding, ...further]),
+    setHost: false,
+    timeout: 0,
+    maxHeaderSize: MAX_HEAD_BYTES,
+    insecureHTTPParser: false,
+    signal,
+  })
+  sent.on('information', ({ statusCode, rawHeaders }) => inform(statusCode, fieldsOf(rawHeaders)))
+  if (body !== null) sent.flushHeaders()
+  return sent
+}
+
+/** HTTP/2 has each cookie for itself, HTTP/1.1 all in one field (RFC 9113, 8.2.3). */
+function crumbsJoined(fields: readonly Field[]): Field[] {
+  const crumbs = valuesOf(fields, 'cookie')
+  if (crumbs.length < 2) return [...fields]
+  return [...fields.filter(([name]) => name.toLowerCase() !== 'cookie'), ['cookie', crumbs.join('; ')]]
+}
+
+function finish(sent: ClientRequest, trailers: readonly Field[]): void {
+  if (trailers.length > 0) sent.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]))
+  sent.end()
+}
+
+function answerOf(response: IncomingMessage): Answer {
+  return {
+    status: response.statusCode ?? 502,
+    fields: endToEnd(fieldsOf(response.rawHeaders)),
+    body: response,
+    isWhole: () => response.complete,
+    trailers: () => fieldsOf(response.rawTrailers),
+  }
+}

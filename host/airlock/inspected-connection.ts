@@ -1,0 +1,142 @@
+import { covers, decideName, filledIn, type HeaderRule } from '@caisson/policy'
+import type { GateRequest, NetworkRecord } from '@caisson/wire'
+import type { Outflow } from './dlp-outflow.ts'
+import { DlpPassage } from './dlp-passage.ts'
+import { withholding } from './dlp-withheld.ts'
+import { type Decision, decide, type Egress, type Target } from './egress.ts'
+import type { Guest } from './guest.ts'
+import { credentials, type Put } from './inspect/credentials.ts'
+import type { Inspected, Judged, Wanted } from './inspect/inspected.ts'
+import { joined, type Passage } from './inspect/passage.ts'
+import type { Refusal } from './refusal-page.ts'
+
+/** Of a path, in the log. */
+const MAX_PATH = 300
+
+export interface InspectedParts {
+  readonly sandbox: string
+  readonly asked: Extract<GateRequest, { ask: 'connect' }>
+  /** Of its name, when it was let through. */
+  readonly addresses: readonly string[]
+  guest(): Guest | undefined
+  lookUp(name: string): Promise<readonly string[]>
+  /** Undefined: there is none of that name. */
+  secret(name: string): Promise<string | undefined>
+  reset(): void
+}
+
+/** A connection of a gate, as its requests are judged. */
+export class InspectedConnection implements Inspected {
+  readonly sandbox: string
+  readonly name: string | null
+  readonly address: string | null
+  readonly port: number
+  readonly isProxied: boolean
+  readonly #parts: InspectedParts
+
+  constructor(parts: InspectedParts) {
+    const { name, address, port, way } = parts.asked
+    this.sandbox = parts.sandbox
+    this.name = name
+    this.address = name === null ? address : null
+    this.port = port
+    this.isProxied = way === 'http-proxy'
+    this.#parts = parts
+  }
+
+  async judge(wanted: Wanted): Promise<Judged> {
+    const { asked, addresses } = this.#parts
+    const target: Target = wanted.target ?? asked
+    const isOther = target.name !== asked.name || target.port !== asked.port
+    const found = isOther ? await this.#found(target.name) : addresses
+    const egress = this.#parts.guest()?.egress
+    if (egress === undefined) return { allowed: false, refusal: unknown }
+    const decision = decide(egress, target, found, wanted)
+    const puts = decision.verdict === 'deny' ? [] : await this.#puts(egress, target, wanted)
+    const missing = puts.find(({ put }) => put === undefined)
+    const { rule, reason, wouldAllow, dial } = missing === undefined ? decision : withoutSecret(missing.header)
+    const isAllowed = decision.verdict !== 'deny' && missing === undefined
+    const secrets = puts.flatMap(({ header }) => header.secret ?? [])
+    if (!this.#recorded(wanted, target, { rule, reason, wouldAllow }, isAllowed ? 'allow' : 'deny', secrets)) {
+      return { allowed: false, refusal: unrecorded }
+    }
+    if (!isAllowed) return { allowed: false, refusal: { rule, reason, wouldAllow } }
+    const passage = passageOf(this.#parts.guest()?.outflow ?? null, target, puts.flatMap(({ put }) => put ?? []))
+    return { allowed: true, name: target.name, port: target.port, dial, passage }
+  }
+
+  refuse(wanted: Wanted | null, rule: string, reason: string): Refusal {
+    const refusal = { rule, reason, wouldAllow: null }
+    // Refused it is in any case.
+    this.#recorded(wanted, wanted?.target ?? this.#parts.asked, refusal, 'deny', [])
+    return refusal
+  }
+
+  reset(): void {
+    this.#parts.reset()
+  }
+
+  /** Nothing that the sandbox may not ask for is asked of anybody. */
+  async #found(name: string | null): Promise<readonly string[]> {
+    const policy = this.#parts.guest()?.egress.policy
+    if (name === null || policy === undefined || !decideName(policy, name).allowed) return []
+    return await this.#parts.lookUp(name)
+  }
+
+  async #puts({ policy }: Egress, target: Target, wanted: Wanted): Promise<{ header: HeaderRule; put: Put | undefined }[]> {
+    const here = policy.headers.filter((rule, index, all) => {
+      const isMeant = (one: HeaderRule) => speaksOf(one, target, wanted.scheme)
+      return isMeant(rule) && all.findIndex((other) => other.header === rule.header && isMeant(other)) === index
+    })
+    return await Promise.all(here.map(async (header) => ({ header, put: await this.#put(header) })))
+  }
+
+  async #put({ header, value, secret }: HeaderRule): Promise<Put | undefined> {
+    if (secret === null) return { header, value, secret }
+    const known = await this.#parts.secret(secret)
+    return known === undefined ? undefined : { header, value: filledIn(value, known), secret: known }
+  }
+
+  #recorded(
+    wanted: Wanted | null,
+    { name, address, port }: Target,
+    refusal: Refusal,
+    verdict: 'allow' | 'deny',
+    secrets: readonly string[],
+  ): boolean {
+    const { sandbox, asked } = this.#parts
+    const guest = this.#parts.guest()
+    const told = withholding(guest?.outflow ?? null, wanted?.path ?? '')
+    const where = { name: name === null ? null : (guest?.names?.told(name) ?? name), address: name === null ? address : null, port }
+    const { rule, reason, wouldAllow } = refusal
+    const ground = { rule, reason: told(reason), wouldAllow: wouldAllow === null ? null : told(wouldAllow) }
+    const about = { sandbox, connection: asked.connection, ...where, verdict, ...ground }
+    const record: NetworkRecord =
+      wanted === null
+        ? { kind: 'network', ...about, way: asked.way }
+        : { kind: 'network-request', ...about, scheme: wanted.scheme, method: wanted.method, path: told(plainPath(wanted)).slice(0, MAX_PATH), secrets: [...secrets] }
+    return guest?.recorded(record) === true
+  }
+}
+
+const unknown: Refusal = { rule: 'unknown', reason: 'the host knows no such sandbox', wouldAllow: null }
+const unrecorded: Refusal = { rule: 'audit', reason: 'what cannot be recorded does not happen', wouldAllow: null }
+
+function withoutSecret({ secret }: HeaderRule): Omit<Decision, 'verdict'> {
+  return { dial: [], rule: `secret ${secret}`, reason: `its secret ${secret} is not stored any more`, wouldAllow: null }
+}
+
+function speaksOf({ rule, scheme }: HeaderRule, { name, port }: Target, wanted: 'http' | 'https'): boolean {
+  return (scheme === null || scheme === wanted) && covers(rule, { name, address: null, port })
+}
+
+/** What the sandbox says is searched before anything is put on it that it has not said. */
+function passageOf(outflow: Outflow | null, target: Target, puts: readonly Put[]): Passage | null {
+  const passages = [...(outflow === null ? [] : [new DlpPassage(outflow, target)]), ...(puts.length === 0 ? [] : [credentials(puts)])]
+  return passages.length < 2 ? (passages[0] ?? null) : joined(passages)
+}
+
+/** The query may hold anything. */
+function plainPath({ path }: Wanted): string {
+  return path.split('?')[0] ?? ''
+}

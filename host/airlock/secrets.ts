@@ -1,0 +1,98 @@
+import { randomBytes } from 'node:crypto'
+import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SecretName } from '@caisson/policy'
+import { Fault } from '@caisson/wire'
+
+/** What comes back from a server is searched for it: something shorter would be found where it is not. */
+const MIN_CHARACTERS = 8
+const MAX_CHARACTERS = 2048
+const MAX_SECRETS = 1000
+/** How long a change may take to be seen by hosts that did not make it. */
+const KEPT_MS = 1000
+
+/**
+ * Secrets of the operator's, a file each that its owner alone reads: whoever can read the state folder is the operator. Their values go to requests
+ * at the gate and nowhere else.
+ */
+export class Secrets {
+  readonly #folder: string
+  readonly #kept = new Map<string, { readonly value: Promise<string | undefined>; readonly untilMs: number }>()
+
+  constructor(home: string) {
+    this.#folder = join(home, 'secrets')
+  }
+
+  /** In order. */
+  async names(): Promise<string[]> {
+    try {
+      return (await readdir(this.#folder)).filter((name) => SecretName.safeParse(name).success).sort()
+    } catch (failure) {
+      if (isMissing(failure)) return []
+      throw unusable(this.#folder, failure)
+    }
+  }
+
+  /** Undefined: there is none of that name. */
+  async value(name: string): Promise<string | undefined> {
+    const known = this.#kept.get(name)
+    if (known !== undefined && known.untilMs > Date.now()) return await known.value
+    if (this.#kept.size >= MAX_SECRETS) this.#kept.clear()
+    const value = this.#read(name)
+    this.#kept.set(name, { value, untilMs: Date.now() + KEPT_MS })
+    return await value
+  }
+
+  /** One of that name is replaced. Rejects with BAD_REQUEST or HOME_UNUSABLE; no message has the value in it. */
+  async set(name: string, value: string): Promise<void> {
+    const named = SecretName.safeParse(name)
+    if (!named.success) throw new Fault('BAD_REQUEST', `${JSON.stringify(name)} ${named.error.issues[0]?.message ?? 'is no name'}`)
+    if (!/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(value)) {
+      throw new Fault('BAD_REQUEST', `the secret ${name} is to be one line of visible ASCII`)
+    }
+    if (value.length < MIN_CHARACTERS || value.length > MAX_CHARACTERS) {
+      throw new Fault('BAD_REQUEST', `the secret ${name} is to be of ${MIN_CHARACTERS} to ${MAX_CHARACTERS} characters`)
+    }
+    try {
+      await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+      await chmod(this.#folder, 0o700)
+      const known = await this.names()
+      if (!known.includes(name) && known.length >= MAX_SECRETS) throw new Fault('CONFLICT', `there are ${MAX_SECRETS} secrets already`)
+      const fresh = join(this.#folder, `.${randomBytes(8).toString('hex')}`)
+      await writeFile(fresh, value, { mode: 0o600 })
+      await rename(fresh, join(this.#folder, name))
+    } catch (failure) {
+      throw failure instanceof Fault ? failure : unusable(this.#folder, failure)
+    } finally {
+      this.#kept.delete(name)
+    }
+  }
+
+  /** From now on, requests that need it are refused. Rejects with NOT_FOUND where there is none. */
+  async remove(name: string): Promise<void> {
+    this.#kept.delete(name)
+    if (!SecretName.safeParse(name).success) throw new Fault('NOT_FOUND', `no secret ${JSON.stringify(name)}`)
+    try {
+      await rm(join(this.#folder, name))
+    } catch (failure) {
+      throw isMissing(failure) ? new Fault('NOT_FOUND', `no secret ${name}`, { cause: failure }) : unusable(this.#folder, failure)
+    }
+  }
+
+  async #read(name: string): Promise<string | undefined> {
+    try {
+      return await readFile(join(this.#folder, name), 'utf8')
+    } catch (failure) {
+      if (isMissing(failure)) return undefined
+      throw unusable(this.#folder, failure)
+    }
+  }
+}
+
+function isMissing(failure: unknown): boolean {
+  return failure instanceof Error && 'code' in failure && failure.code === 'ENOENT'
+}
+
+function unusable(folder: string, cause: unknown): Fault {
+  return new Fault('HOME_UNUSABLE', `${folder}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+}

@@ -1,0 +1,55 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Bind, Plan } from '@caisson/wire'
+import type { Trust } from '../airlock/exits.ts'
+
+const BUNDLE = '/caisson/trust/bundle.pem'
+const AUTHORITY = '/caisson/trust/ca.pem'
+/** Where programs look that look at no variable, as the systems have it that a template may come from. */
+const SYSTEM_STORES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem']
+
+/** For programs that replace what they trust, and for those that add to it. */
+const VARIABLES: Readonly<Record<string, string>> = {
+  SSL_CERT_FILE: BUNDLE,
+  REQUESTS_CA_BUNDLE: BUNDLE,
+  CURL_CA_BUNDLE: BUNDLE,
+  PIP_CERT: BUNDLE,
+  GIT_SSL_CAINFO: BUNDLE,
+  CARGO_HTTP_CAINFO: BUNDLE,
+  AWS_CA_BUNDLE: BUNDLE,
+  GRPC_DEFAULT_SSL_ROOTS_FILE_PATH: BUNDLE,
+  NODE_EXTRA_CA_CERTS: AUTHORITY,
+  DENO_CERT: AUTHORITY,
+}
+
+/** What a sandbox is shown of it. `stores`: those of the system's that its template has. */
+export interface ShownTrust extends Trust {
+  readonly stores: readonly string[]
+}
+
+/** For a sandbox whose /etc is this folder of the host's; undefined: it has none. */
+export async function shownTrust(trust: Trust | null, etc: string | undefined): Promise<ShownTrust | null> {
+  if (trust === null) return null
+  const found = await Promise.all(SYSTEM_STORES.map((path) => etc !== undefined && isFile(join(etc, path.slice('/etc/'.length)))))
+  return { ...trust, stores: SYSTEM_STORES.filter((_, index) => found[index]) }
+}
+
+export function trustBinds(trust: ShownTrust | null): Bind[] {
+  if (trust === null) return []
+  const bundles = [BUNDLE, ...trust.stores].map((target): Bind => ({ source: trust.bundlePath, target, mode: 'ro' }))
+  return [...bundles, { source: trust.certPath, target: AUTHORITY, mode: 'ro' }]
+}
+
+/** Of one that was made with these, whoever made it. */
+export function trustVariables({ binds }: Plan): Readonly<Record<string, string>> {
+  return binds.some(({ target }) => target === BUNDLE) ? VARIABLES : {}
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile()
+  } catch {
+    // Whatever it is, nothing can be put in its place.
+    return false
+  }
+}

@@ -1,0 +1,63 @@
+import { z } from 'zod'
+import { invalid, type Rule, readRule } from './rule.ts'
+
+const PLACE = '{secret}'
+/** Names that a secret may have. */
+export const SecretName = z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/, 'is no name of a secret (letters, digits, _ . and -)')
+/** What says where a request goes, how it is framed, or between whom, is not for a credential. */
+const RESERVED_HEADERS =
+  /^(host|connection|content-length|content-encoding|transfer-encoding|te|trailer|upgrade|expect|keep-alive|proxy-.*|sec-websocket-.*|:.*)$/
+export const HeaderName = z
+  .string()
+  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/, 'is no name of a header')
+  .refine((name) => !RESERVED_HEADERS.test(name.toLowerCase()), 'is a header that cannot be set')
+export const HeaderValue = z
+  .string()
+  .min(1)
+  .max(2048)
+  .regex(/^[\t\x20-\x7e]+$/, 'has characters in it that no header has')
+
+/** A secret that is put on requests at the gate; inside there is none. */
+export const Credential = z.strictObject({
+  /** The name that the operator stored it under. */
+  secret: SecretName,
+  /** `api.example.com`, `*.example.com`, or an address; with a port, or else that of the scheme. */
+  host: z.string().min(1).max(300),
+  scheme: z.enum(['https', 'http']).default('https'),
+  header: HeaderName.default('authorization'),
+  /** With `{secret}` in it once. */
+  value: HeaderValue.default(`Bearer ${PLACE}`),
+})
+
+/** A field that is set on each request to a host, whatever the program inside says of it. */
+export interface HeaderRule {
+  /** Host and port. */
+  readonly rule: Rule
+  /** Null: both. */
+  readonly scheme: 'https' | 'http' | null
+  /** Lower case. */
+  readonly header: string
+  /** `{secret}` stands for the secret. */
+  readonly value: string
+  /** Null: the value is all there is. */
+  readonly secret: string | null
+}
+
+/** Throws POLICY_INVALID naming what is wrong. */
+export function readCredential(entry: z.infer<typeof Credential>, place: string): HeaderRule {
+  const { secret, host, scheme, header, value } = entry
+  if (value.split(PLACE).length !== 2) throw invalid(`${place}.value`, `${PLACE} is to stand in it once`)
+  const read = readRule({ rule: host, match: [], not: [] }, `${place}.host`)
+  if (read.requests !== null) throw invalid(`${place}.host`, 'it is a host, without method, scheme and path')
+  const rule = read.port === null ? readRule({ rule: portSaid(read, scheme), match: [], not: [] }, `${place}.host`) : read
+  return { rule, scheme, header: header.toLowerCase(), value, secret }
+}
+
+function portSaid({ text, kind }: Rule, scheme: 'https' | 'http'): string {
+  const port = scheme === 'https' ? 443 : 80
+  return kind === 'cidr' && text.includes(':') ? `[${text}]:${port}` : `${text}:${port}`
+}
+
+export function filledIn(value: string, secret: string): string {
+  return value.replace(PLACE, () => secret)
+}
