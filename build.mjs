@@ -122,7 +122,9 @@ const apart = {
   name: 'apart',
   setup(build) {
     build.onResolve({ filter: /^@caisson\/host\/daemon$/ }, () => ({ path: './daemon.mjs', external: true }))
-    build.onResolve({ filter: /\/(otlp|certificates)\.ts$/ }, ({ path, kind }) => (kind === 'dynamic-import' ? { path: `./${basename(path, '.ts')}.mjs`, external: true } : undefined))
+    build.onResolve({ filter: /\/(otlp|certificates)\.ts$/ }, ({ path, kind }) =>
+      kind === 'dynamic-import' ? { path: `./${basename(path, '.ts')}.mjs`, external: true } : undefined,
+    )
   },
 }
 

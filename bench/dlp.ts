@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
-import { DlpPassage } from '../host/airlock/dlp-passage.ts'
 import { Outflow } from '../host/airlock/dlp-outflow.ts'
+import { DlpPassage } from '../host/airlock/dlp-passage.ts'
 import { readPolicy } from '../policy/index.ts'
 import type { Row } from './report.ts'
 import { summary } from './statistics.ts'
@@ -12,7 +12,13 @@ const TARGET = { name: 'api.example.com', address: null, port: 443 }
 
 /** What everything that leaves goes through, with all detectors: the cost of a byte, by what it is part of. */
 export async function dlp(rounds: number): Promise<Row[]> {
-  const record = Array.from({ length: 40 }, (_, index) => ({ id: index, name: `item ${index}`, tags: ['new', 'sale'], price: index * 1.25, note: 'a line of text, as people write it' }))
+  const record = Array.from({ length: 40 }, (_, index) => ({
+    id: index,
+    name: `item ${index}`,
+    tags: ['new', 'sale'],
+    price: index * 1.25,
+    note: 'a line of text, as people write it',
+  }))
   const json = Buffer.from(JSON.stringify(record))
   const kinds: Record<string, Buffer> = {
     'JSON of an API': repeated(json),

@@ -124,7 +124,8 @@ function weighAddress(
 
 /** First deny, then allow (or the other way, where the policy says so), else the mode. */
 function weigh(policy: NetworkPolicy, endpoint: Endpoint, isPublic: boolean, request: HttpRequest | null): Weighed {
-  const where = request === null ? describe(endpoint) : `${request.methods[0]} ${request.scheme}://${describe(endpoint)}${pathText(request)}`
+  const where =
+    request === null ? describe(endpoint) : `${request.methods[0]} ${request.scheme}://${describe(endpoint)}${pathText(request)}`
   const allowing = policy.allow.find((rule) => mayAllow(rule, endpoint) && mayPermit(rule, request))
   const denying = policy.deny.find((rule) => formsIn(endpoint).some((form) => covers(rule, form)) && mustForbid(rule, request))
   if (allowing !== undefined && (policy.first === 'allow' || denying === undefined)) {

@@ -34,7 +34,17 @@ export function policyOfE2b(network: z.infer<typeof E2bNetwork>, field: string):
   const isClosed = deny.includes(ALL_TRAFFIC) && !allow.includes(ALL_TRAFFIC)
   // Who denies 0.0.0.0/0 means version 6 too: E2B's sandboxes have none. Who allows it means names as well.
   if (isClosed && allow.length === 0) return compile({ mode: 'none' }, field)
-  return compile({ mode: isClosed ? 'allow' : 'open', first: 'allow', allow: allow.map(entryOf), deny: deny.map(entryOf), inspect: false, credentials: [] }, field)
+  return compile(
+    {
+      mode: isClosed ? 'allow' : 'open',
+      first: 'allow',
+      allow: allow.map(entryOf),
+      deny: deny.map(entryOf),
+      inspect: false,
+      credentials: [],
+    },
+    field,
+  )
 }
 
 function readDenied(text: string, place: string): string {
@@ -49,7 +59,10 @@ function readAllowed(text: string, place: string): { rule: string; isName: boole
   // The same rules as a policy's, without a port.
   if (/[/:]/.test(text)) throw new Fault('BAD_REQUEST', `${place}: ${text} is not a domain, an IP address or a CIDR range`)
   try {
-    const [rule] = compile({ mode: 'allow', first: 'allow', allow: [entryOf(text)], deny: [], inspect: false, credentials: [] }, place).allow
+    const [rule] = compile(
+      { mode: 'allow', first: 'allow', allow: [entryOf(text)], deny: [], inspect: false, credentials: [] },
+      place,
+    ).allow
     return { rule: rule?.text ?? text, isName: true }
   } catch (cause) {
     if (cause instanceof Fault) throw new Fault('BAD_REQUEST', cause.message.replace(`${place}.allow.0`, place), { cause })

@@ -67,7 +67,12 @@ export function covers(glob: PathGlob, path: readonly string[], isLoose: boolean
 }
 
 function segmentCovers(pattern: string, segment: string): boolean {
-  return matches([...pattern], [...segment], (part) => part === '*', (one, other) => one === other)
+  return matches(
+    [...pattern],
+    [...segment],
+    (part) => part === '*',
+    (one, other) => one === other,
+  )
 }
 
 /** With a wildcard that stands for any run; goes back to the last one only, so that no pattern takes longer than its length times that of the text. */

@@ -59,8 +59,13 @@ function coversExample(rule: Rule, example: string, place: string): boolean {
 }
 
 function requestsOf(entry: Omit<RuleEntry, 'match' | 'not'>, written: ReturnType<typeof readWritten>, place: string): RequestScope | null {
-  for (const [field, said] of [['scheme', written?.scheme], ['methods', written?.methods], ['paths', written?.path]] as const) {
-    if (said !== undefined && entry[field] !== undefined) throw invalid(`${place}.${field}`, `${JSON.stringify(entry.rule)} says it already`)
+  for (const [field, said] of [
+    ['scheme', written?.scheme],
+    ['methods', written?.methods],
+    ['paths', written?.path],
+  ] as const) {
+    if (said !== undefined && entry[field] !== undefined)
+      throw invalid(`${place}.${field}`, `${JSON.stringify(entry.rule)} says it already`)
   }
   const { scheme = written?.scheme ?? null, methods = written?.methods ?? null } = entry
   const paths = entry.paths ?? (written?.path === undefined ? null : [globOf(written.path, place)])

@@ -14,6 +14,7 @@ interface Parent {
   readonly names: Set<string>
   /** Those of them, and of the refused, that the log must not have. */
   readonly withheld: Set<string>
+  readonly refused: Map<string, Ground>
   readonly columns: Columns
   bytes: number
   sinceMs: number
@@ -33,8 +34,12 @@ export class DlpNames {
     const { own, domain } = partsOf(name)
     const parent = this.#parent(domain)
     if (own.length === 0 || parent.names.has(name)) return null
-    const ground = this.#read(domain, own, parent) ?? this.#joined(domain, own, parent)
-    if (ground !== null) return ground
+    // It is asked about several times on its way, and told once.
+    const ground = parent.refused.get(name) ?? this.#read(domain, own, parent) ?? this.#joined(domain, own, parent)
+    if (ground !== null) {
+      if (parent.refused.size < MAX_NAMES) parent.refused.set(name, ground)
+      return ground
+    }
     const bytes = parent.bytes + own.join('').length
     if (bytes > this.#outflow.policy.dnsBytes || parent.names.size >= MAX_NAMES) {
       const reason = `names below one domain would have carried out more than ${this.#outflow.policy.dnsBytes} bytes`
@@ -81,7 +86,14 @@ export class DlpNames {
     const isFresh = known !== undefined && now - known.sinceMs < WINDOW_MS
     const parent = isFresh
       ? known
-      : { names: new Set<string>(), withheld: new Set<string>(), columns: new Columns(), bytes: 0, sinceMs: now }
+      : {
+          names: new Set<string>(),
+          withheld: new Set<string>(),
+          refused: new Map<string, Ground>(),
+          columns: new Columns(),
+          bytes: 0,
+          sinceMs: now,
+        }
     this.#parents.delete(name)
     this.#parents.set(name, parent)
     const [oldest] = this.#parents.keys()

@@ -1,5 +1,13 @@
 import { networkInterfaces } from 'node:os'
-import { decideConnect, decideRequest, type HttpRequest, type NetworkPolicy, type OperatorRange, readOperatorRanges, readPolicy } from '@caisson/policy'
+import {
+  decideConnect,
+  decideRequest,
+  type HttpRequest,
+  type NetworkPolicy,
+  type OperatorRange,
+  readOperatorRanges,
+  readPolicy,
+} from '@caisson/policy'
 import type { GateAnswer, Network, NetworkFile, NetworkRule } from '@caisson/wire'
 import type { ConfiguredHost } from './registries.ts'
 
@@ -60,7 +68,12 @@ function expanded(wanted: readonly NetworkRule[], hosts: readonly string[]): Net
 }
 
 /** `found`: the addresses of its name on this machine. `wanted`: a request on a connection that is looked into; without one, the connection. */
-export function decide({ policy, operatorAllowed, configured }: Egress, target: Target, found: readonly string[], wanted?: HttpRequest): Decision {
+export function decide(
+  { policy, operatorAllowed, configured }: Egress,
+  target: Target,
+  found: readonly string[],
+  wanted?: HttpRequest,
+): Decision {
   const isConfigured = configured.some(({ host, port }) => host === target.name && port === target.port)
   const here = isConfigured ? readOperatorRanges(found, 'registries') : []
   const facts = { resolved: found, operatorAllowed: [...operatorAllowed, ...here], hostAddresses: hostAddresses() }

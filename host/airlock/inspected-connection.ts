@@ -61,7 +61,11 @@ export class InspectedConnection implements Inspected {
       return { allowed: false, refusal: unrecorded }
     }
     if (!isAllowed) return { allowed: false, refusal: { rule, reason, wouldAllow } }
-    const passage = passageOf(this.#parts.guest()?.outflow ?? null, target, puts.flatMap(({ put }) => put ?? []))
+    const passage = passageOf(
+      this.#parts.guest()?.outflow ?? null,
+      target,
+      puts.flatMap(({ put }) => put ?? []),
+    )
     return { allowed: true, name: target.name, port: target.port, dial, passage }
   }
 
@@ -114,7 +118,14 @@ export class InspectedConnection implements Inspected {
     const record: NetworkRecord =
       wanted === null
         ? { kind: 'network', ...about, way: asked.way }
-        : { kind: 'network-request', ...about, scheme: wanted.scheme, method: wanted.method, path: told(plainPath(wanted)).slice(0, MAX_PATH), secrets: [...secrets] }
+        : {
+            kind: 'network-request',
+            ...about,
+            scheme: wanted.scheme,
+            method: wanted.method,
+            path: told(plainPath(wanted)).slice(0, MAX_PATH),
+            secrets: [...secrets],
+          }
     return guest?.recorded(record) === true
   }
 }

@@ -2,10 +2,10 @@ import type { Server } from 'node:http'
 import { createServer, type Server as Listener, type Socket } from 'node:net'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { MAX_CONNECTIONS } from '@caisson/wire'
+import type { Identity } from '../authority/identity.ts'
 import { onAbort } from '../lifetimes.ts'
 import { refuseMalformed } from './refusals.ts'
 import { carriedBy } from './reset.ts'
-import type { Identity } from '../authority/identity.ts'
 
 /** First byte of a TLS connection (RFC 8446, 5.1: a record of type handshake). No request of HTTP begins so. */
 const HANDSHAKE = 0x16

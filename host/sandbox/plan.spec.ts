@@ -44,7 +44,7 @@ const facts: MachineFacts = {
   kept: null,
   onWall: 'end',
   airlock: null,
-      trust: null,
+  trust: null,
 }
 const plan = (request: unknown = {}, changed: Partial<MachineFacts> = {}) =>
   planSandbox(parseRequest(request), profile, template, { ...facts, ...changed })

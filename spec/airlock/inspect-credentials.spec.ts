@@ -28,7 +28,8 @@ beforeAll(async () => {
       if (url === '/gzip') return void response.writeHead(200, { 'content-encoding': 'gzip' }).end('x')
       if (url === '/slow') {
         const key = String(heard.headers['authorization'])
-        for (const [index, character] of [...key].entries()) setTimeout(() => (response as NodeJS.WritableStream).write(character), index * 3)
+        for (const [index, character] of [...key].entries())
+          setTimeout(() => (response as NodeJS.WritableStream).write(character), index * 3)
         return void setTimeout(() => response.end('|end'), key.length * 3 + 50)
       }
       response.end(said)
@@ -98,7 +99,10 @@ test('a secret that is not there any more is a no', async () => {
 })
 
 test('after all that, none of the ten is in the log, in the records, or anywhere inside', async () => {
-  const files = await Promise.all([readFile(auditPath, 'utf8'), hosted.sh('env; cat /proc/*/environ 2>/dev/null; grep -rls s3cret- /etc /home /tmp /var /caisson /run; true')])
+  const files = await Promise.all([
+    readFile(auditPath, 'utf8'),
+    hosted.sh('env; cat /proc/*/environ 2>/dev/null; grep -rls s3cret- /etc /home /tmp /var /caisson /run; true'),
+  ])
   const all = [...files, JSON.stringify(hosted.records)].join('\n')
   expect(all).toContain('KEY_1')
   for (const [, secret] of TEN) expect(all).not.toContain(secret)

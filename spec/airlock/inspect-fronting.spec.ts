@@ -77,7 +77,10 @@ def bare(to, sni=None, host=None):
 attempt('none', lambda: bare('good.example'))
 attempt('named', lambda: bare('192.0.2.1', sni='good.example'))
 `
-  hosted.airlock.replace(hosted.id, inspecting({ allow: [`good.example:${web.port}`, `192.0.2.1:${web.port}`] }, ['127.0.0.1', '192.0.2.1']))
+  hosted.airlock.replace(
+    hosted.id,
+    inspecting({ allow: [`good.example:${web.port}`, `192.0.2.1:${web.port}`] }, ['127.0.0.1', '192.0.2.1']),
+  )
   const told = (await hosted.python(TLS + program, { port: web.port })).trim().split('\n')
   for (const line of told) expect(line).toMatch(/UNRECOGNIZED_NAME/i)
   const curl = await hosted.sh(`curl -sS --max-time 20 -w "%{http_code}" https://192.0.2.1:${web.port}/`)

@@ -95,7 +95,9 @@ test('connections are kept on both sides, and those to the server by one sandbox
   await hosted.sh(curl('/warm'))
   const before = web.connections
   const urls = Array.from({ length: 5 }, (_, index) => `https://${here}/k${index}`).join(' ')
-  const told = await hosted.sh(`curl -sS --max-time 20 --http1.1 $(printf -- '-o/dev/null %.0s' 1 2 3 4 5) -w "%{num_connects}" ${urls}; ${curl('/again')}`)
+  const told = await hosted.sh(
+    `curl -sS --max-time 20 --http1.1 $(printf -- '-o/dev/null %.0s' 1 2 3 4 5) -w "%{num_connects}" ${urls}; ${curl('/again')}`,
+  )
   expect(told).toMatch(/^10000/)
   expect(web.connections - before).toBeLessThanOrEqual(1)
 })

@@ -14,25 +14,29 @@ function serve(request: IncomingMessage, socket: Duplex): void {
   asked.push(request)
   if (request.url === '/no') return void socket.end('HTTP/1.1 401 Unauthorized\r\ncontent-length: 6\r\n\r\nno way')
   const accept = createHash('sha1').update(`${request.headers['sec-websocket-key']}${GUID}`).digest('base64')
-  socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\nSec-WebSocket-Protocol: chat\r\n\r\n`)
+  socket.write(
+    `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\nSec-WebSocket-Protocol: chat\r\n\r\n`,
+  )
   let rest = Buffer.alloc(0)
-  socket.on('error', () => socket.destroy()).on('data', (bytes: Buffer) => {
-    rest = Buffer.concat([rest, bytes])
-    for (;;) {
-      if (rest.length < 2) return
-      const short = (rest[1] ?? 0) & 127
-      const size = short === 126 ? 4 : short === 127 ? 10 : 2
-      if (rest.length < size + 4) return
-      const length = short === 126 ? rest.readUInt16BE(2) : short === 127 ? Number(rest.readBigUInt64BE(2)) : short
-      if (rest.length < size + 4 + length) return
-      const key = rest.subarray(size, size + 4)
-      const payload = Buffer.from(rest.subarray(size + 4, size + 4 + length)).map((byte, at) => byte ^ (key[at % 4] ?? 0))
-      frames.push(Buffer.concat([rest.subarray(0, 1), payload]))
-      const head = length < 126 ? Buffer.from([rest[0] ?? 0, length]) : Buffer.from([rest[0] ?? 0, 126, length >> 8, length & 255])
-      if (length < 65_536) socket.write(Buffer.concat([head, payload]))
-      rest = rest.subarray(size + 4 + length)
-    }
-  })
+  socket
+    .on('error', () => socket.destroy())
+    .on('data', (bytes: Buffer) => {
+      rest = Buffer.concat([rest, bytes])
+      for (;;) {
+        if (rest.length < 2) return
+        const short = (rest[1] ?? 0) & 127
+        const size = short === 126 ? 4 : short === 127 ? 10 : 2
+        if (rest.length < size + 4) return
+        const length = short === 126 ? rest.readUInt16BE(2) : short === 127 ? Number(rest.readBigUInt64BE(2)) : short
+        if (rest.length < size + 4 + length) return
+        const key = rest.subarray(size, size + 4)
+        const payload = Buffer.from(rest.subarray(size + 4, size + 4 + length)).map((byte, at) => byte ^ (key[at % 4] ?? 0))
+        frames.push(Buffer.concat([rest.subarray(0, 1), payload]))
+        const head = length < 126 ? Buffer.from([rest[0] ?? 0, length]) : Buffer.from([rest[0] ?? 0, 126, length >> 8, length & 255])
+        if (length < 65_536) socket.write(Buffer.concat([head, payload]))
+        rest = rest.subarray(size + 4 + length)
+      }
+    })
 }
 
 const spec = lookedInto({ protocols: ['http/1.1'], upgrade: serve }, ({ port }) => ({

@@ -111,10 +111,12 @@ export class Web implements Disposable {
   #meet(peer: Socket): void {
     this.connections += 1
     this.#peers.add(peer)
-    peer.on('error', () => peer.destroy()).on('close', () => {
-      this.bytes += peer.bytesRead
-      this.#peers.delete(peer)
-    })
+    peer
+      .on('error', () => peer.destroy())
+      .on('close', () => {
+        this.bytes += peer.bytesRead
+        this.#peers.delete(peer)
+      })
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, isIP, type Socket } from 'node:net'
-import { connect as secure, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
+import { createSecureContext, type SecureContext, connect as secure, type TLSSocket } from 'node:tls'
 import { within } from '../../lifetimes.ts'
 
 /** For the last address that is dialled, and for the handshake after it. */

@@ -31,7 +31,12 @@ export function without(fields: readonly Field[], ...names: string[]): Field[] {
 
 /** Without what is between neighbours, and what Connection names; `te: trailers` and the names of trailers stay, since those are handed on. */
 export function endToEnd(fields: readonly Field[]): Field[] {
-  const named = valuesOf(fields, 'connection').flatMap((value) => value.toLowerCase().split(',').map((name) => name.trim()))
+  const named = valuesOf(fields, 'connection').flatMap((value) =>
+    value
+      .toLowerCase()
+      .split(',')
+      .map((name) => name.trim()),
+  )
   const kept = fields.filter(([name]) => !HOP_BY_HOP.has(name.toLowerCase()) && !named.includes(name.toLowerCase()))
   const wantsTrailers = valuesOf(fields, 'te').some((value) => /(^|,)\s*trailers\s*(,|$)/i.test(value))
   const trailers = fields.filter(([name]) => name.toLowerCase() === 'trailer')

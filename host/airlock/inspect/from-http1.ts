@@ -81,7 +81,8 @@ export class Http1Askers {
 function questionOf(request: IncomingMessage, scheme: 'http' | 'https'): Question | undefined {
   const fields = fieldsOf(request.rawHeaders)
   const hosts = valuesOf(fields, 'host')
-  if (hosts.length > 1 || valuesOf(fields, 'content-length').length > 1 || valuesOf(fields, 'transfer-encoding').length > 1) return undefined
+  if (hosts.length > 1 || valuesOf(fields, 'content-length').length > 1 || valuesOf(fields, 'transfer-encoding').length > 1)
+    return undefined
   const place = placeOf(request.url ?? '', scheme)
   const [host] = hosts
   if (place === undefined || (place.authority !== null && host !== undefined && place.authority.toLowerCase() !== host.toLowerCase()))

@@ -83,7 +83,10 @@ class Http2Reply implements Reply {
   begin(status: number, fields: readonly Field[]): Writable {
     const isBare = this.#isHead || status === 204 || status === 304
     // What HTTP/1.1 says of its trailers beforehand needs no saying here.
-    this.#stream.respond({ ':status': status, ...listed(endToEnd(without(fields, 'trailer'))) }, { endStream: isBare, waitForTrailers: !isBare })
+    this.#stream.respond(
+      { ':status': status, ...listed(endToEnd(without(fields, 'trailer'))) },
+      { endStream: isBare, waitForTrailers: !isBare },
+    )
     return this.#stream
   }
 

@@ -57,7 +57,10 @@ export type Upgraded = { readonly answer: Answer } | { readonly fields: readonly
 /** For a protocol of its own after the head; the connection is then nobody else's. */
 export function upgradeHttp1(connect: () => Promise<Duplex>, asking: Asking, protocol: string): Promise<Upgraded> {
   const agent = new KeptConnections(connect)
-  const sent = begin(agent, asking, [['connection', 'upgrade'], ['upgrade', protocol]])
+  const sent = begin(agent, asking, [
+    ['connection', 'upgrade'],
+    ['upgrade', protocol],
+  ])
   sent.end()
   return new Promise<Upgraded>((resolve, reject) => {
     sent

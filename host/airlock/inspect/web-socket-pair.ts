@@ -19,7 +19,10 @@ export async function joinWebSocket(
 ): Promise<void> {
   const watch = (way: 'out' | 'in') => () => passage?.watch({ what: 'message', way, fields: question.fields }) ?? null
   const lines = server.fields.map(([name, value]) => `${name}: ${value}`)
-  client.socket.write(['HTTP/1.1 101 Switching Protocols', 'connection: Upgrade', 'upgrade: websocket', ...lines, '', ''].join('\r\n'), 'latin1')
+  client.socket.write(
+    ['HTTP/1.1 101 Switching Protocols', 'connection: Upgrade', 'upgrade: websocket', ...lines, '', ''].join('\r\n'),
+    'latin1',
+  )
   if (client.head.length > 0) client.socket.unshift(client.head)
   if (server.head.length > 0) server.socket.unshift(server.head)
   try {

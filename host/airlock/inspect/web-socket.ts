@@ -67,7 +67,8 @@ export class WebSocketFrames extends Transform {
     if (this.#rest.length < wanted || (wanted === 0 && left > 0)) return false
     const piece = Buffer.from(this.#rest.subarray(0, wanted))
     this.#rest = this.#rest.subarray(wanted)
-    if (frame.key !== null) for (let at = 0; at < piece.length; at += 1) piece[at] = (piece[at] ?? 0) ^ (frame.key[(frame.seen + at) % 4] ?? 0)
+    if (frame.key !== null)
+      for (let at = 0; at < piece.length; at += 1) piece[at] = (piece[at] ?? 0) ^ (frame.key[(frame.seen + at) % 4] ?? 0)
     frame.seen += wanted
     const isOver = frame.seen === frame.length
     if (isOver) this.#frame = undefined
@@ -125,8 +126,9 @@ function headIn(bytes: Buffer, isMasked: boolean): { frame: Frame; bytes: number
   if (bytes.length < 2) return undefined
   const [first = 0, second = 0] = bytes
   const kind = first & 0x0f
-  if ((first & 0x70) !== 0 || ![CONTINUATION, TEXT, BINARY, CLOSE, CLOSE + 1, PONG].includes(kind)) throw new Error('not a frame that was agreed on')
-  if ((second & 0x80) !== 0 !== isMasked) throw new Error('a frame masked as it must not be')
+  if ((first & 0x70) !== 0 || ![CONTINUATION, TEXT, BINARY, CLOSE, CLOSE + 1, PONG].includes(kind))
+    throw new Error('not a frame that was agreed on')
+  if (((second & 0x80) !== 0) !== isMasked) throw new Error('a frame masked as it must not be')
   const short = second & 0x7f
   const lengthBytes = short === 126 ? 2 : short === 127 ? 8 : 0
   const size = 2 + lengthBytes + (isMasked ? 4 : 0)

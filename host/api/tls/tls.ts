@@ -5,8 +5,8 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import { Fault } from '@caisson/wire'
-import { refuseAborted } from '../../lifetimes.ts'
 import type { Identity } from '../../authority/identity.ts'
+import { refuseAborted } from '../../lifetimes.ts'
 
 /** A server's identity, and what its clients must trust. */
 export interface Tls extends Identity {
