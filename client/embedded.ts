@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { DoctorReport, Host } from '@caisson/host'
+import type { DoctorReport, Host, Secrets } from '@caisson/host'
 import type { Daemon, DaemonOptions } from '@caisson/host/daemon'
 import { CATALOGUE, type Door, Fault, type Held } from '@caisson/wire'
 import { type LocalDaemon, localDaemon } from './local-daemon.ts'
@@ -60,6 +60,17 @@ export function refuseEmbedded(what: string): never {
 export async function doctorOf(door: Door, signal: AbortSignal): Promise<DoctorReport> {
   if (door instanceof RemoteDoor) return (await door.tell('GET', '/doctor', undefined, 'doctor', signal)) as DoctorReport
   return await (door as Host).doctor(signal)
+}
+
+/** Of this machine's state folder, which a daemon here shares. Rejects with UNSUPPORTED where another machine's daemon was asked for. */
+export async function openSecrets(what: string): Promise<Secrets> {
+  if (clientSettings().url !== undefined) {
+    throw new Fault('UNSUPPORTED', `${what} does not send secrets over the network`, {
+      hint: 'Run it on the machine of the daemon, without CAISSON_URL.',
+    })
+  }
+  const host = await import('@caisson/host')
+  return host.openSecrets()
 }
 
 /** Makes this process a daemon. */

@@ -1,5 +1,6 @@
 import type { CreateRequest, Door, Held, Plan } from '@caisson/wire'
 import { Fault } from '@caisson/wire'
+import { Secrets } from './airlock/secrets.ts'
 import { type DoctorReport, examine } from './doctor.ts'
 import { freshDeadline, refuseAborted } from './lifetimes.ts'
 import { openRooms, type Rooms, SWEEP_MS, sweep } from './rooms.ts'
@@ -7,6 +8,7 @@ import type { LiveSandbox } from './sandbox/life.ts'
 import { readSettings } from './settings.ts'
 import { noTraces } from './telemetry/telemetry.ts'
 
+export type { Secrets } from './airlock/secrets.ts'
 export type { DoctorReport } from './doctor.ts'
 export type { Finding } from './walls/wall.ts'
 
@@ -28,6 +30,11 @@ export interface Host extends Door {
 export async function openHost(signal: AbortSignal, options: HostOptions = {}): Promise<Host> {
   refuseAborted(signal)
   return new EmbeddedHost(openRooms(readSettings(options), { idKind: 'e', notice: options.notice ?? (() => undefined), traces: noTraces }))
+}
+
+/** Those of the state folder. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */
+export function openSecrets(options: Pick<HostOptions, 'home'> = {}): Secrets {
+  return new Secrets(readSettings(options).home)
 }
 
 class EmbeddedHost implements Host {

@@ -92,9 +92,16 @@ export function rangeText({ first, prefix }: Range): string {
   return prefix === BITS[first.family] ? addressText(first) : `${addressText(first)}/${prefix}`
 }
 
+const MASKS = { 4: masks(32), 6: masks(128) } as const
+
+/** By how many of the first bits count. */
+function masks(bits: number): readonly bigint[] {
+  const all = (1n << BigInt(bits)) - 1n
+  return Array.from({ length: bits + 1 }, (_, prefix) => all ^ (all >> BigInt(prefix)))
+}
+
 export function contains({ first, prefix }: Range, { family, value }: Address): boolean {
-  const shift = BigInt(BITS[first.family] - prefix)
-  return family === first.family && value >> shift === first.value >> shift
+  return family === first.family && (value & (MASKS[family][prefix] ?? -1n)) === first.value
 }
 
 export function within(inner: Range, outer: Range): boolean {

@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { decideConnect, decideName } from './decide.ts'
-import { E2bNetwork, policyOfE2b } from './e2b.ts'
+import { E2bNetwork, fileOfE2b } from './e2b.ts'
+import { readPolicy } from './network.ts'
 
 const ALL = '0.0.0.0/0'
 const facts = { resolved: ['1.1.1.1'], operatorAllowed: [], hostAddresses: [] }
 const goes = (network: unknown, where: { name?: string; address?: string }) =>
   decideConnect(
-    policyOfE2b(E2bNetwork.parse(network), 'network.'),
+    readPolicy(fileOfE2b(E2bNetwork.parse(network), 'network.'), 'network'),
     { name: where.name ?? null, address: where.address ?? null, port: 443 },
     facts,
   ).verdict
@@ -52,7 +53,7 @@ describe('what gets out', () => {
   })
 
   test('a denial names what the caller wrote, and what would lift it', () => {
-    const closed = policyOfE2b({ allowOut: ['example.com'], denyOut: [ALL] }, 'network.')
+    const closed = readPolicy(fileOfE2b({ allowOut: ['example.com'], denyOut: [ALL] }, 'network.'), 'network')
     expect(decideConnect(closed, { name: null, address: '8.8.8.8', port: 443 }, facts)).toMatchObject({
       rule: `deny ${ALL}`,
       wouldAllow: '8.8.8.8:443',
@@ -75,7 +76,7 @@ test.each([
   [{ allowOut: ['2130706433'], denyOut: [ALL] }, 'network.allowOut.0: ', ''],
   [{ allowOut: [''], denyOut: [ALL] }, 'network.allowOut.0: ', ''],
 ])('%j is refused', (network, message, hint) => {
-  expect(() => policyOfE2b(network, 'network.')).toThrow(
+  expect(() => fileOfE2b(network, 'network.')).toThrow(
     expect.objectContaining({ code: 'BAD_REQUEST', message: expect.stringContaining(message), hint: expect.stringContaining(hint) }),
   )
 })

@@ -1,25 +1,51 @@
-import { Fault } from '@caisson/wire'
+import { Fault, type NetworkFile } from '@caisson/wire'
 import { z } from 'zod'
 import { rangeText, readRange } from './addresses.ts'
-import { compile, type NetworkPolicy } from './network.ts'
+import { idleRules } from './network.ts'
+import { RuleEntry, readRule } from './rule.ts'
 
 const MAX_RULES = 1000
 const ALL_TRAFFIC = '0.0.0.0/0'
 
 const Texts = z.array(z.string().max(255)).max(MAX_RULES)
 
-/** The fields of E2B's create and PUT /network that say what a sandbox may send out. */
-export const E2bNetwork = z.strictObject({
-  allow_internet_access: z.boolean().optional(),
-  allowOut: Texts.optional(),
-  denyOut: Texts.optional(),
+const MAX_TRANSFORMED = 10
+const MAX_HEADERS = 20
+const Transform = z.strictObject({
+  transform: z.strictObject({
+    headers: z
+      .record(z.string().min(1).max(64), z.string().max(2048))
+      .refine((headers) => Object.keys(headers).length <= MAX_HEADERS, `more than ${MAX_HEADERS} headers`),
+  }),
 })
 
+/** The fields of E2B's `network` that say what a sandbox may send out. */
+export const E2B_EGRESS = {
+  allowOut: Texts.optional(),
+  denyOut: Texts.optional(),
+  egressProxy: z
+    .strictObject({
+      address: z.string().min(1).max(300),
+      username: z.string().max(255).optional(),
+      password: z.string().max(255).optional(),
+    })
+    .nullish(),
+  /** By domain, exact or with one leading `*.`. */
+  rules: z
+    .record(z.string().max(255), z.array(Transform).max(1))
+    .refine((rules) => Object.keys(rules).length <= MAX_TRANSFORMED, `more than ${MAX_TRANSFORMED} domains`)
+    .nullish(),
+}
+
+/** The same and what stands beside it: the body of PUT /network. */
+export const E2bNetwork = z.strictObject({ ...E2B_EGRESS, allow_internet_access: z.boolean().optional() })
+export type E2bNetwork = z.infer<typeof E2bNetwork>
+
 /**
- * E2B's meaning: all is open but what is denied; what is allowed wins over what is denied. `field`: what the lists are called under (`network.`).
- * Throws BAD_REQUEST.
+ * E2B's meaning: all is open but what is denied; what is allowed wins over what is denied. What is closed altogether has a gate too, so that it can be
+ * opened later. `field`: what the lists are called under (`network.`). Throws BAD_REQUEST.
  */
-export function policyOfE2b(network: z.infer<typeof E2bNetwork>, field: string): NetworkPolicy {
+export function fileOfE2b(network: E2bNetwork, field: string): NetworkFile {
   const denied = (network.denyOut ?? []).map((text, index) => readDenied(text, `${field}denyOut.${index}`))
   const allowed = (network.allowOut ?? []).map((text, index) => readAllowed(text, `${field}allowOut.${index}`))
   const name = allowed.find(({ isName }) => isName)
@@ -31,20 +57,16 @@ export function policyOfE2b(network: z.infer<typeof E2bNetwork>, field: string):
   if (network.allow_internet_access === false) denied.unshift(ALL_TRAFFIC)
   const allow = distinct(allowed.map(({ rule }) => rule))
   const deny = distinct(denied)
-  const isClosed = deny.includes(ALL_TRAFFIC) && !allow.includes(ALL_TRAFFIC)
   // Who denies 0.0.0.0/0 means version 6 too: E2B's sandboxes have none. Who allows it means names as well.
-  if (isClosed && allow.length === 0) return compile({ mode: 'none' }, field)
-  return compile(
-    {
-      mode: isClosed ? 'allow' : 'open',
-      first: 'allow',
-      allow: allow.map(entryOf),
-      deny: deny.map(entryOf),
-      inspect: false,
-      credentials: [],
-    },
-    field,
-  )
+  const isClosed = deny.includes(ALL_TRAFFIC) && !allow.includes(ALL_TRAFFIC)
+  return { mode: isClosed ? 'allow' : 'open', first: 'allow', allow, deny: withoutIdle(deny, allow, field) }
+}
+
+/** Those that something allowed silences are no mistake to E2B's clients, and one to a policy. */
+function withoutIdle(deny: readonly string[], allow: readonly string[], field: string): string[] {
+  const [strong, weak] = [allow, deny].map((texts) => texts.map((text) => ruleOf(text, field)))
+  const idle = new Set(idleRules(strong ?? [], weak ?? []).map(({ index }) => index))
+  return deny.filter((_, index) => !idle.has(index))
 }
 
 function readDenied(text: string, place: string): string {
@@ -59,19 +81,17 @@ function readAllowed(text: string, place: string): { rule: string; isName: boole
   // The same rules as a policy's, without a port.
   if (/[/:]/.test(text)) throw new Fault('BAD_REQUEST', `${place}: ${text} is not a domain, an IP address or a CIDR range`)
   try {
-    const [rule] = compile(
-      { mode: 'allow', first: 'allow', allow: [entryOf(text)], deny: [], inspect: false, credentials: [] },
-      place,
-    ).allow
-    return { rule: rule?.text ?? text, isName: true }
+    return { rule: ruleOf(text, place).text, isName: true }
   } catch (cause) {
-    if (cause instanceof Fault) throw new Fault('BAD_REQUEST', cause.message.replace(`${place}.allow.0`, place), { cause })
+    if (cause instanceof Fault) throw new Fault('BAD_REQUEST', cause.message, { cause })
     throw cause
   }
 }
 
-function entryOf(rule: string) {
-  return { rule, match: [], not: [] }
+function ruleOf(text: string, place: string) {
+  const entry = RuleEntry.safeParse(text)
+  if (!entry.success) throw new Fault('BAD_REQUEST', `${place}: ${JSON.stringify(text)} is no rule: ${entry.error.issues[0]?.message}`)
+  return readRule(entry.data, place)
 }
 
 function distinct(texts: readonly string[]): string[] {

@@ -85,12 +85,19 @@ function refuseRepeated(rules: readonly Rule[], place: string): void {
 function refuseIdle({ first, allow, deny }: NetworkPolicy, place: string): void {
   const [strong, weak] = first === 'deny' ? [deny, allow] : [allow, deny]
   const second = first === 'deny' ? 'allow' : 'deny'
-  for (const [index, rule] of weak.entries()) {
-    const over = strong.findIndex((other) => coversAllOf(other, rule))
-    if (over < 0) continue
-    const by = `${JSON.stringify(strong[over]?.text)} at ${place}.${first}.${over}`
-    throw invalid(`${place}.${second}.${index}`, `${JSON.stringify(rule.text)} never takes effect: ${by} covers it all`)
-  }
+  const [idle] = idleRules(strong, weak)
+  if (idle === undefined) return
+  const by = `${JSON.stringify(strong[idle.over]?.text)} at ${place}.${first}.${idle.over}`
+  throw invalid(`${place}.${second}.${idle.index}`, `${JSON.stringify(weak[idle.index]?.text)} never takes effect: ${by} covers it all`)
+}
+
+/** A help for people, whose lists are short; held against each other, two long ones would keep everybody waiting. */
+const MAX_COMPARED = 100_000
+
+/** Which of the weak ones, by their places, a strong one covers wholly. */
+export function idleRules(strong: readonly Rule[], weak: readonly Rule[]): { readonly index: number; readonly over: number }[] {
+  if (strong.length * weak.length > MAX_COMPARED) return []
+  return weak.map((rule, index) => ({ index, over: strong.findIndex((other) => coversAllOf(other, rule)) })).filter(({ over }) => over >= 0)
 }
 
 /** A secret for a host that nothing leads to is a slip of the pen, in one place or the other. */

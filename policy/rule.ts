@@ -97,7 +97,8 @@ export function covers(rule: Rule, endpoint: Endpoint): boolean {
 
 /** Whether `rule` leaves nothing to do for `other`. */
 export function coversAllOf(rule: Rule, other: Rule): boolean {
-  return rule.requests === null && other.corners.every((corner) => covers(rule, { ...corner, port: other.port }))
+  const isWide = rule.requests === null && (rule.port === null || rule.port === other.port)
+  return isWide && other.corners.every((corner) => rule.covers(corner))
 }
 
 /** Each kind keeps what its examples say, or no policy is loaded. */

@@ -16,6 +16,7 @@ const plan: Plan = {
   agent: '/agent',
   binds: [{ source: '/usr', target: '/usr', mode: 'ro' }],
   symlinks: [{ path: '/bin', to: 'usr/bin' }],
+  root: { kind: 'read-only' },
   files: [{ path: '/etc/hostname', content: 'i\n', mode: 0o644 }],
   writable: [{ target: '/tmp', owner: 'root', mode: 0o1777 }],
   disk: { kind: 'tmpfs', bytes: 1, inodes: 1 },

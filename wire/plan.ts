@@ -47,6 +47,23 @@ export const Disk = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('tmpfs'), bytes: z.int().positive(), inodes: z.int().positive() }),
 ])
 
+/** What lies under the writable folders. */
+export const Root = z.discriminatedUnion('kind', [
+  /** Made of binds; nothing of it can be changed. */
+  z.strictObject({ kind: z.literal('read-only') }),
+  /**
+   * All of it can be changed by root of the sandbox, and what is changed lies on its disk: an overlay (native/keeper/src/overlay.rs). Needs a disk of
+   * kind image, so root on the host, and Linux 5.19.
+   */
+  z.strictObject({
+    kind: z.literal('overlay'),
+    /** The template's own layer above `usr` (templates/ground.py): what of it is hidden, and the rest of the root, in `.caisson`. */
+    ground: HostPath,
+    /** Seen at /usr, with root's files root's. */
+    usr: HostPath,
+  }),
+])
+
 /** Null means: not limited, and the request said so. A limit that cannot be had is an error of the keeper (LIMIT_UNAVAILABLE). */
 export const Limits = z.strictObject({
   /** Wall-clock life of the sandbox from ready. */
@@ -82,9 +99,24 @@ export const Plan = z.strictObject({
   deathRecord: HostPath,
   agent: HostPath,
   binds: z.array(Bind).max(256),
+  /** Where an overlay has one already, that one stays. */
   symlinks: z.array(z.strictObject({ path: InsidePath, to: z.string().min(1).max(4096) })).max(64),
-  /** Small files of this sandbox alone, on its read-only root, or over a bind: host name, machine id, hosts. */
-  files: z.array(z.strictObject({ path: InsidePath, content: z.string().max(65536), mode: z.int().min(0).max(0o777) })).max(64),
+  root: Root,
+  /**
+   * Small files of this sandbox alone, on its read-only root, or over a bind: host name, machine id, hosts. In an overlay they lie directly in /etc, and
+   * are ordinary files of root's.
+   */
+  files: z
+    .array(
+      z.strictObject({
+        path: InsidePath,
+        content: z.string().max(65536),
+        mode: z.int().min(0).max(0o777),
+        /** How its lines end. In an overlay on a disk that was kept, only those are replaced. */
+        mark: z.string().min(1).max(64).optional(),
+      }),
+    )
+    .max(64),
   writable: z.array(Writable).max(16),
   disk: Disk,
   hostName: z.string().regex(/^[a-z0-9-]{1,63}$/),

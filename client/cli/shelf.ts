@@ -15,6 +15,7 @@ export const VERBS = {
   resume: { summary: 'let paused ones go on', load: async () => (await import('./resume.ts')).resume },
   fork: { summary: 'make copies of one', load: async () => (await import('./fork.ts')).fork },
   keys: { summary: 'list, make and revoke the keys of the daemon', load: async () => (await import('./keys.ts')).keys },
+  secret: { summary: 'list, store and remove secrets that are used at the gate', load: async () => (await import('./secret.ts')).secret },
   fingerprint: {
     summary: 'print what a secret is known by, for a policy that is not to hold it',
     load: async () => (await import('./fingerprint.ts')).fingerprint,

@@ -45,7 +45,7 @@ export async function why(argv: readonly string[]): Promise<number> {
 
 function note(denials: Map<string, Denial>, { timestamp, fields }: LogEntry): void {
   const { kind, verdict, name, address, port, rule = '', reason = '', wouldAllow = null } = fields
-  if (kind !== 'network' || (verdict !== 'deny' && verdict !== 'refuse')) return
+  if ((kind !== 'network' && kind !== 'network-request') || (verdict !== 'deny' && verdict !== 'refuse')) return
   const host = name ?? address ?? ''
   const target = port === undefined ? host : `${host}:${port}`
   const key = JSON.stringify([target, rule])

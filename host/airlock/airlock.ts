@@ -72,6 +72,10 @@ export class Airlock implements AsyncDisposable {
     this.#guests.set(sandbox, new Guest({ sandbox, egress, auditBytes, canaries, write: this.#parts.record }))
   }
 
+  knows(sandbox: string): boolean {
+    return this.#guests.has(sandbox)
+  }
+
   /** From now on; what is no longer allowed ends. */
   replace(sandbox: string, egress: Egress): void {
     const guest = this.#guests.get(sandbox)

@@ -97,6 +97,14 @@ export class Exits implements AsyncDisposable {
     return Object.fromEntries((this.#planted.get(sandbox) ?? []).map(({ env, value }) => [env, value]))
   }
 
+  /** Other rules for one that stands. Rejects with HOME_UNUSABLE. */
+  async change(sandbox: string, egress: Egress, auditBytes: number, signal: AbortSignal): Promise<void> {
+    const airlock = await this.#open()
+    // One that could not be given its way out when it was taken over has it now.
+    if (airlock.knows(sandbox)) airlock.replace(sandbox, egress)
+    else await this.admit(sandbox, egress, auditBytes, signal)
+  }
+
   forget(sandbox: string): void {
     this.#planted.delete(sandbox)
     this.#airlock?.forget(sandbox)

@@ -1,13 +1,12 @@
 import { covers, decideName, filledIn, type HeaderRule } from '@caisson/policy'
 import type { GateRequest, NetworkRecord } from '@caisson/wire'
-import type { Outflow } from './dlp-outflow.ts'
 import { DlpPassage } from './dlp-passage.ts'
 import { withholding } from './dlp-withheld.ts'
 import { type Decision, decide, type Egress, type Target } from './egress.ts'
 import type { Guest } from './guest.ts'
 import { credentials, type Put } from './inspect/credentials.ts'
 import type { Inspected, Judged, Wanted } from './inspect/inspected.ts'
-import { joined, type Passage } from './inspect/passage.ts'
+import { joined } from './inspect/passage.ts'
 import type { Refusal } from './refusal-page.ts'
 
 /** Of a path, in the log. */
@@ -61,11 +60,12 @@ export class InspectedConnection implements Inspected {
       return { allowed: false, refusal: unrecorded }
     }
     if (!isAllowed) return { allowed: false, refusal: { rule, reason, wouldAllow } }
-    const passage = passageOf(
-      this.#parts.guest()?.outflow ?? null,
-      target,
-      puts.flatMap(({ put }) => put ?? []),
-    )
+    const put = puts.flatMap(({ put }) => put ?? [])
+    const outflow = this.#parts.guest()?.outflow ?? null
+    // What the sandbox says is searched before anything is put on it that it has not said.
+    const search = outflow === null ? [] : [new DlpPassage(outflow, target)]
+    const passages = [...search, ...(put.length === 0 ? [] : [credentials(put)])]
+    const passage = passages.length === 0 ? null : joined(passages)
     return { allowed: true, name: target.name, port: target.port, dial, passage }
   }
 
@@ -139,12 +139,6 @@ function withoutSecret({ secret }: HeaderRule): Omit<Decision, 'verdict'> {
 
 function speaksOf({ rule, scheme }: HeaderRule, { name, port }: Target, wanted: 'http' | 'https'): boolean {
   return (scheme === null || scheme === wanted) && covers(rule, { name, address: null, port })
-}
-
-/** What the sandbox says is searched before anything is put on it that it has not said. */
-function passageOf(outflow: Outflow | null, target: Target, puts: readonly Put[]): Passage | null {
-  const passages = [...(outflow === null ? [] : [new DlpPassage(outflow, target)]), ...(puts.length === 0 ? [] : [credentials(puts)])]
-  return passages.length < 2 ? (passages[0] ?? null) : joined(passages)
 }
 
 /** The query may hold anything. */

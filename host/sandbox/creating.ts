@@ -1,4 +1,3 @@
-import { realpath, stat } from 'node:fs/promises'
 import { type CreateRequest, Fault, type Network, type Plan } from '@caisson/wire'
 import { AgentConnection } from '../agent/connection.ts'
 import type { Egress } from '../airlock/egress.ts'
@@ -14,7 +13,8 @@ import type { Cell } from '../walls/wall.ts'
 import { makeDiskImage } from './disk.ts'
 import { newId, newMachineId } from './ids.ts'
 import { type LifeParts, LiveSandbox } from './life.ts'
-import { planSandbox } from './plan.ts'
+import { seen } from './mounts.ts'
+import { outline, planSandbox } from './plan.ts'
 import { type Profile, readProfile } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
 import { rehearse } from './rehearsal.ts'
@@ -109,6 +109,18 @@ export class Creating {
   /** What a sandbox may reach that is asked for so: what the request says, or its profile. */
   async network({ network, profile }: Pick<CreateRequest, 'network' | 'profile'>, signal: AbortSignal): Promise<Network> {
     return network ?? (await this.#profile(profile ?? DEFAULT_PROFILE, signal)).network
+  }
+
+  /** Other rules for one that stands; they hold when the result has been called. Rejects with CONFLICT, or POLICY_INVALID naming the rule. */
+  async reroute(plan: Plan, network: Network, signal: AbortSignal): Promise<() => Promise<void>> {
+    const { exits } = this.#parts
+    const egress = await exits.egress(network, signal)
+    if (plan.network.mode === 'none' || egress === null) {
+      throw new Fault('CONFLICT', `sandbox ${plan.id} was made without a network, or is to have none`, {
+        hint: 'Rules can be changed while there are some. Create another sandbox.',
+      })
+    }
+    return () => exits.change(plan.id, egress, plan.audit.maxBytes, signal)
   }
 
   async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
@@ -280,28 +292,4 @@ export class Creating {
       trust,
     })
   }
-}
-
-/** The folders to be mounted, as they really are: links resolved, so that what is judged is what is mounted. */
-async function seen(request: StrictCreateRequest): Promise<StrictCreateRequest> {
-  if (request.mounts === undefined) return request
-  const mounts = await Promise.all(
-    request.mounts.map(async (mount, index) => {
-      try {
-        const source = await realpath(mount.source)
-        const found = await stat(source)
-        if (found.isDirectory() || found.isFile()) return { ...mount, source }
-      } catch (cause) {
-        throw new Fault('MOUNT_UNREADABLE', `mounts.${index}.source: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
-      }
-      throw new Fault('MOUNT_UNREADABLE', `mounts.${index}.source: ${mount.source} is neither a folder nor a file`)
-    }),
-  )
-  return { ...request, mounts }
-}
-
-/** Of the plan, what an auditor asks for: not the files' contents. */
-function outline(plan: Plan) {
-  const { files: _, symlinks: __, ...rest } = plan
-  return rest
 }

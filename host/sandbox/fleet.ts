@@ -1,4 +1,4 @@
-import type { CreateRequest, Fault } from '@caisson/wire'
+import type { CreateRequest, Fault, Network } from '@caisson/wire'
 import type { LiveSandbox } from './life.ts'
 import type { Lifecycle, Owner, Sample, SandboxRecord, SnapshotRecord, Traffic } from './record.ts'
 
@@ -9,6 +9,8 @@ export interface Wish {
   readonly timeoutMs: number
   readonly lifecycle: Lifecycle
   readonly traffic: Traffic
+  /** What E2B's fields said of what it may send out, as `network` of the request has it; null: it was not said in them. */
+  readonly egress: SandboxRecord['egress']
   /** False: its agent's port wants no token. */
   readonly secure: boolean
 }
@@ -19,6 +21,12 @@ export interface Entered {
   readonly live: LiveSandbox
   /** Calls `leave` when it is paused or ends: whoever talks with it must let go. The result stops that. */
   onLeave(leave: () => void): () => void
+}
+
+/** What a sandbox may reach from now on, and how it was said. */
+export interface NetworkWish {
+  readonly network: Network
+  readonly egress: SandboxRecord['egress']
 }
 
 /** Something that happened to a sandbox; `timeout`: the end of its time was moved. */
@@ -49,6 +57,8 @@ export interface Fleet {
   /** Rejects with CONFLICT when it is paused already. */
   pause(id: string, owner: Owner, wish: { memory: boolean }, signal: AbortSignal): Promise<void>
   kill(id: string, owner: Owner, signal: AbortSignal): Promise<void>
+  /** From now on; what is no longer allowed ends. Rejects with CONFLICT for one that was made without a gate, or POLICY_INVALID. */
+  setNetwork(id: string, owner: Owner, wish: NetworkWish, signal: AbortSignal): Promise<void>
   snapshot(id: string, owner: Owner, wish: { name?: string }, signal: AbortSignal): Promise<SnapshotRecord>
   snapshots(owner: Owner): SnapshotRecord[]
   /** Rejects with NOT_FOUND. */

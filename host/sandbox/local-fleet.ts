@@ -9,7 +9,7 @@ import type { Supervised } from '../walls/supervised.ts'
 import { Admission } from './admission.ts'
 import { adoptAll } from './adoption.ts'
 import type { Creating } from './creating.ts'
-import type { Entered, Fleet, SandboxEvent, Wish } from './fleet.ts'
+import type { Entered, Fleet, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
 import type { LiveSandbox } from './life.ts'
 import { Pool, type PoolCount } from './pool.ts'
 import { Raising } from './raising.ts'
@@ -117,6 +117,10 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     await this.#resident(id, owner).kill(signal)
   }
 
+  async setNetwork(id: string, owner: Owner, wish: NetworkWish, signal: AbortSignal): Promise<void> {
+    await this.#resident(id, owner).setNetwork(wish, signal)
+  }
+
   async snapshot(id: string, owner: Owner, wish: { name?: string }, signal: AbortSignal): Promise<SnapshotRecord> {
     return this.#snapshots.take(this.#resident(id, owner), owner, wish.name, signal)
   }
@@ -140,12 +144,13 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     this.#admission.admit(owner, this.list(owner), claimOf(record), wish.count)
     const { disk } = await this.#snapshots.copy(source, signal)
     try {
-      const { request, env, metadata, lifecycle, traffic, templateId, alias } = record
+      const { request, env, metadata, lifecycle, traffic, egress, templateId, alias } = record
       const child: Wish = {
         request: { ...request, env: { ...env }, metadata: { ...metadata } },
         timeoutMs: wish.timeoutMs,
         lifecycle,
         traffic,
+        egress,
         secure: record.accessToken !== null,
       }
       const making = Array.from({ length: wish.count }, async () => {
@@ -214,6 +219,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
       endMs: startedMs + wish.timeoutMs,
       lifecycle: wish.lifecycle,
       traffic: wish.traffic,
+      egress: wish.egress,
       accessToken: wish.secure ? token() : null,
       trafficToken: wish.traffic.public ? null : token(),
       contexts: live.contextRecords(),

@@ -14,6 +14,7 @@ const profile: Profile = {
   network: 'none',
   limits: { timeoutMs: 120_000, memoryMiB: 1024, cpus: 1, pids: 128, diskMiB: 1024, outputMiB: 64, openFiles: 1024, onHit: 'end' },
   leash: 'host',
+  root: 'read-only',
   noNewPrivileges: true,
   seccomp: { allowUserNamespaces: false },
   audit: { commands: true, maxMiB: 16 },
@@ -26,6 +27,7 @@ const template: Template = {
     { source: '/usr', target: '/usr', mode: 'ro' },
     { source: '/state/templates/code-interpreter/etc-1', target: '/etc', mode: 'ro' },
   ],
+  ground: '/state/templates/code-interpreter/ground-1',
   sudo: [{ source: '/usr/bin/sudo', target: '/usr/bin/sudo', mode: 'ro', ownedBy: 'root', setuid: true }],
   symlinks: [{ path: '/bin', to: 'usr/bin' }],
   env: { PATH: '/usr/bin' },
@@ -148,6 +150,20 @@ describe('a plan', () => {
       expect(without.noNewPrivileges).toBe(true)
       expect(without.binds.filter((bind) => bind.setuid === true || bind.ownedBy === 'root')).toEqual([])
     }
+  })
+
+  test('has a root that can be written to where the profile says so and the host is root; then /usr and /etc are not bound', () => {
+    const changeable: Profile = { ...profile, root: 'overlay' }
+    const of = (chosen: Profile, root: boolean, from = template) => planSandbox(parseRequest({}), chosen, from, { ...facts, root })
+    const targets = ({ binds }: Plan) => binds.map(({ target }) => target)
+    const overlay = of(changeable, true)
+    expect(overlay.root).toEqual({ kind: 'overlay', ground: template.ground, usr: '/usr' })
+    expect(targets(overlay)).toEqual(['/usr/lib/nested'])
+    for (const without of [of(changeable, false), of(profile, true)]) {
+      expect(without.root).toEqual({ kind: 'read-only' })
+      expect(targets(without)).toEqual(['/etc', '/usr', '/usr/lib/nested'])
+    }
+    expect(() => of(changeable, true, { ...template, ground: null })).toThrow(expect.objectContaining({ code: 'TEMPLATE_NOT_BUILT' }))
   })
 
   test('binds parents before children', () => {

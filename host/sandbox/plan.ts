@@ -41,6 +41,10 @@ const MAX_CONNECTIONS = 2048
 /** Longer than any keep-alive of a database or a web socket. */
 const IDLE_MS = 900_000
 
+const USR = '/usr'
+/** Tells lines of ours in /etc/hosts from those that somebody inside has added. */
+const MARK = '# this sandbox'
+
 /** A file per 16 KiB, as mke2fs(8) counts for ordinary disks, and room for a few on the smallest. */
 const INODES_PER_MIB = 64
 const MIN_INODES = 1024
@@ -68,8 +72,9 @@ const KEPT = [
 /** Pure: everything decided about one sandbox. Throws BAD_REQUEST or MOUNT_UNREADABLE. */
 export function planSandbox(request: StrictCreateRequest, profile: Profile, template: Template, facts: MachineFacts): Plan {
   const limits = { ...profile.limits, ...given(request) }
-  // Without root on the host there is no root inside to become.
+  // Without root on the host there is no root inside to become, or to write.
   const isSudo = facts.root && !profile.noNewPrivileges
+  const root = facts.root && profile.root === 'overlay' ? overlay(template) : ({ kind: 'read-only' } as const)
   return Plan.parse({
     version: 1,
     id: facts.id,
@@ -81,11 +86,12 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     dir: `${facts.home}/sandboxes/${facts.id}`,
     deathRecord: `${facts.home}/deaths/${facts.id}.json`,
     agent: facts.agent,
-    binds: inOrder([...shown(template, isSudo), ...trustBinds(facts.trust), ...mounts(request, facts)]),
+    binds: inOrder([...shown(template, root, isSudo), ...trustBinds(facts.trust), ...mounts(request, facts)]),
     symlinks: [...template.symlinks],
+    root,
     files: [
       { path: '/etc/hostname', content: `${facts.id}\n`, mode: 0o644 },
-      { path: '/etc/hosts', content: `127.0.0.1 localhost ${facts.id}\n::1 localhost\n`, mode: 0o644 },
+      { path: '/etc/hosts', content: `127.0.0.1 localhost ${facts.id} ${MARK}\n::1 localhost ${MARK}\n`, mode: 0o644, mark: MARK },
       { path: '/etc/machine-id', content: `${facts.machineId}\n`, mode: 0o444 },
       ...(facts.airlock === null ? [] : [{ path: '/etc/resolv.conf', content: `nameserver ${NAME_SERVER}\n`, mode: 0o644 }]),
     ],
@@ -140,6 +146,7 @@ export function planZygote(
     agent: facts.agent,
     binds: inOrder([...template.binds]),
     symlinks: [...template.symlinks],
+    root: { kind: 'read-only' },
     files: [],
     writable: writable(false),
     disk: { kind: 'tmpfs', bytes: ZYGOTE_DISK_MIB * MIB, inodes: inodesFor(ZYGOTE_DISK_MIB) },
@@ -187,10 +194,16 @@ function disk({ root, home, kept }: MachineFacts, diskMiB: number): Plan['disk']
   return { kind: 'tmpfs', ...size }
 }
 
+function overlay({ name, ground }: Template): Plan['root'] {
+  if (ground !== null) return { kind: 'overlay', ground, usr: USR }
+  throw new Fault('TEMPLATE_NOT_BUILT', `template ${name} was built without what lies under a root that can be written to`)
+}
+
 /** What the template shows. Where sudo is to work, its rules in /etc are root's. */
-function shown({ binds, etc, sudo }: Template, isSudo: boolean): Bind[] {
-  if (!isSudo) return [...binds]
-  return [...binds.map((bind): Bind => (bind.source === etc ? { ...bind, ownedBy: 'root' } : bind)), ...sudo]
+function shown({ binds, etc, sudo }: Template, { kind }: Plan['root'], isSudo: boolean): Bind[] {
+  const beside = kind === 'overlay' ? binds.filter(({ source }) => source !== USR && source !== etc) : binds
+  if (!isSudo) return [...beside]
+  return [...beside.map((bind): Bind => (bind.source === etc ? { ...bind, ownedBy: 'root' } : bind)), ...sudo]
 }
 
 /** The formatted image that a disk of this size is copied from (disk.ts makes it). */
@@ -251,4 +264,10 @@ function within(path: string, folder: string): boolean {
 /** Parents before children, or the parent's mount would hide the child's. */
 function inOrder(binds: readonly Bind[]): Bind[] {
   return [...binds].sort((one, other) => (one.target < other.target ? -1 : one.target > other.target ? 1 : 0))
+}
+
+/** Of the plan, what an auditor asks for: not the files' contents. */
+export function outline(plan: Plan) {
+  const { files: _, symlinks: __, ...rest } = plan
+  return rest
 }

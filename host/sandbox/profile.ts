@@ -22,6 +22,11 @@ const Complete = z.strictObject({
     onHit: z.enum(['end', 'report']),
   }),
   leash: z.enum(['host', 'none']),
+  /**
+   * `overlay`: all of the root can be written to by root inside, and what is written is the sandbox's own, on its disk. Needs root on the host; without it,
+   * it is read-only whatever is said here, and there is no root inside who would miss it.
+   */
+  root: z.enum(['read-only', 'overlay']),
   /** False: `sudo` works inside, for root of the sandbox's own ids. Needs root on the host; without it, it is true whatever is said here. */
   noNewPrivileges: z.boolean(),
   seccomp: z.strictObject({ allowUserNamespaces: z.boolean() }),

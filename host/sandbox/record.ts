@@ -1,4 +1,5 @@
 import type { CreateRequest, Network, Plan } from '@caisson/wire'
+import type { E2bNetwork } from '../airlock/e2b.ts'
 
 /** Whoever holds a key. Sandboxes, snapshots and templates of one owner do not exist for another. */
 export interface Owner {
@@ -76,6 +77,8 @@ export interface SandboxRecord {
   readonly endMs: number
   readonly lifecycle: Lifecycle
   readonly traffic: Traffic
+  /** What E2B's fields said of what it may send out (`request.network` is what that means); null: it was not said in them. */
+  readonly egress: E2bNetwork | null
   /** Wanted in X-Access-Token by the agent's port; null: the sandbox was created with `secure: false`. */
   readonly accessToken: string | null
   readonly trafficToken: string | null

@@ -6,7 +6,7 @@ import { type Death, Fault } from '@caisson/wire'
 import { freshDeadline } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
 import type { Creating, Given } from './creating.ts'
-import type { Entered, SandboxEvent } from './fleet.ts'
+import type { Entered, NetworkWish, SandboxEvent } from './fleet.ts'
 import type { LiveSandbox } from './life.ts'
 import { type ContextRecord, emptied, type SandboxRecord } from './record.ts'
 import { copySparse } from './sparse-copy.ts'
@@ -25,7 +25,7 @@ const PAUSED_MARKER = 'paused'
 
 export interface ResidentParts {
   readonly store: Pick<Store, 'put'>
-  readonly creating: Pick<Creating, 'create'>
+  readonly creating: Pick<Creating, 'create' | 'reroute'>
   /** Where disks of stopped sandboxes lie. */
   readonly keptFolder: string
   /** How long a paused sandbox keeps its processes, and with them its memory. */
@@ -119,6 +119,17 @@ export class Resident {
       const { onTimeout, pauseMemory } = this.#record.lifecycle
       if (onTimeout === 'kill') await this.#kill('timeout', 'its time was set to none')
       else await this.#pause(live, pauseMemory)
+    }, signal)
+  }
+
+  /** Written down first: whoever finds it later judges it by these rules. */
+  setNetwork({ network, egress }: NetworkWish, signal: AbortSignal): Promise<void> {
+    return this.#turns.take(async () => {
+      const { state, plan, request } = this.#record
+      if (state === 'gone' || this.#isOverdue) throw this.#gone()
+      const reroute = await this.#parts.creating.reroute(plan, network, signal)
+      await this.#update({ request: { ...request, network }, egress })
+      if (this.#live !== undefined) await reroute()
     }, signal)
   }
 

@@ -2,6 +2,7 @@ import { readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from 
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Fault } from '@caisson/wire'
+import { makeGround } from './ground.ts'
 import type { Made } from './made.ts'
 import type { Recipe } from './recipe.ts'
 import * as shelf from './shelf.ts'
@@ -12,8 +13,10 @@ const KEEP_EARLIER_MS = 24 * 3600 * 1000
 /** Builds one template below `templates`: new folders first, then template.json, replaced in one step. */
 export async function buildTemplate(recipe: Recipe, templates: string, say: (line: string) => void, signal: AbortSignal): Promise<Made> {
   const folder = join(templates, recipe.name)
-  const files = join(dirname(dirname(fileURLToPath(import.meta.url))), 'templates', recipe.name)
-  const made = await recipe.build(folder, { files, say }, signal)
+  const recipes = join(dirname(dirname(fileURLToPath(import.meta.url))), 'templates')
+  const made = await recipe.build(folder, { files: join(recipes, recipe.name), say }, signal)
+  const ground = await makeGround(folder, join(folder, made.etc), join(recipes, 'ground.py'), say, signal)
+  if (ground !== null) await point(join(folder, 'ground'), ground)
   if (made.python !== null) await point(join(folder, 'interpreter'), made.python.interpreter)
   const path = join(folder, 'template.json')
   const text = `${JSON.stringify(made, null, 2)}\n`
@@ -23,21 +26,20 @@ export async function buildTemplate(recipe: Recipe, templates: string, say: (lin
     await writeFile(`${path}.new`, text)
     await rename(`${path}.new`, path)
   }
-  await removeEarlier(folder, made)
+  await removeEarlier(folder, [made.etc, made.python?.folder, ground])
   return made
 }
 
-/** What ./caisson compares /usr/bin/python3 with. */
+/** `interpreter` is what ./caisson compares /usr/bin/python3 with, `ground` where template.ts finds it. */
 async function point(path: string, to: string): Promise<void> {
   await rm(`${path}.new`, { force: true })
   await symlink(to, `${path}.new`)
   await rename(`${path}.new`, path)
 }
 
-async function removeEarlier(folder: string, made: Made): Promise<void> {
-  const current = [made.etc, made.python?.folder]
+async function removeEarlier(folder: string, current: readonly (string | null | undefined)[]): Promise<void> {
   for (const name of await readdir(folder)) {
-    if (!/^(etc|python)-|^\.etc-/.test(name) || current.includes(name)) continue
+    if (!/^\.?(etc|python|ground)-/.test(name) || current.includes(name)) continue
     const unfinished = name.endsWith('.partial') || name.startsWith('.')
     if (unfinished || Date.now() - (await stat(join(folder, name))).ctimeMs > KEEP_EARLIER_MS) {
       await rm(join(folder, name), { recursive: true, force: true })

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, readlink, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Bind, Fault } from '@caisson/wire'
 import { Made } from './made.ts'
@@ -13,6 +13,8 @@ export interface Template {
   /** Folder that is bound at /etc. It is among `binds`. */
   readonly etc: string
   readonly binds: readonly Bind[]
+  /** Folder that lies above /usr in a root that can be written to (ground.ts); null: none has been built. */
+  readonly ground: string | null
   /** What is bound besides where `sudo` is to work. */
   readonly sudo: readonly Bind[]
   readonly symlinks: readonly { path: string; to: string }[]
@@ -51,7 +53,10 @@ export async function openTemplate(name: string, shelves: Shelves, signal: Abort
   const binds: Bind[] = made.host.map((path) => ({ source: path, target: path, mode: 'ro' }))
   binds.push({ source: etc, target: '/etc', mode: 'ro' }, { source: shelves.programs, target: '/caisson/runtimes', mode: 'ro' })
   const env = { PATH: searchPath(made.python !== null), LANG: 'C.UTF-8' }
-  const common = { name, etc, binds, sudo: await sudoBinds(), symlinks: made.symlinks, env, languages: made.languages }
+  const ground = await readlink(join(folder, 'ground'))
+    .then((found) => join(folder, found))
+    .catch(() => null)
+  const common = { name, etc, binds, ground, sudo: await sudoBinds(), symlinks: made.symlinks, env, languages: made.languages }
   if (made.python === null) {
     return { ...common, zygote: null, generation: await generation(text, shelves, signal) }
   }

@@ -28,7 +28,9 @@ test('each sandbox has a canary of its own in its environment, also a fork; it i
   // What a program was started with is recorded as it was; of what it sent, the value is not.
   const lines = log.split('\n').filter((line) => line.includes('"kind":"network'))
   const records = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
-  expect(records).toContainEqual(expect.objectContaining({ sandbox: one.id, detector: 'canary:bait', place: 'url', address: '93.184.215.14', verdict: 'block' }))
+  expect(records).toContainEqual(
+    expect.objectContaining({ sandbox: one.id, detector: 'canary:bait', place: 'url', address: '93.184.215.14', verdict: 'block' }),
+  )
   for (const value of values) expect(lines.join('')).not.toContain(value.slice(0, 8))
 })
 

@@ -32,7 +32,7 @@ test('the sockets of the airlock are this user’s alone, and there only where a
   const sockets = async () => (await readdir(quiet.line.home)).filter((name) => name.startsWith('airlock')).sort()
   expect(await sockets()).toEqual([])
   await quiet.sandbox({ network: 'open' })
-  expect(await sockets()).toEqual(['airlock-daemon-refusals.sock', 'airlock-daemon.sock'])
+  expect(await sockets()).toEqual(['airlock-daemon-inspect.sock', 'airlock-daemon.sock'])
   for (const name of await sockets()) expect((await stat(join(quiet.line.home, name))).mode & 0o777).toBe(0o600)
   expect(await quiet.end()).toEqual([])
 })

@@ -34,7 +34,7 @@ print(heard.split(b'\r\n\r\n')[1].decode())
   ])
 })
 
-test('what is allowed is reached with CONNECT and SOCKS5; a plain request to the proxy is told what to do instead', async () => {
+test('what is allowed is reached with CONNECT and SOCKS5; a plain request to the proxy is asked anew, and of a server only that speaks HTTP', async () => {
   using server = await Canary.open(echo)
   await using hosted = await Hosted.open(rules([`good.example:${server.port}`]))
   const code = python`
@@ -55,8 +55,8 @@ attempt('socks', socks)
 `
   expect(await hosted.python(code, { port: server.port })).toBe("connect b'hello'\nsocks b'hello'\n")
   const plain = await hosted.sh(`curl -sS --max-time 20 -x http://127.0.0.1:3128 http://good.example:${server.port}/`)
-  expect(JSON.parse(plain)).toMatchObject({ rule: 'http-proxy', message: expect.stringContaining('CONNECT') })
-  expect(server.connections).toBe(2)
+  expect(JSON.parse(plain)).toMatchObject({ code: 'UPSTREAM_FAILED', message: expect.stringContaining('could not be asked') })
+  expect(server.connections).toBe(3)
 })
 
 test('however often it has been refused, a sandbox is answered as before', async () => {

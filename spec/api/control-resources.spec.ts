@@ -162,9 +162,27 @@ describe('network', () => {
     [{ allow_internet_access: true, allowOut: [], rules: {}, egressProxy: null }, 204],
     [{ denyOut: ['example.com'] }, 400],
     [{ allowPublicTraffic: true }, 400],
-    [{ allowOut: ['1.1.1.1'] }, 501],
+    [{ allowOut: ['1.1.1.1'] }, 204],
+    [{ allowOut: ['example.com'] }, 400],
+    [{ egressProxy: { address: 'proxy.example:1080', password: 'x' } }, 501],
   ])('PUT %j is answered with %i', async (body, status) => {
     expect(await alice.ask('PUT', `/sandboxes/${id}/network`, body)).toMatchObject({ status })
+  })
+
+  test('what holds is told in the words that it was asked for in, whole, and nothing else', async () => {
+    const told = async () => (await alice.ask('GET', `/sandboxes/${id}`)).body
+    const asked = { allow_internet_access: false, allowOut: ['1.1.1.0/24'] }
+    expect(await alice.ask('PUT', `/sandboxes/${id}/network`, asked)).toMatchObject({ status: 204 })
+    expect(await told()).toMatchObject({ allowInternetAccess: false, network: { allowOut: ['1.1.1.0/24'], denyOut: [] } })
+    expect(server.fleet.records.get(id)?.request.network).toEqual({
+      mode: 'allow',
+      first: 'allow',
+      allow: ['1.1.1.0/24'],
+      deny: ['0.0.0.0/0'],
+    })
+    expect(await alice.ask('PUT', `/sandboxes/${id}/network`, {})).toMatchObject({ status: 204 })
+    expect(await told()).toMatchObject({ allowInternetAccess: true, network: { allowOut: [], denyOut: [], allowPublicTraffic: true } })
+    expect(server.fleet.records.get(id)?.request.network).toEqual({ mode: 'open', first: 'allow', allow: [], deny: [] })
   })
 })
 

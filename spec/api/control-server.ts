@@ -97,6 +97,7 @@ const profile = {
     onHit: 'report' as const,
   },
   leash: 'none' as const,
+  root: 'read-only' as const,
   noNewPrivileges: false,
   seccomp: { allowUserNamespaces: false },
   audit: { commands: true, maxMiB: 16 },

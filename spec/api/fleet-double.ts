@@ -1,5 +1,5 @@
 import { Fault, type Plan } from '@caisson/wire'
-import type { Fleet, SandboxEvent, Wish } from '../../host/sandbox/fleet.ts'
+import type { Fleet, NetworkWish, SandboxEvent, Wish } from '../../host/sandbox/fleet.ts'
 import { newId } from '../../host/sandbox/ids.ts'
 import type { Owner, Sample, SandboxRecord, SnapshotRecord } from '../../host/sandbox/record.ts'
 
@@ -54,6 +54,11 @@ export class FleetDouble implements Fleet {
 
   async kill(id: string, owner: Owner): Promise<void> {
     this.#change({ ...this.#standing(id, owner), state: 'gone', paused: null, reason: 'kill: on request', goneMs: Date.now() }, 'gone')
+  }
+
+  async setNetwork(id: string, owner: Owner, { network, egress }: NetworkWish): Promise<void> {
+    const record = this.#standing(id, owner)
+    this.records.set(id, { ...record, request: { ...record.request, network }, egress })
   }
 
   async snapshot(id: string, owner: Owner, wish: { name?: string }): Promise<SnapshotRecord> {
@@ -143,6 +148,7 @@ function recordOf(wish: Wish, owner: Owner): SandboxRecord {
     endMs: Date.now() + wish.timeoutMs,
     lifecycle: wish.lifecycle,
     traffic: wish.traffic,
+    egress: wish.egress,
     accessToken: wish.secure ? 'an access token' : null,
     trafficToken: wish.traffic.public ? null : 'a traffic token',
     contexts: [],
@@ -165,6 +171,7 @@ export function planOf(id: string, template: string, wallMs: number): Plan {
     agent: '/secret/agent',
     binds: [{ source: '/secret/templates', target: '/usr', mode: 'ro' }],
     symlinks: [],
+    root: { kind: 'read-only' },
     files: [],
     writable: [],
     disk: { kind: 'image', image: '/secret/disks/1024.img', take: false, bytes: 1024 * MIB, inodes: 65_536 },

@@ -17,7 +17,7 @@ afterAll(() => Promise.all([secret, planted].map((path) => rm(path, { force: tru
 attack(wall, 'root by sudo', {
   why: 'sudo asks for no password inside; its root must stay there',
   users: ['user'],
-  facts: () => ({ secret, planted, token }),
+  facts: (walled) => ({ secret, planted, token, walled }),
   stoppedBy: /^(sudo said|stayed)/,
   untouched: async () => {
     expect(await readFile(secret, 'utf8')).toBe(token)
@@ -39,9 +39,15 @@ def secret():
     assert found == facts['token'], found
     return found
 
+def only_here(done):
+    # Root of this root; on the host nothing of it is seen.
+    if facts['walled']:
+        raise Contained('stayed here')
+    return done
+
 @way('plant a program')
 def plant():
-    return sudo('tee', facts['planted'], stdin='#!/bin/sh')
+    return only_here(sudo('tee', facts['planted'], stdin='#!/bin/sh'))
 
 @way('write over a program')
 def over():
@@ -49,7 +55,7 @@ def over():
 
 @way('change the rules')
 def rules():
-    return sudo('sh', '-c', 'exec 3>>/etc/sudoers')
+    return only_here(sudo('sh', '-c', 'exec 3>>/etc/sudoers; echo rules'))
 
 @way('remount')
 def remount():

@@ -42,7 +42,7 @@ export class WebSocketFrames extends Transform {
       while (this.#step());
       done()
     } catch (failure) {
-      done(failure instanceof Error ? failure : new Error(String(failure)))
+      done(failure as Error)
     }
   }
 

@@ -53,6 +53,7 @@ async function wishOf(body: Body, call: OwnedCall): Promise<Wish> {
     request: granted(body, call),
     timeoutMs: await timeoutOf(body, call),
     lifecycle: body.lifecycle,
+    egress: null,
     traffic: { public: true, maskRequestHost: null, httpsPorts: [] },
     secure: true,
   }

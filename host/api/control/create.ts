@@ -5,7 +5,7 @@ import type { Lifecycle, SandboxRecord } from '../../sandbox/record.ts'
 import { StrictCreateRequest } from '../../sandbox/request.ts'
 import { type OwnedCall, type Route, readJson, sendJson } from '../call.ts'
 import { DEFAULT_TIMEOUT_S, lifeMs } from './life.ts'
-import { NetworkConfig, refuseEgress, trafficOf } from './network.ts'
+import { egressOf, NetworkConfig, saysEgress, trafficOf } from './network.ts'
 import { sandboxBody } from './shapes.ts'
 import { knownTemplate } from './template-reference.ts'
 
@@ -66,6 +66,7 @@ function wishOf(body: Body, generation: 'v1' | 'v2', call: OwnedCall): Wish {
   if (generation === 'v2' && body.secure === false) throw new Fault('BAD_REQUEST', 'secure: sandboxes of this route are always secured')
   const secure = body.secure ?? true
   const traffic = trafficOf(body.network)
+  const said = wayOut(body)
   if (!traffic.public && !secure) throw new Fault('BAD_REQUEST', 'network.allowPublicTraffic: false needs a secured sandbox (secure: true)')
   return {
     request: {
@@ -74,12 +75,21 @@ function wishOf(body: Body, generation: 'v1' | 'v2', call: OwnedCall): Wish {
       env: body.envVars ?? {},
       metadata: body.metadata ?? {},
       leash: 'none',
+      ...(said === null ? {} : { network: said.network }),
     },
+    egress: said?.egress ?? {},
     timeoutMs: lifeMs(body.timeout ?? DEFAULT_TIMEOUT_S[generation], 'timeout', call),
     lifecycle: lifecycleOf(body),
     traffic,
     secure,
   }
+}
+
+/** Null: nothing is said of it, and it is as the profile has it. */
+function wayOut({ network = {}, allow_internet_access }: Body) {
+  if (allow_internet_access === undefined && !saysEgress(network)) return null
+  const { allowPublicTraffic: _, maskRequestHost: __, httpsPorts: ___, ...egress } = network
+  return egressOf({ ...egress, ...(allow_internet_access === undefined ? {} : { allow_internet_access }) }, 'network.')
 }
 
 function lifecycleOf({ autoPause = false, autoPauseMemory, autoResume }: Body): Lifecycle {
@@ -94,8 +104,7 @@ function lifecycleOf({ autoPause = false, autoPauseMemory, autoResume }: Body): 
 }
 
 /** Known fields that no machine of one's own can serve yet. Refused rather than ignored. */
-function refuseUnserved({ network, volumeMounts, iam }: Body): void {
-  if (network !== undefined) refuseEgress(network, 'network.')
+function refuseUnserved({ volumeMounts, iam }: Body): void {
   if (volumeMounts?.length) {
     throw new Fault('UNSUPPORTED', 'volumeMounts: there are no volumes here', {
       hint: 'Upload files, create from a snapshot, or have an operator mount a folder (POST /caisson/v1/sandboxes).',

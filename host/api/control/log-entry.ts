@@ -34,6 +34,11 @@ const KINDS: Record<string, (record: Record<string, unknown>) => Shown> = {
     level: verdict === 'deny' || verdict === 'refuse' ? 'warn' : 'debug',
     fields: ['verdict', 'name', 'address', 'port', 'way', 'rule', 'reason', 'wouldAllow'],
   }),
+  'network-request': ({ verdict, scheme, method, name, address, port, path, reason }) => ({
+    message: `network: ${text(verdict)}: ${text(method)} ${text(scheme)}://${text(name ?? address)}:${text(port)}${text(path)} (${text(reason)})`,
+    level: verdict === 'deny' ? 'warn' : 'debug',
+    fields: ['verdict', 'scheme', 'method', 'name', 'address', 'port', 'path', 'rule', 'reason', 'wouldAllow', 'secrets'],
+  }),
   'network-end': ({ connection, bytesOut, bytesIn, why }) => ({
     message: `network: connection ${text(connection)} ended: ${text(why)} (${text(bytesOut)} bytes out, ${text(bytesIn)} in)`,
     level: 'debug',

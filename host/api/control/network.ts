@@ -1,21 +1,13 @@
-import { isIP } from 'node:net'
-import { Fault } from '@caisson/wire'
+import { Fault, type Network, type NetworkFile } from '@caisson/wire'
 import { z } from 'zod'
-import type { Traffic } from '../../sandbox/record.ts'
+import { E2B_EGRESS, type E2bNetwork, fileOfE2b } from '../../airlock/e2b.ts'
+import type { SandboxRecord, Traffic } from '../../sandbox/record.ts'
 
 const AGENT_PORT = 49_983
-const MAX_RULES = 1000
-
-const Texts = z.array(z.string().max(255)).max(MAX_RULES)
+const ALL_TRAFFIC = '0.0.0.0/0'
 
 /** What a sandbox may send out. */
-const Egress = {
-  allowOut: Texts.optional(),
-  denyOut: Texts.optional(),
-  dnsServers: Texts.optional(),
-  egressProxy: z.record(z.string(), z.unknown()).nullish(),
-  rules: z.record(z.string(), z.unknown()).nullish(),
-}
+const Egress = { ...E2B_EGRESS, dnsServers: z.array(z.string().max(255)).max(16).optional() }
 
 /** Body of PUT /sandboxes/{id}/network. */
 export const NetworkUpdate = z.strictObject({ ...Egress, allow_internet_access: z.boolean().optional() })
@@ -42,23 +34,32 @@ export const NetworkConfig = z.strictObject({
     .optional(),
 })
 
-/** Nothing gets out of a sandbox but what is asked for here, and this machine's walls have `lo` and nothing else: denying is granted, opening is refused. */
-export function refuseEgress(network: z.infer<typeof NetworkUpdate> | z.infer<typeof NetworkConfig>, field: string): void {
-  for (const [index, rule] of (network.denyOut ?? []).entries()) {
-    if (!isAddressOrRange(rule)) throw new Fault('BAD_REQUEST', `${field}denyOut.${index}: ${rule} is not an IP address or a CIDR range`)
-  }
-  const opening = {
-    allowOut: network.allowOut?.length,
-    dnsServers: network.dnsServers?.length,
+/** The rules that E2B's fields stand for, and the fields themselves, as they are told again. `field`: what they are called under. */
+export function egressOf(
+  { dnsServers, ...network }: z.infer<typeof NetworkUpdate>,
+  field: string,
+): { network: NetworkFile; egress: E2bNetwork } {
+  const unserved = {
+    dnsServers: dnsServers?.length,
     egressProxy: network.egressProxy === null ? 0 : network.egressProxy,
     rules: Object.keys(network.rules ?? {}).length,
   }
-  for (const [name, wanted] of Object.entries(opening)) {
+  for (const [name, wanted] of Object.entries(unserved)) {
     if (!wanted) continue
-    throw new Fault('UNSUPPORTED', `${field}${name}: sandboxes have no network here but their own loopback, so nothing can be let out`, {
-      hint: `Leave ${field}${name} out; bring files in over the API.`,
-    })
+    throw new Fault('UNSUPPORTED', `${field}${name}: ${UNSERVED[name]}`, { hint: `Leave ${field}${name} out.` })
   }
+  return { network: fileOfE2b(network, field), egress: network }
+}
+
+const UNSERVED: Readonly<Record<string, string>> = {
+  dnsServers: 'names are asked of the resolver of this machine, and of nobody else',
+  egressProxy: 'connections go out from this machine itself',
+  rules: 'requests are let out as they are, or not at all',
+}
+
+/** Whether any of them is said. */
+export function saysEgress({ allowOut, denyOut, dnsServers, egressProxy, rules }: z.infer<typeof NetworkUpdate>): boolean {
+  return [allowOut, denyOut, dnsServers, egressProxy, rules].some((field) => field !== undefined)
 }
 
 export function trafficOf(network: z.infer<typeof NetworkConfig> | undefined): Traffic {
@@ -69,20 +70,33 @@ export function trafficOf(network: z.infer<typeof NetworkConfig> | undefined): T
   }
 }
 
-/** As it is told of a sandbox: what holds, which is that nothing gets out. */
-export function networkOf(traffic: Traffic) {
+/** What holds, as it is told of a sandbox: in the words it was asked for in, if they were E2B's. The proxy's password stays here. */
+export function networkOf({ egress, request, traffic }: Pick<SandboxRecord, 'egress' | 'request' | 'traffic'>) {
+  const said = egress ?? inTheirWords(request.network ?? 'none')
+  const { allow_internet_access: isOpen = true, egressProxy, ...lists } = said
+  const { password: _, ...proxy } = egressProxy ?? {}
   return {
-    allowOut: [],
-    denyOut: ['0.0.0.0/0', '::/0'],
-    allowPublicTraffic: traffic.public,
-    ...(traffic.maskRequestHost === null ? {} : { maskRequestHost: traffic.maskRequestHost }),
-    ...(traffic.httpsPorts.length === 0 ? {} : { httpsPorts: traffic.httpsPorts }),
+    allowInternetAccess: isOpen,
+    network: {
+      allowOut: [],
+      denyOut: [],
+      ...lists,
+      ...(egressProxy ? { egressProxy: proxy } : {}),
+      allowPublicTraffic: traffic.public,
+      ...(traffic.maskRequestHost === null ? {} : { maskRequestHost: traffic.maskRequestHost }),
+      ...(traffic.httpsPorts.length === 0 ? {} : { httpsPorts: traffic.httpsPorts }),
+    },
   }
 }
 
-function isAddressOrRange(text: string): boolean {
-  const [address = '', bits, ...rest] = text.split('/')
-  const family = isIP(address)
-  if (family === 0 || rest.length > 0 || address.includes('%')) return false
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
+/** Rules that were said in ours. */
+function inTheirWords(network: Network): E2bNetwork {
+  if (network === 'open') return {}
+  if (network === 'none') return { allow_internet_access: false, denyOut: [ALL_TRAFFIC] }
+  if (typeof network === 'string') return { denyOut: [ALL_TRAFFIC], allowOut: network.replace(/^allow:/, '').split(',') }
+  if (network.mode === 'none') return { allow_internet_access: false, denyOut: [ALL_TRAFFIC] }
+  const [allowOut, deny] = [network.allow ?? [], network.deny ?? []].map((rules) =>
+    rules.map((rule) => (typeof rule === 'string' ? rule : rule.rule)),
+  )
+  return { allowOut: allowOut ?? [], denyOut: network.mode === 'allow' ? [ALL_TRAFFIC, ...(deny ?? [])] : (deny ?? []) }
 }

@@ -38,8 +38,7 @@ export function detailBody(record: SandboxRecord, rooms: ApiRooms) {
     ...listedBody(record),
     ...(record.accessToken === null ? {} : { envdAccessToken: record.accessToken }),
     domain: rooms.domain,
-    allowInternetAccess: false,
-    network: networkOf(record.traffic),
+    ...networkOf(record),
     lifecycle: { onTimeout: record.lifecycle.onTimeout, autoResume: record.lifecycle.autoResume },
     ...(record.paused === null ? {} : { pauseMode: record.paused === 'frozen' ? 'full' : 'filesystem' }),
   }

@@ -54,6 +54,8 @@ impl Builder<'_> {
 
     fn steps(self) -> Outcome<()> {
         self.join_cgroup()?;
+        // SAFETY: cannot fail. Folders of the new root have the modes that they are made with, however the host was started.
+        unsafe { libc::umask(0o022) };
         let rootless = self.range.is_none() && self.single();
         // Kept: /proc is about to become the sandbox's.
         let proc = open_folder("/proc")?;

@@ -13,7 +13,7 @@ use crate::caps;
 use crate::fault::{At, Fault, Outcome};
 use crate::gate;
 use crate::landlock;
-use crate::plan::{Kind, Network, Plan};
+use crate::plan::{Kind, Network, Plan, Root};
 use crate::root::BOOT_ID;
 use crate::say::Said;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
@@ -196,7 +196,8 @@ impl Inside<'_> {
         let folders = self.plan.writable.iter().map(|writable| writable.target.as_str());
         let mounts =
             self.plan.binds.iter().filter(|bind| bind.mode == crate::plan::Mode::Rw).map(|bind| bind.target.as_str());
-        landlock::ruleset(folders.chain(mounts))
+        let whole = matches!(self.plan.root, Root::Overlay { .. }).then_some("/");
+        landlock::ruleset(folders.chain(mounts).chain(whole))
     }
 
     fn program(&self, user_namespace: OwnedFd) -> Outcome<Program> {

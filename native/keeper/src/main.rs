@@ -5,6 +5,7 @@
 mod agent;
 mod alarm;
 mod audit;
+mod boot_id;
 mod builder;
 mod caps;
 mod cgroup;
@@ -24,6 +25,7 @@ mod inside;
 mod landlock;
 mod nursery;
 mod order;
+mod overlay;
 mod plan;
 mod root;
 mod say;

@@ -24,6 +24,7 @@ pub struct Plan {
     pub agent: String,
     pub binds: Vec<Bind>,
     pub symlinks: Vec<Symlink>,
+    pub root: Root,
     pub files: Vec<SmallFile>,
     pub writable: Vec<Writable>,
     pub disk: Disk,
@@ -92,11 +93,19 @@ pub struct Symlink {
 }
 
 #[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Root {
+    ReadOnly {},
+    Overlay { ground: String, usr: String },
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SmallFile {
     pub path: String,
     pub content: String,
     pub mode: u32,
+    pub mark: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -254,6 +263,18 @@ impl Plan {
             // Whoever has one of them can take the gate's place.
             if plan.capabilities.iter().any(|name| name == "NET_ADMIN" || name == "NET_RAW") {
                 return Err(invalid("capabilities NET_ADMIN and NET_RAW contradict the gate".into()));
+            }
+        }
+        if let Root::Overlay { .. } = plan.root {
+            if plan.kind == Kind::Zygote || !matches!(plan.disk, Disk::Image { .. }) {
+                return Err(invalid("root: an overlay needs a sandbox with a disk of kind image".into()));
+            }
+            if plan.binds.iter().any(|bind| matches!(bind.target.as_str(), "/usr" | "/etc")) {
+                return Err(invalid("binds: /usr and /etc are the overlay's own".into()));
+            }
+            let in_etc = |path: &str| path.strip_prefix("/etc/").is_some_and(|name| !name.contains('/'));
+            if !plan.files.iter().all(|file| in_etc(&file.path)) {
+                return Err(invalid("files: with an overlay they lie directly in /etc".into()));
             }
         }
         if plan.kind == Kind::Zygote && plan.limits.on_wall == OnWall::Freeze {

@@ -2,22 +2,26 @@
 //! here is locked read-only for everyone inside (mount_namespaces(7)).
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
+use crate::boot_id;
 use crate::disk::{Mounted, Prepared, hold};
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::idmap::IdMap;
-use crate::plan::{Bind, Mode, Owner, Plan};
+use crate::overlay;
+use crate::plan::{Bind, Mode, Owner, Plan, Root};
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 
 const STEP: &str = "root";
 /// Below the root.
 pub const BOOT_ID: &str = "caisson/boot_id";
+/// The wall's own places, whatever else of the root can be changed.
+const OURS: [&str; 3] = ["caisson", "dev", "sys"];
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Who owns what is made here, as the host numbers them.
@@ -27,10 +31,14 @@ pub struct Owners {
     pub user: (u32, u32),
 }
 
-/// A place to make something at; `stored`: on the sandbox's disk, where ids are the sandbox's own.
-struct Ground {
-    path: PathBuf,
-    stored: bool,
+/// A place to make something at.
+enum Ground {
+    /// In memory, and ours until it is given to somebody.
+    Ours(PathBuf),
+    /// On the sandbox's disk, where ids are the sandbox's own.
+    Stored(PathBuf),
+    /// In the overlay, where nobody but ids of the sandbox can make anything.
+    Overlay(PathBuf),
 }
 
 pub struct Stage<'a> {
@@ -51,14 +59,22 @@ impl Stage<'_> {
         // Nothing that is mounted from here on is seen by anybody else.
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
             .at(STEP, "private mounts")?;
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        let options = Some("size=8m,nr_inodes=4096,mode=755");
-        mount(Some("caisson"), &self.root, Some("tmpfs"), flags, options).at(STEP, "tmpfs for the root")?;
-        self.own(&self.root, Owner::Root)?;
         disk.mount(&self.disk)?;
+        match &self.plan.root {
+            Root::ReadOnly {} => self.memory(&self.root)?,
+            Root::Overlay { ground, usr } => {
+                overlay::raise(self, ground, usr)?;
+                for place in OURS.map(|name| self.root.join(name)) {
+                    self.folder(&place)?;
+                    self.memory(&place)?;
+                }
+            }
+        }
         for link in &self.plan.symlinks {
             let path = self.inside(&link.path)?;
-            symlink(&link.to, &path).at(STEP, path.display())?;
+            if !self.is_overlay() || fs::symlink_metadata(&path).is_err() {
+                self.make(&self.ground(&path), None, |path| symlink(&link.to, path))?;
+            }
         }
         // Before the binds: some of them lie below.
         self.writable()?;
@@ -73,11 +89,28 @@ impl Stage<'_> {
             setuid: false,
         })?;
         self.devices()?;
-        self.small_files()?;
+        if !self.is_overlay() {
+            self.small_files()?;
+        }
         self.boot_id()?;
         self.folder(&self.root.join("proc"))?;
-        crate::tree::set(&self.root, RDONLY).at(STEP, "read-only root")?;
+        let read_only =
+            if self.is_overlay() { OURS.map(|name| self.root.join(name)).into() } else { vec![self.root.clone()] };
+        for place in read_only {
+            crate::tree::set(&place, RDONLY).at(STEP, "read-only root")?;
+        }
         hold(&self.disk).map(Mounted::new)
+    }
+
+    fn is_overlay(&self) -> bool {
+        matches!(self.plan.root, Root::Overlay { .. })
+    }
+
+    fn memory(&self, place: &Path) -> Outcome<()> {
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        let options = Some("size=8m,nr_inodes=4096,mode=755");
+        mount(Some("caisson"), place, Some("tmpfs"), flags, options).at(STEP, "tmpfs for the root")?;
+        self.own(place, Owner::Root)
     }
 
     /// The place of an inside path in the new root, with its parents made. They are ours or a bind's: a parent that is a link is refused.
@@ -96,9 +129,8 @@ impl Stage<'_> {
             Ok(found) if found.is_dir() => Ok(()),
             Ok(_) => Err(Fault::new(Code::PlanInvalid, STEP, format!("{} is in the way of a folder", path.display()))),
             Err(_) => {
-                let ground = self.ground(path);
-                DirBuilder::new().mode(0o755).create(&ground.path).at(STEP, path.display())?;
-                self.give(&ground, Owner::Root)
+                let make = |path: &Path| DirBuilder::new().mode(0o755).create(path);
+                self.make(&self.ground(path), Some(Owner::Root), make)
             }
         }
     }
@@ -106,18 +138,31 @@ impl Stage<'_> {
     /// Where something new at this place of the root is made. Below a folder of the sandbox's disk that is on the disk itself: through the mount, this
     /// process has no id.
     fn ground(&self, path: &Path) -> Ground {
+        let below = |folder: &Path| path.strip_prefix(folder).ok().filter(|rest| *rest != Path::new(""));
         let folders = self.plan.writable.iter().enumerate().filter(|_| self.stored.is_some());
         for (number, writable) in folders {
-            let folder = self.root.join(writable.target.trim_start_matches('/'));
-            if let Some(rest) = path.strip_prefix(folder).ok().filter(|rest| *rest != Path::new("")) {
-                return Ground { path: self.disk.join(format!("w{number}")).join(rest), stored: true };
+            if let Some(rest) = below(&self.root.join(writable.target.trim_start_matches('/'))) {
+                return Ground::Stored(self.disk.join(format!("w{number}")).join(rest));
             }
         }
-        Ground { path: path.to_path_buf(), stored: false }
+        let is_ours = !self.is_overlay() || OURS.iter().any(|name| below(&self.root.join(name)).is_some());
+        if is_ours { Ground::Ours(path.to_path_buf()) } else { Ground::Overlay(path.to_path_buf()) }
     }
 
-    fn give(&self, ground: &Ground, owner: Owner) -> Outcome<()> {
-        if ground.stored { self.own_stored(&ground.path, owner) } else { self.own(&ground.path, owner) }
+    /// Makes something there that belongs to `owner`; None: to nobody in particular.
+    fn make<T>(&self, ground: &Ground, owner: Option<Owner>, how: impl FnOnce(&Path) -> io::Result<T>) -> Outcome<T> {
+        let (Ground::Ours(path) | Ground::Stored(path) | Ground::Overlay(path)) = ground;
+        let made = match ground {
+            Ground::Overlay(path) => overlay::with_ids(self.owners.root, || how(path)),
+            _ => how(path),
+        };
+        let made = made.at(STEP, path.display())?;
+        match (ground, owner) {
+            (Ground::Ours(path), Some(owner)) => self.own(path, owner)?,
+            (Ground::Stored(path), Some(owner)) => self.own_stored(path, owner)?,
+            (Ground::Overlay(_), _) | (_, None) => {}
+        }
+        Ok(made)
     }
 
     fn own(&self, path: &Path, owner: Owner) -> Outcome<()> {
@@ -135,8 +180,13 @@ impl Stage<'_> {
         if found.is_dir() {
             self.folder(&target)?;
         } else if found.is_file() {
-            if !target.exists() {
-                fs::File::create_new(self.ground(&target).path).at(STEP, target.display())?;
+            match fs::symlink_metadata(&target) {
+                Ok(there) if there.is_file() => {}
+                Ok(_) => {
+                    let message = format!("{} is in the way of a file", target.display());
+                    return Err(Fault::new(Code::PlanInvalid, STEP, message));
+                }
+                Err(_) => drop(self.make(&self.ground(&target), None, |path| fs::File::create_new(path))?),
             }
         } else {
             return Err(Fault::new(
@@ -192,18 +242,14 @@ impl Stage<'_> {
         for (number, file) in self.plan.files.iter().enumerate() {
             let target = self.inside(&file.path)?;
             let covered = target.exists();
-            let ground = if covered {
-                Ground { path: folder.join(number.to_string()), stored: false }
-            } else {
-                self.ground(&target)
-            };
-            let path = &ground.path;
-            let mut options = OpenOptions::new();
-            let mut open = options.write(true).create_new(true).mode(file.mode).open(path).at(STEP, path.display())?;
-            open.write_all(file.content.as_bytes()).at(STEP, path.display())?;
-            self.give(&ground, Owner::Root)?;
+            let ground = if covered { Ground::Ours(folder.join(number.to_string())) } else { self.ground(&target) };
+            self.make(&ground, Some(Owner::Root), |path| {
+                let mut open = OpenOptions::new().write(true).create_new(true).mode(file.mode).open(path)?;
+                open.write_all(file.content.as_bytes())
+            })?;
             if covered {
-                let tree = Tree::open(path).at(STEP, path.display())?;
+                let path = folder.join(number.to_string());
+                let tree = Tree::open(&path).at(STEP, path.display())?;
                 tree.set(RDONLY | NOSUID | NODEV).at(STEP, path.display())?;
                 tree.attach(&target).at(STEP, target.display())?;
             }
@@ -211,15 +257,9 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// What /proc/sys/kernel/random/boot_id will say (inside.rs): each sandbox has booted by itself. A UUID of version 4.
     fn boot_id(&self) -> Outcome<()> {
-        let mut random = [0u8; 16];
-        // SAFETY: the buffer is ours and as long as said.
-        if unsafe { libc::getrandom(random.as_mut_ptr().cast(), random.len(), 0) } != 16 {
-            return Err(std::io::Error::last_os_error()).at(STEP, "getrandom");
-        }
         let path = self.root.join(BOOT_ID);
-        fs::write(&path, uuid(random)).at(STEP, path.display())?;
+        fs::write(&path, boot_id::fresh()?).at(STEP, path.display())?;
         self.own(&path, Owner::Root)
     }
 
@@ -251,21 +291,5 @@ impl Stage<'_> {
             (_, Owner::Root) => chown(path, Some(0), Some(0)).at(STEP, path.display()),
             (_, Owner::User) => chown(path, Some(user.uid), Some(user.gid)).at(STEP, path.display()),
         }
-    }
-}
-
-fn uuid(mut random: [u8; 16]) -> String {
-    random[6] = random[6] & 0x0F | 0x40;
-    random[8] = random[8] & 0x3F | 0x80;
-    let part = |from: usize, to: usize| random[from..to].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("{}-{}-{}-{}-{}\n", part(0, 4), part(4, 6), part(6, 8), part(8, 10), part(10, 16))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_boot_id_is_a_uuid_as_the_kernel_writes_them() {
-        assert_eq!(super::uuid([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff\n");
-        assert_eq!(super::uuid([0; 16]), "00000000-0000-4000-8000-000000000000\n");
     }
 }

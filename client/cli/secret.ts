@@ -1,0 +1,61 @@
+import { Fault } from '@caisson/wire'
+import { openSecrets } from '../embedded.ts'
+import { parsed, verbParser } from './parsing.ts'
+
+const EXAMPLES = `
+A secret is kept in the state folder of this machine, for its owner's eyes alone. A network policy names it for a host (\`credentials\`): there it is put on
+requests at the gate. Inside a sandbox it never is. The value is read from standard input, so that it is in no list of commands.
+
+Examples:
+  caisson secret set OPENAI_KEY <key.txt
+  caisson secret list
+  caisson secret rm OPENAI_KEY`
+
+/** More than a secret may have. */
+const MAX_BYTES = 64 * 1024
+
+/** What sandboxes may use, and not see. */
+export async function secret(argv: readonly string[]): Promise<number> {
+  const command = verbParser('secret')
+    .usage('[options] [list | set NAME | rm NAME...]')
+    .description('Lists the names of the secrets of this machine, stores one from standard input, or removes some.')
+    .argument('[WORD...]')
+    .option('--json', 'print names as a JSON array', false)
+    .addHelpText('after', EXAMPLES)
+  if (!parsed(command, argv)) return 0
+  const { json }: { json: boolean } = command.opts()
+  const [verb = 'list', ...names] = command.args
+  const [name, ...more] = names
+  if (verb === 'list' && name === undefined) {
+    const found = await (await openSecrets('caisson secret')).names()
+    process.stdout.write(json ? `${JSON.stringify(found)}\n` : found.map((one) => `${one}\n`).join(''))
+    return 0
+  }
+  if (verb === 'set' && name !== undefined && more.length === 0) {
+    const secrets = await openSecrets('caisson secret')
+    await secrets.set(name, await given(name))
+    return 0
+  }
+  if (verb === 'rm' && name !== undefined) {
+    const secrets = await openSecrets('caisson secret')
+    for (const one of names) await secrets.remove(one)
+    return 0
+  }
+  throw new Fault('BAD_REQUEST', `caisson secret ${[verb, ...names].join(' ')}: not something to be done with secrets`, {
+    hint: 'Write caisson secret list, caisson secret set NAME, or caisson secret rm NAME.',
+  })
+}
+
+/** All of standard input, but for the line break that editors put at its end. */
+async function given(name: string): Promise<string> {
+  const parts: Buffer[] = []
+  let bytes = 0
+  for await (const part of process.stdin) {
+    parts.push(part)
+    bytes += part.length
+    if (bytes > MAX_BYTES) throw new Fault('BAD_REQUEST', `the secret ${name} is longer than ${MAX_BYTES / 1024} KiB`)
+  }
+  return Buffer.concat(parts)
+    .toString()
+    .replace(/\r?\n$/, '')
+}

@@ -1,0 +1,159 @@
+//! A root that its own root can write to. One overlay holds all of it: the machine's /usr at the bottom, the template's ground above (what of /usr is
+//! hidden, and the rest of the root below `.caisson`), and on top a folder of the sandbox's own disk, so that the limit of the disk holds, and what was
+//! changed goes where the disk goes. Both lower layers are idmapped: what the host's root owns there is the sandbox's root's.
+//!
+//! The kernel's own marks are in `trusted.` attributes, which nobody inside can read or write. Nothing is followed that they could say of another place
+//! (`redirect_dir`, `metacopy`, `index`): layers below may have changed while a disk was kept (kernel: Documentation/filesystems/overlayfs.rst).
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::mount::{MsFlags, mount};
+
+use crate::fault::{At, Code, Fault, Outcome};
+use crate::plan::SmallFile;
+use crate::root::Stage;
+use crate::tree::{NODEV, NOSUID, RDONLY, Tree};
+
+const STEP: &str = "overlay";
+/// Where the rest of the root is in the one tree (templates/ground.py).
+const REST: &str = ".caisson";
+const OPTIONS: &str = "lowerdir=ground:usr,upperdir=disk/over/upper,workdir=disk/over/work,\
+    redirect_dir=nofollow,metacopy=off,index=off,nfs_export=off,xino=off";
+const MAX_MERGED: u64 = 64 * 1024;
+const HINT: &str = "It takes Linux 5.19, and a /usr on ext4, xfs, btrfs or the like; a profile with \"root\": \"read-only\" does without.";
+
+pub fn raise(stage: &Stage<'_>, ground: &str, usr: &str) -> Outcome<()> {
+    let unmapped = || Fault::new(Code::WallUnavailable, STEP, "it takes root on the host, and a disk of its own");
+    let map = stage.stored.ok_or_else(unmapped)?;
+    own_layer(&stage.disk, &stage.plan.files)?;
+    // Names in the options of the mount can be read inside: they say nothing of the host.
+    let layers = stage.disk.with_file_name("layers");
+    folder(&layers)?;
+    nix::unistd::chdir(&layers).at(STEP, layers.display())?;
+    for (name, source, flags) in [
+        ("ground", Path::new(ground), RDONLY | NOSUID | NODEV),
+        ("usr", Path::new(usr), RDONLY | NOSUID | NODEV),
+        ("disk", &stage.disk, NOSUID | NODEV),
+    ] {
+        let (place, tree) = (Path::new(name), Tree::open(source).at(STEP, source.display())?);
+        let other = format!("{}: its file system cannot show other owners", source.display());
+        map.apply(&tree).coded(Code::WallUnavailable, STEP, other).map_err(|fault| fault.hint(HINT))?;
+        folder(place)?;
+        tree.set(flags).and_then(|()| tree.attach(place)).at(STEP, source.display())?;
+    }
+    let all = Path::new("all");
+    folder(all)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
+    // The kernel does its part of the work with the ids and rights of whoever mounts.
+    with_ids(stage.owners.root, || {
+        mount(Some("caisson"), all, Some("overlay"), flags, Some(OPTIONS)).map_err(Into::into)
+    })
+    .coded(Code::WallUnavailable, STEP, "mount")
+    .map_err(|fault| fault.hint(HINT))?;
+    let at_usr = stage.root.join("usr");
+    for (part, place) in [(&all.join(REST), &stage.root), (&all.to_path_buf(), &at_usr)] {
+        let tree = Tree::open(part).at(STEP, part.display())?;
+        tree.attach(place).at(STEP, place.display())?;
+    }
+    // There it is known by its own names already.
+    let (again, options) = (at_usr.join(REST), Some("size=4k,nr_inodes=1,mode=555"));
+    mount(Some("caisson"), &again, Some("tmpfs"), flags | MsFlags::MS_RDONLY, options).at(STEP, again.display())
+}
+
+/// The uppermost layer, as it is on the disk, where ids are the sandbox's own. Nobody uses it yet; but whoever used a disk that was kept may have
+/// put links in the place of folders.
+fn own_layer(disk: &Path, files: &[SmallFile]) -> Outcome<()> {
+    let over = disk.join("over");
+    let rest = over.join("upper").join(REST);
+    let etc = rest.join("etc");
+    if fs::symlink_metadata(&over).is_err() {
+        for path in [&over, &over.join("upper"), &over.join("work"), &rest, &etc] {
+            folder(path)?;
+        }
+    }
+    if !fs::symlink_metadata(&etc).at(STEP, "/etc")?.is_dir() {
+        return Err(Fault::new(Code::LaunchFailed, STEP, "/etc of this disk is no folder any more"));
+    }
+    for file in files {
+        let path = etc.join(Path::new(&file.path).file_name().unwrap_or_default());
+        write_own(&path, file).at(STEP, &file.path)?;
+    }
+    Ok(())
+}
+
+fn write_own(path: &Path, file: &SmallFile) -> io::Result<()> {
+    let theirs = match &file.mark {
+        Some(mark) => lines_without(path, mark)?,
+        None => String::new(),
+    };
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut open = OpenOptions::new().write(true).create_new(true).mode(file.mode).open(path)?;
+    open.write_all(file.content.as_bytes())?;
+    open.write_all(theirs.as_bytes())
+}
+
+/// Of a small file that somebody inside may have made: no link is followed, and of a long one nothing is kept.
+fn lines_without(path: &Path, mark: &str) -> io::Result<String> {
+    let open = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
+        Ok(open) if open.metadata()?.is_file() => open,
+        _ => return Ok(String::new()),
+    };
+    Ok(without(open, mark).unwrap_or_default())
+}
+
+fn without(file: File, mark: &str) -> Option<String> {
+    let mut text = String::new();
+    let length = file.take(MAX_MERGED + 1).read_to_string(&mut text).ok()?;
+    let theirs = text.lines().filter(|line| !line.ends_with(mark)).map(|line| format!("{line}\n")).collect();
+    (length as u64 <= MAX_MERGED).then_some(theirs)
+}
+
+fn folder(path: &Path) -> Outcome<()> {
+    DirBuilder::new().mode(0o755).create(path).at(STEP, path.display())
+}
+
+/// Does something in the overlay as the sandbox's root would, with all rights of this process: its own ids could not be stored there.
+pub fn with_ids<T>((uid, gid): (u32, u32), work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    secure_bits(libc::SECBIT_NO_SETUID_FIXUP)?;
+    // SAFETY: plain calls on our own thread, the only one; they cannot fail for the host's root.
+    unsafe {
+        libc::setfsgid(gid);
+        libc::setfsuid(uid);
+    }
+    let done = work();
+    // SAFETY: as above.
+    unsafe {
+        libc::setfsuid(0);
+        libc::setfsgid(0);
+    }
+    secure_bits(0)?;
+    done
+}
+
+/// With NO_SETUID_FIXUP, rights over files stay when the id for files changes (capabilities(7)).
+fn secure_bits(bits: libc::c_int) -> io::Result<()> {
+    // SAFETY: no pointers.
+    if unsafe { libc::prctl(libc::PR_SET_SECUREBITS, bits) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without;
+    use std::fs::{self, File};
+
+    #[test]
+    fn of_a_kept_file_the_lines_that_are_not_ours_stay() {
+        let path = std::env::temp_dir().join(format!("caisson-marked-{}", std::process::id()));
+        fs::write(&path, "127.0.0.1 localhost old # mine\n10.0.0.1 db\n\n::1 localhost # mine").unwrap();
+        assert_eq!(without(File::open(&path).unwrap(), "# mine"), Some("10.0.0.1 db\n\n".into()));
+        fs::write(&path, vec![b'x'; 70_000]).unwrap();
+        assert_eq!(without(File::open(&path).unwrap(), "# mine"), None);
+        fs::remove_file(path).unwrap();
+    }
+}
