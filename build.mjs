@@ -168,7 +168,9 @@ async function bundle() {
       await rename(`${path}.new`, path)
     }
   }
-  await Promise.all(['python', 'bash'].map((language) => mirror(at('host/runtimes/programs', language), at('dist/runtimes', language))))
+  await Promise.all(
+    ['python', 'bash', 'java'].map((language) => mirror(at('host/runtimes/programs', language), at('dist/runtimes', language))),
+  )
 }
 
 /** Keeper and agent, static; the zygote's library with a dynamic C library, since a Python loads it. */

@@ -46,6 +46,10 @@ export async function acquireDaemon(what: string, signal: AbortSignal): Promise<
   return (await findDaemon(signal)) ?? refuseEmbedded(what)
 }
 
+export async function hasDaemon(signal: AbortSignal): Promise<boolean> {
+  return (await findDaemon(signal)) !== undefined
+}
+
 /** A door of somebody else's, or one that needs no letting go. */
 export function unheld(door: Door): HeldDoor {
   return { door, release: async () => undefined, releaseWith: async () => undefined }
@@ -71,6 +75,16 @@ export async function openSecrets(what: string): Promise<Secrets> {
   }
   const host = await import('@caisson/host')
   return host.openSecrets()
+}
+
+/** What a sandbox of this machine's state folder asked of the network, as its log has it. */
+export async function recordedHere(sandbox: string | null, signal: AbortSignal): ReturnType<Host['networkOf']> {
+  const host = await shared.acquire(signal)
+  try {
+    return await host.networkOf(sandbox, signal)
+  } finally {
+    await shared.release()
+  }
 }
 
 /** Makes this process a daemon. */

@@ -1,6 +1,7 @@
 import type { CreateRequest, Door, Held, Plan } from '@caisson/wire'
 import { Fault } from '@caisson/wire'
 import { Secrets } from './airlock/secrets.ts'
+import { networkOf } from './audit/network-of.ts'
 import { type DoctorReport, examine } from './doctor.ts'
 import { freshDeadline, refuseAborted } from './lifetimes.ts'
 import { openRooms, type Rooms, SWEEP_MS, sweep } from './rooms.ts'
@@ -24,6 +25,8 @@ export interface Host extends Door {
   readonly home: string
   /** What this machine can do; tries it. */
   doctor(signal: AbortSignal): Promise<DoctorReport>
+  /** What a sandbox of this state folder asked of the network, running or gone; null: the last one. Undefined: there is no record of it. */
+  networkOf(sandbox: string | null, signal: AbortSignal): ReturnType<typeof networkOf>
 }
 
 /** Rejects with HOME_UNUSABLE, SETUP_INCOMPLETE or AUDIT_UNWRITABLE; then nothing has been started. */
@@ -75,6 +78,10 @@ class EmbeddedHost implements Host {
 
   doctor(signal: AbortSignal): Promise<DoctorReport> {
     return examine(this, this.#rooms.wall, this.#rooms.settings, signal)
+  }
+
+  networkOf(sandbox: string | null, signal: AbortSignal): ReturnType<typeof networkOf> {
+    return networkOf(this.#rooms.auditLog.path, sandbox, signal)
   }
 
   /** Ends the sandboxes that are on this host's leash, lets go of the others. */

@@ -154,7 +154,7 @@ export interface RunRequest {
   code: string
   /** A live context; absent: the default context of `language`. */
   contextId?: string
-  /** python (default), javascript, typescript, bash. */
+  /** python (default), javascript, typescript, bash, java. */
   language?: string
   /** For this run only; undone afterwards. */
   env?: Record<string, string>

@@ -4,6 +4,7 @@ export const LANGUAGES = {
   javascript: ['.js', '.mjs', '.cjs', 'js', 'node', 'nodejs'],
   typescript: ['.ts', '.mts', '.cts', 'ts', 'tsx', 'ts-node'],
   bash: ['.sh', '.bash', 'sh', 'shell'],
+  java: ['.java', '.jsh', 'jshell'],
 } as const satisfies Record<string, readonly string[]>
 
 export type Language = keyof typeof LANGUAGES

@@ -8,6 +8,7 @@ import { runCode } from './run/code.ts'
 import { runCommand } from './run/command.ts'
 import { Interrupts } from './run/interrupts.ts'
 import { type Job, jobOf } from './run/job.ts'
+import { networkTold, tellNetwork } from './run/network-told.ts'
 import type { Outcome } from './run/outcome.ts'
 import { type Durations, documentOf, documentOfFault } from './run/report.ts'
 import { aloud, quiet, type Say } from './run/say.ts'
@@ -63,7 +64,9 @@ async function inSandbox(wishes: RunWishes, job: Job, interrupts: Interrupts): P
     run: ended - started,
     total: performance.now() - begun,
   }
-  if (wishes.json) process.stdout.write(documentOf(sandbox.id, outcome, back, durations))
+  const network = await networkTold(wishes, sandbox.id, interrupts.signal)
+  if (network !== undefined && !wishes.json) tellNetwork(sandbox.id, network)
+  if (wishes.json) process.stdout.write(documentOf(sandbox.id, outcome, back, durations, network))
   return outcome.exitCode
 }
 

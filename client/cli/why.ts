@@ -1,6 +1,7 @@
-import { acquireDaemon } from '../embedded.ts'
+import { Fault } from '@caisson/wire'
+import { clientSettings } from '../settings.ts'
+import { type Asked, askedBy, learned, withPort } from './daemon/connections.ts'
 import { checkedId } from './daemon/ids.ts'
-import { type LogEntry, logOf } from './daemon/log.ts'
 import { table } from './daemon/table.ts'
 import { parsed, verbParser } from './parsing.ts'
 
@@ -8,8 +9,10 @@ const EXAMPLES = `
 Also of a sandbox that is gone. The last column is what --net would have to say for it to be let through; - where no rule would.
 
 Examples:
+  caisson why --last
   caisson why i0123456789abcdefghi
-  caisson why --json i0123456789abcdefghi | jq -r '.[].wouldAllow'`
+  caisson why --json i0123456789abcdefghi | jq -r '.[].wouldAllow'
+  caisson why --learn --last >rules.json && caisson run --net rules.json fetch.py`
 
 const HEADINGS = ['TARGET', 'TIMES', 'RULE', 'REASON', 'WOULD ALLOW']
 
@@ -23,34 +26,44 @@ interface Denial {
   wouldAllow: string | null
 }
 
-/** What a sandbox of the daemon wanted to reach and was not let, each once. */
+/** What a sandbox wanted to reach and was not let, each once; or what it did reach, as rules. */
 export async function why(argv: readonly string[]): Promise<number> {
   const command = verbParser('why')
-    .usage('[options] ID')
+    .usage('[options] ID | --last')
     .description('Lists what a sandbox was not let reach, with the smallest rule that would allow it.')
-    .argument('<ID>')
+    .argument('[ID]')
+    .option('--last', 'the sandbox that was made last with this state folder', false)
+    .option('--learn', 'print the least rules that allow what it did reach, as JSON for --net or a profile', false)
     .option('--json', 'print them as JSON', false)
     .addHelpText('after', EXAMPLES)
   if (!parsed(command, argv)) return 0
-  const { json }: { json: boolean } = command.opts()
-  const id = checkedId(command.args[0] ?? '')
-  const { signal } = new AbortController()
-  const daemon = await acquireDaemon('caisson why', signal)
-  const denials = new Map<string, Denial>()
-  for await (const entry of logOf(daemon, id, false, signal)) note(denials, entry)
-  const found = [...denials.values()]
-  process.stdout.write(json ? `${JSON.stringify(found, null, 2)}\n` : table(HEADINGS, found.map(row)))
+  const { json, last, learn }: { json: boolean; last: boolean; learn: boolean } = command.opts()
+  const [named] = command.args
+  if ((named === undefined) !== last)
+    throw new Fault('BAD_REQUEST', 'one sandbox is to be named', { hint: 'Either by its ID, or with --last.' })
+  if (last && clientSettings().url !== undefined) {
+    throw new Fault('BAD_REQUEST', '--last is about this machine, and CAISSON_URL names another daemon', { hint: 'Name the ID.' })
+  }
+  const found = await askedBy(named === undefined ? undefined : checkedId(named), new AbortController().signal)
+  if (found === undefined) throw new Fault('NOT_FOUND', `no record of ${named === undefined ? 'any sandbox' : `sandbox ${named}`}`)
+  if (learn) process.stdout.write(`${JSON.stringify(learned(found.asked), null, 2)}\n`)
+  else {
+    const denials = denialsIn(found.asked)
+    process.stdout.write(json ? `${JSON.stringify(denials, null, 2)}\n` : table(HEADINGS, denials.map(row)))
+  }
   return 0
 }
 
-function note(denials: Map<string, Denial>, { timestamp, fields }: LogEntry): void {
-  const { kind, verdict, name, address, port, rule = '', reason = '', wouldAllow = null } = fields
-  if ((kind !== 'network' && kind !== 'network-request') || (verdict !== 'deny' && verdict !== 'refuse')) return
-  const host = name ?? address ?? ''
-  const target = port === undefined ? host : `${host}:${port}`
-  const key = JSON.stringify([target, rule])
-  const times = (denials.get(key)?.times ?? 0) + 1
-  denials.set(key, { target, times, lastAt: timestamp, rule, reason, wouldAllow })
+function denialsIn(asked: readonly Asked[]): Denial[] {
+  const denials = new Map<string, Denial>()
+  for (const { at, host, port, isAllowed, rule, reason, wouldAllow } of asked) {
+    if (isAllowed) continue
+    const target = withPort(host, port)
+    const key = JSON.stringify([target, rule])
+    const times = (denials.get(key)?.times ?? 0) + 1
+    denials.set(key, { target, times, lastAt: at, rule, reason, wouldAllow })
+  }
+  return [...denials.values()]
 }
 
 function row({ target, times, rule, reason, wouldAllow }: Denial): string[] {

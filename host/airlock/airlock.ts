@@ -26,7 +26,7 @@ export interface AirlockParts {
   /** On return it is in the log; throws when it is not, and then nothing is let through. */
   readonly record: (record: NetworkRecord) => void
   /** Of a name, as this machine knows it; none: it has none. Never rejects, and takes no longer than a gate waits. */
-  readonly addresses: (name: string, signal: AbortSignal) => Promise<readonly string[]>
+  readonly addresses: (name: string, sandbox: string, signal: AbortSignal) => Promise<readonly string[]>
   /** Of those that the operator has stored; undefined: there is none of that name. */
   readonly secret: (name: string) => Promise<string | undefined>
   /** Made when the first connection is looked into. */
@@ -126,7 +126,7 @@ export class Airlock implements AsyncDisposable {
   #converse(peer: Socket): void {
     const line = new GateLine(peer, {
       guest: (sandbox) => this.#guests.get(sandbox),
-      addresses: (name) => this.#parts.addresses(name, this.#over.signal),
+      addresses: (name, sandbox) => this.#parts.addresses(name, sandbox, this.#over.signal),
       secret: this.#parts.secret,
     })
     this.#lines.add(line)

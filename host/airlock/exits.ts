@@ -112,7 +112,7 @@ export class Exits implements AsyncDisposable {
 
   async #open(): Promise<Airlock> {
     const { sockets } = this
-    const addresses = (name: string, signal: AbortSignal) => this.#names.addresses(name, signal)
+    const addresses = this.#names.addresses.bind(this.#names)
     const secret = (name: string) => this.#secrets.value(name)
     this.#opening ??= Airlock.open({ sockets, record: this.#record, addresses, secret, inspection: () => this.#inspected() }, unending())
     try {

@@ -28,7 +28,7 @@ interface Connection {
 
 export interface GateHouse {
   guest(sandbox: string): Guest | undefined
-  addresses(name: string): Promise<readonly string[]>
+  addresses(name: string, sandbox: string): Promise<readonly string[]>
   secret(name: string): Promise<string | undefined>
 }
 
@@ -145,7 +145,7 @@ export class GateLine {
   async #addresses(name: string | null, sandbox: string): Promise<readonly string[]> {
     const guest = this.#house.guest(sandbox)
     if (name === null || guest === undefined || !weighName(guest, name).allowed) return []
-    return await this.#house.addresses(name)
+    return await this.#house.addresses(name, sandbox)
   }
 
   #connect(asked: Asked<'connect'>, addresses: readonly string[], sandbox: string, guest: Guest | undefined): void {

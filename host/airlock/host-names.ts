@@ -1,52 +1,98 @@
-import { lookup } from 'node:dns/promises'
+import { lookup, Resolver } from 'node:dns/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { orAborted, within } from '../lifetimes.ts'
+import { FairTurns } from './fair-turns.ts'
 
 /** Less than a gate waits for an answer (native/keeper/src/gate/questions.rs). */
 const LOOKUP_MS = 3000
+/** A name server is asked twice, and has so long each time. */
+const SERVER_MS = 1200
+const TRIES = 2
+/** Questions to name servers cost this process a socket each, and no thread. */
+const TURNS = { atOnce: 128, ofOne: 16, waitingOfOne: 256 }
 /** Each holds a thread of the few that Node has for files and names together. */
-const AT_ONCE = 2
+const THREAD_TURNS = { atOnce: 2, ofOne: 1, waitingOfOne: 64 }
 const KEPT_MS = 10_000
 const MAX_KEPT = 512
-const MAX_WAITING = 256
+const HOSTS = '/etc/hosts'
+const MAX_HOSTS_BYTES = 1024 * 1024
+/** The name servers know no such name, or none of its addresses. Anything else is about the servers. */
+const NO_SUCH = ['ENOTFOUND', 'ENODATA', 'EBADNAME', 'EBADQUERY']
 
-/** Names as this machine's own resolver knows them, its hosts file included. Bounded in time, in number, and in how much is remembered. */
+export interface HostNamesOptions {
+  /** Of another hosts file, or other name servers (`127.0.0.1:53`), than this machine has. */
+  readonly hosts?: string
+  readonly servers?: readonly string[]
+}
+
+/**
+ * Names as this machine knows them: its hosts file, then its name servers, and the C library where those do not answer. A name is asked for as it stands, without the
+ * domains that a resolver might try behind it. Bounded in time, in number, and in how much is remembered; no sandbox waits for the many names of another.
+ */
 export class HostNames {
+  readonly #hosts: HostsFile
+  readonly #servers: readonly string[] | undefined
   readonly #kept = new Map<string, { addresses: readonly string[]; untilMs: number }>()
   readonly #asking = new Map<string, Promise<readonly string[]>>()
-  readonly #turns: (() => void)[] = []
-  #free = AT_ONCE
+  readonly #turns = new FairTurns(TURNS)
+  readonly #threads = new FairTurns(THREAD_TURNS)
 
-  /** None: there is no such name, or it could not be found in time. */
-  async addresses(name: string, signal: AbortSignal): Promise<readonly string[]> {
+  constructor({ hosts = HOSTS, servers }: HostNamesOptions = {}) {
+    this.#hosts = new HostsFile(hosts)
+    this.#servers = servers
+  }
+
+  /** None: there is no such name, or it could not be found in time. `who`: the sandbox that asks. */
+  async addresses(name: string, who: string, signal: AbortSignal): Promise<readonly string[]> {
     const kept = this.#kept.get(name)
     if (kept !== undefined && kept.untilMs > Date.now()) return kept.addresses
+    const key = `${who} ${name}`
     try {
-      return await orAborted(this.#asking.get(name) ?? this.#ask(name), within(LOOKUP_MS, signal))
+      return await orAborted(this.#asking.get(key) ?? this.#ask(key, name, who), within(LOOKUP_MS, signal))
     } catch {
       // Whatever the reason: a name without an address is a no.
       return []
     }
   }
 
-  #ask(name: string): Promise<readonly string[]> {
-    if (this.#turns.length >= MAX_WAITING) return Promise.resolve([])
-    const asking = this.#lookUp(name).finally(() => this.#asking.delete(name))
-    this.#asking.set(name, asking)
+  #ask(key: string, name: string, who: string): Promise<readonly string[]> {
+    const asking = this.#inTurn(this.#turns, who, () => this.#find(name, who)).finally(() => this.#asking.delete(key))
+    this.#asking.set(key, asking)
     return asking
   }
 
-  async #lookUp(name: string): Promise<readonly string[]> {
-    if (this.#free > 0) this.#free -= 1
-    else await new Promise<void>((resolve) => this.#turns.push(resolve))
+  async #inTurn(turns: FairTurns, who: string, find: () => Promise<readonly string[]>): Promise<readonly string[]> {
+    const done = await turns.take(who)
+    if (done === null) return []
     try {
-      const addresses = (await lookup(name, { all: true })).map(({ address }) => address)
-      this.#keep(name, addresses)
-      return addresses
+      return await find()
     } finally {
-      const next = this.#turns.shift()
-      if (next === undefined) this.#free += 1
-      else next()
+      done()
     }
+  }
+
+  async #find(name: string, who: string): Promise<readonly string[]> {
+    const found = (await this.#hosts.addresses(name)) ?? (await this.#askServers(name)) ?? (await this.#askLibrary(name, who))
+    this.#keep(name, found)
+    return found
+  }
+
+  /** Undefined: they do not answer. */
+  async #askServers(name: string): Promise<readonly string[] | undefined> {
+    const resolver = new Resolver({ timeout: SERVER_MS, tries: TRIES })
+    if (this.#servers !== undefined) resolver.setServers(this.#servers)
+    // With a dot at its end, nothing is put behind it.
+    const asked = await Promise.allSettled([resolver.resolve4(`${name}.`), resolver.resolve6(`${name}.`)])
+    const found = asked.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
+    const isAnswered = asked.some(
+      (answer) => answer.status === 'fulfilled' || NO_SUCH.includes((answer.reason as NodeJS.ErrnoException).code ?? ''),
+    )
+    return isAnswered ? found : undefined
+  }
+
+  #askLibrary(name: string, who: string): Promise<readonly string[]> {
+    if (this.#servers !== undefined) return Promise.resolve([])
+    return this.#inTurn(this.#threads, who, async () => (await lookup(name, { all: true })).map(({ address }) => address))
   }
 
   #keep(name: string, addresses: readonly string[]): void {
@@ -55,4 +101,46 @@ export class HostNames {
     const [oldest] = this.#kept.keys()
     if (this.#kept.size > MAX_KEPT && oldest !== undefined) this.#kept.delete(oldest)
   }
+}
+
+/** hosts(5), read again when it has changed. */
+class HostsFile {
+  readonly #path: string
+  #known: { readonly stamp: string; readonly names: ReadonlyMap<string, readonly string[]> } | undefined
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  /** Undefined: it does not say. */
+  async addresses(name: string): Promise<readonly string[] | undefined> {
+    return (await this.#names()).get(name)
+  }
+
+  async #names(): Promise<ReadonlyMap<string, readonly string[]>> {
+    try {
+      const { size, mtimeMs, ino } = await stat(this.#path)
+      const stamp = `${ino} ${size} ${mtimeMs}`
+      if (this.#known?.stamp !== stamp) {
+        this.#known = { stamp, names: size > MAX_HOSTS_BYTES ? new Map() : namesIn(await readFile(this.#path, 'utf8')) }
+      }
+      return this.#known.names
+    } catch {
+      // Not there: it says nothing.
+      return new Map()
+    }
+  }
+}
+
+function namesIn(text: string): Map<string, string[]> {
+  const names = new Map<string, string[]>()
+  for (const line of text.split('\n')) {
+    const [address, ...called] = line.replace(/#.*/, '').trim().split(/\s+/)
+    if (address === undefined) continue
+    for (const name of called) {
+      const key = name.toLowerCase().replace(/\.$/, '')
+      names.set(key, [...(names.get(key) ?? []), address])
+    }
+  }
+  return names
 }

@@ -10,6 +10,7 @@ export const SIGNAL_AFTER_MS = 100
 export const javascript: Runtime = {
   name: 'javascript',
   aliases: LANGUAGES.javascript,
+  mend: 'Install Node as /usr/bin/node, then run `./caisson setup`.',
   zygote: false,
   signalAfterMs: SIGNAL_AFTER_MS,
   // The flag is for programs that are ES modules: they are made from text, as no file need be there.

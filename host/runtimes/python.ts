@@ -5,6 +5,7 @@ import type { Runtime } from './runtime.ts'
 export const python: Runtime = {
   name: 'python',
   aliases: LANGUAGES.python,
+  mend: 'Use template code-interpreter.',
   zygote: true,
   start: {
     command: 'python3',

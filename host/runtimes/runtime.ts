@@ -12,6 +12,8 @@ export interface Runtime {
   readonly aliases: readonly string[]
   /** A template that has a zygote forks this runtime from it; else `start` is executed by the agent. */
   readonly zygote: boolean
+  /** What somebody can do about it where a template has not got it. */
+  readonly mend: string
   /** Program and arguments inside; the programs folder is bound at /caisson/runtimes. */
   readonly start: { command: string; args: readonly string[]; env: Readonly<Record<string, string>> }
   /**

@@ -1,4 +1,5 @@
 export { bash } from './bash.ts'
+export { java } from './java.ts'
 export { javascript } from './javascript.ts'
 export { python } from './python.ts'
 export { typescript } from './typescript.ts'

@@ -6,6 +6,7 @@ import type { Runtime } from './runtime.ts'
 export const typescript: Runtime = {
   name: 'typescript',
   aliases: LANGUAGES.typescript,
+  mend: 'Install Node as /usr/bin/node, then run `./caisson setup`.',
   zygote: false,
   signalAfterMs: SIGNAL_AFTER_MS,
   start: { command: 'node', args: ['--experimental-vm-modules', '/caisson/runtimes/node/main.cjs', 'typescript'], env: {} },

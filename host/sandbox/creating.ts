@@ -254,10 +254,8 @@ export class Creating {
     const request = await seen(parseRequest(raw))
     const profile = await this.#profile(request.profile ?? DEFAULT_PROFILE, signal)
     const template = await this.#template(request.template ?? profile.template, signal)
-    const { exits } = this.#parts
-    const egress = await exits.egress(request.network ?? profile.network, signal)
-    const etc = template.binds.find(({ target }) => target === '/etc')?.source
-    return { request, profile, template, egress, trust: await shownTrust(await exits.trust(egress), etc) }
+    const egress = await this.#parts.exits.egress(request.network ?? profile.network, signal)
+    return { request, profile, template, egress, trust: await shownTrust(await this.#parts.exits.trust(egress), template) }
   }
 
   async #profile(name: string, signal: AbortSignal): Promise<Profile> {

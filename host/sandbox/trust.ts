@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Bind, Plan } from '@caisson/wire'
 import type { Trust } from '../airlock/exits.ts'
+import type { Template } from '../templates/template.ts'
 
 const BUNDLE = '/caisson/trust/bundle.pem'
 const AUTHORITY = '/caisson/trust/ca.pem'
@@ -27,9 +28,9 @@ export interface ShownTrust extends Trust {
   readonly stores: readonly string[]
 }
 
-/** For a sandbox whose /etc is this folder of the host's; undefined: it has none. */
-export async function shownTrust(trust: Trust | null, etc: string | undefined): Promise<ShownTrust | null> {
+export async function shownTrust(trust: Trust | null, template: Pick<Template, 'binds'>): Promise<ShownTrust | null> {
   if (trust === null) return null
+  const etc = template.binds.find(({ target }) => target === '/etc')?.source
   const found = await Promise.all(SYSTEM_STORES.map((path) => etc !== undefined && isFile(join(etc, path.slice('/etc/'.length)))))
   return { ...trust, stores: SYSTEM_STORES.filter((_, index) => found[index]) }
 }

@@ -20,6 +20,8 @@ const INTERPRETERS = [
   ['javascript', '/usr/bin/node'],
   ['typescript', '/usr/bin/node'],
   ['bash', '/bin/bash'],
+  // A JDK has it, a JRE has not.
+  ['java', '/usr/bin/jshell'],
 ] as const
 
 /** What of the host every template shows. */

@@ -68,7 +68,7 @@ describe('the daemon itself', () => {
     expect(ended).toMatchObject({ exitCode: 125, stdout: '' })
   })
 
-  test.each([['ps'], ['exec', 'i1', '--', 'true'], ['kill', 'i1'], ['keys'], ['logs', 'i1'], ['why', 'i1'], ['cp', 'x', 'i1:']])(
+  test.each([['ps'], ['exec', 'i1', '--', 'true'], ['kill', 'i1'], ['keys'], ['logs', 'i1'], ['cp', 'x', 'i1:']])(
     '%s without a daemon says what starts one',
     async (...words) => {
       const ended = await daemon().line.caisson(words, { env: { CAISSON_HOME: join(daemon().line.folder, 'none') } })

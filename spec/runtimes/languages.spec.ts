@@ -1,5 +1,5 @@
 import { setImmediate as immediate } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import * as shelf from '../../host/runtimes/shelf.ts'
 import type { Execution, Held, RunEvent, RunRequest } from '../../wire/index.ts'
 import { SpecHost } from '../walls/home.ts'
@@ -81,6 +81,22 @@ const WORDS: Record<keyof typeof shelf, Words> = {
     pwd: 'pwd',
     pid: 'echo $$',
   },
+  java: {
+    hello: 'System.out.println("héllo 漢 😀")',
+    exit3: 'public class Main { public static void main(String[] args) { System.exit(3); } }',
+    set: 'int kept = 41;',
+    print: 'System.out.println(kept + 1);',
+    fail: 'throw new Error("went wrong");',
+    spin: 'while (true) {}',
+    wait: 'Thread.sleep(60_000);',
+    env: 'System.out.println(System.getProperty("MARK", System.getenv().getOrDefault("MARK", "none")));',
+    order: 'System.out.println("one"); System.err.println("two"); System.out.println("three");',
+    flood: (bytes) => `System.out.print("x".repeat(${bytes}))`,
+    readStdin: 'System.out.println(System.in.readAllBytes().length)',
+    cwd: 'System.setProperty("user.dir", "/"); System.out.println(System.getProperty("user.dir"))',
+    pwd: 'System.out.println(System.getProperty("user.dir"))',
+    pid: 'System.out.println(ProcessHandle.current().pid())',
+  },
 }
 
 /** One context of a sandbox, made for one test. */
@@ -126,7 +142,14 @@ describe.each(Object.values(shelf))('$name', (runtime) => {
     held = await host.door.create({ profile: 'code-interpreter', timeoutMs: null, env: { MARK: 'own' } }, signal)
   })
   afterAll(() => held.kill(signal))
-  const fresh = () => Fresh.make(held, runtime.name)
+  const made: Fresh[] = []
+  const fresh = async () => {
+    const context = await Fresh.make(held, runtime.name)
+    made.push(context)
+    return context
+  }
+  // A JVM or two is what the sandbox's memory holds.
+  afterEach(() => Promise.all(made.splice(0).map(({ id }) => held.deleteContext(id, signal))))
 
   test('says hello, and counts its runs', async () => {
     const context = await fresh()

@@ -71,7 +71,7 @@ export class Cells implements AsyncDisposable {
       kept: null,
       onWall: 'end',
       airlock: this.airlock === null ? null : { ...this.airlock, policy: { mode: 'open' } },
-      trust: this.trust === null ? null : await shownTrust(this.trust, template.binds.find(({ target }) => target === '/etc')?.source),
+      trust: await shownTrust(this.trust, template),
     })
     await makeDiskImage(plan.disk, signal)
     return { ...plan, ...change(plan) }

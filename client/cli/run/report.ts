@@ -1,5 +1,6 @@
 import type { Fault } from '@caisson/wire'
 import type { BroughtBack } from './bring-back.ts'
+import type { NetworkTold } from './network-told.ts'
 import type { Outcome } from './outcome.ts'
 
 /** Milliseconds. */
@@ -11,7 +12,7 @@ export interface Durations {
 }
 
 /** The document of `--json`; docs/reference/cli.md describes it. */
-export function documentOf(id: string, outcome: Outcome, back: BroughtBack, durations: Durations): string {
+export function documentOf(id: string, outcome: Outcome, back: BroughtBack, durations: Durations, network?: NetworkTold): string {
   const { exitCode, limit, fault, exception, stdout, stderr, results } = outcome
   return asDocument({
     id,
@@ -24,6 +25,7 @@ export function documentOf(id: string, outcome: Outcome, back: BroughtBack, dura
     results,
     saved: back.saved,
     left: back.left,
+    network,
     durationsMs: Object.fromEntries(Object.entries(durations).map(([name, ms]) => [name, Math.round(ms * 10) / 10])),
   })
 }

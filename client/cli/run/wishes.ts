@@ -21,7 +21,11 @@ export interface RunWishes {
   out: string | undefined
   json: boolean
   dryRun: boolean
+  /** Every public address may be reached, and what was is told at the end, as rules. */
+  learn: boolean
 }
+
+const LEARN = 'learn'
 
 const EXAMPLES = `
 Examples:
@@ -45,14 +49,14 @@ export function runWishes(argv: readonly string[]): RunWishes | undefined {
     .description('Runs it once in a sandbox of its own, prints what it prints, and ends with its exit code.')
     .argument('[FILE...]', 'a program, and its arguments')
     .option('-c, --code <code>', 'a piece of code')
-    .option('--lang <language>', 'python, javascript, typescript or bash')
+    .option('--lang <language>', 'python, javascript, typescript, bash or java')
     .option('--profile <name>', 'a named set of choices: default, code-interpreter')
     .option('--wall <name>', 'the kind of isolation: container')
     .option('--template <name>', 'the root file system: base, code-interpreter')
     .option(
       '--net <mode>',
-      'none, open, allow:HOST,HOST, or a JSON file of rules; allow:registries is where this machine’s package clients go',
-      network,
+      'none, open, learn, allow:HOST,HOST, or a JSON file of rules; allow:registries is where this machine’s package clients go',
+      (text) => (text === LEARN ? LEARN : network(text)),
     )
     .option('--timeout <time>', 'how long the sandbox may live: 30s, 2m; or none', limit(duration))
     .option('--memory <size>', 'MiB, or with a unit: 512, 1GiB; or none', limit(sizeOrNone))
@@ -77,6 +81,7 @@ export function runWishes(argv: readonly string[]): RunWishes | undefined {
     out: options.out,
     json: options.json,
     dryRun: options.dryRun,
+    learn: options.net === LEARN,
   }
 }
 
@@ -106,7 +111,7 @@ function requestOf(options: Options): CreateRequest {
   if (options.profile !== undefined) request.profile = options.profile
   if (options.wall !== undefined) request.wall = options.wall
   if (options.template !== undefined) request.template = options.template
-  if (options.net !== undefined) request.network = options.net
+  if (options.net !== undefined) request.network = options.net === LEARN ? 'open' : options.net
   if (options.timeout !== undefined) request.timeoutMs = options.timeout.value
   if (options.memory !== undefined) request.memoryMiB = options.memory.value
   if (options.cpus !== undefined) request.cpus = options.cpus.value

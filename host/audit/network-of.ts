@@ -1,0 +1,45 @@
+import type { NetworkRecord } from '@caisson/wire'
+import { linesFromEnd } from './tail.ts'
+
+/** How far back in the log is looked. */
+const MAX_TAIL_BYTES = 256 * 1024 * 1024
+
+/** One question of a sandbox for a name or a connection, or one request on a connection that is looked into, and what was said. `ts`: when, as the log has it. */
+export type Asked = Extract<NetworkRecord, { kind: 'network' | 'network-request' }> & { readonly ts: string }
+
+/** What a sandbox asked of the network, oldest first. `sandbox` null: the last that was made. Undefined: the log knows none such. */
+export async function networkOf(
+  path: string,
+  sandbox: string | null,
+  signal: AbortSignal,
+): Promise<{ sandbox: string; asked: Asked[] } | undefined> {
+  const asked: Asked[] = []
+  const id = sandbox ?? (await lastMade(path, signal))
+  if (id === undefined) return undefined
+  for await (const line of linesFromEnd(path, MAX_TAIL_BYTES, signal)) {
+    if (!line.includes(id)) continue
+    const record = recordOf(line)
+    if (record?.['sandbox'] !== id) continue
+    if (record['kind'] === 'network' || record['kind'] === 'network-request') asked.push(record as unknown as Asked)
+    if (record['kind'] === 'create') return { sandbox: id, asked: asked.reverse() }
+  }
+  return asked.length === 0 ? undefined : { sandbox: id, asked: asked.reverse() }
+}
+
+async function lastMade(path: string, signal: AbortSignal): Promise<string | undefined> {
+  for await (const line of linesFromEnd(path, MAX_TAIL_BYTES, signal)) {
+    const record = line.includes('"create"') ? recordOf(line) : undefined
+    if (record?.['kind'] === 'create' && typeof record['sandbox'] === 'string') return record['sandbox']
+  }
+  return undefined
+}
+
+function recordOf(line: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(line)
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
+  } catch {
+    // Half a line, from before a crash: it says nothing.
+    return undefined
+  }
+}

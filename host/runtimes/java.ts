@@ -1,0 +1,16 @@
+import { LANGUAGES } from '@caisson/wire'
+import { fieldsEndingInNul } from './fields.ts'
+import type { Runtime } from './runtime.ts'
+
+/**
+ * JShell, which is part of every JDK. Its folder and environment are those that it starts with, so a shell takes the first request. It starts with SIGINT
+ * ignored, and hears of interrupts by name alone.
+ */
+export const java: Runtime = {
+  name: 'java',
+  aliases: LANGUAGES.java,
+  mend: 'Install a JDK (a JRE has no jshell): as root, `apt-get install -y default-jdk-headless`, then `./caisson setup`.',
+  zygote: false,
+  start: { command: 'bash', args: ['--noprofile', '--norc', '/caisson/runtimes/java/start.bash'], env: {} },
+  encode: (request) => fieldsEndingInNul('java', request),
+}
