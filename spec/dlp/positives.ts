@@ -1,4 +1,4 @@
-import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
+import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import type { Detector } from '../../policy/dlp/detectors/family.ts'
 import * as shelf from '../../policy/dlp/detectors/shelf.ts'
 
@@ -75,10 +75,3 @@ export const NESTED: readonly (readonly [outer: string, inner: string])[] = [
   ['zip', 'base64'],
   ['base32', 'gzip'],
 ]
-
-/** As a body with this Content-Encoding has it. */
-export const CODINGS: Readonly<Record<string, (data: Buffer) => Buffer>> = {
-  gzip: (data) => gzipSync(data),
-  deflate: (data) => deflateRawSync(data),
-  br: (data) => brotliCompressSync(data),
-}
