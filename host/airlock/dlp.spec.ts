@@ -240,8 +240,8 @@ describe('names that are asked for', () => {
     const names = [
       'example.com',
       'www.example.com',
-      'registry.npmjs.org',
-      'files.pythonhosted.org',
+      'packages.example.org',
+      'files.packages.example.net',
       'a1b2.cdn.example.net',
       'www.bbc.co.uk',
     ]

@@ -2,7 +2,7 @@ import { family } from './family.ts'
 import { sample } from './samples.ts'
 
 /** Tokens of services that send messages, take payments and watch over others. */
-export const services = family(
+export const providers = family(
   {
     name: 'slack-token',
     finds: 'a token or a webhook of Slack',
