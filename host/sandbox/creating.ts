@@ -173,7 +173,7 @@ export class Creating {
     const { template } = standing
     return new LiveSandbox({
       ...standing,
-      env: { ...template.env, ...trustVariables(standing.plan), ...env },
+      env: { ...template.env, ...trustVariables(standing.plan), ...env, ...this.#parts.exits.planted(standing.plan.id) },
       auditLog: this.#parts.auditLog,
       freshZygote: (signal) => this.#parts.zygotes.replace(template, signal),
       contextsChanged,

@@ -25,6 +25,7 @@ pub fn finish(stage: &Stage<'_>, root: &Path) -> Outcome<()> {
 /// In the builder's mount namespace, when the sandbox's root stands at `root`. The result is where the engine's lies.
 pub fn stage(plan: &Plan, engine: &Engine, root: &Path, owner: (u32, u32)) -> Outcome<PathBuf> {
     let place = root.with_file_name("engine");
+    DirBuilder::new().mode(0o700).create(&place).at(STEP, place.display())?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     let options = Some("size=8m,nr_inodes=4096,mode=755");
     mount(Some("caisson"), &place, Some("tmpfs"), flags, options).at(STEP, "tmpfs for the engine")?;
