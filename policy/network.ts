@@ -12,6 +12,8 @@ const Rules = {
   deny: z.array(RuleEntry).max(MAX_RULES).default([]),
   /** True: every connection is looked into, and those that are not HTTP end. Else those of which something here says what only so is seen. */
   inspect: z.boolean().default(false),
+  /** Answers of the preset's hosts: `keep` them and ask anew only whether they have changed; `replay` them, and ask nobody for anything. */
+  cache: z.enum(['off', 'keep', 'replay']).default('off'),
   credentials: z.array(Credential).max(MAX_CREDENTIALS).default([]),
 }
 
@@ -31,6 +33,7 @@ export interface NetworkPolicy {
   readonly allow: readonly Rule[]
   readonly deny: readonly Rule[]
   readonly inspect: boolean
+  readonly cache: 'off' | 'keep' | 'replay'
   /** What is put on requests at the gate; the first that speaks of a field has it. */
   readonly headers: readonly HeaderRule[]
 }
@@ -52,13 +55,15 @@ export function readPolicy(input: unknown, place: string): NetworkPolicy {
 
 export function compile(file: z.infer<typeof PolicyFile>, place: string): NetworkPolicy {
   proveKinds()
-  if (file.mode === 'none') return Object.freeze({ mode: 'none', first: 'deny', allow: [], deny: [], inspect: false, headers: [] })
+  if (file.mode === 'none')
+    return Object.freeze({ mode: 'none', first: 'deny', allow: [], deny: [], inspect: false, cache: 'off', headers: [] })
   return Object.freeze({
     mode: file.mode,
     first: file.first,
     allow: file.allow.map((entry, index) => readRule(entry, `${place}.allow.${index}`)),
     deny: file.deny.map((entry, index) => readRule(entry, `${place}.deny.${index}`)),
     inspect: file.inspect,
+    cache: file.cache,
     headers: file.credentials.map((entry, index) => readCredential(entry, `${place}.credentials.${index}`)),
   })
 }

@@ -44,5 +44,7 @@ export type NetworkFile =
       deny?: readonly NetworkRule[]
       /** Every connection is looked into, and those that are not HTTP end. */
       inspect?: boolean
+      /** Of answers of the preset's hosts; absent: `off`. */
+      cache?: 'off' | 'keep' | 'replay'
       credentials?: readonly NetworkCredential[]
     }

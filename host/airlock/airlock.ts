@@ -11,6 +11,7 @@ import { Guest } from './guest.ts'
 import { ServerTrust } from './inspect/dial.ts'
 import type { Inspected } from './inspect/inspected.ts'
 import { Inspector } from './inspect/inspector.ts'
+import type { KeptAnswers } from './inspect/kept-answers.ts'
 import { Leaves } from './inspect/leaves.ts'
 import { refuseInWords } from './refusal.ts'
 
@@ -30,6 +31,8 @@ export interface AirlockParts {
   readonly secret: (name: string) => Promise<string | undefined>
   /** What else looks at what an inspected connection carries. Absent: nothing does. */
   readonly passages?: GateHouse['passages']
+  /** Of package registries. */
+  readonly answers: KeptAnswers
   /** Made when the first connection is looked into. */
   readonly inspection: () => Promise<Pick<Inspection, 'authority' | 'serverAuthorities'>>
 }
@@ -129,6 +132,7 @@ export class Airlock implements AsyncDisposable {
       guest: (sandbox) => this.#guests.get(sandbox),
       addresses: (name, sandbox) => this.#parts.addresses(name, sandbox, this.#over.signal),
       secret: this.#parts.secret,
+      answers: this.#parts.answers,
       passages: this.#parts.passages ?? (() => []),
     })
     this.#lines.add(line)
