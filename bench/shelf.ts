@@ -1,3 +1,4 @@
+export { airlock } from './airlock.ts'
 export { command } from './command.ts'
 export { crowd } from './crowd.ts'
 export { density } from './density.ts'

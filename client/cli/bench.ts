@@ -5,7 +5,7 @@ import { countOrNone } from './arguments/count.ts'
 import { parsed, verbParser } from './parsing.ts'
 
 /** In the order in which they are run. */
-const BENCHMARKS = ['start', 'exec', 'command', 'density', 'http', 'crowd']
+const BENCHMARKS = ['start', 'exec', 'command', 'density', 'http', 'airlock', 'crowd']
 
 const EXAMPLES = `
 Benchmarks:
@@ -14,6 +14,7 @@ Benchmarks:
   command   the first command of the README, as a whole
   density   memory of idle sandboxes, five for each round
   http      a daemon over HTTP: creates, commands, code, files
+  airlock   what the gate adds to connections (as root)
   crowd     a daemon with two thousand idle sandboxes (minutes)
 
 Examples:

@@ -98,6 +98,14 @@ function notKept({ name, address, port }: Target): Decision {
   return { verdict: 'deny', dial: [], rule: 'cache replay', reason, wouldAllow: null }
 }
 
+/** Asked of the kernel once a second, not once for each of a thousand connections. */
+const HOST_KNOWN_MS = 1000
+let known: { readonly addresses: string[]; readonly untilMs: number } | undefined
+
 function hostAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? [])
+  if (known === undefined || known.untilMs < performance.now()) {
+    const addresses = Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? [])
+    known = { addresses, untilMs: performance.now() + HOST_KNOWN_MS }
+  }
+  return known.addresses
 }

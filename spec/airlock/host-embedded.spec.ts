@@ -5,10 +5,10 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CommandLine } from '../cli/invoke.ts'
-import { runProgram } from '../e2b/program.ts'
+import { OwnAddresses } from './own-addresses.ts'
 
-/** An address of this process's own, on this machine's loopback. */
-const address = `10.214.${process.pid & 255}.${(process.pid >> 8) & 255}`
+let own: OwnAddresses
+let address: string
 const server = createServer((_, reply) => reply.end('hello')).unref()
 let line: CommandLine
 let target: string
@@ -16,12 +16,13 @@ let target: string
 describe.runIf(process.getuid?.() === 0)('runs without a daemon (this spec adds an address to the loopback, and needs root for it)', () => {
   beforeAll(async () => {
     line = await CommandLine.open()
-    await runProgram('ip', ['address', 'add', `${address}/32`, 'dev', 'lo'])
+    own = await OwnAddresses.open(1)
+    address = own.v4[0] ?? ''
     await once(server.listen(0, address), 'listening')
     target = `${address}:${(server.address() as AddressInfo).port}`
   })
   afterAll(async () => {
-    await runProgram('ip', ['address', 'del', `${address}/32`, 'dev', 'lo']).catch(() => undefined)
+    await own?.[Symbol.asyncDispose]()
     server.close()
     expect(await line.leftovers()).toEqual([])
     await line[Symbol.asyncDispose]()

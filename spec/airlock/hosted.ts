@@ -38,7 +38,7 @@ export class Hosted implements AsyncDisposable {
   readonly id: string
   readonly records: NetworkRecord[] = []
   /** Of names; the others have none. */
-  readonly names: Record<string, string[]> = { 'good.example': ['127.0.0.1'], 'other.example': ['127.0.0.1'] }
+  names: Record<string, string[]> = { 'good.example': ['127.0.0.1'], 'other.example': ['127.0.0.1'] }
   /** Asked of the resolver. */
   readonly lookedUp: string[] = []
   /** Written to, too; one that cannot be written refuses. */

@@ -3,26 +3,26 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, it } from 'vitest'
+import { OwnAddresses } from '../airlock/own-addresses.ts'
 import { SpecDaemon } from '../api/daemon.ts'
-import { accept, PROGRAMS, runProgram } from './program.ts'
+import { accept, PROGRAMS } from './program.ts'
 import { pythonWith } from './python.ts'
 
 const folder = join(PROGRAMS, 'network')
 const isRoot = process.getuid?.() === 0
-/** Addresses of this process's own, on this machine's loopback: a sandbox has 127.0.0.1 for itself. */
-const addresses = [1, 2].map((host) => `10.213.${process.pid & 255}.${((process.pid >> 8) & 63) * 4 + host}`)
 
 describe.runIf(isRoot)(
   "E2B's network rules, with their own packages (this spec adds addresses to the loopback, and needs root for it)",
   () => {
     let daemon: SpecDaemon | undefined
+    let own: OwnAddresses | undefined
     let environment: Record<string, string>
     const servers: Server[] = []
 
     beforeAll(async () => {
       const named: string[] = []
-      for (const address of addresses) {
-        await runProgram('ip', ['address', 'add', `${address}/32`, 'dev', 'lo'])
+      own = await OwnAddresses.open(2)
+      for (const address of own.v4) {
         const server = createServer((_, reply) => reply.end('hello')).listen(0, address)
         await once(server, 'listening')
         servers.push(server)
@@ -35,7 +35,7 @@ describe.runIf(isRoot)(
     afterAll(async () => {
       await daemon?.[Symbol.asyncDispose]()
       for (const server of servers) server.close().closeAllConnections()
-      for (const address of addresses) await runProgram('ip', ['address', 'del', `${address}/32`, 'dev', 'lo']).catch(() => undefined)
+      await own?.[Symbol.asyncDispose]()
     })
 
     it('JavaScript', { timeout: 300_000 }, async () => {

@@ -1,0 +1,86 @@
+/** Answers each byte `e` with one, and a `t` with 256 MiB. Prints its port. */
+export const SERVER = `
+import socket, socketserver, sys
+
+class Answer(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        block = bytes(1 << 20)
+        while said := self.request.recv(1):
+            if said == b'e':
+                self.request.sendall(b'x')
+            else:
+                for _ in range(256):
+                    self.request.sendall(block)
+
+class Server(socketserver.ThreadingTCPServer):
+    request_queue_size = 4096
+    daemon_threads = True
+
+with Server((sys.argv[1], 0), Answer) as server:
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
+`
+
+/** ADDRESS PORT CONNECTIONS TRANSFERS AT_ONCE. Prints milliseconds, and MB/s of the transfers. */
+export const CLIENT = `
+import json, socket, sys, time
+
+address, port = sys.argv[1], int(sys.argv[2])
+connections, transfers, at_once = map(int, sys.argv[3:6])
+
+def opened():
+    one = socket.create_connection((address, port))
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return one
+
+def answered(one):
+    one.sendall(b'e')
+    return one.recv(1) == b'x'
+
+def took(work):
+    begun = time.perf_counter()
+    work()
+    return (time.perf_counter() - begun) * 1000
+
+def first():
+    with opened() as one:
+        assert answered(one)
+
+for _ in range(20):
+    first()
+connects = [took(first) for _ in range(connections)]
+with opened() as one:
+    answered(one)
+    rounds = [took(lambda: answered(one)) for _ in range(connections)]
+buffer = bytearray(1 << 20)
+
+def transfer():
+    with opened() as one:
+        one.sendall(b't')
+        left = 256 << 20
+        while left > 0:
+            left -= one.recv_into(buffer)
+
+speeds = [(256 << 20) / 1000 / took(transfer) for _ in range(transfers)]
+served = 0
+
+def crowd():
+    global served
+    ones = []
+    for _ in range(at_once):
+        one = socket.socket()
+        one.setblocking(False)
+        one.connect_ex((address, port))
+        ones.append(one)
+    for one in ones:
+        one.setblocking(True)
+        one.settimeout(30)
+        one.sendall(b'e')
+    served = sum(one.recv(1) == b'x' for one in ones)
+    for one in ones:
+        one.close()
+
+crowds = [took(crowd) for _ in range(3)]
+print(json.dumps({'connects': connects, 'rounds': rounds, 'transfers': speeds, 'crowd': crowds, 'served': served}))
+`

@@ -1,0 +1,105 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdir, readFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { Sandbox } from 'caisson'
+import { CLIENT, SERVER } from './airlock-programs.ts'
+import type { Row } from './report.ts'
+import { type Summary, summary } from './statistics.ts'
+
+const execute = promisify(execFile)
+
+/** Nobody's (RFC 1918), on this machine's loopback while it is measured: 127.0.0.1 is the sandbox's own. */
+const ADDRESS = '10.198.18.7'
+const TRANSFERS = 5
+const AT_ONCE = 1000
+const MIB = 2 ** 20
+
+type Measured = Record<'connects' | 'rounds' | 'transfers' | 'crowd', number[]> & { served: number }
+
+/** What the gate adds: the same client and the same server, through the gate and without it. Needs root, for an address of the loopback. */
+export async function airlock(rounds: number): Promise<Row[]> {
+  const what = 'a tunnelled connection, to its first answer'
+  if (process.getuid?.() !== 0) return [{ what, unit: 'ms', measured: { skipped: 'needs root' } }]
+  await execute('ip', ['address', 'add', `${ADDRESS}/32`, 'dev', 'lo'])
+  const server = spawn('python3', ['-c', SERVER, ADDRESS], { stdio: ['ignore', 'pipe', 'inherit'] })
+  try {
+    const [first] = (await once(server.stdout, 'data')) as [Buffer]
+    const port = Number(first.toString())
+    const args = [ADDRESS, port, rounds * 5, TRANSFERS, AT_ONCE].map(String)
+    process.env['CAISSON_ALLOW_PRIVATE'] = `${ADDRESS}:${port}`
+    const before = new Set(await gates())
+    await using sandbox = await Sandbox.create({
+      template: 'base',
+      network: `allow:${ADDRESS}:${port}`,
+      timeoutMs: null,
+      openFiles: 4096,
+      pids: null,
+    })
+    const gate = (await gates()).find((pid) => !before.has(pid)) ?? 0
+    const idleMiB = await ownMiB(gate)
+    await sandbox.files.write('/home/user/client.py', CLIENT)
+    const inside = async () => parsed((await sandbox.commands.run(['python3', '/home/user/client.py', ...args])).stdout)
+    const outside = async () => parsed((await execute('python3', ['-c', CLIENT, ...args], { maxBuffer: 64 * MIB })).stdout)
+    const [through, without] = [await inside(), await outside()]
+    const after = await ownMiB(gate)
+    return [...rowsOf(through, without), ...memory(idleMiB, after), inspected()]
+  } finally {
+    server.kill('SIGKILL')
+    await execute('ip', ['address', 'del', `${ADDRESS}/32`, 'dev', 'lo'])
+  }
+}
+
+function rowsOf(through: Measured, without: Measured): Row[] {
+  const connects = [summary(through.connects), summary(without.connects)] as const
+  const roundTrips = [summary(through.rounds), summary(without.rounds)] as const
+  const speeds = [summary(through.transfers), summary(without.transfers)] as const
+  return [
+    { what: 'a tunnelled connection, to its first answer', unit: 'ms', measured: connects[0] },
+    { what: '  the same without the gate', unit: 'ms', measured: connects[1] },
+    { what: '  added', unit: 'ms', measured: difference(...connects), aim: 1 },
+    { what: 'a round trip on it', unit: 'ms', measured: roundTrips[0] },
+    { what: '  added', unit: 'ms', measured: difference(...roundTrips) },
+    { what: 'a stream of 256 MiB', unit: 'MB/s', measured: speeds[0], aim: Math.round(speeds[1].p50 * 0.6) },
+    { what: '  the same without the gate', unit: 'MB/s', measured: speeds[1] },
+    { what: `${AT_ONCE} at once, all answered (${through.served} were)`, unit: 'ms', measured: summary(through.crowd) },
+    { what: '  the same without the gate', unit: 'ms', measured: summary(without.crowd) },
+  ]
+}
+
+function memory(idleMiB: number, afterMiB: number): Row[] {
+  return [
+    { what: 'memory of an idle gate, its own', unit: 'MiB', measured: summary([idleMiB]), aim: 1 },
+    { what: '  after all of this', unit: 'MiB', measured: summary([afterMiB]) },
+  ]
+}
+
+/** Beside mitmproxy, in the same minute. */
+function inspected(): Row {
+  return { what: 'an inspected HTTPS request, added', unit: 'ms', measured: { skipped: 'not measured here yet' }, aim: 3 }
+}
+
+function difference(one: Summary, other: Summary): Summary {
+  const less = (key: 'min' | 'p50' | 'p95' | 'max') => one[key] - other[key]
+  return { n: one.n, min: less('min'), p50: less('p50'), p95: less('p95'), max: less('max') }
+}
+
+function parsed(text: string): Measured {
+  return JSON.parse(text) as Measured
+}
+
+async function gates(): Promise<number[]> {
+  const found: number[] = []
+  for (const pid of (await readdir('/proc')).map(Number).filter(Number.isInteger)) {
+    const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')
+    if (name === 'caisson-gate\n') found.push(pid)
+  }
+  return found
+}
+
+/** Pages that are this process's alone. */
+async function ownMiB(pid: number): Promise<number> {
+  const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8')
+  const kib = ['Private_Clean', 'Private_Dirty'].map((key) => Number(new RegExp(`${key}:\\s+(\\d+)`).exec(rollup)?.[1] ?? 0))
+  return kib.reduce((sum, one) => sum + one, 0) / 1024
+}
