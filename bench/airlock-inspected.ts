@@ -12,6 +12,7 @@ import type { Row } from './report.ts'
 import { type Summary, summary } from './statistics.ts'
 
 const execute = promisify(execFile)
+const MITMPROXY = 'mitmdump'
 const MITMPROXY_PORT = 18_081
 const MITMPROXY_MS = 20_000
 
@@ -59,7 +60,7 @@ export async function inspected(address: string, { port, certificate }: HttpsSer
 }
 
 async function throughMitmproxy(certificate: string, args: readonly string[]): Promise<Measured | undefined> {
-  const proxy = spawn('mitmdump', ['--quiet', '--listen-port', String(MITMPROXY_PORT), '--ssl-insecure'], { stdio: 'ignore' })
+  const proxy = spawn(MITMPROXY, ['--quiet', '--listen-port', String(MITMPROXY_PORT), '--ssl-insecure'], { stdio: 'ignore' })
   const failed = once(proxy, 'error').then(() => true)
   try {
     if (!(await Promise.race([listens(), failed.then(() => false)]))) return undefined
