@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { Credential, type HeaderRule, readCredential } from './credential.ts'
+import { Credential, type HeaderRule, Headers, readCredential, readHeaders } from './credential.ts'
 import { covers, coversAllOf, invalid, proveKinds, type Rule, RuleEntry, readRule } from './rule.ts'
 
 const MAX_RULES = 1000
@@ -13,6 +13,7 @@ const Rules = {
   /** True: every connection is looked into, and those that are not HTTP end. Else those of which something here says what only so is seen. */
   inspect: z.boolean().default(false),
   credentials: z.array(Credential).max(MAX_CREDENTIALS).default([]),
+  headers: z.array(Headers).max(MAX_CREDENTIALS).default([]),
 }
 
 /**
@@ -59,7 +60,10 @@ export function compile(file: z.infer<typeof PolicyFile>, place: string): Networ
     allow: file.allow.map((entry, index) => readRule(entry, `${place}.allow.${index}`)),
     deny: file.deny.map((entry, index) => readRule(entry, `${place}.deny.${index}`)),
     inspect: file.inspect,
-    headers: file.credentials.map((entry, index) => readCredential(entry, `${place}.credentials.${index}`)),
+    headers: [
+      ...file.credentials.map((entry, index) => readCredential(entry, `${place}.credentials.${index}`)),
+      ...file.headers.flatMap((entry, index) => readHeaders(entry, `${place}.headers.${index}`)),
+    ],
   })
 }
 
@@ -94,7 +98,9 @@ export function idleRules(strong: readonly Rule[], weak: readonly Rule[]): { rea
 /** A secret for a host that nothing leads to is a slip of the pen, in one place or the other. */
 function refuseUnreachable({ mode, allow, headers }: NetworkPolicy, place: string): void {
   if (mode !== 'allow') return
-  for (const [index, { rule }] of headers.entries()) {
+  for (const [index, { rule, secret }] of headers.entries()) {
+    // Credentials come first.
+    if (secret === null) continue
     const isReached = allow.some((one) => rule.corners.some((corner) => covers(one, { ...corner, port: one.port ?? rule.port })))
     if (!isReached) throw invalid(`${place}.credentials.${index}`, `no rule of ${place}.allow leads to ${rule.text}`)
   }

@@ -33,6 +33,15 @@ export interface NetworkCredential {
   value?: string
 }
 
+/** Fields that are set on requests to a host at the gate, whatever the program inside says of them. They are not kept secret: see NetworkCredential. */
+export interface NetworkHeaders {
+  /** With a port, or else that of the scheme. */
+  host: string
+  /** Absent: `https`. */
+  scheme?: 'http' | 'https'
+  headers: Readonly<Record<string, string>>
+}
+
 /** In `allow`, `registries` stands for the hosts that this machine's own package clients use. */
 export type NetworkFile =
   | { mode: 'none' }
@@ -45,4 +54,5 @@ export type NetworkFile =
       /** Every connection is looked into, and those that are not HTTP end. */
       inspect?: boolean
       credentials?: readonly NetworkCredential[]
+      headers?: readonly NetworkHeaders[]
     }
