@@ -3,14 +3,15 @@ import { isIPv6 } from 'node:net'
 import { join } from 'node:path'
 import { Fault } from '@caisson/wire'
 import * as caissonRoutes from './api/caisson/shelf.ts'
-import { Replays } from './api/control/replays.ts'
 import * as controlRoutes from './api/control/shelf.ts'
+import { TeamHistory } from './api/control/team-history.ts'
 import { findSigned, serveEnvd } from './api/envd/envd.ts'
 import { serveInterpreter } from './api/interpreter/interpreter.ts'
 import { newKey } from './api/keys.ts'
 import type { Parts } from './api/parts.ts'
 import { FrontDoor } from './api/server.ts'
 import { StoredKeys } from './api/stored-keys.ts'
+import { StoredReplays } from './api/stored-replays.ts'
 import { StoredTags } from './api/stored-tags.ts'
 import { openTls } from './api/tls/tls.ts'
 import { examine } from './doctor.ts'
@@ -85,7 +86,9 @@ export async function openDaemon(options: DaemonOptions, signal: AbortSignal): P
   telemetry.meters.gauge('pool', 'Sandboxes that wait, and how often one was there or not', 'what', () => ({ ...fleet.pool }))
   // Its port is known when it listens.
   const place = { domain: options.domain ?? null }
-  const parts = await openParts(rooms, store, keys, fleet, telemetry, place)
+  const teams = new TeamHistory(() => fleet.live())
+  undo.add(async () => teams[Symbol.dispose]())
+  const parts = await openParts(rooms, store, keys, fleet, teams, telemetry, place)
   const host = options.hostName ?? '127.0.0.1'
   const identity = options.tls === true ? await openTls(settings.home, { domain: options.domain ?? null, host }, signal) : undefined
   const listen = { host, port: options.port, drainMs: DRAIN_MS }
@@ -136,6 +139,7 @@ async function openParts(
   store: SqliteStore,
   keys: StoredKeys,
   fleet: LocalFleet,
+  teams: TeamHistory,
   telemetry: Telemetry,
   place: { readonly domain: string | null },
 ): Promise<Parts> {
@@ -146,7 +150,8 @@ async function openParts(
     templates: { named: templateNamed, built: (signal: AbortSignal) => builtTemplates(settings, signal) },
     tags: await StoredTags.open(store),
     keys,
-    replays: new Replays(),
+    replays: await StoredReplays.open(store),
+    teams,
     profiles: (signal: AbortSignal) => readProfiles(settings.profiles, signal),
     plan: creating.plan.bind(creating),
     doctor: (signal: AbortSignal) => examine(creating, wall, settings, signal),

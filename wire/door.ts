@@ -223,6 +223,8 @@ export interface Execution {
 export interface SandboxMetrics {
   memoryUsedBytes: number
   memoryTotalBytes: number
+  /** Of files that were read and written, which goes when memory is wanted; not part of what is used. 0 where nothing counts it. */
+  memoryCacheBytes: number
   diskUsedBytes: number
   diskTotalBytes: number
   cpuUsedUs: number

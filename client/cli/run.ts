@@ -46,7 +46,8 @@ async function dryRun(wishes: RunWishes, signal: AbortSignal): Promise<number> {
 async function inSandbox(wishes: RunWishes, job: Job, interrupts: Interrupts): Promise<number> {
   const say = wishes.json ? quiet() : aloud(interrupts)
   const begun = performance.now()
-  await using sandbox = await Sandbox.create({ ...wishes.request, signal: interrupts.signal })
+  // A sandbox of a daemon would outlive this program, if that is killed.
+  await using sandbox = await Sandbox.create({ ...wishes.request, leash: 'host', signal: interrupts.signal })
   const created = performance.now()
   // A killed sandbox makes whatever waits for it reject; the disposal below waits until nothing of it is left.
   interrupts.signal.addEventListener('abort', () => void sandbox.kill().catch(() => undefined), { once: true })

@@ -1,5 +1,6 @@
 import { type CreateRequest, type Door, Fault, type Plan } from '@caisson/wire'
 import { present } from '../present.ts'
+import { onAbort } from '../signals.ts'
 import { Control, type ControlOptions, jsonAsk, sandboxPath } from './control.ts'
 import { infoOf, type SandboxInfo } from './info.ts'
 import { asList, isRecord, type Json, needed, text, texts, wholeJson, wholeText } from './json.ts'
@@ -53,7 +54,17 @@ export class RemoteDoor implements Door {
   }
 
   async create(request: CreateRequest, signal: AbortSignal): Promise<RemoteHeld> {
-    return this.#held(await this.#control.json('POST', '/caisson/v1/sandboxes', request, 'create a sandbox', signal))
+    const { leash, ...rest } = request
+    const asked = leash === 'host' ? rest : request
+    const held = this.#held(await this.#control.json('POST', '/caisson/v1/sandboxes', asked, 'create a sandbox', signal))
+    if (leash !== 'host') return held
+    try {
+      await this.#hold(held.id, signal)
+      return held
+    } catch (failure) {
+      await held.kill(AbortSignal.timeout(CLEAN_UP_MS))
+      throw failure
+    }
   }
 
   async plan(request: CreateRequest, signal: AbortSignal): Promise<Plan> {
@@ -148,10 +159,32 @@ export class RemoteDoor implements Door {
     return this.#control.link.close()
   }
 
+  /** From now on the sandbox ends with this process, however that ends. */
+  async #hold(id: string, signal: AbortSignal): Promise<void> {
+    const path = `/caisson/v1${sandboxPath(id)}/leash`
+    const leaving = new AbortController()
+    const stop = onAbort(signal, () => leaving.abort())
+    try {
+      const { body } = await this.#control.ask({ method: 'GET', path }, 'leash', leaving.signal)
+      void read(body)
+    } finally {
+      stop()
+    }
+  }
+
   #held(sandbox: Json): RemoteHeld {
     const id = needed(text(sandbox, 'sandboxID'), 'a sandbox', 'its id')
     const visit = new Visit(this.#control, id, text(sandbox, 'envdAccessToken'))
     return new RemoteHeld(this, visit, text(sandbox, 'domain') ?? `localhost:${this.url.port}`)
+  }
+}
+
+/** Until it ends. How it ends is no news: a sandbox whose daemon has gone lives on, and whoever uses it hears of that. */
+async function read(body: AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    for await (const _ of body);
+  } catch (failure) {
+    if (!(failure instanceof Fault)) throw failure
   }
 }
 

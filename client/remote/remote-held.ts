@@ -98,6 +98,7 @@ export class RemoteHeld implements Held {
     return {
       memoryUsedBytes: number(said, 'mem_used') ?? 0,
       memoryTotalBytes: number(said, 'mem_total') ?? 0,
+      memoryCacheBytes: number(said, 'mem_cache') ?? 0,
       diskUsedBytes: number(said, 'disk_used') ?? 0,
       diskTotalBytes: number(said, 'disk_total') ?? 0,
       cpuUsedUs: number(said, 'cpu_used_us') ?? 0,

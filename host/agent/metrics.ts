@@ -4,7 +4,7 @@ import { bounded } from './entries.ts'
 import type { OpenedResult } from './stream.ts'
 
 /** As the agent counts them, from inside. */
-export async function agentMetrics(connection: AgentConnection, signal: AbortSignal): Promise<SandboxMetrics> {
+export async function agentMetrics(connection: AgentConnection, signal: AbortSignal): Promise<Omit<SandboxMetrics, 'memoryCacheBytes'>> {
   const stream = connection.open({ case: 'metrics', value: {} }, { what: 'metrics' }, signal)
   const { value } = (await stream.opened) as Extract<OpenedResult, { case: 'metrics' }>
   return {

@@ -13,6 +13,9 @@ export interface ApiRooms {
   readonly control: ControlRooms
 }
 
+/** Why the signal of a request aborts that is under way when the daemon ends. */
+export const DAEMON_STOPS = 'the daemon stops'
+
 /** One request. */
 export interface Call {
   readonly rooms: ApiRooms

@@ -3,7 +3,7 @@ import type { DoctorReport } from '../doctor.ts'
 import type { Profile } from '../sandbox/profile.ts'
 import type { Owner } from '../sandbox/record.ts'
 import type { KnownTemplate } from '../templates/known.ts'
-import type { Replays } from './control/replays.ts'
+import type { TeamHistory } from './control/team-history.ts'
 import type { Keys } from './keys.ts'
 
 /** A name that an owner has given to a template or a snapshot, beside `default`. */
@@ -21,6 +21,12 @@ export interface Tags {
   remove(template: string, tags: readonly string[], owner: Owner, signal: AbortSignal): Promise<void>
 }
 
+/** Creations by their Idempotency-Key: a client that lost the answer asks again with the same key, and is to get the sandbox that was made first. */
+export interface Replays {
+  /** The id that `create` resolves with, now or when it was first asked with this key. Rejects with CONFLICT when that was another request. */
+  once(owner: string, key: string, request: unknown, create: () => Promise<string>): Promise<string>
+}
+
 /** What the control plane works with besides the fleet; built by the daemon. */
 export interface ControlRooms {
   /** The longest time that a sandbox may be given at once. */
@@ -35,6 +41,7 @@ export interface ControlRooms {
   readonly tags: Tags
   readonly keys: Keys
   readonly replays: Replays
+  readonly teams: TeamHistory
   profiles(signal: AbortSignal): Promise<Profile[]>
   /** What `create` would hand to a keeper, made without building anything. */
   plan(request: CreateRequest, signal: AbortSignal): Promise<Plan>

@@ -6,6 +6,7 @@ import { Fault, IDLE_CONNECTION_MS, MAX_CONNECTIONS, MAX_HEAD_BYTES } from '@cai
 import type { Identity } from '../authority/identity.ts'
 import { orAborted, refuseAborted, settled } from '../lifetimes.ts'
 import { failureFields } from '../telemetry/log.ts'
+import { DAEMON_STOPS } from './call.ts'
 import { Dispatch } from './dispatch.ts'
 import { Incoming, type Upgrade } from './incoming.ts'
 import { listenBoth } from './listener.ts'
@@ -232,7 +233,7 @@ export class FrontDoor implements AsyncDisposable {
     if (!this.#isQuiet) await this.#drain()
     clearInterval(this.#sweeper)
     for (const call of this.#live) {
-      call.abandon('the daemon stops')
+      call.abandon(DAEMON_STOPS)
       resetConnection(call.request.socket)
     }
     this.#server.closeAllConnections()

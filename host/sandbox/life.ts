@@ -179,9 +179,13 @@ export class LiveSandbox implements Held {
   metrics(signal: AbortSignal): Promise<SandboxMetrics> {
     return this.guard(async () => {
       const { memoryBytes } = this.#parts.plan.limits
-      const metrics = await agentMetrics(this.#agent, signal)
-      // The agent cannot see its own limits.
-      return { ...metrics, memoryTotalBytes: memoryBytes ?? metrics.memoryTotalBytes }
+      const [metrics, { cacheBytes }] = await Promise.all([
+        agentMetrics(this.#agent, signal),
+        this.#parts.cell.ask({ op: 'stats' }, signal),
+      ])
+      // The agent cannot see its own limits, nor what the kernel counts for it.
+      const memoryCacheBytes = typeof cacheBytes === 'number' ? cacheBytes : 0
+      return { ...metrics, memoryTotalBytes: memoryBytes ?? metrics.memoryTotalBytes, memoryCacheBytes }
     })
   }
 

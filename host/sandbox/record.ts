@@ -1,4 +1,4 @@
-import type { CreateRequest, Network, Plan } from '@caisson/wire'
+import type { CreateRequest, Death, Network, Plan } from '@caisson/wire'
 import type { E2bNetwork } from '../airlock/e2b.ts'
 
 /** Whoever holds a key. Sandboxes, snapshots and templates of one owner do not exist for another. */
@@ -86,7 +86,12 @@ export interface SandboxRecord {
   /** Of one that is gone: why, and when. */
   readonly reason: string | null
   readonly goneMs: number | null
+  /** What its processes used, of one whose keeper could tell. */
+  readonly used?: Used | undefined
 }
+
+/** As in a `Death`. */
+export type Used = Pick<Death, 'peakMemoryBytes' | 'cpuUs'>
 
 /** Files of a sandbox at one moment, to create others from. */
 export interface SnapshotRecord {
@@ -113,6 +118,7 @@ export interface Sample {
   readonly cpuUsedPct: number
   readonly memoryUsedBytes: number
   readonly memoryTotalBytes: number
+  readonly memoryCacheBytes: number
   readonly diskUsedBytes: number
   readonly diskTotalBytes: number
 }

@@ -8,7 +8,7 @@ import type { Store } from '../store/store.ts'
 import type { Creating, Given } from './creating.ts'
 import type { Entered, NetworkWish, SandboxEvent } from './fleet.ts'
 import type { LiveSandbox } from './life.ts'
-import { type ContextRecord, emptied, type SandboxRecord } from './record.ts'
+import { type ContextRecord, emptied, type SandboxRecord, type Used } from './record.ts'
 import { copySparse } from './sparse-copy.ts'
 import { Turns } from './turns.ts'
 import { Visitors } from './visitors.ts'
@@ -218,7 +218,7 @@ export class Resident {
     this.#live = undefined
     this.#entered = undefined
     if (!existsSync(this.#kept)) {
-      await this.#over(death.reason === 'pause' ? 'crash' : death.reason, 'its disk was not kept')
+      await this.#over(death.reason === 'pause' ? 'crash' : death.reason, 'its disk was not kept', death)
       throw this.#gone()
     }
     const { state, pausedMs, contexts } = this.#record
@@ -257,8 +257,8 @@ export class Resident {
     const death = this.#live === undefined ? undefined : await this.#end(this.#live)
     await rm(this.#kept, { force: true })
     // It may have been faster, with a reason of its own.
-    if (death === undefined || death.reason === 'kill') await this.#over(reason, detail)
-    else await this.#over(death.reason, death.detail)
+    if (death === undefined || death.reason === 'kill') await this.#over(reason, detail, death)
+    else await this.#over(death.reason, death.detail, death)
   }
 
   /** On order: what is written down of it is not what its keeper was told. */
@@ -275,17 +275,19 @@ export class Resident {
   #ended(live: LiveSandbox, death: Death): void {
     if (this.#live !== live || this.#isStopping) return
     this.#visitors.cutOff()
-    this.#over(death.reason, death.detail).catch((failure: unknown) => this.#complain('its end could not be written down', failure))
+    this.#over(death.reason, death.detail, death).catch((failure: unknown) => this.#complain('its end could not be written down', failure))
   }
 
   /** The first reason counts. */
-  async #over(reason: string, detail: string): Promise<void> {
+  async #over(reason: string, detail: string, death: Used | undefined): Promise<void> {
     if (this.#record.state === 'gone') return
     clearTimeout(this.#grace)
     this.#live = undefined
     this.#entered = undefined
     // Noted here first, whatever the store says: nobody may be told that it lives.
-    this.#record = { ...this.#record, state: 'gone', paused: null, reason: `${reason}: ${detail}`, goneMs: Date.now(), contexts: [] }
+    const used = death && { peakMemoryBytes: death.peakMemoryBytes, cpuUs: death.cpuUs }
+    const over = { state: 'gone', paused: null, reason: `${reason}: ${detail}`, goneMs: Date.now(), contexts: [], used } as const
+    this.#record = { ...this.#record, ...over }
     this.#parts.happened('gone', this.#record)
     await this.#parts.store.put('sandbox', this.#record.id, this.#record)
   }

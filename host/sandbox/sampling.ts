@@ -70,8 +70,8 @@ export class Sampling implements Disposable {
     const spanUs = newest === undefined ? 0 : (atMs - newest.atMs) * 1000
     const cpuUsedPct = spanUs === 0 ? 0 : Math.min(100, Math.max(0, ((used.cpuUsedUs - series.cpuUsedUs) / spanUs / cpus) * 100))
     series.cpuUsedUs = used.cpuUsedUs
-    const { memoryUsedBytes, memoryTotalBytes, diskUsedBytes, diskTotalBytes } = used
-    series.samples.push({ atMs, cpus, cpuUsedPct, memoryUsedBytes, memoryTotalBytes, diskUsedBytes, diskTotalBytes })
+    const { cpuUsedUs: _, processes: __, ...sizes } = used
+    series.samples.push({ atMs, cpus, cpuUsedPct, ...sizes })
     if (series.samples.length > MAX_SAMPLES) series.samples.shift()
   }
 }

@@ -45,6 +45,7 @@ describe('metrics', () => {
     cpuUsedPct: 12.5,
     memoryUsedBytes: 1,
     memoryTotalBytes: 2,
+    memoryCacheBytes: 5,
     diskUsedBytes: 3,
     diskTotalBytes: 4,
   })
@@ -61,7 +62,7 @@ describe('metrics', () => {
         cpuUsedPct: 12.5,
         memUsed: 1,
         memTotal: 2,
-        memCache: 0,
+        memCache: 5,
         diskUsed: 3,
         diskTotal: 4,
       },
@@ -265,9 +266,14 @@ test('an owner is its own team, and knows of no other', async () => {
   const { body } = await alice.ask('GET', '/teams/alice/metrics')
   expect(body).toMatchObject([{ concurrentSandboxes: 1, sandboxStartRate: 1 / 60, timestampUnix: expect.any(Number) }])
   expect((await alice.ask('GET', '/teams/alice/metrics?end=5')).body).toEqual([])
+  server.rooms.control.teams.tick(Date.now() - 3_600_000)
+  const anHourAgo = Math.floor(Date.now() / 1000) - 3600
+  const history = (await alice.ask('GET', `/teams/alice/metrics?start=${anHourAgo - 10}&end=${anHourAgo + 10}`)).body
+  expect(history).toMatchObject([{ timestampUnix: anHourAgo, concurrentSandboxes: expect.any(Number) }])
+  expect((await alice.ask('GET', '/teams/alice/metrics')).body).toHaveLength(2)
   const max = await alice.ask('GET', '/teams/alice/metrics/max?metric=concurrent_sandboxes')
   expect(max).toMatchObject({ status: 200, body: { value: 1, timestamp: expect.stringMatching(/Z$/) } })
-  expect(await alice.ask('GET', '/teams/alice/metrics/max?metric=concurrent_sandboxes&end=5')).toMatchObject({ status: 501 })
+  expect(await alice.ask('GET', '/teams/alice/metrics/max?metric=concurrent_sandboxes&end=5')).toMatchObject({ status: 404 })
   expect(await alice.ask('GET', '/teams/alice/metrics/max?metric=other')).toMatchObject({ status: 400 })
   expect(await alice.ask('GET', '/teams/bob/metrics')).toMatchObject({ status: 404 })
 })

@@ -1,18 +1,27 @@
 import { Fault } from '@caisson/wire'
 import * as caisson from '../../host/api/caisson/shelf.ts'
 import type { ApiRooms } from '../../host/api/call.ts'
-import { Replays } from '../../host/api/control/replays.ts'
 import * as control from '../../host/api/control/shelf.ts'
+import { TeamHistory } from '../../host/api/control/team-history.ts'
 import type { Tag, Tags } from '../../host/api/control-rooms.ts'
 import { hashOfKey, type KeyRecord, type Keys, type KeyWish, matchingKey, newKey } from '../../host/api/keys.ts'
 import type { Parts } from '../../host/api/parts.ts'
 import { FrontDoor } from '../../host/api/server.ts'
+import { StoredReplays } from '../../host/api/stored-replays.ts'
 import type { Owner } from '../../host/sandbox/record.ts'
+import type { Store } from '../../host/store/store.ts'
 import { Meters } from '../../host/telemetry/meters.ts'
 import { noTraces } from '../../host/telemetry/telemetry.ts'
 import { FleetDouble, planOf } from './fleet-double.ts'
 
 const NO_QUOTAS = { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null }
+
+const nowhere: Store = {
+  put: async () => undefined,
+  remove: async () => undefined,
+  all: async () => [],
+  [Symbol.asyncDispose]: async () => undefined,
+}
 
 /** The routes on a port of this machine, over a fleet that is none. */
 export class ControlServer implements AsyncDisposable {
@@ -48,7 +57,8 @@ export class ControlServer implements AsyncDisposable {
         },
         tags: new TagsDouble(),
         keys: this.keys,
-        replays: new Replays(),
+        replays: new StoredReplays(nowhere),
+        teams: new TeamHistory(() => this.fleet.live()),
         profiles: async () => [profile],
         plan: async (request) => planOf('iaaaaaaaaaaaaaaaaaaa', request.template ?? 'base', 1000),
         doctor: async () => ({ home: '/secret', walls: [], templates: [], allowPrivate: [] }),

@@ -38,7 +38,9 @@ export function granted({ lifecycle: _, timeoutMs: __, template, ...rest }: Body
     })
   }
   if (rest.leash === 'host') {
-    throw new Fault('BAD_REQUEST', 'leash: sandboxes of a daemon outlive it', { hint: 'Leave it out, and set timeoutMs.' })
+    throw new Fault('BAD_REQUEST', 'leash: sandboxes of a daemon outlive it', {
+      hint: 'Leave it out and set timeoutMs, or read /caisson/v1/sandboxes/ID/leash for as long as it is to live.',
+    })
   }
   const named = template === undefined ? {} : { template: knownTemplate(template, 'template', call).name }
   return { ...present(rest), ...named, leash: 'none' }

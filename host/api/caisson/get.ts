@@ -32,8 +32,16 @@ export function caissonBody(record: SandboxRecord) {
 }
 
 /** The reason is one word of wire/keeper.ts, or that and what it was about. */
-function deathOf({ id, reason, startedMs, goneMs }: SandboxRecord) {
+function deathOf({ id, reason, startedMs, goneMs, used }: SandboxRecord) {
   if (goneMs === null) return null
   const [, word = 'crash', detail = ''] = /^([a-z]+)(?:: (.*))?$/s.exec(reason ?? '') ?? []
-  return { id, reason: word, detail, startedMs, endedMs: goneMs, peakMemoryBytes: null, cpuUs: null }
+  return {
+    id,
+    reason: word,
+    detail,
+    startedMs,
+    endedMs: goneMs,
+    peakMemoryBytes: used?.peakMemoryBytes ?? null,
+    cpuUs: used?.cpuUs ?? null,
+  }
 }

@@ -61,8 +61,7 @@ export function metricBody(sample: Sample) {
     cpuUsedPct: sample.cpuUsedPct,
     memUsed: sample.memoryUsedBytes,
     memTotal: sample.memoryTotalBytes,
-    // Not counted apart: `memUsed` has it.
-    memCache: 0,
+    memCache: sample.memoryCacheBytes,
     diskUsed: sample.diskUsedBytes,
     diskTotal: sample.diskTotalBytes,
   }

@@ -3,9 +3,7 @@ import { z } from 'zod'
 import { type OwnedCall, type Route, sendJson } from '../call.ts'
 import { readQuery, refuseQuery, WholeNumber } from './query.ts'
 import { time } from './shapes.ts'
-
-/** Creations of this long make up the rate. */
-const RATE_MS = 60_000
+import type { TeamSample } from './team-history.ts'
 
 const span = { start: WholeNumber.optional(), end: WholeNumber.optional() }
 const Span = z.strictObject(span)
@@ -23,14 +21,13 @@ export const listTeams: Route = {
   },
 }
 
-/** How it is now: no history is kept, so that a time that is over has no metrics. */
+/** Of the last day of this daemon, oldest first. `start` and `end` are seconds since 1970, both included. */
 export const getTeamMetrics: Route = {
   method: 'GET',
   path: '/teams/:id/metrics',
   async handle(call) {
     refuseForeign(call)
-    const query = readQuery(call, Span)
-    sendJson(call.reply, 200, holdsNow(query) ? [now(call)] : [])
+    sendJson(call.reply, 200, samplesOf(call, readQuery(call, Span)).map(body))
   },
 }
 
@@ -39,13 +36,14 @@ export const getMaxTeamMetrics: Route = {
   path: '/teams/:id/metrics/max',
   async handle(call) {
     refuseForeign(call)
-    const query = readQuery(call, MaxQuery)
-    if (!holdsNow(query)) {
-      throw new Fault('UNSUPPORTED', 'start, end: no history of an owner is kept', { hint: 'Leave them out to hear how it is now.' })
+    const { metric, ...span } = readQuery(call, MaxQuery)
+    const of = (sample: TeamSample) => (metric === 'concurrent_sandboxes' ? sample.concurrent : sample.startRate)
+    const [first, ...others] = samplesOf(call, span)
+    if (first === undefined) {
+      throw new Fault('NOT_FOUND', 'start, end: nothing is known of that time', { hint: 'A daemon knows a day, from its own start on.' })
     }
-    const { timestamp, timestampUnix, concurrentSandboxes, sandboxStartRate } = now(call)
-    const value = query.metric === 'concurrent_sandboxes' ? concurrentSandboxes : sandboxStartRate
-    sendJson(call.reply, 200, { timestamp, timestampUnix, value })
+    const most = others.reduce((one, other) => (of(other) > of(one) ? other : one), first)
+    sendJson(call.reply, 200, { timestamp: time(most.atMs), timestampUnix: Math.floor(most.atMs / 1000), value: of(most) })
   },
 }
 
@@ -53,18 +51,13 @@ function refuseForeign({ params, owner }: OwnedCall): void {
   if (params['id'] !== owner.name) throw new Fault('NOT_FOUND', `no team ${JSON.stringify(params['id'])}`)
 }
 
-function holdsNow({ start, end }: { start?: number | undefined; end?: number | undefined }): boolean {
-  const seconds = Math.floor(Date.now() / 1000)
-  return (start ?? 0) <= seconds && (end ?? seconds) >= seconds
+function samplesOf({ rooms, owner }: OwnedCall, { start, end }: z.infer<typeof Span>): TeamSample[] {
+  if (start !== undefined && end !== undefined && start > end) throw new Fault('BAD_REQUEST', 'start: is after end')
+  const toMs = end === undefined ? Number.MAX_SAFE_INTEGER : end * 1000 + 999
+  return rooms.control.teams.of(owner.name, { fromMs: (start ?? 0) * 1000, toMs })
 }
 
-function now({ rooms, owner }: OwnedCall) {
-  const atMs = Date.now()
-  const sandboxes = rooms.fleet.list(owner)
-  return {
-    timestamp: time(atMs),
-    timestampUnix: Math.floor(atMs / 1000),
-    concurrentSandboxes: sandboxes.filter(({ state }) => state === 'running').length,
-    sandboxStartRate: sandboxes.filter(({ startedMs }) => startedMs > atMs - RATE_MS).length / (RATE_MS / 1000),
-  }
+function body({ atMs, concurrent, startRate }: TeamSample) {
+  const at = { timestamp: time(atMs), timestampUnix: Math.floor(atMs / 1000) }
+  return { ...at, concurrentSandboxes: concurrent, sandboxStartRate: startRate }
 }

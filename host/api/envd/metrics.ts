@@ -32,8 +32,7 @@ export async function measure(visit: Visit): Promise<void> {
     cpu_used_pct: Math.round(usedPct * 100) / 100,
     mem_total: metrics.memoryTotalBytes,
     mem_used: metrics.memoryUsedBytes,
-    // The agent does not tell the cache apart.
-    mem_cache: 0,
+    mem_cache: metrics.memoryCacheBytes,
     mem_total_mib: Math.floor(metrics.memoryTotalBytes / MIB),
     mem_used_mib: Math.floor(metrics.memoryUsedBytes / MIB),
     disk_used: metrics.diskUsedBytes,

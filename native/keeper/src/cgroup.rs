@@ -39,6 +39,8 @@ pub fn field(text: &str, key: &str) -> Option<u64> {
 #[derive(Default)]
 pub struct Usage {
     pub peak_memory_bytes: Option<u64>,
+    /// Of files, which the kernel gives up when it wants the memory.
+    pub cache_bytes: Option<u64>,
     pub cpu_us: Option<u64>,
 }
 
@@ -195,8 +197,15 @@ impl Cgroup {
         let mut usage = Usage::default();
         for Controller { name, version, dir } in &self.controllers {
             match (*name, version) {
-                ("memory", Version::One) => usage.peak_memory_bytes = number(dir, "memory.max_usage_in_bytes"),
-                ("memory", Version::Two) => usage.peak_memory_bytes = number(dir, "memory.peak"),
+                ("memory", version) => {
+                    let (peak, cache) = match version {
+                        Version::One => ("memory.max_usage_in_bytes", "cache "),
+                        Version::Two => ("memory.peak", "file "),
+                    };
+                    usage.peak_memory_bytes = number(dir, peak);
+                    let text = fs::read_to_string(dir.join("memory.stat")).unwrap_or_default();
+                    usage.cache_bytes = field(&text, cache);
+                }
                 ("cpu", Version::Two) => {
                     let text = fs::read_to_string(dir.join("cpu.stat")).unwrap_or_default();
                     usage.cpu_us = field(&text, "usage_usec ");

@@ -97,7 +97,8 @@ impl Watch {
 
     fn stats(&self) -> Value {
         let usage = self.sandbox.cgroup.as_ref().map(crate::cgroup::Cgroup::usage).unwrap_or_default();
-        json!({ "peakMemoryBytes": usage.peak_memory_bytes, "cpuUs": usage.cpu_us, "nowMs": now_ms() })
+        let (peak, cache, cpu) = (usage.peak_memory_bytes, usage.cache_bytes, usage.cpu_us);
+        json!({ "peakMemoryBytes": peak, "cacheBytes": cache, "cpuUs": cpu, "nowMs": now_ms() })
     }
 
     fn fork(&mut self, socket: &str, count: u32) -> Outcome<Vec<u32>> {

@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto'
+import { Fault } from '@caisson/wire'
+import type { Store } from '../store/store.ts'
+import type { Replays } from './control-rooms.ts'
+
+const KEEP_MS = 24 * 3_600_000
+const MAX_KEPT = 10_000
+
+interface Made {
+  readonly body: string
+  readonly atMs: number
+  readonly id: Promise<string>
+}
+
+/** In the store; its own id there is a digest of owner and key. */
+interface Kept {
+  readonly body: string
+  readonly atMs: number
+  readonly id: string
+}
+
+/** In the store: a day of them, so that another daemon gives the same answer. What failed is not kept. */
+export class StoredReplays implements Replays {
+  readonly #store: Store
+  readonly #made = new Map<string, Made>()
+
+  /** Knows nothing of earlier ones. */
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /** With those that an earlier daemon wrote down. Rejects with STORE_UNUSABLE. */
+  static async open(store: Store): Promise<StoredReplays> {
+    const replays = new StoredReplays(store)
+    const kept = (await store.all('replay')).map(({ id, document }) => [id, document as Kept] as const)
+    for (const [name, { body, atMs, id }] of kept.sort(([, one], [, other]) => one.atMs - other.atMs)) {
+      replays.#made.set(name, { body, atMs, id: Promise.resolve(id) })
+    }
+    await replays.#forget()
+    return replays
+  }
+
+  async once(owner: string, key: string, request: unknown, create: () => Promise<string>): Promise<string> {
+    const name = digest(`${owner}\0${key}`)
+    const body = digest(JSON.stringify(request))
+    const earlier = this.#made.get(name)
+    if (earlier === undefined || isOld(earlier)) return this.#make(name, body, create)
+    if (earlier.body !== body) throw new Fault('CONFLICT', 'this Idempotency-Key was used with another request')
+    try {
+      return await earlier.id
+    } catch {
+      // It failed for whoever asked first, who may have gone away: that says nothing of this one.
+      return this.once(owner, key, request, create)
+    }
+  }
+
+  async #make(name: string, body: string, create: () => Promise<string>): Promise<string> {
+    const atMs = Date.now()
+    const making = create().then(async (id) => {
+      await this.#store.put('replay', name, { body, atMs, id } satisfies Kept)
+      return id
+    })
+    // The map keeps the order in which they came.
+    this.#made.delete(name)
+    this.#made.set(name, { body, atMs, id: making })
+    try {
+      const id = await making
+      await this.#forget()
+      return id
+    } catch (failure) {
+      this.#made.delete(name)
+      throw failure
+    }
+  }
+
+  async #forget(): Promise<void> {
+    for (const [name, made] of this.#made) {
+      if (this.#made.size <= MAX_KEPT && !isOld(made)) return
+      this.#made.delete(name)
+      await this.#store.remove('replay', name)
+    }
+  }
+}
+
+function isOld({ atMs }: Pick<Made, 'atMs'>): boolean {
+  return Date.now() - atMs >= KEEP_MS
+}
+
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
