@@ -187,10 +187,15 @@ function needsInspection(policy: NetworkPolicy, endpoint: Endpoint): boolean {
   const looks = ({ requests }: Rule) => requests !== null
   const here = (rule: Rule) => formsIn(endpoint).some((form) => covers(rule, form))
   return (
-    policy.inspect ||
+    (policy.inspect && !isTunnelled(policy, endpoint)) ||
     policy.headers.some(({ rule }) => covers(rule, endpoint)) ||
     [...policy.allow, ...policy.deny].some((rule) => looks(rule) && here(rule))
   )
+}
+
+/** What is no HTTP, and may leave without being searched. */
+function isTunnelled({ dlp }: NetworkPolicy, endpoint: Endpoint): boolean {
+  return dlp?.tunnel.some((rule) => covers(rule, endpoint)) === true
 }
 
 /** Whether a connection could ever be looked into. */

@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import { Credential, type HeaderRule, readCredential } from './credential.ts'
+import { DlpFile } from './dlp/file.ts'
+import { compileDlp, type DlpPolicy } from './dlp/policy.ts'
 import { covers, coversAllOf, invalid, proveKinds, type Rule, RuleEntry, readRule } from './rule.ts'
 
 const MAX_RULES = 1000
@@ -10,6 +12,8 @@ const Rules = {
   first: z.enum(['deny', 'allow']).default('deny'),
   allow: z.array(RuleEntry).max(MAX_RULES).default([]),
   deny: z.array(RuleEntry).max(MAX_RULES).default([]),
+  /** What may not leave; with it, all that is let through is looked into. */
+  dlp: DlpFile.optional(),
   /** True: every connection is looked into, and those that are not HTTP end. Else those of which something here says what only so is seen. */
   inspect: z.boolean().default(false),
   credentials: z.array(Credential).max(MAX_CREDENTIALS).default([]),
@@ -30,6 +34,7 @@ export interface NetworkPolicy {
   readonly first: 'deny' | 'allow'
   readonly allow: readonly Rule[]
   readonly deny: readonly Rule[]
+  readonly dlp: DlpPolicy | null
   readonly inspect: boolean
   /** What is put on requests at the gate; the first that speaks of a field has it. */
   readonly headers: readonly HeaderRule[]
@@ -50,16 +55,20 @@ export function readPolicy(input: unknown, place: string): NetworkPolicy {
   return policy
 }
 
+const CLOSED: NetworkPolicy = Object.freeze({ mode: 'none', first: 'deny', allow: [], deny: [], inspect: false, headers: [], dlp: null })
+
 export function compile(file: z.infer<typeof PolicyFile>, place: string): NetworkPolicy {
   proveKinds()
-  if (file.mode === 'none') return Object.freeze({ mode: 'none', first: 'deny', allow: [], deny: [], inspect: false, headers: [] })
+  if (file.mode === 'none') return CLOSED
   return Object.freeze({
     mode: file.mode,
     first: file.first,
     allow: file.allow.map((entry, index) => readRule(entry, `${place}.allow.${index}`)),
     deny: file.deny.map((entry, index) => readRule(entry, `${place}.deny.${index}`)),
-    inspect: file.inspect,
+    // What is to be searched has to be seen.
+    inspect: file.inspect || file.dlp !== undefined,
     headers: file.credentials.map((entry, index) => readCredential(entry, `${place}.credentials.${index}`)),
+    dlp: file.dlp === undefined ? null : compileDlp(file.dlp, `${place}.dlp`),
   })
 }
 

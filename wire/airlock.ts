@@ -76,6 +76,9 @@ export const GateAnswer = z.discriminatedUnion('answer', [
 ])
 export type GateAnswer = z.infer<typeof GateAnswer>
 
+/** Where in what a sandbox sends something was found. */
+export type DlpPlace = 'name' | 'url' | 'header' | 'body' | 'message'
+
 /** What the audit log says of it: every verdict, before it holds; the end of what was let through; what the gate refused by itself. */
 export type NetworkRecord =
   | {
@@ -92,6 +95,20 @@ export type NetworkRecord =
       reason: string
       /** The smallest rule that would let it through; null: none would, or it was let through. */
       wouldAllow: string | null
+    }
+  | {
+      /** Something that must not leave was found; what it was is not said here or anywhere. */
+      kind: 'network-dlp'
+      sandbox: string
+      name: string | null
+      address: string | null
+      port: number | null
+      /** `github-token`, `canary:NAME`, `fingerprint:NAME`, `unscannable`, or a pattern of the operator's. */
+      detector: string
+      place: DlpPlace
+      /** The encodings that it was under, the outermost first. */
+      through: string[]
+      verdict: 'block' | 'redact' | 'alert'
     }
   /** A request on a connection that is looked into. */
   | {

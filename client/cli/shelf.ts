@@ -16,6 +16,10 @@ export const VERBS = {
   fork: { summary: 'make copies of one', load: async () => (await import('./fork.ts')).fork },
   keys: { summary: 'list, make and revoke the keys of the daemon', load: async () => (await import('./keys.ts')).keys },
   secret: { summary: 'list, store and remove secrets that are used at the gate', load: async () => (await import('./secret.ts')).secret },
+  fingerprint: {
+    summary: 'print what a secret is known by, for a policy that is not to hold it',
+    load: async () => (await import('./fingerprint.ts')).fingerprint,
+  },
   doctor: { summary: 'say what this machine lacks, and the command that mends it', load: async () => (await import('./doctor.ts')).doctor },
   bench: { summary: 'measure this installation', load: async () => (await import('./bench.ts')).bench },
 } as const satisfies Record<string, { summary: string; load: () => Promise<Verb> }>

@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import { chmod, rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
+import type { Canary } from '@caisson/policy'
 import { Fault, type NetworkRecord } from '@caisson/wire'
 import type { Inspection } from '../authority/inspection.ts'
 import { refuseAborted, Undos } from '../lifetimes.ts'
 import { type Named, readNamed } from './brought.ts'
 import type { Egress } from './egress.ts'
-import { type GateHouse, GateLine } from './gate-line.ts'
+import { GateLine } from './gate-line.ts'
 import { Guest } from './guest.ts'
 import { ServerTrust } from './inspect/dial.ts'
 import type { Inspected } from './inspect/inspected.ts'
@@ -28,8 +29,6 @@ export interface AirlockParts {
   readonly addresses: (name: string, sandbox: string, signal: AbortSignal) => Promise<readonly string[]>
   /** Of those that the operator has stored; undefined: there is none of that name. */
   readonly secret: (name: string) => Promise<string | undefined>
-  /** What else looks at what an inspected connection carries. Absent: nothing does. */
-  readonly passages?: GateHouse['passages']
   /** Made when the first connection is looked into. */
   readonly inspection: () => Promise<Pick<Inspection, 'authority' | 'serverAuthorities'>>
 }
@@ -68,9 +67,9 @@ export class Airlock implements AsyncDisposable {
     return airlock
   }
 
-  /** Before it starts. `auditBytes`: how much may be written about it. */
-  register(sandbox: string, egress: Egress, auditBytes: number): void {
-    this.#guests.set(sandbox, new Guest(egress, auditBytes, this.#parts.record))
+  /** Before it starts. `auditBytes`: how much may be written about it. `canaries`: what is planted in it. */
+  register(sandbox: string, egress: Egress, auditBytes: number, canaries: readonly Canary[] = []): void {
+    this.#guests.set(sandbox, new Guest({ sandbox, egress, auditBytes, canaries, write: this.#parts.record }))
   }
 
   knows(sandbox: string): boolean {
@@ -129,7 +128,6 @@ export class Airlock implements AsyncDisposable {
       guest: (sandbox) => this.#guests.get(sandbox),
       addresses: (name, sandbox) => this.#parts.addresses(name, sandbox, this.#over.signal),
       secret: this.#parts.secret,
-      passages: this.#parts.passages ?? (() => []),
     })
     this.#lines.add(line)
     peer.on('close', () => this.#lines.delete(line))

@@ -5,6 +5,7 @@ import { Fault, type Network, type NetworkRecord } from '@caisson/wire'
 import { type Inspection, openInspection } from '../authority/inspection.ts'
 import { unending } from '../lifetimes.ts'
 import { Airlock } from './airlock.ts'
+import { Canaries, type Planted } from './dlp-canaries.ts'
 import { type Egress, egressOf } from './egress.ts'
 import { HostNames } from './host-names.ts'
 import { Registries } from './registries.ts'
@@ -32,6 +33,8 @@ export class Exits implements AsyncDisposable {
   readonly #operatorAllowed: readonly OperatorRange[]
   readonly #names = new HostNames()
   readonly #registries = new Registries()
+  readonly #canaries: Canaries
+  readonly #planted = new Map<string, readonly Planted[]>()
   readonly #secrets: Secrets
   readonly #openInspection: () => Promise<Inspection>
   #inspection: Promise<Inspection> | undefined
@@ -44,6 +47,7 @@ export class Exits implements AsyncDisposable {
     this.#openInspection = () => openInspection(home, extraAuthorities)
     this.#operatorAllowed = operatorAllowed
     this.#record = record
+    this.#canaries = new Canaries(home)
   }
 
   /** Of `network` as a request or a profile has it; null: nothing may be reached. Rejects with POLICY_INVALID naming the rule. */
@@ -83,7 +87,14 @@ export class Exits implements AsyncDisposable {
   async admit(sandbox: string, egress: Egress, auditBytes: number, signal: AbortSignal): Promise<void> {
     const airlock = await this.#open()
     signal.throwIfAborted()
-    airlock.register(sandbox, egress, auditBytes)
+    const planted = await this.#canaries.of(sandbox, egress)
+    this.#planted.set(sandbox, planted)
+    airlock.register(sandbox, egress, auditBytes, planted)
+  }
+
+  /** What an admitted sandbox has in its environment, for nobody to use. */
+  planted(sandbox: string): Record<string, string> {
+    return Object.fromEntries((this.#planted.get(sandbox) ?? []).map(({ env, value }) => [env, value]))
   }
 
   /** Other rules for one that stands. Rejects with HOME_UNUSABLE. */
@@ -95,6 +106,7 @@ export class Exits implements AsyncDisposable {
   }
 
   forget(sandbox: string): void {
+    this.#planted.delete(sandbox)
     this.#airlock?.forget(sandbox)
   }
 

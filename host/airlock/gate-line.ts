@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
-import { decideName } from '@caisson/policy'
+import { decideName, type NameVerdict } from '@caisson/policy'
 import { type GateAnswer, GateRequest } from '@caisson/wire'
 import { type Decision, decide, type Egress } from './egress.ts'
 import type { Guest } from './guest.ts'
-import { InspectedConnection, type InspectedParts } from './inspected-connection.ts'
+import { InspectedConnection } from './inspected-connection.ts'
 import type { Refused } from './refusal.ts'
 
 /** No question is longer. */
@@ -30,7 +30,6 @@ export interface GateHouse {
   guest(sandbox: string): Guest | undefined
   addresses(name: string, sandbox: string): Promise<readonly string[]>
   secret(name: string): Promise<string | undefined>
-  passages: InspectedParts['passages']
 }
 
 /** One conversation with the gate of one sandbox. What does not follow the contract ends it, and with it everything that the gate lets through. */
@@ -70,9 +69,8 @@ export class GateLine {
       asked,
       addresses,
       guest: () => this.#house.guest(sandbox),
-      lookUp: (name) => this.#house.addresses(name, sandbox),
+      lookUp: (name) => this.#addresses(name, sandbox),
       secret: (name) => this.#house.secret(name),
-      passages: (...about) => this.#house.passages(...about),
       reset: () => this.#say({ answer: 'end', connections: [connection] }),
     })
   }
@@ -146,14 +144,15 @@ export class GateLine {
   /** Nothing that the sandbox may not ask for is asked of anybody. */
   async #addresses(name: string | null, sandbox: string): Promise<readonly string[]> {
     const guest = this.#house.guest(sandbox)
-    if (name === null || guest === undefined || !decideName(guest.egress.policy, name).allowed) return []
+    if (name === null || guest === undefined || !weighName(guest, name).allowed) return []
     return await this.#house.addresses(name, sandbox)
   }
 
   #connect(asked: Asked<'connect'>, addresses: readonly string[], sandbox: string, guest: Guest | undefined): void {
-    const { seq, connection, name, address, port, way } = asked
+    const { seq, connection, address, port, way } = asked
     if (guest === undefined) return this.#say({ answer: 'connect', seq, verdict: 'deny', dial: [] })
-    const decision = readable(asked, decide(guest.egress, asked, addresses))
+    const decision = readable(asked, refusedName(asked, guest) ?? decide(guest.egress, asked, addresses))
+    const name = asked.name === null ? null : (guest.names?.told(asked.name) ?? asked.name)
     const { verdict, rule, reason, wouldAllow, dial } = decision
     const about = { sandbox, connection, name, address, port, way, rule, reason, wouldAllow }
     if (!guest.recorded({ kind: 'network', ...about, verdict })) return this.#say({ answer: 'connect', seq, verdict: 'deny', dial: [] })
@@ -175,14 +174,28 @@ export class GateLine {
   }
 }
 
+/** What the policy says of a name, and what is said of it as something that leaves: whoever serves the domain hears it. */
+function weighName({ egress, names }: Guest, name: string): Pick<NameVerdict, 'allowed' | 'rule' | 'reason' | 'wouldAllow'> {
+  const said = decideName(egress.policy, name)
+  const ground = said.allowed ? (names?.weigh(name) ?? null) : null
+  return ground === null ? said : { allowed: false, ...ground, wouldAllow: null }
+}
+
+/** Null: it has no name, or one that may be asked for as far as what it says is concerned. */
+function refusedName({ name }: Asked<'connect'>, guest: Guest): Decision | null {
+  const ground = name === null || !decideName(guest.egress.policy, name).allowed ? null : (guest.names?.weigh(name) ?? null)
+  return ground === null ? null : { verdict: 'deny', dial: [], ...ground, wouldAllow: null }
+}
+
 function isNamed({ name }: Asked<'name'>, addresses: readonly string[], sandbox: string, guest: Guest | undefined): boolean {
   if (guest === undefined) return false
-  const { allowed, ...said } = decideName(guest.egress.policy, name)
+  const { allowed, ...said } = weighName(guest, name)
   const isLost = allowed && addresses.length === 0
   const { rule, reason, wouldAllow } = isLost
     ? { rule: 'unresolved', reason: `${name} has no address on this machine`, wouldAllow: null }
     : said
-  const about = { sandbox, connection: null, name, address: null, port: null, way: 'dns', rule, reason, wouldAllow } as const
+  const told = guest.names?.told(name) ?? name
+  const about = { sandbox, connection: null, name: told, address: null, port: null, way: 'dns', rule, reason, wouldAllow } as const
   const mayAsk = allowed && !isLost
   return guest.recorded({ kind: 'network', ...about, verdict: mayAsk ? 'allow' : 'deny' }) && mayAsk
 }

@@ -1,20 +1,53 @@
+import type { Canary } from '@caisson/policy'
 import type { NetworkRecord } from '@caisson/wire'
+import { DlpNames } from './dlp-names.ts'
+import { Outflow } from './dlp-outflow.ts'
 import type { Egress } from './egress.ts'
 
 /** Time and punctuation of a line. */
 const LINE_BYTES = 64
 
-/** One sandbox as the airlock knows it: what it may reach, and how much may still be written about it. */
+interface GuestParts {
+  readonly sandbox: string
+  readonly egress: Egress
+  /** Of records; when they are used up, the answer is no, as it is when a record cannot be written. */
+  readonly auditBytes: number
+  /** Planted in it. */
+  readonly canaries: readonly Canary[]
+  readonly write: (record: NetworkRecord) => void
+}
+
+/** One sandbox as the airlock knows it: what it may reach, what it has sent, and how much may still be written about it. */
 export class Guest {
-  egress: Egress
-  readonly #write: (record: NetworkRecord) => void
+  readonly #parts: GuestParts
+  #egress: Egress
+  #outflow: Outflow | null = null
+  #names: DlpNames | null = null
   #bytesLeft: number
 
-  /** `bytes`: of records; when they are used up, the answer is no, as it is when a record cannot be written. */
-  constructor(egress: Egress, bytes: number, write: (record: NetworkRecord) => void) {
-    this.egress = egress
-    this.#bytesLeft = bytes
-    this.#write = write
+  constructor(parts: GuestParts) {
+    this.#parts = parts
+    this.#bytesLeft = parts.auditBytes
+    this.#egress = parts.egress
+    this.#follow(parts.egress)
+  }
+
+  get egress(): Egress {
+    return this.#egress
+  }
+
+  set egress(egress: Egress) {
+    this.#egress = egress
+    this.#follow(egress)
+  }
+
+  /** Null: nobody looks into what it sends. */
+  get outflow(): Outflow | null {
+    return this.#outflow
+  }
+
+  get names(): DlpNames | null {
+    return this.#names
   }
 
   /** Whether the log has it. What it has not must not happen. */
@@ -22,10 +55,19 @@ export class Guest {
     if (this.#bytesLeft <= 0) return false
     this.#bytesLeft -= JSON.stringify(record).length + LINE_BYTES
     try {
-      this.#write(record)
+      this.#parts.write(record)
       return true
     } catch {
       return false
     }
+  }
+
+  /** What has been sent stays sent, whatever rules come. */
+  #follow({ policy }: Egress): void {
+    const { sandbox, canaries } = this.#parts
+    const spent = this.#outflow?.spent ?? new Map<string, number>()
+    const record = (one: NetworkRecord): boolean => this.recorded(one)
+    this.#outflow = policy.dlp === null ? null : new Outflow(policy.dlp, { sandbox, canaries, record, spent })
+    this.#names = this.#outflow === null ? null : new DlpNames(this.#outflow)
   }
 }

@@ -1,10 +1,12 @@
 import { covers, decideName, filledIn, type HeaderRule } from '@caisson/policy'
 import type { GateRequest, NetworkRecord } from '@caisson/wire'
+import { DlpPassage } from './dlp-passage.ts'
+import { withholding } from './dlp-withheld.ts'
 import { type Decision, decide, type Egress, type Target } from './egress.ts'
 import type { Guest } from './guest.ts'
 import { credentials, type Put } from './inspect/credentials.ts'
 import type { Inspected, Judged, Wanted } from './inspect/inspected.ts'
-import { joined, type Passage } from './inspect/passage.ts'
+import { joined } from './inspect/passage.ts'
 import type { Refusal } from './refusal-page.ts'
 
 /** Of a path, in the log. */
@@ -19,8 +21,6 @@ export interface InspectedParts {
   lookUp(name: string): Promise<readonly string[]>
   /** Undefined: there is none of that name. */
   secret(name: string): Promise<string | undefined>
-  /** What else looks at what it carries, by the rules of this moment; first those that see what its program says. */
-  passages(egress: Egress, target: Target): readonly Passage[]
   reset(): void
 }
 
@@ -61,7 +61,10 @@ export class InspectedConnection implements Inspected {
     }
     if (!isAllowed) return { allowed: false, refusal: { rule, reason, wouldAllow } }
     const put = puts.flatMap(({ put }) => put ?? [])
-    const passages = [...this.#parts.passages(egress, target), ...(put.length === 0 ? [] : [credentials(put)])]
+    const outflow = this.#parts.guest()?.outflow ?? null
+    // What the sandbox says is searched before anything is put on it that it has not said.
+    const search = outflow === null ? [] : [new DlpPassage(outflow, target)]
+    const passages = [...search, ...(put.length === 0 ? [] : [credentials(put)])]
     const passage = passages.length === 0 ? null : joined(passages)
     return { allowed: true, name: target.name, port: target.port, dial, passage }
   }
@@ -106,12 +109,24 @@ export class InspectedConnection implements Inspected {
     secrets: readonly string[],
   ): boolean {
     const { sandbox, asked } = this.#parts
-    const about = { sandbox, connection: asked.connection, name, address: name === null ? address : null, port, verdict, ...refusal }
+    const guest = this.#parts.guest()
+    const told = withholding(guest?.outflow ?? null, wanted?.path ?? '')
+    const where = { name: name === null ? null : (guest?.names?.told(name) ?? name), address: name === null ? address : null, port }
+    const { rule, reason, wouldAllow } = refusal
+    const ground = { rule, reason: told(reason), wouldAllow: wouldAllow === null ? null : told(wouldAllow) }
+    const about = { sandbox, connection: asked.connection, ...where, verdict, ...ground }
     const record: NetworkRecord =
       wanted === null
         ? { kind: 'network', ...about, way: asked.way }
-        : { kind: 'network-request', ...about, scheme: wanted.scheme, method: wanted.method, path: pathOf(wanted), secrets: [...secrets] }
-    return this.#parts.guest()?.recorded(record) === true
+        : {
+            kind: 'network-request',
+            ...about,
+            scheme: wanted.scheme,
+            method: wanted.method,
+            path: told(plainPath(wanted)).slice(0, MAX_PATH),
+            secrets: [...secrets],
+          }
+    return guest?.recorded(record) === true
   }
 }
 
@@ -127,6 +142,6 @@ function speaksOf({ rule, scheme }: HeaderRule, { name, port }: Target, wanted: 
 }
 
 /** The query may hold anything. */
-function pathOf({ path }: Wanted): string {
-  return (path.split('?')[0] ?? '').slice(0, MAX_PATH)
+function plainPath({ path }: Wanted): string {
+  return path.split('?')[0] ?? ''
 }

@@ -14,7 +14,7 @@ import { makeDiskImage } from './disk.ts'
 import { newId, newMachineId } from './ids.ts'
 import { type LifeParts, LiveSandbox } from './life.ts'
 import { seen } from './mounts.ts'
-import { planSandbox } from './plan.ts'
+import { outline, planSandbox } from './plan.ts'
 import { type Profile, readProfile } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
 import { rehearse } from './rehearsal.ts'
@@ -194,7 +194,7 @@ export class Creating {
     const { template } = standing
     return new LiveSandbox({
       ...standing,
-      env: { ...template.env, ...trustVariables(standing.plan), ...env },
+      env: { ...template.env, ...trustVariables(standing.plan), ...env, ...this.#parts.exits.planted(standing.plan.id) },
       auditLog: this.#parts.auditLog,
       freshZygote: (signal) => this.#parts.zygotes.replace(template, signal),
       contextsChanged,
@@ -290,10 +290,4 @@ export class Creating {
       trust,
     })
   }
-}
-
-/** Of the plan, what an auditor asks for: not the files' contents. */
-function outline(plan: Plan) {
-  const { files: _, symlinks: __, ...rest } = plan
-  return rest
 }

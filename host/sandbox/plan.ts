@@ -265,3 +265,9 @@ function within(path: string, folder: string): boolean {
 function inOrder(binds: readonly Bind[]): Bind[] {
   return [...binds].sort((one, other) => (one.target < other.target ? -1 : one.target > other.target ? 1 : 0))
 }
+
+/** Of the plan, what an auditor asks for: not the files' contents. */
+export function outline(plan: Plan) {
+  const { files: _, symlinks: __, ...rest } = plan
+  return rest
+}

@@ -1,12 +1,18 @@
 import { resolve } from 'node:path'
 import { CATALOGUE } from '@caisson/wire'
 import { expect, test } from 'vitest'
+import * as detectors from '../../policy/dlp/detectors/shelf.ts'
+import { detectorsPage } from './detectors-page.ts'
 import { errorsPage } from './errors-page.ts'
 
 const page = resolve(import.meta.dirname, '../../docs/reference/errors.md')
 
 test('docs/reference/errors.md says what wire/errors.ts says', async () => {
   await expect(errorsPage(CATALOGUE)).toMatchFileSnapshot(page)
+})
+
+test('docs/reference/detectors.md says what policy/dlp/detectors says', async () => {
+  await expect(detectorsPage(detectors)).toMatchFileSnapshot(resolve(import.meta.dirname, '../../docs/reference/detectors.md'))
 })
 
 test.each(Object.entries(CATALOGUE))('%s: a title that fits into a sentence, and a hint that is one', (_, { title, hint }) => {

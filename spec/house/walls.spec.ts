@@ -24,6 +24,8 @@ const VIOLATIONS: Planting[] = [
   wall('policy/planted-io.ts', 'node:fs'),
   wall('policy/rules/planted.ts', 'node:net'),
   wall('policy/rules/planted-host.ts', '../../host/settings.ts'),
+  wall('policy/dlp/planted.ts', 'node:zlib'),
+  wall('policy/dlp/layer/planted.ts', '../../../host/settings.ts'),
   wall('policy/planted.spec.ts', '../host/settings.ts'),
   wall('client/planted.ts', '@caisson/host'),
   wall('client/planted-path.ts', '../host/main.ts'),

@@ -1,0 +1,49 @@
+import { createHmac, randomBytes } from 'node:crypto'
+import { fingerprintOf } from '@caisson/policy/fingerprint'
+import { Fault } from '@caisson/wire'
+import { parsed, verbParser } from './parsing.ts'
+
+const SALT_BYTES = 16
+const LEAST_BYTES = 8
+const MOST_BYTES = 512
+
+const EXAMPLES = `
+The value is read from standard input, so that it stands in no history and no list of processes; a line end behind it is not part of it. What is
+printed goes into dlp.fingerprints of a network policy. Values of one policy have one salt: give the one of the first with --salt for the others.
+A value that can be guessed (a word, a date of birth) can be guessed from its fingerprint too, by whoever has the policy.
+
+Examples:
+  caisson fingerprint database-password <password.txt
+  pass show signing-key | caisson fingerprint signing-key --salt 00112233445566778899aabbccddeeff`
+
+/** What a policy may hold of a secret in its place. */
+export async function fingerprint(argv: readonly string[]): Promise<number> {
+  const command = verbParser('fingerprint')
+    .usage('[options] NAME')
+    .description('Prints what a value is known by when it leaves a sandbox, and from which it cannot be had back.')
+    .argument('<NAME>')
+    .option('--salt <hex>', 'of the policy that it is for; absent: a new one')
+    .addHelpText('after', EXAMPLES)
+  if (!parsed(command, argv)) return 0
+  const [name = ''] = command.args
+  const { salt = randomBytes(SALT_BYTES).toString('hex') } = command.opts<{ salt?: string }>()
+  if (!/^[0-9a-f]{32}$/.test(salt)) throw new Fault('BAD_REQUEST', `--salt: ${SALT_BYTES} bytes in hex are expected`)
+  const value = withoutLineEnd(await said())
+  if (value.length < LEAST_BYTES || value.length > MOST_BYTES) {
+    throw new Fault('BAD_REQUEST', `the value has ${value.length} bytes; ${LEAST_BYTES} to ${MOST_BYTES} can be known again`)
+  }
+  const digest = (key: string, bytes: Uint8Array) => createHmac('sha256', Buffer.from(key, 'hex')).update(bytes).digest('hex')
+  process.stdout.write(`${JSON.stringify({ salt, values: [fingerprintOf(name, value, salt, digest)] }, null, 2)}\n`)
+  return 0
+}
+
+async function said(): Promise<Buffer> {
+  const parts: Buffer[] = []
+  for await (const part of process.stdin) parts.push(part as Buffer)
+  return Buffer.concat(parts)
+}
+
+function withoutLineEnd(bytes: Buffer): Buffer {
+  const end = bytes.at(-1) === 0x0a ? (bytes.at(-2) === 0x0d ? -2 : -1) : bytes.length
+  return bytes.subarray(0, end)
+}

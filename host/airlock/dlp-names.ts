@@ -1,0 +1,111 @@
+import { Columns } from '@caisson/policy'
+import type { Outflow } from './dlp-outflow.ts'
+import { Looking } from './dlp-verdicts.ts'
+import type { Ground } from './inspect/passage.ts'
+
+const WINDOW_MS = 10 * 60_000
+const MAX_PARENTS = 256
+const MAX_NAMES = 4096
+const DNS_PORT = 53
+/** `co.uk`: a name below it is somebody's own from the third label on. */
+const SHORT_LABEL = 3
+
+interface Parent {
+  readonly names: Set<string>
+  /** Those of them, and of the refused, that the log must not have. */
+  readonly withheld: Set<string>
+  readonly refused: Map<string, Ground>
+  readonly columns: Columns
+  bytes: number
+  sinceMs: number
+}
+
+/** A question for a name carries the name to whoever serves it. What the names below one domain say, one by one and together, and how much it is. */
+export class DlpNames {
+  readonly #outflow: Outflow
+  readonly #parents = new Map<string, Parent>()
+
+  constructor(outflow: Outflow) {
+    this.#outflow = outflow
+  }
+
+  /** Null: it may be asked for. `name` is normal. */
+  weigh(name: string): Ground | null {
+    const { own, domain } = partsOf(name)
+    const parent = this.#parent(domain)
+    if (own.length === 0 || parent.names.has(name)) return null
+    // It is asked about several times on its way, and told once.
+    const ground = parent.refused.get(name) ?? this.#read(domain, own, parent) ?? this.#joined(domain, own, parent)
+    if (ground !== null) {
+      if (parent.refused.size < MAX_NAMES) parent.refused.set(name, ground)
+      return ground
+    }
+    const bytes = parent.bytes + own.join('').length
+    if (bytes > this.#outflow.policy.dnsBytes || parent.names.size >= MAX_NAMES) {
+      const reason = `names below one domain would have carried out more than ${this.#outflow.policy.dnsBytes} bytes`
+      return { rule: 'dlp:dns-budget', reason }
+    }
+    parent.bytes = bytes
+    parent.names.add(name)
+    return null
+  }
+
+  /** As the log may have it: of a name that says something that must not leave, its domain. */
+  told(name: string): string {
+    const { domain } = partsOf(name)
+    return this.#parents.get(domain)?.withheld.has(name) === true ? domain : name
+  }
+
+  #read(domain: string, own: readonly string[], parent: Parent): Ground | null {
+    // With their dots, and as one text: encoders fill label after label.
+    return this.#look(domain, own, parent, `${own.join('.')}\n${own.join('')}\n`)
+  }
+
+  #joined(domain: string, own: readonly string[], parent: Parent): Ground | null {
+    const { columns } = parent
+    for (const joined of columns.add(own.join(' '))) {
+      const ground = this.#look(domain, own, parent, joined)
+      if (ground === null) continue
+      columns.undo()
+      return ground
+    }
+    return null
+  }
+
+  #look(domain: string, own: readonly string[], { withheld }: Parent, text: string): Ground | null {
+    const lane = this.#outflow.lane({ name: domain, address: null, port: DNS_PORT })
+    const looking = new Looking(this.#outflow, lane, 'name', this.#outflow.policy.joining)
+    const ground = looking.write(Buffer.from(text)) ?? looking.settle()
+    if (looking.hasFound && withheld.size < MAX_NAMES) withheld.add(`${own.join('.')}.${domain}`)
+    return ground
+  }
+
+  #parent(name: string): Parent {
+    const now = Date.now()
+    const known = this.#parents.get(name)
+    const isFresh = known !== undefined && now - known.sinceMs < WINDOW_MS
+    const parent = isFresh
+      ? known
+      : {
+          names: new Set<string>(),
+          withheld: new Set<string>(),
+          refused: new Map<string, Ground>(),
+          columns: new Columns(),
+          bytes: 0,
+          sinceMs: now,
+        }
+    this.#parents.delete(name)
+    this.#parents.set(name, parent)
+    const [oldest] = this.#parents.keys()
+    if (this.#parents.size > MAX_PARENTS && oldest !== undefined) this.#parents.delete(oldest)
+    return parent
+  }
+}
+
+/** What stands before the domain that somebody has registered. */
+function partsOf(name: string): { own: string[]; domain: string } {
+  const labels = name.split('.')
+  const isShort = labels.length > 2 && labels.slice(-2).every((label) => label.length <= SHORT_LABEL)
+  const own = labels.slice(0, isShort ? -3 : -2)
+  return { own, domain: labels.slice(own.length).join('.') }
+}

@@ -1,0 +1,111 @@
+import { createHmac } from 'node:crypto'
+import { type Canary, Columns, type Digest, type DlpPolicy, Watch } from '@caisson/policy'
+import type { DlpPlace, NetworkRecord } from '@caisson/wire'
+import type { Target } from './egress.ts'
+import type { Ground } from './inspect/passage.ts'
+
+/** What was sent to one destination is followed for so long. */
+const WINDOW_MS = 10 * 60_000
+const MAX_LANES = 128
+/** Of what was sent before: a value cut in two by a border between two requests is whole with it. */
+const TAIL_BYTES = 1024
+
+export interface Found {
+  readonly detector: string
+  readonly place: DlpPlace
+  readonly through: readonly string[]
+  readonly verdict: 'block' | 'redact' | 'alert'
+}
+
+/** What is remembered of one destination. */
+export interface Lane {
+  readonly target: Target
+  readonly columns: Readonly<Record<'url' | 'body' | 'message', Columns>>
+  tail: Uint8Array
+  atMs: number
+}
+
+/** HMAC-SHA-256: whoever has the policy file learns nothing of a value that could not be guessed. */
+export const digest: Digest = (salt, value) => createHmac('sha256', Buffer.from(salt, 'hex')).update(value).digest('hex')
+
+/** All that one sandbox sends, as far as it has to be known to say what may be sent next. */
+export class Outflow {
+  readonly policy: DlpPolicy
+  readonly watch: Watch
+  readonly #sandbox: string
+  readonly #record: (record: NetworkRecord) => boolean
+  readonly #lanes = new Map<string, Lane>()
+  readonly #spent: Map<string, number>
+
+  /** `spent`: of its budgets, by rule; what another policy before has counted goes on. */
+  constructor(
+    policy: DlpPolicy,
+    {
+      sandbox,
+      canaries,
+      record,
+      spent,
+    }: { sandbox: string; canaries: readonly Canary[]; record: (record: NetworkRecord) => boolean; spent: Map<string, number> },
+  ) {
+    this.policy = policy
+    this.watch = new Watch(policy.salt, digest, policy.fingerprints, canaries)
+    this.#sandbox = sandbox
+    this.#record = record
+    this.#spent = spent
+  }
+
+  get spent(): Map<string, number> {
+    return this.#spent
+  }
+
+  lane(target: Target): Lane {
+    const now = Date.now()
+    const key = `${target.name ?? target.address}:${target.port}`
+    const known = this.#lanes.get(key)
+    const isFresh = known !== undefined && now - known.atMs < WINDOW_MS
+    const columns = () => ({ url: new Columns(), body: new Columns(), message: new Columns() })
+    const lane: Lane = isFresh ? known : { target, columns: columns(), tail: new Uint8Array(0), atMs: now }
+    lane.atMs = now
+    this.#lanes.delete(key)
+    this.#lanes.set(key, lane)
+    const [oldest] = this.#lanes.keys()
+    if (this.#lanes.size > MAX_LANES && oldest !== undefined) this.#lanes.delete(oldest)
+    return lane
+  }
+
+  remember(lane: Lane, bytes: Uint8Array): void {
+    lane.tail = bytes.length >= TAIL_BYTES ? bytes.slice(-TAIL_BYTES) : Buffer.concat([lane.tail, bytes]).subarray(-TAIL_BYTES)
+  }
+
+  /** Null: it is within the budget, and has been counted. */
+  spend({ name, port }: Target, bytes: number): Ground | null {
+    const budget = this.policy.budgetOf({ name, address: null, port })
+    if (budget === null) return null
+    const key = budget.rule === 'default' ? `default ${name}:${port}` : budget.rule
+    const spent = (this.#spent.get(key) ?? 0) + bytes
+    if (spent > budget.bytes) {
+      return {
+        rule: 'dlp:budget',
+        reason: `more than ${budget.bytes} bytes would have been sent to ${name}:${port} (budget ${budget.rule})`,
+      }
+    }
+    this.#spent.set(key, spent)
+    return null
+  }
+
+  /** Whether the log has it; what it has not must not leave. */
+  told(target: Target, { detector, place, through, verdict }: Found): boolean {
+    const { name, address, port } = target
+    return this.#record({
+      kind: 'network-dlp',
+      sandbox: this.#sandbox,
+      name,
+      address: name === null ? address : null,
+      port,
+      detector,
+      place,
+      through: [...through],
+      verdict,
+    })
+  }
+}

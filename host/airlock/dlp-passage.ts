@@ -1,0 +1,67 @@
+import { DlpWatch, joinedGround, mask } from './dlp-body.ts'
+import type { Lane, Outflow } from './dlp-outflow.ts'
+import { Looking } from './dlp-verdicts.ts'
+import type { Target } from './egress.ts'
+import type { Field, Question } from './inspect/exchange.ts'
+import type { Ground, Passage, Passed, Run } from './inspect/passage.ts'
+
+/** Looks at all that leaves on one connection: what is asked for, and what is sent with it. What comes in is not looked at. */
+export class DlpPassage implements Passage {
+  readonly #outflow: Outflow
+  readonly #lane: Lane
+
+  constructor(outflow: Outflow, target: Target) {
+    this.#outflow = outflow
+    this.#lane = outflow.lane(target)
+  }
+
+  request(question: Question): Question | Ground {
+    const { method, path, fields } = question
+    const bytes = method.length + path.length + fields.reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0)
+    const over = this.#outflow.spend(this.#lane.target, bytes)
+    if (over !== null) return over
+    const url = this.#looked('url', Buffer.from(`${method} ${path}`, 'latin1'))
+    if ('rule' in url) return url
+    const joined = joinedGround(this.#outflow, this.#lane, 'url', Buffer.from(path, 'latin1'))
+    if (joined !== null) return joined
+    const changed = this.fields(fields, 'out')
+    if ('rule' in changed) return changed
+    return { ...question, path: url.subarray(method.length + 1).toString('latin1'), fields: changed }
+  }
+
+  fields(fields: readonly Field[], way: 'out' | 'in'): readonly Field[] | Ground {
+    if (way === 'in' || fields.length === 0) return fields
+    const text = fields.map(([name, value]) => `${name}: ${value}\n`)
+    const looked = this.#looked('header', Buffer.from(text.join(''), 'latin1'))
+    if ('rule' in looked) return looked
+    let at = 0
+    return fields.map(([name, value]): Field => {
+      const start = at + name.length + 2
+      at = start + value.length + 1
+      return [looked.toString('latin1', start - name.length - 2, start - 2), looked.toString('latin1', start, start + value.length)]
+    })
+  }
+
+  watch({ what, way, fields }: Run): DlpWatch | null {
+    if (way === 'in') return null
+    const valuesOf = (wanted: string) => fields.filter(([name]) => name.toLowerCase() === wanted).map(([, value]) => value)
+    const codings = valuesOf('content-encoding').flatMap((value) =>
+      value
+        .toLowerCase()
+        .split(',')
+        .map((coding) => coding.trim()),
+    )
+    const length = Number(valuesOf('content-length')[0] ?? Number.NaN)
+    const about =
+      what === 'message' ? { codings: [], lengthBytes: null } : { codings, lengthBytes: Number.isInteger(length) ? length : null }
+    return new DlpWatch(this.#outflow, this.#lane, what, about)
+  }
+
+  #looked(place: 'url' | 'header', bytes: Buffer): Passed {
+    const looking = new Looking(this.#outflow, this.#lane, place)
+    const ground = looking.write(bytes) ?? looking.settle()
+    if (ground !== null) return ground
+    for (const span of looking.redactions) mask(bytes, span)
+    return bytes
+  }
+}

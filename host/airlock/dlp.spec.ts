@@ -1,0 +1,272 @@
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
+import { readPolicy } from '@caisson/policy'
+import type { NetworkDlp, NetworkRecord } from '@caisson/wire'
+import { describe, expect, test } from 'vitest'
+import { DlpNames } from './dlp-names.ts'
+import { Outflow } from './dlp-outflow.ts'
+import { DlpPassage } from './dlp-passage.ts'
+import type { Question } from './inspect/exchange.ts'
+
+/** Has the form of a token of GitHub's. */
+const TOKEN = `gh${'p_'}${'A1b2C3d4E5f6'.repeat(3)}`
+const CARD = `4111 ${'1111 1111'} 1111`
+const CANARY = 'kq7vd2mzx4tnw3jh5yrp6bgc'
+const TARGET = { name: 'api.example.com', address: null, port: 443 }
+const QUESTION: Question = {
+  version: 1,
+  method: 'POST',
+  scheme: 'https',
+  authority: 'api.example.com',
+  path: '/v1/items?q=1',
+  fields: [['accept', '*/*']],
+  body: null,
+  isWhole: () => true,
+  trailers: () => [],
+}
+
+function outflowOf(dlp: NetworkDlp, isRecorded = true) {
+  const { dlp: policy } = readPolicy({ mode: 'open', dlp }, 'network')
+  if (policy === null) throw new Error('no dlp')
+  const records: NetworkRecord[] = []
+  const record = (one: NetworkRecord): boolean => isRecorded && records.push(one) > 0
+  const outflow = new Outflow(policy, { sandbox: 'i1', canaries: [{ name: 'bait', value: CANARY }], record, spent: new Map() })
+  return { outflow, records, passage: new DlpPassage(outflow, TARGET) }
+}
+
+/** What leaves of a body; the rule of what stops it. */
+function sent(
+  passage: DlpPassage,
+  chunks: readonly (string | Buffer)[],
+  fields: readonly (readonly [string, string])[] = [],
+  what: 'body' | 'message' = 'body',
+) {
+  const watch = passage.watch({ what, way: 'out', fields })
+  if (watch === null) throw new Error('nobody looks')
+  let left = Buffer.alloc(0)
+  for (const give of [...chunks.map((chunk) => () => watch.chunk(Buffer.from(chunk as string))), () => watch.end()]) {
+    const passed = give()
+    if ('rule' in passed) return { left: left.toString('latin1'), rule: passed.rule }
+    left = Buffer.concat([left, passed])
+  }
+  return { left: left.toString('latin1'), rule: null }
+}
+
+describe('a value is stopped wherever it stands, and its record names all but the value', () => {
+  const cases: Record<string, (passage: DlpPassage) => unknown> = {
+    url: (passage) => passage.request({ ...QUESTION, path: `/search?q=${encodeURIComponent(TOKEN)}` }),
+    header: (passage) => passage.request({ ...QUESTION, fields: [['x-note', Buffer.from(TOKEN).toString('base64')]] }),
+    'name of a header': (passage) => passage.request({ ...QUESTION, fields: [[TOKEN, 'x']] }),
+    trailer: (passage) => passage.fields([['x-sum', TOKEN]], 'out'),
+    body: (passage) => sent(passage, [JSON.stringify({ note: TOKEN })]),
+    message: (passage) => sent(passage, [TOKEN], [], 'message'),
+    'gzip body': (passage) => sent(passage, [gzipSync(TOKEN)], [['content-encoding', 'gzip']]),
+    'deflate body': (passage) => sent(passage, [deflateSync(TOKEN)], [['content-encoding', 'deflate']]),
+    'raw deflate body': (passage) => sent(passage, [deflateRawSync(TOKEN)], [['content-encoding', 'deflate']]),
+    'br body': (passage) => sent(passage, [brotliCompressSync(TOKEN)], [['content-encoding', 'br']]),
+    'gzip, br body': (passage) => sent(passage, [brotliCompressSync(gzipSync(TOKEN))], [['content-encoding', 'gzip, br']]),
+  }
+  test.each(Object.entries(cases))('%s', (place, send) => {
+    const { passage, records } = outflowOf({})
+    const said = send(passage) as { rule: string; left?: string }
+    expect(said.rule).toBe('dlp:github-token')
+    expect(said.left ?? '').not.toContain(TOKEN.slice(0, 12))
+    expect(records).toMatchObject([
+      { kind: 'network-dlp', sandbox: 'i1', name: 'api.example.com', port: 443, detector: 'github-token', verdict: 'block' },
+    ])
+    expect(['url', 'header', 'body', 'message']).toContain((records[0] as { place: string }).place)
+    expect(JSON.stringify([records, said])).not.toContain(TOKEN.slice(4))
+    if (place === 'br body') expect(records).toMatchObject([{ through: ['br'] }])
+  })
+})
+
+test('what is harmless leaves as it came', () => {
+  const { passage, records } = outflowOf({})
+  const body = JSON.stringify({ text: 'nothing to see', id: 7, hash: 'd41d8cd98f00b204e9800998ecf8427e' })
+  expect(passage.request(QUESTION)).toEqual(QUESTION)
+  expect(sent(passage, [body, body.repeat(200)]).left).toBe(body.repeat(201))
+  expect(sent(passage, [brotliCompressSync(body)], [['content-encoding', 'br']]).rule).toBeNull()
+  expect(passage.watch({ what: 'body', way: 'in', fields: [] })).toBeNull()
+  expect(records).toEqual([])
+})
+
+test('a body in pieces: not one byte of the value leaves', () => {
+  const { passage } = outflowOf({})
+  const long = `start ${'x'.repeat(6000)} `
+  const { left, rule } = sent(passage, [long, TOKEN.slice(0, 10), TOKEN.slice(10, 39), TOKEN.slice(39), ' end'])
+  expect(rule).toBe('dlp:github-token')
+  expect(left).toBe(long)
+})
+
+describe('redacted, it is as long as it was', () => {
+  test('in a body, whatever its pieces', () => {
+    const { passage, records } = outflowOf({ detectors: { money: 'redact' } })
+    const text = `{"card":"${CARD}","more":"${CARD}"}`
+    for (const at of [5, 12, 20, 30]) {
+      const { left, rule } = sent(passage, [text.slice(0, at), text.slice(at)])
+      expect(rule).toBeNull()
+      expect(left).toBe(text.replaceAll(CARD, '*'.repeat(CARD.length)))
+    }
+    expect(records[0]).toMatchObject({ detector: 'card-number', verdict: 'redact', place: 'body' })
+  })
+
+  test('in a URL and in a header', () => {
+    const { passage } = outflowOf({ detectors: { 'github-token': 'redact' } })
+    expect(
+      passage.request({
+        ...QUESTION,
+        path: `/a?t=${TOKEN}&b=1`,
+        fields: [
+          ['authorization', `token ${TOKEN}`],
+          ['x', 'y'],
+        ],
+      }),
+    ).toEqual({
+      ...QUESTION,
+      path: `/a?t=${'*'.repeat(TOKEN.length)}&b=1`,
+      fields: [
+        ['authorization', `token ${'*'.repeat(TOKEN.length)}`],
+        ['x', 'y'],
+      ],
+    })
+  })
+
+  test('what is hidden cannot be, and is blocked', () => {
+    const { passage } = outflowOf({ detectors: { 'github-token': 'redact' } })
+    expect(sent(passage, [Buffer.from(`a ${TOKEN}`).toString('base64')]).rule).toBe('dlp:github-token')
+    expect(sent(passage, [brotliCompressSync(TOKEN)], [['content-encoding', 'br']]).rule).toBe('dlp:github-token')
+  })
+})
+
+test('an alert is recorded, and all leaves; what cannot be recorded does not', () => {
+  const { passage, records } = outflowOf({ detectors: { all: 'alert' } })
+  expect(sent(passage, [TOKEN])).toEqual({ left: TOKEN, rule: null })
+  expect(records).toMatchObject([{ verdict: 'alert' }])
+  expect(sent(outflowOf({ detectors: { all: 'alert' } }, false).passage, [TOKEN]).rule).toBe('dlp:unrecorded')
+})
+
+test('a value may be sent where that is said', () => {
+  const { passage } = outflowOf({ detectors: { 'github-token': { verdict: 'block', except: ['*.example.com:443'] } } })
+  expect(sent(passage, [TOKEN]).rule).toBeNull()
+})
+
+describe('over several requests', () => {
+  test('cut by the border of two bodies', () => {
+    const { passage } = outflowOf({})
+    expect(sent(passage, [`data ${TOKEN.slice(0, 20)}`]).rule).toBeNull()
+    expect(sent(passage, [TOKEN.slice(20)]).rule).toBe('dlp:github-token')
+  })
+
+  test('in pieces with words around them: bodies, URLs, messages', () => {
+    const pieces = TOKEN.match(/.{1,5}/g) ?? []
+    const ways: Record<string, (passage: DlpPassage, piece: string, index: number) => string | null> = {
+      body: (passage, piece, index) => {
+        const body = JSON.stringify({ seq: index, part: piece, last: false })
+        return sent(passage, [body], [['content-length', String(body.length)]]).rule
+      },
+      url: (passage, piece, index) => {
+        const passed = passage.request({ ...QUESTION, method: 'GET', path: `/c/${index}?d=${piece}` })
+        return passed !== null && 'rule' in passed ? passed.rule : null
+      },
+      message: (passage, piece) => sent(passage, [`{"t":"chunk","d":"${piece}"}`], [], 'message').rule,
+    }
+    for (const [way, send] of Object.entries(ways)) {
+      const { passage } = outflowOf({})
+      const rules = pieces.map((piece, index) => send(passage, piece, index))
+      expect(rules, way).toContain('dlp:github-token')
+    }
+  })
+
+  test('not over two destinations', () => {
+    const { outflow, passage } = outflowOf({})
+    const other = new DlpPassage(outflow, { ...TARGET, name: 'other.example.com' })
+    expect(sent(passage, [`data ${TOKEN.slice(0, 20)}`]).rule).toBeNull()
+    expect(sent(other, [TOKEN.slice(20)]).rule).toBeNull()
+  })
+})
+
+test('a canary is stopped in any form, and told', () => {
+  const forms = [
+    CANARY,
+    CANARY.toUpperCase(),
+    Buffer.from(CANARY).toString('base64'),
+    Buffer.from(CANARY).toString('hex'),
+    CANARY.slice(4, 14),
+  ]
+  for (const form of forms) {
+    const { passage, records } = outflowOf({ detectors: { all: 'off' } })
+    expect(sent(passage, [`value=${form}`]).rule).toBe('dlp:canary:bait')
+    expect(records).toMatchObject([{ detector: 'canary:bait', verdict: 'block' }])
+    expect(JSON.stringify(records)).not.toContain(CANARY.slice(0, 8))
+  }
+})
+
+test('what cannot be looked into is blocked, or only told', () => {
+  const opaque: readonly (readonly [string, Buffer])[] = [
+    ['zstd', Buffer.from('(\xb5/\xfd1234', 'latin1')],
+    ['br', Buffer.from('this is no brotli')],
+    ['br, gzip', gzipSync(brotliCompressSync('x'))],
+    ['compress', Buffer.from('\x1f\x9d\x90abc', 'latin1')],
+    ['br', Buffer.alloc(1024 * 1024 + 1, 7)],
+  ]
+  for (const [coding, bytes] of opaque) {
+    expect(sent(outflowOf({}).passage, [bytes], [['content-encoding', coding]]).rule, coding).toBe('dlp:unscannable')
+    const { passage, records } = outflowOf({ unscannable: 'alert' })
+    expect(sent(passage, [bytes], [['content-encoding', coding]]), coding).toEqual({ left: bytes.toString('latin1'), rule: null })
+    expect(records[0]).toMatchObject({ detector: 'unscannable', verdict: 'alert' })
+  }
+})
+
+test('a budget counts all that is sent to its hosts, and holds over other rules', () => {
+  const { outflow, passage } = outflowOf({ budgets: { '*.example.com': 100, default: 1000 } })
+  expect(sent(passage, ['x'.repeat(60)]).rule).toBeNull()
+  expect(sent(new DlpPassage(outflow, { ...TARGET, name: 'b.example.com' }), ['x'.repeat(60)]).rule).toBe('dlp:budget')
+  expect(sent(new DlpPassage(outflow, { ...TARGET, name: 'other.test' }), ['x'.repeat(600)]).rule).toBeNull()
+  expect(passage.request({ ...QUESTION, path: `/${'a'.repeat(100)}` })).toMatchObject({ rule: 'dlp:budget' })
+})
+
+describe('names that are asked for', () => {
+  const weighed = (names: readonly string[], dlp: NetworkDlp = {}) => {
+    const { outflow, records } = outflowOf(dlp)
+    const all = new DlpNames(outflow)
+    return { rules: names.map((name) => all.weigh(name)?.rule ?? null), records }
+  }
+  const base32 = (text: string): string => {
+    let bits = ''
+    for (const byte of Buffer.from(text)) bits += byte.toString(2).padStart(8, '0')
+    return (bits.match(/.{5}/g) ?? []).map((five) => 'abcdefghijklmnopqrstuvwxyz234567'[Number.parseInt(five, 2)]).join('')
+  }
+
+  test('ordinary ones are', () => {
+    const names = [
+      'example.com',
+      'www.example.com',
+      'packages.example.org',
+      'files.packages.example.net',
+      'a1b2.cdn.example.net',
+      'www.bbc.co.uk',
+    ]
+    expect(weighed(names).rules).toEqual(names.map(() => null))
+  })
+
+  test('values in their labels are found: hex, base32, over labels, over names, a canary as it is', () => {
+    const hex = Buffer.from(TOKEN).toString('hex')
+    expect(weighed([`${hex.slice(0, 60)}.${hex.slice(60)}.evil.example`]).rules).toEqual(['dlp:github-token'])
+    expect(weighed([`${base32(`x ${TOKEN} y`).slice(0, 60)}.${base32(`x ${TOKEN} y`).slice(60)}.evil.example`]).rules).toEqual([
+      'dlp:github-token',
+    ])
+    expect(weighed((hex.match(/.{1,20}/g) ?? []).map((piece, index) => `${index}.${piece}.evil.example`)).rules).toContain(
+      'dlp:github-token',
+    )
+    const { rules, records } = weighed([`${CANARY}.evil.example`])
+    expect(rules).toEqual(['dlp:canary:bait'])
+    expect(records).toMatchObject([{ place: 'name', detector: 'canary:bait' }])
+    expect(JSON.stringify(records)).not.toContain(CANARY.slice(0, 12))
+  })
+
+  test('however they are put, they carry no more out than the budget; what was asked already costs nothing', () => {
+    const names = Array.from({ length: 60 }, (_, index) => `${String(index).padStart(10, 'q')}.evil.example`)
+    const { rules } = weighed([...names, ...names.slice(0, 5), 'www.other.example'], { dnsBytes: 200 })
+    expect(rules.filter((rule) => rule === null)).toHaveLength(20 + 5 + 1)
+    expect(rules[20]).toBe('dlp:dns-budget')
+  })
+})

@@ -1,0 +1,135 @@
+import type { Decoder, Inner, OpenInner } from './decoder.ts'
+
+/** Without an escape for so long, the plain bytes are all that there is. */
+const CLOSE_AFTER_BYTES = 1024
+const PERCENT = 0x25
+const BACKSLASH = 0x5c
+/** `\u0041` */
+const LONGEST_ESCAPE = 6
+const NAMED: Readonly<Record<string, number>> = { n: 10, t: 9, r: 13, b: 8, f: 12, '/': 47, '"': 34, "'": 39, '\\': 92, '0': 0 }
+
+/** `%41`, `\u0041`, `\x41` and the short ones of JSON: the same bytes as they would be read, what is not escaped with them. */
+export class Escapes implements Decoder {
+  readonly #open: OpenInner
+  /** Up to so many bytes of what its layer was fed before. */
+  readonly #before: () => Uint8Array
+  #inner: Inner | null | undefined
+  #isOpen = false
+  #begun = ''
+  #plain = 0
+
+  constructor(open: OpenInner, before: () => Uint8Array) {
+    this.#open = open
+    this.#before = before
+  }
+
+  feed(bytes: Uint8Array): void {
+    if (!this.#isOpen) {
+      if (!hasEscape(bytes)) return
+      this.#inner ??= this.#open('escapes')
+      this.#isOpen = true
+      this.#plain = 0
+      this.#inner?.write(this.#before())
+    }
+    this.#plain += bytes.length
+    const out = new Uint8Array(bytes.length + 3 * LONGEST_ESCAPE)
+    let length = 0
+    for (let at = 0; at < bytes.length; ) {
+      if (this.#begun === '') {
+        const next = nextSign(bytes, at)
+        out.set(bytes.subarray(at, next), length)
+        length += next - at
+        at = next + 1
+        if (next < bytes.length) this.#begun = String.fromCharCode(bytes[next] as number)
+        continue
+      }
+      const byte = bytes[at] as number
+      const said = this.#begun + String.fromCharCode(byte)
+      const code = meaningOf(said)
+      if (code === 'more') {
+        this.#begun = said
+        at += 1
+        continue
+      }
+      // What is no escape stands for itself, and its last byte may begin the next one.
+      const isEscape = code !== 'none'
+      const meant = isEscape ? utf8(code) : [...this.#begun].map((character) => character.charCodeAt(0))
+      out.set(meant, length)
+      length += meant.length
+      this.#begun = ''
+      if (isEscape) {
+        at += 1
+        this.#plain = bytes.length - at
+      }
+    }
+    this.#inner?.write(out.subarray(0, length))
+    if (this.#plain > CLOSE_AFTER_BYTES && this.#begun === '') this.restart()
+  }
+
+  settle(): void {
+    if (this.#isOpen) this.#inner?.settle()
+  }
+
+  broken(): void {
+    if (this.#isOpen) this.#inner?.broken()
+  }
+
+  restart(): void {
+    if (this.#isOpen) {
+      this.#inner?.settle()
+      this.#inner?.restart()
+    }
+    this.#isOpen = false
+    this.#begun = ''
+  }
+
+  get heldBytes(): number {
+    if (!this.#isOpen) return 0
+    const inner = this.#inner?.heldBytes ?? 0
+    return inner === 0 ? 0 : inner * LONGEST_ESCAPE + this.#begun.length
+  }
+}
+
+/** Where the next one may begin; else the end. */
+function nextSign(bytes: Uint8Array, from: number): number {
+  let at = from
+  while (at < bytes.length && bytes[at] !== PERCENT && bytes[at] !== BACKSLASH) at += 1
+  return at
+}
+
+/** Whether there is an escape, or the beginning of one at the end. */
+function hasEscape(bytes: Uint8Array): boolean {
+  for (let at = nextSign(bytes, 0); at < bytes.length; at = nextSign(bytes, at + 1)) {
+    for (let end = at + 2; ; end += 1) {
+      const meaning = end > bytes.length ? 'more' : meaningOf(String.fromCharCode(...bytes.subarray(at, end)))
+      if (meaning === 'none') break
+      if (meaning !== 'more' || end > bytes.length) return true
+    }
+  }
+  return false
+}
+
+function meaningOf(said: string): number | 'more' | 'none' {
+  if (said.startsWith('%')) {
+    if (/^%[0-9a-fA-F]{2}$/.test(said)) return Number.parseInt(said.slice(1), 16)
+    return /^%[0-9a-fA-F]?$/.test(said) ? 'more' : 'none'
+  }
+  const kind = said[1] as string
+  if (kind === 'u' || kind === 'x') {
+    const digits = kind === 'u' ? 4 : 2
+    if (!/^..[0-9a-fA-F]*$/.test(said)) return 'none'
+    return said.length < digits + 2 ? 'more' : Number.parseInt(said.slice(2), 16) + (kind === 'u' ? WIDE : 0)
+  }
+  return NAMED[kind] ?? 'none'
+}
+
+/** `\u00e9` is a character, which is two bytes; `%e9` is a byte. */
+const WIDE = 0x10000
+
+function utf8(code: number): number[] {
+  const character = code - WIDE
+  if (character < 0) return [code]
+  if (character < 0x80) return [character]
+  if (character < 0x800) return [0xc0 | (character >> 6), 0x80 | (character & 63)]
+  return [0xe0 | (character >> 12), 0x80 | ((character >> 6) & 63), 0x80 | (character & 63)]
+}

@@ -1,0 +1,175 @@
+import type { Endpoint } from '../endpoint.ts'
+import { covers, invalid, type Rule, readRule } from '../rule.ts'
+import type { Detector } from './detectors/family.ts'
+import * as shelf from './detectors/shelf.ts'
+import type { DlpFile } from './file.ts'
+import { PatternError } from './pattern/syntax.ts'
+import { prove } from './proof.ts'
+import { type Rules, rulesOf } from './rules.ts'
+import type { Fingerprint } from './watch.ts'
+
+/** The shortest match of a pattern of the operator's: shorter ones are everywhere. */
+const LEAST_BYTES = 4
+const DEFAULT = 'default'
+const ALL = 'all'
+
+export type DlpVerdict = 'block' | 'redact' | 'alert'
+
+interface Setting {
+  readonly verdict: DlpVerdict
+  readonly except: readonly Rule[]
+}
+
+/** What may not leave, and what is done about it. */
+export interface DlpPolicy {
+  readonly rules: Rules
+  /** Of those alone whose values may be cut in pieces; for pieces that have been put together. */
+  readonly joining: Rules
+  readonly salt: string
+  readonly fingerprints: readonly Fingerprint[]
+  readonly canaries: readonly { readonly name: string; readonly env: string }[]
+  readonly dnsBytes: number
+  readonly tunnel: readonly Rule[]
+  /** Null: it may be sent there. `detector` as a finding names it. */
+  verdictOf(detector: string, to: Endpoint): DlpVerdict | null
+  /** Null: there is no end. */
+  budgetOf(to: Endpoint): { readonly rule: string; readonly bytes: number } | null
+}
+
+/** Sandboxes of one profile have one policy, and its machine is large. */
+const MAX_KEPT = 16
+const kept = new Map<string, DlpPolicy>()
+
+/** `place`: where it stands. Throws POLICY_INVALID, naming what is wrong there. */
+export function compileDlp(file: DlpFile, place: string): DlpPolicy {
+  const key = JSON.stringify(file)
+  const policy = kept.get(key) ?? compiled(file, place)
+  kept.delete(key)
+  kept.set(key, policy)
+  const [oldest] = kept.keys()
+  if (kept.size > MAX_KEPT && oldest !== undefined) kept.delete(oldest)
+  return policy
+}
+
+function compiled(file: DlpFile, place: string): DlpPolicy {
+  proveDetectors()
+  const own = file.patterns.map((entry, index) => ownDetector(entry, `${place}.patterns.${index}`))
+  const settings = settingsOf(file, own, place)
+  const known = [...builtIn(), ...own].filter(({ name }) => settings.has(name))
+  const holds = (name: string): boolean => settings.get(name)?.verdict !== 'alert'
+  const budgets = Object.entries(file.budgets).filter(([text]) => text !== DEFAULT)
+  const limits = budgets.map(([text, bytes]) => ({ ...ruleAt(text, `${place}.budgets.${text}`), bytes }))
+  const fallback = file.budgets[DEFAULT]
+  return Object.freeze({
+    rules: rulesOf(known, holds),
+    joining: rulesOf(known.filter(({ joins }) => joins)),
+    salt: file.fingerprints?.salt ?? '',
+    fingerprints: file.fingerprints?.values ?? [],
+    canaries: distinctCanaries(file, place),
+    dnsBytes: file.dnsBytes,
+    tunnel: file.tunnel.map((text, index) => ruleAt(text, `${place}.tunnel.${index}`)),
+    verdictOf(detector: string, to: Endpoint) {
+      if (detector === 'unscannable') return file.unscannable
+      if (detector.startsWith('canary:')) return 'block'
+      if (detector.startsWith('fingerprint:')) return file.fingerprints?.verdict ?? 'block'
+      const setting = settings.get(detector)
+      return setting === undefined || setting.except.some((rule) => covers(rule, to)) ? null : setting.verdict
+    },
+    budgetOf(to: Endpoint) {
+      const limit = limits.find((rule) => covers(rule, to))
+      if (limit !== undefined) return { rule: limit.text, bytes: limit.bytes }
+      return fallback === undefined ? null : { rule: DEFAULT, bytes: fallback }
+    },
+  })
+}
+
+function builtIn(): Detector[] {
+  return Object.values(shelf).flatMap(({ detectors }) => detectors)
+}
+
+/** Those of a detector, of its family, of all: the nearest holds. */
+function settingsOf({ detectors, patterns }: DlpFile, own: readonly Detector[], place: string): Map<string, Setting> {
+  const families = Object.entries(shelf).map(([name, { detectors: members }]) => ({
+    name: dashed(name),
+    members: members.map((one) => one.name),
+  }))
+  const names = new Set([ALL, ...families.flatMap(({ name, members }) => [name, ...members])])
+  const settings = new Map<string, Setting>()
+  for (const name of Object.keys(detectors)) {
+    if (names.has(name)) continue
+    throw invalid(`${place}.detectors.${name}`, `there is no detector ${JSON.stringify(name)}; there are: ${[...names].join(', ')}`)
+  }
+  for (const { name: family, members } of families) {
+    for (const name of members) {
+      const nearest = [name, family, ALL].find((one) => Object.hasOwn(detectors, one))
+      if (nearest === undefined) continue
+      const said = detectors[nearest]
+      if (said === undefined || said === 'off') continue
+      settings.set(name, typeof said === 'string' ? { verdict: said, except: [] } : withRules(said, `${place}.detectors.${nearest}.except`))
+    }
+  }
+  for (const [index, { name }] of own.entries()) {
+    const first = own.findIndex((other) => other.name === name)
+    if (names.has(name) || first < index)
+      throw invalid(`${place}.patterns.${index}.name`, `${JSON.stringify(name)} is the name of another detector`)
+    settings.set(name, { verdict: patterns[index]?.verdict ?? 'block', except: [] })
+  }
+  return settings
+}
+
+function withRules({ verdict, except }: { verdict: DlpVerdict; except: readonly string[] }, place: string): Setting {
+  return { verdict, except: except.map((text, index) => ruleAt(text, `${place}.${index}`)) }
+}
+
+function ownDetector({ name, pattern, edges, match, not }: DlpFile['patterns'][number], place: string): Detector {
+  const detector: Detector = {
+    name,
+    finds: 'what the operator looks for',
+    patterns: [pattern],
+    edges,
+    joins: true,
+    check: () => true,
+    triesAll: false,
+    atLeast: null,
+    examples: { match, not },
+  }
+  try {
+    const { shortest } = rulesOf([detector]).automaton.matchers[0]?.positions ?? { shortest: 0 }
+    if (shortest < LEAST_BYTES) throw new PatternError(`it matches ${shortest} bytes; fewer than ${LEAST_BYTES} are everywhere`)
+  } catch (cause) {
+    if (cause instanceof PatternError) throw invalid(`${place}.pattern`, `${JSON.stringify(pattern)} is refused: ${cause.message}`)
+    throw cause
+  }
+  const failed = prove(detector)
+  if (failed !== null)
+    throw invalid(`${place}.${failed.list}.${failed.index}`, `the pattern ${JSON.stringify(pattern)} ${failed.why} its example`)
+  return detector
+}
+
+/** Each detector keeps what its examples say, or no policy is loaded. Once is enough: they do not change. */
+let isProven = false
+function proveDetectors(): void {
+  if (isProven) return
+  for (const detector of builtIn()) {
+    const failed = prove(detector)
+    if (failed !== null)
+      throw invalid(`policy/dlp/detectors: ${detector.name}`, `it ${failed.why} its example ${failed.list}.${failed.index}`)
+  }
+  isProven = true
+}
+
+function distinctCanaries({ canaries }: DlpFile, place: string): DlpFile['canaries'] {
+  for (const [index, { name, env }] of canaries.entries()) {
+    const first = canaries.findIndex((other) => other.name === name || other.env === env)
+    if (first < index) throw invalid(`${place}.canaries.${index}`, `its name or its variable is that of ${place}.canaries.${first} already`)
+  }
+  return canaries
+}
+
+function ruleAt(text: string, place: string): Rule {
+  return readRule({ rule: text, match: [], not: [] }, place)
+}
+
+function dashed(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}
