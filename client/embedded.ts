@@ -38,7 +38,12 @@ export async function acquireDoor(signal: AbortSignal): Promise<HeldDoor> {
   if (daemon !== undefined) return unheld(daemon)
   const door = await shared.acquire(signal)
   const release = () => shared.release()
-  return { door, release, releaseWith: (held) => held.ended.then(release) }
+  return { door, release, releaseWith: (held) => held.ended.then(() => shared.releaseLater()) }
+}
+
+/** Before `process.exit`: a host that waits for the next sandbox ends, and what ends with it. */
+export function closeIdleHost(): Promise<void> {
+  return shared.closeIdle()
 }
 
 /** The same, of a daemon alone. Rejects with UNSUPPORTED where there is none: `what` is what needs one. */

@@ -34,6 +34,21 @@ test('opens again for who comes while it closes', async () => {
   expect(log).toEqual(['open', 'close', 'open'])
 })
 
+test('it may stay open for whoever comes soon; when nothing is left to do it closes', async () => {
+  const { doors, log } = counted()
+  await doors.acquire(unaborted())
+  doors.releaseLater()
+  await doors.acquire(unaborted())
+  process.emit('beforeExit', 0)
+  expect(log).toEqual(['open'])
+  doors.releaseLater()
+  process.emit('beforeExit', 0)
+  await expect.poll(() => log).toEqual(['open', 'close'])
+  await doors.acquire(unaborted())
+  doors.releaseLater()
+  await expect.poll(() => log, { timeout: 5000 }).toEqual(['open', 'close', 'open', 'close'])
+})
+
 test('a host that could not be opened is tried again for the next one', async () => {
   const { doors, log, fail } = counted()
   fail(new Fault('SETUP_INCOMPLETE', 'no keeper'))

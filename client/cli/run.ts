@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { acquireDoor } from '../embedded.ts'
+import { acquireDoor, closeIdleHost } from '../embedded.ts'
 import { Sandbox } from '../sandbox.ts'
 import { exitCodeOf, faultLine, inTheCatalogue } from './ending.ts'
 import { type BroughtBack, bringBack } from './run/bring-back.ts'
@@ -30,6 +30,8 @@ export async function run(argv: readonly string[]): Promise<number> {
     process.stderr.write(`${faultLine(fault)}\n`)
     if (wishes.json) process.stdout.write(documentOfFault(fault, exitCodeOf(fault)))
     return exitCodeOf(fault)
+  } finally {
+    await closeIdleHost()
   }
 }
 

@@ -19,6 +19,11 @@ export class Traces {
   async find(): Promise<Map<Kind, string[]>> {
     const found = new Map<Kind, string[]>()
     const add = (kind: Kind, what: string) => found.set(kind, [...(found.get(kind) ?? []), what])
+    const loops: string[] = []
+    for (const name of (await readdir('/sys/block')).filter((device) => device.startsWith('loop'))) {
+      if ((await text(`/sys/block/${name}/loop/backing_file`)).includes(this.#id)) loops.push(name)
+    }
+    for (const name of loops) add('loop device', name)
     for (const pid of await numbers('/proc')) {
       const groups = await text(`/proc/${pid}/cgroup`)
       const network = await readlink(`/proc/${pid}/ns/net`).catch(() => '')
@@ -29,7 +34,8 @@ export class Traces {
         await this.#note(pid)
       } else if ((await text(`/proc/${pid}/cmdline`)).includes(this.#id)) add('process', pid)
       if (this.#networks.has(network)) add('network namespace', `${network} of ${pid}`)
-      if ((await text(`/proc/${pid}/mountinfo`)).includes(this.#id)) add('mount', `in the namespace of ${pid}`)
+      const mounts = await text(`/proc/${pid}/mountinfo`)
+      if (mounts.includes(this.#id) || loops.some((name) => mounts.includes(` /dev/${name} `))) add('mount', `in the namespace of ${pid}`)
     }
     for (const controller of await readdir('/sys/fs/cgroup')) {
       const parents = (await readdir(join('/sys/fs/cgroup', controller)).catch((): string[] => [])).filter((name) =>
@@ -39,9 +45,6 @@ export class Traces {
         const groups = await readdir(join('/sys/fs/cgroup', controller, parent)).catch((): string[] => [])
         if (groups.includes(this.#id)) add('cgroup', `${controller}/${parent}/${this.#id}`)
       }
-    }
-    for (const name of (await readdir('/sys/block')).filter((device) => device.startsWith('loop'))) {
-      if ((await text(`/sys/block/${name}/loop/backing_file`)).includes(this.#id)) add('loop device', name)
     }
     for (const folder of ['sandboxes', 'deaths']) {
       for (const name of await readdir(join(this.#home, folder)).catch((): string[] => []))

@@ -1,12 +1,14 @@
 //! The builder: a process between the keeper and the sandbox. It assembles the root in a mount namespace of its own, makes the first process in its
 //! namespaces, gives it its ids, and ends. Whatever mounts it made live on only in the sandbox's mount namespace.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use caisson_zygote::message::send;
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 
@@ -63,6 +65,7 @@ impl Builder<'_> {
             self.enter_own_user_namespace(&proc)?;
         }
         unshare(CloneFlags::CLONE_NEWNS).coded(Code::WallUnavailable, STEP, "a mount namespace")?;
+        self.make_workplace()?;
         let stage = Stage {
             plan: self.plan,
             root: self.root.clone(),
@@ -92,6 +95,19 @@ impl Builder<'_> {
         send(self.leash.as_fd(), &[1], &[]).at(STEP, "leash")?;
         let cloned = Said::Cloned { pid: first };
         send(self.report.as_fd(), &cloned.bytes(), &[mounted.as_raw_fd()]).at(STEP, "report")
+    }
+
+    /// Over the state folder, in memory and seen by nobody else. The same folders on a disk would cost milliseconds where that is busy.
+    fn make_workplace(&self) -> Outcome<()> {
+        let (none, place) = (None::<&str>, self.plan.dir.as_str());
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at(STEP, "private mounts")?;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        let options = Some("size=8m,nr_inodes=4096,mode=700");
+        mount(Some("caisson"), place, Some("tmpfs"), flags, options).at(STEP, "tmpfs to work in")?;
+        for folder in [&self.root, &self.disk_mount, &self.disk_mount.with_file_name("files")] {
+            DirBuilder::new().mode(0o700).create(folder).at(STEP, folder.display())?;
+        }
+        Ok(())
     }
 
     fn single(&self) -> bool {

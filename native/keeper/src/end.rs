@@ -81,10 +81,6 @@ fn clear_folder(plan: &crate::plan::Plan) -> std::io::Result<()> {
     if plan.kind == Kind::Sandbox {
         return fs::remove_dir_all(dir);
     }
-    for name in ["root", "disk"] {
-        fs::remove_dir(dir.join(name))?;
-    }
-    fs::remove_dir_all(dir.join("files"))?;
     for socket in [dir.join("keeper.sock").as_path(), Path::new(plan.serve.as_ref().map_or("", |serve| &serve.socket))]
     {
         fs::remove_file(socket)?;

@@ -1,8 +1,7 @@
 //! The order in which a sandbox comes to stand: a table of contents. Each line is a step with an error of its own; none is optional in silence.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -173,12 +172,7 @@ impl Sandbox {
     /// Forks the builder and waits for the first process that it makes.
     fn build(&mut self, disk: &disk::Prepared, listener: OwnedFd, nursery: Option<&Nursery>) -> Outcome<()> {
         let dir = Path::new(&self.plan.dir);
-        let folder = |name| {
-            let path = dir.join(name);
-            DirBuilder::new().mode(0o700).create(&path).at("state folder", path.display()).map(|()| path)
-        };
-        let (root, disk_mount) = (folder("root")?, folder("disk")?);
-        folder("files")?;
+        let (root, disk_mount) = (dir.join("root"), dir.join("disk"));
         let log = match self.plan.kind {
             Kind::Zygote => Some(fs::File::create(dir.join("zygote.log")).at("state folder", "zygote.log")?.into()),
             Kind::Sandbox => None,

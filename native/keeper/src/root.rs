@@ -43,7 +43,7 @@ enum Ground {
 
 pub struct Stage<'a> {
     pub plan: &'a Plan,
-    /// Where the new root is assembled: a folder of the sandbox's state.
+    /// Where the new root is assembled.
     pub root: PathBuf,
     /// Where its disk is mounted, out of sight of the new root.
     pub disk: PathBuf,
@@ -56,9 +56,6 @@ pub struct Stage<'a> {
 
 impl Stage<'_> {
     pub fn build(&self, disk: &Prepared) -> Outcome<Mounted> {
-        // Nothing that is mounted from here on is seen by anybody else.
-        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-            .at(STEP, "private mounts")?;
         disk.mount(&self.disk)?;
         match &self.plan.root {
             Root::ReadOnly {} => self.memory(&self.root)?,
