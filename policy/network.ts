@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { Credential, type HeaderRule, readCredential } from './credential.ts'
+import { Credential, type HeaderRule, Headers, readCredential, readHeaders } from './credential.ts'
 import { DlpFile } from './dlp/file.ts'
 import { compileDlp, type DlpPolicy } from './dlp/policy.ts'
 import { covers, coversAllOf, invalid, proveKinds, type Rule, RuleEntry, readRule } from './rule.ts'
@@ -19,6 +19,7 @@ const Rules = {
   /** Answers of the preset's hosts: `keep` them and ask anew only whether they have changed; `replay` them, and ask nobody for anything. */
   cache: z.enum(['off', 'keep', 'replay']).default('off'),
   credentials: z.array(Credential).max(MAX_CREDENTIALS).default([]),
+  headers: z.array(Headers).max(MAX_CREDENTIALS).default([]),
 }
 
 /**
@@ -80,7 +81,10 @@ export function compile(file: z.infer<typeof PolicyFile>, place: string): Networ
     // What is to be searched has to be seen.
     inspect: file.inspect || file.dlp !== undefined,
     cache: file.cache,
-    headers: file.credentials.map((entry, index) => readCredential(entry, `${place}.credentials.${index}`)),
+    headers: [
+      ...file.credentials.map((entry, index) => readCredential(entry, `${place}.credentials.${index}`)),
+      ...file.headers.flatMap((entry, index) => readHeaders(entry, `${place}.headers.${index}`)),
+    ],
     dlp: file.dlp === undefined ? null : compileDlp(file.dlp, `${place}.dlp`),
   })
 }
@@ -116,7 +120,9 @@ export function idleRules(strong: readonly Rule[], weak: readonly Rule[]): { rea
 /** A secret for a host that nothing leads to is a slip of the pen, in one place or the other. */
 function refuseUnreachable({ mode, allow, headers }: NetworkPolicy, place: string): void {
   if (mode !== 'allow') return
-  for (const [index, { rule }] of headers.entries()) {
+  for (const [index, { rule, secret }] of headers.entries()) {
+    // Credentials come first.
+    if (secret === null) continue
     const isReached = allow.some((one) => rule.corners.some((corner) => covers(one, { ...corner, port: one.port ?? rule.port })))
     if (!isReached) throw invalid(`${place}.credentials.${index}`, `no rule of ${place}.allow leads to ${rule.text}`)
   }

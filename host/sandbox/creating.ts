@@ -1,4 +1,4 @@
-import { type CreateRequest, Fault, type Network, type Plan } from '@caisson/wire'
+import type { CreateRequest, Network, Plan } from '@caisson/wire'
 import { AgentConnection } from '../agent/connection.ts'
 import type { Egress } from '../airlock/egress.ts'
 import type { Exits } from '../airlock/exits.ts'
@@ -19,6 +19,7 @@ import { type Profile, readProfile } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
 import { rehearse } from './rehearsal.ts'
 import { parseRequest, type StrictCreateRequest } from './request.ts'
+import { rerouted } from './rerouting.ts'
 import { type ShownTrust, shownTrust, trustVariables } from './trust.ts'
 import type { Zygotes } from './zygote.ts'
 
@@ -111,16 +112,9 @@ export class Creating {
     return network ?? (await this.#profile(profile ?? DEFAULT_PROFILE, signal)).network
   }
 
-  /** Other rules for one that stands; they hold when the result has been called. Rejects with CONFLICT, or POLICY_INVALID naming the rule. */
-  async reroute(plan: Plan, network: Network, signal: AbortSignal): Promise<() => Promise<void>> {
-    const { exits } = this.#parts
-    const egress = await exits.egress(network, signal)
-    if (plan.network.mode === 'none' || egress === null) {
-      throw new Fault('CONFLICT', `sandbox ${plan.id} was made without a network, or is to have none`, {
-        hint: 'Rules can be changed while there are some. Create another sandbox.',
-      })
-    }
-    return () => exits.change(plan.id, egress, plan.audit.maxBytes, signal)
+  /** Other rules for one that stands (rerouting.ts). */
+  reroute(plan: Plan, network: Network, signal: AbortSignal): Promise<() => Promise<void>> {
+    return rerouted(this.#parts.exits, plan, network, signal)
   }
 
   async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
