@@ -84,3 +84,64 @@ def crowd():
 crowds = [took(crowd) for _ in range(3)]
 print(json.dumps({'connects': connects, 'rounds': rounds, 'transfers': speeds, 'crowd': crowds, 'served': served}))
 `
+
+/** ADDRESS KEY CERTIFICATE. Answers each request in a few bytes. Prints its port. */
+export const HTTPS_SERVER = `
+import http.server, ssl, sys
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    disable_nagle_algorithm = True
+
+    def do_GET(self):
+        self.wfile.write(b'HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok')
+
+    def log_message(self, *_):
+        pass
+
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[3], sys.argv[2])
+server = http.server.ThreadingHTTPServer((sys.argv[1], 0), Answer)
+server.daemon_threads = True
+server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+`
+
+/** ADDRESS PORT REQUESTS [CERTIFICATE [PROXY_PORT]]. Prints milliseconds: on one connection, and on one each. Behind a proxy, it does not look at certificates. */
+export const HTTPS_CLIENT = `
+import http.client, json, ssl, sys, time
+
+address, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+certificate = sys.argv[4] if len(sys.argv) > 4 else None
+proxy = int(sys.argv[5]) if len(sys.argv) > 5 else None
+context = ssl._create_unverified_context() if proxy else ssl.create_default_context(cafile=certificate)
+
+def opened():
+    one = http.client.HTTPSConnection('127.0.0.1' if proxy else address, proxy or port, context=context)
+    if proxy:
+        one.set_tunnel(address, port)
+    return one
+
+def asked(one):
+    one.request('GET', '/')
+    assert one.getresponse().read() == b'ok'
+
+def took(work):
+    begun = time.perf_counter()
+    work()
+    return (time.perf_counter() - begun) * 1000
+
+def fresh():
+    one = opened()
+    asked(one)
+    one.close()
+
+one = opened()
+for _ in range(20):
+    asked(one)
+kept = [took(lambda: asked(one)) for _ in range(count)]
+for _ in range(5):
+    fresh()
+print(json.dumps({'kept': kept, 'fresh': [took(fresh) for _ in range(count)]}))
+`

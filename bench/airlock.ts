@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { Sandbox } from 'caisson'
+import { inspected, openHttpsServer } from './airlock-inspected.ts'
 import { CLIENT, SERVER } from './airlock-programs.ts'
 import type { Row } from './report.ts'
 import { type Summary, summary } from './statistics.ts'
@@ -27,7 +28,9 @@ export async function airlock(rounds: number): Promise<Row[]> {
     const [first] = (await once(server.stdout, 'data')) as [Buffer]
     const port = Number(first.toString())
     const args = [ADDRESS, port, rounds * 5, TRANSFERS, AT_ONCE].map(String)
-    process.env['CAISSON_ALLOW_PRIVATE'] = `${ADDRESS}:${port}`
+    await using secure = await openHttpsServer(ADDRESS)
+    process.env['CAISSON_ALLOW_PRIVATE'] = `${ADDRESS}:${port},${ADDRESS}:${secure.port}`
+    process.env['CAISSON_EXTRA_CA'] = secure.certificate
     const before = new Set(await gates())
     await using sandbox = await Sandbox.create({
       template: 'base',
@@ -43,7 +46,7 @@ export async function airlock(rounds: number): Promise<Row[]> {
     const outside = async () => parsed((await execute('python3', ['-c', CLIENT, ...args], { maxBuffer: 64 * MIB })).stdout)
     const [through, without] = [await inside(), await outside()]
     const after = await ownMiB(gate)
-    return [...rowsOf(through, without), ...memory(idleMiB, after), inspected()]
+    return [...rowsOf(through, without), ...memory(idleMiB, after), ...(await inspected(ADDRESS, secure, rounds))]
   } finally {
     server.kill('SIGKILL')
     await execute('ip', ['address', 'del', `${ADDRESS}/32`, 'dev', 'lo'])
@@ -72,11 +75,6 @@ function memory(idleMiB: number, afterMiB: number): Row[] {
     { what: 'memory of an idle gate, its own', unit: 'MiB', measured: summary([idleMiB]), aim: 1 },
     { what: '  after all of this', unit: 'MiB', measured: summary([afterMiB]) },
   ]
-}
-
-/** Beside mitmproxy, in the same minute. */
-function inspected(): Row {
-  return { what: 'an inspected HTTPS request, added', unit: 'ms', measured: { skipped: 'not measured here yet' }, aim: 3 }
 }
 
 function difference(one: Summary, other: Summary): Summary {

@@ -29,6 +29,17 @@ export const Credential = z.strictObject({
   value: HeaderValue.default(`Bearer ${PLACE}`),
 })
 
+const MAX_HEADERS = 20
+
+/** Fields that are set as they stand here. */
+export const Headers = z.strictObject({
+  host: z.string().min(1).max(300),
+  scheme: z.enum(['https', 'http']).default('https'),
+  headers: z
+    .record(HeaderName, HeaderValue)
+    .refine((headers) => Object.keys(headers).length <= MAX_HEADERS, `more than ${MAX_HEADERS} headers`),
+})
+
 /** A field that is set on each request to a host, whatever the program inside says of it. */
 export interface HeaderRule {
   /** Host and port. */
@@ -47,10 +58,19 @@ export interface HeaderRule {
 export function readCredential(entry: z.infer<typeof Credential>, place: string): HeaderRule {
   const { secret, host, scheme, header, value } = entry
   if (value.split(PLACE).length !== 2) throw invalid(`${place}.value`, `${PLACE} is to stand in it once`)
-  const read = readRule({ rule: host, match: [], not: [] }, `${place}.host`)
-  if (read.requests !== null) throw invalid(`${place}.host`, 'it is a host, without method, scheme and path')
-  const rule = read.port === null ? readRule({ rule: portSaid(read, scheme), match: [], not: [] }, `${place}.host`) : read
-  return { rule, scheme, header: header.toLowerCase(), value, secret }
+  return { rule: hostRule(host, scheme, `${place}.host`), scheme, header: header.toLowerCase(), value, secret }
+}
+
+/** Throws POLICY_INVALID naming what is wrong. */
+export function readHeaders({ host, scheme, headers }: z.infer<typeof Headers>, place: string): HeaderRule[] {
+  const rule = hostRule(host, scheme, `${place}.host`)
+  return Object.entries(headers).map(([header, value]) => ({ rule, scheme, header: header.toLowerCase(), value, secret: null }))
+}
+
+function hostRule(host: string, scheme: 'https' | 'http', place: string): Rule {
+  const read = readRule({ rule: host, match: [], not: [] }, place)
+  if (read.requests !== null) throw invalid(place, 'it is a host, without method, scheme and path')
+  return read.port === null ? readRule({ rule: portSaid(read, scheme), match: [], not: [] }, place) : read
 }
 
 function portSaid({ text, kind }: Rule, scheme: 'https' | 'http'): string {

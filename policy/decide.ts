@@ -199,8 +199,8 @@ function isTunnelled({ dlp }: NetworkPolicy, endpoint: Endpoint): boolean {
 }
 
 /** Whether a connection could ever be looked into. */
-export function mayInspect({ inspect, headers, allow, deny }: NetworkPolicy): boolean {
-  return inspect || headers.length > 0 || [...allow, ...deny].some(({ requests }) => requests !== null)
+export function mayInspect({ inspect, cache, headers, allow, deny }: NetworkPolicy): boolean {
+  return inspect || cache !== 'off' || headers.length > 0 || [...allow, ...deny].some(({ requests }) => requests !== null)
 }
 
 function deny({ rule, reason, wouldAllow }: Ground): Verdict {

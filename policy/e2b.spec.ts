@@ -81,6 +81,36 @@ test.each([
   )
 })
 
+test('headers of E2B’s rules are set on requests of https to that domain, and grant no way to it', () => {
+  const rules = {
+    'API.example.com': [{ transform: { headers: { 'X-Key': 'v' } } }],
+    '*.example.org': [{ transform: { headers: { A: 'b' } } }],
+    'c.example': [],
+  }
+  const file = fileOfE2b(E2bNetwork.parse({ denyOut: [ALL], rules }), 'network.')
+  expect(file).toMatchObject({
+    mode: 'allow',
+    headers: [{ host: 'api.example.com', headers: { 'X-Key': 'v' } }, { host: '*.example.org' }],
+  })
+  const policy = readPolicy(file, 'network')
+  expect(policy.headers.map(({ rule, scheme, header, value, secret }) => [rule.text, scheme, header, value, secret])).toEqual([
+    ['api.example.com:443', 'https', 'x-key', 'v', null],
+    ['*.example.org:443', 'https', 'a', 'b', null],
+  ])
+  expect(decideName(policy, 'api.example.com').allowed).toBe(false)
+})
+
+test.each([
+  [{ '1.1.1.1': [{ transform: { headers: { A: 'b' } } }] }, 'BAD_REQUEST', 'network.rules.1.1.1.1'],
+  [{ '*': [{ transform: { headers: { A: 'b' } } }] }, 'BAD_REQUEST', 'network.rules.*'],
+  [{ 'a.b': [{ transform: { headers: { A: `\${e2b.identity.tokens.t}` } } }] }, 'UNSUPPORTED', 'tokens'],
+  [{ 'a.b': [{ transform: { headers: { A: 'b' } } }], '*.b': [{ transform: { headers: { C: 'd' } } }] }, 'UNSUPPORTED', '*.b covers a.b'],
+])('%j is refused', (rules, code, message) => {
+  expect(() => fileOfE2b(E2bNetwork.parse({ rules }), 'network.')).toThrow(
+    expect.objectContaining({ code, message: expect.stringContaining(message) }),
+  )
+})
+
 test('fields that are not known are refused by name', () => {
   expect(() => E2bNetwork.parse({ allowOuts: [] })).toThrow('allowOuts')
 })

@@ -1,8 +1,8 @@
-import { Fault, type NetworkFile } from '@caisson/wire'
+import { Fault, type NetworkFile, type NetworkHeaders } from '@caisson/wire'
 import { z } from 'zod'
 import { rangeText, readRange } from './addresses.ts'
 import { idleRules } from './network.ts'
-import { RuleEntry, readRule } from './rule.ts'
+import { coversAllOf, RuleEntry, readRule } from './rule.ts'
 
 const MAX_RULES = 1000
 const ALL_TRAFFIC = '0.0.0.0/0'
@@ -59,7 +59,32 @@ export function fileOfE2b(network: E2bNetwork, field: string): NetworkFile {
   const deny = distinct(denied)
   // Who denies 0.0.0.0/0 means version 6 too: E2B's sandboxes have none. Who allows it means names as well.
   const isClosed = deny.includes(ALL_TRAFFIC) && !allow.includes(ALL_TRAFFIC)
-  return { mode: isClosed ? 'allow' : 'open', first: 'allow', allow, deny: withoutIdle(deny, allow, field) }
+  const headers = headersOf(network.rules ?? {}, `${field}rules`)
+  const lists = { mode: isClosed ? 'allow' : 'open', first: 'allow', allow, deny: withoutIdle(deny, allow, field) } as const
+  return headers.length === 0 ? lists : { ...lists, headers }
+}
+
+/** The most exact first, which has the last word on a field. Rules of E2B's are not merged: of two that would meet here, neither is taken. */
+function headersOf(rules: NonNullable<E2bNetwork['rules']>, field: string): NetworkHeaders[] {
+  const said = Object.entries(rules).flatMap(([domain, entries]) => {
+    const place = `${field}.${domain}`
+    const rule = readAllowed(domain, place)
+    if (!rule.isName) throw new Fault('BAD_REQUEST', `${place}: ${domain} is not a domain`)
+    const [headers = {}] = entries.map(({ transform }) => transform.headers)
+    const token = Object.values(headers).find((value) => value.includes('${'))
+    if (token !== undefined) {
+      throw new Fault('UNSUPPORTED', `${place}: ${token}: there is nobody here who issues workload tokens`, {
+        hint: 'Write the value itself.',
+      })
+    }
+    return Object.keys(headers).length === 0 ? [] : [{ host: rule.rule, scheme: 'https' as const, headers }]
+  })
+  for (const [index, { host }] of said.entries()) {
+    const other = said.find((one, at) => at !== index && coversAllOf(ruleOf(one.host, field), ruleOf(host, field)))
+    if (other !== undefined)
+      throw new Fault('UNSUPPORTED', `${field}: ${other.host} covers ${host} too`, { hint: 'Let no domain of rules cover another.' })
+  }
+  return said
 }
 
 /** Those that something allowed silences are no mistake to E2B's clients, and one to a policy. */

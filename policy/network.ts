@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { Credential, type HeaderRule, readCredential } from './credential.ts'
+import { Credential, type HeaderRule, Headers, readCredential, readHeaders } from './credential.ts'
 import { DlpFile } from './dlp/file.ts'
 import { compileDlp, type DlpPolicy } from './dlp/policy.ts'
 import { covers, coversAllOf, invalid, proveKinds, type Rule, RuleEntry, readRule } from './rule.ts'
@@ -16,7 +16,10 @@ const Rules = {
   dlp: DlpFile.optional(),
   /** True: every connection is looked into, and those that are not HTTP end. Else those of which something here says what only so is seen. */
   inspect: z.boolean().default(false),
+  /** Answers of the preset's hosts: `keep` them and ask anew only whether they have changed; `replay` them, and ask nobody for anything. */
+  cache: z.enum(['off', 'keep', 'replay']).default('off'),
   credentials: z.array(Credential).max(MAX_CREDENTIALS).default([]),
+  headers: z.array(Headers).max(MAX_CREDENTIALS).default([]),
 }
 
 /**
@@ -36,6 +39,7 @@ export interface NetworkPolicy {
   readonly deny: readonly Rule[]
   readonly dlp: DlpPolicy | null
   readonly inspect: boolean
+  readonly cache: 'off' | 'keep' | 'replay'
   /** What is put on requests at the gate; the first that speaks of a field has it. */
   readonly headers: readonly HeaderRule[]
 }
@@ -55,7 +59,16 @@ export function readPolicy(input: unknown, place: string): NetworkPolicy {
   return policy
 }
 
-const CLOSED: NetworkPolicy = Object.freeze({ mode: 'none', first: 'deny', allow: [], deny: [], inspect: false, headers: [], dlp: null })
+const CLOSED: NetworkPolicy = Object.freeze({
+  mode: 'none',
+  first: 'deny',
+  allow: [],
+  deny: [],
+  inspect: false,
+  cache: 'off',
+  headers: [],
+  dlp: null,
+})
 
 export function compile(file: z.infer<typeof PolicyFile>, place: string): NetworkPolicy {
   proveKinds()
@@ -67,7 +80,11 @@ export function compile(file: z.infer<typeof PolicyFile>, place: string): Networ
     deny: file.deny.map((entry, index) => readRule(entry, `${place}.deny.${index}`)),
     // What is to be searched has to be seen.
     inspect: file.inspect || file.dlp !== undefined,
-    headers: file.credentials.map((entry, index) => readCredential(entry, `${place}.credentials.${index}`)),
+    cache: file.cache,
+    headers: [
+      ...file.credentials.map((entry, index) => readCredential(entry, `${place}.credentials.${index}`)),
+      ...file.headers.flatMap((entry, index) => readHeaders(entry, `${place}.headers.${index}`)),
+    ],
     dlp: file.dlp === undefined ? null : compileDlp(file.dlp, `${place}.dlp`),
   })
 }
@@ -103,7 +120,9 @@ export function idleRules(strong: readonly Rule[], weak: readonly Rule[]): { rea
 /** A secret for a host that nothing leads to is a slip of the pen, in one place or the other. */
 function refuseUnreachable({ mode, allow, headers }: NetworkPolicy, place: string): void {
   if (mode !== 'allow') return
-  for (const [index, { rule }] of headers.entries()) {
+  for (const [index, { rule, secret }] of headers.entries()) {
+    // Credentials come first.
+    if (secret === null) continue
     const isReached = allow.some((one) => rule.corners.some((corner) => covers(one, { ...corner, port: one.port ?? rule.port })))
     if (!isReached) throw invalid(`${place}.credentials.${index}`, `no rule of ${place}.allow leads to ${rule.text}`)
   }

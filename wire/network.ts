@@ -33,6 +33,15 @@ export interface NetworkCredential {
   value?: string
 }
 
+/** Fields that are set on requests to a host at the gate, whatever the program inside says of them. They are not kept secret: see NetworkCredential. */
+export interface NetworkHeaders {
+  /** With a port, or else that of the scheme. */
+  host: string
+  /** Absent: `https`. */
+  scheme?: 'http' | 'https'
+  headers: Readonly<Record<string, string>>
+}
+
 /** In `allow`, `registries` stands for the hosts that this machine's own package clients use. */
 export type NetworkFile =
   | { mode: 'none' }
@@ -45,7 +54,10 @@ export type NetworkFile =
       dlp?: NetworkDlp
       /** Every connection is looked into, and those that are not HTTP end. */
       inspect?: boolean
+      /** Of answers of the preset's hosts; absent: `off`. */
+      cache?: 'off' | 'keep' | 'replay'
       credentials?: readonly NetworkCredential[]
+      headers?: readonly NetworkHeaders[]
     }
 
 /** What may not leave, as policy/dlp/file.ts has it. With it, every connection is looked into. */

@@ -12,6 +12,7 @@ import { Guest } from './guest.ts'
 import { ServerTrust } from './inspect/dial.ts'
 import type { Inspected } from './inspect/inspected.ts'
 import { Inspector } from './inspect/inspector.ts'
+import type { KeptAnswers } from './inspect/kept-answers.ts'
 import { Leaves } from './inspect/leaves.ts'
 import { refuseInWords } from './refusal.ts'
 
@@ -29,6 +30,8 @@ export interface AirlockParts {
   readonly addresses: (name: string, sandbox: string, signal: AbortSignal) => Promise<readonly string[]>
   /** Of those that the operator has stored; undefined: there is none of that name. */
   readonly secret: (name: string) => Promise<string | undefined>
+  /** Of package registries. */
+  readonly answers: KeptAnswers
   /** Made when the first connection is looked into. */
   readonly inspection: () => Promise<Pick<Inspection, 'authority' | 'serverAuthorities'>>
 }
@@ -128,6 +131,7 @@ export class Airlock implements AsyncDisposable {
       guest: (sandbox) => this.#guests.get(sandbox),
       addresses: (name, sandbox) => this.#parts.addresses(name, sandbox, this.#over.signal),
       secret: this.#parts.secret,
+      answers: this.#parts.answers,
     })
     this.#lines.add(line)
     peer.on('close', () => this.#lines.delete(line))

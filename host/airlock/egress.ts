@@ -13,6 +13,8 @@ import type { ConfiguredHost } from './registries.ts'
 
 /** Stands for the hosts of this machine's package clients. */
 const REGISTRIES = 'registries'
+/** For documentation (RFC 5737): nothing is dialled where answers are replayed. */
+const NOWHERE = '192.0.2.1'
 
 /** What one sandbox may reach. */
 export interface Egress {
@@ -56,6 +58,7 @@ export async function egressOf(
 
 function spelledOut(text: string): NetworkFile {
   if (text === 'none' || text === 'open') return { mode: text }
+  if (text === 'replay') return { mode: 'allow', allow: [REGISTRIES], cache: 'replay' }
   // Named twice on a command line is no mistake that anybody needs to hear of.
   return { mode: 'allow', allow: [...new Set(text.replace(/^allow:/, '').split(','))] }
 }
@@ -68,16 +71,31 @@ function expanded(wanted: readonly NetworkRule[], hosts: readonly string[]): Net
 }
 
 /** `found`: the addresses of its name on this machine. `wanted`: a request on a connection that is looked into; without one, the connection. */
-export function decide(
-  { policy, operatorAllowed, configured }: Egress,
-  target: Target,
-  found: readonly string[],
-  wanted?: HttpRequest,
-): Decision {
-  const isConfigured = configured.some(({ host, port }) => host === target.name && port === target.port)
-  const here = isConfigured ? readOperatorRanges(found, 'registries') : []
-  const facts = { resolved: found, operatorAllowed: [...operatorAllowed, ...here], hostAddresses: hostAddresses() }
-  return wanted === undefined ? decideConnect(policy, target, facts) : decideRequest(policy, target, facts, wanted)
+export function decide(egress: Egress, target: Target, found: readonly string[], wanted?: HttpRequest): Decision {
+  const { policy, operatorAllowed } = egress
+  const isKept = policy.cache !== 'off' && isConfigured(egress, target)
+  if (policy.cache === 'replay' && !isKept) return notKept(target)
+  const resolved = policy.cache === 'replay' ? [NOWHERE] : found
+  const here = isConfigured(egress, target) ? readOperatorRanges(resolved, 'registries') : []
+  const facts = { resolved, operatorAllowed: [...operatorAllowed, ...here], hostAddresses: hostAddresses() }
+  const decision = wanted === undefined ? decideConnect(policy, target, facts) : decideRequest(policy, target, facts, wanted)
+  return isKept && decision.verdict === 'tunnel' ? { ...decision, verdict: 'inspect' } : decision
+}
+
+/** One of the preset's hosts, at its own port. */
+export function isConfigured({ configured }: Egress, { name, port }: Target): boolean {
+  return configured.some((one) => one.host === name && one.port === port)
+}
+
+/** The addresses of a name where nothing is asked of anybody: one that leads nowhere, or none. Undefined: they are to be looked up. */
+export function replayed({ policy, configured }: Egress, name: string): readonly string[] | undefined {
+  if (policy.cache !== 'replay') return undefined
+  return configured.some(({ host }) => host === name) ? [NOWHERE] : []
+}
+
+function notKept({ name, address, port }: Target): Decision {
+  const reason = `${name ?? address}:${port} is no host whose answers are kept, and nothing else is asked for`
+  return { verdict: 'deny', dial: [], rule: 'cache replay', reason, wouldAllow: null }
 }
 
 /** Asked of the kernel once a second, not once for each of a thousand connections. */

@@ -8,6 +8,7 @@ import { Airlock } from './airlock.ts'
 import { Canaries, type Planted } from './dlp-canaries.ts'
 import { type Egress, egressOf } from './egress.ts'
 import { HostNames } from './host-names.ts'
+import { KeptAnswers } from './inspect/kept-answers.ts'
 import { Registries } from './registries.ts'
 import type { Secrets } from './secrets.ts'
 
@@ -36,6 +37,7 @@ export class Exits implements AsyncDisposable {
   readonly #canaries: Canaries
   readonly #planted = new Map<string, readonly Planted[]>()
   readonly #secrets: Secrets
+  readonly #answers: KeptAnswers
   readonly #openInspection: () => Promise<Inspection>
   #inspection: Promise<Inspection> | undefined
   #opening: Promise<Airlock> | undefined
@@ -44,6 +46,7 @@ export class Exits implements AsyncDisposable {
   constructor({ home, owner, secrets, extraAuthorities, operatorAllowed, record }: ExitsParts) {
     this.sockets = { socket: join(home, `airlock-${owner}.sock`), inspect: join(home, `airlock-${owner}-inspect.sock`) }
     this.#secrets = secrets
+    this.#answers = new KeptAnswers(home)
     this.#openInspection = () => openInspection(home, extraAuthorities)
     this.#operatorAllowed = operatorAllowed
     this.#record = record
@@ -114,7 +117,11 @@ export class Exits implements AsyncDisposable {
     const { sockets } = this
     const addresses = this.#names.addresses.bind(this.#names)
     const secret = (name: string) => this.#secrets.value(name)
-    this.#opening ??= Airlock.open({ sockets, record: this.#record, addresses, secret, inspection: () => this.#inspected() }, unending())
+    const answers = this.#answers
+    this.#opening ??= Airlock.open(
+      { sockets, record: this.#record, addresses, secret, answers, inspection: () => this.#inspected() },
+      unending(),
+    )
     try {
       this.#airlock = await this.#opening
       return this.#airlock

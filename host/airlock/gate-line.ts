@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net'
 import { decideName, type NameVerdict } from '@caisson/policy'
 import { type GateAnswer, GateRequest } from '@caisson/wire'
-import { type Decision, decide, type Egress } from './egress.ts'
+import { type Decision, decide, type Egress, replayed } from './egress.ts'
 import type { Guest } from './guest.ts'
+import type { KeptAnswers } from './inspect/kept-answers.ts'
 import { InspectedConnection } from './inspected-connection.ts'
 import type { Refused } from './refusal.ts'
 
@@ -30,6 +31,7 @@ export interface GateHouse {
   guest(sandbox: string): Guest | undefined
   addresses(name: string, sandbox: string): Promise<readonly string[]>
   secret(name: string): Promise<string | undefined>
+  readonly answers: KeptAnswers
 }
 
 /** One conversation with the gate of one sandbox. What does not follow the contract ends it, and with it everything that the gate lets through. */
@@ -71,6 +73,7 @@ export class GateLine {
       guest: () => this.#house.guest(sandbox),
       lookUp: (name) => this.#addresses(name, sandbox),
       secret: (name) => this.#house.secret(name),
+      answers: this.#house.answers,
       reset: () => this.#say({ answer: 'end', connections: [connection] }),
     })
   }
@@ -145,7 +148,7 @@ export class GateLine {
   async #addresses(name: string | null, sandbox: string): Promise<readonly string[]> {
     const guest = this.#house.guest(sandbox)
     if (name === null || guest === undefined || !weighName(guest, name).allowed) return []
-    return await this.#house.addresses(name, sandbox)
+    return replayed(guest.egress, name) ?? (await this.#house.addresses(name, sandbox))
   }
 
   #connect(asked: Asked<'connect'>, addresses: readonly string[], sandbox: string, guest: Guest | undefined): void {

@@ -2,10 +2,12 @@ import { covers, decideName, filledIn, type HeaderRule } from '@caisson/policy'
 import type { GateRequest, NetworkRecord } from '@caisson/wire'
 import { DlpPassage } from './dlp-passage.ts'
 import { withholding } from './dlp-withheld.ts'
-import { type Decision, decide, type Egress, type Target } from './egress.ts'
+import { type Decision, decide, type Egress, isConfigured, replayed, type Target } from './egress.ts'
 import type { Guest } from './guest.ts'
 import { credentials, type Put } from './inspect/credentials.ts'
+import type { Keep } from './inspect/from-kept.ts'
 import type { Inspected, Judged, Wanted } from './inspect/inspected.ts'
+import type { KeptAnswers } from './inspect/kept-answers.ts'
 import { joined } from './inspect/passage.ts'
 import type { Refusal } from './refusal-page.ts'
 
@@ -21,6 +23,8 @@ export interface InspectedParts {
   lookUp(name: string): Promise<readonly string[]>
   /** Undefined: there is none of that name. */
   secret(name: string): Promise<string | undefined>
+  /** Where answers of package registries are kept. */
+  readonly answers: KeptAnswers
   reset(): void
 }
 
@@ -66,7 +70,7 @@ export class InspectedConnection implements Inspected {
     const search = outflow === null ? [] : [new DlpPassage(outflow, target)]
     const passages = [...search, ...(put.length === 0 ? [] : [credentials(put)])]
     const passage = passages.length === 0 ? null : joined(passages)
-    return { allowed: true, name: target.name, port: target.port, dial, passage }
+    return { allowed: true, name: target.name, port: target.port, dial, passage, keep: keepOf(egress, target, put, this.#parts.answers) }
   }
 
   refuse(wanted: Wanted | null, rule: string, reason: string): Refusal {
@@ -82,9 +86,9 @@ export class InspectedConnection implements Inspected {
 
   /** Nothing that the sandbox may not ask for is asked of anybody. */
   async #found(name: string | null): Promise<readonly string[]> {
-    const policy = this.#parts.guest()?.egress.policy
-    if (name === null || policy === undefined || !decideName(policy, name).allowed) return []
-    return await this.#parts.lookUp(name)
+    const egress = this.#parts.guest()?.egress
+    if (name === null || egress === undefined || !decideName(egress.policy, name).allowed) return []
+    return replayed(egress, name) ?? (await this.#parts.lookUp(name))
   }
 
   async #puts({ policy }: Egress, target: Target, wanted: Wanted): Promise<{ header: HeaderRule; put: Put | undefined }[]> {
@@ -132,6 +136,13 @@ export class InspectedConnection implements Inspected {
 
 const unknown: Refusal = { rule: 'unknown', reason: 'the host knows no such sandbox', wouldAllow: null }
 const unrecorded: Refusal = { rule: 'audit', reason: 'what cannot be recorded does not happen', wouldAllow: null }
+
+/** Of the preset's hosts, and of nobody who shows a credential. */
+function keepOf(egress: Egress, target: Target, put: readonly Put[], answers: KeptAnswers): Keep | null {
+  const { cache } = egress.policy
+  if (cache === 'off' || !isConfigured(egress, target)) return null
+  return put.length > 0 && cache !== 'replay' ? null : { answers, isReplay: cache === 'replay' }
+}
 
 function withoutSecret({ secret }: HeaderRule): Omit<Decision, 'verdict'> {
   return { dial: [], rule: `secret ${secret}`, reason: `its secret ${secret} is not stored any more`, wouldAllow: null }

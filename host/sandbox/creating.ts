@@ -1,4 +1,4 @@
-import { type CreateRequest, Fault, type Network, type Plan } from '@caisson/wire'
+import type { CreateRequest, Network, Plan } from '@caisson/wire'
 import { AgentConnection } from '../agent/connection.ts'
 import type { Exits } from '../airlock/exits.ts'
 import type { AuditLog } from '../audit/log.ts'
@@ -16,6 +16,7 @@ import { type LifeParts, LiveSandbox } from './life.ts'
 import { outline, planSandbox } from './plan.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
 import { rehearse } from './rehearsal.ts'
+import { rerouted } from './rerouting.ts'
 import { trustVariables } from './trust.ts'
 import type { Zygotes } from './zygote.ts'
 
@@ -90,16 +91,9 @@ export class Creating {
     return this.#plan(decided, isForked ? this.#parts.zygotes.place(template) : null)
   }
 
-  /** Other rules for one that stands; they hold when the result has been called. Rejects with CONFLICT, or POLICY_INVALID naming the rule. */
-  async reroute(plan: Plan, network: Network, signal: AbortSignal): Promise<() => Promise<void>> {
-    const { exits } = this.#parts
-    const egress = await exits.egress(network, signal)
-    if (plan.network.mode === 'none' || egress === null) {
-      throw new Fault('CONFLICT', `sandbox ${plan.id} was made without a network, or is to have none`, {
-        hint: 'Rules can be changed while there are some. Create another sandbox.',
-      })
-    }
-    return () => exits.change(plan.id, egress, plan.audit.maxBytes, signal)
+  /** Other rules for one that stands (rerouting.ts). */
+  reroute(plan: Plan, network: Network, signal: AbortSignal): Promise<() => Promise<void>> {
+    return rerouted(this.#parts.exits, plan, network, signal)
   }
 
   async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {

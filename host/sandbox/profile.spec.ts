@@ -44,6 +44,30 @@ test('every profile that ships is whole, and what it is said to be', async () =>
   }
 })
 
+test('rules that are wrong are refused when the profile is read, with the line and the reason', async () => {
+  const { name: _, ...whole } = await readProfile(shipped, 'default', signal)
+  const refusal = async (network: unknown) => {
+    await put('wrong', JSON.stringify({ ...whole, network }, null, 2))
+    return readProfile(folder, 'wrong', signal).then(
+      () => 'read',
+      ({ code, message }: { code: string; message: string }) => `${code} ${message.replace(`${folder}/`, '')}`,
+    )
+  }
+  expect(await refusal({ mode: 'allow', allow: ['registries', 'a.example:443'] })).toBe('read')
+  expect(await refusal({ mode: 'allow', allow: ['a.example', '10.0.0.0/33'] })).toMatch(
+    /^PROFILE_INVALID wrong\.json:\d+: network\.allow\.1: "10\.0\.0\.0\/33" is not a cidr/,
+  )
+  expect(await refusal({ mode: 'allow', allow: [{ rule: '*.a.example', match: ['a.example'] }] })).toMatch(
+    /:\d+: network\.allow\.0\.match\.0: the rule/,
+  )
+  expect(await refusal({ mode: 'open', deny: ['a.example', 'A.example'] })).toMatch(
+    /network\.deny\.1: "a\.example" stands at network\.deny\.0/,
+  )
+  expect(await refusal({ mode: 'allow', first: 'deny', allow: ['a.example'], deny: ['*.example'] })).toMatch(/never takes effect/)
+  expect(await refusal({ mode: 'closed' })).toMatch(/network\.mode/)
+  expect(await refusal('allow:a..example')).toMatch(/network\.allow\.0/)
+})
+
 test('a profile takes from the one it extends what it does not say, member by member, over several steps', async () => {
   const base = await readProfile(shipped, 'default', signal)
   const { name: _, ...whole } = base

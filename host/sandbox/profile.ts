@@ -1,7 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Fault, WALLS } from '@caisson/wire'
+import { Fault, type Network as NetworkWish, WALLS } from '@caisson/wire'
 import { z } from 'zod'
+import { egressOf } from '../airlock/egress.ts'
 import { firstIssue, LIMITS, Network } from './request.ts'
 
 /** A named set of choices, from a file. Everything is said: a profile has no defaults but those of the profile that it extends. */
@@ -70,7 +71,8 @@ export async function readProfile(folder: string, name: string, signal: AbortSig
       throw new Fault('PROFILE_INVALID', `${join(folder, `${name}.json`)}: extends: ${[...seen, next].join(' -> ')} has no end`)
     }
     seen.push(next)
-    const file: File = await readFileOf(folder, next, seen.at(-2), signal)
+    const { file, text } = await readFileOf(folder, next, seen.at(-2), signal)
+    if (file.network !== undefined && merged.network === undefined) await checkNetwork(file.network, join(folder, `${next}.json`), text)
     merged = under(file, merged)
     next = file.extends
   }
@@ -80,7 +82,12 @@ export async function readProfile(folder: string, name: string, signal: AbortSig
   return Object.freeze({ name, ...complete.data })
 }
 
-async function readFileOf(folder: string, name: string, wantedBy: string | undefined, signal: AbortSignal): Promise<File> {
+async function readFileOf(
+  folder: string,
+  name: string,
+  wantedBy: string | undefined,
+  signal: AbortSignal,
+): Promise<{ file: File; text: string }> {
   const path = join(folder, `${name}.json`)
   let text: string
   try {
@@ -100,7 +107,21 @@ async function readFileOf(folder: string, name: string, wantedBy: string | undef
   }
   const file = File.safeParse(json)
   if (!file.success) throw invalid(path, file.error)
-  return file.data
+  return { file: file.data, text }
+}
+
+/** What is wrong with its rules is said when it is read, not when the first sandbox wants out. */
+async function checkNetwork(network: NetworkWish, path: string, text: string): Promise<void> {
+  try {
+    // Which hosts `registries` stands for is known later, and no reason to refuse.
+    await egressOf(network, async () => [])
+  } catch (cause) {
+    if (!(cause instanceof Fault)) throw cause
+    const [rule] = /"(?:[^"\\]|\\.)*"/.exec(cause.message) ?? []
+    const line = rule === undefined ? -1 : text.split('\n').findIndex((one) => one.includes(rule))
+    const where = line < 0 ? path : `${path}:${line + 1}`
+    throw new Fault('PROFILE_INVALID', `${where}: ${cause.message}`, { hint: cause.hint, cause })
+  }
 }
 
 /** What `over` says stands; the rest comes from `base`. Groups are merged member by member. */

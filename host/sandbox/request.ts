@@ -25,7 +25,7 @@ export const LIMITS = {
 
 /** Of a network policy, as JSON. */
 const MAX_NETWORK_CHARACTERS = 65_536
-const NETWORK_WORDS = /^(none|open|allow:[^,\s]+(,[^,\s]+)*)$/
+const NETWORK_WORDS = /^(none|open|replay|allow:[^,\s]+(,[^,\s]+)*)$/
 
 /** What a sandbox may reach, as wire/network.ts has it; what is in it is checked where it is read (airlock/egress.ts). */
 export const Network = z.union(
@@ -36,7 +36,7 @@ export const Network = z.union(
         typeof value === 'object' && value !== null && !Array.isArray(value) && JSON.stringify(value).length <= MAX_NETWORK_CHARACTERS,
     ),
   ],
-  `must be none, open, or allow: and a list of hosts, \`registries\` among them; or an object with mode, of at most ${MAX_NETWORK_CHARACTERS} characters`,
+  `must be none, open, replay, or allow: and a list of hosts, \`registries\` among them; or an object with mode, of at most ${MAX_NETWORK_CHARACTERS} characters`,
 )
 
 const AbsolutePath = z

@@ -41,6 +41,11 @@ export function trustBinds(trust: ShownTrust | null): Bind[] {
   return [...bundles, { source: trust.certPath, target: AUTHORITY, mode: 'ro' }]
 }
 
+/** Whether it was made to trust what looks into its connections. */
+export function doesTrust({ binds }: Plan): boolean {
+  return binds.some(({ target }) => target === AUTHORITY)
+}
+
 /** Of one that was made with these, whoever made it. */
 export function trustVariables({ binds }: Plan): Readonly<Record<string, string>> {
   return binds.some(({ target }) => target === BUNDLE) ? VARIABLES : {}

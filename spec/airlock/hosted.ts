@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { Airlock } from '../../host/airlock/airlock.ts'
 import type { Egress } from '../../host/airlock/egress.ts'
+import { KeptAnswers } from '../../host/airlock/inspect/kept-answers.ts'
 import type { AuditLog } from '../../host/audit/log.ts'
 import { type Inspection, openInspection } from '../../host/authority/inspection.ts'
 import { trustVariables } from '../../host/sandbox/trust.ts'
@@ -72,6 +73,11 @@ export class Hosted implements AsyncDisposable {
     return hosted
   }
 
+  /** The state folder. */
+  get home(): string {
+    return this.#cells.home
+  }
+
   get airlock(): Airlock {
     if (this.#airlock === undefined) throw new Error('not started')
     return this.#airlock
@@ -93,6 +99,7 @@ export class Hosted implements AsyncDisposable {
           return this.names[name] ?? []
         },
         secret: async (name) => this.secrets[name],
+        answers: new KeptAnswers(this.#cells.home),
         inspection: () => this.#inspection,
       },
       signal,

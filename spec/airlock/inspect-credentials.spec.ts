@@ -41,6 +41,7 @@ beforeAll(async () => {
   hosted = await Hosted.open(
     inspecting({
       allow: [host, `other.example:${other.port}`, `good.example:${plain.port}`],
+      headers: [{ host, headers: { 'X-Plain': 'said at the gate' } }],
       credentials: TEN.map(([secret], index) =>
         index === 0 ? { secret, host } : { secret, host, header: `x-key-${index}`, value: `key {secret};v=${index}` },
       ),
@@ -62,9 +63,13 @@ const curl = (path: string, options = '') => hosted.sh(`curl -sS --max-time 20 $
 
 test('the server hears the secrets, whatever the program said there; the program hears none of them back', async () => {
   for (const version of ['--http1.1', '--http2']) {
-    const told = await curl('/', `${version} -H "Authorization: Bearer placeholder" -H "X-Key-1: mine" -H "x-key-1: again"`)
+    const told = await curl(
+      '/',
+      `${version} -H "Authorization: Bearer placeholder" -H "X-Key-1: mine" -H "x-key-1: again" -H "X-Plain: mine"`,
+    )
     const heard = web.heard.at(-1)?.headers ?? {}
     expect(heard['authorization']).toBe(`Bearer ${value(0)}`)
+    expect(heard['x-plain']).toBe('said at the gate')
     for (let index = 1; index < TEN.length; index += 1) expect(heard[`x-key-${index}`]).toBe(`key ${value(index)};v=${index}`)
     expect(told).toContain(`Bearer ${'*'.repeat(value(0).length)}`)
     for (const [, secret] of TEN) expect(told).not.toContain(secret)

@@ -120,7 +120,11 @@ describe('create', () => {
     [{ templateID: 'base', network: { rules: { 'a.example': [{ transform: { headers: { A: 1 } } }] } } }, 400, 'network.rules.a.example'],
     [{ templateID: 'base', network: { dnsServers: ['8.8.8.8'] } }, 501, 'network.dnsServers'],
     [{ templateID: 'base', network: { egressProxy: { address: 'a:1' } } }, 501, 'network.egressProxy'],
-    [{ templateID: 'base', network: { rules: { 'example.com': [{ transform: { headers: { A: 'b' } } }] } } }, 501, 'network.rules'],
+    [
+      { templateID: 'base', network: { rules: { 'a.b': [{ transform: { headers: { A: `\${e2b.identity.tokens.t}` } } }] } } },
+      501,
+      'tokens',
+    ],
     [{ templateID: 'base', mcp: 'github' }, 400, 'mcp'],
     [{ templateID: 'base', volumeMounts: [{ name: 'v', path: '/v' }] }, 501, 'volumeMounts'],
     [{ templateID: 'base', iam: { tokens: { t: { audience: 'a', tokenType: 'JWT-SVID' } } } }, 501, 'iam.tokens'],

@@ -5,12 +5,12 @@ import { fileFault } from '../run/job.ts'
 /** More than a network policy may have (host/sandbox/request.ts). */
 const MAX_BYTES = 128 * 1024
 
-/** `none`, `open`, `allow:` and a list of names, or the path of a file that says it as an object; what is in it is for the host to judge. */
+/** `none`, `open`, `replay`, `allow:` and a list of names, or the path of a file that says it as an object; what is in it is for the host to judge. */
 export function network(text: string): Network {
-  if (text === 'none' || text === 'open' || /^allow:[^,\s]+(,[^,\s]+)*$/.test(text)) return text
+  if (text === 'none' || text === 'open' || text === 'replay' || /^allow:[^,\s]+(,[^,\s]+)*$/.test(text)) return text
   if (text.endsWith('.json') || text.includes('/')) return ofFile(text)
   throw new Fault('BAD_REQUEST', `--net ${JSON.stringify(text)} is not a network mode`, {
-    hint: 'One of: none, open, allow:HOST,HOST, or the path of a JSON file.',
+    hint: 'One of: none, open, replay, allow:HOST,HOST, or the path of a JSON file.',
   })
 }
 

@@ -2,14 +2,23 @@ import type { Readable, Writable } from 'node:stream'
 import { isGround, type Passed, type Watch, Withheld } from './passage.ts'
 
 /**
- * All of one into the other, as fast as that takes it, and what a watch makes of it. Neither is ended. Rejects with Withheld, or when one of
+ * Resolves to how many bytes came. All of one into the other, as fast as that takes it, and what a watch makes of it. `keeping` gets what came. Neither is ended. Rejects with Withheld, or when one of
  * them is gone; the source is left as it is, so that whoever sends it can still be answered.
  */
-export async function carry(source: Readable, watch: Watch | null, sink: Writable): Promise<void> {
+export async function carry(
+  source: Readable,
+  watch: Watch | null,
+  sink: Writable,
+  keeping?: { take(bytes: Buffer): void },
+): Promise<number> {
+  let length = 0
   for await (const bytes of source.iterator({ destroyOnReturn: false })) {
+    length += bytes.length
+    keeping?.take(bytes)
     await give(watch === null ? bytes : watch.chunk(bytes), sink)
   }
   if (watch !== null) await give(watch.end(), sink)
+  return length
 }
 
 async function give(passed: Passed, sink: Writable): Promise<void> {

@@ -6,8 +6,10 @@ import { carry } from './carry.ts'
 import type { Answer, Asking, Field, Question, Reply } from './exchange.ts'
 import { valuesOf, without } from './fields.ts'
 import type { Http1Asker } from './from-http1.ts'
+import { keptOr } from './from-kept.ts'
 import type { Inspected, Judged, Wanted } from './inspected.ts'
-import { isGround, type Passage, Withheld } from './passage.ts'
+import type { Keeping } from './kept-answers.ts'
+import { type Ground, isGround, type Passage, Withheld } from './passage.ts'
 import type { Upstream } from './upstream.ts'
 import type { Upstreams } from './upstreams.ts'
 import { joinWebSocket } from './web-socket-pair.ts'
@@ -18,6 +20,8 @@ const METHODS_REFUSED = new Set(['TRACE', 'TRACK', 'CONNECT'])
 const OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override']
 /** Names another server or protocol for later. */
 const NOT_HANDED_ON = ['alt-svc']
+
+const NOT_KEPT: Ground = { rule: 'cache replay', reason: 'it is not among the answers that are kept, and nothing else is asked for' }
 
 type Allowed = Extract<Judged, { allowed: true }>
 
@@ -34,21 +38,23 @@ export class Conversation implements Http1Asker {
   }
 
   asked(question: Question, reply: Reply): void {
-    void this.#handOn(question, reply, async (upstream, asking, passage) => {
-      const sent = await upstream.ask(asking)
-      const { body } = asking.question
-      const isOut = body === null ? Promise.resolve(sent.body.end()) : carryOut(body, sent, asking.question, passage)
-      // The server may answer, and hang up, before it has heard all.
-      isOut.catch((failure: unknown) => sent.body.destroy(failure instanceof Error ? failure : undefined))
-      const answer = await Promise.race([sent.heard, isOut.then(() => sent.heard)])
-      await giveBack(answer, reply, passage)
+    void this.#handOn(question, reply, async (judged, asking) => {
+      const { passage, keep } = judged
+      const ask = (asked: Question) => answerTo({ ...asking, question: asked }, this.#upstreamOf(judged), passage)
+      if (keep === null) return await giveBack(await ask(asking.question), reply, passage)
+      const url = `${this.scheme}://${asking.authority}${question.path}`
+      const kept = await keptOr(keep, url, asking.question, ask)
+      if (kept === undefined) throw new Withheld(NOT_KEPT)
+      await giveBack(kept.answer, reply, passage, kept.keeping)
     })
   }
 
   upgraded(question: Question, reply: Reply, socket: Duplex, head: Buffer): void {
     const fields = without(question.fields, 'sec-websocket-extensions')
-    void this.#handOn({ ...question, fields }, reply, async (upstream, asking, passage) => {
-      const upgraded = await upstream.upgrade(asking, 'websocket')
+    void this.#handOn({ ...question, fields }, reply, async (judged, asking) => {
+      const { passage, keep } = judged
+      if (keep?.isReplay === true) throw new Withheld(NOT_KEPT)
+      const upgraded = await this.#upstreamOf(judged).upgrade(asking, 'websocket')
       if ('answer' in upgraded) return await giveBack(upgraded.answer, reply, passage)
       const passed = passage?.fields(upgraded.fields, 'in') ?? upgraded.fields
       if (isGround(passed)) throw new Withheld(passed)
@@ -57,11 +63,11 @@ export class Conversation implements Http1Asker {
     })
   }
 
-  async #handOn(
-    said: Question,
-    reply: Reply,
-    send: (upstream: Upstream, asking: Asking, passage: Passage | null) => Promise<void>,
-  ): Promise<void> {
+  #upstreamOf(judged: Allowed): Upstream {
+    return this.#upstreams.to(this.#inspected.sandbox, this.scheme, judged)
+  }
+
+  async #handOn(said: Question, reply: Reply, send: (judged: Allowed, asking: Asking) => Promise<void>): Promise<void> {
     const over = new AbortController()
     reply.onGone(() => over.abort())
     const wanted: Wanted = { scheme: said.scheme, method: said.method, methods: methodsOf(said), path: said.path }
@@ -75,9 +81,8 @@ export class Conversation implements Http1Asker {
       if (!judged.allowed) return this.#refuse(reply, 403, judged.refusal)
       const passed = judged.passage?.request(said) ?? said
       if (isGround(passed)) return this.#refuse(reply, 403, this.#inspected.refuse(wanted, passed.rule, passed.reason))
-      const upstream = this.#upstreams.to(this.#inspected.sandbox, said.scheme, judged)
       const inform = (status: number, fields: readonly Field[]) => reply.inform(status, fields)
-      await send(upstream, { question: passed, authority: authorityOf(judged, said.scheme), inform, signal: over.signal }, judged.passage)
+      await send(judged, { question: passed, authority: authorityOf(judged, said.scheme), inform, signal: over.signal })
     } catch (failure) {
       this.#failed(failure, wanted, reply)
     }
@@ -113,6 +118,15 @@ export class Conversation implements Http1Asker {
   }
 }
 
+async function answerTo(asking: Asking, upstream: Upstream, passage: Passage | null): Promise<Answer> {
+  const sent = await upstream.ask(asking)
+  const { body } = asking.question
+  const isOut = body === null ? Promise.resolve(sent.body.end()) : carryOut(body, sent, asking.question, passage)
+  // The server may answer, and hang up, before it has heard all.
+  isOut.catch((failure: unknown) => sent.body.destroy(failure instanceof Error ? failure : undefined))
+  return await Promise.race([sent.heard, isOut.then(() => sent.heard)])
+}
+
 async function carryOut(
   body: NonNullable<Question['body']>,
   sent: { body: Writable; finish(trailers: readonly Field[]): void },
@@ -127,17 +141,25 @@ async function carryOut(
   sent.finish(trailers)
 }
 
-async function giveBack(answer: Answer, reply: Reply, passage: Passage | null): Promise<void> {
-  const passed = passage?.fields(answer.fields, 'in') ?? answer.fields
-  if (isGround(passed)) throw new Withheld(passed)
-  const watch = passage?.watch({ what: 'body', way: 'in', fields: passed }) ?? null
-  const changing = watch === null || watch.keepsLength ? [] : ['content-length']
-  const to = reply.begin(answer.status, without(passed, ...NOT_HANDED_ON, ...changing))
-  await carry(answer.body, watch, to)
-  if (!answer.isWhole()) throw new Error('the answer was cut off')
-  const trailers = passage?.fields(answer.trailers(), 'in') ?? answer.trailers()
-  if (isGround(trailers)) throw new Withheld(trailers)
-  reply.finish(trailers)
+async function giveBack(answer: Answer, reply: Reply, passage: Passage | null, keeping?: Keeping): Promise<void> {
+  try {
+    const passed = passage?.fields(answer.fields, 'in') ?? answer.fields
+    if (isGround(passed)) throw new Withheld(passed)
+    const watch = passage?.watch({ what: 'body', way: 'in', fields: passed }) ?? null
+    const changing = watch === null || watch.keepsLength ? [] : ['content-length']
+    const to = reply.begin(answer.status, without(passed, ...NOT_HANDED_ON, ...changing))
+    const length = await carry(answer.body, watch, to, keeping)
+    // HTTP/2 can be reset as if all had been said.
+    const isWhole = answer.isWhole() && (length === 0 || valuesOf(answer.fields, 'content-length').every((said) => Number(said) === length))
+    if (!isWhole) throw new Error('the answer was cut off')
+    const trailers = passage?.fields(answer.trailers(), 'in') ?? answer.trailers()
+    if (isGround(trailers)) throw new Withheld(trailers)
+    reply.finish(trailers)
+    await keeping?.end(true)
+  } catch (failure) {
+    await keeping?.end(false)
+    throw failure
+  }
 }
 
 /** Its own, and those that some servers take instead. */

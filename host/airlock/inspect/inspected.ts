@@ -1,5 +1,6 @@
 import type { HttpRequest } from '@caisson/policy'
 import type { Refusal } from '../refusal-page.ts'
+import type { Keep } from './from-kept.ts'
 import type { Passage } from './passage.ts'
 
 /** What a request asks for, as it is to be judged. */
@@ -17,6 +18,8 @@ export type Judged =
       /** Checked at this moment. */
       readonly dial: readonly string[]
       readonly passage: Passage | null
+      /** Its answers may be kept; null: not. */
+      readonly keep: Keep | null
     }
   | { readonly allowed: false; readonly refusal: Refusal }
 

@@ -42,7 +42,6 @@ export function egressOf(
   const unserved = {
     dnsServers: dnsServers?.length,
     egressProxy: network.egressProxy === null ? 0 : network.egressProxy,
-    rules: Object.keys(network.rules ?? {}).length,
   }
   for (const [name, wanted] of Object.entries(unserved)) {
     if (!wanted) continue
@@ -54,7 +53,6 @@ export function egressOf(
 const UNSERVED: Readonly<Record<string, string>> = {
   dnsServers: 'names are asked of the resolver of this machine, and of nobody else',
   egressProxy: 'connections go out from this machine itself',
-  rules: 'requests are let out as they are, or not at all',
 }
 
 /** Whether any of them is said. */

@@ -1,0 +1,200 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { createReadStream, createWriteStream, type WriteStream } from 'node:fs'
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Transform } from 'node:stream'
+import type { Answer, Field, Question } from './exchange.ts'
+import { valuesOf } from './fields.ts'
+
+const MAX_BYTES = 4 * 1024 ** 3
+const MAX_ONE_BYTES = 512 * 1024 ** 2
+/** Not written yet; more, and the answer is not kept. */
+const MAX_UNWRITTEN_BYTES = 8 * 1024 ** 2
+/** What a kept answer may depend on: it is asked for with these, and nothing else that a server could take up. */
+const ASKED_WITH = ['accept', 'accept-encoding']
+/** What a request is kept out for: it is not for everybody, or not for all of it. */
+const PERSONAL = /^(authorization|cookie|range|if-.*)$/
+/** Said anew by whoever serves it. */
+const NOT_KEPT = /^(connection|date|age|keep-alive|transfer-encoding|content-length|alt-svc)$/
+
+interface Kept {
+  readonly url: string
+  readonly fields: readonly Field[]
+  readonly blob: string
+  readonly bytes: number
+}
+
+/** An answer that was kept, and whether the server said that it never changes. */
+export interface Found {
+  readonly answer: () => Answer
+  readonly isImmutable: boolean
+  /** By which the server tells whether it is still so; none: it cannot be asked. */
+  readonly validators: readonly Field[]
+}
+
+/** Answers of package registries, by what was asked; bodies by their SHA-256. Whole answers only, of requests that anybody could have made. */
+export class KeptAnswers {
+  readonly #folder: string
+  #bytes: Promise<number> | undefined
+
+  constructor(home: string) {
+    this.#folder = join(home, 'cache')
+  }
+
+  /** The request as it is asked for all; undefined: its answer is for one alone. */
+  plainly(question: Question): Question | undefined {
+    if (question.method !== 'GET' || question.body !== null || question.fields.some(isPersonal)) return undefined
+    return { ...question, fields: question.fields.filter(([name]) => ASKED_WITH.includes(name.toLowerCase())) }
+  }
+
+  async find(url: string, question: Question): Promise<Found | undefined> {
+    const path = this.#entry(url, question)
+    const kept = await entryIn(path)
+    if (kept === undefined || kept.url !== url) return undefined
+    const blob = join(this.#folder, kept.blob)
+    const found = await stat(blob).catch(() => undefined)
+    if (found?.size !== kept.bytes) return undefined
+    const now = new Date()
+    // The one that was used least lately goes first.
+    await Promise.all([path, blob].map((file) => utimes(file, now, now))).catch(() => undefined)
+    const [tag, changed] = [valuesOf(kept.fields, 'etag')[0], valuesOf(kept.fields, 'last-modified')[0]]
+    const validators: Field[] = tag !== undefined ? [['if-none-match', tag]] : changed !== undefined ? [['if-modified-since', changed]] : []
+    const isImmutable = valuesOf(kept.fields, 'cache-control').some((value) => /\bimmutable\b/i.test(value))
+    return { answer: () => answerOf(kept, blob), isImmutable, validators }
+  }
+
+  /** For one that comes now. Undefined: it is not to be kept. */
+  async keep(url: string, question: Question, answer: Answer): Promise<Keeping | undefined> {
+    if (!mayKeep(answer)) return undefined
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    const fields = answer.fields.filter(([name]) => !NOT_KEPT.test(name.toLowerCase()))
+    const path = join(this.#folder, `new-${randomBytes(8).toString('hex')}`)
+    return new Keeping(path, async (blob, bytes) => {
+      await rename(path, join(this.#folder, blob))
+      const entry = `${path}.json`
+      await writeFile(entry, JSON.stringify({ url, fields, blob, bytes } satisfies Kept), { mode: 0o600 })
+      await rename(entry, this.#entry(url, question))
+      await this.#grown(bytes)
+    })
+  }
+
+  #entry(url: string, question: Question): string {
+    const asked = ASKED_WITH.map((name) => valuesOf(question.fields, name))
+    return join(
+      this.#folder,
+      `${createHash('sha256')
+        .update(JSON.stringify([url, asked]))
+        .digest('hex')}.json`,
+    )
+  }
+
+  async #grown(bytes: number): Promise<void> {
+    this.#bytes = (this.#bytes ?? this.#sizes().then((all) => all.reduce((sum, { size }) => sum + size, 0) - bytes)).then(
+      (sum) => sum + bytes,
+    )
+    if ((await this.#bytes) <= MAX_BYTES) return
+    const all = (await this.#sizes()).sort((one, other) => one.usedMs - other.usedMs)
+    let sum = all.reduce((total, { size }) => total + size, 0)
+    for (const { path, size } of all) {
+      if (sum <= MAX_BYTES * 0.9) break
+      await rm(path, { force: true })
+      sum -= size
+    }
+    this.#bytes = Promise.resolve(sum)
+  }
+
+  async #sizes(): Promise<{ path: string; size: number; usedMs: number }[]> {
+    const names = await readdir(this.#folder)
+    const all = await Promise.all(
+      names.map(async (name) => {
+        const path = join(this.#folder, name)
+        const found = await stat(path).catch(() => undefined)
+        return found === undefined ? [] : [{ path, size: found.size, usedMs: found.mtimeMs }]
+      }),
+    )
+    return all.flat()
+  }
+}
+
+/** One that is being kept while it passes. What goes wrong with it is nobody's matter but its own: then it is not kept. */
+export class Keeping {
+  readonly #path: string
+  readonly #hash = createHash('sha256')
+  readonly #done: (blob: string, bytes: number) => Promise<void>
+  readonly #file: WriteStream
+  #bytes = 0
+  #isLost = false
+
+  constructor(path: string, done: (blob: string, bytes: number) => Promise<void>) {
+    this.#path = path
+    this.#done = done
+    this.#file = createWriteStream(path, { mode: 0o600 })
+    this.#file.on('error', () => {
+      this.#isLost = true
+    })
+  }
+
+  take(bytes: Buffer): void {
+    this.#bytes += bytes.length
+    if (this.#bytes > MAX_ONE_BYTES || this.#file.writableLength > MAX_UNWRITTEN_BYTES) this.#isLost = true
+    if (this.#isLost) return
+    this.#hash.update(bytes)
+    this.#file.write(bytes)
+  }
+
+  /** `isWhole` false: it was cut off. */
+  async end(isWhole: boolean): Promise<void> {
+    try {
+      await new Promise<void>((resolve) => this.#file.end(resolve))
+      if (isWhole && !this.#isLost) await this.#done(`${this.#hash.digest('hex')}.body`, this.#bytes)
+    } finally {
+      await rm(this.#path, { force: true })
+    }
+  }
+}
+
+function isPersonal([name, value]: Field): boolean {
+  return PERSONAL.test(name.toLowerCase()) || (name.toLowerCase() === 'cache-control' && /\bno-store\b/i.test(value))
+}
+
+function mayKeep({ status, fields }: Answer): boolean {
+  const varied = valuesOf(fields, 'vary').flatMap((value) =>
+    value
+      .toLowerCase()
+      .split(',')
+      .map((name) => name.trim()),
+  )
+  const isForOne = valuesOf(fields, 'cache-control').some((value) => /\b(no-store|private)\b/i.test(value))
+  return status === 200 && !isForOne && valuesOf(fields, 'set-cookie').length === 0 && varied.every((name) => ASKED_WITH.includes(name))
+}
+
+async function entryIn(path: string): Promise<Kept | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as Kept
+  } catch {
+    // Not there, or not whole: it is asked for again.
+    return undefined
+  }
+}
+
+/** Read as it is sent, and held against its name before its last bytes: what has changed on the disk is not taken for whole. */
+function answerOf({ fields, blob, bytes }: Kept, path: string): Answer {
+  const hash = createHash('sha256')
+  let last: Buffer | undefined
+  let isWhole = false
+  const body = new Transform({
+    transform(chunk: Buffer, _, done) {
+      hash.update(chunk)
+      done(null, last)
+      last = chunk
+    },
+    flush(done) {
+      isWhole = `${hash.digest('hex')}.body` === blob
+      done(isWhole ? null : new Error('a kept answer has changed'), isWhole ? last : undefined)
+    },
+  })
+  const file = createReadStream(path)
+  file.on('error', (failure) => body.destroy(failure))
+  file.pipe(body)
+  return { status: 200, fields: [...fields, ['content-length', String(bytes)]], body, isWhole: () => isWhole, trailers: () => [] }
+}
