@@ -45,6 +45,7 @@ describe('create', () => {
         lifecycle: { onTimeout: 'pause', pauseMemory: true, autoResume: false },
         traffic: { public: true, maskRequestHost: null, httpsPorts: [] },
         secure: true,
+        egress: null,
       },
     ])
   })
@@ -169,7 +170,7 @@ test.each([
 })
 
 test('doctor and profiles are told', async () => {
-  expect((await operator.ask('GET', '/caisson/v1/doctor')).body).toEqual({ home: '/secret', walls: [], templates: [] })
+  expect((await operator.ask('GET', '/caisson/v1/doctor')).body).toEqual({ home: '/secret', walls: [], templates: [], allowPrivate: [] })
   expect((await alice.ask('GET', '/caisson/v1/profiles')).body).toMatchObject([{ name: 'e2b', limits: { cpus: 2 } }])
 })
 

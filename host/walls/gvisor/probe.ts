@@ -56,7 +56,7 @@ async function gpu(): Promise<Finding> {
     () => false,
   )
   const detail = there
-    ? 'there is one on this machine; no sandbox gets it: requests for one are refused (UNSUPPORTED)'
-    : 'there is none on this machine; requests for one are refused (UNSUPPORTED)'
+    ? 'there is one on this machine; no sandbox gets it: no option asks for one, and unknown options are refused by name'
+    : 'there is none on this machine; no option asks for one, and unknown options are refused by name'
   return { what: 'GPU', severity: 'fine', detail }
 }
