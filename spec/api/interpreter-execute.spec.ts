@@ -127,11 +127,16 @@ describe('languages', () => {
   })
 
   test('one that is not there is named, and those that are', async () => {
-    for (const language of ['r', 'java', 'rust']) {
+    for (const language of ['fortran', 'rust']) {
       const response = await server.execute({ code: '1', language })
       expect(response.status).toBe(500)
       expect(await response.text()).toMatch(new RegExp(`^Failed to create context: no language "${language}"; there are: .*python`))
     }
+    const response = await server.execute({ code: '1', language: 'r' })
+    expect([response.status, await response.text()]).toEqual([
+      500,
+      expect.stringMatching(/^Failed to create context: there is no runtime for R yet/),
+    ])
   })
 })
 
