@@ -34,7 +34,7 @@ test.each([
   ['an unknown profile', [...RUN, '--profile', 'lax'], 'PROFILE_UNKNOWN', /lax/],
   ['a profile that is a path', [...RUN, '--profile', '../default'], 'PROFILE_UNKNOWN', /default/],
   ['an unknown template', [...RUN, '--template', 'gentoo'], 'TEMPLATE_UNKNOWN', /gentoo/],
-  ['an unknown wall', [...RUN, '--wall', 'paper'], '(BAD_REQUEST|UNSUPPORTED)', /wall/],
+  ['an unknown wall', [...RUN, '--wall', 'paper'], 'WALL_UNKNOWN', /paper/],
   ['a rule that is none', [...RUN, '--net', 'allow:10.0.0.0/33'], 'POLICY_INVALID', /10\.0\.0\.0\/33/],
   ['a network that is none', [...RUN, '--net', 'wifi'], 'BAD_REQUEST', /wifi/],
   ['a missing mount', [...RUN, '--mount', '/nowhere'], 'MOUNT_UNREADABLE', /\/nowhere does not exist/],
