@@ -5,7 +5,7 @@ import { countOrNone } from './arguments/count.ts'
 import { parsed, verbParser } from './parsing.ts'
 
 /** In the order in which they are run. */
-const BENCHMARKS = ['start', 'exec', 'command', 'density', 'http', 'airlock', 'crowd']
+const BENCHMARKS = ['start', 'exec', 'command', 'density', 'dlp', 'http', 'airlock', 'crowd']
 
 const EXAMPLES = `
 Benchmarks:
@@ -13,6 +13,7 @@ Benchmarks:
   exec      round trips in a live sandbox
   command   the first command of the README, as a whole
   density   memory of idle sandboxes, five for each round
+  dlp       the search of what leaves, by what it is
   http      a daemon over HTTP: creates, commands, code, files
   airlock   what the gate adds to connections (as root)
   crowd     a daemon with two thousand idle sandboxes (minutes)
