@@ -52,10 +52,11 @@ export class KeptAnswers {
     const kept = await entryIn(path)
     if (kept === undefined || kept.url !== url) return undefined
     const blob = join(this.#folder, kept.blob)
+    // One that cannot be read counts as not kept: it is asked for anew, or, offline, refused.
     const found = await stat(blob).catch(() => undefined)
     if (found?.size !== kept.bytes) return undefined
     const now = new Date()
-    // The one that was used least lately goes first.
+    // The one that was used least lately goes first; without its time noted it goes a little early.
     await Promise.all([path, blob].map((file) => utimes(file, now, now))).catch(() => undefined)
     const [tag, changed] = [valuesOf(kept.fields, 'etag')[0], valuesOf(kept.fields, 'last-modified')[0]]
     const validators: Field[] = tag !== undefined ? [['if-none-match', tag]] : changed !== undefined ? [['if-modified-since', changed]] : []
@@ -108,6 +109,7 @@ export class KeptAnswers {
     const all = await Promise.all(
       names.map(async (name) => {
         const path = join(this.#folder, name)
+        // Removed meanwhile by another that makes room.
         const found = await stat(path).catch(() => undefined)
         return found === undefined ? [] : [{ path, size: found.size, usedMs: found.mtimeMs }]
       }),

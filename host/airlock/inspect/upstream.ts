@@ -84,6 +84,7 @@ export class Upstream implements Disposable {
     this.#over.abort()
     this.#agent.destroy()
     for (const socket of this.#spare) socket.destroy()
+    // One that never came to be has been told to whoever asked for it.
     this.#session?.then((session) => session?.destroy()).catch(() => undefined)
   }
 }
