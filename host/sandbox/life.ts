@@ -37,6 +37,8 @@ export interface LifeParts {
   adopted: readonly ContextRecord[] | null
   /** Contexts that it had before it booted again. */
   kept: readonly ContextRecord[]
+  /** What of it is left outside of its wall is removed; never rejects. */
+  afterDeath?: () => Promise<void>
 }
 
 /** One sandbox, from the moment its wall stands. */
@@ -61,7 +63,10 @@ export class LiveSandbox implements Held {
     this.#parts = parts
     this.plan = plan
     this.id = plan.id
-    this.ended = cell.death
+    this.ended = cell.death.then(async (death) => {
+      await parts.afterDeath?.()
+      return death
+    })
     this.leashed = plan.leash === 'host'
     this.#ending = new Ending(cell, plan.limits)
     this.#agent = parts.agent
@@ -132,7 +137,7 @@ export class LiveSandbox implements Held {
 
   start(raw: StartRequest, signal: AbortSignal): Promise<Process> {
     return this.guard(async () => {
-      const request = parseStart(raw)
+      const request = { ...(this.plan.cwd === undefined ? {} : { cwd: this.plan.cwd }), ...parseStart(raw) }
       const { command, args = [], user = '', cwd = '', timeoutMs } = request
       const { auditLog, env } = this.#parts
       auditLog.append({ kind: 'command', sandbox: this.id, command, args, user, cwd })

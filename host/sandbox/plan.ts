@@ -3,6 +3,7 @@ import { type Bind, type Engine, Fault, type NetworkFile, Plan, type WallName } 
 import type { Template } from '../templates/template.ts'
 import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
+import type { Look } from './shields.ts'
 import { type ShownTrust, trustBinds } from './trust.ts'
 
 /** What a plan needs to know of this machine and this moment; looked up by others, so that the same input makes the same plan. */
@@ -29,6 +30,8 @@ export interface MachineFacts {
     /** Set-uid programs work behind it. */
     readonly sudo: boolean
   }
+  /** Where commands begin that name no folder (null: at home), and what is hidden and held in each mount (empty: nothing). Absent: as null and empty. */
+  readonly shown?: { readonly cwd: string | null; readonly looks: readonly Look[] }
   /** What it is to trust beyond what everybody does; null: nothing. */
   readonly trust: ShownTrust | null
 }
@@ -108,6 +111,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     disk: disk(facts, limits.diskMiB),
     hostName: facts.id,
     user: USER,
+    ...(facts.shown?.cwd ? { cwd: facts.shown.cwd } : {}),
     network: facts.airlock === null ? { mode: 'none' } : gate(facts.airlock),
     limits: {
       wallMs: limits.timeoutMs,
@@ -136,7 +140,7 @@ const ZYGOTE_DISK_MIB = 64
 /** Pure: the wall around a template's zygote. It runs the template's code and nobody else's, and keeps nothing. */
 export function planZygote(
   template: Template,
-  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock' | 'wall' | 'trust'> & {
+  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock' | 'wall' | 'trust' | 'shown'> & {
     dir: string
     idleMs: number
     leash: Plan['leash']
@@ -250,7 +254,15 @@ function mounts(request: StrictCreateRequest, facts: MachineFacts): Bind[] {
     if (within(source, facts.home) || within(facts.home, source)) {
       throw new Fault('BAD_REQUEST', `${field}.source: ${source} would show Caisson's own state (${facts.home}) inside`)
     }
-    return { source, target: place, mode, live: true, ...(facts.root ? { ownedBy: 'user' as const } : {}) }
+    const look = facts.shown?.looks[index]
+    return {
+      source,
+      target: place,
+      mode,
+      live: true,
+      ...(facts.root ? { ownedBy: 'user' as const } : {}),
+      ...(look === undefined ? {} : { inode: look.inode, shields: [...look.shields] }),
+    }
   })
   const targets = binds.map((bind) => bind.target)
   const twice = targets.find((target, index) => targets.indexOf(target) !== index)
@@ -279,6 +291,10 @@ function inOrder(binds: readonly Bind[]): Bind[] {
 
 /** Of the plan, what an auditor asks for: not the files' contents. */
 export function outline(plan: Plan) {
-  const { files: _, symlinks: __, ...rest } = plan
-  return rest
+  const { files: _, symlinks: __, binds, ...rest } = plan
+  const shielded = ({ shields = [], inode: ___, ...bind }: Bind) => ({
+    ...bind,
+    ...(shields.length === 0 ? {} : { shields: shields.filter(({ as }) => as !== 'pinned').map(({ path, as }) => `${as} ${path}`) }),
+  })
+  return { ...rest, binds: binds.map(shielded) }
 }

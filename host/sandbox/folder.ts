@@ -1,0 +1,64 @@
+import { readFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { Fault } from '@caisson/wire'
+import { seen } from './mounts.ts'
+import { Placeholders } from './placeholders.ts'
+import type { Profile } from './profile.ts'
+import type { StrictCreateRequest } from './request.ts'
+import { type Look, lookThrough } from './shields.ts'
+
+/** What a sandbox sees of the folder that its caller works in, and of every other folder that is mounted beside. */
+export interface ShownFolder extends AsyncDisposable {
+  /** The same, with the folder among its mounts. */
+  readonly request: StrictCreateRequest
+  /** Where commands begin; null: at home. */
+  readonly cwd: string | null
+  /** One for each mount; empty where the profile hides nothing. */
+  readonly looks: readonly Look[]
+}
+
+/** `build`: false for a plan that is only looked at; nothing is made then. Rejects with BAD_REQUEST or MOUNT_UNREADABLE. */
+export async function showFolder(
+  { folder, ...request }: StrictCreateRequest,
+  profile: Profile,
+  build: boolean,
+  signal: AbortSignal,
+): Promise<ShownFolder> {
+  const choice = profile.folder
+  if (choice === null) return { request, cwd: null, looks: [], [Symbol.asyncDispose]: async () => undefined }
+  if (folder === undefined) {
+    throw new Fault('BAD_REQUEST', `folder: profile ${profile.name} shows the folder that the caller works in, and none is named`, {
+      hint: 'Name it: `folder: process.cwd()`; with a daemon, only an operator may.',
+    })
+  }
+  const own = { source: folder, target: folder, mode: choice.mode }
+  const whole = await seen({ ...request, mounts: [own, ...(request.mounts ?? [])] })
+  const mounts = whole.mounts ?? []
+  const [{ source } = own] = mounts
+  for (const mount of mounts) await refuseHome(mount.source)
+  const made = build ? Placeholders.make(source, choice) : undefined
+  try {
+    const looks: Look[] = []
+    for (const mount of mounts) looks.push(await lookThrough(mount.source, choice, signal))
+    const placed = mounts.map((mount, index) => (index === 0 ? { ...mount, target: source } : mount))
+    const remove = async () => await made?.[Symbol.asyncDispose]()
+    return { request: { ...whole, mounts: placed }, cwd: source, looks, [Symbol.asyncDispose]: remove }
+  } catch (failure) {
+    await made?.[Symbol.asyncDispose]()
+    throw failure
+  }
+}
+
+/** Whoever works in a home folder itself would show all that is in it: keys, histories, other projects. */
+async function refuseHome(source: string): Promise<void> {
+  const passwd = await readFile('/etc/passwd', 'utf8').catch(() => '')
+  const homes = passwd.split('\n').flatMap((line) => {
+    const [, , uid = '', , , home = ''] = line.split(':')
+    return home.startsWith('/') && (Number(uid) === 0 || Number(uid) >= 1000) && home !== '/nonexistent' ? [home.replace(/\/+$/, '')] : []
+  })
+  const home = [...homes, homedir()].find((one) => one !== '' && (source === '/' || one === source || one.startsWith(`${source}/`)))
+  if (source !== '/' && home === undefined) return
+  throw new Fault('BAD_REQUEST', `folder: ${source} ${source === home ? 'is a home folder' : `holds the home folder ${home ?? '/root'}`}`, {
+    hint: 'Work in a folder of the project’s own.',
+  })
+}
