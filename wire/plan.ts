@@ -14,6 +14,8 @@ const InsidePath = z
   .max(4096)
   .refine((path) => !path.split('/').includes('..') && !path.includes('\0'), 'must not contain .. or NUL')
 
+const Inode = z.string().regex(/^\d{1,20}:\d{1,20}$/, 'must be device:inode')
+
 /** What is different about one place of a bind. Nobody inside can take it away, and no folder on the way to it can be renamed. */
 export const Shield = z.strictObject({
   /** Below the bind; no part of it is a link. */
@@ -21,9 +23,12 @@ export const Shield = z.strictObject({
     .string()
     .min(1)
     .max(4096)
-    .refine((path) => !path.includes('\0') && path.split('/').every((part) => !['', '.', '..'].includes(part)), 'must be a plain relative path'),
-  /** Of what was found there. If something else is there by then, nothing is built. */
-  inode: z.string().regex(/^\d{1,20}$/),
+    .refine(
+      (path) => !path.includes('\0') && path.split('/').every((part) => !['', '.', '..'].includes(part)),
+      'must be a plain relative path',
+    ),
+  /** Of what was found there, `device:inode`. If something else is there by then, nothing is built. */
+  inode: Inode,
   /** `pinned`: it stays where it is. `fixed`: that, and nothing in it can be changed. `covered`: there is `content` in its place; a folder is empty. */
   as: z.enum(['pinned', 'fixed', 'covered']),
   content: z.string().max(65536).optional(),
@@ -41,10 +46,7 @@ export const Bind = z.strictObject({
   /** The host may change it while the sandbox lives: what is read there is not kept. */
   live: z.boolean().optional(),
   /** Of the source, as it was when it was looked at; something else is not mounted. */
-  inode: z
-    .string()
-    .regex(/^\d{1,20}$/)
-    .optional(),
+  inode: Inode.optional(),
   /** Parents before children. */
   shields: z.array(Shield).max(1024).optional(),
 })

@@ -34,8 +34,11 @@ export async function profile(argv: readonly string[]): Promise<number> {
   if (verb === 'list' && one === undefined) return await list(profiles, json, signal)
   if (verb === 'show' && one !== undefined && other === undefined) return await show(profiles, one, json, signal)
   if (verb === 'check') return await check(profiles, names, signal)
-  if (verb === 'diff' && one !== undefined && other !== undefined && names.length === 2) return await diff(profiles, one, other, json, signal)
-  throw new Fault('BAD_REQUEST', `nothing to do for \`caisson profile ${command.args.join(' ')}\``, { hint: 'See `caisson profile --help`.' })
+  if (verb === 'diff' && one !== undefined && other !== undefined && names.length === 2)
+    return await diff(profiles, one, other, json, signal)
+  throw new Fault('BAD_REQUEST', `nothing to do for \`caisson profile ${command.args.join(' ')}\``, {
+    hint: 'See `caisson profile --help`.',
+  })
 }
 
 async function list(profiles: Profiles, json: boolean, signal: AbortSignal): Promise<number> {

@@ -10,7 +10,16 @@ const MAX_HOSTS = 512
 const MAX_BYTES = 256 * 1024
 
 /** Files that the clients have their configuration from; one that is not there counts as such. */
-const OWN = ['.npmrc', '.pip/pip.conf', '.config/pip/pip.conf', '.gitconfig', '.config/git/config', '.config/go/env', '.cargo/config.toml', '.cargo/config']
+const OWN = [
+  '.npmrc',
+  '.pip/pip.conf',
+  '.config/pip/pip.conf',
+  '.gitconfig',
+  '.config/git/config',
+  '.config/go/env',
+  '.cargo/config.toml',
+  '.cargo/config',
+]
 const SYSTEM = ['npmrc', 'pip.conf', 'gitconfig', 'apt/sources.list', 'apt/sources.list.d']
 
 /** What package clients said, in a file of the state folder, for the hosts that come after. */
@@ -43,8 +52,10 @@ export class KeptRegistries {
     if (text === '' || text.length > MAX_BYTES) return undefined
     try {
       const said = JSON.parse(text) as { configuration: unknown; untilMs: unknown; hosts: unknown }
-      const isFresh = said.configuration === configuration && typeof said.untilMs === 'number' && said.untilMs > Date.now()
-      return isFresh && said.untilMs < Date.now() + 2 * KEPT_MS && Array.isArray(said.hosts) && said.hosts.every(isHost) ? said.hosts : undefined
+      const leftMs = typeof said.untilMs === 'number' ? said.untilMs - Date.now() : 0
+      // One from a clock that was ahead is not kept for years.
+      const isFresh = said.configuration === configuration && leftMs > 0 && leftMs <= KEPT_MS
+      return isFresh && Array.isArray(said.hosts) && said.hosts.every(isHost) ? said.hosts : undefined
     } catch (error) {
       if (error instanceof SyntaxError || error instanceof TypeError) return undefined
       throw error
@@ -59,7 +70,9 @@ export class KeptRegistries {
         return found === undefined ? '-' : `${found.mtimeMs} ${found.size} ${found.ino}`
       }),
     )
-    return createHash('sha256').update(JSON.stringify([this.#environment, seen])).digest('hex')
+    return createHash('sha256')
+      .update(JSON.stringify([this.#environment, seen]))
+      .digest('hex')
   }
 }
 

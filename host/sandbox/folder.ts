@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
+import { resolve } from 'node:path'
 import { Fault } from '@caisson/wire'
 import { seen } from './mounts.ts'
 import { Placeholders } from './placeholders.ts'
@@ -35,14 +36,17 @@ export async function showFolder(
   const whole = await seen({ ...request, mounts: [own, ...(request.mounts ?? [])] })
   const mounts = whole.mounts ?? []
   const [{ source } = own] = mounts
+  // A caller stands in a folder, not on a link; what was a folder then and is a link now leads where somebody else wants.
+  if (source !== resolve(folder)) {
+    throw new Fault('BAD_REQUEST', `folder: ${folder} is reached through a link`, { hint: `Name the folder itself: ${source}.` })
+  }
   for (const mount of mounts) await refuseHome(mount.source)
   const made = build ? Placeholders.make(source, choice) : undefined
   try {
     const looks: Look[] = []
     for (const mount of mounts) looks.push(await lookThrough(mount.source, choice, signal))
-    const placed = mounts.map((mount, index) => (index === 0 ? { ...mount, target: source } : mount))
     const remove = async () => await made?.[Symbol.asyncDispose]()
-    return { request: { ...whole, mounts: placed }, cwd: source, looks, [Symbol.asyncDispose]: remove }
+    return { request: whole, cwd: source, looks, [Symbol.asyncDispose]: remove }
   } catch (failure) {
     await made?.[Symbol.asyncDispose]()
     throw failure

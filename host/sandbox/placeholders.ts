@@ -39,7 +39,8 @@ export class Placeholders implements AsyncDisposable {
       try {
         rmdirSync(`${this.#source}/${name}`)
       } catch (error) {
-        if (!['ENOTEMPTY', 'ENOENT', 'ENOTDIR', 'EBUSY', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+        if (!['ENOTEMPTY', 'ENOENT', 'ENOTDIR', 'EBUSY', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? ''))
+          throw error
       }
     }
   }

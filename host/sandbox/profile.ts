@@ -92,7 +92,8 @@ export async function profilePaths(folders: ProfileFolders): Promise<Map<string,
     for (const file of (await readdir(folder)).filter((file) => file.endsWith('.json')).sort()) {
       const [name, path] = [file.slice(0, -'.json'.length), join(folder, file)]
       const other = paths.get(name)
-      if (other !== undefined) throw new Fault('PROFILE_INVALID', `${path}: ${other} has this name already`, { hint: 'Give it another name.' })
+      if (other !== undefined)
+        throw new Fault('PROFILE_INVALID', `${path}: ${other} has this name already`, { hint: 'Give it another name.' })
       paths.set(name, path)
     }
   }

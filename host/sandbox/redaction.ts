@@ -1,7 +1,8 @@
 /**
  * Lines of the files in which package clients and git keep credentials among settings. What only names a variable (`${NPM_TOKEN}`) is none.
  */
-const CREDENTIAL = /(?:_auth(?:token)?|_password|password|passwd|token|secret|api[-_]?key)["']?\s*[:=]\s*["']?(?!\s*["']?$|\$\{[^}]*\}["']?\s*$)\S/i
+const CREDENTIAL =
+  /(?:_auth(?:token)?|_password|password|passwd|token|secret|api[-_]?key)["']?\s*[:=]\s*["']?(?!\s*["']?$|\$\{[^}]*\}["']?\s*$)\S/i
 /** `https://name:word@host`. */
 const IN_ADDRESS = /\w:\/\/[^\s/@:]*:[^\s/@$]+@|\w:\/\/(?:gh[a-z]_|glpat-)[^\s/@]+@/
 

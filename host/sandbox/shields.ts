@@ -1,4 +1,16 @@
-import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readSync, realpathSync, statSync } from 'node:fs'
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  realpathSync,
+  statSync,
+} from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { Fault, type Shield } from '@caisson/wire'
 import { refuseAborted } from '../lifetimes.ts'
@@ -33,6 +45,9 @@ type Tests = Record<'hidden' | 'shown' | 'redacted' | 'fixed' | 'skipped', Shiel
 export async function lookThrough(source: string, choice: FolderChoice, signal: AbortSignal): Promise<Look> {
   const root = openFolder(source)
   try {
+    // Were a folder on the way a link by now, it would be another one.
+    if (readlinkSync(`/proc/self/fd/${root}`) !== source)
+      throw new Fault('MOUNT_UNREADABLE', `${source} was moved while it was being looked at`)
     const looking = new Looking(source, choice)
     await looking.folder(root, [], false, signal)
     return { inode: inodeOf(root), shields: looking.shields() }
@@ -186,9 +201,10 @@ class Looking {
   }
 }
 
-const inodeOf = (open: number): string => String(fstatSync(open, { bigint: true }).ino)
-const inodeAt = (folder: number, name: string): string => String(lstatSync(nameIn(folder, name), { bigint: true }).ino)
-const inodeOfPath = (path: string): string => String(statSync(path, { bigint: true }).ino)
+const text = ({ dev, ino }: BigIntStats): string => `${dev}:${ino}`
+const inodeOf = (open: number): string => text(fstatSync(open, { bigint: true }))
+const inodeAt = (folder: number, name: string): string => text(lstatSync(nameIn(folder, name), { bigint: true }))
+const inodeOfPath = (path: string): string => text(statSync(path, { bigint: true }))
 
 /** What may be shown of a file instead of it; null: all of it. Of one that is too long, nothing. */
 function readable(path: string): string | null {

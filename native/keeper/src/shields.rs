@@ -38,8 +38,8 @@ pub fn raise(stage: &Stage<'_>, bind: &Bind, top: &Tree) -> Outcome<()> {
     Ok(())
 }
 
-pub fn same(found: u64, expected: &str, name: &str) -> Outcome<()> {
-    if found.to_string() == expected { Ok(()) } else { Err(changed(name)) }
+pub fn same(found: String, expected: &str, name: &str) -> Outcome<()> {
+    if found == expected { Ok(()) } else { Err(changed(name)) }
 }
 
 fn changed(name: &str) -> Fault {

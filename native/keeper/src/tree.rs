@@ -64,7 +64,7 @@ impl Tree {
         if result == 0 { Ok(()) } else { Err(Error::last_os_error()) }
     }
 
-    pub fn inode(&self) -> Result<u64> {
+    pub fn inode(&self) -> Result<String> {
         inode(self.0.as_raw_fd())
     }
 
@@ -96,11 +96,15 @@ impl Tree {
     }
 }
 
-pub fn inode(open: i32) -> Result<u64> {
+/// `device:inode` of what is held.
+pub fn inode(open: i32) -> Result<String> {
     // SAFETY: all-zero is a valid stat, which outlives the call.
     let mut found: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: as above.
-    if unsafe { libc::fstat(open, &raw mut found) } == 0 { Ok(found.st_ino) } else { Err(Error::last_os_error()) }
+    if unsafe { libc::fstat(open, &raw mut found) } != 0 {
+        return Err(Error::last_os_error());
+    }
+    Ok(format!("{}:{}", found.st_dev, found.st_ino))
 }
 
 /// Adds flags to the one mount at `path`.
