@@ -30,6 +30,8 @@ export interface Settings {
   readonly keeper: string
   readonly agent: string
   readonly zygoteLibrary: string
+  /** Mends calls that an engine's kernel lacks, for programs inside. */
+  readonly preloadLibrary: string
   /** Programs of the runtimes, bound at /caisson/runtimes. */
   readonly programs: string
   readonly profiles: string
@@ -72,6 +74,7 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     keeper: built(join(bin, 'caisson-keeper')),
     agent: built(join(bin, 'caisson-agent')),
     zygoteLibrary: built(join(bin, 'libcaisson_zygote.so')),
+    preloadLibrary: built(join(bin, 'libcaisson_preload.so')),
     programs: built(join(root, 'dist', 'runtimes')),
     profiles: join(root, 'profiles'),
     runsc: environment['CAISSON_RUNSC'] || null,
