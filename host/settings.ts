@@ -30,6 +30,8 @@ export interface Settings {
   readonly keeper: string
   readonly agent: string
   readonly zygoteLibrary: string
+  /** Mends calls that an engine's kernel lacks, for programs inside. */
+  readonly preloadLibrary: string
   /** Programs of the runtimes, bound at /caisson/runtimes. */
   readonly programs: string
   /** Program of the threads that search what leaves sandboxes. */
@@ -74,6 +76,7 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     keeper: built(join(bin, 'caisson-keeper')),
     agent: built(join(bin, 'caisson-agent')),
     zygoteLibrary: built(join(bin, 'libcaisson_zygote.so')),
+    preloadLibrary: built(join(bin, 'libcaisson_preload.so')),
     programs: built(join(root, 'dist', 'runtimes')),
     searcher: built(join(root, 'dist', 'searcher.mjs')),
     profiles: join(root, 'profiles'),
