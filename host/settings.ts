@@ -30,8 +30,12 @@ export interface Settings {
   readonly keeper: string
   readonly agent: string
   readonly zygoteLibrary: string
+  /** Mends calls that an engine's kernel lacks, for programs inside. */
+  readonly preloadLibrary: string
   /** Programs of the runtimes, bound at /caisson/runtimes. */
   readonly programs: string
+  /** Program of the threads that search what leaves sandboxes. */
+  readonly searcher: string
   /** Those that ship, and the operator's own. */
   readonly profiles: readonly [string, string]
   /** Variables that tell package clients where packages are, as one text. */
@@ -75,7 +79,9 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     keeper: built(join(bin, 'caisson-keeper')),
     agent: built(join(bin, 'caisson-agent')),
     zygoteLibrary: built(join(bin, 'libcaisson_zygote.so')),
+    preloadLibrary: built(join(bin, 'libcaisson_preload.so')),
     programs: built(join(root, 'dist', 'runtimes')),
+    searcher: built(join(root, 'dist', 'searcher.mjs')),
     profiles: [join(root, 'profiles'), join(home, 'profiles')],
     clientEnvironment: told(environment),
     runsc: environment['CAISSON_RUNSC'] || null,
