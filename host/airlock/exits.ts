@@ -49,11 +49,7 @@ export class Exits implements AsyncDisposable {
   #opening: Promise<Airlock> | undefined
   #airlock: Airlock | undefined
 
-<<<<<<< HEAD
-  constructor({ home, owner, secrets, extraAuthorities, operatorAllowed, clientEnvironment, record }: ExitsParts) {
-=======
-  constructor({ home, owner, secrets, searcher, extraAuthorities, operatorAllowed, record }: ExitsParts) {
->>>>>>> main
+  constructor({ home, owner, secrets, searcher, extraAuthorities, operatorAllowed, clientEnvironment, record }: ExitsParts) {
     this.sockets = { socket: join(home, `airlock-${owner}.sock`), inspect: join(home, `airlock-${owner}-inspect.sock`) }
     this.#secrets = secrets
     this.#searcher = searcher

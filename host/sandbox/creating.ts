@@ -177,11 +177,12 @@ export class Creating {
     standing: Waiting,
     env: Record<string, string>,
     contextsChanged: (contexts: ContextRecord[]) => void = () => undefined,
-<<<<<<< HEAD
-    { adopted = null, kept = [], afterDeath }: Partial<Pick<LifeParts, 'adopted' | 'kept' | 'afterDeath'>> = {},
-=======
-    { adopted = null, kept = [], trustsLate = false }: Partial<Pick<LifeParts, 'adopted' | 'kept' | 'trustsLate'>> = {},
->>>>>>> main
+    {
+      adopted = null,
+      kept = [],
+      trustsLate = false,
+      afterDeath,
+    }: Partial<Pick<LifeParts, 'adopted' | 'kept' | 'trustsLate' | 'afterDeath'>> = {},
   ): LiveSandbox {
     const { template } = standing
     return new LiveSandbox({
@@ -192,11 +193,8 @@ export class Creating {
       contextsChanged,
       adopted,
       kept,
-<<<<<<< HEAD
-      ...(afterDeath === undefined ? {} : { afterDeath }),
-=======
       trustsLate,
->>>>>>> main
+      ...(afterDeath === undefined ? {} : { afterDeath }),
     })
   }
 

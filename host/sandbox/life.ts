@@ -39,13 +39,10 @@ export interface LifeParts {
   adopted: readonly ContextRecord[] | null
   /** Contexts that it had before it booted again. */
   kept: readonly ContextRecord[]
-<<<<<<< HEAD
-  /** What of it is left outside of its wall is removed; never rejects. */
-  afterDeath?: () => Promise<void>
-=======
   /** What looks into its connections was brought to it after it stood. */
   trustsLate: boolean
->>>>>>> main
+  /** What of it is left outside of its wall is removed; never rejects. */
+  afterDeath?: () => Promise<void>
 }
 
 /** One sandbox, from the moment its wall stands. */
