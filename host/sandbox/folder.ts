@@ -41,15 +41,20 @@ export async function showFolder(
     throw new Fault('BAD_REQUEST', `folder: ${folder} is reached through a link`, { hint: `Name the folder itself: ${source}.` })
   }
   for (const mount of mounts) await refuseHome(mount.source)
-  const made = build ? Placeholders.make(source, choice) : undefined
+  let made: Placeholders | undefined
   try {
+    if (build) made = Placeholders.make(source, choice)
     const looks: Look[] = []
     for (const mount of mounts) looks.push(await lookThrough(mount.source, choice, signal))
     const remove = async () => await made?.[Symbol.asyncDispose]()
     return { request: whole, cwd: source, looks, [Symbol.asyncDispose]: remove }
   } catch (failure) {
     await made?.[Symbol.asyncDispose]()
-    throw failure
+    if (failure instanceof Fault || !(failure instanceof Error && 'code' in failure)) throw failure
+    throw new Fault('MOUNT_UNREADABLE', `folder: ${source}: ${failure.message}`, {
+      hint: 'Somebody may have changed it at this moment: try again.',
+      cause: failure,
+    })
   }
 }
 

@@ -52,8 +52,10 @@ function isOurs(folder: number, name: string): boolean {
     mkdirSync(path, { mode: 0o755 })
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code !== 'EEXIST') throw error
-    return isEmptyFolder(path)
+    if (code === 'EEXIST') return isEmptyFolder(path)
+    // Where the caller can make nothing, nobody inside can.
+    if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') return false
+    throw error
   }
   const { uid, gid } = fstatSync(folder)
   if (process.getuid?.() === 0) lchownSync(path, uid, gid)
