@@ -82,6 +82,12 @@ export async function openSecrets(what: string): Promise<Secrets> {
   return host.openSecrets()
 }
 
+/** Needs no daemon, and no wall. */
+export async function openScanner(): Promise<ReturnType<typeof import('@caisson/host')['openScanner']>> {
+  const host = await import('@caisson/host')
+  return host.openScanner()
+}
+
 /** Of this machine, as files. Rejects with UNSUPPORTED where another machine's daemon was asked for. */
 export async function openProfiles(what: string): Promise<Profiles> {
   if (clientSettings().url !== undefined) {

@@ -7,6 +7,7 @@ import { freshDeadline, refuseAborted } from './lifetimes.ts'
 import { openRooms, type Rooms, SWEEP_MS, sweep } from './rooms.ts'
 import type { LiveSandbox } from './sandbox/life.ts'
 import { Profiles } from './sandbox/profiles.ts'
+import { Scanner } from './scan/scanner.ts'
 import { readSettings } from './settings.ts'
 import { noTraces } from './telemetry/telemetry.ts'
 
@@ -35,6 +36,11 @@ export interface Host extends Door {
 export async function openHost(signal: AbortSignal, options: HostOptions = {}): Promise<Host> {
   refuseAborted(signal)
   return new EmbeddedHost(openRooms(readSettings(options), { idKind: 'e', notice: options.notice ?? (() => undefined), traces: noTraces }))
+}
+
+/** Looks at code, and runs nothing. Rejects with SETUP_INCOMPLETE. To be disposed. */
+export function openScanner(options: Pick<HostOptions, 'home'> = {}): Scanner {
+  return new Scanner(readSettings(options).scanning)
 }
 
 /** Those that ship, and those of the state folder. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */

@@ -7,6 +7,7 @@ import { AuditLog } from './audit/log.ts'
 import { freshDeadline } from './lifetimes.ts'
 import { Creating } from './sandbox/creating.ts'
 import { Zygotes } from './sandbox/zygote.ts'
+import { Scanner } from './scan/scanner.ts'
 import type { Settings } from './settings.ts'
 import type { Traces } from './telemetry/telemetry.ts'
 import { Keepers } from './walls/keepers.ts'
@@ -53,7 +54,8 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     clientEnvironment: settings.clientEnvironment,
     record: (entry) => auditLog.append(entry),
   })
-  const creating = new Creating({ settings, auditLog, walls, zygotes, exits, idKind, notice, traces })
+  const scanner = new Scanner(settings.scanning)
+  const creating = new Creating({ settings, auditLog, walls, zygotes, exits, scanner, idKind, notice, traces })
   return {
     settings,
     auditLog,
@@ -63,6 +65,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     notice,
     async [Symbol.asyncDispose]() {
       await exits[Symbol.asyncDispose]()
+      await scanner[Symbol.asyncDispose]()
       await zygotes[Symbol.asyncDispose]()
       await keepers[Symbol.asyncDispose]()
       auditLog[Symbol.dispose]()

@@ -36,6 +36,8 @@ export interface Settings {
   readonly programs: string
   /** Program of the threads that search what leaves sandboxes. */
   readonly searcher: string
+  /** Program of the thread that looks at code before it runs. */
+  readonly scanning: string
   /** Those that ship, and the operator's own. */
   readonly profiles: readonly [string, string]
   /** Variables that tell package clients where packages are, as one text. */
@@ -82,6 +84,7 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     preloadLibrary: built(join(bin, 'libcaisson_preload.so')),
     programs: built(join(root, 'dist', 'runtimes')),
     searcher: built(join(root, 'dist', 'searcher.mjs')),
+    scanning: built(join(root, 'dist', 'scanning.mjs')),
     profiles: [join(root, 'profiles'), join(home, 'profiles')],
     clientEnvironment: told(environment),
     runsc: environment['CAISSON_RUNSC'] || null,

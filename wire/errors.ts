@@ -115,6 +115,12 @@ export const CATALOGUE = {
     hint: 'The step that failed is named; `caisson doctor` tries them all.',
     retry: 'later',
   },
+  SCAN_REFUSED: {
+    status: 403,
+    title: 'the scan of the code refused it',
+    hint: 'Change what is named, or take another mode: `--scan report`.',
+    retry: 'never',
+  },
   LIMIT_HIT: { status: 422, title: 'a limit was hit', hint: 'The reason is one of timeout, memory, pids, disk, output.', retry: 'never' },
   KILLED: { status: 422, title: 'the program was ended by a signal', hint: 'No limit was hit: something inside sent it.', retry: 'never' },
   AGENT_LOST: { status: 502, title: 'the sandbox broke off the conversation', hint: 'Create another one.', retry: 'later' },

@@ -4,7 +4,7 @@ import { type EndReason, Fault, type FaultCode } from '@caisson/wire'
 const EXIT = { timeout: 124, cannot: 125, refused: 126, killed: 137 } as const
 
 /** Caisson could have done it, and a rule says no. */
-const REFUSALS: ReadonlySet<FaultCode> = new Set(['AUDIT_UNWRITABLE'])
+const REFUSALS: ReadonlySet<FaultCode> = new Set(['AUDIT_UNWRITABLE', 'SCAN_REFUSED'])
 
 export function exitCodeOf(fault: Fault): number {
   return REFUSALS.has(fault.code) ? EXIT.refused : EXIT.cannot

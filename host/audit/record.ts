@@ -5,6 +5,7 @@ export type AuditRecord =
   | { kind: 'create'; sandbox: string; profile: string; template: string; wall: string; metadata: Record<string, string>; plan: unknown }
   | { kind: 'command'; sandbox: string; command: string; args: string[]; user: string; cwd: string }
   | { kind: 'run'; sandbox: string; context: string; language: string; code: string; codeBytes: number }
+  | { kind: 'scan'; sandbox: string; language: string; mode: string; refused: boolean; rules: string[]; findings: string[] }
   /** Of a sandbox whose keeper did not live to write it. */
   | { kind: 'death'; sandbox: string; reason: string; detail: string }
   | { kind: 'zygote'; template: string; sandbox: string; outcome: 'started' | 'failed'; detail: string }

@@ -93,6 +93,11 @@ export class Contexts {
     }))
   }
 
+  /** In which language a run is; what is no language is for the run to say. */
+  languageOf({ contextId, language = 'python' }: Pick<RunRequest, 'contextId' | 'language'>): string {
+    return this.#slots.get(contextId ?? '')?.runtime.name ?? languageOf(language) ?? ''
+  }
+
   list(): ContextInfo[] {
     return [...this.#slots.values()].map(({ info }) => info)
   }
@@ -265,7 +270,7 @@ export class Contexts {
 const R = { name: 'R', hint: 'Run it as a command, `Rscript FILE`: as root, `apt-get install -y r-base-core`, then `./caisson setup`.' }
 const UNSERVED: Readonly<Record<string, typeof R>> = { r: R, rscript: R, ir: R }
 
-function aborted(error: RunError, on: Listener): Execution {
+export function aborted(error: RunError, on: Listener): Execution {
   void on({ type: 'error', error })
   return { results: [], stdout: '', stderr: '', executionCount: 0, error }
 }

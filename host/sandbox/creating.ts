@@ -3,14 +3,16 @@ import { AgentConnection } from '../agent/connection.ts'
 import type { Exits } from '../airlock/exits.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { Undos } from '../lifetimes.ts'
+import type { Scanner } from '../scan/scanner.ts'
 import type { Settings } from '../settings.ts'
 import type { Traces } from '../telemetry/telemetry.ts'
 import type { Template } from '../templates/template.ts'
 import { LaunchFault } from '../walls/keeper.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'
-import { type Decided, Deciding } from './deciding.ts'
+import { type Decided, Deciding, scanOf } from './deciding.ts'
 import { makeDiskImage } from './disk.ts'
+import { Examination, type ScanChoice } from './examination.ts'
 import { type ShownFolder, showFolder } from './folder.ts'
 import { newId, newMachineId } from './ids.ts'
 import { type LifeParts, LiveSandbox } from './life.ts'
@@ -31,6 +33,7 @@ export interface CreatingParts {
   walls: Pick<Walls, 'launch' | 'engine' | 'promises'>
   zygotes: Zygotes
   exits: Exits
+  scanner: Scanner
   /** First letter of ids: those of a daemon are told from those that end with the host that made them. */
   idKind: 'i' | 'e'
   traces: Traces
@@ -56,6 +59,7 @@ export interface Waiting {
   readonly cell: Cell
   readonly agent: AgentConnection
   readonly template: Template
+  readonly scan: ScanChoice
 }
 
 /** A life for it. */
@@ -115,7 +119,7 @@ export class Creating {
     this.#recordCreate(plan, metadata)
     const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, signal))
     undo.add(() => cell[Symbol.asyncDispose]())
-    const standing = { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }
+    const standing = { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket), scan: scanOf(decided) }
     const afterDeath = () => this.#tidy(shown, plan.id)
     const sandbox = this.#alive(standing, env, given.contextsChanged, { kept: given.contexts ?? [], afterDeath })
     undo.move()
@@ -145,7 +149,7 @@ export class Creating {
     undo.add(() => agent.close())
     await rehearse(cell, agent, signal)
     undo.move()
-    return { plan: built, cell, template, agent }
+    return { plan: built, cell, template, agent, scan: scanOf(decided) }
   }
 
   /** Gives one of the pool its life. Rejects when it did not live to get it; then nothing of it is left. */
@@ -170,7 +174,8 @@ export class Creating {
   ): Promise<LiveSandbox> {
     const template = await this.#deciding.template(record.plan.template, signal)
     await this.#readmit(record, cell, signal)
-    const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket) }
+    const scan = await this.#deciding.scan(record.request, signal)
+    const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket), scan }
     return this.#alive(standing, record.env, contextsChanged, { adopted: record.contexts, trustsLate: record.trusts === true })
   }
 
@@ -190,6 +195,7 @@ export class Creating {
       ...standing,
       env: { ...template.env, ...trustVariables(standing.plan), ...env, ...this.#parts.exits.planted(standing.plan.id) },
       auditLog: this.#parts.auditLog,
+      examination: new Examination(this.#parts.scanner, standing.scan, standing.plan.id, this.#parts.auditLog),
       freshZygote: (signal) => this.#parts.zygotes.replace(template, signal),
       contextsChanged,
       adopted,

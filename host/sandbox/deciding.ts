@@ -78,6 +78,12 @@ export class Deciding {
     return { name, engine: await walls.engine(name, signal), sudo: walls.promises(name).sudo }
   }
 
+  /** Of one that stands. Where its profile is gone or has changed for the worse, the least is that nothing hostile is run. */
+  async scan({ profile: name, scan }: Pick<CreateRequest, 'profile' | 'scan'>, signal: AbortSignal): Promise<Profile['scan']> {
+    const profile = await this.#profile(name ?? DEFAULT_PROFILE, signal).catch(() => ({ scan: { mode: 'block' as const, banned: false } }))
+    return scanOf({ profile, request: { scan } })
+  }
+
   /** Whether interpreters of the host are forked into its sandboxes. */
   forks(wall: WallName): boolean {
     return this.#parts.walls.promises(wall).forks
@@ -98,4 +104,14 @@ export class Deciding {
     this.#templates.set(name, template)
     return template
   }
+}
+
+export function scanOf({
+  profile,
+  request,
+}: {
+  profile: Pick<Profile, 'scan'>
+  request: { scan?: CreateRequest['scan'] | undefined }
+}): Profile['scan'] {
+  return { ...profile.scan, mode: request.scan ?? profile.scan.mode }
 }

@@ -11,8 +11,9 @@ import { orAborted, unending } from '../lifetimes.ts'
 import type { Listener } from '../runtimes/run.ts'
 import type { Template } from '../templates/template.ts'
 import type { Cell } from '../walls/wall.ts'
-import { Contexts } from './contexts.ts'
+import { aborted, Contexts } from './contexts.ts'
 import { Ending, gone } from './ending.ts'
+import { type Examination, refusedRun } from './examination.ts'
 import { GuardedFiles } from './guarded-files.ts'
 import { bringTrust, LATE_VARIABLES } from './late-trust.ts'
 import { OutputMeter } from './output-meter.ts'
@@ -41,6 +42,8 @@ export interface LifeParts {
   kept: readonly ContextRecord[]
   /** What looks into its connections was brought to it after it stood. */
   trustsLate: boolean
+  /** Looks at what it is to run. */
+  examination: Examination
   /** What of it is left outside of its wall is removed; never rejects. */
   afterDeath?: () => Promise<void>
 }
@@ -147,6 +150,7 @@ export class LiveSandbox implements Held {
       const request = { ...(this.plan.cwd === undefined ? {} : { cwd: this.plan.cwd }), ...parseStart(raw) }
       const { command, args = [], user = '', cwd = '', timeoutMs } = request
       const { auditLog, env } = this.#parts
+      await this.#parts.examination.command(command, args, signal)
       auditLog.append({ kind: 'command', sandbox: this.id, command, args, user, cwd })
       const started = await this.#metered((options) =>
         startCommand(this.#agent, { ...request, env: { ...env, ...request.env } }, options, signal),
@@ -194,7 +198,12 @@ export class LiveSandbox implements Held {
   }
 
   runCode(request: RunRequest, on: Listener, signal: AbortSignal): Promise<Execution> {
-    return this.guard(() => this.#contexts.run({ ...request, env: { ...this.#late, ...request.env } }, on, signal))
+    return this.guard(async () => {
+      const judged = await this.#parts.examination.code(this.#contexts.languageOf(request), request.code, signal)
+      if (judged.isRefused) return aborted(refusedRun(judged), on)
+      for (const line of judged.lines) await on({ type: 'stderr', text: `caisson: scan: ${line}\n`, atMs: Date.now() })
+      return await this.#contexts.run({ ...request, env: { ...this.#late, ...request.env } }, on, signal)
+    })
   }
 
   interrupt(contextId: string, signal: AbortSignal): Promise<void> {

@@ -18,6 +18,7 @@ const profile: Profile = {
   noNewPrivileges: true,
   seccomp: { allowUserNamespaces: false },
   folder: null,
+  scan: { mode: 'off', banned: false },
   audit: { commands: true, maxMiB: 16 },
 }
 const template: Template = {

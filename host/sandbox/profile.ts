@@ -60,6 +60,12 @@ const Complete = z.strictObject({
   seccomp: z.strictObject({ allowUserNamespaces: z.boolean() }),
   /** The folder of the machine that the caller works in: how it is shown, at its own path. Null: it is not. */
   folder: Folder.nullable(),
+  scan: z.strictObject({
+    /** What is done with code that a rule finds, before it runs: `report` says so and runs it, `block` refuses it. */
+    mode: z.enum(['off', 'report', 'block']),
+    /** Besides what is hostile: modules and calls for the network, for programs, and around the language. */
+    banned: z.boolean(),
+  }),
   audit: z.strictObject({
     /** Record what every process inside executes. */
     commands: z.boolean(),
@@ -75,6 +81,7 @@ const File = Complete.partial().extend({
   limits: shape.limits.partial().optional(),
   seccomp: shape.seccomp.partial().optional(),
   folder: Folder.partial().nullable().optional(),
+  scan: shape.scan.partial().optional(),
   audit: shape.audit.partial().optional(),
 })
 type File = z.infer<typeof File>
@@ -178,7 +185,7 @@ async function checkNetwork(network: NetworkWish, path: string, text: string): P
 /** What `over` says stands; the rest comes from `base`. Groups are merged member by member. */
 function under(base: File, over: File): File {
   const merged: Record<string, unknown> = { ...base, ...over }
-  for (const group of ['limits', 'seccomp', 'folder', 'audit'] as const) {
+  for (const group of ['limits', 'seccomp', 'folder', 'scan', 'audit'] as const) {
     const [below, above] = [base[group], over[group]]
     if (above !== null && (below ?? above) != null) merged[group] = { ...below, ...above }
   }

@@ -79,6 +79,7 @@ export const StrictCreateRequest = z.strictObject({
     .max(64)
     .optional(),
   folder: AbsolutePath.optional(),
+  scan: z.enum(['off', 'report', 'block']).optional(),
   leash: z.enum(['host', 'none']).optional(),
 })
 export type StrictCreateRequest = z.infer<typeof StrictCreateRequest>

@@ -111,6 +111,7 @@ const profile = {
   noNewPrivileges: false,
   seccomp: { allowUserNamespaces: false },
   folder: null,
+  scan: { mode: 'off' as const, banned: false },
   audit: { commands: true, maxMiB: 16 },
 }
 

@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import { setTimeout } from 'node:timers/promises'
 import { type Death, type EndReason, Fault, type Rich, type RunError } from '@caisson/wire'
 import type { Sandbox } from '../../sandbox.ts'
-import { type Ending, endingBySignal, endingOf } from '../ending.ts'
+import { type Ending, endingBySignal, endingOf, exitCodeOf } from '../ending.ts'
 
 /** How a run came out. */
 export interface Outcome {
@@ -24,6 +24,8 @@ export interface Ended {
   error?: RunError | undefined
 }
 
+/** As hosts call it (host/sandbox/examination.ts). */
+const SCAN_REFUSED = 'ScanRefused'
 const INTERRUPTED = 130
 /** How long the death of a sandbox may take to be told after its conversation broke off. */
 const DEATH_MS = 5000
@@ -31,6 +33,10 @@ const DEATH_MS = 5000
 export function endOf(ended: Ended, detail = ''): Pick<Outcome, 'exitCode' | 'fault' | 'limit' | 'exception'> {
   const exception = ended.error === undefined ? {} : { exception: ended.error }
   if (ended.limit !== undefined) return { ...exception, ...limited(ended.limit, endingOf(ended.limit, detail)) }
+  if (ended.error?.name === SCAN_REFUSED) {
+    const fault = new Fault('SCAN_REFUSED', ended.error.value)
+    return { ...exception, exitCode: exitCodeOf(fault), fault }
+  }
   const exitCode = ended.exitCode ?? (ended.error === undefined ? 0 : ended.error.name === 'KeyboardInterrupt' ? INTERRUPTED : 1)
   const killed = ended.signal ?? (exitCode === 128 + constants.signals.SIGKILL ? constants.signals.SIGKILL : undefined)
   if (killed === undefined || killed === constants.signals.SIGINT) return { exitCode, ...exception }

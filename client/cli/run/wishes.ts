@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { type CreateRequest, type Network, WALLS, wallNamed } from '@caisson/wire'
+import { Option } from 'commander'
 import { clientSettings } from '../../settings.ts'
 import { countOrNone, cpusOrNone } from '../arguments/count.ts'
 import { duration } from '../arguments/duration.ts'
@@ -59,6 +60,13 @@ export function runWishes(argv: readonly string[]): RunWishes | undefined {
       'none, open, learn, allow:HOST,HOST, or a JSON file of rules; allow:registries is where this machine’s package clients go',
       (text) => (text === LEARN ? LEARN : network(text)),
     )
+    .addOption(
+      new Option('--scan <mode>', 'what is done with code that looks hostile: off, report, block; where none is named, as the profile says').choices([
+        'off',
+        'report',
+        'block',
+      ]),
+    )
     .option('--timeout <time>', 'how long the sandbox may live: 30s, 2m; or none', limit(duration))
     .option('--memory <size>', 'MiB, or with a unit: 512, 1GiB; or none', limit(sizeOrNone))
     .option('--cpus <number>', 'processors: 1, 0.5; or none', limit(cpusOrNone))
@@ -93,6 +101,7 @@ interface Options {
   wall?: string
   template?: string
   net?: Network
+  scan?: NonNullable<CreateRequest['scan']>
   timeout?: Limit
   memory?: Limit
   cpus?: Limit
@@ -117,6 +126,7 @@ function requestOf(options: Options): CreateRequest {
   if (options.wall !== undefined) request.wall = options.wall
   if (options.template !== undefined) request.template = options.template
   if (options.net !== undefined) request.network = options.net === LEARN ? 'open' : options.net
+  if (options.scan !== undefined) request.scan = options.scan
   if (options.timeout !== undefined) request.timeoutMs = options.timeout.value
   if (options.memory !== undefined) request.memoryMiB = options.memory.value
   if (options.cpus !== undefined) request.cpus = options.cpus.value

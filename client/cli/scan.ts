@@ -1,0 +1,90 @@
+import { Fault, type Language } from '@caisson/wire'
+import { openScanner } from '../embedded.ts'
+import { source } from './arguments/source.ts'
+import { askedBy, withPort } from './daemon/connections.ts'
+import { checkedId } from './daemon/ids.ts'
+import { table } from './daemon/table.ts'
+import { parsed, verbParser } from './parsing.ts'
+import { jobOf } from './run/job.ts'
+
+const EXAMPLES = `
+It reads the code and runs nothing. It is an early answer, never the wall: what it overlooks meets the wall of the sandbox (docs/guide/scan.md).
+Ends with 1 when a rule finds something.
+
+Examples:
+  caisson scan main.py
+  caisson scan -c 'curl example.org | sh' --lang bash
+  caisson scan --propose main.py >~/.caisson/profiles/mine.json
+  caisson scan --run ID main.py               what a sandbox that ran it asked of the network, beside what the code says`
+
+type Seen = NonNullable<Awaited<ReturnType<Awaited<ReturnType<typeof openScanner>>['scan']>>['seen']>
+
+const SCANNED: Partial<Record<Language, 'python' | 'javascript' | 'shell'>> = {
+  python: 'python',
+  javascript: 'javascript',
+  typescript: 'javascript',
+  bash: 'shell',
+}
+
+interface Options {
+  code?: string
+  lang?: string
+  banned: boolean
+  propose: boolean
+  run?: string
+  json: boolean
+}
+
+/** What code would do, as far as it can be read. */
+export async function scan(argv: readonly string[]): Promise<number> {
+  const command = verbParser('scan')
+    .usage('[options] FILE | -c CODE | -')
+    .description('Says what in code looks hostile, what it seems to need, and the least profile for it.')
+    .argument('[FILE]')
+    .option('-c, --code <code>', 'a piece of code')
+    .option('--lang <language>', 'python, javascript, typescript or bash')
+    .option('--banned', 'also what a profile for analysing data does without: the network, other programs', false)
+    .option('--propose', 'print the least profile alone, as JSON', false)
+    .option('--run <id>', 'also say how what a sandbox asked of the network differs from what the code says')
+    .option('--json', 'print all as one JSON document', false)
+    .addHelpText('after', EXAMPLES)
+  if (!parsed(command, argv)) return 0
+  const options: Options = command.opts()
+  const job = await jobOf(source(command.args, undefined, options.code), options.lang)
+  const language = job.kind === 'command' ? undefined : SCANNED[job.language]
+  if (job.kind === 'command' || language === undefined) throw new Fault('LANGUAGE_UNAVAILABLE', 'this language is not scanned')
+  const { signal } = new AbortController()
+  await using scanner = await openScanner()
+  const { seen, unseen } = await scanner.scan(language, job.code, options.banned ? ['hostile', 'banned'] : ['hostile'], signal)
+  if (seen === undefined) throw new Fault('SCAN_REFUSED', `it could not be looked through: ${unseen}`, { hint: 'Shorten it, or look at it yourself.' })
+  if (options.propose) process.stdout.write(asJson(seen.proposal.profile))
+  else await tell(seen, options, signal)
+  return seen.findings.length > 0 ? 1 : 0
+}
+
+async function tell({ findings, proposal }: Seen, { json, run }: Options, signal: AbortSignal): Promise<void> {
+  const { profile, ...intended } = proposal
+  const observed = run === undefined ? undefined : await compared(intended.hosts, checkedId(run), signal)
+  if (json) return void process.stdout.write(asJson({ findings, intended, profile, observed }))
+  if (findings.length > 0) {
+    const rows = findings.map(({ line, column, rule, what, reason }) => [`${line}:${column}`, rule, reason, what])
+    process.stdout.write(table(['PLACE', 'RULE', 'REASON', 'WHAT'], rows))
+    for (const hint of new Set(findings.map((finding) => finding.hint))) process.stdout.write(`${hint}\n`)
+  }
+  const needs = Object.entries(intended).filter(([, values]) => values.length > 0)
+  if (needs.length > 0) process.stdout.write(table(['IT SEEMS TO NEED', ''], needs.map(([name, values]) => [name, values.join(' ')])))
+  if (observed !== undefined) {
+    const rows = Object.entries(observed).map(([name, hosts]) => [name, hosts.length === 0 ? '-' : hosts.join(' ')])
+    process.stdout.write(table([`SANDBOX ${run}`, ''], rows))
+  }
+}
+
+/** Beside what the code says: what was asked for and not said, and what was said and not asked for. */
+async function compared(intended: readonly string[], id: string, signal: AbortSignal): Promise<{ unexpected: string[]; unused: string[] }> {
+  const found = await askedBy(id, signal)
+  if (found === undefined) throw new Fault('NOT_FOUND', `no record of sandbox ${id}`)
+  const observed = [...new Set(found.asked.map(({ host, port }) => withPort(host, port)))]
+  return { unexpected: observed.filter((one) => !intended.includes(one)), unused: intended.filter((one) => !observed.includes(one)) }
+}
+
+const asJson = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`

@@ -1,0 +1,65 @@
+import { Fault, type RunError } from '@caisson/wire'
+import type { ScanFinding, Scanned } from '@caisson/policy'
+import type { AuditLog } from '../audit/log.ts'
+import type { Scanner } from '../scan/scanner.ts'
+import type { Profile } from './profile.ts'
+
+export type ScanChoice = Profile['scan']
+
+const LANGUAGES: Readonly<Record<string, Scanned>> = { python: 'python', javascript: 'javascript', typescript: 'javascript', bash: 'shell' }
+const MAX_TOLD = 10
+
+/** What came of a look at code. `lines`: for people. */
+export interface Judged {
+  readonly isRefused: boolean
+  readonly lines: readonly string[]
+}
+
+const NOTHING: Judged = { isRefused: false, lines: [] }
+
+/** Looks at what a sandbox is to run before it runs it, as its profile says. An early answer: what it overlooks meets the walls. */
+export class Examination {
+  readonly #scanner: Scanner
+  readonly #choice: ScanChoice
+  readonly #sandbox: string
+  readonly #auditLog: AuditLog
+
+  constructor(scanner: Scanner, choice: ScanChoice, sandbox: string, auditLog: AuditLog) {
+    this.#scanner = scanner
+    this.#choice = choice
+    this.#sandbox = sandbox
+    this.#auditLog = auditLog
+  }
+
+  /** Code of a language of the runtimes. What cannot be looked through is refused where findings are. */
+  async code(language: string, code: string, signal: AbortSignal): Promise<Judged> {
+    const { mode, banned } = this.#choice
+    const scanned = LANGUAGES[language]
+    if (mode === 'off' || scanned === undefined || code.trim() === '') return NOTHING
+    const { seen, unseen } = await this.#scanner.scan(scanned, code, banned ? ['hostile', 'banned'] : ['hostile'], signal)
+    const lines = seen === undefined ? [`it could not be looked through: ${unseen}`] : told(seen.findings)
+    if (lines.length === 0) return NOTHING
+    const rules = [...new Set(seen?.findings.map(({ rule }) => rule) ?? ['unseen'])]
+    const isRefused = mode === 'block'
+    this.#auditLog.append({ kind: 'scan', sandbox: this.#sandbox, language, mode, refused: isRefused, rules, findings: [...lines] })
+    return { isRefused, lines }
+  }
+
+  /** A command, as if it stood in a script. Rejects with SCAN_REFUSED. */
+  async command(command: string, args: readonly string[], signal: AbortSignal): Promise<void> {
+    if (this.#choice.mode === 'off') return
+    const script = [command, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ')
+    const { isRefused, lines } = await this.code('bash', script, signal)
+    if (isRefused) throw new Fault('SCAN_REFUSED', `the scan refused the command: ${lines[0]}`)
+  }
+}
+
+/** As an exception of the code, for those who only know of those. */
+export function refusedRun({ lines }: Judged): RunError {
+  const more = lines.length > 1 ? ` (and ${lines.length - 1} more)` : ''
+  return { name: 'ScanRefused', value: `${lines[0]}${more}`, traceback: ['ScanRefused: nothing of it was run', ...lines].join('\n') }
+}
+
+function told(findings: readonly ScanFinding[]): string[] {
+  return findings.slice(0, MAX_TOLD).map(({ line, rule, what, reason, hint }) => `line ${line}: ${what}: ${reason} (${rule}). ${hint}`)
+}

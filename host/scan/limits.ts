@@ -1,0 +1,2 @@
+/** Larger than what people or models write in one piece. */
+export const MAX_SCANNED_CHARACTERS = 256 * 1024

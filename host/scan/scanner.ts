@@ -1,0 +1,86 @@
+import { Worker } from 'node:worker_threads'
+import type { ScanRule, Scanned } from '@caisson/policy'
+import { freshDeadline, onAbort, orAborted } from '../lifetimes.ts'
+import { MAX_SCANNED_CHARACTERS } from './limits.ts'
+import type { Answer, Order, Seen } from './words.ts'
+
+/** It takes milliseconds; who needs longer, on however slow a machine, is at something else. */
+const PATIENCE_MS = 10_000
+const HEAP_MB = 512
+const MAX_WAITING = 256
+
+/** What code says, as far as it can be read; or why it cannot. */
+export type Scan = ({ readonly seen: Seen } & { readonly unseen?: never }) | { readonly seen?: never; readonly unseen: string }
+
+/** The thread that scans, begun when it is first needed. It is an early answer and never the wall: whatever it overlooks, the walls hold. */
+export class Scanner implements AsyncDisposable {
+  readonly #program: string
+  readonly #waiting = new Map<number, (scan: Scan) => void>()
+  #worker: Worker | undefined
+  #next = 0
+  /** One at a time, so that each has all of its patience. */
+  #turn: Promise<unknown> = Promise.resolve()
+  #count = 0
+
+  /** `program`: the bundle of scanning.ts. */
+  constructor(program: string) {
+    this.#program = program
+  }
+
+  /** Rejects only when the signal aborts. */
+  async scan(language: Scanned, code: string, sets: readonly ScanRule['set'][], signal: AbortSignal): Promise<Scan> {
+    if (code.length > MAX_SCANNED_CHARACTERS) return { unseen: `it is longer than ${MAX_SCANNED_CHARACTERS / 1024} KiB` }
+    if (this.#count >= MAX_WAITING) return { unseen: 'too many others wait to be looked at' }
+    this.#count += 1
+    const turn = this.#turn.then(() => this.#ask({ order: this.#next++, language, code, sets }))
+    this.#turn = turn.finally(() => {
+      this.#count -= 1
+    })
+    return await orAborted(turn, signal)
+  }
+
+  async #ask(order: Order): Promise<Scan> {
+    const worker = this.#begun()
+    const stop = onAbort(freshDeadline(PATIENCE_MS), () => void this.#end('it took too long'))
+    try {
+      return await new Promise<Scan>((resolve) => {
+        this.#waiting.set(order.order, resolve)
+        // While somebody waits for it, it keeps the process alive.
+        worker.ref()
+        worker.postMessage(order)
+      })
+    } finally {
+      stop()
+      this.#waiting.delete(order.order)
+      worker.unref()
+    }
+  }
+
+  #begun(): Worker {
+    if (this.#worker !== undefined) return this.#worker
+    const worker = new Worker(this.#program, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MB }, env: {}, name: 'caisson-scan' })
+    worker.unref()
+    worker.on('message', (answer: Answer) => {
+      this.#waiting.get(answer.order)?.('seen' in answer ? { seen: answer.seen } : { unseen: answer.unseen })
+    })
+    const gone = (why: string) => {
+      if (this.#worker === worker) this.#worker = undefined
+      for (const resolve of this.#waiting.values()) resolve({ unseen: why })
+    }
+    worker.on('error', (failure) => gone(failure instanceof Error ? failure.message : String(failure)))
+    worker.on('exit', () => gone('the thread that scans ended'))
+    this.#worker = worker
+    return worker
+  }
+
+  async #end(why: string): Promise<void> {
+    const worker = this.#worker
+    this.#worker = undefined
+    for (const resolve of this.#waiting.values()) resolve({ unseen: why })
+    await worker?.terminate()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#end('the host ends')
+  }
+}

@@ -1,0 +1,33 @@
+import { parentPort } from 'node:worker_threads'
+import { propose, SCAN_RULES, ScanRules, type Scanned } from '@caisson/policy'
+import { checkExamples } from './checked-rules.ts'
+import { Reader } from './reading.ts'
+import type { Answer, Order, Seen } from './words.ts'
+
+/**
+ * The thread that scans: parsers of other people's code do not run where the host decides. Rules are tried on their own examples when code of a
+ * language first comes; with one that fails, nothing is judged.
+ */
+async function main(): Promise<void> {
+  const port = parentPort
+  if (port === null) throw new Error('scanning is a thread of a host')
+  const reader = await Reader.open()
+  const rules = new ScanRules(SCAN_RULES)
+  const checked = new Map<Scanned, Promise<void>>()
+  const see = async ({ language, code, sets }: Order): Promise<Seen> => {
+    const check = checked.get(language) ?? checkExamples(rules, [language], reader)
+    checked.set(language, check)
+    await check
+    const facts = await reader.facts(language, code)
+    return { findings: rules.judge(facts, sets), proposal: propose(facts) }
+  }
+  port.on('message', (order: Order) => {
+    const say = (answer: Answer): void => port.postMessage(answer)
+    see(order).then(
+      (seen) => say({ order: order.order, seen }),
+      (failure: unknown) => say({ order: order.order, unseen: failure instanceof Error ? failure.message : String(failure) }),
+    )
+  })
+}
+
+await main()

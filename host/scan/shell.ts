@@ -1,0 +1,170 @@
+import type { Node } from '@vscode/tree-sitter-wasm'
+import type { Gathering } from './gathering.ts'
+import { decoded, ShellWords, type Word } from './shell-words.ts'
+import { field, named, walk } from './walking.ts'
+
+const TYPES = new Set(['command', 'pipeline', 'variable_assignment', 'file_redirect', 'redirected_statement', 'while_statement', 'unset_command', 'declaration_command'])
+const SHELL = /^(\/(usr\/)?bin\/)?(sh|bash|zsh|dash|ksh|ash|fish)$/
+const INTERPRETER = /^(\/(usr\/)?bin\/)?(sh|bash|zsh|dash|ksh|ash|python[\d.]*|node|perl|ruby|php|source|\.)$/
+const FETCHES = /^(\/\S*\/)?(curl|wget|fetch|lynx|aria2c|http)$/
+const DECODES = /^(base64|base32|xxd|openssl|gunzip|zcat|uudecode|rev|gpg)$/
+/** What stands before the command that counts. */
+const BEFORE = /^(sudo|doas|nohup|env|time|exec|command|builtin|timeout|nice|setsid|xargs|stdbuf|busybox|ionice|unbuffer|eatmydata)$/
+/** `name() { name | name & }` */
+const BOMB = /([\w:.]{1,32})\s*\(\)\s*\{[\s;]{0,8}\1\s{0,4}\|\s{0,4}\1\s{0,4}&/
+
+/** What a shell script says. */
+export function readShell(root: Node, gathering: Gathering): void {
+  new Reading(gathering).all(root)
+}
+
+class Reading {
+  readonly #words = new ShellWords()
+  readonly #gathering: Gathering
+
+  constructor(gathering: Gathering) {
+    this.#gathering = gathering
+  }
+
+  all(root: Node): void {
+    const bomb = root.text.split('\n').findIndex((line) => line.length < 2000 && BOMB.test(line))
+    if (bomb >= 0 || BOMB.test(root.text.slice(0, 4000))) this.#gathering.add('shape', 'fork-bomb', { startPosition: { row: Math.max(0, bomb), column: 0 } })
+    walk(root, TYPES, (node) => this.#visit(node))
+  }
+
+  #visit(node: Node): void {
+    switch (node.type) {
+      case 'command':
+        return this.#command(node)
+      case 'pipeline':
+        return this.#pipeline(node)
+      case 'variable_assignment': {
+        const word = this.#words.word(field(node, 'value'))
+        if (word.isKnown) this.#words.variables.set(field(node, 'name')?.text ?? '', word.text)
+        return this.#text(word, node)
+      }
+      case 'file_redirect':
+        return this.#text(this.#words.word(field(node, 'destination')), node)
+      case 'redirected_statement':
+        return this.#fed(node)
+      case 'unset_command':
+      case 'declaration_command':
+        return this.#gathering.add('command', node.text, node)
+      default:
+        return this.#endless(node)
+    }
+  }
+
+  #command(node: Node): void {
+    const words = this.#words.command(node)
+    const [name] = words
+    if (name === undefined) return
+    if (name.isHidden) this.#gathering.add('shape', 'hidden-command', node)
+    if (/\s/.test(name.text) && name.isKnown && name.text.trim() !== '') this.#gathering.read('shell', name.text, node)
+    this.#said(words, node)
+    for (const word of words) this.#text(word, node)
+    let rest = words
+    while (rest.length > 1 && BEFORE.test(rest[0]?.text ?? '')) {
+      const from = rest.findIndex((word, index) => index > 0 && !/^(-|\w+=|\d+[smh]?$)/.test(word.text))
+      if (from < 0) break
+      rest = rest.slice(from)
+      this.#said(rest, node)
+    }
+    this.#interpreted(rest, node)
+  }
+
+  #said(words: readonly Word[], node: Node): void {
+    this.#gathering.add('command', words.map((word) => word.text).join(' '), node)
+  }
+
+  /** Code among the arguments. */
+  #interpreted([name, ...args]: readonly Word[], node: Node): void {
+    const program = name?.text ?? ''
+    const after = (option: RegExp): Word | undefined => args[args.findIndex((word) => option.test(word.text)) + 1]
+    const at = (option: RegExp): boolean => args.some((word) => option.test(word.text))
+    if (program === 'eval') {
+      const isKnown = args.every((word) => word.isKnown)
+      if (args.some((word) => word.isHidden)) this.#gathering.add('shape', 'decoded-into-interpreter', node)
+      else if (!isKnown && /curl|wget/.test(node.text)) this.#gathering.add('shape', 'download-into-interpreter', node)
+      else if (!isKnown && /base64|xxd|openssl|\brev\b/.test(node.text)) this.#gathering.add('shape', 'decoded-into-interpreter', node)
+      else if (!isKnown) this.#gathering.add('shape', 'computed-code', node)
+      if (isKnown) this.#gathering.read('shell', args.map((word) => word.text).join(' '), node)
+    }
+    if (INTERPRETER.test(program) && named(node).some((part) => part.type === 'process_substitution' && /curl|wget/.test(part.text)))
+      this.#gathering.add('shape', 'download-into-interpreter', node)
+    if (SHELL.test(program) && at(/^-\w*c$/)) this.#inner('shell', after(/^-\w*c$/), node)
+    if (/^(\/\S+\/)?python[\d.]*$/.test(program) && at(/^-\w*c$/)) this.#inner('python', after(/^-\w*c$/), node)
+    if (/^(\/\S+\/)?node$/.test(program) && at(/^(-e|--eval|-p)$/)) this.#inner('javascript', after(/^(-e|--eval|-p)$/), node)
+    if (/^(\/\S+\/)?(perl|ruby|php)$/.test(program) && at(/^-\w*[er]$/)) {
+      const code = after(/^-\w*[er]$/)?.text ?? ''
+      if (/sock/i.test(code) && /exec|system|\/bin\/(ba)?sh|popen|STDIN|spawn/.test(code)) this.#gathering.add('shape', 'socket-to-shell', node)
+      for (const [, inner = ''] of code.matchAll(/(?:system|exec|`)\s*\(?\s*["']([^"']{1,2000})["']/g)) this.#gathering.read('shell', inner, node)
+    }
+  }
+
+  #inner(language: 'shell' | 'python' | 'javascript', code: Word | undefined, node: Node): void {
+    if (code === undefined) return
+    if (code.isHidden) this.#gathering.add('shape', 'decoded-into-interpreter', node)
+    if (!code.isKnown && /\$\(.*(curl|wget)|`(curl|wget)/s.test(code.text)) this.#gathering.add('shape', 'download-into-interpreter', node)
+    this.#gathering.read(language, code.text, node)
+  }
+
+  #pipeline(node: Node): void {
+    const stages = named(node).map((stage) => (stage.type === 'redirected_statement' ? (field(stage, 'body') ?? stage) : stage))
+    const names = stages.map((stage) => this.#stage(stage))
+    const last = names.at(-1) ?? ''
+    const before = names.slice(0, -1)
+    const isTaken = INTERPRETER.test(last)
+    if (isTaken && before.some((name) => FETCHES.test(name))) this.#gathering.add('shape', 'download-into-interpreter', node)
+    if (isTaken && before.some((name) => DECODES.test(name) || name === 'tr')) this.#gathering.add('shape', 'decoded-into-interpreter', node)
+    if (/^(env|printenv|set|export)$/.test(names[0] ?? '') && names.slice(1).some((name) => /^(curl|wget|nc|ncat|netcat|socat|telnet|mail|sendmail)$/.test(name)))
+      this.#gathering.add('shape', 'environment-sent', node)
+    if (!isTaken) return
+    const printed = this.#piped(node)
+    if (printed !== null && SHELL.test(last)) this.#gathering.read('shell', printed, node)
+  }
+
+  /** What all but the last stage print. */
+  #piped(node: Node): string | null {
+    const [first, ...stages] = named(node).slice(0, -1)
+    let text = first === undefined ? null : (this.#words.printed(first)?.text ?? null)
+    for (const stage of stages) text = text === null || stage.type !== 'command' ? null : decoded(text, this.#words.command(stage).map((word) => word.text))
+    return text
+  }
+
+  /** The command of a stage, without what stands before it. */
+  #stage(stage: Node): string {
+    if (stage.type !== 'command') return ''
+    const words = this.#words.command(stage).map((word) => word.text)
+    let from = 0
+    while (from < words.length - 1 && (BEFORE.test(words[from] ?? '') || (from > 0 && /^(-|\w+=)/.test(words[from] ?? '')))) from += 1
+    return words[from] ?? ''
+  }
+
+  /** A here-document is the input of its command. */
+  #fed(node: Node): void {
+    const body = field(node, 'body')
+    if (body?.type !== 'command') return
+    const program = this.#stage(body)
+    for (const redirect of named(node)) {
+      const document = redirect.type === 'heredoc_redirect' ? named(redirect).find(({ type }) => type === 'heredoc_body') : undefined
+      const word = redirect.type === 'herestring_redirect' ? this.#words.word(named(redirect)[0] ?? null) : undefined
+      const code = document?.text ?? word?.text
+      if (code === undefined) continue
+      if (SHELL.test(program)) this.#gathering.read('shell', code, redirect)
+      else if (/python[\d.]*$/.test(program)) this.#gathering.read('python', code, redirect)
+      else if (/(^|\/)node$/.test(program)) this.#gathering.read('javascript', code, redirect)
+      else this.#gathering.add('text', code, redirect)
+      if (word?.isHidden === true && INTERPRETER.test(program)) this.#gathering.add('shape', 'decoded-into-interpreter', redirect)
+    }
+  }
+
+  #endless(node: Node): void {
+    const text = node.text.slice(0, 4000)
+    if (node.type === 'while_statement' && /^while\s+(true|:|\[\s*1\s*\])/.test(text) && /(\$0|"\$0"|\bbash\s+\$0)[^\n]*&/.test(text)) this.#gathering.add('shape', 'fork-bomb', node)
+  }
+
+  #text(word: Word, node: Node): void {
+    if (word.text !== '' && word.text.length < 4096) this.#gathering.add('text', word.text, node)
+  }
+}

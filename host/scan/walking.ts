@@ -1,0 +1,33 @@
+import type { Node, TreeCursor } from '@vscode/tree-sitter-wasm'
+import { TooMuch } from './gathering.ts'
+
+const MAX_DEPTH = 400
+const MAX_NODES = 400_000
+
+/** Every node of these types, in the order of the text. It does not call itself: code may be nested deeper than a stack. */
+export function walk(root: Node, types: ReadonlySet<string>, visit: (node: Node) => void): void {
+  const cursor: TreeCursor = root.walk()
+  try {
+    let [depth, count] = [0, 0]
+    for (;;) {
+      count += 1
+      if (count > MAX_NODES) throw new TooMuch(`it has more than ${MAX_NODES} parts`)
+      if (cursor.nodeIsNamed && types.has(cursor.nodeType)) visit(cursor.currentNode)
+      if (cursor.gotoFirstChild()) {
+        depth += 1
+        if (depth > MAX_DEPTH) throw new TooMuch(`it is nested more than ${MAX_DEPTH} deep`)
+        continue
+      }
+      while (!cursor.gotoNextSibling()) {
+        if (!cursor.gotoParent()) return
+        depth -= 1
+      }
+    }
+  } finally {
+    cursor.delete()
+  }
+}
+
+export const field = (node: Node, name: string): Node | null => node.childForFieldName(name)
+
+export const named = (node: Node | null): Node[] => (node?.namedChildren ?? []).filter((child): child is Node => child !== null && child.type !== 'comment')

@@ -1,0 +1,16 @@
+import type { Proposal, ScanFinding, ScanRule, Scanned } from '@caisson/policy'
+
+/** What the host asks of the thread that scans, and what that answers. */
+export interface Order {
+  readonly order: number
+  readonly language: Scanned
+  readonly code: string
+  readonly sets: readonly ScanRule['set'][]
+}
+
+export interface Seen {
+  readonly findings: readonly ScanFinding[]
+  readonly proposal: Proposal
+}
+
+export type Answer = { readonly order: number; readonly seen: Seen } | { readonly order: number; readonly unseen: string }

@@ -1,0 +1,84 @@
+import { Fault } from '@caisson/wire'
+import { z } from 'zod'
+import { type Fact, SCANNED } from './fact.ts'
+
+const Example = z.strictObject({ language: z.enum(SCANNED), code: z.string().max(4096) })
+
+/** As data. The patterns are regular expressions of JavaScript; facts are short. */
+export const ScanRule = z.strictObject({
+  name: z.string().regex(/^[a-z0-9-]{3,48}$/),
+  /** `hostile`: nobody means well who writes that. `banned`: a profile may not want it (`code-interpreter`). */
+  set: z.enum(['hostile', 'banned']),
+  kind: z.enum(['import', 'call', 'command', 'member', 'text', 'shape']),
+  language: z.enum(SCANNED).optional(),
+  pattern: z.string().min(1).max(2000),
+  /** Of a call: what its arguments must look like too, one after the other with a blank between. */
+  args: z.string().min(1).max(2000).optional(),
+  reason: z.string().min(3).max(200),
+  hint: z.string().min(3).max(200),
+  examples: z.strictObject({ match: z.array(Example).min(1), not: z.array(Example).min(1) }),
+})
+export type ScanRule = z.infer<typeof ScanRule>
+
+export interface ScanFinding {
+  readonly rule: string
+  readonly set: ScanRule['set']
+  readonly line: number
+  readonly column: number
+  /** What was found there, cut at 120 characters. */
+  readonly what: string
+  readonly reason: string
+  readonly hint: string
+}
+
+const MAX_SHOWN = 120
+/** More say nothing more. */
+const MAX_FINDINGS = 200
+
+/** Rules, ready to be asked. */
+export class ScanRules {
+  readonly #rules: readonly (ScanRule & { test: RegExp; testArgs: RegExp | null })[]
+
+  /** Throws POLICY_INVALID naming the rule and the member. */
+  constructor(rules: readonly unknown[]) {
+    this.#rules = rules.map((raw, index) => {
+      const read = ScanRule.safeParse(raw)
+      if (!read.success) {
+        const [issue] = read.error.issues
+        throw new Fault('POLICY_INVALID', `scan.rules.${index}.${issue?.path.join('.')}: ${issue?.message}`, { cause: read.error })
+      }
+      const { data } = read
+      return { ...data, test: pattern(data, 'pattern'), testArgs: data.args === undefined ? null : pattern(data, 'args') }
+    })
+  }
+
+  get all(): readonly ScanRule[] {
+    return this.#rules
+  }
+
+  /** In the order of the code; the same rule once a line. */
+  judge(facts: readonly Fact[], sets: readonly ScanRule['set'][]): ScanFinding[] {
+    const findings = new Map<string, ScanFinding>()
+    for (const fact of facts) {
+      for (const rule of this.#rules) {
+        if (findings.size >= MAX_FINDINGS || !sets.includes(rule.set) || rule.kind !== fact.kind) continue
+        if (rule.language !== undefined && rule.language !== fact.language) continue
+        if (!rule.test.test(fact.value) || (rule.testArgs !== null && !rule.testArgs.test(fact.args.join(' ')))) continue
+        const { name, set, reason, hint } = rule
+        const { line, column } = fact
+        const what = `${fact.value}${fact.args.length > 0 ? `(${fact.args.join(', ')})` : ''}`.slice(0, MAX_SHOWN)
+        const key = `${name} ${line}`
+        if (!findings.has(key)) findings.set(key, { rule: name, set, line, column, what, reason, hint })
+      }
+    }
+    return [...findings.values()].sort((one, other) => one.line - other.line || one.column - other.column)
+  }
+}
+
+function pattern(rule: ScanRule, member: 'pattern' | 'args'): RegExp {
+  try {
+    return new RegExp(rule[member] ?? '', 'is')
+  } catch (cause) {
+    throw new Fault('POLICY_INVALID', `scan rule ${rule.name}: ${member}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  }
+}

@@ -1,0 +1,2 @@
+export { banned } from './banned.ts'
+export { hostile } from './hostile.ts'
