@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8'
 import { parentPort } from 'node:worker_threads'
 import { propose, SCAN_RULES, ScanRules, type Scanned } from '@caisson/policy'
 import { checkExamples } from './checked-rules.ts'
@@ -9,6 +10,8 @@ import type { Answer, Order, Seen } from './words.ts'
  * language first comes; with one that fails, nothing is judged.
  */
 async function main(): Promise<void> {
+  // V8 would compile the parsers a second time, better, for seconds of a processor's time, and the process could not end meanwhile (seen with Node 20.20).
+  setFlagsFromString('--liftoff-only')
   const port = parentPort
   if (port === null) throw new Error('scanning is a thread of a host')
   const reader = await Reader.open()
