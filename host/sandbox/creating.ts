@@ -15,19 +15,23 @@ import { newId, newMachineId } from './ids.ts'
 import { type LifeParts, LiveSandbox } from './life.ts'
 import { outline, planSandbox } from './plan.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
-import { rehearse } from './rehearsal.ts'
+import { rehearse, warmUp } from './rehearsal.ts'
 import { rerouted } from './rerouting.ts'
 import { trustVariables } from './trust.ts'
+import type { WarmStates } from './warm-states.ts'
 import type { Zygotes } from './zygote.ts'
 
 /** The step of native/keeper/src/order.rs that speaks with the zygote. */
 const ZYGOTE_STEP = 'zygote'
+/** The one in which an engine is heard of, or not. */
+const ENGINE_STEP = 'engine'
 
 export interface CreatingParts {
   settings: Settings
   auditLog: AuditLog
   walls: Pick<Walls, 'launch' | 'engine' | 'promises'>
   zygotes: Zygotes
+  warm: Pick<WarmStates, 'restoring' | 'starting' | 'want'>
   exits: Exits
   /** First letter of ids: those of a daemon are told from those that end with the host that made them. */
   idKind: 'i' | 'e'
@@ -54,6 +58,8 @@ export interface Waiting {
   readonly cell: Cell
   readonly agent: AgentConnection
   readonly template: Template
+  /** Warm interpreters inside. */
+  readonly forked: readonly number[]
 }
 
 /** A life for it. */
@@ -99,7 +105,8 @@ export class Creating {
   async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
     const { decided, plan } = await this.#parts.traces.span('plan', {}, async () => {
       const decided = await this.#deciding.decide(request, signal)
-      const plan = this.#plan(decided, await this.#zygote(decided, signal), given)
+      const cold = this.#plan(decided, await this.#zygote(decided, signal), given)
+      const plan = await this.#parts.warm.restoring(cold, decided.template)
       await makeDiskImage(plan.disk, signal)
       return { decided, plan }
     })
@@ -110,9 +117,10 @@ export class Creating {
     const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, signal))
     await using undo = new Undos()
     undo.add(() => cell[Symbol.asyncDispose]())
-    const standing = { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }
+    const standing = { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket), forked: cell.ready.forked }
     const sandbox = this.#alive(standing, env, given.contextsChanged, { kept: given.contexts ?? [] })
     undo.move()
+    this.#parts.warm.want(built, template)
     return sandbox
   }
 
@@ -120,16 +128,17 @@ export class Creating {
   async prepare(request: CreateRequest, signal: AbortSignal): Promise<Waiting> {
     const decided = await this.#deciding.decide({ ...request, leash: 'host', timeoutMs: null }, signal)
     const { template } = decided
-    const plan = this.#plan(decided, await this.#zygote(decided, signal))
+    const plan = await this.#parts.warm.restoring(this.#plan(decided, await this.#zygote(decided, signal)), template)
     await makeDiskImage(plan.disk, signal)
     const { cell, built } = await this.#raise(plan, decided, signal)
     await using undo = new Undos()
     undo.add(() => cell[Symbol.asyncDispose]())
     const agent = AgentConnection.to(cell.agentSocket)
     undo.add(() => agent.close())
-    await rehearse(cell, agent, signal)
+    const forked = await this.#warm({ plan: built, cell, template, agent, forked: cell.ready.forked }, signal)
     undo.move()
-    return { plan: built, cell, template, agent }
+    this.#parts.warm.want(built, template)
+    return { plan: built, cell, template, agent, forked }
   }
 
   /** Gives one of the pool its life. Rejects when it did not live to get it; then nothing of it is left. */
@@ -154,7 +163,7 @@ export class Creating {
   ): Promise<LiveSandbox> {
     const template = await this.#deciding.template(record.plan.template, signal)
     await this.#readmit(record, cell, signal)
-    const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket) }
+    const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket), forked: cell.ready.forked }
     return this.#alive(standing, record.env, contextsChanged, { adopted: record.contexts })
   }
 
@@ -179,6 +188,12 @@ export class Creating {
   #recordCreate(plan: Plan, metadata: Record<string, string>): void {
     const { profile, template, wall, id } = plan
     this.#parts.auditLog.append({ kind: 'create', sandbox: id, profile, template, wall, metadata, plan: outline(plan) })
+  }
+
+  /** Interpreters that nobody has to wait for: those that came with it, or where none can, one that is started inside. */
+  async #warm({ plan, template, agent, forked }: Waiting, signal: AbortSignal): Promise<readonly number[]> {
+    for (const pid of forked) await rehearse(agent, pid, signal)
+    return forked.length > 0 || this.#deciding.forks(plan.wall) ? forked : warmUp(agent, plan, template, signal)
   }
 
   /** The airlock knows it before it starts. */
@@ -208,14 +223,22 @@ export class Creating {
     }
   }
 
-  /** A zygote that died since it was last seen is replaced once; if there is none to be had the interpreter starts inside. */
+  /**
+   * A zygote that died since it was last seen is replaced once; if there is none to be had the interpreter starts inside. So it does where a saved state
+   * cannot be restored.
+   */
   async #launch(plan: Plan, template: Template, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
     let built = plan
     for (let attempt = 0; ; attempt += 1) {
       try {
         return { cell: await this.#parts.walls.launch(built, signal), built }
       } catch (failure) {
-        if (!(failure instanceof LaunchFault) || failure.step !== ZYGOTE_STEP || built.zygote === null) throw failure
+        if (!(failure instanceof LaunchFault)) throw failure
+        if (failure.step === ENGINE_STEP && built.engine?.warm?.op === 'restore') {
+          built = await this.#parts.warm.starting(built, failure.message)
+          continue
+        }
+        if (failure.step !== ZYGOTE_STEP || built.zygote === null) throw failure
         const socket = attempt === 0 ? await this.#parts.zygotes.replace(template, signal) : null
         if (socket === null) this.#parts.notice(`${failure.message}; the interpreter starts cold, which takes longer`)
         built = { ...built, zygote: socket === null ? null : { ...built.zygote, socket } }

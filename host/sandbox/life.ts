@@ -37,6 +37,8 @@ export interface LifeParts {
   adopted: readonly ContextRecord[] | null
   /** Contexts that it had before it booted again. */
   kept: readonly ContextRecord[]
+  /** Warm interpreters inside. */
+  forked: readonly number[]
 }
 
 /** One sandbox, from the moment its wall stands. */
