@@ -52,6 +52,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     searcher: settings.searcher,
     extraAuthorities: settings.extraAuthorities,
     operatorAllowed: settings.allowPrivate,
+    clientEnvironment: settings.clientEnvironment,
     record: (entry) => auditLog.append(entry),
   })
   const creating = new Creating({ settings, auditLog, walls, zygotes, warm, exits, idKind, notice, traces })
