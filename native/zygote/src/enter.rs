@@ -13,7 +13,20 @@ use crate::request::{
 /// Seconds that a zygote's child waits for its wall before it gives up.
 const GATE_TIMEOUT_S: libc::time_t = 30;
 
-pub fn enter(header: &Header, filter: &[sock_filter], fds: Vec<OwnedFd>) {
+/// All that it takes to go in.
+pub struct Entrance {
+    pub header: Header,
+    pub filter: Vec<sock_filter>,
+    pub fds: Vec<OwnedFd>,
+}
+
+impl Entrance {
+    pub fn enter(self) {
+        enter(&self.header, &self.filter, self.fds);
+    }
+}
+
+fn enter(header: &Header, filter: &[sock_filter], fds: Vec<OwnedFd>) {
     let gate = &fds[FD_GATE];
     let ruleset = wait_at(gate, header.landlock != 0);
 
