@@ -47,8 +47,10 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     home: settings.home,
     owner: idKind === 'i' ? 'daemon' : String(process.pid),
     secrets,
+    searcher: settings.searcher,
     extraAuthorities: settings.extraAuthorities,
     operatorAllowed: settings.allowPrivate,
+    clientEnvironment: settings.clientEnvironment,
     record: (entry) => auditLog.append(entry),
   })
   const creating = new Creating({ settings, auditLog, walls, zygotes, exits, idKind, notice, traces })

@@ -9,6 +9,7 @@ import { Canaries, type Planted } from './dlp-canaries.ts'
 import { type Egress, egressOf } from './egress.ts'
 import { HostNames } from './host-names.ts'
 import { KeptAnswers } from './inspect/kept-answers.ts'
+import { KeptRegistries } from './kept-registries.ts'
 import { Registries } from './registries.ts'
 import type { Secrets } from './secrets.ts'
 
@@ -17,9 +18,13 @@ export interface ExitsParts {
   /** `daemon`, whose gates find the next daemon at the same place, or the process id of an embedded host. */
   readonly owner: string
   readonly secrets: Secrets
+  /** The program of the threads that search what leaves. */
+  readonly searcher: string
   /** File of authorities (PEM) that servers may rest on besides those that this machine trusts; null: none. */
   readonly extraAuthorities: string | null
   readonly operatorAllowed: readonly OperatorRange[]
+  /** Variables that tell package clients where packages are, as one text. */
+  readonly clientEnvironment: string
   readonly record: (record: NetworkRecord) => void
 }
 
@@ -33,20 +38,23 @@ export class Exits implements AsyncDisposable {
   readonly #record: (record: NetworkRecord) => void
   readonly #operatorAllowed: readonly OperatorRange[]
   readonly #names = new HostNames()
-  readonly #registries = new Registries()
+  readonly #registries: KeptRegistries
   readonly #canaries: Canaries
   readonly #planted = new Map<string, readonly Planted[]>()
   readonly #secrets: Secrets
+  readonly #searcher: string
   readonly #answers: KeptAnswers
   readonly #openInspection: () => Promise<Inspection>
   #inspection: Promise<Inspection> | undefined
   #opening: Promise<Airlock> | undefined
   #airlock: Airlock | undefined
 
-  constructor({ home, owner, secrets, extraAuthorities, operatorAllowed, record }: ExitsParts) {
+  constructor({ home, owner, secrets, searcher, extraAuthorities, operatorAllowed, clientEnvironment, record }: ExitsParts) {
     this.sockets = { socket: join(home, `airlock-${owner}.sock`), inspect: join(home, `airlock-${owner}-inspect.sock`) }
     this.#secrets = secrets
+    this.#searcher = searcher
     this.#answers = new KeptAnswers(home)
+    this.#registries = new KeptRegistries(home, clientEnvironment, new Registries())
     this.#openInspection = () => openInspection(home, extraAuthorities)
     this.#operatorAllowed = operatorAllowed
     this.#record = record
@@ -117,9 +125,9 @@ export class Exits implements AsyncDisposable {
     const { sockets } = this
     const addresses = this.#names.addresses.bind(this.#names)
     const secret = (name: string) => this.#secrets.value(name)
-    const answers = this.#answers
+    const [answers, searcher] = [this.#answers, this.#searcher]
     this.#opening ??= Airlock.open(
-      { sockets, record: this.#record, addresses, secret, answers, inspection: () => this.#inspected() },
+      { sockets, record: this.#record, addresses, secret, answers, searcher, inspection: () => this.#inspected() },
       unending(),
     )
     try {

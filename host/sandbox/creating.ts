@@ -11,12 +11,14 @@ import type { Cell } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'
 import { type Decided, Deciding } from './deciding.ts'
 import { makeDiskImage } from './disk.ts'
+import { type ShownFolder, showFolder } from './folder.ts'
 import { newId, newMachineId } from './ids.ts'
 import { type LifeParts, LiveSandbox } from './life.ts'
-import { outline, planSandbox } from './plan.ts'
+import { outline } from './outline.ts'
+import { planSandbox } from './plan.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
 import { rehearse } from './rehearsal.ts'
-import { rerouted } from './rerouting.ts'
+import { type Rerouting, rerouted } from './rerouting.ts'
 import { trustVariables } from './trust.ts'
 import type { Zygotes } from './zygote.ts'
 
@@ -66,7 +68,7 @@ export interface Assignment {
 }
 
 /** What is known of it. */
-type Adopted = Pick<SandboxRecord, 'request' | 'plan' | 'env' | 'contexts'>
+type Adopted = Pick<SandboxRecord, 'request' | 'plan' | 'env' | 'contexts' | 'trusts'>
 
 /** From a request to a standing sandbox. */
 export class Creating {
@@ -86,41 +88,55 @@ export class Creating {
   /** The plan of a sandbox that is not going to be: nothing is built, nothing is started. */
   async plan(request: CreateRequest, signal: AbortSignal): Promise<Plan> {
     const decided = await this.#deciding.decide(request, signal)
-    const { template, wall } = decided
+    const { template, wall, profile } = decided
+    await using shown = await showFolder(decided.request, profile, false, signal)
     const isForked = template.zygote !== null && this.#deciding.forks(wall.name)
-    return this.#plan(decided, isForked ? this.#parts.zygotes.place(template) : null)
+    return this.#plan(decided, shown, isForked ? this.#parts.zygotes.place(template) : null)
   }
 
   /** Other rules for one that stands (rerouting.ts). */
-  reroute(plan: Plan, network: Network, signal: AbortSignal): Promise<() => Promise<void>> {
-    return rerouted(this.#parts.exits, plan, network, signal)
+  reroute(plan: Plan, network: Network, trusts: boolean, signal: AbortSignal): Promise<Rerouting> {
+    return rerouted(this.#parts.exits, plan, network, trusts, signal)
   }
 
   async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
-    const { decided, plan } = await this.#parts.traces.span('plan', {}, async () => {
+    await using undo = new Undos()
+    const { decided, plan, shown } = await this.#parts.traces.span('plan', {}, async () => {
       const decided = await this.#deciding.decide(request, signal)
-      const plan = this.#plan(decided, await this.#zygote(decided, signal), given)
+      const shown = await showFolder(decided.request, decided.profile, true, signal)
+      undo.add(() => shown[Symbol.asyncDispose]())
+      const plan = this.#plan(decided, shown, await this.#zygote(decided, signal), given)
       await makeDiskImage(plan.disk, signal)
-      return { decided, plan }
+      return { decided, plan, shown }
     })
     const { template } = decided
     const { metadata = {}, env = {} } = decided.request
     // First the record: what cannot be recorded does not happen.
     this.#recordCreate(plan, metadata)
     const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, signal))
-    await using undo = new Undos()
     undo.add(() => cell[Symbol.asyncDispose]())
     const standing = { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }
-    const sandbox = this.#alive(standing, env, given.contextsChanged, { kept: given.contexts ?? [] })
+    const afterDeath = () => this.#tidy(shown, plan.id)
+    const sandbox = this.#alive(standing, env, given.contextsChanged, { kept: given.contexts ?? [], afterDeath })
     undo.move()
     return sandbox
+  }
+
+  /** What was made in the caller's folder goes with the sandbox. */
+  async #tidy(shown: ShownFolder, id: string): Promise<void> {
+    try {
+      await shown[Symbol.asyncDispose]()
+    } catch (failure) {
+      this.#parts.notice(`sandbox ${id} left something in its folder: ${failure instanceof Error ? failure.message : String(failure)}`)
+    }
   }
 
   /** One for the pool. */
   async prepare(request: CreateRequest, signal: AbortSignal): Promise<Waiting> {
     const decided = await this.#deciding.decide({ ...request, leash: 'host', timeoutMs: null }, signal)
     const { template } = decided
-    const plan = this.#plan(decided, await this.#zygote(decided, signal))
+    await using shown = await showFolder(decided.request, decided.profile, true, signal)
+    const plan = this.#plan(decided, shown, await this.#zygote(decided, signal))
     await makeDiskImage(plan.disk, signal)
     const { cell, built } = await this.#raise(plan, decided, signal)
     await using undo = new Undos()
@@ -155,14 +171,19 @@ export class Creating {
     const template = await this.#deciding.template(record.plan.template, signal)
     await this.#readmit(record, cell, signal)
     const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket) }
-    return this.#alive(standing, record.env, contextsChanged, { adopted: record.contexts })
+    return this.#alive(standing, record.env, contextsChanged, { adopted: record.contexts, trustsLate: record.trusts === true })
   }
 
   #alive(
     standing: Waiting,
     env: Record<string, string>,
     contextsChanged: (contexts: ContextRecord[]) => void = () => undefined,
-    { adopted = null, kept = [] }: Partial<Pick<LifeParts, 'adopted' | 'kept'>> = {},
+    {
+      adopted = null,
+      kept = [],
+      trustsLate = false,
+      afterDeath,
+    }: Partial<Pick<LifeParts, 'adopted' | 'kept' | 'trustsLate' | 'afterDeath'>> = {},
   ): LiveSandbox {
     const { template } = standing
     return new LiveSandbox({
@@ -173,6 +194,8 @@ export class Creating {
       contextsChanged,
       adopted,
       kept,
+      trustsLate,
+      ...(afterDeath === undefined ? {} : { afterDeath }),
     })
   }
 
@@ -228,9 +251,9 @@ export class Creating {
     return this.#deciding.forks(wall.name) ? this.#parts.zygotes.socket(template, signal) : null
   }
 
-  #plan({ request, profile, template, egress, wall, trust }: Decided, zygoteSocket: string | null, given: Given = {}): Plan {
+  #plan({ profile, template, egress, wall, trust }: Decided, shown: ShownFolder, zygoteSocket: string | null, given: Given = {}): Plan {
     const { uid, home, agent } = this.#parts.settings
-    return planSandbox(request, profile, template, {
+    return planSandbox(shown.request, profile, template, {
       root: uid === 0,
       home,
       agent,
@@ -243,6 +266,7 @@ export class Creating {
       airlock: egress === null ? null : { ...this.#parts.exits.sockets, policy: egress.file },
       wall,
       trust,
+      shown,
     })
   }
 }

@@ -3,6 +3,7 @@ import { type Bind, type Engine, Fault, type NetworkFile, Plan, type WallName } 
 import type { Template } from '../templates/template.ts'
 import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
+import type { Look } from './shields.ts'
 import { type ShownTrust, trustBinds } from './trust.ts'
 
 /** What a plan needs to know of this machine and this moment; looked up by others, so that the same input makes the same plan. */
@@ -29,6 +30,8 @@ export interface MachineFacts {
     /** Set-uid programs work behind it. */
     readonly sudo: boolean
   }
+  /** Where commands begin that name no folder (null: at home), and what is hidden and held in each mount (empty: nothing). Absent: as null and empty. */
+  readonly shown?: { readonly cwd: string | null; readonly looks: readonly Look[] }
   /** What it is to trust beyond what everybody does; null: nothing. */
   readonly trust: ShownTrust | null
 }
@@ -83,6 +86,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
   const isSudo = facts.root && facts.wall.sudo && !profile.noNewPrivileges
   const isWritable = facts.root && facts.wall.engine === null && profile.root === 'overlay'
   const root = isWritable ? overlay(template) : ({ kind: 'read-only' } as const)
+  const preload = preloaded(template, facts.wall.engine)
   return Plan.parse({
     version: 1,
     id: facts.id,
@@ -95,19 +99,21 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     dir: `${facts.home}/sandboxes/${facts.id}`,
     deathRecord: `${facts.home}/deaths/${facts.id}.json`,
     agent: facts.agent,
-    binds: inOrder([...shown(template, root, isSudo), ...trustBinds(facts.trust), ...mounts(request, facts)]),
+    binds: inOrder([...shown(template, root, isSudo), ...preload.binds, ...trustBinds(facts.trust), ...mounts(request, facts)]),
     symlinks: [...template.symlinks],
     root,
     files: [
       { path: '/etc/hostname', content: `${facts.id}\n`, mode: 0o644 },
       { path: '/etc/hosts', content: `127.0.0.1 localhost ${facts.id} ${MARK}\n::1 localhost ${MARK}\n`, mode: 0o644, mark: MARK },
       { path: '/etc/machine-id', content: `${facts.machineId}\n`, mode: 0o444 },
+      ...preload.files,
       ...(facts.airlock === null ? [] : [{ path: '/etc/resolv.conf', content: `nameserver ${NAME_SERVER}\n`, mode: 0o644 }]),
     ],
     writable: writable(facts.root),
     disk: disk(facts, limits.diskMiB),
     hostName: facts.id,
     user: USER,
+    ...(facts.shown?.cwd ? { cwd: facts.shown.cwd } : {}),
     network: facts.airlock === null ? { mode: 'none' } : gate(facts.airlock),
     limits: {
       wallMs: limits.timeoutMs,
@@ -129,6 +135,18 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
   } satisfies Plan)
 }
 
+/** The dynamic loader reads the file whatever the environment (ld.so(8)). */
+function preloaded({ name, preloads }: Template, engine: Engine | null): Pick<Plan, 'binds' | 'files'> {
+  if (engine === null || engine.preload === null) return { binds: [], files: [] }
+  if (!preloads)
+    throw new Fault('TEMPLATE_NOT_BUILT', `template ${name} was built by an earlier version, without a place for what wall gvisor needs`)
+  const target = '/caisson/preload.so'
+  return {
+    binds: [{ source: engine.preload, target, mode: 'ro' }],
+    files: [{ path: '/etc/ld.so.preload', content: `${target}\n`, mode: 0o444 }],
+  }
+}
+
 const ZYGOTE_MEMORY_MIB = 2048
 const ZYGOTE_PIDS = 1024
 const ZYGOTE_DISK_MIB = 64
@@ -136,7 +154,7 @@ const ZYGOTE_DISK_MIB = 64
 /** Pure: the wall around a template's zygote. It runs the template's code and nobody else's, and keeps nothing. */
 export function planZygote(
   template: Template,
-  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock' | 'wall' | 'trust'> & {
+  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock' | 'wall' | 'trust' | 'shown'> & {
     dir: string
     idleMs: number
     leash: Plan['leash']
@@ -251,7 +269,15 @@ function mounts(request: StrictCreateRequest, facts: MachineFacts): Bind[] {
     if (within(source, facts.home) || within(facts.home, source)) {
       throw new Fault('BAD_REQUEST', `${field}.source: ${source} would show Caisson's own state (${facts.home}) inside`)
     }
-    return { source, target: place, mode, live: true, ...(facts.root ? { ownedBy: 'user' as const } : {}) }
+    const look = facts.shown?.looks[index]
+    return {
+      source,
+      target: place,
+      mode,
+      live: true,
+      ...(facts.root ? { ownedBy: 'user' as const } : {}),
+      ...(look === undefined ? {} : { inode: look.inode, shields: [...look.shields] }),
+    }
   })
   const targets = binds.map((bind) => bind.target)
   const twice = targets.find((target, index) => targets.indexOf(target) !== index)
@@ -276,10 +302,4 @@ function within(path: string, folder: string): boolean {
 /** Parents before children, or the parent's mount would hide the child's. */
 function inOrder(binds: readonly Bind[]): Bind[] {
   return [...binds].sort((one, other) => (one.target < other.target ? -1 : one.target > other.target ? 1 : 0))
-}
-
-/** Of the plan, what an auditor asks for: not the files' contents. */
-export function outline(plan: Plan) {
-  const { files: _, symlinks: __, ...rest } = plan
-  return rest
 }

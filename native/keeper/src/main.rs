@@ -5,6 +5,7 @@
 mod agent;
 mod alarm;
 mod audit;
+mod bind;
 mod boot_id;
 mod builder;
 mod caps;
@@ -34,6 +35,7 @@ mod root;
 mod say;
 mod seccomp;
 mod serving;
+mod shields;
 mod site;
 mod still;
 mod stock;
