@@ -1,6 +1,6 @@
-import { posix } from 'node:path'
 import { type Bind, type Engine, Fault, type NetworkFile, Plan, type WallName } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
+import { plainTarget, within } from './mount-place.ts'
 import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
 import type { Look } from './shields.ts'
@@ -58,26 +58,6 @@ const MARK = '# this sandbox'
 /** A file per 16 KiB, as mke2fs(8) counts for ordinary disks, and room for a few on the smallest. */
 const INODES_PER_MIB = 64
 const MIN_INODES = 1024
-
-/** Places that are the wall's own: a mount there would hide or replace a part of it. */
-const RESERVED = ['/caisson', '/dev', '/etc', '/proc', '/sys']
-/** Places that hold what runs; a mount may be below them, not in their stead. */
-const KEPT = [
-  '/',
-  '/home',
-  '/home/user',
-  '/tmp',
-  '/var',
-  '/var/tmp',
-  '/usr',
-  '/bin',
-  '/sbin',
-  '/lib',
-  '/lib32',
-  '/lib64',
-  '/libx32',
-  '/root',
-]
 
 /** Pure: everything decided about one sandbox. Throws BAD_REQUEST or MOUNT_UNREADABLE. */
 export function planSandbox(request: StrictCreateRequest, profile: Profile, template: Template, facts: MachineFacts): Plan {
@@ -283,20 +263,6 @@ function mounts(request: StrictCreateRequest, facts: MachineFacts): Bind[] {
   const twice = targets.find((target, index) => targets.indexOf(target) !== index)
   if (twice !== undefined) throw new Fault('BAD_REQUEST', `mounts: ${twice} is named twice`)
   return binds
-}
-
-function plainTarget(target: string, field: string): string {
-  if (target.split('/').includes('..')) throw new Fault('BAD_REQUEST', `${field}: ${target} contains ..`)
-  const plain = posix.normalize(target).replace(/(?<=.)\/$/, '')
-  const reserved = RESERVED.find((place) => within(plain, place)) ?? KEPT.find((place) => plain === place)
-  if (reserved !== undefined)
-    throw new Fault('BAD_REQUEST', `${field}: nothing can be mounted at ${plain} (${reserved} is the sandbox's own)`)
-  if (within(plain, '/usr')) throw new Fault('BAD_REQUEST', `${field}: nothing can be mounted at ${plain} (/usr is read-only)`)
-  return plain
-}
-
-function within(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
 }
 
 /** Parents before children, or the parent's mount would hide the child's. */
