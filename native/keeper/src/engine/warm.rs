@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{Engine, Held, PROGRAM, STATE, STEP, attach};
 use crate::agent;
 use crate::fault::{At, Code, Fault, Outcome};
-use crate::inside::Program;
+use crate::program::Program;
 use crate::order::Sandbox;
 use crate::plan::Plan;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY};
