@@ -56,6 +56,7 @@ def main(library):
                 raise
 
     importlib.import_module("caisson_runtime.runtime")
+    importlib.import_module("caisson_runtime.installed")
     control, runtime = caisson_runtime.control, caisson_runtime.runtime
     warmed = runtime.Runtime()
     warmed.warm(WARM_CELLS)
@@ -69,6 +70,7 @@ def main(library):
     if answer != 0:
         sys.exit("zygote: the library refused its descriptors")
     ctypes.pythonapi.PyOS_AfterFork_Child()
+    caisson_runtime.installed.adopt()
     warmed.serve(control.Control.take())
 
 
