@@ -101,7 +101,13 @@ export class Exits implements AsyncDisposable {
 
   /** What an admitted sandbox has in its environment, for nobody to use. */
   planted(sandbox: string): Record<string, string> {
-    return Object.fromEntries((this.#planted.get(sandbox) ?? []).map(({ env, value }) => [env, value]))
+    const planted = this.#planted.get(sandbox) ?? []
+    return Object.fromEntries(planted.flatMap(({ at, value }) => ('env' in at ? [[at.env, value]] : [])))
+  }
+
+  /** The same as files, by their path below the home of its user. */
+  plantedFiles(sandbox: string): { readonly file: string; readonly text: string }[] {
+    return (this.#planted.get(sandbox) ?? []).flatMap(({ at }) => ('file' in at ? [at] : []))
   }
 
   /** Other rules for one that stands. Rejects with HOME_UNUSABLE. */

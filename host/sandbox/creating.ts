@@ -56,6 +56,9 @@ export interface Waiting {
   readonly template: Template
 }
 
+/** Nobody's secrets are for others to read. */
+const CANARY_MODE = 0o600
+
 /** A life for it. */
 export interface Assignment {
   env: Record<string, string>
@@ -112,6 +115,7 @@ export class Creating {
     undo.add(() => cell[Symbol.asyncDispose]())
     const standing = { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }
     const sandbox = this.#alive(standing, env, given.contextsChanged, { kept: given.contexts ?? [] })
+    await this.#plant(sandbox, given.kept !== undefined, signal)
     undo.move()
     return sandbox
   }
@@ -141,6 +145,7 @@ export class Creating {
     undo.add(() => waiting.cell[Symbol.asyncDispose]())
     await waiting.cell.ask({ op: 'assign', leash: 'none', wallMs, onWall }, signal)
     const sandbox = this.#alive({ ...waiting, plan }, life.env, life.contextsChanged)
+    await this.#plant(sandbox, false, signal)
     undo.move()
     return sandbox
   }
@@ -175,6 +180,20 @@ export class Creating {
       kept,
       trustsLate,
     })
+  }
+
+  /** Canaries that are files, before anybody else may do something in it. On a disk that was kept, something may be in their way. */
+  async #plant(sandbox: LiveSandbox, isKept: boolean, signal: AbortSignal): Promise<void> {
+    const { user } = sandbox.plan
+    for (const { file, text } of this.#parts.exits.plantedFiles(sandbox.id)) {
+      try {
+        await sandbox.files.write(`${user.home}/${file}`, Buffer.from(text), { user: user.name, mode: CANARY_MODE }, signal)
+      } catch (failure) {
+        if (!isKept) throw failure
+        const why = failure instanceof Error ? failure.message : String(failure)
+        this.#parts.notice(`sandbox ${sandbox.id}: the canary ~/${file} could not be planted: ${why}`)
+      }
+    }
   }
 
   #recordCreate(plan: Plan, metadata: Record<string, string>): void {
