@@ -19,6 +19,8 @@ export interface ExitsParts {
   readonly secrets: Secrets
   /** The program of the threads that search what leaves. */
   readonly searcher: string
+  /** One line for whoever runs this host. */
+  readonly notice: (line: string) => void
   /** File of authorities (PEM) that servers may rest on besides those that this machine trusts; null: none. */
   readonly extraAuthorities: string | null
   readonly operatorAllowed: readonly OperatorRange[]
@@ -46,11 +48,11 @@ export class Exits implements AsyncDisposable {
   #opening: Promise<Airlock> | undefined
   #airlock: Airlock | undefined
 
-  constructor({ home, owner, secrets, searcher, extraAuthorities, operatorAllowed, record }: ExitsParts) {
+  constructor({ home, owner, secrets, searcher, notice, extraAuthorities, operatorAllowed, record }: ExitsParts) {
     this.sockets = { socket: join(home, `airlock-${owner}.sock`), inspect: join(home, `airlock-${owner}-inspect.sock`) }
     this.#secrets = secrets
     this.#searcher = searcher
-    this.#answers = new KeptAnswers(home)
+    this.#answers = new KeptAnswers(home, notice)
     this.#openInspection = () => openInspection(home, extraAuthorities)
     this.#operatorAllowed = operatorAllowed
     this.#record = record
