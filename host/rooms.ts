@@ -51,6 +51,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     notice,
     extraAuthorities: settings.extraAuthorities,
     operatorAllowed: settings.allowPrivate,
+    clientEnvironment: settings.clientEnvironment,
     record: (entry) => auditLog.append(entry),
   })
   const creating = new Creating({ settings, auditLog, walls, zygotes, exits, idKind, notice, traces })
