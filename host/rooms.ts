@@ -6,6 +6,7 @@ import { Secrets } from './airlock/secrets.ts'
 import { AuditLog } from './audit/log.ts'
 import { freshDeadline } from './lifetimes.ts'
 import { Creating } from './sandbox/creating.ts'
+import { WarmStates } from './sandbox/warm-states.ts'
 import { Zygotes } from './sandbox/zygote.ts'
 import { Scanner } from './scan/scanner.ts'
 import type { Settings } from './settings.ts'
@@ -43,19 +44,21 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
   const keepers = new Keepers(settings.keeper, settings.home)
   const walls = new Walls({ ...settings, keepers }, record)
   const zygotes = new Zygotes({ settings, auditLog, walls, notice })
+  const warm = new WarmStates({ settings, auditLog, walls, notice })
   const secrets = new Secrets(settings.home)
   const exits = new Exits({
     home: settings.home,
     owner: idKind === 'i' ? 'daemon' : String(process.pid),
     secrets,
     searcher: settings.searcher,
+    notice,
     extraAuthorities: settings.extraAuthorities,
     operatorAllowed: settings.allowPrivate,
     clientEnvironment: settings.clientEnvironment,
     record: (entry) => auditLog.append(entry),
   })
   const scanner = new Scanner(settings.scanning)
-  const creating = new Creating({ settings, auditLog, walls, zygotes, exits, scanner, idKind, notice, traces })
+  const creating = new Creating({ settings, auditLog, walls, zygotes, warm, exits, scanner, idKind, notice, traces })
   return {
     settings,
     auditLog,
@@ -64,6 +67,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     secrets,
     notice,
     async [Symbol.asyncDispose]() {
+      await warm[Symbol.asyncDispose]()
       await exits[Symbol.asyncDispose]()
       await scanner[Symbol.asyncDispose]()
       await zygotes[Symbol.asyncDispose]()

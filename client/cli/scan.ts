@@ -56,7 +56,8 @@ export async function scan(argv: readonly string[]): Promise<number> {
   const { signal } = new AbortController()
   await using scanner = await openScanner()
   const { seen, unseen } = await scanner.scan(language, job.code, options.banned ? ['hostile', 'banned'] : ['hostile'], signal)
-  if (seen === undefined) throw new Fault('SCAN_REFUSED', `it could not be looked through: ${unseen}`, { hint: 'Shorten it, or look at it yourself.' })
+  if (seen === undefined)
+    throw new Fault('SCAN_REFUSED', `it could not be looked through: ${unseen}`, { hint: 'Shorten it, or look at it yourself.' })
   if (options.propose) process.stdout.write(asJson(seen.proposal.profile))
   else await tell(seen, options, signal)
   return seen.findings.length > 0 ? 1 : 0
@@ -72,7 +73,13 @@ async function tell({ findings, proposal }: Seen, { json, run }: Options, signal
     for (const hint of new Set(findings.map((finding) => finding.hint))) process.stdout.write(`${hint}\n`)
   }
   const needs = Object.entries(intended).filter(([, values]) => values.length > 0)
-  if (needs.length > 0) process.stdout.write(table(['IT SEEMS TO NEED', ''], needs.map(([name, values]) => [name, values.join(' ')])))
+  if (needs.length > 0)
+    process.stdout.write(
+      table(
+        ['IT SEEMS TO NEED', ''],
+        needs.map(([name, values]) => [name, values.join(' ')]),
+      ),
+    )
   if (observed !== undefined) {
     const rows = Object.entries(observed).map(([name, hosts]) => [name, hosts.length === 0 ? '-' : hosts.join(' ')])
     process.stdout.write(table([`SANDBOX ${run}`, ''], rows))

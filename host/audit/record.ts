@@ -8,6 +8,7 @@ export type AuditRecord =
   | { kind: 'scan'; sandbox: string; language: string; mode: string; refused: boolean; rules: string[]; findings: string[] }
   /** Of a sandbox whose keeper did not live to write it. */
   | { kind: 'death'; sandbox: string; reason: string; detail: string }
+  | { kind: 'warm'; template: string; sandbox: string; outcome: 'saved' | 'failed' | 'discarded'; detail: string }
   | { kind: 'zygote'; template: string; sandbox: string; outcome: 'started' | 'failed'; detail: string }
   | NetworkRecord
   | { kind: 'torn'; sandbox: string; bytes: number; kept: string }

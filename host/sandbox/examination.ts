@@ -1,7 +1,7 @@
 import { Fault, type RunError } from '@caisson/wire'
-import type { ScanFinding, Scanned } from '@caisson/policy'
 import type { AuditLog } from '../audit/log.ts'
 import type { Scanner } from '../scan/scanner.ts'
+import type { ScanFinding, Scanned } from '../scan/words.ts'
 import type { Profile } from './profile.ts'
 
 export type ScanChoice = Profile['scan']

@@ -40,6 +40,8 @@ export interface LifeParts {
   adopted: readonly ContextRecord[] | null
   /** Contexts that it had before it booted again. */
   kept: readonly ContextRecord[]
+  /** Warm interpreters inside. */
+  forked: readonly number[]
   /** What looks into its connections was brought to it after it stood. */
   trustsLate: boolean
   /** Looks at what it is to run. */

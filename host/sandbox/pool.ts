@@ -1,6 +1,7 @@
 import type { CreateRequest } from '@caisson/wire'
 import { freshDeadline } from '../lifetimes.ts'
-import type { Creating, Waiting } from './creating.ts'
+import type { Creating } from './creating.ts'
+import type { Waiting } from './given.ts'
 
 const LAUNCH_MS = 60_000
 const MAX_WAITING = 8

@@ -1,4 +1,4 @@
-import type { ScanRules, Scanned } from '@caisson/policy'
+import type { Scanned, ScanRules } from '@caisson/policy'
 import { Fault } from '@caisson/wire'
 import type { Reader } from './reading.ts'
 

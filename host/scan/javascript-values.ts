@@ -172,4 +172,3 @@ function percent(text: string): string | null {
     return null
   }
 }
-

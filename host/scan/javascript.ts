@@ -9,9 +9,11 @@ const TYPES = new Set([
 ])
 const STARTS = /^child_process\.(exec|execSync|spawn|spawnSync|execFile|execFileSync|fork)$/
 const RUNS_CODE = /^(eval|Function|Function\(\)|vm\.(runIn\w+|Script|compileFunction)|setTimeout|setInterval|setImmediate)$/
-const SENDS = /^(fetch|axios(\.\w+)?|got(\.\w+)?|request(\.\w+)?|https?\.(request|get)|navigator\.sendBeacon|XMLHttpRequest\(\)\.send|undici\.\w+|needle\.\w+|superagent\.\w+)$|\.(send|write|end)$/
+const SENDS =
+  /^(fetch|axios(\.\w+)?|got(\.\w+)?|request(\.\w+)?|https?\.(request|get)|navigator\.sendBeacon|XMLHttpRequest\(\)\.send|undici\.\w+|needle\.\w+|superagent\.\w+)$|\.(send|write|end)$/
 const ALL_ENVIRONMENT = /process\.env\b(?!\s*[.[])/
-const FORKS = /\b(fork|spawn|exec|execFile)\s*\(\s*(__filename|process\.argv|process\.execPath|import\.meta)|new\s+Worker\s*\(\s*__filename|cluster\.fork\s*\(/
+const FORKS =
+  /\b(fork|spawn|exec|execFile)\s*\(\s*(__filename|process\.argv|process\.execPath|import\.meta)|new\s+Worker\s*\(\s*__filename|cluster\.fork\s*\(/
 const INSIDES = /^(binding|_linkedBinding|mainModule|dlopen|_load|__proto__|__defineGetter__)$/
 
 /** What JavaScript or TypeScript code says. */
@@ -86,7 +88,8 @@ class Reading {
     if (left.type === 'object_pattern') {
       for (const part of named(left)) {
         if (part.type === 'shorthand_property_identifier_pattern') this.#values.names.set(part.text, `${name}.${part.text}`)
-        if (part.type === 'pair_pattern') this.#values.names.set(field(part, 'value')?.text ?? '', `${name}.${field(part, 'key')?.text ?? '?'}`)
+        if (part.type === 'pair_pattern')
+          this.#values.names.set(field(part, 'value')?.text ?? '', `${name}.${field(part, 'key')?.text ?? '?'}`)
       }
       return
     }
@@ -106,10 +109,12 @@ class Reading {
     if (/(^|\.)(require|import|_load)$/.test(name)) this.#load(first, node)
     if (STARTS.test(name)) this.#start(name, args, node)
     if (RUNS_CODE.test(name)) this.#code(name, args, node)
-    if (/(^|\.)constructor\.constructor$/.test(name) || /constructor\.constructor/.test(callee?.text.slice(0, 200) ?? '')) this.#walked(args, node)
+    if (/(^|\.)constructor\.constructor$/.test(name) || /constructor\.constructor/.test(callee?.text.slice(0, 200) ?? ''))
+      this.#walked(args, node)
     const said = field(node, 'arguments')?.text.slice(0, 4000) ?? ''
     if (SENDS.test(name) && ALL_ENVIRONMENT.test(said)) this.#shape('environment-sent', node)
-    if (/\.pipe$/.test(name) && /stdin|stdout|socket|client|conn|\b[cs]\b/.test(said + (callee?.text.slice(0, 80) ?? ''))) this.#pipe ??= node
+    if (/\.pipe$/.test(name) && /stdin|stdout|socket|client|conn|\b[cs]\b/.test(said + (callee?.text.slice(0, 80) ?? '')))
+      this.#pipe ??= node
     // What is put together here is seen as a whole.
     if (/(^|\.)(join|resolve)$/.test(name)) this.#string(node)
   }
@@ -156,7 +161,8 @@ class Reading {
     const name = this.#values.text(index)
     const isInsides = /^(global|globalThis|process|window|self|require|child_process|module|this)\b/.test(of)
     if (name !== null) this.#member(name, node)
-    if (isInsides && name !== null && index?.type !== 'string' && index?.type !== 'template_string' && index?.type !== 'identifier') this.#shape('hidden-call', node)
+    if (isInsides && name !== null && index?.type !== 'string' && index?.type !== 'template_string' && index?.type !== 'identifier')
+      this.#shape('hidden-call', node)
     if (/^(child_process|process|require)$/.test(of) && name === null && index?.type !== 'number') this.#shape('computed-member', node)
     if (name !== null && /\\x|\\u/.test(index?.text ?? '')) this.#shape('hidden-call', node)
   }

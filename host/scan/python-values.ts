@@ -32,7 +32,9 @@ export class PythonValues {
       case 'binary_operator':
         return this.#operated(node, depth)
       case 'subscript':
-        return /^\s*::\s*-1\s*$/.test(field(node, 'subscript')?.text ?? '') ? mapped(this.text(field(node, 'value'), depth), reversed) : null
+        return /^\s*::\s*-1\s*$/.test(field(node, 'subscript')?.text ?? '')
+          ? mapped(this.text(field(node, 'value'), depth), reversed)
+          : null
       case 'call':
         return this.#called(node, depth)
       default:
@@ -76,9 +78,18 @@ export class PythonValues {
     }
     if (name === 'chr') return character(Number(first?.text))
     if (name === 'str' || name === 'bytes.decode' || name === 'os.path.expanduser' || /(^|\.)Path$/.test(name)) {
-      return args.length === 1 ? this.text(first, depth) : joined(args.map((arg) => this.text(arg, depth)), '/')
+      return args.length === 1
+        ? this.text(first, depth)
+        : joined(
+            args.map((arg) => this.text(arg, depth)),
+            '/',
+          )
     }
-    if (name === 'os.path.join') return joined(args.map((arg) => this.text(arg, depth)), '/')
+    if (name === 'os.path.join')
+      return joined(
+        args.map((arg) => this.text(arg, depth)),
+        '/',
+      )
     if (name === 'bytes' || name === 'bytearray') return mapped(numbers(first), characters)
     const inner = this.text(first, depth)
     if (inner === null) return null
@@ -97,7 +108,8 @@ export class PythonValues {
     if (['list', 'tuple', 'set'].includes(node.type)) return all(named(node).map((one) => this.text(one, depth)))
     if (node.type === 'call') {
       const [first = null, second = null] = named(field(node, 'arguments'))
-      if (field(node, 'function')?.text === 'map') return first?.text === 'chr' ? mapped(numbers(second), (codes) => [characters(codes)]) : null
+      if (field(node, 'function')?.text === 'map')
+        return first?.text === 'chr' ? mapped(numbers(second), (codes) => [characters(codes)]) : null
       return mapped(this.text(node, depth), (text) => [text])
     }
     if (node.type === 'generator_expression' || node.type === 'list_comprehension') {
@@ -138,7 +150,8 @@ export class PythonValues {
     const of = this.name(field(node, 'value'), depth)
     const key = this.text(field(node, 'subscript'), depth)
     if (key === null) return `${of}[?]`
-    if (/(^|\.)(modules|__globals__|func_globals|f_globals|f_locals|f_builtins|__builtins__)$|^(globals|locals|vars)\(\)$/.test(of)) return this.names.get(key) ?? key
+    if (/(^|\.)(modules|__globals__|func_globals|f_globals|f_locals|f_builtins|__builtins__)$|^(globals|locals|vars)\(\)$/.test(of))
+      return this.names.get(key) ?? key
     if (of === '__dict__') return key
     return plain(`${of.replace(/\.__dict__$/, '')}.${key}`)
   }
@@ -168,7 +181,9 @@ const joined = (texts: readonly (string | null)[], by = ''): string | null => ma
 function numbers(node: Node | null): number[] | null {
   if (node === null || !['list', 'tuple'].includes(node.type)) return null
   const texts = named(node).map((one) => one.text)
-  return texts.length > 0 && texts.length <= 4096 && texts.every((text) => /^(\d{1,6}|0x[0-9a-f]{1,5})$/i.test(text)) ? texts.map(Number) : null
+  return texts.length > 0 && texts.length <= 4096 && texts.every((text) => /^(\d{1,6}|0x[0-9a-f]{1,5})$/i.test(text))
+    ? texts.map(Number)
+    : null
 }
 
 const characters = (codes: readonly number[]): string => codes.map((code) => character(code) ?? '?').join('')

@@ -7,11 +7,15 @@ const TYPES = new Set([
   ...['import_statement', 'import_from_statement', 'assignment', 'call', 'attribute', 'subscript', 'string', 'binary_operator'],
   ...['while_statement', 'for_statement', 'function_definition', 'concatenated_string', 'named_expression'],
 ])
-const SHELLS = /^(os\.(system|popen)|(subprocess|commands)\.(getoutput|getstatusoutput)|asyncio\.(subprocess\.)?create_subprocess_shell|pty\.spawn|get_ipython\(\)\.(system|getoutput)|pexpect\.(run|spawn)|os\.popen[234])$/
-const STARTS = /^(subprocess\.(run|call|check_call|check_output|Popen)|asyncio\.(subprocess\.)?create_subprocess_exec|os\.(exec|spawn|posix_spawn)\w*)$/
+const SHELLS =
+  /^(os\.(system|popen)|(subprocess|commands)\.(getoutput|getstatusoutput)|asyncio\.(subprocess\.)?create_subprocess_shell|pty\.spawn|get_ipython\(\)\.(system|getoutput)|pexpect\.(run|spawn)|os\.popen[234])$/
+const STARTS =
+  /^(subprocess\.(run|call|check_call|check_output|Popen)|asyncio\.(subprocess\.)?create_subprocess_exec|os\.(exec|spawn|posix_spawn)\w*)$/
 const RUNS_CODE = /^(eval|exec|compile|execfile|code\.(InteractiveConsole|interact)|runpy\.run_\w+)$/
-const HIDES = /b64decode|b32decode|b85decode|a85decode|unhexlify|fromhex|decompress|marshal\.loads|rot.?13|urlopen|requests\.get|a2b_|\bchr\b/
-const SENDS = /^(requests|httpx|urllib|urllib3|aiohttp|http|socket|s|sock|client|conn|session)\b.*\.(post|put|patch|get|request|urlopen|send|sendall|sendto|Request)$/
+const HIDES =
+  /b64decode|b32decode|b85decode|a85decode|unhexlify|fromhex|decompress|marshal\.loads|rot.?13|urlopen|requests\.get|a2b_|\bchr\b/
+const SENDS =
+  /^(requests|httpx|urllib|urllib3|aiohttp|http|socket|s|sock|client|conn|session)\b.*\.(post|put|patch|get|request|urlopen|send|sendall|sendto|Request)$/
 const ALL_ENVIRONMENT = /os\.environ\b(?!\s*(\.get\b|\[))|\benviron\.(items|copy)\b/
 const FORKS = /\bfork\s*\(\s*\)|Popen\s*\(.*(__file__|sys\.argv|sys\.executable)|Process\s*\(\s*target/s
 const ENDLESS = /^(True|1|not False|itertools\.count\(\))$/
@@ -53,7 +57,8 @@ class Reading {
       case 'attribute':
         return this.#member(field(node, 'attribute')?.text ?? '', node)
       case 'subscript':
-        if (/(__globals__|__builtins__(\.__dict__)?|f_builtins|func_globals|f_globals)$/.test(field(node, 'value')?.text ?? '')) this.#shape('builtins-walk', node)
+        if (/(__globals__|__builtins__(\.__dict__)?|f_builtins|func_globals|f_globals)$/.test(field(node, 'value')?.text ?? ''))
+          this.#shape('builtins-walk', node)
         return
       case 'function_definition':
         return this.#define(node)
@@ -100,7 +105,8 @@ class Reading {
     if (HIDES.test(right.text.slice(0, 4000))) this.#decoded.add(left.text)
     const name = this.#values.name(right)
     if (name !== '?' && name !== 'str' && !name.endsWith('()') && !name.includes('?')) this.#values.names.set(left.text, name)
-    else if (/^(socket\.(socket|create_connection)|get_ipython|IPython\.get_ipython)\(\)$/.test(name)) this.#values.names.set(left.text, name)
+    else if (/^(socket\.(socket|create_connection)|get_ipython|IPython\.get_ipython)\(\)$/.test(name))
+      this.#values.names.set(left.text, name)
   }
 
   #call(node: Node): void {
@@ -111,13 +117,20 @@ class Reading {
     this.#gathering.add('call', name, node, texts)
     const [first = null] = args
     if (SHELLS.test(name)) this.#shell(first, node)
-    if (STARTS.test(name)) this.#start(/^os\.(exec|posix_spawn)/.test(name) ? args.slice(1) : /^os\.spawn/.test(name) ? args.slice(2) : args, node)
+    if (STARTS.test(name))
+      this.#start(/^os\.(exec|posix_spawn)/.test(name) ? args.slice(1) : /^os\.spawn/.test(name) ? args.slice(2) : args, node)
     if (RUNS_CODE.test(name)) this.#code(first, node)
     if (/^(__import__|importlib\.(import_module|__import__))$/.test(name)) this.#importCall(first, node)
     if (name === 'getattr') this.#getattr(args, node)
     const text = field(node, 'arguments')?.text.slice(0, 4000) ?? ''
     if (/^os\.dup2$/.test(name) && /fileno/.test(text)) this.#redirects ??= node
-    if (/(run|call|Popen)$/.test(name) && /std(in|out)\s*=\s*\w+(\.fileno|\.makefile)?/.test(text) && /\b(sh|bash)\b/.test(text) && !/PIPE|DEVNULL/.test(text)) this.#redirects ??= node
+    if (
+      /(run|call|Popen)$/.test(name) &&
+      /std(in|out)\s*=\s*\w+(\.fileno|\.makefile)?/.test(text) &&
+      /\b(sh|bash)\b/.test(text) &&
+      !/PIPE|DEVNULL/.test(text)
+    )
+      this.#redirects ??= node
     if (SENDS.test(name) && ALL_ENVIRONMENT.test(text)) this.#shape('environment-sent', node)
     // What is put together here is seen as a whole.
     if (/(^|\.)(Path|join|expanduser)$/.test(name)) this.#string(node)
@@ -132,9 +145,12 @@ class Reading {
   #start(args: readonly Node[], node: Node): void {
     const [first = null] = args
     const code = this.#values.text(first)
-    const words = first !== null && ['list', 'tuple'].includes(first.type) ? named(first) : args.filter(({ type }) => type !== 'keyword_argument')
+    const words =
+      first !== null && ['list', 'tuple'].includes(first.type) ? named(first) : args.filter(({ type }) => type !== 'keyword_argument')
     if (code !== null && words.length <= 1) return this.#gathering.read('shell', code, node)
-    const texts = words.flatMap((word) => (word.type === 'list' || word.type === 'tuple' ? named(word) : [word])).map((word) => this.#values.text(word) ?? '?')
+    const texts = words
+      .flatMap((word) => (word.type === 'list' || word.type === 'tuple' ? named(word) : [word]))
+      .map((word) => this.#values.text(word) ?? '?')
     if (texts.every((text) => text === '?')) return
     this.#gathering.read('shell', texts.map(quoted).join(' '), node)
   }
@@ -159,7 +175,12 @@ class Reading {
   #getattr([of, member, otherwise]: readonly Node[], node: Node): void {
     const name = this.#values.text(member ?? null)
     const whose = this.#values.name(of ?? null)
-    if (name === null && otherwise === undefined && /^(os|sys|subprocess|builtins|__builtins__|importlib|socket|shutil|ctypes)\b/.test(whose)) this.#shape('computed-member', node)
+    if (
+      name === null &&
+      otherwise === undefined &&
+      /^(os|sys|subprocess|builtins|__builtins__|importlib|socket|shutil|ctypes)\b/.test(whose)
+    )
+      this.#shape('computed-member', node)
     if (name === null) return
     this.#member(name, node)
     if (member?.type !== 'string' && member?.type !== 'identifier') this.#shape('hidden-call', node)
@@ -175,7 +196,11 @@ class Reading {
     if (!/^__reduce(_ex)?__$/.test(field(node, 'name')?.text ?? '')) return
     const body = field(node, 'body')?.text.slice(0, 4000) ?? ''
     const aliases = [...this.#values.names].filter(([, full]) => /^(os\.(system|popen)|subprocess)/.test(full)).map(([alias]) => alias)
-    if (/\b(os\.(system|popen|exec\w+)|subprocess\.\w+|eval|exec|__import__)\b/.test(body) || aliases.some((alias) => new RegExp(`\\(\\s*${alias}\\b`).test(body))) this.#shape('reduce-to-call', node)
+    if (
+      /\b(os\.(system|popen|exec\w+)|subprocess\.\w+|eval|exec|__import__)\b/.test(body) ||
+      aliases.some((alias) => new RegExp(`\\(\\s*${alias}\\b`).test(body))
+    )
+      this.#shape('reduce-to-call', node)
   }
 
   #loop(node: Node): void {

@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module'
 import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import type { Fact, Scanned } from '@caisson/policy'
 import type { Language, Parser } from '@vscode/tree-sitter-wasm'

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import type { ScanRule, Scanned } from '@caisson/policy'
+import type { Scanned, ScanRule } from '@caisson/policy'
 import { freshDeadline, onAbort, orAborted } from '../lifetimes.ts'
 import { MAX_SCANNED_CHARACTERS } from './limits.ts'
 import type { Answer, Order, Seen } from './words.ts'

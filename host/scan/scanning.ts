@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import { parentPort } from 'node:worker_threads'
-import { propose, SCAN_RULES, ScanRules, type Scanned } from '@caisson/policy'
+import { propose, SCAN_RULES, type Scanned, ScanRules } from '@caisson/policy'
 import { checkExamples } from './checked-rules.ts'
 import { Reader } from './reading.ts'
 import type { Answer, Order, Seen } from './words.ts'

@@ -89,7 +89,9 @@ export class ShellWords {
   #substituted(node: Node, depth: number): Word {
     const [inner] = named(node)
     const known = inner === undefined ? null : this.printed(inner, depth + 1)
-    return known === null ? unknown(node.text) : { text: known.text, isKnown: true, isHidden: known.isDecoded || /^(printf|echo)\b.*\\/s.test(inner?.text ?? '') }
+    return known === null
+      ? unknown(node.text)
+      : { text: known.text, isKnown: true, isHidden: known.isDecoded || /^(printf|echo)\b.*\\/s.test(inner?.text ?? '') }
   }
 
   /** What commands print that only print and decode; null: that is not known. */
@@ -101,14 +103,23 @@ export class ShellWords {
       const words = args.filter(({ text }) => !/^-[neE]+$/.test(text))
       if (!words.every(({ isKnown }) => isKnown)) return null
       const text = words.map((word) => word.text).join(' ')
-      return { text: name.text === 'printf' || args.some(({ text: option }) => /^-\w*e/.test(option)) ? unescaped(text) : text, isDecoded: false }
+      return {
+        text: name.text === 'printf' || args.some(({ text: option }) => /^-\w*e/.test(option)) ? unescaped(text) : text,
+        isDecoded: false,
+      }
     }
     if (node.type === 'redirected_statement') return this.#fed(node, depth)
     if (node.type !== 'pipeline') return null
     const [first, ...stages] = named(node)
     let printed = first === undefined ? null : this.printed(first, depth + 1)
     for (const stage of stages) {
-      const text = printed === null || stage.type !== 'command' ? null : decoded(printed.text, this.command(stage, depth).map((word) => word.text))
+      const text =
+        printed === null || stage.type !== 'command'
+          ? null
+          : decoded(
+              printed.text,
+              this.command(stage, depth).map((word) => word.text),
+            )
       if (text === null) return null
       printed = { text, isDecoded: true }
     }
@@ -121,13 +132,20 @@ export class ShellWords {
     const fed = named(node).find(({ type }) => type === 'herestring_redirect')
     if (body?.type !== 'command' || fed === undefined) return null
     const word = this.word(named(fed)[0] ?? null, depth + 1)
-    const text = word.isKnown ? decoded(word.text, this.command(body, depth).map((one) => one.text)) : null
+    const text = word.isKnown
+      ? decoded(
+          word.text,
+          this.command(body, depth).map((one) => one.text),
+        )
+      : null
     return text === null ? null : { text, isDecoded: true }
   }
 
   /** Name and arguments. */
   command(node: Node, depth = 0): Word[] {
-    const parts = named(node).filter(({ type }) => !['variable_assignment', 'file_redirect', 'herestring_redirect', 'heredoc_redirect'].includes(type))
+    const parts = named(node).filter(
+      ({ type }) => !['variable_assignment', 'file_redirect', 'herestring_redirect', 'heredoc_redirect'].includes(type),
+    )
     return parts.map((part) => this.word(part, depth + 1))
   }
 }

@@ -3,7 +3,16 @@ import type { Gathering } from './gathering.ts'
 import { decoded, ShellWords, type Word } from './shell-words.ts'
 import { field, named, walk } from './walking.ts'
 
-const TYPES = new Set(['command', 'pipeline', 'variable_assignment', 'file_redirect', 'redirected_statement', 'while_statement', 'unset_command', 'declaration_command'])
+const TYPES = new Set([
+  'command',
+  'pipeline',
+  'variable_assignment',
+  'file_redirect',
+  'redirected_statement',
+  'while_statement',
+  'unset_command',
+  'declaration_command',
+])
 const SHELL = /^(\/(usr\/)?bin\/)?(sh|bash|zsh|dash|ksh|ash|fish)$/
 const INTERPRETER = /^(\/(usr\/)?bin\/)?(sh|bash|zsh|dash|ksh|ash|python[\d.]*|node|perl|ruby|php|source|\.)$/
 const FETCHES = /^(\/\S*\/)?(curl|wget|fetch|lynx|aria2c|http)$/
@@ -28,7 +37,8 @@ class Reading {
 
   all(root: Node): void {
     const bomb = root.text.split('\n').findIndex((line) => line.length < 2000 && BOMB.test(line))
-    if (bomb >= 0 || BOMB.test(root.text.slice(0, 4000))) this.#gathering.add('shape', 'fork-bomb', { startPosition: { row: Math.max(0, bomb), column: 0 } })
+    if (bomb >= 0 || BOMB.test(root.text.slice(0, 4000)))
+      this.#gathering.add('shape', 'fork-bomb', { startPosition: { row: Math.max(0, bomb), column: 0 } })
     walk(root, TYPES, (node) => this.#visit(node))
   }
 
@@ -97,8 +107,10 @@ class Reading {
     if (/^(\/\S+\/)?node$/.test(program) && at(/^(-e|--eval|-p)$/)) this.#inner('javascript', after(/^(-e|--eval|-p)$/), node)
     if (/^(\/\S+\/)?(perl|ruby|php)$/.test(program) && at(/^-\w*[er]$/)) {
       const code = after(/^-\w*[er]$/)?.text ?? ''
-      if (/sock/i.test(code) && /exec|system|\/bin\/(ba)?sh|popen|STDIN|spawn/.test(code)) this.#gathering.add('shape', 'socket-to-shell', node)
-      for (const [, inner = ''] of code.matchAll(/(?:system|exec|`)\s*\(?\s*["']([^"']{1,2000})["']/g)) this.#gathering.read('shell', inner, node)
+      if (/sock/i.test(code) && /exec|system|\/bin\/(ba)?sh|popen|STDIN|spawn/.test(code))
+        this.#gathering.add('shape', 'socket-to-shell', node)
+      for (const [, inner = ''] of code.matchAll(/(?:system|exec|`)\s*\(?\s*["']([^"']{1,2000})["']/g))
+        this.#gathering.read('shell', inner, node)
     }
   }
 
@@ -116,8 +128,12 @@ class Reading {
     const before = names.slice(0, -1)
     const isTaken = INTERPRETER.test(last)
     if (isTaken && before.some((name) => FETCHES.test(name))) this.#gathering.add('shape', 'download-into-interpreter', node)
-    if (isTaken && before.some((name) => DECODES.test(name) || name === 'tr')) this.#gathering.add('shape', 'decoded-into-interpreter', node)
-    if (/^(env|printenv|set|export)$/.test(names[0] ?? '') && names.slice(1).some((name) => /^(curl|wget|nc|ncat|netcat|socat|telnet|mail|sendmail)$/.test(name)))
+    if (isTaken && before.some((name) => DECODES.test(name) || name === 'tr'))
+      this.#gathering.add('shape', 'decoded-into-interpreter', node)
+    if (
+      /^(env|printenv|set|export)$/.test(names[0] ?? '') &&
+      names.slice(1).some((name) => /^(curl|wget|nc|ncat|netcat|socat|telnet|mail|sendmail)$/.test(name))
+    )
       this.#gathering.add('shape', 'environment-sent', node)
     if (!isTaken) return
     const printed = this.#piped(node)
@@ -128,7 +144,14 @@ class Reading {
   #piped(node: Node): string | null {
     const [first, ...stages] = named(node).slice(0, -1)
     let text = first === undefined ? null : (this.#words.printed(first)?.text ?? null)
-    for (const stage of stages) text = text === null || stage.type !== 'command' ? null : decoded(text, this.#words.command(stage).map((word) => word.text))
+    for (const stage of stages)
+      text =
+        text === null || stage.type !== 'command'
+          ? null
+          : decoded(
+              text,
+              this.#words.command(stage).map((word) => word.text),
+            )
     return text
   }
 
@@ -161,7 +184,8 @@ class Reading {
 
   #endless(node: Node): void {
     const text = node.text.slice(0, 4000)
-    if (node.type === 'while_statement' && /^while\s+(true|:|\[\s*1\s*\])/.test(text) && /(\$0|"\$0"|\bbash\s+\$0)[^\n]*&/.test(text)) this.#gathering.add('shape', 'fork-bomb', node)
+    if (node.type === 'while_statement' && /^while\s+(true|:|\[\s*1\s*\])/.test(text) && /(\$0|"\$0"|\bbash\s+\$0)[^\n]*&/.test(text))
+      this.#gathering.add('shape', 'fork-bomb', node)
   }
 
   #text(word: Word, node: Node): void {

@@ -30,4 +30,5 @@ export function walk(root: Node, types: ReadonlySet<string>, visit: (node: Node)
 
 export const field = (node: Node, name: string): Node | null => node.childForFieldName(name)
 
-export const named = (node: Node | null): Node[] => (node?.namedChildren ?? []).filter((child): child is Node => child !== null && child.type !== 'comment')
+export const named = (node: Node | null): Node[] =>
+  (node?.namedChildren ?? []).filter((child): child is Node => child !== null && child.type !== 'comment')

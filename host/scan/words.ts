@@ -1,4 +1,6 @@
-import type { Proposal, ScanFinding, ScanRule, Scanned } from '@caisson/policy'
+import type { Proposal, ScanFinding, Scanned, ScanRule } from '@caisson/policy'
+
+export type { ScanFinding, Scanned }
 
 /** What the host asks of the thread that scans, and what that answers. */
 export interface Order {

@@ -14,7 +14,8 @@ const MAX_LISTED = 100
 const URL_IN_TEXT = /\b(https?|wss?):\/\/([a-z0-9.-]+)(?::(\d{1,5}))?/gi
 const PATH = /^(~|\.{1,2})?\/[\w.@+~ -]+(\/[\w.@+~ -]+)*\/?$/
 /** Of package clients, which ask the hosts that they are configured for. */
-const CLIENTS = /^(sudo )?(pip3?|python3? -m pip|uv|npm|npx|pnpm|yarn|cargo|go|apt(-get)?|gem)\b.*\b(install|add|ci|get|download|i|update|fetch|build|sync|create)\b/
+const CLIENTS =
+  /^(sudo )?(pip3?|python3? -m pip|uv|npm|npx|pnpm|yarn|cargo|go|apt(-get)?|gem)\b.*\b(install|add|ci|get|download|i|update|fetch|build|sync|create)\b/
 const DATA = /^(numpy|pandas|matplotlib|scipy|sklearn|seaborn|PIL|plotly|statsmodels|sympy|IPython)(\.|$)/
 const STARTS = /^(os\.(system|popen)|subprocess\.|child_process\.|node:child_process\.)/
 
@@ -23,7 +24,9 @@ export function propose(facts: readonly Fact[]): Proposal {
   const commands = sorted(facts.filter(({ kind }) => kind === 'command').map(({ value }) => value.split(' ')[0] ?? ''))
   const texts = facts.filter(({ kind }) => kind === 'text' || kind === 'command').map(({ value }) => value)
   const hosts = sorted(texts.flatMap(hostsIn))
-  const paths = sorted(facts.filter(({ kind, value }) => kind === 'text' && value.length < 512 && PATH.test(value)).map(({ value }) => value))
+  const paths = sorted(
+    facts.filter(({ kind, value }) => kind === 'text' && value.length < 512 && PATH.test(value)).map(({ value }) => value),
+  )
   const isPackaging = facts.some(({ kind, value }) => kind === 'command' && CLIENTS.test(value))
   const allowed = [...(isPackaging ? ['registries'] : []), ...hosts]
   const isPython = facts.some(({ language }) => language === 'python')
@@ -52,5 +55,8 @@ function hostsIn(text: string): string[] {
 }
 
 function sorted(values: readonly string[]): string[] {
-  return [...new Set(values)].filter((value) => value !== '').sort().slice(0, MAX_LISTED)
+  return [...new Set(values)]
+    .filter((value) => value !== '')
+    .sort()
+    .slice(0, MAX_LISTED)
 }

@@ -79,6 +79,8 @@ function pattern(rule: ScanRule, member: 'pattern' | 'args'): RegExp {
   try {
     return new RegExp(rule[member] ?? '', 'is')
   } catch (cause) {
-    throw new Fault('POLICY_INVALID', `scan rule ${rule.name}: ${member}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    throw new Fault('POLICY_INVALID', `scan rule ${rule.name}: ${member}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    })
   }
 }

