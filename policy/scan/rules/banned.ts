@@ -90,7 +90,8 @@ export const banned: ScanRule[] = [
     name: 'interpreter-insides',
     set: 'banned',
     kind: 'member',
-    pattern: String.raw`^(__subclasses__|__bases__|__mro__|__globals__|__builtins__|__code__|__closure__|f_globals|f_builtins|f_back|gi_frame|tb_frame|__reduce__|__reduce_ex__|__getattribute__|__loader__|__import__|_load|binding|mainModule|dlopen)$`,
+    pattern:
+      '^(__subclasses__|__bases__|__mro__|__globals__|__builtins__|__code__|__closure__|f_globals|f_builtins|f_back|gi_frame|tb_frame|__reduce__|__reduce_ex__|__getattribute__|__loader__|__import__|_load|binding|mainModule|dlopen)$',
     reason: 'a way around what may be used',
     hint: 'Nothing that the data libraries do needs it.',
     examples: {
