@@ -35,9 +35,9 @@ export interface RoomOptions {
   traces: Traces
 }
 
-/** In order. Throws AUDIT_UNWRITABLE; then nothing has been started. */
+/** In order. Throws AUDIT_UNWRITABLE or AUDIT_FOREIGN; then nothing has been started. */
 export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOptions): Rooms {
-  const auditLog = new AuditLog(join(settings.home, 'audit', 'audit.jsonl'))
+  const auditLog = new AuditLog({ folder: join(settings.home, 'audit'), recorder: settings.recorder, ...settings.audit })
   const record = ({ id, reason, detail }: Death) => auditLog.append({ kind: 'death', sandbox: id, reason, detail })
   const keepers = new Keepers(settings.keeper, settings.home)
   const walls = new Walls({ ...settings, keepers }, record)
