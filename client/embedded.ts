@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { DoctorReport, Host, Secrets } from '@caisson/host'
+import type { AuditEntry, AuditQuery, AuditReading, DoctorReport, Host, Secrets, Verified } from '@caisson/host'
 import type { Daemon, DaemonOptions } from '@caisson/host/daemon'
 import { CATALOGUE, type Door, Fault, type Held } from '@caisson/wire'
 import { type LocalDaemon, localDaemon } from './local-daemon.ts'
@@ -7,7 +7,7 @@ import { RemoteDoor } from './remote/remote-door.ts'
 import { clientSettings } from './settings.ts'
 import { SharedDoor } from './shared-door.ts'
 
-export type { Daemon, DaemonOptions, DoctorReport }
+export type { AuditEntry, AuditQuery, Daemon, DaemonOptions, DoctorReport, Verified }
 
 /** A door and the way to let go of it. */
 export interface HeldDoor {
@@ -80,6 +80,17 @@ export async function openSecrets(what: string): Promise<Secrets> {
   }
   const host = await import('@caisson/host')
   return host.openSecrets()
+}
+
+/** The audit log of this machine's state folder, or a copy in `folder`. Rejects with NOT_FOUND, or UNSUPPORTED where another machine's daemon was asked for. */
+export async function openAudit(folder: string | undefined): Promise<AuditReading> {
+  if (folder === undefined && clientSettings().url !== undefined) {
+    throw new Fault('UNSUPPORTED', 'caisson audit reads the log where it lies', {
+      hint: 'Run it on the machine of the daemon, without CAISSON_URL; or ask the daemon itself (GET /caisson/v1/audit).',
+    })
+  }
+  const host = await import('@caisson/host')
+  return host.openAudit(folder === undefined ? {} : { folder })
 }
 
 /** What a sandbox of this machine's state folder asked of the network, as its log has it. */

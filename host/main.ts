@@ -1,7 +1,9 @@
+import { join } from 'node:path'
 import type { CreateRequest, Door, Held, Plan } from '@caisson/wire'
 import { Fault } from '@caisson/wire'
 import { Secrets } from './airlock/secrets.ts'
 import { networkOf } from './audit/network-of.ts'
+import { AuditReading } from './audit/reading.ts'
 import { type DoctorReport, examine } from './doctor.ts'
 import { freshDeadline, refuseAborted } from './lifetimes.ts'
 import { openRooms, type Rooms, SWEEP_MS, sweep } from './rooms.ts'
@@ -10,6 +12,9 @@ import { readSettings } from './settings.ts'
 import { noTraces } from './telemetry/telemetry.ts'
 
 export type { Secrets } from './airlock/secrets.ts'
+export type { AuditEntry, AuditQuery } from './audit/query.ts'
+export type { AuditReading } from './audit/reading.ts'
+export type { Verified } from './audit/walk.ts'
 export type { DoctorReport } from './doctor.ts'
 export type { Finding } from './walls/wall.ts'
 
@@ -38,6 +43,11 @@ export async function openHost(signal: AbortSignal, options: HostOptions = {}): 
 /** Those of the state folder. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */
 export function openSecrets(options: Pick<HostOptions, 'home'> = {}): Secrets {
   return new Secrets(readSettings(options).home)
+}
+
+/** The log of the state folder, or of another `folder`. Throws HOME_UNUSABLE, SETUP_INCOMPLETE, or NOT_FOUND where there is none. */
+export function openAudit({ folder, ...options }: Pick<HostOptions, 'home'> & { folder?: string } = {}): AuditReading {
+  return new AuditReading(folder ?? join(readSettings(options).home, 'audit'))
 }
 
 class EmbeddedHost implements Host {

@@ -56,6 +56,11 @@ export class PublicKey {
     }
   }
 
+  /** PEM. */
+  static of(text: string): PublicKey {
+    return new PublicKey(createPublicKey(text))
+  }
+
   get pem(): string {
     return this.#key.export({ type: 'spki', format: 'pem' }).toString()
   }
