@@ -173,17 +173,18 @@ async function bundle() {
   )
 }
 
-/** Keeper and agent, static; the libraries with a dynamic C library, since a Python and a Node load them. */
+/** Keeper and agent, static; the libraries with a dynamic C library, since programs of the template, and Node, load them. */
 async function native() {
   const cwd = at('native')
   await run('cargo', ['build', '--release', '--locked', '-p', 'caisson-keeper', '-p', 'caisson-agent'], { cwd })
-  for (const name of ['caisson-zygote', 'caisson-recorder']) {
-    const library = ['-p', name, '--lib', '--crate-type', 'cdylib', '--target-dir', 'target/zygote']
+  for (const name of ['zygote', 'preload', 'recorder']) {
+    const library = ['-p', `caisson-${name}`, '--lib', '--crate-type', 'cdylib', '--target-dir', 'target/zygote']
     await run('cargo', ['rustc', '--release', '--locked', ...library], { cwd, env: { RUSTFLAGS: '-C target-feature=-crt-static' } })
   }
   await place(await built('target', 'caisson-keeper'), at('native/bin/caisson-keeper'))
   await place(await built('target', 'caisson-agent'), at('native/bin/caisson-agent'))
-  await place(await built('target/zygote', 'libcaisson_zygote.so'), at('native/bin/libcaisson_zygote.so'))
+  for (const file of ['libcaisson_zygote.so', 'libcaisson_preload.so'])
+    await place(await built('target/zygote', file), at('native/bin', file))
   await place(await built('target/zygote', 'libcaisson_recorder.so'), at('native/bin/caisson-recorder.node'))
 }
 

@@ -34,6 +34,8 @@ export interface Settings {
   readonly recorder: string
   /** Files of the audit log: how large one grows, and how much of those that are full is kept; 0: everything. */
   readonly audit: { readonly segmentBytes: number; readonly keep: { readonly bytes: number; readonly ms: number } }
+  /** Mends calls that an engine's kernel lacks, for programs inside. */
+  readonly preloadLibrary: string
   /** Programs of the runtimes, bound at /caisson/runtimes. */
   readonly programs: string
   readonly profiles: string
@@ -87,6 +89,7 @@ export function readSettings(options: SettingsOptions = {}): Settings {
         ms: whole('CAISSON_AUDIT_KEEP_DAYS', environment, 0) * DAY_MS,
       },
     },
+    preloadLibrary: built(join(bin, 'libcaisson_preload.so')),
     programs: built(join(root, 'dist', 'runtimes')),
     profiles: join(root, 'profiles'),
     runsc: environment['CAISSON_RUNSC'] || null,

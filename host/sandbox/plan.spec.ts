@@ -28,6 +28,7 @@ const template: Template = {
     { source: '/state/templates/code-interpreter/etc-1', target: '/etc', mode: 'ro' },
   ],
   ground: '/state/templates/code-interpreter/ground-1',
+  preloads: true,
   sudo: [{ source: '/usr/bin/sudo', target: '/usr/bin/sudo', mode: 'ro', ownedBy: 'root', setuid: true }],
   symlinks: [{ path: '/bin', to: 'usr/bin' }],
   env: { PATH: '/usr/bin' },
@@ -165,6 +166,17 @@ describe('a plan', () => {
       expect(targets(without)).toEqual(['/etc', '/usr', '/usr/lib/nested'])
     }
     expect(() => of(changeable, true, { ...template, ground: null })).toThrow(expect.objectContaining({ code: 'TEMPLATE_NOT_BUILT' }))
+  })
+
+  test('loads a library into every program where the engine needs it, and is refused over a template with no place to say so', () => {
+    const engine = { program: '/usr/bin/runsc', version: '1', platform: 'ptrace', preload: '/opt/preload.so' } as const
+    const of = (preload: string | null, from = template) =>
+      planSandbox(parseRequest({}), profile, from, { ...facts, wall: { name: 'gvisor', engine: { ...engine, preload }, sudo: false } })
+    const { binds, files } = of(engine.preload)
+    expect(binds).toContainEqual({ source: '/opt/preload.so', target: '/caisson/preload.so', mode: 'ro' })
+    expect(files).toContainEqual({ path: '/etc/ld.so.preload', content: '/caisson/preload.so\n', mode: 0o444 })
+    expect(JSON.stringify([of(null), plan()])).not.toContain('ld.so.preload')
+    expect(() => of(engine.preload, { ...template, preloads: false })).toThrow(expect.objectContaining({ code: 'TEMPLATE_NOT_BUILT' }))
   })
 
   test('binds parents before children', () => {

@@ -15,6 +15,8 @@ export interface Template {
   readonly binds: readonly Bind[]
   /** Folder that lies above /usr in a root that can be written to (ground.ts); null: none has been built. */
   readonly ground: string | null
+  /** A library may be loaded into every program: there is a place to say so. Older builds have none. */
+  readonly preloads: boolean
   /** What is bound besides where `sudo` is to work. */
   readonly sudo: readonly Bind[]
   readonly symlinks: readonly { path: string; to: string }[]
@@ -56,7 +58,11 @@ export async function openTemplate(name: string, shelves: Shelves, signal: Abort
   const ground = await readlink(join(folder, 'ground'))
     .then((found) => join(folder, found))
     .catch(() => null)
-  const common = { name, etc, binds, ground, sudo: await sudoBinds(), symlinks: made.symlinks, env, languages: made.languages }
+  const preloads = await stat(join(etc, 'ld.so.preload')).then(
+    () => true,
+    () => false,
+  )
+  const common = { name, etc, binds, ground, preloads, sudo: await sudoBinds(), symlinks: made.symlinks, env, languages: made.languages }
   if (made.python === null) {
     return { ...common, zygote: null, generation: await generation(text, shelves, signal) }
   }

@@ -15,18 +15,24 @@ export interface WallsOptions {
   readonly runsc: string | null
   /** The agent program, which is what an engine is tried with. */
   readonly agent: string
+  readonly preloadLibrary: string
 }
 
 /** All walls of this machine. What is asked of a sandbox goes to the wall that it stands behind, and to no other. */
 export class Walls {
   readonly #walls: Record<WallName, Supervised<unknown>>
 
-  constructor({ keepers, keeper, uid, home, runsc, agent }: WallsOptions, record: (death: Death) => void) {
+  constructor({ keepers, keeper, uid, home, runsc, agent, preloadLibrary }: WallsOptions, record: (death: Death) => void) {
     const kept = { keepers, keeper, uid }
     const folder = join(home, 'sandboxes')
     this.#walls = {
       container: new Supervised(shelf.container, kept, folder, record) as Supervised<unknown>,
-      gvisor: new Supervised(shelf.gvisor, { ...kept, runsc, agent, cache: join(home, 'engines') }, folder, record) as Supervised<unknown>,
+      gvisor: new Supervised(
+        shelf.gvisor,
+        { ...kept, runsc, agent, preloadLibrary, cache: join(home, 'engines') },
+        folder,
+        record,
+      ) as Supervised<unknown>,
     }
   }
 

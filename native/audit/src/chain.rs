@@ -141,7 +141,11 @@ impl Chain {
         let head = self.mend(tail)?;
         if is_older {
             // Of a version that knew no chain.
-            return self.put(head, &json!({ "kind": "unchained", "sandbox": "", "bytes": size }).to_string(), Tell::Head);
+            return self.put(
+                head,
+                &json!({ "kind": "unchained", "sandbox": "", "bytes": size }).to_string(),
+                Tell::Head,
+            );
         }
         let what = damage.unwrap_or_else(|| "the head of the audit log was missing".to_string());
         self.broken(head, &json!({ "what": what }))

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::alarm::Alarm;
+use crate::engine::host_pids;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::freezer::Freezer;
 use crate::hierarchy::{Version, locate, locate_unified};
@@ -76,7 +77,7 @@ impl Cgroup {
             group.freezer = group.find_freezer(&mounts, id).map_err(|fault| fault.message);
         }
         let freezes = || if limits.on_wall == OnWall::Freeze { group.freezer().map(|_| ()) } else { Ok(()) };
-        let set = group.set(limits, if engine { crate::engine::SPARE_PIDS } else { 0 }).and_then(|()| freezes());
+        let set = group.set(limits, engine).and_then(|()| freezes());
         if set.is_err() {
             group.remove();
         }
@@ -125,7 +126,7 @@ impl Cgroup {
         Ok(dir)
     }
 
-    fn set(&self, limits: &Limits, spare_pids: u64) -> Outcome<()> {
+    fn set(&self, limits: &Limits, engine: bool) -> Outcome<()> {
         for Controller { name, version, dir } in &self.controllers {
             match (*name, version) {
                 ("memory", Version::One) => {
@@ -147,7 +148,7 @@ impl Cgroup {
                 }
                 ("pids", _) => {
                     if let Some(count) = limits.pids {
-                        write(dir, "pids.max", count + spare_pids)?;
+                        write(dir, "pids.max", if engine { host_pids(count) } else { count })?;
                     }
                 }
                 (_, version) => {

@@ -64,9 +64,7 @@ pub unsafe fn export(env: Env, exports: Value, name: &CStr, callback: Callback) 
 pub unsafe fn arguments<const COUNT: usize>(env: Env, info: Info) -> Result<[Value; COUNT], Refused> {
     let (mut count, mut arguments) = (COUNT, [null_mut(); COUNT]);
     // SAFETY: as promised by the caller; the array has the length that is said.
-    held(unsafe {
-        napi_get_cb_info(env, info, &raw mut count, arguments.as_mut_ptr(), null_mut(), null_mut())
-    })?;
+    held(unsafe { napi_get_cb_info(env, info, &raw mut count, arguments.as_mut_ptr(), null_mut(), null_mut()) })?;
     if count == COUNT { Ok(arguments) } else { Err(Refused) }
 }
 

@@ -34,8 +34,11 @@ const STEP: &str = "engine";
 /// A healthy machine needs a quarter of a second from here to the agent's first word.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Processes and threads of its own. Those inside have one of the host's each, and some have two.
-pub const SPARE_PIDS: u64 = 96;
+/// Processes and threads of the host's that hold so many inside. The engine has some of its own; where it traces, every process inside has one for each
+/// thread of the engine that ever ran it, and they stay for the next process: a busy shell of a dozen had two hundred.
+pub const fn host_pids(inside: u64) -> u64 {
+    inside.saturating_mul(4).saturating_add(192)
+}
 
 /// Paths of the engine's own root, which nothing inside ever sees.
 pub const ROOT: &str = "rootfs";
