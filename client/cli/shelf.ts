@@ -21,6 +21,7 @@ export const VERBS = {
     summary: 'print what a secret is known by, for a policy that is not to hold it',
     load: async () => (await import('./fingerprint.ts')).fingerprint,
   },
+  attack: { summary: 'attack the walls of this installation, and say what held', load: async () => (await import('./attack.ts')).attack },
   doctor: { summary: 'say what this machine lacks, and the command that mends it', load: async () => (await import('./doctor.ts')).doctor },
   bench: { summary: 'measure this installation', load: async () => (await import('./bench.ts')).bench },
 } as const satisfies Record<string, { summary: string; load: () => Promise<Verb> }>

@@ -13,6 +13,10 @@ export type AuditRecord =
   | { kind: 'retention'; sandbox: string; removed: string; lastSeq: number; hash: string }
   | { kind: 'create'; sandbox: string; profile: string; template: string; wall: string; metadata: Record<string, string>; plan: unknown }
   | { kind: 'command'; sandbox: string; command: string; args: string[]; user: string; cwd: string }
+  /** Through the API, before it happens: what was read or changed; `to` of a move. */
+  | { kind: 'file'; sandbox: string; act: string; path: string; to: string | null }
+  /** What an owner did; `sandbox` is empty where it is about none. */
+  | { kind: 'act'; sandbox: string; by: string; act: string; detail: Readonly<Record<string, string | number | boolean | null>> }
   | { kind: 'run'; sandbox: string; context: string; language: string; code: string; codeBytes: number }
   /** Of a sandbox whose keeper did not live to write it. */
   | { kind: 'death'; sandbox: string; reason: string; detail: string }

@@ -26,6 +26,12 @@ const KINDS: Record<string, (record: Record<string, unknown>) => Shown> = {
   }),
   command: ({ command, args }) => ({ message: words(command, args), level: 'info', fields: ['user', 'cwd'] }),
   exec: ({ argv }) => ({ message: words(argv), level: 'debug', fields: ['path', 'pid'] }),
+  file: ({ act, path, to }) => ({
+    message: `file: ${text(act)} ${text(path)}${to === null ? '' : ` to ${text(to)}`}`,
+    level: 'debug',
+    fields: ['act', 'path', 'to'],
+  }),
+  act: ({ act, by }) => ({ message: `${text(act)} by ${text(by)}`, level: 'info', fields: ['act', 'by'] }),
   run: ({ language, codeBytes }) => ({
     message: `ran ${text(codeBytes)} bytes of ${text(language)}`,
     level: 'info',
