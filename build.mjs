@@ -150,6 +150,7 @@ async function bundle() {
     build({ ...node, entryPoints: [at('host/daemon.ts')], outfile: at('dist/daemon.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/telemetry/otlp.ts')], outfile: at('dist/otlp.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/authority/certificates.ts')], outfile: at('dist/certificates.mjs'), format: 'esm', banner }),
+    build({ ...node, entryPoints: [at('host/airlock/search/searcher.ts')], outfile: at('dist/searcher.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('bench/main.ts')], outfile: at('dist/bench.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/templates/setup.ts')], outfile: at('dist/setup.mjs'), format: 'esm', banner }),
     build({

@@ -38,6 +38,8 @@ export interface Settings {
   readonly preloadLibrary: string
   /** Programs of the runtimes, bound at /caisson/runtimes. */
   readonly programs: string
+  /** Program of the threads that search what leaves sandboxes. */
+  readonly searcher: string
   readonly profiles: string
   /** The runsc to use, and no other; null: the newest of the PATH that works. */
   readonly runsc: string | null
@@ -91,6 +93,7 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     },
     preloadLibrary: built(join(bin, 'libcaisson_preload.so')),
     programs: built(join(root, 'dist', 'runtimes')),
+    searcher: built(join(root, 'dist', 'searcher.mjs')),
     profiles: join(root, 'profiles'),
     runsc: environment['CAISSON_RUNSC'] || null,
     uid: process.getuid?.() ?? -1,
