@@ -51,10 +51,11 @@ export class Siege implements AsyncDisposable {
     this.#notice(attack.name)
     const without = await runOutside(attack).finally(() => attack.mend?.())
     for (const report of this.#reports.filter(({ unavailable }) => unavailable === null)) {
-      const isOwnKernel = asksKernel && report.wall !== 'container'
+      // The reasons of another kernel are its own.
+      const hasKernel = report.wall !== 'container'
       for (const user of attack.users ?? ['user', 'root']) {
         const within = await this.#within(report.wall, attack, user)
-        const ways = without.map((one) => judged(one, within, attack, isOwnKernel))
+        const ways = without.map((one) => judged(one, within, attack, { hasKernel, asksKernel }))
         report.tried.push({ attack: attack.name, why: attack.why, user, ways, damage: await damageOf(attack) } satisfies Tried)
       }
     }
@@ -86,7 +87,13 @@ export class Siege implements AsyncDisposable {
   }
 }
 
-function judged(without: Verdict, within: Verdict[] | string, { missing, stoppedBy }: NamedAttack, isOwnKernel: boolean): Way {
+function judged(
+  without: Verdict,
+  within: Verdict[] | string,
+  { missing, stoppedBy, kernels = [] }: NamedAttack,
+  { hasKernel, asksKernel }: { hasKernel: boolean; asksKernel: boolean },
+): Way {
+  const isOwnKernel = hasKernel && (asksKernel || kernels.includes(without.way))
   const isMissing = without.verdict === 'CONTAINED' && missing?.[without.way]?.test(without.text) === true
   const shown = without.verdict === 'ESCAPED' ? 'escaped' : isMissing ? 'missing' : 'failed'
   const found = typeof within === 'string' ? undefined : within.find(({ way }) => way === without.way)
@@ -98,7 +105,7 @@ function judged(without: Verdict, within: Verdict[] | string, { missing, stopped
   }
   if (found.verdict === 'ESCAPED') return { ...way, within: isOwnKernel ? 'own kernel' : 'escaped', reason: found.text }
   const reason = shown === 'failed' ? `${found.text} (and without the wall: ${without.text})` : found.text
-  return { ...way, within: isOwnKernel || stoppedBy.test(found.text) ? 'contained' : 'broken', reason }
+  return { ...way, within: hasKernel || stoppedBy.test(found.text) ? 'contained' : 'broken', reason }
 }
 
 async function damageOf(attack: NamedAttack): Promise<string | null> {
