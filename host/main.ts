@@ -11,6 +11,7 @@ import { freshDeadline, refuseAborted } from './lifetimes.ts'
 import { RecordedSecrets } from './recorded-secrets.ts'
 import { openLog, openRooms, type Rooms, SWEEP_MS, sweep } from './rooms.ts'
 import type { LiveSandbox } from './sandbox/life.ts'
+import { Profiles } from './sandbox/profiles.ts'
 import type { Act } from './sandbox/recorded-fleet.ts'
 import { readSettings } from './settings.ts'
 import { noTraces } from './telemetry/telemetry.ts'
@@ -20,6 +21,7 @@ export type { AuditReading } from './audit/reading.ts'
 export type { Verified } from './audit/walk.ts'
 export type { DoctorReport } from './doctor.ts'
 export type { RecordedSecrets } from './recorded-secrets.ts'
+export type { Profiles } from './sandbox/profiles.ts'
 export type { Finding } from './walls/wall.ts'
 
 export interface HostOptions {
@@ -42,6 +44,11 @@ export interface Host extends Door {
 export async function openHost(signal: AbortSignal, options: HostOptions = {}): Promise<Host> {
   refuseAborted(signal)
   return new EmbeddedHost(openRooms(readSettings(options), { idKind: 'e', notice: options.notice ?? (() => undefined), traces: noTraces }))
+}
+
+/** Those that ship, and those of the state folder. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */
+export function openProfiles(options: Pick<HostOptions, 'home'> = {}): Profiles {
+  return new Profiles(readSettings(options).profiles)
 }
 
 /** Those of the state folder. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */

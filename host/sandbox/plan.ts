@@ -1,8 +1,9 @@
-import { posix } from 'node:path'
 import { type Bind, type Engine, Fault, type NetworkFile, Plan, type WallName } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
+import { plainTarget, within } from './mount-place.ts'
 import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
+import type { Look } from './shields.ts'
 import { type ShownTrust, trustBinds } from './trust.ts'
 
 /** What a plan needs to know of this machine and this moment; looked up by others, so that the same input makes the same plan. */
@@ -29,6 +30,8 @@ export interface MachineFacts {
     /** Set-uid programs work behind it. */
     readonly sudo: boolean
   }
+  /** Where commands begin that name no folder (null: at home), and what is hidden and held in each mount (empty: nothing). Absent: as null and empty. */
+  readonly shown?: { readonly cwd: string | null; readonly looks: readonly Look[] }
   /** What it is to trust beyond what everybody does; null: nothing. */
   readonly trust: ShownTrust | null
 }
@@ -55,26 +58,6 @@ const MARK = '# this sandbox'
 /** A file per 16 KiB, as mke2fs(8) counts for ordinary disks, and room for a few on the smallest. */
 const INODES_PER_MIB = 64
 const MIN_INODES = 1024
-
-/** Places that are the wall's own: a mount there would hide or replace a part of it. */
-const RESERVED = ['/caisson', '/dev', '/etc', '/proc', '/sys']
-/** Places that hold what runs; a mount may be below them, not in their stead. */
-const KEPT = [
-  '/',
-  '/home',
-  '/home/user',
-  '/tmp',
-  '/var',
-  '/var/tmp',
-  '/usr',
-  '/bin',
-  '/sbin',
-  '/lib',
-  '/lib32',
-  '/lib64',
-  '/libx32',
-  '/root',
-]
 
 /** Pure: everything decided about one sandbox. Throws BAD_REQUEST or MOUNT_UNREADABLE. */
 export function planSandbox(request: StrictCreateRequest, profile: Profile, template: Template, facts: MachineFacts): Plan {
@@ -110,6 +93,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     disk: disk(facts, limits.diskMiB),
     hostName: facts.id,
     user: USER,
+    ...(facts.shown?.cwd ? { cwd: facts.shown.cwd } : {}),
     network: facts.airlock === null ? { mode: 'none' } : gate(facts.airlock),
     limits: {
       wallMs: limits.timeoutMs,
@@ -150,7 +134,7 @@ const ZYGOTE_DISK_MIB = 64
 /** Pure: the wall around a template's zygote. It runs the template's code and nobody else's, and keeps nothing. */
 export function planZygote(
   template: Template,
-  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock' | 'wall' | 'trust'> & {
+  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock' | 'wall' | 'trust' | 'shown'> & {
     dir: string
     idleMs: number
     leash: Plan['leash']
@@ -199,7 +183,8 @@ export function planZygote(
     serve: {
       socket: `${facts.dir}/zygote.sock`,
       argv: [...template.zygote.argv],
-      env: { ...template.zygote.env },
+      // Where its forks will be at home: what was made for one place is not made again for another.
+      env: { ...template.zygote.env, HOME: USER.home },
       idleMs: facts.idleMs,
     },
   } satisfies Plan)
@@ -264,7 +249,15 @@ function mounts(request: StrictCreateRequest, facts: MachineFacts): Bind[] {
     if (within(source, facts.home) || within(facts.home, source)) {
       throw new Fault('BAD_REQUEST', `${field}.source: ${source} would show Caisson's own state (${facts.home}) inside`)
     }
-    return { source, target: place, mode, live: true, ...(facts.root ? { ownedBy: 'user' as const } : {}) }
+    const look = facts.shown?.looks[index]
+    return {
+      source,
+      target: place,
+      mode,
+      live: true,
+      ...(facts.root ? { ownedBy: 'user' as const } : {}),
+      ...(look === undefined ? {} : { inode: look.inode, shields: [...look.shields] }),
+    }
   })
   const targets = binds.map((bind) => bind.target)
   const twice = targets.find((target, index) => targets.indexOf(target) !== index)
@@ -272,27 +265,7 @@ function mounts(request: StrictCreateRequest, facts: MachineFacts): Bind[] {
   return binds
 }
 
-function plainTarget(target: string, field: string): string {
-  if (target.split('/').includes('..')) throw new Fault('BAD_REQUEST', `${field}: ${target} contains ..`)
-  const plain = posix.normalize(target).replace(/(?<=.)\/$/, '')
-  const reserved = RESERVED.find((place) => within(plain, place)) ?? KEPT.find((place) => plain === place)
-  if (reserved !== undefined)
-    throw new Fault('BAD_REQUEST', `${field}: nothing can be mounted at ${plain} (${reserved} is the sandbox's own)`)
-  if (within(plain, '/usr')) throw new Fault('BAD_REQUEST', `${field}: nothing can be mounted at ${plain} (/usr is read-only)`)
-  return plain
-}
-
-function within(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
-}
-
 /** Parents before children, or the parent's mount would hide the child's. */
 function inOrder(binds: readonly Bind[]): Bind[] {
   return [...binds].sort((one, other) => (one.target < other.target ? -1 : one.target > other.target ? 1 : 0))
-}
-
-/** Of the plan, what an auditor asks for: not the files' contents. */
-export function outline(plan: Plan) {
-  const { files: _, symlinks: __, ...rest } = plan
-  return rest
 }

@@ -111,6 +111,7 @@ const profile = {
   root: 'read-only' as const,
   noNewPrivileges: false,
   seccomp: { allowUserNamespaces: false },
+  folder: null,
   audit: { commands: true, maxMiB: 16 },
 }
 

@@ -22,8 +22,9 @@ use crate::agent;
 use crate::caps;
 use crate::fault::{At, Fault, Outcome};
 use crate::gate;
-use crate::inside::{Inside, Program, loopback_up};
+use crate::inside::{Inside, loopback_up};
 use crate::plan::{Network, Plan};
+use crate::program::Program;
 use crate::say::Said;
 use crate::tree::Tree;
 
@@ -74,6 +75,7 @@ impl Inside<'_> {
         loopback_up()?;
         let gated = matches!(self.plan.network, Network::Gate { .. });
         let doors = if gated { gate::net::prepare()? } else { Vec::new() };
+        self.move_in()?;
         own_root()?;
         self.pivot()?;
         self.rlimits()?;
@@ -113,7 +115,7 @@ impl Inside<'_> {
     }
 }
 
-/// The builder left us in it.
+/// We are in it.
 fn own_root() -> Outcome<()> {
     let (none, here) = (None::<&str>, Path::new("."));
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at(STEP, "private mounts")?;
