@@ -6,6 +6,7 @@ import { Secrets } from './airlock/secrets.ts'
 import { AuditLog } from './audit/log.ts'
 import { freshDeadline } from './lifetimes.ts'
 import { Creating } from './sandbox/creating.ts'
+import { WarmStates } from './sandbox/warm-states.ts'
 import { Zygotes } from './sandbox/zygote.ts'
 import type { Settings } from './settings.ts'
 import type { Traces } from './telemetry/telemetry.ts'
@@ -35,25 +36,27 @@ export interface RoomOptions {
   traces: Traces
 }
 
-/** In order. Throws AUDIT_UNWRITABLE; then nothing has been started. */
+/** In order. Throws AUDIT_UNWRITABLE or AUDIT_FOREIGN; then nothing has been started. */
 export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOptions): Rooms {
-  const auditLog = new AuditLog(join(settings.home, 'audit', 'audit.jsonl'))
+  const auditLog = openLog(settings)
   const record = ({ id, reason, detail }: Death) => auditLog.append({ kind: 'death', sandbox: id, reason, detail })
   const keepers = new Keepers(settings.keeper, settings.home)
   const walls = new Walls({ ...settings, keepers }, record)
   const zygotes = new Zygotes({ settings, auditLog, walls, notice })
+  const warm = new WarmStates({ settings, auditLog, walls, notice })
   const secrets = new Secrets(settings.home)
   const exits = new Exits({
     home: settings.home,
     owner: idKind === 'i' ? 'daemon' : String(process.pid),
     secrets,
     searcher: settings.searcher,
+    notice,
     extraAuthorities: settings.extraAuthorities,
     operatorAllowed: settings.allowPrivate,
     clientEnvironment: settings.clientEnvironment,
     record: (entry) => auditLog.append(entry),
   })
-  const creating = new Creating({ settings, auditLog, walls, zygotes, exits, idKind, notice, traces })
+  const creating = new Creating({ settings, auditLog, walls, zygotes, warm, exits, idKind, notice, traces })
   return {
     settings,
     auditLog,
@@ -62,12 +65,18 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     secrets,
     notice,
     async [Symbol.asyncDispose]() {
+      await warm[Symbol.asyncDispose]()
       await exits[Symbol.asyncDispose]()
       await zygotes[Symbol.asyncDispose]()
       await keepers[Symbol.asyncDispose]()
       auditLog[Symbol.dispose]()
     },
   }
+}
+
+/** The log of the state folder. Throws AUDIT_UNWRITABLE or AUDIT_FOREIGN. */
+export function openLog({ home, recorder, audit }: Settings): AuditLog {
+  return new AuditLog({ folder: join(home, 'audit'), recorder, ...audit })
 }
 
 /** What earlier hosts left: sandboxes whose keepers are gone, zygotes of templates as they were, death records that nobody came to read. */

@@ -39,6 +39,8 @@ export interface LifeParts {
   adopted: readonly ContextRecord[] | null
   /** Contexts that it had before it booted again. */
   kept: readonly ContextRecord[]
+  /** Warm interpreters inside. */
+  forked: readonly number[]
   /** What looks into its connections was brought to it after it stood. */
   trustsLate: boolean
   /** What of it is left outside of its wall is removed; never rejects. */
@@ -77,7 +79,9 @@ export class LiveSandbox implements Held {
     this.leashed = plan.leash === 'host'
     this.#ending = new Ending(cell, plan.limits)
     this.#agent = parts.agent
-    this.files = new GuardedFiles(new AgentFiles(this.#agent), this)
+    this.files = new GuardedFiles(new AgentFiles(this.#agent), this, (act, path, to) => {
+      parts.auditLog.append({ kind: 'file', sandbox: this.id, act, path, to })
+    })
     this.processes = new Processes({
       start: (request, signal) => this.start(request, signal),
       find: (signal) => this.guard(() => findProcesses(this.#agent, signal)),

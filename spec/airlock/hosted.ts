@@ -7,7 +7,7 @@ import { type Inspection, openInspection } from '../../host/authority/inspection
 import { trustVariables } from '../../host/sandbox/trust.ts'
 import type { Cell } from '../../host/walls/wall.ts'
 import { readOperatorRanges, readPolicy } from '../../policy/index.ts'
-import type { NetworkFile, NetworkRecord, Plan } from '../../wire/index.ts'
+import type { NetworkFile, NetworkRecord, Plan, WallName } from '../../wire/index.ts'
 import { Cells, Inside } from '../walls/cells.ts'
 import { pythonProgram } from './gated.ts'
 
@@ -39,6 +39,10 @@ export class Hosted implements AsyncDisposable {
   readonly records: NetworkRecord[] = []
   /** Of names; the others have none. */
   names: Record<string, string[]> = { 'good.example': ['127.0.0.1'], 'other.example': ['127.0.0.1'] }
+  /** What whoever runs the host was told. */
+  readonly notices: string[] = []
+  /** Connections that are looked into at once; what a spec can fill. */
+  maxInspected: number | undefined
   /** Asked of the resolver. */
   readonly lookedUp: string[] = []
   /** Written to, too; one that cannot be written refuses. */
@@ -61,8 +65,8 @@ export class Hosted implements AsyncDisposable {
   }
 
   /** `authorities`: a file of those that servers rest on, whose connections are looked into; then the sandbox trusts what it is shown. */
-  static async open(egress: Egress, authorities: string | null = null): Promise<Hosted> {
-    const cells = await Cells.open()
+  static async open(egress: Egress, authorities: string | null = null, wall?: WallName): Promise<Hosted> {
+    const cells = await Cells.open(undefined, wall)
     cells.airlock = { socket: join(cells.home, 'airlock.sock'), inspect: join(cells.home, 'inspect.sock') }
     const inspection = openInspection(cells.home, authorities)
     cells.trust = authorities === null ? null : await inspection
@@ -99,7 +103,8 @@ export class Hosted implements AsyncDisposable {
           return this.names[name] ?? []
         },
         secret: async (name) => this.secrets[name],
-        answers: new KeptAnswers(this.#cells.home),
+        answers: new KeptAnswers(this.#cells.home, (line) => this.notices.push(line)),
+        ...(this.maxInspected === undefined ? {} : { maxInspected: this.maxInspected }),
         searcher: resolve('dist/searcher.mjs'),
         inspection: () => this.#inspection,
       },
