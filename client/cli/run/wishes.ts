@@ -1,12 +1,12 @@
 import { resolve } from 'node:path'
 import { type CreateRequest, type Network, WALLS, wallNamed } from '@caisson/wire'
-import { Option } from 'commander'
 import { clientSettings } from '../../settings.ts'
 import { countOrNone, cpusOrNone } from '../arguments/count.ts'
 import { duration } from '../arguments/duration.ts'
 import { environment } from '../arguments/environment.ts'
 import { mount } from '../arguments/mount.ts'
 import { network } from '../arguments/network.ts'
+import { scanMode } from '../arguments/scan-mode.ts'
 import { size, sizeOrNone } from '../arguments/size.ts'
 import { type Source, source, splitAtDashes } from '../arguments/source.ts'
 import { collected, parsed, verbParser } from '../parsing.ts'
@@ -60,11 +60,10 @@ export function runWishes(argv: readonly string[]): RunWishes | undefined {
       'none, open, learn, allow:HOST,HOST, or a JSON file of rules; allow:registries is where this machine’s package clients go',
       (text) => (text === LEARN ? LEARN : network(text)),
     )
-    .addOption(
-      new Option(
-        '--scan <mode>',
-        'what is done with code that looks hostile: off, report, block; where none is named, as the profile says',
-      ).choices(['off', 'report', 'block']),
+    .option(
+      '--scan <mode>',
+      'what is done with code that looks hostile: off, report, block; where none is named, as the profile says',
+      scanMode,
     )
     .option('--timeout <time>', 'how long the sandbox may live: 30s, 2m; or none', limit(duration))
     .option('--memory <size>', 'MiB, or with a unit: 512, 1GiB; or none', limit(sizeOrNone))

@@ -1,0 +1,10 @@
+import { Fault } from '@caisson/wire'
+
+const MODES = ['off', 'report', 'block'] as const
+
+/** What is done with code that the scan finds something in. */
+export function scanMode(text: string): (typeof MODES)[number] {
+  const mode = MODES.find((one) => one === text)
+  if (mode !== undefined) return mode
+  throw new Fault('BAD_REQUEST', `--scan ${JSON.stringify(text)} is not a mode`, { hint: `One of: ${MODES.join(', ')}.` })
+}
