@@ -170,7 +170,7 @@ describe('a plan', () => {
   })
 
   test('loads a library into every program where the engine needs it, and is refused over a template with no place to say so', () => {
-    const engine = { program: '/usr/bin/runsc', version: '1', platform: 'ptrace', preload: '/opt/preload.so' } as const
+    const engine = { program: '/usr/bin/runsc', version: '1', platform: 'ptrace', preload: '/opt/preload.so', warm: null } as const
     const of = (preload: string | null, from = template) =>
       planSandbox(parseRequest({}), profile, from, { ...facts, wall: { name: 'gvisor', engine: { ...engine, preload }, sudo: false } })
     const { binds, files } = of(engine.preload)

@@ -12,6 +12,8 @@ export interface Promises {
   sudo: boolean
   /** Warmed interpreters of the host are forked into it. */
   forks: boolean
+  /** It can start from the saved state of another sandbox. */
+  restores: boolean
 }
 
 /** One thing this machine lacks for a wall, and the command that mends it. */

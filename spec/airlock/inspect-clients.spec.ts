@@ -46,7 +46,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 const python = (program: string) => `python3 -c "${program}"`
-const withPackages = (program: string) => `PYTHONPATH=${PACKAGES} ${python(program)}`
+const withPackages = (program: string) => python(`import sys; sys.path.insert(0, '${PACKAGES}')\n${program}`)
 
 /** Each says what it got, or why not; none has a setting of its own. */
 const clients: Record<string, { command: string; needs: string }> = {
@@ -61,8 +61,8 @@ const clients: Record<string, { command: string; needs: string }> = {
     needs: 'command -v python3',
   },
   'python requests': {
-    command: python("import requests; print(requests.get('https://HOST/PATH', timeout=20).text)"),
-    needs: 'python3 -c "import requests"',
+    command: withPackages("import requests; print(requests.get('https://HOST/PATH', timeout=20).text)"),
+    needs: 'command -v python3',
   },
   'python httpx': {
     command: withPackages("import httpx; print(httpx.get('https://HOST/PATH', timeout=20).text)"),
@@ -105,7 +105,7 @@ java -XX:TieredStopAtLevel=1 -Xshare:auto /tmp/Ask.java https://HOST/PATH 2>&1`,
   },
 }
 
-test.for(Object.entries(clients))('%s', async ([, { command, needs }], { skip }) => {
+test.for(Object.entries(clients))('%s', { timeout: 120_000 }, async ([, { command, needs }], { skip }) => {
   const { hosted, here, web } = spec()
   if (!(await hosted.sh(`${needs} >/dev/null 2>&1 && echo yes`)).includes('yes')) skip('not in this template')
   const ask = (path: string) =>

@@ -26,7 +26,7 @@ export function lookedInto(
   beforeAll(async () => {
     const authority = await Authority.open()
     const web = await Web.open({ ...options, identity: await authority.identity(['good.example', 'other.example']) })
-    const hosted = await Hosted.open(inspecting(rulesFor(web)), authority.path, await shown())
+    const hosted = await Hosted.open(inspecting(rulesFor(web)), authority.path, { binds: await shown() })
     all = { authority, hosted, web, here: `good.example:${web.port}` }
   }, OPEN_MS)
   afterAll(async () => {

@@ -11,6 +11,7 @@ mod identity;
 mod inbound;
 mod leash;
 mod metrics;
+mod naming;
 mod operations;
 mod port;
 mod process;
