@@ -1,7 +1,7 @@
 import { type CreateRequest, type Door, Fault, WALLS, type WallName } from '@caisson/wire'
 import { operatorRangeText } from './airlock/operator.ts'
 import type { Settings } from './settings.ts'
-import { openTemplate, templateNames } from './templates/template.ts'
+import { openTemplate, type Shelves, templateNames } from './templates/template.ts'
 import type { Finding } from './walls/wall.ts'
 
 /** What this machine can do for each wall, found out by trying. */
@@ -28,10 +28,34 @@ export async function examine(door: Pick<Door, 'create'>, walls: Probing, settin
   // One after the other: each is measured.
   for (const name of WALLS) {
     const findings = await walls.probe(name, signal)
-    report.walls.push({ name, findings, trial: await trial(door, { ...request, wall: name }, signal) })
+    // No other has one.
+    const own = name === 'container' ? [await ownRoot(settings, signal)] : []
+    report.walls.push({ name, findings: [...findings, ...own], trial: await trial(door, { ...request, wall: name }, signal) })
   }
   return report
 }
+
+/** Whether sandboxes of profile `e2b` have a root that can be written to. */
+export async function ownRoot(settings: Pick<Settings, 'uid' | keyof Shelves>, signal: AbortSignal): Promise<Finding> {
+  const what = 'a root of its own'
+  if (settings.uid !== 0) {
+    const detail =
+      'not without root on the host: sandboxes of profile e2b have a read-only root, without sudo, and neither apt-get nor pip installs into it'
+    return { what, severity: 'degraded', detail }
+  }
+  for (const name of templateNames()) {
+    const found = await openTemplate(name, settings, signal).catch(refused)
+    if (found !== undefined && found.ground !== null)
+      return { what, severity: 'fine', detail: 'sandboxes of profile e2b may change all of it: sudo, apt-get, pip' }
+  }
+  return { what, severity: 'degraded', detail: 'no template was built with what lies under it: run `./caisson setup` as root' }
+}
+
+/** What is wrong with it has a line of its own. */
+function refused(failure: unknown): undefined {
+  if (!(failure instanceof Fault)) throw failure
+}
+
 async function template(name: string, settings: Settings, signal: AbortSignal): Promise<DoctorReport['templates'][number]> {
   try {
     return { name, languages: [...(await openTemplate(name, settings, signal)).languages] }
