@@ -28,6 +28,7 @@ const template: Template = {
     { source: '/state/templates/code-interpreter/etc-1', target: '/etc', mode: 'ro' },
   ],
   ground: '/state/templates/code-interpreter/ground-1',
+  shown: null,
   sudo: [{ source: '/usr/bin/sudo', target: '/usr/bin/sudo', mode: 'ro', ownedBy: 'root', setuid: true }],
   symlinks: [{ path: '/bin', to: 'usr/bin' }],
   env: { PATH: '/usr/bin' },
@@ -46,7 +47,7 @@ const facts: MachineFacts = {
   kept: null,
   onWall: 'end',
   airlock: null,
-  wall: { name: 'container', engine: null, sudo: true },
+  wall: { name: 'container', engine: null, sudo: true, mounts: true },
   trust: null,
 }
 const plan = (request: unknown = {}, changed: Partial<MachineFacts> = {}) =>

@@ -1,6 +1,7 @@
 import { posix } from 'node:path'
-import { type Bind, type Engine, Fault, type NetworkFile, Plan, type WallName } from '@caisson/wire'
+import { type Bind, type Engine, Fault, type Machine, type NetworkFile, Plan, type WallName } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
+import { planMachine, refuseMounts } from './machine.ts'
 import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
 import { type ShownTrust, trustBinds } from './trust.ts'
@@ -26,8 +27,12 @@ export interface MachineFacts {
     readonly name: WallName
     /** The program that is it; null: the kernel. */
     readonly engine: Engine | null
+    /** Where it is a machine: its parts that are the same for all. */
+    readonly machine?: Pick<Machine, 'kernel' | 'initrd' | 'usr'>
     /** Set-uid programs work behind it. */
     readonly sudo: boolean
+    /** Folders of the host can be shown behind it. */
+    readonly mounts: boolean
   }
   /** What it is to trust beyond what everybody does; null: nothing. */
   readonly trust: ShownTrust | null
@@ -83,20 +88,24 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
   const isSudo = facts.root && facts.wall.sudo && !profile.noNewPrivileges
   const isWritable = facts.root && facts.wall.engine === null && profile.root === 'overlay'
   const root = isWritable ? overlay(template) : ({ kind: 'read-only' } as const)
+  const machine = planMachine(facts, template, limits)
+  if (!facts.wall.mounts) refuseMounts(request, facts)
   return Plan.parse({
     version: 1,
     id: facts.id,
     kind: 'sandbox',
     wall: facts.wall.name,
     engine: facts.wall.engine,
+    ...(machine === undefined ? {} : { machine }),
     template: template.name,
     profile: profile.name,
     leash: request.leash ?? profile.leash,
     dir: `${facts.home}/sandboxes/${facts.id}`,
     deathRecord: `${facts.home}/deaths/${facts.id}.json`,
     agent: facts.agent,
-    binds: inOrder([...shown(template, root, isSudo), ...trustBinds(facts.trust), ...mounts(request, facts)]),
-    symlinks: [...template.symlinks],
+    // A machine has them in its images.
+    binds: machine === undefined ? inOrder([...shown(template, root, isSudo), ...trustBinds(facts.trust), ...mounts(request, facts)]) : [],
+    symlinks: machine === undefined ? [...template.symlinks] : [],
     root,
     files: [
       { path: '/etc/hostname', content: `${facts.id}\n`, mode: 0o644 },

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile, readlink, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Bind, Fault } from '@caisson/wire'
+import { shownImage } from './images/shown-name.ts'
 import { Made } from './made.ts'
 import { searchPath } from './search-path.ts'
 import * as shelf from './shelf.ts'
@@ -15,6 +16,8 @@ export interface Template {
   readonly binds: readonly Bind[]
   /** Folder that lies above /usr in a root that can be written to (ground.ts); null: none has been built. */
   readonly ground: string | null
+  /** Image of what it shows besides /usr, for machines (images/shown.ts); null: none has been built, or of another build. */
+  readonly shown: string | null
   /** What is bound besides where `sudo` is to work. */
   readonly sudo: readonly Bind[]
   readonly symlinks: readonly { path: string; to: string }[]
@@ -56,7 +59,12 @@ export async function openTemplate(name: string, shelves: Shelves, signal: Abort
   const ground = await readlink(join(folder, 'ground'))
     .then((found) => join(folder, found))
     .catch(() => null)
-  const common = { name, etc, binds, ground, sudo: await sudoBinds(), symlinks: made.symlinks, env, languages: made.languages }
+  const shown = join(folder, shownImage(text))
+  const image = await stat(shown).then(
+    () => shown,
+    () => null,
+  )
+  const common = { name, etc, binds, ground, shown: image, sudo: await sudoBinds(), symlinks: made.symlinks, env, languages: made.languages }
   if (made.python === null) {
     return { ...common, zygote: null, generation: await generation(text, shelves, signal) }
   }

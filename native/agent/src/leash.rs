@@ -56,7 +56,8 @@ enum Answer {
     Error(String),
 }
 
-pub fn read_config(leash: &OwnedFd) -> Result<Config, String> {
+/// What comes first: what there is to be known of the sandbox.
+pub fn read<T: serde::de::DeserializeOwned>(leash: &OwnedFd) -> Result<T, String> {
     let (message, _) = receive(leash.as_raw_fd(), MsgFlags::empty()).map_err(|error| format!("leash: {error}"))?;
     serde_json::from_slice(&message).map_err(|error| format!("configuration: {error}"))
 }

@@ -18,6 +18,7 @@ use crate::fault::{At, Code, Outcome};
 use crate::idmap::IdMap;
 use crate::ids::{NURSERY_COUNT, NURSERY_FIRST, RANGE};
 use crate::inside::Inside;
+use crate::machine;
 use crate::plan::{Kind, Plan};
 use crate::root::{Owners, Stage};
 use crate::say::Said;
@@ -76,11 +77,12 @@ impl Builder<'_> {
             map: self.map,
             stored: self.map.filter(|_| matches!(self.disk, Prepared::Loop { .. })),
         };
-        let mounted = stage.build(self.disk)?;
+        let mounted = if self.plan.machine.is_none() { Some(stage.build(self.disk)?) } else { None };
         // The first process begins there: it could not find the way, through folders that are closed to its ids.
-        let start = match &self.plan.engine {
-            Some(engine) => engine::stage(self.plan, engine, &self.root, owners.root)?,
-            None => self.root.clone(),
+        let start = match (&self.plan.engine, &self.plan.machine) {
+            (Some(engine), Some(machine)) => machine::stage(machine, engine, &self.root)?,
+            (Some(engine), None) => engine::stage(self.plan, engine, &self.root, owners.root)?,
+            (None, _) => self.root.clone(),
         };
         nix::unistd::chdir(&start).at(STEP, start.display())?;
         if let Some(nursery) = self.nursery.as_ref().filter(|_| !rootless) {
@@ -100,7 +102,8 @@ impl Builder<'_> {
         self.give_ids(&proc, first, below_nursery, rootless)?;
         send(self.leash.as_fd(), &[1], &[]).at(STEP, "leash")?;
         let cloned = Said::Cloned { pid: first };
-        send(self.report.as_fd(), &cloned.bytes(), &[mounted.as_raw_fd()]).at(STEP, "report")
+        let mounted: Vec<_> = mounted.iter().map(AsRawFd::as_raw_fd).collect();
+        send(self.report.as_fd(), &cloned.bytes(), &mounted).at(STEP, "report")
     }
 
     /// Over the state folder, in memory and seen by nobody else. The same folders on a disk would cost milliseconds where that is busy.

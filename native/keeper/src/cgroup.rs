@@ -36,6 +36,13 @@ pub fn field(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
 }
 
+/// What a wall needs of its own, beside the limits of what runs behind it.
+#[derive(Clone, Copy, Default)]
+pub struct Spare {
+    pub pids: u64,
+    pub bytes: u64,
+}
+
 #[derive(Default)]
 pub struct Usage {
     pub peak_memory_bytes: Option<u64>,
@@ -46,7 +53,7 @@ pub struct Usage {
 
 impl Cgroup {
     /// Makes the group and sets every limit that is not null; one that cannot be had is LIMIT_UNAVAILABLE by its name.
-    pub fn create(id: &str, limits: &Limits, kind: Kind, engine: bool) -> Outcome<Cgroup> {
+    pub fn create(id: &str, limits: &Limits, kind: Kind, spare: Spare) -> Outcome<Cgroup> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").at(STEP, "/proc/self/mountinfo")?;
         let mut group = Cgroup {
             controllers: Vec::new(),
@@ -76,7 +83,7 @@ impl Cgroup {
             group.freezer = group.find_freezer(&mounts, id).map_err(|fault| fault.message);
         }
         let freezes = || if limits.on_wall == OnWall::Freeze { group.freezer().map(|_| ()) } else { Ok(()) };
-        let set = group.set(limits, if engine { crate::engine::SPARE_PIDS } else { 0 }).and_then(|()| freezes());
+        let set = group.set(limits, spare).and_then(|()| freezes());
         if set.is_err() {
             group.remove();
         }
@@ -125,11 +132,11 @@ impl Cgroup {
         Ok(dir)
     }
 
-    fn set(&self, limits: &Limits, spare_pids: u64) -> Outcome<()> {
+    fn set(&self, limits: &Limits, spare: Spare) -> Outcome<()> {
         for Controller { name, version, dir } in &self.controllers {
             match (*name, version) {
                 ("memory", Version::One) => {
-                    if let Some(bytes) = limits.memory_bytes {
+                    if let Some(bytes) = limits.memory_bytes.map(|bytes| bytes + spare.bytes) {
                         write(dir, "memory.limit_in_bytes", bytes)?;
                         // Absent without swap accounting; then there is no swap to bound either, or the kernel would say so here.
                         if dir.join("memory.memsw.limit_in_bytes").exists() {
@@ -138,7 +145,7 @@ impl Cgroup {
                     }
                 }
                 ("memory", Version::Two) => {
-                    if let Some(bytes) = limits.memory_bytes {
+                    if let Some(bytes) = limits.memory_bytes.map(|bytes| bytes + spare.bytes) {
                         write(dir, "memory.max", bytes)?;
                         if dir.join("memory.swap.max").exists() {
                             write(dir, "memory.swap.max", 0)?;
@@ -147,7 +154,7 @@ impl Cgroup {
                 }
                 ("pids", _) => {
                     if let Some(count) = limits.pids {
-                        write(dir, "pids.max", count + spare_pids)?;
+                        write(dir, "pids.max", count + spare.pids)?;
                     }
                 }
                 (_, version) => {

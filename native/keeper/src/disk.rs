@@ -59,6 +59,8 @@ struct LoopConfig {
 pub enum Prepared {
     Loop { device: String, image: PathBuf, _open: OwnedFd },
     Tmpfs { bytes: u64, inodes: u64 },
+    /// Of a machine, whose own kernel mounts it: this one never reads what was written there.
+    File(File),
 }
 
 /// The image of a sandbox, while it lives.
@@ -73,7 +75,7 @@ pub fn take(disk: &Disk, dir: &Path) -> Outcome<Option<PathBuf>> {
     Ok(Some(image.into()))
 }
 
-pub fn prepare(disk: &Disk, dir: &Path) -> Outcome<Prepared> {
+pub fn prepare(disk: &Disk, dir: &Path, machine: bool) -> Outcome<Prepared> {
     let (image, take, bytes) = match disk {
         Disk::Tmpfs { bytes, inodes } => return Ok(Prepared::Tmpfs { bytes: *bytes, inodes: *inodes }),
         Disk::Image { image, take, bytes, .. } => (Path::new(image), *take, *bytes),
@@ -89,7 +91,7 @@ pub fn prepare(disk: &Disk, dir: &Path) -> Outcome<Prepared> {
     } else {
         sparse_copy(image, &own, &AtomicBool::new(false))?
     };
-    attach(&file, image)
+    if machine { Ok(Prepared::File(file)) } else { attach(&file, image) }
 }
 
 fn attach(file: &File, image: &Path) -> Outcome<Prepared> {
@@ -126,6 +128,10 @@ impl Prepared {
         if let Prepared::Loop { device, .. } = self { Some(device.clone()) } else { None }
     }
 
+    pub fn file(&self) -> Option<&File> {
+        if let Prepared::File(file) = self { Some(file) } else { None }
+    }
+
     /// Mounts it in the caller's mount namespace.
     pub fn mount(&self, target: &Path) -> Outcome<()> {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
@@ -136,6 +142,7 @@ impl Prepared {
                 mount(Some(device.as_str()), target, Some("ext4"), flags, options)
                     .at(STEP, format!("{} cannot be mounted ({device})", image.display()))
             }
+            Prepared::File(_) => Err(Fault::new(Code::PlanInvalid, STEP, "the disk of a machine is the machine's to mount")),
             Prepared::Tmpfs { bytes, inodes } => {
                 let options = format!("size={bytes},nr_inodes={inodes},mode=755");
                 mount(Some("caisson"), target, Some("tmpfs"), flags, Some(options.as_str())).at(STEP, "tmpfs")

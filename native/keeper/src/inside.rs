@@ -47,6 +47,8 @@ pub struct Inside<'a> {
     pub single_id: bool,
     /// Where a zygote's interpreter, or the engine, writes what it has to complain about.
     pub log: Option<OwnedFd>,
+    /// Of a machine.
+    pub disk: Option<OwnedFd>,
 }
 
 impl Inside<'_> {
@@ -63,8 +65,10 @@ impl Inside<'_> {
     }
 
     fn steps(self) -> Outcome<std::convert::Infallible> {
-        if let Some(engine) = &self.plan.engine {
-            return self.engine_steps(engine);
+        match (&self.plan.engine, &self.plan.machine) {
+            (Some(engine), Some(machine)) => return self.machine_steps(engine, machine),
+            (Some(engine), None) => return self.engine_steps(engine),
+            (None, _) => {}
         }
         let sandbox = self.plan.kind == Kind::Sandbox;
         self.wait_for_ids()?;
@@ -259,7 +263,7 @@ fn duplicate_high(fd: i32) -> Outcome<i32> {
     if high < 0 { Err(std::io::Error::last_os_error()).at("exec", "dup") } else { Ok(high) }
 }
 
-fn install(filter: &[sock_filter], notify: bool) -> Outcome<Option<OwnedFd>> {
+pub fn install(filter: &[sock_filter], notify: bool) -> Outcome<Option<OwnedFd>> {
     use std::os::fd::FromRawFd;
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     let flags = if notify { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };

@@ -24,6 +24,7 @@ mod idmap;
 mod ids;
 mod inside;
 mod landlock;
+mod machine;
 mod nursery;
 mod order;
 mod overlay;

@@ -99,11 +99,11 @@ impl Sandbox {
         let socket = if self.plan.kind == Kind::Zygote { self.listen_for_forks()? } else { self.listen_for_host()? };
         self.step(&mut clock, "sockets");
         self.cgroup =
-            Some(Cgroup::create(&self.plan.id, &self.plan.limits, self.plan.kind, self.plan.engine.is_some())?);
+            Some(Cgroup::create(&self.plan.id, &self.plan.limits, self.plan.kind, engine::spare(&self.plan))?);
         self.step(&mut clock, "cgroup");
         let helper = self.take_ids()?;
         self.taken = disk::take(&self.plan.disk, Path::new(&self.plan.dir))?;
-        let disk = disk::prepare(&self.plan.disk, Path::new(&self.plan.dir))?;
+        let disk = disk::prepare(&self.plan.disk, Path::new(&self.plan.dir), self.plan.machine.is_some())?;
         self.device = disk.device();
         self.step(&mut clock, "disk");
         self.filter = seccomp::program(Shape {
@@ -205,6 +205,7 @@ impl Sandbox {
                     notify: self.plan.audit.commands && self.plan.kind == Kind::Sandbox,
                     single_id: self.single_id,
                     log,
+                    disk: disk.file().and_then(|file| file.try_clone().ok()).map(OwnedFd::from),
                 };
                 let range = self.range.as_ref().map(|range| (range.number, range.base()));
                 let (map, report) = (self.map.as_ref(), builders_report);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::{self, Engine};
 use crate::fault::{Code, Fault, Outcome};
+use crate::machine::Machine;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -18,6 +19,7 @@ pub struct Plan {
     pub kind: Kind,
     pub wall: Wall,
     pub engine: Option<Engine>,
+    pub machine: Option<Machine>,
     pub template: String,
     pub profile: String,
     pub leash: Leash,
@@ -54,6 +56,7 @@ pub enum Kind {
 pub enum Wall {
     Container,
     Gvisor,
+    Microvm,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]

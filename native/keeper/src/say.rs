@@ -31,6 +31,9 @@ pub enum Said {
     Ready(bool),
     #[serde(rename = "adopted")]
     Adopted(u32),
+    /// From a machine: what was hit in it.
+    #[serde(rename = "limit")]
+    Limit(String),
     #[serde(rename = "error")]
     Error(String),
 }

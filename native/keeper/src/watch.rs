@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::agent;
 use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::control::{Connection, Heard, Reason, Request};
@@ -17,6 +18,7 @@ use crate::execs;
 use crate::fault::{At, Outcome};
 use crate::order::Sandbox;
 use crate::plan::{Kind, Leash, OnHit, OnWall};
+use crate::say::Said;
 use stillness::UnderWay;
 
 const MAX_CONNECTIONS: usize = 16;
@@ -137,6 +139,7 @@ impl Watch {
             vec![input(self.first.as_raw_fd()), input(self.signals.as_raw_fd()), input(control), input(work)];
         polls.push(input(self.sandbox.gate.as_ref().map_or(-1, crate::gate::Gate::ended)));
         polls.push(input(self.sandbox.engine.as_ref().map_or(-1, |engine| engine.door.as_raw_fd())));
+        polls.push(input(self.machine_leash()));
         let alarms = polls.len();
         polls.extend(self.alarms.iter().map(Alarm::wait_for));
         let listeners = polls.len();
@@ -160,7 +163,7 @@ impl Watch {
         // Limits before deaths: an out-of-memory kill of the first process is both.
         for index in 0..self.alarms.len() {
             if woke(alarms + index) && self.alarms[index].rang() {
-                self.limit(self.alarms[index].reason);
+                self.limit(self.alarms[index].reason, false);
             }
         }
         if woke(0) {
@@ -184,6 +187,9 @@ impl Watch {
             && let Some(engine) = &self.sandbox.engine
         {
             engine.introduce(self.sandbox.leash.as_ref());
+        }
+        if woke(6) {
+            self.hear_machine();
         }
         for index in (0..self.sandbox.listeners.len()).rev() {
             if woke(listeners + index) {
@@ -220,24 +226,43 @@ impl Watch {
     fn ask_alarms(&mut self, which: impl Fn(&Alarm) -> bool) {
         for index in 0..self.alarms.len() {
             if which(&self.alarms[index]) && self.alarms[index].rang() {
-                self.limit(self.alarms[index].reason);
+                self.limit(self.alarms[index].reason, false);
             }
         }
     }
 
-    fn limit(&mut self, reason: &'static str) {
+    /// `inside`: by the kernel of a machine, which goes on.
+    fn limit(&mut self, reason: &'static str, inside: bool) {
         let limits = &self.sandbox.plan.limits;
         let (typed, detail) = match reason {
             "memory" => (Reason::Memory, format!("more than {} MiB of memory", limits.memory_bytes.unwrap_or(0) >> 20)),
             _ => (Reason::Pids, format!("more than {} processes", limits.pids.unwrap_or(0))),
         };
         // An engine that is refused memory or a process is no kernel any more, whatever a hit was to mean.
-        let ends = limits.on_hit == OnHit::End || self.sandbox.engine.is_some();
+        let ends = limits.on_hit == OnHit::End || !inside && self.sandbox.engine.is_some();
         let fields = [("reason", reason.into()), ("detail", detail.as_str().into()), ("ends", ends.into())];
         let recorded = self.sandbox.audit.record("limit", fields);
         self.broadcast(&json!({ "event": "limit", "reason": reason, "detail": detail }));
         if ends || recorded.is_err() {
             self.finish(typed, detail);
+        }
+    }
+
+    /// Of a machine: where it says what was hit in it. Not while somebody else reads there (stillness.rs).
+    fn machine_leash(&self) -> i32 {
+        let listens = self.sandbox.plan.machine.is_some() && self.under_way.is_none();
+        self.sandbox.leash.as_ref().filter(|_| listens).map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    /// It is an enemy's word, and can end no sandbox but its own.
+    fn hear_machine(&mut self) {
+        let Some(leash) = &self.sandbox.leash else { return };
+        match agent::hear(leash) {
+            Ok(Said::Limit(what)) if what == "memory" => self.limit("memory", true),
+            Ok(Said::Limit(what)) if what == "pids" => self.limit("pids", true),
+            _ => {
+                self.finish(Reason::Crash, "the machine ended, or said something else than agreed");
+            }
         }
     }
 

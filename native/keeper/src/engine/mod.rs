@@ -20,9 +20,11 @@ use nix::unistd::pipe2;
 
 use crate::agent;
 use crate::caps;
-use crate::fault::{At, Fault, Outcome};
+use crate::cgroup::Spare;
+use crate::fault::{At, Code, Fault, Outcome};
 use crate::gate;
 use crate::inside::{Inside, Program, loopback_up};
+use crate::machine;
 use crate::plan::{Network, Plan};
 use crate::say::Said;
 use crate::tree::Tree;
@@ -33,9 +35,11 @@ pub use wanted::{Engine, Platform, refuse};
 const STEP: &str = "engine";
 /// A healthy machine needs a quarter of a second from here to the agent's first word.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A kernel that starts by emulation takes two seconds, and many more where others want the processor.
+const BOOT_PATIENCE: Duration = Duration::from_secs(85);
 
 /// Processes and threads of its own. Those inside have one of the host's each, and some have two.
-pub const SPARE_PIDS: u64 = 96;
+const SPARE_PIDS: u64 = 96;
 
 /// Paths of the engine's own root, which nothing inside ever sees.
 pub const ROOT: &str = "rootfs";
@@ -92,6 +96,7 @@ impl Inside<'_> {
             Platform::Systrap => "systrap",
             Platform::Ptrace => "ptrace",
             Platform::Kvm => "kvm",
+            Platform::Tcg => return Err(Fault::new(Code::PlanInvalid, STEP, "runsc emulates no processor")),
         };
         let argv = [
             format!("/{PROGRAM}"),
@@ -111,7 +116,7 @@ impl Inside<'_> {
 }
 
 /// The builder left us in it.
-fn own_root() -> Outcome<()> {
+pub fn own_root() -> Outcome<()> {
     let (none, here) = (None::<&str>, Path::new("."));
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at(STEP, "private mounts")?;
     let tree = Tree::open(here).at(STEP, "a copy of the root")?;
@@ -119,6 +124,18 @@ fn own_root() -> Outcome<()> {
     // It starts itself again from here, and builds its roots below it.
     let strict = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "proc", Some("proc"), strict, none).at(STEP, "/proc")
+}
+
+/// What the wall takes of the host's groups besides.
+pub fn spare(plan: &Plan) -> Spare {
+    match (&plan.machine, &plan.engine) {
+        (Some(machine), _) => {
+            let bytes = machine.spare_bytes(plan.limits.memory_bytes.unwrap_or(0));
+            Spare { pids: machine::SPARE_PIDS, bytes }
+        }
+        (None, Some(_)) => Spare { pids: SPARE_PIDS, bytes: 0 },
+        (None, None) => Spare::default(),
+    }
 }
 
 /// The first words with the agent, wherever it runs.
@@ -150,7 +167,12 @@ impl Held {
 
     /// As `agent::greet`, with an end to the wait, and with the engine's last words where the agent has none.
     fn greet(&self, leash: &OwnedFd, plan: &Plan) -> Outcome<()> {
-        setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE.as_secs() as i64, 0)).at(STEP, "leash")?;
+        let patience = if plan.machine.is_some() { BOOT_PATIENCE } else { PATIENCE };
+        setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::new(patience.as_secs() as i64, 0)).at(STEP, "leash")?;
+        if plan.machine.is_some() {
+            let machine = machine::describe(plan)?.to_string();
+            send(leash.as_fd(), machine.as_bytes(), &[]).at(STEP, "leash")?;
+        }
         agent::greet(leash, plan, false).map_err(|fault| self.with_words(fault))
     }
 
