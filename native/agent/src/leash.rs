@@ -11,6 +11,7 @@ use crate::agent::Agent;
 use crate::connection::Guests;
 use crate::port::{Port, port};
 use crate::process;
+use crate::vm;
 
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 const MAX_DESCRIPTORS: usize = 8;
@@ -46,6 +47,10 @@ enum Order {
     },
     /// A connection of the host, where it cannot knock by itself. Not answered.
     Connect {},
+    /// Of a machine (vm/steward.rs): answered when its disk is whole, and nothing more is written to it.
+    Settle {},
+    /// Not answered.
+    GoOn {},
 }
 
 #[derive(Serialize)]
@@ -76,6 +81,14 @@ pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::
         let reply = match serde_json::from_slice(&message) {
             Ok(Order::Connect {}) => {
                 guests.welcome(descriptors);
+                continue;
+            }
+            Ok(Order::Settle {}) => {
+                vm::tell(vm::Order::Settle);
+                continue;
+            }
+            Ok(Order::GoOn {}) => {
+                vm::tell(vm::Order::GoOn);
                 continue;
             }
             Ok(Order::Adopt { pid }) => match adopt(&agent, pid, descriptors) {

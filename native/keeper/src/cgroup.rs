@@ -41,6 +41,8 @@ pub fn field(text: &str, key: &str) -> Option<u64> {
 pub struct Spare {
     pub pids: u64,
     pub bytes: u64,
+    /// Processor time is limited when the wall stands: its start is nobody's but ours.
+    pub cpu_later: bool,
 }
 
 #[derive(Default)]
@@ -158,19 +160,21 @@ impl Cgroup {
                     }
                 }
                 (_, version) => {
-                    let Some(milli) = limits.cpu_milli else { continue };
-                    let quota = (CPU_PERIOD_US * milli / 1000).max(1000);
-                    match version {
-                        Version::One => {
-                            write(dir, "cpu.cfs_period_us", CPU_PERIOD_US)?;
-                            write(dir, "cpu.cfs_quota_us", quota)?;
-                        }
-                        Version::Two => write(dir, "cpu.max", format!("{quota} {CPU_PERIOD_US}"))?,
-                    }
+                    let Some(milli) = limits.cpu_milli.filter(|_| !spare.cpu_later) else { continue };
+                    limit_cpu(dir, *version, milli)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// What was left for later.
+    pub fn limit_cpu(&self, limits: &Limits) -> Outcome<()> {
+        let Some(milli) = limits.cpu_milli else { return Ok(()) };
+        self.controllers
+            .iter()
+            .filter(|controller| controller.name == "cpu")
+            .try_for_each(|Controller { version, dir, .. }| limit_cpu(dir, *version, milli))
     }
 
     /// Open doors: a process that writes "0" to each of them moves itself in, with the rights of this one, and its children are born there.
@@ -273,6 +277,17 @@ fn enable(parent: &Path) {
                 continue;
             }
         }
+    }
+}
+
+fn limit_cpu(dir: &Path, version: Version, milli: u64) -> Outcome<()> {
+    let quota = (CPU_PERIOD_US * milli / 1000).max(1000);
+    match version {
+        Version::One => {
+            write(dir, "cpu.cfs_period_us", CPU_PERIOD_US)?;
+            write(dir, "cpu.cfs_quota_us", quota)
+        }
+        Version::Two => write(dir, "cpu.max", format!("{quota} {CPU_PERIOD_US}")),
     }
 }
 

@@ -131,6 +131,9 @@ impl Sandbox {
         self.receive_kit()?;
         self.step(&mut clock, "inner walls");
         self.greet_agent()?;
+        if let Some(cgroup) = self.cgroup.as_ref().filter(|_| self.plan.machine.is_some()) {
+            cgroup.limit_cpu(&self.plan.limits)?;
+        }
         self.step(&mut clock, "agent");
         for child in children {
             nursery.as_ref().map_or(Ok(()), Nursery::answer)?;

@@ -34,6 +34,9 @@ pub enum Said {
     /// From a machine: what was hit in it.
     #[serde(rename = "limit")]
     Limit(String),
+    /// From a machine: whether its disk is whole now.
+    #[serde(rename = "settled")]
+    Settled(bool),
     #[serde(rename = "error")]
     Error(String),
 }

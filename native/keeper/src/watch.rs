@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::control::{Connection, Heard, Reason, Request};
 use crate::execs;
 use crate::fault::{At, Outcome};
+use crate::machine::Settling;
 use crate::order::Sandbox;
 use crate::plan::{Kind, Leash, OnHit, OnWall};
 use crate::say::Said;
@@ -46,6 +47,8 @@ pub struct Watch {
     clock: Clock,
     frozen: bool,
     under_way: Option<UnderWay>,
+    /// Of a machine: it has been asked to write its disk back.
+    settling: Option<Settling>,
     waiting: VecDeque<(u64, Request)>,
     asked_silent: Instant,
     end: Option<End>,
@@ -76,6 +79,7 @@ impl Watch {
             clock,
             frozen: false,
             under_way: None,
+            settling: None,
             waiting: VecDeque::new(),
             asked_silent: Instant::now(),
             end: None,
@@ -248,10 +252,9 @@ impl Watch {
         }
     }
 
-    /// Of a machine: where it says what was hit in it. Not while somebody else reads there (stillness.rs).
+    /// Of a machine: where it says what was hit in it.
     fn machine_leash(&self) -> i32 {
-        let listens = self.sandbox.plan.machine.is_some() && self.under_way.is_none();
-        self.sandbox.leash.as_ref().filter(|_| listens).map_or(-1, AsRawFd::as_raw_fd)
+        self.sandbox.leash.as_ref().filter(|_| self.sandbox.plan.machine.is_some()).map_or(-1, AsRawFd::as_raw_fd)
     }
 
     /// It is an enemy's word, and can end no sandbox but its own.
@@ -260,6 +263,11 @@ impl Watch {
         match agent::hear(leash) {
             Ok(Said::Limit(what)) if what == "memory" => self.limit("memory", true),
             Ok(Said::Limit(what)) if what == "pids" => self.limit("pids", true),
+            Ok(Said::Settled(whole)) => {
+                if let Some(settling) = &self.settling {
+                    settling.answered(whole);
+                }
+            }
             _ => {
                 self.finish(Reason::Crash, "the machine ended, or said something else than agreed");
             }

@@ -7,6 +7,7 @@ mod network;
 mod nodes;
 mod renewal;
 mod root;
+mod steward;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::Mode;
 
 pub use machine::Machine;
+pub use steward::{Order, tell};
 
 /// The first port that is no console (drivers/char/virtio_console.c).
 const PORT: &str = "/dev/vport0p1";
@@ -55,7 +57,10 @@ pub fn set_up(machine: &Machine, leash: &OwnedFd) -> Outcome<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|error| format!("limits: {error}"))?;
     network::raise(machine.network)?;
     bounds::hold(machine, leash)?;
-    root::enter(machine)?;
+    root::prepare(machine)?;
+    // While the disk has a name: under the new root it has none.
+    steward::start(leash)?;
+    root::enter()?;
     root::give_up_rights(&machine.capabilities)
 }
 

@@ -13,7 +13,7 @@ use super::{Outcome, nodes};
 
 /// Where it is put together.
 const ROOT: &str = "/root";
-const DISK: &str = "/disk";
+pub const DISK: &str = "/disk";
 const FILES: &str = "/files";
 /// What came with the kernel (host/walls/microvm/initrd.ts) and is shown inside.
 const SHOWN: [(&str, &str); 2] = [("/init", "caisson/agent"), ("/runtimes", "caisson/runtimes")];
@@ -22,7 +22,7 @@ const SHOWN: [(&str, &str); 2] = [("/init", "caisson/agent"), ("/runtimes", "cai
 const IMAGES: [(&str, &str); 2] = [("shown", ""), ("usr", "usr")];
 const OWN: &str = "own";
 
-pub fn enter(machine: &Machine) -> Outcome<()> {
+pub fn prepare(machine: &Machine) -> Outcome<()> {
     let root = Path::new(ROOT);
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     for (name, below) in IMAGES {
@@ -46,9 +46,12 @@ pub fn enter(machine: &Machine) -> Outcome<()> {
     for (source, target) in SHOWN {
         bind(Path::new(source), &root.join(target), true)?;
     }
-    mount_inside(root, machine.memory_bytes)?;
+    mount_inside(root, machine.memory_bytes)
+}
+
+pub fn enter() -> Outcome<()> {
     // There is no old root to be let go: it is the kernel's first, and stays under the new one, out of reach (ramfs-rootfs-initramfs.rst).
-    let moved = nix::unistd::chdir(root)
+    let moved = nix::unistd::chdir(ROOT)
         .and_then(|()| mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>))
         .and_then(|()| nix::unistd::chroot("."))
         .and_then(|()| nix::unistd::chdir("/"));

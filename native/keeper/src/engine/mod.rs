@@ -131,9 +131,9 @@ pub fn spare(plan: &Plan) -> Spare {
     match (&plan.machine, &plan.engine) {
         (Some(machine), _) => {
             let bytes = machine.spare_bytes(plan.limits.memory_bytes.unwrap_or(0));
-            Spare { pids: machine::SPARE_PIDS, bytes }
+            Spare { pids: machine::SPARE_PIDS, bytes, cpu_later: true }
         }
-        (None, Some(_)) => Spare { pids: SPARE_PIDS, bytes: 0 },
+        (None, Some(_)) => Spare { pids: SPARE_PIDS, ..Spare::default() },
         (None, None) => Spare::default(),
     }
 }

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod describe;
+mod settling;
 mod stage;
 mod ticks;
 
@@ -24,6 +25,7 @@ use crate::plan::Network;
 use crate::say::Said;
 
 pub use describe::describe;
+pub use settling::{Settling, go_on, not_settled};
 pub use stage::stage;
 
 const STEP: &str = "machine";
