@@ -150,6 +150,7 @@ async function bundle() {
     build({ ...node, entryPoints: [at('host/daemon.ts')], outfile: at('dist/daemon.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/telemetry/otlp.ts')], outfile: at('dist/otlp.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/authority/certificates.ts')], outfile: at('dist/certificates.mjs'), format: 'esm', banner }),
+    build({ ...node, entryPoints: [at('host/airlock/search/searcher.ts')], outfile: at('dist/searcher.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('bench/main.ts')], outfile: at('dist/bench.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/templates/setup.ts')], outfile: at('dist/setup.mjs'), format: 'esm', banner }),
     build({
@@ -173,15 +174,18 @@ async function bundle() {
   )
 }
 
-/** Keeper and agent, static; the zygote's library with a dynamic C library, since a Python loads it. */
+/** Keeper and agent, static; the libraries with a dynamic C library, since programs of the template load them. */
 async function native() {
   const cwd = at('native')
   await run('cargo', ['build', '--release', '--locked', '-p', 'caisson-keeper', '-p', 'caisson-agent'], { cwd })
-  const library = ['-p', 'caisson-zygote', '--lib', '--crate-type', 'cdylib', '--target-dir', 'target/zygote']
-  await run('cargo', ['rustc', '--release', '--locked', ...library], { cwd, env: { RUSTFLAGS: '-C target-feature=-crt-static' } })
+  for (const name of ['zygote', 'preload']) {
+    const library = ['-p', `caisson-${name}`, '--lib', '--crate-type', 'cdylib', '--target-dir', 'target/zygote']
+    await run('cargo', ['rustc', '--release', '--locked', ...library], { cwd, env: { RUSTFLAGS: '-C target-feature=-crt-static' } })
+  }
   await place(await built('target', 'caisson-keeper'), at('native/bin/caisson-keeper'))
   await place(await built('target', 'caisson-agent'), at('native/bin/caisson-agent'))
-  await place(await built('target/zygote', 'libcaisson_zygote.so'), at('native/bin/libcaisson_zygote.so'))
+  for (const file of ['libcaisson_zygote.so', 'libcaisson_preload.so'])
+    await place(await built('target/zygote', file), at('native/bin', file))
 }
 
 /** cargo puts its output under the name of the machine's target, which only it knows. */

@@ -47,6 +47,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     home: settings.home,
     owner: idKind === 'i' ? 'daemon' : String(process.pid),
     secrets,
+    searcher: settings.searcher,
     extraAuthorities: settings.extraAuthorities,
     operatorAllowed: settings.allowPrivate,
     record: (entry) => auditLog.append(entry),

@@ -30,8 +30,12 @@ export interface Settings {
   readonly keeper: string
   readonly agent: string
   readonly zygoteLibrary: string
+  /** Mends calls that an engine's kernel lacks, for programs inside. */
+  readonly preloadLibrary: string
   /** Programs of the runtimes, bound at /caisson/runtimes. */
   readonly programs: string
+  /** Program of the threads that search what leaves sandboxes. */
+  readonly searcher: string
   readonly profiles: string
   /** The runsc to use, and no other; null: the newest of the PATH that works. */
   readonly runsc: string | null
@@ -72,7 +76,9 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     keeper: built(join(bin, 'caisson-keeper')),
     agent: built(join(bin, 'caisson-agent')),
     zygoteLibrary: built(join(bin, 'libcaisson_zygote.so')),
+    preloadLibrary: built(join(bin, 'libcaisson_preload.so')),
     programs: built(join(root, 'dist', 'runtimes')),
+    searcher: built(join(root, 'dist', 'searcher.mjs')),
     profiles: join(root, 'profiles'),
     runsc: environment['CAISSON_RUNSC'] || null,
     uid: process.getuid?.() ?? -1,

@@ -1,7 +1,7 @@
 export { filledIn, type HeaderRule, SecretName } from './credential.ts'
 export { type Asked, decideConnect, decideName, decideRequest, type Facts, mayInspect, type NameVerdict, type Verdict } from './decide.ts'
 export { Columns } from './dlp/columns.ts'
-export type { DlpPolicy, DlpVerdict } from './dlp/policy.ts'
+export { compiledAgain, type DlpPolicy, type DlpVerdict } from './dlp/policy.ts'
 export type { Rules } from './dlp/rules.ts'
 export { type Finding, Scanner } from './dlp/scanner.ts'
 export { type Canary, type Digest, Watch } from './dlp/watch.ts'

@@ -93,6 +93,8 @@ export const Engine = z.strictObject({
   version: z.string().max(128),
   /** How it catches the system calls of those inside, or runs their processor: what ran here when it was tried. */
   platform: z.enum(['systrap', 'ptrace', 'kvm', 'tcg']),
+  /** Library of the host that is loaded into programs inside, to mend what its kernel refuses; null: it refuses nothing that we know of. */
+  preload: HostPath.nullable(),
 })
 export type Engine = z.infer<typeof Engine>
 

@@ -15,6 +15,7 @@ import { Inspector } from './inspect/inspector.ts'
 import type { KeptAnswers } from './inspect/kept-answers.ts'
 import { Leaves } from './inspect/leaves.ts'
 import { refuseInWords } from './refusal.ts'
+import { Searchers } from './search/searchers.ts'
 
 /** Gates, and connections that are refused in words; more are turned away. */
 const MAX_PEERS = 8192
@@ -32,6 +33,8 @@ export interface AirlockParts {
   readonly secret: (name: string) => Promise<string | undefined>
   /** Of package registries. */
   readonly answers: KeptAnswers
+  /** The program of the threads that search what leaves. */
+  readonly searcher: string
   /** Made when the first connection is looked into. */
   readonly inspection: () => Promise<Pick<Inspection, 'authority' | 'serverAuthorities'>>
 }
@@ -45,6 +48,7 @@ export class Airlock implements AsyncDisposable {
   readonly #peers = new Set<Socket>()
   readonly #over = new AbortController()
   readonly #inspector: Inspector
+  readonly #searchers: Searchers
   /** Connections that are looked into, of each sandbox. */
   readonly #inspected = new Map<string, number>()
   #all = new Undos()
@@ -52,6 +56,7 @@ export class Airlock implements AsyncDisposable {
   private constructor(parts: AirlockParts) {
     this.#parts = parts
     this.sockets = parts.sockets
+    this.#searchers = new Searchers(parts.searcher)
     this.#inspector = new Inspector({
       leaves: new Leaves(async () => (await parts.inspection()).authority),
       trust: new ServerTrust(async () => (await parts.inspection()).serverAuthorities),
@@ -72,7 +77,8 @@ export class Airlock implements AsyncDisposable {
 
   /** Before it starts. `auditBytes`: how much may be written about it. `canaries`: what is planted in it. */
   register(sandbox: string, egress: Egress, auditBytes: number, canaries: readonly Canary[] = []): void {
-    this.#guests.set(sandbox, new Guest({ sandbox, egress, auditBytes, canaries, write: this.#parts.record }))
+    const [write, searchers] = [this.#parts.record, this.#searchers]
+    this.#guests.set(sandbox, new Guest({ sandbox, egress, auditBytes, canaries, write, searchers }))
   }
 
   knows(sandbox: string): boolean {
@@ -168,6 +174,7 @@ export class Airlock implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#over.abort()
     this.#inspector[Symbol.dispose]()
+    await this.#searchers[Symbol.asyncDispose]()
     await this.#all[Symbol.asyncDispose]()
   }
 }

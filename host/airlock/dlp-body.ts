@@ -1,13 +1,11 @@
-import { brotliDecompressSync, inflateRawSync } from 'node:zlib'
+import { Looking } from './dlp-looking.ts'
 import type { Lane, Outflow } from './dlp-outflow.ts'
-import { Looking, type Span } from './dlp-verdicts.ts'
+import type { Span } from './dlp-verdicts.ts'
 import type { Ground, Passed, Watch } from './inspect/passage.ts'
+import type { Coding } from './search/words.ts'
 
 /** As long as this, a run is held until all of it is known: what is sent in small pieces is judged with what went before. */
 const WHOLE_BYTES = 4096
-/** Of what can only be unpacked as a whole; and of what comes out of it. */
-const MAX_PACKED_BYTES = 1024 * 1024
-const MAX_UNPACKED_BYTES = 32 * 1024 * 1024
 const STAR = 0x2a
 const ZLIB = 0x78
 /** Compression that is found by its first bytes, wherever it stands; and the one that may be the outermost besides. */
@@ -20,8 +18,8 @@ export class DlpWatch implements Watch {
   readonly #outflow: Outflow
   readonly #lane: Lane
   readonly #place: 'body' | 'message'
-  readonly #looking: Looking
-  readonly #coding: string | null
+  readonly #codings: readonly string[]
+  #looking: Looking | null = null
   #held: Buffer = Buffer.alloc(0)
   #passed = 0
   #isWhole: boolean
@@ -38,64 +36,66 @@ export class DlpWatch implements Watch {
     this.#outflow = outflow
     this.#lane = lane
     this.#place = place
-    this.#looking = new Looking(outflow, lane, place)
-    this.#coding = codings.filter((coding) => coding !== 'identity').at(-1) ?? null
+    this.#codings = codings
     // A message of a web socket ends soon, or is long.
     this.#isWhole = place === 'message' || (lengthBytes !== null && lengthBytes <= WHOLE_BYTES)
-    this.#looking.prime(lane.tail)
-    if (!isKnown(codings)) this.#looking.unscannable(codings.join(', '))
   }
 
-  chunk(bytes: Buffer): Passed {
+  async chunk(bytes: Buffer): Promise<Passed> {
     const over = this.#outflow.spend(this.#lane.target, bytes.length)
     if (over !== null) return over
+    const { looking, ground: unknown } = this.#begun(bytes)
+    // Before it is known what it is: another request may go on with it at the same time.
+    this.#outflow.remember(this.#lane, bytes)
     // A copy: values in it may be masked.
     this.#held = Buffer.concat([this.#held, bytes])
-    if (this.#isPackedAsWhole()) return this.#held.length > MAX_PACKED_BYTES ? this.#tooLarge() : Buffer.alloc(0)
-    const ground = this.#looking.write(bytes)
+    const ground = unknown ?? (await looking.write(bytes))
     if (ground !== null) return ground
-    this.#outflow.remember(this.#lane, bytes)
     this.#said = this.#said === null || this.#said.length + bytes.length > WHOLE_BYTES ? null : Buffer.concat([this.#said, bytes])
     if (this.#isWhole && this.#held.length <= WHOLE_BYTES) return Buffer.alloc(0)
     this.#isWhole = false
-    return this.#release(this.#held.length - Math.min(this.#held.length, this.#looking.heldBytes))
+    return this.#release(this.#held.length - Math.min(this.#held.length, looking.heldBytes))
   }
 
-  end(): Passed {
-    const ground = this.#isPackedAsWhole() ? this.#unpacked() : null
+  async end(): Promise<Passed> {
+    const { looking, ground } = this.#begun(Buffer.alloc(0))
     const found =
-      ground ?? this.#looking.settle() ?? (this.#said === null ? null : joinedGround(this.#outflow, this.#lane, this.#place, this.#said))
+      ground ??
+      (await looking.settle()) ??
+      (this.#said === null ? null : await joinedGround(this.#outflow, this.#lane, this.#place, this.#said))
     return found ?? this.#release(this.#held.length)
   }
 
-  /** Brotli has no mark, and neither has DEFLATE without its header. */
-  #isPackedAsWhole(): boolean {
-    if (this.#coding === 'br') return true
-    return this.#coding === 'deflate' && this.#passed === 0 && this.#held.length > 0 && (this.#held[0] as number) % 16 !== ZLIB % 16
+  close(): void {
+    this.#looking?.close()
   }
 
-  #tooLarge(): Passed {
-    return this.#looking.unscannable(`${this.#coding} of more than ${MAX_PACKED_BYTES} bytes`) ?? this.#release(this.#held.length)
-  }
-
-  #unpacked(): Ground | null {
-    if (this.#held.length === 0) return null
-    try {
-      const unpack = this.#coding === 'br' ? brotliDecompressSync : inflateRawSync
-      return this.#looking.writeHidden(unpack(this.#held, { maxOutputLength: MAX_UNPACKED_BYTES }), `${this.#coding}`)
-    } catch {
-      return this.#looking.unscannable(`${this.#coding}`)
-    }
+  #begun(first: Buffer): { looking: Looking; ground: Ground | null } {
+    if (this.#looking !== null) return { looking: this.#looking, ground: null }
+    const coding = this.#codings.filter((one) => one !== 'identity').at(-1) ?? ''
+    const looking = new Looking(this.#outflow, this.#lane, this.#place, {
+      coding: unmarked(coding, first),
+      codingName: coding,
+      before: this.#lane.tail,
+    })
+    this.#looking = looking
+    return { looking, ground: isKnown(this.#codings) ? null : looking.unscannable(this.#codings.join(', ')) }
   }
 
   #release(count: number): Buffer {
-    for (const span of this.#looking.redactions.splice(0))
+    for (const span of this.#looking?.redactions.splice(0) ?? [])
       mask(this.#held, { start: span.start - this.#passed, end: span.end - this.#passed })
     const out = this.#held.subarray(0, count)
     this.#held = this.#held.subarray(count)
     this.#passed += count
     return out
   }
+}
+
+/** Brotli has no mark, and neither has DEFLATE without its header. */
+function unmarked(coding: string, { [0]: first }: Buffer): Coding | null {
+  if (coding === 'br') return 'br'
+  return coding === 'deflate' && first !== undefined && first % 16 !== ZLIB % 16 ? 'deflate-raw' : null
 }
 
 function isKnown(codings: readonly string[]): boolean {
@@ -110,14 +110,17 @@ export function mask(bytes: Buffer, { start, end }: Span): void {
   bytes.fill(STAR, Math.max(0, start), Math.max(0, end))
 }
 
-/** What the same message says in the same places, one time after the other, taken together. */
-export function joinedGround(outflow: Outflow, lane: Lane, place: 'url' | 'body' | 'message', said: Buffer): Ground | null {
-  for (const joined of lane.columns[place].add(said.toString('latin1'))) {
-    const looking = new Looking(outflow, lane, place, outflow.policy.joining)
-    const ground = looking.write(Buffer.from(joined, 'latin1')) ?? looking.settle()
-    if (ground === null) continue
-    lane.columns[place].undo()
-    return { ...ground, reason: `${ground.reason}, in pieces over several of them` }
-  }
-  return null
+/** What the same message says in the same places, one time after the other, taken together. One message at a time: the next one is added to what this one left. */
+export function joinedGround(outflow: Outflow, lane: Lane, place: 'url' | 'body' | 'message', said: Buffer): Promise<Ground | null> {
+  return lane.inTurn(async () => {
+    for (const joined of lane.columns[place].add(said.toString('latin1'))) {
+      const looking = new Looking(outflow, lane, place, { which: 'joining' })
+      const ground = (await looking.write(Buffer.from(joined, 'latin1'))) ?? (await looking.settle())
+      looking.close()
+      if (ground === null) continue
+      lane.columns[place].undo()
+      return { ...ground, reason: `${ground.reason}, in pieces over several of them` }
+    }
+    return null
+  })
 }

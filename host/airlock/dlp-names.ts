@@ -1,6 +1,6 @@
 import { Columns } from '@caisson/policy'
+import { glance } from './dlp-looking.ts'
 import type { Outflow } from './dlp-outflow.ts'
-import { Looking } from './dlp-verdicts.ts'
 import type { Ground } from './inspect/passage.ts'
 
 const WINDOW_MS = 10 * 60_000
@@ -74,9 +74,8 @@ export class DlpNames {
 
   #look(domain: string, own: readonly string[], { withheld }: Parent, text: string): Ground | null {
     const lane = this.#outflow.lane({ name: domain, address: null, port: DNS_PORT })
-    const looking = new Looking(this.#outflow, lane, 'name', this.#outflow.policy.joining)
-    const ground = looking.write(Buffer.from(text)) ?? looking.settle()
-    if (looking.hasFound && withheld.size < MAX_NAMES) withheld.add(`${own.join('.')}.${domain}`)
+    const { ground, hasFound } = glance(this.#outflow, lane, 'name', text)
+    if (hasFound && withheld.size < MAX_NAMES) withheld.add(`${own.join('.')}.${domain}`)
     return ground
   }
 

@@ -1,8 +1,9 @@
-import { createHmac } from 'node:crypto'
-import { type Canary, Columns, type Digest, type DlpPolicy, Watch } from '@caisson/policy'
+import { type Canary, Columns, type DlpPolicy, Watch } from '@caisson/policy'
 import type { DlpPlace, NetworkRecord } from '@caisson/wire'
 import type { Target } from './egress.ts'
 import type { Ground } from './inspect/passage.ts'
+import { digest } from './search/digest.ts'
+import type { Searchers } from './search/searchers.ts'
 
 /** What was sent to one destination is followed for so long. */
 const WINDOW_MS = 10 * 60_000
@@ -22,17 +23,19 @@ export interface Lane {
   readonly target: Target
   readonly columns: Readonly<Record<'url' | 'body' | 'message', Columns>>
   tail: Uint8Array
+  /** After all that was given before is over. */
+  inTurn<T>(work: () => Promise<T>): Promise<T>
   atMs: number
 }
-
-/** HMAC-SHA-256: whoever has the policy file learns nothing of a value that could not be guessed. */
-export const digest: Digest = (salt, value) => createHmac('sha256', Buffer.from(salt, 'hex')).update(value).digest('hex')
 
 /** All that one sandbox sends, as far as it has to be known to say what may be sent next. */
 export class Outflow {
   readonly policy: DlpPolicy
   readonly watch: Watch
-  readonly #sandbox: string
+  readonly sandbox: string
+  readonly canaries: readonly Canary[]
+  /** Search what is too much for the thread that everything happens on. */
+  readonly searchers: Searchers
   readonly #record: (record: NetworkRecord) => boolean
   readonly #lanes = new Map<string, Lane>()
   readonly #spent: Map<string, number>
@@ -45,11 +48,21 @@ export class Outflow {
       canaries,
       record,
       spent,
-    }: { sandbox: string; canaries: readonly Canary[]; record: (record: NetworkRecord) => boolean; spent: Map<string, number> },
+      searchers,
+    }: {
+      sandbox: string
+      canaries: readonly Canary[]
+      record: (record: NetworkRecord) => boolean
+      spent: Map<string, number>
+      searchers: Searchers
+    },
   ) {
     this.policy = policy
     this.watch = new Watch(policy.salt, digest, policy.fingerprints, canaries)
-    this.#sandbox = sandbox
+    this.sandbox = sandbox
+    this.canaries = canaries
+    this.searchers = searchers
+    searchers.warm()
     this.#record = record
     this.#spent = spent
   }
@@ -64,7 +77,7 @@ export class Outflow {
     const known = this.#lanes.get(key)
     const isFresh = known !== undefined && now - known.atMs < WINDOW_MS
     const columns = () => ({ url: new Columns(), body: new Columns(), message: new Columns() })
-    const lane: Lane = isFresh ? known : { target, columns: columns(), tail: new Uint8Array(0), atMs: now }
+    const lane: Lane = isFresh ? known : { target, columns: columns(), tail: new Uint8Array(0), inTurn: inTurns(), atMs: now }
     lane.atMs = now
     this.#lanes.delete(key)
     this.#lanes.set(key, lane)
@@ -98,7 +111,7 @@ export class Outflow {
     const { name, address, port } = target
     return this.#record({
       kind: 'network-dlp',
-      sandbox: this.#sandbox,
+      sandbox: this.sandbox,
       name,
       address: name === null ? address : null,
       port,
@@ -107,5 +120,14 @@ export class Outflow {
       through: [...through],
       verdict,
     })
+  }
+}
+
+function inTurns(): Lane['inTurn'] {
+  let before: Promise<unknown> = Promise.resolve()
+  return (work) => {
+    const mine = before.then(work)
+    before = mine.catch(() => undefined)
+    return mine
   }
 }

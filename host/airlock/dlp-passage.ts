@@ -1,6 +1,6 @@
 import { DlpWatch, joinedGround, mask } from './dlp-body.ts'
+import { Looking } from './dlp-looking.ts'
 import type { Lane, Outflow } from './dlp-outflow.ts'
-import { Looking } from './dlp-verdicts.ts'
 import type { Target } from './egress.ts'
 import type { Field, Question } from './inspect/exchange.ts'
 import type { Ground, Passage, Passed, Run } from './inspect/passage.ts'
@@ -15,24 +15,24 @@ export class DlpPassage implements Passage {
     this.#lane = outflow.lane(target)
   }
 
-  request(question: Question): Question | Ground {
+  async request(question: Question): Promise<Question | Ground> {
     const { method, path, fields } = question
     const bytes = method.length + path.length + fields.reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0)
     const over = this.#outflow.spend(this.#lane.target, bytes)
     if (over !== null) return over
-    const url = this.#looked('url', Buffer.from(`${method} ${path}`, 'latin1'))
+    const url = await this.#looked('url', Buffer.from(`${method} ${path}`, 'latin1'))
     if ('rule' in url) return url
-    const joined = joinedGround(this.#outflow, this.#lane, 'url', Buffer.from(path, 'latin1'))
+    const joined = await joinedGround(this.#outflow, this.#lane, 'url', Buffer.from(path, 'latin1'))
     if (joined !== null) return joined
-    const changed = this.fields(fields, 'out')
+    const changed = await this.fields(fields, 'out')
     if ('rule' in changed) return changed
     return { ...question, path: url.subarray(method.length + 1).toString('latin1'), fields: changed }
   }
 
-  fields(fields: readonly Field[], way: 'out' | 'in'): readonly Field[] | Ground {
+  async fields(fields: readonly Field[], way: 'out' | 'in'): Promise<readonly Field[] | Ground> {
     if (way === 'in' || fields.length === 0) return fields
     const text = fields.map(([name, value]) => `${name}: ${value}\n`)
-    const looked = this.#looked('header', Buffer.from(text.join(''), 'latin1'))
+    const looked = await this.#looked('header', Buffer.from(text.join(''), 'latin1'))
     if ('rule' in looked) return looked
     let at = 0
     return fields.map(([name, value]): Field => {
@@ -57,9 +57,10 @@ export class DlpPassage implements Passage {
     return new DlpWatch(this.#outflow, this.#lane, what, about)
   }
 
-  #looked(place: 'url' | 'header', bytes: Buffer): Passed {
+  async #looked(place: 'url' | 'header', bytes: Buffer): Promise<Passed> {
     const looking = new Looking(this.#outflow, this.#lane, place)
-    const ground = looking.write(bytes) ?? looking.settle()
+    const ground = (await looking.write(bytes)) ?? (await looking.settle())
+    looking.close()
     if (ground !== null) return ground
     for (const span of looking.redactions) mask(bytes, span)
     return bytes

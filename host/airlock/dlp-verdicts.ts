@@ -1,61 +1,37 @@
-import { type Finding, type Rules, readEndpoint, Scanner } from '@caisson/policy'
+import { type Finding, readEndpoint } from '@caisson/policy'
 import type { DlpPlace } from '@caisson/wire'
 import type { Lane, Outflow } from './dlp-outflow.ts'
 import type { Ground } from './inspect/passage.ts'
 
 /** Findings that one run of bytes is told of in the log; the first of them are enough to know what it was. */
 const MAX_TOLD = 32
-/** A hold of fewer bytes is not worth a stalled conversation: they are the constant beginnings of what is looked for. */
-const LEAST_HELD = 4
 
 export type Span = NonNullable<Finding['span']>
 
-/** One run of bytes on its way out: what is found in it, and what is done about it. */
-export class Looking {
+/** What is done about what is found in one run of bytes. */
+export class Judging {
   readonly #outflow: Outflow
   readonly #lane: Lane
   readonly #place: DlpPlace
-  readonly #scanner: Scanner
   readonly #told = new Set<string>()
+  /** What stood before the run, in bytes: places are counted from there. */
+  readonly #before: number
+  readonly #hiddenIn: readonly string[]
   readonly redactions: Span[] = []
-  /** What was said before this run began, in bytes: places are counted from there. */
-  #before = 0
   #ground: Ground | null = null
-  #isPrimed = true
   #hasFound = false
-  #hiddenIn: readonly string[] = []
 
-  constructor(outflow: Outflow, lane: Lane, place: DlpPlace, rules: Rules = outflow.policy.rules) {
+  /** `hiddenIn`: what it was unpacked from; then nothing has a place of its own in what is sent. */
+  constructor(outflow: Outflow, lane: Lane, place: DlpPlace, { before = 0, hiddenIn = [] as readonly string[] } = {}) {
     this.#outflow = outflow
     this.#lane = lane
     this.#place = place
-    this.#scanner = new Scanner(rules, outflow.watch, (finding) => this.#found(finding))
-  }
-
-  /** What went before, in other requests: it has been judged, and only what goes on in this one counts. */
-  prime(bytes: Uint8Array): void {
-    if (bytes.length === 0) return
-    this.#isPrimed = false
-    this.#scanner.write(bytes)
-    this.#scanner.broken()
-    this.#before = bytes.length
-    this.#isPrimed = true
+    this.#before = before
+    this.#hiddenIn = hiddenIn
   }
 
   /** Null: nothing that must not leave. */
-  write(bytes: Uint8Array): Ground | null {
-    this.#scanner.write(bytes)
-    return this.#ground
-  }
-
-  /** What was found when something was unpacked. */
-  writeHidden(bytes: Uint8Array, coding: string): Ground | null {
-    this.#hiddenIn = [coding]
-    return this.write(bytes)
-  }
-
-  settle(): Ground | null {
-    this.#scanner.settle()
+  get ground(): Ground | null {
     return this.#ground
   }
 
@@ -64,18 +40,16 @@ export class Looking {
     return this.#hasFound
   }
 
-  get heldBytes(): number {
-    const held = this.#scanner.heldBytes
-    return held < LEAST_HELD ? 0 : held
-  }
-
-  unscannable(what: string): Ground | null {
-    this.#found({ detector: 'unscannable', through: [what], span: null })
+  judge(findings: readonly Finding[]): Ground | null {
+    for (const finding of findings) this.#judge(finding)
     return this.#ground
   }
 
-  #found({ detector, through: inside, span: plain }: Finding): void {
-    if (!this.#isPrimed) return
+  unscannable(what: string): Ground | null {
+    return this.judge([{ detector: 'unscannable', through: [what], span: null }])
+  }
+
+  #judge({ detector, through: inside, span: plain }: Finding): void {
     const through = [...this.#hiddenIn, ...inside]
     const span = this.#hiddenIn.length > 0 ? null : plain
     const { name, address, port } = this.#lane.target

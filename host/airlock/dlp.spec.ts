@@ -1,11 +1,13 @@
-import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
+import { resolve } from 'node:path'
+import { brotliCompressSync, constants, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import { readPolicy } from '@caisson/policy'
 import type { NetworkDlp, NetworkRecord } from '@caisson/wire'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { DlpNames } from './dlp-names.ts'
 import { Outflow } from './dlp-outflow.ts'
 import { DlpPassage } from './dlp-passage.ts'
 import type { Question } from './inspect/exchange.ts'
+import { Searchers } from './search/searchers.ts'
 
 /** Has the form of a token of GitHub's. */
 const TOKEN = `gh${'p_'}${'A1b2C3d4E5f6'.repeat(3)}`
@@ -24,17 +26,20 @@ const QUESTION: Question = {
   trailers: () => [],
 }
 
+const searchers = new Searchers(resolve('dist/searcher.mjs'), 2)
+afterAll(() => searchers[Symbol.asyncDispose]())
+
 function outflowOf(dlp: NetworkDlp, isRecorded = true) {
   const { dlp: policy } = readPolicy({ mode: 'open', dlp }, 'network')
   if (policy === null) throw new Error('no dlp')
   const records: NetworkRecord[] = []
   const record = (one: NetworkRecord): boolean => isRecorded && records.push(one) > 0
-  const outflow = new Outflow(policy, { sandbox: 'i1', canaries: [{ name: 'bait', value: CANARY }], record, spent: new Map() })
+  const outflow = new Outflow(policy, { sandbox: 'i1', canaries: [{ name: 'bait', value: CANARY }], record, spent: new Map(), searchers })
   return { outflow, records, passage: new DlpPassage(outflow, TARGET) }
 }
 
 /** What leaves of a body; the rule of what stops it. */
-function sent(
+async function sent(
   passage: DlpPassage,
   chunks: readonly (string | Buffer)[],
   fields: readonly (readonly [string, string])[] = [],
@@ -44,7 +49,7 @@ function sent(
   if (watch === null) throw new Error('nobody looks')
   let left = Buffer.alloc(0)
   for (const give of [...chunks.map((chunk) => () => watch.chunk(Buffer.from(chunk as string))), () => watch.end()]) {
-    const passed = give()
+    const passed = await give()
     if ('rule' in passed) return { left: left.toString('latin1'), rule: passed.rule }
     left = Buffer.concat([left, passed])
   }
@@ -65,9 +70,9 @@ describe('a value is stopped wherever it stands, and its record names all but th
     'br body': (passage) => sent(passage, [brotliCompressSync(TOKEN)], [['content-encoding', 'br']]),
     'gzip, br body': (passage) => sent(passage, [brotliCompressSync(gzipSync(TOKEN))], [['content-encoding', 'gzip, br']]),
   }
-  test.each(Object.entries(cases))('%s', (place, send) => {
+  test.each(Object.entries(cases))('%s', async (place, send) => {
     const { passage, records } = outflowOf({})
-    const said = send(passage) as { rule: string; left?: string }
+    const said = (await send(passage)) as { rule: string; left?: string }
     expect(said.rule).toBe('dlp:github-token')
     expect(said.left ?? '').not.toContain(TOKEN.slice(0, 12))
     expect(records).toMatchObject([
@@ -79,40 +84,40 @@ describe('a value is stopped wherever it stands, and its record names all but th
   })
 })
 
-test('what is harmless leaves as it came', () => {
+test('what is harmless leaves as it came', async () => {
   const { passage, records } = outflowOf({})
   const body = JSON.stringify({ text: 'nothing to see', id: 7, hash: 'd41d8cd98f00b204e9800998ecf8427e' })
-  expect(passage.request(QUESTION)).toEqual(QUESTION)
-  expect(sent(passage, [body, body.repeat(200)]).left).toBe(body.repeat(201))
-  expect(sent(passage, [brotliCompressSync(body)], [['content-encoding', 'br']]).rule).toBeNull()
+  expect(await passage.request(QUESTION)).toEqual(QUESTION)
+  expect((await sent(passage, [body, body.repeat(200)])).left).toBe(body.repeat(201))
+  expect((await sent(passage, [brotliCompressSync(body)], [['content-encoding', 'br']])).rule).toBeNull()
   expect(passage.watch({ what: 'body', way: 'in', fields: [] })).toBeNull()
   expect(records).toEqual([])
 })
 
-test('a body in pieces: not one byte of the value leaves', () => {
+test('a body in pieces: not one byte of the value leaves', async () => {
   const { passage } = outflowOf({})
   const long = `start ${'x'.repeat(6000)} `
-  const { left, rule } = sent(passage, [long, TOKEN.slice(0, 10), TOKEN.slice(10, 39), TOKEN.slice(39), ' end'])
+  const { left, rule } = await sent(passage, [long, TOKEN.slice(0, 10), TOKEN.slice(10, 39), TOKEN.slice(39), ' end'])
   expect(rule).toBe('dlp:github-token')
   expect(left).toBe(long)
 })
 
 describe('redacted, it is as long as it was', () => {
-  test('in a body, whatever its pieces', () => {
+  test('in a body, whatever its pieces', async () => {
     const { passage, records } = outflowOf({ detectors: { money: 'redact' } })
     const text = `{"card":"${CARD}","more":"${CARD}"}`
     for (const at of [5, 12, 20, 30]) {
-      const { left, rule } = sent(passage, [text.slice(0, at), text.slice(at)])
+      const { left, rule } = await sent(passage, [text.slice(0, at), text.slice(at)])
       expect(rule).toBeNull()
       expect(left).toBe(text.replaceAll(CARD, '*'.repeat(CARD.length)))
     }
     expect(records[0]).toMatchObject({ detector: 'card-number', verdict: 'redact', place: 'body' })
   })
 
-  test('in a URL and in a header', () => {
+  test('in a URL and in a header', async () => {
     const { passage } = outflowOf({ detectors: { 'github-token': 'redact' } })
     expect(
-      passage.request({
+      await passage.request({
         ...QUESTION,
         path: `/a?t=${TOKEN}&b=1`,
         fields: [
@@ -130,61 +135,62 @@ describe('redacted, it is as long as it was', () => {
     })
   })
 
-  test('what is hidden cannot be, and is blocked', () => {
+  test('what is hidden cannot be, and is blocked', async () => {
     const { passage } = outflowOf({ detectors: { 'github-token': 'redact' } })
-    expect(sent(passage, [Buffer.from(`a ${TOKEN}`).toString('base64')]).rule).toBe('dlp:github-token')
-    expect(sent(passage, [brotliCompressSync(TOKEN)], [['content-encoding', 'br']]).rule).toBe('dlp:github-token')
+    expect((await sent(passage, [Buffer.from(`a ${TOKEN}`).toString('base64')])).rule).toBe('dlp:github-token')
+    expect((await sent(passage, [brotliCompressSync(TOKEN)], [['content-encoding', 'br']])).rule).toBe('dlp:github-token')
   })
 })
 
-test('an alert is recorded, and all leaves; what cannot be recorded does not', () => {
+test('an alert is recorded, and all leaves; what cannot be recorded does not', async () => {
   const { passage, records } = outflowOf({ detectors: { all: 'alert' } })
-  expect(sent(passage, [TOKEN])).toEqual({ left: TOKEN, rule: null })
+  expect(await sent(passage, [TOKEN])).toEqual({ left: TOKEN, rule: null })
   expect(records).toMatchObject([{ verdict: 'alert' }])
-  expect(sent(outflowOf({ detectors: { all: 'alert' } }, false).passage, [TOKEN]).rule).toBe('dlp:unrecorded')
+  expect((await sent(outflowOf({ detectors: { all: 'alert' } }, false).passage, [TOKEN])).rule).toBe('dlp:unrecorded')
 })
 
-test('a value may be sent where that is said', () => {
+test('a value may be sent where that is said', async () => {
   const { passage } = outflowOf({ detectors: { 'github-token': { verdict: 'block', except: ['*.example.com:443'] } } })
-  expect(sent(passage, [TOKEN]).rule).toBeNull()
+  expect((await sent(passage, [TOKEN])).rule).toBeNull()
 })
 
 describe('over several requests', () => {
-  test('cut by the border of two bodies', () => {
+  test('cut by the border of two bodies', async () => {
     const { passage } = outflowOf({})
-    expect(sent(passage, [`data ${TOKEN.slice(0, 20)}`]).rule).toBeNull()
-    expect(sent(passage, [TOKEN.slice(20)]).rule).toBe('dlp:github-token')
+    expect((await sent(passage, [`data ${TOKEN.slice(0, 20)}`])).rule).toBeNull()
+    expect((await sent(passage, [TOKEN.slice(20)])).rule).toBe('dlp:github-token')
   })
 
-  test('in pieces with words around them: bodies, URLs, messages', () => {
+  test('in pieces with words around them: bodies, URLs, messages', async () => {
     const pieces = TOKEN.match(/.{1,5}/g) ?? []
-    const ways: Record<string, (passage: DlpPassage, piece: string, index: number) => string | null> = {
-      body: (passage, piece, index) => {
+    const ways: Record<string, (passage: DlpPassage, piece: string, index: number) => Promise<string | null>> = {
+      body: async (passage, piece, index) => {
         const body = JSON.stringify({ seq: index, part: piece, last: false })
-        return sent(passage, [body], [['content-length', String(body.length)]]).rule
+        return (await sent(passage, [body], [['content-length', String(body.length)]])).rule
       },
-      url: (passage, piece, index) => {
-        const passed = passage.request({ ...QUESTION, method: 'GET', path: `/c/${index}?d=${piece}` })
+      url: async (passage, piece, index) => {
+        const passed = await passage.request({ ...QUESTION, method: 'GET', path: `/c/${index}?d=${piece}` })
         return passed !== null && 'rule' in passed ? passed.rule : null
       },
-      message: (passage, piece) => sent(passage, [`{"t":"chunk","d":"${piece}"}`], [], 'message').rule,
+      message: async (passage, piece) => (await sent(passage, [`{"t":"chunk","d":"${piece}"}`], [], 'message')).rule,
     }
     for (const [way, send] of Object.entries(ways)) {
       const { passage } = outflowOf({})
-      const rules = pieces.map((piece, index) => send(passage, piece, index))
+      const rules: (string | null)[] = []
+      for (const [index, piece] of pieces.entries()) rules.push(await send(passage, piece, index))
       expect(rules, way).toContain('dlp:github-token')
     }
   })
 
-  test('not over two destinations', () => {
+  test('not over two destinations', async () => {
     const { outflow, passage } = outflowOf({})
     const other = new DlpPassage(outflow, { ...TARGET, name: 'other.example.com' })
-    expect(sent(passage, [`data ${TOKEN.slice(0, 20)}`]).rule).toBeNull()
-    expect(sent(other, [TOKEN.slice(20)]).rule).toBeNull()
+    expect((await sent(passage, [`data ${TOKEN.slice(0, 20)}`])).rule).toBeNull()
+    expect((await sent(other, [TOKEN.slice(20)])).rule).toBeNull()
   })
 })
 
-test('a canary is stopped in any form, and told', () => {
+test('a canary is stopped in any form, and told', async () => {
   const forms = [
     CANARY,
     CANARY.toUpperCase(),
@@ -194,34 +200,36 @@ test('a canary is stopped in any form, and told', () => {
   ]
   for (const form of forms) {
     const { passage, records } = outflowOf({ detectors: { all: 'off' } })
-    expect(sent(passage, [`value=${form}`]).rule).toBe('dlp:canary:bait')
+    expect((await sent(passage, [`value=${form}`])).rule).toBe('dlp:canary:bait')
     expect(records).toMatchObject([{ detector: 'canary:bait', verdict: 'block' }])
     expect(JSON.stringify(records)).not.toContain(CANARY.slice(0, 8))
   }
 })
 
-test('what cannot be looked into is blocked, or only told', () => {
+test('what cannot be looked into is blocked, or only told', async () => {
   const opaque: readonly (readonly [string, Buffer])[] = [
     ['zstd', Buffer.from('(\xb5/\xfd1234', 'latin1')],
     ['br', Buffer.from('this is no brotli')],
     ['br, gzip', gzipSync(brotliCompressSync('x'))],
     ['compress', Buffer.from('\x1f\x9d\x90abc', 'latin1')],
-    ['br', Buffer.alloc(1024 * 1024 + 1, 7)],
+    ['br', Buffer.concat([brotliCompressSync('x'), Buffer.from('behind its end')])],
+    ['br', brotliCompressSync(Buffer.alloc(10_000, 'abc')).subarray(0, -2)],
+    ['br', brotliCompressSync(Buffer.alloc(5 * 1024 * 1024), { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } })],
   ]
   for (const [coding, bytes] of opaque) {
-    expect(sent(outflowOf({}).passage, [bytes], [['content-encoding', coding]]).rule, coding).toBe('dlp:unscannable')
+    expect((await sent(outflowOf({}).passage, [bytes], [['content-encoding', coding]])).rule, coding).toBe('dlp:unscannable')
     const { passage, records } = outflowOf({ unscannable: 'alert' })
-    expect(sent(passage, [bytes], [['content-encoding', coding]]), coding).toEqual({ left: bytes.toString('latin1'), rule: null })
+    expect(await sent(passage, [bytes], [['content-encoding', coding]]), coding).toEqual({ left: bytes.toString('latin1'), rule: null })
     expect(records[0]).toMatchObject({ detector: 'unscannable', verdict: 'alert' })
   }
 })
 
-test('a budget counts all that is sent to its hosts, and holds over other rules', () => {
+test('a budget counts all that is sent to its hosts, and holds over other rules', async () => {
   const { outflow, passage } = outflowOf({ budgets: { '*.example.com': 100, default: 1000 } })
-  expect(sent(passage, ['x'.repeat(60)]).rule).toBeNull()
-  expect(sent(new DlpPassage(outflow, { ...TARGET, name: 'b.example.com' }), ['x'.repeat(60)]).rule).toBe('dlp:budget')
-  expect(sent(new DlpPassage(outflow, { ...TARGET, name: 'other.test' }), ['x'.repeat(600)]).rule).toBeNull()
-  expect(passage.request({ ...QUESTION, path: `/${'a'.repeat(100)}` })).toMatchObject({ rule: 'dlp:budget' })
+  expect((await sent(passage, ['x'.repeat(60)])).rule).toBeNull()
+  expect((await sent(new DlpPassage(outflow, { ...TARGET, name: 'b.example.com' }), ['x'.repeat(60)])).rule).toBe('dlp:budget')
+  expect((await sent(new DlpPassage(outflow, { ...TARGET, name: 'other.test' }), ['x'.repeat(600)])).rule).toBeNull()
+  expect(await passage.request({ ...QUESTION, path: `/${'a'.repeat(100)}` })).toMatchObject({ rule: 'dlp:budget' })
 })
 
 describe('names that are asked for', () => {
@@ -236,7 +244,7 @@ describe('names that are asked for', () => {
     return (bits.match(/.{5}/g) ?? []).map((five) => 'abcdefghijklmnopqrstuvwxyz234567'[Number.parseInt(five, 2)]).join('')
   }
 
-  test('ordinary ones are', () => {
+  test('ordinary ones are', async () => {
     const names = [
       'example.com',
       'www.example.com',
@@ -248,7 +256,7 @@ describe('names that are asked for', () => {
     expect(weighed(names).rules).toEqual(names.map(() => null))
   })
 
-  test('values in their labels are found: hex, base32, over labels, over names, a canary as it is', () => {
+  test('values in their labels are found: hex, base32, over labels, over names, a canary as it is', async () => {
     const hex = Buffer.from(TOKEN).toString('hex')
     expect(weighed([`${hex.slice(0, 60)}.${hex.slice(60)}.evil.example`]).rules).toEqual(['dlp:github-token'])
     expect(weighed([`${base32(`x ${TOKEN} y`).slice(0, 60)}.${base32(`x ${TOKEN} y`).slice(60)}.evil.example`]).rules).toEqual([
@@ -263,7 +271,7 @@ describe('names that are asked for', () => {
     expect(JSON.stringify(records)).not.toContain(CANARY.slice(0, 12))
   })
 
-  test('however they are put, they carry no more out than the budget; what was asked already costs nothing', () => {
+  test('however they are put, they carry no more out than the budget; what was asked already costs nothing', async () => {
     const names = Array.from({ length: 60 }, (_, index) => `${String(index).padStart(10, 'q')}.evil.example`)
     const { rules } = weighed([...names, ...names.slice(0, 5), 'www.other.example'], { dnsBytes: 200 })
     expect(rules.filter((rule) => rule === null)).toHaveLength(20 + 5 + 1)

@@ -17,6 +17,8 @@ export interface ExitsParts {
   /** `daemon`, whose gates find the next daemon at the same place, or the process id of an embedded host. */
   readonly owner: string
   readonly secrets: Secrets
+  /** The program of the threads that search what leaves. */
+  readonly searcher: string
   /** File of authorities (PEM) that servers may rest on besides those that this machine trusts; null: none. */
   readonly extraAuthorities: string | null
   readonly operatorAllowed: readonly OperatorRange[]
@@ -37,15 +39,17 @@ export class Exits implements AsyncDisposable {
   readonly #canaries: Canaries
   readonly #planted = new Map<string, readonly Planted[]>()
   readonly #secrets: Secrets
+  readonly #searcher: string
   readonly #answers: KeptAnswers
   readonly #openInspection: () => Promise<Inspection>
   #inspection: Promise<Inspection> | undefined
   #opening: Promise<Airlock> | undefined
   #airlock: Airlock | undefined
 
-  constructor({ home, owner, secrets, extraAuthorities, operatorAllowed, record }: ExitsParts) {
+  constructor({ home, owner, secrets, searcher, extraAuthorities, operatorAllowed, record }: ExitsParts) {
     this.sockets = { socket: join(home, `airlock-${owner}.sock`), inspect: join(home, `airlock-${owner}-inspect.sock`) }
     this.#secrets = secrets
+    this.#searcher = searcher
     this.#answers = new KeptAnswers(home)
     this.#openInspection = () => openInspection(home, extraAuthorities)
     this.#operatorAllowed = operatorAllowed
@@ -117,9 +121,9 @@ export class Exits implements AsyncDisposable {
     const { sockets } = this
     const addresses = this.#names.addresses.bind(this.#names)
     const secret = (name: string) => this.#secrets.value(name)
-    const answers = this.#answers
+    const [answers, searcher] = [this.#answers, this.#searcher]
     this.#opening ??= Airlock.open(
-      { sockets, record: this.#record, addresses, secret, answers, inspection: () => this.#inspected() },
+      { sockets, record: this.#record, addresses, secret, answers, searcher, inspection: () => this.#inspected() },
       unending(),
     )
     try {

@@ -3,6 +3,7 @@ import type { NetworkRecord } from '@caisson/wire'
 import { DlpNames } from './dlp-names.ts'
 import { Outflow } from './dlp-outflow.ts'
 import type { Egress } from './egress.ts'
+import type { Searchers } from './search/searchers.ts'
 
 /** Time and punctuation of a line. */
 const LINE_BYTES = 64
@@ -15,6 +16,7 @@ interface GuestParts {
   /** Planted in it. */
   readonly canaries: readonly Canary[]
   readonly write: (record: NetworkRecord) => void
+  readonly searchers: Searchers
 }
 
 /** One sandbox as the airlock knows it: what it may reach, what it has sent, and how much may still be written about it. */
@@ -64,10 +66,10 @@ export class Guest {
 
   /** What has been sent stays sent, whatever rules come. */
   #follow({ policy }: Egress): void {
-    const { sandbox, canaries } = this.#parts
+    const { sandbox, canaries, searchers } = this.#parts
     const spent = this.#outflow?.spent ?? new Map<string, number>()
     const record = (one: NetworkRecord): boolean => this.recorded(one)
-    this.#outflow = policy.dlp === null ? null : new Outflow(policy.dlp, { sandbox, canaries, record, spent })
+    this.#outflow = policy.dlp === null ? null : new Outflow(policy.dlp, { sandbox, canaries, record, spent, searchers })
     this.#names = this.#outflow === null ? null : new DlpNames(this.#outflow)
   }
 }

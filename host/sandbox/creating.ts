@@ -16,7 +16,7 @@ import { type LifeParts, LiveSandbox } from './life.ts'
 import { outline, planSandbox } from './plan.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
 import { rehearse } from './rehearsal.ts'
-import { rerouted } from './rerouting.ts'
+import { type Rerouting, rerouted } from './rerouting.ts'
 import { trustVariables } from './trust.ts'
 import type { Zygotes } from './zygote.ts'
 
@@ -66,7 +66,7 @@ export interface Assignment {
 }
 
 /** What is known of it. */
-type Adopted = Pick<SandboxRecord, 'request' | 'plan' | 'env' | 'contexts'>
+type Adopted = Pick<SandboxRecord, 'request' | 'plan' | 'env' | 'contexts' | 'trusts'>
 
 /** From a request to a standing sandbox. */
 export class Creating {
@@ -92,8 +92,8 @@ export class Creating {
   }
 
   /** Other rules for one that stands (rerouting.ts). */
-  reroute(plan: Plan, network: Network, signal: AbortSignal): Promise<() => Promise<void>> {
-    return rerouted(this.#parts.exits, plan, network, signal)
+  reroute(plan: Plan, network: Network, trusts: boolean, signal: AbortSignal): Promise<Rerouting> {
+    return rerouted(this.#parts.exits, plan, network, trusts, signal)
   }
 
   async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
@@ -155,14 +155,14 @@ export class Creating {
     const template = await this.#deciding.template(record.plan.template, signal)
     await this.#readmit(record, cell, signal)
     const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket) }
-    return this.#alive(standing, record.env, contextsChanged, { adopted: record.contexts })
+    return this.#alive(standing, record.env, contextsChanged, { adopted: record.contexts, trustsLate: record.trusts === true })
   }
 
   #alive(
     standing: Waiting,
     env: Record<string, string>,
     contextsChanged: (contexts: ContextRecord[]) => void = () => undefined,
-    { adopted = null, kept = [] }: Partial<Pick<LifeParts, 'adopted' | 'kept'>> = {},
+    { adopted = null, kept = [], trustsLate = false }: Partial<Pick<LifeParts, 'adopted' | 'kept' | 'trustsLate'>> = {},
   ): LiveSandbox {
     const { template } = standing
     return new LiveSandbox({
@@ -173,6 +173,7 @@ export class Creating {
       contextsChanged,
       adopted,
       kept,
+      trustsLate,
     })
   }
 

@@ -5,6 +5,7 @@ import { type DialOptions, dial } from '../agent/dial.ts'
 import { AgentFiles } from '../agent/files.ts'
 import { agentMetrics } from '../agent/metrics.ts'
 import { attachCommand, type Command, findProcesses, type ProcessOptions, startCommand } from '../agent/process.ts'
+import type { Trust } from '../airlock/exits.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { orAborted, unending } from '../lifetimes.ts'
 import type { Listener } from '../runtimes/run.ts'
@@ -13,6 +14,7 @@ import type { Cell } from '../walls/wall.ts'
 import { Contexts } from './contexts.ts'
 import { Ending, gone } from './ending.ts'
 import { GuardedFiles } from './guarded-files.ts'
+import { bringTrust, LATE_VARIABLES } from './late-trust.ts'
 import { OutputMeter } from './output-meter.ts'
 import { Processes } from './processes.ts'
 import type { ContextRecord } from './record.ts'
@@ -37,6 +39,8 @@ export interface LifeParts {
   adopted: readonly ContextRecord[] | null
   /** Contexts that it had before it booted again. */
   kept: readonly ContextRecord[]
+  /** What looks into its connections was brought to it after it stood. */
+  trustsLate: boolean
 }
 
 /** One sandbox, from the moment its wall stands. */
@@ -54,11 +58,14 @@ export class LiveSandbox implements Held {
   readonly #ending: Ending
   readonly #contexts: Contexts
   #isReleased = false
+  /** For contexts that began without. */
+  #late: Readonly<Record<string, string>> = {}
   #awakeSinceMs = 0
 
   constructor(parts: LifeParts) {
     const { plan, cell } = parts
     this.#parts = parts
+    if (parts.trustsLate) this.#trustLate()
     this.plan = plan
     this.id = plan.id
     this.ended = cell.death
@@ -152,6 +159,19 @@ export class LiveSandbox implements Held {
     return command
   }
 
+  /** From now on, what starts inside trusts what looks into its connections. */
+  async bringTrust(trust: Trust, signal: AbortSignal): Promise<void> {
+    await bringTrust(this.files, trust, signal)
+    this.#trustLate()
+  }
+
+  #trustLate(): void {
+    const { env } = this.#parts
+    // What whoever made it has said of the same stays.
+    this.#late = Object.fromEntries(Object.entries(LATE_VARIABLES).filter(([name]) => env[name] === undefined))
+    Object.assign(env, this.#late)
+  }
+
   contexts(_signal: AbortSignal): Promise<ContextInfo[]> {
     return this.guard(async () => this.#contexts.list())
   }
@@ -169,7 +189,7 @@ export class LiveSandbox implements Held {
   }
 
   runCode(request: RunRequest, on: Listener, signal: AbortSignal): Promise<Execution> {
-    return this.guard(() => this.#contexts.run(request, on, signal))
+    return this.guard(() => this.#contexts.run({ ...request, env: { ...this.#late, ...request.env } }, on, signal))
   }
 
   interrupt(contextId: string, signal: AbortSignal): Promise<void> {

@@ -1,4 +1,4 @@
-import { Plan } from '@caisson/wire'
+import { type CreateRequest, Plan } from '@caisson/wire'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Template } from '../templates/template.ts'
@@ -29,6 +29,7 @@ const template: Template = {
   ],
   ground: '/state/templates/code-interpreter/ground-1',
   shown: null,
+  preloads: true,
   sudo: [{ source: '/usr/bin/sudo', target: '/usr/bin/sudo', mode: 'ro', ownedBy: 'root', setuid: true }],
   symlinks: [{ path: '/bin', to: 'usr/bin' }],
   env: { PATH: '/usr/bin' },
@@ -168,6 +169,17 @@ describe('a plan', () => {
     expect(() => of(changeable, true, { ...template, ground: null })).toThrow(expect.objectContaining({ code: 'TEMPLATE_NOT_BUILT' }))
   })
 
+  test('loads a library into every program where the engine needs it, and is refused over a template with no place to say so', () => {
+    const engine = { program: '/usr/bin/runsc', version: '1', platform: 'ptrace', preload: '/opt/preload.so' } as const
+    const of = (preload: string | null, from = template) =>
+      planSandbox(parseRequest({}), profile, from, { ...facts, wall: { name: 'gvisor', engine: { ...engine, preload }, sudo: false, mounts: true } })
+    const { binds, files } = of(engine.preload)
+    expect(binds).toContainEqual({ source: '/opt/preload.so', target: '/caisson/preload.so', mode: 'ro' })
+    expect(files).toContainEqual({ path: '/etc/ld.so.preload', content: '/caisson/preload.so\n', mode: 0o444 })
+    expect(JSON.stringify([of(null), plan()])).not.toContain('ld.so.preload')
+    expect(() => of(engine.preload, { ...template, preloads: false })).toThrow(expect.objectContaining({ code: 'TEMPLATE_NOT_BUILT' }))
+  })
+
   test('binds parents before children', () => {
     const targets = plan({ mounts: [{ source: '/data', target: '/usr-data', mode: 'ro' }] }).binds.map(({ target }) => target)
     for (const [index, target] of targets.entries()) {
@@ -255,5 +267,28 @@ describe('a request is refused, by the name of its field, when', () => {
         expect(() => plan({ [name]: value })).toThrow(expect.objectContaining({ code: 'BAD_REQUEST', message: `${name}: no such field` }))
       }),
     )
+  })
+})
+
+describe('a machine', () => {
+  const parts = { kernel: '/state/templates/machine/kernel-6/vmlinux', initrd: '/state/engines/initrd-1', usr: '/state/templates/machine/usr-1.erofs' }
+  const engine = { program: '/usr/bin/qemu-system-x86_64', version: '7', platform: 'tcg' as const, preload: null }
+  const wall = { name: 'microvm' as const, engine, machine: parts, sudo: false, mounts: false }
+  const built = { ...template, shown: '/state/templates/code-interpreter/shown-1.erofs' }
+  const of = (request: CreateRequest, from: Template = built) => planSandbox(parseRequest(request), profile, from, { ...facts, wall })
+
+  test('is larger than what may run in it, and is shown nothing of the host but its images', () => {
+    const plan = of({ memoryMiB: 256, cpus: 1.5 })
+    expect(plan).toMatchObject({ machine: { ...parts, shown: built.shown, cpus: 2 }, binds: [], symlinks: [], root: { kind: 'read-only' } })
+    expect(plan.machine?.memoryBytes).toBeGreaterThan(256 * 1024 * 1024)
+    expect(plan.limits.memoryBytes).toBe(256 * 1024 * 1024)
+  })
+
+  test('is refused by name where it cannot be what was asked for', () => {
+    const refused = (code: string, words: string) => expect.objectContaining({ code, message: expect.stringContaining(words) })
+    expect(() => of({ memoryMiB: null })).toThrow(refused('BAD_REQUEST', 'memoryMiB'))
+    expect(() => of({ memoryMiB: 32 })).toThrow(refused('BAD_REQUEST', 'memoryMiB'))
+    expect(() => of({ mounts: [{ source: '/data', target: '/data', mode: 'ro' }] })).toThrow(refused('UNSUPPORTED', 'mounts'))
+    expect(() => of({}, template)).toThrow(refused('TEMPLATE_NOT_BUILT', 'code-interpreter'))
   })
 })

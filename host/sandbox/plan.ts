@@ -90,6 +90,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
   const root = isWritable ? overlay(template) : ({ kind: 'read-only' } as const)
   const machine = planMachine(facts, template, limits)
   if (!facts.wall.mounts) refuseMounts(request, facts)
+  const preload = preloaded(template, facts.wall.engine)
   return Plan.parse({
     version: 1,
     id: facts.id,
@@ -104,13 +105,14 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     deathRecord: `${facts.home}/deaths/${facts.id}.json`,
     agent: facts.agent,
     // A machine has them in its images.
-    binds: machine === undefined ? inOrder([...shown(template, root, isSudo), ...trustBinds(facts.trust), ...mounts(request, facts)]) : [],
+    binds: machine === undefined ? inOrder([...shown(template, root, isSudo), ...preload.binds, ...trustBinds(facts.trust), ...mounts(request, facts)]) : [],
     symlinks: machine === undefined ? [...template.symlinks] : [],
     root,
     files: [
       { path: '/etc/hostname', content: `${facts.id}\n`, mode: 0o644 },
       { path: '/etc/hosts', content: `127.0.0.1 localhost ${facts.id} ${MARK}\n::1 localhost ${MARK}\n`, mode: 0o644, mark: MARK },
       { path: '/etc/machine-id', content: `${facts.machineId}\n`, mode: 0o444 },
+      ...preload.files,
       ...(facts.airlock === null ? [] : [{ path: '/etc/resolv.conf', content: `nameserver ${NAME_SERVER}\n`, mode: 0o644 }]),
     ],
     writable: writable(facts.root),
@@ -136,6 +138,18 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     zygote: facts.zygoteSocket === null ? null : { socket: facts.zygoteSocket, forks: 1 },
     serve: null,
   } satisfies Plan)
+}
+
+/** The dynamic loader reads the file whatever the environment (ld.so(8)). */
+function preloaded({ name, preloads }: Template, engine: Engine | null): Pick<Plan, 'binds' | 'files'> {
+  if (engine === null || engine.preload === null) return { binds: [], files: [] }
+  if (!preloads)
+    throw new Fault('TEMPLATE_NOT_BUILT', `template ${name} was built by an earlier version, without a place for what wall gvisor needs`)
+  const target = '/caisson/preload.so'
+  return {
+    binds: [{ source: engine.preload, target, mode: 'ro' }],
+    files: [{ path: '/etc/ld.so.preload', content: `${target}\n`, mode: 0o444 }],
+  }
 }
 
 const ZYGOTE_MEMORY_MIB = 2048

@@ -84,6 +84,8 @@ export interface SandboxRecord {
   /** Wanted in X-Access-Token by the agent's port; null: the sandbox was created with `secure: false`. */
   readonly accessToken: string | null
   readonly trafficToken: string | null
+  /** What looks into its connections is trusted by it since its rules were changed; absent: it is so from the start, or nothing does. */
+  readonly trusts?: true
   readonly contexts: readonly ContextRecord[]
   /** Of one that is gone: why, and when. */
   readonly reason: string | null

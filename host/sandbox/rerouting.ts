@@ -1,19 +1,27 @@
 import { Fault, type Network, type Plan } from '@caisson/wire'
-import type { Exits } from '../airlock/exits.ts'
+import type { Exits, Trust } from '../airlock/exits.ts'
 import { doesTrust } from './trust.ts'
 
-/** Other rules for a sandbox that stands; they hold when the result has been called. Rejects with CONFLICT, or POLICY_INVALID naming the rule. */
-export async function rerouted(exits: Exits, plan: Plan, network: Network, signal: AbortSignal): Promise<() => Promise<void>> {
+export interface Rerouting {
+  /** What has to be brought inside before; null: what is needed is there. */
+  readonly bring: Trust | null
+  /** The other rules hold when this has been called. */
+  readonly hold: () => Promise<void>
+}
+
+/** Other rules for a sandbox that stands. `trusts`: what it is to trust was brought to it already. Rejects with CONFLICT, or POLICY_INVALID naming the rule. */
+export async function rerouted(exits: Exits, plan: Plan, network: Network, trusts: boolean, signal: AbortSignal): Promise<Rerouting> {
   const egress = await exits.egress(network, signal)
   if (plan.network.mode === 'none' || egress === null) {
     throw new Fault('CONFLICT', `sandbox ${plan.id} was made without a network, or is to have none`, {
       hint: 'Rules can be changed while there are some. Create another sandbox.',
     })
   }
-  if (!doesTrust(plan) && (await exits.trust(egress)) !== null) {
-    throw new Fault('CONFLICT', `sandbox ${plan.id} was made without rules that look into requests, and trusts nobody who does`, {
+  const bring = doesTrust(plan) || trusts ? null : await exits.trust(egress)
+  if (bring !== null && plan.root.kind === 'read-only') {
+    throw new Fault('CONFLICT', `sandbox ${plan.id} was made without rules that look into requests, and its root cannot be written to`, {
       hint: 'Say such rules (paths, methods, headers, credentials) when it is created.',
     })
   }
-  return () => exits.change(plan.id, egress, plan.audit.maxBytes, signal)
+  return { bring, hold: () => exits.change(plan.id, egress, plan.audit.maxBytes, signal) }
 }

@@ -127,9 +127,16 @@ export class Resident {
     return this.#turns.take(async () => {
       const { state, plan, request } = this.#record
       if (state === 'gone' || this.#isOverdue) throw this.#gone()
-      const reroute = await this.#parts.creating.reroute(plan, network, signal)
-      await this.#update({ request: { ...request, network }, egress })
-      if (this.#live !== undefined) await reroute()
+      // Without processes it boots by these rules, whatever they are.
+      const { bring, hold } = await this.#parts.creating.reroute(
+        plan,
+        network,
+        this.#record.trusts === true || this.#live === undefined,
+        signal,
+      )
+      if (bring !== null) await this.#running().bringTrust(bring, signal)
+      await this.#update({ request: { ...request, network }, egress, ...(bring === null ? {} : { trusts: true }) })
+      if (this.#live !== undefined) await hold()
     }, signal)
   }
 

@@ -7,20 +7,22 @@ import type { Template } from '../templates/template.ts'
 const BUNDLE = '/caisson/trust/bundle.pem'
 const AUTHORITY = '/caisson/trust/ca.pem'
 /** Where programs look that look at no variable, as the systems have it that a template may come from. */
-const SYSTEM_STORES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem']
+export const SYSTEM_STORES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem']
 
 /** For programs that replace what they trust, and for those that add to it. */
-const VARIABLES: Readonly<Record<string, string>> = {
-  SSL_CERT_FILE: BUNDLE,
-  REQUESTS_CA_BUNDLE: BUNDLE,
-  CURL_CA_BUNDLE: BUNDLE,
-  PIP_CERT: BUNDLE,
-  GIT_SSL_CAINFO: BUNDLE,
-  CARGO_HTTP_CAINFO: BUNDLE,
-  AWS_CA_BUNDLE: BUNDLE,
-  GRPC_DEFAULT_SSL_ROOTS_FILE_PATH: BUNDLE,
-  NODE_EXTRA_CA_CERTS: AUTHORITY,
-  DENO_CERT: AUTHORITY,
+export function variablesFor({ bundle, authority }: { bundle: string; authority: string }): Readonly<Record<string, string>> {
+  return {
+    SSL_CERT_FILE: bundle,
+    REQUESTS_CA_BUNDLE: bundle,
+    CURL_CA_BUNDLE: bundle,
+    PIP_CERT: bundle,
+    GIT_SSL_CAINFO: bundle,
+    CARGO_HTTP_CAINFO: bundle,
+    AWS_CA_BUNDLE: bundle,
+    GRPC_DEFAULT_SSL_ROOTS_FILE_PATH: bundle,
+    NODE_EXTRA_CA_CERTS: authority,
+    DENO_CERT: authority,
+  }
 }
 
 /** What a sandbox is shown of it. `stores`: those of the system's that its template has. */
@@ -48,7 +50,7 @@ export function doesTrust({ binds }: Plan): boolean {
 
 /** Of one that was made with these, whoever made it. */
 export function trustVariables({ binds }: Plan): Readonly<Record<string, string>> {
-  return binds.some(({ target }) => target === BUNDLE) ? VARIABLES : {}
+  return binds.some(({ target }) => target === BUNDLE) ? variablesFor({ bundle: BUNDLE, authority: AUTHORITY }) : {}
 }
 
 async function isFile(path: string): Promise<boolean> {

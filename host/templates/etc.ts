@@ -19,6 +19,8 @@ tty:x:5:
 user:x:1000:
 nogroup:x:65534:
 `,
+  // Some walls load a library into every program.
+  'ld.so.preload': '',
   // Each sandbox has its own over these three.
   hostname: 'sandbox\n',
   hosts: '127.0.0.1 localhost\n::1 localhost\n',

@@ -18,6 +18,8 @@ export interface Template {
   readonly ground: string | null
   /** Image of what it shows besides /usr, for machines (images/shown.ts); null: none has been built, or of another build. */
   readonly shown: string | null
+  /** A library may be loaded into every program: there is a place to say so. Older builds have none. */
+  readonly preloads: boolean
   /** What is bound besides where `sudo` is to work. */
   readonly sudo: readonly Bind[]
   readonly symlinks: readonly { path: string; to: string }[]
@@ -64,7 +66,11 @@ export async function openTemplate(name: string, shelves: Shelves, signal: Abort
     () => shown,
     () => null,
   )
-  const common = { name, etc, binds, ground, shown: image, sudo: await sudoBinds(), symlinks: made.symlinks, env, languages: made.languages }
+  const preloads = await stat(join(etc, 'ld.so.preload')).then(
+    () => true,
+    () => false,
+  )
+  const common = { name, etc, binds, ground, shown: image, preloads, sudo: await sudoBinds(), symlinks: made.symlinks, env, languages: made.languages }
   if (made.python === null) {
     return { ...common, zygote: null, generation: await generation(text, shelves, signal) }
   }

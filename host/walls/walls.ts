@@ -19,19 +19,25 @@ export interface WallsOptions {
   readonly programs: string
   /** Built templates; the parts of machines lie among them. */
   readonly templates: string
+  readonly preloadLibrary: string
 }
 
 /** All walls of this machine. What is asked of a sandbox goes to the wall that it stands behind, and to no other. */
 export class Walls {
   readonly #walls: Record<WallName, Supervised<unknown>>
 
-  constructor({ keepers, keeper, uid, home, runsc, agent, programs, templates }: WallsOptions, record: (death: Death) => void) {
+  constructor({ keepers, keeper, uid, home, runsc, agent, preloadLibrary, programs, templates }: WallsOptions, record: (death: Death) => void) {
     const kept = { keepers, keeper, uid }
     const folder = join(home, 'sandboxes')
     const cache = join(home, 'engines')
     this.#walls = {
       container: new Supervised(shelf.container, kept, folder, record) as Supervised<unknown>,
-      gvisor: new Supervised(shelf.gvisor, { ...kept, runsc, agent, cache }, folder, record) as Supervised<unknown>,
+      gvisor: new Supervised(
+        shelf.gvisor,
+        { ...kept, runsc, agent, preloadLibrary, cache },
+        folder,
+        record,
+      ) as Supervised<unknown>,
       microvm: new Supervised(shelf.microvm, { ...kept, agent, programs, templates, cache }, folder, record) as Supervised<unknown>,
     }
   }

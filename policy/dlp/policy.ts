@@ -2,7 +2,7 @@ import type { Endpoint } from '../endpoint.ts'
 import { covers, invalid, type Rule, readRule } from '../rule.ts'
 import type { Detector } from './detectors/family.ts'
 import * as shelf from './detectors/shelf.ts'
-import type { DlpFile } from './file.ts'
+import { DlpFile } from './file.ts'
 import { PatternError } from './pattern/syntax.ts'
 import { prove } from './proof.ts'
 import { type Rules, rulesOf } from './rules.ts'
@@ -22,6 +22,8 @@ interface Setting {
 
 /** What may not leave, and what is done about it. */
 export interface DlpPolicy {
+  /** What it was made from, as JSON; for whoever has to make it once more. */
+  readonly source: string
   readonly rules: Rules
   /** Of those alone whose values may be cut in pieces; for pieces that have been put together. */
   readonly joining: Rules
@@ -51,9 +53,22 @@ export function compileDlp(file: DlpFile, place: string): DlpPolicy {
   return policy
 }
 
+/** From the `source` of one that was compiled before, in another thread: it keeps what its examples say. */
+export function compiledAgain(source: string): DlpPolicy {
+  const file = DlpFile.parse(JSON.parse(source))
+  return made(file, file.patterns.map(detectorOf), 'dlp')
+}
+
 function compiled(file: DlpFile, place: string): DlpPolicy {
   proveDetectors()
-  const own = file.patterns.map((entry, index) => ownDetector(entry, `${place}.patterns.${index}`))
+  return made(
+    file,
+    file.patterns.map((entry, index) => ownDetector(entry, `${place}.patterns.${index}`)),
+    place,
+  )
+}
+
+function made(file: DlpFile, own: readonly Detector[], place: string): DlpPolicy {
   const settings = settingsOf(file, own, place)
   const known = [...builtIn(), ...own].filter(({ name }) => settings.has(name))
   const holds = (name: string): boolean => settings.get(name)?.verdict !== 'alert'
@@ -61,6 +76,7 @@ function compiled(file: DlpFile, place: string): DlpPolicy {
   const limits = budgets.map(([text, bytes]) => ({ ...ruleAt(text, `${place}.budgets.${text}`), bytes }))
   const fallback = file.budgets[DEFAULT]
   return Object.freeze({
+    source: JSON.stringify(file),
     rules: rulesOf(known, holds),
     joining: rulesOf(known.filter(({ joins }) => joins)),
     salt: file.fingerprints?.salt ?? '',
@@ -121,8 +137,8 @@ function withRules({ verdict, except }: { verdict: DlpVerdict; except: readonly 
   return { verdict, except: except.map((text, index) => ruleAt(text, `${place}.${index}`)) }
 }
 
-function ownDetector({ name, pattern, edges, match, not }: DlpFile['patterns'][number], place: string): Detector {
-  const detector: Detector = {
+function detectorOf({ name, pattern, edges, match, not }: DlpFile['patterns'][number]): Detector {
+  return {
     name,
     finds: 'what the operator looks for',
     patterns: [pattern],
@@ -133,6 +149,11 @@ function ownDetector({ name, pattern, edges, match, not }: DlpFile['patterns'][n
     atLeast: null,
     examples: { match, not },
   }
+}
+
+function ownDetector(entry: DlpFile['patterns'][number], place: string): Detector {
+  const detector = detectorOf(entry)
+  const { pattern } = entry
   try {
     const { shortest } = rulesOf([detector]).automaton.matchers[0]?.positions ?? { shortest: 0 }
     if (shortest < LEAST_BYTES) throw new PatternError(`it matches ${shortest} bytes; fewer than ${LEAST_BYTES} are everywhere`)

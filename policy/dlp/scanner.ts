@@ -33,12 +33,16 @@ export class Scanner {
   readonly #layer: Layer
   readonly #watch: Watch | null
   readonly #madeBefore: number
+  readonly #allowance: number
+  #isSpent = false
   #layers = 1
   #written = 0
   #unpacked = 0
   #steps = 0
 
-  constructor(rules: Rules, watch: Watch | null, found: (finding: Finding) => void) {
+  /** `allowance`: steps, whatever is sent; for somebody who has no time for more, and has it searched elsewhere then. */
+  constructor(rules: Rules, watch: Watch | null, found: (finding: Finding) => void, allowance = Number.POSITIVE_INFINITY) {
+    this.#allowance = allowance
     this.#rules = rules
     this.#automaton = rules.automaton
     this.#found = found
@@ -68,6 +72,11 @@ export class Scanner {
     return this.#layer.heldBytes
   }
 
+  /** The allowance was too little: what was found is not all. */
+  get isSpent(): boolean {
+    return this.#isSpent
+  }
+
   get steps(): number {
     return this.#steps + (this.#automaton.made - this.#madeBefore)
   }
@@ -81,6 +90,8 @@ export class Scanner {
       open: (through) => this.#open(through),
       step: (count) => {
         this.#steps += count
+        if (this.steps > this.#allowance) this.#isSpent = true
+        if (this.#isSpent) return false
         return this.#steps <= STEPS + STEPS_RATIO * this.#written || this.#isOver('too much work')
       },
       unpacked: (bytes) => {

@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { Airlock } from '../../host/airlock/airlock.ts'
 import type { Egress } from '../../host/airlock/egress.ts'
 import { KeptAnswers } from '../../host/airlock/inspect/kept-answers.ts'
@@ -100,6 +100,7 @@ export class Hosted implements AsyncDisposable {
         },
         secret: async (name) => this.secrets[name],
         answers: new KeptAnswers(this.#cells.home),
+        searcher: resolve('dist/searcher.mjs'),
         inspection: () => this.#inspection,
       },
       signal,

@@ -7,6 +7,7 @@ import { pythonWith } from './python.ts'
 
 const folder = join(PROGRAMS, 'python')
 const README = 'readme.py'
+const WHOLE = 'whole.py'
 
 describe("E2B's Python packages, unmodified: e2b and e2b-code-interpreter", () => {
   let daemon: SpecDaemon
@@ -21,13 +22,13 @@ describe("E2B's Python packages, unmodified: e2b and e2b-code-interpreter", () =
     await daemon?.[Symbol.asyncDispose]()
   })
 
-  for (const name of readdirSync(folder).filter((file) => file.endsWith('.py') && file !== 'steps.py' && file !== README)) {
+  for (const name of readdirSync(folder).filter((file) => file.endsWith('.py') && ![README, WHOLE, 'steps.py'].includes(file))) {
     it(name, { timeout: 300_000 }, async () => {
       await accept(python, [join(folder, name)], daemon.environment)
     })
   }
 
   it('the first program of their README prints where it is', async () => {
-    expect(await runProgram(python, [join(folder, README)], { environment: daemon.environment })).toBe('/home/user\n')
+    expect(await runProgram(python, [join(folder, WHOLE), join(folder, README)], { environment: daemon.environment })).toBe('/home/user\n')
   })
 })

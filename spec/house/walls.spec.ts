@@ -58,6 +58,7 @@ const VIOLATIONS: Planting[] = [
   wall('host/authority/planted.ts', '../airlock/egress.ts'),
   wall('host/airlock/planted.ts', '../sandbox/plan.ts'),
   wall('host/airlock/inspect/planted.ts', '../../sandbox/plan.ts'),
+  wall('host/airlock/search/planted.ts', '../dlp-body.ts'),
   wall('host/telemetry/planted.ts', '../sandbox/fleet.ts'),
   wall('host/telemetry/planted-router.ts', 'find-my-way'),
   wall('host/api/envd/planted.ts', '../server.ts'),
@@ -99,6 +100,7 @@ const ALLOWED: Omit<Planting, 'rule'>[] = [
   { file: 'host/api/ports/fine.ts', source: imports('../call.ts', '../../sandbox/life.ts', '../../lifetimes.ts') },
   { file: 'host/api/tls/fine.ts', source: imports('../../authority/identity.ts', '../../lifetimes.ts') },
   { file: 'host/authority/fine.ts', source: imports('@peculiar/x509', 'reflect-metadata', '../lifetimes.ts') },
+  { file: 'host/airlock/search/fine.ts', source: imports('@caisson/policy', '../fair-turns.ts', '../../lifetimes.ts') },
   { file: 'host/airlock/inspect/fine.ts', source: imports('@caisson/policy', '../egress.ts', '../../authority/identity.ts') },
   { file: 'host/telemetry/fine.ts', source: imports('pino', 'prom-client', '@opentelemetry/api', '@caisson/wire') },
   {

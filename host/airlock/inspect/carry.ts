@@ -12,13 +12,17 @@ export async function carry(
   keeping?: { take(bytes: Buffer): void },
 ): Promise<number> {
   let length = 0
-  for await (const bytes of source.iterator({ destroyOnReturn: false })) {
-    length += bytes.length
-    keeping?.take(bytes)
-    await give(watch === null ? bytes : watch.chunk(bytes), sink)
+  try {
+    for await (const bytes of source.iterator({ destroyOnReturn: false })) {
+      length += bytes.length
+      keeping?.take(bytes)
+      await give(watch === null ? bytes : await watch.chunk(bytes), sink)
+    }
+    if (watch !== null) await give(await watch.end(), sink)
+    return length
+  } finally {
+    watch?.close?.()
   }
-  if (watch !== null) await give(watch.end(), sink)
-  return length
 }
 
 async function give(passed: Passed, sink: Writable): Promise<void> {

@@ -56,7 +56,7 @@ export class Conversation implements Http1Asker {
       if (keep?.isReplay === true) throw new Withheld(NOT_KEPT)
       const upgraded = await this.#upstreamOf(judged).upgrade(asking, 'websocket')
       if ('answer' in upgraded) return await giveBack(upgraded.answer, reply, passage)
-      const passed = passage?.fields(upgraded.fields, 'in') ?? upgraded.fields
+      const passed = (await passage?.fields(upgraded.fields, 'in')) ?? upgraded.fields
       if (isGround(passed)) throw new Withheld(passed)
       reply.letGo()
       await joinWebSocket({ socket, head }, { ...upgraded, fields: passed }, asking.question, passage)
@@ -79,7 +79,7 @@ export class Conversation implements Http1Asker {
       }
       const judged = await this.#inspected.judge(this.#inspected.isProxied ? { ...wanted, target } : wanted)
       if (!judged.allowed) return this.#refuse(reply, 403, judged.refusal)
-      const passed = judged.passage?.request(said) ?? said
+      const passed = (await judged.passage?.request(said)) ?? said
       if (isGround(passed)) return this.#refuse(reply, 403, this.#inspected.refuse(wanted, passed.rule, passed.reason))
       const inform = (status: number, fields: readonly Field[]) => reply.inform(status, fields)
       await send(judged, { question: passed, authority: authorityOf(judged, said.scheme), inform, signal: over.signal })
@@ -136,14 +136,14 @@ async function carryOut(
   const watch = passage?.watch({ what: 'body', way: 'out', fields: question.fields }) ?? null
   await carry(body, watch, sent.body)
   if (!question.isWhole()) throw new Error('the request was cut off')
-  const trailers = passage?.fields(question.trailers(), 'out') ?? question.trailers()
+  const trailers = (await passage?.fields(question.trailers(), 'out')) ?? question.trailers()
   if (isGround(trailers)) throw new Withheld(trailers)
   sent.finish(trailers)
 }
 
 async function giveBack(answer: Answer, reply: Reply, passage: Passage | null, keeping?: Keeping): Promise<void> {
   try {
-    const passed = passage?.fields(answer.fields, 'in') ?? answer.fields
+    const passed = (await passage?.fields(answer.fields, 'in')) ?? answer.fields
     if (isGround(passed)) throw new Withheld(passed)
     const watch = passage?.watch({ what: 'body', way: 'in', fields: passed }) ?? null
     const changing = watch === null || watch.keepsLength ? [] : ['content-length']
@@ -152,7 +152,7 @@ async function giveBack(answer: Answer, reply: Reply, passage: Passage | null, k
     // HTTP/2 can be reset as if all had been said.
     const isWhole = answer.isWhole() && (length === 0 || valuesOf(answer.fields, 'content-length').every((said) => Number(said) === length))
     if (!isWhole) throw new Error('the answer was cut off')
-    const trailers = passage?.fields(answer.trailers(), 'in') ?? answer.trailers()
+    const trailers = (await passage?.fields(answer.trailers(), 'in')) ?? answer.trailers()
     if (isGround(trailers)) throw new Withheld(trailers)
     reply.finish(trailers)
     await keeping?.end(true)

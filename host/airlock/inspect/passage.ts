@@ -13,9 +13,11 @@ export type Passed = Buffer | Ground
 /** Looks at one run of bytes, from its first to its last. What it gives instead goes on; a ground ends the connection. */
 export interface Watch {
   /** May hold bytes back, a bounded number of them, until more is known. */
-  chunk(bytes: Buffer): Passed
+  chunk(bytes: Buffer): Passed | Promise<Passed>
   /** What is still held back. */
-  end(): Passed
+  end(): Passed | Promise<Passed>
+  /** It is over, in whatever way. */
+  close?(): void
   /** Whether as many bytes leave as came. False: no length is said beforehand. */
   readonly keepsLength: boolean
 }
@@ -34,9 +36,9 @@ export interface Run {
  */
 export interface Passage {
   /** A request that was allowed. Null: it passes; else it goes on changed. */
-  request(question: Question): Question | Ground | null
+  request(question: Question): Question | Ground | null | Promise<Question | Ground | null>
   /** Fields of an answer, or trailers of either. */
-  fields(fields: readonly Field[], way: 'out' | 'in'): readonly Field[] | Ground
+  fields(fields: readonly Field[], way: 'out' | 'in'): readonly Field[] | Ground | Promise<readonly Field[] | Ground>
   /** Null: nobody looks. */
   watch(run: Run): Watch | null
 }
@@ -58,19 +60,19 @@ export class Withheld extends Error {
 /** One after the other: the last one sees what the first one lets through. */
 export function joined(passages: readonly Passage[]): Passage {
   return {
-    request(question) {
+    async request(question) {
       let now = question
       for (const passage of passages) {
-        const passed = passage.request(now)
+        const passed = await passage.request(now)
         if (isGround(passed)) return passed
         now = passed ?? now
       }
       return now
     },
-    fields(fields, way) {
+    async fields(fields, way) {
       let now = fields
       for (const passage of passages) {
-        const passed = passage.fields(now, way)
+        const passed = await passage.fields(now, way)
         if (isGround(passed)) return passed
         now = passed
       }
@@ -84,26 +86,29 @@ export function joined(passages: readonly Passage[]): Passage {
 }
 
 function inARow(watches: readonly Watch[]): Watch {
-  const pass = (bytes: Buffer, from: number): Passed => {
+  const pass = async (bytes: Buffer, from: number): Promise<Passed> => {
     let now: Passed = bytes
     for (const watch of watches.slice(from)) {
       if (isGround(now) || now.length === 0) return now
-      now = watch.chunk(now)
+      now = await watch.chunk(now)
     }
     return now
   }
   return {
     keepsLength: watches.every(({ keepsLength }) => keepsLength),
     chunk: (bytes) => pass(bytes, 0),
-    end() {
+    async end() {
       const parts: Buffer[] = []
       for (const [index, watch] of watches.entries()) {
-        const held = watch.end()
-        const passed = isGround(held) ? held : pass(held, index + 1)
+        const held = await watch.end()
+        const passed = isGround(held) ? held : await pass(held, index + 1)
         if (isGround(passed)) return passed
         parts.push(passed)
       }
       return Buffer.concat(parts)
+    },
+    close() {
+      for (const watch of watches) watch.close?.()
     },
   }
 }

@@ -38,12 +38,15 @@ export class WebSocketFrames extends Transform {
 
   override _transform(bytes: Buffer, _: BufferEncoding, done: TransformCallback): void {
     this.#rest = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes])
-    try {
-      while (this.#step());
-      done()
-    } catch (failure) {
-      done(failure as Error)
+    const steps = async (): Promise<void> => {
+      while (await this.#step());
     }
+    steps().then(() => done(), done)
+  }
+
+  override _destroy(failure: Error | null, done: (failure: Error | null) => void): void {
+    this.#message?.watch?.close?.()
+    done(failure)
   }
 
   override _flush(done: TransformCallback): void {
@@ -52,7 +55,7 @@ export class WebSocketFrames extends Transform {
   }
 
   /** False: more is needed. */
-  #step(): boolean {
+  async #step(): Promise<boolean> {
     if (this.#frame === undefined) {
       const read = headIn(this.#rest, this.#isMasked)
       if (read === undefined) return false
@@ -72,8 +75,8 @@ export class WebSocketFrames extends Transform {
     frame.seen += wanted
     const isOver = frame.seen === frame.length
     if (isOver) this.#frame = undefined
-    if (isControl) this.#control(frame.kind, piece)
-    else this.#data(piece, isOver && frame.isLast)
+    if (isControl) await this.#control(frame.kind, piece)
+    else await this.#data(piece, isOver && frame.isLast)
     return true
   }
 
@@ -84,18 +87,18 @@ export class WebSocketFrames extends Transform {
     else this.#message ??= { kind, watch: this.#newWatch() }
   }
 
-  #control(kind: number, payload: Buffer): void {
+  async #control(kind: number, payload: Buffer): Promise<void> {
     const watch = this.#newWatch()
-    const passed = watch === null ? payload : Buffer.concat([allowed(watch.chunk(payload)), allowed(watch.end())])
+    const passed = watch === null ? payload : await seen(watch, payload, true)
     if (passed.length > MAX_CONTROL_BYTES) throw new Error('a control frame became too long')
     this.#say(kind, true, passed)
   }
 
-  #data(piece: Buffer, isEnd: boolean): void {
+  async #data(piece: Buffer, isEnd: boolean): Promise<void> {
     const message = this.#message
     if (message === undefined) return
     const { watch } = message
-    const passed = watch === null ? piece : Buffer.concat([allowed(watch.chunk(piece)), ...(isEnd ? [allowed(watch.end())] : [])])
+    const passed = watch === null ? piece : await seen(watch, piece, isEnd)
     if (isEnd) this.#message = undefined
     if (passed.length === 0 && !isEnd) return
     this.#say(message.kind, isEnd, passed)
@@ -143,6 +146,18 @@ function sixtyFour(length: number): Buffer {
   const bytes = Buffer.alloc(8)
   bytes.writeBigUInt64BE(BigInt(length))
   return bytes
+}
+
+/** What may go on of a piece. */
+async function seen(watch: Watch, piece: Buffer, isEnd: boolean): Promise<Buffer> {
+  let isOver = true
+  try {
+    const passed = allowed(await watch.chunk(piece))
+    isOver = isEnd
+    return isEnd ? Buffer.concat([passed, allowed(await watch.end())]) : passed
+  } finally {
+    if (isOver) watch.close?.()
+  }
 }
 
 function allowed(passed: Passed): Buffer {

@@ -14,6 +14,8 @@ const Remembered = z.strictObject({ key: z.string(), engine: Engine })
 export interface EngineOptions {
   readonly runsc: string | null
   readonly agent: string
+  /** What mends, for programs inside, what it refuses. */
+  readonly preloadLibrary: string
   /** Folder that remembers what was tried: trying takes a second. */
   readonly cache: string
 }
@@ -49,7 +51,8 @@ async function tried(runsc: Runsc, options: EngineOptions, reasons: string[], si
   for (const platform of PLATFORMS) {
     const result = await tryPlatform(runsc, platform, options.agent, options.cache, signal)
     if ('ms' in result) {
-      const engine: Engine = { program, version, platform }
+      const preload = result.refusesStatx ? options.preloadLibrary : null
+      const engine: Engine = { program, version, platform, preload }
       await remember(runsc, engine, options)
       return engine
     }
@@ -58,25 +61,25 @@ async function tried(runsc: Runsc, options: EngineOptions, reasons: string[], si
   return undefined
 }
 
-function keyOf({ program, stamp }: Runsc): string {
-  return `${program} ${stamp} ${release()}`
+function keyOf({ program, stamp }: Runsc, { preloadLibrary }: EngineOptions): string {
+  return `${program} ${stamp} ${release()} ${preloadLibrary}`
 }
 
-async function remembered(runsc: Runsc, { cache }: EngineOptions): Promise<Engine | undefined> {
-  const text = await readFile(join(cache, 'gvisor.json'), 'utf8').catch(() => undefined)
+async function remembered(runsc: Runsc, options: EngineOptions): Promise<Engine | undefined> {
+  const text = await readFile(join(options.cache, 'gvisor.json'), 'utf8').catch(() => undefined)
   if (text === undefined) return undefined
   try {
     const { key, engine } = Remembered.parse(JSON.parse(text))
-    return key === keyOf(runsc) ? engine : undefined
+    return key === keyOf(runsc, options) ? engine : undefined
   } catch {
     // Written by another version, or torn: it is tried again.
     return undefined
   }
 }
 
-async function remember(runsc: Runsc, engine: Engine, { cache }: EngineOptions): Promise<void> {
-  const path = join(cache, 'gvisor.json')
+async function remember(runsc: Runsc, engine: Engine, options: EngineOptions): Promise<void> {
+  const path = join(options.cache, 'gvisor.json')
   const beside = `${path}.${process.pid}`
-  await writeFile(beside, JSON.stringify({ key: keyOf(runsc), engine }), { mode: 0o600 })
+  await writeFile(beside, JSON.stringify({ key: keyOf(runsc, options), engine }), { mode: 0o600 })
   await rename(beside, path)
 }

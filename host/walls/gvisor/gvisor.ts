@@ -7,6 +7,7 @@ import { probeGvisor } from './probe.ts'
 const Options = KeptOptions.extend({
   runsc: z.string().startsWith('/', 'CAISSON_RUNSC is an absolute path').nullable(),
   agent: z.string().startsWith('/'),
+  preloadLibrary: z.string().startsWith('/'),
   cache: z.string().startsWith('/'),
 })
 type Options = z.infer<typeof Options>

@@ -6,6 +6,8 @@ import { type EngineOptions, gvisorEngine, INSTALL } from './engine.ts'
 import { runscs } from './found.ts'
 import { PLATFORMS, type Platform, tryPlatform } from './trial.ts'
 
+const NEWER = 'put a newer runsc into /usr/local/bin, or name one with CAISSON_RUNSC'
+
 /** What this machine has and lacks for the gvisor wall: each runsc that is there is started, on each way of catching system calls. */
 export async function probeGvisor(options: EngineOptions, signal: AbortSignal): Promise<Finding[]> {
   const { found, passed } = await runscs(options.runsc, signal)
@@ -16,7 +18,7 @@ export async function probeGvisor(options: EngineOptions, signal: AbortSignal): 
   }
   findings.push({ what: 'runsc', severity: 'fine', detail: `${newest.version}, ${newest.program}` })
   for (const platform of PLATFORMS) findings.push(await platformFinding(platform, newest, options, signal))
-  findings.push(await chosen(options, signal), ...known(newest.version), await gpu())
+  findings.push(...(await chosen(options, signal)), ...known(newest.version), await gpu())
   return findings
 }
 
@@ -28,24 +30,32 @@ async function platformFinding(platform: Platform, runsc: Parameters<typeof tryP
   return { what, severity: 'degraded', detail: tried.why } as const
 }
 
-async function chosen(options: EngineOptions, signal: AbortSignal): Promise<Finding> {
+async function chosen(options: EngineOptions, signal: AbortSignal): Promise<Finding[]> {
   const what = 'engine'
   try {
-    const { program, version, platform } = await gvisorEngine(options, signal)
-    return { what, severity: 'fine', detail: `${program} ${version} by ${platform}` }
+    const { program, version, platform, preload } = await gvisorEngine(options, signal)
+    const found: Finding = { what, severity: 'fine', detail: `${program} ${version} by ${platform}` }
+    return preload === null ? [found] : [found, MENDED]
   } catch (failure) {
     if (!(failure instanceof Fault)) throw failure
-    return { what, severity: 'missing', detail: failure.message, mend: INSTALL }
+    return [{ what, severity: 'missing', detail: failure.message, mend: INSTALL }]
   }
+}
+
+const MENDED: Finding = {
+  what: 'statx',
+  severity: 'degraded',
+  detail:
+    'this version refuses AT_NO_AUTOMOUNT, which `ls` and `stat` use: a library of ours, loaded into programs inside, leaves it out; programs that are linked statically, or with another C library than glibc, are not reached',
+  mend: NEWER,
 }
 
 function known(version: string): Finding[] {
   const what = 'advisories'
   const found = advisoriesFor(version)
   if (found.length === 0) return [{ what, severity: 'fine', detail: `none known for ${version} (table of ${READ_ON})` }]
-  const mend = 'put a newer runsc into /usr/local/bin, or name one with CAISSON_RUNSC'
   return found.map(
-    (one): Finding => ({ what: one.id, severity: 'degraded', detail: `${one.what}; ${version} is older than its mending`, mend }),
+    (one): Finding => ({ what: one.id, severity: 'degraded', detail: `${one.what}; ${version} is older than its mending`, mend: NEWER }),
   )
 }
 

@@ -12,14 +12,15 @@ export const PLATFORMS: readonly Platform[] = ['systrap', 'ptrace', 'kvm']
 /** A healthy one needs a quarter of a second. */
 const RUN_MS = 15_000
 const MAX_SAID_BYTES = 64 * 1024
-/** What the agent says to this word (native/agent/src/main.rs). */
+/** What the agent says to this word (native/agent/src/hello.rs). */
 const WORD = 'hello'
 const ANSWER = 'hello from inside'
+const REFUSES_STATX = 'statx refuses AT_NO_AUTOMOUNT'
 
-/** How long a sandbox that does nothing took from nothing to its end, in milliseconds; or why it did not run. */
-export type Tried = { readonly ms: number } | { readonly why: string }
+/** How long a sandbox that does nothing took from nothing to its end, in milliseconds, and what it refuses to programs inside; or why it did not run. */
+export type Tried = { readonly ms: number; readonly refusesStatx: boolean } | { readonly why: string }
 
-/** Starts the real thing: a sandbox that runs the agent, which says one line. Leaves nothing. `scratch` is a folder of ours. */
+/** Starts the real thing: a sandbox that runs the agent, which says a line or two. Leaves nothing. `scratch` is a folder of ours. */
 export async function tryPlatform(runsc: Runsc, platform: Platform, agent: string, scratch: string, signal: AbortSignal): Promise<Tried> {
   await mkdir(scratch, { recursive: true, mode: 0o700 })
   const folder = await mkdtemp(join(scratch, 'trial-'))
@@ -41,8 +42,9 @@ export async function tryPlatform(runsc: Runsc, platform: Platform, agent: strin
       maxBuffer: MAX_SAID_BYTES,
       signal,
     })
-    if (stdout.trim() !== ANSWER) return { why: 'it did not run what it was given' }
-    return { ms: performance.now() - begun }
+    const [answer, ...refused] = stdout.trim().split('\n')
+    if (answer !== ANSWER) return { why: 'it did not run what it was given' }
+    return { ms: performance.now() - begun, refusesStatx: refused.includes(REFUSES_STATX) }
   } catch (failure) {
     return { why: reason(failure) }
   } finally {

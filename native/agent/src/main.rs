@@ -7,6 +7,7 @@ mod child;
 mod connection;
 mod dial;
 mod files;
+mod hello;
 mod identity;
 mod inbound;
 mod leash;
@@ -39,7 +40,7 @@ const LEASH: i32 = 4;
 fn main() -> ExitCode {
     let word = std::env::args().nth(1);
     if word.as_deref() == Some("hello") {
-        println!("hello from inside");
+        hello::say();
         return ExitCode::SUCCESS;
     }
     match run(word.as_deref().unwrap_or_default()) {

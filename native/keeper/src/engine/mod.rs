@@ -38,8 +38,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A kernel that starts by emulation takes two seconds, and many more where others want the processor.
 const BOOT_PATIENCE: Duration = Duration::from_secs(85);
 
-/// Processes and threads of its own. Those inside have one of the host's each, and some have two.
-const SPARE_PIDS: u64 = 96;
+/// Processes and threads of the host's that hold so many inside. The engine has some of its own; where it traces, every process inside has one for each
+/// thread of the engine that ever ran it, and they stay for the next process: a busy shell of a dozen had two hundred.
+const fn host_pids(inside: u64) -> u64 {
+    inside.saturating_mul(4).saturating_add(192)
+}
 
 /// Paths of the engine's own root, which nothing inside ever sees.
 pub const ROOT: &str = "rootfs";
@@ -133,7 +136,10 @@ pub fn spare(plan: &Plan) -> Spare {
             let bytes = machine.spare_bytes(plan.limits.memory_bytes.unwrap_or(0));
             Spare { pids: machine::SPARE_PIDS, bytes, cpu_later: true }
         }
-        (None, Some(_)) => Spare { pids: SPARE_PIDS, ..Spare::default() },
+        (None, Some(_)) => {
+            let inside = plan.limits.pids.unwrap_or(0);
+            Spare { pids: host_pids(inside) - inside, ..Spare::default() }
+        }
         (None, None) => Spare::default(),
     }
 }

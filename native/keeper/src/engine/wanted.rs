@@ -12,6 +12,8 @@ pub struct Engine {
     #[expect(dead_code, reason = "for people, and for the audit")]
     pub version: String,
     pub platform: Platform,
+    #[expect(dead_code, reason = "for the audit: the binds and files have it")]
+    pub preload: Option<String>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,181 @@
+import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import { freshDeadline, onAbort } from '../../lifetimes.ts'
+import { FairTurns } from '../fair-turns.ts'
+import { type Answer, NotSearched, type Order, type Told, type Wanted } from './words.ts'
+
+/** One order, however slow the machine is. A thread that takes longer has got stuck. */
+const PATIENCE_MS = 60_000
+/** A search goes on in pieces of this size, so that nobody waits long for a turn. */
+const PIECE_BYTES = 32 * 1024
+const MOST = 4
+const HEAP_MB = 256
+/** Orders of one sandbox that wait; each of its connections has one. */
+const MAX_WAITING = 1024
+/** Runs of one sandbox at once: each holds memory of the thread's. */
+const MAX_RUNS = 512
+/** A thread that nobody has needed for so long ends. */
+const IDLE_MS = 60_000
+
+/** A run of bytes in the hands of a searcher. Each of these rejects with NotSearched, and then nothing of the run may leave. */
+export interface FarRun {
+  write(bytes: Uint8Array): Promise<Told>
+  settle(): Promise<Told>
+  close(): void
+}
+
+/** The threads that search what sandboxes send: few, begun when they are needed, and shared fairly between sandboxes. */
+export class Searchers implements AsyncDisposable {
+  readonly #program: string
+  readonly #most: number
+  readonly #searchers = new Set<Searcher>()
+  readonly #runs = new Map<string, number>()
+  #isOver = false
+
+  /** `program`: the bundle of searcher.ts. */
+  constructor(program: string, most: number = Math.max(1, Math.min(MOST, availableParallelism() - 1))) {
+    this.#program = program
+    this.#most = most
+  }
+
+  /** So that the first run does not wait for a thread. */
+  warm(): void {
+    if (this.#searchers.size === 0) this.#least()
+  }
+
+  /** `said`: what has been judged of it. Rejects with NotSearched. */
+  async begin(sandbox: string, wanted: Wanted, said: Uint8Array): Promise<FarRun> {
+    const count = (this.#runs.get(sandbox) ?? 0) + 1
+    if (count > MAX_RUNS) throw new NotSearched(`more than ${MAX_RUNS} of its requests are searched at once`)
+    this.#runs.set(sandbox, count)
+    const run = this.#least().run(sandbox, () => {
+      const left = (this.#runs.get(sandbox) ?? 1) - 1
+      if (left > 0) this.#runs.set(sandbox, left)
+      else this.#runs.delete(sandbox)
+    })
+    try {
+      await run.begin(wanted, said)
+      return run
+    } catch (failure) {
+      run.close()
+      throw failure
+    }
+  }
+
+  /** For specs: what a thread that is killed leaves. */
+  get threads(): readonly Worker[] {
+    return [...this.#searchers].map(({ worker }) => worker)
+  }
+
+  #least(): Searcher {
+    if (this.#isOver) throw new NotSearched('the host ends')
+    const least = [...this.#searchers].sort((a, b) => a.load - b.load)[0]
+    if (least !== undefined && (least.load === 0 || this.#searchers.size >= this.#most)) return least
+    const searcher = new Searcher(this.#program, () => this.#searchers.delete(searcher))
+    this.#searchers.add(searcher)
+    return searcher
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true
+    await Promise.all([...this.#searchers].map((searcher) => searcher.end('the host ends')))
+  }
+}
+
+/** One thread. It has one order at a time; when it dies, all that it had in hand is refused. */
+class Searcher {
+  readonly worker: Worker
+  readonly #turns = new FairTurns({ atOnce: 1, ofOne: 1, waitingOfOne: MAX_WAITING })
+  readonly #gone: () => void
+  #waiting: { run: number; resolve: (told: Told) => void; reject: (failure: NotSearched) => void } | undefined
+  #died: string | undefined
+  #next = 1
+  #idle: (() => void) | undefined
+  load = 0
+
+  constructor(program: string, gone: () => void) {
+    this.#gone = gone
+    this.worker = new Worker(program, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MB }, env: {}, name: 'caisson-search' })
+    // It keeps no host alive that has nothing else to do.
+    this.worker.unref()
+    this.worker.on('message', (answer: Answer) => this.#hear(answer))
+    this.worker.on('error', (failure) => this.#die(failure instanceof Error ? failure.message : String(failure)))
+    this.worker.on('exit', (code) => this.#die(`the thread ended with ${code}`))
+    this.#rest()
+  }
+
+  run(sandbox: string, done: () => void): FarRun & { begin(wanted: Wanted, said: Uint8Array): Promise<void> } {
+    const run = this.#next
+    this.#next += 1
+    this.load += 1
+    this.#idle?.()
+    let isOpen = true
+    return {
+      begin: async (wanted, said) => void (await this.#ask(sandbox, { run, order: 'begin', wanted, said })),
+      write: async (bytes) => {
+        let all: Told = { findings: [], heldBytes: 0 }
+        for (let from = 0; from < bytes.length; from += PIECE_BYTES) {
+          const piece = Uint8Array.from(bytes.subarray(from, from + PIECE_BYTES))
+          const told = await this.#ask(sandbox, { run, order: 'write', bytes: piece })
+          all = { findings: [...all.findings, ...told.findings], heldBytes: told.heldBytes }
+        }
+        return all
+      },
+      settle: async () => await this.#ask(sandbox, { run, order: 'settle' }),
+      close: () => {
+        if (!isOpen) return
+        isOpen = false
+        if (this.#died === undefined) this.worker.postMessage({ run, order: 'forget' } satisfies Order)
+        this.load -= 1
+        this.#rest()
+        done()
+      },
+    }
+  }
+
+  async end(why: string): Promise<void> {
+    this.#die(why)
+    await this.worker.terminate()
+  }
+
+  async #ask(sandbox: string, order: Order): Promise<Told> {
+    const giveBack = await this.#turns.take(sandbox)
+    if (giveBack === null) throw new NotSearched('too many of its requests wait to be searched')
+    const stop = onAbort(freshDeadline(PATIENCE_MS), () => void this.end('the search got stuck'))
+    try {
+      return await new Promise<Told>((resolve, reject) => {
+        if (this.#died !== undefined) return reject(new NotSearched(this.#died))
+        this.#waiting = { run: order.run, resolve, reject }
+        // While somebody waits for it, it does.
+        this.worker.ref()
+        this.worker.postMessage(order)
+      })
+    } finally {
+      stop()
+      this.#waiting = undefined
+      this.worker.unref()
+      giveBack()
+    }
+  }
+
+  #hear(answer: Answer): void {
+    const waiting = this.#waiting
+    if (waiting?.run !== answer.run) return void this.end('the search lost its place')
+    if ('failed' in answer) waiting.reject(new NotSearched(answer.failed))
+    else waiting.resolve(answer.told)
+  }
+
+  #rest(): void {
+    this.#idle?.()
+    if (this.load > 0 || this.#died !== undefined) return
+    this.#idle = onAbort(freshDeadline(IDLE_MS), () => void this.end('nobody needed it'))
+  }
+
+  #die(why: string): void {
+    if (this.#died !== undefined) return
+    this.#died = why
+    this.#idle?.()
+    this.#gone()
+    this.#waiting?.reject(new NotSearched(`the search of it ended: ${why}`))
+  }
+}
