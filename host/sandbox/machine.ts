@@ -19,12 +19,15 @@ export function planMachine(
   { memoryMiB, cpus }: Pick<Profile['limits'], 'memoryMiB' | 'cpus'>,
 ): Machine | undefined {
   if (wall.machine === undefined) return undefined
-  if (memoryMiB === null) throw new Fault('BAD_REQUEST', `memoryMiB: behind wall ${wall.name} it is the size of a machine, and must be a number`)
+  if (memoryMiB === null)
+    throw new Fault('BAD_REQUEST', `memoryMiB: behind wall ${wall.name} it is the size of a machine, and must be a number`)
   if (memoryMiB < LEAST_MEMORY_MIB) {
     throw new Fault('BAD_REQUEST', `memoryMiB: ${memoryMiB} is too small for wall ${wall.name}, which needs ${LEAST_MEMORY_MIB}`)
   }
   if (shown === null) {
-    throw new Fault('TEMPLATE_NOT_BUILT', `template ${name} has no image for machines`, { hint: 'Build it with `./caisson setup`, as root.' })
+    throw new Fault('TEMPLATE_NOT_BUILT', `template ${name} has no image for machines`, {
+      hint: 'Build it with `./caisson setup`, as root.',
+    })
   }
   const memoryBytes = (memoryMiB + KERNEL_MIB) * MIB
   return { ...wall.machine, shown, memoryBytes, cpus: Math.min(MOST_CPUS, Math.max(1, Math.ceil(cpus ?? 1))) }

@@ -1,9 +1,9 @@
-import { posix } from 'node:path'
 import { type Bind, type Engine, Fault, type Machine, type NetworkFile, Plan, type WallName } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
 import { planMachine, refuseMounts } from './machine.ts'
 import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
+import { mounts } from './shown-mounts.ts'
 import { type ShownTrust, trustBinds } from './trust.ts'
 
 /** What a plan needs to know of this machine and this moment; looked up by others, so that the same input makes the same plan. */
@@ -61,26 +61,6 @@ const MARK = '# this sandbox'
 const INODES_PER_MIB = 64
 const MIN_INODES = 1024
 
-/** Places that are the wall's own: a mount there would hide or replace a part of it. */
-const RESERVED = ['/caisson', '/dev', '/etc', '/proc', '/sys']
-/** Places that hold what runs; a mount may be below them, not in their stead. */
-const KEPT = [
-  '/',
-  '/home',
-  '/home/user',
-  '/tmp',
-  '/var',
-  '/var/tmp',
-  '/usr',
-  '/bin',
-  '/sbin',
-  '/lib',
-  '/lib32',
-  '/lib64',
-  '/libx32',
-  '/root',
-]
-
 /** Pure: everything decided about one sandbox. Throws BAD_REQUEST or MOUNT_UNREADABLE. */
 export function planSandbox(request: StrictCreateRequest, profile: Profile, template: Template, facts: MachineFacts): Plan {
   const limits = { ...profile.limits, ...given(request) }
@@ -105,7 +85,10 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     deathRecord: `${facts.home}/deaths/${facts.id}.json`,
     agent: facts.agent,
     // A machine has them in its images.
-    binds: machine === undefined ? inOrder([...shown(template, root, isSudo), ...preload.binds, ...trustBinds(facts.trust), ...mounts(request, facts)]) : [],
+    binds:
+      machine === undefined
+        ? inOrder([...shown(template, root, isSudo), ...preload.binds, ...trustBinds(facts.trust), ...mounts(request, facts)])
+        : [],
     symlinks: machine === undefined ? [...template.symlinks] : [],
     root,
     files: [
@@ -264,35 +247,6 @@ function given(request: StrictCreateRequest): Partial<Profile['limits']> {
   const { timeoutMs, memoryMiB, cpus, pids, diskMiB, outputMiB, openFiles } = request
   const asked = { timeoutMs, memoryMiB, cpus, pids, diskMiB, outputMiB, openFiles }
   return Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined))
-}
-
-function mounts(request: StrictCreateRequest, facts: MachineFacts): Bind[] {
-  const binds = (request.mounts ?? []).map(({ source, target, mode }, index): Bind => {
-    const field = `mounts.${index}`
-    const place = plainTarget(target, `${field}.target`)
-    if (within(source, facts.home) || within(facts.home, source)) {
-      throw new Fault('BAD_REQUEST', `${field}.source: ${source} would show Caisson's own state (${facts.home}) inside`)
-    }
-    return { source, target: place, mode, live: true, ...(facts.root ? { ownedBy: 'user' as const } : {}) }
-  })
-  const targets = binds.map((bind) => bind.target)
-  const twice = targets.find((target, index) => targets.indexOf(target) !== index)
-  if (twice !== undefined) throw new Fault('BAD_REQUEST', `mounts: ${twice} is named twice`)
-  return binds
-}
-
-function plainTarget(target: string, field: string): string {
-  if (target.split('/').includes('..')) throw new Fault('BAD_REQUEST', `${field}: ${target} contains ..`)
-  const plain = posix.normalize(target).replace(/(?<=.)\/$/, '')
-  const reserved = RESERVED.find((place) => within(plain, place)) ?? KEPT.find((place) => plain === place)
-  if (reserved !== undefined)
-    throw new Fault('BAD_REQUEST', `${field}: nothing can be mounted at ${plain} (${reserved} is the sandbox's own)`)
-  if (within(plain, '/usr')) throw new Fault('BAD_REQUEST', `${field}: nothing can be mounted at ${plain} (/usr is read-only)`)
-  return plain
-}
-
-function within(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
 }
 
 /** Parents before children, or the parent's mount would hide the child's. */

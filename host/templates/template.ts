@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile, readlink, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Bind, Fault } from '@caisson/wire'
-import { shownImage } from './images/shown-name.ts'
 import { Made } from './made.ts'
 import { searchPath } from './search-path.ts'
 import * as shelf from './shelf.ts'
+import { shownImage } from './shown-name.ts'
 import { sudoBinds } from './sudo.ts'
 
 /** A root file system made of the machine itself, and the process that is warmed up for it. */
@@ -16,7 +16,7 @@ export interface Template {
   readonly binds: readonly Bind[]
   /** Folder that lies above /usr in a root that can be written to (ground.ts); null: none has been built. */
   readonly ground: string | null
-  /** Image of what it shows besides /usr, for machines (images/shown.ts); null: none has been built, or of another build. */
+  /** Image of what it shows besides /usr, for machines (shown-image.ts); null: none has been built, or of another build. */
   readonly shown: string | null
   /** A library may be loaded into every program: there is a place to say so. Older builds have none. */
   readonly preloads: boolean
@@ -70,7 +70,18 @@ export async function openTemplate(name: string, shelves: Shelves, signal: Abort
     () => true,
     () => false,
   )
-  const common = { name, etc, binds, ground, shown: image, preloads, sudo: await sudoBinds(), symlinks: made.symlinks, env, languages: made.languages }
+  const common = {
+    name,
+    etc,
+    binds,
+    ground,
+    shown: image,
+    preloads,
+    sudo: await sudoBinds(),
+    symlinks: made.symlinks,
+    env,
+    languages: made.languages,
+  }
   if (made.python === null) {
     return { ...common, zygote: null, generation: await generation(text, shelves, signal) }
   }

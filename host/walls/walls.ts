@@ -26,18 +26,16 @@ export interface WallsOptions {
 export class Walls {
   readonly #walls: Record<WallName, Supervised<unknown>>
 
-  constructor({ keepers, keeper, uid, home, runsc, agent, preloadLibrary, programs, templates }: WallsOptions, record: (death: Death) => void) {
+  constructor(
+    { keepers, keeper, uid, home, runsc, agent, preloadLibrary, programs, templates }: WallsOptions,
+    record: (death: Death) => void,
+  ) {
     const kept = { keepers, keeper, uid }
     const folder = join(home, 'sandboxes')
     const cache = join(home, 'engines')
     this.#walls = {
       container: new Supervised(shelf.container, kept, folder, record) as Supervised<unknown>,
-      gvisor: new Supervised(
-        shelf.gvisor,
-        { ...kept, runsc, agent, preloadLibrary, cache },
-        folder,
-        record,
-      ) as Supervised<unknown>,
+      gvisor: new Supervised(shelf.gvisor, { ...kept, runsc, agent, preloadLibrary, cache }, folder, record) as Supervised<unknown>,
       microvm: new Supervised(shelf.microvm, { ...kept, agent, programs, templates, cache }, folder, record) as Supervised<unknown>,
     }
   }

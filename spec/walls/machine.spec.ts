@@ -13,14 +13,17 @@ afterAll(async () => {
   await host[Symbol.asyncDispose]()
 })
 
-const status = (pid: string, field: string) => new RegExp(`^${field}:\\s+(\\S+)`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+const status = (pid: string, field: string) =>
+  new RegExp(`^${field}:\\s+(\\S+)`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
 
 onWall('microvm', () => {
   let sandbox: Sandbox
   let pids: string[]
   beforeAll(async () => {
     sandbox = await Sandbox.create({ template: 'base', wall: 'microvm', memoryMiB: 256, timeoutMs: 600_000, door: host.door })
-    pids = execFileSync('pgrep', ['-f', `qemu.*${sandbox.id}`], { encoding: 'utf8' }).trim().split('\n')
+    pids = execFileSync('pgrep', ['-f', `qemu.*${sandbox.id}`], { encoding: 'utf8' })
+      .trim()
+      .split('\n')
   })
   afterAll(async () => {
     await sandbox.kill()
@@ -36,7 +39,9 @@ onWall('microvm', () => {
   })
 
   test('it is as large as it was told, and shows itself as itself', async () => {
-    const { stdout } = await sandbox.commands.run('hostname; cat /etc/machine-id; nproc; awk "/MemTotal/ { print \\$2 }" /proc/meminfo; date +%s')
+    const { stdout } = await sandbox.commands.run(
+      'hostname; cat /etc/machine-id; nproc; awk "/MemTotal/ { print \\$2 }" /proc/meminfo; date +%s',
+    )
     const [name, machine, processors, kibibytes, seconds] = stdout.trim().split('\n')
     expect(name).toBe(sandbox.id)
     expect(machine).toMatch(/^[0-9a-f]{32}$/)
@@ -62,7 +67,10 @@ onWall('microvm', () => {
       expect(readdirSync(`/proc/${pid}/root`)).not.toContain('root')
       const disks = new Set(readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`)))
       expect([...disks].filter((path) => path.includes('/sandboxes/'))).toEqual([`${host.home}/sandboxes/${sandbox.id}/disk.img`])
-      const links = readFileSync(`/proc/${pid}/net/dev`, 'utf8').split('\n').slice(2).filter((line) => line.trim() !== '')
+      const links = readFileSync(`/proc/${pid}/net/dev`, 'utf8')
+        .split('\n')
+        .slice(2)
+        .filter((line) => line.trim() !== '')
       expect(links.map((line) => line.trim().split(':')[0])).toEqual(['lo'])
     }
   })
@@ -90,7 +98,9 @@ onWall('microvm', () => {
         expect(Buffer.compare(await sandbox.files.read(`f${size}`, { format: 'bytes' }), bytes)).toBe(0)
       }),
     )
-    const told = await Promise.all([1, 2, 3, 4, 5, 6].map((number) => sandbox.commands.run(`head -c 400000 /dev/zero | tr '\\0' ${number}`)))
+    const told = await Promise.all(
+      [1, 2, 3, 4, 5, 6].map((number) => sandbox.commands.run(`head -c 400000 /dev/zero | tr '\\0' ${number}`)),
+    )
     expect(told.map(({ stdout }) => stdout.length)).toEqual(told.map(() => 400_000))
   })
 })

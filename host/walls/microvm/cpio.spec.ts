@@ -15,7 +15,11 @@ while True:
 `
 
 test('what is in an archive comes out of it, by the rules of its form', () => {
-  const archive = cpio([{ path: 'init', content: Buffer.from('hello') }, { path: 'modules' }, { path: 'modules/order', content: Buffer.from('ab\n') }])
+  const archive = cpio([
+    { path: 'init', content: Buffer.from('hello') },
+    { path: 'modules' },
+    { path: 'modules/order', content: Buffer.from('ab\n') },
+  ])
   const told = execFileSync('python3', ['-c', READ], { input: archive, encoding: 'utf8' })
   expect(told).toBe('init 0o100755 hello\nmodules 0o40755 \nmodules/order 0o100755 ab\n\n')
 })

@@ -28,7 +28,8 @@ export async function qemu(signal: AbortSignal): Promise<Qemu> {
     throw new Fault('WALL_UNAVAILABLE', `microvm: there is no ${QEMU}`, { hint, cause })
   })
   // It is going to hold the wall: whoever may write it may open every sandbox.
-  if ((status.mode & 0o022) !== 0 || status.uid !== 0) throw new Fault('WALL_UNAVAILABLE', `microvm: ${QEMU} may be written by others than root`)
+  if ((status.mode & 0o022) !== 0 || status.uid !== 0)
+    throw new Fault('WALL_UNAVAILABLE', `microvm: ${QEMU} may be written by others than root`)
   const { stdout } = await promisify(execFile)(QEMU, ['--version'], { env: {}, timeout: ASK_MS, maxBuffer: MAX_SAID_BYTES, signal }).catch(
     (cause: unknown) => {
       throw new Fault('WALL_UNAVAILABLE', `microvm: ${QEMU} does not start`, { hint, cause })
@@ -39,7 +40,7 @@ export async function qemu(signal: AbortSignal): Promise<Qemu> {
   return { program: QEMU, version, stamp: `${status.dev} ${status.ino} ${status.size} ${status.mtimeMs}` }
 }
 
-/** What set-up has made (host/templates/images). */
+/** What set-up has made (host/templates/machines.ts). */
 export interface Parts {
   /** Folder with `vmlinux` and `modules`; its name has the version. */
   readonly kernel: string

@@ -27,7 +27,16 @@ export async function tryAccelerator(
 ): Promise<Tried> {
   const emulated = accelerator === 'tcg'
   const line = emulated ? `${KERNEL_LINE} tsc=reliable tsc_early_khz=${await kilohertz()}` : KERNEL_LINE
-  const machine = ['-machine', 'microvm,pit=off,pic=off,rtc=on,isa-serial=on', '-m', '192M', '-accel', accelerator, '-cpu', emulated ? 'max' : 'host']
+  const machine = [
+    '-machine',
+    'microvm,pit=off,pic=off,rtc=on,isa-serial=on',
+    '-m',
+    '192M',
+    '-accel',
+    accelerator,
+    '-cpu',
+    emulated ? 'max' : 'host',
+  ]
   const bare = ['-nodefaults', '-no-user-config', '-display', 'none', '-monitor', 'none', '-no-reboot', '-serial', 'stdio']
   const narrow = ['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny']
   const started = ['-kernel', join(kernel, 'vmlinux'), '-initrd', initrd, '-append', `${line} -- ${WORD}`]

@@ -57,8 +57,15 @@ struct LoopConfig {
 
 /// A disk before it is mounted; made outside of every namespace.
 pub enum Prepared {
-    Loop { device: String, image: PathBuf, _open: OwnedFd },
-    Tmpfs { bytes: u64, inodes: u64 },
+    Loop {
+        device: String,
+        image: PathBuf,
+        _open: OwnedFd,
+    },
+    Tmpfs {
+        bytes: u64,
+        inodes: u64,
+    },
     /// Of a machine, whose own kernel mounts it: this one never reads what was written there.
     File(File),
 }
@@ -142,7 +149,9 @@ impl Prepared {
                 mount(Some(device.as_str()), target, Some("ext4"), flags, options)
                     .at(STEP, format!("{} cannot be mounted ({device})", image.display()))
             }
-            Prepared::File(_) => Err(Fault::new(Code::PlanInvalid, STEP, "the disk of a machine is the machine's to mount")),
+            Prepared::File(_) => {
+                Err(Fault::new(Code::PlanInvalid, STEP, "the disk of a machine is the machine's to mount"))
+            }
             Prepared::Tmpfs { bytes, inodes } => {
                 let options = format!("size={bytes},nr_inodes={inodes},mode=755");
                 mount(Some("caisson"), target, Some("tmpfs"), flags, Some(options.as_str())).at(STEP, "tmpfs")

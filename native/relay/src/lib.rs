@@ -4,6 +4,8 @@
 
 mod frame;
 mod line;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -17,8 +17,7 @@ const BOX: &str = "/groups/box";
 const SPARE_PROCESSES: u64 = 8;
 
 /// What is counted, where, and what a hit is called.
-const COUNTED: [(&str, &str, &str); 2] =
-    [("memory.events", "oom_kill ", "memory"), ("pids.events", "max ", "pids")];
+const COUNTED: [(&str, &str, &str); 2] = [("memory.events", "oom_kill ", "memory"), ("pids.events", "max ", "pids")];
 
 /// From now on this process, and all that it starts, are held to them; a hit is said on the leash.
 pub fn hold(machine: &Machine, leash: &OwnedFd) -> Outcome<()> {

@@ -117,8 +117,7 @@ fn bind(source: &Path, target: &Path, read_only: bool) -> Outcome<()> {
     let none = None::<&str>;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     let again = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | flags;
-    let bound = mount(Some(source), target, none, MsFlags::MS_BIND, none).and_then(|()| {
-        mount(none, target, none, if read_only { again | MsFlags::MS_RDONLY } else { again }, none)
-    });
+    let bound = mount(Some(source), target, none, MsFlags::MS_BIND, none)
+        .and_then(|()| mount(none, target, none, if read_only { again | MsFlags::MS_RDONLY } else { again }, none));
     bound.map_err(|error| format!("{} at {}: {error}", source.display(), target.display()))
 }

@@ -32,7 +32,12 @@ pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String
         let drive = format!("id={name},file={path},format=raw,if=none,readonly=on");
         add(&["-drive", &drive, "-device", &format!("virtio-blk-device,drive={name},serial={name}")]);
     }
-    add(&["-add-fd", &format!("fd={DISK},set=1"), "-drive", "id=own,file=/dev/fdset/1,format=raw,if=none,auto-read-only=off"]);
+    add(&[
+        "-add-fd",
+        &format!("fd={DISK},set=1"),
+        "-drive",
+        "id=own,file=/dev/fdset/1,format=raw,if=none,auto-read-only=off",
+    ]);
     add(&["-device", "virtio-blk-device,drive=own,serial=own"]);
     if matches!(plan.network, Network::Gate { .. }) {
         add(&["-netdev", "user,id=out,ipv6=off", "-device", "virtio-net-device,netdev=out"]);

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { Made } from '../made.ts'
 import { makeImage } from './erofs.ts'
+import { Made } from './made.ts'
 import { shownImage } from './shown-name.ts'
 
 /** Where a machine puts something of its own (native/agent/src/vm/root.rs). */
@@ -29,7 +29,8 @@ export async function makeShownImage(folder: string, say: (line: string) => void
     }
   }
   // Machines that run hold theirs open.
-  for (const other of await readdir(folder)) if (/^shown-.*\.erofs$/.test(other) && other !== name) await rm(join(folder, other), { force: true })
+  for (const other of await readdir(folder))
+    if (/^shown-.*\.erofs$/.test(other) && other !== name) await rm(join(folder, other), { force: true })
 }
 
 /** Puts it together in a folder; what is large is bound there meanwhile. */

@@ -43,7 +43,9 @@ export async function fetchKernel(folder: string, say: (line: string) => void, s
     return name
   } catch (cause) {
     const said = (cause as { stderr?: string }).stderr?.trim().split('\n').at(-1)
-    throw new Fault('TEMPLATE_BUILD_FAILED', `${dependency[1]}: ${said || (cause instanceof Error ? cause.message : String(cause))}`, { cause })
+    throw new Fault('TEMPLATE_BUILD_FAILED', `${dependency[1]}: ${said || (cause instanceof Error ? cause.message : String(cause))}`, {
+      cause,
+    })
   } finally {
     await rm(draft, { recursive: true, force: true })
   }

@@ -3,8 +3,8 @@ import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '@caisson/wire'
 import { fetchKernel } from './kernel.ts'
-import { makeShownImage } from './shown.ts'
-import { makeUsrImage } from './usr.ts'
+import { makeShownImage } from './shown-image.ts'
+import { makeUsrImage } from './usr-image.ts'
 
 /** Beside the templates. */
 export const MACHINE = 'machine'
@@ -16,7 +16,12 @@ const INSTALL = 'apt-get install -y --no-install-recommends qemu-system-x86 erof
  * Makes what machines are made of: a kernel, an image of /usr, and one of each template. What cannot be had is said, with what mends it, and stops
  * nobody who wants none. Idempotent, and goes on where it was interrupted.
  */
-export async function buildMachines(templates: string, names: readonly string[], say: (line: string) => void, signal: AbortSignal): Promise<void> {
+export async function buildMachines(
+  templates: string,
+  names: readonly string[],
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
   if (process.getuid?.() !== 0) return say('no machines (wall microvm) without root')
   const missing = NEEDED.filter((path) => !existsSync(path))
   if (missing.length > 0) return say(`no machines (wall microvm): ${missing.join(', ')} is missing. Run: ${INSTALL}`)
