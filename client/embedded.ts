@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { DoctorReport, Host, Secrets } from '@caisson/host'
+import type { DoctorReport, Host, Profiles, Secrets } from '@caisson/host'
 import type { Daemon, DaemonOptions } from '@caisson/host/daemon'
 import { CATALOGUE, type Door, Fault, type Held } from '@caisson/wire'
 import { type LocalDaemon, localDaemon } from './local-daemon.ts'
@@ -80,6 +80,17 @@ export async function openSecrets(what: string): Promise<Secrets> {
   }
   const host = await import('@caisson/host')
   return host.openSecrets()
+}
+
+/** Of this machine, as files. Rejects with UNSUPPORTED where another machine's daemon was asked for. */
+export async function openProfiles(what: string): Promise<Profiles> {
+  if (clientSettings().url !== undefined) {
+    throw new Fault('UNSUPPORTED', `${what} reads the profiles of this machine, and CAISSON_URL names another`, {
+      hint: 'Run it on the machine of the daemon; `GET /caisson/v1/profiles` tells the daemon’s.',
+    })
+  }
+  const host = await import('@caisson/host')
+  return host.openProfiles()
 }
 
 /** What a sandbox of this machine's state folder asked of the network, as its log has it. */

@@ -6,11 +6,13 @@ import { type DoctorReport, examine } from './doctor.ts'
 import { freshDeadline, refuseAborted } from './lifetimes.ts'
 import { openRooms, type Rooms, SWEEP_MS, sweep } from './rooms.ts'
 import type { LiveSandbox } from './sandbox/life.ts'
+import { Profiles } from './sandbox/profiles.ts'
 import { readSettings } from './settings.ts'
 import { noTraces } from './telemetry/telemetry.ts'
 
 export type { Secrets } from './airlock/secrets.ts'
 export type { DoctorReport } from './doctor.ts'
+export type { Profiles } from './sandbox/profiles.ts'
 export type { Finding } from './walls/wall.ts'
 
 export interface HostOptions {
@@ -33,6 +35,11 @@ export interface Host extends Door {
 export async function openHost(signal: AbortSignal, options: HostOptions = {}): Promise<Host> {
   refuseAborted(signal)
   return new EmbeddedHost(openRooms(readSettings(options), { idKind: 'e', notice: options.notice ?? (() => undefined), traces: noTraces }))
+}
+
+/** Those that ship, and those of the state folder. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */
+export function openProfiles(options: Pick<HostOptions, 'home'> = {}): Profiles {
+  return new Profiles(readSettings(options).profiles)
 }
 
 /** Those of the state folder. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */

@@ -50,6 +50,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     searcher: settings.searcher,
     extraAuthorities: settings.extraAuthorities,
     operatorAllowed: settings.allowPrivate,
+    clientEnvironment: settings.clientEnvironment,
     record: (entry) => auditLog.append(entry),
   })
   const creating = new Creating({ settings, auditLog, walls, zygotes, exits, idKind, notice, traces })

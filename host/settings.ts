@@ -36,7 +36,10 @@ export interface Settings {
   readonly programs: string
   /** Program of the threads that search what leaves sandboxes. */
   readonly searcher: string
-  readonly profiles: string
+  /** Those that ship, and the operator's own. */
+  readonly profiles: readonly [string, string]
+  /** Variables that tell package clients where packages are, as one text. */
+  readonly clientEnvironment: string
   /** The runsc to use, and no other; null: the newest of the PATH that works. */
   readonly runsc: string | null
   readonly uid: number
@@ -79,7 +82,8 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     preloadLibrary: built(join(bin, 'libcaisson_preload.so')),
     programs: built(join(root, 'dist', 'runtimes')),
     searcher: built(join(root, 'dist', 'searcher.mjs')),
-    profiles: join(root, 'profiles'),
+    profiles: [join(root, 'profiles'), join(home, 'profiles')],
+    clientEnvironment: told(environment),
     runsc: environment['CAISSON_RUNSC'] || null,
     uid: process.getuid?.() ?? -1,
     gid: process.getgid?.() ?? -1,
@@ -108,6 +112,11 @@ function whole(name: string, environment: Readonly<Record<string, string | undef
   return Number(text)
 }
 
+function told(environment: Readonly<Record<string, string | undefined>>): string {
+  const entries = Object.entries(environment).filter(([name]) => /^(path$|npm_config_|pip_|go|cargo_|git_|https?_proxy$)/i.test(name))
+  return JSON.stringify(entries.sort())
+}
+
 function endpoint(name: string, environment: Readonly<Record<string, string | undefined>>): string | null {
   const text = environment[name]
   if (text === undefined || text === '') return null
@@ -132,7 +141,7 @@ function openHome(named: string | undefined): string {
     if ((found.mode & 0o077) !== 0) {
       throw new Fault('HOME_UNUSABLE', `${home} is open to other users`, { hint: `Close it with \`chmod 700 ${home}\`.` })
     }
-    for (const folder of ['sandboxes', 'zygotes', 'deaths', 'disks', 'kept', 'snapshots', 'audit', 'templates', 'engines']) {
+    for (const folder of ['sandboxes', 'zygotes', 'deaths', 'disks', 'kept', 'snapshots', 'audit', 'templates', 'engines', 'profiles']) {
       makeFolder(join(home, folder))
     }
   } catch (cause) {

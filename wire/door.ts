@@ -23,6 +23,8 @@ export interface CreateRequest {
   outputMiB?: number | null
   openFiles?: number
   mounts?: { source: string; target: string; mode: 'ro' | 'rw' }[]
+  /** The folder of this machine that the caller works in. It is shown where the profile says so (`project`), and only there. */
+  folder?: string
   /** End the sandbox when this process ends (the default of an embedded host). */
   leash?: 'host' | 'none'
 }

@@ -14,6 +14,26 @@ const InsidePath = z
   .max(4096)
   .refine((path) => !path.split('/').includes('..') && !path.includes('\0'), 'must not contain .. or NUL')
 
+const Inode = z.string().regex(/^\d{1,20}:\d{1,20}$/, 'must be device:inode')
+
+/** What is different about one place of a bind. Nobody inside can take it away, and no folder on the way to it can be renamed. */
+export const Shield = z.strictObject({
+  /** Below the bind; no part of it is a link. */
+  path: z
+    .string()
+    .min(1)
+    .max(4096)
+    .refine(
+      (path) => !path.includes('\0') && path.split('/').every((part) => !['', '.', '..'].includes(part)),
+      'must be a plain relative path',
+    ),
+  /** Of what was found there, `device:inode`. If something else is there by then, nothing is built. */
+  inode: Inode,
+  /** `pinned`: it stays where it is. `fixed`: that, and nothing in it can be changed. `covered`: there is `content` in its place; a folder is empty. */
+  as: z.enum(['pinned', 'fixed', 'covered']),
+  content: z.string().max(65536).optional(),
+})
+
 /** A part of the host that the sandbox sees. Everything not named here does not exist inside. Always nosuid and nodev. */
 export const Bind = z.strictObject({
   source: HostPath,
@@ -25,6 +45,10 @@ export const Bind = z.strictObject({
   setuid: z.boolean().optional(),
   /** The host may change it while the sandbox lives: what is read there is not kept. */
   live: z.boolean().optional(),
+  /** Of the source, as it was when it was looked at; something else is not mounted. */
+  inode: Inode.optional(),
+  /** Parents before children. */
+  shields: z.array(Shield).max(1024).optional(),
 })
 
 /** A folder of the sandbox's own disk. */
@@ -154,6 +178,8 @@ export const Plan = z.strictObject({
   hostName: z.string().regex(/^[a-z0-9-]{1,63}$/),
   /** The ordinary user inside; root is 0 where there is a range of ids. */
   user: z.strictObject({ name: z.string(), uid: z.int().min(1).max(65533), gid: z.int().min(1).max(65533), home: InsidePath }),
+  /** Where commands begin that name no folder; absent: their user's home. */
+  cwd: InsidePath.optional(),
   network: z.discriminatedUnion('mode', [
     /** `lo` and nothing else. */
     z.strictObject({ mode: z.literal('none') }),
@@ -203,3 +229,4 @@ export const Plan = z.strictObject({
 export type Plan = z.infer<typeof Plan>
 export type Limits = z.infer<typeof Limits>
 export type Bind = z.infer<typeof Bind>
+export type Shield = z.infer<typeof Shield>

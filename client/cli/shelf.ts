@@ -14,6 +14,7 @@ export const VERBS = {
   pause: { summary: 'stop some until they are resumed', load: async () => (await import('./pause.ts')).pause },
   resume: { summary: 'let paused ones go on', load: async () => (await import('./resume.ts')).resume },
   fork: { summary: 'make copies of one', load: async () => (await import('./fork.ts')).fork },
+  profile: { summary: 'list profiles, show, check and compare them', load: async () => (await import('./profile.ts')).profile },
   keys: { summary: 'list, make and revoke the keys of the daemon', load: async () => (await import('./keys.ts')).keys },
   secret: { summary: 'list, store and remove secrets that are used at the gate', load: async () => (await import('./secret.ts')).secret },
   fingerprint: {

@@ -9,6 +9,7 @@ import { Canaries, type Planted } from './dlp-canaries.ts'
 import { type Egress, egressOf } from './egress.ts'
 import { HostNames } from './host-names.ts'
 import { KeptAnswers } from './inspect/kept-answers.ts'
+import { KeptRegistries } from './kept-registries.ts'
 import { Registries } from './registries.ts'
 import type { Secrets } from './secrets.ts'
 
@@ -22,6 +23,8 @@ export interface ExitsParts {
   /** File of authorities (PEM) that servers may rest on besides those that this machine trusts; null: none. */
   readonly extraAuthorities: string | null
   readonly operatorAllowed: readonly OperatorRange[]
+  /** Variables that tell package clients where packages are, as one text. */
+  readonly clientEnvironment: string
   readonly record: (record: NetworkRecord) => void
 }
 
@@ -35,7 +38,7 @@ export class Exits implements AsyncDisposable {
   readonly #record: (record: NetworkRecord) => void
   readonly #operatorAllowed: readonly OperatorRange[]
   readonly #names = new HostNames()
-  readonly #registries = new Registries()
+  readonly #registries: KeptRegistries
   readonly #canaries: Canaries
   readonly #planted = new Map<string, readonly Planted[]>()
   readonly #secrets: Secrets
@@ -46,11 +49,12 @@ export class Exits implements AsyncDisposable {
   #opening: Promise<Airlock> | undefined
   #airlock: Airlock | undefined
 
-  constructor({ home, owner, secrets, searcher, extraAuthorities, operatorAllowed, record }: ExitsParts) {
+  constructor({ home, owner, secrets, searcher, extraAuthorities, operatorAllowed, clientEnvironment, record }: ExitsParts) {
     this.sockets = { socket: join(home, `airlock-${owner}.sock`), inspect: join(home, `airlock-${owner}-inspect.sock`) }
     this.#secrets = secrets
     this.#searcher = searcher
     this.#answers = new KeptAnswers(home)
+    this.#registries = new KeptRegistries(home, clientEnvironment, new Registries())
     this.#openInspection = () => openInspection(home, extraAuthorities)
     this.#operatorAllowed = operatorAllowed
     this.#record = record

@@ -100,7 +100,7 @@ export class Contexts {
   async create(raw: { language: string; cwd?: string }, signal: AbortSignal): Promise<ContextInfo> {
     const { language, cwd } = parseContext(raw)
     const runtime = this.#runtime(language)
-    const slot = this.#add(runtime, false, { id: newId('c'), language: runtime.name, cwd: cwd ?? this.#home })
+    const slot = this.#add(runtime, false, { id: newId('c'), language: runtime.name, cwd: cwd ?? this.#begins })
     try {
       await this.#begun(slot, signal)
     } catch (failure) {
@@ -168,11 +168,12 @@ export class Contexts {
     return [...this.#slots.values()].find((slot) => slot.isDefault && slot.runtime === runtime) ?? this.#add(runtime, true)
   }
 
-  get #home(): string {
-    return this.#parts.plan.user.home
+  get #begins(): string {
+    const { cwd, user } = this.#parts.plan
+    return cwd ?? user.home
   }
 
-  #add(runtime: Runtime, isDefault: boolean, info = { id: newId('c'), language: runtime.name, cwd: this.#home }): Slot {
+  #add(runtime: Runtime, isDefault: boolean, info = { id: newId('c'), language: runtime.name, cwd: this.#begins }): Slot {
     const slot: Slot = {
       info,
       runtime,

@@ -11,9 +11,11 @@ import type { Cell } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'
 import { type Decided, Deciding } from './deciding.ts'
 import { makeDiskImage } from './disk.ts'
+import { type ShownFolder, showFolder } from './folder.ts'
 import { newId, newMachineId } from './ids.ts'
 import { type LifeParts, LiveSandbox } from './life.ts'
-import { outline, planSandbox } from './plan.ts'
+import { outline } from './outline.ts'
+import { planSandbox } from './plan.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
 import { rehearse } from './rehearsal.ts'
 import { type Rerouting, rerouted } from './rerouting.ts'
@@ -86,9 +88,10 @@ export class Creating {
   /** The plan of a sandbox that is not going to be: nothing is built, nothing is started. */
   async plan(request: CreateRequest, signal: AbortSignal): Promise<Plan> {
     const decided = await this.#deciding.decide(request, signal)
-    const { template, wall } = decided
+    const { template, wall, profile } = decided
+    await using shown = await showFolder(decided.request, profile, false, signal)
     const isForked = template.zygote !== null && this.#deciding.forks(wall.name)
-    return this.#plan(decided, isForked ? this.#parts.zygotes.place(template) : null)
+    return this.#plan(decided, shown, isForked ? this.#parts.zygotes.place(template) : null)
   }
 
   /** Other rules for one that stands (rerouting.ts). */
@@ -97,30 +100,43 @@ export class Creating {
   }
 
   async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
-    const { decided, plan } = await this.#parts.traces.span('plan', {}, async () => {
+    await using undo = new Undos()
+    const { decided, plan, shown } = await this.#parts.traces.span('plan', {}, async () => {
       const decided = await this.#deciding.decide(request, signal)
-      const plan = this.#plan(decided, await this.#zygote(decided, signal), given)
+      const shown = await showFolder(decided.request, decided.profile, true, signal)
+      undo.add(() => shown[Symbol.asyncDispose]())
+      const plan = this.#plan(decided, shown, await this.#zygote(decided, signal), given)
       await makeDiskImage(plan.disk, signal)
-      return { decided, plan }
+      return { decided, plan, shown }
     })
     const { template } = decided
     const { metadata = {}, env = {} } = decided.request
     // First the record: what cannot be recorded does not happen.
     this.#recordCreate(plan, metadata)
     const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, signal))
-    await using undo = new Undos()
     undo.add(() => cell[Symbol.asyncDispose]())
     const standing = { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }
-    const sandbox = this.#alive(standing, env, given.contextsChanged, { kept: given.contexts ?? [] })
+    const afterDeath = () => this.#tidy(shown, plan.id)
+    const sandbox = this.#alive(standing, env, given.contextsChanged, { kept: given.contexts ?? [], afterDeath })
     undo.move()
     return sandbox
+  }
+
+  /** What was made in the caller's folder goes with the sandbox. */
+  async #tidy(shown: ShownFolder, id: string): Promise<void> {
+    try {
+      await shown[Symbol.asyncDispose]()
+    } catch (failure) {
+      this.#parts.notice(`sandbox ${id} left something in its folder: ${failure instanceof Error ? failure.message : String(failure)}`)
+    }
   }
 
   /** One for the pool. */
   async prepare(request: CreateRequest, signal: AbortSignal): Promise<Waiting> {
     const decided = await this.#deciding.decide({ ...request, leash: 'host', timeoutMs: null }, signal)
     const { template } = decided
-    const plan = this.#plan(decided, await this.#zygote(decided, signal))
+    await using shown = await showFolder(decided.request, decided.profile, true, signal)
+    const plan = this.#plan(decided, shown, await this.#zygote(decided, signal))
     await makeDiskImage(plan.disk, signal)
     const { cell, built } = await this.#raise(plan, decided, signal)
     await using undo = new Undos()
@@ -162,7 +178,12 @@ export class Creating {
     standing: Waiting,
     env: Record<string, string>,
     contextsChanged: (contexts: ContextRecord[]) => void = () => undefined,
-    { adopted = null, kept = [], trustsLate = false }: Partial<Pick<LifeParts, 'adopted' | 'kept' | 'trustsLate'>> = {},
+    {
+      adopted = null,
+      kept = [],
+      trustsLate = false,
+      afterDeath,
+    }: Partial<Pick<LifeParts, 'adopted' | 'kept' | 'trustsLate' | 'afterDeath'>> = {},
   ): LiveSandbox {
     const { template } = standing
     return new LiveSandbox({
@@ -174,6 +195,7 @@ export class Creating {
       adopted,
       kept,
       trustsLate,
+      ...(afterDeath === undefined ? {} : { afterDeath }),
     })
   }
 
@@ -229,9 +251,9 @@ export class Creating {
     return this.#deciding.forks(wall.name) ? this.#parts.zygotes.socket(template, signal) : null
   }
 
-  #plan({ request, profile, template, egress, wall, trust }: Decided, zygoteSocket: string | null, given: Given = {}): Plan {
+  #plan({ profile, template, egress, wall, trust }: Decided, shown: ShownFolder, zygoteSocket: string | null, given: Given = {}): Plan {
     const { uid, home, agent } = this.#parts.settings
-    return planSandbox(request, profile, template, {
+    return planSandbox(shown.request, profile, template, {
       root: uid === 0,
       home,
       agent,
@@ -244,6 +266,7 @@ export class Creating {
       airlock: egress === null ? null : { ...this.#parts.exits.sockets, policy: egress.file },
       wall,
       trust,
+      shown,
     })
   }
 }

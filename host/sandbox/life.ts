@@ -41,6 +41,8 @@ export interface LifeParts {
   kept: readonly ContextRecord[]
   /** What looks into its connections was brought to it after it stood. */
   trustsLate: boolean
+  /** What of it is left outside of its wall is removed; never rejects. */
+  afterDeath?: () => Promise<void>
 }
 
 /** One sandbox, from the moment its wall stands. */
@@ -68,7 +70,10 @@ export class LiveSandbox implements Held {
     if (parts.trustsLate) this.#trustLate()
     this.plan = plan
     this.id = plan.id
-    this.ended = cell.death
+    this.ended = cell.death.then(async (death) => {
+      await parts.afterDeath?.()
+      return death
+    })
     this.leashed = plan.leash === 'host'
     this.#ending = new Ending(cell, plan.limits)
     this.#agent = parts.agent
@@ -139,7 +144,7 @@ export class LiveSandbox implements Held {
 
   start(raw: StartRequest, signal: AbortSignal): Promise<Process> {
     return this.guard(async () => {
-      const request = parseStart(raw)
+      const request = { ...(this.plan.cwd === undefined ? {} : { cwd: this.plan.cwd }), ...parseStart(raw) }
       const { command, args = [], user = '', cwd = '', timeoutMs } = request
       const { auditLog, env } = this.#parts
       auditLog.append({ kind: 'command', sandbox: this.id, command, args, user, cwd })

@@ -17,6 +17,7 @@ const profile: Profile = {
   root: 'read-only',
   noNewPrivileges: true,
   seccomp: { allowUserNamespaces: false },
+  folder: null,
   audit: { commands: true, maxMiB: 16 },
 }
 const template: Template = {

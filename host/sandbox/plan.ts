@@ -3,6 +3,7 @@ import type { Template } from '../templates/template.ts'
 import { planMachine, refuseMounts } from './machine.ts'
 import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
+import type { Look } from './shields.ts'
 import { mounts } from './shown-mounts.ts'
 import { type ShownTrust, trustBinds } from './trust.ts'
 
@@ -34,6 +35,8 @@ export interface MachineFacts {
     /** Folders of the host can be shown behind it. */
     readonly mounts: boolean
   }
+  /** Where commands begin that name no folder (null: at home), and what is hidden and held in each mount (empty: nothing). Absent: as null and empty. */
+  readonly shown?: { readonly cwd: string | null; readonly looks: readonly Look[] }
   /** What it is to trust beyond what everybody does; null: nothing. */
   readonly trust: ShownTrust | null
 }
@@ -102,6 +105,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     disk: disk(facts, limits.diskMiB),
     hostName: facts.id,
     user: USER,
+    ...(facts.shown?.cwd ? { cwd: facts.shown.cwd } : {}),
     network: facts.airlock === null ? { mode: 'none' } : gate(facts.airlock),
     limits: {
       wallMs: limits.timeoutMs,
@@ -142,7 +146,7 @@ const ZYGOTE_DISK_MIB = 64
 /** Pure: the wall around a template's zygote. It runs the template's code and nobody else's, and keeps nothing. */
 export function planZygote(
   template: Template,
-  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock' | 'wall' | 'trust'> & {
+  facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock' | 'wall' | 'trust' | 'shown'> & {
     dir: string
     idleMs: number
     leash: Plan['leash']
@@ -252,10 +256,4 @@ function given(request: StrictCreateRequest): Partial<Profile['limits']> {
 /** Parents before children, or the parent's mount would hide the child's. */
 function inOrder(binds: readonly Bind[]): Bind[] {
   return [...binds].sort((one, other) => (one.target < other.target ? -1 : one.target > other.target ? 1 : 0))
-}
-
-/** Of the plan, what an auditor asks for: not the files' contents. */
-export function outline(plan: Plan) {
-  const { files: _, symlinks: __, ...rest } = plan
-  return rest
 }

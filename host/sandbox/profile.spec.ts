@@ -18,15 +18,15 @@ const put = (name: string, content: unknown) =>
 
 test('every profile that ships is whole, and what it is said to be', async () => {
   const names = (await readdir(shipped)).map((file) => file.replace('.json', ''))
-  expect(names.sort()).toEqual(['code-interpreter', 'default', 'e2b'])
-  expect(await readProfile(shipped, 'e2b', signal)).toMatchObject({
+  expect(names.sort()).toEqual(['code-interpreter', 'default', 'e2b', 'project'])
+  expect(await readProfile([shipped], 'e2b', signal)).toMatchObject({
     limits: { timeoutMs: null, outputMiB: null, cpus: 2, pids: 1024, openFiles: 8192, onHit: 'report' },
     leash: 'none',
     noNewPrivileges: false,
     seccomp: { allowUserNamespaces: false },
   })
   for (const name of ['code-interpreter', 'default']) {
-    const profile = await readProfile(shipped, name, signal)
+    const profile = await readProfile([shipped], name, signal)
     expect(profile).toMatchObject({ name, wall: 'container', network: 'none', leash: 'host' })
     expect(profile.limits).toEqual({
       timeoutMs: 120_000,
@@ -45,10 +45,10 @@ test('every profile that ships is whole, and what it is said to be', async () =>
 })
 
 test('rules that are wrong are refused when the profile is read, with the line and the reason', async () => {
-  const { name: _, ...whole } = await readProfile(shipped, 'default', signal)
+  const { name: _, ...whole } = await readProfile([shipped], 'default', signal)
   const refusal = async (network: unknown) => {
     await put('wrong', JSON.stringify({ ...whole, network }, null, 2))
-    return readProfile(folder, 'wrong', signal).then(
+    return readProfile([folder], 'wrong', signal).then(
       () => 'read',
       ({ code, message }: { code: string; message: string }) => `${code} ${message.replace(`${folder}/`, '')}`,
     )
@@ -69,12 +69,12 @@ test('rules that are wrong are refused when the profile is read, with the line a
 })
 
 test('a profile takes from the one it extends what it does not say, member by member, over several steps', async () => {
-  const base = await readProfile(shipped, 'default', signal)
+  const base = await readProfile([shipped], 'default', signal)
   const { name: _, ...whole } = base
   await put('one', whole)
   await put('two', { extends: 'one', limits: { memoryMiB: 64 }, audit: { commands: false } })
   await put('three', { extends: 'two', limits: { pids: null } })
-  const three = await readProfile(folder, 'three', signal)
+  const three = await readProfile([folder], 'three', signal)
   expect(three).toEqual({
     ...base,
     name: 'three',
@@ -94,16 +94,16 @@ test.each<[string, string, unknown, string]>([
   ['itself to extend', 'PROFILE_INVALID', { extends: 'bad' }, 'bad -> bad'],
   ['nothing to extend', 'PROFILE_INVALID', { extends: 'nobody' }, 'extends: no profile nobody'],
 ])('a profile with %s is refused by file and field', async (_what, code, content, named) => {
-  const { name: _, ...whole } = await readProfile(shipped, 'default', signal)
+  const { name: _, ...whole } = await readProfile([shipped], 'default', signal)
   await put('whole', whole)
   await put('bad', content)
-  await expect(readProfile(folder, 'bad', signal)).rejects.toMatchObject({ code, message: expect.stringContaining(named) })
+  await expect(readProfile([folder], 'bad', signal)).rejects.toMatchObject({ code, message: expect.stringContaining(named) })
 })
 
 test.each(['nobody', '../default', '/etc/passwd', '', 'a/b', 'UPPER'])(
   '%j is no profile, and the error lists those that are',
   async (name) => {
-    await expect(readProfile(shipped, name, signal)).rejects.toMatchObject({
+    await expect(readProfile([shipped], name, signal)).rejects.toMatchObject({
       code: 'PROFILE_UNKNOWN',
       message: expect.stringContaining('default'),
     })

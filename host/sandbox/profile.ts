@@ -1,9 +1,36 @@
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
 import { Fault, type Network as NetworkWish, WALLS } from '@caisson/wire'
 import { z } from 'zod'
 import { egressOf } from '../airlock/egress.ts'
 import { firstIssue, LIMITS, Network } from './request.ts'
+
+/** Names, and paths of several names, wherever they are in the folder; `*` stands for any part of a name (shield-patterns.ts). */
+const Patterns = z
+  .array(
+    z
+      .string()
+      .min(1)
+      .max(256)
+      .regex(/^(?!\/)(?!.*\/\/)[^\0]+$/, 'must be a name, or names with / between them')
+      .refine((pattern) => pattern.split('/').every((part) => part !== '.' && part !== '..'), 'must not contain . or ..'),
+  )
+  .max(256)
+
+const Folder = z.strictObject({
+  mode: z.enum(['ro', 'rw']),
+  /** There, and empty. */
+  hidden: Patterns,
+  /** Not hidden, whatever else matches. */
+  shown: Patterns,
+  /** Shown without the lines that hold a credential, and read-only, where there are such lines. */
+  redacted: Patterns,
+  /** Read-only: what the host acts on without being asked. One that ends with / is a folder, made where the folder of the caller has none. */
+  fixed: Patterns,
+  /** Not looked into: what is in them is shown as it is. */
+  skipped: Patterns,
+})
+export type FolderChoice = z.infer<typeof Folder>
 
 /** A named set of choices, from a file. Everything is said: a profile has no defaults but those of the profile that it extends. */
 const Complete = z.strictObject({
@@ -31,6 +58,8 @@ const Complete = z.strictObject({
   /** False: `sudo` works inside, for root of the sandbox's own ids. Needs root on the host; without it, it is true whatever is said here. */
   noNewPrivileges: z.boolean(),
   seccomp: z.strictObject({ allowUserNamespaces: z.boolean() }),
+  /** The folder of the machine that the caller works in: how it is shown, at its own path. Null: it is not. */
+  folder: Folder.nullable(),
   audit: z.strictObject({
     /** Record what every process inside executes. */
     commands: z.boolean(),
@@ -45,60 +74,82 @@ const File = Complete.partial().extend({
   extends: z.string().optional(),
   limits: shape.limits.partial().optional(),
   seccomp: shape.seccomp.partial().optional(),
+  folder: Folder.partial().nullable().optional(),
   audit: shape.audit.partial().optional(),
 })
 type File = z.infer<typeof File>
 
 const NAME = /^[a-z0-9-]{1,64}$/
 const MAX_EXTENDS = 8
+const MAX_BYTES = 256 * 1024
 
-async function profileNames(folder: string): Promise<string[]> {
-  const files = await readdir(folder)
-  return files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -'.json'.length))
+/** Where profiles lie: those that ship, then the operator's own. A name belongs to the first that has it. */
+export type ProfileFolders = readonly string[]
+
+export async function profilePaths(folders: ProfileFolders): Promise<Map<string, string>> {
+  const paths = new Map<string, string>()
+  for (const folder of folders) {
+    for (const file of (await readdir(folder)).filter((file) => file.endsWith('.json')).sort()) {
+      const [name, path] = [file.slice(0, -'.json'.length), join(folder, file)]
+      const other = paths.get(name)
+      if (other !== undefined)
+        throw new Fault('PROFILE_INVALID', `${path}: ${other} has this name already`, { hint: 'Give it another name.' })
+      paths.set(name, path)
+    }
+  }
+  return paths
 }
 
 /** All there are. One that is not valid is PROFILE_INVALID, naming its file. */
-export async function readProfiles(folder: string, signal: AbortSignal): Promise<Profile[]> {
-  return Promise.all((await profileNames(folder)).sort().map((name) => readProfile(folder, name, signal)))
+export async function readProfiles(folders: ProfileFolders, signal: AbortSignal): Promise<Profile[]> {
+  return Promise.all([...(await profilePaths(folders)).keys()].sort().map((name) => readProfile(folders, name, signal)))
 }
 
 /** Rejects with PROFILE_UNKNOWN, or PROFILE_INVALID naming the file and the field. */
-export async function readProfile(folder: string, name: string, signal: AbortSignal): Promise<Profile> {
+export async function readProfile(folders: ProfileFolders, name: string, signal: AbortSignal): Promise<Profile> {
+  return (await traceProfile(folders, name, signal)).profile
+}
+
+/** The same, with the files that it was made of, itself first. What is no name but a path (`./own.json`) is read as if it lay among the others. */
+export async function traceProfile(
+  folders: ProfileFolders,
+  nameOrPath: string,
+  signal: AbortSignal,
+): Promise<{ profile: Profile; files: { name: string; path: string; says: File }[] }> {
   let merged: File = {}
-  const seen: string[] = []
+  const paths = await profilePaths(folders)
+  const name = nameOrPath.endsWith('.json') ? basename(nameOrPath, '.json') : nameOrPath
+  if (nameOrPath.endsWith('.json')) paths.set(name, resolve(nameOrPath))
+  const files: { name: string; path: string; says: File }[] = []
   for (let next: string | undefined = name; next !== undefined; ) {
-    if (seen.includes(next) || seen.length >= MAX_EXTENDS) {
-      throw new Fault('PROFILE_INVALID', `${join(folder, `${name}.json`)}: extends: ${[...seen, next].join(' -> ')} has no end`)
+    const [first = { path: '' }, last] = [files[0], files.at(-1)]
+    if (files.some((file) => file.name === next) || files.length >= MAX_EXTENDS) {
+      const way = [...files.map((file) => file.name), next].join(' -> ')
+      throw new Fault('PROFILE_INVALID', `${first.path}: extends: ${way} has no end`)
     }
-    seen.push(next)
-    const { file, text } = await readFileOf(folder, next, seen.at(-2), signal)
-    if (file.network !== undefined && merged.network === undefined) await checkNetwork(file.network, join(folder, `${next}.json`), text)
+    const path = NAME.test(next) ? paths.get(next) : undefined
+    if (path === undefined && last !== undefined) throw new Fault('PROFILE_INVALID', `${last.path}: extends: no profile ${next}`)
+    if (path === undefined) {
+      throw new Fault('PROFILE_UNKNOWN', `no profile ${JSON.stringify(name)}; there are: ${[...paths.keys()].sort().join(', ')}`)
+    }
+    const { file, text } = await readFileOf(path, signal)
+    if (file.network !== undefined && merged.network === undefined) await checkNetwork(file.network, path, text)
     merged = under(file, merged)
+    files.push({ name: next, path, says: file })
     next = file.extends
   }
   const { extends: _, ...whole } = merged
   const complete = Complete.safeParse(whole)
-  if (!complete.success) throw invalid(join(folder, `${name}.json`), complete.error)
-  return Object.freeze({ name, ...complete.data })
+  if (!complete.success) throw invalid(files[0]?.path ?? name, complete.error)
+  return { profile: Object.freeze({ name, ...complete.data }), files }
 }
 
-async function readFileOf(
-  folder: string,
-  name: string,
-  wantedBy: string | undefined,
-  signal: AbortSignal,
-): Promise<{ file: File; text: string }> {
-  const path = join(folder, `${name}.json`)
-  let text: string
-  try {
-    if (!NAME.test(name)) throw new Error('not a name of a profile')
-    text = await readFile(path, { encoding: 'utf8', signal })
-  } catch (cause) {
-    const known = (await profileNames(folder)).join(', ')
-    if (wantedBy !== undefined)
-      throw new Fault('PROFILE_INVALID', `${join(folder, `${wantedBy}.json`)}: extends: no profile ${name}`, { cause })
-    throw new Fault('PROFILE_UNKNOWN', `no profile ${JSON.stringify(name)}; there are: ${known}`, { cause })
-  }
+async function readFileOf(path: string, signal: AbortSignal): Promise<{ file: File; text: string }> {
+  const { size } = await stat(path).catch((cause: unknown) => {
+    throw new Fault('PROFILE_UNKNOWN', `${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  })
+  if (size > MAX_BYTES) throw new Fault('PROFILE_INVALID', `${path}: more than ${MAX_BYTES / 1024} KiB`)
+  const text = await readFile(path, { encoding: 'utf8', signal })
   let json: unknown
   try {
     json = JSON.parse(text)
@@ -127,8 +178,9 @@ async function checkNetwork(network: NetworkWish, path: string, text: string): P
 /** What `over` says stands; the rest comes from `base`. Groups are merged member by member. */
 function under(base: File, over: File): File {
   const merged: Record<string, unknown> = { ...base, ...over }
-  for (const group of ['limits', 'seccomp', 'audit'] as const) {
-    if (base[group] !== undefined || over[group] !== undefined) merged[group] = { ...base[group], ...over[group] }
+  for (const group of ['limits', 'seccomp', 'folder', 'audit'] as const) {
+    const [below, above] = [base[group], over[group]]
+    if (above !== null && (below ?? above) != null) merged[group] = { ...below, ...above }
   }
   return merged as File
 }

@@ -78,6 +78,7 @@ export const StrictCreateRequest = z.strictObject({
     .array(z.strictObject({ source: AbsolutePath, target: AbsolutePath, mode: z.enum(['ro', 'rw']) }))
     .max(64)
     .optional(),
+  folder: AbsolutePath.optional(),
   leash: z.enum(['host', 'none']).optional(),
 })
 export type StrictCreateRequest = z.infer<typeof StrictCreateRequest>

@@ -24,14 +24,22 @@ const KEPT = [
 ]
 
 /** Pure: what of the host the request wants shown. Throws BAD_REQUEST. */
-export function mounts(request: StrictCreateRequest, facts: Pick<MachineFacts, 'home' | 'root'>): Bind[] {
+export function mounts(request: StrictCreateRequest, facts: Pick<MachineFacts, 'home' | 'root' | 'shown'>): Bind[] {
   const binds = (request.mounts ?? []).map(({ source, target, mode }, index): Bind => {
     const field = `mounts.${index}`
     const place = plainTarget(target, `${field}.target`)
     if (within(source, facts.home) || within(facts.home, source)) {
       throw new Fault('BAD_REQUEST', `${field}.source: ${source} would show Caisson's own state (${facts.home}) inside`)
     }
-    return { source, target: place, mode, live: true, ...(facts.root ? { ownedBy: 'user' as const } : {}) }
+    const look = facts.shown?.looks[index]
+    return {
+      source,
+      target: place,
+      mode,
+      live: true,
+      ...(facts.root ? { ownedBy: 'user' as const } : {}),
+      ...(look === undefined ? {} : { inode: look.inode, shields: [...look.shields] }),
+    }
   })
   const targets = binds.map((bind) => bind.target)
   const twice = targets.find((target, index) => targets.indexOf(target) !== index)

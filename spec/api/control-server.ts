@@ -110,6 +110,7 @@ const profile = {
   root: 'read-only' as const,
   noNewPrivileges: false,
   seccomp: { allowUserNamespaces: false },
+  folder: null,
   audit: { commands: true, maxMiB: 16 },
 }
 

@@ -17,7 +17,8 @@ NUMBERS = dict(
     mq_timedreceive=(243, 183), mq_timedsend=(242, 182), mq_unlink=(241, 181), name_to_handle_at=(303, 264), open_by_handle_at=(304, 265),
     open_tree=(428,), perf_event_open=(298, 241), pidfd_getfd=(438,), pidfd_open=(434,), pidfd_send_signal=(424,), pivot_root=(155, 41),
     process_madvise=(440,), process_vm_readv=(310, 270), process_vm_writev=(311, 271), ptrace=(101, 117), quotactl=(179, 60), reboot=(169, 142),
-    request_key=(249, 218), setdomainname=(171, 162), sethostname=(170, 161), setns=(308, 268), settimeofday=(164, 170), shmat=(30, 196),
+    renameat2=(316, 276), request_key=(249, 218),
+    setdomainname=(171, 162), sethostname=(170, 161), setns=(308, 268), settimeofday=(164, 170), shmat=(30, 196),
     shmctl=(31, 195), shmget=(29, 194), swapoff=(168, 225), swapon=(167, 224), syslog=(103, 116), umount2=(166, 39), unshare=(272, 97),
     userfaultfd=(323, 282),
 )

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { type CreateRequest, type Network, WALLS, wallNamed } from '@caisson/wire'
 import { clientSettings } from '../../settings.ts'
 import { countOrNone, cpusOrNone } from '../arguments/count.ts'
@@ -50,7 +51,7 @@ export function runWishes(argv: readonly string[]): RunWishes | undefined {
     .argument('[FILE...]', 'a program, and its arguments')
     .option('-c, --code <code>', 'a piece of code')
     .option('--lang <language>', 'python, javascript, typescript, bash or java')
-    .option('--profile <name>', 'a named set of choices: default, code-interpreter')
+    .option('--profile <name>', 'a named set of choices: default, code-interpreter, project; `caisson profile list` has them all')
     .option('--wall <name>', `the kind of isolation: ${WALLS.join(', ')}; where none is named, the profile’s`, wallNamed)
     .option('--template <name>', 'the root file system: base, code-interpreter')
     .option(
@@ -108,7 +109,11 @@ interface Options {
 
 function requestOf(options: Options): CreateRequest {
   const request: CreateRequest = {}
-  if (options.profile !== undefined) request.profile = options.profile
+  if (options.profile !== undefined) {
+    request.profile = options.profile
+    // Shown only where the profile says so.
+    request.folder = resolve('.')
+  }
   if (options.wall !== undefined) request.wall = options.wall
   if (options.template !== undefined) request.template = options.template
   if (options.net !== undefined) request.network = options.net === LEARN ? 'open' : options.net

@@ -31,7 +31,7 @@ export const createCaissonSandbox: Route = {
 }
 
 /** Of the request, what a daemon's sandbox can be given to this caller. Throws ACCESS_DENIED, BAD_REQUEST, TEMPLATE_UNKNOWN. */
-export function granted({ lifecycle: _, timeoutMs: __, template, ...rest }: Body, call: OwnedCall): Wish['request'] {
+export function granted({ lifecycle: _, timeoutMs: __, template, folder, ...rest }: Body, call: OwnedCall): Wish['request'] {
   if (rest.mounts?.length && !call.owner.operator) {
     throw new Fault('ACCESS_DENIED', 'mounts: only an operator may show folders of this machine to a sandbox', {
       hint: 'Upload the files, or use the key of an operator.',
@@ -43,7 +43,9 @@ export function granted({ lifecycle: _, timeoutMs: __, template, ...rest }: Body
     })
   }
   const named = template === undefined ? {} : { template: knownTemplate(template, 'template', call).name }
-  return { ...present(rest), ...named, leash: 'none' }
+  // Of others it is not asked whether the profile would show it.
+  const shown = folder === undefined || !call.owner.operator ? {} : { folder }
+  return { ...present(rest), ...named, ...shown, leash: 'none' }
 }
 
 async function wishOf(body: Body, call: OwnedCall): Promise<Wish> {

@@ -5,6 +5,7 @@
 mod agent;
 mod alarm;
 mod audit;
+mod bind;
 mod boot_id;
 mod builder;
 mod caps;
@@ -33,6 +34,7 @@ mod root;
 mod say;
 mod seccomp;
 mod serving;
+mod shields;
 mod still;
 mod stock;
 mod syscalls;

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
+use crate::bind::is_plain;
+pub use crate::bind::{Bind, Mode, Owner, Shield, ShieldKind};
 use crate::engine::{self, Engine};
 use crate::fault::{Code, Fault, Outcome};
 use crate::machine::Machine;
@@ -34,6 +36,8 @@ pub struct Plan {
     pub disk: Disk,
     pub host_name: String,
     pub user: User,
+    #[serde(default)]
+    pub cwd: Option<String>,
     pub network: Network,
     pub limits: Limits,
     pub capabilities: Vec<String>,
@@ -64,33 +68,6 @@ pub enum Wall {
 pub enum Leash {
     Host,
     None,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    Ro,
-    Rw,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Owner {
-    Root,
-    User,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Bind {
-    pub source: String,
-    pub target: String,
-    pub mode: Mode,
-    pub owned_by: Option<Owner>,
-    #[serde(default)]
-    pub setuid: bool,
-    #[serde(default)]
-    pub live: bool,
 }
 
 #[derive(Deserialize)]
@@ -250,11 +227,12 @@ impl Plan {
         let targets = targets.chain(plan.writable.iter().map(|writable| &writable.target));
         let targets = targets.chain(plan.files.iter().map(|file| &file.path));
         for path in targets.chain(plan.symlinks.iter().map(|link| &link.path)) {
-            let inside =
-                path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")));
-            if !inside || path.contains('\0') {
+            if !path.strip_prefix('/').is_some_and(is_plain) {
                 return Err(invalid(format!("{path:?} is not a plain absolute path")));
             }
+        }
+        if let Some(wrong) = plan.binds.iter().find_map(Bind::wrong_shield) {
+            return Err(invalid(format!("shields: {wrong:?} is not a plain relative path")));
         }
         if (plan.kind == Kind::Zygote) != plan.serve.is_some() {
             return Err(invalid("`serve` belongs to kind zygote, and only to it".into()));

@@ -15,6 +15,7 @@ use crate::fault::{At, Code, Fault, Outcome};
 use crate::idmap::IdMap;
 use crate::overlay;
 use crate::plan::{Bind, Mode, Owner, Plan, Root};
+use crate::shields;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 
 const STEP: &str = "root";
@@ -78,14 +79,7 @@ impl Stage<'_> {
         for bind in &self.plan.binds {
             self.bind(bind)?;
         }
-        self.bind(&Bind {
-            source: self.plan.agent.clone(),
-            target: "/caisson/agent".into(),
-            mode: Mode::Ro,
-            owned_by: None,
-            setuid: false,
-            live: false,
-        })?;
+        self.bind(&Bind::ours(&self.plan.agent, "/caisson/agent"))?;
         if !self.is_overlay() {
             self.small_files()?;
         }
@@ -166,7 +160,7 @@ impl Stage<'_> {
         Ok(made)
     }
 
-    fn own(&self, path: &Path, owner: Owner) -> Outcome<()> {
+    pub fn own(&self, path: &Path, owner: Owner) -> Outcome<()> {
         let (uid, gid) = match owner {
             Owner::Root => self.owners.root,
             Owner::User => self.owners.user,
@@ -197,6 +191,9 @@ impl Stage<'_> {
             ));
         }
         let tree = Tree::open(source).coded(Code::MountUnreadable, STEP, source.display())?;
+        if let Some(inode) = &bind.inode {
+            shields::same(tree.inode().at(STEP, source.display())?, inode, &bind.source)?;
+        }
         if let Some(owner) = bind.owned_by {
             self.show_as(owner, &tree, (found.uid(), found.gid()), source)?;
         }
@@ -204,7 +201,8 @@ impl Stage<'_> {
         // Without the mapping, its set-uid programs would be some user's of the host; with it, they are the sandbox's root's.
         let no_setuid = if bind.setuid { 0 } else { NOSUID };
         tree.set(read_only | no_setuid | NODEV).at(STEP, source.display())?;
-        tree.attach(&target).at(STEP, target.display())
+        tree.attach(&target).at(STEP, target.display())?;
+        shields::raise(self, bind, &tree)
     }
 
     /// What the host's root owns and the sandbox's root is to own takes the mapping that is there already: the same numbers, in the sandbox's range.

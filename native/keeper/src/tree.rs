@@ -26,6 +26,48 @@ impl Tree {
         Ok(Tree(unsafe { OwnedFd::from_raw_fd(tree) }))
     }
 
+    /// A copy of the mounts at and below a place that is held.
+    pub fn at(place: &OwnedFd) -> Result<Tree> {
+        let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | (libc::AT_RECURSIVE | libc::AT_EMPTY_PATH) as u32;
+        // SAFETY: a descriptor we hold and an empty path; the result is checked.
+        let tree = unsafe { libc::syscall(libc::SYS_open_tree, place.as_raw_fd(), c"".as_ptr(), flags) } as i32;
+        if tree < 0 {
+            return Err(Error::last_os_error());
+        }
+        // SAFETY: just opened, owned by nobody else.
+        Ok(Tree(unsafe { OwnedFd::from_raw_fd(tree) }))
+    }
+
+    /// What lies at a path below the top of an attached tree, mounts that were added since included. No part of the path may be a link.
+    pub fn below(&self, path: &str) -> Result<OwnedFd> {
+        // SAFETY: all-zero is a valid open_how.
+        let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+        how.flags = (libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW) as u64;
+        how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+        let (path, size) = (c(Path::new(path))?, size_of::<libc::open_how>());
+        // SAFETY: a NUL-terminated path and a structure that outlives the call and has the size said.
+        let open = unsafe { libc::syscall(libc::SYS_openat2, self.0.as_raw_fd(), path.as_ptr(), &how, size) } as i32;
+        if open < 0 {
+            return Err(Error::last_os_error());
+        }
+        // SAFETY: just opened, owned by nobody else.
+        Ok(unsafe { OwnedFd::from_raw_fd(open) })
+    }
+
+    /// Attaches it on top of what is held, whatever its path has come to be.
+    pub fn cover(&self, place: &OwnedFd) -> Result<()> {
+        const BOTH_EMPTY: u32 = 0x04 | 0x40;
+        let (tree, place) = (self.0.as_raw_fd(), place.as_raw_fd());
+        // SAFETY: descriptors we hold and empty paths.
+        let result =
+            unsafe { libc::syscall(libc::SYS_move_mount, tree, c"".as_ptr(), place, c"".as_ptr(), BOTH_EMPTY) };
+        if result == 0 { Ok(()) } else { Err(Error::last_os_error()) }
+    }
+
+    pub fn inode(&self) -> Result<String> {
+        inode(self.0.as_raw_fd())
+    }
+
     /// Adds flags to every mount of the tree.
     pub fn set(&self, flags: u64) -> Result<()> {
         set_attributes(self.0.as_raw_fd(), c"", &attributes(flags, None), libc::AT_RECURSIVE)
@@ -52,6 +94,17 @@ impl Tree {
         // SAFETY: a descriptor we hold.
         if unsafe { libc::fchdir(self.0.as_raw_fd()) } == 0 { Ok(()) } else { Err(Error::last_os_error()) }
     }
+}
+
+/// `device:inode` of what is held.
+pub fn inode(open: i32) -> Result<String> {
+    // SAFETY: all-zero is a valid stat, which outlives the call.
+    let mut found: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    if unsafe { libc::fstat(open, &raw mut found) } != 0 {
+        return Err(Error::last_os_error());
+    }
+    Ok(format!("{}:{}", found.st_dev, found.st_ino))
 }
 
 /// Adds flags to the one mount at `path`.

@@ -1,0 +1,91 @@
+import { closeSync, fstatSync, lchownSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs'
+import { readdir, readFile, readlink } from 'node:fs/promises'
+import { basename } from 'node:path'
+import type { FolderChoice } from './profile.ts'
+import { nameIn, openFolder } from './shields.ts'
+
+/**
+ * A mount needs something to lie on. Where a folder of the caller has no `.git`, an empty one is made, so that nobody inside can make one whose hooks
+ * the host would run (compare CVE-2026-25725). Programs take an empty `.git` for none.
+ */
+export class Placeholders implements AsyncDisposable {
+  readonly #source: string
+  readonly #names: readonly string[]
+
+  private constructor(source: string, names: readonly string[]) {
+    this.#source = source
+    this.#names = names
+  }
+
+  /** Empty ones that are there already, which a sandbox that was killed has left, count as made now. */
+  static make(source: string, { mode, fixed }: FolderChoice): Placeholders {
+    const wanted = fixed.filter((pattern) => pattern.indexOf('/') === pattern.length - 1).map((pattern) => pattern.slice(0, -1))
+    if (mode === 'ro') return new Placeholders(source, [])
+    const folder = openFolder(source)
+    try {
+      return new Placeholders(
+        source,
+        wanted.filter((name) => isOurs(folder, name)),
+      )
+    } finally {
+      closeSync(folder)
+    }
+  }
+
+  /** Removes those that nobody has put anything into. Under the mounts of another sandbox one stays: without it, they would be gone too. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#names.length === 0 || (await isMounted(this.#names.map((name) => `/${basename(this.#source)}/${name}`)))) return
+    for (const name of this.#names) {
+      try {
+        rmdirSync(`${this.#source}/${name}`)
+      } catch (error) {
+        if (!['ENOTEMPTY', 'ENOENT', 'ENOTDIR', 'EBUSY', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? ''))
+          throw error
+      }
+    }
+  }
+}
+
+function isOurs(folder: number, name: string): boolean {
+  const path = nameIn(folder, name)
+  try {
+    mkdirSync(path, { mode: 0o755 })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return isEmptyFolder(path)
+    // Where the caller can make nothing, nobody inside can.
+    if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') return false
+    throw error
+  }
+  const { uid, gid } = fstatSync(folder)
+  if (process.getuid?.() === 0) lchownSync(path, uid, gid)
+  return true
+}
+
+function isEmptyFolder(path: string): boolean {
+  try {
+    const folder = openFolder(path)
+    try {
+      return readdirSync(nameIn(folder, '.')).length === 0
+    } finally {
+      closeSync(folder)
+    }
+  } catch {
+    // A file, a link, or somebody else's.
+    return false
+  }
+}
+
+/** In whichever mount namespace this process can look into, a mount whose origin ends so. */
+async function isMounted(ends: readonly string[]): Promise<boolean> {
+  const seen = new Set<string>()
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    // Processes end, and others' are not told about.
+    const namespace = await readlink(`/proc/${pid}/ns/mnt`).catch(() => undefined)
+    if (namespace === undefined || seen.has(namespace)) continue
+    seen.add(namespace)
+    const mounts = await readFile(`/proc/${pid}/mountinfo`, 'utf8').catch(() => '')
+    if (mounts.split('\n').some((line) => ends.some((end) => (line.split(' ')[3] ?? '').endsWith(end)))) return true
+  }
+  return false
+}

@@ -1,0 +1,224 @@
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  realpathSync,
+  statSync,
+} from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
+import { Fault, type Shield } from '@caisson/wire'
+import { refuseAborted } from '../lifetimes.ts'
+import type { FolderChoice } from './profile.ts'
+import { withoutCredentials } from './redaction.ts'
+import { ShieldPatterns } from './shield-patterns.ts'
+
+/** A folder as it was when it was looked at. */
+export interface Look {
+  readonly inode: string
+  /** Parents before children. */
+  readonly shields: readonly Shield[]
+}
+
+const MAX_ENTRIES = 200_000
+const MAX_DEPTH = 64
+/** Each is a mount of the sandbox. */
+const MAX_SHIELDS = 900
+/** Of them all together, as a keeper reads them. */
+const MAX_CHARACTERS = 512 * 1024
+const MAX_READ_BYTES = 64 * 1024
+/** Then others get a turn. */
+const FOLDERS_A_TURN = 64
+
+type Tests = Record<'hidden' | 'shown' | 'redacted' | 'fixed' | 'skipped', ShieldPatterns>
+
+/**
+ * Looks for what a profile hides and holds in a folder. Somebody inside another sandbox may be at work there: nothing is reached by its whole path, and no
+ * link is followed, so that what is looked at is the folder that was opened; the keeper compares what it mounts with what was seen (native/keeper/src/
+ * shields.rs). What cannot be looked through to its end is not shown at all: MOUNT_UNREADABLE.
+ */
+export async function lookThrough(source: string, choice: FolderChoice, signal: AbortSignal): Promise<Look> {
+  const root = openFolder(source)
+  try {
+    // Were a folder on the way a link by now, it would be another one.
+    if (readlinkSync(`/proc/self/fd/${root}`) !== source)
+      throw new Fault('MOUNT_UNREADABLE', `${source} was moved while it was being looked at`)
+    const looking = new Looking(source, choice)
+    await looking.folder(root, [], false, signal)
+    return { inode: inodeOf(root), shields: looking.shields() }
+  } finally {
+    closeSync(root)
+  }
+}
+
+/** The folder itself, held: `/proc/self/fd/N/name` is a name in it, whatever its path is by then. */
+export function openFolder(path: string): number {
+  return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+}
+
+export const nameIn = (folder: number, name: string): string => `/proc/self/fd/${folder}/${name}`
+
+class Looking {
+  readonly #source: string
+  readonly #tests: Tests
+  readonly #found = new Map<string, Shield>()
+  /** Of the folders on the way, by path. */
+  readonly #inodes = new Map<string, string>()
+  #entries = 0
+  #folders = 0
+
+  constructor(source: string, choice: FolderChoice) {
+    this.#source = source
+    const { hidden, shown, redacted, fixed, skipped } = choice
+    this.#tests = {
+      hidden: new ShieldPatterns(hidden),
+      shown: new ShieldPatterns(shown),
+      redacted: new ShieldPatterns(redacted),
+      fixed: new ShieldPatterns(fixed),
+      skipped: new ShieldPatterns(skipped),
+    }
+  }
+
+  async folder(folder: number, names: readonly string[], isFixed: boolean, signal: AbortSignal): Promise<void> {
+    if (names.length > MAX_DEPTH) throw this.#tooMuch(`has folders ${MAX_DEPTH} deep`)
+    this.#folders += 1
+    if (this.#folders % FOLDERS_A_TURN === 0) {
+      await setImmediate()
+      refuseAborted(signal)
+    }
+    const entries = readdirSync(nameIn(folder, '.'), { withFileTypes: true })
+    this.#entries += entries.length
+    if (this.#entries > MAX_ENTRIES) throw this.#tooMuch(`has more than ${MAX_ENTRIES} entries`)
+    for (const entry of entries) {
+      const path = [...names, entry.name]
+      if (entry.isSymbolicLink()) this.#link(folder, path, isFixed)
+      else if (entry.isDirectory()) await this.#subfolder(folder, path, isFixed, signal)
+      else this.#file(folder, path, isFixed, entry.isFile())
+    }
+  }
+
+  async #subfolder(folder: number, names: string[], wasFixed: boolean, signal: AbortSignal): Promise<void> {
+    const { hidden, shown, fixed, skipped } = this.#tests
+    const name = names.at(-1) ?? ''
+    if (hidden.match(names) && !shown.match(names)) return this.#put(names, { as: 'covered', inode: inodeAt(folder, name) })
+    const isFixed = wasFixed || fixed.match(names)
+    if (isFixed && !wasFixed) this.#put(names, { as: 'fixed', inode: inodeAt(folder, name) })
+    if (skipped.match(names)) return
+    let open: number
+    try {
+      open = openFolder(nameIn(folder, name))
+    } catch (error) {
+      // Who may not look into it, may not do so inside either, or it is gone.
+      if (['EACCES', 'ENOENT', 'ENOTDIR', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? '')) return
+      throw error
+    }
+    try {
+      this.#inodes.set(names.join('/'), inodeOf(open))
+      await this.folder(open, names, isFixed, signal)
+    } finally {
+      closeSync(open)
+    }
+  }
+
+  #file(folder: number, names: string[], isFixed: boolean, isPlain: boolean): void {
+    const { hidden, shown, redacted, fixed } = this.#tests
+    const name = names.at(-1) ?? ''
+    // Behind a socket or a pipe there is a process of the host.
+    const isHidden = !isPlain || (hidden.match(names) && !shown.match(names))
+    if (isHidden) return this.#put(names, { as: 'covered', inode: inodeAt(folder, name) })
+    if (redacted.match(names)) {
+      const content = readable(nameIn(folder, name))
+      if (content !== null) return this.#put(names, { as: 'covered', inode: inodeAt(folder, name), content })
+    }
+    if (!isFixed && fixed.match(names)) this.#put(names, { as: 'fixed', inode: inodeAt(folder, name) })
+  }
+
+  /** A link is nothing that a mount can hold; what it leads to inside the folder can be hidden. */
+  #link(folder: number, names: string[], isFixed: boolean): void {
+    const { hidden, shown, fixed } = this.#tests
+    if (hidden.match(names) && !shown.match(names)) this.#target(folder, names.at(-1) ?? '')
+    else if (!isFixed && fixed.match(names)) {
+      const message = `${this.#source}/${names.join('/')} is to be read-only for the sandbox, and a link cannot be held`
+      throw new Fault('MOUNT_UNREADABLE', message, {
+        hint: 'Put a real file or folder in its place, or take its name out of `folder.fixed` in a profile of your own.',
+      })
+    }
+  }
+
+  #target(folder: number, name: string): void {
+    let target: string
+    try {
+      target = realpathSync(nameIn(folder, name))
+    } catch {
+      // It leads nowhere.
+      return
+    }
+    const below = target.startsWith(`${this.#source}/`) ? target.slice(this.#source.length + 1).split('/') : []
+    if (below.length === 0) return
+    for (let depth = 1; depth < below.length; depth += 1) {
+      const parent = below.slice(0, depth).join('/')
+      this.#inodes.set(parent, inodeOfPath(`${this.#source}/${parent}`))
+    }
+    this.#put(below, { as: 'covered', inode: inodeOfPath(target) })
+  }
+
+  #put(names: readonly string[], shield: Omit<Shield, 'path'>): void {
+    const path = names.join('/')
+    this.#found.set(path, { path, ...shield })
+  }
+
+  /** With the folders on the way to each, which must not be renamed. In one that is read-only or covered nothing can be. */
+  shields(): Shield[] {
+    const all = new Map(this.#found)
+    for (const path of this.#found.keys()) {
+      const names = path.split('/')
+      for (let depth = 1; depth < names.length; depth += 1) {
+        const parent = names.slice(0, depth).join('/')
+        const there = all.get(parent)
+        if (there?.as === 'covered') all.delete(path)
+        if (there !== undefined && there.as !== 'pinned') break
+        const inode = this.#inodes.get(parent)
+        if (inode === undefined) throw new Fault('INTERNAL', `the way to ${path} is not known`)
+        all.set(parent, { path: parent, inode, as: 'pinned' })
+      }
+    }
+    const shields = [...all.values()].sort((one, other) => (one.path < other.path ? -1 : 1))
+    if (shields.length > MAX_SHIELDS || JSON.stringify(shields).length > MAX_CHARACTERS) {
+      throw this.#tooMuch(`has ${shields.length} places to be hidden or held, more than a sandbox can have`)
+    }
+    return shields
+  }
+
+  #tooMuch(what: string): Fault {
+    return new Fault('MOUNT_UNREADABLE', `${this.#source} ${what}: secret files in it cannot all be found`, {
+      hint: 'Start in a folder below it, or name what need not be looked into in `folder.skipped` of a profile of your own.',
+    })
+  }
+}
+
+const text = ({ dev, ino }: BigIntStats): string => `${dev}:${ino}`
+const inodeOf = (open: number): string => text(fstatSync(open, { bigint: true }))
+const inodeAt = (folder: number, name: string): string => text(lstatSync(nameIn(folder, name), { bigint: true }))
+const inodeOfPath = (path: string): string => text(statSync(path, { bigint: true }))
+
+/** What may be shown of a file instead of it; null: all of it. Of one that is too long, nothing. */
+function readable(path: string): string | null {
+  let file: number
+  try {
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  } catch {
+    return ''
+  }
+  try {
+    const bytes = Buffer.alloc(MAX_READ_BYTES + 1)
+    const length = readSync(file, bytes)
+    return length > MAX_READ_BYTES ? '' : withoutCredentials(bytes.toString('utf8', 0, length))
+  } finally {
+    closeSync(file)
+  }
+}

@@ -1,0 +1,74 @@
+//! Places of a folder of the host that are not as the rest of it: what must not be changed, because the host acts on it, and what must not be seen.
+//!
+//! Somebody inside another sandbox may be at work in the same folder at this moment. So nothing is found by its whole path: each place is opened
+//! below the folder that is mounted already, without following links, held, and compared with what the plan saw there; the mount goes on top of what
+//! is held. A place that is a mount cannot be renamed or removed by those who see the mount (rename(2), EBUSY); that is why the folders on the way are
+//! `pinned`. Mounts from out here are locked for everyone inside (mount_namespaces(7)).
+//! Proven by spec/escape/project-*.spec.ts.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::fault::{At, Code, Fault, Outcome};
+use crate::plan::{Bind, Owner, Shield, ShieldKind};
+use crate::root::Stage;
+use crate::tree::{NODEV, NOSUID, RDONLY, Tree, inode};
+
+const STEP: &str = "shields";
+
+/// `top` is attached.
+pub fn raise(stage: &Stage<'_>, bind: &Bind, top: &Tree) -> Outcome<()> {
+    let covers = stage.disk.with_file_name("covers");
+    for shield in &bind.shields {
+        let name = format!("{}/{}", bind.source, shield.path);
+        let place = top.below(&shield.path).map_err(|_| changed(&name))?;
+        same(inode(place.as_raw_fd()).at(STEP, &name)?, &shield.inode, &name)?;
+        let tree = match shield.kind {
+            ShieldKind::Pinned | ShieldKind::Fixed => Tree::at(&place).at(STEP, &name)?,
+            ShieldKind::Covered => cover(stage, shield, &covers, &place)?,
+        };
+        if shield.kind != ShieldKind::Pinned {
+            tree.set(RDONLY | NOSUID | NODEV).at(STEP, &name)?;
+        }
+        tree.cover(&place).at(STEP, &name)?;
+    }
+    Ok(())
+}
+
+pub fn same(found: String, expected: &str, name: &str) -> Outcome<()> {
+    if found == expected { Ok(()) } else { Err(changed(name)) }
+}
+
+fn changed(name: &str) -> Fault {
+    let message = format!("{name} was replaced, renamed or removed while the sandbox was being made");
+    Fault::new(Code::MountUnreadable, STEP, message).hint("Try again when nobody else works in that folder.")
+}
+
+/// Something of ours of the same kind.
+fn cover(stage: &Stage<'_>, shield: &Shield, covers: &Path, place: &OwnedFd) -> Outcome<Tree> {
+    if fs::symlink_metadata(covers).is_err() {
+        DirBuilder::new().mode(0o755).create(covers).at(STEP, covers.display())?;
+    }
+    let number = fs::read_dir(covers).at(STEP, covers.display())?.count();
+    let path = covers.join(number.to_string());
+    if is_folder(place) {
+        DirBuilder::new().mode(0o755).create(&path).at(STEP, path.display())?;
+    } else {
+        let mut open = OpenOptions::new();
+        let mut file = open.write(true).create_new(true).mode(0o444).open(&path).at(STEP, path.display())?;
+        file.write_all(shield.content.as_bytes()).at(STEP, path.display())?;
+    }
+    stage.own(&path, Owner::User)?;
+    Tree::open(&path).at(STEP, path.display())
+}
+
+fn is_folder(place: &OwnedFd) -> bool {
+    // SAFETY: all-zero is a valid stat, which outlives the call; what is left all-zero is no folder.
+    let mut found: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    unsafe { libc::fstat(place.as_raw_fd(), &raw mut found) };
+    found.st_mode & libc::S_IFMT == libc::S_IFDIR
+}

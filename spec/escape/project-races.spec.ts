@@ -1,0 +1,116 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { lstatSync, readFileSync } from 'node:fs'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Sandbox } from '../../client/index.ts'
+import { Fault } from '../../wire/index.ts'
+
+const LAUNCHES = 6
+const TRIES = 200_000
+const SECRET = 'not for guests'
+
+/** What somebody inside a sandbox of the folder above does: exchanges two names as fast as can be, until it is killed. */
+const FLIP = `
+import ctypes, sys
+libc = ctypes.CDLL(None)
+one, other = sys.argv[1].encode(), sys.argv[2].encode()
+number = 316 if __import__('platform').machine() == 'x86_64' else 276
+print('ready', flush=True)
+while True: libc.syscall(number, -100, one, -100, other, 2)
+`
+
+let folder: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cai-races-'))
+  await mkdir(join(folder, 'outside'))
+  await writeFile(join(folder, 'outside/canary'), SECRET)
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+async function flipping(one: string, other: string): Promise<AsyncDisposable> {
+  const child: ChildProcess = spawn('/usr/bin/python3', ['-c', FLIP, one, other], { stdio: ['ignore', 'pipe', 'inherit'] })
+  if (child.stdout === null) throw new Error('no pipe')
+  await once(child.stdout, 'data')
+  return {
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    },
+  }
+}
+
+/** Whoever looks first, and goes by the name then, is led astray. */
+function isFooled(look: () => boolean, use: () => string): boolean {
+  for (let attempt = 0; attempt < TRIES; attempt += 1) {
+    try {
+      if (look() && use() === SECRET) return true
+    } catch {
+      // The other of the two was there.
+    }
+  }
+  return false
+}
+
+/** What each of some sandboxes sees; of those that were refused, why. */
+async function launched(at: string, command: string): Promise<string[]> {
+  const seen: string[] = []
+  for (let launch = 0; launch < LAUNCHES; launch += 1) {
+    try {
+      await using sandbox = await Sandbox.create({ profile: 'project', folder: at, network: 'none' })
+      seen.push((await sandbox.commands.run(['sh', '-c', command])).stdout)
+    } catch (failure) {
+      if (!(failure instanceof Fault)) throw failure
+      seen.push(failure.code)
+    }
+  }
+  return seen
+}
+
+describe('the folder itself turns into a link to somewhere else', () => {
+  const at = () => join(folder, 'sub')
+  beforeAll(async () => {
+    await mkdir(at())
+    await writeFile(join(at(), 'own'), 'mine')
+    await symlink('outside', join(folder, 'link'))
+  })
+
+  test('without the wall: whoever has checked it is led there', async () => {
+    await using _ = await flipping(at(), join(folder, 'link'))
+    expect(
+      isFooled(
+        () => lstatSync(at()).isDirectory(),
+        () => readFileSync(join(at(), 'canary'), 'utf8'),
+      ),
+    ).toBe(true)
+  })
+
+  test('a sandbox shows the folder that was meant, or is not made', async () => {
+    await using _ = await flipping(at(), join(folder, 'link'))
+    for (const seen of await launched(at(), 'ls')) expect(seen).toMatch(/^(own\n|BAD_REQUEST|MOUNT_UNREADABLE)$/)
+  })
+})
+
+describe('a folder with a secret file is exchanged for one without', () => {
+  const at = () => join(folder, 'project')
+  beforeAll(async () => {
+    await mkdir(join(at(), 'config'), { recursive: true })
+    await mkdir(join(at(), 'decoy'))
+    await writeFile(join(at(), 'config/.env'), SECRET)
+    await writeFile(join(at(), 'decoy/.env'), '')
+  })
+
+  test('without the wall: what was hidden by its name is seen', async () => {
+    await using _ = await flipping(join(at(), 'config'), join(at(), 'decoy'))
+    const inode = lstatSync(join(at(), 'decoy')).ino
+    const isDecoy = () => lstatSync(join(at(), 'decoy')).ino === inode
+    expect(isFooled(isDecoy, () => readFileSync(join(at(), 'decoy/.env'), 'utf8'))).toBe(true)
+  })
+
+  test('a sandbox sees it nowhere, or is not made', async () => {
+    await using _ = await flipping(join(at(), 'config'), join(at(), 'decoy'))
+    for (const seen of await launched(at(), 'cat config/.env decoy/.env')) expect(seen).toMatch(/^(|MOUNT_UNREADABLE)$/)
+  })
+})
