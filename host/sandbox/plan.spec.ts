@@ -275,11 +275,8 @@ describe('a request is refused, by the name of its field, when', () => {
 })
 
 describe('a machine', () => {
-  const parts = {
-    kernel: '/state/templates/machine/kernel-6/vmlinux',
-    initrd: '/state/engines/initrd-1',
-    usr: '/state/templates/machine/usr-1.erofs',
-  }
+  const folder = '/state/templates/machine'
+  const parts = { kernel: `${folder}/kernel-6/vmlinux`, initrd: '/state/engines/initrd-1', usr: `${folder}/usr-1.erofs` }
   const engine = { program: '/usr/bin/qemu-system-x86_64', version: '7', platform: 'tcg' as const, preload: null }
   const wall = { name: 'microvm' as const, engine, machine: parts, sudo: false, mounts: false }
   const built = { ...template, shown: '/state/templates/code-interpreter/shown-1.erofs' }

@@ -6,7 +6,6 @@ import { Fault } from '@caisson/wire'
 
 const MAX_SAID_BYTES = 1024 * 1024
 const FORMATTER = 'mkfs.erofs'
-export const INSTALL = 'apt-get install -y erofs-utils'
 /** Nothing is compressed: an emulated processor would pay for it at each start. Programs compare the times of files with what they have made of them. */
 const FORM = ['--quiet', '-x-1', '--preserve-mtime', '--force-uid=0', '--force-gid=0']
 

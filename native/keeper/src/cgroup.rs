@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::alarm::Alarm;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::freezer::Freezer;
-use crate::hierarchy::{Version, locate, locate_unified};
+use crate::hierarchy::{Version, locate, locate_unified, mend};
 use crate::plan::{Kind, Limits, OnWall};
 
 const STEP: &str = "cgroup";
@@ -289,15 +289,6 @@ fn limit_cpu(dir: &Path, version: Version, milli: u64) -> Outcome<()> {
         }
         Version::Two => write(dir, "cpu.max", format!("{quota} {CPU_PERIOD_US}")),
     }
-}
-
-fn mend(controller: &str) -> String {
-    // SAFETY: geteuid cannot fail.
-    let uid = unsafe { libc::geteuid() };
-    let flag = if controller == "cpu" { "cpus" } else { controller };
-    format!(
-        "Delegate cgroups to this user with `sudo sh -c 'for c in memory pids cpu; do mkdir -p /sys/fs/cgroup/$c/caisson-{uid} && chown -R {uid} /sys/fs/cgroup/$c/caisson-{uid}; done'` (cgroup v1) or start under `systemd-run --user --scope -p Delegate=yes` (v2), run as root, or say plainly that the limit is not wanted: --{flag} none."
-    )
 }
 
 pub fn write(dir: &Path, file: &str, value: impl ToString) -> Outcome<()> {

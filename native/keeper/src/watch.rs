@@ -1,5 +1,6 @@
 //! The life of a standing sandbox: one loop that waits for its end, its limits, its commands and its host, and carries out the first reason to end it.
 
+mod machine;
 mod requests;
 mod stillness;
 
@@ -10,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::agent;
 use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::control::{Connection, Heard, Reason, Request};
@@ -19,7 +19,6 @@ use crate::fault::{At, Outcome};
 use crate::machine::Settling;
 use crate::order::Sandbox;
 use crate::plan::{Kind, Leash, OnHit, OnWall};
-use crate::say::Said;
 use stillness::UnderWay;
 
 const MAX_CONNECTIONS: usize = 16;
@@ -249,28 +248,6 @@ impl Watch {
         self.broadcast(&json!({ "event": "limit", "reason": reason, "detail": detail }));
         if ends || recorded.is_err() {
             self.finish(typed, detail);
-        }
-    }
-
-    /// Of a machine: where it says what was hit in it.
-    fn machine_leash(&self) -> i32 {
-        self.sandbox.leash.as_ref().filter(|_| self.sandbox.plan.machine.is_some()).map_or(-1, AsRawFd::as_raw_fd)
-    }
-
-    /// It is an enemy's word, and can end no sandbox but its own.
-    fn hear_machine(&mut self) {
-        let Some(leash) = &self.sandbox.leash else { return };
-        match agent::hear(leash) {
-            Ok(Said::Limit(what)) if what == "memory" => self.limit("memory", true),
-            Ok(Said::Limit(what)) if what == "pids" => self.limit("pids", true),
-            Ok(Said::Settled(whole)) => {
-                if let Some(settling) = &self.settling {
-                    settling.answered(whole);
-                }
-            }
-            _ => {
-                self.finish(Reason::Crash, "the machine ended, or said something else than agreed");
-            }
         }
     }
 
