@@ -195,7 +195,8 @@ export function planZygote(
     serve: {
       socket: `${facts.dir}/zygote.sock`,
       argv: [...template.zygote.argv],
-      env: { ...template.zygote.env },
+      // Where its forks will be at home: what was made for one place is not made again for another.
+      env: { ...template.zygote.env, HOME: USER.home },
       idleMs: facts.idleMs,
     },
   } satisfies Plan)

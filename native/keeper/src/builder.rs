@@ -1,42 +1,33 @@
-//! The builder: a process between the keeper and the sandbox. It assembles the root in a mount namespace of its own, makes the first process in its
-//! namespaces, gives it its ids, and ends. Whatever mounts it made live on only in the sandbox's mount namespace.
+//! The builder: a process between the keeper and the sandbox. It makes the first process in its namespaces, gives it its ids, and ends. The root is
+//! assembled meanwhile, by a mason in the builder's mount namespace (mason.rs); whatever mounts they made live on only in the sandbox's own.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
 
 use caisson_zygote::message::send;
-use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, fork};
 
-use crate::disk::Prepared;
-use crate::engine;
 use crate::fault::{At, Code, Outcome};
-use crate::idmap::IdMap;
 use crate::ids::{NURSERY_COUNT, NURSERY_FIRST, RANGE};
 use crate::inside::Inside;
-use crate::machine;
+use crate::mason::Mason;
 use crate::plan::{Kind, Plan};
-use crate::root::{Owners, Stage};
 use crate::say::Said;
 
 const STEP: &str = "builder";
 
 pub struct Builder<'a> {
     pub plan: &'a Plan,
-    pub disk: &'a Prepared,
-    pub root: PathBuf,
-    pub disk_mount: PathBuf,
     /// Number and first host id of the sandbox's range; None without root.
     pub range: Option<(u32, u32)>,
-    /// Of that range.
-    pub map: Option<&'a IdMap>,
     /// The user namespace of the zygote, to live below.
     pub nursery: Option<OwnedFd>,
     pub doors: Vec<OwnedFd>,
+    pub mason: Mason<'a>,
     /// To the keeper.
     pub report: OwnedFd,
     pub inside: Inside<'a>,
@@ -60,31 +51,27 @@ impl Builder<'_> {
         self.join_cgroup()?;
         // SAFETY: cannot fail. Folders of the new root have the modes that they are made with, however the host was started.
         unsafe { libc::umask(0o022) };
-        let rootless = self.range.is_none() && self.single();
+        let rootless = self.range.is_none() && self.inside.single_id;
         // Kept: /proc is about to become the sandbox's.
         let proc = open_folder("/proc")?;
         if rootless {
             self.enter_own_user_namespace(&proc)?;
         }
         unshare(CloneFlags::CLONE_NEWNS).coded(Code::WallUnavailable, STEP, "a mount namespace")?;
-        self.make_workplace()?;
-        let owners = self.owners();
-        let stage = Stage {
-            plan: self.plan,
-            root: self.root.clone(),
-            disk: self.disk_mount.clone(),
-            owners,
-            map: self.map,
-            stored: self.map.filter(|_| matches!(self.disk, Prepared::Loop { .. })),
+        // SAFETY: one thread; the child uses what it copied and ends without returning.
+        let mason = match unsafe { fork() }.at(STEP, "a mason")? {
+            ForkResult::Child => self.mason.run(),
+            ForkResult::Parent { child } => child,
         };
-        let mounted = if self.plan.machine.is_none() { Some(stage.build(self.disk)?) } else { None };
-        // The first process begins there: it could not find the way, through folders that are closed to its ids.
-        let start = match (&self.plan.engine, &self.plan.machine) {
-            (Some(engine), Some(machine)) => machine::stage(machine, engine, &self.root)?,
-            (Some(engine), None) => engine::stage(self.plan, engine, &self.root, owners.root)?,
-            (None, _) => self.root.clone(),
-        };
-        nix::unistd::chdir(&start).at(STEP, start.display())?;
+        let made = self.make_first(&proc, rootless);
+        // Whoever waits for this process waits for both.
+        waitpid(mason, None).at(STEP, "the mason's end")?;
+        made
+    }
+
+    fn make_first(self, proc: &OwnedFd, rootless: bool) -> Outcome<()> {
+        // Its end of the way to the first process is the only one, so that its end is heard there.
+        drop(self.mason);
         if let Some(nursery) = self.nursery.as_ref().filter(|_| !rootless) {
             setns(nursery, CloneFlags::CLONE_NEWUSER).at(STEP, "the zygote's user namespace")?;
             // Whoever makes a user namespace must have an id in the one above it, which the host's root has not (user_namespaces(7)).
@@ -95,43 +82,12 @@ impl Builder<'_> {
         nix::sys::prctl::set_dumpable(true).at(STEP, "dumpable")?;
         let first = clone_first(self.plan.kind)?;
         if first == 0 {
-            drop((self.report, self.leash, mounted));
+            drop((self.report, self.leash));
             self.inside.run();
         }
-        let below_nursery = self.nursery.is_some();
-        self.give_ids(&proc, first, below_nursery, rootless)?;
+        give_ids(self.plan, self.range, proc, first, Above { nursery: self.nursery.is_some(), rootless })?;
         send(self.leash.as_fd(), &[1], &[]).at(STEP, "leash")?;
-        let cloned = Said::Cloned { pid: first };
-        let mounted: Vec<_> = mounted.iter().map(AsRawFd::as_raw_fd).collect();
-        send(self.report.as_fd(), &cloned.bytes(), &mounted).at(STEP, "report")
-    }
-
-    /// Over the state folder, in memory and seen by nobody else. The same folders on a disk would cost milliseconds where that is busy.
-    fn make_workplace(&self) -> Outcome<()> {
-        let (none, place) = (None::<&str>, self.plan.dir.as_str());
-        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at(STEP, "private mounts")?;
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        let options = Some("size=8m,nr_inodes=4096,mode=700");
-        mount(Some("caisson"), place, Some("tmpfs"), flags, options).at(STEP, "tmpfs to work in")?;
-        for folder in [&self.root, &self.disk_mount, &self.disk_mount.with_file_name("files")] {
-            DirBuilder::new().mode(0o700).create(folder).at(STEP, folder.display())?;
-        }
-        Ok(())
-    }
-
-    fn single(&self) -> bool {
-        self.inside.single_id
-    }
-
-    fn owners(&self) -> Owners {
-        match self.range {
-            Some((_, base)) => {
-                Owners { root: (base, base), user: (base + self.plan.user.uid, base + self.plan.user.gid) }
-            }
-            // One id for all: within the builder's user namespace it is 0. A zygote as root owns its files as the first of its ids.
-            None if self.single() => Owners { root: (0, 0), user: (0, 0) },
-            None => Owners { root: (NURSERY_FIRST, NURSERY_FIRST), user: (NURSERY_FIRST, NURSERY_FIRST) },
-        }
+        send(self.report.as_fd(), &Said::Cloned { pid: first }.bytes(), &[]).at(STEP, "report")
     }
 
     /// Without root, mounting takes a user namespace first: the zygote's, or one of our own that maps this user to 0.
@@ -151,30 +107,37 @@ impl Builder<'_> {
     fn join_cgroup(&self) -> Outcome<()> {
         self.doors.iter().try_for_each(|door| nix::unistd::write(door, b"0").map(|_| ()).at(STEP, "joining the cgroup"))
     }
-
-    fn give_ids(&self, proc: &OwnedFd, pid: i32, below_nursery: bool, rootless: bool) -> Outcome<()> {
-        let map = |inside: u32, outside: u32, count: u32| format!("{inside} {outside} {count}\n");
-        let user = &self.plan.user;
-        let (uids, gids) = match (self.plan.kind, self.range) {
-            (Kind::Zygote, _) if rootless => (map(0, 0, 1), map(0, 0, 1)),
-            (Kind::Zygote, _) => (map(0, NURSERY_FIRST, NURSERY_COUNT), map(0, NURSERY_FIRST, NURSERY_COUNT)),
-            (Kind::Sandbox, Some((number, _))) if below_nursery => {
-                (map(0, number * RANGE, RANGE), map(0, number * RANGE, RANGE))
-            }
-            (Kind::Sandbox, Some((_, base))) => (map(0, base, RANGE), map(0, base, RANGE)),
-            (Kind::Sandbox, None) if self.plan.engine.is_some() => (map(0, 0, 1), map(0, 0, 1)),
-            (Kind::Sandbox, None) => (map(user.uid, 0, 1), map(user.gid, 0, 1)),
-        };
-        write_at(proc, &format!("{pid}/uid_map"), &uids)?;
-        write_at(proc, &format!("{pid}/gid_map"), &gids)
-    }
 }
 
-/// A copy of this process in new namespaces, and a child of the keeper's rather than ours (clone(2)). 0 in the copy.
+/// Which user namespace the sandbox's is made in.
+#[derive(Clone, Copy)]
+struct Above {
+    nursery: bool,
+    rootless: bool,
+}
+
+fn give_ids(plan: &Plan, range: Option<(u32, u32)>, proc: &OwnedFd, pid: i32, above: Above) -> Outcome<()> {
+    let map = |inside: u32, outside: u32, count: u32| format!("{inside} {outside} {count}\n");
+    let user = &plan.user;
+    let (uids, gids) = match (plan.kind, range) {
+        (Kind::Zygote, _) if above.rootless => (map(0, 0, 1), map(0, 0, 1)),
+        (Kind::Zygote, _) => (map(0, NURSERY_FIRST, NURSERY_COUNT), map(0, NURSERY_FIRST, NURSERY_COUNT)),
+        (Kind::Sandbox, Some((number, _))) if above.nursery => {
+            (map(0, number * RANGE, RANGE), map(0, number * RANGE, RANGE))
+        }
+        (Kind::Sandbox, Some((_, base))) => (map(0, base, RANGE), map(0, base, RANGE)),
+        (Kind::Sandbox, None) if plan.engine.is_some() => (map(0, 0, 1), map(0, 0, 1)),
+        (Kind::Sandbox, None) => (map(user.uid, 0, 1), map(user.gid, 0, 1)),
+    };
+    write_at(proc, &format!("{pid}/uid_map"), &uids)?;
+    write_at(proc, &format!("{pid}/gid_map"), &gids)
+}
+
+/// A copy of this process in new namespaces, and a child of the keeper's rather than ours (clone(2)). 0 in the copy. Its mount namespace is ours until
+/// the root stands in it.
 fn clone_first(kind: Kind) -> Outcome<i32> {
     let mut flags = libc::CLONE_PARENT
         | libc::CLONE_NEWUSER
-        | libc::CLONE_NEWNS
         | libc::CLONE_NEWNET
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWUTS

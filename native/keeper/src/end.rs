@@ -36,7 +36,7 @@ pub fn take_apart(sandbox: &mut Sandbox, end: &mut End) -> (Option<u64>, Option<
     sandbox.leash = None;
     sandbox.gate = None;
     sandbox.listeners.clear();
-    sandbox.namespaces = None;
+    (sandbox.namespaces, sandbox.mounts) = (None, None);
     let kept = let_go_of_disk(sandbox, end.keep_disk.as_deref());
     let mut peak = None;
     if let Some(cgroup) = sandbox.cgroup.take() {

@@ -1,7 +1,6 @@
 //! What the first process of a sandbox does between clone and exec, inside all of its new namespaces: the last walls, from the inside, in order.
 //! After exec it is the agent (PID 1), or a zygote's interpreter.
 
-use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use crate::fault::{At, Fault, Outcome};
 use crate::gate;
 use crate::landlock;
 use crate::plan::{Kind, Network, Plan, Root};
+use crate::program::Program;
 use crate::root::BOOT_ID;
 use crate::say::Said;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
@@ -40,6 +40,8 @@ pub struct Inside<'a> {
     pub plan: &'a Plan,
     /// To the keeper; the agent inherits it.
     pub leash: OwnedFd,
+    /// From the mason.
+    pub stands: OwnedFd,
     /// What the program is to listen on.
     pub listener: OwnedFd,
     pub filter: &'a [sock_filter],
@@ -47,8 +49,6 @@ pub struct Inside<'a> {
     pub single_id: bool,
     /// Where a zygote's interpreter, or the engine, writes what it has to complain about.
     pub log: Option<OwnedFd>,
-    /// Of a machine.
-    pub disk: Option<OwnedFd>,
 }
 
 impl Inside<'_> {
@@ -77,6 +77,7 @@ impl Inside<'_> {
         nix::unistd::sethostname(&self.plan.host_name).at("hostname", &self.plan.host_name)?;
         loopback_up()?;
         let doors = if matches!(self.plan.network, Network::Gate { .. }) { gate::net::prepare()? } else { Vec::new() };
+        self.move_in()?;
         self.mounts(sandbox)?;
         self.pivot()?;
         self.rlimits()?;
@@ -137,7 +138,21 @@ impl Inside<'_> {
         nix::sys::signal::SigSet::empty().thread_set_mask().at("ids", "signal mask")
     }
 
-    /// The builder left us in the assembled root; it becomes a mount of this namespace's own, so that it may become the root.
+    /// Waits until the root stands, and takes it along into a mount namespace of its own: from here on, what the host made read-only is locked.
+    /// What comes with it: the disk of a machine.
+    pub fn move_in(&self) -> Outcome<Option<OwnedFd>> {
+        let step = "root";
+        let (length, mut fds) = receive(self.stands.as_fd(), &mut [0u8; 8]).at(step, "waiting for it")?;
+        let Some(root) = fds.first().filter(|_| length == 1) else {
+            return Err(Fault::new(crate::fault::Code::LaunchFailed, step, "it did not come to stand"));
+        };
+        nix::unistd::fchdir(root).at(step, "the way in")?;
+        let own = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS);
+        own.coded(crate::fault::Code::WallUnavailable, step, "a mount namespace")?;
+        Ok(fds.pop().filter(|_| !fds.is_empty()))
+    }
+
+    /// We are in the assembled root; it becomes a mount of this namespace's own, so that it may become the root.
     fn mounts(&self, sandbox: bool) -> Outcome<()> {
         let (step, none, here) = ("mounts", None::<&str>, Path::new("."));
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at(step, "private mounts")?;
@@ -225,42 +240,6 @@ impl Inside<'_> {
         let argv: Vec<&str> = serve.argv.iter().map(String::as_str).collect();
         Program::new(&argv, env.chain([idle]), inherited)
     }
-}
-
-pub struct Program {
-    argv: Vec<CString>,
-    env: Vec<CString>,
-    /// Become descriptors 0, 1, 2, ... in this order.
-    inherited: Vec<OwnedFd>,
-}
-
-impl Program {
-    pub fn new(argv: &[&str], env: impl Iterator<Item = String>, inherited: Vec<OwnedFd>) -> Outcome<Program> {
-        let argv = argv.iter().map(|argument| CString::new(*argument)).collect::<Result<_, _>>().at("exec", "argv")?;
-        let env = env.map(CString::new).collect::<Result<_, _>>().at("exec", "env")?;
-        Ok(Program { argv, env, inherited })
-    }
-
-    /// Returns only if it failed. Everything that is not inherited is closed by exec; the leash is needed until then.
-    pub fn exec(self) -> Outcome<std::convert::Infallible> {
-        // Out of the way first, so that none is overwritten before it was copied. The numbers live until exec or the end.
-        let high: Vec<i32> = self.inherited.iter().map(|fd| duplicate_high(fd.as_raw_fd())).collect::<Outcome<_>>()?;
-        for (target, source) in high.into_iter().enumerate() {
-            // SAFETY: numbers below the count of inherited descriptors are nobody's own any more.
-            if unsafe { libc::dup2(source, target as i32) } < 0 {
-                return Err(std::io::Error::last_os_error()).at("exec", "dup2");
-            }
-        }
-        // SAFETY: only marks; exec closes.
-        unsafe { libc::close_range(self.inherited.len() as u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
-        nix::unistd::execve(&self.argv[0], &self.argv, &self.env).at("exec", self.argv[0].to_string_lossy())
-    }
-}
-
-fn duplicate_high(fd: i32) -> Outcome<i32> {
-    // SAFETY: a descriptor number that is open.
-    let high = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 64) };
-    if high < 0 { Err(std::io::Error::last_os_error()).at("exec", "dup") } else { Ok(high) }
 }
 
 pub fn install(filter: &[sock_filter], notify: bool) -> Outcome<Option<OwnedFd>> {

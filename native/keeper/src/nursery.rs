@@ -36,18 +36,18 @@ pub struct Entered {
     pub ends: [OwnedFd; 3],
 }
 
-/// The sandbox's namespaces, in the order of native/zygote/src/request.rs.
+/// The sandbox's namespaces but that of its mounts, in the order of native/zygote/src/request.rs.
 pub struct Namespaces(Vec<File>);
 
 impl Namespaces {
     pub fn of(pid: i32) -> Outcome<Namespaces> {
-        let open = |name| File::open(format!("/proc/{pid}/ns/{name}")).at("namespaces", name);
-        ["pid", "user", "cgroup", "ipc", "uts", "net", "mnt"]
-            .into_iter()
-            .map(open)
-            .collect::<Outcome<_>>()
-            .map(Namespaces)
+        let open = |name| open_namespace(pid, name);
+        ["pid", "user", "cgroup", "ipc", "uts", "net"].into_iter().map(open).collect::<Outcome<_>>().map(Namespaces)
     }
+}
+
+pub fn open_namespace(pid: i32, name: &str) -> Outcome<File> {
+    File::open(format!("/proc/{pid}/ns/{name}")).at("namespaces", name)
 }
 
 pub struct Wanted<'a> {
@@ -121,9 +121,9 @@ impl Nursery {
 
 impl Child {
     /// The wall stands: the child goes in, and says who it is there.
-    pub fn enter(self, ruleset: Option<&OwnedFd>, patience: Duration) -> Outcome<Entered> {
+    pub fn enter(self, mounts: &File, ruleset: Option<&OwnedFd>, patience: Duration) -> Outcome<Entered> {
         wait_at_most(&self.gate, patience)?;
-        let fds: Vec<RawFd> = ruleset.iter().map(|fd| fd.as_raw_fd()).collect();
+        let fds: Vec<RawFd> = [mounts.as_raw_fd()].into_iter().chain(ruleset.map(AsRawFd::as_raw_fd)).collect();
         send(self.gate.as_fd(), &[1], &fds).at(STEP, "gate")?;
         let mut buffer = [0u8; 16];
         let (length, mut fds) = receive(self.gate.as_fd(), &mut buffer).at(STEP, "gate")?;

@@ -1,6 +1,6 @@
 //! The order in which a sandbox comes to stand: a table of contents. Each line is a step with an error of its own; none is optional in silence.
 
-use std::fs;
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,9 @@ use std::time::Duration;
 
 use caisson_zygote::message::receive;
 use libc::sock_filter;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use nix::unistd::{ForkResult, fork};
 
 use crate::agent;
 use crate::audit::Audit;
-use crate::builder::Builder;
 use crate::cgroup::Cgroup;
 use crate::clock::Laps;
 use crate::disk::{self, Mounted};
@@ -24,9 +21,8 @@ use crate::freezer::Freezer;
 use crate::gate::Gate;
 use crate::idmap::{Ending, IdMap, Unmapped};
 use crate::ids::Range;
-use crate::inside::Inside;
 use crate::landlock;
-use crate::nursery::{Child, Namespaces, Nursery, Wanted};
+use crate::nursery::{Child, Namespaces, Nursery, Wanted, open_namespace};
 use crate::plan::{Kind, Plan};
 use crate::say::Said;
 use crate::seccomp::{self, Shape};
@@ -42,7 +38,7 @@ pub struct Sandbox {
     pub range: Option<Range>,
     /// What the ids of its disk are to be mapped with.
     unmapped: Option<Unmapped>,
-    map: Option<IdMap>,
+    pub map: Option<IdMap>,
     pub cgroup: Option<Cgroup>,
     pub mounted: Option<Mounted>,
     /// The loop device of the disk.
@@ -53,6 +49,8 @@ pub struct Sandbox {
     pub first: Option<i32>,
     pub leash: Option<OwnedFd>,
     pub namespaces: Option<Namespaces>,
+    /// Its mount namespace, once the first process has it to itself.
+    pub mounts: Option<File>,
     pub filter: Vec<sock_filter>,
     pub ruleset: Option<OwnedFd>,
     pub listeners: Vec<OwnedFd>,
@@ -84,6 +82,7 @@ impl Sandbox {
             first: None,
             leash: None,
             namespaces: None,
+            mounts: None,
             filter: Vec::new(),
             ruleset: None,
             listeners: Vec::new(),
@@ -103,9 +102,6 @@ impl Sandbox {
         self.step(&mut clock, "cgroup");
         let helper = self.take_ids()?;
         self.taken = disk::take(&self.plan.disk, Path::new(&self.plan.dir))?;
-        let disk = disk::prepare(&self.plan.disk, Path::new(&self.plan.dir), self.plan.machine.is_some())?;
-        self.device = disk.device();
-        self.step(&mut clock, "disk");
         self.filter = seccomp::program(Shape {
             notify_exec: self.plan.audit.commands && self.plan.kind == Kind::Sandbox,
             allow_user_namespaces: self.plan.seccomp.allow_user_namespaces,
@@ -116,18 +112,21 @@ impl Sandbox {
             None => None,
         };
         self.step(&mut clock, "zygote");
-        self.build(&disk, socket, nursery.as_ref())?;
+        let site = self.begin_building(socket, nursery.as_ref())?;
+        let children = match self.watch_building(&site, nursery.as_ref(), &mut clock) {
+            Ok(children) => children,
+            Err(fault) => {
+                site.clear();
+                return Err(fault);
+            }
+        };
         self.step(&mut clock, "root and namespaces");
         self.map = None;
-        helper.map_or(Ok(()), Ending::wait)?;
         if self.plan.kind == Kind::Zygote {
-            return self.wait_for_zygote().inspect(|()| self.step(&mut clock, "interpreter"));
+            self.wait_for_zygote()?;
+            self.step(&mut clock, "interpreter");
+            return site.leave();
         }
-        let children = match &nursery {
-            Some(nursery) => self.ask_for_forks(nursery)?,
-            None => Vec::new(),
-        };
-        self.step(&mut clock, "forks asked");
         self.receive_kit()?;
         self.step(&mut clock, "inner walls");
         self.greet_agent()?;
@@ -142,7 +141,9 @@ impl Sandbox {
         }
         self.step(&mut clock, "forks adopted");
         self.taken = None;
-        Ok(())
+        // Nobody has waited for these.
+        helper.map_or(Ok(()), Ending::wait)?;
+        site.leave()
     }
 
     /// A range of host ids for it alone, and the mapping of its disk to them. A zygote has neither, nor has anyone without root.
@@ -158,7 +159,7 @@ impl Sandbox {
         Ok(Some(ending))
     }
 
-    fn step(&mut self, clock: &mut Laps, name: &'static str) {
+    pub fn step(&mut self, clock: &mut Laps, name: &'static str) {
         self.steps.push((name, clock.lap()));
     }
 
@@ -180,67 +181,7 @@ impl Sandbox {
         Ok(agent.into())
     }
 
-    /// Forks the builder and waits for the first process that it makes.
-    fn build(&mut self, disk: &disk::Prepared, listener: OwnedFd, nursery: Option<&Nursery>) -> Outcome<()> {
-        let dir = Path::new(&self.plan.dir);
-        let (root, disk_mount) = (dir.join("root"), dir.join("disk"));
-        let log = match self.plan.kind {
-            Kind::Zygote => Some(fs::File::create(dir.join("zygote.log")).at("state folder", "zygote.log")?.into()),
-            Kind::Sandbox => self.engine.as_mut().and_then(engine::Held::take_log),
-        };
-        let pair = || {
-            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
-                .at("builder", "socketpair")
-        };
-        let (report, builders_report) = pair()?;
-        let (leash, firsts_leash) = pair()?;
-        let doors = self.cgroup.as_ref().map_or(Ok(Vec::new()), Cgroup::doors)?;
-        let nursery = nursery.map(|nursery| nursery.user_namespace.try_clone().at("builder", "dup")).transpose()?;
-        // SAFETY: one thread; the child uses what it copied and ends without returning.
-        match unsafe { fork() }.at("builder", "fork")? {
-            ForkResult::Child => {
-                drop(report);
-                let inside = Inside {
-                    plan: &self.plan,
-                    leash: firsts_leash,
-                    listener,
-                    filter: &self.filter,
-                    notify: self.plan.audit.commands && self.plan.kind == Kind::Sandbox,
-                    single_id: self.single_id,
-                    log,
-                    disk: disk.file().and_then(|file| file.try_clone().ok()).map(OwnedFd::from),
-                };
-                let range = self.range.as_ref().map(|range| (range.number, range.base()));
-                let (map, report) = (self.map.as_ref(), builders_report);
-                Builder { plan: &self.plan, disk, root, disk_mount, range, map, nursery, doors, report, inside, leash }
-                    .run()
-            }
-            ForkResult::Parent { child } => {
-                drop((builders_report, firsts_leash));
-                self.leash = Some(leash);
-                let first = self.hear_of_first(&report);
-                nix::sys::wait::waitpid(child, None).at("builder", "wait")?;
-                first
-            }
-        }
-    }
-
-    fn hear_of_first(&mut self, report: &OwnedFd) -> Outcome<()> {
-        let mut buffer = [0u8; 8192];
-        let (length, mut fds) = receive(report.as_fd(), &mut buffer).at("builder", "report")?;
-        match Said::read(&buffer[..length], "builder")? {
-            Said::Cloned { pid } => {
-                self.first = Some(pid);
-                self.mounted = fds.pop().map(Mounted::new);
-                let of = || Namespaces::of(pid).map_err(|fault| Said::instead_of(fault, self.leash.as_ref()));
-                self.namespaces = (self.plan.kind == Kind::Sandbox).then(of).transpose()?;
-                Ok(())
-            }
-            _ => Err(Fault::new(Code::LaunchFailed, "builder", "it said something else than agreed")),
-        }
-    }
-
-    fn ask_for_forks(&self, nursery: &Nursery) -> Outcome<Vec<Child>> {
+    pub fn ask_for_forks(&self, nursery: &Nursery) -> Outcome<Vec<Child>> {
         let count = self.plan.zygote.as_ref().map_or(0, |zygote| zygote.forks);
         (0..count).map(|_| self.fork_from(nursery)).collect()
     }
@@ -263,7 +204,8 @@ impl Sandbox {
 
     /// Lets a forked process in and hands its ends to the agent. Its number inside.
     pub fn adopt(&mut self, child: Child, patience: Duration) -> Outcome<u32> {
-        let entered = child.enter(self.ruleset.as_ref(), patience)?;
+        let missing = || Fault::new(Code::LaunchFailed, "zygote", "the sandbox has no mounts");
+        let entered = child.enter(self.mounts.as_ref().ok_or_else(missing)?, self.ruleset.as_ref(), patience)?;
         self.listeners.extend(entered.listener);
         if let Some(leash) = &self.leash {
             agent::adopt(leash, entered.pid, &entered.ends)?;
@@ -281,6 +223,7 @@ impl Sandbox {
         let mut fds = fds.into_iter();
         self.listeners.extend(if notify { fds.next() } else { None });
         self.ruleset = if landlock { fds.next() } else { None };
+        self.mounts = self.first.map(|pid| open_namespace(pid, "mnt")).transpose()?;
         self.gate = Gate::start(&self.plan, fds.collect())?;
         Ok(())
     }

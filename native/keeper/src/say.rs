@@ -16,10 +16,16 @@ pub enum Said {
         message: String,
         hint: String,
     },
-    /// From the builder: the first process, as the host numbers it; the mounted disk comes as a descriptor.
+    /// From the builder: the first process, as the host numbers it.
     Cloned {
         pid: i32,
     },
+    /// From the mason: what the image of the disk is attached to.
+    Attached {
+        device: Option<String>,
+    },
+    /// From the mason: the root stands; the mounted disk comes as a descriptor.
+    Rooted {},
     /// From the first process, just before exec: descriptors of the notification and of the Landlock ruleset, those that are true, and of the
     /// gate's listeners.
     Kit {

@@ -7,28 +7,41 @@ use libc::{c_int, c_ulong, sock_filter};
 
 use crate::message::{receive, send};
 use crate::request::{
-    FD_CGROUP, FD_CONTROL, FD_GATE, FD_IPC, FD_MOUNT, FD_NET, FD_STDERR, FD_STDOUT, FD_USER, FD_UTS, Header, bytes_of,
+    FD_CGROUP, FD_CONTROL, FD_GATE, FD_IPC, FD_NET, FD_STDERR, FD_STDOUT, FD_USER, FD_UTS, Header, bytes_of,
 };
 
 /// Seconds that a zygote's child waits for its wall before it gives up.
 const GATE_TIMEOUT_S: libc::time_t = 30;
 
-pub fn enter(header: &Header, filter: &[sock_filter], fds: Vec<OwnedFd>) {
+/// All that it takes to go in.
+pub struct Entrance {
+    pub header: Header,
+    pub filter: Vec<sock_filter>,
+    pub fds: Vec<OwnedFd>,
+}
+
+impl Entrance {
+    pub fn enter(self) {
+        enter(&self.header, &self.filter, self.fds);
+    }
+}
+
+fn enter(header: &Header, filter: &[sock_filter], fds: Vec<OwnedFd>) {
     let gate = &fds[FD_GATE];
-    let ruleset = wait_at(gate, header.landlock != 0);
+    let (mounts, ruleset) = wait_at(gate, header.landlock != 0);
 
     // The user namespace first: it gives the right to enter the others.
     let namespaces = [
-        (FD_USER, libc::CLONE_NEWUSER),
-        (FD_CGROUP, libc::CLONE_NEWCGROUP),
-        (FD_IPC, libc::CLONE_NEWIPC),
-        (FD_UTS, libc::CLONE_NEWUTS),
-        (FD_NET, libc::CLONE_NEWNET),
-        (FD_MOUNT, libc::CLONE_NEWNS),
+        (&fds[FD_USER], libc::CLONE_NEWUSER),
+        (&fds[FD_CGROUP], libc::CLONE_NEWCGROUP),
+        (&fds[FD_IPC], libc::CLONE_NEWIPC),
+        (&fds[FD_UTS], libc::CLONE_NEWUTS),
+        (&fds[FD_NET], libc::CLONE_NEWNET),
+        (&mounts, libc::CLONE_NEWNS),
     ];
-    for (index, kind) in namespaces {
+    for (namespace, kind) in namespaces {
         // SAFETY: a descriptor we hold.
-        must(unsafe { libc::setns(fds[index].as_raw_fd(), kind) }, "setns");
+        must(unsafe { libc::setns(namespace.as_raw_fd(), kind) }, "setns");
     }
     // SAFETY: plain calls on our own process.
     unsafe {
@@ -41,7 +54,7 @@ pub fn enter(header: &Header, filter: &[sock_filter], fds: Vec<OwnedFd>) {
             }
         }
     }
-    if let Some(ruleset) = ruleset {
+    if let Some(ruleset) = &ruleset {
         // SAFETY: a ruleset descriptor, no flags.
         must(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) } as c_int, "landlock");
     }
@@ -60,11 +73,11 @@ pub fn enter(header: &Header, filter: &[sock_filter], fds: Vec<OwnedFd>) {
     // Last: a small limit of open files must not stop the way in.
     limits(header);
     // close_range has closed them: dropping would close the numbers again.
-    std::mem::forget(fds);
+    std::mem::forget((fds, mounts, ruleset));
 }
 
-/// Nothing goes on before the keeper has said that the wall stands.
-fn wait_at(gate: &OwnedFd, with_ruleset: bool) -> Option<OwnedFd> {
+/// Nothing goes on before the keeper has said that the wall stands. The mount namespace, and the ruleset.
+fn wait_at(gate: &OwnedFd, with_ruleset: bool) -> (OwnedFd, Option<OwnedFd>) {
     let patience = libc::timeval { tv_sec: GATE_TIMEOUT_S, tv_usec: 0 };
     let size = size_of_val(&patience) as libc::socklen_t;
     // SAFETY: the value outlives the call and has the size said.
@@ -72,7 +85,13 @@ fn wait_at(gate: &OwnedFd, with_ruleset: bool) -> Option<OwnedFd> {
         libc::setsockopt(gate.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const patience).cast(), size);
     }
     match receive(gate.as_fd(), &mut [0u8; 8]) {
-        Ok((1, mut fds)) if fds.len() == usize::from(with_ruleset) => fds.pop(),
+        Ok((1, fds)) if fds.len() == 1 + usize::from(with_ruleset) => {
+            let mut fds = fds.into_iter();
+            match (fds.next(), fds.next()) {
+                (Some(mounts), ruleset) => (mounts, ruleset),
+                (None, _) => stop("no mount namespace"),
+            }
+        }
         _ => stop("the wall did not come to stand"),
     }
 }

@@ -1,8 +1,10 @@
 //! The zygote: a warmed interpreter that forks itself straight into sandboxes.
 //!
 //! The interpreter loads this library, imports what the template wants, and calls `caisson_zygote_serve`. From then on the interpreter itself does not
-//! run: requests are taken here, and the call returns only in forked children, which are by then in the sandbox's namespaces, without
-//! privileges, behind the sandbox's own system-call filter. It runs the template's code and nobody else's.
+//! run: requests are taken here, and the call returns only in forked children. They are in the sandbox's pid namespace and cgroups by then; the
+//! interpreter does what it has to after a fork, which takes as long as the wall's building does, and calls `caisson_zygote_enter`: that returns
+//! in the sandbox's namespaces, without privileges, behind the sandbox's own system-call filter. Until then it runs the template's code and
+//! nobody else's.
 //!
 //! It has capabilities over its own user namespace, and so over those of the sandboxes, which are made below it; and none over the host.
 //! It shares the host's pid namespace, because a process can only be forked into a pid namespace below one's own, and because its end must not
@@ -11,13 +13,20 @@
 pub mod message;
 pub mod request;
 
+mod arenas;
 mod dance;
 mod enter;
+mod huge;
 mod serve;
+
+use std::sync::Mutex;
+
+/// Of a child that has not entered yet.
+static ENTRANCE: Mutex<Option<enter::Entrance>> = Mutex::new(None);
 
 /// Serves requests on `listener` (SOCK_SEQPACKET, listening) until there was none for `idle_ms`; `user_namespace` is handed to keepers.
 ///
-/// Returns 0 in each forked child and does not return in the parent, which ends with the process. -1: not called as agreed.
+/// Returns 0 in each forked child, which must enter next, and does not return in the parent, which ends with the process. -1: not called as agreed.
 ///
 /// # Safety
 /// The process must have one thread, and the descriptors must be what they are said to be.
@@ -30,5 +39,21 @@ pub unsafe extern "C" fn caisson_zygote_serve(
     if listener < 0 || user_namespace < 0 || idle_ms <= 0 {
         return -1;
     }
-    serve::serve(listener, user_namespace, idle_ms)
+    huge::gather();
+    let entrance = serve::serve(listener, user_namespace, idle_ms);
+    ENTRANCE.lock().map_or(-1, |mut held| {
+        *held = Some(entrance);
+        0
+    })
+}
+
+/// In a forked child: waits until its wall stands, and goes in. A step that fails is its end. -1: not called as agreed.
+///
+/// # Safety
+/// The process must have one thread; every descriptor but the first four is closed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caisson_zygote_enter() -> libc::c_int {
+    let Some(entrance) = ENTRANCE.lock().ok().and_then(|mut held| held.take()) else { return -1 };
+    entrance.enter();
+    0
 }

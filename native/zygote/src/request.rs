@@ -15,13 +15,12 @@ pub const FD_CGROUP: usize = 2;
 pub const FD_IPC: usize = 3;
 pub const FD_UTS: usize = 4;
 pub const FD_NET: usize = 5;
-pub const FD_MOUNT: usize = 6;
-/// A socket pair: the keeper says on it that the wall stands, and gets the child's number and notification descriptor.
-pub const FD_GATE: usize = 7;
-pub const FD_STDOUT: usize = 8;
-pub const FD_STDERR: usize = 9;
-pub const FD_CONTROL: usize = 10;
-pub const FIXED_FDS: usize = 11;
+/// A socket pair: the keeper says on it that the wall stands, with the mount namespace, and gets the child's number and notification descriptor.
+pub const FD_GATE: usize = 6;
+pub const FD_STDOUT: usize = 7;
+pub const FD_STDERR: usize = 8;
+pub const FD_CONTROL: usize = 9;
+pub const FIXED_FDS: usize = 10;
 pub const MAX_DOORS: usize = 5;
 
 #[repr(C)]
@@ -37,7 +36,7 @@ pub struct Header {
     pub no_new_privileges: u8,
     /// The filter answers execve by notification: send the descriptor back through the gate.
     pub notify: u8,
-    /// The gate's first message carries a Landlock ruleset.
+    /// The gate's first message carries a Landlock ruleset, too.
     pub landlock: u8,
     /// The namespace has one id only: groups cannot be set.
     pub single_id: u8,

@@ -3,13 +3,14 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::dance::{Forked, fork_into};
-use crate::enter::enter;
+use crate::enter::Entrance;
 use crate::message::{MAX_FDS, MAX_MESSAGE, receive, send};
 use crate::request::{Answer, FIXED_FDS, Header, MAGIC, MAX_DOORS, bytes_of, filter, read};
 
 const MAX_CLIENTS: usize = 512;
 
-pub fn serve(listener: RawFd, user_namespace: RawFd, idle_ms: libc::c_int) -> libc::c_int {
+/// Returns in forked children only.
+pub fn serve(listener: RawFd, user_namespace: RawFd, idle_ms: libc::c_int) -> Entrance {
     let mut clients: Vec<OwnedFd> = Vec::new();
     let mut buffer = vec![0u8; MAX_MESSAGE];
     loop {
@@ -31,10 +32,10 @@ pub fn serve(listener: RawFd, user_namespace: RawFd, idle_ms: libc::c_int) -> li
                 continue;
             }
             match answer(clients[index].as_fd(), &mut buffer) {
-                Turn::Child => {
-                    // The child has closed every descriptor by range.
+                Turn::Child(entrance) => {
+                    // Entering closes every descriptor by range.
                     std::mem::forget(clients);
-                    return 0;
+                    return entrance;
                 }
                 Turn::Stay => {}
                 Turn::Over => drop(clients.swap_remove(index)),
@@ -60,7 +61,7 @@ fn wait_for(fd: RawFd) -> libc::pollfd {
 }
 
 enum Turn {
-    Child,
+    Child(Entrance),
     Stay,
     Over,
 }
@@ -75,11 +76,8 @@ fn answer(client: BorrowedFd<'_>, buffer: &mut [u8]) -> Turn {
         return Turn::Over;
     }
     let answer = match fork_into(&fds) {
-        Forked::Child => {
-            // Whatever fails in here ends the child; the keeper sees the gate close.
-            enter(&header, &program, fds);
-            return Turn::Child;
-        }
+        // Whatever fails from here on ends the child; the keeper sees the gate close.
+        Forked::Child => return Turn::Child(Entrance { header, filter: program, fds }),
         Forked::Parent => Answer { errno: 0, step: 0 },
         Forked::Failed { step, errno } => Answer { errno, step },
     };

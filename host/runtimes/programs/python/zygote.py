@@ -45,6 +45,9 @@ def main(library):
 
     sys.path.pop(0)
     import ctypes
+
+    nursery = ctypes.PyDLL(library)
+    _arenas(ctypes, nursery)
     import gc
     import importlib
 
@@ -59,7 +62,6 @@ def main(library):
     control, runtime = caisson_runtime.control, caisson_runtime.runtime
     warmed = runtime.Runtime()
     warmed.warm(WARM_CELLS)
-    nursery = ctypes.PyDLL(library)
     idle_ms = int(os.environ["CAISSON_ZYGOTE_IDLE_MS"])
     _close_fonts()
     gc.collect()
@@ -68,8 +70,21 @@ def main(library):
     answer = nursery.caisson_zygote_serve(LISTENER, USER_NAMESPACE, idle_ms)
     if answer != 0:
         sys.exit("zygote: the library refused its descriptors")
+    # The wall is being built meanwhile.
     ctypes.pythonapi.PyOS_AfterFork_Child()
+    if nursery.caisson_zygote_enter() != 0:
+        sys.exit("zygote: there was no way in")
     warmed.serve(control.Control.take())
+
+
+def _arenas(ctypes, nursery):
+    """From here on, small objects lie side by side (native/zygote/src/arenas.rs)."""
+
+    class Allocator(ctypes.Structure):
+        _fields_ = [(name, ctypes.c_void_p) for name in ("context", "allocate", "free")]
+
+    functions = (ctypes.cast(function, ctypes.c_void_p) for function in (nursery.caisson_zygote_arena, nursery.caisson_zygote_arena_free))
+    ctypes.pythonapi.PyObject_SetArenaAllocator(ctypes.byref(Allocator(None, *functions)))
 
 
 def _close_fonts():

@@ -23,9 +23,10 @@ use crate::caps;
 use crate::cgroup::Spare;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::gate;
-use crate::inside::{Inside, Program, loopback_up};
+use crate::inside::{Inside, loopback_up};
 use crate::machine;
 use crate::plan::{Network, Plan};
+use crate::program::Program;
 use crate::say::Said;
 use crate::tree::Tree;
 
@@ -78,6 +79,7 @@ impl Inside<'_> {
         loopback_up()?;
         let gated = matches!(self.plan.network, Network::Gate { .. });
         let doors = if gated { gate::net::prepare()? } else { Vec::new() };
+        self.move_in()?;
         own_root()?;
         self.pivot()?;
         self.rlimits()?;
@@ -118,7 +120,7 @@ impl Inside<'_> {
     }
 }
 
-/// The builder left us in it.
+/// We are in it.
 pub fn own_root() -> Outcome<()> {
     let (none, here) = (None::<&str>, Path::new("."));
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at(STEP, "private mounts")?;

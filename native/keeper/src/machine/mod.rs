@@ -18,10 +18,11 @@ use serde::Deserialize;
 
 use crate::caps;
 use crate::engine::{Engine, own_root};
-use crate::fault::{At, Outcome};
+use crate::fault::{At, Code, Fault, Outcome};
 use crate::gate;
-use crate::inside::{Inside, Program, install, loopback_up};
+use crate::inside::{Inside, install, loopback_up};
 use crate::plan::Network;
+use crate::program::Program;
 use crate::say::Said;
 
 pub use describe::describe;
@@ -65,6 +66,7 @@ impl Inside<'_> {
         loopback_up()?;
         let gated = matches!(self.plan.network, Network::Gate { .. });
         let doors = if gated { gate::net::prepare()? } else { Vec::new() };
+        let disk = self.move_in()?;
         own_root()?;
         self.pivot()?;
         self.rlimits()?;
@@ -72,7 +74,7 @@ impl Inside<'_> {
         nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
         let pair = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC);
         let (stream, theirs) = pair.at(STEP, "socketpair")?;
-        let program = self.qemu(engine, machine, theirs)?;
+        let program = self.qemu(engine, machine, theirs, disk)?;
         let leash = self.leash.try_clone().at(STEP, "dup")?;
         install(self.filter, false)?;
         caps::set(0)?;
@@ -93,13 +95,13 @@ impl Inside<'_> {
         unsafe { libc::_exit(i32::from(ended.is_err())) }
     }
 
-    fn qemu(&self, engine: &Engine, machine: &Machine, stream: OwnedFd) -> Outcome<Program> {
+    fn qemu(&self, engine: &Engine, machine: &Machine, stream: OwnedFd, disk: Option<OwnedFd>) -> Outcome<Program> {
         let null: OwnedFd =
             std::fs::File::options().read(true).write(true).open("/dev/null").at(STEP, "/dev/null")?.into();
         let words = self.log.as_ref().unwrap_or(&null);
         let copy = |fd: &OwnedFd| fd.try_clone().at(STEP, "dup");
-        let disk = self.disk.as_ref().unwrap_or(&null);
-        let inherited = vec![copy(&null)?, copy(words)?, copy(words)?, stream, copy(disk)?];
+        let missing = || Fault::new(Code::LaunchFailed, STEP, "there is no disk");
+        let inherited = vec![copy(&null)?, copy(words)?, copy(words)?, stream, disk.ok_or_else(missing)?];
         let argv = arguments::of(self.plan, engine, machine)?;
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
         Program::new(&argv, std::iter::empty(), inherited)

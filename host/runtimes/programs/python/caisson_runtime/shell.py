@@ -124,7 +124,10 @@ class Shell(InteractiveShell):
 
     def move_in(self):
         """To the home of whoever is served: at the start it may have been another's."""
-        self.profile_dir.location = os.path.expanduser("~/.ipython/profile_default")
+        place = os.path.expanduser("~/.ipython/profile_default")
+        # To set it takes a walk through traitlets, on a hundred pages that a fork would have to make its own.
+        if place != self.profile_dir.location:
+            self.profile_dir.location = place
 
     def init_virtualenv(self):
         """The interpreter is the right one already."""

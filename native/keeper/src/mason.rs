@@ -1,0 +1,108 @@
+//! The mason: assembles the root while the builder makes the first process, in the builder's mount namespace and with the rights that the builder had
+//! at first. It tells the keeper, hands the root to the first process, and ends.
+
+use std::fs::DirBuilder;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use caisson_zygote::message::send;
+use nix::fcntl::{OFlag, open};
+use nix::mount::{MsFlags, mount};
+use nix::sys::stat::Mode;
+
+use crate::disk::{self, Prepared};
+use crate::engine;
+use crate::fault::{At, Outcome};
+use crate::idmap::IdMap;
+use crate::ids::NURSERY_FIRST;
+use crate::machine;
+use crate::plan::{Kind, Plan};
+use crate::root::{Owners, Stage};
+use crate::say::Said;
+
+const STEP: &str = "mason";
+
+pub struct Mason<'a> {
+    pub plan: &'a Plan,
+    /// First host id of the sandbox's range; None without root.
+    pub base: Option<u32>,
+    /// Of that range.
+    pub map: Option<&'a IdMap>,
+    pub single_id: bool,
+    /// To the keeper.
+    pub report: OwnedFd,
+    /// To the first process.
+    pub stands: OwnedFd,
+}
+
+impl Mason<'_> {
+    /// In the forked mason; does not return.
+    pub fn run(&self) -> ! {
+        let fault = self.steps().err();
+        let told = fault.is_none_or(|fault| send(self.report.as_fd(), &Said::from(&fault).bytes(), &[]).is_ok());
+        // SAFETY: ends the mason without the keeper's exit handlers.
+        unsafe { libc::_exit(i32::from(!told)) }
+    }
+
+    fn steps(&self) -> Outcome<()> {
+        let dir = Path::new(&self.plan.dir);
+        let (root, disk_mount) = (dir.join("root"), dir.join("disk"));
+        // Before the state folder is out of sight.
+        let disk = disk::prepare(&self.plan.disk, dir, self.plan.machine.is_some())?;
+        self.tell(&Said::Attached { device: disk.device() }, &[])?;
+        make_workplace(dir, [&root, &disk_mount, &dir.join("files")])?;
+        let owners = self.owners();
+        let stage = Stage {
+            plan: self.plan,
+            root: root.clone(),
+            disk: disk_mount,
+            owners,
+            map: self.map,
+            stored: self.map.filter(|_| matches!(disk, Prepared::Loop { .. })),
+        };
+        // A machine's disk is mounted by the machine.
+        let mounted = if self.plan.machine.is_none() { Some(stage.build(&disk)?) } else { None };
+        let start = match (&self.plan.engine, &self.plan.machine) {
+            (Some(engine), Some(machine)) => machine::stage(machine, engine, &root)?,
+            (Some(engine), None) => engine::stage(self.plan, engine, &root, owners.root)?,
+            (None, _) => root,
+        };
+        // By descriptor: the first process could not find the way, through folders that are closed to its ids.
+        let start = open(&start, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+            .at(STEP, start.display())?;
+        let mounted: Vec<_> = mounted.iter().map(AsRawFd::as_raw_fd).collect();
+        self.tell(&Said::Rooted {}, &mounted)?;
+        let handed: Vec<_> = std::iter::once(start.as_raw_fd()).chain(disk.file().map(AsRawFd::as_raw_fd)).collect();
+        send(self.stands.as_fd(), &[1], &handed).at(STEP, "the first process")
+    }
+
+    fn tell(&self, said: &Said, fds: &[i32]) -> Outcome<()> {
+        send(self.report.as_fd(), &said.bytes(), fds).at(STEP, "report")
+    }
+
+    fn owners(&self) -> Owners {
+        match self.base {
+            Some(base) => Owners { root: (base, base), user: (base + self.plan.user.uid, base + self.plan.user.gid) },
+            // One id for all: within the builder's user namespace it is 0. A zygote as root owns its files as the first of its ids.
+            None if self.single_id => Owners { root: (0, 0), user: (0, 0) },
+            None => {
+                debug_assert!(self.plan.kind == Kind::Zygote);
+                Owners { root: (NURSERY_FIRST, NURSERY_FIRST), user: (NURSERY_FIRST, NURSERY_FIRST) }
+            }
+        }
+    }
+}
+
+/// Over the state folder, in memory and seen by nobody else. The same folders on a disk would cost milliseconds where that is busy.
+fn make_workplace(place: &Path, folders: [&PathBuf; 3]) -> Outcome<()> {
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at(STEP, "private mounts")?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let options = Some("size=8m,nr_inodes=4096,mode=700");
+    mount(Some("caisson"), place, Some("tmpfs"), flags, options).at(STEP, "tmpfs to work in")?;
+    for folder in folders {
+        DirBuilder::new().mode(0o700).create(folder).at(STEP, folder.display())?;
+    }
+    Ok(())
+}
