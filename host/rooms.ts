@@ -6,6 +6,7 @@ import { Secrets } from './airlock/secrets.ts'
 import { AuditLog } from './audit/log.ts'
 import { freshDeadline } from './lifetimes.ts'
 import { Creating } from './sandbox/creating.ts'
+import { WarmStates } from './sandbox/warm-states.ts'
 import { Zygotes } from './sandbox/zygote.ts'
 import type { Settings } from './settings.ts'
 import type { Traces } from './telemetry/telemetry.ts'
@@ -42,6 +43,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
   const keepers = new Keepers(settings.keeper, settings.home)
   const walls = new Walls({ ...settings, keepers }, record)
   const zygotes = new Zygotes({ settings, auditLog, walls, notice })
+  const warm = new WarmStates({ settings, auditLog, walls, notice })
   const secrets = new Secrets(settings.home)
   const exits = new Exits({
     home: settings.home,
@@ -53,7 +55,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     clientEnvironment: settings.clientEnvironment,
     record: (entry) => auditLog.append(entry),
   })
-  const creating = new Creating({ settings, auditLog, walls, zygotes, exits, idKind, notice, traces })
+  const creating = new Creating({ settings, auditLog, walls, zygotes, warm, exits, idKind, notice, traces })
   return {
     settings,
     auditLog,
@@ -62,6 +64,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     secrets,
     notice,
     async [Symbol.asyncDispose]() {
+      await warm[Symbol.asyncDispose]()
       await exits[Symbol.asyncDispose]()
       await zygotes[Symbol.asyncDispose]()
       await keepers[Symbol.asyncDispose]()

@@ -38,6 +38,8 @@ export const KeeperRequest = z.discriminatedUnion('op', [
   z.strictObject({ seq: z.int(), op: z.literal('fork'), socket: z.string(), count: z.int().min(1).max(16) }),
   /** Replace the wall-clock limit, counted from now; null removes it. */
   z.strictObject({ seq: z.int(), op: z.literal('deadline'), wallMs: z.int().positive().nullable() }),
+  /** Write its state to the folder that its plan names (`engine.warm`). It ends with that. */
+  z.strictObject({ seq: z.int(), op: z.literal('save') }),
   /** Answer `{peakMemoryBytes, cacheBytes, cpuUs, nowMs}`; null: there is no cgroup that counts it. */
   z.strictObject({ seq: z.int(), op: z.literal('stats') }),
 ])

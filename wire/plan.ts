@@ -119,6 +119,16 @@ export const Engine = z.strictObject({
   platform: z.enum(['systrap', 'ptrace', 'kvm', 'tcg']),
   /** Library of the host that is loaded into programs inside, to mend what its kernel refuses; null: it refuses nothing that we know of. */
   preload: HostPath.nullable(),
+  /**
+   * A state that it writes to a folder of the host when its keeper is asked to `save`, or that it starts from; there, `pid` is that of a warm Python inside.
+   * Null: it starts from nothing.
+   */
+  warm: z
+    .discriminatedUnion('op', [
+      z.strictObject({ op: z.literal('save'), folder: HostPath }),
+      z.strictObject({ op: z.literal('restore'), folder: HostPath, pid: z.int().positive() }),
+    ])
+    .nullable(),
 })
 export type Engine = z.infer<typeof Engine>
 

@@ -7,6 +7,7 @@ export type AuditRecord =
   | { kind: 'run'; sandbox: string; context: string; language: string; code: string; codeBytes: number }
   /** Of a sandbox whose keeper did not live to write it. */
   | { kind: 'death'; sandbox: string; reason: string; detail: string }
+  | { kind: 'warm'; template: string; sandbox: string; outcome: 'saved' | 'failed' | 'discarded'; detail: string }
   | { kind: 'zygote'; template: string; sandbox: string; outcome: 'started' | 'failed'; detail: string }
   | NetworkRecord
   | { kind: 'torn'; sandbox: string; bytes: number; kept: string }

@@ -22,6 +22,8 @@ export interface ContextsParts extends InterpreterParts {
   contextsChanged: (contexts: ContextRecord[]) => void
   adopted: readonly ContextRecord[] | null
   kept: readonly ContextRecord[]
+  /** Interpreters that were warm before anybody wanted them, by their numbers inside. */
+  forked: readonly number[]
 }
 
 /** A context, whether or not a process stands behind it: it is there before its first run, and after its process has died. */
@@ -63,10 +65,10 @@ export class Contexts {
   }
 
   #addFirst(): void {
-    const { cell, template, kept } = this.#parts
+    const { template, kept, forked } = this.#parts
     if (kept.length > 0) this.#adopt(kept)
     else for (const runtime of FIRST) if (template.languages.includes(runtime.name)) this.#add(runtime, true)
-    const [pid] = cell.ready.forked
+    const [pid] = forked
     const warm = FIRST.find(({ zygote }) => zygote)
     if (pid !== undefined && warm !== undefined) {
       const slot = this.#default(warm.name)

@@ -17,19 +17,23 @@ import { type LifeParts, LiveSandbox } from './life.ts'
 import { outline } from './outline.ts'
 import { planSandbox } from './plan.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
-import { rehearse } from './rehearsal.ts'
+import { rehearse, warmUp } from './rehearsal.ts'
 import { type Rerouting, rerouted } from './rerouting.ts'
 import { trustVariables } from './trust.ts'
+import type { WarmStates } from './warm-states.ts'
 import type { Zygotes } from './zygote.ts'
 
 /** The step of native/keeper/src/order.rs that speaks with the zygote. */
 const ZYGOTE_STEP = 'zygote'
+/** The one in which an engine is heard of, or not. */
+const ENGINE_STEP = 'engine'
 
 export interface CreatingParts {
   settings: Settings
   auditLog: AuditLog
   walls: Pick<Walls, 'launch' | 'engine' | 'promises'>
   zygotes: Zygotes
+  warm: Pick<WarmStates, 'restoring' | 'starting' | 'want'>
   exits: Exits
   /** First letter of ids: those of a daemon are told from those that end with the host that made them. */
   idKind: 'i' | 'e'
@@ -56,6 +60,8 @@ export interface Waiting {
   readonly cell: Cell
   readonly agent: AgentConnection
   readonly template: Template
+  /** Warm interpreters inside. */
+  readonly forked: readonly number[]
 }
 
 /** A life for it. */
@@ -105,7 +111,8 @@ export class Creating {
       const decided = await this.#deciding.decide(request, signal)
       const shown = await showFolder(decided.request, decided.profile, true, signal)
       undo.add(() => shown[Symbol.asyncDispose]())
-      const plan = this.#plan(decided, shown, await this.#zygote(decided, signal), given)
+      const cold = this.#plan(decided, shown, await this.#zygote(decided, signal), given)
+      const plan = await this.#parts.warm.restoring(cold, decided.template)
       await makeDiskImage(plan.disk, signal)
       return { decided, plan, shown }
     })
@@ -115,10 +122,11 @@ export class Creating {
     this.#recordCreate(plan, metadata)
     const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, signal))
     undo.add(() => cell[Symbol.asyncDispose]())
-    const standing = { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket) }
+    const standing = { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket), forked: cell.ready.forked }
     const afterDeath = () => this.#tidy(shown, plan.id)
     const sandbox = this.#alive(standing, env, given.contextsChanged, { kept: given.contexts ?? [], afterDeath })
     undo.move()
+    this.#parts.warm.want(built, template)
     return sandbox
   }
 
@@ -136,16 +144,18 @@ export class Creating {
     const decided = await this.#deciding.decide({ ...request, leash: 'host', timeoutMs: null }, signal)
     const { template } = decided
     await using shown = await showFolder(decided.request, decided.profile, true, signal)
-    const plan = this.#plan(decided, shown, await this.#zygote(decided, signal))
+    const cold = this.#plan(decided, shown, await this.#zygote(decided, signal))
+    const plan = await this.#parts.warm.restoring(cold, template)
     await makeDiskImage(plan.disk, signal)
     const { cell, built } = await this.#raise(plan, decided, signal)
     await using undo = new Undos()
     undo.add(() => cell[Symbol.asyncDispose]())
     const agent = AgentConnection.to(cell.agentSocket)
     undo.add(() => agent.close())
-    await rehearse(cell, agent, signal)
+    const forked = await this.#warm({ plan: built, cell, template, agent, forked: cell.ready.forked }, signal)
     undo.move()
-    return { plan: built, cell, template, agent }
+    this.#parts.warm.want(built, template)
+    return { plan: built, cell, template, agent, forked }
   }
 
   /** Gives one of the pool its life. Rejects when it did not live to get it; then nothing of it is left. */
@@ -170,7 +180,7 @@ export class Creating {
   ): Promise<LiveSandbox> {
     const template = await this.#deciding.template(record.plan.template, signal)
     await this.#readmit(record, cell, signal)
-    const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket) }
+    const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket), forked: cell.ready.forked }
     return this.#alive(standing, record.env, contextsChanged, { adopted: record.contexts, trustsLate: record.trusts === true })
   }
 
@@ -204,6 +214,12 @@ export class Creating {
     this.#parts.auditLog.append({ kind: 'create', sandbox: id, profile, template, wall, metadata, plan: outline(plan) })
   }
 
+  /** Interpreters that nobody has to wait for: those that came with it, or where none can, one that is started inside. */
+  async #warm({ plan, template, agent, forked }: Waiting, signal: AbortSignal): Promise<readonly number[]> {
+    for (const pid of forked) await rehearse(agent, pid, signal)
+    return forked.length > 0 || this.#deciding.forks(plan.wall) ? forked : warmUp(agent, plan, template, signal)
+  }
+
   /** The airlock knows it before it starts. */
   async #raise(plan: Plan, { template, egress }: Decided, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
     if (egress === null) return await this.#launch(plan, template, signal)
@@ -231,14 +247,22 @@ export class Creating {
     }
   }
 
-  /** A zygote that died since it was last seen is replaced once; if there is none to be had the interpreter starts inside. */
+  /**
+   * A zygote that died since it was last seen is replaced once; if there is none to be had the interpreter starts inside. So it does where a saved state
+   * cannot be restored.
+   */
   async #launch(plan: Plan, template: Template, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
     let built = plan
     for (let attempt = 0; ; attempt += 1) {
       try {
         return { cell: await this.#parts.walls.launch(built, signal), built }
       } catch (failure) {
-        if (!(failure instanceof LaunchFault) || failure.step !== ZYGOTE_STEP || built.zygote === null) throw failure
+        if (!(failure instanceof LaunchFault)) throw failure
+        if (failure.step === ENGINE_STEP && built.engine?.warm?.op === 'restore') {
+          built = await this.#parts.warm.starting(built, failure.message)
+          continue
+        }
+        if (failure.step !== ZYGOTE_STEP || built.zygote === null) throw failure
         const socket = attempt === 0 ? await this.#parts.zygotes.replace(template, signal) : null
         if (socket === null) this.#parts.notice(`${failure.message}; the interpreter starts cold, which takes longer`)
         built = { ...built, zygote: socket === null ? null : { ...built.zygote, socket } }

@@ -4,7 +4,7 @@ const LETTERS = 'abcdefghijklmnopqrstuvwxyz234567'
 const LENGTH = 20
 
 /** Not to be guessed, and fit for host names, file names and cgroups: 95 random bits behind a letter that says what it names. */
-export function newId(kind: 'i' | 'e' | 'z' | 'c' | 's'): string {
+export function newId(kind: 'i' | 'e' | 'z' | 'w' | 'c' | 's'): string {
   let id: string = kind
   for (const byte of randomBytes(LENGTH - 1)) id += LETTERS[byte % LETTERS.length]
   return id

@@ -39,6 +39,8 @@ export interface LifeParts {
   adopted: readonly ContextRecord[] | null
   /** Contexts that it had before it booted again. */
   kept: readonly ContextRecord[]
+  /** Warm interpreters inside. */
+  forked: readonly number[]
   /** What looks into its connections was brought to it after it stood. */
   trustsLate: boolean
   /** What of it is left outside of its wall is removed; never rejects. */

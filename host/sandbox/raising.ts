@@ -1,4 +1,4 @@
-import { type CreateRequest, Fault } from '@caisson/wire'
+import { type CreateRequest, Fault, type Plan } from '@caisson/wire'
 import type { CreatePath } from '../telemetry/meters.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Admission } from './admission.ts'
@@ -32,7 +32,7 @@ export class Raising {
       try {
         const pooled = kept === undefined ? await this.#fromPool(request, wish, signal) : undefined
         const live = pooled ?? (await this.#make(request, wish, kept, signal))
-        const path: CreatePath = pooled !== undefined ? 'pool' : live.plan.zygote === null ? 'cold' : 'zygote'
+        const path: CreatePath = pooled !== undefined ? 'pool' : pathOf(live.plan)
         set('caisson.path', path)
         set('caisson.sandbox', live.id)
         meters.created(path, (performance.now() - startedMs) / 1000)
@@ -77,6 +77,11 @@ export class Raising {
     id = live.id
     return live
   }
+}
+
+function pathOf({ zygote, engine }: Plan): CreatePath {
+  if (zygote !== null) return 'zygote'
+  return engine?.warm?.op === 'restore' ? 'restored' : 'cold'
 }
 
 function onWall({ lifecycle }: Wish): 'freeze' | 'end' {

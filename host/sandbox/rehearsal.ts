@@ -1,20 +1,33 @@
-import { Fault } from '@caisson/wire'
+import { Fault, type Plan } from '@caisson/wire'
 import type { AgentConnection } from '../agent/connection.ts'
-import { attachProgram, type Judge } from '../agent/process.ts'
+import { attachProgram, type Judge, type Program, startProgram } from '../agent/process.ts'
 import { orAborted, unending } from '../lifetimes.ts'
 import { ControlLines, violation } from '../runtimes/control-lines.ts'
 import type { RehearsalRequest, RuntimeProcess } from '../runtimes/runtime.ts'
-import type { Cell } from '../walls/wall.ts'
+import * as shelf from '../runtimes/shelf.ts'
+import type { Template } from '../templates/template.ts'
 
 /** Nobody's process yet: how it ends is nobody's business. */
 const UNJUDGED: Judge = { exited: async (exit) => exit, lost: (failure) => Promise.reject(failure) }
 const REQUEST: RehearsalRequest = { op: 'rehearse' }
 
-/** Has the interpreter that was forked into a sandbox walk the paths of a first run, so that whoever gets it need not wait for that. */
-export async function rehearse(cell: Cell, agent: AgentConnection, signal: AbortSignal): Promise<void> {
-  const [pid] = cell.ready.forked
-  if (pid === undefined) return
-  const program = attachProgram(agent, pid, { judge: UNJUDGED }, unending())
+/** Has an interpreter that is inside already walk the paths of a first run, so that whoever gets it need not wait for that. */
+export function rehearse(agent: AgentConnection, pid: number, signal: AbortSignal): Promise<void> {
+  return walked(attachProgram(agent, pid, { judge: UNJUDGED }, unending()), signal)
+}
+
+/** Starts an interpreter inside, for nobody yet, and has it import what is usual, and rehearse. Its number inside; none where the template has nothing to warm up. */
+export async function warmUp(agent: AgentConnection, { user }: Plan, template: Template, signal: AbortSignal): Promise<number[]> {
+  const runtime = Object.values(shelf).find(({ zygote }) => zygote)
+  if (template.zygote === null || runtime === undefined) return []
+  const { command, args, env } = runtime.start
+  const start = { command, args: [...args, ...(runtime.warm ?? [])], env: { ...template.env, ...env }, cwd: user.home }
+  const program = await startProgram(agent, start, { judge: UNJUDGED }, signal)
+  await walked(program, signal)
+  return [program.pid]
+}
+
+async function walked(program: Program, signal: AbortSignal): Promise<void> {
   try {
     await orAborted(rehearsed(program, signal), signal)
   } finally {

@@ -14,6 +14,8 @@ export interface Promises {
   forks: boolean
   /** Folders and files of the host's, other than the template's, are shown inside. */
   mounts: boolean
+  /** It can start from the saved state of another sandbox. */
+  restores: boolean
 }
 
 /** Of a wall that is a machine: its parts, without those that the template and the limits decide. */

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { SpecDaemon } from '../api/daemon.ts'
+import { onWall } from '../walls/every-wall.ts'
 import { Guest } from './guest.ts'
 
 let daemon: SpecDaemon
@@ -80,6 +81,34 @@ test('its time runs from when it was given, not from when it was made', async ()
   expect(await guest.health()).toBe(204)
   await pause(1500)
   expect(await guest.health()).toBe(502)
+})
+
+onWall('gvisor', () => {
+  test.each([
+    ['the usual network', {}],
+    ['none', { allow_internet_access: false }],
+  ])('it serves this wall too, network: %s', async (_what, network) => {
+    const wish = { templateID: 'code-interpreter-v1', metadata: { 'caisson.wall': 'gvisor' }, timeout: 300, ...network }
+    await filled()
+    const before = await pool()
+    const first = await Guest.create(daemon, wish)
+    expect((await pool()).misses).toBe(before.misses + 1)
+    await vi.waitFor(async () => expect((await pool()).waiting).toBeGreaterThan(before.waiting), { timeout: 120_000, interval: 100 })
+    const second = await Guest.create(daemon, wish)
+    expect((await pool()).hits).toBe(before.hits + 1)
+    const identity =
+      'import sys, uuid, random, numpy, os; print("numpy" in sys.modules, uuid.uuid4(), random.random(), os.uname().nodename)'
+    const [one, other] = [await first.code(identity), await second.code(identity)]
+    expect(other).toMatch(new RegExp(`^True .* ${second.id}\\n$`))
+    expect(
+      one
+        .split(' ')
+        .slice(1)
+        .filter((word) => other.includes(word)),
+    ).toEqual([])
+    expect(await second.run('dmesg')).toContain('gVisor')
+    for (const { id } of [first, second]) await daemon.fetch(`/sandboxes/${id}`, { method: 'DELETE' })
+  })
 })
 
 test('it fills again, and ends with its daemon', async () => {

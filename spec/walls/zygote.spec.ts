@@ -2,6 +2,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Sandbox } from '../../client/index.ts'
 import { SpecHost } from './home.ts'
+import { RENEWED } from './renewed.ts'
 
 let host: SpecHost
 let sandboxes: Sandbox[]
@@ -30,22 +31,7 @@ test('creation starts no interpreter: it is a fork, warm, and a child of PID 1',
   }
 })
 
-test.each([
-  ['kernel randomness', 'import os; print(os.urandom(16).hex())'],
-  ['random', 'import random; print(random.random())'],
-  ['random.SystemRandom', 'import random; print(random.SystemRandom().random())'],
-  ['secrets', 'import secrets; print(secrets.token_hex())'],
-  ['numpy legacy state', 'import numpy as np; print(np.random.rand())'],
-  ['numpy generator', 'import numpy as np; print(np.random.default_rng().random())'],
-  ['uuid1', 'import uuid; print(uuid.uuid1())'],
-  ['uuid4', 'import uuid; print(uuid.uuid4())'],
-  ['temporary names', 'import tempfile; print(tempfile.mktemp())'],
-  ['host name', 'import socket; print(socket.gethostname())'],
-  ['host name of the kernel', 'import os; print(os.uname().nodename)'],
-  ['machine id', 'print(open("/etc/machine-id").read())'],
-  ['boot of the kernel', 'print(open("/proc/sys/kernel/random/boot_id").read())'],
-  ['boot of the process', 'import ssl, hashlib; print(ssl.RAND_bytes(16).hex())'],
-])('%s differs in every fork', async (_what, code) => {
+test.each(RENEWED.map(({ what, code }) => [what, code] as const))('%s differs in every fork', async (_what, code) => {
   const said = await Promise.all(sandboxes.map(async (sandbox) => (await sandbox.runCode(code)).stdout))
   expect(said.every((text) => text.trim() !== '')).toBe(true)
   expect(new Set(said).size).toBe(sandboxes.length)

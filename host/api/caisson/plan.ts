@@ -33,7 +33,15 @@ function withoutHost(plan: Plan): Plan {
     dir: HIDDEN,
     deathRecord: HIDDEN,
     agent: HIDDEN,
-    engine: plan.engine === null ? null : { ...plan.engine, program: HIDDEN, preload: plan.engine.preload && HIDDEN },
+    engine:
+      plan.engine === null
+        ? null
+        : {
+            ...plan.engine,
+            program: HIDDEN,
+            preload: plan.engine.preload && HIDDEN,
+            warm: plan.engine.warm && { ...plan.engine.warm, folder: HIDDEN },
+          },
     ...(plan.machine === undefined ? {} : { machine: { ...plan.machine, kernel: HIDDEN, initrd: HIDDEN, usr: HIDDEN, shown: HIDDEN } }),
     root: plan.root.kind === 'overlay' ? { ...plan.root, ground: HIDDEN, usr: HIDDEN } : plan.root,
     network: plan.network.mode === 'gate' ? { ...plan.network, airlock: HIDDEN, inspect: HIDDEN } : plan.network,

@@ -52,7 +52,7 @@ async function tried(runsc: Runsc, options: EngineOptions, reasons: string[], si
     const result = await tryPlatform(runsc, platform, options.agent, options.cache, signal)
     if ('ms' in result) {
       const preload = result.refusesStatx ? options.preloadLibrary : null
-      const engine: Engine = { program, version, platform, preload }
+      const engine: Engine = { program, version, platform, preload, warm: null }
       await remember(runsc, engine, options)
       return engine
     }

@@ -42,7 +42,7 @@ async function engine(program: Qemu, found: Parts, start: string, { templates }:
   for (const platform of ACCELERATORS) {
     const tried = await tryAccelerator(program, platform, { kernel: found.kernel, initrd: start }, signal)
     if ('ms' in tried) {
-      const engine: Engine = { program: program.program, version: program.version, platform, preload: null }
+      const engine: Engine = { program: program.program, version: program.version, platform, preload: null, warm: null }
       const beside = `${memory}.${process.pid}`
       await writeFile(beside, JSON.stringify({ key, engine }), { mode: 0o644 })
       await rename(beside, memory)

@@ -45,6 +45,13 @@ impl Guests {
         });
     }
 
+    /// When no connection is left. Only the keeper waits for that, and it has a limit to its patience.
+    pub async fn gone(&self) {
+        while Rc::strong_count(&self.open) > 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     /// One that the keeper took for us.
     pub fn welcome(&self, descriptors: Vec<OwnedFd>) {
         for descriptor in descriptors {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::Agent;
 use crate::connection::Guests;
+use crate::naming;
 use crate::port::{Port, port};
 use crate::process;
 use crate::vm;
@@ -48,9 +49,16 @@ enum Order {
     /// A connection of the host, where it cannot knock by itself. Not answered.
     Connect {},
     /// Of a machine (vm/steward.rs): answered when its disk is whole, and nothing more is written to it.
-    Settle {},
+    WriteBack {},
     /// Not answered.
     GoOn {},
+    /// Everybody from the host is about to leave. Answered when they have.
+    Settle {},
+    /// This process was restored from a state that others are restored from as well.
+    #[serde(rename_all = "camelCase")]
+    Rename {
+        host_name: String,
+    },
 }
 
 #[derive(Serialize)]
@@ -69,7 +77,7 @@ pub fn read<T: serde::de::DeserializeOwned>(leash: &OwnedFd) -> Result<T, String
 
 /// Answers that the agent is ready, then takes orders until the keeper is gone.
 pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::Result<()> {
-    let leash = port(leash)?;
+    let mut leash = port(leash)?;
     answer(&leash, &Answer::Ready(true))?;
     loop {
         let mut ready = leash.readable().await?;
@@ -84,7 +92,20 @@ pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::
                 continue;
             }
             Ok(Order::Settle {}) => {
-                vm::tell(vm::Order::Settle);
+                guests.gone().await;
+                Answer::Ready(true)
+            }
+            Ok(Order::Rename { host_name }) => {
+                drop(ready);
+                // A restored gVisor (2022) does not watch descriptors of the host's that were watched before: it has to be asked again.
+                leash = port(leash.into_inner())?;
+                match naming::rename(&host_name) {
+                    Ok(()) => Answer::Ready(true),
+                    Err(error) => Answer::Error(error),
+                }
+            }
+            Ok(Order::WriteBack {}) => {
+                vm::tell(vm::Order::WriteBack);
                 continue;
             }
             Ok(Order::GoOn {}) => {

@@ -12,6 +12,7 @@ mod identity;
 mod inbound;
 mod leash;
 mod metrics;
+mod naming;
 mod operations;
 mod port;
 mod process;

@@ -24,6 +24,10 @@ pub fn greet(leash: &OwnedFd, plan: &Plan, single_id: bool) -> Outcome<()> {
         "processes": plan.limits.pids.filter(|_| plan.wall == Wall::Gvisor && plan.limits.on_hit == OnHit::Report),
     });
     send(leash.as_fd(), message.to_string().as_bytes(), &[]).at(STEP, "leash")?;
+    hear_ready(leash)
+}
+
+pub fn hear_ready(leash: &OwnedFd) -> Outcome<()> {
     match hear(leash)? {
         Said::Ready(true) => Ok(()),
         _ => Err(Fault::new(Code::LaunchFailed, STEP, "said something else than ready")),

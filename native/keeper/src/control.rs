@@ -23,6 +23,7 @@ pub enum Request {
     Fork { seq: i64, socket: String, count: u32 },
     Deadline { seq: i64, wall_ms: Option<u64> },
     Stats { seq: i64 },
+    Save { seq: i64 },
 }
 
 /// Why a sandbox is no more.

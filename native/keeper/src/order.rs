@@ -14,7 +14,7 @@ use crate::audit::Audit;
 use crate::cgroup::Cgroup;
 use crate::clock::Laps;
 use crate::disk::{self, Mounted};
-use crate::engine;
+use crate::engine::{self, Warm};
 use crate::execs;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::freezer::Freezer;
@@ -234,6 +234,10 @@ impl Sandbox {
             execs::answer_one(listener, &mut self.audit);
         }
         let leash = self.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, "agent", "no leash"))?;
-        engine::greet(self.engine.as_ref(), leash, &self.plan, self.single_id)
+        engine::greet(self.engine.as_ref(), leash, &self.plan, self.single_id)?;
+        if let Some(Warm::Restore { pid, .. }) = self.plan.engine.as_ref().and_then(|engine| engine.warm.as_ref()) {
+            self.forked.push(*pid);
+        }
+        Ok(())
     }
 }

@@ -41,8 +41,8 @@ pub enum Said {
     #[serde(rename = "limit")]
     Limit(String),
     /// From a machine: whether its disk is whole now.
-    #[serde(rename = "settled")]
-    Settled(bool),
+    #[serde(rename = "written")]
+    Written(bool),
     #[serde(rename = "error")]
     Error(String),
 }

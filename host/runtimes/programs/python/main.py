@@ -1,5 +1,9 @@
-"""A Python runtime that starts by itself. (One that is forked from a warmed process starts in zygote.py.)"""
+"""A Python runtime that starts by itself: main.py [MODULE...], to be imported before anybody asks for them.
 
+(One that is forked from a warmed process starts in zygote.py.)
+"""
+
+import importlib
 import sys
 
 sys.dont_write_bytecode = True
@@ -22,7 +26,15 @@ def main():
         sys.exit(1)
     from caisson_runtime.runtime import Runtime
 
-    Runtime().serve(channel)
+    runtime = Runtime()
+    for name in sys.argv[1:]:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            # Who wants it will be told.
+            pass
+    del sys.argv[1:]
+    runtime.serve(channel)
 
 
 main()

@@ -15,7 +15,7 @@ const FITHAW: libc::c_ulong = 0xC004_5878;
 
 pub enum Order {
     /// All that was written is to be on the disk, and nothing more is to come.
-    Settle,
+    WriteBack,
     GoOn,
 }
 
@@ -41,16 +41,16 @@ pub fn start(leash: &OwnedFd) -> Outcome<()> {
 }
 
 fn serve(orders: &Receiver<Order>, disk: &File, leash: &OwnedFd) {
-    let mut settled = false;
+    let mut written = false;
     for order in orders {
-        let request = if matches!(order, Order::Settle) { FIFREEZE } else { FITHAW };
-        if settled != (request == FIFREEZE) {
+        let request = if matches!(order, Order::WriteBack) { FIFREEZE } else { FITHAW };
+        if written != (request == FIFREEZE) {
             // SAFETY: neither reads its argument.
             let done = unsafe { libc::ioctl(disk.as_raw_fd(), request, 0) } == 0;
-            settled = if request == FIFREEZE { done } else { settled && !done };
+            written = if request == FIFREEZE { done } else { written && !done };
         }
         if request == FIFREEZE {
-            let said = format!("{{\"settled\":{settled}}}");
+            let said = format!("{{\"written\":{written}}}");
             // A keeper that does not listen is one that is ending.
             let _ = send(leash.as_raw_fd(), said.as_bytes(), MsgFlags::MSG_NOSIGNAL);
         }

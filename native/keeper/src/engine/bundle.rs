@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::ROOT;
+use super::warm::NAMING;
 use crate::plan::{Bind, Mode, Plan};
 
 /// Per process; the agent gives each command less.
@@ -12,7 +13,9 @@ const SHM_BYTES: u64 = 1 << 30;
 
 /// Paths are those of the engine's own root.
 pub fn specification(plan: &Plan) -> Value {
-    let capabilities: Vec<String> = plan.capabilities.iter().map(|name| format!("CAP_{name}")).collect();
+    let naming = plan.engine.iter().filter(|engine| engine.warm.is_some()).flat_map(|_| NAMING);
+    let names = plan.capabilities.iter().map(String::as_str).chain(naming);
+    let capabilities: Vec<String> = names.map(|name| format!("CAP_{name}")).collect();
     let mut mounts = vec![
         json!({ "destination": "/proc", "type": "proc", "source": "proc" }),
         json!({ "destination": "/dev/shm", "type": "tmpfs", "source": "tmpfs", "options": [

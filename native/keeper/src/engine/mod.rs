@@ -5,6 +5,7 @@
 pub mod bundle;
 mod stage;
 mod wanted;
+mod warm;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -30,8 +31,11 @@ use crate::program::Program;
 use crate::say::Said;
 use crate::tree::Tree;
 
+use stage::attach;
+
 pub use stage::{finish, flags_of_root, stage};
 pub use wanted::{Engine, Platform, refuse};
+pub use warm::{Warm, save};
 
 const STEP: &str = "engine";
 /// A healthy machine needs a quarter of a second from here to the agent's first word.
@@ -111,10 +115,9 @@ impl Inside<'_> {
             format!("--network={}", if gated { "host" } else { "none" }),
             // The keeper's groups hold it.
             "--ignore-cgroups".into(),
-            "run".into(),
-            format!("--bundle=/{BUNDLE}"),
-            self.plan.id.clone(),
         ];
+        let rest = [format!("--bundle=/{BUNDLE}"), self.plan.id.clone()];
+        let argv: Vec<String> = argv.into_iter().chain(warm::verb(engine)).chain(rest).collect();
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
         Program::new(&argv, std::iter::empty(), inherited)
     }
@@ -181,7 +184,10 @@ impl Held {
             let machine = machine::describe(plan)?.to_string();
             send(leash.as_fd(), machine.as_bytes(), &[]).at(STEP, "leash")?;
         }
-        agent::greet(leash, plan, false).map_err(|fault| self.with_words(fault))
+        let restored =
+            matches!(plan.engine.as_ref().and_then(|engine| engine.warm.as_ref()), Some(Warm::Restore { .. }));
+        let greeted = if restored { self.rename(leash, plan) } else { agent::greet(leash, plan, false) };
+        greeted.map_err(|fault| self.with_words(fault))
     }
 
     fn with_words(&self, mut fault: Fault) -> Fault {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-use super::{BUNDLE, Engine, PROGRAM, Platform, ROOT, STATE, STEP, bundle};
+use super::{BUNDLE, Engine, PROGRAM, Platform, ROOT, STATE, STEP, bundle, warm};
 use crate::fault::{At, Code, Outcome};
 use crate::plan::Plan;
 use crate::root::Stage;
@@ -49,10 +49,11 @@ pub fn stage(plan: &Plan, engine: &Engine, root: &Path, owner: (u32, u32)) -> Ou
         File::create_new(&device).at(STEP, device.display())?;
         attach(&Path::new("/dev").join(name), &device, NOSUID | NOEXEC)?;
     }
+    warm::stage(engine, &place, owner)?;
     Ok(place)
 }
 
-fn attach(source: &Path, target: &Path, flags: u64) -> Outcome<()> {
+pub fn attach(source: &Path, target: &Path, flags: u64) -> Outcome<()> {
     let tree = Tree::open(source).coded(Code::WallUnavailable, STEP, source.display())?;
     if flags != 0 {
         tree.set(flags).at(STEP, source.display())?;

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::warm::Warm;
 use crate::fault::{Code, Fault, Outcome};
 use crate::plan::{Disk, Kind, Plan, Root, Wall};
 
@@ -14,6 +15,7 @@ pub struct Engine {
     pub platform: Platform,
     #[expect(dead_code, reason = "for the audit: the binds and files have it")]
     pub preload: Option<String>,
+    pub warm: Option<Warm>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]

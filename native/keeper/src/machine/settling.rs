@@ -23,7 +23,7 @@ pub struct Settling(Arc<(Mutex<Option<bool>>, Condvar)>);
 impl Settling {
     /// Asks; the answer comes later.
     pub fn ask(leash: &OwnedFd) -> Outcome<Settling> {
-        tell(leash, "settle")?;
+        tell(leash, "writeBack")?;
         Ok(Settling::default())
     }
 

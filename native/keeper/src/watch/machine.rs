@@ -19,7 +19,7 @@ impl Watch {
         match agent::hear(leash) {
             Ok(Said::Limit(what)) if what == "memory" => self.limit("memory", true),
             Ok(Said::Limit(what)) if what == "pids" => self.limit("pids", true),
-            Ok(Said::Settled(whole)) => {
+            Ok(Said::Written(whole)) => {
                 if let Some(settling) = &self.settling {
                     settling.answered(whole);
                 }

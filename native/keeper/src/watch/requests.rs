@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Watch;
 use crate::audit::now_ms;
 use crate::control::{Reason, Request, answer, refusal};
+use crate::engine;
 use crate::fault::{Code, Fault, Outcome};
 use crate::nursery::Nursery;
 use crate::plan::{Kind, Leash, OnWall};
@@ -46,6 +47,10 @@ impl Watch {
                 self.ask_alarms(|_| true);
                 Some(answer(seq, self.stats()))
             }
+            Request::Save { seq } => Some(match engine::save(&self.sandbox) {
+                Ok(()) => answer(seq, json!({})),
+                Err(fault) => refusal(seq, &fault.to_string()),
+            }),
             Request::Fork { seq, socket, count } => Some(match self.fork(&socket, count) {
                 Ok(pids) => answer(seq, json!({ "pids": pids })),
                 Err(fault) => refusal(seq, &fault.to_string()),

@@ -70,7 +70,7 @@ impl Watch {
         setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::new(20, 0)).at("machine", "leash")?;
         loop {
             match agent::hear(leash)? {
-                Said::Settled(true) => return Ok(()),
+                Said::Written(true) => return Ok(()),
                 // What was hit meanwhile is of no consequence any more.
                 Said::Limit(_) => {}
                 _ => return Err(not_settled()),

@@ -1,0 +1,36 @@
+import { createHash } from 'node:crypto'
+import { statSync } from 'node:fs'
+import { release } from 'node:os'
+import type { Plan } from '@caisson/wire'
+import type { Template } from '../templates/template.ts'
+
+/** Raised when a state of before would not be what is made now. */
+const FORMAT = 1
+
+/**
+ * What two sandboxes must have in common for one state to serve both: all that is in it. Undefined: a sandbox like this one is not restored. A
+ * network of the host's cannot be saved, and what the host may change meanwhile is not to be found in a state.
+ */
+export function warmKey(plan: Plan, { generation, zygote, env }: Template): string | undefined {
+  const { engine, network, binds, disk } = plan
+  if (engine === null || zygote === null || network.mode !== 'none') return undefined
+  if (binds.some(({ live, mode }) => live === true || mode === 'rw') || (disk.kind === 'image' && disk.take)) return undefined
+  const { wall, template, symlinks, files, writable, user, capabilities, noNewPrivileges, limits } = plan
+  const { memoryBytes, openFiles, onHit } = limits
+  const inside = {
+    ...{ wall, template, binds, symlinks, writable, user, capabilities, noNewPrivileges, env },
+    files: files.map(({ path, mode }) => [path, mode]),
+    limits: { memoryBytes, openFiles, processes: onHit === 'report' ? limits.pids : null },
+  }
+  const made = [FORMAT, release(), generation, stamp(engine.program), stamp(plan.agent), engine.preload && stamp(engine.preload)]
+  return createHash('sha256')
+    .update(JSON.stringify([made, engine.version, engine.platform, inside]))
+    .digest('hex')
+    .slice(0, 16)
+}
+
+/** Changes with the file. */
+function stamp(path: string): string {
+  const { dev, ino, size, mtimeMs } = statSync(path)
+  return `${path} ${dev} ${ino} ${size} ${mtimeMs}`
+}
