@@ -174,11 +174,11 @@ async function bundle() {
   )
 }
 
-/** Keeper and agent, static; the libraries with a dynamic C library, since programs of the template load them. */
+/** Keeper and agent, static; the libraries with a dynamic C library, since programs of the template, and Node, load them. */
 async function native() {
   const cwd = at('native')
   await run('cargo', ['build', '--release', '--locked', '-p', 'caisson-keeper', '-p', 'caisson-agent'], { cwd })
-  for (const name of ['zygote', 'preload']) {
+  for (const name of ['zygote', 'preload', 'recorder']) {
     const library = ['-p', `caisson-${name}`, '--lib', '--crate-type', 'cdylib', '--target-dir', 'target/zygote']
     await run('cargo', ['rustc', '--release', '--locked', ...library], { cwd, env: { RUSTFLAGS: '-C target-feature=-crt-static' } })
   }
@@ -186,6 +186,7 @@ async function native() {
   await place(await built('target', 'caisson-agent'), at('native/bin/caisson-agent'))
   for (const file of ['libcaisson_zygote.so', 'libcaisson_preload.so'])
     await place(await built('target/zygote', file), at('native/bin', file))
+  await place(await built('target/zygote', 'libcaisson_recorder.so'), at('native/bin/caisson-recorder.node'))
 }
 
 /** cargo puts its output under the name of the machine's target, which only it knows. */
