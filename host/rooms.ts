@@ -1,6 +1,7 @@
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Death } from '@caisson/wire'
+import { Denials } from './airlock/denials.ts'
 import { Exits, sweepExits } from './airlock/exits.ts'
 import { Secrets } from './airlock/secrets.ts'
 import { AuditLog } from './audit/log.ts'
@@ -28,6 +29,7 @@ export interface Rooms extends AsyncDisposable {
   readonly walls: Pick<Walls, keyof Walls>
   readonly creating: Creating
   readonly secrets: Secrets
+  readonly denials: Denials
   readonly notice: (line: string) => void
 }
 
@@ -46,6 +48,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
   const zygotes = new Zygotes({ settings, auditLog, walls, notice })
   const warm = new WarmStates({ settings, auditLog, walls, notice })
   const secrets = new Secrets(settings.home)
+  const denials = new Denials()
   const exits = new Exits({
     home: settings.home,
     owner: idKind === 'i' ? 'daemon' : String(process.pid),
@@ -55,16 +58,20 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     extraAuthorities: settings.extraAuthorities,
     operatorAllowed: settings.allowPrivate,
     clientEnvironment: settings.clientEnvironment,
-    record: (entry) => auditLog.append(entry),
+    record: (entry) => {
+      auditLog.append(entry)
+      denials.tell(entry)
+    },
   })
   const scanner = new Scanner(settings.scanning)
-  const creating = new Creating({ settings, auditLog, walls, zygotes, warm, exits, scanner, idKind, notice, traces })
+  const creating = new Creating({ settings, auditLog, walls, zygotes, warm, exits, scanner, denials, idKind, notice, traces })
   return {
     settings,
     auditLog,
     walls,
     creating,
     secrets,
+    denials,
     notice,
     async [Symbol.asyncDispose]() {
       await warm[Symbol.asyncDispose]()
