@@ -48,7 +48,6 @@ export interface CreatingParts {
   notice: (line: string) => void
 }
 
-
 /** What is known of it. */
 type Adopted = Pick<SandboxRecord, 'request' | 'plan' | 'env' | 'contexts' | 'trusts'>
 
