@@ -42,7 +42,17 @@ describe('run, where there is a daemon', () => {
   })
 
   test('doctor asks it too', async () => {
-    const report = JSON.parse((await daemon().line.caisson(['doctor', '--json'])).stdout) as { home: string }
+    const report = JSON.parse((await daemon().line.caisson(['doctor', '--json'])).stdout) as DoctorReport
+    const { checks = [] } = report.walls.find(({ name }) => name === 'container') ?? {}
+    expect(checks.map(({ check, state }) => [check, state])).toEqual([
+      ['process isolation', 'proven'],
+      ['file-system isolation', 'proven'],
+      ['network isolation', 'proven'],
+      ['CPU and memory limits', 'proven'],
+      ['time limit', 'proven'],
+      ['audit log', 'proven'],
+      ['static analysis', 'unavailable'],
+    ])
     expect(report.home).toBe(daemon().line.home)
   })
 
