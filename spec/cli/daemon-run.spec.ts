@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import type { DoctorReport } from '../../client/embedded.ts'
 import { ours, sharedDaemonLine } from './daemon-line.ts'
 
 const daemon = sharedDaemonLine()

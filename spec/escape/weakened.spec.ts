@@ -23,7 +23,7 @@ beforeAll(async () => {
   installation = join(line.folder, 'i')
   for (const folder of ['dist', 'native/bin']) mkdirSync(join(installation, folder), { recursive: true })
   // Copied, since an installation is where its programs are.
-  for (const name of readdirSync(join(ROOT, 'dist')).filter((name) => name.endsWith('.mjs'))) {
+  for (const name of readdirSync(join(ROOT, 'dist')).filter((name) => /\.[cm]js$/.test(name))) {
     cpSync(join(ROOT, 'dist', name), join(installation, 'dist', name))
   }
   symlinkSync(join(ROOT, 'dist/runtimes'), join(installation, 'dist/runtimes'))
