@@ -55,7 +55,8 @@ describe('run, where there is a daemon', () => {
       ['static analysis', 'unavailable'],
     ])
     expect(report.home).toBe(daemon().line.home)
-  })
+    // Machines are started seven times, and may be emulated.
+  }, 400_000)
 
   test('Ctrl-C twice ends its sandbox', async () => {
     let sent = 0
