@@ -87,6 +87,13 @@ everyWall((wall) => {
   })
   afterAll(() => sandbox.kill())
 
+  test('a terminal is one: it has a name, a size, and commands that speak with whoever sits there', async () => {
+    const running = await sandbox.commands.start(['/bin/sh', '-c', 'tty; stty size; echo said > /dev/tty'], {
+      pty: { columns: 100, rows: 30 },
+    })
+    expect((await running.wait()).stdout).toMatch(/^\/dev\/pts\/\d+\r\n30 100\r\nsaid\r\n$/)
+  })
+
   test.for(EVERYDAY.map((tool) => [...tool] as const))('%s does what it does', async ([program, command, stdout], { skip }) => {
     if (!existsSync(`/usr/bin/${program}`)) skip(`there is no ${program} below /usr of this machine`)
     const told = await sandbox.commands.run(`rm -rf /tmp/w && mkdir /tmp/w && cd /tmp/w\n${command}`, { env: { HOME: '/tmp' } })

@@ -17,9 +17,9 @@ use serde_json::json;
 use super::{Engine, Held, PROGRAM, STATE, STEP, attach};
 use crate::agent;
 use crate::fault::{At, Code, Fault, Outcome};
-use crate::program::Program;
 use crate::order::Sandbox;
 use crate::plan::Plan;
+use crate::program::Program;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY};
 
 /// Of the engine's own root: the folder that holds the state.
