@@ -50,6 +50,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     owner: idKind === 'i' ? 'daemon' : String(process.pid),
     secrets,
     searcher: settings.searcher,
+    notice,
     extraAuthorities: settings.extraAuthorities,
     operatorAllowed: settings.allowPrivate,
     clientEnvironment: settings.clientEnvironment,

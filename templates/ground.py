@@ -1,9 +1,10 @@
-"""The layer that lies between the machine's /usr and what a sandbox changes of its root: python3 ground.py FOLDER ETC
+"""The layer that lies between the machine's /usr and what a sandbox changes of its root: python3 ground.py FOLDER ETC [INTERPRETER]
 
 In FOLDER, for a root that can be written to (native/keeper/src/overlay.rs):
 - of /usr, what is hidden: whatever not everybody on this machine may read, because the sandbox's root may read all that is root's there; and
   /usr/local, where administrators put what is theirs. Hidden as overlayfs knows it: a device 0:0, and the attribute `trusted.overlay.opaque`.
-- below `.caisson`, the rest of the root: a copy of the template's /etc, what package tools need in it and in /var, and empty folders.
+- below `.caisson`, the rest of the root: a copy of the template's /etc, what package tools need in it and in /var, and empty folders;
+  for a template with a Python, made by INTERPRETER, an environment above it that may be installed into.
 Prints a digest of it all. Needs root.
 """
 
@@ -28,6 +29,11 @@ APT_OWN = 'APT::Sandbox::User "root";\n'
 # pip is to install where it is told to: nobody else's system is at stake.
 UNWANTED = ('EXTERNALLY-MANAGED',)
 DATABASE = '/var/lib/dpkg'
+# host/templates/search-path.ts, and where a template's own Python is.
+OWN_PYTHON = '/opt/caisson/python'
+BROUGHT_PYTHON = '/caisson/python'
+USER = 1000
+PIP = f'#!{OWN_PYTHON}/bin/python\nimport sys\nfrom pip._internal.cli.main import main\nsys.exit(main())\n'
 # Speaks of users that are not there; dpkg ends itself over each.
 EMPTY = ('statoverride',)
 
@@ -192,7 +198,25 @@ def accounts(ground):
         ground.write(f'{REST}/etc/{secrets}', hidden.encode(), 0o640)
 
 
-def main(folder, etc):
+def environment(ground, interpreter):
+    """Where pip puts what somebody installs, and what is there comes first; behind it is all that the template brings, which nobody can change."""
+    version = os.path.basename(interpreter).removeprefix('python')
+    place = f'{REST}{OWN_PYTHON}'
+    packages = f'lib/python{version}/site-packages'
+    ground.write(f'{place}/pyvenv.cfg', f'home = {os.path.dirname(interpreter)}\ninclude-system-site-packages = false\n'.encode())
+    ground.write(f'{place}/{packages}/caisson.pth', f"import site; site.addsitedir('{BROUGHT_PYTHON}/{packages}')\n".encode())
+    for name, to in (('python', interpreter), ('python3', 'python'), (f'python{version}', 'python')):
+        ground.note('link', name, to)
+        ground.make(ground.at(place, 'bin'))
+        os.symlink(to, ground.at(place, 'bin', name))
+    for name in ('pip', 'pip3', f'pip{version}'):
+        ground.write(f'{place}/bin/{name}', PIP.encode(), 0o755)
+    for folder, _, files in os.walk(ground.at(place)):
+        for path in (folder, *(os.path.join(folder, name) for name in files)):
+            os.chown(path, USER, USER, follow_symlinks=False)
+
+
+def main(folder, etc, interpreter=None):
     os.umask(0o022)
     os.mkdir(folder)
     ground = Ground(folder)
@@ -201,6 +225,8 @@ def main(folder, etc):
     below_usr(ground)
     rest(ground, etc)
     packaging(ground)
+    if interpreter is not None:
+        environment(ground, interpreter)
     print(ground.digest.hexdigest())
 
 

@@ -80,8 +80,11 @@ export interface NetworkDlp {
     verdict?: 'block' | 'alert'
     values: readonly { name: string; lengthBytes: number; piece: number; digest: string }[]
   }
-  /** Variables of the environment with a value that each sandbox has for itself, and that is never sent by a program with good intentions. */
-  canaries?: readonly { name: string; env: string }[]
+  /**
+   * Values that each sandbox has for itself, and that are never sent by a program with good intentions: in a variable of the environment, or in a file of the
+   * home (`~/.aws/credentials`), in the place of `{canary}` in its text.
+   */
+  canaries?: readonly ({ name: string; env: string } | { name: string; file: string; text?: string })[]
   /** Bytes, by rule or `default`. */
   budgets?: Readonly<Record<string, number>>
   /** Of names below one domain, within ten minutes. */

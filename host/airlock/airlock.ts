@@ -35,6 +35,8 @@ export interface AirlockParts {
   readonly answers: KeptAnswers
   /** The program of the threads that search what leaves. */
   readonly searcher: string
+  /** Connections of one sandbox that are looked into at once; absent: 512. */
+  readonly maxInspected?: number
   /** Made when the first connection is looked into. */
   readonly inspection: () => Promise<Pick<Inspection, 'authority' | 'serverAuthorities'>>
 }
@@ -119,8 +121,9 @@ export class Airlock implements AsyncDisposable {
   #inspect(peer: Socket, inspected: Inspected): void {
     const { sandbox } = inspected
     const count = (this.#inspected.get(sandbox) ?? 0) + 1
-    if (count > MAX_INSPECTED) {
-      inspected.refuse(null, 'inspect', `more than ${MAX_INSPECTED} of its connections are looked into at once`)
+    const { maxInspected = MAX_INSPECTED } = this.#parts
+    if (count > maxInspected) {
+      inspected.refuse(null, 'inspect', `more than ${maxInspected} of its connections are looked into at once`)
       return inspected.reset()
     }
     this.#inspected.set(sandbox, count)

@@ -10,8 +10,8 @@ const VALUE_LENGTH = 40
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
 
 export interface Planted extends Canary {
-  /** Where in the environment it stands. */
-  readonly env: string
+  /** Where it stands: a variable, or a file below the home of the user and what is in it. */
+  readonly at: { readonly env: string } | { readonly file: string; readonly text: string }
 }
 
 /**
@@ -31,7 +31,11 @@ export class Canaries {
     const wanted = policy.dlp?.canaries ?? []
     if (wanted.length === 0) return []
     const key = await this.#kept()
-    return wanted.map(({ name, env }) => ({ name, env, value: canaryOf(key, sandbox, name) }))
+    return wanted.map((canary) => {
+      const value = canaryOf(key, sandbox, canary.name)
+      const at = 'env' in canary ? { env: canary.env } : { file: canary.file.slice(2), text: canary.text.replace('{canary}', value) }
+      return { name: canary.name, value, at }
+    })
   }
 
   async #kept(): Promise<Buffer> {

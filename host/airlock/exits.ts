@@ -20,6 +20,8 @@ export interface ExitsParts {
   readonly secrets: Secrets
   /** The program of the threads that search what leaves. */
   readonly searcher: string
+  /** One line for whoever runs this host. */
+  readonly notice: (line: string) => void
   /** File of authorities (PEM) that servers may rest on besides those that this machine trusts; null: none. */
   readonly extraAuthorities: string | null
   readonly operatorAllowed: readonly OperatorRange[]
@@ -49,11 +51,11 @@ export class Exits implements AsyncDisposable {
   #opening: Promise<Airlock> | undefined
   #airlock: Airlock | undefined
 
-  constructor({ home, owner, secrets, searcher, extraAuthorities, operatorAllowed, clientEnvironment, record }: ExitsParts) {
+  constructor({ home, owner, secrets, searcher, notice, extraAuthorities, operatorAllowed, clientEnvironment, record }: ExitsParts) {
     this.sockets = { socket: join(home, `airlock-${owner}.sock`), inspect: join(home, `airlock-${owner}-inspect.sock`) }
     this.#secrets = secrets
     this.#searcher = searcher
-    this.#answers = new KeptAnswers(home)
+    this.#answers = new KeptAnswers(home, notice)
     this.#registries = new KeptRegistries(home, clientEnvironment, new Registries())
     this.#openInspection = () => openInspection(home, extraAuthorities)
     this.#operatorAllowed = operatorAllowed
@@ -105,7 +107,13 @@ export class Exits implements AsyncDisposable {
 
   /** What an admitted sandbox has in its environment, for nobody to use. */
   planted(sandbox: string): Record<string, string> {
-    return Object.fromEntries((this.#planted.get(sandbox) ?? []).map(({ env, value }) => [env, value]))
+    const planted = this.#planted.get(sandbox) ?? []
+    return Object.fromEntries(planted.flatMap(({ at, value }) => ('env' in at ? [[at.env, value]] : [])))
+  }
+
+  /** The same as files, by their path below the home of its user. */
+  plantedFiles(sandbox: string): { readonly file: string; readonly text: string }[] {
+    return (this.#planted.get(sandbox) ?? []).flatMap(({ at }) => ('file' in at ? [at] : []))
   }
 
   /** Other rules for one that stands. Rejects with HOME_UNUSABLE. */

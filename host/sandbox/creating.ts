@@ -64,6 +64,9 @@ export interface Waiting {
   readonly forked: readonly number[]
 }
 
+/** Nobody's secrets are for others to read. */
+const CANARY_MODE = 0o600
+
 /** A life for it. */
 export interface Assignment {
   env: Record<string, string>
@@ -125,6 +128,7 @@ export class Creating {
     const standing = { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket), forked: cell.ready.forked }
     const afterDeath = () => this.#tidy(shown, plan.id)
     const sandbox = this.#alive(standing, env, given.contextsChanged, { kept: given.contexts ?? [], afterDeath })
+    await this.#plant(sandbox, given.kept !== undefined, signal)
     undo.move()
     this.#parts.warm.want(built, template)
     return sandbox
@@ -167,6 +171,7 @@ export class Creating {
     undo.add(() => waiting.cell[Symbol.asyncDispose]())
     await waiting.cell.ask({ op: 'assign', leash: 'none', wallMs, onWall }, signal)
     const sandbox = this.#alive({ ...waiting, plan }, life.env, life.contextsChanged)
+    await this.#plant(sandbox, false, signal)
     undo.move()
     return sandbox
   }
@@ -207,6 +212,20 @@ export class Creating {
       trustsLate,
       ...(afterDeath === undefined ? {} : { afterDeath }),
     })
+  }
+
+  /** Canaries that are files, before anybody else may do something in it. On a disk that was kept, something may be in their way. */
+  async #plant(sandbox: LiveSandbox, isKept: boolean, signal: AbortSignal): Promise<void> {
+    const { user } = sandbox.plan
+    for (const { file, text } of this.#parts.exits.plantedFiles(sandbox.id)) {
+      try {
+        await sandbox.files.write(`${user.home}/${file}`, Buffer.from(text), { user: user.name, mode: CANARY_MODE }, signal)
+      } catch (failure) {
+        if (!isKept) throw failure
+        const why = failure instanceof Error ? failure.message : String(failure)
+        this.#parts.notice(`sandbox ${sandbox.id}: the canary ~/${file} could not be planted: ${why}`)
+      }
+    }
   }
 
   #recordCreate(plan: Plan, metadata: Record<string, string>): void {

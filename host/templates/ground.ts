@@ -11,12 +11,13 @@ const PYTHON = '/usr/bin/python3'
 
 /**
  * Makes `ground-HASH` below `folder`, unless it is there: what lies between this machine's /usr and a root that can be written to (templates/ground.py,
- * `program`). Gives its name; null without root or Python, where there is no such root.
+ * `program`). `interpreter`: of the template's Python; null: it has none. Gives its name; null without root or Python, where there is no such root.
  */
 export async function makeGround(
   folder: string,
   etc: string,
   program: string,
+  interpreter: string | null,
   say: (line: string) => void,
   signal: AbortSignal,
 ): Promise<string | null> {
@@ -24,7 +25,7 @@ export async function makeGround(
   say('what lies under a root that can be written to')
   const draft = join(folder, `.ground-${randomUUID()}`)
   try {
-    const { stdout } = await execute(PYTHON, ['-I', '-B', program, draft, etc], { signal })
+    const { stdout } = await execute(PYTHON, ['-I', '-B', program, draft, etc, ...(interpreter === null ? [] : [interpreter])], { signal })
     const name = `ground-${stdout.slice(0, 8)}`
     if (!existsSync(join(folder, name))) await rename(draft, join(folder, name))
     return name

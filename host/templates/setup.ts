@@ -15,7 +15,7 @@ export async function buildTemplate(recipe: Recipe, templates: string, say: (lin
   const folder = join(templates, recipe.name)
   const recipes = join(dirname(dirname(fileURLToPath(import.meta.url))), 'templates')
   const made = await recipe.build(folder, { files: join(recipes, recipe.name), say }, signal)
-  const ground = await makeGround(folder, join(folder, made.etc), join(recipes, 'ground.py'), say, signal)
+  const ground = await makeGround(folder, join(folder, made.etc), join(recipes, 'ground.py'), made.python?.interpreter ?? null, say, signal)
   if (ground !== null) await point(join(folder, 'ground'), ground)
   if (made.python !== null) await point(join(folder, 'interpreter'), made.python.interpreter)
   const path = join(folder, 'template.json')

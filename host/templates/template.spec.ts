@@ -60,7 +60,7 @@ test('code-interpreter has a Python, first in PATH, and a zygote', async () => {
   await writeFile(join(scratch, 'code-interpreter/python-89abcdef/bin/python'), '')
   await put('code-interpreter', PYTHON)
   const template = await openTemplate('code-interpreter', shelves, signal)
-  expect(template.env['PATH']?.split(':')[0]).toBe('/caisson/python/bin')
+  expect(template.env['PATH']?.split(':')[0]).toBe('/opt/caisson/python/bin')
   expect(template.zygote?.argv).toEqual(['/caisson/python/bin/python', '/caisson/runtimes/python/zygote.py', '/caisson/zygote.so'])
   expect(template.binds.map(({ target }) => target)).toEqual(expect.arrayContaining(['/caisson/python', '/caisson/zygote.so']))
 })

@@ -44,13 +44,27 @@ export const DlpFile = z.strictObject({
         .max(1000),
     })
     .optional(),
-  /** Planted in each sandbox, with a value of its own: in its environment, under this name. */
+  /** Planted in each sandbox, with a value of its own: in its environment, under this name, or in a file of its user's home. */
   canaries: z
     .array(
-      z.strictObject({
-        name: Name,
-        env: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'a name of an environment variable is expected'),
-      }),
+      z.union([
+        z.strictObject({
+          name: Name,
+          env: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'a name of an environment variable is expected'),
+        }),
+        z.strictObject({
+          name: Name,
+          file: z
+            .string()
+            .max(200)
+            .regex(/^~(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9._-]+)+$/, 'a file of the home is expected, like ~/.aws/credentials'),
+          text: z
+            .string()
+            .max(4096)
+            .refine((text) => text.split('{canary}').length === 2, '{canary} is expected in it, once')
+            .default('{canary}\n'),
+        }),
+      ]),
     )
     .max(8)
     .default([]),

@@ -29,7 +29,7 @@ export interface DlpPolicy {
   readonly joining: Rules
   readonly salt: string
   readonly fingerprints: readonly Fingerprint[]
-  readonly canaries: readonly { readonly name: string; readonly env: string }[]
+  readonly canaries: DlpFile['canaries']
   readonly dnsBytes: number
   readonly tunnel: readonly Rule[]
   /** Null: it may be sent there. `detector` as a finding names it. */
@@ -180,11 +180,15 @@ function proveDetectors(): void {
 }
 
 function distinctCanaries({ canaries }: DlpFile, place: string): DlpFile['canaries'] {
-  for (const [index, { name, env }] of canaries.entries()) {
-    const first = canaries.findIndex((other) => other.name === name || other.env === env)
-    if (first < index) throw invalid(`${place}.canaries.${index}`, `its name or its variable is that of ${place}.canaries.${first} already`)
+  for (const [index, canary] of canaries.entries()) {
+    const first = canaries.findIndex((other) => other.name === canary.name || placeOf(other) === placeOf(canary))
+    if (first < index) throw invalid(`${place}.canaries.${index}`, `its name or its place is that of ${place}.canaries.${first} already`)
   }
   return canaries
+}
+
+function placeOf(canary: DlpFile['canaries'][number]): string {
+  return 'env' in canary ? canary.env : canary.file
 }
 
 function ruleAt(text: string, place: string): Rule {

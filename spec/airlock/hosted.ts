@@ -39,6 +39,10 @@ export class Hosted implements AsyncDisposable {
   readonly records: NetworkRecord[] = []
   /** Of names; the others have none. */
   names: Record<string, string[]> = { 'good.example': ['127.0.0.1'], 'other.example': ['127.0.0.1'] }
+  /** What whoever runs the host was told. */
+  readonly notices: string[] = []
+  /** Connections that are looked into at once; what a spec can fill. */
+  maxInspected: number | undefined
   /** Asked of the resolver. */
   readonly lookedUp: string[] = []
   /** Written to, too; one that cannot be written refuses. */
@@ -99,7 +103,8 @@ export class Hosted implements AsyncDisposable {
           return this.names[name] ?? []
         },
         secret: async (name) => this.secrets[name],
-        answers: new KeptAnswers(this.#cells.home),
+        answers: new KeptAnswers(this.#cells.home, (line) => this.notices.push(line)),
+        ...(this.maxInspected === undefined ? {} : { maxInspected: this.maxInspected }),
         searcher: resolve('dist/searcher.mjs'),
         inspection: () => this.#inspection,
       },

@@ -35,10 +35,15 @@ export interface Found {
 /** Answers of package registries, by what was asked; bodies by their SHA-256. Whole answers only, of requests that anybody could have made. */
 export class KeptAnswers {
   readonly #folder: string
+  readonly #notice: (line: string) => void
+  readonly #maxBytes: number
   #bytes: Promise<number> | undefined
 
-  constructor(home: string) {
+  /** `notice`: told, once for each, of answers that have been damaged. */
+  constructor(home: string, notice: (line: string) => void, maxBytes: number = MAX_BYTES) {
     this.#folder = join(home, 'cache')
+    this.#notice = notice
+    this.#maxBytes = maxBytes
   }
 
   /** The request as it is asked for all; undefined: its answer is for one alone. */
@@ -50,18 +55,21 @@ export class KeptAnswers {
   async find(url: string, question: Question): Promise<Found | undefined> {
     const path = this.#entry(url, question)
     const kept = await entryIn(path)
-    if (kept === undefined || kept.url !== url) return undefined
+    if (kept === undefined) return undefined
+    if (kept === 'damaged' || kept.url !== url) return await this.#damaged(url, path)
     const blob = join(this.#folder, kept.blob)
     // One that cannot be read counts as not kept: it is asked for anew, or, offline, refused.
     const found = await stat(blob).catch(() => undefined)
-    if (found?.size !== kept.bytes) return undefined
+    // Made room for another.
+    if (found === undefined) return undefined
+    if (found.size !== kept.bytes) return await this.#damaged(url, path)
     const now = new Date()
     // The one that was used least lately goes first; without its time noted it goes a little early.
     await Promise.all([path, blob].map((file) => utimes(file, now, now))).catch(() => undefined)
     const [tag, changed] = [valuesOf(kept.fields, 'etag')[0], valuesOf(kept.fields, 'last-modified')[0]]
     const validators: Field[] = tag !== undefined ? [['if-none-match', tag]] : changed !== undefined ? [['if-modified-since', changed]] : []
     const isImmutable = valuesOf(kept.fields, 'cache-control').some((value) => /\bimmutable\b/i.test(value))
-    return { answer: () => answerOf(kept, blob), isImmutable, validators }
+    return { answer: () => answerOf(kept, blob, () => void this.#damaged(url, path)), isImmutable, validators }
   }
 
   /** For one that comes now. Undefined: it is not to be kept. */
@@ -79,6 +87,11 @@ export class KeptAnswers {
     })
   }
 
+  async #damaged(url: string, path: string): Promise<undefined> {
+    await rm(path, { force: true }).catch(() => undefined)
+    this.#notice(`what was kept of ${plain(url)} is damaged, and is not used (${path})`)
+  }
+
   #entry(url: string, question: Question): string {
     const asked = ASKED_WITH.map((name) => valuesOf(question.fields, name))
     return join(
@@ -93,11 +106,11 @@ export class KeptAnswers {
     this.#bytes = (this.#bytes ?? this.#sizes().then((all) => all.reduce((sum, { size }) => sum + size, 0) - bytes)).then(
       (sum) => sum + bytes,
     )
-    if ((await this.#bytes) <= MAX_BYTES) return
+    if ((await this.#bytes) <= this.#maxBytes) return
     const all = (await this.#sizes()).sort((one, other) => one.usedMs - other.usedMs)
     let sum = all.reduce((total, { size }) => total + size, 0)
     for (const { path, size } of all) {
-      if (sum <= MAX_BYTES * 0.9) break
+      if (sum <= this.#maxBytes * 0.9) break
       await rm(path, { force: true })
       sum -= size
     }
@@ -170,17 +183,28 @@ function mayKeep({ status, fields }: Answer): boolean {
   return status === 200 && !isForOne && valuesOf(fields, 'set-cookie').length === 0 && varied.every((name) => ASKED_WITH.includes(name))
 }
 
-async function entryIn(path: string): Promise<Kept | undefined> {
+/** Undefined: there is none. */
+async function entryIn(path: string): Promise<Kept | 'damaged' | undefined> {
+  let text: string
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as Kept
+    text = await readFile(path, 'utf8')
+  } catch (failure) {
+    return failure instanceof Error && 'code' in failure && failure.code === 'ENOENT' ? undefined : 'damaged'
+  }
+  try {
+    return JSON.parse(text) as Kept
   } catch {
-    // Not there, or not whole: it is asked for again.
-    return undefined
+    return 'damaged'
   }
 }
 
+/** A query may hold anything. */
+function plain(url: string): string {
+  return url.split('?')[0] ?? ''
+}
+
 /** Read as it is sent, and held against its name before its last bytes: what has changed on the disk is not taken for whole. */
-function answerOf({ fields, blob, bytes }: Kept, path: string): Answer {
+function answerOf({ fields, blob, bytes }: Kept, path: string, damaged: () => void): Answer {
   const hash = createHash('sha256')
   let last: Buffer | undefined
   let isWhole = false
@@ -192,6 +216,7 @@ function answerOf({ fields, blob, bytes }: Kept, path: string): Answer {
     },
     flush(done) {
       isWhole = `${hash.digest('hex')}.body` === blob
+      if (!isWhole) damaged()
       done(isWhole ? null : new Error('a kept answer has changed'), isWhole ? last : undefined)
     },
   })

@@ -59,6 +59,7 @@ def main(library):
                 raise
 
     importlib.import_module("caisson_runtime.runtime")
+    importlib.import_module("caisson_runtime.installed")
     control, runtime = caisson_runtime.control, caisson_runtime.runtime
     warmed = runtime.Runtime()
     warmed.warm(WARM_CELLS)
@@ -74,6 +75,7 @@ def main(library):
     ctypes.pythonapi.PyOS_AfterFork_Child()
     if nursery.caisson_zygote_enter() != 0:
         sys.exit("zygote: there was no way in")
+    caisson_runtime.installed.adopt()
     warmed.serve(control.Control.take())
 
 

@@ -1,0 +1,32 @@
+import { createHash } from 'node:crypto'
+
+/**
+ * Certificates as Java keeps those that it trusts (the format JKS, version 2, as OpenJDK's JavaKeyStore reads it). Java opens its own store without a password;
+ * the digest at the end is by the one that everybody knows, for tools that ask for it.
+ */
+export function javaStore(certificates: readonly string[]): Buffer {
+  const entries = certificates.map((certificate, index) => {
+    const der = Buffer.from(certificate.replace(/-----[A-Z ]+-----/g, ''), 'base64')
+    return Buffer.concat([u32(TRUSTED), text(`caisson-${index}`), Buffer.alloc(8), text('X.509'), u32(der.length), der])
+  })
+  const store = Buffer.concat([u32(MAGIC), u32(VERSION), u32(entries.length), ...entries])
+  const password = Buffer.from(PASSWORD, 'utf16le').swap16()
+  return Buffer.concat([store, createHash('sha1').update(password).update(WHITENER).update(store).digest()])
+}
+
+const MAGIC = 0xfeedfeed
+const VERSION = 2
+const TRUSTED = 2
+const PASSWORD = 'changeit'
+const WHITENER = 'Mighty Aphrodite'
+
+function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}
+
+/** Of ASCII: its length in two bytes, and itself. */
+function text(value: string): Buffer {
+  return Buffer.concat([Buffer.from([value.length >> 8, value.length & 0xff]), Buffer.from(value, 'latin1')])
+}
