@@ -1,6 +1,7 @@
 // Builds what a clone does not carry: generated frames, bundles, native programs.
 //   node build.mjs [ts|native|all]
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -22,6 +23,15 @@ async function bytesOrNull(path) {
     return await readFile(path)
   } catch (error) {
     if (error.code === 'ENOENT') return null
+    throw error
+  }
+}
+
+async function filesIn(folder) {
+  try {
+    return await readdir(folder)
+  } catch (error) {
+    if (error.code === 'ENOENT') return []
     throw error
   }
 }
@@ -128,6 +138,31 @@ const apart = {
   },
 }
 
+/** As CommonJS, which V8 can be given in its compiled form (client/cli/start.ts). */
+async function commandLine(node) {
+  const { build } = await import('esbuild')
+  const { outputFiles } = await build({
+    ...node,
+    entryPoints: [at('client/cli/main.ts')],
+    outfile: at('dist/caisson.cjs'),
+    format: 'cjs',
+    define: { 'import.meta.url': '__url' },
+    banner: { js: "const __url = require('node:url').pathToFileURL(__filename).href" },
+  })
+  // What is compiled already cannot import by itself: the start does it.
+  const text = outputFiles[0].text.replaceAll(/\bimport\("/g, '__import("')
+  const name = createHash('sha256').update(text).digest('hex').slice(0, 16)
+  const start = await build({
+    ...node,
+    entryPoints: [at('client/cli/start.ts')],
+    outfile: at('dist/caisson.mjs'),
+    format: 'esm',
+    define: { BUNDLE: JSON.stringify(name) },
+  })
+  for (const old of await filesIn(at('dist/compiled'))) if (!old.startsWith(name)) await rm(at('dist/compiled', old), { force: true })
+  return { outputFiles: [{ path: outputFiles[0].path, contents: Buffer.from(text) }, ...start.outputFiles] }
+}
+
 async function bundle() {
   const { build } = await import('esbuild')
   const node = {
@@ -145,7 +180,7 @@ async function bundle() {
   // CommonJS parts of dependencies ask for `require`, which an ES module does not have.
   const banner = { js: "import { createRequire as __createRequire } from 'node:module'\nconst require = __createRequire(import.meta.url)" }
   const outputs = await Promise.all([
-    build({ ...node, entryPoints: [at('client/cli/main.ts')], outfile: at('dist/caisson.mjs'), format: 'esm', banner }),
+    commandLine(node),
     build({ ...node, entryPoints: [at('client/index.ts')], outfile: at('dist/sdk.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/daemon.ts')], outfile: at('dist/daemon.mjs'), format: 'esm', banner }),
     build({ ...node, entryPoints: [at('host/telemetry/otlp.ts')], outfile: at('dist/otlp.mjs'), format: 'esm', banner }),
@@ -174,11 +209,11 @@ async function bundle() {
   )
 }
 
-/** Keeper and agent, static; the libraries with a dynamic C library, since programs of the template load them. */
+/** Keeper and agent, static; the libraries with a dynamic C library, since programs of the template, and Node, load them. */
 async function native() {
   const cwd = at('native')
   await run('cargo', ['build', '--release', '--locked', '-p', 'caisson-keeper', '-p', 'caisson-agent'], { cwd })
-  for (const name of ['zygote', 'preload']) {
+  for (const name of ['zygote', 'preload', 'recorder']) {
     const library = ['-p', `caisson-${name}`, '--lib', '--crate-type', 'cdylib', '--target-dir', 'target/zygote']
     await run('cargo', ['rustc', '--release', '--locked', ...library], { cwd, env: { RUSTFLAGS: '-C target-feature=-crt-static' } })
   }
@@ -186,6 +221,7 @@ async function native() {
   await place(await built('target', 'caisson-agent'), at('native/bin/caisson-agent'))
   for (const file of ['libcaisson_zygote.so', 'libcaisson_preload.so'])
     await place(await built('target/zygote', file), at('native/bin', file))
+  await place(await built('target/zygote', 'libcaisson_recorder.so'), at('native/bin/caisson-recorder.node'))
 }
 
 /** cargo puts its output under the name of the machine's target, which only it knows. */

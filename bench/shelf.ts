@@ -1,4 +1,5 @@
 export { airlock } from './airlock.ts'
+export { audit } from './audit.ts'
 export { command } from './command.ts'
 export { crowd } from './crowd.ts'
 export { density } from './density.ts'

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { DoctorReport, Host, Profiles, Secrets } from '@caisson/host'
+import type { AuditEntry, AuditQuery, AuditReading, DoctorReport, Host, Profiles, RecordedSecrets, Verified } from '@caisson/host'
 import type { Daemon, DaemonOptions } from '@caisson/host/daemon'
 import { CATALOGUE, type Door, Fault, type Held } from '@caisson/wire'
 import { type LocalDaemon, localDaemon } from './local-daemon.ts'
@@ -7,7 +7,7 @@ import { RemoteDoor } from './remote/remote-door.ts'
 import { clientSettings } from './settings.ts'
 import { SharedDoor } from './shared-door.ts'
 
-export type { Daemon, DaemonOptions, DoctorReport }
+export type { AuditEntry, AuditQuery, Daemon, DaemonOptions, DoctorReport, Verified }
 
 /** A door and the way to let go of it. */
 export interface HeldDoor {
@@ -72,7 +72,7 @@ export async function doctorOf(door: Door, signal: AbortSignal): Promise<DoctorR
 }
 
 /** Of this machine's state folder, which a daemon here shares. Rejects with UNSUPPORTED where another machine's daemon was asked for. */
-export async function openSecrets(what: string): Promise<Secrets> {
+export async function openSecrets(what: string): Promise<RecordedSecrets> {
   if (clientSettings().url !== undefined) {
     throw new Fault('UNSUPPORTED', `${what} does not send secrets over the network`, {
       hint: 'Run it on the machine of the daemon, without CAISSON_URL.',
@@ -80,6 +80,32 @@ export async function openSecrets(what: string): Promise<Secrets> {
   }
   const host = await import('@caisson/host')
   return host.openSecrets()
+}
+
+/** The audit log of this machine's state folder, or a copy in `folder`. Rejects with NOT_FOUND, or UNSUPPORTED where another machine's daemon was asked for. */
+export async function openAudit(folder: string | undefined): Promise<AuditReading> {
+  if (folder === undefined && clientSettings().url !== undefined) {
+    throw new Fault('UNSUPPORTED', 'caisson audit reads the log where it lies', {
+      hint: 'Run it on the machine of the daemon, without CAISSON_URL; or ask the daemon itself (GET /caisson/v1/audit).',
+    })
+  }
+  const host = await import('@caisson/host')
+  return host.openAudit(folder === undefined ? {} : { folder })
+}
+
+/** Signs a report with the key of this machine's state folder, and records that. Rejects with UNSUPPORTED where another machine's daemon was asked for. */
+export async function attest(
+  act: string,
+  text: string,
+  detail: Record<string, string | boolean>,
+): Promise<{ key: string; signature: string }> {
+  if (clientSettings().url !== undefined) {
+    throw new Fault('UNSUPPORTED', `caisson ${act} is about this machine, and CAISSON_URL names another daemon`, {
+      hint: 'Unset CAISSON_URL.',
+    })
+  }
+  const host = await import('@caisson/host')
+  return host.attest(act, text, detail)
 }
 
 /** Of this machine, as files. Rejects with UNSUPPORTED where another machine's daemon was asked for. */

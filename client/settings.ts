@@ -24,3 +24,11 @@ export function clientSettings(env: Readonly<Record<string, string | undefined>>
     environment: env,
   })
 }
+
+/** Sets a variable of this process, for an attack to look for. The result takes it away. */
+export function plantVariable(name: string, value: string): () => void {
+  process.env[name] = value
+  return () => {
+    delete process.env[name]
+  }
+}

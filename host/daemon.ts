@@ -20,6 +20,7 @@ import { openRooms, type Rooms, sweep } from './rooms.ts'
 import { LocalFleet } from './sandbox/local-fleet.ts'
 import { lockNow } from './sandbox/lock.ts'
 import { readProfiles } from './sandbox/profile.ts'
+import { type Act, RecordedFleet } from './sandbox/recorded-fleet.ts'
 import { readSettings } from './settings.ts'
 import { SqliteStore } from './store/sqlite.ts'
 import { openLog } from './telemetry/log.ts'
@@ -148,6 +149,7 @@ async function openParts(
   const control = {
     maxTimeoutMs: settings.maxTimeoutMs,
     auditLog: auditLog.path,
+    record: (by: string, act: string, detail: Act['detail']) => auditLog.append({ kind: 'act', sandbox: '', by, act, detail }),
     templates: { named: templateNamed, built: (signal: AbortSignal) => builtTemplates(settings, signal) },
     tags: await StoredTags.open(store),
     keys,
@@ -159,7 +161,7 @@ async function openParts(
   }
   return {
     rooms: {
-      fleet,
+      fleet: new RecordedFleet(fleet, (act) => auditLog.append(act)),
       control,
       get domain() {
         return place.domain

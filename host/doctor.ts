@@ -1,13 +1,21 @@
+import { join } from 'node:path'
 import { type CreateRequest, type Door, Fault, WALLS, type WallName } from '@caisson/wire'
 import { operatorRangeText } from './airlock/operator.ts'
+import { parsedLine } from './audit/lines.ts'
+import { CURRENT } from './audit/segments.ts'
+import { linesFromEnd } from './audit/tail.ts'
 import type { Settings } from './settings.ts'
+import { CHECKS, type Check, sevenChecks } from './seven-checks.ts'
 import { openTemplate, templateNames } from './templates/template.ts'
 import type { Finding } from './walls/wall.ts'
+
+/** How far back in the record is looked for a sandbox of just now. */
+const MAX_TAIL_BYTES = 16 * 1024 * 1024
 
 /** What this machine can do for each wall, found out by trying. */
 export interface DoctorReport {
   home: string
-  walls: { name: WallName; findings: Finding[]; trial: Trial }[]
+  walls: { name: WallName; findings: Finding[]; trial: Trial; checks: Check[] }[]
   templates: { name: string; languages: string[]; problem?: string }[]
   /** Reserved addresses that the operator lets rules of sandboxes open (CAISSON_ALLOW_PRIVATE). */
   allowPrivate: string[]
@@ -21,6 +29,7 @@ interface Probing {
 }
 
 export async function examine(door: Pick<Door, 'create'>, walls: Probing, settings: Settings, signal: AbortSignal): Promise<DoctorReport> {
+  const recorded = (sandbox: string, by: AbortSignal) => kindsOf(join(settings.home, 'audit', CURRENT), sandbox, by)
   const templates = await Promise.all(templateNames().map((name) => template(name, settings, signal)))
   const built = templates.find(({ problem }) => problem === undefined)
   const request: CreateRequest = built === undefined ? {} : { template: built.name }
@@ -28,10 +37,30 @@ export async function examine(door: Pick<Door, 'create'>, walls: Probing, settin
   // One after the other: each is measured.
   for (const name of WALLS) {
     const findings = await walls.probe(name, signal)
-    report.walls.push({ name, findings, trial: await trial(door, { ...request, wall: name }, signal) })
+    const tried = await trial(door, { ...request, wall: name }, signal)
+    const checks = tried.ok
+      ? await sevenChecks({ door, request: { ...request, wall: name }, recorded }, signal)
+      : CHECKS.map((check) => lacking(check, tried))
+    report.walls.push({ name, findings, trial: tried, checks })
   }
   return report
 }
+function lacking(check: Check['check'], { code, message }: Extract<Trial, { ok: false }>): Check {
+  return { check, state: 'unavailable', evidence: `${code}: ${message}` }
+}
+
+/** What the record says of a sandbox, by its kinds. */
+async function kindsOf(log: string, sandbox: string, signal: AbortSignal): Promise<string[]> {
+  const kinds: string[] = []
+  for await (const line of linesFromEnd(log, MAX_TAIL_BYTES, signal)) {
+    const record = line.includes(sandbox) ? parsedLine(line) : undefined
+    if (record?.['sandbox'] !== sandbox) continue
+    kinds.unshift(String(record['kind']))
+    if (record['kind'] === 'create') break
+  }
+  return kinds
+}
+
 async function template(name: string, settings: Settings, signal: AbortSignal): Promise<DoctorReport['templates'][number]> {
   try {
     return { name, languages: [...(await openTemplate(name, settings, signal)).languages] }

@@ -1,17 +1,26 @@
+import { join } from 'node:path'
 import type { CreateRequest, Door, Held, Plan } from '@caisson/wire'
 import { Fault } from '@caisson/wire'
 import { Secrets } from './airlock/secrets.ts'
+import { hashOf } from './audit/chain.ts'
 import { networkOf } from './audit/network-of.ts'
+import { AuditReading } from './audit/reading.ts'
+import type { AuditRecord } from './audit/record.ts'
 import { type DoctorReport, examine } from './doctor.ts'
 import { freshDeadline, refuseAborted } from './lifetimes.ts'
-import { openRooms, type Rooms, SWEEP_MS, sweep } from './rooms.ts'
+import { RecordedSecrets } from './recorded-secrets.ts'
+import { openLog, openRooms, type Rooms, SWEEP_MS, sweep } from './rooms.ts'
 import type { LiveSandbox } from './sandbox/life.ts'
 import { Profiles } from './sandbox/profiles.ts'
+import type { Act } from './sandbox/recorded-fleet.ts'
 import { readSettings } from './settings.ts'
 import { noTraces } from './telemetry/telemetry.ts'
 
-export type { Secrets } from './airlock/secrets.ts'
+export type { AuditEntry, AuditQuery } from './audit/query.ts'
+export type { AuditReading } from './audit/reading.ts'
+export type { Verified } from './audit/walk.ts'
 export type { DoctorReport } from './doctor.ts'
+export type { RecordedSecrets } from './recorded-secrets.ts'
 export type { Profiles } from './sandbox/profiles.ts'
 export type { Finding } from './walls/wall.ts'
 
@@ -43,8 +52,25 @@ export function openProfiles(options: Pick<HostOptions, 'home'> = {}): Profiles 
 }
 
 /** Those of the state folder. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */
-export function openSecrets(options: Pick<HostOptions, 'home'> = {}): Secrets {
-  return new Secrets(readSettings(options).home)
+export function openSecrets(options: Pick<HostOptions, 'home'> = {}): RecordedSecrets {
+  const settings = readSettings(options)
+  const record = (one: AuditRecord) => {
+    using log = openLog(settings)
+    log.append(one)
+  }
+  return new RecordedSecrets(new Secrets(settings.home), record)
+}
+
+/** The log of the state folder, or of another `folder`. Throws HOME_UNUSABLE, SETUP_INCOMPLETE, or NOT_FOUND where there is none. */
+export function openAudit({ folder, ...options }: Pick<HostOptions, 'home'> & { folder?: string } = {}): AuditReading {
+  return new AuditReading(folder ?? join(readSettings(options).home, 'audit'))
+}
+
+/** What the installation vouches for: text and, in the record, what it is about. Signed with the key of the audit log (Ed25519, base64). Throws AUDIT_UNWRITABLE. */
+export function attest(act: string, text: string, detail: Act['detail'], options: Pick<HostOptions, 'home'> = {}) {
+  using log = openLog(readSettings(options))
+  log.append({ kind: 'act', sandbox: '', by: 'operator', act, detail: { ...detail, sha256: hashOf(text) } })
+  return log.sign(text)
 }
 
 class EmbeddedHost implements Host {

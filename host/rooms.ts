@@ -36,9 +36,9 @@ export interface RoomOptions {
   traces: Traces
 }
 
-/** In order. Throws AUDIT_UNWRITABLE; then nothing has been started. */
+/** In order. Throws AUDIT_UNWRITABLE or AUDIT_FOREIGN; then nothing has been started. */
 export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOptions): Rooms {
-  const auditLog = new AuditLog(join(settings.home, 'audit', 'audit.jsonl'))
+  const auditLog = openLog(settings)
   const record = ({ id, reason, detail }: Death) => auditLog.append({ kind: 'death', sandbox: id, reason, detail })
   const keepers = new Keepers(settings.keeper, settings.home)
   const walls = new Walls({ ...settings, keepers }, record)
@@ -72,6 +72,11 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
       auditLog[Symbol.dispose]()
     },
   }
+}
+
+/** The log of the state folder. Throws AUDIT_UNWRITABLE or AUDIT_FOREIGN. */
+export function openLog({ home, recorder, audit }: Settings): AuditLog {
+  return new AuditLog({ folder: join(home, 'audit'), recorder, ...audit })
 }
 
 /** What earlier hosts left: sandboxes whose keepers are gone, zygotes of templates as they were, death records that nobody came to read. */

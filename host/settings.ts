@@ -30,6 +30,10 @@ export interface Settings {
   readonly keeper: string
   readonly agent: string
   readonly zygoteLibrary: string
+  /** What appends to the audit log, as a library for Node. */
+  readonly recorder: string
+  /** Files of the audit log: how large one grows, and how much of those that are full is kept; 0: everything. */
+  readonly audit: { readonly segmentBytes: number; readonly keep: { readonly bytes: number; readonly ms: number } }
   /** Mends calls that an engine's kernel lacks, for programs inside. */
   readonly preloadLibrary: string
   /** Programs of the runtimes, bound at /caisson/runtimes. */
@@ -50,6 +54,9 @@ const DEFAULT_ZYGOTE_IDLE_MS = 600_000
 const DEFAULT_FROZEN_GRACE_MS = 600_000
 const DEFAULT_MAX_TIMEOUT_MS = 86_400_000
 const DEFAULT_POOL = 2
+const DEFAULT_AUDIT_FILE_MIB = 64
+const MIB = 1024 * 1024
+const DAY_MS = 86_400_000
 /** sun_path holds this much and a NUL (unix(7)). */
 const MAX_SOCKET_PATH_BYTES = 107
 const LONGEST_SOCKET = 'zygotes/code-interpreter-00000000/zygote.sock'
@@ -79,6 +86,14 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     keeper: built(join(bin, 'caisson-keeper')),
     agent: built(join(bin, 'caisson-agent')),
     zygoteLibrary: built(join(bin, 'libcaisson_zygote.so')),
+    recorder: built(join(bin, 'caisson-recorder.node')),
+    audit: {
+      segmentBytes: Math.max(1, whole('CAISSON_AUDIT_FILE_MIB', environment, DEFAULT_AUDIT_FILE_MIB)) * MIB,
+      keep: {
+        bytes: whole('CAISSON_AUDIT_KEEP_MIB', environment, 0) * MIB,
+        ms: whole('CAISSON_AUDIT_KEEP_DAYS', environment, 0) * DAY_MS,
+      },
+    },
     preloadLibrary: built(join(bin, 'libcaisson_preload.so')),
     programs: built(join(root, 'dist', 'runtimes')),
     searcher: built(join(root, 'dist', 'searcher.mjs')),

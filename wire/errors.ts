@@ -130,6 +130,18 @@ export const CATALOGUE = {
     hint: 'Free the disk or mend the permissions of the state folder; nothing runs unrecorded.',
     retry: 'later',
   },
+  AUDIT_FOREIGN: {
+    status: 503,
+    title: 'the audit log belongs to another installation',
+    hint: 'Move it away, or bring back the key that it was begun with.',
+    retry: 'never',
+  },
+  AUDIT_BROKEN: {
+    status: 500,
+    title: 'the audit log is not what was written',
+    hint: '`caisson audit verify` names the first record that is not right.',
+    retry: 'never',
+  },
   HOME_UNUSABLE: {
     status: 500,
     title: 'the state folder cannot be used',

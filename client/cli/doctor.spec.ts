@@ -5,7 +5,12 @@ import { page, sound } from './doctor.ts'
 const GOOD: DoctorReport = {
   home: '/h',
   walls: [
-    { name: 'container', findings: [{ what: 'root', severity: 'fine', detail: 'yes' }], trial: { ok: true, createMs: 9, commandMs: 1 } },
+    {
+      name: 'container',
+      findings: [{ what: 'root', severity: 'fine', detail: 'yes' }],
+      trial: { ok: true, createMs: 9, commandMs: 1 },
+      checks: [{ check: 'time limit', state: 'proven', evidence: 'it ended: timeout' }],
+    },
   ],
   templates: [{ name: 'base', languages: ['bash'] }],
   allowPrivate: [],
@@ -15,6 +20,7 @@ test('all that is needed is there', () => {
   expect(sound(GOOD)).toBe(true)
   expect(page(GOOD)).not.toContain('✗')
   expect(page(GOOD)).toContain('✓ base  bash')
+  expect(page(GOOD)).toContain('✓ time limit  proven just now: it ended: timeout')
 })
 
 test('what the operator has opened is shown', () => {
@@ -25,7 +31,7 @@ test('what the operator has opened is shown', () => {
 test('what is missing comes with its command', () => {
   const findings = [{ what: 'cgroup memory', severity: 'missing' as const, detail: 'not\nthere', mend: 'mount it' }]
   const trial = { ok: false as const, code: 'LIMIT_UNAVAILABLE', message: 'no memory limit', hint: 'Mend it.' }
-  const report: DoctorReport = { ...GOOD, walls: [{ name: 'container', findings, trial }] }
+  const report: DoctorReport = { ...GOOD, walls: [{ name: 'container', findings, trial, checks: [] }] }
   expect(sound(report)).toBe(false)
   expect(page(report)).toMatch(/✗ cgroup memory {2}not there\n +mend it: mount it\n {2}✗ a trial/)
 })

@@ -59,9 +59,9 @@ const MARKS = { fine: '✓', degraded: '~', missing: '✗' } as const
 
 /** The report for a person: what there is, and below each thing that is missing the command that mends it. */
 export function page(report: DoctorReport): string {
-  const walls = report.walls.map(({ name, findings, trial }) => {
+  const walls = report.walls.map(({ name, findings, trial, checks }) => {
     const lines: Line[] = findings.map(({ severity, what, detail, mend }) => ({ mark: MARKS[severity], what, detail, mend }))
-    return block(`wall ${name}`, [...lines, trialLine(trial)])
+    return `${block(`wall ${name}`, [...lines, trialLine(trial)])}${block('  the seven checks', checks.map(checkLine))}`
   })
   const templates = report.templates.map(({ name, languages, problem }): Line => {
     return problem === undefined ? { mark: '✓', what: name, detail: languages.join(', ') } : { mark: '✗', what: name, detail: problem }
@@ -79,6 +79,11 @@ function trialLine(trial: DoctorReport['walls'][number]['trial']): Line {
   if (!trial.ok) return { mark: '✗', what: 'a trial', detail: `${trial.code}: ${trial.message}. ${trial.hint}` }
   const detail = `made in ${trial.createMs.toFixed(1)} ms, a command in ${trial.commandMs.toFixed(1)} ms, with every limit of the default profile`
   return { mark: '✓', what: 'a trial', detail }
+}
+
+function checkLine({ check, state, evidence }: DoctorReport['walls'][number]['checks'][number]): Line {
+  const said = { proven: 'proven just now', promised: 'promised', unavailable: 'not available' }[state]
+  return { mark: ({ proven: '✓', promised: '~', unavailable: '✗' } as const)[state], what: check, detail: `${said}: ${evidence}` }
 }
 
 function block(title: string, lines: readonly Line[]): string {

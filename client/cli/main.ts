@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { Fault } from '@caisson/wire'
 import { exitCodeOf, faultLine, inTheCatalogue, oneLine } from './ending.ts'
 import { VERBS, type Verb } from './shelf.ts'

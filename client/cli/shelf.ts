@@ -14,6 +14,7 @@ export const VERBS = {
   pause: { summary: 'stop some until they are resumed', load: async () => (await import('./pause.ts')).pause },
   resume: { summary: 'let paused ones go on', load: async () => (await import('./resume.ts')).resume },
   fork: { summary: 'make copies of one', load: async () => (await import('./fork.ts')).fork },
+  audit: { summary: 'show, verify and export the record of what happened', load: async () => (await import('./audit.ts')).audit },
   profile: { summary: 'list profiles, show, check and compare them', load: async () => (await import('./profile.ts')).profile },
   keys: { summary: 'list, make and revoke the keys of the daemon', load: async () => (await import('./keys.ts')).keys },
   secret: { summary: 'list, store and remove secrets that are used at the gate', load: async () => (await import('./secret.ts')).secret },
@@ -21,6 +22,7 @@ export const VERBS = {
     summary: 'print what a secret is known by, for a policy that is not to hold it',
     load: async () => (await import('./fingerprint.ts')).fingerprint,
   },
+  attack: { summary: 'attack the walls of this installation, and say what held', load: async () => (await import('./attack.ts')).attack },
   doctor: { summary: 'say what this machine lacks, and the command that mends it', load: async () => (await import('./doctor.ts')).doctor },
   bench: { summary: 'measure this installation', load: async () => (await import('./bench.ts')).bench },
 } as const satisfies Record<string, { summary: string; load: () => Promise<Verb> }>

@@ -33,6 +33,8 @@ export interface ControlRooms {
   readonly maxTimeoutMs: number
   /** Path of the log that host/audit and the keepers append to. */
   readonly auditLog: string
+  /** What concerns the machine, before it happens. Throws AUDIT_UNWRITABLE; then it does not. */
+  record(by: string, act: string, detail: Readonly<Record<string, string | number | boolean | null>>): void
   readonly templates: {
     /** The template's own name, for its name or an alias of it. */
     named(name: string): string | undefined

@@ -1,71 +1,117 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
 import { Fault } from '@caisson/wire'
-import { type AuditRecord, auditLine } from './record.ts'
+import { Chain, hashOf } from './chain.ts'
+import { checkpoint } from './checkpoint.ts'
+import { firstLine, lastLine, parsedLine } from './lines.ts'
+import { type AuditRecord, auditFields } from './record.ts'
+import { CURRENT, outlived, remove, segments } from './segments.ts'
+import { SigningKey } from './signing-key.ts'
 
-const NEWLINE = 0x0a
-/** No record is longer: fields are cut (record.ts; the keeper does the same). */
-const MAX_TAIL_BYTES = 4 * 1024 * 1024
+export interface LogOptions {
+  /** Of the log, its key and nothing else. */
+  readonly folder: string
+  /** The library of native/recorder. */
+  readonly recorder: string
+  /** A file that has this many bytes is put aside. */
+  readonly segmentBytes: number
+  /** Files put aside beyond this are removed, the oldest first; 0: none is, ever. */
+  readonly keep: { readonly bytes: number; readonly ms: number }
+}
+
+/** So that little is lost of what can be proven when the machine is taken over. */
+const RECORDS_PER_CHECKPOINT = 512
+const CHECKPOINT_MS = 30_000
 
 /**
- * The append-only log. Hosts and keepers append to it at the same time, each record with a single write to a descriptor opened with O_APPEND, which
- * the kernel does not interleave (write(2)).
+ * The append-only log of an installation (docs/decisions/0027). Hosts and keepers append to it at the same time; hosts sign where it stands, put full
+ * files aside and remove those that are not to be kept any more.
  */
 export class AuditLog implements Disposable {
   readonly path: string
-  readonly #fd: number
-  #torn = false
+  readonly folder: string
+  readonly #options: LogOptions
+  readonly #chain: Chain
+  readonly #key: SigningKey
+  readonly #timer: NodeJS.Timeout
+  #unsigned = 0
 
-  /** Throws AUDIT_UNWRITABLE. A line that a crash left half-written is moved out of the log to a file beside it, and that is recorded. */
-  constructor(path: string) {
-    this.path = path
+  /** Throws AUDIT_UNWRITABLE, or AUDIT_FOREIGN for a log that another installation began. */
+  constructor(options: LogOptions) {
+    this.#options = options
+    this.folder = options.folder
+    this.path = join(options.folder, CURRENT)
+    this.#chain = new Chain(options.recorder, this.path)
     try {
-      this.#fd = openSync(path, 'a+', 0o600)
-    } catch (cause) {
-      throw unwritable(path, cause)
+      this.#key = SigningKey.open(options.folder)
+      this.#begin()
+    } catch (failure) {
+      this.#chain[Symbol.dispose]()
+      throw failure
     }
-    try {
-      this.#cutTornTail()
-    } catch (cause) {
-      closeSync(this.#fd)
-      throw cause instanceof Fault ? cause : unwritable(path, cause)
-    }
+    this.#timer = setInterval(() => this.#unlessUnwritable(), CHECKPOINT_MS).unref()
   }
 
   /** On return the record is in the log. Throws AUDIT_UNWRITABLE: then what it was about must not happen. */
   append(record: AuditRecord): void {
-    // A write that the disk cut short left half a line: the next record starts a line of its own.
-    const line = Buffer.from(`${this.#torn ? '\n' : ''}${auditLine(record, new Date())}`)
-    let written: number
-    try {
-      written = writeSync(this.#fd, line)
-    } catch (cause) {
-      throw unwritable(this.path, cause)
-    }
-    this.#torn = written < line.length
-    if (this.#torn) throw unwritable(this.path, new Error(`only ${written} of ${line.length} bytes of a record were written`))
+    this.#chain.append(auditFields(record))
+    this.#unsigned += 1
+    if (this.#unsigned >= RECORDS_PER_CHECKPOINT) this.checkpoint()
+  }
+
+  /** Signs where the chain stands, and puts its file aside if it is full. Throws AUDIT_UNWRITABLE. */
+  checkpoint(): void {
+    const end = this.#chain.end()
+    if (end === undefined) return
+    this.#unsigned = 0
+    this.#chain.append(auditFields(checkpoint(this.#key, end)))
+    const full = this.#chain.rotate(this.#options.segmentBytes, this.#firstOfFile())
+    if (full !== undefined) this.#retain()
+  }
+
+  /** Text that the installation vouches for; base64. */
+  sign(text: string): { key: string; signature: string } {
+    return { key: this.#key.public.id, signature: this.#key.sign(text) }
   }
 
   [Symbol.dispose](): void {
-    closeSync(this.#fd)
+    clearInterval(this.#timer)
+    if (this.#unsigned > 0) this.#unlessUnwritable()
+    this.#chain[Symbol.dispose]()
   }
 
-  #cutTornTail(): void {
-    const size = fstatSync(this.#fd).size
-    const from = Math.max(0, size - MAX_TAIL_BYTES)
-    const tail = Buffer.alloc(1)
-    if (size === 0 || (readSync(this.#fd, tail, 0, 1, size - 1) === 1 && tail[0] === NEWLINE)) return
-    const end = Buffer.alloc(size - from)
-    readSync(this.#fd, end, 0, end.length, from)
-    const keep = from + end.lastIndexOf(NEWLINE) + 1
-    // Another process may be writing this very line: only a tail that stays as it is has been torn.
-    if (fstatSync(this.#fd).size !== size) return
-    const kept = `${this.path}.torn-${new Date().toISOString().replaceAll(':', '')}`
-    writeFileSync(kept, end.subarray(keep - from), { flag: 'wx', mode: 0o600 })
-    ftruncateSync(this.#fd, keep)
-    this.append({ kind: 'torn', sandbox: '', bytes: size - keep, kept })
+  #unlessUnwritable(): void {
+    try {
+      this.checkpoint()
+    } catch (failure) {
+      // Nothing depends on this one; whoever records next hears of it.
+      if (!(failure instanceof Fault)) throw failure
+    }
   }
-}
 
-function unwritable(path: string, cause: unknown): Fault {
-  return new Fault('AUDIT_UNWRITABLE', `${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  #begin(): void {
+    const line = firstLine(this.path)
+    const first = parsedLine(line)
+    const ours = this.#key.public.id
+    if (first?.['kind'] !== 'begin' && first?.['kind'] !== 'segment') {
+      this.append({ kind: 'begin', sandbox: '', key: ours })
+      // Begun by a keeper, or by a version that knew no chain: from here on, the first line says whose it is.
+      if (line !== '') this.#chain.rotate(0, this.#firstOfFile())
+    } else if (first['key'] !== ours) {
+      throw new Fault('AUDIT_FOREIGN', `${this.path}, line 1: the installation ${String(first['key'])} began it, and this one is ${ours}`, {
+        hint: `Move it away (mv ${this.folder} ${this.folder}-other), or bring back the key.pem that it was begun with.`,
+      })
+    }
+  }
+
+  #firstOfFile(): string {
+    return auditFields({ kind: 'segment', sandbox: '', key: this.#key.public.id })
+  }
+
+  #retain(): void {
+    for (const segment of outlived(segments(this.folder), this.#options.keep, Date.now())) {
+      const hash = hashOf(lastLine(segment.path))
+      this.append({ kind: 'retention', sandbox: '', removed: segment.name, lastSeq: segment.lastSeq ?? 0, hash })
+      remove(segment)
+    }
+  }
 }

@@ -1,4 +1,5 @@
 import type { NetworkRecord } from '@caisson/wire'
+import { parsedLine } from './lines.ts'
 import { linesFromEnd } from './tail.ts'
 
 /** How far back in the log is looked. */
@@ -18,7 +19,7 @@ export async function networkOf(
   if (id === undefined) return undefined
   for await (const line of linesFromEnd(path, MAX_TAIL_BYTES, signal)) {
     if (!line.includes(id)) continue
-    const record = recordOf(line)
+    const record = parsedLine(line)
     if (record?.['sandbox'] !== id) continue
     if (record['kind'] === 'network' || record['kind'] === 'network-request') asked.push(record as unknown as Asked)
     if (record['kind'] === 'create') return { sandbox: id, asked: asked.reverse() }
@@ -28,18 +29,8 @@ export async function networkOf(
 
 async function lastMade(path: string, signal: AbortSignal): Promise<string | undefined> {
   for await (const line of linesFromEnd(path, MAX_TAIL_BYTES, signal)) {
-    const record = line.includes('"create"') ? recordOf(line) : undefined
+    const record = line.includes('"create"') ? parsedLine(line) : undefined
     if (record?.['kind'] === 'create' && typeof record['sandbox'] === 'string') return record['sandbox']
   }
   return undefined
-}
-
-function recordOf(line: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(line)
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
-  } catch {
-    // Half a line, from before a crash: it says nothing.
-    return undefined
-  }
 }

@@ -1,16 +1,28 @@
 import type { NetworkRecord } from '@caisson/wire'
+import type { Checkpoint } from './checkpoint.ts'
 
-/** What is recorded, one JSON object a line. The keeper appends `exec`, `limit` and `death` to the same log, in the same shape. */
+/**
+ * What is recorded, one JSON object a line. The keeper appends `exec`, `limit` and `death` to the same log, in the same shape; what writes the log
+ * (native/audit) tells by itself of `torn` lines, of a `clock` that was set back, of a `broken` log, and of lines from before there was a chain (`unchained`).
+ */
 export type AuditRecord =
+  /** `key`: whose log it is (signing-key.ts). */
+  | { kind: 'begin' | 'segment'; sandbox: string; key: string }
+  | Checkpoint
+  /** `lastSeq` and `hash` of the last record that was removed. */
+  | { kind: 'retention'; sandbox: string; removed: string; lastSeq: number; hash: string }
   | { kind: 'create'; sandbox: string; profile: string; template: string; wall: string; metadata: Record<string, string>; plan: unknown }
   | { kind: 'command'; sandbox: string; command: string; args: string[]; user: string; cwd: string }
+  /** Through the API, before it happens: what was read or changed; `to` of a move. */
+  | { kind: 'file'; sandbox: string; act: string; path: string; to: string | null }
+  /** What an owner did; `sandbox` is empty where it is about none. */
+  | { kind: 'act'; sandbox: string; by: string; act: string; detail: Readonly<Record<string, string | number | boolean | null>> }
   | { kind: 'run'; sandbox: string; context: string; language: string; code: string; codeBytes: number }
   /** Of a sandbox whose keeper did not live to write it. */
   | { kind: 'death'; sandbox: string; reason: string; detail: string }
   | { kind: 'warm'; template: string; sandbox: string; outcome: 'saved' | 'failed' | 'discarded'; detail: string }
   | { kind: 'zygote'; template: string; sandbox: string; outcome: 'started' | 'failed'; detail: string }
   | NetworkRecord
-  | { kind: 'torn'; sandbox: string; bytes: number; kept: string }
 
 /** Longest text of one field; what is longer is cut and says so. */
 const MAX_FIELD_CHARACTERS = 4096
@@ -18,10 +30,9 @@ const MAX_LISTED = 256
 /** What a terminal or a reader's eye would take for something else: C1 controls, line separators, invisible and direction-changing characters. */
 const DECEPTIVE = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu
 
-/** One line, ending in a newline. JSON escapes C0 controls and quotes; the rest that could deceive is escaped here. */
-export function auditLine(record: AuditRecord, at: Date): string {
-  const json = JSON.stringify({ ts: at.toISOString(), ...(cut(record) as object) })
-  return `${json.replace(DECEPTIVE, escaped)}\n`
+/** A JSON object of one line. JSON escapes C0 controls and quotes; the rest that could deceive is escaped here. */
+export function auditFields(record: AuditRecord): string {
+  return JSON.stringify(cut(record)).replace(DECEPTIVE, escaped)
 }
 
 function escaped(character: string): string {

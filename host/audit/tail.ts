@@ -1,18 +1,26 @@
-import { open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { refuseAborted } from '../lifetimes.ts'
+import { segments } from './segments.ts'
 
 const CHUNK_BYTES = 256 * 1024
 const NEWLINE = 0x0a
 
 /**
- * Whole lines from the end of a log to its beginning, or as far back as `maxBytes` go. What is appended meanwhile is not among them. A log that
- * is not there has none.
+ * Whole lines from the end of a log to its beginning, through the files that were put aside, or as far back as `maxBytes` go. What is appended
+ * meanwhile is not among them. A log that is not there has none.
  */
 export async function* linesFromEnd(path: string, maxBytes: number, signal: AbortSignal): AsyncGenerator<string> {
-  const file = await open(path).catch((failure: NodeJS.ErrnoException) => {
-    if (failure.code === 'ENOENT') return undefined
-    throw failure
-  })
+  let left = maxBytes
+  for (const segment of segments(dirname(path)).reverse()) {
+    if (left <= 0) return
+    yield* linesOfFile(segment.path, left, signal)
+    left -= segment.bytes
+  }
+}
+
+async function* linesOfFile(path: string, maxBytes: number, signal: AbortSignal): AsyncGenerator<string> {
+  const file = await openIfThere(path)
   if (file === undefined) return
   try {
     const { size } = await file.stat()
@@ -37,6 +45,14 @@ export async function* linesFromEnd(path: string, maxBytes: number, signal: Abor
   } finally {
     await file.close()
   }
+}
+
+/** It may have been removed since it was listed, its time being over. */
+export async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  return open(path).catch((failure: NodeJS.ErrnoException) => {
+    if (failure.code === 'ENOENT') return undefined
+    throw failure
+  })
 }
 
 /** From the last to the second; returns the first, which may begin earlier. */

@@ -5,24 +5,34 @@ interface Guard {
   guard<T>(call: () => Promise<T>): Promise<T>
 }
 
+/** Something that changes files or shows what is in one. Throws where it cannot be recorded; then it does not happen. */
+export type RecordFile = (act: 'read' | 'write' | 'make' | 'move' | 'remove' | 'attributes', path: string, to: string | null) => void
+
 /** Files of a sandbox that may end at any time: what fails because of that says so. */
 export class GuardedFiles implements Files {
   readonly #files: AgentFiles
   readonly #guard: Guard
+  readonly #record: RecordFile
 
-  constructor(files: AgentFiles, guard: Guard) {
+  constructor(files: AgentFiles, guard: Guard, record: RecordFile) {
     this.#files = files
     this.#guard = guard
+    this.#record = record
   }
 
-  read: Files['read'] = (path, options, signal) => this.#each(async () => this.#files.read(path, options, signal))
-  write: AgentFiles['write'] = (...request) => this.#guard.guard<FileEntry>(() => this.#files.write(...request))
+  read: Files['read'] = (path, options, signal) =>
+    this.#each(async () => {
+      this.#record('read', path, null)
+      return this.#files.read(path, options, signal)
+    })
+  write: AgentFiles['write'] = (...request) => this.#recorded<FileEntry>('write', request[0], null, () => this.#files.write(...request))
   stat: Files['stat'] = (...request) => this.#guard.guard(() => this.#files.stat(...request))
   list: Files['list'] = (...request) => this.#guard.guard(() => this.#files.list(...request))
-  makeDir: Files['makeDir'] = (...request) => this.#guard.guard(() => this.#files.makeDir(...request))
-  move: Files['move'] = (...request) => this.#guard.guard(() => this.#files.move(...request))
-  remove: Files['remove'] = (...request) => this.#guard.guard(() => this.#files.remove(...request))
-  setAttributes: Files['setAttributes'] = (...request) => this.#guard.guard(() => this.#files.setAttributes(...request))
+  makeDir: Files['makeDir'] = (...request) => this.#recorded('make', request[0], null, () => this.#files.makeDir(...request))
+  move: Files['move'] = (...request) => this.#recorded('move', request[0], request[1], () => this.#files.move(...request))
+  remove: Files['remove'] = (...request) => this.#recorded('remove', request[0], null, () => this.#files.remove(...request))
+  setAttributes: Files['setAttributes'] = (...request) =>
+    this.#recorded('attributes', request[0], null, () => this.#files.setAttributes(...request))
 
   watch: AgentFiles['watch'] = (path, options, signal): Watching => {
     const opened = this.#guard.guard(async () => ({ watching: this.#files.watch(path, options, signal) }))
@@ -30,6 +40,13 @@ export class GuardedFiles implements Files {
     // Whoever reads the changes hears of it too.
     armed.catch(() => undefined)
     return { armed, [Symbol.asyncIterator]: () => this.#each<FileChange>(async () => (await opened).watching) }
+  }
+
+  #recorded<T>(act: Parameters<RecordFile>[0], path: string, to: string | null, call: () => Promise<T>): Promise<T> {
+    return this.#guard.guard(async () => {
+      this.#record(act, path, to)
+      return await call()
+    })
   }
 
   async *#each<T>(open: () => Promise<AsyncIterable<T>>): AsyncGenerator<T> {

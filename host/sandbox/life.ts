@@ -79,7 +79,9 @@ export class LiveSandbox implements Held {
     this.leashed = plan.leash === 'host'
     this.#ending = new Ending(cell, plan.limits)
     this.#agent = parts.agent
-    this.files = new GuardedFiles(new AgentFiles(this.#agent), this)
+    this.files = new GuardedFiles(new AgentFiles(this.#agent), this, (act, path, to) => {
+      parts.auditLog.append({ kind: 'file', sandbox: this.id, act, path, to })
+    })
     this.processes = new Processes({
       start: (request, signal) => this.start(request, signal),
       find: (signal) => this.guard(() => findProcesses(this.#agent, signal)),

@@ -1,7 +1,8 @@
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { expect, test } from 'vitest'
-import { AuditLog } from '../../host/audit/log.ts'
+import { command, SpecLog } from '../audit/logs.ts'
+import { SmallDisk } from '../walls/small-disk.ts'
 import { python } from './gated.ts'
 import { everything, Hosted, rules } from './hosted.ts'
 import { Canary, echo } from './servers.ts'
@@ -18,8 +19,14 @@ attempt('ended', lambda: one.recv(1))
 test('what cannot be recorded does not happen', async () => {
   using server = await Canary.open(echo)
   await using hosted = await Hosted.open(rules(['good.example']))
-  // A device that takes no byte (full(4)).
-  using full = new AuditLog('/dev/full')
+  using log = new SpecLog()
+  using disk = new SmallDisk(log.folder, 128)
+  using full = log.open()
+  disk.fill()
+  // What room the last page has.
+  expect(() => {
+    for (let count = 0; count < 100; count += 1) full.append(command(''))
+  }).toThrow(expect.objectContaining({ code: 'AUDIT_UNWRITABLE' }))
   hosted.auditLog = full
   expect(await hosted.python(talk, { port: server.port })).toMatch(/^talk .*not known\n$/)
   expect(await hosted.python(ip, { port: server.port })).toBe('talk ECONNRESET\n')

@@ -1,8 +1,6 @@
-import { readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { AuditLog } from '../../host/audit/log.ts'
+import { SpecLog } from '../audit/logs.ts'
 import { Hosted, inspecting } from './hosted.ts'
 import { Authority, Web } from './web.ts'
 
@@ -14,7 +12,7 @@ let web: Web
 let other: Web
 let plain: Web
 let hosted: Hosted
-let auditPath: string
+const audit = new SpecLog()
 beforeAll(async () => {
   authority = await Authority.open()
   const identity = await authority.identity(['good.example', 'other.example'])
@@ -49,14 +47,14 @@ beforeAll(async () => {
     authority.path,
   )
   for (const [name, secret] of TEN) hosted.secrets[name] = secret
-  auditPath = join(tmpdir(), `cai-audit-${process.pid}.jsonl`)
-  hosted.auditLog = new AuditLog(auditPath)
+  hosted.auditLog = audit.open()
 })
 afterAll(async () => {
   await hosted[Symbol.asyncDispose]()
   for (const one of [web, other, plain]) one[Symbol.dispose]()
   await authority[Symbol.asyncDispose]()
-  await rm(auditPath, { force: true })
+  hosted.auditLog?.[Symbol.dispose]()
+  audit[Symbol.dispose]()
 })
 
 const curl = (path: string, options = '') => hosted.sh(`curl -sS --max-time 20 ${options} https://good.example:${web.port}${path}`)
@@ -105,7 +103,7 @@ test('a secret that is not there any more is a no', async () => {
 
 test('after all that, none of the ten is in the log, in the records, or anywhere inside', async () => {
   const files = await Promise.all([
-    readFile(auditPath, 'utf8'),
+    readFile(audit.path, 'utf8'),
     hosted.sh('env; cat /proc/*/environ 2>/dev/null; grep -rls s3cret- /etc /home /tmp /var /caisson /run; true'),
   ])
   const all = [...files, JSON.stringify(hosted.records)].join('\n')

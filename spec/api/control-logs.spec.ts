@@ -2,7 +2,7 @@ import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type AuditRecord, auditLine } from '../../host/audit/record.ts'
+import { type AuditRecord, auditFields } from '../../host/audit/record.ts'
 import { ControlClient } from './control-client.ts'
 import { ControlServer } from './control-server.ts'
 
@@ -32,7 +32,9 @@ beforeEach(async () => {
   writeFileSync(path, '')
 })
 
-const write = (record: AuditRecord, afterMs: number) => appendFileSync(path, auditLine(record, new Date(beganMs + afterMs)))
+/** As a host writes it. */
+const lineOf = (record: AuditRecord, at: Date) => `{"seq":1,"prev":"","ts":"${at.toISOString()}",${auditFields(record).slice(1)}\n`
+const write = (record: AuditRecord, afterMs: number) => appendFileSync(path, lineOf(record, new Date(beganMs + afterMs)))
 /** As the keeper writes: other order of fields, and kinds of its own. */
 const keeper = (kind: string, fields: object, afterMs: number, sandbox = id) =>
   appendFileSync(path, `${JSON.stringify({ ...fields, kind, sandbox, ts: new Date(beganMs + afterMs).toISOString() })}\n`)
@@ -135,7 +137,7 @@ describe('the audit log itself', () => {
     command('before', 1)
     const lines = operator.lines('/caisson/v1/audit?follow=true')
     expect(await lines.next()).toMatchObject({ value: { command: 'before' } })
-    const line = auditLine({ kind: 'command', sandbox: id, command: 'after', args: [], user: '', cwd: '' }, new Date())
+    const line = lineOf({ kind: 'command', sandbox: id, command: 'after', args: [], user: '', cwd: '' }, new Date())
     appendFileSync(path, line.slice(0, 20))
     const next = lines.next()
     appendFileSync(path, line.slice(20))

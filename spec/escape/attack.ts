@@ -1,58 +1,18 @@
-import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { lstat, mkdtemp, readdir, rmdir, unlink } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { getCurrentSuite } from 'vitest/suite'
+import { type Attack, INTERPRETER, program, python, read, type Verdict } from '../../client/attacks/attack.ts'
+import { runOutside } from '../../client/attacks/outside.ts'
+import type { Stage } from '../../client/attacks/stage.ts'
 import { Sandbox, type SandboxOptions } from '../../client/index.ts'
-
-/**
- * An attack is a small Python program that is run twice: without the wall, where it must succeed, and within it, where it must not. An attack
- * that fails without the wall proves nothing about the wall, and one that breaks proves nothing at all.
- */
-export interface Attack {
-  /** What somebody would gain. */
-  why: string
-  /** Ways out: functions marked `@way('name')` that return evidence, or raise OSError or Contained. See attack.py. */
-  code: string
-  /** What the reason must look like, so that a typing error does not pass for a wall. */
-  stoppedBy: RegExp
-  /** Given to the program as `facts`; `walled` says on which side it runs. */
-  facts?: (walled: boolean) => Record<string, unknown>
-  /** `alone` (default): in mount, pid, uts and ipc namespaces of its own. `here`: among the host's processes. */
-  place?: 'alone' | 'here'
-  /** Without the wall: a descriptor of this process that the program gets as its number 3, as a careless launcher would leave it. */
-  leak?: () => number
-  /** Ways that this kernel does not have at all, and how it says so; anything else there is a failure, too. */
-  missing?: Record<string, RegExp>
-  users?: readonly string[]
-  /** What must hold on the host after the attack within the wall. */
-  untouched?: () => Promise<void> | void
-  /** Puts the host right after the attack without the wall. */
-  mend?: () => Promise<void> | void
-}
-
-export interface Verdict {
-  verdict: 'ESCAPED' | 'CONTAINED'
-  way: string
-  text: string
-}
 
 /** Something that runs programs inside. */
 export interface Wall {
   run(command: readonly [string, ...string[]], user: string): Promise<{ exitCode: number; stdout: string; stderr: string }>
 }
 
-export const python = String.raw
-
-const PRELUDE = readFileSync(new URL('attack.py', import.meta.url), 'utf8')
-const ALONE = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc', '--uts', '--ipc', '--']
-const INTERPRETER = ['/usr/bin/python3', '-I', '-B', '-c'] as const
 const PATIENCE_MS = 60_000
-const MAX_OUTPUT_BYTES = 1 << 20
 
-/** The attacks of other files, made on another wall: see other-walls.ts. */
+/** The attacks of other files, made on another wall: see other-walls.spec.ts. */
 interface Elsewhere {
   readonly wall: Wall & { readonly sandbox: Sandbox }
   /** Of this file: ways that mean nothing there, and why. */
@@ -106,7 +66,7 @@ export function attack(wall: Wall, name: string, attack: Attack): void {
   if (elsewhere !== undefined) return attackElsewhere(elsewhere, name, attack, source)
   let outside: Promise<Verdict[]> | undefined
   const without = (): Promise<Verdict[]> => {
-    outside ??= runOutside(source, attack).finally(() => attack.mend?.())
+    outside ??= runOutside(attack).finally(() => attack.mend?.())
     return outside
   }
 
@@ -149,55 +109,11 @@ function attackElsewhere({ wall, moot }: Elsewhere, name: string, attack: Attack
 
 const REFUSED = /^(E[A-Z]+|NONAME|TIMEOUT|SIGSYS|empty|stayed|refused|nothing is open|not there|still there)\b/
 
-export function program(code: string): string {
-  return `${PRELUDE}${code}\n\nrun_ways()\n`
+/** Those of a stage, which is there while they run. */
+export function attackAll(wall: Wall, stage: Stage): void {
+  beforeAll(() => stage.open())
+  afterAll(() => stage[Symbol.asyncDispose]())
+  for (const one of stage.attacks) attack(wall, one.name, one)
 }
 
-/** As root on this machine, with nothing between. */
-async function runOutside(source: string, { place = 'alone', leak, facts }: Attack): Promise<Verdict[]> {
-  if (process.getuid?.() !== 0) throw new Error('the attacks without the wall need root: run these specs as root')
-  const [command, ...args] = place === 'alone' ? ['/usr/bin/unshare', ...ALONE, ...INTERPRETER] : INTERPRETER
-  const scratch = await mkdtemp(join(tmpdir(), 'caisson-scratch-'))
-  const child = spawn(command, [...args, source, JSON.stringify({ ...facts?.(false), scratch })], {
-    stdio: ['ignore', 'pipe', 'pipe', ...(leak === undefined ? [] : [leak()])],
-    timeout: PATIENCE_MS,
-    killSignal: 'SIGKILL',
-  })
-  if (child.stdout === null || child.stderr === null) throw new Error('no pipes')
-  const ended = new Promise<string>((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', (code, signal) => resolve(signal ?? String(code)))
-  })
-  const [stdout, stderr, end] = await Promise.all([text(child.stdout), text(child.stderr), ended])
-  // One level and no deeper: an attack may have mounted the host's own folders there, in its own namespace or, if that went wrong, here.
-  for (const name of await readdir(scratch)) {
-    const path = join(scratch, name)
-    await ((await lstat(path)).isDirectory() ? rmdir(path) : unlink(path))
-  }
-  await rmdir(scratch)
-  return read(stdout, `exit ${end}: ${stderr}`)
-}
-
-async function text(stream: AsyncIterable<Uint8Array>): Promise<string> {
-  const pieces: Uint8Array[] = []
-  let bytes = 0
-  for await (const piece of stream) {
-    bytes += piece.length
-    if (bytes > MAX_OUTPUT_BYTES) throw new Error('the attack says too much')
-    pieces.push(piece)
-  }
-  return Buffer.concat(pieces).toString()
-}
-
-export function read(stdout: string, otherwise: string): Verdict[] {
-  const lines = stdout.split('\n').slice(0, -1)
-  const verdicts = lines.map((line): Verdict => {
-    const [verdict, way, text] = line.split('\t')
-    if ((verdict !== 'ESCAPED' && verdict !== 'CONTAINED') || way === undefined || text === undefined) {
-      throw new Error(`the attack is broken: it said ${JSON.stringify(line)}`)
-    }
-    return { verdict, way, text }
-  })
-  if (verdicts.length === 0 || !otherwise.startsWith('exit 0:')) throw new Error(`the attack is broken: ${otherwise}`)
-  return verdicts
-}
+export { program, python, read }

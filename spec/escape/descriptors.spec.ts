@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Canaries } from '../../client/attacks/canaries.ts'
 import { Sandbox } from '../../client/index.ts'
 import { attack, python, shared } from './attack.ts'
-import { Canaries } from './canary.ts'
 
 const wall = shared()
 const canaries = new Canaries(['/home', '/root'])

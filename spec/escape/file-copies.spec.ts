@@ -2,11 +2,11 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Canaries } from '../../client/attacks/canaries.ts'
 import { carryIn } from '../../client/cli/run/carry-in.ts'
 import { carryOut } from '../../client/cli/run/carry-out.ts'
 import { Landing } from '../../client/cli/run/landing.ts'
 import { shared } from './attack.ts'
-import { Canaries } from './canary.ts'
 
 const wall = shared()
 const canaries = new Canaries(['/home', '/tmp'])

@@ -2,9 +2,9 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, unlink, w
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Canaries } from '../../client/attacks/canaries.ts'
 import { Fault, type SandboxFiles } from '../../client/index.ts'
 import { shared } from './attack.ts'
-import { Canaries } from './canary.ts'
 
 const wall = shared()
 // In /tmp a file of the same path can be made inside; in /home it cannot.

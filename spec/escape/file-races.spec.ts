@@ -3,9 +3,9 @@ import { lstat, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Canaries } from '../../client/attacks/canaries.ts'
 import { Fault, type RunningCommand } from '../../client/index.ts'
 import { shared } from './attack.ts'
-import { Canaries } from './canary.ts'
 
 const wall = shared()
 const canaries = new Canaries(['/srv', '/tmp'])

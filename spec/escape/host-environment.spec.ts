@@ -1,66 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { attack, python, shared } from './attack.ts'
+import { expect, test } from 'vitest'
+import { hostEnvironment } from '../../client/attacks/host-environment.ts'
+import { attackAll, shared } from './attack.ts'
 
-// In the environment of this process, which is the host of the sandbox.
-const secret = randomBytes(12).toString('hex')
-process.env['CAISSON_SPEC_SECRET'] = secret
 const wall = shared()
-let other: ChildProcess | undefined
-beforeAll(() => {
-  other = spawn('/usr/bin/sleep', ['600'], { stdio: 'ignore' })
-})
-afterAll(() => {
-  other?.kill('SIGKILL')
-})
-
-attack(wall, 'the host’s environment', {
-  why: 'tokens and passwords are handed to programs there',
-  place: 'here',
-  facts: (walled) => ({ secret, pid: walled ? 1 : other?.pid }),
-  stoppedBy: /^(EACCES|not there)/,
-  code: python`
-def look(text):
-    if facts['secret'] not in text:
-        raise Contained('not there')
-    return 'the secret'
-
-@way('own environment')
-def own():
-    return look(json.dumps(dict(os.environ)))
-
-@way('environment of the first process')
-def first():
-    with open(f"/proc/{facts['pid']}/environ") as file:
-        return look(file.read())
-
-@way('environment of any process')
-def anyone():
-    found = ''
-    for name in filter(str.isdigit, os.listdir('/proc')):
-        try:
-            with open(f'/proc/{name}/environ', errors='replace') as file:
-                found += file.read()
-        except OSError:
-            continue
-    return look(found)
-
-@way('own memory')
-def memory():
-    # What execve left on the stack, and everything else that is mapped and readable.
-    found = b''
-    token = facts['secret'].encode()
-    with open('/proc/self/maps') as maps, open('/proc/self/mem', 'rb', 0) as memory:
-        for line in maps:
-            if '[stack]' in line:
-                first, last = (int(one, 16) for one in line.split()[0].split('-'))
-                memory.seek(first)
-                found += memory.read(last - first)
-    # The facts are there as well, on the command line: once as JSON, so what counts is a variable.
-    return look(facts['secret'] if b'CAISSON_SPEC_SECRET=' + token in found else '')
-`,
-})
+attackAll(wall, hostEnvironment())
 
 test('a command has the variables that it was given, and those of its account', async () => {
   const { stdout } = await wall.sandbox.commands.run(['/usr/bin/env'], { env: { GIVEN: 'yes' } })

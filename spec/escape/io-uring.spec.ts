@@ -1,13 +1,6 @@
-import { attack, python, shared } from './attack.ts'
+import { ioUring } from '../../client/attacks/io-uring.ts'
+import { attack, shared } from './attack.ts'
 
 const wall = shared()
 
-attack(wall, 'io_uring', {
-  why: 'a second way to nearly every system call, that no filter sees',
-  stoppedBy: /^(EPERM|ENOSYS)/,
-  code: python`
-@way('io_uring_setup')
-def setup():
-    return f"descriptor {syscall('io_uring_setup', 4, ctypes.create_string_buffer(256))}"
-`,
-})
+for (const one of ioUring) attack(wall, one.name, one)

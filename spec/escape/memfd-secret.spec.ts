@@ -1,11 +1,6 @@
-import { attack, python, shared } from './attack.ts'
+import { memfdSecret } from '../../client/attacks/memfd-secret.ts'
+import { attack, shared } from './attack.ts'
 
 const wall = shared()
 
-attack(wall, 'memfd_secret', {
-  why: 'memory that nobody else, not even the host, can look into or count',
-  stoppedBy: /^(EPERM|ENOSYS)/,
-  code: python`
-way('memfd_secret')(lambda: f"descriptor {syscall('memfd_secret', 0)}")
-`,
-})
+for (const one of memfdSecret) attack(wall, one.name, one)

@@ -1,70 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
-import { type AddressInfo, createServer, type Server } from 'node:net'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { attack, program, python, read, shared } from './attack.ts'
+import { expect, test } from 'vitest'
+import { network } from '../../client/attacks/network.ts'
+import { attackAll, program, python, read, shared } from './attack.ts'
 
 const wall = shared()
-const token = randomBytes(12).toString('hex')
-let heard = 0
-let tcp: Server
-let udp: Socket
-
-beforeAll(async () => {
-  tcp = createServer((peer) => {
-    heard += 1
-    peer.on('error', () => peer.destroy())
-    peer.end(token)
-  }).listen(0, '127.0.0.1')
-  await once(tcp, 'listening')
-  udp = createSocket('udp4', (_, from) => {
-    heard += 1
-    udp.send(token, from.port, from.address)
-  })
-  udp.bind(0, '127.0.0.1')
-  await once(udp, 'listening')
-})
-afterAll(() => {
-  tcp.close()
-  udp.close()
-})
-
-attack(wall, 'services of the host', {
-  why: 'databases, clouds’ metadata and the browser’s debugger trust whoever comes from this machine',
-  place: 'here',
-  facts: (walled) => {
-    // What the attack without the wall made the listener hear does not count.
-    if (walled) heard = 0
-    return { tcp: (tcp.address() as AddressInfo).port, udp: udp.address().port, token }
-  },
-  stoppedBy: /^(ECONNREFUSED|ENETUNREACH)/,
-  untouched: () => expect(heard).toBe(0),
-  code: python`
-def connect(host, port):
-    with socket.create_connection((host, port), timeout=10) as one:
-        found = one.recv(100).decode()
-    assert found == facts['token']
-    return found
-
-way('127.0.0.1')(lambda: connect('127.0.0.1', facts['tcp']))
-way('localhost')(lambda: connect('localhost', facts['tcp']))
-way('IPv4 in IPv6')(lambda: connect('::ffff:127.0.0.1', facts['tcp']))
-way('0.0.0.0')(lambda: connect('0.0.0.0', facts['tcp']))
-
-@way('UDP')
-def udp():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.settimeout(10)
-        # Connected, so that a refusal comes back.
-        one.connect(('127.0.0.1', facts['udp']))
-        one.send(b'hello')
-        found = one.recv(100).decode()
-    assert found == facts['token']
-    return found
-`,
-})
+attackAll(wall, network())
 
 const ELSEWHERE = python`
 TCP = [(socket.AF_INET, ('192.0.2.77', 7)), (socket.AF_INET, ('198.51.100.77', 443)), (socket.AF_INET, ('169.254.169.254', 80)), (socket.AF_INET6, ('2001:db8::77', 443))]

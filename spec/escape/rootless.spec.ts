@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { chown } from 'node:fs/promises'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Canaries } from '../../client/attacks/canaries.ts'
 import { attack, python } from './attack.ts'
-import { Canaries } from './canary.ts'
 import { ofOrdinaryUser } from './ordinary-user.ts'
 
 // The central attacks once more, on sandboxes whose only id is the id of the host's user who made them: uids keep nothing apart here.

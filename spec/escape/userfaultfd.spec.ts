@@ -1,17 +1,6 @@
-import { attack, python, shared } from './attack.ts'
+import { userfaultfd } from '../../client/attacks/userfaultfd.ts'
+import { attack, shared } from './attack.ts'
 
 const wall = shared()
 
-attack(wall, 'userfaultfd', {
-  why: 'stopping the kernel in the middle of a copy, which turns small races into reliable ones',
-  stoppedBy: /^(EPERM|ENOSYS|ENOENT|EACCES)/,
-  code: python`
-way('all faults')(lambda: f"descriptor {syscall('userfaultfd', 0)}")
-way('faults of user mode')(lambda: f"descriptor {syscall('userfaultfd', 1)}")
-
-@way('/dev/userfaultfd')
-def device():
-    return open_only('/dev/userfaultfd', os.O_RDWR)
-`,
-  missing: { '/dev/userfaultfd': /^ENOENT/ },
-})
+for (const one of userfaultfd) attack(wall, one.name, one)

@@ -1,34 +1,39 @@
 import { z } from 'zod'
-import { linesFromStart } from '../../audit/follow.ts'
+import { chosenLines } from '../../audit/query.ts'
 import { readQuery } from '../control/query.ts'
 import { sendText } from './lines.ts'
 import { forOperators } from './operator.ts'
 
+const Part = z.string().min(1).max(256).optional()
+const Moment = z.iso.datetime({ offset: true }).transform(Date.parse).optional()
 const Query = z.strictObject({
   sandbox: z
     .string()
     .regex(/^[a-z0-9]{1,32}$/, 'not an id of a sandbox')
     .optional(),
+  owner: Part,
+  kind: Part,
+  host: Part,
+  command: Part,
+  since: Moment,
+  until: Moment,
   follow: z
     .enum(['true', 'false', '1', '0'])
     .default('false')
     .transform((text) => text === 'true' || text === '1'),
 })
 
-/** The log as it is, one JSON object a line; of one sandbox, or of all. */
+/** The log as it is, one JSON object a line: of one sandbox, owner, time, host or command, or all of it. */
 export const showAudit = forOperators({
   method: 'GET',
   path: '/caisson/v1/audit',
   async handle(call) {
-    const { sandbox, follow } = readQuery(call, Query)
-    const isWanted = sandbox === undefined ? () => true : (line: string) => line.includes(`"sandbox":"${sandbox}"`)
-    await sendText(call, 'application/x-ndjson', chosen(linesFromStart(call.rooms.control.auditLog, follow, call.signal), isWanted))
+    const { follow, since: sinceMs, until: untilMs, ...rest } = readQuery(call, Query)
+    const lines = chosenLines(call.rooms.control.auditLog, { ...rest, sinceMs, untilMs }, follow, call.signal)
+    await sendText(call, 'application/x-ndjson', joined(lines))
   },
 })
 
-async function* chosen(batches: AsyncIterable<string[]>, isWanted: (line: string) => boolean): AsyncGenerator<string> {
-  for await (const lines of batches) {
-    const wanted = lines.filter(isWanted)
-    if (wanted.length > 0) yield `${wanted.join('\n')}\n`
-  }
+async function* joined(batches: AsyncIterable<string[]>): AsyncGenerator<string> {
+  for await (const lines of batches) yield `${lines.join('\n')}\n`
 }

@@ -32,6 +32,7 @@ export const createKey = forOperators({
   path: '/caisson/v1/keys',
   async handle(call) {
     const wish = await readJson(call, Body)
+    call.rooms.control.record(call.owner.name, 'key.create', { owner: wish.owner, operator: wish.operator, leastWall: wish.leastWall })
     const { record, key } = await call.rooms.control.keys.create(wish, call.signal)
     sendJson(call.reply, 201, { ...keyBody(record), key }, { 'cache-control': 'no-store' })
   },
@@ -43,6 +44,7 @@ export const revokeKey = forOperators({
   async handle(call) {
     const id = call.params['id'] ?? ''
     if (id === call.owner.keyId) throw new Fault('CONFLICT', 'this is the key that asks', { hint: 'Revoke it with another operator’s.' })
+    call.rooms.control.record(call.owner.name, 'key.revoke', { id: id.slice(0, 64) })
     await call.rooms.control.keys.revoke(id, call.signal)
     sendNothing(call.reply)
   },

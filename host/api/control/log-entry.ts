@@ -1,3 +1,5 @@
+import { parsedLine } from '../../audit/lines.ts'
+
 /** How much it matters, in order. */
 export const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type Level = (typeof LEVELS)[number]
@@ -24,6 +26,12 @@ const KINDS: Record<string, (record: Record<string, unknown>) => Shown> = {
   }),
   command: ({ command, args }) => ({ message: words(command, args), level: 'info', fields: ['user', 'cwd'] }),
   exec: ({ argv }) => ({ message: words(argv), level: 'debug', fields: ['path', 'pid'] }),
+  file: ({ act, path, to }) => ({
+    message: `file: ${text(act)} ${text(path)}${to === null ? '' : ` to ${text(to)}`}`,
+    level: 'debug',
+    fields: ['act', 'path', 'to'],
+  }),
+  act: ({ act, by }) => ({ message: `${text(act)} by ${text(by)}`, level: 'info', fields: ['act', 'by'] }),
   run: ({ language, codeBytes }) => ({
     message: `ran ${text(codeBytes)} bytes of ${text(language)}`,
     level: 'info',
@@ -58,7 +66,7 @@ const KINDS: Record<string, (record: Record<string, unknown>) => Shown> = {
 /** One line of the audit log, if it is about this sandbox. */
 export function logEntryOf(line: string, sandbox: string): LogEntry | undefined {
   if (!line.includes(sandbox)) return undefined
-  const record = recordOf(line)
+  const record = parsedLine(line)
   const show = typeof record?.['kind'] === 'string' && Object.hasOwn(KINDS, record['kind']) ? KINDS[record['kind']] : undefined
   if (record?.['sandbox'] !== sandbox || show === undefined) return undefined
   const atMs = Date.parse(text(record['ts']))
@@ -72,16 +80,6 @@ export function logEntryOf(line: string, sandbox: string): LogEntry | undefined 
 export function timeOfLine(line: string): number | undefined {
   const at = Date.parse(/"ts":"([^"]{1,40})"/.exec(line)?.[1] ?? '')
   return Number.isFinite(at) ? at : undefined
-}
-
-function recordOf(line: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(line)
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
-  } catch {
-    // Half a line, from before a crash: it says nothing.
-    return undefined
-  }
 }
 
 function graveness(reason: string): Level {

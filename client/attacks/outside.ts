@@ -1,0 +1,46 @@
+import { spawn } from 'node:child_process'
+import { lstat, mkdtemp, readdir, rmdir, unlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Attack, INTERPRETER, program, read, type Verdict } from './attack.ts'
+
+const ALONE = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc', '--uts', '--ipc', '--']
+const PATIENCE_MS = 60_000
+const MAX_OUTPUT_BYTES = 1 << 20
+
+/** As root on this machine, with nothing between. */
+export async function runOutside({ code, place = 'alone', leak, facts }: Attack): Promise<Verdict[]> {
+  const source = program(code)
+  if (process.getuid?.() !== 0) throw new Error('the attacks without the wall need root: run these specs as root')
+  const [command, ...args] = place === 'alone' ? ['/usr/bin/unshare', ...ALONE, ...INTERPRETER] : INTERPRETER
+  const scratch = await mkdtemp(join(tmpdir(), 'caisson-scratch-'))
+  const child = spawn(command, [...args, source, JSON.stringify({ ...facts?.(false), scratch })], {
+    stdio: ['ignore', 'pipe', 'pipe', ...(leak === undefined ? [] : [leak()])],
+    timeout: PATIENCE_MS,
+    killSignal: 'SIGKILL',
+  })
+  if (child.stdout === null || child.stderr === null) throw new Error('no pipes')
+  const ended = new Promise<string>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code, signal) => resolve(signal ?? String(code)))
+  })
+  const [stdout, stderr, end] = await Promise.all([text(child.stdout), text(child.stderr), ended])
+  // One level and no deeper: an attack may have mounted the host's own folders there, in its own namespace or, if that went wrong, here.
+  for (const name of await readdir(scratch)) {
+    const path = join(scratch, name)
+    await ((await lstat(path)).isDirectory() ? rmdir(path) : unlink(path))
+  }
+  await rmdir(scratch)
+  return read(stdout, `exit ${end}: ${stderr}`)
+}
+
+async function text(stream: AsyncIterable<Uint8Array>): Promise<string> {
+  const pieces: Uint8Array[] = []
+  let bytes = 0
+  for await (const piece of stream) {
+    bytes += piece.length
+    if (bytes > MAX_OUTPUT_BYTES) throw new Error('the attack says too much')
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces).toString()
+}

@@ -1,0 +1,96 @@
+import { arch, release } from 'node:os'
+import { Fault, WALLS, type WallName, wallNamed } from '@caisson/wire'
+import { abstractSockets } from '../attacks/abstract-sockets.ts'
+import type { NamedAttack } from '../attacks/attack.ts'
+import { egress } from '../attacks/egress.ts'
+import { hostEnvironment } from '../attacks/host-environment.ts'
+import { hostFiles } from '../attacks/host-files.ts'
+import { hostProcesses } from '../attacks/host-processes.ts'
+import { network } from '../attacks/network.ts'
+import { type AttackReport, isContained, type WallReport } from '../attacks/report.ts'
+import * as calls from '../attacks/shelf.ts'
+import { Siege } from '../attacks/siege.ts'
+import type { Stage } from '../attacks/stage.ts'
+import { attest } from '../embedded.ts'
+import type { SandboxOptions } from '../sandbox.ts'
+import { attackPage } from './attack/attack-page.ts'
+import { parsed, verbParser } from './parsing.ts'
+
+const EXAMPLES = `
+Each attack is first run without a wall, in a throw-away child, where it must succeed: one that fails there shows nothing. Then it is run behind each wall, as user and
+as root, where it must not. Needs root, for the half without the wall. Ends with 0 only if every way out was contained; the report is signed with the key
+of the audit log (caisson audit key).
+
+Examples:
+  sudo caisson attack
+  sudo caisson attack --wall gvisor
+  sudo caisson attack --profile code-interpreter --json >report.json`
+
+/** Built before the sandboxes, so that they could be seen from there. */
+const STAGES: readonly (() => Stage)[] = [hostFiles, network, abstractSockets, hostEnvironment, hostProcesses]
+
+/** Attacks the sandboxes of this installation. */
+export async function attack(argv: readonly string[]): Promise<number> {
+  const command = verbParser('attack')
+    .usage('[options]')
+    .description('Attacks the walls of this installation, and says what held.')
+    .option('--wall <name>', `only this one: ${WALLS.join(', ')}`, wallNamed)
+    .option('--profile <name>', 'sandboxes of this profile', 'default')
+    .option('--json', 'print the signed report as JSON', false)
+    .addHelpText('after', EXAMPLES)
+  if (!parsed(command, argv)) return 0
+  const { wall, profile, json }: { wall?: WallName; profile: string; json: boolean } = command.opts()
+  if (process.getuid?.() !== 0) {
+    throw new Fault('BAD_REQUEST', 'the attacks without the wall need root', { hint: 'Say sudo caisson attack.' })
+  }
+  const walls = wall === undefined ? WALLS : [wall]
+  const notice = (line: string) => process.stderr.write(`caisson: attack: ${line}\n`)
+  const reports = [
+    ...(await besieged(walls, { profile, network: { mode: 'none' } }, STAGES, Object.values(calls).flat(), notice)),
+    ...(await besieged(walls, { profile, network: { mode: 'open' } }, [egress], [], notice)),
+  ]
+  const merged = walls.map((name) => together(reports.filter((report) => report.wall === name)))
+  const report: AttackReport = {
+    version: 1,
+    at: new Date().toISOString(),
+    machine: { kernel: release(), architecture: arch() },
+    profile,
+    walls: merged,
+    contained: isContained(merged),
+  }
+  const signed = { report, ...(await attest('attack', JSON.stringify(report), { profile, contained: report.contained })) }
+  process.stdout.write(json ? `${JSON.stringify(signed)}\n` : attackPage(signed))
+  return report.contained ? 0 : 1
+}
+
+async function besieged(
+  walls: readonly WallName[],
+  options: SandboxOptions,
+  stages: readonly (() => Stage)[],
+  asking: readonly NamedAttack[],
+  notice: (line: string) => void,
+): Promise<readonly WallReport[]> {
+  const made: Stage[] = []
+  try {
+    for (const stage of stages) {
+      const one = stage()
+      made.push(one)
+      await one.open()
+    }
+    await using siege = await Siege.open(walls, options, notice)
+    const staged = made.flatMap(({ attacks }) => attacks).map((attack) => ({ attack, asksKernel: false }))
+    for (const one of [...staged, ...asking.map((attack) => ({ attack, asksKernel: true }))]) await siege.attack(one)
+    return siege.reports
+  } finally {
+    await Promise.all(made.map((stage) => stage[Symbol.asyncDispose]()))
+  }
+}
+
+function together([first, ...more]: readonly WallReport[]): WallReport {
+  if (first === undefined) throw new Fault('INTERNAL', 'a wall without a report')
+  return {
+    wall: first.wall,
+    unavailable: [first, ...more].map(({ unavailable }) => unavailable).find((why) => why !== null) ?? null,
+    tried: [first, ...more].flatMap(({ tried }) => tried),
+  }
+}

@@ -1,0 +1,122 @@
+import { Fault } from '@caisson/wire'
+import { type AuditQuery, openAudit } from '../embedded.ts'
+import { count } from './arguments/count.ts'
+import { moment } from './arguments/moment.ts'
+import { entryLine } from './audit/entry-line.ts'
+import { latest, mapped, printed } from './audit/printing.ts'
+import { verdictPage } from './audit/verdict-page.ts'
+import { parsed, verbParser } from './parsing.ts'
+
+const EXAMPLES = `
+The log is one chain: each record has the hash of the one before, and the installation signs where it stands. verify reads all of it, names the first record
+that is not what was written, and ends with 1 then. With a copy of the public key that was kept elsewhere (caisson audit key), whoever can write the
+state folder cannot make another chain unseen.
+
+Examples:
+  caisson audit list --since 1h
+  caisson audit list --sandbox i0123456789abcdefghi --kind exec --json
+  caisson audit list --owner alice --host pypi --since 7d
+  caisson audit show 4711
+  caisson audit key >elsewhere.pem && caisson audit verify --key elsewhere.pem
+  caisson audit export --format ocsf --since 1d >events.jsonl`
+
+interface Options {
+  sandbox?: string
+  owner?: string
+  kind?: string
+  host?: string
+  command?: string
+  since?: number
+  until?: number
+  last?: number
+  key?: string
+  folder?: string
+  format: string
+  json: boolean
+}
+
+const { signal } = new AbortController()
+
+/** What the log of this machine's state folder says. */
+export async function audit(argv: readonly string[]): Promise<number> {
+  const command = verbParser('audit')
+    .usage('[options] [list | show NUMBER... | verify | export | key]')
+    .description('Lists what was recorded, shows records whole, checks that none was changed, or exports them.')
+    .argument('[WORD...]')
+    .option('--sandbox <id>', 'of one sandbox')
+    .option('--owner <name>', 'of what this owner made or did')
+    .option('--kind <kind>', 'of one kind: create, command, exec, run, network, death, ...')
+    .option('--host <text>', 'connections and questions whose name or address has this in it')
+    .option('--command <text>', 'commands and code with this in them')
+    .option('--since <moment>', 'from then on: a date and time, or 30m, 2h, 7d ago', moment)
+    .option('--until <moment>', 'before then', moment)
+    .option('--last <number>', 'only so many, the latest', count('records'))
+    .option('--key <file>', 'verify: the public key to check with')
+    .option('--folder <dir>', 'a copy of a log, instead of that of the state folder')
+    .option('--format <format>', 'export: jsonl, as it was written, or ocsf, events for a collector', 'jsonl')
+    .option('--json', 'print JSON', false)
+    .addHelpText('after', EXAMPLES)
+  if (!parsed(command, argv)) return 0
+  const options: Options = command.opts()
+  const [verb = 'list', ...words] = command.args
+  const work = workOf(verb, words, options)
+  return await work()
+}
+
+/** What is wrong with the words is said before a log is opened. */
+function workOf(verb: string, words: readonly string[], options: Options): () => Promise<number> {
+  if (verb === 'list' && words.length === 0) return () => list(options)
+  if (verb === 'show' && words.length > 0) return () => show(words.map(number), options)
+  if (verb === 'verify' && words.length === 0) return () => verify(options)
+  if (verb === 'export' && words.length === 0 && ['jsonl', 'ocsf'].includes(options.format)) return () => exported(options)
+  if (verb === 'key' && words.length === 0) {
+    return async () => {
+      process.stdout.write((await openAudit(options.folder)).publicKey)
+      return 0
+    }
+  }
+  throw new Fault('BAD_REQUEST', `caisson audit ${[verb, ...words].join(' ')}: not something to be done with the log`, {
+    hint: '`caisson audit --help` lists what there is; --format is jsonl or ocsf.',
+  })
+}
+
+function queryOf({ sandbox, owner, kind, host, command, since, until }: Options): AuditQuery {
+  return { sandbox, owner, kind, host, command, sinceMs: since, untilMs: until }
+}
+
+async function list(options: Options): Promise<number> {
+  const entries = latest((await openAudit(options.folder)).entries(queryOf(options), signal), options.last)
+  await printed(mapped(entries, options.json ? JSON.stringify : entryLine))
+  return 0
+}
+
+async function show(numbers: readonly number[], options: Options): Promise<number> {
+  const log = await openAudit(options.folder)
+  const wanted = new Set(numbers)
+  for await (const entry of log.entries(queryOf(options), signal)) {
+    if (wanted.delete(entry['seq'] as number)) process.stdout.write(`${JSON.stringify(entry, null, options.json ? 0 : 2)}\n`)
+    if (wanted.size === 0) return 0
+  }
+  throw new Fault('NOT_FOUND', `the log has no record ${[...wanted].join(', ')}`)
+}
+
+async function verify(options: Options): Promise<number> {
+  const log = await openAudit(options.folder)
+  const verified = await log.verify(options.key ?? null, signal)
+  process.stdout.write(
+    options.json ? `${JSON.stringify(verified, null, 2)}\n` : verdictPage(log.folder, verified, options.key === undefined),
+  )
+  return verified.bad === null ? 0 : 1
+}
+
+async function exported(options: Options): Promise<number> {
+  const log = await openAudit(options.folder)
+  const lines = options.format === 'ocsf' ? log.events(queryOf(options), signal) : log.entries(queryOf(options), signal)
+  await printed(mapped(latest(lines, options.last), JSON.stringify))
+  return 0
+}
+
+function number(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text)
+  throw new Fault('BAD_REQUEST', `${JSON.stringify(text)} is no number of a record`, { hint: '`caisson audit list` shows them in front.' })
+}

@@ -1,0 +1,71 @@
+import { createHash } from 'node:crypto'
+import { createRequire } from 'node:module'
+import { Fault } from '@caisson/wire'
+
+/** Where a record stands: its number, and the hash (SHA-256, hexadecimal) of its line without the newline. */
+export interface Place {
+  readonly seq: number
+  readonly hash: string
+}
+
+interface Recorder {
+  open(path: string): unknown
+  append(log: unknown, fields: string): string
+  end(log: unknown): string
+  rotate(log: unknown, bytes: number, fields: string): string
+  close(log: unknown): void
+}
+
+const require = createRequire(import.meta.url)
+
+/** The log as native/audit writes it, for keepers and for hosts: Node has no call that locks a file. Every member throws AUDIT_UNWRITABLE. */
+export class Chain implements Disposable {
+  readonly #path: string
+  readonly #recorder: Recorder
+  readonly #log: unknown
+
+  /** `recorder` is the library of native/recorder. */
+  constructor(recorder: string, path: string) {
+    this.#path = path
+    this.#recorder = require(recorder) as Recorder
+    this.#log = this.#do(() => this.#recorder.open(path))
+  }
+
+  /** `fields` is a JSON object of one line. On return it is in the log. */
+  append(fields: string): Place {
+    return placeOf(this.#do(() => this.#recorder.append(this.#log, fields)))
+  }
+
+  /** Undefined: nothing has been recorded. */
+  end(): Place | undefined {
+    const said = this.#do(() => this.#recorder.end(this.#log))
+    return said === '' ? undefined : placeOf(said)
+  }
+
+  /** Begins another file, with `fields` in front, where this one has `bytes`. The name of the full one, if so. */
+  rotate(bytes: number, fields: string): string | undefined {
+    return this.#do(() => this.#recorder.rotate(this.#log, bytes, fields)) || undefined
+  }
+
+  [Symbol.dispose](): void {
+    this.#recorder.close(this.#log)
+  }
+
+  #do<T>(what: () => T): T {
+    try {
+      return what()
+    } catch (cause) {
+      throw new Fault('AUDIT_UNWRITABLE', `${this.#path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    }
+  }
+}
+
+function placeOf(said: string): Place {
+  const [seq, hash] = JSON.parse(said) as [number, string]
+  return { seq, hash }
+}
+
+/** Of a line without its newline. */
+export function hashOf(line: string | Buffer): string {
+  return createHash('sha256').update(line).digest('hex')
+}

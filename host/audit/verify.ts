@@ -1,0 +1,69 @@
+import { readFileSync } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { refuseAborted } from '../lifetimes.ts'
+import { type Segment, segments } from './segments.ts'
+import type { PublicKey } from './signing-key.ts'
+import { type Head, type Told, type Verified, Walk } from './walk.ts'
+
+const CHUNK_BYTES = 1 << 20
+const NEWLINE = 0x0a
+const HEAD = /^1 (\d{1,16}) ([0-9a-f]{64}) \d+ \d+ \d+ *\n$/
+
+/** Reads the whole log and holds every record against the one before, every checkpoint against the key, and the end against the head. */
+export async function verifyLog(folder: string, key: PublicKey, signal: AbortSignal): Promise<Verified> {
+  // First: what is recorded meanwhile stands behind it, and is held against the chain alone.
+  const head = readHead(folder)
+  const walk = new Walk(key, head)
+  const walked = new Set<number>()
+  while (walk.bad === null) {
+    const next = segments(folder).find(({ inode }) => !walked.has(inode))
+    if (next === undefined) break
+    const file = await open(next.path)
+    try {
+      // Put aside since it was listed: what has its name now comes later.
+      if ((await file.stat()).ino !== next.inode) continue
+      walked.add(next.inode)
+      await through(file, next, walk, signal)
+    } finally {
+      await file.close()
+    }
+  }
+  return walk.result(walked.size)
+}
+
+async function through(file: FileHandle, { name }: Segment, walk: Walk, signal: AbortSignal): Promise<void> {
+  let line = 0
+  let begun = Buffer.alloc(0)
+  for (let from = 0; walk.bad === null; ) {
+    refuseAborted(signal)
+    const chunk = Buffer.alloc(CHUNK_BYTES)
+    const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, from)
+    if (bytesRead === 0) break
+    from += bytesRead
+    const bytes = Buffer.concat([begun, chunk.subarray(0, bytesRead)])
+    let start = 0
+    for (let end = bytes.indexOf(NEWLINE); end >= 0 && walk.bad === null; end = bytes.indexOf(NEWLINE, start)) {
+      line += 1
+      walk.take(bytes.subarray(start, end), { file: name, line })
+      start = end + 1
+    }
+    begun = bytes.subarray(start)
+  }
+  if (begun.length > 0 && walk.bad === null) walk.endsWith(begun, { file: name, line: line + 1 })
+}
+
+/** Where writers say that the chain ends. A fault in it is a finding, not an error. */
+function readHead(folder: string): Head | Told {
+  const file = 'audit.head'
+  let text: string
+  try {
+    text = readFileSync(join(folder, file), 'utf8')
+  } catch (failure) {
+    return { file, line: 0, what: `it cannot be read, so that nobody knows whether the end was cut: ${String((failure as Error).message)}` }
+  }
+  const [, next, hash] = HEAD.exec(text) ?? []
+  if (next === undefined || hash === undefined)
+    return { file, line: 1, what: 'it is damaged, so that nobody knows whether the end was cut' }
+  return { next: Number(next), hash }
+}

@@ -1,0 +1,208 @@
+import { hashOf } from './chain.ts'
+import { flawOf } from './checkpoint.ts'
+import { parsedLine } from './lines.ts'
+import type { PublicKey } from './signing-key.ts'
+
+/** A line of the log; counts from 1, 0 is the file as a whole. */
+export interface At {
+  readonly file: string
+  readonly line: number
+}
+
+/** Something in the log that a reader must know. */
+export interface Told extends At {
+  readonly what: string
+}
+
+export interface Verified {
+  /** The first record that is not what was written; null: all are. */
+  readonly bad: Told | null
+  readonly records: number
+  readonly files: number
+  readonly checkpoints: number
+  /** Records behind the last one that a signed checkpoint covers: only the chain vouches for them. */
+  readonly unsigned: number
+  /** Number and hash of the last record; null: there is none. */
+  readonly end: { readonly seq: number; readonly hash: string } | null
+  /** What writers told of and went on: torn lines, a clock that was set back, files removed when their time was over, lines from before there was a chain. */
+  readonly told: readonly Told[]
+}
+
+/** `next`: number of the record to come; `hash`: of the last. */
+export interface Head {
+  readonly next: number
+  readonly hash: string
+}
+
+interface Entry extends At {
+  readonly seq: number
+  readonly prev: string
+  readonly hash: string
+  readonly fields: Readonly<Record<string, unknown>>
+}
+
+const NOTHING = '0'.repeat(64)
+/** A checkpoint covers a record that was the last a moment before it. */
+const REMEMBERED = 65_536
+
+/** Reads a log line by line, the oldest first, until the first that is not right. */
+export class Walk {
+  bad: Told | null = null
+  readonly #key: PublicKey
+  readonly #head: Head | Told
+  readonly #told: Told[] = []
+  #last: Entry | undefined
+  /** Has another hash of the record before it than that has: which of the two was changed shows at the one after. */
+  #doubt: { before: Entry; at: Entry } | undefined
+  /** Lines that are no records, which the record after them must own up to. */
+  #strange: { at: At; bytes: number; hash: string; count: number } | undefined
+  /** The first record, if there were others before it; one that comes later must say that they were removed. */
+  #start: Entry | undefined
+  #records = 0
+  #checkpoints = 0
+  #signedTo = -1
+  #isHeadSeen: boolean
+  readonly #hashes = new Map<number, string>()
+
+  constructor(key: PublicKey, head: Head | Told) {
+    this.#key = key
+    this.#head = head
+    this.#isHeadSeen = !('next' in head) || head.next === 0
+  }
+
+  /** A line without its newline. */
+  take(line: Buffer, at: At): void {
+    const fields = parsedLine(line.toString())
+    const { seq, prev } = fields ?? {}
+    if (fields === undefined || typeof seq !== 'number' || typeof prev !== 'string') return this.#takeStrange(line, at)
+    const entry = { ...at, seq, prev, fields, hash: hashOf(line) }
+    this.#settleDoubt(entry.prev)
+    if (this.bad === null) this.#ownUp(entry)
+    if (this.bad === null) this.#follow(entry)
+    if (this.bad === null) this.#judge(entry)
+  }
+
+  /** What stands at the end of a file, without a newline. */
+  endsWith(line: Buffer, at: At): void {
+    if (this.#strange !== undefined) return this.#fail(this.#strange.at, 'it is no record of the chain')
+    this.#told.push({ ...at, what: `half a line of ${line.length} bytes, of a writer that was killed; the next one will record it` })
+  }
+
+  result(files: number): Verified {
+    if (this.bad === null) this.#close()
+    const end = this.#last === undefined ? null : { seq: this.#last.seq, hash: this.#last.hash }
+    const unsigned = end === null ? 0 : end.seq - this.#signedTo
+    return { bad: this.bad, records: this.#records, files, checkpoints: this.#checkpoints, unsigned, end, told: this.#told }
+  }
+
+  #fail({ file, line }: At, what: string): void {
+    this.bad ??= { file, line, what }
+  }
+
+  #takeStrange(line: Buffer, at: At): void {
+    if (this.#strange !== undefined && this.#last !== undefined) return this.#fail(this.#strange.at, 'it is no record of the chain')
+    const count = (this.#strange?.count ?? 0) + 1
+    this.#strange = { at: this.#strange?.at ?? at, bytes: line.length, hash: hashOf(line), count }
+  }
+
+  #settleDoubt(prev: string): void {
+    if (this.#doubt === undefined) return
+    const { before, at } = this.#doubt
+    // What the next one vouches for is as it was: then the one before is not.
+    this.#fail(prev === at.hash ? before : at, 'it was changed after it had been written')
+  }
+
+  /** Whether this record says what the lines before it are, that are none. */
+  #ownUp({ fields }: Entry): void {
+    const strange = this.#strange
+    if (strange === undefined) return
+    const { kind, bytes, hash } = fields
+    const isTorn = kind === 'torn' && bytes === strange.bytes && hash === strange.hash
+    if (isTorn && strange.count === 1) {
+      this.#strange = undefined
+      this.#told.push({ ...strange.at, what: `half a line of ${strange.bytes} bytes, of a writer that was killed` })
+    } else if (this.#last === undefined && isTorn) {
+      this.#strange = { ...strange, count: strange.count - 1 }
+    } else if (kind === 'unchained' && this.#records <= 1) {
+      this.#strange = undefined
+      this.#told.push({ ...strange.at, what: `${strange.count} lines from before there was a chain; nothing vouches for them` })
+    } else {
+      this.#fail(strange.at, 'it is no record of the chain')
+    }
+  }
+
+  #follow(entry: Entry): void {
+    const last = this.#last
+    const due = last === undefined ? 0 : last.seq + 1
+    if (last === undefined) {
+      if (entry.seq !== 0) this.#start = entry
+      else if (entry.prev !== NOTHING) this.#fail(entry, 'it was changed after it had been written')
+    } else if (entry.seq !== due) {
+      const where =
+        entry.seq > due
+          ? `records ${due} to ${entry.seq - 1} are missing before it, or stand elsewhere`
+          : 'it stands in another place, or twice'
+      const changed = entry.prev === last.hash ? 'its number was changed' : where
+      const told = entry.fields['kind'] === 'broken' ? `; a writer found that ${String(entry.fields['what'])}` : ''
+      this.#fail(entry, `it is record ${entry.seq} where ${due} was due: ${changed}${told}`)
+    } else if (entry.prev !== last.hash) {
+      this.#doubt = { before: last, at: entry }
+    }
+    this.#last = entry
+    this.#records += 1
+    this.#hashes.set(entry.seq, entry.hash)
+    this.#hashes.delete(entry.seq - REMEMBERED)
+    if ('next' in this.#head && entry.seq === this.#head.next - 1) this.#meetHead(entry, this.#head)
+  }
+
+  #meetHead(entry: Entry, { hash }: Head): void {
+    this.#isHeadSeen = true
+    if (entry.hash === hash) return this.#settleDoubt(entry.hash)
+    this.#fail(entry, 'it was changed after it had been written')
+  }
+
+  #judge(entry: Entry): void {
+    const { kind, key, what, was, is, removed } = entry.fields
+    if ((kind === 'begin' || kind === 'segment') && key !== this.#key.id) {
+      this.#fail(entry, `the installation ${String(key)} began it, and the key is that of ${this.#key.id}`)
+    }
+    if (kind === 'checkpoint') this.#hold(entry)
+    if (kind === 'broken') this.#fail(entry, `a writer found that ${String(what)}`)
+    if (kind === 'clock') this.#told.push({ ...place(entry), what: `the clock was set back from ${String(was)} to ${String(is)}` })
+    if (kind === 'retention') {
+      this.#told.push({ ...place(entry), what: `${String(removed)} was removed when its time was over` })
+      const start = this.#start
+      if (entry.fields['lastSeq'] === (start?.seq ?? 0) - 1 && entry.fields['hash'] === start?.prev) this.#start = undefined
+    }
+  }
+
+  #hold(entry: Entry): void {
+    const flaw = flawOf(entry.fields, this.#key)
+    if (flaw !== undefined) return this.#fail(entry, flaw)
+    const { covers } = entry.fields as { covers: { seq: number; hash: string } }
+    const isBeforeStart = this.#start !== undefined && covers.seq < this.#start.seq
+    if (!isBeforeStart && this.#hashes.get(covers.seq) !== covers.hash) {
+      return this.#fail(entry, `it vouches for another record ${covers.seq} than there is`)
+    }
+    this.#checkpoints += 1
+    this.#signedTo = covers.seq
+  }
+
+  #close(): void {
+    if (this.#strange !== undefined) return this.#fail(this.#strange.at, 'it is no record of the chain')
+    const last = this.#last
+    if (this.#doubt !== undefined) this.#fail(this.#doubt.at, 'it was changed after it had been written')
+    if (this.#start !== undefined) {
+      this.#fail(this.#start, `records 0 to ${this.#start.seq - 1} are missing before it, and no record says that they were removed`)
+    }
+    if ('what' in this.#head) this.#fail(this.#head, this.#head.what)
+    else if (!this.#isHeadSeen) {
+      const from = last === undefined ? 0 : last.seq + 1
+      this.#fail(last ?? { file: 'audit.jsonl', line: 0 }, `records ${from} to ${this.#head.next - 1} are missing behind it`)
+    }
+  }
+}
+
+function place({ file, line }: At): At {
+  return { file, line }
+}

@@ -1,0 +1,134 @@
+import type { Fault } from '@caisson/wire'
+import { freshDeadline } from '../lifetimes.ts'
+import type { Entered, Fleet, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
+import type { Owner, Sample, SandboxRecord, SnapshotRecord } from './record.ts'
+
+/** What somebody did to a sandbox, or to what concerns all. */
+export interface Act {
+  readonly kind: 'act'
+  /** Empty: none. */
+  readonly sandbox: string
+  /** An owner's name. */
+  readonly by: string
+  readonly act: string
+  readonly detail: Readonly<Record<string, string | number | boolean | null>>
+}
+
+const CLEANUP_MS = 10_000
+
+/** A fleet whose owners' acts are recorded before they happen. */
+export class RecordedFleet implements Fleet {
+  readonly #fleet: Fleet
+  readonly #record: (act: Act) => void
+
+  /** `record` throws what a record that cannot be written throws. */
+  constructor(fleet: Fleet, record: (act: Act) => void) {
+    this.#fleet = fleet
+    this.#record = record
+  }
+
+  /** Who it belongs to is known before anybody hears of it: the record of how it was made came before it was. */
+  async create(wish: Wish, owner: Owner, signal: AbortSignal): Promise<SandboxRecord> {
+    const record = await this.#fleet.create(wish, owner, signal)
+    return await this.#owned(record, owner, 'create')
+  }
+
+  async fork(
+    id: string,
+    owner: Owner,
+    wish: { count: number; timeoutMs: number },
+    signal: AbortSignal,
+  ): Promise<(SandboxRecord | Fault)[]> {
+    this.#fleet.find(id, owner)
+    this.#act(id, owner, 'fork', { count: wish.count })
+    const made = await this.#fleet.fork(id, owner, wish, signal)
+    return await Promise.all(made.map(async (one) => ('owner' in one ? await this.#owned(one, owner, 'create', { from: id }) : one)))
+  }
+
+  async connect(id: string, owner: Owner, wish: { timeoutMs: number; memory: boolean }, signal: AbortSignal) {
+    this.#fleet.find(id, owner)
+    this.#act(id, owner, 'connect', { timeoutMs: wish.timeoutMs })
+    return await this.#fleet.connect(id, owner, wish, signal)
+  }
+
+  async setTimeout(id: string, owner: Owner, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    this.#fleet.find(id, owner)
+    this.#act(id, owner, 'timeout', { timeoutMs })
+    await this.#fleet.setTimeout(id, owner, timeoutMs, signal)
+  }
+
+  async pause(id: string, owner: Owner, wish: { memory: boolean }, signal: AbortSignal): Promise<void> {
+    this.#fleet.find(id, owner)
+    this.#act(id, owner, 'pause', { memory: wish.memory })
+    await this.#fleet.pause(id, owner, wish, signal)
+  }
+
+  /** An end that cannot be recorded is an end nevertheless: nothing is let live because the disk is full. */
+  async kill(id: string, owner: Owner, signal: AbortSignal): Promise<void> {
+    this.#fleet.find(id, owner)
+    try {
+      this.#act(id, owner, 'kill', {})
+    } finally {
+      await this.#fleet.kill(id, owner, signal)
+    }
+  }
+
+  async setNetwork(id: string, owner: Owner, wish: NetworkWish, signal: AbortSignal): Promise<void> {
+    this.#fleet.find(id, owner)
+    this.#act(id, owner, 'network', { rules: JSON.stringify(wish.network) })
+    await this.#fleet.setNetwork(id, owner, wish, signal)
+  }
+
+  async snapshot(id: string, owner: Owner, wish: { name?: string }, signal: AbortSignal): Promise<SnapshotRecord> {
+    this.#fleet.find(id, owner)
+    this.#act(id, owner, 'snapshot', { name: wish.name ?? null })
+    return await this.#fleet.snapshot(id, owner, wish, signal)
+  }
+
+  async deleteSnapshot(id: string, owner: Owner, signal: AbortSignal): Promise<void> {
+    this.#act('', owner, 'snapshot.delete', { id })
+    await this.#fleet.deleteSnapshot(id, owner, signal)
+  }
+
+  find(id: string, owner: Owner): SandboxRecord {
+    return this.#fleet.find(id, owner)
+  }
+
+  list(owner: Owner): SandboxRecord[] {
+    return this.#fleet.list(owner)
+  }
+
+  snapshots(owner: Owner): SnapshotRecord[] {
+    return this.#fleet.snapshots(owner)
+  }
+
+  samples(id: string, owner: Owner, span: { fromMs: number; toMs: number }, signal: AbortSignal): Promise<Sample[]> {
+    return this.#fleet.samples(id, owner, span, signal)
+  }
+
+  enter(id: string, signal: AbortSignal): Promise<Entered> {
+    return this.#fleet.enter(id, signal)
+  }
+
+  watch(owner: Owner, listener: (event: SandboxEvent) => void): () => void {
+    return this.#fleet.watch(owner, listener)
+  }
+
+  live(): Iterable<SandboxRecord> {
+    return this.#fleet.live()
+  }
+
+  async #owned(record: SandboxRecord, owner: Owner, act: string, detail: Act['detail'] = {}): Promise<SandboxRecord> {
+    try {
+      this.#act(record.id, owner, act, detail)
+      return record
+    } catch (failure) {
+      await this.#fleet.kill(record.id, owner, freshDeadline(CLEANUP_MS))
+      throw failure
+    }
+  }
+
+  #act(sandbox: string, owner: Owner, act: string, detail: Act['detail']): void {
+    this.#record({ kind: 'act', sandbox, by: owner.name, act, detail })
+  }
+}

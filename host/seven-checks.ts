@@ -1,0 +1,192 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { rm, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type CreateRequest, type Door, Fault, type Held } from '@caisson/wire'
+
+/** The seven things to ask of a sandbox. */
+export const CHECKS = [
+  'process isolation',
+  'file-system isolation',
+  'network isolation',
+  'CPU and memory limits',
+  'time limit',
+  'audit log',
+  'static analysis',
+] as const
+
+/** `proven`: tried just now. `promised`: the specs prove it, and it was not tried here. `unavailable`: this wall, or this machine, does not have it. */
+export interface Check {
+  readonly check: (typeof CHECKS)[number]
+  readonly state: 'proven' | 'promised' | 'unavailable'
+  /** What was seen, or why not. */
+  readonly evidence: string
+}
+
+interface Parts {
+  readonly door: Pick<Door, 'create'>
+  readonly request: CreateRequest
+  /** Kinds of what the record says of a sandbox. */
+  recorded(sandbox: string, signal: AbortSignal): Promise<readonly string[]>
+}
+
+const MEMORY_MIB = 96
+const LIFE_MS = 700
+/** Of a program that is to hit a limit: without the limit, its end is another. */
+const PATIENCE_MS = 30_000
+
+/** Tries each on a sandbox behind the wall that `request` names. Only a wall that has been tried already is asked for. */
+export async function sevenChecks(parts: Parts, signal: AbortSignal): Promise<Check[]> {
+  const canary = new Canary()
+  await canary.open()
+  try {
+    const sandbox = await parts.door.create({ ...parts.request, network: { mode: 'none' } }, signal)
+    let isolation: Check[]
+    try {
+      isolation = [await processes(sandbox, signal), await files(sandbox, canary, signal), await network(sandbox, canary, signal)]
+    } finally {
+      await sandbox.kill(signal)
+    }
+    return [...isolation, await memory(parts, signal), await time(parts, signal), await record(parts, sandbox.id, signal), STATIC_ANALYSIS]
+  } finally {
+    await canary[Symbol.asyncDispose]()
+  }
+}
+
+const STATIC_ANALYSIS: Check = {
+  check: 'static analysis',
+  state: 'unavailable',
+  evidence: 'code is run as it comes; the walls do not depend on what it looks like',
+}
+
+async function processes(sandbox: Held, signal: AbortSignal): Promise<Check> {
+  const check = 'process isolation'
+  const said = await shell(
+    sandbox,
+    `cat /proc/${process.pid}/cmdline 2>/dev/null | tr '\\0' ' '; echo "|"; ls -d /proc/[0-9]* | wc -l`,
+    signal,
+  )
+  const [mine = '', count = ''] = said.split('|').map((text) => text.trim())
+  const isSeen = mine.includes(process.argv[1] ?? process.execPath)
+  if (isSeen || !/^\d{1,2}$/.test(count))
+    return { check, state: 'unavailable', evidence: `it sees processes of the host: ${said.slice(0, 200)}` }
+  return { check, state: 'proven', evidence: `it sees ${count} processes, all its own; process ${process.pid} of the host is none of them` }
+}
+
+async function files(sandbox: Held, { path, token }: Canary, signal: AbortSignal): Promise<Check> {
+  const check = 'file-system isolation'
+  const said = await shell(sandbox, `cat ${path} 2>/dev/null; echo "|"; touch /usr/bin/${token} 2>&1 && echo made`, signal)
+  const [read = '', written = ''] = said.split('|')
+  if (read.includes(token)) return { check, state: 'unavailable', evidence: `it read ${path}, a file of the host` }
+  if (written.includes('made')) return { check, state: 'unavailable', evidence: 'it made a file in /usr/bin' }
+  return { check, state: 'proven', evidence: `${path}, which anyone on the host may read, is not there; /usr cannot be written` }
+}
+
+async function network(sandbox: Held, canary: Canary, signal: AbortSignal): Promise<Check> {
+  const check = 'network isolation'
+  const said = await shell(sandbox, `(exec 3<>/dev/tcp/127.0.0.1/${canary.port} && cat <&3) 2>&1; cut -d: -f1 -s /proc/net/dev`, signal)
+  if (canary.heard > 0) return { check, state: 'unavailable', evidence: 'it reached a listener of the host' }
+  return {
+    check,
+    state: 'proven',
+    evidence: `a listener of the host on 127.0.0.1:${canary.port} was not reached (${said.includes('refused') ? 'refused' : 'no answer'})`,
+  }
+}
+
+async function memory({ door, request }: Parts, signal: AbortSignal): Promise<Check> {
+  const check = 'CPU and memory limits'
+  return await limited(check, async () => {
+    const sandbox = await door.create({ ...request, memoryMiB: MEMORY_MIB, cpus: 1 }, signal)
+    // In memory as a whole: tail(1) keeps a line that does not end.
+    const program = `head -c ${4 * MEMORY_MIB}m /dev/zero | tail -c ${4 * MEMORY_MIB}m | tail -n 1 | wc -c`
+    const reason = await endOf(sandbox, program, signal)
+    if (reason === 'memory')
+      return {
+        check,
+        state: 'proven',
+        evidence: `a program that wanted ${4 * MEMORY_MIB} MiB with a limit of ${MEMORY_MIB} was ended: memory; the share of the processors, which the same group of the kernel holds, was not timed`,
+      }
+    return {
+      check,
+      state: 'unavailable',
+      evidence: `a program that wanted ${4 * MEMORY_MIB} MiB with a limit of ${MEMORY_MIB} ended otherwise: ${reason}`,
+    }
+  })
+}
+
+async function time({ door, request }: Parts, signal: AbortSignal): Promise<Check> {
+  const check = 'time limit'
+  return await limited(check, async () => {
+    const sandbox = await door.create({ ...request, timeoutMs: LIFE_MS }, signal)
+    const reason = await endOf(sandbox, 'sleep 3600', signal)
+    const state = reason === 'timeout' ? 'proven' : 'unavailable'
+    return { check, state, evidence: `a program that wanted an hour, with a limit of ${LIFE_MS} ms, ended: ${reason}` }
+  })
+}
+
+async function record({ recorded }: Parts, sandbox: string, signal: AbortSignal): Promise<Check> {
+  const check = 'audit log'
+  const kinds = await recorded(sandbox, signal)
+  const lacking = ['create', 'command', 'death'].filter((kind) => !kinds.includes(kind))
+  if (lacking.length > 0) return { check, state: 'unavailable', evidence: `of ${sandbox} the record lacks: ${lacking.join(', ')}` }
+  const children = kinds.includes('exec') ? 'what children execute, too' : 'but not what children execute'
+  return { check, state: 'proven', evidence: `${kinds.length} records of ${sandbox}, from its plan to its end, ${children}` }
+}
+
+/** A limit that cannot be had here is refused by name. */
+async function limited(check: Check['check'], tried: () => Promise<Check>): Promise<Check> {
+  try {
+    return await tried()
+  } catch (failure) {
+    if (!(failure instanceof Fault)) throw failure
+    return { check, state: 'unavailable', evidence: `${failure.code}: ${failure.message}` }
+  }
+}
+
+async function shell(sandbox: Held, script: string, signal: AbortSignal): Promise<string> {
+  const started = await sandbox.start({ command: '/bin/bash', args: ['-c', script], timeoutMs: PATIENCE_MS }, signal)
+  const pieces: Uint8Array[] = []
+  for await (const { bytes } of started.output) pieces.push(bytes)
+  await started.exit
+  return Buffer.concat(pieces).toString().slice(0, 4096)
+}
+
+/** How the sandbox ended, or `its program` where it did not. */
+async function endOf(sandbox: Held, script: string, signal: AbortSignal): Promise<string> {
+  const over = shell(sandbox, script, signal).then(
+    () => 'its program',
+    () => sandbox.ended.then(({ reason }) => reason),
+  )
+  const first = await Promise.race([sandbox.ended.then(({ reason }) => reason), over])
+  if (first === 'its program') return (await sandbox.kill(signal)).reason === 'kill' ? 'by itself' : (await sandbox.ended).reason
+  await over
+  return first
+}
+
+/** A file that anyone on the host may read, and a listener that anyone on the host reaches. */
+class Canary implements AsyncDisposable {
+  readonly token = `canary${randomBytes(8).toString('hex')}`
+  readonly path = join(tmpdir(), this.token)
+  heard = 0
+  readonly #server = createServer((peer) => {
+    this.heard += 1
+    peer.on('error', () => peer.destroy())
+    peer.end(this.token)
+  })
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  async open(): Promise<void> {
+    await writeFile(this.path, this.token, { mode: 0o644 })
+    await once(this.#server.listen(0, '127.0.0.1'), 'listening')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close()
+    await rm(this.path, { force: true })
+  }
+}

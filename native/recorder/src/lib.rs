@@ -1,0 +1,102 @@
+//! The audit log for a host: what Node calls to append to it. Node has no call that locks a file.
+//!
+//! `open(path)` gives a log; `append(log, fields)` answers `[seq, hash]` as JSON, `end(log)` the same of the last record, or nothing; `rotate(log, bytes, fields)` the name of the full file, or nothing;
+//! `close(log)` lets go of its descriptors. Each throws with the reason.
+
+mod node;
+
+use std::path::Path;
+use std::ptr::null_mut;
+
+use caisson_audit::Chain;
+use node::{Env, Value};
+
+type Log = Option<Chain>;
+
+/// # Safety
+/// Called by Node when it loads the library.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn napi_register_module_v1(env: Env, exports: Value) -> Value {
+    // SAFETY: within Node's call.
+    let exported = unsafe {
+        node::export(env, exports, c"open", open)
+            .and_then(|()| node::export(env, exports, c"append", append))
+            .and_then(|()| node::export(env, exports, c"end", end))
+            .and_then(|()| node::export(env, exports, c"rotate", rotate))
+            .and_then(|()| node::export(env, exports, c"close", close))
+    };
+    if exported.is_ok() { exports } else { null_mut() }
+}
+
+const OTHER: &str = "other arguments than agreed";
+const CLOSED: &str = "the log has been closed";
+
+unsafe extern "C" fn open(env: Env, info: *mut std::ffi::c_void) -> Value {
+    // SAFETY: within Node's call, with what it gave.
+    unsafe {
+        let path = node::arguments::<1>(env, info).and_then(|[path]| node::text(env, path));
+        match path.map(|path| Chain::open(Path::new(&path))) {
+            Ok(Ok(chain)) => node::wrap::<Log>(env, Some(chain)),
+            Ok(Err(error)) => node::throw(env, &error.to_string()),
+            Err(_) => node::throw(env, OTHER),
+        }
+    }
+}
+
+unsafe extern "C" fn append(env: Env, info: *mut std::ffi::c_void) -> Value {
+    // SAFETY: within Node's call, with what it gave.
+    unsafe {
+        let Ok([log, fields]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
+        let (Ok(log), Ok(fields)) = (node::unwrapped::<Log>(env, log), node::text(env, fields)) else {
+            return node::throw(env, OTHER);
+        };
+        let Some(chain) = log else { return node::throw(env, CLOSED) };
+        match chain.append(&fields) {
+            Ok(place) => node::string(env, &format!("[{},\"{}\"]", place.seq, place.hash)),
+            Err(error) => node::throw(env, &error.to_string()),
+        }
+    }
+}
+
+unsafe extern "C" fn end(env: Env, info: *mut std::ffi::c_void) -> Value {
+    // SAFETY: within Node's call, with what it gave.
+    unsafe {
+        let Ok([log]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
+        let Ok(log) = node::unwrapped::<Log>(env, log) else { return node::throw(env, OTHER) };
+        let Some(chain) = log else { return node::throw(env, CLOSED) };
+        match chain.end() {
+            Ok(Some(place)) => node::string(env, &format!("[{},\"{}\"]", place.seq, place.hash)),
+            Ok(None) => node::string(env, ""),
+            Err(error) => node::throw(env, &error.to_string()),
+        }
+    }
+}
+
+unsafe extern "C" fn rotate(env: Env, info: *mut std::ffi::c_void) -> Value {
+    // SAFETY: within Node's call, with what it gave.
+    unsafe {
+        let Ok([log, bytes, fields]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
+        let (Ok(log), Ok(bytes), Ok(fields)) =
+            (node::unwrapped::<Log>(env, log), node::number(env, bytes), node::text(env, fields))
+        else {
+            return node::throw(env, OTHER);
+        };
+        let Some(chain) = log else { return node::throw(env, CLOSED) };
+        match chain.rotate(bytes as u64, &fields) {
+            Ok(full) => node::string(env, full.as_deref().unwrap_or("")),
+            Err(error) => node::throw(env, &error.to_string()),
+        }
+    }
+}
+
+unsafe extern "C" fn close(env: Env, info: *mut std::ffi::c_void) -> Value {
+    // SAFETY: within Node's call, with what it gave.
+    unsafe {
+        if let Ok([log]) = node::arguments(env, info)
+            && let Ok(log) = node::unwrapped::<Log>(env, log)
+        {
+            *log = None;
+        }
+    }
+    null_mut()
+}

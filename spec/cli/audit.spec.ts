@@ -1,0 +1,101 @@
+import { verify } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { PublicKey } from '../../host/audit/signing-key.ts'
+import { CommandLine } from './invoke.ts'
+
+let line: CommandLine
+let id: string
+beforeAll(async () => {
+  line = await CommandLine.open()
+  await line.caisson(['secret', 'set', 'KEY_1'], { stdin: 'a-secret-of-some-length' })
+  await line.caisson(['run', '--template', 'base', '--', '/bin/sh', '-c', 'ls /usr; exec cat /etc/hostname'])
+  id = (await entries('--kind', 'create'))[0]?.['sandbox'] ?? ''
+})
+afterAll(() => line[Symbol.asyncDispose]())
+
+const audit = (...args: string[]) => line.caisson(['audit', ...args])
+const entries = async (...args: string[]): Promise<Record<string, string>[]> =>
+  (await audit('list', '--json', ...args)).stdout
+    .split('\n')
+    .slice(0, -1)
+    .map((text) => JSON.parse(text))
+
+test('is asked by sandbox, kind, command, time, and owner', async () => {
+  expect(id).toMatch(/^e[a-z0-9]+$/)
+  const kinds = (await entries('--sandbox', id)).map(({ kind }) => kind)
+  expect(kinds).toEqual(expect.arrayContaining(['create', 'command', 'exec', 'death']))
+  expect((await entries('--command', 'cat /etc/hostname', '--kind', 'exec')).map(({ path }) => path)).toContain('/usr/bin/cat')
+  expect(await entries('--sandbox', id, '--since', '1h')).toHaveLength(kinds.length)
+  expect(await entries('--until', '2020-01-01')).toEqual([])
+  expect(await entries('--owner', 'operator')).toMatchObject([{ kind: 'act', act: 'secret.set', detail: { name: 'KEY_1' } }])
+  expect(await entries('--last', '1')).toHaveLength(1)
+  expect((await audit()).stdout).not.toContain('a-secret-of-some-length')
+})
+
+test('prints a record for a person in one line, and whole', async () => {
+  const { stdout } = await audit('list', '--sandbox', id)
+  expect(stdout).toMatch(new RegExp(`^ *\\d+ {2}\\S+Z {2}${id} {2}create {2}profile=default`, 'm'))
+  const [{ seq = '' } = {}] = await entries('--sandbox', id)
+  expect(JSON.parse((await audit('show', String(seq))).stdout)).toMatchObject({ kind: 'create', sandbox: id })
+  expect(await audit('show', '999999')).toMatchObject({ exitCode: 125, stderr: expect.stringMatching(/NOT_FOUND.*999999/) })
+})
+
+test('is exported as events of OCSF, each with its class and the record whole', async () => {
+  const { stdout } = await audit('export', '--format', 'ocsf', '--sandbox', id)
+  const events = stdout
+    .split('\n')
+    .slice(0, -1)
+    .map((text) => JSON.parse(text))
+  for (const event of events) expect(event.type_uid).toBe(event.class_uid * 100 + event.activity_id)
+  expect(events.find(({ message }) => message === 'exec')).toMatchObject({ class_uid: 1007, activity_id: 1, process: { pid: 1 } })
+  expect(events.find(({ message }) => message === 'death')).toMatchObject({ class_uid: 6002, activity_id: 4 })
+})
+
+test('is verified, also with a key that was kept elsewhere; a change is named, and ends with 1', async () => {
+  const key = join(line.work, 'elsewhere.pem')
+  writeFileSync(key, (await audit('key')).stdout)
+  const good = await audit('verify', '--key', key)
+  expect(good).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('Every record is what was written.') })
+  const path = join(line.home, 'audit', 'audit.jsonl')
+  const text = readFileSync(path, 'utf8')
+  const row = text.split('\n').findIndex((one) => one.includes('"kind":"create"')) + 1
+  writeFileSync(path, text.replace('"profile":"default"', '"profile":"defaulT"'))
+  const bad = await audit('verify', '--json')
+  writeFileSync(path, text)
+  expect(bad.exitCode).toBe(1)
+  expect(JSON.parse(bad.stdout).bad).toMatchObject({ file: 'audit.jsonl', line: row })
+  writeFileSync(key, 'no key')
+  expect((await audit('verify', '--key', key)).stderr).toMatch(/BAD_REQUEST.*elsewhere\.pem is no public key/)
+})
+
+test('what is no question is refused by name', async () => {
+  for (const [words, said] of [
+    [['rewrite'], 'not something to be done with the log'],
+    [['list', '--since', 'yesterday'], 'is no moment'],
+    [['export', '--format', 'xml'], 'jsonl or ocsf'],
+    [['show', 'first'], 'is no number of a record'],
+    [['verify', '--folder', '/nowhere'], 'there is no audit log'],
+  ] as const) {
+    expect((await audit(...words)).stderr).toContain(said)
+  }
+  expect((await line.caisson(['audit'], { env: { CAISSON_URL: 'http://127.0.0.1:1' } })).stderr).toMatch(/UNSUPPORTED/)
+})
+
+test('a report is signed with its key', async () => {
+  const { stdout, exitCode, stderr } = await line.caisson(['attack', '--wall', 'container', '--json'])
+  expect([exitCode, exitCode === 0 ? '' : stderr]).toEqual([0, ''])
+  const { report, key, signature } = JSON.parse(stdout)
+  const pem = (await audit('key')).stdout
+  expect(PublicKey.of(pem).id).toBe(key)
+  expect(verify(null, Buffer.from(JSON.stringify(report)), pem, Buffer.from(signature, 'base64'))).toBe(true)
+  expect(report).toMatchObject({ contained: true, walls: [{ wall: 'container', unavailable: null }] })
+  const ways = report.walls[0].tried.flatMap(({ ways }: { ways: { within: string; without: string }[] }) => ways)
+  expect(ways.length).toBeGreaterThan(400)
+  expect(new Set(ways.map(({ within }: { within: string }) => within))).toEqual(new Set(['contained']))
+  expect(new Set(ways.map(({ without }: { without: string }) => without))).toEqual(new Set(['escaped', 'missing']))
+  expect(await entries('--kind', 'act', '--owner', 'operator', '--last', '1')).toMatchObject([
+    { act: 'attack', detail: { contained: true } },
+  ])
+})
