@@ -6,5 +6,5 @@ export { Death, EndReason, KeeperEvent, KeeperHello, KeeperRequest } from './kee
 export { LANGUAGES, type Language, languageOf, languageOfShebang } from './languages.ts'
 export * from './limits.ts'
 export type { Network, NetworkDlp, NetworkFile, NetworkHeaders, NetworkRule } from './network.ts'
-export { type Bind, Engine, Limits, Plan, type Shield } from './plan.ts'
+export { type Bind, Engine, Limits, Machine, Plan, type Shield } from './plan.ts'
 export { strongerWall, WALLS, type WallName, wallNamed } from './walls.ts'

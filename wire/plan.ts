@@ -115,8 +115,8 @@ export const Engine = z.strictObject({
   program: HostPath,
   /** As it says it. */
   version: z.string().max(128),
-  /** How it catches the system calls of those inside: what ran here when it was tried. */
-  platform: z.enum(['systrap', 'ptrace', 'kvm']),
+  /** How it catches the system calls of those inside, or runs their processor: what ran here when it was tried. */
+  platform: z.enum(['systrap', 'ptrace', 'kvm', 'tcg']),
   /** Library of the host that is loaded into programs inside, to mend what its kernel refuses; null: it refuses nothing that we know of. */
   preload: HostPath.nullable(),
   /**
@@ -132,6 +132,19 @@ export const Engine = z.strictObject({
 })
 export type Engine = z.infer<typeof Engine>
 
+/** What a machine is made of: files of the host, all read-only. */
+export const Machine = z.strictObject({
+  kernel: HostPath,
+  initrd: HostPath,
+  /** Images: /usr, and what the template shows besides. */
+  usr: HostPath,
+  shown: HostPath,
+  /** Of its kernel and those inside together. */
+  memoryBytes: z.int().positive(),
+  cpus: z.int().min(1).max(64),
+})
+export type Machine = z.infer<typeof Machine>
+
 export const Plan = z.strictObject({
   version: z.literal(1),
   id: z.string().regex(/^[a-z0-9]{1,32}$/),
@@ -140,6 +153,8 @@ export const Plan = z.strictObject({
   wall: z.enum(WALLS),
   /** What builds the wall; null where it is the kernel itself (container). */
   engine: Engine.nullable(),
+  /** Absent: behind this wall there is no machine. */
+  machine: Machine.optional(),
   template: z.string(),
   profile: z.string(),
   /** `host`: the keeper ends the sandbox when its standard input closes. `none`: it outlives whoever started it. */

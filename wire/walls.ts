@@ -4,7 +4,7 @@ import { Fault } from './errors.ts'
  * The kinds of isolation, the weakest first: whoever asks for one never gets one that stands before it here. host/walls/shelf.ts has one
  * line for each.
  */
-export const WALLS = ['container', 'gvisor'] as const
+export const WALLS = ['container', 'gvisor', 'microvm'] as const
 export type WallName = (typeof WALLS)[number]
 
 /** Throws WALL_UNKNOWN. */

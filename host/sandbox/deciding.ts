@@ -75,7 +75,8 @@ export class Deciding {
 
   async #wall(name: WallName, signal: AbortSignal): Promise<MachineFacts['wall']> {
     const { walls } = this.#parts
-    return { name, engine: await walls.engine(name, signal), sudo: walls.promises(name).sudo }
+    const { sudo, mounts } = walls.promises(name)
+    return { name, ...(await walls.engine(name, signal)), sudo, mounts }
   }
 
   /** Whether interpreters of the host are forked into its sandboxes. */

@@ -1,4 +1,4 @@
-import { Plan } from '@caisson/wire'
+import { type CreateRequest, Plan } from '@caisson/wire'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Template } from '../templates/template.ts'
@@ -29,6 +29,7 @@ const template: Template = {
     { source: '/state/templates/code-interpreter/etc-1', target: '/etc', mode: 'ro' },
   ],
   ground: '/state/templates/code-interpreter/ground-1',
+  shown: null,
   preloads: true,
   sudo: [{ source: '/usr/bin/sudo', target: '/usr/bin/sudo', mode: 'ro', ownedBy: 'root', setuid: true }],
   symlinks: [{ path: '/bin', to: 'usr/bin' }],
@@ -48,7 +49,7 @@ const facts: MachineFacts = {
   kept: null,
   onWall: 'end',
   airlock: null,
-  wall: { name: 'container', engine: null, sudo: true },
+  wall: { name: 'container', engine: null, sudo: true, mounts: true },
   trust: null,
 }
 const plan = (request: unknown = {}, changed: Partial<MachineFacts> = {}) =>
@@ -172,7 +173,10 @@ describe('a plan', () => {
   test('loads a library into every program where the engine needs it, and is refused over a template with no place to say so', () => {
     const engine = { program: '/usr/bin/runsc', version: '1', platform: 'ptrace', preload: '/opt/preload.so', warm: null } as const
     const of = (preload: string | null, from = template) =>
-      planSandbox(parseRequest({}), profile, from, { ...facts, wall: { name: 'gvisor', engine: { ...engine, preload }, sudo: false } })
+      planSandbox(parseRequest({}), profile, from, {
+        ...facts,
+        wall: { name: 'gvisor', engine: { ...engine, preload }, sudo: false, mounts: true },
+      })
     const { binds, files } = of(engine.preload)
     expect(binds).toContainEqual({ source: '/opt/preload.so', target: '/caisson/preload.so', mode: 'ro' })
     expect(files).toContainEqual({ path: '/etc/ld.so.preload', content: '/caisson/preload.so\n', mode: 0o444 })
@@ -267,5 +271,28 @@ describe('a request is refused, by the name of its field, when', () => {
         expect(() => plan({ [name]: value })).toThrow(expect.objectContaining({ code: 'BAD_REQUEST', message: `${name}: no such field` }))
       }),
     )
+  })
+})
+
+describe('a machine', () => {
+  const folder = '/state/templates/machine'
+  const parts = { kernel: `${folder}/kernel-6/vmlinux`, initrd: '/state/engines/initrd-1', usr: `${folder}/usr-1.erofs` }
+  const engine = { program: '/usr/bin/qemu-system-x86_64', version: '7', platform: 'tcg' as const, preload: null, warm: null }
+  const wall = { name: 'microvm' as const, engine, machine: parts, sudo: false, mounts: false }
+  const built = { ...template, shown: '/state/templates/code-interpreter/shown-1.erofs' }
+  const of = (request: CreateRequest, from: Template = built) => planSandbox(parseRequest(request), profile, from, { ...facts, wall })
+
+  test('is larger than what may run in it, and is shown nothing of the host but its images', () => {
+    const plan = of({ memoryMiB: 256, cpus: 1.5 })
+    expect(plan).toMatchObject({ machine: { ...parts, shown: built.shown, cpus: 2 }, binds: [], symlinks: [], root: { kind: 'read-only' } })
+    expect(plan.machine?.memoryBytes).toBeGreaterThan(256 * 1024 * 1024)
+    expect(plan.limits.memoryBytes).toBe(256 * 1024 * 1024)
+  })
+
+  test('is refused by name where it cannot be what was asked for', () => {
+    const refused = (code: string, words: string) => expect.objectContaining({ code, message: expect.stringContaining(words) })
+    for (const memoryMiB of [null, 32]) expect(() => of({ memoryMiB })).toThrow(refused('BAD_REQUEST', 'memoryMiB'))
+    expect(() => of({ mounts: [{ source: '/data', target: '/data', mode: 'ro' }] })).toThrow(refused('UNSUPPORTED', 'mounts'))
+    expect(() => of({}, template)).toThrow(refused('TEMPLATE_NOT_BUILT', 'code-interpreter'))
   })
 })

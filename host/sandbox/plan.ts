@@ -1,9 +1,10 @@
-import { type Bind, type Engine, Fault, type NetworkFile, Plan, type WallName } from '@caisson/wire'
+import { type Bind, type Engine, Fault, type Machine, type NetworkFile, Plan, type WallName } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
-import { plainTarget, within } from './mount-place.ts'
+import { planMachine, refuseMounts } from './machine.ts'
 import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
 import type { Look } from './shields.ts'
+import { mounts } from './shown-mounts.ts'
 import { type ShownTrust, trustBinds } from './trust.ts'
 
 /** What a plan needs to know of this machine and this moment; looked up by others, so that the same input makes the same plan. */
@@ -27,8 +28,12 @@ export interface MachineFacts {
     readonly name: WallName
     /** The program that is it; null: the kernel. */
     readonly engine: Engine | null
+    /** Where it is a machine: its parts that are the same for all. */
+    readonly machine?: Pick<Machine, 'kernel' | 'initrd' | 'usr'>
     /** Set-uid programs work behind it. */
     readonly sudo: boolean
+    /** Folders of the host can be shown behind it. */
+    readonly mounts: boolean
   }
   /** Where commands begin that name no folder (null: at home), and what is hidden and held in each mount (empty: nothing). Absent: as null and empty. */
   readonly shown?: { readonly cwd: string | null; readonly looks: readonly Look[] }
@@ -66,6 +71,8 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
   const isSudo = facts.root && facts.wall.sudo && !profile.noNewPrivileges
   const isWritable = facts.root && facts.wall.engine === null && profile.root === 'overlay'
   const root = isWritable ? overlay(template) : ({ kind: 'read-only' } as const)
+  const machine = planMachine(facts, template, limits)
+  if (!facts.wall.mounts) refuseMounts(request, facts)
   const preload = preloaded(template, facts.wall.engine)
   return Plan.parse({
     version: 1,
@@ -73,14 +80,19 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     kind: 'sandbox',
     wall: facts.wall.name,
     engine: facts.wall.engine,
+    ...(machine === undefined ? {} : { machine }),
     template: template.name,
     profile: profile.name,
     leash: request.leash ?? profile.leash,
     dir: `${facts.home}/sandboxes/${facts.id}`,
     deathRecord: `${facts.home}/deaths/${facts.id}.json`,
     agent: facts.agent,
-    binds: inOrder([...shown(template, root, isSudo), ...preload.binds, ...trustBinds(facts.trust), ...mounts(request, facts)]),
-    symlinks: [...template.symlinks],
+    // A machine has them in its images.
+    binds:
+      machine === undefined
+        ? inOrder([...shown(template, root, isSudo), ...preload.binds, ...trustBinds(facts.trust), ...mounts(request, facts)])
+        : [],
+    symlinks: machine === undefined ? [...template.symlinks] : [],
     root,
     files: [
       { path: '/etc/hostname', content: `${facts.id}\n`, mode: 0o644 },
@@ -240,29 +252,6 @@ function given(request: StrictCreateRequest): Partial<Profile['limits']> {
   const { timeoutMs, memoryMiB, cpus, pids, diskMiB, outputMiB, openFiles } = request
   const asked = { timeoutMs, memoryMiB, cpus, pids, diskMiB, outputMiB, openFiles }
   return Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined))
-}
-
-function mounts(request: StrictCreateRequest, facts: MachineFacts): Bind[] {
-  const binds = (request.mounts ?? []).map(({ source, target, mode }, index): Bind => {
-    const field = `mounts.${index}`
-    const place = plainTarget(target, `${field}.target`)
-    if (within(source, facts.home) || within(facts.home, source)) {
-      throw new Fault('BAD_REQUEST', `${field}.source: ${source} would show Caisson's own state (${facts.home}) inside`)
-    }
-    const look = facts.shown?.looks[index]
-    return {
-      source,
-      target: place,
-      mode,
-      live: true,
-      ...(facts.root ? { ownedBy: 'user' as const } : {}),
-      ...(look === undefined ? {} : { inode: look.inode, shields: [...look.shields] }),
-    }
-  })
-  const targets = binds.map((bind) => bind.target)
-  const twice = targets.find((target, index) => targets.indexOf(target) !== index)
-  if (twice !== undefined) throw new Fault('BAD_REQUEST', `mounts: ${twice} is named twice`)
-  return binds
 }
 
 /** Parents before children, or the parent's mount would hide the child's. */

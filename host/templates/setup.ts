@@ -3,12 +3,15 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Fault } from '@caisson/wire'
 import { makeGround } from './ground.ts'
+import { buildMachines } from './machines.ts'
 import type { Made } from './made.ts'
 import type { Recipe } from './recipe.ts'
 import * as shelf from './shelf.ts'
 
 /** Live sandboxes have the folders of earlier builds bound, and find them empty once they are removed. */
 const KEEP_EARLIER_MS = 24 * 3600 * 1000
+/** Machines too, for the wall microvm. */
+const MACHINES = '--machines'
 
 /** Builds one template below `templates`: new folders first, then template.json, replaced in one step. */
 export async function buildTemplate(recipe: Recipe, templates: string, say: (line: string) => void, signal: AbortSignal): Promise<Made> {
@@ -47,9 +50,9 @@ async function removeEarlier(folder: string, current: readonly (string | null | 
   }
 }
 
-/** node dist/setup.mjs FOLDER NAME... */
+/** node dist/setup.mjs [--machines] FOLDER NAME... */
 async function main(argv: readonly string[]): Promise<number> {
-  const [templates, ...names] = argv
+  const [templates, ...names] = argv.filter((word) => word !== MACHINES)
   const stop = new AbortController()
   process.once('SIGTERM', () => stop.abort(new Error('stopped by SIGTERM')))
   const say = (line: string) => process.stdout.write(`${line}\n`)
@@ -59,6 +62,7 @@ async function main(argv: readonly string[]): Promise<number> {
       if (templates === undefined || recipe === undefined) throw new Fault('TEMPLATE_UNKNOWN', `no template ${JSON.stringify(name)}`)
       await buildTemplate(recipe, templates, say, stop.signal)
     }
+    if (argv.includes(MACHINES) && templates !== undefined) await buildMachines(templates, names, say, stop.signal)
     return 0
   } catch (failure) {
     say(failure instanceof Fault ? failure.line : `INTERNAL: ${failure instanceof Error ? failure.stack : String(failure)}`)

@@ -5,6 +5,7 @@ import { type Bind, Fault } from '@caisson/wire'
 import { Made } from './made.ts'
 import { searchPath } from './search-path.ts'
 import * as shelf from './shelf.ts'
+import { shownImage } from './shown-name.ts'
 import { sudoBinds } from './sudo.ts'
 
 /** A root file system made of the machine itself, and the process that is warmed up for it. */
@@ -15,6 +16,8 @@ export interface Template {
   readonly binds: readonly Bind[]
   /** Folder that lies above /usr in a root that can be written to (ground.ts); null: none has been built. */
   readonly ground: string | null
+  /** Image of what it shows besides /usr, for machines (shown-image.ts); null: none has been built, or of another build. */
+  readonly shown: string | null
   /** A library may be loaded into every program: there is a place to say so. Older builds have none. */
   readonly preloads: boolean
   /** What is bound besides where `sudo` is to work. */
@@ -58,11 +61,27 @@ export async function openTemplate(name: string, shelves: Shelves, signal: Abort
   const ground = await readlink(join(folder, 'ground'))
     .then((found) => join(folder, found))
     .catch(() => null)
+  const shown = join(folder, shownImage(text))
+  const image = await stat(shown).then(
+    () => shown,
+    () => null,
+  )
   const preloads = await stat(join(etc, 'ld.so.preload')).then(
     () => true,
     () => false,
   )
-  const common = { name, etc, binds, ground, preloads, sudo: await sudoBinds(), symlinks: made.symlinks, env, languages: made.languages }
+  const common = {
+    name,
+    etc,
+    binds,
+    ground,
+    shown: image,
+    preloads,
+    sudo: await sudoBinds(),
+    symlinks: made.symlinks,
+    env,
+    languages: made.languages,
+  }
   if (made.python === null) {
     return { ...common, zygote: null, generation: await generation(text, shelves, signal) }
   }

@@ -47,9 +47,9 @@ function supervised(launch: Wall<object>['launch']) {
   const wall: Wall<object> = {
     name: 'container',
     options: z.strictObject({}),
-    promises: { kernel: 'shared', snapshot: 'none', pty: false, rootless: true, sudo: true, forks: true, restores: false },
+    promises: { kernel: 'shared', snapshot: 'none', pty: false, rootless: true, sudo: true, forks: true, mounts: true, restores: false },
     probe: async () => [],
-    engine: async () => null,
+    engine: async () => ({ engine: null }),
     launch,
     adopt: launch,
     sweep: async (id) => void swept.push(id),

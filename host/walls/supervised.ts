@@ -2,11 +2,11 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { type Death, type Engine, Fault, type Plan } from '@caisson/wire'
+import { type Death, Fault, type Plan } from '@caisson/wire'
 import { freshDeadline, refuseAborted, within } from '../lifetimes.ts'
 import { giveBack, markTaken, moveDisk, stands } from './disk-images.ts'
 import { recordedDeath } from './keeper.ts'
-import type { Cell, Finding, Known, Promises, Wall } from './wall.ts'
+import type { Built, Cell, Finding, Known, Promises, Wall } from './wall.ts'
 
 /** Longer than the keeper's own patience, so that its word comes first. */
 const LAUNCH_MS = 90_000
@@ -43,7 +43,7 @@ export class Supervised<Options> {
     return this.#wall.promises
   }
 
-  engine(signal: AbortSignal): Promise<Engine | null> {
+  engine(signal: AbortSignal): Promise<Built> {
     return this.#wall.engine(this.#options, signal)
   }
 

@@ -1,4 +1,4 @@
-import type { Death, Engine, KeeperEvent, KeeperRequest, Plan } from '@caisson/wire'
+import type { Death, Engine, KeeperEvent, KeeperRequest, Machine, Plan } from '@caisson/wire'
 import type { z } from 'zod'
 
 /** What a wall keeps, declared; the specs prove it. The answers never change while the host runs. */
@@ -12,8 +12,20 @@ export interface Promises {
   sudo: boolean
   /** Warmed interpreters of the host are forked into it. */
   forks: boolean
+  /** Folders and files of the host's, other than the template's, are shown inside. */
+  mounts: boolean
   /** It can start from the saved state of another sandbox. */
   restores: boolean
+}
+
+/** Of a wall that is a machine: its parts, without those that the template and the limits decide. */
+export type MachineParts = Pick<Machine, 'kernel' | 'initrd' | 'usr'>
+
+/** What builds a wall, found and tried. */
+export interface Built {
+  /** The program; null: the kernel. */
+  readonly engine: Engine | null
+  readonly machine?: MachineParts
 }
 
 /** One thing this machine lacks for a wall, and the command that mends it. */
@@ -52,8 +64,8 @@ export interface Wall<Options> {
   readonly options: z.ZodType<Options>
   readonly promises: Promises
   probe(options: Options, signal: AbortSignal): Promise<Finding[]>
-  /** The program of the host that is this wall, found and tried; null where it is the kernel. Rejects with WALL_UNAVAILABLE. */
-  engine(options: Options, signal: AbortSignal): Promise<Engine | null>
+  /** What builds it here, found and tried. Rejects with WALL_UNAVAILABLE. */
+  engine(options: Options, signal: AbortSignal): Promise<Built>
   /** Rejects with LAUNCH_FAILED, LIMIT_UNAVAILABLE, WALL_UNAVAILABLE or MOUNT_UNREADABLE; then nothing is left behind. */
   launch(plan: Plan, options: Options, signal: AbortSignal): Promise<Cell>
   /** One that another process launched, and that lives. Rejects with SANDBOX_GONE when it does not. */

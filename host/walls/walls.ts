@@ -1,9 +1,9 @@
 import { join } from 'node:path'
-import { type Death, type Engine, type Plan, WALLS, type WallName, wallNamed } from '@caisson/wire'
+import { type Death, type Plan, WALLS, type WallName, wallNamed } from '@caisson/wire'
 import type { Keepers } from './keepers.ts'
 import * as shelf from './shelf.ts'
 import { Supervised, wallAt } from './supervised.ts'
-import type { Cell, Finding, Known, Promises } from './wall.ts'
+import type { Built, Cell, Finding, Known, Promises } from './wall.ts'
 
 export interface WallsOptions {
   readonly keepers: Keepers
@@ -15,6 +15,10 @@ export interface WallsOptions {
   readonly runsc: string | null
   /** The agent program, which is what an engine is tried with. */
   readonly agent: string
+  /** Programs of the runtimes. */
+  readonly programs: string
+  /** Built templates; the parts of machines lie among them. */
+  readonly templates: string
   readonly preloadLibrary: string
 }
 
@@ -22,17 +26,17 @@ export interface WallsOptions {
 export class Walls {
   readonly #walls: Record<WallName, Supervised<unknown>>
 
-  constructor({ keepers, keeper, uid, home, runsc, agent, preloadLibrary }: WallsOptions, record: (death: Death) => void) {
+  constructor(
+    { keepers, keeper, uid, home, runsc, agent, preloadLibrary, programs, templates }: WallsOptions,
+    record: (death: Death) => void,
+  ) {
     const kept = { keepers, keeper, uid }
     const folder = join(home, 'sandboxes')
+    const cache = join(home, 'engines')
     this.#walls = {
       container: new Supervised(shelf.container, kept, folder, record) as Supervised<unknown>,
-      gvisor: new Supervised(
-        shelf.gvisor,
-        { ...kept, runsc, agent, preloadLibrary, cache: join(home, 'engines') },
-        folder,
-        record,
-      ) as Supervised<unknown>,
+      gvisor: new Supervised(shelf.gvisor, { ...kept, runsc, agent, preloadLibrary, cache }, folder, record) as Supervised<unknown>,
+      microvm: new Supervised(shelf.microvm, { ...kept, agent, programs, templates, cache }, folder, record) as Supervised<unknown>,
     }
   }
 
@@ -45,7 +49,7 @@ export class Walls {
   }
 
   /** What builds it here, tried. Rejects with WALL_UNAVAILABLE, naming what mends it. */
-  engine(wall: WallName, signal: AbortSignal): Promise<Engine | null> {
+  engine(wall: WallName, signal: AbortSignal): Promise<Built> {
     return this.#walls[wall].engine(signal)
   }
 

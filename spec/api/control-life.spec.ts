@@ -203,7 +203,8 @@ test('plan, profiles and doctor are those of this machine', async () => {
   expect((await operator.ask('GET', '/caisson/v1/doctor')).body).toMatchObject({
     walls: expect.arrayContaining([expect.objectContaining({ name: 'container', trial: expect.objectContaining({ ok: true }) })]),
   })
-})
+  // Machines are started seven times, and may be emulated.
+}, 400_000)
 
 test('pages hold each sandbox once, while others come and go', async () => {
   const mine = [

@@ -44,7 +44,8 @@ describe('run, where there is a daemon', () => {
   test('doctor asks it too', async () => {
     const report = JSON.parse((await daemon().line.caisson(['doctor', '--json'])).stdout) as { home: string }
     expect(report.home).toBe(daemon().line.home)
-  })
+    // Machines are started seven times, and may be emulated.
+  }, 400_000)
 
   test('Ctrl-C twice ends its sandbox', async () => {
     let sent = 0

@@ -19,6 +19,8 @@ afterAll(async () => {
 })
 
 const ROOT_KINDS: Kind[] = ['process', 'cgroup', 'mount', 'loop device', 'network namespace', 'state', 'ids']
+/** The disk of a machine is a file that QEMU holds open: the host's kernel mounts nothing that was written inside. */
+const NOT_OF_MACHINES: Kind[] = ['mount', 'loop device']
 
 /** A process that has left its parent, its session and its signals behind. */
 const STAYS = 'trap "" HUP TERM INT; setsid sh -c "sleep 1000 & sleep 1000" >/dev/null 2>&1 &'
@@ -73,12 +75,17 @@ everyWall((wall) => {
 
   test('a cpu quota holds', async () => {
     await using sandbox = await make({ cpus: 0.25 })
+    const traces = new Traces(host.home, sandbox.id)
+    // What it took to start is not the sandbox's.
+    const [before, begun] = [await traces.cpuUs(), performance.now()]
     const count =
       'import time\nend = time.monotonic() + 2\ncpu = time.process_time()\nwhile time.monotonic() < end: pass\nprint((time.process_time() - cpu) / 2)'
     await sandbox.commands.run(`python3 -c '${count}'`)
     const { cpuUs } = await sandbox.kill()
-    expect(cpuUs).toBeGreaterThan(100_000)
-    expect(cpuUs).toBeLessThan(2_500_000)
+    const [usedUs, elapsedUs] = [Number(cpuUs) - before, (performance.now() - begun) * 1000]
+    expect(usedUs).toBeGreaterThan(100_000)
+    // A quarter, and what is used at once before the kernel counts.
+    expect(usedUs).toBeLessThan(elapsedUs * 0.5)
   })
 
   test('open files are limited, for every process', async () => {
@@ -99,7 +106,8 @@ everyWall((wall) => {
     const sandbox = await make()
     const traces = new Traces(host.home, sandbox.id)
     await sandbox.commands.run(STAYS)
-    expect([...(await traces.find()).keys()].sort()).toEqual([...ROOT_KINDS].sort())
+    const kinds = wall === 'microvm' ? ROOT_KINDS.filter((kind) => !NOT_OF_MACHINES.includes(kind)) : ROOT_KINDS
+    expect([...(await traces.find()).keys()].sort()).toEqual([...kinds].sort())
     expect((await sandbox.kill()).reason).toBe('kill')
     expect(await traces.find()).toEqual(new Map())
   })
@@ -109,7 +117,7 @@ everyWall((wall) => {
     const traces = new Traces(host.home, sandbox.id)
     await sandbox.commands.run(STAYS)
     const processes = (await traces.find()).get('process') ?? []
-    const first = processes.find((line) => line.includes('/caisson/agent') || line.includes('/runsc'))
+    const first = processes.find((line) => /\/caisson\/agent|\/runsc|caisson-keeper/.test(line))
     const keeper = Number(/PPid:\s+(\d+)/.exec(await readFile(`/proc/${Number(first?.split(' ')[0])}/status`, 'utf8'))?.[1])
     process.kill(keeper, 'SIGKILL')
     expect((await sandbox.ended).reason).toBe('crash')

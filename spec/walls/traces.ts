@@ -54,6 +54,17 @@ export class Traces {
     return found
   }
 
+  /** Processor time that its control groups have counted so far. */
+  async cpuUs(): Promise<number> {
+    for (const group of (await this.find()).get('cgroup') ?? []) {
+      const nanoseconds = await text(`/sys/fs/cgroup/${group}/cpuacct.usage`)
+      if (nanoseconds !== '') return Number(nanoseconds) / 1000
+      const microseconds = /^usage_usec (\d+)$/m.exec(await text(`/sys/fs/cgroup/${group}/cpu.stat`))?.[1]
+      if (microseconds !== undefined) return Number(microseconds)
+    }
+    throw new Error(`no control group of ${this.#id} counts processor time`)
+  }
+
   /** The range of host ids, from the map of a process inside. */
   async #note(pid: string): Promise<void> {
     const [, first] = (await text(`/proc/${pid}/uid_map`)).trim().split(/\s+/)

@@ -42,6 +42,7 @@ function withoutHost(plan: Plan): Plan {
             preload: plan.engine.preload && HIDDEN,
             warm: plan.engine.warm && { ...plan.engine.warm, folder: HIDDEN },
           },
+    ...(plan.machine === undefined ? {} : { machine: { ...plan.machine, kernel: HIDDEN, initrd: HIDDEN, usr: HIDDEN, shown: HIDDEN } }),
     root: plan.root.kind === 'overlay' ? { ...plan.root, ground: HIDDEN, usr: HIDDEN } : plan.root,
     network: plan.network.mode === 'gate' ? { ...plan.network, airlock: HIDDEN, inspect: HIDDEN } : plan.network,
     binds: plan.binds.map((bind) => ({ ...bind, source: HIDDEN })),

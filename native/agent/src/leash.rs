@@ -12,6 +12,7 @@ use crate::connection::Guests;
 use crate::naming;
 use crate::port::{Port, port};
 use crate::process;
+use crate::vm;
 
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 const MAX_DESCRIPTORS: usize = 8;
@@ -47,6 +48,10 @@ enum Order {
     },
     /// A connection of the host, where it cannot knock by itself. Not answered.
     Connect {},
+    /// Of a machine (vm/steward.rs): answered when its disk is whole, and nothing more is written to it.
+    WriteBack {},
+    /// Not answered.
+    GoOn {},
     /// Everybody from the host is about to leave. Answered when they have.
     Settle {},
     /// This process was restored from a state that others are restored from as well.
@@ -64,7 +69,8 @@ enum Answer {
     Error(String),
 }
 
-pub fn read_config(leash: &OwnedFd) -> Result<Config, String> {
+/// What comes first: what there is to be known of the sandbox.
+pub fn read<T: serde::de::DeserializeOwned>(leash: &OwnedFd) -> Result<T, String> {
     let (message, _) = receive(leash.as_raw_fd(), MsgFlags::empty()).map_err(|error| format!("leash: {error}"))?;
     serde_json::from_slice(&message).map_err(|error| format!("configuration: {error}"))
 }
@@ -97,6 +103,14 @@ pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::
                     Ok(()) => Answer::Ready(true),
                     Err(error) => Answer::Error(error),
                 }
+            }
+            Ok(Order::WriteBack {}) => {
+                vm::tell(vm::Order::WriteBack);
+                continue;
+            }
+            Ok(Order::GoOn {}) => {
+                vm::tell(vm::Order::GoOn);
+                continue;
             }
             Ok(Order::Adopt { pid }) => match adopt(&agent, pid, descriptors) {
                 Ok(()) => Answer::Adopted(pid),

@@ -1,5 +1,6 @@
 //! PID 1 inside every wall. It is started with an empty environment by the keeper, after the wall stands: descriptor 3 listens for the host,
-//! descriptor 4 is the leash to the keeper. With the word `leash`, standard input is the leash, and connections of the host come over it. What it says is never trusted by the host; what it hears from the host it checks all the same.
+//! descriptor 4 is the leash to the keeper. With the word `leash`, standard input is the leash, and connections of the host come over it; with `vm`,
+//! it is the first program of a machine, and makes itself a leash. What it says is never trusted by the host; what it hears from the host it checks all the same.
 
 mod agent;
 mod child;
@@ -23,6 +24,7 @@ mod stream;
 mod terminal;
 mod threads;
 mod users;
+mod vm;
 
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdListener;
@@ -30,6 +32,8 @@ use std::process::ExitCode;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::leash::Config;
 
 const LISTENER: i32 = 3;
 const LEASH: i32 = 4;
@@ -40,20 +44,25 @@ fn main() -> ExitCode {
         hello::say();
         return ExitCode::SUCCESS;
     }
-    match run(word.as_deref() == Some("leash")) {
+    match run(word.as_deref().unwrap_or_default()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            // /dev/null inside a wall; a person who starts the program by hand sees it.
+            // /dev/null inside a wall, the console of a machine; a person who starts the program by hand sees it.
             eprintln!("caisson-agent: {message}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(only_leash: bool) -> Result<(), String> {
-    let (listener, leash) = if only_leash { (None, standard_input()?) } else { inherited()? };
+fn run(word: &str) -> Result<(), String> {
+    let (listener, leash) = match word {
+        "leash" => (None, Some(standard_input()?)),
+        "vm" => (None, None),
+        _ => inherited()?,
+    };
     harden()?;
-    let config = leash::read_config(&leash)?;
+    let leash = leash.map_or_else(machine, Ok)?;
+    let config: Config = leash::read(&leash)?;
     if let Some(most) = config.processes {
         setrlimit(Resource::RLIMIT_NPROC, most, most).map_err(|error| format!("processes: {error}"))?;
     }
@@ -79,6 +88,13 @@ fn run(only_leash: bool) -> Result<(), String> {
     }
 }
 
+/// The leash of a machine, when it is what the keeper said.
+fn machine() -> Result<OwnedFd, String> {
+    let leash = vm::begin()?;
+    vm::set_up(&leash::read(&leash)?, &leash)?;
+    Ok(leash)
+}
+
 /// Behind an engine there is one descriptor of the keeper's, and connections come over it.
 fn standard_input() -> Result<OwnedFd, String> {
     let leash = std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| format!("leash: {error}"))?;
@@ -90,7 +106,7 @@ fn standard_input() -> Result<OwnedFd, String> {
     Ok(leash)
 }
 
-fn inherited() -> Result<(Option<StdListener>, OwnedFd), String> {
+fn inherited() -> Result<(Option<StdListener>, Option<OwnedFd>), String> {
     for number in [LISTENER, LEASH] {
         // SAFETY: the descriptor is only looked at; when it is not open, fcntl says so.
         let descriptor = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
@@ -98,7 +114,7 @@ fn inherited() -> Result<(Option<StdListener>, OwnedFd), String> {
             .map_err(|error| format!("descriptor {number}: {error}"))?;
     }
     // SAFETY: both are open (just seen), were given to this program by its parent, and are owned by nothing else in it.
-    unsafe { Ok((Some(StdListener::from_raw_fd(LISTENER)), OwnedFd::from_raw_fd(LEASH))) }
+    unsafe { Ok((Some(StdListener::from_raw_fd(LISTENER)), Some(OwnedFd::from_raw_fd(LEASH)))) }
 }
 
 fn harden() -> Result<(), String> {

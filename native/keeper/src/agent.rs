@@ -6,7 +6,7 @@ use caisson_zygote::message::{receive, send};
 use serde_json::json;
 
 use crate::fault::{At, Code, Fault, Outcome};
-use crate::plan::{OnHit, Plan};
+use crate::plan::{OnHit, Plan, Wall};
 use crate::say::Said;
 
 const STEP: &str = "agent";
@@ -20,8 +20,8 @@ pub fn greet(leash: &OwnedFd, plan: &Plan, single_id: bool) -> Outcome<()> {
         "openFiles": plan.limits.open_files,
         "user": { "name": user.name, "uid": user.uid, "gid": user.gid, "home": user.home },
         "writable": writable,
-        // Behind an engine the host sees no single process: what is only to be reported is held back inside.
-        "processes": plan.limits.pids.filter(|_| plan.engine.is_some() && plan.limits.on_hit == OnHit::Report),
+        // Behind gVisor the host sees no single process: what is only to be reported is held back inside.
+        "processes": plan.limits.pids.filter(|_| plan.wall == Wall::Gvisor && plan.limits.on_hit == OnHit::Report),
     });
     send(leash.as_fd(), message.to_string().as_bytes(), &[]).at(STEP, "leash")?;
     hear_ready(leash)
@@ -45,7 +45,7 @@ pub fn adopt(leash: &OwnedFd, pid: u32, ends: &[OwnedFd; 3]) -> Outcome<()> {
     }
 }
 
-fn hear(leash: &OwnedFd) -> Outcome<Said> {
+pub fn hear(leash: &OwnedFd) -> Outcome<Said> {
     let mut buffer = [0u8; 8192];
     let (length, _) = receive(leash.as_fd(), &mut buffer).at(STEP, "leash")?;
     Said::read(&buffer[..length], STEP)

@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::alarm::Alarm;
-use crate::engine::host_pids;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::freezer::Freezer;
-use crate::hierarchy::{Version, locate, locate_unified};
+use crate::hierarchy::{Version, locate, locate_unified, mend};
 use crate::plan::{Kind, Limits, OnWall};
 
 const STEP: &str = "cgroup";
@@ -37,6 +36,15 @@ pub fn field(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
 }
 
+/// What a wall needs of its own, beside the limits of what runs behind it.
+#[derive(Clone, Copy, Default)]
+pub struct Spare {
+    pub pids: u64,
+    pub bytes: u64,
+    /// Processor time is limited when the wall stands: its start is nobody's but ours.
+    pub cpu_later: bool,
+}
+
 #[derive(Default)]
 pub struct Usage {
     pub peak_memory_bytes: Option<u64>,
@@ -47,7 +55,7 @@ pub struct Usage {
 
 impl Cgroup {
     /// Makes the group and sets every limit that is not null; one that cannot be had is LIMIT_UNAVAILABLE by its name.
-    pub fn create(id: &str, limits: &Limits, kind: Kind, engine: bool) -> Outcome<Cgroup> {
+    pub fn create(id: &str, limits: &Limits, kind: Kind, spare: Spare) -> Outcome<Cgroup> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").at(STEP, "/proc/self/mountinfo")?;
         let mut group = Cgroup {
             controllers: Vec::new(),
@@ -77,7 +85,7 @@ impl Cgroup {
             group.freezer = group.find_freezer(&mounts, id).map_err(|fault| fault.message);
         }
         let freezes = || if limits.on_wall == OnWall::Freeze { group.freezer().map(|_| ()) } else { Ok(()) };
-        let set = group.set(limits, engine).and_then(|()| freezes());
+        let set = group.set(limits, spare).and_then(|()| freezes());
         if set.is_err() {
             group.remove();
         }
@@ -126,11 +134,11 @@ impl Cgroup {
         Ok(dir)
     }
 
-    fn set(&self, limits: &Limits, engine: bool) -> Outcome<()> {
+    fn set(&self, limits: &Limits, spare: Spare) -> Outcome<()> {
         for Controller { name, version, dir } in &self.controllers {
             match (*name, version) {
                 ("memory", Version::One) => {
-                    if let Some(bytes) = limits.memory_bytes {
+                    if let Some(bytes) = limits.memory_bytes.map(|bytes| bytes + spare.bytes) {
                         write(dir, "memory.limit_in_bytes", bytes)?;
                         // Absent without swap accounting; then there is no swap to bound either, or the kernel would say so here.
                         if dir.join("memory.memsw.limit_in_bytes").exists() {
@@ -139,7 +147,7 @@ impl Cgroup {
                     }
                 }
                 ("memory", Version::Two) => {
-                    if let Some(bytes) = limits.memory_bytes {
+                    if let Some(bytes) = limits.memory_bytes.map(|bytes| bytes + spare.bytes) {
                         write(dir, "memory.max", bytes)?;
                         if dir.join("memory.swap.max").exists() {
                             write(dir, "memory.swap.max", 0)?;
@@ -148,23 +156,25 @@ impl Cgroup {
                 }
                 ("pids", _) => {
                     if let Some(count) = limits.pids {
-                        write(dir, "pids.max", if engine { host_pids(count) } else { count })?;
+                        write(dir, "pids.max", count + spare.pids)?;
                     }
                 }
                 (_, version) => {
-                    let Some(milli) = limits.cpu_milli else { continue };
-                    let quota = (CPU_PERIOD_US * milli / 1000).max(1000);
-                    match version {
-                        Version::One => {
-                            write(dir, "cpu.cfs_period_us", CPU_PERIOD_US)?;
-                            write(dir, "cpu.cfs_quota_us", quota)?;
-                        }
-                        Version::Two => write(dir, "cpu.max", format!("{quota} {CPU_PERIOD_US}"))?,
-                    }
+                    let Some(milli) = limits.cpu_milli.filter(|_| !spare.cpu_later) else { continue };
+                    limit_cpu(dir, *version, milli)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// What was left for later.
+    pub fn limit_cpu(&self, limits: &Limits) -> Outcome<()> {
+        let Some(milli) = limits.cpu_milli else { return Ok(()) };
+        self.controllers
+            .iter()
+            .filter(|controller| controller.name == "cpu")
+            .try_for_each(|Controller { version, dir, .. }| limit_cpu(dir, *version, milli))
     }
 
     /// Open doors: a process that writes "0" to each of them moves itself in, with the rights of this one, and its children are born there.
@@ -270,13 +280,15 @@ fn enable(parent: &Path) {
     }
 }
 
-fn mend(controller: &str) -> String {
-    // SAFETY: geteuid cannot fail.
-    let uid = unsafe { libc::geteuid() };
-    let flag = if controller == "cpu" { "cpus" } else { controller };
-    format!(
-        "Delegate cgroups to this user with `sudo sh -c 'for c in memory pids cpu; do mkdir -p /sys/fs/cgroup/$c/caisson-{uid} && chown -R {uid} /sys/fs/cgroup/$c/caisson-{uid}; done'` (cgroup v1) or start under `systemd-run --user --scope -p Delegate=yes` (v2), run as root, or say plainly that the limit is not wanted: --{flag} none."
-    )
+fn limit_cpu(dir: &Path, version: Version, milli: u64) -> Outcome<()> {
+    let quota = (CPU_PERIOD_US * milli / 1000).max(1000);
+    match version {
+        Version::One => {
+            write(dir, "cpu.cfs_period_us", CPU_PERIOD_US)?;
+            write(dir, "cpu.cfs_quota_us", quota)
+        }
+        Version::Two => write(dir, "cpu.max", format!("{quota} {CPU_PERIOD_US}")),
+    }
 }
 
 pub fn write(dir: &Path, file: &str, value: impl ToString) -> Outcome<()> {

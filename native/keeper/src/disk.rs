@@ -57,8 +57,17 @@ struct LoopConfig {
 
 /// A disk before it is mounted; made outside of every namespace.
 pub enum Prepared {
-    Loop { device: String, image: PathBuf, _open: OwnedFd },
-    Tmpfs { bytes: u64, inodes: u64 },
+    Loop {
+        device: String,
+        image: PathBuf,
+        _open: OwnedFd,
+    },
+    Tmpfs {
+        bytes: u64,
+        inodes: u64,
+    },
+    /// Of a machine, whose own kernel mounts it: this one never reads what was written there.
+    File(File),
 }
 
 /// The image of a sandbox, while it lives.
@@ -73,7 +82,7 @@ pub fn take(disk: &Disk, dir: &Path) -> Outcome<Option<PathBuf>> {
     Ok(Some(image.into()))
 }
 
-pub fn prepare(disk: &Disk, dir: &Path) -> Outcome<Prepared> {
+pub fn prepare(disk: &Disk, dir: &Path, machine: bool) -> Outcome<Prepared> {
     let (image, take, bytes) = match disk {
         Disk::Tmpfs { bytes, inodes } => return Ok(Prepared::Tmpfs { bytes: *bytes, inodes: *inodes }),
         Disk::Image { image, take, bytes, .. } => (Path::new(image), *take, *bytes),
@@ -89,7 +98,7 @@ pub fn prepare(disk: &Disk, dir: &Path) -> Outcome<Prepared> {
     } else {
         sparse_copy(image, &own, &AtomicBool::new(false))?
     };
-    attach(&file, image)
+    if machine { Ok(Prepared::File(file)) } else { attach(&file, image) }
 }
 
 fn attach(file: &File, image: &Path) -> Outcome<Prepared> {
@@ -126,6 +135,10 @@ impl Prepared {
         if let Prepared::Loop { device, .. } = self { Some(device.clone()) } else { None }
     }
 
+    pub fn file(&self) -> Option<&File> {
+        if let Prepared::File(file) = self { Some(file) } else { None }
+    }
+
     /// Mounts it in the caller's mount namespace.
     pub fn mount(&self, target: &Path) -> Outcome<()> {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
@@ -135,6 +148,9 @@ impl Prepared {
                 let (flags, options) = (flags | MsFlags::MS_NOATIME, Some("errors=remount-ro,noinit_itable"));
                 mount(Some(device.as_str()), target, Some("ext4"), flags, options)
                     .at(STEP, format!("{} cannot be mounted ({device})", image.display()))
+            }
+            Prepared::File(_) => {
+                Err(Fault::new(Code::PlanInvalid, STEP, "the disk of a machine is the machine's to mount"))
             }
             Prepared::Tmpfs { bytes, inodes } => {
                 let options = format!("size={bytes},nr_inodes={inodes},mode=755");

@@ -55,3 +55,13 @@ fn delegated(point: &str) -> Outcome<PathBuf> {
     let parent = parent.parent().unwrap_or(Path::new(point));
     Ok(parent.join("caisson"))
 }
+
+/// What a person can do who has no control group of this kind.
+pub fn mend(controller: &str) -> String {
+    // SAFETY: geteuid cannot fail.
+    let uid = unsafe { libc::geteuid() };
+    let flag = if controller == "cpu" { "cpus" } else { controller };
+    format!(
+        "Delegate cgroups to this user with `sudo sh -c 'for c in memory pids cpu; do mkdir -p /sys/fs/cgroup/$c/caisson-{uid} && chown -R {uid} /sys/fs/cgroup/$c/caisson-{uid}; done'` (cgroup v1) or start under `systemd-run --user --scope -p Delegate=yes` (v2), run as root, or say plainly that the limit is not wanted: --{flag} none."
+    )
+}

@@ -65,8 +65,10 @@ impl Inside<'_> {
     }
 
     fn steps(self) -> Outcome<std::convert::Infallible> {
-        if let Some(engine) = &self.plan.engine {
-            return self.engine_steps(engine);
+        match (&self.plan.engine, &self.plan.machine) {
+            (Some(engine), Some(machine)) => return self.machine_steps(engine, machine),
+            (Some(engine), None) => return self.engine_steps(engine),
+            (None, _) => {}
         }
         let sandbox = self.plan.kind == Kind::Sandbox;
         self.wait_for_ids()?;
@@ -137,15 +139,17 @@ impl Inside<'_> {
     }
 
     /// Waits until the root stands, and takes it along into a mount namespace of its own: from here on, what the host made read-only is locked.
-    pub fn move_in(&self) -> Outcome<()> {
+    /// What comes with it: the disk of a machine.
+    pub fn move_in(&self) -> Outcome<Option<OwnedFd>> {
         let step = "root";
-        let (length, fds) = receive(self.stands.as_fd(), &mut [0u8; 8]).at(step, "waiting for it")?;
+        let (length, mut fds) = receive(self.stands.as_fd(), &mut [0u8; 8]).at(step, "waiting for it")?;
         let Some(root) = fds.first().filter(|_| length == 1) else {
             return Err(Fault::new(crate::fault::Code::LaunchFailed, step, "it did not come to stand"));
         };
         nix::unistd::fchdir(root).at(step, "the way in")?;
         let own = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS);
-        own.coded(crate::fault::Code::WallUnavailable, step, "a mount namespace")
+        own.coded(crate::fault::Code::WallUnavailable, step, "a mount namespace")?;
+        Ok(fds.pop().filter(|_| !fds.is_empty()))
     }
 
     /// We are in the assembled root; it becomes a mount of this namespace's own, so that it may become the root.
@@ -238,7 +242,7 @@ impl Inside<'_> {
     }
 }
 
-fn install(filter: &[sock_filter], notify: bool) -> Outcome<Option<OwnedFd>> {
+pub fn install(filter: &[sock_filter], notify: bool) -> Outcome<Option<OwnedFd>> {
     use std::os::fd::FromRawFd;
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     let flags = if notify { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };

@@ -25,6 +25,7 @@ mod idmap;
 mod ids;
 mod inside;
 mod landlock;
+mod machine;
 mod mason;
 mod nursery;
 mod order;

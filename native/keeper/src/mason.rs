@@ -16,6 +16,7 @@ use crate::engine;
 use crate::fault::{At, Outcome};
 use crate::idmap::IdMap;
 use crate::ids::NURSERY_FIRST;
+use crate::machine;
 use crate::plan::{Kind, Plan};
 use crate::root::{Owners, Stage};
 use crate::say::Said;
@@ -48,7 +49,7 @@ impl Mason<'_> {
         let dir = Path::new(&self.plan.dir);
         let (root, disk_mount) = (dir.join("root"), dir.join("disk"));
         // Before the state folder is out of sight.
-        let disk = disk::prepare(&self.plan.disk, dir)?;
+        let disk = disk::prepare(&self.plan.disk, dir, self.plan.machine.is_some())?;
         self.tell(&Said::Attached { device: disk.device() }, &[])?;
         make_workplace(dir, [&root, &disk_mount, &dir.join("files")])?;
         let owners = self.owners();
@@ -60,16 +61,20 @@ impl Mason<'_> {
             map: self.map,
             stored: self.map.filter(|_| matches!(disk, Prepared::Loop { .. })),
         };
-        let mounted = stage.build(&disk)?;
-        let start = match &self.plan.engine {
-            Some(engine) => engine::stage(self.plan, engine, &root, owners.root)?,
-            None => root,
+        // A machine's disk is mounted by the machine.
+        let mounted = if self.plan.machine.is_none() { Some(stage.build(&disk)?) } else { None };
+        let start = match (&self.plan.engine, &self.plan.machine) {
+            (Some(engine), Some(machine)) => machine::stage(machine, engine, &root)?,
+            (Some(engine), None) => engine::stage(self.plan, engine, &root, owners.root)?,
+            (None, _) => root,
         };
         // By descriptor: the first process could not find the way, through folders that are closed to its ids.
         let start = open(&start, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
             .at(STEP, start.display())?;
-        self.tell(&Said::Rooted {}, &[mounted.as_raw_fd()])?;
-        send(self.stands.as_fd(), &[1], &[start.as_raw_fd()]).at(STEP, "the first process")
+        let mounted: Vec<_> = mounted.iter().map(AsRawFd::as_raw_fd).collect();
+        self.tell(&Said::Rooted {}, &mounted)?;
+        let handed: Vec<_> = std::iter::once(start.as_raw_fd()).chain(disk.file().map(AsRawFd::as_raw_fd)).collect();
+        send(self.stands.as_fd(), &[1], &handed).at(STEP, "the first process")
     }
 
     fn tell(&self, said: &Said, fds: &[i32]) -> Outcome<()> {

@@ -98,7 +98,7 @@ impl Sandbox {
         let socket = if self.plan.kind == Kind::Zygote { self.listen_for_forks()? } else { self.listen_for_host()? };
         self.step(&mut clock, "sockets");
         self.cgroup =
-            Some(Cgroup::create(&self.plan.id, &self.plan.limits, self.plan.kind, self.plan.engine.is_some())?);
+            Some(Cgroup::create(&self.plan.id, &self.plan.limits, self.plan.kind, engine::spare(&self.plan))?);
         self.step(&mut clock, "cgroup");
         let helper = self.take_ids()?;
         self.taken = disk::take(&self.plan.disk, Path::new(&self.plan.dir))?;
@@ -130,6 +130,9 @@ impl Sandbox {
         self.receive_kit()?;
         self.step(&mut clock, "inner walls");
         self.greet_agent()?;
+        if let Some(cgroup) = self.cgroup.as_ref().filter(|_| self.plan.machine.is_some()) {
+            cgroup.limit_cpu(&self.plan.limits)?;
+        }
         self.step(&mut clock, "agent");
         for child in children {
             nursery.as_ref().map_or(Ok(()), Nursery::answer)?;

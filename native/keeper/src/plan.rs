@@ -7,6 +7,7 @@ use crate::bind::is_plain;
 pub use crate::bind::{Bind, Mode, Owner, Shield, ShieldKind};
 use crate::engine::{self, Engine};
 use crate::fault::{Code, Fault, Outcome};
+use crate::machine::Machine;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -20,6 +21,7 @@ pub struct Plan {
     pub kind: Kind,
     pub wall: Wall,
     pub engine: Option<Engine>,
+    pub machine: Option<Machine>,
     pub template: String,
     pub profile: String,
     pub leash: Leash,
@@ -58,6 +60,7 @@ pub enum Kind {
 pub enum Wall {
     Container,
     Gvisor,
+    Microvm,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]

@@ -37,6 +37,12 @@ pub enum Said {
     Ready(bool),
     #[serde(rename = "adopted")]
     Adopted(u32),
+    /// From a machine: what was hit in it.
+    #[serde(rename = "limit")]
+    Limit(String),
+    /// From a machine: whether its disk is whole now.
+    #[serde(rename = "written")]
+    Written(bool),
     #[serde(rename = "error")]
     Error(String),
 }

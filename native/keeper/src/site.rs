@@ -86,13 +86,16 @@ impl Sandbox {
 
     /// The builder and its mason work side by side; the zygote's forks begin as soon as there is a namespace for them.
     pub fn watch_building(&mut self, site: &Site, nursery: Option<&Nursery>, clock: &mut Laps) -> Outcome<Vec<Child>> {
-        let mut children = Vec::new();
-        while self.first.is_none() || self.mounted.is_none() {
+        let (mut children, mut rooted) = (Vec::new(), false);
+        while self.first.is_none() || !rooted {
             let mut buffer = [0u8; 8192];
             let (length, mut fds) = receive(site.report.as_fd(), &mut buffer).at("builder", "report")?;
             match (Said::read(&buffer[..length], "builder")?, fds.pop()) {
                 (Said::Attached { device }, None) => self.device = device,
-                (Said::Rooted {}, Some(disk)) => self.mounted = Some(Mounted::new(disk)),
+                (Said::Rooted {}, disk) if disk.is_some() != self.plan.machine.is_some() => {
+                    self.mounted = disk.map(Mounted::new);
+                    rooted = true;
+                }
                 (Said::Cloned { pid }, None) => {
                     self.first = Some(pid);
                     let of = || Namespaces::of(pid).map_err(|fault| Said::instead_of(fault, self.leash.as_ref()));

@@ -1,5 +1,6 @@
 //! Work on a sandbox that is held still, beside the loop: a freeze takes as long as its disk takes to be written back, a copy as long as it is large.
 
+use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,14 +11,17 @@ use crate::copy::whole_copy;
 use crate::disk::Mounted;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::freezer::Freezer;
+use crate::machine::Settling;
 
 const STEP: &str = "freezer";
 const STACK: usize = 256 * 1024;
 
 pub struct Wanted {
     pub freezer: Freezer,
-    /// A disk of kind image, and its file.
-    pub disk: Option<(Mounted, PathBuf)>,
+    /// Of a machine that runs: it has been asked to write its disk back.
+    pub settling: Option<Settling>,
+    /// A disk of kind image: its file, and where this machine's kernel has it mounted.
+    pub disk: Option<(Option<Mounted>, PathBuf)>,
     /// None: to be frozen, and to stay so.
     pub copy_to: Option<PathBuf>,
     /// It stands still already, and will afterwards.
@@ -71,6 +75,9 @@ impl Work {
 
 impl Wanted {
     fn carry_out(&self, stop: &AtomicBool) -> Outcome<()> {
+        if let Some(settling) = &self.settling {
+            settling.wait(stop)?;
+        }
         if !self.frozen {
             self.freezer.freeze(stop)?;
         }
@@ -84,7 +91,11 @@ impl Wanted {
 
     fn on_disk(&self, stop: &AtomicBool) -> Outcome<()> {
         let Some((mounted, image)) = &self.disk else { return Ok(()) };
-        mounted.settle(image)?;
+        match mounted {
+            Some(mounted) => mounted.settle(image)?,
+            // The machine has written it back, as far as this machine's memory.
+            None => File::open(image).and_then(|file| file.sync_all()).at(STEP, image.display())?,
+        }
         self.copy_to.as_ref().map_or(Ok(()), |to| whole_copy(image, to, stop))
     }
 }

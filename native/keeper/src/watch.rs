@@ -1,5 +1,6 @@
 //! The life of a standing sandbox: one loop that waits for its end, its limits, its commands and its host, and carries out the first reason to end it.
 
+mod machine;
 mod requests;
 mod stillness;
 
@@ -15,6 +16,7 @@ use crate::clock::Clock;
 use crate::control::{Connection, Heard, Reason, Request};
 use crate::execs;
 use crate::fault::{At, Outcome};
+use crate::machine::Settling;
 use crate::order::Sandbox;
 use crate::plan::{Kind, Leash, OnHit, OnWall};
 use stillness::UnderWay;
@@ -44,6 +46,8 @@ pub struct Watch {
     clock: Clock,
     frozen: bool,
     under_way: Option<UnderWay>,
+    /// Of a machine: it has been asked to write its disk back.
+    settling: Option<Settling>,
     waiting: VecDeque<(u64, Request)>,
     asked_silent: Instant,
     end: Option<End>,
@@ -74,6 +78,7 @@ impl Watch {
             clock,
             frozen: false,
             under_way: None,
+            settling: None,
             waiting: VecDeque::new(),
             asked_silent: Instant::now(),
             end: None,
@@ -137,6 +142,7 @@ impl Watch {
             vec![input(self.first.as_raw_fd()), input(self.signals.as_raw_fd()), input(control), input(work)];
         polls.push(input(self.sandbox.gate.as_ref().map_or(-1, crate::gate::Gate::ended)));
         polls.push(input(self.sandbox.engine.as_ref().map_or(-1, |engine| engine.door.as_raw_fd())));
+        polls.push(input(self.machine_leash()));
         let alarms = polls.len();
         polls.extend(self.alarms.iter().map(Alarm::wait_for));
         let listeners = polls.len();
@@ -160,7 +166,7 @@ impl Watch {
         // Limits before deaths: an out-of-memory kill of the first process is both.
         for index in 0..self.alarms.len() {
             if woke(alarms + index) && self.alarms[index].rang() {
-                self.limit(self.alarms[index].reason);
+                self.limit(self.alarms[index].reason, false);
             }
         }
         if woke(0) {
@@ -184,6 +190,9 @@ impl Watch {
             && let Some(engine) = &self.sandbox.engine
         {
             engine.introduce(self.sandbox.leash.as_ref());
+        }
+        if woke(6) {
+            self.hear_machine();
         }
         for index in (0..self.sandbox.listeners.len()).rev() {
             if woke(listeners + index) {
@@ -220,19 +229,20 @@ impl Watch {
     fn ask_alarms(&mut self, which: impl Fn(&Alarm) -> bool) {
         for index in 0..self.alarms.len() {
             if which(&self.alarms[index]) && self.alarms[index].rang() {
-                self.limit(self.alarms[index].reason);
+                self.limit(self.alarms[index].reason, false);
             }
         }
     }
 
-    fn limit(&mut self, reason: &'static str) {
+    /// `inside`: by the kernel of a machine, which goes on.
+    fn limit(&mut self, reason: &'static str, inside: bool) {
         let limits = &self.sandbox.plan.limits;
         let (typed, detail) = match reason {
             "memory" => (Reason::Memory, format!("more than {} MiB of memory", limits.memory_bytes.unwrap_or(0) >> 20)),
             _ => (Reason::Pids, format!("more than {} processes", limits.pids.unwrap_or(0))),
         };
         // An engine that is refused memory or a process is no kernel any more, whatever a hit was to mean.
-        let ends = limits.on_hit == OnHit::End || self.sandbox.engine.is_some();
+        let ends = limits.on_hit == OnHit::End || !inside && self.sandbox.engine.is_some();
         let fields = [("reason", reason.into()), ("detail", detail.as_str().into()), ("ends", ends.into())];
         let recorded = self.sandbox.audit.record("limit", fields);
         self.broadcast(&json!({ "event": "limit", "reason": reason, "detail": detail }));

@@ -46,11 +46,18 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, 
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = size_of_val(&control) as _;
-    // SAFETY: every pointer in the message outlives the call.
-    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
-    if length < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    // A socket with a time limit is interrupted by whatever stops its process for a moment (signal(7)).
+    let length = loop {
+        // SAFETY: every pointer in the message outlives the call.
+        let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
+        if length >= 0 {
+            break length;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    };
     let mut fds = Vec::new();
     // SAFETY: the kernel filled the control buffer; CMSG_* walk within msg_controllen, and each descriptor is new and ours.
     unsafe {

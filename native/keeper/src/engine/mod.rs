@@ -21,9 +21,11 @@ use nix::unistd::pipe2;
 
 use crate::agent;
 use crate::caps;
-use crate::fault::{At, Fault, Outcome};
+use crate::cgroup::Spare;
+use crate::fault::{At, Code, Fault, Outcome};
 use crate::gate;
 use crate::inside::{Inside, loopback_up};
+use crate::machine;
 use crate::plan::{Network, Plan};
 use crate::program::Program;
 use crate::say::Said;
@@ -38,10 +40,12 @@ pub use warm::{Warm, save};
 const STEP: &str = "engine";
 /// A healthy machine needs a quarter of a second from here to the agent's first word.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A kernel that starts by emulation takes two seconds, and many more where others want the processor.
+const BOOT_PATIENCE: Duration = Duration::from_secs(85);
 
 /// Processes and threads of the host's that hold so many inside. The engine has some of its own; where it traces, every process inside has one for each
 /// thread of the engine that ever ran it, and they stay for the next process: a busy shell of a dozen had two hundred.
-pub const fn host_pids(inside: u64) -> u64 {
+const fn host_pids(inside: u64) -> u64 {
     inside.saturating_mul(4).saturating_add(192)
 }
 
@@ -101,6 +105,7 @@ impl Inside<'_> {
             Platform::Systrap => "systrap",
             Platform::Ptrace => "ptrace",
             Platform::Kvm => "kvm",
+            Platform::Tcg => return Err(Fault::new(Code::PlanInvalid, STEP, "runsc emulates no processor")),
         };
         let argv = [
             format!("/{PROGRAM}"),
@@ -119,7 +124,7 @@ impl Inside<'_> {
 }
 
 /// We are in it.
-fn own_root() -> Outcome<()> {
+pub fn own_root() -> Outcome<()> {
     let (none, here) = (None::<&str>, Path::new("."));
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at(STEP, "private mounts")?;
     let tree = Tree::open(here).at(STEP, "a copy of the root")?;
@@ -127,6 +132,21 @@ fn own_root() -> Outcome<()> {
     // It starts itself again from here, and builds its roots below it.
     let strict = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "proc", Some("proc"), strict, none).at(STEP, "/proc")
+}
+
+/// What the wall takes of the host's groups besides.
+pub fn spare(plan: &Plan) -> Spare {
+    match (&plan.machine, &plan.engine) {
+        (Some(machine), _) => {
+            let bytes = machine.spare_bytes(plan.limits.memory_bytes.unwrap_or(0));
+            Spare { pids: machine::SPARE_PIDS, bytes, cpu_later: true }
+        }
+        (None, Some(_)) => {
+            let inside = plan.limits.pids.unwrap_or(0);
+            Spare { pids: host_pids(inside) - inside, ..Spare::default() }
+        }
+        (None, None) => Spare::default(),
+    }
 }
 
 /// The first words with the agent, wherever it runs.
@@ -158,7 +178,12 @@ impl Held {
 
     /// As `agent::greet`, with an end to the wait, and with the engine's last words where the agent has none.
     fn greet(&self, leash: &OwnedFd, plan: &Plan) -> Outcome<()> {
-        setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE.as_secs() as i64, 0)).at(STEP, "leash")?;
+        let patience = if plan.machine.is_some() { BOOT_PATIENCE } else { PATIENCE };
+        setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::new(patience.as_secs() as i64, 0)).at(STEP, "leash")?;
+        if plan.machine.is_some() {
+            let machine = machine::describe(plan)?.to_string();
+            send(leash.as_fd(), machine.as_bytes(), &[]).at(STEP, "leash")?;
+        }
         let restored =
             matches!(plan.engine.as_ref().and_then(|engine| engine.warm.as_ref()), Some(Warm::Restore { .. }));
         let greeted = if restored { self.rename(leash, plan) } else { agent::greet(leash, plan, false) };

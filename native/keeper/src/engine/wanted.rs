@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::warm::Warm;
 use crate::fault::{Code, Fault, Outcome};
-use crate::plan::{Kind, Plan, Root, Wall};
+use crate::plan::{Disk, Kind, Plan, Root, Wall};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,18 +24,47 @@ pub enum Platform {
     Systrap,
     Ptrace,
     Kvm,
+    Tcg,
 }
 
 pub fn refuse(plan: &Plan) -> Outcome<()> {
     let invalid = |message: &str| Err(Fault::new(Code::PlanInvalid, "plan", message));
-    if (plan.wall == Wall::Gvisor) != plan.engine.is_some() {
-        return invalid("`engine` belongs to wall gvisor, and only to it");
+    if (plan.wall == Wall::Container) == plan.engine.is_some() {
+        return invalid("`engine` belongs to walls gvisor and microvm, and only to them");
+    }
+    if (plan.wall == Wall::Microvm) != plan.machine.is_some() {
+        return invalid("`machine` belongs to wall microvm, and only to it");
+    }
+    let emulated = plan.engine.as_ref().is_some_and(|engine| engine.platform == Platform::Tcg);
+    if emulated && plan.wall != Wall::Microvm {
+        return invalid("engine: platform tcg belongs to wall microvm");
+    }
+    if plan.machine.is_some() {
+        refuse_for_machine(plan)?;
     }
     if plan.engine.is_some() && !matches!(plan.root, Root::ReadOnly {}) {
-        return invalid("root: behind wall gvisor it is read-only");
+        return invalid("root: behind an engine it is read-only");
     }
     if plan.engine.is_some() && (plan.kind == Kind::Zygote || plan.zygote.is_some()) {
-        return invalid("nothing is forked into another kernel: no zygote behind wall gvisor");
+        return invalid("nothing is forked into another kernel: no zygote behind an engine");
+    }
+    Ok(())
+}
+
+/// A machine sees its images and its disk, and is as large as it is.
+fn refuse_for_machine(plan: &Plan) -> Outcome<()> {
+    let invalid = |message: &str| Err(Fault::new(Code::PlanInvalid, "plan", message));
+    if !plan.binds.is_empty() || !plan.symlinks.is_empty() {
+        return invalid("binds and symlinks: a machine is shown nothing of the host");
+    }
+    if !matches!(plan.disk, Disk::Image { .. }) {
+        return invalid("disk: a machine needs one of kind image");
+    }
+    let (Some(limit), Some(machine)) = (plan.limits.memory_bytes, &plan.machine) else {
+        return invalid("limits.memoryBytes: a machine has a size");
+    };
+    if machine.memory_bytes < limit || machine.cpus == 0 {
+        return invalid("machine: smaller than the limits of what runs in it");
     }
     Ok(())
 }

@@ -67,6 +67,12 @@ impl Watch {
         {
             return refusal(seq, &fault.to_string());
         }
+        if keep_disk.is_some()
+            && let Err(fault) = self.settle_for_good()
+        {
+            self.let_machine_go_on();
+            return refusal(seq, &fault.to_string());
+        }
         if self.finish(reason, detail) {
             self.keep_disk = keep_disk.map(PathBuf::from);
         }

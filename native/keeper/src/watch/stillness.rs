@@ -1,14 +1,20 @@
 //! Freezing, going on, and copies of the disk: one at a time, in the order in which they were asked for, while the loop goes on.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::TimeVal;
 use serde_json::{Value, json};
 
 use super::Watch;
+use crate::agent;
 use crate::control::{Reason, Request, answer, refusal};
 use crate::disk::image_in;
-use crate::fault::{Code, Fault, Outcome};
+use crate::fault::{At, Code, Fault, Outcome};
+use crate::machine::{Settling, go_on, not_settled};
 use crate::plan::Disk;
+use crate::say::Said;
 use crate::still::{Wanted, Work};
 
 /// Whom to tell when it is done; nobody in particular when the time limit asked.
@@ -35,11 +41,41 @@ impl Watch {
         if let Err(fault) = thawed {
             return refusal(seq, &fault.to_string());
         }
+        if self.frozen {
+            self.let_machine_go_on();
+        }
         self.frozen = false;
         self.hold_gate();
         self.clock.go_on();
         self.set_wall(wall_ms);
         answer(seq, json!({}))
+    }
+
+    /// The leash of a machine.
+    fn machine(&self) -> Option<&OwnedFd> {
+        self.sandbox.leash.as_ref().filter(|_| self.sandbox.plan.machine.is_some())
+    }
+
+    pub fn let_machine_go_on(&mut self) {
+        self.settling = None;
+        if let Some(Err(fault)) = self.machine().map(go_on) {
+            self.finish(Reason::Crash, format!("it could not go on: {fault}"));
+        }
+    }
+
+    /// Before the disk of a machine that runs is taken. The loop waits: there is nothing more to be done for it.
+    pub fn settle_for_good(&mut self) -> Outcome<()> {
+        let Some(leash) = self.machine().filter(|_| !self.is_still()) else { return Ok(()) };
+        Settling::ask(leash)?;
+        setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::new(20, 0)).at("machine", "leash")?;
+        loop {
+            match agent::hear(leash)? {
+                Said::Written(true) => return Ok(()),
+                // What was hit meanwhile is of no consequence any more.
+                Said::Limit(_) => {}
+                _ => return Err(not_settled()),
+            }
+        }
     }
 
     fn hold_gate(&self) {
@@ -71,12 +107,15 @@ impl Watch {
         }
     }
 
-    fn wanted(&self, copy_to: Option<PathBuf>) -> Outcome<Wanted> {
+    fn wanted(&mut self, copy_to: Option<PathBuf>) -> Outcome<Wanted> {
         let image = matches!(self.sandbox.plan.disk, Disk::Image { .. });
         let mounted =
             self.sandbox.mounted.as_ref().filter(|_| image).map(crate::disk::Mounted::try_clone).transpose()?;
-        let disk = mounted.map(|mounted| (mounted, image_in(Path::new(&self.sandbox.plan.dir))));
-        Ok(Wanted { freezer: self.sandbox.freezer()?.clone(), disk, copy_to, frozen: self.frozen })
+        let disk = image.then(|| (mounted, image_in(Path::new(&self.sandbox.plan.dir))));
+        let freezer = self.sandbox.freezer()?.clone();
+        let settling = self.machine().filter(|_| !self.frozen).map(Settling::ask).transpose()?;
+        self.settling = settling.clone();
+        Ok(Wanted { freezer, settling, disk, copy_to, frozen: self.frozen })
     }
 
     /// The work is done: whoever asked is told, and the next one's turn comes.
@@ -84,6 +123,9 @@ impl Watch {
         let Some(UnderWay { work, asker, copies }) = self.under_way.take() else { return };
         let outcome = work.finish();
         self.frozen |= outcome.is_ok() && !copies;
+        if !self.frozen {
+            self.let_machine_go_on();
+        }
         self.hold_gate();
         if !self.frozen {
             self.clock.go_on();

@@ -1,0 +1,48 @@
+import { Fault, type Machine } from '@caisson/wire'
+import type { Template } from '../templates/template.ts'
+import type { MachineFacts } from './plan.ts'
+import type { Profile } from './profile.ts'
+import type { StrictCreateRequest } from './request.ts'
+
+const MIB = 1024 * 1024
+/** What a kernel of its own takes for itself, with the agent, the programs of the runtimes and room to breathe. */
+const KERNEL_MIB = 112
+/** Below this a shell starts, and nothing more. */
+const LEAST_MEMORY_MIB = 64
+/** QEMU's microvm has no more (hw/i386/microvm.c), and an emulated one gains nothing from many. */
+const MOST_CPUS = 8
+
+/** Pure: the machine of a sandbox, where its wall is one. Throws BAD_REQUEST or TEMPLATE_NOT_BUILT. */
+export function planMachine(
+  { wall }: Pick<MachineFacts, 'wall'>,
+  { name, shown }: Template,
+  { memoryMiB, cpus }: Pick<Profile['limits'], 'memoryMiB' | 'cpus'>,
+): Machine | undefined {
+  if (wall.machine === undefined) return undefined
+  if (memoryMiB === null)
+    throw new Fault('BAD_REQUEST', `memoryMiB: behind wall ${wall.name} it is the size of a machine, and must be a number`)
+  if (memoryMiB < LEAST_MEMORY_MIB) {
+    throw new Fault('BAD_REQUEST', `memoryMiB: ${memoryMiB} is too small for wall ${wall.name}, which needs ${LEAST_MEMORY_MIB}`)
+  }
+  if (shown === null) {
+    throw new Fault('TEMPLATE_NOT_BUILT', `template ${name} has no image for machines`, {
+      hint: 'Build it with `./caisson setup`, as root.',
+    })
+  }
+  const memoryBytes = (memoryMiB + KERNEL_MIB) * MIB
+  return { ...wall.machine, shown, memoryBytes, cpus: Math.min(MOST_CPUS, Math.max(1, Math.ceil(cpus ?? 1))) }
+}
+
+/** Nothing of the host can be shown behind such a wall, and what cannot be had is not left out in silence. Throws UNSUPPORTED. */
+export function refuseMounts({ mounts }: Pick<StrictCreateRequest, 'mounts'>, { wall, trust }: Pick<MachineFacts, 'wall' | 'trust'>): void {
+  if (mounts !== undefined && mounts.length > 0) {
+    throw new Fault('UNSUPPORTED', `mounts: wall ${wall.name} shows no folders of the host`, {
+      hint: 'Copy files in and out (`--in`, `--out`, files of the SDK), or choose the wall gvisor.',
+    })
+  }
+  if (trust !== null) {
+    throw new Fault('UNSUPPORTED', `network: wall ${wall.name} cannot be made to trust what looks into its connections`, {
+      hint: 'Use rules of names and ports only, or choose the wall gvisor.',
+    })
+  }
+}

@@ -1,0 +1,84 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { chmod, copyFile, mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { Fault } from '@caisson/wire'
+
+const execute = promisify(execFile)
+/** The distribution's kernel for virtual machines: small, and kept mended by others. */
+const PACKAGE = 'linux-image-cloud-amd64'
+const MAX_SAID_BYTES = 1024 * 1024
+const MAX_KERNEL_BYTES = 512 * 1024 * 1024
+/** As the kernel's own LZ4 frames begin (scripts/extract-vmlinux). */
+const LZ4 = Buffer.from([0x02, 0x21, 0x4c, 0x18])
+const ELF = Buffer.from([0x7f, 0x45, 0x4c, 0x46])
+
+/** In the order in which one needs the other. */
+const MODULES = [
+  ...['virtio_ring', 'virtio', 'virtio_mmio', 'virtio_blk', 'virtio_console'],
+  ...['failover', 'net_failover', 'virtio_net', 'libcrc32c', 'erofs'],
+]
+
+/** Fetches it below `folder`, unless it is there: `kernel-VERSION`, with `vmlinux` and the modules that a machine needs. Its name. */
+export async function fetchKernel(folder: string, say: (line: string) => void, signal: AbortSignal): Promise<string> {
+  const { stdout } = await execute('apt-cache', ['depends', '--important', PACKAGE], { maxBuffer: MAX_SAID_BYTES, signal })
+  const dependency = /Depends: (linux-image-(\d[a-z0-9.+-]{1,64}))$/m.exec(stdout)
+  if (dependency?.[1] === undefined) throw new Fault('TEMPLATE_BUILD_FAILED', `the system's packages have no ${PACKAGE}`)
+  const name = `kernel-${dependency[2]}`
+  if (existsSync(join(folder, name))) return name
+  say(`${dependency[1]}, for machines: nothing of it is installed`)
+  const draft = await mkdtemp(join(folder, '.kernel-'))
+  try {
+    await execute('apt-get', ['download', dependency[1]], { cwd: draft, maxBuffer: MAX_SAID_BYTES, signal })
+    const archive = (await readdir(draft)).find((file) => file.endsWith('.deb'))
+    if (archive === undefined) throw new Error('nothing was downloaded')
+    await execute('dpkg-deb', ['-x', archive, 'x'], { cwd: draft, maxBuffer: MAX_SAID_BYTES, signal })
+    const done = join(draft, 'done')
+    await mkdir(join(done, 'modules'), { recursive: true, mode: 0o755 })
+    await unpack(join(draft, 'x/boot', `vmlinuz-${dependency[2]}`), join(done, 'vmlinux'), signal)
+    await takeModules(join(draft, 'x/lib/modules'), join(done, 'modules'))
+    await chmod(done, 0o755)
+    await rename(done, join(folder, name))
+    return name
+  } catch (cause) {
+    const said = (cause as { stderr?: string }).stderr?.trim().split('\n').at(-1)
+    throw new Fault('TEMPLATE_BUILD_FAILED', `${dependency[1]}: ${said || (cause instanceof Error ? cause.message : String(cause))}`, {
+      cause,
+    })
+  } finally {
+    await rm(draft, { recursive: true, force: true })
+  }
+}
+
+/** QEMU starts the kernel itself a second sooner than what unpacks it. */
+async function unpack(image: string, to: string, signal: AbortSignal): Promise<void> {
+  const bytes = await readFile(image)
+  const at = bytes.indexOf(LZ4)
+  if (at < 0) throw new Error('a kernel that is not packed with LZ4')
+  await writeFile(`${to}.lz4`, bytes.subarray(at))
+  // What lies behind the frame is none of it, and lz4 says so after all is written.
+  const options = { encoding: 'buffer', maxBuffer: MAX_KERNEL_BYTES, signal } as const
+  const { stdout } = await execute('lz4', ['-d', '-c', `${to}.lz4`], options).catch((error: { stdout?: Buffer }) => {
+    if (error.stdout === undefined || error.stdout.length === 0) throw error
+    return { stdout: error.stdout }
+  })
+  await rm(`${to}.lz4`)
+  if (!stdout.subarray(0, ELF.length).equals(ELF)) throw new Error('what was unpacked is no kernel')
+  await writeFile(to, stdout, { mode: 0o644 })
+}
+
+async function takeModules(from: string, to: string): Promise<void> {
+  const found = await readdir(from, { recursive: true })
+  const order: string[] = []
+  for (const module of MODULES) {
+    const path = found.find((one) => one.endsWith(`/${module}.ko`))
+    // Some kernels have it built in.
+    if (path === undefined) continue
+    await copyFile(join(from, path), join(to, `${module}.ko`))
+    order.push(`${module}.ko`)
+  }
+  const file = await open(join(to, 'order'), 'wx', 0o644)
+  await file.writeFile(`${order.join('\n')}\n`)
+  await file.close()
+}

@@ -1,0 +1,75 @@
+//! The machine's links: `lo`, and one way out to QEMU's user-mode network, which ends at the gate of the sandbox's own network namespace.
+
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+use super::Outcome;
+
+/// As QEMU's user-mode network hands them out (qemu(1), -netdev user).
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
+const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+const UP: libc::c_short = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+
+pub fn raise(network: bool) -> Outcome<()> {
+    let asked = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
+    let asked = asked.map_err(|error| format!("network: {error}"))?;
+    flags(&asked, b"lo")?;
+    if !network {
+        return Ok(());
+    }
+    address(&asked, b"eth0", libc::SIOCSIFADDR as _, ADDRESS)?;
+    address(&asked, b"eth0", libc::SIOCSIFNETMASK as _, MASK)?;
+    flags(&asked, b"eth0")?;
+    // SAFETY: all-zero is a valid route entry.
+    let mut route: libc::rtentry = unsafe { std::mem::zeroed() };
+    route.rt_dst = sockaddr(Ipv4Addr::UNSPECIFIED);
+    route.rt_genmask = sockaddr(Ipv4Addr::UNSPECIFIED);
+    route.rt_gateway = sockaddr(ROUTER);
+    route.rt_flags = libc::RTF_UP | libc::RTF_GATEWAY;
+    // SAFETY: the structure outlives the call (netdevice(7)).
+    let added = unsafe { libc::ioctl(asked.as_raw_fd(), libc::SIOCADDRT as _, &raw const route) };
+    if added == 0 { Ok(()) } else { Err(format!("the way out: {}", std::io::Error::last_os_error())) }
+}
+
+fn request(name: &[u8]) -> libc::ifreq {
+    // SAFETY: all-zero is a valid ifreq.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (place, byte) in request.ifr_name.iter_mut().zip(name) {
+        *place = *byte as libc::c_char;
+    }
+    request
+}
+
+fn flags(socket: &OwnedFd, name: &[u8]) -> Outcome<()> {
+    let mut request = request(name);
+    request.ifr_ifru.ifru_flags = UP;
+    ask(socket, libc::SIOCSIFFLAGS as _, &request, name)
+}
+
+fn address(socket: &OwnedFd, name: &[u8], what: libc::Ioctl, address: Ipv4Addr) -> Outcome<()> {
+    let mut request = request(name);
+    request.ifr_ifru.ifru_addr = sockaddr(address);
+    ask(socket, what, &request, name)
+}
+
+fn ask(socket: &OwnedFd, what: libc::Ioctl, request: &libc::ifreq, name: &[u8]) -> Outcome<()> {
+    // SAFETY: the structure outlives the call (netdevice(7)).
+    if unsafe { libc::ioctl(socket.as_raw_fd(), what, std::ptr::from_ref(request)) } == 0 {
+        return Ok(());
+    }
+    Err(format!("{}: {}", String::from_utf8_lossy(name), std::io::Error::last_os_error()))
+}
+
+fn sockaddr(address: Ipv4Addr) -> libc::sockaddr {
+    // SAFETY: all-zero is a valid address of no family.
+    let mut made: libc::sockaddr = unsafe { std::mem::zeroed() };
+    made.sa_family = libc::AF_INET as libc::sa_family_t;
+    // Behind the port (ip(7)).
+    for (place, byte) in made.sa_data[2..6].iter_mut().zip(address.octets()) {
+        *place = byte as libc::c_char;
+    }
+    made
+}

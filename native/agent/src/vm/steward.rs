@@ -1,0 +1,58 @@
+//! What is done for the keeper with rights that the agent has given up: a thread of its own, which kept them.
+
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use nix::sys::socket::{MsgFlags, send};
+
+use super::{Outcome, root};
+
+// linux/fs.h: _IOWR('X', 119, int) and 120
+const FIFREEZE: libc::c_ulong = 0xC004_5877;
+const FITHAW: libc::c_ulong = 0xC004_5878;
+
+pub enum Order {
+    /// All that was written is to be on the disk, and nothing more is to come.
+    WriteBack,
+    GoOn,
+}
+
+static ORDERS: OnceLock<Sender<Order>> = OnceLock::new();
+
+/// Not in a machine: nobody is there to be told.
+pub fn tell(order: Order) {
+    if let Some(orders) = ORDERS.get() {
+        // The thread lives as long as the machine.
+        let _ = orders.send(order);
+    }
+}
+
+/// Started while there are rights.
+pub fn start(leash: &OwnedFd) -> Outcome<()> {
+    let leash = leash.try_clone().map_err(|error| format!("leash: {error}"))?;
+    let disk = File::open(root::DISK).map_err(|error| format!("{}: {error}", root::DISK))?;
+    let (orders, taken) = channel();
+    ORDERS.set(orders).map_err(|_| "a second steward".to_string())?;
+    let serve = move || serve(&taken, &disk, &leash);
+    std::thread::Builder::new().name("steward".into()).spawn(serve).map_err(|error| format!("steward: {error}"))?;
+    Ok(())
+}
+
+fn serve(orders: &Receiver<Order>, disk: &File, leash: &OwnedFd) {
+    let mut written = false;
+    for order in orders {
+        let request = if matches!(order, Order::WriteBack) { FIFREEZE } else { FITHAW };
+        if written != (request == FIFREEZE) {
+            // SAFETY: neither reads its argument.
+            let done = unsafe { libc::ioctl(disk.as_raw_fd(), request, 0) } == 0;
+            written = if request == FIFREEZE { done } else { written && !done };
+        }
+        if request == FIFREEZE {
+            let said = format!("{{\"written\":{written}}}");
+            // A keeper that does not listen is one that is ending.
+            let _ = send(leash.as_raw_fd(), said.as_bytes(), MsgFlags::MSG_NOSIGNAL);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! QEMU's command line: a machine of the smallest kind, with nothing in it that is not named here.
+
+use super::{Machine, stage, ticks};
+use crate::engine::{Engine, Platform};
+use crate::fault::Outcome;
+use crate::plan::{Network, Plan};
+
+/// Room for what it has translated: a few megabytes are used by a shell, some sixty by Python with its libraries.
+pub const TRANSLATED_MIB: u64 = 128;
+
+/// Descriptors that it inherits (mod.rs).
+const STREAM: &str = "3";
+const DISK: &str = "4";
+
+pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String>> {
+    let emulated = engine.platform != Platform::Kvm;
+    let memory = machine.memory_bytes >> 20;
+    let mut argv: Vec<String> = vec![engine.program.clone()];
+    let mut add = |words: &[&str]| argv.extend(words.iter().map(|word| (*word).to_owned()));
+    add(&["-name", &plan.id, "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"]);
+    // A clock of the kind that the kernel asks first; no interrupt controller and timer of the old kind, which divide by zero here.
+    add(&["-machine", "microvm,pit=off,pic=off,rtc=on,isa-serial=on", "-m", &format!("{memory}M")]);
+    add(&["-smp", &machine.cpus.to_string()]);
+    let translated = format!("tcg,thread=multi,tb-size={TRANSLATED_MIB}");
+    add(&["-accel", if emulated { &translated } else { "kvm" }, "-cpu", if emulated { "max" } else { "host" }]);
+    add(&["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
+    add(&["-kernel", stage::KERNEL, "-initrd", stage::INITRD, "-append", &kernel_line(emulated)?]);
+    add(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
+    add(&["-chardev", &format!("socket,id=agent,fd={STREAM}"), "-device", "virtio-serial-device"]);
+    add(&["-device", "virtserialport,chardev=agent,nr=1"]);
+    for (name, path) in [("shown", stage::SHOWN), ("usr", stage::USR)] {
+        let drive = format!("id={name},file={path},format=raw,if=none,readonly=on");
+        add(&["-drive", &drive, "-device", &format!("virtio-blk-device,drive={name},serial={name}")]);
+    }
+    add(&[
+        "-add-fd",
+        &format!("fd={DISK},set=1"),
+        "-drive",
+        "id=own,file=/dev/fdset/1,format=raw,if=none,auto-read-only=off",
+    ]);
+    add(&["-device", "virtio-blk-device,drive=own,serial=own"]);
+    if matches!(plan.network, Network::Gate { .. }) {
+        add(&["-netdev", "user,id=out,ipv6=off", "-device", "virtio-net-device,netdev=out"]);
+    }
+    Ok(argv)
+}
+
+/// What the kernel is told: no looking for hardware that is not there, and no defences of one process inside against another by tricks of a processor
+/// that is emulated. Behind `--` are the words of the first program.
+fn kernel_line(emulated: bool) -> Outcome<String> {
+    let time = if emulated {
+        // There is no other clock that it could be measured by.
+        format!("tsc=reliable no_timer_check tsc_early_khz={}", ticks::per_millisecond()?)
+    } else {
+        "no_timer_check".to_string()
+    };
+    Ok(format!(
+        "console=ttyS0 quiet {time} mitigations=off nopti spectre_v2=off audit=0 8250.nr_uarts=1 init_on_alloc=0 apparmor=0 lsm= \
+         panic=-1 reboot=t rdinit=/init -- vm"
+    ))
+}

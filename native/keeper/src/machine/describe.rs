@@ -1,0 +1,47 @@
+//! What the agent of a machine must know before there is a sandbox (native/agent/src/vm/machine.rs).
+
+use std::fs::File;
+use std::io::Read;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::STEP;
+use crate::caps;
+use crate::fault::{At, Outcome};
+use crate::plan::{Network, Owner, Plan};
+
+const SEED_BYTES: usize = 64;
+
+pub fn describe(plan: &Plan) -> Outcome<Value> {
+    let mut seed = [0u8; SEED_BYTES];
+    File::open("/dev/urandom").and_then(|mut chance| chance.read_exact(&mut seed)).at(STEP, "/dev/urandom")?;
+    let seed: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+    let writable: Vec<Value> = plan
+        .writable
+        .iter()
+        .map(|folder| {
+            let (uid, gid) = if folder.owner == Owner::Root { (0, 0) } else { (plan.user.uid, plan.user.gid) };
+            json!({ "target": folder.target, "uid": uid, "gid": gid, "mode": folder.mode })
+        })
+        .collect();
+    let files: Vec<Value> = plan
+        .files
+        .iter()
+        .map(|file| json!({ "path": file.path, "content": file.content, "mode": file.mode }))
+        .collect();
+    let set = caps::set_of(plan.capabilities.iter().map(String::as_str))?;
+    let capabilities: Vec<u8> = (0..64).filter(|number| set >> number & 1 == 1).collect();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).at(STEP, "the time")?;
+    Ok(json!({
+        "hostName": plan.host_name,
+        "nowNs": now.as_nanos() as u64,
+        "seed": seed,
+        "memoryBytes": plan.limits.memory_bytes.unwrap_or(0),
+        "processes": plan.limits.pids,
+        "network": matches!(plan.network, Network::Gate { .. }),
+        "writable": writable,
+        "files": files,
+        "capabilities": capabilities,
+    }))
+}

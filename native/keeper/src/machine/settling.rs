@@ -1,0 +1,60 @@
+//! A machine's own kernel writes its disk: before the disk is taken, or copied, it is told to write back all that it holds.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{MsgFlags, send};
+use serde_json::json;
+
+use super::STEP;
+use crate::fault::{At, Code, Fault, Outcome};
+
+/// An emulated machine writes a gigabyte back in so long. One that does not answer is not waited for: it is an enemy's.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How soon it is noticed that nobody waits any more.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// What the machine has answered: it is heard where its leash is read, and waited for where the work is done.
+#[derive(Clone, Default)]
+pub struct Settling(Arc<(Mutex<Option<bool>>, Condvar)>);
+
+impl Settling {
+    /// Asks; the answer comes later.
+    pub fn ask(leash: &OwnedFd) -> Outcome<Settling> {
+        tell(leash, "writeBack")?;
+        Ok(Settling::default())
+    }
+
+    pub fn answered(&self, whole: bool) {
+        let (answer, bell) = &*self.0;
+        *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(whole);
+        bell.notify_all();
+    }
+
+    pub fn wait(&self, stop: &AtomicBool) -> Outcome<()> {
+        let (answer, bell) = &*self.0;
+        let until = Instant::now() + PATIENCE;
+        let mut heard = answer.lock().unwrap_or_else(PoisonError::into_inner);
+        while heard.is_none() && !stop.load(Ordering::Relaxed) && Instant::now() < until {
+            heard = bell.wait_timeout(heard, SLICE).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if *heard == Some(true) { Ok(()) } else { Err(not_settled()) }
+    }
+}
+
+pub fn not_settled() -> Fault {
+    let message = format!("the machine did not write its disk back within {} s", PATIENCE.as_secs());
+    Fault::new(Code::LaunchFailed, STEP, message)
+}
+
+pub fn go_on(leash: &OwnedFd) -> Outcome<()> {
+    tell(leash, "goOn")
+}
+
+/// Neither side waits for the other here: a leash that takes nothing more belongs to a machine that is stuck.
+fn tell(leash: &OwnedFd, word: &str) -> Outcome<()> {
+    let text = json!({ word: {} }).to_string();
+    send(leash.as_raw_fd(), text.as_bytes(), MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT).at(STEP, word).map(|_| ())
+}

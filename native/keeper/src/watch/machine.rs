@@ -1,0 +1,32 @@
+//! What a machine says of itself over its leash.
+
+use std::os::fd::AsRawFd;
+
+use super::Watch;
+use crate::agent;
+use crate::control::Reason;
+use crate::say::Said;
+
+impl Watch {
+    /// Of a machine: where it says what was hit in it.
+    pub fn machine_leash(&self) -> i32 {
+        self.sandbox.leash.as_ref().filter(|_| self.sandbox.plan.machine.is_some()).map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    /// It is an enemy's word, and can end no sandbox but its own.
+    pub fn hear_machine(&mut self) {
+        let Some(leash) = &self.sandbox.leash else { return };
+        match agent::hear(leash) {
+            Ok(Said::Limit(what)) if what == "memory" => self.limit("memory", true),
+            Ok(Said::Limit(what)) if what == "pids" => self.limit("pids", true),
+            Ok(Said::Written(whole)) => {
+                if let Some(settling) = &self.settling {
+                    settling.answered(whole);
+                }
+            }
+            _ => {
+                self.finish(Reason::Crash, "the machine ended, or said something else than agreed");
+            }
+        }
+    }
+}

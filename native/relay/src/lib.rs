@@ -1,0 +1,212 @@
+//! A leash is a socket that carries messages, and descriptors with them. Into a virtual machine no descriptor can be handed: there is one stream of
+//! bytes. A relay at each end of that stream makes a leash of it again: messages are carried as they are, and a connection that comes with one is
+//! carried too. Neither end trusts the other: what is not as agreed ends the relay, and nothing that is held grows beyond a window.
+
+mod frame;
+mod line;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use caisson_zygote::message::{receive, send};
+use frame::{Broken, Frame, Kind, encode};
+use line::{Heard, Line};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+/// Lines at once.
+const MAX_LINES: usize = 64;
+/// On the side that takes them: those too whose last bytes nobody has read yet.
+const MAX_LINGERING: usize = 4 * MAX_LINES;
+/// Of one line, at one turn.
+const CHUNK: usize = 32 * 1024;
+/// With so much waiting for the stream, nothing more is taken in.
+const ENOUGH: usize = 256 * 1024;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Opens lines, and takes none.
+    Host,
+    /// Takes lines, and opens none.
+    Guest,
+}
+
+pub struct Relay {
+    side: Side,
+    leash: OwnedFd,
+    stream: OwnedFd,
+    lines: BTreeMap<u32, Line>,
+    /// The number of the line that was opened last.
+    last: u32,
+    /// For the stream.
+    out: Vec<u8>,
+    /// From it, not yet a whole frame.
+    heard: Vec<u8>,
+}
+
+impl Relay {
+    /// Both are made not to block, for everybody who has them.
+    pub fn new(side: Side, leash: OwnedFd, stream: OwnedFd) -> io::Result<Relay> {
+        for socket in [&leash, &stream] {
+            let flags = OFlag::from_bits_retain(fcntl(socket.as_fd(), FcntlArg::F_GETFL)?);
+            fcntl(socket.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        }
+        let (lines, out, heard) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Ok(Relay { side, leash, stream, lines, last: 0, out, heard })
+    }
+
+    /// Until one of the two is closed, or something comes that is not as agreed.
+    pub fn run(mut self) -> io::Result<()> {
+        while self.turn()? {}
+        Ok(())
+    }
+
+    /// False: it is over.
+    fn turn(&mut self) -> io::Result<bool> {
+        let may_send = self.out.len() < ENOUGH;
+        let poll = |fd: RawFd, events| libc::pollfd { fd: if events == 0 { -1 } else { fd }, events, revents: 0 };
+        let writes = if self.out.is_empty() { 0 } else { libc::POLLOUT };
+        let mut polls = vec![
+            poll(self.leash.as_raw_fd(), if may_send { libc::POLLIN } else { 0 }),
+            poll(self.stream.as_raw_fd(), libc::POLLIN | writes),
+        ];
+        let numbers: Vec<u32> = self.lines.keys().copied().collect();
+        polls.extend(self.lines.values().map(|line| poll(line.fd(), line.events(may_send))));
+        // SAFETY: the array is ours and as long as said.
+        if unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, -1) } < 0 {
+            return if Errno::last() == Errno::EINTR { Ok(true) } else { Err(io::Error::last_os_error()) };
+        }
+        if polls[1].revents != 0 && !(self.write_stream()? && self.read_stream()?) {
+            return Ok(false);
+        }
+        for (number, poll) in numbers.into_iter().zip(&polls[2..]) {
+            if poll.revents != 0 {
+                self.serve(number, poll.revents);
+            }
+        }
+        if polls[0].revents != 0 && !self.read_leash()? {
+            return Ok(false);
+        }
+        // Most of what was taken in can go at once.
+        self.write_stream()
+    }
+
+    fn read_leash(&mut self) -> io::Result<bool> {
+        let mut buffer = vec![0; frame::MAX_PAYLOAD];
+        let (length, mut descriptors) = match receive(self.leash.as_fd(), &mut buffer) {
+            Ok((0, _)) => return Ok(false),
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        let message = &buffer[..length];
+        match descriptors.pop() {
+            None => encode(&mut self.out, Kind::Message, 0, message),
+            // One too many is closed, as the agent would do.
+            Some(_) if self.side == Side::Guest || self.lines.len() >= MAX_LINES => {}
+            Some(socket) => {
+                self.last = self.last.checked_add(1).ok_or(io::ErrorKind::QuotaExceeded)?;
+                self.lines.insert(self.last, Line::new(socket)?);
+                encode(&mut self.out, Kind::Open, self.last, message);
+            }
+        }
+        Ok(true)
+    }
+
+    fn write_stream(&mut self) -> io::Result<bool> {
+        if self.out.is_empty() {
+            return Ok(true);
+        }
+        match nix::unistd::write(self.stream.as_fd(), &self.out[..self.out.len().min(CHUNK)]) {
+            Ok(length) => drop(self.out.drain(..length)),
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Err(Errno::EPIPE | Errno::ECONNRESET) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(true)
+    }
+
+    fn read_stream(&mut self) -> io::Result<bool> {
+        let mut buffer = [0u8; CHUNK];
+        match nix::unistd::read(self.stream.as_fd(), &mut buffer) {
+            Ok(0) => return Ok(false),
+            Ok(length) => self.heard.extend_from_slice(&buffer[..length]),
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(true),
+            Err(Errno::ECONNRESET) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        let mut used = 0;
+        let broken = |Broken(why): Broken| io::Error::other(why);
+        while let Some((frame, length)) = frame::decode(&self.heard[used..]).map_err(broken)? {
+            used += length;
+            self.take(frame)?;
+        }
+        self.heard.drain(..used);
+        Ok(true)
+    }
+
+    fn take(&mut self, Frame { kind, line, payload }: Frame) -> io::Result<()> {
+        let broken = |Broken(why): Broken| io::Error::other(why);
+        match kind {
+            Kind::Message => return send(self.leash.as_fd(), &payload, &[]),
+            Kind::Open => return self.open(line, &payload),
+            Kind::Data | Kind::Credit | Kind::Close => {}
+        }
+        if line == 0 || line > self.last {
+            return Err(io::Error::other("a line that was never opened"));
+        }
+        // What was on its way when it ended is nobody's fault.
+        let Some(open) = self.lines.get_mut(&line) else { return Ok(()) };
+        match (kind, <[u8; 4]>::try_from(payload.as_slice())) {
+            (Kind::Data, _) => open.receive(&payload).map_err(broken)?,
+            (Kind::Credit, Ok(bytes)) => open.grant(u32::from_le_bytes(bytes) as usize).map_err(broken)?,
+            (Kind::Credit, Err(_)) => return Err(io::Error::other("credit without a number")),
+            _ => open.close(),
+        }
+        self.flush(line);
+        Ok(())
+    }
+
+    fn open(&mut self, line: u32, message: &[u8]) -> io::Result<()> {
+        if self.side == Side::Host || line <= self.last || self.lines.len() > MAX_LINGERING {
+            return Err(io::Error::other("a line that may not be opened"));
+        }
+        let pair = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC);
+        let (ours, theirs) = pair?;
+        self.last = line;
+        self.lines.insert(line, Line::new(ours)?);
+        send(self.leash.as_fd(), message, &[theirs.as_raw_fd()])
+    }
+
+    fn serve(&mut self, number: u32, events: libc::c_short) {
+        let Some(line) = self.lines.get_mut(&number) else { return };
+        if line.events(true) & libc::POLLIN != 0 && events & !libc::POLLOUT != 0 {
+            match line.read(CHUNK) {
+                Heard::Bytes(bytes) => encode(&mut self.out, Kind::Data, number, &bytes),
+                Heard::Nothing => {}
+                Heard::End => return self.end(number),
+            }
+        }
+        self.flush(number);
+    }
+
+    fn flush(&mut self, number: u32) {
+        let Some(line) = self.lines.get_mut(&number) else { return };
+        match line.flush() {
+            None => self.end(number),
+            Some(_) if line.is_over() => drop(self.lines.remove(&number)),
+            Some(0) => {}
+            Some(taken) => encode(&mut self.out, Kind::Credit, number, &(taken as u32).to_le_bytes()),
+        }
+    }
+
+    fn end(&mut self, number: u32) {
+        if self.lines.remove(&number).is_some() {
+            encode(&mut self.out, Kind::Close, number, &[]);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! One connection that is carried: this side's socket, and how much may be on its way.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::frame::Broken;
+
+/// Bytes of one line that the other side may send before it hears that some have been taken.
+pub const WINDOW: usize = 256 * 1024;
+
+pub struct Line {
+    socket: OwnedFd,
+    /// What we may send.
+    credit: usize,
+    /// What came, and its reader has not taken yet; never more than a window.
+    pending: Vec<u8>,
+    /// The other side will send nothing more.
+    closing: bool,
+}
+
+pub enum Heard {
+    Bytes(Vec<u8>),
+    Nothing,
+    End,
+}
+
+impl Line {
+    pub fn new(socket: OwnedFd) -> io::Result<Line> {
+        let flags = OFlag::from_bits_retain(fcntl(socket.as_fd(), FcntlArg::F_GETFL)?);
+        fcntl(socket.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        Ok(Line { socket, credit: WINDOW, pending: Vec::new(), closing: false })
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// What to wait for; zero: for nothing.
+    pub fn events(&self, may_send: bool) -> libc::c_short {
+        let reads = may_send && self.credit > 0 && !self.closing;
+        let writes = !self.pending.is_empty();
+        (if reads { libc::POLLIN } else { 0 }) | (if writes { libc::POLLOUT } else { 0 })
+    }
+
+    pub fn read(&mut self, most: usize) -> Heard {
+        let mut buffer = vec![0; most.min(self.credit)];
+        match nix::unistd::read(self.socket.as_fd(), &mut buffer) {
+            Ok(0) => Heard::End,
+            Ok(length) => {
+                self.credit -= length;
+                buffer.truncate(length);
+                Heard::Bytes(buffer)
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => Heard::Nothing,
+            Err(_) => Heard::End,
+        }
+    }
+
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        if self.closing || self.pending.len() + bytes.len() > WINDOW {
+            return Err(Broken("more than it had credit for"));
+        }
+        self.pending.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    pub fn grant(&mut self, bytes: usize) -> Result<(), Broken> {
+        self.credit += bytes;
+        if self.credit > WINDOW { Err(Broken("credit for more than a window")) } else { Ok(()) }
+    }
+
+    /// Hands over what waits; how much it was. None: nobody reads it any more.
+    pub fn flush(&mut self) -> Option<usize> {
+        if self.pending.is_empty() {
+            return Some(0);
+        }
+        // SAFETY: a pointer and a length of the same buffer.
+        let sent = unsafe {
+            let (start, length) = (self.pending.as_ptr().cast(), self.pending.len());
+            libc::send(self.socket.as_raw_fd(), start, length, libc::MSG_NOSIGNAL)
+        };
+        match Errno::result(sent) {
+            Ok(length) => {
+                self.pending.drain(..length as usize);
+                Some(length as usize)
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => Some(0),
+            Err(_) => None,
+        }
+    }
+
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.closing && self.pending.is_empty()
+    }
+}

@@ -1,0 +1,119 @@
+//! Two relays, and a stream between them that a test can also write to.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use caisson_zygote::message::{receive, send};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+use super::*;
+
+fn leash() -> (OwnedFd, OwnedFd) {
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap()
+}
+
+/// A relay in a thread; what its leash is spoken to with.
+fn start(side: Side, stream: UnixStream) -> (OwnedFd, thread::JoinHandle<io::Result<()>>) {
+    let (ours, theirs) = leash();
+    let relay = Relay::new(side, theirs, stream.into()).unwrap();
+    (ours, thread::spawn(move || relay.run()))
+}
+
+fn hear(leash: &OwnedFd) -> (Vec<u8>, Vec<OwnedFd>) {
+    let mut buffer = vec![0; frame::MAX_PAYLOAD];
+    let (length, descriptors) = receive(leash.as_fd(), &mut buffer).unwrap();
+    buffer.truncate(length);
+    (buffer, descriptors)
+}
+
+/// Two ends of one connection, the host's and the guest's.
+fn connect(host: &OwnedFd, guest: &OwnedFd) -> (UnixStream, UnixStream) {
+    let (mine, given) = UnixStream::pair().unwrap();
+    send(host.as_fd(), b"connect", &[given.as_raw_fd()]).unwrap();
+    drop(given);
+    let (message, mut descriptors) = hear(guest);
+    assert_eq!(message, b"connect");
+    (mine, descriptors.pop().unwrap().into())
+}
+
+#[test]
+fn messages_and_connections_cross_both_ways_and_end_on_both_sides() {
+    let (one, other) = UnixStream::pair().unwrap();
+    let ((host, first), (guest, second)) = (start(Side::Host, one), start(Side::Guest, other));
+    send(host.as_fd(), b"there", &[]).unwrap();
+    assert_eq!(hear(&guest).0, b"there");
+    send(guest.as_fd(), b"back", &[]).unwrap();
+    assert_eq!(hear(&host).0, b"back");
+
+    let bytes: Vec<u8> = (0..3_000_000u32).map(|number| (number % 251) as u8).collect();
+    let (mut slow, idle) = connect(&host, &guest);
+    // One whose reader sleeps holds up nobody else.
+    let stuck = thread::spawn(move || slow.write_all(&vec![0; 4 * line::WINDOW]).is_err());
+    let lines: Vec<_> = (0..3).map(|_| connect(&host, &guest)).collect();
+    let carried = lines.into_iter().map(|(mut mine, theirs)| {
+        let (sent, expected) = (bytes.clone(), bytes.clone());
+        thread::spawn(move || {
+            let mut echo = theirs.try_clone().unwrap();
+            let copy = thread::spawn(move || io::copy(&mut theirs.try_clone().unwrap(), &mut echo));
+            let mut reader = mine.try_clone().unwrap();
+            let read = thread::spawn(move || {
+                let mut back = vec![0; expected.len()];
+                reader.read_exact(&mut back).unwrap();
+                back == expected
+            });
+            mine.write_all(&sent).unwrap();
+            let same = read.join().unwrap();
+            mine.shutdown(std::net::Shutdown::Both).unwrap();
+            drop(mine);
+            copy.join().unwrap().unwrap();
+            same
+        })
+    });
+    assert!(carried.collect::<Vec<_>>().into_iter().all(|one| one.join().unwrap()));
+    drop(idle);
+    assert!(stuck.join().unwrap(), "a reader that is gone is told to the writer");
+
+    drop(host);
+    first.join().unwrap().unwrap();
+    second.join().unwrap().unwrap();
+    assert!(hear(&guest).0.is_empty());
+}
+
+/// What the host's relay makes of bytes that no relay would send.
+fn judged(bytes: &[u8]) -> io::Result<()> {
+    let (one, mut other) = UnixStream::pair().unwrap();
+    let (host, relay) = start(Side::Host, one);
+    let (_mine, given) = UnixStream::pair().unwrap();
+    send(host.as_fd(), b"connect", &[given.as_raw_fd()]).unwrap();
+    let mut opened = [0; frame::HEADER + 7];
+    other.read_exact(&mut opened).unwrap();
+    // It may have ended before it has taken all of them.
+    let _ = other.write_all(bytes);
+    drop(other);
+    relay.join().unwrap()
+}
+
+#[test]
+fn a_guest_that_does_not_keep_to_it_ends_its_own_relay_and_nothing_else() {
+    let frame = |kind, line, payload: &[u8]| {
+        let mut bytes = Vec::new();
+        encode(&mut bytes, kind, line, payload);
+        bytes
+    };
+    for bad in [
+        vec![0xff; 64],
+        frame(Kind::Open, 2, b"x"),
+        frame(Kind::Data, 2, b"x"),
+        frame(Kind::Data, 0, b"x"),
+        frame(Kind::Credit, 1, b"xy"),
+        frame(Kind::Credit, 1, &u32::MAX.to_le_bytes()),
+        frame(Kind::Data, 1, &[0; frame::MAX_PAYLOAD]).repeat(1 + line::WINDOW / frame::MAX_PAYLOAD + 4),
+    ] {
+        assert!(judged(&bad).is_err(), "{:?}", &bad[..frame::HEADER.min(bad.len())]);
+    }
+    for good in [frame(Kind::Data, 1, b"x"), frame(Kind::Close, 1, b""), vec![1, 2, 3]] {
+        judged(&good).unwrap();
+    }
+}

@@ -1,0 +1,116 @@
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Sandbox } from '../../client/index.ts'
+import { onWall } from './every-wall.ts'
+import { SpecHost } from './home.ts'
+
+let host: SpecHost
+beforeAll(async () => {
+  host = await SpecHost.open()
+})
+afterAll(async () => {
+  await host[Symbol.asyncDispose]()
+})
+
+const status = (pid: string, field: string) =>
+  new RegExp(`^${field}:\\s+(\\S+)`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+
+onWall('microvm', () => {
+  let sandbox: Sandbox
+  let pids: string[]
+  beforeAll(async () => {
+    sandbox = await Sandbox.create({ template: 'base', wall: 'microvm', memoryMiB: 256, timeoutMs: 600_000, door: host.door })
+    pids = execFileSync('pgrep', ['-f', `qemu.*${sandbox.id}`], { encoding: 'utf8' })
+      .trim()
+      .split('\n')
+  })
+  afterAll(async () => {
+    await sandbox.kill()
+  })
+
+  test('system calls are answered by a kernel of its own, which is not the host’s and knows nothing of it', async () => {
+    const { stdout } = await sandbox.commands.run('cat /proc/version /proc/cmdline /proc/sys/kernel/random/boot_id; cat /proc/*/comm', {
+      user: 'root',
+    })
+    expect(stdout).not.toContain(readFileSync('/proc/version', 'utf8').trim())
+    expect(stdout).not.toContain(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim())
+    expect(stdout).not.toMatch(/qemu|keeper|node|vitest/)
+  })
+
+  test('it is as large as it was told, and shows itself as itself', async () => {
+    const { stdout } = await sandbox.commands.run(
+      'hostname; cat /etc/machine-id; nproc; awk "/MemTotal/ { print \\$2 }" /proc/meminfo; date +%s',
+    )
+    const [name, machine, processors, kibibytes, seconds] = stdout.trim().split('\n')
+    expect(name).toBe(sandbox.id)
+    expect(machine).toMatch(/^[0-9a-f]{32}$/)
+    expect(processors).toBe('1')
+    expect(Number(kibibytes)).toBeLessThan((256 + 112) * 1024)
+    expect(Math.abs(Number(seconds) - Date.now() / 1000)).toBeLessThan(60)
+  })
+
+  test('QEMU is in a narrow container: nobody’s ids, no capability, a filter, nothing to write to but one disk, and no network but `lo`', () => {
+    expect(pids).toHaveLength(1)
+    for (const pid of pids) {
+      expect(Number(status(pid, 'Uid'))).toBeGreaterThan(1_900_000_000)
+      for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']) expect(status(pid, set)).toMatch(/^0+$/)
+      expect(status(pid, 'NoNewPrivs')).toBe('1')
+      expect(status(pid, 'Seccomp')).toBe('2')
+      for (const kind of ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup']) {
+        expect(readlinkSync(`/proc/${pid}/ns/${kind}`)).not.toBe(readlinkSync(`/proc/self/ns/${kind}`))
+      }
+      const places = readFileSync(`/proc/${pid}/mountinfo`, 'utf8').trim().split('\n')
+      const writable = places.filter((line) => / rw[, ]/.test(line.split(' - ')[0] ?? '')).map((line) => line.split(' ')[4])
+      expect(writable.sort()).toEqual(['/dev/null', '/proc'])
+      expect(readdirSync(`/proc/${pid}/root`).sort()).toEqual(expect.arrayContaining(['kernel', 'initrd', 'usr.erofs', 'shown.erofs']))
+      expect(readdirSync(`/proc/${pid}/root`)).not.toContain('root')
+      const disks = new Set(readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`)))
+      expect([...disks].filter((path) => path.includes('/sandboxes/'))).toEqual([`${host.home}/sandboxes/${sandbox.id}/disk.img`])
+      const links = readFileSync(`/proc/${pid}/net/dev`, 'utf8')
+        .split('\n')
+        .slice(2)
+        .filter((line) => line.trim() !== '')
+      expect(links.map((line) => line.trim().split(':')[0])).toEqual(['lo'])
+    }
+  })
+
+  test('root inside holds no right over its own kernel: no device, no module, no mount', async () => {
+    const tried = 'ls /dev; mknod /tmp/d c 1 1; mount -t tmpfs x /mnt; echo x > /proc/sys/kernel/hostname; grep CapEff /proc/self/status'
+    const { stdout } = await sandbox.commands.run(`${tried}; true`, { user: 'root' })
+    expect(stdout.split('\n')).not.toEqual(expect.arrayContaining(['vda']))
+    expect(stdout).not.toMatch(/vport|kmsg|mem\b|ttyS0/)
+    expect(stdout).toMatch(/CapEff:\s+00000000000004fb/)
+    expect((await sandbox.commands.run('mount | grep /mnt; test -e /tmp/d')).exitCode).not.toBe(0)
+  })
+
+  test('the agent’s conversation with the host is nobody else’s', async () => {
+    const told = await sandbox.commands.run('ls -l /proc/self/fd; ls -la /proc/1/fd; find / -xdev -type s 2>/dev/null')
+    expect(told.stdout).not.toMatch(/socket|vport/)
+  })
+
+  test('many connections at once, and more bytes than any window holds', async () => {
+    const sizes = [1, 70_000, 300_000, 5 << 20]
+    await Promise.all(
+      sizes.map(async (size) => {
+        const bytes = new Uint8Array(size).map((_, index) => (index * 31) % 251)
+        await sandbox.files.write(`f${size}`, bytes)
+        expect(Buffer.compare(await sandbox.files.read(`f${size}`, { format: 'bytes' }), bytes)).toBe(0)
+      }),
+    )
+    const told = await Promise.all(
+      [1, 2, 3, 4, 5, 6].map((number) => sandbox.commands.run(`head -c 400000 /dev/zero | tr '\\0' ${number}`)),
+    )
+    expect(told.map(({ stdout }) => stdout.length)).toEqual(told.map(() => 400_000))
+  })
+})
+
+onWall('microvm', () => {
+  test('what cannot be had behind it is refused by name, and never given weaker', async () => {
+    const make = (options: object) => Sandbox.create({ template: 'base', wall: 'microvm', door: host.door, ...options })
+    const mounts = [{ source: '/tmp', target: '/data', mode: 'ro' as const }]
+    await expect(make({ mounts })).rejects.toMatchObject({ code: 'UNSUPPORTED', message: expect.stringContaining('mounts') })
+    await expect(make({ memoryMiB: 32 })).rejects.toMatchObject({ code: 'BAD_REQUEST', message: expect.stringContaining('memoryMiB') })
+    await expect(make({ memoryMiB: null })).rejects.toMatchObject({ code: 'BAD_REQUEST', message: expect.stringContaining('memoryMiB') })
+  })
+})
