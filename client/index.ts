@@ -7,6 +7,7 @@ export {
   type FaultCode,
   type Rich,
   type RunError,
+  type SandboxHappening,
   type SandboxMetrics,
 } from '@caisson/wire'
 export type { CodeResult } from './code-result.ts'

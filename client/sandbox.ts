@@ -1,4 +1,14 @@
-import { type CreateRequest, type Death, type Door, Fault, type Held, type Rich, type RunError, type SandboxMetrics } from '@caisson/wire'
+import {
+  type CreateRequest,
+  type Death,
+  type Door,
+  Fault,
+  type Held,
+  type Rich,
+  type RunError,
+  type SandboxHappening,
+  type SandboxMetrics,
+} from '@caisson/wire'
 import { CodeResult } from './code-result.ts'
 import { Commands } from './commands.ts'
 import { type ContextRef, Contexts, contextId } from './contexts.ts'
@@ -147,6 +157,16 @@ export class Sandbox implements AsyncDisposable {
     if (options.context !== undefined) return await this.#held.interrupt(contextId(options.context), signal)
     const contexts = await this.#held.contexts(signal)
     await Promise.all(contexts.map((context) => this.#held.interrupt(context.id, signal)))
+  }
+
+  /**
+   * What happens to it from now on: each thing that it was not let reach, with the rule that would allow it, and what becomes of it. Ends with its end, or with the
+   * signal.
+   *
+   *     for await (const event of sandbox.events()) if (event.kind === 'denied') console.log(event.host, event.wouldAllow)
+   */
+  async *events(options: Options = {}): AsyncGenerator<SandboxHappening> {
+    yield* this.#held.happenings(signalOr(options.signal))
   }
 
   async metrics(options: { signal?: AbortSignal } = {}): Promise<SandboxMetrics> {

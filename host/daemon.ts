@@ -127,13 +127,13 @@ function running(all: Undos, about: Omit<Daemon, 'close' | 'closed'>): Daemon {
 }
 
 function openFleet(rooms: Rooms, store: SqliteStore, telemetry: Telemetry, signal: AbortSignal): Promise<LocalFleet> {
-  const { settings, creating, walls, notice } = rooms
+  const { settings, creating, walls, denials, notice } = rooms
   const expected = [
     { request: { profile: 'e2b', template: 'code-interpreter' }, count: settings.pool },
     { request: { profile: 'e2b', template: 'base' }, count: Math.min(1, settings.pool) },
   ].filter(({ count }) => count > 0)
   const { home, frozenGraceMs } = settings
-  return LocalFleet.open({ home, store, creating, walls, frozenGraceMs, expected, telemetry, notice }, signal)
+  return LocalFleet.open({ home, store, creating, walls, frozenGraceMs, expected, telemetry, denials, notice }, signal)
 }
 
 async function openParts(

@@ -6,7 +6,7 @@ import { CURRENT } from './audit/segments.ts'
 import { linesFromEnd } from './audit/tail.ts'
 import type { Settings } from './settings.ts'
 import { CHECKS, type Check, sevenChecks } from './seven-checks.ts'
-import { openTemplate, templateNames } from './templates/template.ts'
+import { openTemplate, type Shelves, templateNames } from './templates/template.ts'
 import type { Finding } from './walls/wall.ts'
 
 /** How far back in the record is looked for a sandbox of just now. */
@@ -41,10 +41,34 @@ export async function examine(door: Pick<Door, 'create'>, walls: Probing, settin
     const checks = tried.ok
       ? await sevenChecks({ door, request: { ...request, wall: name }, recorded }, signal)
       : CHECKS.map((check) => lacking(check, tried))
-    report.walls.push({ name, findings, trial: tried, checks })
+    // No other has one.
+    const own = name === 'container' ? [await ownRoot(settings, signal)] : []
+    report.walls.push({ name, findings: [...findings, ...own], trial: tried, checks })
   }
   return report
 }
+
+/** Whether sandboxes of profile `e2b` have a root that can be written to. */
+export async function ownRoot(settings: Pick<Settings, 'uid' | keyof Shelves>, signal: AbortSignal): Promise<Finding> {
+  const what = 'a root of its own'
+  if (settings.uid !== 0) {
+    const detail =
+      'not without root on the host: sandboxes of profile e2b have a read-only root, without sudo, and neither apt-get nor pip installs into it'
+    return { what, severity: 'degraded', detail }
+  }
+  for (const name of templateNames()) {
+    const found = await openTemplate(name, settings, signal).catch(refused)
+    if (found !== undefined && found.ground !== null)
+      return { what, severity: 'fine', detail: 'sandboxes of profile e2b may change all of it: sudo, apt-get, pip' }
+  }
+  return { what, severity: 'degraded', detail: 'no template was built with what lies under it: run `./caisson setup` as root' }
+}
+
+/** What is wrong with it has a line of its own. */
+function refused(failure: unknown): undefined {
+  if (!(failure instanceof Fault)) throw failure
+}
+
 function lacking(check: Check['check'], { code, message }: Extract<Trial, { ok: false }>): Check {
   return { check, state: 'unavailable', evidence: `${code}: ${message}` }
 }

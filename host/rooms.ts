@@ -1,6 +1,7 @@
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Death } from '@caisson/wire'
+import { Denials } from './airlock/denials.ts'
 import { Exits, sweepExits } from './airlock/exits.ts'
 import { Secrets } from './airlock/secrets.ts'
 import { AuditLog } from './audit/log.ts'
@@ -27,6 +28,7 @@ export interface Rooms extends AsyncDisposable {
   readonly walls: Pick<Walls, keyof Walls>
   readonly creating: Creating
   readonly secrets: Secrets
+  readonly denials: Denials
   readonly notice: (line: string) => void
 }
 
@@ -45,6 +47,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
   const zygotes = new Zygotes({ settings, auditLog, walls, notice })
   const warm = new WarmStates({ settings, auditLog, walls, notice })
   const secrets = new Secrets(settings.home)
+  const denials = new Denials()
   const exits = new Exits({
     home: settings.home,
     owner: idKind === 'i' ? 'daemon' : String(process.pid),
@@ -54,15 +57,19 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     extraAuthorities: settings.extraAuthorities,
     operatorAllowed: settings.allowPrivate,
     clientEnvironment: settings.clientEnvironment,
-    record: (entry) => auditLog.append(entry),
+    record: (entry) => {
+      auditLog.append(entry)
+      denials.tell(entry)
+    },
   })
-  const creating = new Creating({ settings, auditLog, walls, zygotes, warm, exits, idKind, notice, traces })
+  const creating = new Creating({ settings, auditLog, walls, zygotes, warm, exits, denials, idKind, notice, traces })
   return {
     settings,
     auditLog,
     walls,
     creating,
     secrets,
+    denials,
     notice,
     async [Symbol.asyncDispose]() {
       await warm[Symbol.asyncDispose]()

@@ -56,7 +56,26 @@ export interface Held {
   /** Like pressing Ctrl-C in the context. */
   interrupt(contextId: string, signal: AbortSignal): Promise<void>
   metrics(signal: AbortSignal): Promise<SandboxMetrics>
+  /** From now on; the last is `gone`. */
+  happenings(signal: AbortSignal): AsyncIterable<SandboxHappening>
 }
+
+/** Something that happened to a sandbox. `denied`: it was not let reach something, and which rule would let it; `missed`: how many came just before, and were too many to tell. */
+export type SandboxHappening =
+  | {
+      kind: 'denied'
+      atMs: number
+      host: string
+      /** Null: a question for a name. */
+      port: number | null
+      rule: string
+      reason: string
+      wouldAllow: string | null
+      missed: number
+    }
+  /** `timeout`: the end of its time was moved. */
+  | { kind: 'paused' | 'resumed' | 'timeout'; atMs: number }
+  | { kind: 'gone'; atMs: number; reason: string }
 
 export interface StartRequest {
   command: string

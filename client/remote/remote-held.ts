@@ -8,9 +8,11 @@ import {
   type Process,
   type RunEvent,
   type RunRequest,
+  type SandboxHappening,
   type SandboxMetrics,
   type StartRequest,
 } from '@caisson/wire'
+import { happeningsOf } from './happenings.ts'
 import { Interpreter } from './interpreter.ts'
 import { asRecord, number, wholeJson } from './json.ts'
 import type { RemoteDoor } from './remote-door.ts'
@@ -89,6 +91,10 @@ export class RemoteHeld implements Held {
 
   interrupt(contextId: string, signal: AbortSignal): Promise<void> {
     return this.#interpreter.tell('interrupt', contextId, signal)
+  }
+
+  happenings(signal: AbortSignal): AsyncIterable<SandboxHappening> {
+    return happeningsOf(this.#visit, signal)
   }
 
   async metrics(signal: AbortSignal): Promise<SandboxMetrics> {

@@ -31,7 +31,7 @@ export interface ExitsParts {
 }
 
 /** Files of the host's, for a sandbox to trust. */
-export type Trust = Pick<Inspection, 'certPath' | 'bundlePath'>
+export type Trust = Pick<Inspection, 'certPath' | 'bundlePath' | 'javaPath'>
 
 /** The airlock of one host, opened when the first of its sandboxes needs it. */
 export class Exits implements AsyncDisposable {
@@ -73,8 +73,8 @@ export class Exits implements AsyncDisposable {
   /** What a sandbox with these rules is to trust; null: nothing beyond what everybody does. Rejects with HOME_UNUSABLE. */
   async trust(egress: Egress | null): Promise<Trust | null> {
     if (egress === null || !mayInspect(egress.policy)) return null
-    const { certPath, bundlePath } = await this.#inspected()
-    return { certPath, bundlePath }
+    const { certPath, bundlePath, javaPath } = await this.#inspected()
+    return { certPath, bundlePath, javaPath }
   }
 
   async #refuseUnknownSecrets({ policy }: Egress): Promise<void> {

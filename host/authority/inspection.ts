@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import { Fault } from '@caisson/wire'
 import type { Identity } from './identity.ts'
+import { javaStore } from './java-store.ts'
 
 const KEY_FILE = 'authority.pem'
 /** Bundles of the authorities that a system trusts, as the common ones keep them. */
@@ -23,6 +24,8 @@ export interface Inspection {
   readonly certPath: string
   /** The same among all that this machine trusts: for what replaces a list (SSL_CERT_FILE). */
   readonly bundlePath: string
+  /** As Java keeps the same. */
+  readonly javaPath: string
   /** PEM; what the certificates of servers must rest on. */
   readonly serverAuthorities: readonly string[]
 }
@@ -38,13 +41,16 @@ export async function openInspection(home: string, extra: string | null): Promis
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const authority = (await kept(folder)) ?? (await make(folder))
-    const known = await trusted(extra)
+    const known = await knownHere(extra)
     const certPath = join(folder, 'ca.pem')
     const bundlePath = join(folder, 'bundle.pem')
     // Sandboxes have them bound, and read them as users of their own.
-    await place(certPath, authority.cert)
-    await place(bundlePath, `${[...known, authority.cert.trim()].join('\n')}\n`)
-    return { authority, certPath, bundlePath, serverAuthorities: known }
+    await place(certPath, Buffer.from(authority.cert))
+    const trusted = [...known, authority.cert.trim()]
+    await place(bundlePath, Buffer.from(`${trusted.join('\n')}\n`))
+    const javaPath = join(folder, 'java.jks')
+    await place(javaPath, javaStore(trusted))
+    return { authority, certPath, bundlePath, javaPath, serverAuthorities: known }
   } catch (cause) {
     if (cause instanceof Fault) throw cause
     throw new Fault('HOME_UNUSABLE', `${folder}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
@@ -86,7 +92,7 @@ async function kept(folder: string): Promise<Identity | undefined> {
   return { key: `${key}\n`, cert: `${cert}\n` }
 }
 
-async function trusted(extra: string | null): Promise<string[]> {
+async function knownHere(extra: string | null): Promise<string[]> {
   const further = extra === null ? [] : certificatesIn(await readFile(extra, 'utf8'), extra)
   for (const path of SYSTEM_BUNDLES) {
     const text = await textOf(path)
@@ -101,16 +107,20 @@ function certificatesIn(text: string, path: string): string[] {
   throw new Fault('BAD_REQUEST', `${path}: no certificate in it`, { hint: 'Name a file of certificates in PEM.' })
 }
 
-async function place(path: string, text: string): Promise<void> {
-  if ((await textOf(path)) === text) return
+async function place(path: string, content: Buffer): Promise<void> {
+  if ((await bytesOf(path))?.equals(content) === true) return
   const fresh = `${path}.${randomBytes(8).toString('hex')}`
-  await writeFile(fresh, text, { mode: 0o644 })
+  await writeFile(fresh, content, { mode: 0o644 })
   await rename(fresh, path)
 }
 
 async function textOf(path: string): Promise<string | undefined> {
+  return (await bytesOf(path))?.toString()
+}
+
+async function bytesOf(path: string): Promise<Buffer | undefined> {
   try {
-    return await readFile(path, 'utf8')
+    return await readFile(path)
   } catch (failure) {
     if (failure instanceof Error && 'code' in failure && failure.code === 'ENOENT') return undefined
     throw failure

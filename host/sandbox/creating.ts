@@ -1,5 +1,6 @@
 import type { CreateRequest, Network, Plan } from '@caisson/wire'
 import { AgentConnection } from '../agent/connection.ts'
+import type { Denials } from '../airlock/denials.ts'
 import type { Exits } from '../airlock/exits.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { Undos } from '../lifetimes.ts'
@@ -16,6 +17,7 @@ import { launchWarmest } from './launching.ts'
 import { type LifeParts, LiveSandbox } from './life.ts'
 import { outline } from './outline.ts'
 import { planSandbox } from './plan.ts'
+import { plantFiles } from './planting.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
 import { rehearse, warmUp } from './rehearsal.ts'
 import { type Rerouting, rerouted } from './rerouting.ts'
@@ -30,6 +32,7 @@ export interface CreatingParts {
   zygotes: Zygotes
   warm: Pick<WarmStates, 'restoring' | 'starting' | 'want'>
   exits: Exits
+  denials: Denials
   /** First letter of ids: those of a daemon are told from those that end with the host that made them. */
   idKind: 'i' | 'e'
   traces: Traces
@@ -58,9 +61,6 @@ export interface Waiting {
   /** Warm interpreters inside. */
   readonly forked: readonly number[]
 }
-
-/** Nobody's secrets are for others to read. */
-const CANARY_MODE = 0o600
 
 /** A life for it. */
 export interface Assignment {
@@ -123,7 +123,7 @@ export class Creating {
     const standing = { plan: built, cell, template, agent: AgentConnection.to(cell.agentSocket), forked: cell.ready.forked }
     const afterDeath = () => this.#tidy(shown, plan.id)
     const sandbox = this.#alive(standing, env, given.contextsChanged, { kept: given.contexts ?? [], afterDeath })
-    await this.#plant(sandbox, given.kept !== undefined, signal)
+    await plantFiles(sandbox, this.#parts.exits, given.kept === undefined ? null : this.#parts.notice, signal)
     undo.move()
     this.#parts.warm.want(built, template)
     return sandbox
@@ -166,7 +166,7 @@ export class Creating {
     undo.add(() => waiting.cell[Symbol.asyncDispose]())
     await waiting.cell.ask({ op: 'assign', leash: 'none', wallMs, onWall }, signal)
     const sandbox = this.#alive({ ...waiting, plan }, life.env, life.contextsChanged)
-    await this.#plant(sandbox, false, signal)
+    await plantFiles(sandbox, this.#parts.exits, null, signal)
     undo.move()
     return sandbox
   }
@@ -200,6 +200,7 @@ export class Creating {
       ...standing,
       env: { ...template.env, ...trustVariables(standing.plan), ...env, ...this.#parts.exits.planted(standing.plan.id) },
       auditLog: this.#parts.auditLog,
+      denials: this.#parts.denials,
       freshZygote: (signal) => this.#parts.zygotes.replace(template, signal),
       contextsChanged,
       adopted,
@@ -207,20 +208,6 @@ export class Creating {
       trustsLate,
       ...(afterDeath === undefined ? {} : { afterDeath }),
     })
-  }
-
-  /** Canaries that are files, before anybody else may do something in it. On a disk that was kept, something may be in their way. */
-  async #plant(sandbox: LiveSandbox, isKept: boolean, signal: AbortSignal): Promise<void> {
-    const { user } = sandbox.plan
-    for (const { file, text } of this.#parts.exits.plantedFiles(sandbox.id)) {
-      try {
-        await sandbox.files.write(`${user.home}/${file}`, Buffer.from(text), { user: user.name, mode: CANARY_MODE }, signal)
-      } catch (failure) {
-        if (!isKept) throw failure
-        const why = failure instanceof Error ? failure.message : String(failure)
-        this.#parts.notice(`sandbox ${sandbox.id}: the canary ~/${file} could not be planted: ${why}`)
-      }
-    }
   }
 
   #recordCreate(plan: Plan, metadata: Record<string, string>): void {

@@ -1,4 +1,5 @@
 import type { CreateRequest, Fault, Network } from '@caisson/wire'
+import type { Denial } from '../airlock/denials.ts'
 import type { LiveSandbox } from './life.ts'
 import type { Lifecycle, Owner, Sample, SandboxRecord, SnapshotRecord, Traffic } from './record.ts'
 
@@ -28,6 +29,8 @@ export interface NetworkWish {
   readonly network: Network
   readonly egress: SandboxRecord['egress']
 }
+
+export type { Denial }
 
 /** Something that happened to a sandbox; `timeout`: the end of its time was moved. */
 export interface SandboxEvent {
@@ -70,6 +73,8 @@ export interface Fleet {
   enter(id: string, signal: AbortSignal): Promise<Entered>
   /** What happens to sandboxes of this owner from now on; the result stops that. */
   watch(owner: Owner, listener: (event: SandboxEvent) => void): () => void
+  /** What one of them is not let reach, from now on; the result stops that. Throws NOT_FOUND. */
+  watchDenials(id: string, owner: Owner, listener: (denial: Denial) => void): () => void
   /** Whose token a signature was made with: for signed links, which carry no id. */
   live(): Iterable<SandboxRecord>
 }

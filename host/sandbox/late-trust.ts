@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { Fault, type Files } from '@caisson/wire'
 import type { Trust } from '../airlock/exits.ts'
-import { SYSTEM_STORES, variablesFor } from './trust.ts'
+import { JAVA_STORES, SYSTEM_STORES, variablesFor } from './trust.ts'
 
 /** Where `update-ca-certificates` looks for what somebody added. */
 const AUTHORITY = '/usr/local/share/ca-certificates/caisson.crt'
@@ -16,12 +16,16 @@ export const LATE_VARIABLES: Readonly<Record<string, string>> = variablesFor({ b
 /** Brings what is to be trusted into a sandbox that stands, whose root is its own: new files, and one more certificate in the system's store. */
 export async function bringTrust(
   files: Pick<Files, 'read' | 'stat' | 'write'>,
-  { certPath, bundlePath }: Trust,
+  { certPath, bundlePath, javaPath }: Trust,
   signal: AbortSignal,
 ): Promise<void> {
   const [authority, bundle] = await Promise.all([readFile(certPath), readFile(bundlePath)])
   await files.write(AUTHORITY, authority, ROOT, signal)
   await files.write(BUNDLE, bundle, ROOT, signal)
+  for (const store of JAVA_STORES) {
+    // It cannot be added to without Java; what this machine trusts is what was there.
+    if ((await contentOf(files, store, signal)) !== null) await files.write(store, await readFile(javaPath), ROOT, signal)
+  }
   for (const store of SYSTEM_STORES) {
     const said = await contentOf(files, store, signal)
     if (said === null || said.includes(authority)) continue

@@ -1,10 +1,22 @@
 import type { Duplex } from 'node:stream'
-import type { ContextInfo, Death, Execution, Held, Plan, Process, RunRequest, SandboxMetrics, StartRequest } from '@caisson/wire'
+import type {
+  ContextInfo,
+  Death,
+  Execution,
+  Held,
+  Plan,
+  Process,
+  RunRequest,
+  SandboxHappening,
+  SandboxMetrics,
+  StartRequest,
+} from '@caisson/wire'
 import type { AgentConnection } from '../agent/connection.ts'
 import { type DialOptions, dial } from '../agent/dial.ts'
 import { AgentFiles } from '../agent/files.ts'
 import { agentMetrics } from '../agent/metrics.ts'
 import { attachCommand, type Command, findProcesses, type ProcessOptions, startCommand } from '../agent/process.ts'
+import type { Denials } from '../airlock/denials.ts'
 import type { Trust } from '../airlock/exits.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { orAborted, unending } from '../lifetimes.ts'
@@ -14,6 +26,7 @@ import type { Cell } from '../walls/wall.ts'
 import { Contexts } from './contexts.ts'
 import { Ending, gone } from './ending.ts'
 import { GuardedFiles } from './guarded-files.ts'
+import { happeningsOf } from './happenings.ts'
 import { bringTrust, LATE_VARIABLES } from './late-trust.ts'
 import { OutputMeter } from './output-meter.ts'
 import { Processes } from './processes.ts'
@@ -31,6 +44,7 @@ export interface LifeParts {
   /** What every process inside starts with. */
   env: Record<string, string>
   auditLog: AuditLog
+  denials: Denials
   /** After a fork failed: another zygote, or null. */
   freshZygote: (signal: AbortSignal) => Promise<string | null>
   /** Told whenever contexts come or go. */
@@ -203,6 +217,10 @@ export class LiveSandbox implements Held {
 
   interrupt(contextId: string, signal: AbortSignal): Promise<void> {
     return this.guard(() => this.#contexts.interrupt(contextId, signal))
+  }
+
+  happenings(signal: AbortSignal): AsyncIterable<SandboxHappening> {
+    return happeningsOf(this, this.#parts.denials, signal)
   }
 
   metrics(signal: AbortSignal): Promise<SandboxMetrics> {

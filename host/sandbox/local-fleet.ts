@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type CreateRequest, Fault, strongerWall, WALLS } from '@caisson/wire'
+import type { Denials } from '../airlock/denials.ts'
 import { freshDeadline } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
@@ -33,6 +34,7 @@ export interface FleetParts {
   /** What is made in advance, and how many at the start. */
   readonly expected: readonly { request: CreateRequest; count: number }[]
   readonly telemetry: Pick<Telemetry, 'span' | 'meters'>
+  readonly denials: Pick<Denials, 'listen'>
   readonly notice: (line: string) => void
 }
 
@@ -58,8 +60,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     this.#pool = new Pool(parts.expected.length > 0, parts.creating, () => parts.telemetry.meters.evicted(), parts.notice)
     this.#snapshots = snapshots
     const contextsChanged = (id: string, contexts: ContextRecord[]) => this.#residents.get(id)?.contextsChanged(contexts)
-    const { creating, telemetry } = parts
-    this.#raising = new Raising({ creating, telemetry, admission: this.#admission, pool: this.#pool, contextsChanged })
+    this.#raising = new Raising({ ...parts, admission: this.#admission, pool: this.#pool, contextsChanged })
   }
 
   /** Takes over what an earlier daemon left. Rejects with STORE_UNUSABLE. */
@@ -175,6 +176,8 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     if (resident === undefined) throw new Fault('SANDBOX_GONE', `there is no sandbox ${JSON.stringify(id.slice(0, 64))}`)
     return resident.enter(signal)
   }
+
+  watchDenials: Fleet['watchDenials'] = (id, owner, listener) => this.#parts.denials.listen(this.find(id, owner).id, listener)
 
   watch(owner: Owner, listener: (event: SandboxEvent) => void): () => void {
     const mine = (event: SandboxEvent) => event.record.owner === owner.name && listener(event)

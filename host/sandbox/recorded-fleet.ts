@@ -1,6 +1,6 @@
 import type { Fault } from '@caisson/wire'
 import { freshDeadline } from '../lifetimes.ts'
-import type { Entered, Fleet, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
+import type { Denial, Entered, Fleet, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
 import type { Owner, Sample, SandboxRecord, SnapshotRecord } from './record.ts'
 
 /** What somebody did to a sandbox, or to what concerns all. */
@@ -112,6 +112,10 @@ export class RecordedFleet implements Fleet {
 
   watch(owner: Owner, listener: (event: SandboxEvent) => void): () => void {
     return this.#fleet.watch(owner, listener)
+  }
+
+  watchDenials(id: string, owner: Owner, listener: (denial: Denial) => void): () => void {
+    return this.#fleet.watchDenials(id, owner, listener)
   }
 
   live(): Iterable<SandboxRecord> {

@@ -9,6 +9,9 @@ const AUTHORITY = '/caisson/trust/ca.pem'
 /** Where programs look that look at no variable, as the systems have it that a template may come from. */
 export const SYSTEM_STORES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem']
 
+/** Where Java looks: the stores of its packages lead here. */
+export const JAVA_STORES = ['/etc/ssl/certs/java/cacerts', '/etc/pki/ca-trust/extracted/java/cacerts']
+
 /** For programs that replace what they trust, and for those that add to it. */
 export function variablesFor({ bundle, authority }: { bundle: string; authority: string }): Readonly<Record<string, string>> {
   return {
@@ -28,19 +31,24 @@ export function variablesFor({ bundle, authority }: { bundle: string; authority:
 /** What a sandbox is shown of it. `stores`: those of the system's that its template has. */
 export interface ShownTrust extends Trust {
   readonly stores: readonly string[]
+  readonly javaStores: readonly string[]
 }
 
 export async function shownTrust(trust: Trust | null, template: Pick<Template, 'binds'>): Promise<ShownTrust | null> {
   if (trust === null) return null
   const etc = template.binds.find(({ target }) => target === '/etc')?.source
-  const found = await Promise.all(SYSTEM_STORES.map((path) => etc !== undefined && isFile(join(etc, path.slice('/etc/'.length)))))
-  return { ...trust, stores: SYSTEM_STORES.filter((_, index) => found[index]) }
+  const there = async (paths: readonly string[]) => {
+    const found = await Promise.all(paths.map((path) => etc !== undefined && isFile(join(etc, path.slice('/etc/'.length)))))
+    return paths.filter((_, index) => found[index])
+  }
+  return { ...trust, stores: await there(SYSTEM_STORES), javaStores: await there(JAVA_STORES) }
 }
 
 export function trustBinds(trust: ShownTrust | null): Bind[] {
   if (trust === null) return []
   const bundles = [BUNDLE, ...trust.stores].map((target): Bind => ({ source: trust.bundlePath, target, mode: 'ro' }))
-  return [...bundles, { source: trust.certPath, target: AUTHORITY, mode: 'ro' }]
+  const java = trust.javaStores.map((target): Bind => ({ source: trust.javaPath, target, mode: 'ro' }))
+  return [...bundles, ...java, { source: trust.certPath, target: AUTHORITY, mode: 'ro' }]
 }
 
 /** Whether it was made to trust what looks into its connections. */

@@ -29,7 +29,9 @@ describe.runIf(process.getuid?.() === 0)('every way out (this spec adds addresse
       using other = await Canary.open(echo, other4)
       using other6Server = await Canary.open(echo, other6)
       const named = [...own.v4, ...own.v6]
-      await using hosted = await Hosted.open(rules(['good.example', `${v4}:${server.port}`, `[${v6}]:${server6.port}`], named), null, wall)
+      await using hosted = await Hosted.open(rules(['good.example', `${v4}:${server.port}`, `[${v6}]:${server6.port}`], named), null, {
+        wall,
+      })
       Object.assign(hosted.names, { 'good.example': [v4], 'other.example': [other4] })
       const had = ({ way }: { way: string }) => wall !== 'microvm' || OF_MACHINES.includes(way)
       const open = ways(await hosted.python(all, { name: 'good.example', v4, v6, port: server.port, port6: server6.port }))
@@ -50,7 +52,7 @@ describe.runIf(process.getuid?.() === 0)('every way out (this spec adds addresse
       const [v4 = '', other4 = ''] = own.v4
       using server = await Canary.open(echo, v4)
       using other = await Canary.open(echo, other4)
-      await using hosted = await Hosted.open(rules([`${v4}:${server.port}`], [...own.v4]), null, wall)
+      await using hosted = await Hosted.open(rules([`${v4}:${server.port}`], [...own.v4]), null, { wall })
       const curl = (address: string, port: number) =>
         hosted.sh(`https_proxy=http://127.0.0.1:3128 curl -sS -k --max-time 20 https://${address}:${port}/; echo "exit $?"`)
       // It is no server of TLS: that the client finds out means that it was reached.

@@ -7,7 +7,7 @@ import { type Inspection, openInspection } from '../../host/authority/inspection
 import { trustVariables } from '../../host/sandbox/trust.ts'
 import type { Cell } from '../../host/walls/wall.ts'
 import { readOperatorRanges, readPolicy } from '../../policy/index.ts'
-import type { NetworkFile, NetworkRecord, Plan, WallName } from '../../wire/index.ts'
+import type { Bind, NetworkFile, NetworkRecord, Plan, WallName } from '../../wire/index.ts'
 import { Cells, Inside } from '../walls/cells.ts'
 import { pythonProgram } from './gated.ts'
 
@@ -65,12 +65,16 @@ export class Hosted implements AsyncDisposable {
   }
 
   /** `authorities`: a file of those that servers rest on, whose connections are looked into; then the sandbox trusts what it is shown. */
-  static async open(egress: Egress, authorities: string | null = null, wall?: WallName): Promise<Hosted> {
+  static async open(
+    egress: Egress,
+    authorities: string | null = null,
+    { wall, binds = [] }: { wall?: WallName; binds?: readonly Bind[] } = {},
+  ): Promise<Hosted> {
     const cells = await Cells.open(undefined, wall)
     cells.airlock = { socket: join(cells.home, 'airlock.sock'), inspect: join(cells.home, 'inspect.sock') }
     const inspection = openInspection(cells.home, authorities)
     cells.trust = authorities === null ? null : await inspection
-    const plan = await cells.plan()
+    const plan = await cells.plan((plan) => ({ binds: [...plan.binds, ...binds] }))
     const hosted = new Hosted(cells, await cells.launch(plan), plan, inspection)
     await hosted.start()
     hosted.airlock.register(plan.id, egress, AUDIT_BYTES)

@@ -1,7 +1,10 @@
 import { afterAll, beforeAll } from 'vitest'
-import type { NetworkFile } from '../../wire/index.ts'
+import type { Bind, NetworkFile } from '../../wire/index.ts'
 import { Hosted, inspecting } from './hosted.ts'
 import { Authority, Web } from './web.ts'
+
+/** What is shown may have to be installed first. */
+const OPEN_MS = 600_000
 
 interface LookedInto {
   readonly authority: Authority
@@ -13,18 +16,19 @@ interface LookedInto {
 
 type Rules = Omit<Extract<NetworkFile, { mode: 'allow' | 'open' }>, 'mode'>
 
-/** A sandbox whose connections to one server, by TLS, are looked into; for all tests of a file. `rulesFor`: absent: all of that server. */
+/** A sandbox whose connections to one server, by TLS, are looked into; for all tests of a file. `rulesFor`: absent: all of that server. `shown`: besides what its template shows. */
 export function lookedInto(
   options: Omit<Parameters<typeof Web.open>[0] & object, 'identity'> = {},
   rulesFor: (web: Web) => Rules = ({ port }) => ({ allow: [`good.example:${port}`] }),
+  shown: () => Promise<Bind[]> = async () => [],
 ): () => LookedInto {
   let all: LookedInto | undefined
   beforeAll(async () => {
     const authority = await Authority.open()
     const web = await Web.open({ ...options, identity: await authority.identity(['good.example', 'other.example']) })
-    const hosted = await Hosted.open(inspecting(rulesFor(web)), authority.path)
+    const hosted = await Hosted.open(inspecting(rulesFor(web)), authority.path, { binds: await shown() })
     all = { authority, hosted, web, here: `good.example:${web.port}` }
-  })
+  }, OPEN_MS)
   afterAll(async () => {
     await all?.hosted[Symbol.asyncDispose]()
     all?.web[Symbol.dispose]()

@@ -1,4 +1,5 @@
 import { Fault, type Plan } from '@caisson/wire'
+import type { Denial } from '../../host/airlock/denials.ts'
 import type { Fleet, NetworkWish, SandboxEvent, Wish } from '../../host/sandbox/fleet.ts'
 import { newId } from '../../host/sandbox/ids.ts'
 import type { Owner, Sample, SandboxRecord, SnapshotRecord } from '../../host/sandbox/record.ts'
@@ -99,6 +100,17 @@ export class FleetDouble implements Fleet {
     const entry = { owner: owner.name, listener }
     this.#listeners.add(entry)
     return () => this.#listeners.delete(entry)
+  }
+
+  /** What a sandbox was not let reach, as a spec says it. */
+  deny: (denial: Denial) => void = () => undefined
+
+  watchDenials(id: string, owner: Owner, listener: (denial: Denial) => void): () => void {
+    this.find(id, owner)
+    this.deny = listener
+    return () => {
+      this.deny = () => undefined
+    }
   }
 
   get listeners(): number {

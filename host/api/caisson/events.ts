@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { type Settled, settled } from '../../lifetimes.ts'
-import type { SandboxEvent } from '../../sandbox/fleet.ts'
+import type { Denial, SandboxEvent } from '../../sandbox/fleet.ts'
 import type { OwnedCall, Route } from '../call.ts'
 import { readQuery } from '../control/query.ts'
 import { time } from '../control/shapes.ts'
@@ -11,30 +11,36 @@ const MAX_WAITING = 1000
 /** So that both ends learn of a connection that is dead. */
 const ALIVE_MS = 15_000
 
-const Query = z.strictObject({ sandbox: z.string().max(64).optional() })
+/** Denials that wait; those beyond are counted, so that a sandbox cannot make its owner miss its end. */
+const MAX_DENIALS = 500
+
+const Query = z
+  .strictObject({ sandbox: z.string().max(64).optional(), denials: z.literal('true').optional() })
+  .refine(({ sandbox, denials }) => denials === undefined || sandbox !== undefined, 'denials are told of one sandbox: name it')
 
 /** What happens to the caller's sandboxes from now on: JSON lines, or server-sent events for who asks for those. */
 export const followEvents: Route = {
   method: 'GET',
   path: '/caisson/v1/events',
   async handle(call) {
-    const { sandbox } = readQuery(call, Query)
+    const { sandbox, denials } = readQuery(call, Query)
     const isPage = (call.request.headers.accept ?? '').includes('text/event-stream')
-    const events = eventsOf(call, sandbox)
+    if (sandbox !== undefined && denials !== undefined) call.rooms.fleet.find(sandbox, call.owner)
+    const events = eventsOf(call, sandbox, denials !== undefined)
     await sendText(call, isPage ? 'text/event-stream' : 'application/x-ndjson', isPage ? sent(events) : lines(events))
   },
 }
 
 type Told = {
-  kind: SandboxEvent['kind'] | 'alive' | 'lost'
+  kind: SandboxEvent['kind'] | 'denied' | 'alive' | 'lost'
   at: string
   sandboxID?: string
   state?: string
   reason?: string | null
   endAt?: string
-}
+} & Partial<Pick<Denial, 'host' | 'port' | 'rule' | 'wouldAllow' | 'missed'>>
 
-async function* eventsOf(call: OwnedCall, sandbox: string | undefined): AsyncGenerator<Told> {
+async function* eventsOf(call: OwnedCall, sandbox: string | undefined, denials: boolean): AsyncGenerator<Told> {
   const waiting: Told[] = []
   let bell: Settled<void> = settled()
   const put = (told: Told) => {
@@ -44,6 +50,15 @@ async function* eventsOf(call: OwnedCall, sandbox: string | undefined): AsyncGen
   const stop = call.rooms.fleet.watch(call.owner, (event) => {
     if (sandbox === undefined || event.record.id === sandbox) put(toldOf(event))
   })
+  let missed = 0
+  const denied = ({ atMs, kind, ...denial }: Denial) => {
+    if (waiting.length >= MAX_DENIALS) missed += 1
+    else {
+      put({ kind, at: time(atMs), sandboxID: sandbox ?? '', ...denial, missed })
+      missed = 0
+    }
+  }
+  const stopDenials = sandbox !== undefined && denials ? call.rooms.fleet.watchDenials(sandbox, call.owner, denied) : () => undefined
   const heart = setInterval(() => put({ kind: 'alive', at: time(Date.now()) }), ALIVE_MS)
   const end = () => bell.resolve()
   call.signal.addEventListener('abort', end, { once: true })
@@ -61,6 +76,7 @@ async function* eventsOf(call: OwnedCall, sandbox: string | undefined): AsyncGen
     }
   } finally {
     clearInterval(heart)
+    stopDenials()
     call.signal.removeEventListener('abort', end)
     stop()
   }
