@@ -79,6 +79,9 @@ fn run(word: &str) -> Result<(), String> {
             let listener = tokio::net::UnixListener::from_std(listener)?;
             tokio::task::spawn_local(connection::accept(guests.clone(), listener));
         }
+        for port in vm::proxy::PORTS.into_iter().filter(|_| vm::has_way_out()) {
+            tokio::task::spawn_local(vm::proxy::serve(port));
+        }
         leash::hold(agent, guests, leash).await
     });
     // Not by returning: file operations under way would be waited for.

@@ -5,11 +5,13 @@ mod bounds;
 mod machine;
 mod network;
 mod nodes;
+pub mod proxy;
 mod renewal;
 mod root;
 mod steward;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use caisson_relay::{Relay, Side};
@@ -28,6 +30,13 @@ const MODULES: &str = "/modules";
 const OPEN_FILES: u64 = 1_048_576;
 
 type Outcome<T> = Result<T, String>;
+
+static WAY_OUT: AtomicBool = AtomicBool::new(false);
+
+/// Of a machine with a network.
+pub fn has_way_out() -> bool {
+    WAY_OUT.load(Ordering::Relaxed)
+}
 
 /// The leash, and how to go on when its first message has come.
 pub fn begin() -> Outcome<OwnedFd> {
@@ -56,6 +65,7 @@ pub fn set_up(machine: &Machine, leash: &OwnedFd) -> Outcome<()> {
     // A core is nobody's to read.
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|error| format!("limits: {error}"))?;
     network::raise(machine.network)?;
+    WAY_OUT.store(machine.network, Ordering::Relaxed);
     bounds::hold(machine, leash)?;
     root::prepare(machine)?;
     // While the disk has a name: under the new root it has none.

@@ -10,7 +10,7 @@ use super::Outcome;
 /// As QEMU's user-mode network hands them out (qemu(1), -netdev user).
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
-const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+pub const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const UP: libc::c_short = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
 
 pub fn raise(network: bool) -> Outcome<()> {
@@ -19,6 +19,11 @@ pub fn raise(network: bool) -> Outcome<()> {
     flags(&asked, b"lo")?;
     if !network {
         return Ok(());
+    }
+    // Of version 6, the router tells the rest; nobody else is there who could have the same address.
+    for setting in ["accept_dad", "router_solicitation_delay"] {
+        let path = format!("/proc/sys/net/ipv6/conf/eth0/{setting}");
+        std::fs::write(&path, "0").map_err(|error| format!("{path}: {error}"))?;
     }
     address(&asked, b"eth0", libc::SIOCSIFADDR as _, ADDRESS)?;
     address(&asked, b"eth0", libc::SIOCSIFNETMASK as _, MASK)?;

@@ -40,7 +40,7 @@ pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String
     ]);
     add(&["-device", "virtio-blk-device,drive=own,serial=own"]);
     if matches!(plan.network, Network::Gate { .. }) {
-        add(&["-netdev", "user,id=out,ipv6=off", "-device", "virtio-net-device,netdev=out"]);
+        add(&["-netdev", "user,id=out", "-device", "virtio-net-device,netdev=out"]);
     }
     Ok(argv)
 }
