@@ -31,9 +31,10 @@ def reader(path):
 
 for path in facts['paths']:
     way(path)(reader(path))
+# In /home, which anybody may pass: where it stays unread, permission bits did not do it.
 deep = '../' * 40
 for front in ['/proc/self/root', '/proc/1/root', '/proc/1/cwd', '/proc/self/cwd', '/usr/lib', '/proc/self/fd/../root', '/proc/thread-self/root']:
-    way(f'{front} and up')(reader(f"{front}/{deep}{facts['paths'][0]}"))
+    way(f'{front} and up')(reader(f"{front}/{deep}{facts['paths'][1]}"))
 `,
       },
       {

@@ -63,7 +63,7 @@ def looser():
         raise OSError(ctypes.get_errno(), 'seccomp')
     return f"keyring {syscall('keyctl', 0, -2, 1)}"
 
-@way('a listener of one’s own')
+@way('a listener of its own')
 def listener():
     # Of two filters that both ask a listener, the newer one's is asked: it could wave through what the older one is to record.
     LIBC.prctl(38, 1, 0, 0, 0)

@@ -75,7 +75,7 @@ def attribute():
         raise Contained('stayed without')
     return effective
 
-@way('raise one’s own')
+@way('raise its own')
 def capset():
     head = struct.pack('<Ii', 0x20080522, 0)
     if LIBC.capset(head, struct.pack('<IIIIII', 1 << 21, 1 << 21, 0, 0, 0, 0)) != 0:

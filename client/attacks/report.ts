@@ -34,6 +34,8 @@ export interface AttackReport {
   at: string
   machine: { kernel: string; architecture: string }
   profile: string
+  /** The attacks whose name has this in it; null: all there are. */
+  only: string | null
   walls: WallReport[]
   /** Every way was contained, and each had been shown to be one. False where no wall could be attacked. */
   contained: boolean

@@ -6,7 +6,7 @@ export const terminalInjection: readonly NamedAttack[] = [
 
     why: 'keys that a program pushes are read by whoever reads the terminal next (CVE-2017-5226)',
     stoppedBy: /^(EPERM|EACCES|ENOENT)/,
-    missing: { 'TIOCLINUX on the console': /^(ENOTTY|EIO|ENXIO|ENOENT|EPERM|EINVAL)/, 'another’s terminal': /^(ENOENT|EIO|ENXIO)/ },
+    missing: { 'TIOCLINUX on the console': /^(ENOTTY|EIO|ENXIO|ENOENT|EPERM|EINVAL)/, 'the terminal of another': /^(ENOENT|EIO|ENXIO)/ },
     code: python`
 import fcntl, pty
 
@@ -37,7 +37,7 @@ def console():
     fcntl.ioctl(handle, 0x541C, bytes([6]))
     return 'asked'
 
-@way('another’s terminal')
+@way('the terminal of another')
 def another():
     return open_only('/dev/console', os.O_WRONLY | os.O_NOCTTY)
 `,

@@ -54,7 +54,7 @@ def enterer(name, kind):
     return run
 
 for name, kind in dict(mnt=0x20000, uts=0x4000000, ipc=0x8000000, net=0x40000000, pid=0x20000000, cgroup=0x2000000).items():
-    way(f'the first process’s {name}')(enterer(name, kind))
+    way(f'{name} of the first process')(enterer(name, kind))
 
 @way('by its pidfd')
 def pidfd():

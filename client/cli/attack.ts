@@ -36,25 +36,28 @@ export async function attack(argv: readonly string[]): Promise<number> {
     .description('Attacks the walls of this installation, and says what held.')
     .option('--wall <name>', `only this one: ${WALLS.join(', ')}`, wallNamed)
     .option('--profile <name>', 'sandboxes of this profile', 'default')
+    .option('--only <text>', 'only the attacks whose name has this in it')
     .option('--json', 'print the signed report as JSON', false)
     .addHelpText('after', EXAMPLES)
   if (!parsed(command, argv)) return 0
-  const { wall, profile, json }: { wall?: WallName; profile: string; json: boolean } = command.opts()
+  const { wall, profile, only = '', json }: { wall?: WallName; profile: string; only?: string; json: boolean } = command.opts()
   if (process.getuid?.() !== 0) {
     throw new Fault('BAD_REQUEST', 'the attacks without the wall need root', { hint: 'Say sudo caisson attack.' })
   }
   const walls = wall === undefined ? WALLS : [wall]
   const notice = (line: string) => process.stderr.write(`caisson: attack: ${line}\n`)
   const reports = [
-    ...(await besieged(walls, { profile, network: { mode: 'none' } }, STAGES, Object.values(calls).flat(), notice)),
-    ...(await besieged(walls, { profile, network: { mode: 'open' } }, [egress], [], notice)),
+    ...(await besieged(walls, { profile, network: { mode: 'none' } }, STAGES, Object.values(calls).flat(), only, notice)),
+    ...(await besieged(walls, { profile, network: { mode: 'open' } }, [egress], [], only, notice)),
   ]
+  if (reports.length === 0) throw new Fault('NOT_FOUND', `no attack has ${JSON.stringify(only)} in its name`)
   const merged = walls.map((name) => together(reports.filter((report) => report.wall === name)))
   const report: AttackReport = {
     version: 1,
     at: new Date().toISOString(),
     machine: { kernel: release(), architecture: arch() },
     profile,
+    only: only === '' ? null : only,
     walls: merged,
     contained: isContained(merged),
   }
@@ -68,6 +71,7 @@ async function besieged(
   options: SandboxOptions,
   stages: readonly (() => Stage)[],
   asking: readonly NamedAttack[],
+  only: string,
   notice: (line: string) => void,
 ): Promise<readonly WallReport[]> {
   const made: Stage[] = []
@@ -77,9 +81,10 @@ async function besieged(
       made.push(one)
       await one.open()
     }
-    await using siege = await Siege.open(walls, options, notice)
     const staged = made.flatMap(({ attacks }) => attacks).map((attack) => ({ attack, asksKernel: false }))
-    for (const one of [...staged, ...asking.map((attack) => ({ attack, asksKernel: true }))]) await siege.attack(one)
+    const all = [...staged, ...asking.map((attack) => ({ attack, asksKernel: true }))].filter(({ attack }) => attack.name.includes(only))
+    await using siege = await Siege.open(all.length === 0 ? [] : walls, options, notice)
+    for (const one of all) await siege.attack(one)
     return siege.reports
   } finally {
     await Promise.all(made.map((stage) => stage[Symbol.asyncDispose]()))

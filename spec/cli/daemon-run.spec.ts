@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import type { DoctorReport } from '../../client/embedded.ts'
 import { ours, sharedDaemonLine } from './daemon-line.ts'
 
 const daemon = sharedDaemonLine()
@@ -42,7 +43,17 @@ describe('run, where there is a daemon', () => {
   })
 
   test('doctor asks it too', async () => {
-    const report = JSON.parse((await daemon().line.caisson(['doctor', '--json'])).stdout) as { home: string }
+    const report = JSON.parse((await daemon().line.caisson(['doctor', '--json'])).stdout) as DoctorReport
+    const { checks = [] } = report.walls.find(({ name }) => name === 'container') ?? {}
+    expect(checks.map(({ check, state }) => [check, state])).toEqual([
+      ['process isolation', 'proven'],
+      ['file-system isolation', 'proven'],
+      ['network isolation', 'proven'],
+      ['CPU and memory limits', 'proven'],
+      ['time limit', 'proven'],
+      ['audit log', 'proven'],
+      ['static analysis', 'unavailable'],
+    ])
     expect(report.home).toBe(daemon().line.home)
     // Machines are started seven times, and may be emulated.
   }, 400_000)

@@ -3,10 +3,17 @@ import { oneLine } from '../ending.ts'
 
 /** The report for a person: a line for each attack, and every way that was not contained or not shown. */
 export function attackPage({ report, key }: SignedReport): string {
-  const { walls, contained, profile, machine } = report
+  const { walls, contained, profile, machine, only } = report
+  const which = only === null ? '' : `, only attacks named "${oneLine(only)}"`
   const verdict = contained ? 'Everything was contained.' : 'NOT EVERYTHING WAS CONTAINED: see above.'
   const signed = `signed with the key ${key.slice(0, 16)} (caisson audit key); --json has the signature`
-  return [`profile ${profile}, Linux ${machine.kernel}, ${machine.architecture}`, ...walls.map(wallBlock), verdict, signed, ''].join('\n')
+  return [
+    `profile ${profile}, Linux ${machine.kernel}, ${machine.architecture}${which}`,
+    ...walls.map(wallBlock),
+    verdict,
+    signed,
+    '',
+  ].join('\n')
 }
 
 function wallBlock({ wall, unavailable, tried }: WallReport): string {

@@ -17,6 +17,7 @@ use crate::inside::Inside;
 use crate::mason::Mason;
 use crate::plan::{Kind, Plan};
 use crate::say::Said;
+use crate::weakened::{Step, is_without};
 
 const STEP: &str = "builder";
 
@@ -144,6 +145,9 @@ fn clone_first(kind: Kind) -> Outcome<i32> {
         | libc::CLONE_NEWCGROUP;
     if kind == Kind::Sandbox {
         flags |= libc::CLONE_NEWPID;
+    }
+    if is_without(Step::Network) {
+        flags &= !libc::CLONE_NEWNET;
     }
     // SAFETY: like fork: no new stack, no shared memory; this process has one thread.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags | libc::SIGCHLD, 0, 0, 0, 0) };

@@ -51,6 +51,9 @@ const NAMES: [&str; 41] = [
 /// What a zygote needs to enter the namespaces of sandboxes below its own.
 pub const ZYGOTE: [&str; 6] = ["SYS_ADMIN", "SYS_CHROOT", "SETUID", "SETGID", "SETPCAP", "SYS_PTRACE"];
 
+/// Of one that keeps all.
+pub const ALL: u64 = u64::MAX;
+
 pub fn set_of<'a>(names: impl IntoIterator<Item = &'a str>) -> Outcome<u64> {
     names.into_iter().try_fold(0, |set, name| match NAMES.iter().position(|known| *known == name) {
         Some(number) => Ok(set | 1 << number),

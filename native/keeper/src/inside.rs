@@ -17,6 +17,7 @@ use crate::program::Program;
 use crate::root::BOOT_ID;
 use crate::say::Said;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
+use crate::weakened::{Step, is_without};
 
 /// Parts of /proc that speak of the machine rather than of the sandbox, or act on it.
 const MASKED_FILES: [&str; 11] = [
@@ -75,7 +76,9 @@ impl Inside<'_> {
         self.take_ids()?;
         let user_namespace = std::fs::File::open("/proc/self/ns/user").at("namespaces", "/proc/self/ns/user")?;
         nix::unistd::sethostname(&self.plan.host_name).at("hostname", &self.plan.host_name)?;
-        loopback_up()?;
+        if !is_without(Step::Network) {
+            loopback_up()?;
+        }
         let doors = if matches!(self.plan.network, Network::Gate { .. }) { gate::net::prepare()? } else { Vec::new() };
         self.move_in()?;
         self.mounts(sandbox)?;
@@ -87,7 +90,7 @@ impl Inside<'_> {
         } else {
             caps::set_of(caps::ZYGOTE)?
         };
-        caps::bound(capabilities)?;
+        caps::bound(if is_without(Step::Capabilities) { caps::ALL } else { capabilities })?;
         if self.plan.no_new_privileges {
             nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
         }
@@ -173,20 +176,21 @@ impl Inside<'_> {
         // The kernel allows it only while the host's own is to be seen, so it comes before the pivot.
         mount(Some("proc"), "proc", Some("proc"), strict, none).at(step, "/proc")?;
         let proc = Path::new("proc");
-        for name in MASKED_FILES {
+        let masked = !is_without(Step::Masks);
+        for name in MASKED_FILES.into_iter().filter(|_| masked) {
             let target = proc.join(name);
             if target.exists() {
                 mount(Some("dev/null"), &target, none, MsFlags::MS_BIND, none).at(step, name)?;
             }
         }
-        for name in MASKED_FOLDERS {
+        for name in MASKED_FOLDERS.into_iter().filter(|_| masked) {
             let target = proc.join(name);
             if target.exists() {
                 let options = Some("size=4k,nr_inodes=1,mode=555");
                 mount(Some("caisson"), &target, Some("tmpfs"), strict | MsFlags::MS_RDONLY, options).at(step, name)?;
             }
         }
-        for name in READ_ONLY {
+        for name in READ_ONLY.into_iter().filter(|_| !is_without(Step::ReadOnlySwitches)) {
             let target = proc.join(name);
             let tree = Tree::open(&target).at(step, name)?;
             tree.set(RDONLY | NOSUID | NODEV | NOEXEC).and_then(|()| tree.attach(&target)).at(step, name)?;
@@ -200,6 +204,9 @@ impl Inside<'_> {
     pub fn pivot(&self) -> Outcome<()> {
         let step = "pivot";
         nix::unistd::pivot_root(".", ".").at(step, "pivot_root")?;
+        if is_without(Step::HostFiles) {
+            return nix::unistd::chdir("/").at(step, "/");
+        }
         umount2(".", MntFlags::MNT_DETACH).at(step, "the host's root")?;
         nix::unistd::chdir("/").at(step, "/")
     }

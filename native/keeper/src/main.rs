@@ -43,6 +43,7 @@ mod stock;
 mod syscalls;
 mod tree;
 mod watch;
+mod weakened;
 
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -62,6 +63,8 @@ use crate::watch::{End, Watch};
 const MAX_PLAN: usize = 1024 * 1024;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "weakened")]
+    weakened::chosen();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let unmapped = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["run"] => Ok(begin_unmapped()),
