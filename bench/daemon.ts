@@ -56,8 +56,8 @@ export class BenchDaemon implements AsyncDisposable {
     return this.#process.pid ?? -1
   }
 
-  async create(templateID = 'code-interpreter'): Promise<Guest> {
-    const body = JSON.stringify({ templateID, timeout: 600 })
+  async create(templateID = 'code-interpreter', more: Readonly<Record<string, unknown>> = {}): Promise<Guest> {
+    const body = JSON.stringify({ templateID, timeout: 600, ...more })
     const { sandboxID, envdAccessToken } = JSON.parse(await this.#text('POST', '/v2/sandboxes', { 'x-api-key': this.#key }, body)) as {
       sandboxID: string
       envdAccessToken: string
@@ -79,9 +79,18 @@ export class BenchDaemon implements AsyncDisposable {
     if (!said.includes('"end"')) throw new Error(`true did not end: ${said}`)
   }
 
-  async code(guest: Guest): Promise<void> {
-    const said = await this.#text('POST', '/execute', this.#of(guest, 49999), JSON.stringify({ code: '1+1' }))
-    if (!said.includes('"text":"2"')) throw new Error(`1+1 was ${said}`)
+  /** `code` comes to 2. */
+  async code(guest: Guest, code = '1+1'): Promise<void> {
+    const said = await this.#text('POST', '/execute', this.#of(guest, 49999), JSON.stringify({ code }))
+    if (!said.includes('"text":"2"')) throw new Error(`${code} was ${said}`)
+  }
+
+  async pause({ id }: Guest): Promise<void> {
+    await this.#text('POST', `/sandboxes/${id}/pause`, { 'x-api-key': this.#key })
+  }
+
+  async resume({ id }: Guest): Promise<void> {
+    await this.#text('POST', `/sandboxes/${id}/connect`, { 'x-api-key': this.#key }, JSON.stringify({ timeout: 600 }))
   }
 
   async upload(guest: Guest, bytes: number): Promise<void> {

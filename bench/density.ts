@@ -58,7 +58,7 @@ function ownMiB(): number {
 }
 
 /** Keepers, and whatever lives in a process namespace below ours. */
-async function processes(): Promise<number[]> {
+export async function processes(): Promise<number[]> {
   const found: number[] = []
   for (const name of await readdir('/proc')) {
     if (!/^\d+$/.test(name)) continue
@@ -68,7 +68,7 @@ async function processes(): Promise<number[]> {
   return found
 }
 
-async function proportionalMiB(pid: number): Promise<number> {
+export async function proportionalMiB(pid: number): Promise<number> {
   const rollup = await gone(readFile(`/proc/${pid}/smaps_rollup`, 'utf8'))
   return Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1] ?? 0) / 1024
 }

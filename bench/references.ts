@@ -1,4 +1,8 @@
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** Another way to get the same, run in the same minute on the same machine. */
@@ -38,6 +42,45 @@ const docker: Reference = {
 }
 
 export const REFERENCES: readonly Reference[] = [bwrap, unwalled, docker]
+
+/** Those that stand beside a wall of its own kernel. */
+export const ENGINES: readonly Reference[] = [plainRunsc('import numpy; print("here")', 'runsc run python, numpy'), docker]
+
+/** The engine by itself: a container of it, from nothing to its end. */
+function plainRunsc(code: string, what: string): Reference {
+  return {
+    what,
+    missing: async () => ((await succeeds('runsc', ['--version'])) ? undefined : 'runsc is not installed (apt-get install runsc)'),
+    run: async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'cai-'))
+      try {
+        const root = join(folder, 'rootfs')
+        for (const place of ['usr', 'proc', 'caisson/python']) await mkdir(join(root, place), { recursive: true })
+        for (const place of ['bin', 'lib', 'lib64']) await symlink(`usr/${place}`, join(root, place))
+        const bind = (source: string, destination: string) => ({ type: 'bind', source, destination, options: ['rbind', 'ro'] })
+        const mounts = [
+          { destination: '/proc', type: 'proc', source: 'proc' },
+          bind('/usr', '/usr'),
+          bind(await templatePython(), '/caisson/python'),
+        ]
+        const process = { user: { uid: 0, gid: 0 }, args: ['/caisson/python/bin/python', '-c', code], env: [], cwd: '/' }
+        const config = {
+          ociVersion: '1.0.0',
+          process,
+          root: { path: 'rootfs', readonly: true },
+          hostname: 'plain',
+          mounts,
+          linux: { namespaces: ['pid', 'ipc', 'uts', 'mount'].map((type) => ({ type })) },
+        }
+        await writeFile(join(folder, 'config.json'), JSON.stringify(config))
+        const flags = ['--network=none', '--ignore-cgroups', `--root=${join(folder, 'state')}`]
+        await ends('runsc', [...flags, 'run', `--bundle=${folder}`, `plain${randomBytes(6).toString('hex')}`])
+      } finally {
+        await rm(folder, { recursive: true, force: true })
+      }
+    },
+  }
+}
 
 /** The Python environment that the sandboxes of the same run use, as the plan names it. */
 async function templatePython(): Promise<string> {

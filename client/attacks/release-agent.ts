@@ -34,7 +34,10 @@ def mounted():
 
 @way('leave the group')
 def leave():
-    path = next(f'/sys/fs/cgroup/{one}' for one in os.listdir('/sys/fs/cgroup') if os.path.exists(f'/sys/fs/cgroup/{one}/cgroup.procs'))
+    groups = [f'/sys/fs/cgroup/{one}' for one in os.listdir('/sys/fs/cgroup')]
+    path = next((one for one in groups if os.path.exists(f'{one}/cgroup.procs')), None)
+    if path is None:
+        raise FileNotFoundError(errno.ENOENT, 'no control group')
     return open_only(f'{path}/cgroup.procs', os.O_WRONLY)
 `,
     // Version 1 or 2 of a controller, never both.

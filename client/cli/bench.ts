@@ -5,7 +5,7 @@ import { countOrNone } from './arguments/count.ts'
 import { parsed, verbParser } from './parsing.ts'
 
 /** In the order in which they are run. */
-const BENCHMARKS = ['start', 'exec', 'command', 'density', 'dlp', 'http', 'airlock', 'crowd']
+const BENCHMARKS = ['start', 'exec', 'command', 'density', 'dlp', 'http', 'airlock', 'walls', 'crowd']
 
 const EXAMPLES = `
 Benchmarks:
@@ -16,6 +16,7 @@ Benchmarks:
   dlp       the search of what leaves, by what it is
   http      a daemon over HTTP: creates, commands, code, files
   airlock   what the gate adds to connections (as root)
+  walls     each wall, beside plain runsc and docker (minutes)
   crowd     a daemon with two thousand idle sandboxes (minutes)
 
 Examples:

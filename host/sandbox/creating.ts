@@ -8,7 +8,6 @@ import type { Scanner } from '../scan/scanner.ts'
 import type { Settings } from '../settings.ts'
 import type { Traces } from '../telemetry/telemetry.ts'
 import type { Template } from '../templates/template.ts'
-import { LaunchFault } from '../walls/keeper.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'
 import { type Decided, Deciding, scanOf } from './deciding.ts'
@@ -17,6 +16,7 @@ import { Examination } from './examination.ts'
 import { type ShownFolder, showFolder } from './folder.ts'
 import type { Assignment, Given, Waiting } from './given.ts'
 import { newId, newMachineId } from './ids.ts'
+import { launchWarmest } from './launching.ts'
 import { type LifeParts, LiveSandbox } from './life.ts'
 import { outline } from './outline.ts'
 import { planSandbox } from './plan.ts'
@@ -27,11 +27,6 @@ import { type Rerouting, rerouted } from './rerouting.ts'
 import { trustVariables } from './trust.ts'
 import type { WarmStates } from './warm-states.ts'
 import type { Zygotes } from './zygote.ts'
-
-/** The step of native/keeper/src/order.rs that speaks with the zygote. */
-const ZYGOTE_STEP = 'zygote'
-/** The one in which an engine is heard of, or not. */
-const ENGINE_STEP = 'engine'
 
 export interface CreatingParts {
   settings: Settings
@@ -209,12 +204,12 @@ export class Creating {
 
   /** The airlock knows it before it starts. */
   async #raise(plan: Plan, { template, egress }: Decided, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
-    if (egress === null) return await this.#launch(plan, template, signal)
+    if (egress === null) return await launchWarmest(this.#parts, plan, template, signal)
     const { exits } = this.#parts
     await using undo = new Undos()
     await exits.admit(plan.id, egress, plan.audit.maxBytes, signal)
     undo.add(() => exits.forget(plan.id))
-    const launched = await this.#launch(plan, template, signal)
+    const launched = await launchWarmest(this.#parts, plan, template, signal)
     void launched.cell.death.then(() => exits.forget(plan.id))
     undo.move()
     return launched
@@ -231,29 +226,6 @@ export class Creating {
       void cell.death.then(() => exits.forget(plan.id))
     } catch (failure) {
       notice(`sandbox ${plan.id} has no way out any more: ${failure instanceof Error ? failure.message : String(failure)}`)
-    }
-  }
-
-  /**
-   * A zygote that died since it was last seen is replaced once; if there is none to be had the interpreter starts inside. So it does where a saved state
-   * cannot be restored.
-   */
-  async #launch(plan: Plan, template: Template, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
-    let built = plan
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        return { cell: await this.#parts.walls.launch(built, signal), built }
-      } catch (failure) {
-        if (!(failure instanceof LaunchFault)) throw failure
-        if (failure.step === ENGINE_STEP && built.engine?.warm?.op === 'restore') {
-          built = await this.#parts.warm.starting(built, failure.message)
-          continue
-        }
-        if (failure.step !== ZYGOTE_STEP || built.zygote === null) throw failure
-        const socket = attempt === 0 ? await this.#parts.zygotes.replace(template, signal) : null
-        if (socket === null) this.#parts.notice(`${failure.message}; the interpreter starts cold, which takes longer`)
-        built = { ...built, zygote: socket === null ? null : { ...built.zygote, socket } }
-      }
     }
   }
 

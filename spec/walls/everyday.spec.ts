@@ -90,6 +90,15 @@ everyWall((wall) => {
   })
   afterAll(() => sandbox.kill())
 
+  test('a terminal is one: it has a name, a size, and commands that speak with whoever sits there', async () => {
+    const running = await sandbox.commands.start(['/bin/sh', '-c', 'tty; stty size; test -t 0 && read -r line; echo said $line'], {
+      pty: { columns: 100, rows: 30 },
+    })
+    await running.sendStdin('word\n')
+    // The terminal says it again, whenever it comes.
+    expect((await running.wait()).stdout.replace('word\r\n', '')).toMatch(/^\/dev\/pts\/\d+\r\n30 100\r\nsaid word\r\n$/)
+  })
+
   test.for(EVERYDAY.map((tool) => [...tool] as const))('%s does what it does', async ([program, command, stdout], { skip }) => {
     if (wall === 'microvm' && SLOW_IN_MACHINES.includes(program)) skip('too slow where the processor is emulated')
     if (!existsSync(`/usr/bin/${program}`)) skip(`there is no ${program} below /usr of this machine`)

@@ -22,17 +22,38 @@ pub fn open(identity: &Identity, (columns, rows): (u16, u16)) -> Outcome<Pair> {
     let master = OwnedFd::from(master.or_refuse(|| "terminal")?);
     drop(assumed);
     let unlocked: libc::c_int = 0;
-    // SAFETY: the first call reads an int; the second takes flags and makes a descriptor.
-    let slave = unsafe {
-        Errno::result(libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlocked))
-            .or_refuse(|| "terminal")?;
-        let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
-        Errno::result(libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags)).or_refuse(|| "terminal")?
+    // SAFETY: reads an int.
+    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlocked) })
+        .or_refuse(|| "terminal")?;
+    let slave = match peer(&master) {
+        // gVisor has no such call.
+        Err(Errno::ENOTTY) => by_number(&master).or_refuse(|| "terminal")?,
+        found => found.or_refuse(|| "terminal")?,
     };
-    // SAFETY: the call above has just made it, for us.
-    let slave = unsafe { OwnedFd::from_raw_fd(slave) };
     resize(&master, (columns, rows)).or_refuse(|| "terminal size")?;
     Ok(Pair { master, slave })
+}
+
+const SLAVE: libc::c_int = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+
+/// Whatever lies in /dev/pts by now.
+fn peer(master: &OwnedFd) -> nix::Result<OwnedFd> {
+    // SAFETY: takes flags and makes a descriptor, for us.
+    unsafe {
+        let slave = Errno::result(libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, SLAVE))?;
+        Ok(OwnedFd::from_raw_fd(slave))
+    }
+}
+
+fn by_number(master: &OwnedFd) -> nix::Result<OwnedFd> {
+    let mut number: libc::c_uint = 0;
+    // SAFETY: writes an int; the path ends with NUL, and what is opened is ours.
+    unsafe {
+        Errno::result(libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN, &raw mut number))?;
+        let path = std::ffi::CString::new(format!("/dev/pts/{number}")).map_err(|_| Errno::EINVAL)?;
+        let slave = Errno::result(libc::open(path.as_ptr(), SLAVE))?;
+        Ok(OwnedFd::from_raw_fd(slave))
+    }
 }
 
 /// Also tells the foreground processes (SIGWINCH).

@@ -1,0 +1,110 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { WALLS, type WallName } from '@caisson/wire'
+import { BenchDaemon, type Guest } from './daemon.ts'
+import { processes, proportionalMiB } from './density.ts'
+import { ENGINES } from './references.ts'
+import type { Row } from './report.ts'
+import { type Summary, series, summary, took } from './statistics.ts'
+
+const NUMPY = 'import numpy; int(numpy.ones(2).sum())'
+/** Milliseconds at p50. */
+const AIMS: Readonly<Record<string, { demand: number; pool: number }>> = {
+  container: { demand: 25, pool: 4 },
+  gvisor: { demand: 350, pool: 15 },
+  microvm: { demand: 150, pool: 15 },
+}
+const PAUSE_AIM_MS = 1000
+/** A state for those that come later is being saved, or the pool filled: nothing tells when, and a slow machine takes this long. */
+const SETTLE_MS = 15_000
+const REST_MS = 3000
+const IDLE = 3
+
+/** The same of each wall in one run, without a network; beside what engines do by themselves. A round here is slow: a tenth of them is made. */
+export async function walls(rounds: number): Promise<Row[]> {
+  const count = Math.max(5, Math.ceil(rounds / 10))
+  const rows: Row[] = []
+  for (const wall of WALLS) {
+    try {
+      rows.push(...(await onDemand(wall, count)), ...(await fromPool(wall, count)))
+    } catch (failure) {
+      const skipped = failure instanceof Error ? failure.message.slice(0, 200) : String(failure)
+      rows.push({ what: `${wall}`, unit: 'ms', measured: { skipped } })
+    }
+  }
+  for (const { what, missing, run } of ENGINES) {
+    const skipped = await missing()
+    const measured = skipped === undefined ? await series(count, 1, () => took(run)) : { skipped }
+    rows.push({ what, unit: 'ms', measured })
+  }
+  return rows
+}
+
+async function onDemand(wall: WallName, count: number): Promise<Row[]> {
+  await using daemon = await BenchDaemon.open(0)
+  await daemon.end(await first(daemon, wall))
+  await pause(SETTLE_MS)
+  const aim = AIMS[wall]
+  const create = await creates(daemon, wall, count, 0)
+  const guest = await first(daemon, wall)
+  const command = await series(count * 5, 3, () => took(() => daemon.true(guest)))
+  const paused: number[] = []
+  const resumed = await series(count, 1, async () => {
+    paused.push(await took(() => daemon.pause(guest)))
+    return took(async () => {
+      await daemon.resume(guest)
+      await daemon.code(guest)
+    })
+  })
+  await daemon.end(guest)
+  return [
+    { what: `${wall}: create to first output with numpy`, unit: 'ms', measured: create, ...(aim && { aim: aim.demand }) },
+    { what: '  command true', unit: 'ms', measured: command },
+    { what: '  pause, frozen', unit: 'ms', measured: summary(paused), aim: PAUSE_AIM_MS },
+    { what: '  resume to an output', unit: 'ms', measured: resumed, aim: PAUSE_AIM_MS },
+    { what: `  PSS of each of ${IDLE} idle sandboxes`, unit: 'MiB', measured: summary([await idleMiB(daemon, wall)]) },
+  ]
+}
+
+async function fromPool(wall: WallName, count: number): Promise<Row[]> {
+  await using daemon = await BenchDaemon.open(1)
+  // The pool learns what is wanted from those that it had not.
+  await daemon.end(await first(daemon, wall))
+  await pause(SETTLE_MS)
+  const measured = await creates(daemon, wall, count, REST_MS)
+  const aim = AIMS[wall]
+  return [{ what: '  the same from the pool', unit: 'ms', measured, ...(aim && { aim: aim.pool }) }]
+}
+
+function made(daemon: BenchDaemon, wall: WallName): Promise<Guest> {
+  return daemon.create('code-interpreter', { metadata: { 'caisson.wall': wall }, allow_internet_access: false })
+}
+
+async function first(daemon: BenchDaemon, wall: WallName): Promise<Guest> {
+  const guest = await made(daemon, wall)
+  await daemon.code(guest, NUMPY)
+  return guest
+}
+
+/** The ends are not part of it. */
+function creates(daemon: BenchDaemon, wall: WallName, count: number, restMs: number): Promise<Summary> {
+  return series(count, 1, async () => {
+    let guest: Guest | undefined
+    const ms = await took(async () => {
+      guest = await first(daemon, wall)
+    })
+    if (guest !== undefined) await daemon.end(guest)
+    await pause(restMs)
+    return ms
+  })
+}
+
+async function idleMiB(daemon: BenchDaemon, wall: WallName): Promise<number> {
+  const before = new Set(await processes())
+  const guests: Guest[] = []
+  for (let number = 0; number < IDLE; number += 1) guests.push(await made(daemon, wall))
+  await pause(REST_MS)
+  let pssMiB = 0
+  for (const pid of await processes()) if (!before.has(pid)) pssMiB += await proportionalMiB(pid)
+  for (const guest of guests) await daemon.end(guest)
+  return pssMiB / IDLE
+}
