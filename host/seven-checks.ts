@@ -51,7 +51,13 @@ export async function sevenChecks(parts: Parts, signal: AbortSignal): Promise<Ch
     } finally {
       await sandbox.kill(signal)
     }
-    return [...isolation, await memory(parts, signal), await time(parts, signal), await record(parts, sandbox.id, signal), await scan(parts, signal)]
+    return [
+      ...isolation,
+      await memory(parts, signal),
+      await time(parts, signal),
+      await record(parts, sandbox.id, signal),
+      await scan(parts, signal),
+    ]
   } finally {
     await canary[Symbol.asyncDispose]()
   }
