@@ -31,7 +31,7 @@ const create: AuditRecord = {
   wall: 'container',
   metadata: {},
   plan: {
-    binds: Array.from({ length: 30 }, (_, index) => ({ source: `/root/.caisson/templates/${index}`, target: `/usr/${index}`, mode: 'ro' })),
+    binds: Array.from({ length: 30 }, (_, index) => ({ source: `/state/templates/${index}`, target: `/usr/${index}`, mode: 'ro' })),
   },
 }
 
