@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { AuditEntry, AuditQuery, AuditReading, DoctorReport, Host, Profiles, RecordedSecrets, Verified } from '@caisson/host'
 import type { Daemon, DaemonOptions } from '@caisson/host/daemon'
-import { CATALOGUE, type Door, Fault, type Held } from '@caisson/wire'
+import { CATALOGUE, type Door, Fault, type Held, within } from '@caisson/wire'
 import { type LocalDaemon, localDaemon } from './local-daemon.ts'
 import { RemoteDoor } from './remote/remote-door.ts'
 import { clientSettings } from './settings.ts'
@@ -166,13 +166,13 @@ export async function doorOf({ url, key, caPath }: LocalDaemon): Promise<RemoteD
 
 /** False: it is gone, and has left its file behind. */
 async function answers(door: RemoteDoor, signal: AbortSignal): Promise<boolean> {
-  const late = AbortSignal.timeout(ANSWER_MS)
+  const asking = within(ANSWER_MS, signal)
   try {
-    if (await door.isAlive(AbortSignal.any([signal, late]))) return true
+    if (await door.isAlive(asking)) return true
     throw new Fault('DAEMON_UNREACHABLE', `what listens at ${door.url.origin} is not well`)
   } catch (failure) {
     if (isRefusal(failure)) return false
-    if (!late.aborted || signal.aborted) throw failure
+    if (!asking.aborted || signal.aborted) throw failure
     throw new Fault('DAEMON_UNREACHABLE', `${door.url.origin} has not answered within ${ANSWER_MS / 1000} s`, { cause: failure })
   }
 }

@@ -45,11 +45,6 @@ export function freshDeadline(milliseconds: number): AbortSignal {
   return AbortSignal.timeout(milliseconds)
 }
 
-/** The caller's wish and a deadline, whichever comes first. */
-export function within(milliseconds: number, signal: AbortSignal): AbortSignal {
-  return AbortSignal.any([signal, AbortSignal.timeout(milliseconds)])
-}
-
 /** The caller's abort, as the one error that says so; `cause` is the reason it gave. */
 export function cancelled(signal: AbortSignal): Fault {
   return new Fault('CANCELLED', 'cancelled by the caller', { cause: signal.reason })

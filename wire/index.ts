@@ -1,4 +1,5 @@
 export { type DlpPlace, GateAnswer, GateRequest, type NetworkRecord } from './airlock.ts'
+export { within } from './deadline.ts'
 export * from './door.ts'
 export { ENVD_VERSION } from './envd.ts'
 export { CATALOGUE, Fault, type FaultCode } from './errors.ts'

@@ -1,4 +1,4 @@
-import { Death, EndReason, Fault } from '@caisson/wire'
+import { Death, EndReason, Fault, within } from '@caisson/wire'
 import { cancelled } from '../signals.ts'
 import { type Control, sandboxPath } from './control.ts'
 import { isRecord, type Json, number, text, time, wholeText } from './json.ts'
@@ -88,7 +88,7 @@ export class Visit {
     if (failure.code !== 'DAEMON_UNREACHABLE') return failure
     if (signal.aborted) return cancelled(signal)
     try {
-      const asking = AbortSignal.any([signal, AbortSignal.timeout(ASKING_MS)])
+      const asking = within(ASKING_MS, signal)
       const health = await this.control.link.ask({ method: 'GET', path: '/health', headers: this.#headers(PORT.agent, undefined) }, asking)
       await wholeText(health, 'health')
       if (health.status !== 502) return failure

@@ -1,6 +1,7 @@
 import { lookup, Resolver } from 'node:dns/promises'
 import { readFile, stat } from 'node:fs/promises'
-import { orAborted, within } from '../lifetimes.ts'
+import { within } from '@caisson/wire'
+import { orAborted } from '../lifetimes.ts'
 import { FairTurns } from './fair-turns.ts'
 
 /** Less than a gate waits for an answer (native/keeper/src/gate/questions.rs). */

@@ -1,4 +1,4 @@
-import { type ContextInfo, Fault, type Plan } from '@caisson/wire'
+import { type ContextInfo, Fault, type Plan, within } from '@caisson/wire'
 import type { AgentConnection } from '../agent/connection.ts'
 import { attachProgram, type ProcessOptions, type Program, startProgram } from '../agent/process.ts'
 import { freshDeadline, unending } from '../lifetimes.ts'
@@ -103,7 +103,7 @@ export class Interpreters {
     for (let attempt = 0; this.#zygoteSocket !== null; attempt += 1) {
       try {
         const asked = { op: 'fork', socket: this.#zygoteSocket, count: 1 } as const
-        const { pids } = await this.#parts.cell.ask(asked, AbortSignal.any([signal, freshDeadline(FORK_MS)]))
+        const { pids } = await this.#parts.cell.ask(asked, within(FORK_MS, signal))
         const [pid] = Array.isArray(pids) ? (pids as unknown[]) : []
         if (typeof pid === 'number') return pid
         throw new Fault('LAUNCH_FAILED', 'the keeper forked nothing')

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { orAborted, within } from '../lifetimes.ts'
+import { within } from '@caisson/wire'
+import { orAborted } from '../lifetimes.ts'
 import { answers } from '../walls/supervised.ts'
 import type { Known } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'

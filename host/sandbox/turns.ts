@@ -1,5 +1,5 @@
-import { Fault } from '@caisson/wire'
-import { freshDeadline, orAborted } from '../lifetimes.ts'
+import { Fault, within } from '@caisson/wire'
+import { orAborted } from '../lifetimes.ts'
 
 /** A change of state that somebody else asked for is waited for so long; then the answer is that it changes. */
 const SETTLE_MS = 30_000
@@ -27,7 +27,7 @@ export class Turns {
   /** Resolves when all that was asked for so far is done. Rejects with CONFLICT, naming `what`, when that takes too long. */
   async settled(what: string, signal: AbortSignal): Promise<void> {
     try {
-      await orAborted(this.#last, AbortSignal.any([signal, freshDeadline(SETTLE_MS)]))
+      await orAborted(this.#last, within(SETTLE_MS, signal))
     } catch (cause) {
       if (signal.aborted) throw cause
       throw new Fault('CONFLICT', `${what} is changing its state`, { cause })

@@ -2,11 +2,10 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { chmod, chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Engine, Fault, type Plan } from '@caisson/wire'
+import { type Engine, Fault, type Plan, within } from '@caisson/wire'
 import { z } from 'zod'
 import { AgentConnection } from '../agent/connection.ts'
 import type { AuditLog } from '../audit/log.ts'
-import { freshDeadline } from '../lifetimes.ts'
 import type { Settings } from '../settings.ts'
 import type { Template } from '../templates/template.ts'
 import type { Walls } from '../walls/walls.ts'
@@ -124,7 +123,7 @@ export class WarmStates implements AsyncDisposable {
     const id = newId('w')
     if (this.#over.signal.aborted) return
     try {
-      const signal = AbortSignal.any([this.#over.signal, freshDeadline(MAKE_MS)])
+      const signal = within(MAKE_MS, this.#over.signal)
       await mkdir(this.#folder, { recursive: true, mode: 0o700 })
       await using _held = await lock(join(this.#folder, `${key}.lock`), signal)
       if ((await this.#find(key)) === undefined) {

@@ -83,6 +83,7 @@ const VIOLATIONS: Planting[] = [
     source: "import { Fault } from '@caisson/wire'\ntry {\n  JSON.parse('')\n} catch (x) {\n  throw new Fault('INTERNAL', String(x))\n}",
     rule: 'plugin',
   },
+  { file: 'host/planted-deadline.ts', source: 'export const x = AbortSignal.any([])', rule: 'plugin' },
   { file: 'host/planted-circle.ts', source: "import './planted-round.ts'\nexport const x = 1", rule: 'lint/suspicious/noImportCycles' },
 ]
 
@@ -123,7 +124,7 @@ const red = new Map<string, Set<string>>()
 
 beforeAll(async () => {
   copy = await mkdtemp(join(tmpdir(), 'caisson-walls-'))
-  for (const part of ['biome.json', '.gitignore', 'package.json', 'tsconfig.json', 'spec/house/cause.grit']) {
+  for (const part of ['biome.json', '.gitignore', 'package.json', 'tsconfig.json', 'spec/house/cause.grit', 'spec/house/deadline.grit']) {
     await cp(join(repository, part), join(copy, part), { recursive: true })
   }
   for (const { file, source } of [...VIOLATIONS, ...ALLOWED]) {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, isIP, type Socket } from 'node:net'
 import { createSecureContext, type SecureContext, connect as secure, type TLSSocket } from 'node:tls'
-import { within } from '../../lifetimes.ts'
+import { within } from '@caisson/wire'
 
 /** For the last address that is dialled, and for the handshake after it. */
 const PATIENCE_MS = 10_000

@@ -1,6 +1,5 @@
-import { Fault } from '@caisson/wire'
+import { Fault, within } from '@caisson/wire'
 import { z } from 'zod'
-import { within } from '../../lifetimes.ts'
 import { type OwnedCall, type Route, readJson, sendNothing } from '../call.ts'
 import { withNamed } from './named.ts'
 
