@@ -15,6 +15,7 @@ use nix::mount::{MsFlags, mount};
 use crate::copy::{rename_new, sparse_copy};
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::plan::Disk;
+use crate::weakened::{Step, is_without};
 
 const STEP: &str = "disk";
 
@@ -147,7 +148,8 @@ impl Prepared {
 
     /// Mounts it in the caller's mount namespace.
     pub fn mount(&self, target: &Path) -> Outcome<()> {
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        let no_setuid = if is_without(Step::SetUid) { MsFlags::empty() } else { MsFlags::MS_NOSUID };
+        let flags = no_setuid | MsFlags::MS_NODEV;
         match self {
             Prepared::Loop { device, image, .. } => {
                 // An image that was damaged by a power cut is not repaired: what is wrong with it is said, and nothing more is written to it.
