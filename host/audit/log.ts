@@ -6,6 +6,7 @@ import { firstLine, lastLine, parsedLine } from './lines.ts'
 import { type AuditRecord, auditFields } from './record.ts'
 import { CURRENT, outlived, remove, segments } from './segments.ts'
 import { SigningKey } from './signing-key.ts'
+import { sentToAll } from './sinks/cursor.ts'
 
 export interface LogOptions {
   /** Of the log, its key and nothing else. */
@@ -108,7 +109,10 @@ export class AuditLog implements Disposable {
   }
 
   #retain(): void {
+    const sent = sentToAll(this.folder)
     for (const segment of outlived(segments(this.folder), this.#options.keep, Date.now())) {
+      // Somebody has not got it yet.
+      if ((segment.lastSeq ?? 0) > sent) return
       const hash = hashOf(lastLine(segment.path))
       this.append({ kind: 'retention', sandbox: '', removed: segment.name, lastSeq: segment.lastSeq ?? 0, hash })
       remove(segment)

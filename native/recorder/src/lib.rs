@@ -1,8 +1,10 @@
 //! The audit log for a host: what Node calls to append to it. Node has no call that locks a file.
 //!
 //! `open(path)` gives a log; `append(log, fields)` answers `[seq, hash]` as JSON, `end(log)` the same of the last record, or nothing; `rotate(log, bytes, fields)` the name of the full file, or nothing;
-//! `close(log)` lets go of its descriptors. Each throws with the reason.
+//! `close(log)` lets go of its descriptors. `datagram(path, text)` sends a text to a local socket, for a syslog that listens for datagrams, which Node has no call for either;
+//! an empty one only looks whether somebody listens. Each throws with the reason.
 
+mod datagram;
 mod node;
 
 use std::path::Path;
@@ -24,6 +26,7 @@ pub unsafe extern "C" fn napi_register_module_v1(env: Env, exports: Value) -> Va
             .and_then(|()| node::export(env, exports, c"end", end))
             .and_then(|()| node::export(env, exports, c"rotate", rotate))
             .and_then(|()| node::export(env, exports, c"close", close))
+            .and_then(|()| node::export(env, exports, c"datagram", datagram))
     };
     if exported.is_ok() { exports } else { null_mut() }
 }
@@ -99,4 +102,18 @@ unsafe extern "C" fn close(env: Env, info: *mut std::ffi::c_void) -> Value {
         }
     }
     null_mut()
+}
+
+unsafe extern "C" fn datagram(env: Env, info: *mut std::ffi::c_void) -> Value {
+    // SAFETY: within Node's call, with what it gave.
+    unsafe {
+        let Ok([path, text]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
+        let (Ok(path), Ok(text)) = (node::text(env, path), node::text(env, text)) else {
+            return node::throw(env, OTHER);
+        };
+        match datagram::send(Path::new(&path), &text) {
+            Ok(()) => null_mut(),
+            Err(error) => node::throw(env, &error.to_string()),
+        }
+    }
 }
