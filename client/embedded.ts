@@ -11,7 +11,7 @@ import type {
   Verified,
 } from '@caisson/host'
 import type { Daemon, DaemonOptions } from '@caisson/host/daemon'
-import { CATALOGUE, type Door, Fault, type Held, within } from '@caisson/wire'
+import { CATALOGUE, type Door, Fault, type Held, type WallName, within } from '@caisson/wire'
 import { type LocalDaemon, localDaemon } from './local-daemon.ts'
 import { RemoteDoor } from './remote/remote-door.ts'
 import { clientSettings } from './settings.ts'
@@ -76,9 +76,11 @@ export function refuseEmbedded(what: string): never {
   })
 }
 
-export async function doctorOf(door: Door, signal: AbortSignal): Promise<DoctorReport> {
-  if (door instanceof RemoteDoor) return (await door.tell('GET', '/doctor', undefined, 'doctor', signal)) as DoctorReport
-  return await (door as Host).doctor(signal)
+/** Of one wall, or of each. */
+export async function doctorOf(door: Door, wall: WallName | undefined, signal: AbortSignal): Promise<DoctorReport> {
+  const path = wall === undefined ? '/doctor' : `/doctor?wall=${wall}`
+  if (door instanceof RemoteDoor) return (await door.tell('GET', path, undefined, 'doctor', signal)) as DoctorReport
+  return await (door as Host).doctor(signal, wall)
 }
 
 /** Of this machine's state folder, which a daemon here shares. Rejects with UNSUPPORTED where another machine's daemon was asked for. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { CreateRequest, Door, Held, Plan } from '@caisson/wire'
+import type { CreateRequest, Door, Held, Plan, WallName } from '@caisson/wire'
 import { Fault } from '@caisson/wire'
 import { Secrets } from './airlock/secrets.ts'
 import { hashOf } from './audit/chain.ts'
@@ -38,7 +38,7 @@ export interface HostOptions {
 export interface Host extends Door {
   readonly home: string
   /** What this machine can do; tries it. */
-  doctor(signal: AbortSignal): Promise<DoctorReport>
+  doctor(signal: AbortSignal, wall?: WallName): Promise<DoctorReport>
   /** What a sandbox of this state folder asked of the network, running or gone; null: the last one. Undefined: there is no record of it. */
   networkOf(sandbox: string | null, signal: AbortSignal): ReturnType<typeof networkOf>
 }
@@ -124,8 +124,8 @@ class EmbeddedHost implements Host {
     return this.#rooms.creating.plan(request, signal)
   }
 
-  doctor(signal: AbortSignal): Promise<DoctorReport> {
-    return examine(this, this.#rooms.walls, this.#rooms.settings, signal)
+  doctor(signal: AbortSignal, wall?: WallName): Promise<DoctorReport> {
+    return examine(this, this.#rooms.walls, this.#rooms.settings, signal, wall)
   }
 
   networkOf(sandbox: string | null, signal: AbortSignal): ReturnType<typeof networkOf> {
