@@ -84,6 +84,45 @@ test('what is no question is refused by name', async () => {
   expect((await line.caisson(['audit'], { env: { CAISSON_URL: 'http://127.0.0.1:1' } })).stderr).toMatch(/UNSUPPORTED/)
 })
 
+test('no file of the state folder has secrets that were said on command lines, by the caller or by children', async () => {
+  const token = `gh${'p_'}0123456789abcdefghijABCDEFGHIJ012345`
+  const secrets = [
+    'first-password',
+    'second-password',
+    'third-word',
+    'fourth-token',
+    'fifth-word',
+    'sixth-word',
+    'seventh-word',
+    'eighth-word',
+    token,
+  ]
+  const [first, second, third, fourth, fifth, sixth, seventh, eighth] = secrets
+  const inner = [
+    `/bin/true --password ${first}`,
+    `/bin/true --token=${second}`,
+    `/bin/true https://me:${third}@host/`,
+    `/bin/true -H "Authorization: Bearer ${fourth}"`,
+    `/bin/true DB_PASSWORD=${fifth}`,
+    `/bin/true ${token}`,
+    // The shell knows them, and its children's arguments have them: neither command line says what they are.
+    `/usr/bin/env true "$DEPLOY_SECRET"`,
+    `/bin/bash -c 'exec -a curl /bin/true -u me:${sixth}'`,
+    `/bin/true "?api_key=${seventh}&x=1"`,
+    '/bin/true a-secret-of-some-length',
+  ].join('; ')
+  const run = await line.caisson(['run', '--template', 'base', '--env', `DEPLOY_SECRET=${eighth}`, '--', '/bin/sh', '-c', inner])
+  expect(run).toMatchObject({ exitCode: 0, stderr: '' })
+  const asked = (await entries('--command', '[redacted]')).map(({ kind }) => kind)
+  expect(asked).toContain('command')
+  expect(asked.filter((kind) => kind === 'exec').length).toBeGreaterThanOrEqual(9)
+  const words = [...secrets, 'a-secret-of-some-length'].flatMap((secret) => ['-e', secret])
+  // Disks are as large as they may become.
+  const search = (...more: string[]) => line.invoke('grep', ['-rlaF', ...words, ...more, line.home])
+  expect(await search('--exclude-dir=secrets')).toMatchObject({ exitCode: 1, stdout: '' })
+  expect((await search()).stdout.trim()).toBe(join(line.home, 'secrets', 'KEY_1'))
+})
+
 test('a report is signed with its key', async () => {
   const { stdout, exitCode, stderr } = await line.caisson(['attack', '--wall', 'container', '--json'])
   expect([exitCode, exitCode === 0 ? '' : stderr]).toEqual([0, ''])

@@ -27,6 +27,7 @@ mod inside;
 mod landlock;
 mod machine;
 mod mason;
+mod memory;
 mod nursery;
 mod order;
 mod overlay;
