@@ -150,7 +150,8 @@ fn value_behind(text: &str, name: Range<usize>) -> Option<Range<usize>> {
     let is_colon = bytes[separator] == b':';
     let value = blanks(at);
     is_loose |= value > at || is_colon;
-    if is_colon && HEADERS.contains(&plain(&text[name.clone()]).as_str()) || is_colon && text[name].contains('-') {
+    let is_header = |name: &str| name.contains('-') || HEADERS.contains(&plain(name).as_str());
+    if is_colon && is_header(&text[name]) {
         let end = text[value..].find(['\r', '\n', '"', '\'', '`']).map_or(text.len(), |length| value + length);
         // A header in quotes of its own: the value is in the next pair.
         if end > value {
@@ -175,6 +176,6 @@ fn value_behind(text: &str, name: Range<usize>) -> Option<Range<usize>> {
 }
 
 fn is_literal(said: &str) -> bool {
-    let has = |what: fn(&u8) -> bool| said.as_bytes().iter().any(|byte| what(byte));
+    let has = |what: fn(&u8) -> bool| said.as_bytes().iter().any(what);
     said.len() >= 6 && !has(|byte| matches!(byte, b'(' | b'[' | b'{')) && has(u8::is_ascii_digit) || said.len() >= 20
 }
