@@ -9,6 +9,7 @@ import type {
   RecordedSecrets,
   SinkStatus,
   Verified,
+  Workspaces,
 } from '@caisson/host'
 import type { Daemon, DaemonOptions } from '@caisson/host/daemon'
 import { CATALOGUE, type Door, Fault, type Held, type WallName, within } from '@caisson/wire'
@@ -146,6 +147,17 @@ export async function openProfiles(what: string): Promise<Profiles> {
   }
   const host = await import('@caisson/host')
   return host.openProfiles()
+}
+
+/** Of this machine's state folder, which a daemon here shares: those of its operator. Rejects with UNSUPPORTED where another machine's daemon was asked for. */
+export async function openWorkspaces(what: string): Promise<Workspaces> {
+  if (clientSettings().url !== undefined) {
+    throw new Fault('UNSUPPORTED', `${what} looks at the state folder of this machine, and CAISSON_URL names another`, {
+      hint: 'Run it on the machine of the daemon.',
+    })
+  }
+  const host = await import('@caisson/host')
+  return host.openWorkspaces()
 }
 
 /** What a sandbox of this machine's state folder asked of the network, as its log has it. */
