@@ -2,6 +2,7 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { isIPv6 } from 'node:net'
 import { join } from 'node:path'
 import { Fault, WALLS } from '@caisson/wire'
+import { Seal } from './airlock/seal.ts'
 import * as caissonRoutes from './api/caisson/shelf.ts'
 import * as controlRoutes from './api/control/shelf.ts'
 import { TeamHistory } from './api/control/team-history.ts'
@@ -146,6 +147,7 @@ async function openParts(
   place: { readonly domain: string | null },
 ): Promise<Parts> {
   const { settings, auditLog, creating, walls } = rooms
+  const seal = new Seal(settings.home)
   const control = {
     maxTimeoutMs: settings.maxTimeoutMs,
     auditLog: auditLog.path,
@@ -157,6 +159,7 @@ async function openParts(
     teams,
     profiles: (signal: AbortSignal) => readProfiles(settings.profiles, signal),
     plan: creating.plan.bind(creating),
+    seal: (word: string) => seal.seal(word),
     doctor: (signal: AbortSignal) => examine(creating, walls, settings, signal),
   }
   return {

@@ -7,10 +7,12 @@ import { unending } from '../lifetimes.ts'
 import { Airlock } from './airlock.ts'
 import { Canaries, type Planted } from './dlp-canaries.ts'
 import { type Egress, egressOf } from './egress.ts'
+import { refuseProxy } from './egress-proxy.ts'
 import { HostNames } from './host-names.ts'
 import { KeptAnswers } from './inspect/kept-answers.ts'
 import { KeptRegistries } from './kept-registries.ts'
 import { Registries } from './registries.ts'
+import { Seal } from './seal.ts'
 import type { Secrets } from './secrets.ts'
 
 export interface ExitsParts {
@@ -42,6 +44,7 @@ export class Exits implements AsyncDisposable {
   readonly #names = new HostNames()
   readonly #registries: KeptRegistries
   readonly #canaries: Canaries
+  readonly #seal: Seal
   readonly #planted = new Map<string, readonly Planted[]>()
   readonly #secrets: Secrets
   readonly #searcher: string
@@ -61,12 +64,14 @@ export class Exits implements AsyncDisposable {
     this.#operatorAllowed = operatorAllowed
     this.#record = record
     this.#canaries = new Canaries(home)
+    this.#seal = new Seal(home)
   }
 
   /** Of `network` as a request or a profile has it; null: nothing may be reached. Rejects with POLICY_INVALID naming the rule. */
   async egress(network: Network, signal: AbortSignal): Promise<Egress | null> {
     const egress = await egressOf(network, () => this.#registries.hosts(signal), this.#operatorAllowed)
     await this.#refuseUnknownSecrets(egress)
+    await refuseProxy(egress, (sealed) => this.#seal.open(sealed))
     return egress.policy.mode === 'none' ? null : egress
   }
 
@@ -133,9 +138,10 @@ export class Exits implements AsyncDisposable {
     const { sockets } = this
     const addresses = this.#names.addresses.bind(this.#names)
     const secret = (name: string) => this.#secrets.value(name)
+    const unseal = (sealed: string) => this.#seal.open(sealed)
     const [answers, searcher] = [this.#answers, this.#searcher]
     this.#opening ??= Airlock.open(
-      { sockets, record: this.#record, addresses, secret, answers, searcher, inspection: () => this.#inspected() },
+      { sockets, record: this.#record, addresses, secret, unseal, answers, searcher, inspection: () => this.#inspected() },
       unending(),
     )
     try {

@@ -47,5 +47,7 @@ export interface ControlRooms {
   profiles(signal: AbortSignal): Promise<Profile[]>
   /** What `create` would hand to a keeper, made without building anything. */
   plan(request: CreateRequest, signal: AbortSignal): Promise<Plan>
+  /** A word that only the rules of a network are to have, as they may carry it. Rejects with HOME_UNUSABLE. */
+  seal(word: string): Promise<string>
   doctor(signal: AbortSignal): Promise<DoctorReport>
 }

@@ -42,6 +42,7 @@ export class ControlServer implements AsyncDisposable {
       control: {
         maxTimeoutMs: 24 * 3_600_000,
         auditLog,
+        seal: async (word) => `sealed:${word.length}`,
         record: () => undefined,
         templates: {
           named: (name) => names[name],
