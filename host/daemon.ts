@@ -2,7 +2,6 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { isIPv6 } from 'node:net'
 import { join } from 'node:path'
 import { Fault, WALLS } from '@caisson/wire'
-import { Seal } from './airlock/seal.ts'
 import * as caissonRoutes from './api/caisson/shelf.ts'
 import * as controlRoutes from './api/control/shelf.ts'
 import { TeamHistory } from './api/control/team-history.ts'
@@ -146,8 +145,7 @@ async function openParts(
   telemetry: Telemetry,
   place: { readonly domain: string | null },
 ): Promise<Parts> {
-  const { settings, auditLog, creating, walls } = rooms
-  const seal = new Seal(settings.home)
+  const { settings, auditLog, creating, walls, exits } = rooms
   const control = {
     maxTimeoutMs: settings.maxTimeoutMs,
     auditLog: auditLog.path,
@@ -159,7 +157,7 @@ async function openParts(
     teams,
     profiles: (signal: AbortSignal) => readProfiles(settings.profiles, signal),
     plan: creating.plan.bind(creating),
-    seal: (word: string) => seal.seal(word),
+    proxied: exits.proxied.bind(exits),
     doctor: (signal: AbortSignal) => examine(creating, walls, settings, signal),
   }
   return {

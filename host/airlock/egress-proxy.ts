@@ -47,20 +47,13 @@ export function isSameProxy(one: NetworkPolicy['proxy'], other: NetworkPolicy['p
   return one?.text === other?.text && one?.username === other?.username
 }
 
-/** Refused when the rules are read, if it is known already that nothing would come of it. Rejects with POLICY_INVALID. */
-export async function refuseProxy(
-  { policy: { proxy }, operatorAllowed }: Egress,
-  unseal: (sealed: string) => Promise<string | undefined>,
-): Promise<void> {
-  if (proxy === null) return
-  if (proxy.sealed !== null && (await unseal(proxy.sealed)) === undefined) {
-    throw new Fault('POLICY_INVALID', 'network.proxy.sealed: it was not sealed by this installation')
-  }
-  if (proxy.address === null) return
-  const decided = decideProxy(proxy, { resolved: [], operatorAllowed, hostAddresses: hostAddresses() })
+/** Refused before anything is made by rules through which nothing would get out as things are. Throws POLICY_INVALID. */
+export function refuseProxy({ operatorAllowed }: Pick<Egress, 'operatorAllowed'>, { proxy, addresses: resolved, password }: Beyond): void {
+  if (password === undefined) throw new Fault('POLICY_INVALID', 'network.proxy.sealed: it was not sealed by this installation')
+  const decided = decideProxy(proxy, { resolved, operatorAllowed, hostAddresses: hostAddresses() })
   if (!('rule' in decided)) return
   throw new Fault('POLICY_INVALID', `network.proxy.address: ${decided.reason}`, {
-    hint: `The operator may name it: CAISSON_ALLOW_PRIVATE=${proxy.text}.`,
+    hint: 'It needs a public address, or one that the operator names (CAISSON_ALLOW_PRIVATE).',
   })
 }
 

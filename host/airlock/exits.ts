@@ -1,13 +1,13 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { mayInspect, type OperatorRange } from '@caisson/policy'
-import { Fault, type Network, type NetworkRecord } from '@caisson/wire'
+import { Fault, type Network, type NetworkFile, type NetworkRecord } from '@caisson/wire'
 import { type Inspection, openInspection } from '../authority/inspection.ts'
 import { unending } from '../lifetimes.ts'
 import { Airlock } from './airlock.ts'
 import { Canaries, type Planted } from './dlp-canaries.ts'
 import { type Egress, egressOf } from './egress.ts'
-import { refuseProxy } from './egress-proxy.ts'
+import { beyond, refuseProxy } from './egress-proxy.ts'
 import { HostNames } from './host-names.ts'
 import { KeptAnswers } from './inspect/kept-answers.ts'
 import { KeptRegistries } from './kept-registries.ts'
@@ -31,6 +31,8 @@ export interface ExitsParts {
   readonly clientEnvironment: string
   readonly record: (record: NetworkRecord) => void
 }
+
+type NetworkRules = Exclude<NetworkFile, { mode: 'none' }>
 
 /** Files of the host's, for a sandbox to trust. */
 export type Trust = Pick<Inspection, 'certPath' | 'bundlePath' | 'javaPath'>
@@ -71,8 +73,22 @@ export class Exits implements AsyncDisposable {
   async egress(network: Network, signal: AbortSignal): Promise<Egress | null> {
     const egress = await egressOf(network, () => this.#registries.hosts(signal), this.#operatorAllowed)
     await this.#refuseUnknownSecrets(egress)
-    await refuseProxy(egress, (sealed) => this.#seal.open(sealed))
     return egress.policy.mode === 'none' ? null : egress
+  }
+
+  /**
+   * Rules whose proxy nobody here has heard of, with its password sealed. Rejects with POLICY_INVALID when it has no address that may be dialled; later, when a sandbox
+   * lives by them already, that only lets nothing out.
+   */
+  async proxied(network: NetworkRules, password: string | undefined, signal: AbortSignal): Promise<NetworkRules> {
+    if (network.proxy === undefined) return network
+    const sealed = password === undefined ? {} : { sealed: await this.#seal.seal(password) }
+    const file = { ...network, proxy: { ...network.proxy, ...sealed } }
+    const egress = await egressOf(file, async () => [], this.#operatorAllowed)
+    const asked = { addresses: (name: string) => this.#names.addresses(name, '', signal), unseal: (text: string) => this.#seal.open(text) }
+    const known = await beyond(egress, asked)
+    if (known !== null) refuseProxy(egress, known)
+    return file
   }
 
   /** What a sandbox with these rules is to trust; null: nothing beyond what everybody does. Rejects with HOME_UNUSABLE. */

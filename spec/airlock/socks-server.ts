@@ -34,7 +34,7 @@ export class SocksServer implements Disposable {
     const server = createServer({ allowHalfOpen: true }, (peer) => {
       peers.add(peer)
       peer.on('error', () => peer.destroy()).on('close', () => peers.delete(peer))
-      if (socks === undefined) return peer.destroy()
+      if (socks === undefined) return void peer.destroy()
       socks.connections += 1
       if (socks.options.serve !== undefined) socks.options.serve(peer)
       else void socks.#speak(peer).catch(() => peer.destroy())

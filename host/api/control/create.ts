@@ -99,11 +99,11 @@ function wallOf({ metadata }: Body, { request }: OwnedCall): { wall?: string } {
 }
 
 /** Null: nothing is said of it, and it is as the profile has it. */
-async function wayOut({ network = {}, allow_internet_access }: Body, { rooms }: OwnedCall) {
+async function wayOut({ network = {}, allow_internet_access }: Body, call: OwnedCall) {
   if (allow_internet_access === undefined && !saysEgress(network)) return null
   const { allowPublicTraffic: _, maskRequestHost: __, httpsPorts: ___, ...egress } = network
   const asked = { ...egress, ...(allow_internet_access === undefined ? {} : { allow_internet_access }) }
-  return await egressOf(asked, 'network.', rooms.control.seal)
+  return await egressOf(asked, 'network.', call)
 }
 
 function lifecycleOf({ autoPause = false, autoPauseMemory, autoResume }: Body): Lifecycle {

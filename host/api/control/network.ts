@@ -2,6 +2,7 @@ import { Fault, type Network, type NetworkFile } from '@caisson/wire'
 import { z } from 'zod'
 import { E2B_EGRESS, type E2bNetwork, fileOfE2b } from '../../airlock/e2b.ts'
 import type { SandboxRecord, Traffic } from '../../sandbox/record.ts'
+import type { OwnedCall } from '../call.ts'
 
 const AGENT_PORT = 49_983
 const ALL_TRAFFIC = '0.0.0.0/0'
@@ -41,7 +42,7 @@ export const NetworkConfig = z.strictObject({
 export async function egressOf(
   { dnsServers, egressProxy, ...lists }: z.infer<typeof NetworkUpdate>,
   field: string,
-  seal: (word: string) => Promise<string>,
+  { rooms, signal }: Pick<OwnedCall, 'rooms' | 'signal'>,
 ): Promise<{ network: NetworkFile; egress: E2bNetwork }> {
   if (dnsServers !== undefined && dnsServers.length > 0) {
     throw new Fault('UNSUPPORTED', `${field}dnsServers: names are asked of the resolver of this machine, and of nobody else`, {
@@ -51,8 +52,7 @@ export async function egressOf(
   const network = fileOfE2b({ ...lists, egressProxy }, field)
   const { password, ...proxy } = egressProxy ?? {}
   const egress = { ...lists, ...(egressProxy ? { egressProxy: { address: egressProxy.address, ...proxy } } : {}) }
-  if (network.proxy === undefined || password === undefined) return { network, egress }
-  return { network: { ...network, proxy: { ...network.proxy, sealed: await seal(password) } }, egress }
+  return { network: await rooms.control.proxied(network, password, signal), egress }
 }
 
 /** Whether any of them is said. */
