@@ -1,4 +1,4 @@
-import type { CreateRequest, NetworkFile, Plan } from '@caisson/wire'
+import type { CreateRequest, NetworkFile, Plan, WallName } from '@caisson/wire'
 import type { DoctorReport } from '../doctor.ts'
 import type { Profile } from '../sandbox/profile.ts'
 import type { Owner } from '../sandbox/record.ts'
@@ -51,5 +51,5 @@ export interface ControlRooms {
   plan(request: CreateRequest, signal: AbortSignal): Promise<Plan>
   /** Rules with the password of their proxy, sealed. Rejects with POLICY_INVALID when nothing would get out through it. */
   proxied(network: NetworkRules, password: string | undefined, signal: AbortSignal): Promise<NetworkRules>
-  doctor(signal: AbortSignal): Promise<DoctorReport>
+  doctor(signal: AbortSignal, wall?: WallName): Promise<DoctorReport>
 }
