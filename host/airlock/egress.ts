@@ -27,6 +27,9 @@ export interface Egress {
   readonly configured: readonly ConfiguredHost[]
 }
 
+/** A proxy as it is dialled, and how one shows oneself there. */
+export type Through = NonNullable<Extract<GateAnswer, { answer: 'connect' }>['proxy']>
+
 export interface Decision {
   readonly verdict: Extract<GateAnswer, { answer: 'connect' }>['verdict']
   /** Checked, and to be dialled in this order. */
@@ -34,6 +37,8 @@ export interface Decision {
   readonly rule: string
   readonly reason: string
   readonly wouldAllow: string | null
+  /** Absent or null: what is in `dial` is dialled. */
+  readonly through?: Through | null
 }
 
 export interface Target {
@@ -102,7 +107,7 @@ function notKept({ name, address, port }: Target): Decision {
 const HOST_KNOWN_MS = 1000
 let known: { readonly addresses: string[]; readonly untilMs: number } | undefined
 
-function hostAddresses(): string[] {
+export function hostAddresses(): string[] {
   if (known === undefined || known.untilMs < performance.now()) {
     const addresses = Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? [])
     known = { addresses, untilMs: performance.now() + HOST_KNOWN_MS }
