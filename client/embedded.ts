@@ -1,5 +1,15 @@
 import { readFile } from 'node:fs/promises'
-import type { AuditEntry, AuditQuery, AuditReading, DoctorReport, Host, Profiles, RecordedSecrets, Verified } from '@caisson/host'
+import type {
+  AuditEntry,
+  AuditQuery,
+  AuditReading,
+  DoctorReport,
+  Host,
+  Profiles,
+  RecordedSecrets,
+  Verified,
+  Workspaces,
+} from '@caisson/host'
 import type { Daemon, DaemonOptions } from '@caisson/host/daemon'
 import { CATALOGUE, type Door, Fault, type Held, type WallName, within } from '@caisson/wire'
 import { type LocalDaemon, localDaemon } from './local-daemon.ts'
@@ -125,6 +135,17 @@ export async function openProfiles(what: string): Promise<Profiles> {
   }
   const host = await import('@caisson/host')
   return host.openProfiles()
+}
+
+/** Of this machine's state folder, which a daemon here shares: those of its operator. Rejects with UNSUPPORTED where another machine's daemon was asked for. */
+export async function openWorkspaces(what: string): Promise<Workspaces> {
+  if (clientSettings().url !== undefined) {
+    throw new Fault('UNSUPPORTED', `${what} looks at the state folder of this machine, and CAISSON_URL names another`, {
+      hint: 'Run it on the machine of the daemon.',
+    })
+  }
+  const host = await import('@caisson/host')
+  return host.openWorkspaces()
 }
 
 /** What a sandbox of this machine's state folder asked of the network, as its log has it. */

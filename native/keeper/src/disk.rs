@@ -79,6 +79,12 @@ pub fn take(disk: &Disk, dir: &Path) -> Outcome<Option<PathBuf>> {
     Ok(Some(image.into()))
 }
 
+/// Where an image goes at the end of its sandbox without anybody's asking.
+pub fn returns_to(disk: &Disk) -> Option<&Path> {
+    let Disk::Image { image, take: true, returns: true, .. } = disk else { return None };
+    Some(Path::new(image))
+}
+
 /// None: it is memory, and there is nothing to prepare.
 pub fn prepare(disk: &Disk, dir: &Path, machine: bool) -> Outcome<Option<Prepared>> {
     let Disk::Image { image, take, bytes, .. } = disk else { return Ok(None) };
