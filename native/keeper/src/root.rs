@@ -97,7 +97,11 @@ impl Stage<'_> {
 
     fn frame(&self) -> Outcome<()> {
         for link in &self.plan.symlinks {
-            let path = self.inside(&link.path)?;
+            let path = match self.inside(&link.path) {
+                // On a disk that was kept, somebody inside may have put something in the place of a folder: that stays, too.
+                Err(fault) if self.is_overlay() && fault.code == Code::PlanInvalid => continue,
+                found => found?,
+            };
             if !self.is_overlay() || fs::symlink_metadata(&path).is_err() {
                 self.make(&self.ground(&path), None, |path| symlink(&link.to, path))?;
             }
