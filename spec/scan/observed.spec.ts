@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { observed } from './observed.ts'
-import { observedPage } from './observed-page.ts'
+import { observed } from '../../client/cli/scan/observed.ts'
+import { observedPage } from '../../client/cli/scan/observed-page.ts'
 
 const signal = new AbortController().signal
 const intended = { imports: ['os'], hosts: ['a.example:443', 'b.example:443'], paths: ['/tmp/x'], commands: ['ls', 'curl'] }
