@@ -58,7 +58,21 @@ export async function egressOf(
   const configured = wanted.includes(REGISTRIES) ? await registries() : []
   const hosts = configured.map(({ host, port }) => `${host}:${port}`)
   const file = wanted.includes(REGISTRIES) ? { ...said, allow: expanded(wanted, hosts) } : said
-  return { file, policy: readPolicy(file, 'network'), operatorAllowed, configured }
+  return { file, policy: policyOf(file), operatorAllowed, configured }
+}
+
+/** Most sandboxes have the same few: each is read, and its examples are tried, once. */
+const MAX_READ = 64
+const READ = new Map<string, NetworkPolicy>()
+
+function policyOf(file: NetworkFile): NetworkPolicy {
+  const text = JSON.stringify(file)
+  const policy = READ.get(text) ?? readPolicy(file, 'network')
+  READ.delete(text)
+  READ.set(text, policy)
+  const [oldest] = READ.keys()
+  if (READ.size > MAX_READ && oldest !== undefined) READ.delete(oldest)
+  return policy
 }
 
 function spelledOut(text: string): NetworkFile {
