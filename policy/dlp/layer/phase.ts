@@ -28,21 +28,6 @@ const FIRSTS = new Uint8Array(256)
 for (const pair of MARKS.keys()) FIRSTS[pair >> 8] = 1
 /** 1: it is text. */
 const TEXTS = Uint8Array.from({ length: 256 }, (_, byte) => Number((byte >= 32 && byte < 127) || [9, 10, 13].includes(byte)))
-for (const [first, ...seconds] of [
-  [0x1f, 0x8b],
-  [0x78, 0x01, 0x5e, 0x9c, 0xda],
-  [0x50, 0x4b],
-  [0x02, 0x01],
-  [0x37, 0x7a],
-  [0xfd, 0x37],
-  [0x28, 0xb5],
-  [0x52, 0x61],
-  [0x42, 0x5a],
-  [0x04, 0x22],
-] as const) {
-  FIRSTS[first] = 1
-  for (const second of seconds) MARKS[first * 256 + second] = 1
-}
 
 /** A run read from one of its first symbols on. From all starts but one it gives noise, which is dropped before anybody looks at it. */
 export class Phase {
