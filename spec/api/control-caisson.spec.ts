@@ -67,6 +67,11 @@ describe('create', () => {
     [{ timeoutMs: 86_400_001 }, 400, 'timeoutMs'],
     [{ template: 'nope' }, 404, 'template'],
     [{ mounts: [MOUNT] }, 403, 'mounts'],
+    [
+      { network: { mode: 'allow', allow: ['x.example'], credentials: [{ secret: 'theirs', host: 'x.example' }] } },
+      403,
+      'network.credentials',
+    ],
     [{ lifecycle: { pauseMemory: false } }, 400, 'lifecycle.pauseMemory'],
     [{ lifecycle: { onTimeout: 'pause', pauseMemory: false, autoResume: true } }, 400, 'lifecycle.pauseMemory'],
   ])('refuses %j with %i, naming %s', async (body, status, naming) => {

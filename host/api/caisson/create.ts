@@ -37,6 +37,12 @@ export function granted({ lifecycle: _, timeoutMs: __, template, folder, ...rest
       hint: 'Upload the files, or use the key of an operator.',
     })
   }
+  // Or it would be theirs to send to a host of their own.
+  if (typeof rest.network === 'object' && 'credentials' in rest.network && !call.owner.operator) {
+    throw new Fault('ACCESS_DENIED', 'network.credentials: only an operator may have stored secrets put on requests', {
+      hint: 'Use a profile of the operator’s that names them, or the key of an operator.',
+    })
+  }
   if (rest.leash === 'host') {
     throw new Fault('BAD_REQUEST', 'leash: sandboxes of a daemon outlive it', {
       hint: 'Leave it out and set timeoutMs, or read /caisson/v1/sandboxes/ID/leash for as long as it is to live.',
