@@ -39,7 +39,13 @@ const create: AuditRecord = {
 export async function audit(rounds: number): Promise<Row[]> {
   const folder = await mkdtemp(join(tmpdir(), 'cai-'))
   try {
-    using log = new AuditLog({ folder, recorder: RECORDER, segmentBytes: 64 * 2 ** 20, keep: { bytes: 0, ms: 0 } })
+    using log = new AuditLog({
+      folder,
+      recorder: RECORDER,
+      segmentBytes: 64 * 2 ** 20,
+      keep: { bytes: 0, ms: 0 },
+      terminals: { mode: 'off', maxBytes: 0 },
+    })
     const one = await series(rounds * 20, 100, () => took(async () => log.append(command)))
     const large = await series(rounds * 20, 100, () => took(async () => log.append(create)))
     const busy = await sustained(log)
