@@ -156,7 +156,7 @@ async function openParts(
   telemetry: Telemetry,
   place: { readonly domain: string | null },
 ): Promise<Parts> {
-  const { settings, auditLog, creating, walls } = rooms
+  const { settings, auditLog, creating, walls, exits } = rooms
   const control = {
     maxTimeoutMs: settings.maxTimeoutMs,
     auditLog: auditLog.path,
@@ -168,6 +168,7 @@ async function openParts(
     teams,
     profiles: (signal: AbortSignal) => readProfiles(settings.profiles, signal),
     plan: creating.plan.bind(creating),
+    proxied: exits.proxied.bind(exits),
     doctor: (signal: AbortSignal, wall?: WallName) => examine(creating, walls, settings, signal, wall),
   }
   return {

@@ -1,4 +1,5 @@
 import type { Fault } from '@caisson/wire'
+import { withoutSeal } from '../airlock/egress-proxy.ts'
 import { freshDeadline } from '../lifetimes.ts'
 import type { Denial, Entered, Fleet, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
 import type { Owner, Sample, SandboxRecord, SnapshotRecord } from './record.ts'
@@ -79,7 +80,7 @@ export class RecordedFleet implements Fleet {
 
   async setNetwork(id: string, owner: Owner, wish: NetworkWish, signal: AbortSignal): Promise<void> {
     this.#fleet.find(id, owner)
-    this.#act(id, owner, 'network', { rules: JSON.stringify(wish.network) })
+    this.#act(id, owner, 'network', { rules: JSON.stringify(withoutSeal(wish.network)) })
     await this.#fleet.setNetwork(id, owner, wish, signal)
   }
 

@@ -13,6 +13,7 @@ mod cgroup;
 mod clock;
 mod control;
 mod copy;
+mod digger;
 mod disk;
 mod end;
 mod engine;
