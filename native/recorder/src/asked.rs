@@ -24,8 +24,6 @@ struct Said {
 pub fn redacted(redaction: &mut Redaction, asked: &str) -> Result<String> {
     let Asked { words, texts, known } = serde_json::from_str(asked)?;
     redaction.refresh()?;
-    let known: Vec<String> =
-        variables.into_iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value).collect();
     let texts = texts.iter().map(|text| redaction.text(text, &known)).collect();
     Ok(serde_json::to_string(&Said { words: redaction.words(&words, &known, false), texts })?)
 }
