@@ -95,7 +95,7 @@ describe('a session in a sandbox', () => {
     const [, terminal = ''] = /(t[0-9a-f]{20})\.\d+\.cast$/.exec(cast) ?? []
     const { stdout } = await replay(terminal, '--speed', '2', '--idle-limit', '0.5')
     expect(stdout).toContain('\x1b[1mbold\x1b[0m')
-    expect(stdout).not.toContain('title')
+    expect(stdout).not.toContain('\x1b]')
     expect((await replay(terminal, '--json')).stdout).toBe(readFileSync(cast, 'utf8'))
     expect(await replay('t00000000000000000000')).toMatchObject({ code: 125, stderr: expect.stringMatching(/NOT_FOUND/) })
     expect(await replay(terminal, '--speed', '0')).toMatchObject({ code: 125, stderr: expect.stringMatching(/no number above 0/) })
