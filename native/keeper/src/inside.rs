@@ -8,13 +8,13 @@ use caisson_zygote::message::{receive, send};
 use libc::sock_filter;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use crate::boot_id;
 use crate::caps;
 use crate::fault::{At, Fault, Outcome};
 use crate::gate;
 use crate::landlock;
 use crate::plan::{Kind, Network, Plan, Root};
 use crate::program::Program;
-use crate::root::BOOT_ID;
 use crate::say::Said;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 use crate::weakened::{Step, is_without};
@@ -195,9 +195,9 @@ impl Inside<'_> {
             let tree = Tree::open(&target).at(step, name)?;
             tree.set(RDONLY | NOSUID | NODEV | NOEXEC).and_then(|()| tree.attach(&target)).at(step, name)?;
         }
-        let tree = Tree::open(Path::new(BOOT_ID)).at(step, BOOT_ID)?;
+        let tree = Tree::open(Path::new(boot_id::PLACE)).at(step, boot_id::PLACE)?;
         let target = proc.join("sys/kernel/random/boot_id");
-        tree.set(RDONLY | NOSUID | NODEV | NOEXEC).and_then(|()| tree.attach(&target)).at(step, BOOT_ID)
+        tree.set(RDONLY | NOSUID | NODEV | NOEXEC).and_then(|()| tree.attach(&target)).at(step, boot_id::PLACE)
     }
 
     /// The old root is stacked under the new one for a moment and then let go (pivot_root(2), "pivot_root(".", ".")").

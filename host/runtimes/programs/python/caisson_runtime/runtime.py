@@ -47,6 +47,7 @@ class Runtime:
             self._execute({"op": "run", "id": 0, "code": cell, "env": {}})
         # OpenSSL makes its generators at the first use: far more pages than renewing them takes.
         identity.renew("0" * 64)
+        self._renewed = False
         self._shell.forget()
         self._count = 0
 
