@@ -84,14 +84,14 @@ impl Inside<'_> {
         self.mounts(sandbox)?;
         self.pivot()?;
         self.rlimits()?;
-        let ruleset = if sandbox { self.landlock()? } else { None };
+        let ruleset = if sandbox && !is_without(Step::Landlock) { self.landlock()? } else { None };
         let capabilities = if sandbox {
             caps::set_of(self.plan.capabilities.iter().map(String::as_str))?
         } else {
             caps::set_of(caps::ZYGOTE)?
         };
         caps::bound(if is_without(Step::Capabilities) { caps::ALL } else { capabilities })?;
-        if self.plan.no_new_privileges {
+        if self.plan.no_new_privileges && !is_without(Step::NoNewPrivileges) {
             nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
         }
         if let Some(ruleset) = &ruleset {
@@ -213,7 +213,8 @@ impl Inside<'_> {
 
     pub fn rlimits(&self) -> Outcome<()> {
         // A core limit of 1 keeps a core_pattern pipe from being started on the host (core(5)).
-        let limit = libc::rlimit { rlim_cur: 1, rlim_max: 1 };
+        let most = if is_without(Step::CoreLimit) { libc::RLIM_INFINITY } else { 1 };
+        let limit = libc::rlimit { rlim_cur: 1, rlim_max: most };
         // SAFETY: the structure outlives the call.
         if unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) } != 0 {
             return Err(std::io::Error::last_os_error()).at("rlimits", "core");
