@@ -91,8 +91,9 @@ export function openLog({ home, recorder, audit }: Settings): AuditLog {
   return new AuditLog({ folder: join(home, 'audit'), recorder, ...audit })
 }
 
-/** What earlier hosts left: sandboxes whose keepers are gone, zygotes of templates as they were, death records that nobody came to read. */
-export async function sweep({ walls, settings }: Pick<Rooms, 'walls' | 'settings'>): Promise<void> {
+/** What earlier hosts left: recordings that did not end, sandboxes whose keepers are gone, zygotes of templates as they were, death records that nobody came to read. */
+export async function sweep({ walls, settings, auditLog }: Pick<Rooms, 'walls' | 'settings' | 'auditLog'>): Promise<void> {
+  auditLog.terminals.sealOrphans()
   await walls.sweepOrphans(freshDeadline(SWEEP_MS))
   await sweepExits(settings.home)
   const zygotes = join(settings.home, 'zygotes')

@@ -33,7 +33,11 @@ export interface Settings {
   /** What appends to the audit log, as a library for Node. */
   readonly recorder: string
   /** Files of the audit log: how large one grows, and how much of those that are full is kept; 0: everything. */
-  readonly audit: { readonly segmentBytes: number; readonly keep: { readonly bytes: number; readonly ms: number } }
+  readonly audit: {
+    readonly segmentBytes: number
+    readonly keep: { readonly bytes: number; readonly ms: number }
+    readonly terminals: { readonly mode: TerminalMode; readonly maxBytes: number }
+  }
   /** Mends calls that an engine's kernel lacks, for programs inside. */
   readonly preloadLibrary: string
   /** Programs of the runtimes, bound at /caisson/runtimes. */
@@ -57,6 +61,9 @@ const DEFAULT_FROZEN_GRACE_MS = 600_000
 const DEFAULT_MAX_TIMEOUT_MS = 86_400_000
 const DEFAULT_POOL = 2
 const DEFAULT_AUDIT_FILE_MIB = 64
+const DEFAULT_AUDIT_TERMINAL_MIB = 16
+const TERMINAL_MODES = ['output', 'all', 'off'] as const
+type TerminalMode = (typeof TERMINAL_MODES)[number]
 const MIB = 1024 * 1024
 const DAY_MS = 86_400_000
 /** sun_path holds this much and a NUL (unix(7)). */
@@ -95,6 +102,10 @@ export function readSettings(options: SettingsOptions = {}): Settings {
         bytes: whole('CAISSON_AUDIT_KEEP_MIB', environment, 0) * MIB,
         ms: whole('CAISSON_AUDIT_KEEP_DAYS', environment, 0) * DAY_MS,
       },
+      terminals: {
+        mode: terminals('CAISSON_AUDIT_TERMINALS', environment),
+        maxBytes: whole('CAISSON_AUDIT_TERMINAL_MIB', environment, DEFAULT_AUDIT_TERMINAL_MIB) * MIB,
+      },
     },
     preloadLibrary: built(join(bin, 'libcaisson_preload.so')),
     programs: built(join(root, 'dist', 'runtimes')),
@@ -128,6 +139,13 @@ function whole(name: string, environment: Readonly<Record<string, string | undef
   if (text === undefined || text === '') return otherwise
   if (!/^\d{1,10}$/.test(text)) throw new Fault('BAD_REQUEST', `${name} is a whole number, not ${JSON.stringify(text)}`)
   return Number(text)
+}
+
+function terminals(name: string, environment: Readonly<Record<string, string | undefined>>): TerminalMode {
+  const text = environment[name] || 'output'
+  const mode = TERMINAL_MODES.find((one) => one === text)
+  if (mode === undefined) throw new Fault('BAD_REQUEST', `${name} is one of ${TERMINAL_MODES.join(', ')}, not ${JSON.stringify(text)}`)
+  return mode
 }
 
 function told(environment: Readonly<Record<string, string | undefined>>): string {

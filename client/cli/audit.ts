@@ -4,6 +4,7 @@ import { count } from './arguments/count.ts'
 import { moment } from './arguments/moment.ts'
 import { entryLine } from './audit/entry-line.ts'
 import { latest, mapped, printed } from './audit/printing.ts'
+import { replay } from './audit/replay.ts'
 import { sinksPage } from './audit/sinks-page.ts'
 import { verdictPage } from './audit/verdict-page.ts'
 import { parsed, verbParser } from './parsing.ts'
@@ -20,6 +21,7 @@ Examples:
   caisson audit show 4711
   caisson audit key >elsewhere.pem && caisson audit verify --key elsewhere.pem
   caisson audit sinks
+  caisson audit list --kind terminal && caisson audit replay t0123456789abcdef0123 --idle-limit 2
   caisson audit export --format ocsf --since 1d >events.jsonl`
 
 interface Options {
@@ -34,6 +36,8 @@ interface Options {
   key?: string
   folder?: string
   format: string
+  speed: number
+  idleLimit?: number
   json: boolean
 }
 
@@ -42,7 +46,7 @@ const { signal } = new AbortController()
 /** What the log of this machine's state folder says. */
 export async function audit(argv: readonly string[]): Promise<number> {
   const command = verbParser('audit')
-    .usage('[options] [list | show NUMBER... | verify | export | key | sinks]')
+    .usage('[options] [list | show NUMBER... | verify | export | key | sinks | replay TERMINAL]')
     .description(
       'Lists what was recorded, shows records whole, checks that none was changed, exports them, or says how the places stand that they are sent to.',
     )
@@ -58,6 +62,8 @@ export async function audit(argv: readonly string[]): Promise<number> {
     .option('--key <file>', 'verify: the public key to check with')
     .option('--folder <dir>', 'a copy of a log, instead of that of the state folder')
     .option('--format <format>', 'export: jsonl, as it was written, or ocsf, events for a collector', 'jsonl')
+    .option('--speed <number>', 'replay: so many times as fast', factor, 1)
+    .option('--idle-limit <seconds>', 'replay: no pause is longer', factor)
     .option('--json', 'print JSON', false)
     .addHelpText('after', EXAMPLES)
   if (!parsed(command, argv)) return 0
@@ -80,6 +86,7 @@ function workOf(verb: string, words: readonly string[], options: Options): () =>
       return all.some(({ failing }) => failing !== null) ? 1 : 0
     }
   }
+  if (verb === 'replay' && words.length === 1) return () => replayed(words[0] ?? '', options)
   if (verb === 'key' && words.length === 0) {
     return async () => {
       process.stdout.write((await openAudit(options.folder)).publicKey)
@@ -125,6 +132,19 @@ async function exported(options: Options): Promise<number> {
   const lines = options.format === 'ocsf' ? log.events(queryOf(options), signal) : log.entries(queryOf(options), signal)
   await printed(mapped(latest(lines, options.last), JSON.stringify))
   return 0
+}
+
+async function replayed(id: string, { folder, speed, idleLimit, json }: Options): Promise<number> {
+  const { path, seq } = await (await openAudit(folder)).terminal(id, signal)
+  if (seq === null) process.stderr.write('caisson: this session is not over: no record vouches for what it shows yet\n')
+  await replay(path, { speed, idleSeconds: idleLimit, raw: json })
+  return 0
+}
+
+function factor(text: string): number {
+  const value = /^\d{1,6}(\.\d{1,3})?$/.test(text) ? Number(text) : 0
+  if (value > 0) return value
+  throw new Fault('BAD_REQUEST', `${JSON.stringify(text)} is no number above 0`)
 }
 
 function number(text: string): number {

@@ -15,9 +15,11 @@ interface Recorder {
   end(log: unknown): string
   rotate(log: unknown, bytes: number, fields: string): string
   redacted(log: unknown, asked: string): string
+  secret(name: string): string
   close(log: unknown): void
 }
 
+const MAX_NAMES = 4096
 const require = createRequire(import.meta.url)
 
 /** The log as native/audit writes it, for keepers and for hosts: Node has no call that locks a file. Every member throws AUDIT_UNWRITABLE. */
@@ -25,6 +27,8 @@ export class Chain implements Disposable {
   readonly #path: string
   readonly #recorder: Recorder
   readonly #log: unknown
+  /** Of variables, and whether they are secrets: they are the same from command to command. */
+  readonly #names = new Map<string, boolean>()
 
   /** `recorder` is the library of native/recorder. */
   constructor(recorder: string, path: string) {
@@ -51,12 +55,22 @@ export class Chain implements Disposable {
 
   /** Without the values of stored secrets, those of variables whose names say so, and what looks like a secret. */
   redacted({ words, texts }: Asked, variables: Variables): Asked {
-    const asked = JSON.stringify({ words, texts, variables: Object.entries(variables) })
+    const known = Object.entries(variables).flatMap(([name, value]) => (this.#isSecret(name) ? [value] : []))
+    const asked = JSON.stringify({ words, texts, known })
     return JSON.parse(this.#do(() => this.#recorder.redacted(this.#log, asked))) as Asked
   }
 
   [Symbol.dispose](): void {
     this.#recorder.close(this.#log)
+  }
+
+  #isSecret(name: string): boolean {
+    const known = this.#names.get(name)
+    if (known !== undefined) return known
+    if (this.#names.size >= MAX_NAMES) this.#names.clear()
+    const isSecret = this.#do(() => this.#recorder.secret(name)) !== ''
+    this.#names.set(name, isSecret)
+    return isSecret
   }
 
   #do<T>(what: () => T): T {

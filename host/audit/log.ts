@@ -8,6 +8,10 @@ import { redacted, type Variables } from './redaction.ts'
 import { CURRENT, outlived, remove, segments } from './segments.ts'
 import { SigningKey } from './signing-key.ts'
 import { sentToAll } from './sinks/cursor.ts'
+import { type TerminalOptions, Terminals } from './terminals/terminals.ts'
+
+export type { Size } from './terminals/recording.ts'
+export type { Session } from './terminals/terminals.ts'
 
 export interface LogOptions {
   /** Of the log, its key and nothing else. */
@@ -18,6 +22,7 @@ export interface LogOptions {
   readonly segmentBytes: number
   /** Files put aside beyond this are removed, the oldest first; 0: none is, ever. */
   readonly keep: { readonly bytes: number; readonly ms: number }
+  readonly terminals: TerminalOptions
 }
 
 /** So that little is lost of what can be proven when the machine is taken over. */
@@ -31,6 +36,7 @@ const CHECKPOINT_MS = 30_000
 export class AuditLog implements Disposable {
   readonly path: string
   readonly folder: string
+  readonly terminals: Terminals
   readonly #options: LogOptions
   readonly #chain: Chain
   readonly #key: SigningKey
@@ -43,6 +49,7 @@ export class AuditLog implements Disposable {
     this.folder = options.folder
     this.path = join(options.folder, CURRENT)
     this.#chain = new Chain(options.recorder, this.path)
+    this.terminals = new Terminals(options.folder, options.terminals, (record) => this.append(record))
     try {
       this.#key = SigningKey.open(options.folder)
       this.#begin()
@@ -55,12 +62,13 @@ export class AuditLog implements Disposable {
 
   /**
    * On return the record is in the log, without the secrets in it; `variables` are those that it happens with. Throws AUDIT_UNWRITABLE: then what it
-   * was about must not happen.
+   * was about must not happen. Answers with its number.
    */
-  append(record: AuditRecord, variables: Variables = {}): void {
-    this.#chain.append(auditFields(redacted(record, (asked) => this.#chain.redacted(asked, variables))))
+  append(record: AuditRecord, variables: Variables = {}): number {
+    const { seq } = this.#chain.append(auditFields(redacted(record, (asked) => this.#chain.redacted(asked, variables))))
     this.#unsigned += 1
     if (this.#unsigned >= RECORDS_PER_CHECKPOINT) this.checkpoint()
+    return seq
   }
 
   /** Signs where the chain stands, and puts its file aside if it is full. Throws AUDIT_UNWRITABLE. */
@@ -80,6 +88,7 @@ export class AuditLog implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer)
+    this.terminals[Symbol.dispose]()
     if (this.#unsigned > 0) this.#unlessUnwritable()
     this.#chain[Symbol.dispose]()
   }
@@ -120,6 +129,7 @@ export class AuditLog implements Disposable {
       const hash = hashOf(lastLine(segment.path))
       this.append({ kind: 'retention', sandbox: '', removed: segment.name, lastSeq: segment.lastSeq ?? 0, hash })
       remove(segment)
+      this.terminals.removeUpTo(segment.lastSeq ?? 0)
     }
   }
 }

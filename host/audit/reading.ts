@@ -5,6 +5,8 @@ import { ocsf } from './ocsf.ts'
 import { type AuditEntry, type AuditQuery, chosenEntries, isThere } from './query.ts'
 import { CURRENT } from './segments.ts'
 import { PublicKey } from './signing-key.ts'
+import { castsIn, TERMINALS } from './terminals/casts.ts'
+import { digestOf } from './terminals/checking.ts'
 import { verifyLog } from './verify.ts'
 import type { Verified } from './walk.ts'
 
@@ -35,6 +37,25 @@ export class AuditReading {
   /** The same as events of OCSF. */
   async *events(query: AuditQuery, signal: AbortSignal): AsyncGenerator<Readonly<Record<string, unknown>>> {
     for await (const entry of this.entries(query, signal)) yield ocsf(entry)
+  }
+
+  /**
+   * The file of a recording (asciicast v2), once it has been held against its record; null: the session is not over, and nothing vouches for it yet.
+   * Rejects with NOT_FOUND, or AUDIT_BROKEN where it is not what was recorded.
+   */
+  async terminal(id: string, signal: AbortSignal): Promise<{ path: string; seq: number | null }> {
+    const cast = castsIn(join(this.folder, TERMINALS)).find(({ terminal }) => terminal === id)
+    if (cast === undefined) {
+      throw new Fault('NOT_FOUND', `there is no recording ${JSON.stringify(id)}`, {
+        hint: '`caisson audit list --kind terminal` lists them.',
+      })
+    }
+    for await (const { terminal, sha256, seq } of this.entries({ kind: 'terminal-end' }, signal)) {
+      if (terminal !== id) continue
+      if ((await digestOf(cast.path)) === sha256) return { path: cast.path, seq: seq as number }
+      throw new Fault('AUDIT_BROKEN', `${cast.path} is not what was recorded: record ${seq} has another hash`)
+    }
+    return { path: cast.path, seq: null }
   }
 
   /** `key`: a file with the public key; null: the one that lies beside the log. Rejects with BAD_REQUEST. */

@@ -1,5 +1,6 @@
 import type { NetworkRecord } from '@caisson/wire'
 import type { Checkpoint } from './checkpoint.ts'
+import type { TerminalRecord } from './terminals/terminals.ts'
 
 /**
  * What is recorded, one JSON object a line. The keeper appends `exec`, `limit` and `death` to the same log, in the same shape; what writes the log
@@ -21,6 +22,7 @@ export type AuditRecord =
   | { kind: 'scan'; sandbox: string; language: string; mode: string; refused: boolean; rules: string[]; findings: string[] }
   /** Of a sandbox whose keeper did not live to write it. */
   | { kind: 'death'; sandbox: string; reason: string; detail: string }
+  | TerminalRecord
   | { kind: 'warm'; template: string; sandbox: string; outcome: 'saved' | 'failed' | 'discarded'; detail: string }
   | { kind: 'zygote'; template: string; sandbox: string; outcome: 'started' | 'failed'; detail: string }
   | NetworkRecord

@@ -3,12 +3,13 @@ import { refuseAborted } from '../lifetimes.ts'
 import { HEAD_FILE, type Head, readHead } from './head.ts'
 import { type Segment, segments } from './segments.ts'
 import type { PublicKey } from './signing-key.ts'
+import { flawedTerminal } from './terminals/checking.ts'
 import { type Told, type Verified, Walk } from './walk.ts'
 
 const CHUNK_BYTES = 1 << 20
 const NEWLINE = 0x0a
 
-/** Reads the whole log and holds every record against the one before, every checkpoint against the key, and the end against the head. */
+/** Reads the whole log and holds every record against the one before, every checkpoint against the key, the end against the head, and recordings of terminals against their hashes. */
 export async function verifyLog(folder: string, key: PublicKey, signal: AbortSignal): Promise<Verified> {
   // First: what is recorded meanwhile stands behind it, and is held against the chain alone.
   const head = headOf(folder)
@@ -27,7 +28,10 @@ export async function verifyLog(folder: string, key: PublicKey, signal: AbortSig
       await file.close()
     }
   }
-  return walk.result(walked.size)
+  const result = walk.result(walked.size)
+  if (result.bad !== null) return result
+  const flawed = await flawedTerminal(folder, walk.terminals, signal)
+  return flawed === undefined ? result : { ...result, bad: { ...flawed, line: 0 } }
 }
 
 async function through(file: FileHandle, { name }: Segment, walk: Walk, signal: AbortSignal): Promise<void> {

@@ -3,6 +3,7 @@ import { flawOf } from './checkpoint.ts'
 import type { Head } from './head.ts'
 import { parsedLine } from './lines.ts'
 import type { PublicKey } from './signing-key.ts'
+import type { Vouched } from './terminals/checking.ts'
 
 /** A line of the log; counts from 1, 0 is the file as a whole. */
 export interface At {
@@ -43,6 +44,8 @@ const REMEMBERED = 65_536
 /** Reads a log line by line, the oldest first, until the first that is not right. */
 export class Walk {
   bad: Told | null = null
+  /** Recordings that records vouch for. */
+  readonly terminals: Vouched[] = []
   readonly #key: PublicKey
   readonly #head: Head | Told
   readonly #told: Told[] = []
@@ -162,6 +165,7 @@ export class Walk {
       this.#fail(entry, `the installation ${String(key)} began it, and the key is that of ${this.#key.id}`)
     }
     if (kind === 'checkpoint') this.#hold(entry)
+    if (kind === 'terminal-end') this.terminals.push(entry.fields as unknown as Vouched)
     if (kind === 'broken') this.#fail(entry, `a writer found that ${String(what)}`)
     if (kind === 'clock') this.#told.push({ ...place(entry), what: `the clock was set back from ${String(was)} to ${String(is)}` })
     if (kind === 'retention') {

@@ -18,7 +18,7 @@ import { agentMetrics } from '../agent/metrics.ts'
 import { attachCommand, type Command, findProcesses, type ProcessOptions, startCommand } from '../agent/process.ts'
 import type { Denials } from '../airlock/denials.ts'
 import type { Trust } from '../airlock/exits.ts'
-import type { AuditLog } from '../audit/log.ts'
+import type { AuditLog, Size } from '../audit/log.ts'
 import { orAborted, unending } from '../lifetimes.ts'
 import type { Listener } from '../runtimes/run.ts'
 import type { Template } from '../templates/template.ts'
@@ -32,10 +32,12 @@ import { bringTrust, LATE_VARIABLES } from './late-trust.ts'
 import { OutputMeter } from './output-meter.ts'
 import { Processes } from './processes.ts'
 import type { ContextRecord } from './record.ts'
+import { recordedTerminal } from './recorded-terminal.ts'
 import { parseStart } from './request.ts'
+import { withTimeout } from './time-limit.ts'
 
 const SIGKILL = 9
-const TIMEOUT_EXIT_CODE = 124
+const USUAL_SIZE: Size = { columns: 80, rows: 24 }
 
 export interface LifeParts {
   plan: Plan
@@ -102,7 +104,12 @@ export class LiveSandbox implements Held {
     this.processes = new Processes({
       start: (request, signal) => this.start(request, signal),
       find: (signal) => this.guard(() => findProcesses(this.#agent, signal)),
-      attach: (found, signal) => this.guard(() => this.#metered((options) => attachCommand(this.#agent, found, options, signal))),
+      attach: (found, signal) =>
+        this.guard(() => {
+          const begin = () => this.#metered((options) => attachCommand(this.#agent, found, options, signal))
+          // How large it is now is not known.
+          return found.pty ? this.#onTerminal(USUAL_SIZE, begin) : begin()
+        }),
     })
     this.#contexts = new Contexts({ ...parts, ending: this.#ending, awakeSinceMs: () => this.#awakeSinceMs })
     cell.onFrozen(() => {
@@ -171,9 +178,22 @@ export class LiveSandbox implements Held {
       await this.#parts.examination.command(command, args, signal)
       const whole = { ...request, env: { ...env, ...request.env } }
       auditLog.append({ kind: 'command', sandbox: this.id, command, args, user, cwd }, whole.env)
-      const started = await this.#metered((options) => startCommand(this.#agent, whole, options, signal))
+      const begin = () => this.#metered((options) => startCommand(this.#agent, whole, options, signal))
+      const started = request.pty === undefined ? await begin() : await this.#onTerminal(request.pty, begin)
       return timeoutMs === undefined ? started : withTimeout(started, timeoutMs)
     })
+  }
+
+  /** With what it shows recorded, if that is wanted. */
+  async #onTerminal(size: Size, begin: () => Promise<Process>): Promise<Process> {
+    const session = this.#parts.auditLog.terminals.begin(this.id, size)
+    if (session === undefined) return await begin()
+    try {
+      return recordedTerminal(await begin(), session)
+    } catch (failure) {
+      session.recording.end()
+      throw failure
+    }
   }
 
   /** A command whose output counts, and whose end is judged by the limits. */
@@ -258,28 +278,5 @@ export class LiveSandbox implements Held {
       if (this.#agent.failure === undefined || failure !== this.#agent.failure) throw failure
       throw gone(await this.#ending.explain(this.#agent.failure), failure)
     }
-  }
-}
-
-/** The process is killed when its time is up; the sandbox lives on. */
-function withTimeout(process: Command, timeoutMs: number): Process {
-  let late = false
-  const timer = setTimeout(() => {
-    late = true
-    process.signal(SIGKILL, unending()).catch(() => undefined)
-  }, timeoutMs)
-  const exit = process.exit.then((exit) =>
-    late ? { ...exit, exitCode: TIMEOUT_EXIT_CODE, limit: exit.limit ?? ('timeout' as const) } : exit,
-  )
-  const stop = () => clearTimeout(timer)
-  exit.then(stop, stop)
-  return {
-    pid: process.pid,
-    output: process.output,
-    exit,
-    write: (bytes, signal) => process.write(bytes, signal),
-    closeStdin: (signal) => process.closeStdin(signal),
-    signal: (number, signal) => process.signal(number, signal),
-    resize: (size, signal) => process.resize(size, signal),
   }
 }

@@ -16,7 +16,14 @@ export class SpecLog implements Disposable {
   readonly head = join(this.folder, 'audit.head')
 
   open(options: Partial<LogOptions> = {}): AuditLog {
-    return new AuditLog({ folder: this.folder, recorder: RECORDER, segmentBytes: 1 << 30, keep: { bytes: 0, ms: 0 }, ...options })
+    return new AuditLog({
+      folder: this.folder,
+      recorder: RECORDER,
+      segmentBytes: 1 << 30,
+      keep: { bytes: 0, ms: 0 },
+      terminals: { mode: 'off', maxBytes: 0 },
+      ...options,
+    })
   }
 
   /** Opens, records so many commands, and closes. */

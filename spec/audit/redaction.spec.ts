@@ -14,7 +14,13 @@ let log: AuditLog
 beforeAll(() => {
   mkdirSync(folder)
   mkdirSync(join(home, 'secrets'))
-  log = new AuditLog({ folder, recorder: RECORDER, segmentBytes: 1 << 30, keep: { bytes: 0, ms: 0 } })
+  log = new AuditLog({
+    folder,
+    recorder: RECORDER,
+    segmentBytes: 1 << 30,
+    keep: { bytes: 0, ms: 0 },
+    terminals: { mode: 'off', maxBytes: 0 },
+  })
 })
 afterAll(() => {
   log[Symbol.dispose]()

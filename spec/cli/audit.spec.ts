@@ -155,8 +155,10 @@ test('goes to the sinks of the daemon, whose standing it tells; while one that i
   expect(await up()).toMatchObject({ exitCode: 0 })
   try {
     const { url } = JSON.parse(readFileSync(join(line.home, 'daemon.json'), 'utf8'))
-    const metrics = async () =>
-      await (await fetch(`${url}/metrics`, { headers: { 'x-api-key': readFileSync(join(line.home, 'key'), 'utf8').trim() } })).text()
+    const headers = { 'x-api-key': readFileSync(join(line.home, 'key'), 'utf8').trim(), 'content-type': 'application/json' }
+    const metrics = async () => await (await fetch(`${url}/metrics`, { headers })).text()
+    const body = JSON.stringify({ target: 'base', tags: ['stable'] })
+    expect((await fetch(`${url}/templates/tags`, { method: 'POST', headers, body })).status).toBe(201)
     const standing = async () => JSON.parse((await audit('sinks', '--json')).stdout)[0]
     await expect.poll(metrics, { timeout: 60_000 }).toMatch(/^caisson_audit_sink_lag\{sink="hook"\} 0$/m)
     expect(await run()).toMatchObject({ exitCode: 0 })
@@ -173,5 +175,6 @@ test('goes to the sinks of the daemon, whose standing it tells; while one that i
     await line.caisson(['down'])
   }
   const recorded = await entries()
+  expect(recorded.find(({ act }) => act === 'tag.assign')).toMatchObject({ by: 'operator', detail: { template: 'base', tags: 'stable' } })
   expect(recorded.find(({ act }) => act === 'audit.sinks')).toMatchObject({ detail: { hook: `webhook ${web.url}` } })
 })

@@ -62,6 +62,24 @@ test('every command is recorded before it runs, under the name that it was given
   expect(found[2]).toMatchObject({ command: 'sh', args: ['-c', 'echo "a\u001b[31m"'] })
 })
 
+test('nothing that children execute is missing, however fast: what programs say that they did is what was recorded', async () => {
+  const held = await host.door.create(BASE, signal)
+  // Each writes down what it is about to do, without a child, and does it.
+  const loop = 'i=0; while [ $i -lt 300 ]; do echo "$0 $i"; /bin/true "$0" $i; i=$((i+1)); done'
+  const { exitCode, output } = await run(
+    held,
+    ['one', 'two', 'three', 'four']
+      .map((name) => `sh -c '${loop}' ${name} &`)
+      .join(' ')
+      .concat(' wait'),
+  )
+  await held.kill(signal)
+  const said = output.trim().split('\n').sort()
+  expect([exitCode, said.length]).toEqual([0, 1200])
+  const execs = (await records(held.id)).filter(({ kind, path }) => kind === 'exec' && path === '/bin/true')
+  expect(execs.map(({ argv }) => argv.slice(1).join(' ')).sort()).toEqual(said)
+})
+
 test('a host that closes ends what is on its leash, and lets go of what is not', async () => {
   const own = await SpecHost.open()
   const [leashed, free] = await Promise.all([own.door.create(BASE, signal), own.door.create({ ...BASE, leash: 'none' }, signal)])

@@ -27,7 +27,10 @@ export const assignTags: Route = {
     const added = tags.filter((tag) => tag !== DEFAULT_TAG)
     const room = MAX_TAGS - kept.filter(({ tag }) => !added.includes(tag)).length
     if (added.length > room) throw new Fault('BAD_REQUEST', `tags: more than ${MAX_TAGS} for one template`)
-    if (added.length > 0) await call.rooms.control.tags.assign(named.name, added, call.owner, call.signal)
+    if (added.length > 0) {
+      call.rooms.control.record(call.owner.name, 'tag.assign', { template: named.name, tags: added.join(' ') })
+      await call.rooms.control.tags.assign(named.name, added, call.owner, call.signal)
+    }
     sendJson(call.reply, 201, { buildID: buildId, tags })
   },
 }
@@ -40,6 +43,7 @@ export const removeTags: Route = {
     const tags = lowercase(body.tags)
     const named = knownTemplate(parseReference(body.name, 'name').name, 'name', call)
     if (tags.includes(DEFAULT_TAG)) throw new Fault('BAD_REQUEST', `tags: ${DEFAULT_TAG} stays with the template`)
+    call.rooms.control.record(call.owner.name, 'tag.remove', { template: named.name, tags: tags.join(' ') })
     await call.rooms.control.tags.remove(named.name, tags, call.owner, call.signal)
     sendNothing(call.reply)
   },

@@ -5,6 +5,7 @@ use std::io::{Error, ErrorKind, Result, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -15,6 +16,8 @@ use crate::tail;
 
 /// A clock that was set back by more than this is told; less is the clock being kept right.
 const BACK_MS: u64 = 1000;
+/// A log that was moved away by hand is found out after this.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where a record stands.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub struct Chain {
     path: PathBuf,
     log: File,
     head: File,
+    /// When it was last seen that the log has its name.
+    looked: Option<Instant>,
 }
 
 impl Chain {
@@ -42,7 +47,12 @@ impl Chain {
     pub fn open(path: &Path) -> Result<Chain> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        Ok(Chain { path: path.to_path_buf(), log: open_log(path)?, head: options.open(path.with_extension("head"))? })
+        Ok(Chain {
+            path: path.to_path_buf(),
+            log: open_log(path)?,
+            head: options.open(path.with_extension("head"))?,
+            looked: None,
+        })
     }
 
     /// `fields` is a JSON object of one line. On return the record is in the log; on error it is not, and what it was about must not happen.
@@ -86,13 +96,23 @@ impl Chain {
 
     /// The end of the chain, with whatever an earlier writer left put right, and told.
     fn caught_up(&mut self) -> Result<Head> {
-        let inode = fs::metadata(&self.path).map(|status| status.ino());
-        if inode.ok() != Some(self.log.metadata()?.ino()) {
-            self.log = open_log(&self.path)?;
+        let mut status = self.log.metadata()?;
+        let known = Head::read(&self.head);
+        // Most of the time nobody else has done anything, and the name need not be asked after.
+        if let Ok(Some(head)) = &known
+            && head.inode == status.ino()
+            && head.size == status.len()
+            && self.looked.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN)
+        {
+            return Ok(head.clone());
         }
-        let status = self.log.metadata()?;
+        self.looked = Some(Instant::now());
+        if fs::metadata(&self.path).ok().map(|named| named.ino()) != Some(status.ino()) {
+            self.log = open_log(&self.path)?;
+            status = self.log.metadata()?;
+        }
         let (size, inode) = (status.len(), status.ino());
-        let (known, damage) = match Head::read(&self.head) {
+        let (known, damage) = match known {
             Ok(known) => (known, None),
             Err(error) if error.kind() == ErrorKind::InvalidData => (None, Some(error.to_string())),
             Err(error) => return Err(error),

@@ -2,7 +2,7 @@
 
 use std::io::Result;
 
-use caisson_audit::{Redaction, is_secret};
+use caisson_audit::Redaction;
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -11,8 +11,8 @@ struct Asked {
     /// A command line: a program and its arguments.
     words: Vec<String>,
     texts: Vec<String>,
-    /// Variables, of which those count whose names say that they are secrets.
-    variables: Vec<(String, String)>,
+    /// Values of variables that are secrets.
+    known: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -22,10 +22,8 @@ struct Said {
 }
 
 pub fn redacted(redaction: &mut Redaction, asked: &str) -> Result<String> {
-    let Asked { words, texts, variables } = serde_json::from_str(asked)?;
+    let Asked { words, texts, known } = serde_json::from_str(asked)?;
     redaction.refresh()?;
-    let known: Vec<String> =
-        variables.into_iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value).collect();
     let texts = texts.iter().map(|text| redaction.text(text, &known)).collect();
     Ok(serde_json::to_string(&Said { words: redaction.words(&words, &known, false), texts })?)
 }

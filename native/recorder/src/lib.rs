@@ -2,7 +2,8 @@
 //!
 //! `open(path)` gives a log; `append(log, fields)` answers `[seq, hash]` as JSON, `end(log)` the same of the last record, or nothing; `rotate(log, bytes, fields)` the name of the full file, or nothing;
 //! `close(log)` lets go of its descriptors. `datagram(path, text)` sends a text to a local socket, for a syslog that listens for datagrams, which Node has no call for either;
-//! an empty one only looks whether somebody listens. `redacted(log, asked)` takes secrets out: `asked` is `{words, texts, known}` as JSON, and so is the answer. Each throws with the reason.
+//! an empty one only looks whether somebody listens. `redacted(log, asked)` takes secrets out: `asked` is `{words, texts, known}` as JSON, and so is the answer; `secret(name)` says whether a variable
+//! of that name is one: it answers with the name, or nothing. Each throws with the reason.
 
 mod asked;
 mod datagram;
@@ -11,7 +12,7 @@ mod node;
 use std::path::Path;
 use std::ptr::null_mut;
 
-use caisson_audit::{Chain, Redaction};
+use caisson_audit::{Chain, Redaction, is_secret};
 use node::{Env, Value};
 
 type Log = Option<(Chain, Redaction)>;
@@ -29,6 +30,7 @@ pub unsafe extern "C" fn napi_register_module_v1(env: Env, exports: Value) -> Va
             .and_then(|()| node::export(env, exports, c"close", close))
             .and_then(|()| node::export(env, exports, c"datagram", datagram))
             .and_then(|()| node::export(env, exports, c"redacted", redacted))
+            .and_then(|()| node::export(env, exports, c"secret", secret))
     };
     if exported.is_ok() { exports } else { null_mut() }
 }
@@ -131,6 +133,16 @@ unsafe extern "C" fn redacted(env: Env, info: *mut std::ffi::c_void) -> Value {
         match asked::redacted(redaction, &asked) {
             Ok(said) => node::string(env, &said),
             Err(error) => node::throw(env, &error.to_string()),
+        }
+    }
+}
+
+unsafe extern "C" fn secret(env: Env, info: *mut std::ffi::c_void) -> Value {
+    // SAFETY: within Node's call, with what it gave.
+    unsafe {
+        match node::arguments::<1>(env, info).and_then(|[name]| node::text(env, name)) {
+            Ok(name) => node::string(env, if is_secret(&name) { &name } else { "" }),
+            Err(_) => node::throw(env, OTHER),
         }
     }
 }

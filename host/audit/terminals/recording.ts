@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto'
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { StringDecoder } from 'node:string_decoder'
+import { Fault } from '@caisson/wire'
+
+export interface Size {
+  readonly columns: number
+  readonly rows: number
+}
+
+/** Of a session that is over: what its record says of the file. */
+export interface Sealed {
+  readonly bytes: number
+  readonly sha256: string
+  /** It went on when the file was as long as it may be. */
+  readonly truncated: boolean
+}
+
+export interface RecordingOptions {
+  readonly path: string
+  readonly maxBytes: number
+  readonly title: string
+  /** Told once, when it is over. */
+  readonly seal: (sealed: Sealed) => void
+}
+
+/** What one terminal showed, as it is written: asciicast v2. Times are this host's, whatever those inside say. */
+export class Recording {
+  readonly #options: RecordingOptions
+  readonly #file: number
+  readonly #hash = createHash('sha256')
+  readonly #begunMs = performance.now()
+  readonly #shown = new StringDecoder('utf8')
+  readonly #typed = new StringDecoder('utf8')
+  #bytes = 0
+  #isFull = false
+  #isOver = false
+
+  /** Throws AUDIT_UNWRITABLE, as every member does that writes. */
+  constructor(options: RecordingOptions, { columns, rows }: Size) {
+    this.#options = options
+    this.#file = this.#do(() => {
+      mkdirSync(dirname(options.path), { recursive: true, mode: 0o700 })
+      return openSync(options.path, 'wx', 0o600)
+    })
+    const timestamp = Math.floor(Date.now() / 1000)
+    this.#line({ version: 2, width: columns, height: rows, timestamp, title: options.title, env: { TERM: 'xterm-256color' } })
+  }
+
+  shown(bytes: Uint8Array): void {
+    this.#event('o', this.#shown.write(Buffer.from(bytes)))
+  }
+
+  typed(bytes: Uint8Array): void {
+    this.#event('i', this.#typed.write(Buffer.from(bytes)))
+  }
+
+  resized({ columns, rows }: Size): void {
+    this.#event('r', `${columns}x${rows}`)
+  }
+
+  /** Twice is once. */
+  end(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    closeSync(this.#file)
+    this.#options.seal({ bytes: this.#bytes, sha256: this.#hash.digest('hex'), truncated: this.#isFull })
+  }
+
+  #event(kind: 'o' | 'i' | 'r' | 'm', text: string): void {
+    if (text === '' || this.#isOver || this.#isFull) return
+    this.#isFull = this.#bytes + text.length > this.#options.maxBytes
+    const seconds = Number(((performance.now() - this.#begunMs) / 1000).toFixed(6))
+    this.#line(this.#isFull ? [seconds, 'm', 'the recording is as long as it may be; the session went on'] : [seconds, kind, text])
+  }
+
+  #line(value: unknown): void {
+    const line = Buffer.from(`${JSON.stringify(value)}\n`)
+    this.#do(() => {
+      for (let from = 0; from < line.length; ) from += writeSync(this.#file, line, from)
+    })
+    this.#hash.update(line)
+    this.#bytes += line.length
+  }
+
+  #do<T>(what: () => T): T {
+    try {
+      return what()
+    } catch (cause) {
+      throw new Fault('AUDIT_UNWRITABLE', `${this.#options.path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    }
+  }
+}

@@ -1,0 +1,28 @@
+import type { Process } from '@caisson/wire'
+import { unending } from '../lifetimes.ts'
+
+const SIGKILL = 9
+const TIMEOUT_EXIT_CODE = 124
+
+/** The process is killed when its time is up; the sandbox lives on. */
+export function withTimeout(process: Process, timeoutMs: number): Process {
+  let late = false
+  const timer = setTimeout(() => {
+    late = true
+    process.signal(SIGKILL, unending()).catch(() => undefined)
+  }, timeoutMs)
+  const exit = process.exit.then((exit) =>
+    late ? { ...exit, exitCode: TIMEOUT_EXIT_CODE, limit: exit.limit ?? ('timeout' as const) } : exit,
+  )
+  const stop = () => clearTimeout(timer)
+  exit.then(stop, stop)
+  return {
+    pid: process.pid,
+    output: process.output,
+    exit,
+    write: (bytes, signal) => process.write(bytes, signal),
+    closeStdin: (signal) => process.closeStdin(signal),
+    signal: (number, signal) => process.signal(number, signal),
+    resize: (size, signal) => process.resize(size, signal),
+  }
+}
