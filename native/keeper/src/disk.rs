@@ -82,10 +82,11 @@ pub fn take(disk: &Disk, dir: &Path) -> Outcome<Option<PathBuf>> {
     Ok(Some(image.into()))
 }
 
-pub fn prepare(disk: &Disk, dir: &Path, machine: bool) -> Outcome<Prepared> {
+/// `saved`: of a machine that is restored, the disk as it was then.
+pub fn prepare(disk: &Disk, saved: Option<&Path>, dir: &Path, machine: bool) -> Outcome<Prepared> {
     let (image, take, bytes) = match disk {
         Disk::Tmpfs { bytes, inodes } => return Ok(Prepared::Tmpfs { bytes: *bytes, inodes: *inodes }),
-        Disk::Image { image, take, bytes, .. } => (Path::new(image), *take, *bytes),
+        Disk::Image { image, take, bytes, .. } => (saved.unwrap_or(Path::new(image)), *take, *bytes),
     };
     let own = image_in(dir);
     let length = fs::metadata(if take { &own } else { image }).at(STEP, image.display())?.len();

@@ -49,7 +49,8 @@ impl Mason<'_> {
         let dir = Path::new(&self.plan.dir);
         let (root, disk_mount) = (dir.join("root"), dir.join("disk"));
         // Before the state folder is out of sight.
-        let disk = disk::prepare(&self.plan.disk, dir, self.plan.machine.is_some())?;
+        let saved = self.plan.engine.as_ref().filter(|_| self.plan.machine.is_some()).and_then(machine::saved_disk);
+        let disk = disk::prepare(&self.plan.disk, saved.as_deref(), dir, self.plan.machine.is_some())?;
         self.tell(&Said::Attached { device: disk.device() }, &[])?;
         make_workplace(dir, [&root, &disk_mount, &dir.join("files")])?;
         let owners = self.owners();
@@ -64,7 +65,7 @@ impl Mason<'_> {
         // A machine's disk is mounted by the machine.
         let mounted = if self.plan.machine.is_none() { Some(stage.build(&disk)?) } else { None };
         let start = match (&self.plan.engine, &self.plan.machine) {
-            (Some(engine), Some(machine)) => machine::stage(machine, engine, &root)?,
+            (Some(engine), Some(machine)) => machine::stage(machine, engine, &root, owners.root)?,
             (Some(engine), None) => engine::stage(self.plan, engine, &root, owners.root)?,
             (None, _) => root,
         };
