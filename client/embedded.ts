@@ -1,7 +1,17 @@
 import { readFile } from 'node:fs/promises'
-import type { AuditEntry, AuditQuery, AuditReading, DoctorReport, Host, Profiles, RecordedSecrets, Verified } from '@caisson/host'
+import type {
+  AuditEntry,
+  AuditQuery,
+  AuditReading,
+  DoctorReport,
+  Host,
+  Profiles,
+  RecordedSecrets,
+  Verified,
+  Workspaces,
+} from '@caisson/host'
 import type { Daemon, DaemonOptions } from '@caisson/host/daemon'
-import { CATALOGUE, type Door, Fault, type Held, within } from '@caisson/wire'
+import { CATALOGUE, type Door, Fault, type Held, type WallName, within } from '@caisson/wire'
 import { type LocalDaemon, localDaemon } from './local-daemon.ts'
 import { RemoteDoor } from './remote/remote-door.ts'
 import { clientSettings } from './settings.ts'
@@ -66,9 +76,11 @@ export function refuseEmbedded(what: string): never {
   })
 }
 
-export async function doctorOf(door: Door, signal: AbortSignal): Promise<DoctorReport> {
-  if (door instanceof RemoteDoor) return (await door.tell('GET', '/doctor', undefined, 'doctor', signal)) as DoctorReport
-  return await (door as Host).doctor(signal)
+/** Of one wall, or of each. */
+export async function doctorOf(door: Door, wall: WallName | undefined, signal: AbortSignal): Promise<DoctorReport> {
+  const path = wall === undefined ? '/doctor' : `/doctor?wall=${wall}`
+  if (door instanceof RemoteDoor) return (await door.tell('GET', path, undefined, 'doctor', signal)) as DoctorReport
+  return await (door as Host).doctor(signal, wall)
 }
 
 /** Of this machine's state folder, which a daemon here shares. Rejects with UNSUPPORTED where another machine's daemon was asked for. */
@@ -123,6 +135,17 @@ export async function openProfiles(what: string): Promise<Profiles> {
   }
   const host = await import('@caisson/host')
   return host.openProfiles()
+}
+
+/** Of this machine's state folder, which a daemon here shares: those of its operator. Rejects with UNSUPPORTED where another machine's daemon was asked for. */
+export async function openWorkspaces(what: string): Promise<Workspaces> {
+  if (clientSettings().url !== undefined) {
+    throw new Fault('UNSUPPORTED', `${what} looks at the state folder of this machine, and CAISSON_URL names another`, {
+      hint: 'Run it on the machine of the daemon.',
+    })
+  }
+  const host = await import('@caisson/host')
+  return host.openWorkspaces()
 }
 
 /** What a sandbox of this machine's state folder asked of the network, as its log has it. */

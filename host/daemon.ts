@@ -1,7 +1,7 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { isIPv6 } from 'node:net'
 import { join } from 'node:path'
-import { Fault, WALLS } from '@caisson/wire'
+import { Fault, WALLS, type WallName } from '@caisson/wire'
 import * as caissonRoutes from './api/caisson/shelf.ts'
 import * as controlRoutes from './api/control/shelf.ts'
 import { TeamHistory } from './api/control/team-history.ts'
@@ -157,7 +157,7 @@ async function openParts(
     teams,
     profiles: (signal: AbortSignal) => readProfiles(settings.profiles, signal),
     plan: creating.plan.bind(creating),
-    doctor: (signal: AbortSignal) => examine(creating, walls, settings, signal),
+    doctor: (signal: AbortSignal, wall?: WallName) => examine(creating, walls, settings, signal, wall),
   }
   return {
     rooms: {

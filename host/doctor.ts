@@ -28,14 +28,21 @@ interface Probing {
   probe(wall: WallName, signal: AbortSignal): Promise<Finding[]>
 }
 
-export async function examine(door: Pick<Door, 'create'>, walls: Probing, settings: Settings, signal: AbortSignal): Promise<DoctorReport> {
+/** `only`: of this wall alone. */
+export async function examine(
+  door: Pick<Door, 'create'>,
+  walls: Probing,
+  settings: Settings,
+  signal: AbortSignal,
+  only?: WallName,
+): Promise<DoctorReport> {
   const recorded = (sandbox: string, by: AbortSignal) => kindsOf(join(settings.home, 'audit', CURRENT), sandbox, by)
   const templates = await Promise.all(templateNames().map((name) => template(name, settings, signal)))
   const built = templates.find(({ problem }) => problem === undefined)
   const request: CreateRequest = built === undefined ? {} : { template: built.name }
   const report: DoctorReport = { home: settings.home, walls: [], templates, allowPrivate: settings.allowPrivate.map(operatorRangeText) }
   // One after the other: each is measured.
-  for (const name of WALLS) {
+  for (const name of only === undefined ? WALLS : [only]) {
     const findings = await walls.probe(name, signal)
     const tried = await trial(door, { ...request, wall: name }, signal)
     const checks = tried.ok

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { CreateRequest, Door, Held, Plan } from '@caisson/wire'
+import type { CreateRequest, Door, Held, Plan, WallName } from '@caisson/wire'
 import { Fault } from '@caisson/wire'
 import { Secrets } from './airlock/secrets.ts'
 import { hashOf } from './audit/chain.ts'
@@ -13,6 +13,7 @@ import { openLog, openRooms, type Rooms, SWEEP_MS, sweep } from './rooms.ts'
 import type { LiveSandbox } from './sandbox/life.ts'
 import { Profiles } from './sandbox/profiles.ts'
 import type { Act } from './sandbox/recorded-fleet.ts'
+import { Workspaces } from './sandbox/workspaces.ts'
 import { Scanner } from './scan/scanner.ts'
 import { readSettings } from './settings.ts'
 import { noTraces } from './telemetry/telemetry.ts'
@@ -23,6 +24,7 @@ export type { Verified } from './audit/walk.ts'
 export type { DoctorReport } from './doctor.ts'
 export type { RecordedSecrets } from './recorded-secrets.ts'
 export type { Profiles } from './sandbox/profiles.ts'
+export type { Workspaces } from './sandbox/workspaces.ts'
 export type { Finding } from './walls/wall.ts'
 
 export interface HostOptions {
@@ -36,7 +38,7 @@ export interface HostOptions {
 export interface Host extends Door {
   readonly home: string
   /** What this machine can do; tries it. */
-  doctor(signal: AbortSignal): Promise<DoctorReport>
+  doctor(signal: AbortSignal, wall?: WallName): Promise<DoctorReport>
   /** What a sandbox of this state folder asked of the network, running or gone; null: the last one. Undefined: there is no record of it. */
   networkOf(sandbox: string | null, signal: AbortSignal): ReturnType<typeof networkOf>
 }
@@ -55,6 +57,11 @@ export function openScanner(options: Pick<HostOptions, 'home'> = {}): Scanner {
 /** Those that ship, and those of the state folder. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */
 export function openProfiles(options: Pick<HostOptions, 'home'> = {}): Profiles {
   return new Profiles(readSettings(options).profiles)
+}
+
+/** Those of the state folder's operator. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */
+export function openWorkspaces(options: Pick<HostOptions, 'home'> = {}): Workspaces {
+  return new Workspaces(readSettings(options).home)
 }
 
 /** Those of the state folder. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */
@@ -115,8 +122,8 @@ class EmbeddedHost implements Host {
     return this.#rooms.creating.plan(request, signal)
   }
 
-  doctor(signal: AbortSignal): Promise<DoctorReport> {
-    return examine(this, this.#rooms.walls, this.#rooms.settings, signal)
+  doctor(signal: AbortSignal, wall?: WallName): Promise<DoctorReport> {
+    return examine(this, this.#rooms.walls, this.#rooms.settings, signal, wall)
   }
 
   networkOf(sandbox: string | null, signal: AbortSignal): ReturnType<typeof networkOf> {

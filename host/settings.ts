@@ -153,6 +153,11 @@ function reserved(name: string, environment: Readonly<Record<string, string | un
   return text === undefined || text === '' ? [] : readOperatorSetting(text, name)
 }
 
+const FOLDERS = [
+  ...['sandboxes', 'zygotes', 'deaths', 'disks', 'kept', 'snapshots', 'workspaces'],
+  ...['audit', 'templates', 'engines', 'profiles'],
+]
+
 function openHome(named: string | undefined): string {
   const home = resolve(named === undefined || named === '' ? join(homedir(), '.caisson') : named)
   if (Buffer.byteLength(join(home, LONGEST_SOCKET)) > MAX_SOCKET_PATH_BYTES) {
@@ -165,9 +170,7 @@ function openHome(named: string | undefined): string {
     if ((found.mode & 0o077) !== 0) {
       throw new Fault('HOME_UNUSABLE', `${home} is open to other users`, { hint: `Close it with \`chmod 700 ${home}\`.` })
     }
-    for (const folder of ['sandboxes', 'zygotes', 'deaths', 'disks', 'kept', 'snapshots', 'audit', 'templates', 'engines', 'profiles']) {
-      makeFolder(join(home, folder))
-    }
+    for (const folder of FOLDERS) makeFolder(join(home, folder))
   } catch (cause) {
     if (cause instanceof Fault) throw cause
     throw new Fault('HOME_UNUSABLE', `${home}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })

@@ -25,6 +25,8 @@ export interface CreateRequest {
   mounts?: { source: string; target: string; mode: 'ro' | 'rw' }[]
   /** The folder of this machine that the caller works in. It is shown where the profile says so (`project`), and only there. */
   folder?: string
+  /** Which of the caller's workspaces it is, where the profile keeps files (`workspace`), and only there; absent: `default`. */
+  workspace?: string
   /** What is done with code and commands that the scan finds something in; absent: as the profile says. */
   scan?: 'off' | 'report' | 'block'
   /** End the sandbox when this process ends (the default of an embedded host). */

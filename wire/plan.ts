@@ -67,6 +67,8 @@ export const Disk = z.discriminatedUnion('kind', [
     image: HostPath,
     /** Start from `image` itself: it is moved into the state folder, and back if the sandbox does not come to stand. Else from a copy. */
     take: z.boolean(),
+    /** However the sandbox ends, the image that was taken goes back to where it was. Absent: it goes with the sandbox. */
+    returns: z.boolean().optional(),
     bytes: z.int().positive(),
     inodes: z.int().positive(),
   }),

@@ -1,14 +1,16 @@
-import { Fault } from '@caisson/wire'
+import { Fault, WALLS, type WallName, wallNamed } from '@caisson/wire'
 import { acquireDoor, type DoctorReport, doctorOf } from '../embedded.ts'
 import { mended } from './doctor/mended.ts'
 import { oneLine } from './ending.ts'
 import { parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
-Each wall is started and measured. Ends with 1 when sandboxes cannot be had here; a wall that only is not there as well is no reason.
+Each wall is started and measured. Ends with 1 when sandboxes cannot be had here; a wall that only is not there as well is no reason,
+unless it is the one that --wall names.
 
 Examples:
   caisson doctor
+  caisson doctor --wall container     of this one alone, in a second
   caisson doctor --json
   sudo caisson doctor --fix     runs the commands that mend what is missing, then looks again`
 
@@ -17,18 +19,19 @@ export async function doctor(argv: readonly string[]): Promise<number> {
   const command = verbParser('doctor')
     .usage('[options]')
     .description('Says what this machine has and lacks, each with the one command that mends it.')
+    .option('--wall <name>', `only this one: ${WALLS.join(', ')}`, wallNamed)
     .option('--json', 'print the findings as JSON', false)
     .option('--fix', 'run what mends it; needs root', false)
     .addHelpText('after', EXAMPLES)
   if (!parsed(command, argv)) return 0
-  const { json, fix }: { json: boolean; fix: boolean } = command.opts()
+  const { json, fix, wall }: { json: boolean; fix: boolean; wall?: WallName } = command.opts()
   if (fix && process.getuid?.() !== 0)
     throw new Fault('BAD_REQUEST', '--fix: only root may mend this machine', { hint: 'Say sudo caisson doctor --fix.' })
   const signal = new AbortController().signal
   const { door, release } = await acquireDoor(signal)
   try {
-    let report = await doctorOf(door, signal)
-    if (fix && (await mended(report))) report = await doctorOf(door, signal)
+    let report = await doctorOf(door, wall, signal)
+    if (fix && (await mended(report))) report = await doctorOf(door, wall, signal)
     process.stdout.write(json ? `${JSON.stringify(report, null, 2)}\n` : page(report))
     return sound(report) ? 0 : 1
   } finally {
@@ -39,10 +42,10 @@ export async function doctor(argv: readonly string[]): Promise<number> {
 /** Of the default profile. */
 const USUAL_WALL = 'container'
 
-/** Whether `caisson run` works here with the limits of the default profile. */
+/** Whether sandboxes can be had with the limits of the default profile: behind the wall it names, or the only one that was asked about. */
 export function sound(report: DoctorReport): boolean {
   return (
-    report.walls.some(({ name, trial }) => name === USUAL_WALL && trial.ok) &&
+    report.walls.some(({ name, trial }) => (name === USUAL_WALL || report.walls.length === 1) && trial.ok) &&
     report.templates.every(({ problem }) => problem === undefined)
   )
 }

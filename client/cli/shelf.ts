@@ -17,6 +17,10 @@ export const VERBS = {
   audit: { summary: 'show, verify and export the record of what happened', load: async () => (await import('./audit.ts')).audit },
   scan: { summary: 'say what code would do, and the least profile for it', load: async () => (await import('./scan.ts')).scan },
   profile: { summary: 'list profiles, show, check and compare them', load: async () => (await import('./profile.ts')).profile },
+  workspace: {
+    summary: 'list what sandboxes leave for the next one, and remove some',
+    load: async () => (await import('./workspace.ts')).workspace,
+  },
   keys: { summary: 'list, make and revoke the keys of the daemon', load: async () => (await import('./keys.ts')).keys },
   secret: { summary: 'list, store and remove secrets that are used at the gate', load: async () => (await import('./secret.ts')).secret },
   fingerprint: {

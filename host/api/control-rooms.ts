@@ -1,4 +1,4 @@
-import type { CreateRequest, Plan } from '@caisson/wire'
+import type { CreateRequest, Plan, WallName } from '@caisson/wire'
 import type { DoctorReport } from '../doctor.ts'
 import type { Profile } from '../sandbox/profile.ts'
 import type { Owner } from '../sandbox/record.ts'
@@ -47,5 +47,5 @@ export interface ControlRooms {
   profiles(signal: AbortSignal): Promise<Profile[]>
   /** What `create` would hand to a keeper, made without building anything. */
   plan(request: CreateRequest, signal: AbortSignal): Promise<Plan>
-  doctor(signal: AbortSignal): Promise<DoctorReport>
+  doctor(signal: AbortSignal, wall?: WallName): Promise<DoctorReport>
 }

@@ -25,6 +25,7 @@ import { rehearse, warmUp } from './rehearsal.ts'
 import { type Rerouting, rerouted } from './rerouting.ts'
 import { trustVariables } from './trust.ts'
 import type { WarmStates } from './warm-states.ts'
+import { Workspaces } from './workspaces.ts'
 import type { Zygotes } from './zygote.ts'
 
 export interface CreatingParts {
@@ -49,14 +50,16 @@ type Adopted = Pick<SandboxRecord, 'request' | 'plan' | 'env' | 'contexts' | 'tr
 export class Creating {
   readonly #parts: CreatingParts
   readonly #deciding: Deciding
+  readonly #workspaces: Workspaces
 
   constructor(parts: CreatingParts) {
     this.#parts = parts
+    this.#workspaces = new Workspaces(parts.settings.home)
     this.#deciding = new Deciding(parts)
   }
 
   /** What requests come to, and profiles and templates as this host knows them. */
-  get deciding(): Pick<Deciding, 'claim' | 'network' | 'wallAtLeast'> {
+  get deciding(): Pick<Deciding, 'claim' | 'network' | 'wallAtLeast' | 'workspace'> {
     return this.#deciding
   }
 
@@ -66,7 +69,17 @@ export class Creating {
     const { template, wall, profile } = decided
     await using shown = await showFolder(decided.request, profile, false, signal)
     const isForked = template.zygote !== null && this.#deciding.forks(wall.name)
-    return this.#plan(decided, shown, isForked ? this.#parts.zygotes.place(template) : null)
+    const workspace = await this.#deciding.workspace(request, signal)
+    const given = workspace === undefined ? {} : { kept: this.#workspaces.kept(workspace.name) }
+    return this.#plan(decided, shown, isForked ? this.#parts.zygotes.place(template) : null, given)
+  }
+
+  /** Undefined: its files go with it, or come from elsewhere. */
+  async #claim(request: CreateRequest, given: Given, signal: AbortSignal) {
+    const wish = await this.#deciding.workspace(request, signal)
+    if (wish === undefined || given.kept !== undefined) return undefined
+    const { kept, diskMiB = request.diskMiB, ...claimed } = await this.#workspaces.claim(wish, given.owner, signal)
+    return { ...claimed, given: { ...given, kept }, request: diskMiB === undefined ? request : { ...request, diskMiB } }
   }
 
   /** Other rules for one that stands (rerouting.ts). */
@@ -74,8 +87,11 @@ export class Creating {
     return rerouted(this.#parts.exits, plan, network, trusts, signal)
   }
 
-  async create(request: CreateRequest, signal: AbortSignal, given: Given = {}): Promise<LiveSandbox> {
+  async create(asked: CreateRequest, signal: AbortSignal, told: Given = {}): Promise<LiveSandbox> {
     await using undo = new Undos()
+    // The caller's alone until its disk has been taken.
+    await using workspace = await this.#claim(asked, told, signal)
+    const { request, given } = { request: asked, given: told, ...workspace }
     const { decided, plan, shown } = await this.#parts.traces.span('plan', {}, async () => {
       const decided = await this.#deciding.decide(request, signal)
       const shown = await showFolder(decided.request, decided.profile, true, signal)
@@ -83,6 +99,7 @@ export class Creating {
       const cold = this.#plan(decided, shown, await this.#zygote(decided, signal), given)
       const plan = await this.#parts.warm.restoring(cold, decided.template)
       await makeDiskImage(plan.disk, signal)
+      await workspace?.mark()
       return { decided, plan, shown }
     })
     const { template } = decided

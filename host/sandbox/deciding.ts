@@ -1,4 +1,4 @@
-import { type CreateRequest, type Network, strongerWall, WALLS, type WallName, wallNamed } from '@caisson/wire'
+import { type CreateRequest, Fault, type Network, strongerWall, WALLS, type WallName, wallNamed } from '@caisson/wire'
 import type { Egress } from '../airlock/egress.ts'
 import type { Exits } from '../airlock/exits.ts'
 import type { Settings } from '../settings.ts'
@@ -10,8 +10,10 @@ import { type Profile, readProfile } from './profile.ts'
 import { parseRequest, type StrictCreateRequest } from './request.ts'
 import { grantedWall } from './strength.ts'
 import { type ShownTrust, shownTrust } from './trust.ts'
+import type { WorkspaceWish } from './workspaces.ts'
 
 const DEFAULT_PROFILE = 'default'
+const DEFAULT_WORKSPACE = 'default'
 
 /** A request with all that it names looked up. */
 export interface Decided {
@@ -61,6 +63,21 @@ export class Deciding {
     if (wall === undefined && strongerWall(least, WALLS[0]) === WALLS[0]) return undefined
     const usual = (await this.#profile(profile ?? DEFAULT_PROFILE, signal)).wall
     return grantedWall(wall === undefined ? undefined : wallNamed(wall), usual, least)
+  }
+
+  /** The one that a sandbox is to have; undefined: none. Rejects with BAD_REQUEST where one is named and the profile keeps nothing. */
+  async workspace(
+    { workspace, profile: asked, wall, diskMiB }: Pick<CreateRequest, 'workspace' | 'profile' | 'wall' | 'diskMiB'>,
+    signal: AbortSignal,
+  ): Promise<WorkspaceWish | undefined> {
+    const profile = await this.#profile(asked ?? DEFAULT_PROFILE, signal)
+    if (profile.files === 'kept') {
+      return { name: workspace ?? DEFAULT_WORKSPACE, wall: wall === undefined ? profile.wall : wallNamed(wall), diskMiB }
+    }
+    if (workspace === undefined) return undefined
+    throw new Fault('BAD_REQUEST', `workspace: profile ${profile.name} keeps no files`, {
+      hint: 'Name a profile that does, like `workspace` (`--profile workspace`).',
+    })
   }
 
   async decide(raw: CreateRequest, signal: AbortSignal): Promise<Decided> {

@@ -3,14 +3,16 @@ import type { AgentConnection } from '../agent/connection.ts'
 import type { Template } from '../templates/template.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { ScanChoice } from './examination.ts'
+import type { Kept } from './plan.ts'
 import type { ContextRecord } from './record.ts'
 
 /** What a daemon says of a sandbox besides the request. */
 export interface Given {
   /** Of one that boots again. */
   id?: string
-  /** A disk with files on it: a snapshot's is copied, one of its own is taken. */
-  kept?: { image: string; take: boolean }
+  kept?: Kept
+  /** Whose workspaces it may have; absent: those of the operator. */
+  owner?: string
   onWall?: 'end' | 'freeze'
   /** What it had before; their processes have ended. */
   contexts?: readonly ContextRecord[]

@@ -17,8 +17,9 @@ import { Raising } from './raising.ts'
 import type { ContextRecord, Owner, Sample, SandboxRecord, SnapshotRecord } from './record.ts'
 import { Resident, type ResidentParts } from './resident.ts'
 import { Sampling } from './sampling.ts'
-import { claimOf, Snapshots } from './snapshots.ts'
+import { claimOf, ofSnapshot, Snapshots } from './snapshots.ts'
 import { Strangers } from './strangers.ts'
+import { withWorkspace } from './workspace-life.ts'
 
 /** Why a sandbox ended is told for so long. */
 const REMEMBER_MS = 24 * 3600 * 1000
@@ -86,10 +87,11 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     const { timeoutMs: _, ...rest } = request
     const least = strongerWall(owner.leastWall, snapshot?.wall ?? WALLS[0])
     const wall = await this.#parts.creating.deciding.wallAtLeast(rest, least, signal)
-    const asked: CreateRequest = wall === undefined ? rest : { ...rest, wall }
+    const walled: CreateRequest = wall === undefined ? rest : { ...rest, wall }
+    const asked = snapshot === undefined ? await withWorkspace(this.#parts.creating.deciding, walled, wish, signal) : walled
     await this.#admit(asked, owner, 1, signal)
     const kept = snapshot === undefined ? undefined : { image: snapshot.disk, take: false }
-    const live = await this.#raising.raise(asked, wish, kept, signal)
+    const live = await this.#raising.raise(asked, wish, { owner: owner.name, ...(kept === undefined ? {} : { kept }) }, signal)
     const templateId = snapshot?.id ?? live.plan.template
     const network = await this.#parts.creating.deciding.network(asked, signal)
     return this.#welcome(live, { ...wish, request: { ...asked, network } }, owner, { templateId, alias: snapshot?.names[0] ?? null })
@@ -158,7 +160,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
         secure: record.accessToken !== null,
       }
       const making = Array.from({ length: wish.count }, async () => {
-        const live = await this.#raising.raise(child.request, child, { image: disk, take: false }, signal)
+        const live = await this.#raising.raise(child.request, child, { kept: { image: disk, take: false } }, signal)
         return this.#welcome(live, child, owner, { templateId, alias })
       })
       return (await Promise.allSettled(making)).map((made) => (made.status === 'fulfilled' ? made.value : asFault(made.reason)))
@@ -284,11 +286,6 @@ export class LocalFleet implements Fleet, AsyncDisposable {
       throw new Fault('NOT_FOUND', `no sandbox ${JSON.stringify(id.slice(0, 64))}`)
     return resident
   }
-}
-
-/** Its template and disk, and its network where nothing else is said. */
-function ofSnapshot(request: CreateRequest, { template, diskMiB, network }: SnapshotRecord): CreateRequest {
-  return { ...(network === null ? {} : { network }), ...request, template, diskMiB }
 }
 
 function token(): string {

@@ -15,6 +15,7 @@ const profile: Profile = {
   limits: { timeoutMs: 120_000, memoryMiB: 1024, cpus: 1, pids: 128, diskMiB: 1024, outputMiB: 64, openFiles: 1024, onHit: 'end' },
   leash: 'host',
   root: 'read-only',
+  files: 'scratch',
   noNewPrivileges: true,
   seccomp: { allowUserNamespaces: false },
   folder: null,

@@ -7,6 +7,13 @@ import type { Look } from './shields.ts'
 import { mounts } from './shown-mounts.ts'
 import { type ShownTrust, trustBinds } from './trust.ts'
 
+/** A disk that was there before: a snapshot's is copied, one of the sandbox's own is taken, a workspace's returns to its place. */
+export interface Kept {
+  readonly image: string
+  readonly take: boolean
+  readonly returns?: boolean
+}
+
 /** What a plan needs to know of this machine and this moment; looked up by others, so that the same input makes the same plan. */
 export interface MachineFacts {
   /** Root on the host: a range of ids for each sandbox, a disk of its own, cgroups. */
@@ -20,7 +27,7 @@ export interface MachineFacts {
   /** A live zygote of the template; null: interpreters start inside. */
   readonly zygoteSocket: string | null
   /** A disk with files on it to start from; null: an empty one. */
-  readonly kept: { readonly image: string; readonly take: boolean } | null
+  readonly kept: Kept | null
   readonly onWall: Plan['limits']['onWall']
   /** Sockets of the airlock that lets this sandbox out, and no other way (wire/airlock.ts); null: it has no network. */
   readonly airlock: { readonly socket: string; readonly inspect: string; readonly policy: NetworkFile } | null

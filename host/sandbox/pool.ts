@@ -168,7 +168,20 @@ async function end(waiting: Waiting): Promise<void> {
 }
 
 /** What two requests must have in common for one sandbox to serve either; undefined: this one is like no other. */
-function kindOf({ profile, wall, template, network, memoryMiB, cpus, pids, diskMiB, outputMiB, openFiles, mounts }: CreateRequest) {
-  if (mounts !== undefined && mounts.length > 0) return undefined
+function kindOf({
+  profile,
+  wall,
+  template,
+  network,
+  memoryMiB,
+  cpus,
+  pids,
+  diskMiB,
+  outputMiB,
+  openFiles,
+  mounts,
+  workspace,
+}: CreateRequest) {
+  if ((mounts !== undefined && mounts.length > 0) || workspace !== undefined) return undefined
   return JSON.stringify([profile, wall, template, network, memoryMiB, cpus, pids, diskMiB, outputMiB, openFiles])
 }

@@ -18,7 +18,7 @@ const put = (name: string, content: unknown) =>
 
 test('every profile that ships is whole, and what it is said to be', async () => {
   const names = (await readdir(shipped)).map((file) => file.replace('.json', ''))
-  expect(names.sort()).toEqual(['code-interpreter', 'default', 'e2b', 'project'])
+  expect(names.sort()).toEqual(['account', 'code-interpreter', 'default', 'e2b', 'function', 'project', 'workspace'])
   expect(await readProfile([shipped], 'e2b', signal)).toMatchObject({
     limits: { timeoutMs: null, outputMiB: null, cpus: 2, pids: 1024, openFiles: 8192, onHit: 'report' },
     leash: 'none',
@@ -90,12 +90,16 @@ test.each<[string, string, unknown, string]>([
   ['a value of the wrong kind', 'PROFILE_INVALID', { extends: 'whole', limits: { pids: 'many' } }, 'bad.json: limits.pids'],
   ['a value out of bounds', 'PROFILE_INVALID', { extends: 'whole', limits: { cpus: -1 } }, 'bad.json: limits.cpus'],
   ['something missing', 'PROFILE_INVALID', { description: 'x' }, 'bad.json: wall'],
-  ['text that is not JSON', 'PROFILE_INVALID', '{', 'bad.json'],
+  ['text that is not JSON', 'PROFILE_INVALID', '{\n  "wall": "gvisor",\n  "network" "none"\n}', 'bad.json:3: '],
+  ['text that breaks off', 'PROFILE_INVALID', '{\n', 'bad.json:2: '],
+  ['no object', 'PROFILE_INVALID', '[]', 'bad.json: '],
   ['itself to extend', 'PROFILE_INVALID', { extends: 'bad' }, 'bad -> bad'],
+  ['one to extend that extends it', 'PROFILE_INVALID', { extends: 'back' }, 'bad.json: extends: bad -> back -> bad has no end'],
   ['nothing to extend', 'PROFILE_INVALID', { extends: 'nobody' }, 'extends: no profile nobody'],
 ])('a profile with %s is refused by file and field', async (_what, code, content, named) => {
   const { name: _, ...whole } = await readProfile([shipped], 'default', signal)
   await put('whole', whole)
+  await put('back', { extends: 'bad' })
   await put('bad', content)
   await expect(readProfile([folder], 'bad', signal)).rejects.toMatchObject({ code, message: expect.stringContaining(named) })
 })

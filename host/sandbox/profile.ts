@@ -55,6 +55,11 @@ const Complete = z.strictObject({
    * it is read-only whatever is said here, and there is no root inside who would miss it.
    */
   root: z.enum(['read-only', 'overlay']),
+  /**
+   * `kept`: what a sandbox leaves on its disk is there for the next one of the same `workspace`, behind a wall that is no weaker. Needs root on the host.
+   * `scratch`: it goes with the sandbox.
+   */
+  files: z.enum(['scratch', 'kept']),
   /** False: `sudo` works inside, for root of the sandbox's own ids. Needs root on the host; without it, it is true whatever is said here. */
   noNewPrivileges: z.boolean(),
   seccomp: z.strictObject({ allowUserNamespaces: z.boolean() }),
@@ -161,11 +166,18 @@ async function readFileOf(path: string, signal: AbortSignal): Promise<{ file: Fi
   try {
     json = JSON.parse(text)
   } catch (cause) {
-    throw new Fault('PROFILE_INVALID', `${path}: ${cause instanceof Error ? cause.message : 'not JSON'}`, { cause })
+    const reason = cause instanceof Error ? cause.message : 'not JSON'
+    throw new Fault('PROFILE_INVALID', `${path}:${lineOf(text, reason)}: ${reason}`, { cause })
   }
   const file = File.safeParse(json)
   if (!file.success) throw invalid(path, file.error)
   return { file: file.data, text }
+}
+
+/** From 1. The parser names a position; where it names none, the text has broken off. */
+function lineOf(text: string, reason: string): number {
+  const [, position = text.length] = /at position (\d+)/.exec(reason) ?? []
+  return text.slice(0, Number(position)).split('\n').length
 }
 
 /** What is wrong with its rules is said when it is read, not when the first sandbox wants out. */

@@ -25,14 +25,14 @@ export class Raising {
     this.#parts = parts
   }
 
-  raise(request: CreateRequest, wish: Wish, kept: Given['kept'], signal: AbortSignal): Promise<LiveSandbox> {
+  raise(request: CreateRequest, wish: Wish, given: Pick<Given, 'kept' | 'owner'>, signal: AbortSignal): Promise<LiveSandbox> {
     const { meters, span } = this.#parts.telemetry
     const startedMs = performance.now()
     return span('create', {}, async ({ set }) => {
       const done = this.#parts.pool.busy()
       try {
-        const pooled = kept === undefined ? await this.#fromPool(request, wish, signal) : undefined
-        const live = pooled ?? (await this.#make(request, wish, kept, signal))
+        const pooled = given.kept === undefined ? await this.#fromPool(request, wish, signal) : undefined
+        const live = pooled ?? (await this.#make(request, wish, given, signal))
         const path: CreatePath = pooled !== undefined ? 'pool' : pathOf(live.plan)
         set('caisson.path', path)
         set('caisson.sandbox', live.id)
@@ -65,13 +65,13 @@ export class Raising {
     }
   }
 
-  async #make(request: CreateRequest, wish: Wish, kept: Given['kept'], signal: AbortSignal): Promise<LiveSandbox> {
+  async #make(request: CreateRequest, wish: Wish, from: Pick<Given, 'kept' | 'owner'>, signal: AbortSignal): Promise<LiveSandbox> {
     const { admission, creating, contextsChanged } = this.#parts
     let id = ''
     const given: Given = {
+      ...from,
       onWall: onWall(wish),
       contextsChanged: (contexts) => contextsChanged(id, contexts),
-      ...(kept === undefined ? {} : { kept }),
     }
     const whole = { ...request, timeoutMs: wish.timeoutMs, leash: 'none' as const }
     const live = await admission.inTurn(() => creating.create(whole, signal, given), signal)

@@ -1,5 +1,6 @@
 import { Fault, type NetworkFile, type RunRequest, type StartRequest, wallNamed } from '@caisson/wire'
 import { z } from 'zod'
+import { notKnown } from './not-yet.ts'
 
 const MAX_DAYS_MS = 30 * 24 * 3600 * 1000
 const MAX_MEMORY_MIB = 16 * 1024 * 1024
@@ -79,6 +80,10 @@ export const StrictCreateRequest = z.strictObject({
     .max(64)
     .optional(),
   folder: AbsolutePath.optional(),
+  workspace: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be made of a-z, 0-9 and -, and be at most 63 long')
+    .optional(),
   scan: z.enum(['off', 'report', 'block']).optional(),
   leash: z.enum(['host', 'none']).optional(),
 })
@@ -145,7 +150,7 @@ export function firstIssue(error: z.ZodError): string {
   if (issue === undefined) return error.message
   const field = issue.path.join('.')
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => `${field === '' ? key : `${field}.${key}`}: no such field`).join(', ')
+    return issue.keys.map((key) => notKnown(field === '' ? key : `${field}.${key}`)).join(', ')
   }
   return field === '' ? issue.message : `${field}: ${issue.message}`
 }

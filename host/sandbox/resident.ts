@@ -13,6 +13,7 @@ import { type ContextRecord, emptied, type SandboxRecord, type Used } from './re
 import { copySparse } from './sparse-copy.ts'
 import { Turns } from './turns.ts'
 import { Visitors } from './visitors.ts'
+import { refusePause } from './workspace-life.ts'
 
 const KEEPER_MS = 30_000
 const NEEDS_ROOT = 'Files can be kept where the daemon runs as root.'
@@ -90,7 +91,11 @@ export class Resident {
 
   /** Rejects with CONFLICT when it is paused already. */
   pause(wish: { memory: boolean }, signal: AbortSignal): Promise<void> {
-    return this.#turns.take(() => this.#pause(this.#running(), wish.memory), signal)
+    return this.#turns.take(async () => {
+      const live = this.#running()
+      refusePause(this.#record.plan)
+      await this.#pause(live, wish.memory)
+    }, signal)
   }
 
   /** False: it ran all along, and was only given more time. */

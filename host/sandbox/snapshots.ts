@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Fault } from '@caisson/wire'
+import { type CreateRequest, Fault } from '@caisson/wire'
 import type { Store } from '../store/store.ts'
 import { newId } from './ids.ts'
 import type { Owner, SandboxRecord, SnapshotRecord } from './record.ts'
@@ -104,4 +104,12 @@ export class Snapshots {
 export function claimOf(record: SandboxRecord): { memoryMiB: number; cpus: number } {
   const { memoryBytes, cpuMilli } = record.plan.limits
   return { memoryMiB: (memoryBytes ?? 0) / MIB, cpus: (cpuMilli ?? 0) / 1000 }
+}
+
+/** Its template and disk, and its network where nothing else is said. */
+export function ofSnapshot(request: CreateRequest, { template, diskMiB, network }: SnapshotRecord): CreateRequest {
+  if (request.workspace !== undefined) {
+    throw new Fault('BAD_REQUEST', 'workspace: a snapshot brings its own files', { hint: 'Leave out one of the two.' })
+  }
+  return { ...(network === null ? {} : { network }), ...request, template, diskMiB }
 }

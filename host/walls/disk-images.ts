@@ -15,15 +15,20 @@ export function markTaken(plan: Plan): void {
   if (takes(plan)) writeFileSync(join(plan.dir, TAKEN), plan.disk.kind === 'image' ? plan.disk.image : '', { mode: 0o600 })
 }
 
-/** From now on the image is the sandbox's. */
+/** From now on the image is the sandbox's; one that returns at the end is so while the sandbox lives, whatever happens to its keeper. */
 export function stands(plan: Pick<Plan, 'dir' | 'disk'>): void {
-  if (takes(plan)) rmSync(join(plan.dir, TAKEN), { force: true })
+  if (takes(plan) && !returns(plan)) rmSync(join(plan.dir, TAKEN), { force: true })
 }
 
 /** What was taken for a sandbox that did not come to stand goes back to its place. */
 export async function giveBack(dir: string, signal: AbortSignal): Promise<void> {
-  const place = await readFile(join(dir, TAKEN), 'utf8').catch(() => '')
-  if (place !== '' && existsSync(join(dir, IMAGE)) && !existsSync(place)) await moveDisk(dir, place, signal)
+  const place = await placeOf(dir)
+  if (place !== undefined && existsSync(join(dir, IMAGE)) && !existsSync(place)) await moveDisk(dir, place, signal)
+}
+
+/** Where the disk of the sandbox that has this folder belongs; undefined: it is nobody's but its own. */
+export async function placeOf(dir: string): Promise<string | undefined> {
+  return (await readFile(join(dir, TAKEN), 'utf8').catch(() => '')) || undefined
 }
 
 /** Moves the image out of the folder of a sandbox that has ended. Rejects with NOT_FOUND when there is none. */
@@ -44,4 +49,8 @@ async function isAttached(image: string): Promise<boolean> {
 
 function takes(plan: Pick<Plan, 'disk'>): boolean {
   return plan.disk.kind === 'image' && plan.disk.take
+}
+
+function returns(plan: Pick<Plan, 'disk'>): boolean {
+  return plan.disk.kind === 'image' && plan.disk.returns === true
 }

@@ -108,6 +108,7 @@ const profile = {
     onHit: 'report' as const,
   },
   leash: 'none' as const,
+  files: 'scratch' as const,
   root: 'read-only' as const,
   noNewPrivileges: false,
   seccomp: { allowUserNamespaces: false },

@@ -53,6 +53,7 @@ export function runWishes(argv: readonly string[]): RunWishes | undefined {
     .option('-c, --code <code>', 'a piece of code')
     .option('--lang <language>', 'python, javascript, typescript, bash or java')
     .option('--profile <name>', 'a named set of choices: default, code-interpreter, project; `caisson profile list` has them all')
+    .option('--workspace <name>', 'which of the workspaces it is, where the profile keeps files (`workspace`); else the one called default')
     .option('--wall <name>', `the kind of isolation: ${WALLS.join(', ')}; where none is named, the profile’s`, wallNamed)
     .option('--template <name>', 'the root file system: base, code-interpreter')
     .option(
@@ -96,6 +97,7 @@ interface Options {
   code?: string
   lang?: string
   profile?: string
+  workspace?: string
   wall?: string
   template?: string
   net?: Network
@@ -121,6 +123,7 @@ function requestOf(options: Options): CreateRequest {
     // Shown only where the profile says so.
     request.folder = resolve('.')
   }
+  if (options.workspace !== undefined) request.workspace = options.workspace
   if (options.wall !== undefined) request.wall = options.wall
   if (options.template !== undefined) request.template = options.template
   if (options.net !== undefined) request.network = options.net === LEARN ? 'open' : options.net

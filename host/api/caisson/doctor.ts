@@ -1,13 +1,17 @@
+import { wallNamed } from '@caisson/wire'
+import { z } from 'zod'
 import { sendJson } from '../call.ts'
-import { refuseQuery } from '../control/query.ts'
+import { readQuery } from '../control/query.ts'
 import { forOperators } from './operator.ts'
 
-/** What this machine can do; tries it. */
+const Query = z.strictObject({ wall: z.string().transform(wallNamed).optional() })
+
+/** What this machine can do, for each wall or the one that is named; tries it. */
 export const examineMachine = forOperators({
   method: 'GET',
   path: '/caisson/v1/doctor',
   async handle(call) {
-    refuseQuery(call)
-    sendJson(call.reply, 200, await call.rooms.control.doctor(call.signal))
+    const { wall } = readQuery(call, Query)
+    sendJson(call.reply, 200, await call.rooms.control.doctor(call.signal, wall))
   },
 })

@@ -82,6 +82,12 @@ pub fn take(disk: &Disk, dir: &Path) -> Outcome<Option<PathBuf>> {
     Ok(Some(image.into()))
 }
 
+/// Where an image goes at the end of its sandbox without anybody's asking.
+pub fn returns_to(disk: &Disk) -> Option<&Path> {
+    let Disk::Image { image, take: true, returns: true, .. } = disk else { return None };
+    Some(Path::new(image))
+}
+
 /// `saved`: of a machine that is restored, the disk as it was then.
 pub fn prepare(disk: &Disk, saved: Option<&Path>, dir: &Path, machine: bool) -> Outcome<Prepared> {
     let (image, take, bytes) = match disk {

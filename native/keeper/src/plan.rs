@@ -107,6 +107,8 @@ pub enum Disk {
     Image {
         image: String,
         take: bool,
+        #[serde(default)]
+        returns: bool,
         bytes: u64,
         #[expect(dead_code, reason = "the image was formatted for it")]
         inodes: u64,
@@ -250,6 +252,9 @@ impl Plan {
             if plan.capabilities.iter().any(|name| name == "NET_ADMIN" || name == "NET_RAW") {
                 return Err(invalid("capabilities NET_ADMIN and NET_RAW contradict the gate".into()));
             }
+        }
+        if let Disk::Image { take: false, returns: true, .. } = plan.disk {
+            return Err(invalid("disk: one that was not taken has no place to return to".into()));
         }
         engine::refuse(&plan)?;
         if let Root::Overlay { .. } = plan.root {

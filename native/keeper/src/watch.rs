@@ -117,7 +117,7 @@ impl Watch {
             end = self.end.take().unwrap_or(end);
         }
         self.leave_still();
-        end.keep_disk = self.keep_disk;
+        end.keep_disk = self.place_of_disk();
         (end, self.sandbox, self.connections)
     }
 

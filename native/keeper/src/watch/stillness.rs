@@ -171,11 +171,25 @@ impl Watch {
                 cgroup.let_die();
             }
             // Or a gigabyte is written back first, for nobody.
-            if let Some(mounted) = self.sandbox.mounted.as_ref().filter(|_| self.keep_disk.is_none()) {
+            if let Some(mounted) = self.sandbox.mounted.as_ref().filter(|_| !self.keeps_disk()) {
                 mounted.discard();
             }
             let _nobody_asks = work.finish();
         }
+    }
+
+    /// Where the disk goes: where somebody asked for, or where it came from.
+    pub fn place_of_disk(&mut self) -> Option<std::path::PathBuf> {
+        let own = crate::disk::returns_to(&self.sandbox.plan.disk).map(std::path::PathBuf::from);
+        if self.keep_disk.is_none() && own.is_some() {
+            // A machine that does not answer any more leaves what it had written.
+            let _ = self.settle_for_good();
+        }
+        self.keep_disk.take().or(own)
+    }
+
+    fn keeps_disk(&self) -> bool {
+        self.keep_disk.is_some() || crate::disk::returns_to(&self.sandbox.plan.disk).is_some()
     }
 
     pub fn refuse_keeping(&self, to: &Path) -> Outcome<()> {

@@ -1,0 +1,27 @@
+import { type CreateRequest, Fault, type Plan } from '@caisson/wire'
+import type { Deciding } from './deciding.ts'
+import type { Wish } from './fleet.ts'
+
+/** With the name of its workspace, where it is to have one: so that none that was made in advance serves. Rejects with BAD_REQUEST or UNSUPPORTED. */
+export async function withWorkspace(
+  deciding: Pick<Deciding, 'workspace'>,
+  request: CreateRequest,
+  { lifecycle }: Pick<Wish, 'lifecycle'>,
+  signal: AbortSignal,
+): Promise<CreateRequest> {
+  const workspace = await deciding.workspace(request, signal)
+  if (workspace === undefined) return request
+  if (lifecycle.onTimeout === 'pause') throw neverPaused('lifecycle.onTimeout')
+  return { ...request, workspace: workspace.name }
+}
+
+/** A pause may keep the disk elsewhere, and for longer than anybody remembers it. Throws UNSUPPORTED. */
+export function refusePause({ id, disk }: Pick<Plan, 'id' | 'disk'>): void {
+  if (disk.kind === 'image' && disk.returns === true) throw neverPaused(`sandbox ${id}`)
+}
+
+function neverPaused(what: string): Fault {
+  return new Fault('UNSUPPORTED', `${what}: a sandbox of a workspace is not paused`, {
+    hint: 'End it: its files stay, and the next sandbox of the workspace has them.',
+  })
+}

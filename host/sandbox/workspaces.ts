@@ -1,0 +1,171 @@
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Fault, strongerWall, WALLS, type WallName } from '@caisson/wire'
+import { z } from 'zod'
+import { placeOf } from '../walls/disk-images.ts'
+import { lock } from './lock.ts'
+import type { Kept } from './plan.ts'
+
+const MIB = 1024 * 1024
+const OPERATOR = 'operator'
+const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/
+const BLOCK_BYTES = 512
+const IMAGE = '.img'
+const MARK = '.json'
+
+/** Beside the image, for as long as there is a workspace, whoever has its image at the moment. */
+const Mark = z.strictObject({ wall: z.enum(WALLS) })
+
+export interface WorkspaceWish {
+  readonly name: string
+  readonly wall: WallName
+  /** As it was asked for; undefined: it was not. */
+  readonly diskMiB: number | undefined
+}
+
+/** One that is the caller's alone until it is disposed: by then a sandbox has its disk, or nobody has. */
+export interface Claimed extends AsyncDisposable {
+  readonly kept: Kept
+  /** Of the disk that is there; undefined: there is none yet. */
+  readonly diskMiB: number | undefined
+  /** From now on there is one, behind that wall. */
+  mark(): Promise<void>
+}
+
+export interface WorkspaceInfo {
+  readonly name: string
+  /** What it takes of the host's disk; null: a sandbox has it. */
+  readonly usedBytes: number | null
+  /** The sandbox that has it; null: none. */
+  readonly sandbox: string | null
+  readonly wall: WallName
+  readonly changedMs: number
+}
+
+/** Disks that outlive their sandboxes, by owner and name. One sandbox at a time has one: it takes the image away, and its end brings it back. */
+export class Workspaces {
+  readonly #folder: string
+  readonly #sandboxes: string
+
+  /** `home` is the state folder. */
+  constructor(home: string) {
+    this.#folder = join(home, 'workspaces')
+    this.#sandboxes = join(home, 'sandboxes')
+  }
+
+  /** What a plan says of its disk. */
+  kept(name: string, owner = OPERATOR): Kept {
+    return { image: join(this.#of(owner), `${name}${IMAGE}`), take: true, returns: true }
+  }
+
+  /**
+   * Rejects with CONFLICT while a sandbox has it, BAD_REQUEST where another size is asked for, and WALL_TOO_WEAK: what was written behind a wall is never shown
+   * to a kernel that the wall was to keep it from.
+   */
+  async claim({ name, wall, diskMiB }: WorkspaceWish, owner: string | undefined, signal: AbortSignal): Promise<Claimed> {
+    const kept = this.kept(name, owner)
+    const { image } = kept
+    await mkdir(this.#of(owner), { recursive: true, mode: 0o700 })
+    const held = await lock(this.#beside(image, '.lock'), signal)
+    try {
+      const mark = await this.#mark(image)
+      if (mark !== undefined && strongerWall(wall, mark.wall) !== wall) {
+        throw new Fault('WALL_TOO_WEAK', `workspace ${name} was written behind wall ${mark.wall}, and ${wall} is weaker`, {
+          hint: `Choose the wall ${mark.wall}, or another workspace.`,
+        })
+      }
+      const found = await stat(image).catch(() => undefined)
+      if (found === undefined && mark !== undefined) throw await this.#taken(name, image)
+      const there = found === undefined ? undefined : found.size / MIB
+      if (there !== undefined && diskMiB !== undefined && diskMiB !== there) {
+        throw new Fault('BAD_REQUEST', `diskMiB: workspace ${name} has a disk of ${there} MiB`, { hint: 'Leave the size out (`--disk`).' })
+      }
+      return {
+        kept,
+        diskMiB: there,
+        mark: () => writeFile(this.#beside(image, MARK), JSON.stringify({ wall }), { mode: 0o600 }),
+        [Symbol.asyncDispose]: () => held[Symbol.asyncDispose](),
+      }
+    } catch (failure) {
+      await held[Symbol.asyncDispose]()
+      throw failure
+    }
+  }
+
+  async list(owner = OPERATOR): Promise<WorkspaceInfo[]> {
+    const names = (await readdir(this.#of(owner)).catch(() => [])).filter((file) => file.endsWith(MARK)).sort()
+    return await Promise.all(names.map((file) => this.#info(file.slice(0, -MARK.length), owner)))
+  }
+
+  /** With all that is in it. Rejects with NOT_FOUND, or CONFLICT while a sandbox has it. */
+  async remove(name: string, signal: AbortSignal): Promise<void> {
+    const found = (await this.list()).find((one) => one.name === name)
+    if (found === undefined) throw new Fault('NOT_FOUND', `no workspace ${JSON.stringify(name.slice(0, 64))}`)
+    const { image } = this.kept(name)
+    // Its lock stays: whoever waits for it has it open.
+    await using _held = await lock(this.#beside(image, '.lock'), signal)
+    if (!existsSync(image) && (await this.#holder(image)) !== undefined) throw await this.#taken(name, image)
+    await rm(image, { force: true })
+    await rm(this.#beside(image, MARK), { force: true })
+  }
+
+  async #info(name: string, owner: string): Promise<WorkspaceInfo> {
+    const { image } = this.kept(name, owner)
+    const [mark, found, marked] = [
+      await this.#mark(image),
+      await stat(image).catch(() => undefined),
+      await stat(this.#beside(image, MARK)).catch(() => undefined),
+    ]
+    return {
+      name,
+      usedBytes: found === undefined ? null : found.blocks * BLOCK_BYTES,
+      sandbox: found === undefined ? ((await this.#holder(image)) ?? null) : null,
+      wall: mark?.wall ?? WALLS[0],
+      changedMs: (found ?? marked)?.mtimeMs ?? 0,
+    }
+  }
+
+  async #mark(image: string): Promise<z.infer<typeof Mark> | undefined> {
+    const path = this.#beside(image, MARK)
+    const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined
+      throw error
+    })
+    if (text === undefined) return undefined
+    try {
+      return Mark.parse(JSON.parse(text))
+    } catch (cause) {
+      throw new Fault('HOME_UNUSABLE', `${path} does not say which wall the workspace was written behind`, {
+        hint: `If it is your own: put {"wall":"${WALLS.at(-1)}"} there.`,
+        cause,
+      })
+    }
+  }
+
+  async #taken(name: string, image: string): Promise<Fault> {
+    const holder = await this.#holder(image)
+    if (holder !== undefined)
+      return new Fault('CONFLICT', `sandbox ${holder} has workspace ${name}`, { hint: 'End it first, or name another workspace.' })
+    return new Fault('CONFLICT', `workspace ${name} has lost its disk: ${image} is not there, and no sandbox has it`, {
+      hint: `Put it back, or begin anew: \`caisson workspace remove ${name}\`.`,
+    })
+  }
+
+  /** The sandbox that took it (walls/disk-images.ts). */
+  async #holder(image: string): Promise<string | undefined> {
+    for (const id of await readdir(this.#sandboxes)) {
+      if ((await placeOf(join(this.#sandboxes, id))) === image) return id
+    }
+    return undefined
+  }
+
+  #of(owner = OPERATOR): string {
+    if (!NAME.test(owner)) throw new Fault('BAD_REQUEST', `workspace: ${JSON.stringify(owner)} is not a name of an owner`)
+    return join(this.#folder, owner)
+  }
+
+  #beside(image: string, ending: string): string {
+    return `${image.slice(0, -IMAGE.length)}${ending}`
+  }
+}
