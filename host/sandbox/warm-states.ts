@@ -14,7 +14,8 @@ import { warmUp } from './rehearsal.ts'
 import { own, STATE_FILES, Sums, sums } from './state-files.ts'
 import { warmKey } from './warm-key.ts'
 
-const MAKE_MS = 180_000
+/** An emulated machine imports pandas and the like in a quarter of a minute; one that shares its processors with ten others, in minutes. */
+const MAKE_MS = 600_000
 /** One that could not be made is not tried again for so long: each try costs seconds of the machine. */
 const REST_MS = 60_000
 /** Kinds of sandbox; of each a few dozen MiB. */

@@ -63,7 +63,7 @@ describe.each(KINDS)('saved states of $wall', ({ wall, options, imported, python
     }
     const saved = (count: number) =>
       vi.waitFor(async () => expect((await records('warm')).filter(({ outcome }) => outcome === 'saved')).toHaveLength(count), {
-        timeout: 300_000,
+        timeout: 600_000,
         interval: 200,
       })
     const startOf = async ({ id }: Sandbox) => (await records('create')).find(({ sandbox }) => sandbox === id)?.plan.engine.warm?.op
@@ -79,7 +79,7 @@ describe.each(KINDS)('saved states of $wall', ({ wall, options, imported, python
         const texts = [...parts(stdout), ...parts(told.stdout)]
         for (const [at, { what }] of [...python, ...programs].entries()) said.set(what, [...(said.get(what) ?? []), texts[at] ?? ''])
       }
-    }, 400_000)
+    }, 700_000)
     afterAll(async () => {
       await Promise.all([cold, ...(restored ?? [])].map((sandbox) => sandbox?.kill()))
       await host[Symbol.asyncDispose]()
