@@ -7,6 +7,7 @@ import type {
   Host,
   Profiles,
   RecordedSecrets,
+  SinkStatus,
   Verified,
   Workspaces,
 } from '@caisson/host'
@@ -17,7 +18,7 @@ import { RemoteDoor } from './remote/remote-door.ts'
 import { clientSettings } from './settings.ts'
 import { SharedDoor } from './shared-door.ts'
 
-export type { AuditEntry, AuditQuery, Daemon, DaemonOptions, DoctorReport, Verified }
+export type { AuditEntry, AuditQuery, Daemon, DaemonOptions, DoctorReport, SinkStatus, Verified }
 
 /** A door and the way to let go of it. */
 export interface HeldDoor {
@@ -109,6 +110,17 @@ export async function openAudit(folder: string | undefined): Promise<AuditReadin
   }
   const host = await import('@caisson/host')
   return host.openAudit(folder === undefined ? {} : { folder })
+}
+
+/** How the sinks of this machine's state folder stand. Rejects with SINK_INVALID, or UNSUPPORTED where another machine's daemon was asked for. */
+export async function auditSinks(): Promise<SinkStatus[]> {
+  if (clientSettings().url !== undefined) {
+    throw new Fault('UNSUPPORTED', 'caisson audit sinks reads the state folder where it lies', {
+      hint: 'Run it on the machine of the daemon, without CAISSON_URL; its /metrics tell the lag of each.',
+    })
+  }
+  const host = await import('@caisson/host')
+  return host.auditSinks()
 }
 
 /** Signs a report with the key of this machine's state folder, and records that. Rejects with UNSUPPORTED where another machine's daemon was asked for. */

@@ -14,6 +14,7 @@ import { StoredKeys } from './api/stored-keys.ts'
 import { StoredReplays } from './api/stored-replays.ts'
 import { StoredTags } from './api/stored-tags.ts'
 import { openTls } from './api/tls/tls.ts'
+import { Sinks } from './audit/sinks/sinks.ts'
 import { examine } from './doctor.ts'
 import { refuseAborted, settled, Undos } from './lifetimes.ts'
 import { openRooms, type Rooms, sweep } from './rooms.ts'
@@ -62,7 +63,7 @@ const OPERATOR = { owner: 'operator', operator: true, quotas: NO_QUOTAS, leastWa
 
 /**
  * Builds the daemon, from its state folder to its open port, in order. Rejects with DAEMON_RUNNING, HOME_UNUSABLE, STORE_UNUSABLE, AUDIT_UNWRITABLE,
- * SETUP_INCOMPLETE or ADDRESS_UNUSABLE; then nothing of it is left, and the sandboxes of an earlier one live on.
+ * SINK_INVALID, SINK_UNREACHABLE, SETUP_INCOMPLETE or ADDRESS_UNUSABLE; then nothing of it is left, and the sandboxes of an earlier one live on.
  */
 export async function openDaemon(options: DaemonOptions, signal: AbortSignal): Promise<Daemon> {
   refuseAborted(signal)
@@ -79,6 +80,8 @@ export async function openDaemon(options: DaemonOptions, signal: AbortSignal): P
   const lock = await lockNow(join(rooms.settings.home, 'daemon.lock'), signal)
   if (lock === undefined) throw new Fault('DAEMON_RUNNING', `another daemon runs on ${rooms.settings.home}`)
   undo.add(() => lock[Symbol.asyncDispose]())
+  const sinks = await openSinks(rooms, signal)
+  undo.add(() => sinks[Symbol.asyncDispose]())
   const store = SqliteStore.open(join(rooms.settings.home, 'caisson.db'))
   undo.add(() => store[Symbol.asyncDispose]())
   const { key, keys } = await openKeys(rooms.settings.home, store)
@@ -86,11 +89,12 @@ export async function openDaemon(options: DaemonOptions, signal: AbortSignal): P
   undo.add(() => fleet[Symbol.asyncDispose]())
   telemetry.meters.gauge('sandboxes', 'Sandboxes by state', 'state', () => byState(fleet))
   telemetry.meters.gauge('pool', 'Sandboxes that wait, and how often one was there or not', 'what', () => ({ ...fleet.pool }))
+  telemetry.meters.gauge('audit_sink_lag', 'Records that a sink has not got yet', 'sink', () => sinks.lags())
   // Its port is known when it listens.
   const place = { domain: options.domain ?? null }
   const teams = new TeamHistory(() => fleet.live())
   undo.add(async () => teams[Symbol.dispose]())
-  const parts = await openParts(rooms, store, keys, fleet, teams, telemetry, place)
+  const parts = await openParts(rooms, { store, keys, fleet, teams, sinks }, telemetry, place)
   const host = options.hostName ?? '127.0.0.1'
   const identity = options.tls === true ? await openTls(settings.home, { domain: options.domain ?? null, host }, signal) : undefined
   const listen = { host, port: options.port, drainMs: DRAIN_MS }
@@ -136,16 +140,23 @@ function openFleet(rooms: Rooms, store: SqliteStore, telemetry: Telemetry, signa
   return LocalFleet.open({ home, store, creating, walls, frozenGraceMs, expected, telemetry, denials, notice }, signal)
 }
 
+/** Where else the record goes; which places these are is recorded first. */
+async function openSinks({ settings, auditLog, secrets }: Rooms, signal: AbortSignal): Promise<Sinks> {
+  const house = { recorder: settings.recorder, secret: (name: string) => secrets.value(name) }
+  const sinks = await Sinks.open({ home: settings.home, folder: auditLog.folder, house }, signal)
+  if (Object.keys(sinks.places).length > 0) {
+    auditLog.append({ kind: 'act', sandbox: '', by: 'operator', act: 'audit.sinks', detail: sinks.places })
+  }
+  return sinks
+}
+
 async function openParts(
   rooms: Rooms,
-  store: SqliteStore,
-  keys: StoredKeys,
-  fleet: LocalFleet,
-  teams: TeamHistory,
+  { store, keys, fleet, teams, sinks }: { store: SqliteStore; keys: StoredKeys; fleet: LocalFleet; teams: TeamHistory; sinks: Sinks },
   telemetry: Telemetry,
   place: { readonly domain: string | null },
 ): Promise<Parts> {
-  const { settings, auditLog, creating, walls } = rooms
+  const { settings, auditLog, creating, walls, exits } = rooms
   const control = {
     maxTimeoutMs: settings.maxTimeoutMs,
     auditLog: auditLog.path,
@@ -157,11 +168,16 @@ async function openParts(
     teams,
     profiles: (signal: AbortSignal) => readProfiles(settings.profiles, signal),
     plan: creating.plan.bind(creating),
+    proxied: exits.proxied.bind(exits),
     doctor: (signal: AbortSignal, wall?: WallName) => examine(creating, walls, settings, signal, wall),
   }
   return {
     rooms: {
-      fleet: new RecordedFleet(fleet, (act) => auditLog.append(act)),
+      fleet: new RecordedFleet(
+        fleet,
+        (act) => auditLog.append(act),
+        () => sinks.refuseBehind(),
+      ),
       control,
       get domain() {
         return place.domain

@@ -6,6 +6,7 @@ import { hashOf } from './audit/chain.ts'
 import { networkOf } from './audit/network-of.ts'
 import { AuditReading } from './audit/reading.ts'
 import type { AuditRecord } from './audit/record.ts'
+import { refuseBehind, type SinkStatus, sinkStatuses } from './audit/sinks/status.ts'
 import { type DoctorReport, examine } from './doctor.ts'
 import { freshDeadline, refuseAborted } from './lifetimes.ts'
 import { RecordedSecrets } from './recorded-secrets.ts'
@@ -20,6 +21,7 @@ import { noTraces } from './telemetry/telemetry.ts'
 
 export type { AuditEntry, AuditQuery } from './audit/query.ts'
 export type { AuditReading } from './audit/reading.ts'
+export type { SinkStatus } from './audit/sinks/status.ts'
 export type { Verified } from './audit/walk.ts'
 export type { DoctorReport } from './doctor.ts'
 export type { RecordedSecrets } from './recorded-secrets.ts'
@@ -79,6 +81,12 @@ export function openAudit({ folder, ...options }: Pick<HostOptions, 'home'> & { 
   return new AuditReading(folder ?? join(readSettings(options).home, 'audit'))
 }
 
+/** How the sinks of the state folder stand. Throws HOME_UNUSABLE, SETUP_INCOMPLETE or SINK_INVALID. */
+export function auditSinks(options: Pick<HostOptions, 'home'> = {}): SinkStatus[] {
+  const { home } = readSettings(options)
+  return sinkStatuses(home, join(home, 'audit'))
+}
+
 /** What the installation vouches for: text and, in the record, what it is about. Signed with the key of the audit log (Ed25519, base64). Throws AUDIT_UNWRITABLE. */
 export function attest(act: string, text: string, detail: Act['detail'], options: Pick<HostOptions, 'home'> = {}) {
   using log = openLog(readSettings(options))
@@ -105,6 +113,7 @@ class EmbeddedHost implements Host {
 
   async create(request: CreateRequest, signal: AbortSignal): Promise<Held> {
     this.#refuseClosed(signal)
+    refuseBehind(this.home, this.#rooms.auditLog.folder)
     const creating = this.#rooms.creating.create(request, signal)
     this.#creating.add(creating)
     try {

@@ -28,6 +28,7 @@ export interface Rooms extends AsyncDisposable {
   readonly auditLog: AuditLog
   readonly walls: Pick<Walls, keyof Walls>
   readonly creating: Creating
+  readonly exits: Exits
   readonly secrets: Secrets
   readonly denials: Denials
   readonly notice: (line: string) => void
@@ -70,6 +71,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
     auditLog,
     walls,
     creating,
+    exits,
     secrets,
     denials,
     notice,

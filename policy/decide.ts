@@ -4,7 +4,7 @@ import { normaliseName } from './names.ts'
 import type { NetworkPolicy } from './network.ts'
 import { readPath } from './paths.ts'
 import { forbids, type HttpRequest, permits } from './request.ts'
-import { formsOf, isNamed, type OperatorRange, reservationsOf } from './reserved.ts'
+import { closing, formsOf, type OperatorRange, reservationsOf } from './reserved.ts'
 import { covers, type Rule } from './rule.ts'
 
 /** Addresses that one answer to the gate holds at most. */
@@ -114,12 +114,12 @@ function weighAddress(
   facts: Facts,
   request: HttpRequest | null,
 ): WeighedAddress {
-  const { address, port } = endpoint
+  const { address } = endpoint
   const reserved = reservationsOf(address, facts.hostAddresses)
-  const closed = reserved.find((one) => !isNamed(one, address, port, facts.operatorAllowed))
+  const closed = closing(reserved, endpoint, facts.operatorAllowed)
   if (closed === undefined) return { address, ...weigh(policy, endpoint, reserved.length === 0, request) }
-  const reason = `${describe(endpoint)} is reserved (${closed.what}), and the operator has not named it`
-  return { address, allowed: false, rule: `reserved ${closed.what}`, reason, wouldAllow: null }
+  const reason = `${describe(endpoint)} is reserved (${closed}), and the operator has not named it`
+  return { address, allowed: false, rule: `reserved ${closed}`, reason, wouldAllow: null }
 }
 
 /** First deny, then allow (or the other way, where the policy says so), else the mode. */

@@ -75,10 +75,26 @@ test.each([
   [{ allowOut: ['https://example.com'], denyOut: [ALL] }, 'network.allowOut.0: https://example.com', ''],
   [{ allowOut: ['2130706433'], denyOut: [ALL] }, 'network.allowOut.0: ', ''],
   [{ allowOut: [''], denyOut: [ALL] }, 'network.allowOut.0: ', ''],
+  [{ egressProxy: { address: 'proxy.example' } }, 'network.egressProxy.address: "proxy.example" is not HOST:PORT', ''],
+  [{ egressProxy: { address: '2001:db8::1:1080' } }, 'network.egressProxy.address: ', ''],
+  [{ egressProxy: { address: 'me:word@proxy.example:1080' } }, 'network.egressProxy.address: ', ''],
+  [{ egressProxy: { address: 'socks5://proxy.example:1080' } }, 'network.egressProxy.address: ', ''],
+  [{ egressProxy: { address: '127.1:1080' } }, 'network.egressProxy.address: ', ''],
+  [{ egressProxy: { address: 'proxy.example:1080', password: 'x' } }, 'network.egressProxy.password: it needs a username', ''],
 ])('%j is refused', (network, message, hint) => {
   expect(() => fileOfE2b(network, 'network.')).toThrow(
     expect.objectContaining({ code: 'BAD_REQUEST', message: expect.stringContaining(message), hint: expect.stringContaining(hint) }),
   )
+})
+
+test('a proxy is in the rules without its password, and opens nothing', () => {
+  const egressProxy = { address: '[2606:4700::1111]:1080', username: 'me', password: 'word' }
+  const file = fileOfE2b(E2bNetwork.parse({ denyOut: [ALL], egressProxy }), 'network.')
+  expect(file).toEqual({ mode: 'allow', first: 'allow', allow: [], deny: [ALL], proxy: { address: egressProxy.address, username: 'me' } })
+  const policy = readPolicy(file, 'network')
+  expect(policy.proxy).toMatchObject({ name: null, port: 1080, username: 'me', sealed: null })
+  expect(decideConnect(policy, { name: null, address: '2606:4700::1111', port: 1080 }, facts).verdict).toBe('deny')
+  expect(() => E2bNetwork.parse({ egressProxy: { address: 'a:1', username: 'é'.repeat(128) } })).toThrow('longer than 255 bytes')
 })
 
 test('headers of E2B’s rules are set on requests of https to that domain, and grant no way to it', () => {

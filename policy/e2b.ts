@@ -1,13 +1,20 @@
-import { Fault, type NetworkFile, type NetworkHeaders } from '@caisson/wire'
+import { Fault, type NetworkFile, type NetworkHeaders, type NetworkProxy } from '@caisson/wire'
 import { z } from 'zod'
 import { rangeText, readRange } from './addresses.ts'
 import { idleRules } from './network.ts'
+import { readProxy } from './proxy.ts'
 import { coversAllOf, RuleEntry, readRule } from './rule.ts'
 
 const MAX_RULES = 1000
 const ALL_TRAFFIC = '0.0.0.0/0'
 
 const Texts = z.array(z.string().max(255)).max(MAX_RULES)
+
+/** What SOCKS5 has room for. */
+const Word = z
+  .string()
+  .min(1)
+  .refine((text) => Buffer.byteLength(text) <= 255, 'is longer than 255 bytes')
 
 const MAX_TRANSFORMED = 10
 const MAX_HEADERS = 20
@@ -26,8 +33,8 @@ export const E2B_EGRESS = {
   egressProxy: z
     .strictObject({
       address: z.string().min(1).max(300),
-      username: z.string().max(255).optional(),
-      password: z.string().max(255).optional(),
+      username: Word.optional(),
+      password: Word.optional(),
     })
     .nullish(),
   /** By domain, exact or with one leading `*.`. */
@@ -43,9 +50,9 @@ export type E2bNetwork = z.infer<typeof E2bNetwork>
 
 /**
  * E2B's meaning: all is open but what is denied; what is allowed wins over what is denied. What is closed altogether has a gate too, so that it can be
- * opened later. `field`: what the lists are called under (`network.`). Throws BAD_REQUEST.
+ * opened later. `field`: what the lists are called under (`network.`). A password of the proxy is not in it: it is for the host to seal. Throws BAD_REQUEST.
  */
-export function fileOfE2b(network: E2bNetwork, field: string): NetworkFile {
+export function fileOfE2b(network: E2bNetwork, field: string): Exclude<NetworkFile, { mode: 'none' }> {
   const denied = (network.denyOut ?? []).map((text, index) => readDenied(text, `${field}denyOut.${index}`))
   const allowed = (network.allowOut ?? []).map((text, index) => readAllowed(text, `${field}allowOut.${index}`))
   const name = allowed.find(({ isName }) => isName)
@@ -61,7 +68,19 @@ export function fileOfE2b(network: E2bNetwork, field: string): NetworkFile {
   const isClosed = deny.includes(ALL_TRAFFIC) && !allow.includes(ALL_TRAFFIC)
   const headers = headersOf(network.rules ?? {}, `${field}rules`)
   const lists = { mode: isClosed ? 'allow' : 'open', first: 'allow', allow, deny: withoutIdle(deny, allow, field) } as const
-  return headers.length === 0 ? lists : { ...lists, headers }
+  const proxy = proxyOf(network.egressProxy ?? null, `${field}egressProxy`)
+  return { ...lists, ...(headers.length === 0 ? {} : { headers }), ...(proxy === null ? {} : { proxy }) }
+}
+
+function proxyOf(said: E2bNetwork['egressProxy'] | null, field: string): NetworkProxy | null {
+  if (!said) return null
+  const { password, username, address } = said
+  const proxy = { address, ...(username === undefined ? {} : { username }) }
+  if (password !== undefined && username === undefined) throw new Fault('BAD_REQUEST', `${field}.password: it needs a username`)
+  return inTheirTerms(() => {
+    readProxy(proxy, field)
+    return proxy
+  })
 }
 
 /** The most exact first, which has the last word on a field. Rules of E2B's are not merged: of two that would meet here, neither is taken. */
@@ -105,8 +124,13 @@ function readAllowed(text: string, place: string): { rule: string; isName: boole
   if (range !== null) return { rule: rangeText(range), isName: false }
   // The same rules as a policy's, without a port.
   if (/[/:]/.test(text)) throw new Fault('BAD_REQUEST', `${place}: ${text} is not a domain, an IP address or a CIDR range`)
+  return inTheirTerms(() => ({ rule: ruleOf(text, place).text, isName: true }))
+}
+
+/** What is no policy of ours is a bad request of theirs. */
+function inTheirTerms<T>(read: () => T): T {
   try {
-    return { rule: ruleOf(text, place).text, isName: true }
+    return read()
   } catch (cause) {
     if (cause instanceof Fault) throw new Fault('BAD_REQUEST', cause.message, { cause })
     throw cause

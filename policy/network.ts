@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { Credential, type HeaderRule, Headers, readCredential, readHeaders } from './credential.ts'
 import { DlpFile } from './dlp/file.ts'
 import { compileDlp, type DlpPolicy } from './dlp/policy.ts'
+import { type EgressProxy, ProxyEntry, readProxy } from './proxy.ts'
 import { covers, coversAllOf, invalid, proveKinds, type Rule, RuleEntry, readRule } from './rule.ts'
 
 const MAX_RULES = 1000
@@ -20,6 +21,7 @@ const Rules = {
   cache: z.enum(['off', 'keep', 'replay']).default('off'),
   credentials: z.array(Credential).max(MAX_CREDENTIALS).default([]),
   headers: z.array(Headers).max(MAX_CREDENTIALS).default([]),
+  proxy: ProxyEntry.optional(),
 }
 
 /**
@@ -42,6 +44,8 @@ export interface NetworkPolicy {
   readonly cache: 'off' | 'keep' | 'replay'
   /** What is put on requests at the gate; the first that speaks of a field has it. */
   readonly headers: readonly HeaderRule[]
+  /** Null: connections go out from this machine itself. */
+  readonly proxy: EgressProxy | null
 }
 
 /** `place`: where it stands, for messages. Throws POLICY_INVALID naming the rule and the reason. */
@@ -68,6 +72,7 @@ const CLOSED: NetworkPolicy = Object.freeze({
   cache: 'off',
   headers: [],
   dlp: null,
+  proxy: null,
 })
 
 export function compile(file: z.infer<typeof PolicyFile>, place: string): NetworkPolicy {
@@ -86,6 +91,7 @@ export function compile(file: z.infer<typeof PolicyFile>, place: string): Networ
       ...file.headers.flatMap((entry, index) => readHeaders(entry, `${place}.headers.${index}`)),
     ],
     dlp: file.dlp === undefined ? null : compileDlp(file.dlp, `${place}.dlp`),
+    proxy: file.proxy === undefined ? null : readProxy(file.proxy, `${place}.proxy`),
   })
 }
 

@@ -126,8 +126,17 @@ export function operatorRangeText({ range, port }: OperatorRange): string {
   return hostPortText({ host: rangeText(range), port })
 }
 
+/** What of that the operator has not named; undefined: nothing stands against it. */
+export function closing(
+  reserved: readonly Reservation[],
+  { address, port }: { address: Address; port: number },
+  named: readonly OperatorRange[],
+): string | undefined {
+  return reserved.find((one) => !isNamed(one, address, port, named))?.what
+}
+
 /** Whether the operator named what is reserved: a range that reaches beyond it (0.0.0.0/0) names nothing in particular. */
-export function isNamed({ range }: Reservation, address: Address, port: number, named: readonly OperatorRange[]): boolean {
+function isNamed({ range }: Reservation, address: Address, port: number, named: readonly OperatorRange[]): boolean {
   return named.some(
     (one) =>
       (one.port === null || one.port === port) && within(one.range, range) && formsOf(address).some((form) => contains(one.range, form)),

@@ -42,8 +42,12 @@ export const GateRequest = z.discriminatedUnion('ask', [
     connection: z.int(),
     bytesOut: z.int(),
     bytesIn: z.int(),
-    why: z.enum(['done', 'idle', 'failed', 'host']),
+    why: z.enum(['done', 'idle', 'failed', 'host', 'budget']),
   }),
+  /** What one that lasts has carried so far; said about once a minute while that grows. */
+  z.strictObject({ ask: z.literal('moved'), connection: z.int(), bytesOut: z.int(), bytesIn: z.int() }),
+  /** A tunnel has more to send than `most` of the answer, or of the last answer to this, let it. Until it hears, nothing more goes out. */
+  z.strictObject({ ask: z.literal('more'), seq: z.int(), connection: z.int() }),
   /** Refused by the gate itself, and counted: other protocols, malformed questions, too many at once. */
   z.strictObject({
     ask: z.literal('refused'),
@@ -70,7 +74,22 @@ export const GateAnswer = z.discriminatedUnion('answer', [
     verdict: z.enum(['tunnel', 'inspect', 'refuse', 'deny']),
     /** Checked addresses; these and no others. */
     dial: z.array(Address).max(16),
+    /**
+     * `tunnel` only: a SOCKS5 proxy, which is dialled at the first of its own checked addresses that answers, and asked for an address of `dial`.
+     * Absent: what is in `dial` is dialled.
+     */
+    proxy: z
+      .strictObject({
+        dial: z.array(Address).min(1).max(16),
+        port: Port,
+        credentials: z.strictObject({ username: z.string().max(255), password: z.string().max(255) }).nullable(),
+      })
+      .optional(),
+    /** `tunnel` only: bytes that may go out before the gate asks for more; absent: all. */
+    most: z.int().min(0).optional(),
   }),
+  /** To a question for more: so many bytes. 0: the tunnel ends. */
+  z.strictObject({ answer: z.literal('more'), seq: z.int(), most: z.int().min(0) }),
   /** The host takes its word back: these end now; null: all of them. */
   z.strictObject({ answer: z.literal('end'), connections: z.array(z.int()).nullable() }),
 ])
@@ -79,7 +98,7 @@ export type GateAnswer = z.infer<typeof GateAnswer>
 /** Where in what a sandbox sends something was found. */
 export type DlpPlace = 'name' | 'url' | 'header' | 'body' | 'message'
 
-/** What the audit log says of it: every verdict, before it holds; the end of what was let through; what the gate refused by itself. */
+/** What the audit log says of it: every verdict, before it holds; the bytes and the end of what was let through; what the gate refused by itself. */
 export type NetworkRecord =
   | {
       kind: 'network'
@@ -130,4 +149,5 @@ export type NetworkRecord =
       secrets: string[]
     }
   | ({ kind: 'network-end'; sandbox: string } & Omit<Extract<GateRequest, { ask: 'closed' }>, 'ask'>)
+  | ({ kind: 'network-moved'; sandbox: string } & Omit<Extract<GateRequest, { ask: 'moved' }>, 'ask'>)
   | ({ kind: 'network-refused'; sandbox: string } & Omit<Extract<GateRequest, { ask: 'refused' }>, 'ask'>)

@@ -148,6 +148,19 @@ export const CATALOGUE = {
     hint: '`caisson audit verify` names the first record that is not right.',
     retry: 'never',
   },
+  AUDIT_BEHIND: {
+    status: 503,
+    title: 'a place that must have the record is too far behind',
+    hint: '`caisson audit sinks` says why. Sandboxes are made again when it has caught up; what runs goes on.',
+    retry: 'later',
+  },
+  SINK_INVALID: { status: 400, title: 'the file that names the sinks is not valid', hint: 'Correct the named place.', retry: 'never' },
+  SINK_UNREACHABLE: {
+    status: 503,
+    title: 'a sink cannot be reached',
+    hint: 'Start what is to be there, or take the sink out of sinks.json.',
+    retry: 'later',
+  },
   HOME_UNUSABLE: {
     status: 500,
     title: 'the state folder cannot be used',

@@ -42,6 +42,15 @@ export interface NetworkHeaders {
   headers: Readonly<Record<string, string>>
 }
 
+/** A SOCKS5 proxy that all connections go out through. */
+export interface NetworkProxy {
+  /** With its port. */
+  address: string
+  username?: string
+  /** Its password, as only this installation can read it. */
+  sealed?: string
+}
+
 /** In `allow`, `registries` stands for the hosts that this machine's own package clients use. */
 export type NetworkFile =
   | { mode: 'none' }
@@ -58,6 +67,7 @@ export type NetworkFile =
       cache?: 'off' | 'keep' | 'replay'
       credentials?: readonly NetworkCredential[]
       headers?: readonly NetworkHeaders[]
+      proxy?: NetworkProxy
     }
 
 /** What may not leave, as policy/dlp/file.ts has it. With it, every connection is looked into. */

@@ -238,6 +238,8 @@ export const Plan = z.strictObject({
       idleMs: z.int().positive(),
     })
     .nullable(),
+  /** Where at the loopback the agent says that it is well, as E2B's code interpreter does; absent: nowhere. */
+  healthPort: z.int().min(1).max(65535).optional(),
 })
 
 export type Plan = z.infer<typeof Plan>

@@ -1,9 +1,10 @@
 import { Fault } from '@caisson/wire'
-import { type AuditQuery, openAudit } from '../embedded.ts'
+import { type AuditQuery, auditSinks, openAudit } from '../embedded.ts'
 import { count } from './arguments/count.ts'
 import { moment } from './arguments/moment.ts'
 import { entryLine } from './audit/entry-line.ts'
 import { latest, mapped, printed } from './audit/printing.ts'
+import { sinksPage } from './audit/sinks-page.ts'
 import { verdictPage } from './audit/verdict-page.ts'
 import { parsed, verbParser } from './parsing.ts'
 
@@ -18,6 +19,7 @@ Examples:
   caisson audit list --owner alice --host pypi --since 7d
   caisson audit show 4711
   caisson audit key >elsewhere.pem && caisson audit verify --key elsewhere.pem
+  caisson audit sinks
   caisson audit export --format ocsf --since 1d >events.jsonl`
 
 interface Options {
@@ -40,8 +42,10 @@ const { signal } = new AbortController()
 /** What the log of this machine's state folder says. */
 export async function audit(argv: readonly string[]): Promise<number> {
   const command = verbParser('audit')
-    .usage('[options] [list | show NUMBER... | verify | export | key]')
-    .description('Lists what was recorded, shows records whole, checks that none was changed, or exports them.')
+    .usage('[options] [list | show NUMBER... | verify | export | key | sinks]')
+    .description(
+      'Lists what was recorded, shows records whole, checks that none was changed, exports them, or says how the places stand that they are sent to.',
+    )
     .argument('[WORD...]')
     .option('--sandbox <id>', 'of one sandbox')
     .option('--owner <name>', 'of what this owner made or did')
@@ -69,6 +73,13 @@ function workOf(verb: string, words: readonly string[], options: Options): () =>
   if (verb === 'show' && words.length > 0) return () => show(words.map(number), options)
   if (verb === 'verify' && words.length === 0) return () => verify(options)
   if (verb === 'export' && words.length === 0 && ['jsonl', 'ocsf'].includes(options.format)) return () => exported(options)
+  if (verb === 'sinks' && words.length === 0) {
+    return async () => {
+      const all = await auditSinks()
+      process.stdout.write(options.json ? `${JSON.stringify(all, null, 2)}\n` : sinksPage(all, Date.now()))
+      return all.some(({ failing }) => failing !== null) ? 1 : 0
+    }
+  }
   if (verb === 'key' && words.length === 0) {
     return async () => {
       process.stdout.write((await openAudit(options.folder)).publicKey)

@@ -23,8 +23,11 @@ const CHANGES: Readonly<Record<number, FileChange['kind']>> = {
   [Kind.OVERFLOW]: 'overflow',
 }
 
+/** `lift`: where the user's rights do not reach, root makes it and gives it to the user; for users that may become root anyway. */
+export type MakeOptions = FileOptions & { lift?: boolean }
+
 /** `own`: the file becomes the user's, whoever had it before. */
-export type WriteOptions = FileOptions & { mode?: number; append?: boolean; attributes?: Record<string, string>; own?: boolean }
+export type WriteOptions = MakeOptions & { mode?: number; append?: boolean; attributes?: Record<string, string>; own?: boolean }
 
 /** `localOnly` refuses what another machine or process serves, whose changes are not seen. */
 export type WatchOptions = FileOptions & { recursive?: boolean; includeEntry?: boolean; localOnly?: boolean }
@@ -64,9 +67,10 @@ export class AgentFiles implements Files {
     options: WriteOptions,
     signal: AbortSignal,
   ): Promise<FileEntry> {
-    const { user = '', mode = 0, append = false, attributes = {}, own = false } = options
+    const { user = '', mode = 0, append = false, attributes = {}, own = false, lift = false } = options
     if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777) throw new Fault('BAD_REQUEST', `mode: ${mode} is no file mode`)
-    const stream = this.#open({ case: 'writeFile', value: { path, user, mode, append, attributes, own } }, `write ${path}`, signal)
+    const value = { path, user, mode, append, attributes, own, lift }
+    const stream = this.#open({ case: 'writeFile', value }, `write ${path}`, signal)
     try {
       await stream.opened
       if (content instanceof Uint8Array) {
@@ -116,9 +120,9 @@ export class AgentFiles implements Files {
     return [...opened.value.entries, ...rest].map(fileEntry)
   }
 
-  async makeDir(path: string, options: FileOptions, signal: AbortSignal): Promise<FileEntry> {
-    const { user = '' } = options
-    await this.#open({ case: 'makeDir', value: { path, user } }, `make folder ${path}`, signal).closed
+  async makeDir(path: string, options: MakeOptions, signal: AbortSignal): Promise<FileEntry> {
+    const { user = '', lift = false } = options
+    await this.#open({ case: 'makeDir', value: { path, user, lift } }, `make folder ${path}`, signal).closed
     return this.stat(path, { user }, signal)
   }
 

@@ -31,6 +31,8 @@ export interface AirlockParts {
   readonly addresses: (name: string, sandbox: string, signal: AbortSignal) => Promise<readonly string[]>
   /** Of those that the operator has stored; undefined: there is none of that name. */
   readonly secret: (name: string) => Promise<string | undefined>
+  /** What a seal of this installation covers; undefined: it is none. */
+  readonly unseal: (sealed: string) => Promise<string | undefined>
   /** Of package registries. */
   readonly answers: KeptAnswers
   /** The program of the threads that search what leaves. */
@@ -140,6 +142,7 @@ export class Airlock implements AsyncDisposable {
       guest: (sandbox) => this.#guests.get(sandbox),
       addresses: (name, sandbox) => this.#parts.addresses(name, sandbox, this.#over.signal),
       secret: this.#parts.secret,
+      unseal: this.#parts.unseal,
       answers: this.#parts.answers,
     })
     this.#lines.add(line)

@@ -42,7 +42,7 @@ export class DlpWatch implements Watch {
   }
 
   async chunk(bytes: Buffer): Promise<Passed> {
-    const over = this.#outflow.spend(this.#lane.target, bytes.length)
+    const over = this.#outflow.budgets.spend(this.#lane.target, bytes.length)
     if (over !== null) return over
     const { looking, ground: unknown } = this.#begun(bytes)
     // Before it is known what it is: another request may go on with it at the same time.

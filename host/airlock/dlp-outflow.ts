@@ -1,7 +1,7 @@
 import { type Canary, Columns, type DlpPolicy, Watch } from '@caisson/policy'
 import type { DlpPlace, NetworkRecord } from '@caisson/wire'
+import { Budgets } from './dlp-budgets.ts'
 import type { Target } from './egress.ts'
-import type { Ground } from './inspect/passage.ts'
 import { digest } from './search/digest.ts'
 import type { Searchers } from './search/searchers.ts'
 
@@ -34,11 +34,11 @@ export class Outflow {
   readonly watch: Watch
   readonly sandbox: string
   readonly canaries: readonly Canary[]
+  readonly budgets: Budgets
   /** Search what is too much for the thread that everything happens on. */
   readonly searchers: Searchers
   readonly #record: (record: NetworkRecord) => boolean
   readonly #lanes = new Map<string, Lane>()
-  readonly #spent: Map<string, number>
 
   /** `spent`: of its budgets, by rule; what another policy before has counted goes on. */
   constructor(
@@ -64,11 +64,7 @@ export class Outflow {
     this.searchers = searchers
     searchers.warm()
     this.#record = record
-    this.#spent = spent
-  }
-
-  get spent(): Map<string, number> {
-    return this.#spent
+    this.budgets = new Budgets(policy.budgetOf, spent)
   }
 
   lane(target: Target): Lane {
@@ -88,22 +84,6 @@ export class Outflow {
 
   remember(lane: Lane, bytes: Uint8Array): void {
     lane.tail = bytes.length >= TAIL_BYTES ? bytes.slice(-TAIL_BYTES) : Buffer.concat([lane.tail, bytes]).subarray(-TAIL_BYTES)
-  }
-
-  /** Null: it is within the budget, and has been counted. */
-  spend({ name, port }: Target, bytes: number): Ground | null {
-    const budget = this.policy.budgetOf({ name, address: null, port })
-    if (budget === null) return null
-    const key = budget.rule === 'default' ? `default ${name}:${port}` : budget.rule
-    const spent = (this.#spent.get(key) ?? 0) + bytes
-    if (spent > budget.bytes) {
-      return {
-        rule: 'dlp:budget',
-        reason: `more than ${budget.bytes} bytes would have been sent to ${name}:${port} (budget ${budget.rule})`,
-      }
-    }
-    this.#spent.set(key, spent)
-    return null
   }
 
   /** Whether the log has it; what it has not must not leave. */

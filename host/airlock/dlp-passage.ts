@@ -18,7 +18,7 @@ export class DlpPassage implements Passage {
   async request(question: Question): Promise<Question | Ground> {
     const { method, path, fields } = question
     const bytes = method.length + path.length + fields.reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0)
-    const over = this.#outflow.spend(this.#lane.target, bytes)
+    const over = this.#outflow.budgets.spend(this.#lane.target, bytes)
     if (over !== null) return over
     const url = await this.#looked('url', Buffer.from(`${method} ${path}`, 'latin1'))
     if ('rule' in url) return url

@@ -27,6 +27,9 @@ export interface Egress {
   readonly configured: readonly ConfiguredHost[]
 }
 
+/** A proxy as it is dialled, and how one shows oneself there. */
+export type Through = NonNullable<Extract<GateAnswer, { answer: 'connect' }>['proxy']>
+
 export interface Decision {
   readonly verdict: Extract<GateAnswer, { answer: 'connect' }>['verdict']
   /** Checked, and to be dialled in this order. */
@@ -34,6 +37,8 @@ export interface Decision {
   readonly rule: string
   readonly reason: string
   readonly wouldAllow: string | null
+  /** Absent or null: what is in `dial` is dialled. */
+  readonly through?: Through | null
 }
 
 export interface Target {
@@ -53,7 +58,21 @@ export async function egressOf(
   const configured = wanted.includes(REGISTRIES) ? await registries() : []
   const hosts = configured.map(({ host, port }) => `${host}:${port}`)
   const file = wanted.includes(REGISTRIES) ? { ...said, allow: expanded(wanted, hosts) } : said
-  return { file, policy: readPolicy(file, 'network'), operatorAllowed, configured }
+  return { file, policy: policyOf(file), operatorAllowed, configured }
+}
+
+/** Most sandboxes have the same few: each is read, and its examples are tried, once. */
+const MAX_READ = 64
+const READ = new Map<string, NetworkPolicy>()
+
+function policyOf(file: NetworkFile): NetworkPolicy {
+  const text = JSON.stringify(file)
+  const policy = READ.get(text) ?? readPolicy(file, 'network')
+  READ.delete(text)
+  READ.set(text, policy)
+  const [oldest] = READ.keys()
+  if (READ.size > MAX_READ && oldest !== undefined) READ.delete(oldest)
+  return policy
 }
 
 function spelledOut(text: string): NetworkFile {
@@ -102,7 +121,7 @@ function notKept({ name, address, port }: Target): Decision {
 const HOST_KNOWN_MS = 1000
 let known: { readonly addresses: string[]; readonly untilMs: number } | undefined
 
-function hostAddresses(): string[] {
+export function hostAddresses(): string[] {
   if (known === undefined || known.untilMs < performance.now()) {
     const addresses = Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? [])
     known = { addresses, untilMs: performance.now() + HOST_KNOWN_MS }

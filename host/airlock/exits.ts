@@ -1,16 +1,18 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { mayInspect, type OperatorRange } from '@caisson/policy'
-import { Fault, type Network, type NetworkRecord } from '@caisson/wire'
+import { Fault, type Network, type NetworkFile, type NetworkRecord } from '@caisson/wire'
 import { type Inspection, openInspection } from '../authority/inspection.ts'
 import { unending } from '../lifetimes.ts'
 import { Airlock } from './airlock.ts'
 import { Canaries, type Planted } from './dlp-canaries.ts'
 import { type Egress, egressOf } from './egress.ts'
+import { beyond, refuseProxy } from './egress-proxy.ts'
 import { HostNames } from './host-names.ts'
 import { KeptAnswers } from './inspect/kept-answers.ts'
 import { KeptRegistries } from './kept-registries.ts'
 import { Registries } from './registries.ts'
+import { Seal } from './seal.ts'
 import type { Secrets } from './secrets.ts'
 
 export interface ExitsParts {
@@ -30,6 +32,8 @@ export interface ExitsParts {
   readonly record: (record: NetworkRecord) => void
 }
 
+type NetworkRules = Exclude<NetworkFile, { mode: 'none' }>
+
 /** Files of the host's, for a sandbox to trust. */
 export type Trust = Pick<Inspection, 'certPath' | 'bundlePath' | 'javaPath'>
 
@@ -42,6 +46,7 @@ export class Exits implements AsyncDisposable {
   readonly #names = new HostNames()
   readonly #registries: KeptRegistries
   readonly #canaries: Canaries
+  readonly #seal: Seal
   readonly #planted = new Map<string, readonly Planted[]>()
   readonly #secrets: Secrets
   readonly #searcher: string
@@ -61,6 +66,7 @@ export class Exits implements AsyncDisposable {
     this.#operatorAllowed = operatorAllowed
     this.#record = record
     this.#canaries = new Canaries(home)
+    this.#seal = new Seal(home)
   }
 
   /** Of `network` as a request or a profile has it; null: nothing may be reached. Rejects with POLICY_INVALID naming the rule. */
@@ -68,6 +74,21 @@ export class Exits implements AsyncDisposable {
     const egress = await egressOf(network, () => this.#registries.hosts(signal), this.#operatorAllowed)
     await this.#refuseUnknownSecrets(egress)
     return egress.policy.mode === 'none' ? null : egress
+  }
+
+  /**
+   * Rules whose proxy nobody here has heard of, with its password sealed. Rejects with POLICY_INVALID when it has no address that may be dialled; later, when a sandbox
+   * lives by them already, that only lets nothing out.
+   */
+  async proxied(network: NetworkRules, password: string | undefined, signal: AbortSignal): Promise<NetworkRules> {
+    if (network.proxy === undefined) return network
+    const sealed = password === undefined ? {} : { sealed: await this.#seal.seal(password) }
+    const file = { ...network, proxy: { ...network.proxy, ...sealed } }
+    const egress = await egressOf(file, async () => [], this.#operatorAllowed)
+    const asked = { addresses: (name: string) => this.#names.addresses(name, '', signal), unseal: (text: string) => this.#seal.open(text) }
+    const known = await beyond(egress, asked)
+    if (known !== null) refuseProxy(egress, known)
+    return file
   }
 
   /** What a sandbox with these rules is to trust; null: nothing beyond what everybody does. Rejects with HOME_UNUSABLE. */
@@ -133,9 +154,10 @@ export class Exits implements AsyncDisposable {
     const { sockets } = this
     const addresses = this.#names.addresses.bind(this.#names)
     const secret = (name: string) => this.#secrets.value(name)
+    const unseal = (sealed: string) => this.#seal.open(sealed)
     const [answers, searcher] = [this.#answers, this.#searcher]
     this.#opening ??= Airlock.open(
-      { sockets, record: this.#record, addresses, secret, answers, searcher, inspection: () => this.#inspected() },
+      { sockets, record: this.#record, addresses, secret, unseal, answers, searcher, inspection: () => this.#inspected() },
       unending(),
     )
     try {

@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net'
 import { decideName, type NameVerdict } from '@caisson/policy'
 import { type GateAnswer, GateRequest } from '@caisson/wire'
+import type { Budgets } from './dlp-budgets.ts'
 import { type Decision, decide, type Egress, replayed } from './egress.ts'
+import { type Beyond, beyond, byProxy, isSameProxy } from './egress-proxy.ts'
 import type { Guest } from './guest.ts'
 import type { KeptAnswers } from './inspect/kept-answers.ts'
 import { InspectedConnection } from './inspected-connection.ts'
@@ -25,12 +27,17 @@ interface Connection {
   readonly asked: Asked<'connect'>
   readonly addresses: readonly string[]
   readonly decision: Decision
+  /** The rules that it goes by. */
+  egress: Egress
+  /** Of a budget; null: it has none. */
+  lentBytes: number | null
 }
 
 export interface GateHouse {
   guest(sandbox: string): Guest | undefined
   addresses(name: string, sandbox: string): Promise<readonly string[]>
   secret(name: string): Promise<string | undefined>
+  unseal(sealed: string): Promise<string | undefined>
   readonly answers: KeptAnswers
 }
 
@@ -73,6 +80,7 @@ export class GateLine {
       guest: () => this.#house.guest(sandbox),
       lookUp: (name) => this.#addresses(name, sandbox),
       secret: (name) => this.#house.secret(name),
+      beyond: (egress) => this.#beyond(egress, sandbox),
       answers: this.#house.answers,
       reset: () => this.#say({ answer: 'end', connections: [connection] }),
     })
@@ -85,11 +93,22 @@ export class GateLine {
   /** What is no longer allowed ends now. */
   judgeAgain(egress: Egress): void {
     const ending: number[] = []
-    for (const [number, { asked, addresses, decision }] of this.#connections) {
-      const now = readable(asked, decide(egress, asked, addresses))
-      if (now.verdict !== decision.verdict || decision.dial.some((address) => !now.dial.includes(address))) ending.push(number)
+    for (const [number, connection] of this.#connections) {
+      if (this.#mayStay(connection, egress)) connection.egress = egress
+      else ending.push(number)
     }
     if (ending.length > 0) this.#say({ answer: 'end', connections: ending })
+  }
+
+  #mayStay({ asked, addresses, decision, egress: before, lentBytes }: Connection, egress: Egress): boolean {
+    const now = readable(asked, decide(egress, asked, addresses))
+    const isWatched = now.verdict === 'tunnel' && this.#budgets()?.has(asked) === true
+    return (
+      now.verdict === decision.verdict &&
+      decision.dial.every((address) => now.dial.includes(address)) &&
+      isSameProxy(before.policy.proxy, egress.policy.proxy) &&
+      isWatched === (lentBytes !== null)
+    )
   }
 
   #hear(bytes: Buffer): void {
@@ -121,12 +140,40 @@ export class GateLine {
       void this.#decide(asked, sandbox).catch(() => this.end())
       return true
     }
-    const { ask, ...said } = asked
-    if (ask === 'closed' && 'connection' in said) {
-      this.#connections.delete(said.connection)
-      this.#house.guest(sandbox)?.recorded({ kind: 'network-end', sandbox, ...said })
-    } else if ('what' in said) this.#house.guest(sandbox)?.recorded({ kind: 'network-refused', sandbox, ...said })
+    if (asked.ask === 'more') this.#lend(asked)
+    else this.#told(asked, sandbox)
     return true
+  }
+
+  #told(told: Asked<'closed'> | Asked<'moved'> | Asked<'refused'>, sandbox: string): void {
+    const guest = this.#house.guest(sandbox)
+    if (told.ask === 'closed') {
+      const { ask: _, ...said } = told
+      const closed = this.#connections.get(told.connection)
+      this.#connections.delete(told.connection)
+      if (closed !== undefined) this.#budgets()?.giveBack(closed.asked, Math.max(0, (closed.lentBytes ?? 0) - told.bytesOut))
+      guest?.recorded({ kind: 'network-end', sandbox, ...said })
+    } else if (told.ask === 'moved') {
+      const { ask: _, ...said } = told
+      // What cannot be recorded does not go on.
+      const isRecorded = guest?.recorded({ kind: 'network-moved', sandbox, ...said }) === true
+      if (!isRecorded) this.#say({ answer: 'end', connections: [told.connection] })
+    } else {
+      const { ask: _, ...said } = told
+      guest?.recorded({ kind: 'network-refused', sandbox, ...said })
+    }
+  }
+
+  /** A tunnel has sent what it was let. */
+  #lend({ seq, connection: number }: Asked<'more'>): void {
+    const connection = this.#connections.get(number)
+    const lent = connection === undefined ? 0 : (this.#budgets()?.lend(connection.asked) ?? 0)
+    if (connection !== undefined) connection.lentBytes = (connection.lentBytes ?? 0) + lent
+    this.#say({ answer: 'more', seq, most: lent })
+  }
+
+  #budgets(): Budgets | undefined {
+    return this.#sandbox === undefined ? undefined : this.#house.guest(this.#sandbox)?.outflow?.budgets
   }
 
   /** The names' addresses first, then the verdict by what holds at that moment, the record, and the answer in one go. */
@@ -134,10 +181,14 @@ export class GateLine {
     const isCrowd = this.#asking >= MAX_ASKING
     this.#asking += 1
     try {
-      const addresses = isCrowd ? [] : await this.#addresses(asked.name, sandbox)
+      const egress = isCrowd ? undefined : this.#house.guest(sandbox)?.egress
+      const [addresses, known] = await Promise.all([
+        isCrowd ? [] : this.#addresses(asked.name, sandbox),
+        egress === undefined || asked.ask === 'name' ? null : this.#beyond(egress, sandbox),
+      ])
       const guest = this.#house.guest(sandbox)
       if (asked.ask === 'name') this.#say({ answer: 'name', seq: asked.seq, allowed: isNamed(asked, addresses, sandbox, guest) })
-      else this.#connect(asked, addresses, sandbox, guest)
+      else this.#connect(asked, { addresses, known }, sandbox, guest)
     } finally {
       this.#asking -= 1
       if (asked.ask === 'connect') this.#undecided.delete(asked.connection)
@@ -151,17 +202,31 @@ export class GateLine {
     return replayed(guest.egress, name) ?? (await this.#house.addresses(name, sandbox))
   }
 
-  #connect(asked: Asked<'connect'>, addresses: readonly string[], sandbox: string, guest: Guest | undefined): void {
+  #beyond(egress: Egress, sandbox: string): Promise<Beyond | null> {
+    return beyond(egress, { addresses: (name) => this.#house.addresses(name, sandbox), unseal: (sealed) => this.#house.unseal(sealed) })
+  }
+
+  #connect(
+    asked: Asked<'connect'>,
+    { addresses, known }: { addresses: readonly string[]; known: Beyond | null },
+    sandbox: string,
+    guest: Guest | undefined,
+  ): void {
     const { seq, connection, address, port, way } = asked
     if (guest === undefined) return this.#say({ answer: 'connect', seq, verdict: 'deny', dial: [] })
-    const decision = readable(asked, refusedName(asked, guest) ?? decide(guest.egress, asked, addresses))
+    const decided = refusedName(asked, guest) ?? byProxy(decide(guest.egress, asked, addresses), guest.egress, known)
+    const decision = readable(asked, withinBudget(decided, asked, guest))
     const name = asked.name === null ? null : (guest.names?.told(asked.name) ?? asked.name)
-    const { verdict, rule, reason, wouldAllow, dial } = decision
+    const { verdict, rule, reason, wouldAllow, dial, through } = decision
     const about = { sandbox, connection, name, address, port, way, rule, reason, wouldAllow }
     if (!guest.recorded({ kind: 'network', ...about, verdict })) return this.#say({ answer: 'connect', seq, verdict: 'deny', dial: [] })
-    if (verdict === 'tunnel' || verdict === 'inspect') this.#connections.set(connection, { asked, addresses, decision })
+    const lentBytes = verdict === 'tunnel' ? (guest.outflow?.budgets.lend(asked) ?? null) : null
+    if (verdict === 'tunnel' || verdict === 'inspect') {
+      this.#connections.set(connection, { asked, addresses, decision, egress: guest.egress, lentBytes })
+    }
     if (verdict === 'refuse') this.#refuse(connection, { way, decision })
-    this.#say({ answer: 'connect', seq, verdict, dial: [...dial] })
+    const proxy = verdict === 'tunnel' && through ? { proxy: through } : {}
+    this.#say({ answer: 'connect', seq, verdict, dial: [...dial], ...proxy, ...(lentBytes === null ? {} : { most: lentBytes }) })
   }
 
   #refuse(connection: number, refusal: Refused): void {
@@ -188,6 +253,12 @@ function weighName({ egress, names }: Guest, name: string): Pick<NameVerdict, 'a
 function refusedName({ name }: Asked<'connect'>, guest: Guest): Decision | null {
   const ground = name === null || !decideName(guest.egress.policy, name).allowed ? null : (guest.names?.weigh(name) ?? null)
   return ground === null ? null : { verdict: 'deny', dial: [], ...ground, wouldAllow: null }
+}
+
+/** A tunnel to somebody who has been sent all that may be sent there is none. */
+function withinBudget(decision: Decision, asked: Asked<'connect'>, { outflow }: Guest): Decision {
+  const ground = decision.verdict === 'tunnel' ? (outflow?.budgets.exhausted(asked) ?? null) : null
+  return ground === null ? decision : { verdict: 'deny', dial: [], ...ground, wouldAllow: null }
 }
 
 function isNamed({ name }: Asked<'name'>, addresses: readonly string[], sandbox: string, guest: Guest | undefined): boolean {

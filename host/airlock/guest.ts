@@ -67,7 +67,7 @@ export class Guest {
   /** What has been sent stays sent, whatever rules come. */
   #follow({ policy }: Egress): void {
     const { sandbox, canaries, searchers } = this.#parts
-    const spent = this.#outflow?.spent ?? new Map<string, number>()
+    const spent = this.#outflow?.budgets.spent ?? new Map<string, number>()
     const record = (one: NetworkRecord): boolean => this.recorded(one)
     this.#outflow = policy.dlp === null ? null : new Outflow(policy.dlp, { sandbox, canaries, record, spent, searchers })
     this.#names = this.#outflow === null ? null : new DlpNames(this.#outflow)

@@ -3,6 +3,7 @@ import type { GateRequest, NetworkRecord } from '@caisson/wire'
 import { DlpPassage } from './dlp-passage.ts'
 import { withholding } from './dlp-withheld.ts'
 import { type Decision, decide, type Egress, isConfigured, replayed, type Target } from './egress.ts'
+import { type Beyond, byProxy } from './egress-proxy.ts'
 import type { Guest } from './guest.ts'
 import { credentials, type Put } from './inspect/credentials.ts'
 import type { Keep } from './inspect/from-kept.ts'
@@ -23,6 +24,7 @@ export interface InspectedParts {
   lookUp(name: string): Promise<readonly string[]>
   /** Undefined: there is none of that name. */
   secret(name: string): Promise<string | undefined>
+  beyond(egress: Egress): Promise<Beyond | null>
   /** Where answers of package registries are kept. */
   readonly answers: KeptAnswers
   reset(): void
@@ -51,13 +53,17 @@ export class InspectedConnection implements Inspected {
     const { asked, addresses } = this.#parts
     const target: Target = wanted.target ?? asked
     const isOther = target.name !== asked.name || target.port !== asked.port
-    const found = isOther ? await this.#found(target.name) : addresses
+    const before = this.#parts.guest()?.egress
+    const [found, known] = await Promise.all([
+      isOther ? this.#found(target.name) : addresses,
+      before === undefined || before.policy.proxy === null ? null : this.#parts.beyond(before),
+    ])
     const egress = this.#parts.guest()?.egress
     if (egress === undefined) return { allowed: false, refusal: unknown }
-    const decision = decide(egress, target, found, wanted)
+    const decision = byProxy(decide(egress, target, found, wanted), egress, known)
     const puts = decision.verdict === 'deny' ? [] : await this.#puts(egress, target, wanted)
     const missing = puts.find(({ put }) => put === undefined)
-    const { rule, reason, wouldAllow, dial } = missing === undefined ? decision : withoutSecret(missing.header)
+    const { rule, reason, wouldAllow, dial, through = null } = missing === undefined ? decision : withoutSecret(missing.header)
     const isAllowed = decision.verdict !== 'deny' && missing === undefined
     const secrets = puts.flatMap(({ header }) => header.secret ?? [])
     if (!this.#recorded(wanted, target, { rule, reason, wouldAllow }, isAllowed ? 'allow' : 'deny', secrets)) {
@@ -70,7 +76,8 @@ export class InspectedConnection implements Inspected {
     const search = outflow === null ? [] : [new DlpPassage(outflow, target)]
     const passages = [...search, ...(put.length === 0 ? [] : [credentials(put)])]
     const passage = passages.length === 0 ? null : joined(passages)
-    return { allowed: true, name: target.name, port: target.port, dial, passage, keep: keepOf(egress, target, put, this.#parts.answers) }
+    const keep = keepOf(egress, target, put, this.#parts.answers)
+    return { allowed: true, name: target.name, port: target.port, dial, through, passage, keep }
   }
 
   refuse(wanted: Wanted | null, rule: string, reason: string): Refusal {

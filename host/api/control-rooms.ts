@@ -1,10 +1,12 @@
-import type { CreateRequest, Plan, WallName } from '@caisson/wire'
+import type { CreateRequest, NetworkFile, Plan, WallName } from '@caisson/wire'
 import type { DoctorReport } from '../doctor.ts'
 import type { Profile } from '../sandbox/profile.ts'
 import type { Owner } from '../sandbox/record.ts'
 import type { KnownTemplate } from '../templates/known.ts'
 import type { TeamHistory } from './control/team-history.ts'
 import type { Keys } from './keys.ts'
+
+type NetworkRules = Exclude<NetworkFile, { mode: 'none' }>
 
 /** A name that an owner has given to a template or a snapshot, beside `default`. */
 export interface Tag {
@@ -47,5 +49,7 @@ export interface ControlRooms {
   profiles(signal: AbortSignal): Promise<Profile[]>
   /** What `create` would hand to a keeper, made without building anything. */
   plan(request: CreateRequest, signal: AbortSignal): Promise<Plan>
+  /** Rules with the password of their proxy, sealed. Rejects with POLICY_INVALID when nothing would get out through it. */
+  proxied(network: NetworkRules, password: string | undefined, signal: AbortSignal): Promise<NetworkRules>
   doctor(signal: AbortSignal, wall?: WallName): Promise<DoctorReport>
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { Fault } from '@caisson/wire'
+import type { Asked, Variables } from './redaction.ts'
 
 /** Where a record stands: its number, and the hash (SHA-256, hexadecimal) of its line without the newline. */
 export interface Place {
@@ -13,6 +14,7 @@ interface Recorder {
   append(log: unknown, fields: string): string
   end(log: unknown): string
   rotate(log: unknown, bytes: number, fields: string): string
+  redacted(log: unknown, asked: string): string
   close(log: unknown): void
 }
 
@@ -45,6 +47,12 @@ export class Chain implements Disposable {
   /** Begins another file, with `fields` in front, where this one has `bytes`. The name of the full one, if so. */
   rotate(bytes: number, fields: string): string | undefined {
     return this.#do(() => this.#recorder.rotate(this.#log, bytes, fields)) || undefined
+  }
+
+  /** Without the values of stored secrets, those of variables whose names say so, and what looks like a secret. */
+  redacted({ words, texts }: Asked, variables: Variables): Asked {
+    const asked = JSON.stringify({ words, texts, variables: Object.entries(variables) })
+    return JSON.parse(this.#do(() => this.#recorder.redacted(this.#log, asked))) as Asked
   }
 
   [Symbol.dispose](): void {

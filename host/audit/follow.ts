@@ -8,27 +8,42 @@ import { openIfThere } from './tail.ts'
 const CHUNK_BYTES = 256 * 1024
 const LOOK_MS = 250
 const NEWLINE = 0x0a
+const SEQ = /^\{"seq":(\d{1,15}),/
 
-/**
- * Whole lines of a log from its beginning, several at a time, through the files that were put aside; with `follow` also those that are appended from
- * now on, until the signal aborts.
- */
-export async function* linesFromStart(path: string, follow: boolean, signal: AbortSignal): AsyncGenerator<string[]> {
-  const read = new Set<number>()
+export interface Reading {
+  /** Also what is appended from now on, until the signal aborts. */
+  readonly follow: boolean
+  /** Files that end with this record, or before it, are left out; undefined: none is. */
+  readonly after?: number | undefined
+}
+
+/** Whole lines of a log from its beginning, several at a time, through the files that were put aside. */
+export async function* linesFromStart(path: string, { follow, after = -1 }: Reading, signal: AbortSignal): AsyncGenerator<string[]> {
+  /** Number of the last record that was read. Not the files themselves are remembered: the number of one that is gone may be another's. */
+  let done = after
+  let last: number | undefined
   for (;;) {
-    const next = segments(dirname(path)).find(({ inode }) => !read.has(inode))
+    const next = segments(dirname(path)).find(({ inode, lastSeq }) => inode !== last && (lastSeq === null || lastSeq > done))
     if (next === undefined) return
     const file = await openIfThere(next.path)
     if (file === undefined) continue
     try {
       // Put aside since it was listed: what has its name now comes later.
       if ((await file.stat()).ino !== next.inode) continue
-      read.add(next.inode)
-      yield* linesOfFile(file, () => follow && !isPutAside(path, next.inode), signal)
+      last = next.inode
+      for await (const lines of linesOfFile(file, () => follow && !isPutAside(path, next.inode), signal)) {
+        done = seqOf(lines.at(-1)) ?? done
+        yield lines
+      }
     } finally {
       await file.close()
     }
   }
+}
+
+function seqOf(line: string | undefined): number | undefined {
+  const [, digits] = SEQ.exec(line ?? '') ?? []
+  return digits === undefined ? undefined : Number(digits)
 }
 
 function isPutAside(path: string, inode: number): boolean {

@@ -4,8 +4,10 @@ import { Chain, hashOf } from './chain.ts'
 import { checkpoint } from './checkpoint.ts'
 import { firstLine, lastLine, parsedLine } from './lines.ts'
 import { type AuditRecord, auditFields } from './record.ts'
+import { redacted, type Variables } from './redaction.ts'
 import { CURRENT, outlived, remove, segments } from './segments.ts'
 import { SigningKey } from './signing-key.ts'
+import { sentToAll } from './sinks/cursor.ts'
 
 export interface LogOptions {
   /** Of the log, its key and nothing else. */
@@ -51,9 +53,12 @@ export class AuditLog implements Disposable {
     this.#timer = setInterval(() => this.#unlessUnwritable(), CHECKPOINT_MS).unref()
   }
 
-  /** On return the record is in the log. Throws AUDIT_UNWRITABLE: then what it was about must not happen. */
-  append(record: AuditRecord): void {
-    this.#chain.append(auditFields(record))
+  /**
+   * On return the record is in the log, without the secrets in it; `variables` are those that it happens with. Throws AUDIT_UNWRITABLE: then what it
+   * was about must not happen.
+   */
+  append(record: AuditRecord, variables: Variables = {}): void {
+    this.#chain.append(auditFields(redacted(record, (asked) => this.#chain.redacted(asked, variables))))
     this.#unsigned += 1
     if (this.#unsigned >= RECORDS_PER_CHECKPOINT) this.checkpoint()
   }
@@ -108,7 +113,10 @@ export class AuditLog implements Disposable {
   }
 
   #retain(): void {
+    const sent = sentToAll(this.folder)
     for (const segment of outlived(segments(this.folder), this.#options.keep, Date.now())) {
+      // Somebody has not got it yet.
+      if ((segment.lastSeq ?? 0) > sent) return
       const hash = hashOf(lastLine(segment.path))
       this.append({ kind: 'retention', sandbox: '', removed: segment.name, lastSeq: segment.lastSeq ?? 0, hash })
       remove(segment)

@@ -52,6 +52,15 @@ const KINDS: Readonly<Record<string, (entry: AuditEntry) => Event>> = {
       connection_info: { uid: String(entry['connection']) },
     },
   }),
+  'network-moved': (entry) => ({
+    category: CATEGORY.network,
+    uid: 4001,
+    activity: 6,
+    fields: {
+      traffic: { bytes_out: entry['bytesOut'], bytes_in: entry['bytesIn'] },
+      connection_info: { uid: String(entry['connection']) },
+    },
+  }),
   act: ({ act, by, detail }) => ({
     category: CATEGORY.identity,
     uid: 3004,

@@ -24,7 +24,7 @@ export type AuditEntry = Readonly<Record<string, unknown>>
 export async function* chosenLines(path: string, query: AuditQuery, follow: boolean, signal: AbortSignal): AsyncGenerator<string[]> {
   const choice = new Choice(query)
   const isAll = Object.values(query).every((value) => value === undefined)
-  for await (const lines of linesFromStart(path, follow, signal)) {
+  for await (const lines of linesFromStart(path, { follow }, signal)) {
     const wanted = isAll ? lines : lines.filter((line) => choice.wants(line))
     if (wanted.length > 0) yield wanted
   }

@@ -1,19 +1,17 @@
-import { readFileSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
-import { join } from 'node:path'
 import { refuseAborted } from '../lifetimes.ts'
+import { HEAD_FILE, type Head, readHead } from './head.ts'
 import { type Segment, segments } from './segments.ts'
 import type { PublicKey } from './signing-key.ts'
-import { type Head, type Told, type Verified, Walk } from './walk.ts'
+import { type Told, type Verified, Walk } from './walk.ts'
 
 const CHUNK_BYTES = 1 << 20
 const NEWLINE = 0x0a
-const HEAD = /^1 (\d{1,16}) ([0-9a-f]{64}) \d+ \d+ \d+ *\n$/
 
 /** Reads the whole log and holds every record against the one before, every checkpoint against the key, and the end against the head. */
 export async function verifyLog(folder: string, key: PublicKey, signal: AbortSignal): Promise<Verified> {
   // First: what is recorded meanwhile stands behind it, and is held against the chain alone.
-  const head = readHead(folder)
+  const head = headOf(folder)
   const walk = new Walk(key, head)
   const walked = new Set<number>()
   while (walk.bad === null) {
@@ -53,17 +51,12 @@ async function through(file: FileHandle, { name }: Segment, walk: Walk, signal: 
   if (begun.length > 0 && walk.bad === null) walk.endsWith(begun, { file: name, line: line + 1 })
 }
 
-/** Where writers say that the chain ends. A fault in it is a finding, not an error. */
-function readHead(folder: string): Head | Told {
-  const file = 'audit.head'
-  let text: string
+/** A fault in it is a finding, not an error. */
+function headOf(folder: string): Head | Told {
+  const file = HEAD_FILE
   try {
-    text = readFileSync(join(folder, file), 'utf8')
+    return readHead(folder) ?? { file, line: 1, what: 'it is damaged, so that nobody knows whether the end was cut' }
   } catch (failure) {
     return { file, line: 0, what: `it cannot be read, so that nobody knows whether the end was cut: ${String((failure as Error).message)}` }
   }
-  const [, next, hash] = HEAD.exec(text) ?? []
-  if (next === undefined || hash === undefined)
-    return { file, line: 1, what: 'it is damaged, so that nobody knows whether the end was cut' }
-  return { next: Number(next), hash }
 }

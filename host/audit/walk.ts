@@ -1,5 +1,6 @@
 import { hashOf } from './chain.ts'
 import { flawOf } from './checkpoint.ts'
+import type { Head } from './head.ts'
 import { parsedLine } from './lines.ts'
 import type { PublicKey } from './signing-key.ts'
 
@@ -26,12 +27,6 @@ export interface Verified {
   readonly end: { readonly seq: number; readonly hash: string } | null
   /** What writers told of and went on: torn lines, a clock that was set back, files removed when their time was over, lines from before there was a chain. */
   readonly told: readonly Told[]
-}
-
-/** `next`: number of the record to come; `hash`: of the last. */
-export interface Head {
-  readonly next: number
-  readonly hash: string
 }
 
 interface Entry extends At {

@@ -151,10 +151,10 @@ export class Contexts {
   async #runIn(slot: Slot, life: number, request: RunRequest, on: Listener, signal: AbortSignal): Promise<Execution> {
     if (slot.life !== life) return aborted(slot.reason, on)
     const { meter, context } = await orAborted(this.#interpreter(slot), signal)
-    const { auditLog, plan, ending } = this.#parts
+    const { auditLog, plan, ending, env } = this.#parts
     const { code } = request
     const named = { context: slot.info.id, language: slot.info.language }
-    auditLog.append({ kind: 'run', sandbox: plan.id, ...named, code, codeBytes: Buffer.byteLength(code) })
+    auditLog.append({ kind: 'run', sandbox: plan.id, ...named, code, codeBytes: Buffer.byteLength(code) }, { ...env, ...request.env })
     const mark = ending.mark
     meter.reset()
     return this.#judged(meter, await context.run(request, on, signal), mark)

@@ -1,6 +1,7 @@
 import type { CreateRequest, Network, Plan } from '@caisson/wire'
 import { AgentConnection } from '../agent/connection.ts'
 import type { Denials } from '../airlock/denials.ts'
+import { withoutSeal } from '../airlock/egress-proxy.ts'
 import type { Exits } from '../airlock/exits.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { Undos } from '../lifetimes.ts'
@@ -262,7 +263,7 @@ export class Creating {
       zygoteSocket,
       kept: given.kept ?? null,
       onWall: given.onWall ?? 'end',
-      airlock: egress === null ? null : { ...this.#parts.exits.sockets, policy: egress.file },
+      airlock: egress === null ? null : { ...this.#parts.exits.sockets, policy: withoutSeal(egress.file) },
       wall,
       trust,
       shown,

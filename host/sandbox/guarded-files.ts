@@ -28,7 +28,7 @@ export class GuardedFiles implements Files {
   write: AgentFiles['write'] = (...request) => this.#recorded<FileEntry>('write', request[0], null, () => this.#files.write(...request))
   stat: Files['stat'] = (...request) => this.#guard.guard(() => this.#files.stat(...request))
   list: Files['list'] = (...request) => this.#guard.guard(() => this.#files.list(...request))
-  makeDir: Files['makeDir'] = (...request) => this.#recorded('make', request[0], null, () => this.#files.makeDir(...request))
+  makeDir: AgentFiles['makeDir'] = (...request) => this.#recorded('make', request[0], null, () => this.#files.makeDir(...request))
   move: Files['move'] = (...request) => this.#recorded('move', request[0], request[1], () => this.#files.move(...request))
   remove: Files['remove'] = (...request) => this.#recorded('remove', request[0], null, () => this.#files.remove(...request))
   setAttributes: Files['setAttributes'] = (...request) =>

@@ -169,10 +169,9 @@ export class LiveSandbox implements Held {
       const { command, args = [], user = '', cwd = '', timeoutMs } = request
       const { auditLog, env } = this.#parts
       await this.#parts.examination.command(command, args, signal)
-      auditLog.append({ kind: 'command', sandbox: this.id, command, args, user, cwd })
-      const started = await this.#metered((options) =>
-        startCommand(this.#agent, { ...request, env: { ...env, ...request.env } }, options, signal),
-      )
+      const whole = { ...request, env: { ...env, ...request.env } }
+      auditLog.append({ kind: 'command', sandbox: this.id, command, args, user, cwd }, whole.env)
+      const started = await this.#metered((options) => startCommand(this.#agent, whole, options, signal))
       return timeoutMs === undefined ? started : withTimeout(started, timeoutMs)
     })
   }

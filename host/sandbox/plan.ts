@@ -63,7 +63,17 @@ const MAX_CONNECTIONS = 2048
 /** Longer than any keep-alive of a database or a web socket. */
 const IDLE_MS = 900_000
 
+/** What programs look at to see where they are, as in E2B's sandboxes. Small files of ours are in /etc; the id is the host name. */
+const E2B_FILE = { path: '/etc/e2b-sandbox', content: 'true\n', mode: 0o444 }
+const E2B_LINKS = [
+  { path: '/run/e2b/.E2B_SANDBOX', to: E2B_FILE.path },
+  { path: '/run/e2b/.E2B_SANDBOX_ID', to: '/etc/hostname' },
+]
+
 const USR = '/usr'
+/** Of E2B's code interpreter: what it serves is served by the host, to whoever has a key; that it is there is said inside, too. */
+const INTERPRETER_PORT = 49_999
+
 /** Tells lines of ours in /etc/hosts from those that somebody inside has added. */
 const MARK = '# this sandbox'
 
@@ -99,13 +109,14 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
       machine === undefined
         ? inOrder([...shown(template, root, isSudo), ...preload.binds, ...trustBinds(facts.trust), ...mounts(request, facts)])
         : [],
-    symlinks: machine === undefined ? [...template.symlinks] : [],
+    symlinks: machine === undefined ? [...template.symlinks, ...(isWritable ? E2B_LINKS : [])] : [],
     root,
     files: [
       { path: '/etc/hostname', content: `${facts.id}\n`, mode: 0o644 },
       { path: '/etc/hosts', content: `127.0.0.1 localhost ${facts.id} ${MARK}\n::1 localhost ${MARK}\n`, mode: 0o644, mark: MARK },
       { path: '/etc/machine-id', content: `${facts.machineId}\n`, mode: 0o444 },
       ...preload.files,
+      ...(isWritable ? [E2B_FILE] : []),
       ...(facts.airlock === null ? [] : [{ path: '/etc/resolv.conf', content: `nameserver ${NAME_SERVER}\n`, mode: 0o644 }]),
     ],
     writable: writable(facts.root),
@@ -131,6 +142,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     audit: { log: facts.auditLog, commands: profile.audit.commands && facts.wall.engine === null, maxBytes: profile.audit.maxMiB * MIB },
     zygote: facts.zygoteSocket === null ? null : { socket: facts.zygoteSocket, forks: 1 },
     serve: null,
+    ...(isWritable ? { healthPort: INTERPRETER_PORT } : {}),
   } satisfies Plan)
 }
 

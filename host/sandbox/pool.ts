@@ -26,6 +26,8 @@ export interface PoolCount {
   hits: number
   misses: number
   waiting: number
+  /** How many are to wait: the demand. */
+  wanted: number
 }
 
 /**
@@ -56,8 +58,10 @@ export class Pool implements AsyncDisposable {
   }
 
   get count(): PoolCount {
-    const waiting = [...this.#shelves.values()].reduce((sum, shelf) => sum + shelf.waiting.length, 0)
-    return { hits: this.#hits, misses: this.#misses, waiting }
+    const shelves = [...this.#shelves.values()]
+    const waiting = shelves.reduce((sum, shelf) => sum + shelf.waiting.length, 0)
+    const wanted = shelves.reduce((sum, shelf) => sum + shelf.wanted, 0)
+    return { hits: this.#hits, misses: this.#misses, waiting, wanted }
   }
 
   /** Has so many of a kind waiting before anybody asks. */

@@ -1,4 +1,5 @@
 import type { Fault } from '@caisson/wire'
+import { withoutSeal } from '../airlock/egress-proxy.ts'
 import { freshDeadline } from '../lifetimes.ts'
 import type { Denial, Entered, Fleet, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
 import type { Owner, Sample, SandboxRecord, SnapshotRecord } from './record.ts'
@@ -20,15 +21,18 @@ const CLEANUP_MS = 10_000
 export class RecordedFleet implements Fleet {
   readonly #fleet: Fleet
   readonly #record: (act: Act) => void
+  readonly #refuseBehind: () => void
 
-  /** `record` throws what a record that cannot be written throws. */
-  constructor(fleet: Fleet, record: (act: Act) => void) {
+  /** `record` throws what a record that cannot be written throws; `refuseBehind`, while the record does not get to where it must. */
+  constructor(fleet: Fleet, record: (act: Act) => void, refuseBehind: () => void) {
     this.#fleet = fleet
     this.#record = record
+    this.#refuseBehind = refuseBehind
   }
 
   /** Who it belongs to is known before anybody hears of it: the record of how it was made came before it was. */
   async create(wish: Wish, owner: Owner, signal: AbortSignal): Promise<SandboxRecord> {
+    this.#refuseBehind()
     const record = await this.#fleet.create(wish, owner, signal)
     return await this.#owned(record, owner, 'create')
   }
@@ -40,6 +44,7 @@ export class RecordedFleet implements Fleet {
     signal: AbortSignal,
   ): Promise<(SandboxRecord | Fault)[]> {
     this.#fleet.find(id, owner)
+    this.#refuseBehind()
     this.#act(id, owner, 'fork', { count: wish.count })
     const made = await this.#fleet.fork(id, owner, wish, signal)
     return await Promise.all(made.map(async (one) => ('owner' in one ? await this.#owned(one, owner, 'create', { from: id }) : one)))
@@ -75,7 +80,7 @@ export class RecordedFleet implements Fleet {
 
   async setNetwork(id: string, owner: Owner, wish: NetworkWish, signal: AbortSignal): Promise<void> {
     this.#fleet.find(id, owner)
-    this.#act(id, owner, 'network', { rules: JSON.stringify(wish.network) })
+    this.#act(id, owner, 'network', { rules: JSON.stringify(withoutSeal(wish.network)) })
     await this.#fleet.setNetwork(id, owner, wish, signal)
   }
 

@@ -224,3 +224,40 @@ test('what is not HTTP does not leave, but where a rule says that it may be tunn
   use({ tunnel: [rule] }, { tunnel: rule })
   expect(await say()).toContain(TOKEN)
 })
+
+test('a tunnel, and all of them together, carry no more out than the budget, to the byte; what is not used is given back', async () => {
+  using server = await Canary.open(echo)
+  const rule = `good.example:${server.port}`
+  use({ tunnel: [rule], budgets: { [rule]: 100_000 } }, { tunnel: rule })
+  const program = python`
+def sent(bytes):
+    try:
+        return len(exchange(opened('good.example', facts['port']), b'x' * bytes))
+    except OSError:
+        return 'reset'
+waiting = [opened('good.example', facts['port']) for _ in range(3)]
+print(sent(60_000), sent(100_000))
+for one in waiting:
+    one.close()
+`
+  expect(await spec().hosted.python(program, { port: server.port })).toBe('60000 reset\n')
+  const tunnels = spec()
+    .hosted.of('network')
+    .flatMap(({ port, connection }) => (port === server.port ? [connection] : []))
+  const ends = () =>
+    spec()
+      .hosted.of('network-end')
+      .filter(({ connection }) => tunnels.includes(connection))
+  await expect.poll(() => ends().length, { timeout: 30_000 }).toBe(5)
+  expect(ends().filter(({ why }) => why === 'budget')).toHaveLength(1)
+  // Three that said nothing held something back meanwhile.
+  expect(server.bytes).toBeGreaterThan(60_000)
+  expect(server.bytes).toBeLessThan(100_000)
+  const rest = 100_000 - server.bytes
+  const next = python`attempt('next', lambda: len(exchange(opened('good.example', facts['port']), b'x' * facts['rest'])))`
+  expect(await spec().hosted.python(next, { port: server.port, rest })).toBe(`next ${rest}\n`)
+  expect(server.bytes).toBe(100_000)
+  const before = server.connections
+  expect(await spec().hosted.python(next, { port: server.port, rest: 1 })).toMatch(/ECONNRESET/)
+  expect([server.connections, spec().hosted.of('network').at(-1)]).toEqual([before, expect.objectContaining({ rule: 'dlp:budget' })])
+})

@@ -120,6 +120,12 @@ for one in ones:
     'fifth ECONNRESET\nTrue\nidle ECONNRESET\nidle ECONNRESET\nidle ECONNRESET\nidle ECONNRESET\n',
   )
   await expect.poll(() => gated.airlock.of('closed').map(({ why }) => why)).toEqual(['idle', 'idle', 'idle', 'idle'])
+  // What the long one had carried was told while it lasted.
+  const { moved, closed } = { moved: gated.airlock.of('moved'), closed: gated.airlock.of('closed') }
+  const long = closed.find(({ bytesOut }) => bytesOut > 1)
+  const told = moved.filter(({ connection, bytesOut }) => connection === long?.connection && bytesOut > 1)
+  expect(told.length).toBeGreaterThan(0)
+  expect(gated.airlock.asked.indexOf(told[0] as never)).toBeLessThan(gated.airlock.asked.indexOf(long as never))
   await expect.poll(() => gated.airlock.of('refused').map(({ what, count }) => [what, count]), { timeout: 5000 }).toEqual([['too-many', 1]])
 })
 

@@ -118,6 +118,23 @@ test.for([
   expect(await text(peer).catch(() => '')).toBe('')
 })
 
+test('what a connection carries is on record while it lasts; where it cannot be recorded it ends', async () => {
+  await using hosted = await Hosted.open(rules(['good.example']))
+  const peer = connect(hosted.airlock.sockets.socket)
+  let answers = ''
+  peer.on('error', () => peer.destroy()).on('data', (bytes) => (answers += bytes))
+  peer.write((hello + question).replaceAll('SANDBOX', hosted.id))
+  await expect.poll(() => answers).toContain('"verdict":"tunnel"')
+  const moved = '{"ask":"moved","connection":7,"bytesOut":10,"bytesIn":20}\n'
+  peer.write(moved)
+  await expect.poll(() => hosted.of('network-moved')).toMatchObject([{ sandbox: hosted.id, connection: 7, bytesOut: 10, bytesIn: 20 }])
+  hosted.airlock.register(hosted.id, rules(['good.example']), 0)
+  peer.write(moved)
+  await expect.poll(() => answers).toContain('{"answer":"end","connections":[7]}')
+  expect(hosted.of('network-moved')).toHaveLength(1)
+  peer.destroy()
+})
+
 test('the socket of refusals says nothing but of what was refused', async () => {
   await using hosted = await Hosted.open(rules(['good.example']))
   for (const said of ['{"sandbox":"SANDBOX","connection":1}\nGET / HTTP/1.1\r\n\r\n', 'null\n', '{}\n', 'x'.repeat(2000)]) {

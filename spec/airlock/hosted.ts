@@ -49,6 +49,8 @@ export class Hosted implements AsyncDisposable {
   auditLog: AuditLog | undefined
   /** Of the operator's. */
   readonly secrets: Record<string, string> = {}
+  /** What rules carry sealed, by its seal. */
+  readonly sealed: Record<string, string> = {}
   #airlock: Airlock | undefined
   readonly #cells: Cells
   readonly #cell: Cell
@@ -107,6 +109,7 @@ export class Hosted implements AsyncDisposable {
           return this.names[name] ?? []
         },
         secret: async (name) => this.secrets[name],
+        unseal: async (sealed) => this.sealed[sealed],
         answers: new KeptAnswers(this.#cells.home, (line) => this.notices.push(line)),
         ...(this.maxInspected === undefined ? {} : { maxInspected: this.maxInspected }),
         searcher: resolve('dist/searcher.mjs'),

@@ -119,7 +119,7 @@ describe('create', () => {
     [{ templateID: 'base', allow_internet_access: false, network: { allowOut: ['a b'] } }, 400, 'network.allowOut.0'],
     [{ templateID: 'base', network: { rules: { 'a.example': [{ transform: { headers: { A: 1 } } }] } } }, 400, 'network.rules.a.example'],
     [{ templateID: 'base', network: { dnsServers: ['8.8.8.8'] } }, 501, 'network.dnsServers'],
-    [{ templateID: 'base', network: { egressProxy: { address: 'a:1' } } }, 501, 'network.egressProxy'],
+    [{ templateID: 'base', network: { egressProxy: { address: 'a' } } }, 400, 'network.egressProxy.address'],
     [
       { templateID: 'base', network: { rules: { 'a.b': [{ transform: { headers: { A: `\${e2b.identity.tokens.t}` } } }] } } },
       501,

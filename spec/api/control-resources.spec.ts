@@ -165,9 +165,19 @@ describe('network', () => {
     [{ allowPublicTraffic: true }, 400],
     [{ allowOut: ['1.1.1.1'] }, 204],
     [{ allowOut: ['example.com'] }, 400],
-    [{ egressProxy: { address: 'proxy.example:1080', password: 'x' } }, 501],
+    [{ egressProxy: { address: 'proxy.example:1080', password: 'x' } }, 400],
   ])('PUT %j is answered with %i', async (body, status) => {
     expect(await alice.ask('PUT', `/sandboxes/${id}/network`, body)).toMatchObject({ status })
+  })
+
+  test('the password of a proxy is sealed before it goes anywhere, and told to nobody', async () => {
+    const proxy = { address: 'proxy.example:1080', username: 'me' }
+    await alice.ask('PUT', `/sandboxes/${id}/network`, { egressProxy: { ...proxy, password: 'tr4velling' } })
+    const record = server.fleet.records.get(id)
+    expect(record?.request.network).toMatchObject({ proxy: { ...proxy, sealed: 'sealed:10' } })
+    const told = [await alice.ask('GET', `/sandboxes/${id}`), await alice.ask('GET', `/caisson/v1/sandboxes/${id}`)]
+    expect(told.map(({ body }) => body.network.egressProxy ?? body.network.proxy)).toEqual([proxy, proxy])
+    expect(JSON.stringify([record, told])).not.toContain('tr4velling')
   })
 
   test('what holds is told in the words that it was asked for in, whole, and nothing else', async () => {

@@ -45,6 +45,17 @@ describe('uploads', () => {
     expect(made.stdout).toBe('755 user:user\n755 user:user\n644 user:user\n')
   })
 
+  test("go where only root may write, and are the user's; our own clients are told instead", async () => {
+    const { status, json } = await upload(formOf(['/0/below/file.txt', 'zero'], ['/usr/share/note', 'note']))
+    expect([status, json]).toMatchObject([200, [{ path: '/0/below/file.txt' }, { path: '/usr/share/note' }]])
+    await sandbox.run('echo old | sudo tee /opt/theirs')
+    expect((await octets('/opt/theirs', 'new')).status).toBe(200)
+    const made = await sandbox.run("stat -c '%a %U:%G' /0 /0/below /0/below/file.txt /usr/share/note /opt/theirs /opt; cat /opt/theirs")
+    expect(made.stdout).toBe('755 user:user\n755 user:user\n644 user:user\n644 user:user\n644 user:user\n755 root:root\nnew')
+    expect((await octets('/opt/x', 'x', { 'caisson-client': '1' })).status).toBe(403)
+    expect((await octets('/proc/sys/kernel/hostname', 'x')).status).toBe(403)
+  })
+
   test('the path of the request counts more than the name; a field without a name will do', async () => {
     expect((await upload(formOf(['other', 'x']), '?path=named')).json).toEqual([{ path: '/home/user/named', name: 'named', type: 'file' }])
     const plain = new FormData()

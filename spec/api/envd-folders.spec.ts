@@ -99,7 +99,15 @@ describe('folders', () => {
     expect(await rpc('MakeDir', { path: 'made/file' })).toMatchObject({ status: 400, json: { code: 'invalid_argument' } })
     expect(await rpc('MakeDir', { path: 'made/file/below' })).toMatchObject({ status: 400, json: { code: 'invalid_argument' } })
     expect((await rpc('MakeDir', { path: 'of-root' }, basic('root'))).json.entry).toMatchObject({ path: '/root/of-root', owner: 'root' })
-    expect((await rpc('MakeDir', { path: '/root/mine' })).json.code).toBe('permission_denied')
+  })
+
+  test("are made by root where the user's rights do not reach, and are the user's; our own clients are told instead", async () => {
+    expect((await rpc('MakeDir', { path: '/app/src' })).json.entry).toMatchObject({ path: '/app/src', owner: 'user', mode: 0o755 })
+    expect((await rpc('Stat', { path: '/app' })).json.entry).toMatchObject({ owner: 'user', group: 'user' })
+    expect((await rpc('MakeDir', { path: '/of-root' }, basic('root'))).json.entry).toMatchObject({ owner: 'root' })
+    expect((await rpc('MakeDir', { path: '/of-root/below' })).json.entry).toMatchObject({ owner: 'user' })
+    expect((await rpc('Stat', { path: '/of-root' })).json.entry).toMatchObject({ owner: 'root' })
+    expect((await rpc('MakeDir', { path: '/root/mine' }, { 'caisson-client': '1' })).json.code).toBe('permission_denied')
   })
 
   test('move with what is in them', async () => {

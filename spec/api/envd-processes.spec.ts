@@ -30,7 +30,17 @@ describe('a command', () => {
     const wanted = 'echo $GREETING $MINE $E2B_SANDBOX $E2B_SANDBOX_ID $HOME $USER $LOGNAME; pwd'
     const { stdout } = await sandbox.run(wanted, { envs: { MINE: 'mine' } })
     expect(stdout).toBe(`hello mine true ${sandbox.id} /home/user user user\n/home/user\n`)
+    expect((await sandbox.run('cat /run/e2b/.E2B_SANDBOX /run/e2b/.E2B_SANDBOX_ID')).stdout).toBe(`true\n${sandbox.id}\n`)
     expect((await sandbox.run('echo $GREETING', { envs: { GREETING: 'bye' } })).stdout).toBe('bye\n')
+  })
+
+  test("finds E2B's code interpreter well at its port, from where it runs nothing; who is slow there is let go", async () => {
+    const ask = (what: string) => `curl -s -w ' %{http_code}\\n' --max-time 60 ${what}`
+    const url = 'http://localhost:49999'
+    const { stdout } = await sandbox.run(`${ask(`${url}/health`)}; ${ask(`-d '{"code":"1"}' ${url}/execute`)}; ${ask(`${url}/health?x`)}`)
+    expect(stdout).toBe('"OK" 200\ninside a sandbox only GET /health is answered: code is run from outside it\n 404\n"OK" 200\n')
+    const idle = 'for i in {1..9}; do exec {slow}<>/dev/tcp/127.0.0.1/49999; done'
+    expect((await sandbox.run(`${idle}; ${ask(`${url}/health`)}`)).stdout).toBe('"OK" 200\n')
   })
 
   test('runs in the folder that is named, from the home when it is relative', async () => {

@@ -20,15 +20,19 @@ describe('the stream', () => {
     const said = await server.run(
       'import sys\nfrom IPython.display import display, HTML\nprint(1)\nprint("no", file=sys.stderr)\ndisplay(HTML("<b>hi</b>"))\n6 * 7',
     )
-    expect(said).toEqual([
-      { type: 'number_of_executions', execution_count: 1 },
+    const printed = said.splice(1, 2)
+    // Two pipes: which of them is read first is nobody's promise.
+    expect(printed.sort((one, other) => (one.type < other.type ? 1 : -1))).toEqual([
       { type: 'stdout', text: '1\n', timestamp: expect.any(Number) },
       { type: 'stderr', text: 'no\n', timestamp: expect.any(Number) },
+    ])
+    expect(said).toEqual([
+      count,
       { type: 'result', is_main_result: false, text: '<IPython.core.display.HTML object>', html: '<b>hi</b>', extra: {} },
       { type: 'result', is_main_result: true, text: '42', extra: {} },
       end,
     ])
-    expect(await server.run('1')).toMatchObject([{ execution_count: 2 }, { text: '1' }, end])
+    expect(await server.run('1')).toMatchObject([count, { text: '1' }, end])
   })
 
   test('an exception is an event, and the status stays 200', async () => {
@@ -133,9 +137,12 @@ describe('languages', () => {
       expect(await response.text()).toMatch(new RegExp(`^Failed to create context: no language "${language}"; there are: .*python`))
     }
     const response = await server.execute({ code: '1', language: 'r' })
-    expect([response.status, await response.text()]).toEqual([
+    const why = /^Failed to create context: there is no runtime for R yet/
+    // E2B's client for JavaScript shows the phrase of the status line alone.
+    expect([response.status, response.statusText, await response.text()]).toEqual([
       500,
-      expect.stringMatching(/^Failed to create context: there is no runtime for R yet/),
+      expect.stringMatching(why),
+      expect.stringMatching(why),
     ])
   })
 })

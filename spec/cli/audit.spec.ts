@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { PublicKey } from '../../host/audit/signing-key.ts'
+import { WebReceiver } from '../audit/receivers.ts'
 import { CommandLine } from './invoke.ts'
 
 let line: CommandLine
@@ -83,6 +84,45 @@ test('what is no question is refused by name', async () => {
   expect((await line.caisson(['audit'], { env: { CAISSON_URL: 'http://127.0.0.1:1' } })).stderr).toMatch(/UNSUPPORTED/)
 })
 
+test('no file of the state folder has secrets that were said on command lines, by the caller or by children', async () => {
+  const token = `gh${'p_'}0123456789abcdefghijABCDEFGHIJ012345`
+  const secrets = [
+    'first-password',
+    'second-password',
+    'third-word',
+    'fourth-token',
+    'fifth-word',
+    'sixth-word',
+    'seventh-word',
+    'eighth-word',
+    token,
+  ]
+  const [first, second, third, fourth, fifth, sixth, seventh, eighth] = secrets
+  const inner = [
+    `/bin/true --password ${first}`,
+    `/bin/true --token=${second}`,
+    `/bin/true https://me:${third}@host/`,
+    `/bin/true -H "Authorization: Bearer ${fourth}"`,
+    `/bin/true DB_PASSWORD=${fifth}`,
+    `/bin/true ${token}`,
+    // The shell knows them, and its children's arguments have them: neither command line says what they are.
+    `/usr/bin/env true "$DEPLOY_SECRET"`,
+    `/bin/bash -c 'exec -a curl /bin/true -u me:${sixth}'`,
+    `/bin/true "?api_key=${seventh}&x=1"`,
+    '/bin/true a-secret-of-some-length',
+  ].join('; ')
+  const run = await line.caisson(['run', '--template', 'base', '--env', `DEPLOY_SECRET=${eighth}`, '--', '/bin/sh', '-c', inner])
+  expect(run).toMatchObject({ exitCode: 0, stderr: '' })
+  const asked = (await entries('--command', '[redacted]')).map(({ kind }) => kind)
+  expect(asked).toContain('command')
+  expect(asked.filter((kind) => kind === 'exec').length).toBeGreaterThanOrEqual(9)
+  const words = [...secrets, 'a-secret-of-some-length'].flatMap((secret) => ['-e', secret])
+  // Disks are as large as they may become.
+  const search = (...more: string[]) => line.invoke('grep', ['-rlaF', ...words, ...more, line.home])
+  expect(await search('--exclude-dir=secrets')).toMatchObject({ exitCode: 1, stdout: '' })
+  expect((await search()).stdout.trim()).toBe(join(line.home, 'secrets', 'KEY_1'))
+})
+
 test('a report is signed with its key', async () => {
   const { stdout, exitCode, stderr } = await line.caisson(['attack', '--wall', 'container', '--json'])
   expect([exitCode, exitCode === 0 ? '' : stderr]).toEqual([0, ''])
@@ -98,4 +138,40 @@ test('a report is signed with its key', async () => {
   expect(await entries('--kind', 'act', '--owner', 'operator', '--last', '1')).toMatchObject([
     { act: 'attack', detail: { contained: true } },
   ])
+})
+
+test('goes to the sinks of the daemon, whose standing it tells; while one that is required lags, nothing is created', async () => {
+  await using web = await WebReceiver.open()
+  const hook = { name: 'hook', kind: 'webhook', url: web.url, secret: 'KEY_1', required: true, lag: { records: 2000, seconds: 1 } }
+  const sinks = (one: unknown) => writeFileSync(join(line.home, 'sinks.json'), JSON.stringify({ sinks: [one] }))
+  const up = () => line.caisson(['up', '--port', '0', '--detach'])
+  const run = () => line.caisson(['run', '--template', 'base', '--', '/bin/true'])
+  sinks({ ...hook, url: 'http://127.0.0.1:1' })
+  expect(await up()).toMatchObject({
+    exitCode: 125,
+    stderr: expect.stringMatching(/SINK_UNREACHABLE.*hook \(webhook, http:\/\/127\.0\.0\.1:1\)/),
+  })
+  sinks(hook)
+  expect(await up()).toMatchObject({ exitCode: 0 })
+  try {
+    const { url } = JSON.parse(readFileSync(join(line.home, 'daemon.json'), 'utf8'))
+    const metrics = async () =>
+      await (await fetch(`${url}/metrics`, { headers: { 'x-api-key': readFileSync(join(line.home, 'key'), 'utf8').trim() } })).text()
+    const standing = async () => JSON.parse((await audit('sinks', '--json')).stdout)[0]
+    await expect.poll(metrics, { timeout: 60_000 }).toMatch(/^caisson_audit_sink_lag\{sink="hook"\} 0$/m)
+    expect(await run()).toMatchObject({ exitCode: 0 })
+    expect(web.received.lines.join()).not.toContain('a-secret-of-some-length')
+
+    // What is recorded waits; one that is made before a second has passed gets through.
+    web.answer = () => 503
+    await expect.poll(run, { timeout: 60_000 }).toMatchObject({ exitCode: 125, stderr: expect.stringMatching(/AUDIT_BEHIND.*hook/) })
+    expect(await audit('sinks')).toMatchObject({ exitCode: 1, stdout: expect.stringMatching(/hook +webhook +yes .*answered with 503/) })
+    web.answer = () => 200
+    await expect.poll(run, { timeout: 60_000 }).toMatchObject({ exitCode: 0 })
+    await expect.poll(standing, { timeout: 60_000 }).toMatchObject({ name: 'hook', failing: null })
+  } finally {
+    await line.caisson(['down'])
+  }
+  const recorded = await entries()
+  expect(recorded.find(({ act }) => act === 'audit.sinks')).toMatchObject({ detail: { hook: `webhook ${web.url}` } })
 })

@@ -78,6 +78,10 @@ test('what a disk holds where the wall is to write leads nowhere', async () => {
   const lure = await mkdtemp(join(tmpdir(), 'cai-lure-'))
   try {
     const guest = await Guest.create(daemon)
+    await guest.run(`sudo sh -c 'rm -rf /run/e2b && ln -s ${lure} /run/e2b'`)
+    expect((await guest.ask('POST', '/pause', { memory: false })).status).toBe(204)
+    expect((await guest.ask('POST', '/connect', { timeout: 120 })).status).toBe(201)
+    expect([await readdir(lure), await guest.run('readlink /run/e2b')]).toEqual([[], `${lure}\n`])
     expect(await guest.run(`sudo sh -c 'rm -rf /etc && ln -s ${lure} /etc'; ls -d /etc/ 2>&1`)).toContain('cannot access')
     expect((await guest.ask('POST', '/pause', { memory: false })).status).toBe(204)
     const refused = await guest.ask('POST', '/connect', { timeout: 120 })

@@ -11,6 +11,7 @@ const LACKING: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   'e2b-files.mjs': {
     'files of the kernel, whose size is not known before, are read whole': 'there is no boot_id',
+    "where the user may not write: made by root, and the user's": 'the root is read-only, and nobody becomes root',
     'metadata: kept, listed, replaced as a whole, carried along by a rename': 'files have no extended attributes',
   },
   'e2b-life.mjs': { 'pause of the files alone: resumed as from a cold start': 'it is told by the boot_id, which is not there' },

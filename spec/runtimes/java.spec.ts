@@ -10,7 +10,7 @@ let held: Held
 let contextId: string
 beforeAll(async () => {
   host = await SpecHost.open()
-  held = await host.door.create({ profile: 'default', template: 'base', timeoutMs: null }, signal)
+  held = await host.door.create({ profile: 'default', template: 'base', timeoutMs: null, env: { OF_ALL: 'wide' } }, signal)
   contextId = (await held.createContext({ language: 'java' }, signal)).id
 })
 afterAll(() => host[Symbol.asyncDispose]())
@@ -27,6 +27,12 @@ test.each([
   ['import java.time.*;\nDuration.ofSeconds(3)', 'PT3S'],
 ])('the value of the last expression is the result: %j', async (code, text) => {
   expect((await run(code)).results).toEqual([{ text, isMainResult: true }])
+})
+
+test('variables of the sandbox and of a call are properties', async () => {
+  const seen = async (name: string, env = {}) =>
+    (await held.runCode({ code: `System.getProperty("${name}")`, contextId, env }, () => undefined, signal)).results[0]?.text
+  expect([await seen('OF_ALL'), await seen('OF_ALL', { OF_ALL: 'here' }), await seen('OF_ALL')]).toEqual(['wide', 'here', 'wide'])
 })
 
 test.each(['int declared = 1;', 'void nothing() {}', 'nothing()', 'System.out.print("")', '// only words'])('%j has none', async (code) => {

@@ -2,36 +2,51 @@ import { once } from 'node:events'
 import { connect, isIP, type Socket } from 'node:net'
 import { createSecureContext, type SecureContext, connect as secure, type TLSSocket } from 'node:tls'
 import { within } from '@caisson/wire'
+import type { Through } from '../egress.ts'
+import { introduce, ProxyRefusal } from './introduction.ts'
 
 /** For the last address that is dialled, and for the handshake after it. */
 const PATIENCE_MS = 10_000
 /** For those before. */
 const TURN_MS = 2500
 const HANDSHAKE_MS = 10_000
+/** However many addresses a proxy and a target have. */
+const MAX_HOPS = 16
 
 /** Where one sandbox goes: the addresses have been checked, and no others are dialled. */
 export interface Destination {
   readonly name: string | null
   readonly port: number
   readonly dial: readonly string[]
+  /** Asked for them; null: they are dialled. */
+  readonly through: Through | null
 }
 
 /** Rejects with the last address' failure. */
-export async function dial({ port, dial: addresses }: Destination, signal: AbortSignal): Promise<Socket> {
+export async function dial({ port, dial: addresses, through }: Destination, signal: AbortSignal): Promise<Socket> {
   let failure: unknown = new Error('no address to dial')
-  for (const [index, address] of addresses.entries()) {
-    const patience = index === addresses.length - 1 ? PATIENCE_MS : TURN_MS
-    const socket = connect({ host: address, port, noDelay: true, autoSelectFamily: false })
+  const hops = through === null ? addresses.map((host) => ({ host, port, target: null })) : hopsOf(through, addresses, port)
+  for (const [index, { host, port, target }] of hops.entries()) {
+    const patience = within(index === hops.length - 1 ? PATIENCE_MS : TURN_MS, signal)
+    const socket = connect({ host, port, noDelay: true, autoSelectFamily: false })
     try {
-      await once(socket, 'connect', { signal: within(patience, signal) })
+      await once(socket, 'connect', { signal: patience })
+      if (target !== null) await introduce(socket, target, through?.credentials ?? null, patience)
       return socket
     } catch (cause) {
       socket.destroy()
       signal.throwIfAborted()
       failure = cause
+      // At its other addresses it is the same proxy.
+      if (cause instanceof ProxyRefusal) break
     }
   }
   throw failure
+}
+
+function hopsOf({ dial, port }: Through, addresses: readonly string[], targetPort: number) {
+  const all = addresses.flatMap((address) => dial.map((host) => ({ host, port, target: { address, port: targetPort } })))
+  return all.slice(0, MAX_HOPS)
 }
 
 /** What a server's certificate must rest on; made once: reading the authorities takes a while. */

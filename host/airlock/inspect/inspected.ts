@@ -1,4 +1,5 @@
 import type { HttpRequest } from '@caisson/policy'
+import type { Through } from '../egress.ts'
 import type { Refusal } from '../refusal-page.ts'
 import type { Keep } from './from-kept.ts'
 import type { Passage } from './passage.ts'
@@ -17,6 +18,8 @@ export type Judged =
       readonly port: number
       /** Checked at this moment. */
       readonly dial: readonly string[]
+      /** A proxy that they are asked for; null: they are dialled. */
+      readonly through: Through | null
       readonly passage: Passage | null
       /** Its answers may be kept; null: not. */
       readonly keep: Keep | null

@@ -16,8 +16,8 @@ export class Upstreams implements Disposable {
   to(sandbox: string, scheme: 'http' | 'https', destination: Destination): Upstream {
     const all = this.#of.get(sandbox) ?? new Map<string, Upstream>()
     this.#of.set(sandbox, all)
-    const { name, port, dial } = destination
-    const key = JSON.stringify([scheme, name, port, [...dial].sort()])
+    const { name, port, dial, through } = destination
+    const key = JSON.stringify([scheme, name, port, [...dial].sort(), through])
     const upstream = all.get(key) ?? new Upstream(destination, scheme, this.#trust)
     all.delete(key)
     all.set(key, upstream)

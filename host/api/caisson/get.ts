@@ -1,3 +1,4 @@
+import { withoutSeal } from '../../airlock/egress-proxy.ts'
 import type { SandboxRecord } from '../../sandbox/record.ts'
 import { type Route, sendJson } from '../call.ts'
 import { rememberedSandbox } from '../control/named.ts'
@@ -20,7 +21,7 @@ export function caissonBody(record: SandboxRecord) {
     ...listedBody(record),
     wall: plan.wall,
     profile: plan.profile,
-    network: record.request.network ?? plan.network.mode,
+    network: withoutSeal(record.request.network ?? plan.network.mode),
     limits: plan.limits,
     paused,
     lifecycle,

@@ -45,7 +45,7 @@ function route(generation: 'v1' | 'v2', path: string): Route {
     path,
     async handle(call) {
       const body = await readJson(call, Body)
-      const wish = wishOf(body, generation, call)
+      const wish = await wishOf(body, generation, call)
       const record = await createOnce(wish, { ...body, wall: wish.request.wall }, call)
       sendJson(call.reply, 201, sandboxBody(record, call.rooms))
     },
@@ -65,12 +65,12 @@ export async function createOnce(wish: Wish, body: unknown, call: OwnedCall): Pr
   throw new Fault('CONFLICT', `the sandbox that was created with this Idempotency-Key (${id}) has ended`, { hint: 'Use another key.' })
 }
 
-function wishOf(body: Body, generation: 'v1' | 'v2', call: OwnedCall): Wish {
+async function wishOf(body: Body, generation: 'v1' | 'v2', call: OwnedCall): Promise<Wish> {
   refuseUnserved(body)
   if (generation === 'v2' && body.secure === false) throw new Fault('BAD_REQUEST', 'secure: sandboxes of this route are always secured')
   const secure = body.secure ?? true
   const traffic = trafficOf(body.network)
-  const said = wayOut(body)
+  const said = await wayOut(body, call)
   if (!traffic.public && !secure) throw new Fault('BAD_REQUEST', 'network.allowPublicTraffic: false needs a secured sandbox (secure: true)')
   return {
     request: {
@@ -99,10 +99,11 @@ function wallOf({ metadata }: Body, { request }: OwnedCall): { wall?: string } {
 }
 
 /** Null: nothing is said of it, and it is as the profile has it. */
-function wayOut({ network = {}, allow_internet_access }: Body) {
+async function wayOut({ network = {}, allow_internet_access }: Body, call: OwnedCall) {
   if (allow_internet_access === undefined && !saysEgress(network)) return null
   const { allowPublicTraffic: _, maskRequestHost: __, httpsPorts: ___, ...egress } = network
-  return egressOf({ ...egress, ...(allow_internet_access === undefined ? {} : { allow_internet_access }) }, 'network.')
+  const asked = { ...egress, ...(allow_internet_access === undefined ? {} : { allow_internet_access }) }
+  return await egressOf(asked, 'network.', call)
 }
 
 function lifecycleOf({ autoPause = false, autoPauseMemory, autoResume }: Body): Lifecycle {

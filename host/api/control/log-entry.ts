@@ -51,6 +51,10 @@ const KINDS: Record<string, (record: Record<string, unknown>) => Shown> = {
     message: `network: connection ${text(connection)} ended: ${text(why)} (${text(bytesOut)} bytes out, ${text(bytesIn)} in)`,
     level: 'debug',
   }),
+  'network-moved': ({ connection, bytesOut, bytesIn }) => ({
+    message: `network: connection ${text(connection)} has carried ${text(bytesOut)} bytes out, ${text(bytesIn)} in`,
+    level: 'debug',
+  }),
   'network-refused': ({ what, count, detail }) => ({
     message: `network: refused ${text(count)} of ${text(what)} (${text(detail)})`,
     level: 'warn',

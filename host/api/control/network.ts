@@ -2,6 +2,7 @@ import { Fault, type Network, type NetworkFile } from '@caisson/wire'
 import { z } from 'zod'
 import { E2B_EGRESS, type E2bNetwork, fileOfE2b } from '../../airlock/e2b.ts'
 import type { SandboxRecord, Traffic } from '../../sandbox/record.ts'
+import type { OwnedCall } from '../call.ts'
 
 const AGENT_PORT = 49_983
 const ALL_TRAFFIC = '0.0.0.0/0'
@@ -34,25 +35,24 @@ export const NetworkConfig = z.strictObject({
     .optional(),
 })
 
-/** The rules that E2B's fields stand for, and the fields themselves, as they are told again. `field`: what they are called under. */
-export function egressOf(
-  { dnsServers, ...network }: z.infer<typeof NetworkUpdate>,
+/**
+ * The rules that E2B's fields stand for, and the fields themselves, as they are told again: without the proxy's password, which is in the rules, sealed. `field`: what
+ * they are called under.
+ */
+export async function egressOf(
+  { dnsServers, egressProxy, ...lists }: z.infer<typeof NetworkUpdate>,
   field: string,
-): { network: NetworkFile; egress: E2bNetwork } {
-  const unserved = {
-    dnsServers: dnsServers?.length,
-    egressProxy: network.egressProxy === null ? 0 : network.egressProxy,
+  { rooms, signal }: Pick<OwnedCall, 'rooms' | 'signal'>,
+): Promise<{ network: NetworkFile; egress: E2bNetwork }> {
+  if (dnsServers !== undefined && dnsServers.length > 0) {
+    throw new Fault('UNSUPPORTED', `${field}dnsServers: names are asked of the resolver of this machine, and of nobody else`, {
+      hint: `Leave ${field}dnsServers out.`,
+    })
   }
-  for (const [name, wanted] of Object.entries(unserved)) {
-    if (!wanted) continue
-    throw new Fault('UNSUPPORTED', `${field}${name}: ${UNSERVED[name]}`, { hint: `Leave ${field}${name} out.` })
-  }
-  return { network: fileOfE2b(network, field), egress: network }
-}
-
-const UNSERVED: Readonly<Record<string, string>> = {
-  dnsServers: 'names are asked of the resolver of this machine, and of nobody else',
-  egressProxy: 'connections go out from this machine itself',
+  const network = fileOfE2b({ ...lists, egressProxy }, field)
+  const { password, ...proxy } = egressProxy ?? {}
+  const egress = { ...lists, ...(egressProxy ? { egressProxy: { address: egressProxy.address, ...proxy } } : {}) }
+  return { network: await rooms.control.proxied(network, password, signal), egress }
 }
 
 /** Whether any of them is said. */
@@ -68,18 +68,16 @@ export function trafficOf(network: z.infer<typeof NetworkConfig> | undefined): T
   }
 }
 
-/** What holds, as it is told of a sandbox: in the words it was asked for in, if they were E2B's. The proxy's password stays here. */
+/** What holds, as it is told of a sandbox: in the words it was asked for in, if they were E2B's. */
 export function networkOf({ egress, request, traffic }: Pick<SandboxRecord, 'egress' | 'request' | 'traffic'>) {
   const said = egress ?? inTheirWords(request.network ?? 'none')
-  const { allow_internet_access: isOpen = true, egressProxy, ...lists } = said
-  const { password: _, ...proxy } = egressProxy ?? {}
+  const { allow_internet_access: isOpen = true, ...lists } = said
   return {
     allowInternetAccess: isOpen,
     network: {
       allowOut: [],
       denyOut: [],
       ...lists,
-      ...(egressProxy ? { egressProxy: proxy } : {}),
       allowPublicTraffic: traffic.public,
       ...(traffic.maskRequestHost === null ? {} : { maskRequestHost: traffic.maskRequestHost }),
       ...(traffic.httpsPorts.length === 0 ? {} : { httpsPorts: traffic.httpsPorts }),
@@ -96,5 +94,7 @@ function inTheirWords(network: Network): E2bNetwork {
   const [allowOut, deny] = [network.allow ?? [], network.deny ?? []].map((rules) =>
     rules.map((rule) => (typeof rule === 'string' ? rule : rule.rule)),
   )
-  return { allowOut: allowOut ?? [], denyOut: network.mode === 'allow' ? [ALL_TRAFFIC, ...(deny ?? [])] : (deny ?? []) }
+  const { sealed: _, ...egressProxy } = network.proxy ?? {}
+  const proxy = network.proxy === undefined ? {} : { egressProxy: { address: network.proxy.address, ...egressProxy } }
+  return { allowOut: allowOut ?? [], denyOut: network.mode === 'allow' ? [ALL_TRAFFIC, ...(deny ?? [])] : (deny ?? []), ...proxy }
 }

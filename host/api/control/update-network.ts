@@ -7,7 +7,7 @@ export const updateNetwork: Route = {
   method: 'PUT',
   path: '/sandboxes/:id/network',
   async handle(call) {
-    const wish = egressOf(await readJson(call, NetworkUpdate), '')
+    const wish = await egressOf(await readJson(call, NetworkUpdate), '', call)
     await withNamed(call, ({ id }) => call.rooms.fleet.setNetwork(id, call.owner, wish, call.signal))
     sendNothing(call.reply)
   },

@@ -1,5 +1,6 @@
 import { Fault } from '@caisson/wire'
 import type { Visit } from '../call.ts'
+import { isCaissonClient } from './failures.ts'
 
 /** Whom an RPC is done for: the name in the Basic header, without a password. Empty: the ordinary user. */
 export function userOf({ request }: Visit): string {
@@ -14,6 +15,14 @@ export function userOf({ request }: Visit): string {
 export function checkedUser(name: string): string {
   if (/^[^\s:/\p{Cc}]{0,64}$/u.test(name)) return name
   throw new Fault('USER_UNKNOWN', `invalid username: '${name.slice(0, 64).replace(/\p{Cc}/gu, '\u{fffd}')}'`)
+}
+
+/**
+ * E2B's envd makes files and folders as root and gives them to the user, so programs write to `/app` without asking. Here the user's own rights come
+ * first, and root's only where every user inside may become root. Our own clients hear what a user may not do, as they do without a daemon.
+ */
+export function mayLift(visit: Visit): boolean {
+  return !visit.entered.record.plan.noNewPrivileges && !isCaissonClient(visit)
 }
 
 /** What an unknown user is told; what else went wrong stays as it is. */

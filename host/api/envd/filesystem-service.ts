@@ -1,7 +1,7 @@
 import { Fault, type FileEntry } from '@caisson/wire'
 import type { Filesystem } from '@caisson/wire/envd/filesystem'
 import { Code, ConnectError, type ServiceImpl } from '@connectrpc/connect'
-import { checkedPath } from './asked.ts'
+import { checkedPath, mayLift } from './asked.ts'
 import { entryInfo } from './entry-info.ts'
 import { answering, type Rpc, streaming } from './serving.ts'
 import { watchersOf } from './watchers.ts'
@@ -19,7 +19,7 @@ export const filesystemService: ServiceImpl<typeof Filesystem> = {
   makeDir: answering(async ({ path }, rpc) => {
     const place = checkedPath(path, 'path')
     try {
-      return { entry: entryInfo(await filesOf(rpc).makeDir(place, { user: rpc.user }, rpc.signal), rpc.isOwn) }
+      return { entry: entryInfo(await filesOf(rpc).makeDir(place, { user: rpc.user, lift: mayLift(rpc.visit) }, rpc.signal), rpc.isOwn) }
     } catch (failure) {
       if (!(failure instanceof Fault) || failure.code !== 'FILE_EXISTS') throw failure
       const { path: whole, kind } = await there(place, rpc)

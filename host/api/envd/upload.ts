@@ -3,7 +3,7 @@ import { createGunzip } from 'node:zlib'
 import { Fault, type FileEntry } from '@caisson/wire'
 import type { Visit } from '../call.ts'
 import { sendJson } from '../call.ts'
-import { checkedPath, checkedUser, sayUser, wholePath } from './asked.ts'
+import { checkedPath, checkedUser, mayLift, sayUser, wholePath } from './asked.ts'
 import { attributesOf } from './entry-info.ts'
 import { isCaissonClient } from './failures.ts'
 import { metadataHeaders } from './metadata.ts'
@@ -48,7 +48,7 @@ export async function upload(visit: Visit): Promise<void> {
 /** Refuses a second file of the same name. */
 function writer(visit: Visit, user: string, metadata: Record<string, string>) {
   const { live } = visit.entered
-  const options = { user, attributes: attributesOf(metadata), own: true, ...ownOptions(visit) }
+  const options = { user, attributes: attributesOf(metadata), own: true, lift: mayLift(visit), ...ownOptions(visit) }
   const places = new Set<string>()
   return async ({ path, content }: Incoming): Promise<FileEntry> => {
     const place = wholePath(checkedPath(path, 'path'), user, visit)

@@ -5,6 +5,8 @@ import { ContextFault } from './context-fault.ts'
 import { createContext, deleteContext, interruptContext, listContexts, restartContext } from './contexts.ts'
 import { execute } from './execute.ts'
 
+const MAX_PHRASE = 256
+
 /** The sandbox has no more to say here: the server knows how it answers for one that is not there. */
 const NOT_OURS: ReadonlySet<string> = new Set(['SANDBOX_GONE', 'AGENT_LOST', 'CANCELLED'])
 
@@ -58,6 +60,11 @@ function sendText(reply: ServerResponse, status: number, text: string): void {
     reply.destroy()
     return
   }
-  reply.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', 'content-length': Buffer.byteLength(text) })
+  reply.writeHead(status, phraseOf(text), { 'content-type': 'text/plain; charset=utf-8', 'content-length': Buffer.byteLength(text) })
   reply.end(text)
+}
+
+/** E2B's client for JavaScript shows its caller the phrase of the status line, and nothing of the text. */
+function phraseOf(text: string): string {
+  return text.replaceAll(/[^ -~]+/g, ' ').slice(0, MAX_PHRASE)
 }

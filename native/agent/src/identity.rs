@@ -24,6 +24,19 @@ impl Identity {
         Ok(Identity { account, switch: !agent.config.single_user, threads: agent.threads.clone() })
     }
 
+    /// Root, working for this user; None where nobody can be root.
+    pub fn lifted(&self) -> Option<Identity> {
+        let root = Account {
+            name: "root".into(),
+            uid: 0,
+            gid: 0,
+            home: self.account.home.clone(),
+            shell: self.account.shell.clone(),
+            groups: vec![0],
+        };
+        self.switch.then(|| Identity { account: Arc::new(root), ..self.clone() })
+    }
+
     /// Runs `work` on a thread of its own, as this user.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
         let identity = self.clone();

@@ -28,6 +28,8 @@ pub struct Config {
     pub user: User,
     /// Where a full disk would be noticed.
     pub writable: Vec<String>,
+    /// At the loopback (health.rs).
+    pub health_port: Option<u16>,
 }
 
 /// The ordinary user inside.

@@ -7,6 +7,7 @@ mod child;
 mod connection;
 mod dial;
 mod files;
+mod health;
 mod hello;
 mod identity;
 mod inbound;
@@ -70,6 +71,9 @@ fn run(word: &str) -> Result<(), String> {
     let runtime = runtime.map_err(|error| format!("runtime: {error}"))?;
     let local = tokio::task::LocalSet::new();
     let ended = local.block_on(&runtime, async {
+        if let Some(port) = config.health_port {
+            tokio::task::spawn_local(health::serve(port));
+        }
         let agent = agent::Agent::new(config);
         let guests = connection::Guests::new(agent.clone());
         let signals = reap::signals()?;

@@ -41,7 +41,7 @@ pub async fn run(agent: &Rc<Agent>, stream: &Rc<Stream>, operation: Operation) -
             }
             Operation::MakeDir(request) => {
                 let (identity, path) = who_and_where(agent, &request.user, &request.path)?;
-                identity.run(move || files::change::make_dir(&path)).await?;
+                files::change::make_dir(&identity, path, request.lift).await?;
                 done(stream).await
             }
             Operation::Move(request) => {

@@ -66,6 +66,10 @@ impl Refusal {
         }
     }
 
+    pub fn is_denied(&self) -> bool {
+        self.code == "denied"
+    }
+
     pub fn is_not_found(&self) -> bool {
         self.code == "not_found"
     }

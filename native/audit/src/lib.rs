@@ -8,7 +8,9 @@ mod chain;
 mod head;
 mod lock;
 mod moment;
+mod redaction;
 mod tail;
 
 pub use chain::{Chain, Place};
 pub use moment::{now_ms, timestamp};
+pub use redaction::{Redaction, is_secret};

@@ -22,6 +22,7 @@ pub fn greet(leash: &OwnedFd, plan: &Plan, single_id: bool) -> Outcome<()> {
         "writable": writable,
         // Behind gVisor the host sees no single process: what is only to be reported is held back inside.
         "processes": plan.limits.pids.filter(|_| plan.wall == Wall::Gvisor && plan.limits.on_hit == OnHit::Report),
+        "healthPort": plan.health_port,
     });
     send(leash.as_fd(), message.to_string().as_bytes(), &[]).at(STEP, "leash")?;
     hear_ready(leash)

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use caisson_audit::Chain;
+use caisson_audit::{Chain, Redaction};
 use serde_json::{Map, Value};
 
 use crate::fault::{At, Outcome};
 
-pub use caisson_audit::now_ms;
+pub use caisson_audit::{is_secret, now_ms};
 
 pub struct Audit {
     chain: Chain,
+    redaction: Redaction,
     sandbox: String,
     written: u64,
     budget: u64,
@@ -19,12 +20,19 @@ pub struct Audit {
 impl Audit {
     pub fn open(path: &str, sandbox: &str, budget: u64) -> Outcome<Audit> {
         let chain = Chain::open(Path::new(path)).at("audit", path)?;
-        Ok(Audit { chain, sandbox: sandbox.to_string(), written: 0, budget })
+        let redaction = Redaction::beside(Path::new(path));
+        Ok(Audit { chain, redaction, sandbox: sandbox.to_string(), written: 0, budget })
     }
 
     /// True once the sandbox has used up what it may write by acting.
     pub fn spent(&self) -> bool {
         self.written >= self.budget
+    }
+
+    /// A command line without the secrets in it; `known` are values of its variables, and `cut`: it goes on where nobody has read.
+    pub fn redacted(&mut self, words: &[String], known: &[String], cut: bool) -> std::io::Result<Vec<String>> {
+        self.redaction.refresh()?;
+        Ok(self.redaction.words(words, known, cut))
     }
 
     pub fn record(

@@ -15,6 +15,7 @@ use nix::mount::{MsFlags, mount};
 use crate::copy::{rename_new, sparse_copy};
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::plan::Disk;
+use crate::tree::{NOATIME, NODEV, NOSUID, Tree};
 
 const STEP: &str = "disk";
 
@@ -62,10 +63,6 @@ pub enum Prepared {
         image: PathBuf,
         _open: OwnedFd,
     },
-    Tmpfs {
-        bytes: u64,
-        inodes: u64,
-    },
     /// Of a machine, whose own kernel mounts it: this one never reads what was written there.
     File(File),
 }
@@ -88,12 +85,10 @@ pub fn returns_to(disk: &Disk) -> Option<&Path> {
     Some(Path::new(image))
 }
 
-/// `saved`: of a machine that is restored, the disk as it was then.
-pub fn prepare(disk: &Disk, saved: Option<&Path>, dir: &Path, machine: bool) -> Outcome<Prepared> {
-    let (image, take, bytes) = match disk {
-        Disk::Tmpfs { bytes, inodes } => return Ok(Prepared::Tmpfs { bytes: *bytes, inodes: *inodes }),
-        Disk::Image { image, take, bytes, .. } => (saved.unwrap_or(Path::new(image)), *take, *bytes),
-    };
+/// None: it is memory, and there is nothing to prepare. `saved`: of a machine that is restored, the disk as it was then.
+pub fn prepare(disk: &Disk, saved: Option<&Path>, dir: &Path, machine: bool) -> Outcome<Option<Prepared>> {
+    let Disk::Image { image, take, bytes, .. } = disk else { return Ok(None) };
+    let (image, take, bytes) = (saved.unwrap_or(Path::new(image)), *take, *bytes);
     let own = image_in(dir);
     let length = fs::metadata(if take { &own } else { image }).at(STEP, image.display())?.len();
     if length != bytes {
@@ -105,7 +100,7 @@ pub fn prepare(disk: &Disk, saved: Option<&Path>, dir: &Path, machine: bool) -> 
     } else {
         sparse_copy(image, &own, &AtomicBool::new(false))?
     };
-    if machine { Ok(Prepared::File(file)) } else { attach(&file, image) }
+    if machine { Ok(Some(Prepared::File(file))) } else { attach(&file, image).map(Some) }
 }
 
 fn attach(file: &File, image: &Path) -> Outcome<Prepared> {
@@ -142,29 +137,27 @@ impl Prepared {
         if let Prepared::Loop { device, .. } = self { Some(device.clone()) } else { None }
     }
 
-    pub fn file(&self) -> Option<&File> {
-        if let Prepared::File(file) = self { Some(file) } else { None }
-    }
-
-    /// Mounts it in the caller's mount namespace.
-    pub fn mount(&self, target: &Path) -> Outcome<()> {
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    /// What is handed on: the file system, mounted nowhere yet; or a machine's file.
+    pub fn ready(self) -> Outcome<OwnedFd> {
         match self {
-            Prepared::Loop { device, image, .. } => {
+            Prepared::Loop { device, image, _open } => {
                 // An image that was damaged by a power cut is not repaired: what is wrong with it is said, and nothing more is written to it.
-                let (flags, options) = (flags | MsFlags::MS_NOATIME, Some("errors=remount-ro,noinit_itable"));
-                mount(Some(device.as_str()), target, Some("ext4"), flags, options)
+                let options =
+                    [("source", Some(device.as_str())), ("errors", Some("remount-ro")), ("noinit_itable", None)];
+                Tree::of("ext4", &options, NOSUID | NODEV | NOATIME)
+                    .map(OwnedFd::from)
                     .at(STEP, format!("{} cannot be mounted ({device})", image.display()))
             }
-            Prepared::File(_) => {
-                Err(Fault::new(Code::PlanInvalid, STEP, "the disk of a machine is the machine's to mount"))
-            }
-            Prepared::Tmpfs { bytes, inodes } => {
-                let options = format!("size={bytes},nr_inodes={inodes},mode=755");
-                mount(Some("caisson"), target, Some("tmpfs"), flags, Some(options.as_str())).at(STEP, "tmpfs")
-            }
+            Prepared::File(file) => Ok(file.into()),
         }
     }
+}
+
+/// Memory in the place of a disk.
+pub fn mount_memory(bytes: u64, inodes: u64, target: &Path) -> Outcome<()> {
+    let options = format!("size={bytes},nr_inodes={inodes},mode=755");
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("caisson"), target, Some("tmpfs"), flags, Some(options.as_str())).at(STEP, "tmpfs")
 }
 
 /// A hold on the mounted disk from outside.

@@ -11,15 +11,17 @@ use nix::fcntl::{OFlag, open};
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::Mode;
 
-use crate::disk::{self, Prepared};
+use crate::digger;
+use crate::disk;
 use crate::engine;
-use crate::fault::{At, Outcome};
+use crate::fault::{At, Code, Fault, Outcome};
 use crate::idmap::IdMap;
 use crate::ids::NURSERY_FIRST;
 use crate::machine;
-use crate::plan::{Kind, Plan};
+use crate::plan::{Disk, Kind, Plan};
 use crate::root::{Owners, Stage};
 use crate::say::Said;
+use crate::tree::Tree;
 
 const STEP: &str = "mason";
 
@@ -30,6 +32,8 @@ pub struct Mason<'a> {
     /// Of that range.
     pub map: Option<&'a IdMap>,
     pub single_id: bool,
+    /// Where the disk comes from; None: it is memory.
+    pub pit: Option<OwnedFd>,
     /// To the keeper.
     pub report: OwnedFd,
     /// To the first process.
@@ -48,22 +52,25 @@ impl Mason<'_> {
     fn steps(&self) -> Outcome<()> {
         let dir = Path::new(&self.plan.dir);
         let (root, disk_mount) = (dir.join("root"), dir.join("disk"));
-        // Before the state folder is out of sight.
-        let saved = self.plan.engine.as_ref().filter(|_| self.plan.machine.is_some()).and_then(machine::saved_disk);
-        let disk = disk::prepare(&self.plan.disk, saved.as_deref(), dir, self.plan.machine.is_some())?;
-        self.tell(&Said::Attached { device: disk.device() }, &[])?;
         make_workplace(dir, [&root, &disk_mount, &dir.join("files")])?;
         let owners = self.owners();
         let stage = Stage {
             plan: self.plan,
             root: root.clone(),
-            disk: disk_mount,
+            disk: disk_mount.clone(),
             owners,
             map: self.map,
-            stored: self.map.filter(|_| matches!(disk, Prepared::Loop { .. })),
+            stored: self.map.filter(|_| matches!(self.plan.disk, Disk::Image { .. })),
         };
         // A machine's disk is mounted by the machine.
-        let mounted = if self.plan.machine.is_none() { Some(stage.build(&disk)?) } else { None };
+        let (mounted, of_machine) = if self.plan.machine.is_none() {
+            stage.begin()?;
+
+            self.mount_disk(&disk_mount)?;
+            (Some(stage.finish()?), None)
+        } else {
+            (None, Some(self.fetch()?))
+        };
         let start = match (&self.plan.engine, &self.plan.machine) {
             (Some(engine), Some(machine)) => machine::stage(machine, engine, &root, owners.root)?,
             (Some(engine), None) => engine::stage(self.plan, engine, &root, owners.root)?,
@@ -74,8 +81,21 @@ impl Mason<'_> {
             .at(STEP, start.display())?;
         let mounted: Vec<_> = mounted.iter().map(AsRawFd::as_raw_fd).collect();
         self.tell(&Said::Rooted {}, &mounted)?;
-        let handed: Vec<_> = std::iter::once(start.as_raw_fd()).chain(disk.file().map(AsRawFd::as_raw_fd)).collect();
+        let handed: Vec<_> =
+            std::iter::once(start.as_raw_fd()).chain(of_machine.as_ref().map(AsRawFd::as_raw_fd)).collect();
         send(self.stands.as_fd(), &[1], &handed).at(STEP, "the first process")
+    }
+
+    fn mount_disk(&self, target: &Path) -> Outcome<()> {
+        if let Disk::Tmpfs { bytes, inodes } = self.plan.disk {
+            return disk::mount_memory(bytes, inodes, target);
+        }
+        Tree::from(self.fetch()?).attach(target).at(STEP, "the disk")
+    }
+
+    fn fetch(&self) -> Outcome<OwnedFd> {
+        let missing = || Fault::new(Code::PlanInvalid, STEP, "a machine's disk is an image");
+        self.pit.as_ref().ok_or_else(missing).and_then(digger::fetch)
     }
 
     fn tell(&self, said: &Said, fds: &[i32]) -> Outcome<()> {

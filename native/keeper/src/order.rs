@@ -26,6 +26,7 @@ use crate::nursery::{Child, Namespaces, Nursery, Wanted, open_namespace};
 use crate::plan::{Kind, Plan};
 use crate::say::Said;
 use crate::seccomp::{self, Shape};
+use crate::site::Ground;
 
 /// Longest that the whole may take; a healthy machine needs milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -103,8 +104,9 @@ impl Sandbox {
         self.cgroup =
             Some(Cgroup::create(&self.plan.id, &self.plan.limits, self.plan.kind, engine::spare(&self.plan))?);
         self.step(&mut clock, "cgroup");
-        let helper = self.take_ids()?;
         self.taken = disk::take(&self.plan.disk, Path::new(&self.plan.dir))?;
+        let ground = Ground::break_up(&self.plan, self.cgroup.as_ref())?;
+        let helper = self.take_ids()?;
         self.filter = seccomp::program(Shape {
             notify_exec: self.plan.audit.commands && self.plan.kind == Kind::Sandbox,
             allow_user_namespaces: self.plan.seccomp.allow_user_namespaces,
@@ -115,7 +117,7 @@ impl Sandbox {
             None => None,
         };
         self.step(&mut clock, "zygote");
-        let site = self.begin_building(socket, nursery.as_ref())?;
+        let site = self.begin_building(ground, socket, nursery.as_ref())?;
         let children = match self.watch_building(&site, nursery.as_ref(), &mut clock) {
             Ok(children) => children,
             Err(fault) => {

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 use crate::bind::is_plain;
 pub use crate::bind::{Bind, Mode, Owner, Shield, ShieldKind};
@@ -46,6 +47,8 @@ pub struct Plan {
     pub audit: Audit,
     pub zygote: Option<ZygoteClient>,
     pub serve: Option<Serve>,
+    #[serde(default)]
+    pub health_port: Option<NonZeroU16>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]

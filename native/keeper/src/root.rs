@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::mount::mount;
 
 use crate::boot_id;
-use crate::disk::{Mounted, Prepared, hold};
+use crate::disk::{Mounted, hold};
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::idmap::IdMap;
 use crate::overlay;
@@ -56,27 +56,28 @@ pub struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    pub fn build(&self, disk: &Prepared) -> Outcome<Mounted> {
-        disk.mount(&self.disk)?;
-        match &self.plan.root {
-            Root::ReadOnly {} => self.memory(&self.root)?,
-            Root::Overlay { ground, usr } => {
-                overlay::raise(self, ground, usr)?;
-                for place in OURS.map(|name| self.root.join(name)) {
-                    self.folder(&place)?;
-                    self.memory(&place)?;
-                }
-            }
+    /// What can be done before the disk is there.
+    pub fn begin(&self) -> Outcome<()> {
+        if self.is_overlay() {
+            return Ok(());
         }
-        for link in &self.plan.symlinks {
-            let path = self.inside(&link.path)?;
-            if !self.is_overlay() || fs::symlink_metadata(&path).is_err() {
-                self.make(&self.ground(&path), None, |path| symlink(&link.to, path))?;
+        self.memory(&self.root)?;
+        self.frame()
+    }
+
+    /// The rest; its disk is mounted.
+    pub fn finish(&self) -> Outcome<Mounted> {
+        if let Root::Overlay { ground, usr } = &self.plan.root {
+            overlay::raise(self, ground, usr)?;
+            for place in OURS.map(|name| self.root.join(name)) {
+                self.folder(&place)?;
+                self.memory(&place)?;
             }
+            self.frame()?;
         }
-        // Before the binds: some of them lie below.
+        // Before the other binds: some of them lie below.
         self.writable()?;
-        for bind in &self.plan.binds {
+        for bind in &self.plan.binds[self.apart()..] {
             self.bind(bind)?;
         }
         self.bind(&Bind::ours(&self.plan.agent, "/caisson/agent"))?;
@@ -86,15 +87,44 @@ impl Stage<'_> {
         if self.plan.engine.is_some() {
             return crate::engine::finish(self, &self.root).and_then(|()| hold(&self.disk).map(Mounted::new));
         }
-        self.devices()?;
-        self.boot_id()?;
-        self.folder(&self.root.join("proc"))?;
         let read_only =
             if self.is_overlay() { OURS.map(|name| self.root.join(name)).into() } else { vec![self.root.clone()] };
         for place in read_only {
             crate::tree::set(&place, RDONLY).at(STEP, "read-only root")?;
         }
         hold(&self.disk).map(Mounted::new)
+    }
+
+    fn frame(&self) -> Outcome<()> {
+        for link in &self.plan.symlinks {
+            let path = match self.inside(&link.path) {
+                // On a disk that was kept, somebody inside may have put something in the place of a folder: that stays, too.
+                Err(fault) if self.is_overlay() && fault.code == Code::PlanInvalid => continue,
+                found => found?,
+            };
+            if !self.is_overlay() || fs::symlink_metadata(&path).is_err() {
+                self.make(&self.ground(&path), None, |path| symlink(&link.to, path))?;
+            }
+        }
+        for bind in &self.plan.binds[..self.apart()] {
+            self.bind(bind)?;
+        }
+        if self.plan.engine.is_some() {
+            return Ok(());
+        }
+        self.devices()?;
+        self.boot_id()?;
+        self.folder(&self.root.join("proc"))
+    }
+
+    /// How many of the binds, in their order, have nothing to do with a folder of the disk.
+    fn apart(&self) -> usize {
+        let meets = |bind: &Bind, folder: &str| {
+            let (one, other) = (Path::new(&bind.target), Path::new(folder));
+            one.starts_with(other) || other.starts_with(one)
+        };
+        let on_disk = |bind: &Bind| self.plan.writable.iter().any(|writable| meets(bind, &writable.target));
+        self.plan.binds.iter().position(on_disk).unwrap_or(self.plan.binds.len())
     }
 
     fn is_overlay(&self) -> bool {

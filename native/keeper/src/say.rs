@@ -20,7 +20,7 @@ pub enum Said {
     Cloned {
         pid: i32,
     },
-    /// From the mason: what the image of the disk is attached to.
+    /// From the digger: what the image of the disk is attached to.
     Attached {
         device: Option<String>,
     },

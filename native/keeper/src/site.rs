@@ -1,4 +1,4 @@
-//! The site: the builder and its mason at work side by side, as the keeper sees them.
+//! The site: the digger, the builder and its mason at work side by side, as the keeper sees them.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,6 +12,7 @@ use nix::unistd::{ForkResult, Pid, fork};
 use crate::builder::Builder;
 use crate::cgroup::Cgroup;
 use crate::clock::Laps;
+use crate::digger::Digger;
 use crate::disk::Mounted;
 use crate::engine;
 use crate::fault::{At, Code, Fault, Outcome};
@@ -19,21 +20,44 @@ use crate::inside::Inside;
 use crate::mason::Mason;
 use crate::nursery::{Child, Namespaces, Nursery};
 use crate::order::Sandbox;
-use crate::plan::Kind;
+use crate::plan::{Kind, Plan};
 use crate::say::Said;
 
 pub struct Site {
     builder: Pid,
     report: OwnedFd,
+    digger: Option<Digger>,
+}
+
+/// Before anything else is made, the digger begins.
+pub struct Ground {
+    report: OwnedFd,
+    /// For those who will be at work.
+    told: OwnedFd,
+    digger: Option<Digger>,
+}
+
+impl Ground {
+    pub fn break_up(plan: &Plan, cgroup: Option<&Cgroup>) -> Outcome<Ground> {
+        let (report, told) = pair()?;
+        let doors = cgroup.map_or(Ok(Vec::new()), Cgroup::doors)?;
+        let digger = Digger::begin(plan, &told, &doors)?;
+        Ok(Ground { report, told, digger })
+    }
+}
+
+fn pair() -> Outcome<(OwnedFd, OwnedFd)> {
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).at("builder", "socketpair")
 }
 
 impl Site {
-    /// When both have ended well.
-    pub fn leave(&self) -> Outcome<()> {
+    /// When all have ended well.
+    pub fn leave(self) -> Outcome<()> {
+        drop(self.digger);
         waitpid(self.builder, None).map(|_| ()).at("builder", "wait")
     }
 
-    /// After a failure: both come to an end when nobody hears them.
+    /// After a failure: all come to an end when nobody hears them.
     pub fn clear(self) {
         drop(self.report);
         let _ended = waitpid(self.builder, None);
@@ -41,17 +65,15 @@ impl Site {
 }
 
 impl Sandbox {
-    pub fn begin_building(&mut self, listener: OwnedFd, nursery: Option<&Nursery>) -> Outcome<Site> {
+    pub fn begin_building(&mut self, ground: Ground, listener: OwnedFd, nursery: Option<&Nursery>) -> Outcome<Site> {
         let dir = Path::new(&self.plan.dir);
         let log = match self.plan.kind {
             Kind::Zygote => Some(File::create(dir.join("zygote.log")).at("state folder", "zygote.log")?.into()),
             Kind::Sandbox => self.engine.as_mut().and_then(engine::Held::take_log),
         };
-        let pair = || {
-            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
-                .at("builder", "socketpair")
-        };
-        let ((report, builders_report), (leash, firsts_leash), (stands, firsts_stands)) = (pair()?, pair()?, pair()?);
+        let Ground { report, told: builders_report, mut digger } = ground;
+        let pit = digger.as_mut().and_then(Digger::pit);
+        let ((leash, firsts_leash), (stands, firsts_stands)) = (pair()?, pair()?);
         let masons_report = builders_report.try_clone().at("builder", "dup")?;
         let doors = self.cgroup.as_ref().map_or(Ok(Vec::new()), Cgroup::doors)?;
         let nursery = nursery.map(|nursery| nursery.user_namespace.try_clone().at("builder", "dup")).transpose()?;
@@ -74,17 +96,17 @@ impl Sandbox {
                 };
                 let range = self.range.as_ref().map(|range| (range.number, range.base()));
                 let (base, map) = (range.map(|(_, base)| base), self.map.as_ref());
-                let mason = Mason { plan, base, map, single_id, report: masons_report, stands };
+                let mason = Mason { plan, base, map, single_id, pit, report: masons_report, stands };
                 Builder { plan, range, nursery, doors, mason, report: builders_report, inside, leash }.run()
             }
             ForkResult::Parent { child } => {
                 self.leash = Some(leash);
-                Ok(Site { builder: child, report })
+                Ok(Site { builder: child, report, digger })
             }
         }
     }
 
-    /// The builder and its mason work side by side; the zygote's forks begin as soon as there is a namespace for them.
+    /// They work side by side; the zygote's forks begin as soon as there is a namespace for them.
     pub fn watch_building(&mut self, site: &Site, nursery: Option<&Nursery>, clock: &mut Laps) -> Outcome<Vec<Child>> {
         let (mut children, mut rooted) = (Vec::new(), false);
         while self.first.is_none() || !rooted {

@@ -13,6 +13,8 @@ use crate::idmap::Unmapped;
 const STEP: &str = "stock";
 /// Two processors' worth: the next is made while these are at work.
 const SPARES: usize = 2;
+/// After one was taken and others are left: the processors are that one's.
+const REST_MS: i32 = 25;
 
 /// Says a line on standard output once it listens, and ends with its standard input. Returns only in a keeper that has been taken.
 pub fn hold(path: &str) -> Outcome<Option<Unmapped>> {
@@ -23,8 +25,9 @@ pub fn hold(path: &str) -> Outcome<Option<Unmapped>> {
     // SAFETY: getpid cannot fail.
     let stock = unsafe { libc::getpid() };
     let mut spares: Vec<OwnedFd> = Vec::new();
+    let mut rested = true;
     loop {
-        while spares.len() < SPARES {
+        while spares.len() < SPARES && (rested || spares.is_empty()) {
             let (news, keep) = pipe().at(STEP, "pipe")?;
             // SAFETY: this process has one thread.
             match unsafe { fork() }.at(STEP, "fork")? {
@@ -38,8 +41,9 @@ pub fn hold(path: &str) -> Outcome<Option<Unmapped>> {
         let input = |fd: i32| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         let mut polls: Vec<_> = spares.iter().map(|spare| input(spare.as_raw_fd())).collect();
         polls.push(input(0));
+        let patience = if spares.len() < SPARES { REST_MS } else { -1 };
         // SAFETY: the array is ours and as long as said.
-        unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, -1) };
+        rested = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, patience) } == 0;
         if polls.pop().is_some_and(|host| host.revents != 0) {
             fs::remove_file(path).at(STEP, path)?;
             std::process::exit(0);

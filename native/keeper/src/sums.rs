@@ -45,7 +45,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("caisson-sum-{}", std::process::id()));
         let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
         let mut seen = Vec::new();
-        let mut now = || sum(&path).unwrap();
+        let now = || sum(&path).unwrap();
         file.set_len(1 << 20).unwrap();
         seen.push(now());
         file.write_all_at(&[0; 8192], 4096).unwrap();

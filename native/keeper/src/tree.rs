@@ -1,5 +1,5 @@
 //! Mounts by descriptor: a detached copy is made, given its flags, and only then attached, so that it is never seen without them.
-//! open_tree(2), mount_setattr(2), move_mount(2).
+//! open_tree(2), mount_setattr(2), move_mount(2), fsopen(2).
 
 use std::ffi::{CStr, CString};
 use std::io::{Error, Result};
@@ -10,6 +10,13 @@ pub const RDONLY: u64 = libc::MOUNT_ATTR_RDONLY;
 pub const NOSUID: u64 = libc::MOUNT_ATTR_NOSUID;
 pub const NODEV: u64 = libc::MOUNT_ATTR_NODEV;
 pub const NOEXEC: u64 = libc::MOUNT_ATTR_NOEXEC;
+pub const NOATIME: u64 = libc::MOUNT_ATTR_NOATIME;
+
+// linux/mount.h
+const FSCONFIG_SET_FLAG: libc::c_uint = 0;
+const FSCONFIG_SET_STRING: libc::c_uint = 1;
+const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
+const CLOEXEC: libc::c_uint = 1;
 
 pub struct Tree(OwnedFd);
 
@@ -18,24 +25,29 @@ impl Tree {
     pub fn open(path: &Path) -> Result<Tree> {
         let (path, flags) = (c(path)?, libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_RECURSIVE as u32);
         // SAFETY: a NUL-terminated path; the result is checked.
-        let tree = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) } as i32;
-        if tree < 0 {
-            return Err(Error::last_os_error());
+        owned(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) }).map(Tree)
+    }
+
+    /// A file system of its own, with options that have a value or none.
+    pub fn of(kind: &str, options: &[(&str, Option<&str>)], flags: u64) -> Result<Tree> {
+        let kind = CString::new(kind)?;
+        // SAFETY: a NUL-terminated name; the result is checked.
+        let context = owned(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), CLOEXEC) })?;
+        for (name, value) in options {
+            let (name, value) = (CString::new(*name)?, value.map(CString::new).transpose()?);
+            let command = if value.is_some() { FSCONFIG_SET_STRING } else { FSCONFIG_SET_FLAG };
+            configure(&context, command, name.as_ptr(), value.as_ref().map_or(std::ptr::null(), |text| text.as_ptr()))?;
         }
-        // SAFETY: just opened, owned by nobody else.
-        Ok(Tree(unsafe { OwnedFd::from_raw_fd(tree) }))
+        configure(&context, FSCONFIG_CMD_CREATE, std::ptr::null(), std::ptr::null())?;
+        // SAFETY: a descriptor we hold; the result is checked.
+        owned(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), CLOEXEC, flags) }).map(Tree)
     }
 
     /// A copy of the mounts at and below a place that is held.
     pub fn at(place: &OwnedFd) -> Result<Tree> {
         let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | (libc::AT_RECURSIVE | libc::AT_EMPTY_PATH) as u32;
         // SAFETY: a descriptor we hold and an empty path; the result is checked.
-        let tree = unsafe { libc::syscall(libc::SYS_open_tree, place.as_raw_fd(), c"".as_ptr(), flags) } as i32;
-        if tree < 0 {
-            return Err(Error::last_os_error());
-        }
-        // SAFETY: just opened, owned by nobody else.
-        Ok(Tree(unsafe { OwnedFd::from_raw_fd(tree) }))
+        owned(unsafe { libc::syscall(libc::SYS_open_tree, place.as_raw_fd(), c"".as_ptr(), flags) }).map(Tree)
     }
 
     /// What lies at a path below the top of an attached tree, mounts that were added since included. No part of the path may be a link.
@@ -46,12 +58,7 @@ impl Tree {
         how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
         let (path, size) = (c(Path::new(path))?, size_of::<libc::open_how>());
         // SAFETY: a NUL-terminated path and a structure that outlives the call and has the size said.
-        let open = unsafe { libc::syscall(libc::SYS_openat2, self.0.as_raw_fd(), path.as_ptr(), &how, size) } as i32;
-        if open < 0 {
-            return Err(Error::last_os_error());
-        }
-        // SAFETY: just opened, owned by nobody else.
-        Ok(unsafe { OwnedFd::from_raw_fd(open) })
+        owned(unsafe { libc::syscall(libc::SYS_openat2, self.0.as_raw_fd(), path.as_ptr(), &how, size) })
     }
 
     /// Attaches it on top of what is held, whatever its path has come to be.
@@ -94,6 +101,37 @@ impl Tree {
         // SAFETY: a descriptor we hold.
         if unsafe { libc::fchdir(self.0.as_raw_fd()) } == 0 { Ok(()) } else { Err(Error::last_os_error()) }
     }
+}
+
+impl From<OwnedFd> for Tree {
+    fn from(tree: OwnedFd) -> Tree {
+        Tree(tree)
+    }
+}
+
+impl From<Tree> for OwnedFd {
+    fn from(tree: Tree) -> OwnedFd {
+        tree.0
+    }
+}
+
+fn owned(result: libc::c_long) -> Result<OwnedFd> {
+    if result < 0 {
+        return Err(Error::last_os_error());
+    }
+    // SAFETY: just opened, owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(result as i32) })
+}
+
+fn configure(
+    context: &OwnedFd,
+    command: libc::c_uint,
+    name: *const libc::c_char,
+    value: *const libc::c_char,
+) -> Result<()> {
+    // SAFETY: a descriptor we hold, and texts that are NUL-terminated or absent.
+    let result = unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), command, name, value, 0) };
+    if result == 0 { Ok(()) } else { Err(Error::last_os_error()) }
 }
 
 /// `device:inode` of what is held.

@@ -1,17 +1,20 @@
 //! The audit log for a host: what Node calls to append to it. Node has no call that locks a file.
 //!
 //! `open(path)` gives a log; `append(log, fields)` answers `[seq, hash]` as JSON, `end(log)` the same of the last record, or nothing; `rotate(log, bytes, fields)` the name of the full file, or nothing;
-//! `close(log)` lets go of its descriptors. Each throws with the reason.
+//! `close(log)` lets go of its descriptors. `datagram(path, text)` sends a text to a local socket, for a syslog that listens for datagrams, which Node has no call for either;
+//! an empty one only looks whether somebody listens. `redacted(log, asked)` takes secrets out: `asked` is `{words, texts, known}` as JSON, and so is the answer. Each throws with the reason.
 
+mod asked;
+mod datagram;
 mod node;
 
 use std::path::Path;
 use std::ptr::null_mut;
 
-use caisson_audit::Chain;
+use caisson_audit::{Chain, Redaction};
 use node::{Env, Value};
 
-type Log = Option<Chain>;
+type Log = Option<(Chain, Redaction)>;
 
 /// # Safety
 /// Called by Node when it loads the library.
@@ -24,6 +27,8 @@ pub unsafe extern "C" fn napi_register_module_v1(env: Env, exports: Value) -> Va
             .and_then(|()| node::export(env, exports, c"end", end))
             .and_then(|()| node::export(env, exports, c"rotate", rotate))
             .and_then(|()| node::export(env, exports, c"close", close))
+            .and_then(|()| node::export(env, exports, c"datagram", datagram))
+            .and_then(|()| node::export(env, exports, c"redacted", redacted))
     };
     if exported.is_ok() { exports } else { null_mut() }
 }
@@ -35,8 +40,8 @@ unsafe extern "C" fn open(env: Env, info: *mut std::ffi::c_void) -> Value {
     // SAFETY: within Node's call, with what it gave.
     unsafe {
         let path = node::arguments::<1>(env, info).and_then(|[path]| node::text(env, path));
-        match path.map(|path| Chain::open(Path::new(&path))) {
-            Ok(Ok(chain)) => node::wrap::<Log>(env, Some(chain)),
+        match path.map(|path| Chain::open(Path::new(&path)).map(|chain| (chain, Redaction::beside(Path::new(&path))))) {
+            Ok(Ok(both)) => node::wrap::<Log>(env, Some(both)),
             Ok(Err(error)) => node::throw(env, &error.to_string()),
             Err(_) => node::throw(env, OTHER),
         }
@@ -50,7 +55,7 @@ unsafe extern "C" fn append(env: Env, info: *mut std::ffi::c_void) -> Value {
         let (Ok(log), Ok(fields)) = (node::unwrapped::<Log>(env, log), node::text(env, fields)) else {
             return node::throw(env, OTHER);
         };
-        let Some(chain) = log else { return node::throw(env, CLOSED) };
+        let Some((chain, _)) = log else { return node::throw(env, CLOSED) };
         match chain.append(&fields) {
             Ok(place) => node::string(env, &format!("[{},\"{}\"]", place.seq, place.hash)),
             Err(error) => node::throw(env, &error.to_string()),
@@ -63,7 +68,7 @@ unsafe extern "C" fn end(env: Env, info: *mut std::ffi::c_void) -> Value {
     unsafe {
         let Ok([log]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
         let Ok(log) = node::unwrapped::<Log>(env, log) else { return node::throw(env, OTHER) };
-        let Some(chain) = log else { return node::throw(env, CLOSED) };
+        let Some((chain, _)) = log else { return node::throw(env, CLOSED) };
         match chain.end() {
             Ok(Some(place)) => node::string(env, &format!("[{},\"{}\"]", place.seq, place.hash)),
             Ok(None) => node::string(env, ""),
@@ -81,7 +86,7 @@ unsafe extern "C" fn rotate(env: Env, info: *mut std::ffi::c_void) -> Value {
         else {
             return node::throw(env, OTHER);
         };
-        let Some(chain) = log else { return node::throw(env, CLOSED) };
+        let Some((chain, _)) = log else { return node::throw(env, CLOSED) };
         match chain.rotate(bytes as u64, &fields) {
             Ok(full) => node::string(env, full.as_deref().unwrap_or("")),
             Err(error) => node::throw(env, &error.to_string()),
@@ -99,4 +104,33 @@ unsafe extern "C" fn close(env: Env, info: *mut std::ffi::c_void) -> Value {
         }
     }
     null_mut()
+}
+
+unsafe extern "C" fn datagram(env: Env, info: *mut std::ffi::c_void) -> Value {
+    // SAFETY: within Node's call, with what it gave.
+    unsafe {
+        let Ok([path, text]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
+        let (Ok(path), Ok(text)) = (node::text(env, path), node::text(env, text)) else {
+            return node::throw(env, OTHER);
+        };
+        match datagram::send(Path::new(&path), &text) {
+            Ok(()) => null_mut(),
+            Err(error) => node::throw(env, &error.to_string()),
+        }
+    }
+}
+
+unsafe extern "C" fn redacted(env: Env, info: *mut std::ffi::c_void) -> Value {
+    // SAFETY: within Node's call, with what it gave.
+    unsafe {
+        let Ok([log, asked]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
+        let (Ok(log), Ok(asked)) = (node::unwrapped::<Log>(env, log), node::text(env, asked)) else {
+            return node::throw(env, OTHER);
+        };
+        let Some((_, redaction)) = log else { return node::throw(env, CLOSED) };
+        match asked::redacted(redaction, &asked) {
+            Ok(said) => node::string(env, &said),
+            Err(error) => node::throw(env, &error.to_string()),
+        }
+    }
 }

@@ -64,6 +64,8 @@ public class Main {
     public static void main(String[] arguments) throws Exception {
         System.setOut(new PrintStream(new FileOutputStream(FileDescriptor.out), true, StandardCharsets.UTF_8));
         System.setErr(new PrintStream(new FileOutputStream(FileDescriptor.err), true, StandardCharsets.UTF_8));
+        // Where Java code looks for what a sandbox was given, as for what a call was given.
+        System.getenv().forEach(System.getProperties()::putIfAbsent);
         var open = FileDescriptor.class.getDeclaredConstructor(int.class);
         open.setAccessible(true);
         var runtime = new Main(open.newInstance(3));

@@ -73,6 +73,7 @@ def main(library):
         sys.exit("zygote: the library refused its descriptors")
     # The wall is being built meanwhile.
     ctypes.pythonapi.PyOS_AfterFork_Child()
+    warmed.renew()
     if nursery.caisson_zygote_enter() != 0:
         sys.exit("zygote: there was no way in")
     caisson_runtime.installed.adopt()

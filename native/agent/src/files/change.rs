@@ -4,27 +4,50 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
 use super::{attributes, open_regular, remove};
+use crate::identity::Identity;
 use crate::refusal::{OrRefuse, Outcome, Refusal};
 
-pub fn make_dir(path: &str) -> Outcome<()> {
-    let path = Path::new(path);
-    make_parents(path)?;
-    std::fs::create_dir(path).or_refuse(|| path.display())
+/// Whom root gives what it makes; None: it stays with whoever makes it.
+pub type Heir = Option<(u32, u32)>;
+
+pub async fn make_dir(identity: &Identity, path: String, lift: bool) -> Outcome<()> {
+    let again = path.clone();
+    let refusal = match identity.run(move || make_one_dir(Path::new(&path), None)).await {
+        Err(refusal) if lift && refusal.is_denied() => refusal,
+        result => return result,
+    };
+    let Some(root) = identity.lifted() else { return Err(refusal) };
+    let heir = Some((identity.account.uid, identity.account.gid));
+    root.run(move || make_one_dir(Path::new(&again), heir)).await
 }
 
-pub fn make_parents(path: &Path) -> Outcome<()> {
+fn make_one_dir(path: &Path, heir: Heir) -> Outcome<()> {
+    make_parents(path, heir)?;
+    std::fs::create_dir(path).and_then(|()| give(path, heir)).or_refuse(|| path.display())
+}
+
+pub fn make_parents(path: &Path, heir: Heir) -> Outcome<()> {
     let Some(parent) = path.parent() else { return Ok(()) };
+    let is_missing = |path: &&Path| heir.is_some() && std::fs::symlink_metadata(path).is_err();
+    let missing: Vec<&Path> = parent.ancestors().take_while(is_missing).collect();
     match std::fs::create_dir_all(parent) {
         // Something other than a directory has the name.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(Refusal::os(parent.display(), Errno::ENOTDIR)),
-        result => result.or_refuse(|| parent.display()),
+        result => {
+            result.and_then(|()| missing.iter().try_for_each(|made| give(made, heir))).or_refuse(|| parent.display())
+        }
     }
+}
+
+/// No link is followed: somebody inside may have put one there since.
+fn give(path: &Path, heir: Heir) -> std::io::Result<()> {
+    heir.map_or(Ok(()), |(uid, gid)| lchown(path, Some(uid), Some(gid)))
 }
 
 /// Replaces a file, never a directory that holds something. Between file systems (and between two binds of one, which the kernel treats
@@ -33,7 +56,7 @@ pub fn rename(from: &str, to: &str) -> Outcome<()> {
     let (from, to) = (Path::new(from), Path::new(to));
     let doing = || format!("{} to {}", from.display(), to.display());
     std::fs::symlink_metadata(from).or_refuse(|| from.display())?;
-    make_parents(to)?;
+    make_parents(to, None)?;
     match std::fs::rename(from, to) {
         Err(error) if error.kind() == ErrorKind::CrossesDevices => {}
         result => return result.or_refuse(doing),

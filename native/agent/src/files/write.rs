@@ -23,15 +23,14 @@ const MAX_LINKS: usize = 40;
 const NEW_FILE_MODE: u32 = 0o644;
 
 pub async fn run(stream: &Stream, identity: &Identity, path: String, request: WriteFile) -> Outcome<()> {
-    let uid = identity.account.uid;
     attributes::checked(&request.attributes)?;
     if request.mode > 0o7777 {
         return Err(Refusal::invalid(format_args!("{:o} is not a mode", request.mode)));
     }
-    let draft = identity.run(move || Draft::open(Path::new(&path), request, uid)).await?;
+    let (identity, draft) = begin(identity, path, request).await?;
     let result = tokio::select! {
         biased;
-        result = fill(stream, identity, &draft) => result,
+        result = fill(stream, &identity, &draft) => result,
         () = stream.cancelled() => Err(Refusal::cancelled()),
     };
     // Either way the last of it happens before the Close is sent.
@@ -44,6 +43,20 @@ pub async fn run(stream: &Stream, identity: &Identity, path: String, request: Wr
             }
         })
         .await
+}
+
+/// As whom, from here to the end.
+async fn begin(identity: &Identity, path: String, request: WriteFile) -> Outcome<(Identity, Draft)> {
+    let (uid, gid) = (identity.account.uid, identity.account.gid);
+    let (again, whole) = (request.clone(), path.clone());
+    let refusal = match identity.run(move || Draft::open(Path::new(&path), request, uid, None)).await {
+        Ok(draft) => return Ok((identity.clone(), draft)),
+        Err(refusal) if again.lift && refusal.is_denied() => refusal,
+        Err(refusal) => return Err(refusal),
+    };
+    let Some(root) = identity.lifted() else { return Err(refusal) };
+    let draft = root.run(move || Draft::open(Path::new(&whole), again, 0, Some((uid, gid)))).await?;
+    Ok((root, draft))
 }
 
 async fn fill(stream: &Stream, identity: &Identity, draft: &Draft) -> Outcome<()> {
@@ -69,12 +82,13 @@ struct Draft {
     attributes: HashMap<String, String>,
     /// Whose the file is that will be replaced.
     owner: Option<(u32, u32)>,
+    heir: change::Heir,
 }
 
 impl Draft {
-    fn open(path: &Path, request: WriteFile, uid: u32) -> Outcome<Draft> {
+    fn open(path: &Path, request: WriteFile, uid: u32, heir: change::Heir) -> Outcome<Draft> {
         let target = follow(path)?;
-        change::make_parents(&target)?;
+        change::make_parents(&target, heir)?;
         let existing = match std::fs::symlink_metadata(&target) {
             Ok(facts) => Some(facts),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -91,14 +105,14 @@ impl Draft {
         let foreign = existing.as_ref().is_some_and(|facts| facts.uid() != uid && uid != 0);
         if request.append || foreign {
             let file = Arc::new(open_in_place(&target, mode, !request.append)?);
-            return Ok(Draft { file, target, temporary: None, uid, mode, attributes, owner: None });
+            return Ok(Draft { file, target, temporary: None, uid, mode, attributes, owner: None, heir });
         }
         let purpose = if existing.is_some() { change::Purpose::Replace } else { change::Purpose::Create };
         let (file, temporary) = open_beside(&target, purpose)?;
         let mode = mode.or(Some(existing.as_ref().map_or(NEW_FILE_MODE, |facts| facts.mode() & 0o7777)));
         // What is made here is the user's already.
         let owner = existing.filter(|_| !request.own).map(|facts| (facts.uid(), facts.gid()));
-        Ok(Draft { file: Arc::new(file), target, temporary: Some(temporary), uid, mode, attributes, owner })
+        Ok(Draft { file: Arc::new(file), target, temporary: Some(temporary), uid, mode, attributes, owner, heir })
     }
 
     fn finish(self) -> Outcome<()> {
@@ -117,6 +131,9 @@ impl Draft {
             if uid != self.uid {
                 kept.or_refuse(doing)?;
             }
+        }
+        if let Some((uid, gid)) = self.heir {
+            fchown(&*self.file, Some(uid), Some(gid)).or_refuse(doing)?;
         }
         attributes::set_on(&self.file, &self.attributes)?;
         let own = self.file.metadata().or_refuse(doing)?.uid() == self.uid;

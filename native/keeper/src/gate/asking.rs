@@ -1,19 +1,16 @@
-//! From a connection that wants out to one that is out: the question, the host's word, and what is dialled.
+//! From a connection that wants out to one that may: the question, and the host's word.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
 
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, getsockopt, setsockopt, socket, sockopt,
-};
+use serde_json::json;
 
 use super::connection::{DIAL_PATIENCE, FIRST_WORDS, No, State, Way, Why};
+use super::dialling::Dial;
+use super::introduction::Proxy;
 use super::link::{Answer, Verdict};
 use super::questions::PATIENCE;
-use super::serve::{Serve, watch};
-use super::splice::End;
+use super::serve::Serve;
 use super::table::Token;
 use super::words::Speaks;
 
@@ -75,15 +72,46 @@ impl Serve {
                         self.answer_name(asker, Some(allowed));
                     }
                 }
-                Answer::Connect { seq, verdict, dial } => {
+                Answer::Connect { seq, verdict, dial, proxy, most } => {
                     if let Some(token) = self.asked_connects.take(seq) {
-                        self.decided(token, verdict, &dial);
+                        if let Some(connection) = self.connections.get(token) {
+                            connection.out.left = most.filter(|_| verdict == Verdict::Tunnel);
+                        }
+                        self.decided(token, verdict, &dial, proxy);
+                    }
+                }
+                Answer::More { seq, most } => {
+                    if let Some(token) = self.asked_more.take(seq) {
+                        self.told_more(token, most);
                     }
                 }
                 Answer::End { connections } => self.take_back(connections.as_deref()),
             }
         }
         self.ask_waiting();
+    }
+
+    /// It has more to send than it was let.
+    pub(super) fn ask_more(&mut self, token: Token) {
+        let Some(connection) = self.connections.get(token) else { return };
+        if !connection.spent || connection.asks_more {
+            return;
+        }
+        connection.asks_more = true;
+        self.last_seq += 1;
+        let question = json!({ "ask": "more", "seq": self.last_seq, "connection": connection.number });
+        self.link.say(&question);
+        self.asked_more.add(self.last_seq, token);
+    }
+
+    fn told_more(&mut self, token: Token, most: u64) {
+        let Some(connection) = self.connections.get(token) else { return };
+        if most == 0 {
+            return self.end(token, Why::Budget);
+        }
+        connection.asks_more = false;
+        connection.out.left = connection.out.left.map(|left| left.saturating_add(most));
+        self.advance(token);
     }
 
     /// These, or all.
@@ -116,10 +144,11 @@ impl Serve {
             self.host_ends(token);
         }
         self.asked_connects.take_all();
+        self.asked_more.take_all();
         self.ask_waiting();
     }
 
-    fn decided(&mut self, token: Token, verdict: Verdict, dial: &[String]) {
+    fn decided(&mut self, token: Token, verdict: Verdict, dial: &[IpAddr], proxy: Option<Proxy>) {
         let Some(connection) = self.connections.get(token) else { return };
         connection.verdict = Some(verdict);
         match (verdict, connection.way) {
@@ -129,8 +158,7 @@ impl Serve {
                 self.deny(token, NOT_ALLOWED);
             }
             (Verdict::Tunnel, _) => {
-                let addresses: Result<VecDeque<IpAddr>, _> = dial.iter().map(|address| address.parse()).collect();
-                connection.state = State::Dialing(addresses.unwrap_or_default());
+                connection.state = State::Dialing(Box::new(Dial::new(dial, connection.port, proxy)));
                 self.dial_next(token);
             }
             (Verdict::Refuse, Way::Direct) => self.deny(token, NOT_ALLOWED),
@@ -140,7 +168,7 @@ impl Serve {
 
     fn hand_to_host(&mut self, token: Token) {
         let Some(connection) = self.connections.get(token) else { return };
-        connection.state = State::Dialing(VecDeque::new());
+        connection.state = State::Dialing(Box::default());
         connection.deadline = Some(Instant::now() + DIAL_PATIENCE);
         self.dial_host(token);
     }
@@ -172,7 +200,7 @@ impl Serve {
         }
     }
 
-    fn unreachable(&mut self, token: Token) {
+    pub(super) fn unreachable(&mut self, token: Token, no: No) {
         let Some(connection) = self.connections.get(token) else { return };
         if let Some(closed) = connection.closed(Why::Failed) {
             self.link.tell(&closed);
@@ -180,76 +208,6 @@ impl Serve {
         // Who was to say no cannot: the gate does.
         let was_refused = connection.verdict == Some(Verdict::Refuse);
         connection.verdict = None;
-        self.say_no(token, if was_refused { No::denied(NOT_ALLOWED) } else { No::unreachable() });
-    }
-
-    /// The next of the addresses; without one, it has failed.
-    pub(super) fn dial_next(&mut self, token: Token) {
-        loop {
-            let Some(connection) = self.connections.get(token) else { return };
-            let State::Dialing(addresses) = &mut connection.state else { return };
-            connection.remote = None;
-            let port = connection.port;
-            let Some(address) = addresses.pop_front() else { return self.unreachable(token) };
-            let patience = if addresses.is_empty() { DIAL_PATIENCE } else { DIAL_PATIENCE / 4 };
-            connection.deadline = Some(Instant::now() + patience);
-            let Ok(socket) = dial(address, port) else { continue };
-            if !watch(&self.epoll, socket.as_fd(), token.remote()) {
-                continue;
-            }
-            if let Some(connection) = self.connections.get(token) {
-                let remote = connection.remote.insert(End::new(socket));
-                remote.writable = false;
-            }
-            return;
-        }
-    }
-
-    /// The socket that was dialled has something to say.
-    pub(super) fn dialled(&mut self, token: Token) {
-        let Some(connection) = self.connections.get(token) else { return };
-        if connection.verdict != Some(Verdict::Tunnel) {
-            return self.dial_host(token);
-        }
-        let Some(remote) = connection.remote.as_ref().filter(|remote| remote.writable) else { return };
-        match getsockopt(&remote.socket, sockopt::SocketError) {
-            Ok(0) => self.opened(token),
-            _ => self.dial_next(token),
-        }
-    }
-
-    fn dial_host(&mut self, token: Token) {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let dialled = socket(AddressFamily::Unix, SockType::Stream, flags, None)
-            .and_then(|socket| connect(socket.as_raw_fd(), &self.inspect).map(|()| socket));
-        match dialled {
-            Ok(socket) if watch(&self.epoll, socket.as_fd(), token.remote()) => {
-                if let Some(connection) = self.connections.get(token) {
-                    connection.remote = Some(End::new(socket));
-                }
-                self.opened(token);
-            }
-            // Its queue is full: it has not come to the others yet.
-            Err(nix::Error::EAGAIN) => self.again_later(token),
-            _ => self.unreachable(token),
-        }
-    }
-
-    fn opened(&mut self, token: Token) {
-        if let Some(connection) = self.connections.get(token) {
-            connection.opened(&self.sandbox);
-        }
-        self.advance(token);
-    }
-}
-
-fn dial(address: IpAddr, port: u16) -> nix::Result<OwnedFd> {
-    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let socket = socket(family, SockType::Stream, flags, SockProtocol::Tcp)?;
-    setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
-    match connect(socket.as_raw_fd(), &SockaddrStorage::from(std::net::SocketAddr::new(address, port))) {
-        Ok(()) | Err(nix::Error::EINPROGRESS) => Ok(socket),
-        Err(error) => Err(error),
+        self.say_no(token, if was_refused { No::denied(NOT_ALLOWED) } else { no });
     }
 }

@@ -1,14 +1,13 @@
 //! One connection that came out of the sandbox, from its first byte to its last.
 
-use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, setsockopt, shutdown, sockopt};
 use serde_json::{Value, json};
 
+use super::dialling::Dial;
 use super::link::Verdict;
 use super::proxy::Reply;
 use super::splice::{End, OneWay, Pipes, Pumped};
@@ -51,7 +50,7 @@ pub enum State {
     Dns(bool),
     /// Whether it may. None: the question waits for its turn.
     Asking(Option<u64>),
-    Dialing(VecDeque<IpAddr>),
+    Dialing(Box<Dial>),
     Open,
     /// Caught, and may not pass: once it has spoken, it is told so in its own language, if that is HTTP.
     Refused(No),
@@ -65,6 +64,8 @@ pub enum Why {
     Idle,
     Failed,
     Host,
+    /// It has sent as much as it may.
+    Budget,
 }
 
 impl Why {
@@ -74,6 +75,7 @@ impl Why {
             Why::Idle => "idle",
             Why::Failed => "failed",
             Why::Host => "host",
+            Why::Budget => "budget",
         }
     }
 }
@@ -121,6 +123,11 @@ pub struct Connection {
     pub queued: bool,
     pub out: OneWay,
     pub back: OneWay,
+    /// There is more to go out than may, and whether the host has been asked.
+    pub spent: bool,
+    pub asks_more: bool,
+    /// Of what the host knows of both ways.
+    told: (u64, u64),
 }
 
 impl Connection {
@@ -140,6 +147,9 @@ impl Connection {
             queued: false,
             out: OneWay::default(),
             back: OneWay::default(),
+            spent: false,
+            asks_more: false,
+            told: (0, 0),
         }
     }
 
@@ -163,6 +173,15 @@ impl Connection {
             let (bytes_out, bytes_in) = (self.out.bytes, self.back.bytes);
             json!({ "ask": "closed", "connection": self.number, "bytesOut": bytes_out, "bytesIn": bytes_in, "why": why.word() })
         })
+    }
+
+    /// None: nothing that the host does not know of.
+    pub fn moved(&mut self) -> Option<Value> {
+        let now = (self.out.bytes, self.back.bytes);
+        if !self.is_open() || self.verdict == Some(Verdict::Refuse) || std::mem::replace(&mut self.told, now) == now {
+            return None;
+        }
+        Some(json!({ "ask": "moved", "connection": self.number, "bytesOut": now.0, "bytesIn": now.1 }))
     }
 
     /// Reads what the client says, up to so many bytes in all. False: it has no more to say, or is gone.
@@ -231,8 +250,9 @@ impl Connection {
             self.active = Instant::now();
         }
         let both = [out, back];
+        self.spent = out == Pumped::Spent;
         let first = [Pumped::More, Pumped::Throttled, Pumped::Waits].into_iter().find(|state| both.contains(state));
-        Ok((first.unwrap_or(Pumped::Done), moved))
+        Ok((first.unwrap_or(if self.spent { Pumped::Waits } else { Pumped::Done }), moved))
     }
 
     /// Says no. False: there is nothing to wait for.

@@ -1,12 +1,15 @@
 //! The gate's connection to the host (wire/airlock.ts). There is at most one. While there is none, every question is answered no.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, recv, send, socket};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use super::introduction::Proxy;
 
 /// An answer is short: sixteen addresses, or a list of connections.
 const MAX_LINE: usize = 256 * 1024;
@@ -18,9 +21,27 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 #[derive(Deserialize, Debug)]
 #[serde(tag = "answer", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Answer {
-    Name { seq: u64, allowed: bool },
-    Connect { seq: u64, verdict: Verdict, dial: Vec<String> },
-    End { connections: Option<Vec<u64>> },
+    Name {
+        seq: u64,
+        allowed: bool,
+    },
+    Connect {
+        seq: u64,
+        verdict: Verdict,
+        dial: Vec<IpAddr>,
+        #[serde(default)]
+        proxy: Option<Proxy>,
+        /// Bytes that may go out before it asks for more; absent: all.
+        #[serde(default)]
+        most: Option<u64>,
+    },
+    More {
+        seq: u64,
+        most: u64,
+    },
+    End {
+        connections: Option<Vec<u64>>,
+    },
 }
 
 #[derive(Deserialize, Clone, Copy, Debug, PartialEq, Eq)]

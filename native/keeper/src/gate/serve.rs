@@ -40,6 +40,7 @@ pub struct Serve {
     pub(super) last_seq: u64,
     pub(super) asked_names: Questions<NameAsker>,
     pub(super) asked_connects: Questions<Token>,
+    pub(super) asked_more: Questions<Token>,
     /// Connections whose question has not been asked yet.
     pub(super) waiting: VecDeque<Token>,
     pub(super) waiting_names: VecDeque<NameAsker>,
@@ -50,6 +51,8 @@ pub struct Serve {
     pub(super) more: VecDeque<Token>,
     pub(super) throttled: Vec<Token>,
     pub(super) swept: Instant,
+    /// When the host was told last what has moved.
+    pub(super) told: Instant,
 }
 
 impl Serve {
@@ -79,6 +82,7 @@ impl Serve {
             last_seq: 0,
             asked_names: Questions::default(),
             asked_connects: Questions::default(),
+            asked_more: Questions::default(),
             waiting: VecDeque::new(),
             waiting_names: VecDeque::new(),
             questions: Bucket::of_questions(),
@@ -88,6 +92,7 @@ impl Serve {
             more: VecDeque::new(),
             throttled: Vec::new(),
             swept: Instant::now(),
+            told: Instant::now(),
         })
     }
 
@@ -181,11 +186,12 @@ impl Serve {
             Ok((pumped, moved)) => {
                 self.bucket.take(moved);
                 match pumped {
-                    Pumped::Waits => {}
+                    Pumped::Waits | Pumped::Spent => {}
                     Pumped::More => self.again_soon(token),
                     Pumped::Throttled => self.again_later(token),
                     Pumped::Done => self.end(token, Why::Done),
                 }
+                self.ask_more(token);
             }
             Err(_) => self.end(token, Why::Failed),
         }

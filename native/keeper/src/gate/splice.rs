@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::fcntl::OFlag;
-use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
+use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
 const PIPE_BYTES: i32 = 256 * 1024;
 /// Kept for the next that needs one.
@@ -66,6 +66,8 @@ pub enum Pumped {
     Throttled,
     /// There is more, but others want to have their turn.
     More,
+    /// There is more, and no more of it may be passed on.
+    Spent,
     /// All has been passed on, the end included.
     Done,
 }
@@ -80,6 +82,8 @@ pub struct OneWay {
     done: bool,
     /// That have been passed on.
     pub bytes: u64,
+    /// That may still be; None: all.
+    pub left: Option<u64>,
 }
 
 impl OneWay {
@@ -100,7 +104,11 @@ impl OneWay {
             if self.done {
                 return Ok((Pumped::Done, taken));
             }
-            if !self.send_before(to)? || !self.empty_pipe(to, pipes)? {
+            if !self.send_before(to)? {
+                let spent = to.writable && self.left == Some(0);
+                return Ok((if spent { Pumped::Spent } else { Pumped::Waits }, taken));
+            }
+            if !self.empty_pipe(to, pipes)? {
                 return Ok((Pumped::Waits, taken));
             }
             if self.ended {
@@ -115,7 +123,15 @@ impl OneWay {
             if taken >= TURN_BYTES {
                 return Ok((Pumped::More, taken));
             }
-            let left = (allowance - taken).min(PIPE_BYTES as u64) as usize;
+            let left = (allowance - taken).min(PIPE_BYTES as u64).min(self.left.unwrap_or(u64::MAX)) as usize;
+            if self.left == Some(0) {
+                match ahead(&from.socket)? {
+                    Ahead::Bytes => return Ok((Pumped::Spent, taken)),
+                    Ahead::End => self.ended = true,
+                    Ahead::Nothing => from.readable = false,
+                }
+                continue;
+            }
             if left == 0 {
                 return Ok((Pumped::Throttled, taken));
             }
@@ -128,6 +144,7 @@ impl OneWay {
                 Ok(length) => {
                     self.held = length;
                     taken += length as u64;
+                    self.spend(length);
                     self.pipe = Some(pipe);
                 }
                 Err(error) => {
@@ -146,14 +163,25 @@ impl OneWay {
             if !to.writable {
                 return Ok(false);
             }
-            match send(to.socket.as_raw_fd(), &self.before, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
-                Ok(sent) => drop(self.before.drain(..sent)),
+            let most = self.left.map_or(self.before.len(), |left| self.before.len().min(left as usize));
+            if most == 0 {
+                return Ok(false);
+            }
+            match send(to.socket.as_raw_fd(), &self.before[..most], MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
+                Ok(sent) => {
+                    self.before.drain(..sent);
+                    self.spend(sent);
+                }
                 Err(nix::Error::EAGAIN) => to.writable = false,
                 Err(error) => return Err(error.into()),
             }
         }
         self.before = Vec::new();
         Ok(true)
+    }
+
+    fn spend(&mut self, bytes: usize) {
+        self.left = self.left.map(|left| left.saturating_sub(bytes as u64));
     }
 
     fn empty_pipe(&mut self, to: &mut End, pipes: &mut Pipes) -> io::Result<bool> {
@@ -174,6 +202,21 @@ impl OneWay {
             }
         }
         Ok(true)
+    }
+}
+
+enum Ahead {
+    Bytes,
+    Nothing,
+    End,
+}
+
+fn ahead(socket: &OwnedFd) -> io::Result<Ahead> {
+    match recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
+        Ok(0) => Ok(Ahead::End),
+        Ok(_) => Ok(Ahead::Bytes),
+        Err(nix::Error::EAGAIN) => Ok(Ahead::Nothing),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -11,12 +11,15 @@ use super::table::Token;
 /// How often deadlines are looked at while something has one.
 const SWEEP: Duration = Duration::from_millis(250);
 const SLOW_SWEEP: Duration = Duration::from_secs(5);
+/// How often the host is told what has moved, at most and at least; in between, an eighth of what counts as idle.
+const TOLD_AT_MOST: Duration = Duration::from_millis(200);
+const TOLD_AT_LEAST: Duration = Duration::from_secs(60);
 /// How long those wait that may not move for a moment.
 const THROTTLE: Duration = Duration::from_millis(10);
 
 impl Serve {
     fn sweep_period(&self) -> Option<Duration> {
-        if self.connections.any_with_deadline() || !self.asked_names.is_empty() {
+        if self.connections.any_with_deadline() || !self.asked_names.is_empty() || !self.asked_more.is_empty() {
             return Some(SWEEP);
         }
         let slow = (self.idle / 4).clamp(SWEEP / 5, SLOW_SWEEP);
@@ -65,6 +68,10 @@ impl Serve {
         for asker in self.asked_names.take_late(now) {
             self.answer_name(asker, None);
         }
+        for token in self.asked_more.take_late(now) {
+            self.end(token, Why::Host);
+        }
+        self.tell_moved(now);
         let (idle, still) = (self.idle, self.still);
         let late = self.connections.tokens(|connection: &Connection| match connection.deadline {
             Some(deadline) => deadline <= now,
@@ -72,6 +79,17 @@ impl Serve {
         });
         for token in late {
             self.too_late(token);
+        }
+    }
+
+    /// What a connection carries is on record while it lasts, however long that is.
+    fn tell_moved(&mut self, now: Instant) {
+        if now < self.told + (self.idle / 8).clamp(TOLD_AT_MOST, TOLD_AT_LEAST) || !self.link.is_up() {
+            return;
+        }
+        self.told = now;
+        for moved in self.connections.all().filter_map(Connection::moved) {
+            self.link.say(&moved);
         }
     }
 

@@ -190,8 +190,16 @@ await step('as root: relative to its home, owned by it, and read by it', async (
   assert.equal(written.path, '/root/mine.txt')
   assert.equal((await files.getInfo('/root/mine.txt', { user: 'root' })).owner, 'root')
   assert.equal(await files.read('mine.txt', { user: 'root' }), 'secret')
-  await assert.rejects(files.write('/root/theirs.txt', 'x'))
   await assert.rejects(files.write('x.txt', 'x', { user: 'nobody-here' }))
+})
+
+await step("where the user may not write: made by root, and the user's", async () => {
+  await files.write([
+    { path: '/0/first.txt', data: 'first' },
+    { path: '/opt/second.txt', data: 'second' },
+  ])
+  await files.makeDir('/app/src')
+  for (const path of ['/0', '/0/first.txt', '/opt/second.txt', '/app', '/app/src']) assert.equal((await files.getInfo(path)).owner, 'user')
 })
 
 await step('metadata: kept, listed, replaced as a whole, carried along by a rename', async () => {

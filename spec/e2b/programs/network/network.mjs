@@ -78,6 +78,31 @@ await step('addresses that nobody named are out of reach, whatever a caller allo
   assert.equal(await asked(other), 'hello')
 })
 
+await step('what leaves goes through a proxy where there is one, whose password is told to nobody', async () => {
+  const address = process.env.EGRESS_PROXY
+  const [username, password] = process.env.EGRESS_PROXY_WORDS.split(':')
+  const lists = { allowOut: [addressOf(one)], denyOut: [ALL] }
+  await sandbox.updateNetwork({ ...lists, egressProxy: { address, username, password: 'not this' } })
+  assert.equal(JSON.parse(await asked(one)).code, 'NETWORK_UNREACHABLE')
+  await sandbox.updateNetwork({ ...lists, egressProxy: { address, username, password } })
+  assert.equal(await asked(one), 'hello')
+  assert.equal(JSON.parse(await asked(other)).code, 'NETWORK_DENIED')
+  assert.deepEqual((await sandbox.getInfo()).network.egressProxy, { address, username })
+  await sandbox.pause()
+  await sandbox.connect()
+  assert.equal(await asked(one), 'hello')
+  // Private, and not named by the operator; and a name without an address.
+  for (const nobody of ['10.99.99.99:1080', 'nobody.invalid:1080'])
+    await assert.rejects(sandbox.updateNetwork({ egressProxy: { address: nobody } }), /egress proxy/)
+  const second = await Sandbox.create({ timeoutMs: 120_000, network: { ...lists, egressProxy: { address, username, password } } })
+  assert.equal(await asked(one, second), 'hello')
+  assert.equal((await second.commands.run('env; cat /proc/*/environ 2>/dev/null; true')).stdout.includes(password), false)
+  await second.kill()
+  await sandbox.updateNetwork(lists)
+  assert.deepEqual([await asked(one), (await sandbox.getInfo()).network.egressProxy], ['hello', undefined])
+  await sandbox.updateNetwork({ allowOut: [addressOf(other)], denyOut: [ALL] })
+})
+
 await step('rules that say nothing sensible are refused, and those that hold stay', async () => {
   await assert.rejects(sandbox.updateNetwork({ allowOut: ['example.com'] }), /domain/)
   await assert.rejects(sandbox.updateNetwork({ denyOut: ['example.com'] }), /denyOut\.0/)

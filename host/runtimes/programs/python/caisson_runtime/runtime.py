@@ -32,6 +32,8 @@ class Runtime:
         self._complained = False
         # Between runs nothing is listened to; a thread of user code may speak at any time.
         self._running = False
+        # In a fork, which has time for it before anybody asks.
+        self._renewed = False
         self._speaking = threading.Lock()
         # As `python` without a file: modules are looked for where the code is.
         sys.path.insert(0, "")
@@ -45,8 +47,17 @@ class Runtime:
             self._execute({"op": "run", "id": 0, "code": cell, "env": {}})
         # OpenSSL makes its generators at the first use: far more pages than renewing them takes.
         identity.renew("0" * 64)
+        self._renewed = False
         self._shell.forget()
         self._count = 0
+
+    def renew(self):
+        """In a fork of a warmed process, while its wall is being built: what a first request would have to wait for."""
+        identity.renew(os.urandom(32).hex())
+        self._renewed = True
+        os.environ.clear()
+        os.environ.update({"CAISSON": ""})
+        json.dumps({"type": "ready"})
 
     def serve(self, control):
         self._control = control
@@ -89,7 +100,8 @@ class Runtime:
         self._shell.move_in()
         self._shell.user_ns["_dh"][:] = [os.getcwd()]
         sys.path[1:1] = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-        identity.renew(request["seed"])
+        if not self._renewed:
+            identity.renew(request["seed"])
         self._send({"type": "ready"})
 
     def _execute(self, request):

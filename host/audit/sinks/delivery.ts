@@ -1,0 +1,134 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { within } from '@caisson/wire'
+import { linesFromStart } from '../follow.ts'
+import { parsedLine } from '../lines.ts'
+import { type Cursor, readCursor, writeCursor } from './cursor.ts'
+import type { Sent, Sink } from './sink.ts'
+
+/** Given at once; a single record may be larger than the bytes. */
+const MAX_BATCH = 500
+const MAX_BATCH_BYTES = 1024 * 1024
+/** How long the other side may take to say that it has them. */
+const SEND_MS = 15_000
+const FIRST_WAIT_MS = 250
+const LONGEST_WAIT_MS = 30_000
+const MAX_REASON_CHARACTERS = 500
+const SEQ = /^\{"seq":(\d{1,15}),/
+
+export interface DeliveryParts {
+  readonly name: string
+  readonly sink: Sink
+  /** Of the log that grows. */
+  readonly path: string
+  /** Of the log. */
+  readonly folder: string
+}
+
+/**
+ * Gives one sink every record of the log, in order, each at least once. The log is the queue: what has been taken is remembered beside it, and whatever
+ * ends this begins again there.
+ */
+export class Delivery implements AsyncDisposable {
+  readonly name: string
+  readonly sink: Sink
+  readonly #parts: DeliveryParts
+  readonly #stop = new AbortController()
+  readonly #over: Promise<void>
+  #cursor: Cursor
+  /** When the oldest record that it is to have now was written. */
+  #oldestMs: number | undefined
+
+  /** `lastSeq`: that of the log, or -1. */
+  constructor(parts: DeliveryParts, lastSeq: number) {
+    this.name = parts.name
+    this.sink = parts.sink
+    this.#parts = parts
+    const known = readCursor(parts.folder, parts.name)
+    // Of another log: this one has been begun anew.
+    this.#cursor = known.seq > lastSeq ? { ...known, seq: -1 } : known
+    this.#write(this.#cursor)
+    this.#over = this.#run(this.#stop.signal)
+  }
+
+  get cursor(): Cursor {
+    return this.#cursor
+  }
+
+  /** How long the oldest record has waited that it has not got. */
+  waitedMs(nowMs: number): number {
+    return this.#oldestMs === undefined ? 0 : Math.max(0, nowMs - this.#oldestMs)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort()
+    await this.#over
+    this.sink.close?.()
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    try {
+      for await (const lines of linesFromStart(this.#parts.path, { follow: true, after: this.#cursor.seq }, signal)) {
+        for (const batch of batches(lines, this.#cursor.seq)) await this.#give(batch, signal)
+      }
+    } catch (failure) {
+      if (!signal.aborted) this.#failed(`the log cannot be read: ${said(failure)}`)
+    }
+  }
+
+  /** Until it is taken. */
+  async #give(batch: readonly Sent[], signal: AbortSignal): Promise<void> {
+    this.#oldestMs = Date.parse(String(parsedLine(batch[0]?.line ?? '')?.['ts'])) || Date.now()
+    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
+      try {
+        await this.sink.send(batch, within(SEND_MS, signal))
+        break
+      } catch (failure) {
+        if (signal.aborted) throw failure
+        this.#failed(said(failure))
+        // So that many daemons do not come back at the same moment.
+        await pause(waitMs * (0.5 + Math.random() / 2), undefined, { signal })
+      }
+    }
+    this.#oldestMs = undefined
+    this.#write({ seq: batch.at(-1)?.seq ?? this.#cursor.seq, atMs: Date.now(), failing: null })
+  }
+
+  #failed(reason: string): void {
+    const { failing } = this.#cursor
+    const short = reason.slice(0, MAX_REASON_CHARACTERS)
+    this.#write({ ...this.#cursor, failing: { sinceMs: failing?.sinceMs ?? Date.now(), tries: (failing?.tries ?? 0) + 1, reason: short } })
+  }
+
+  /** Where it cannot be written, the disk is full: then records come twice, should this daemon end, and none is lost. */
+  #write(cursor: Cursor): void {
+    this.#cursor = cursor
+    try {
+      writeCursor(this.#parts.folder, this.name, cursor)
+    } catch (failure) {
+      this.#cursor = { ...cursor, failing: cursor.failing ?? { sinceMs: Date.now(), tries: 0, reason: `its cursor: ${said(failure)}` } }
+    }
+  }
+}
+
+/** What is no record (half a line) is told of by the record after it. */
+function* batches(lines: readonly string[], after: number): Generator<Sent[]> {
+  let batch: Sent[] = []
+  let bytes = 0
+  for (const line of lines) {
+    const [, digits] = SEQ.exec(line) ?? []
+    const seq = Number(digits)
+    if (digits === undefined || seq <= after) continue
+    if (batch.length >= MAX_BATCH || (batch.length > 0 && bytes + line.length > MAX_BATCH_BYTES)) {
+      yield batch
+      batch = []
+      bytes = 0
+    }
+    batch.push({ seq, line })
+    bytes += line.length
+  }
+  if (batch.length > 0) yield batch
+}
+
+function said(failure: unknown): string {
+  return failure instanceof Error ? failure.message : String(failure)
+}

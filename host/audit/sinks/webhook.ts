@@ -1,0 +1,54 @@
+import { createHmac } from 'node:crypto'
+import { z } from 'zod'
+import { post, reachUrl, Url } from './posting.ts'
+import type { Sent, Sink, SinkHouse, SinkKind } from './sink.ts'
+
+const Options = z.strictObject({
+  url: Url,
+  /** Name of the stored secret that bodies are signed with. */
+  secret: z.string(),
+})
+
+/** Lines are posted, several at a time, signed: `t=SECONDS,v1=HEX`, the HMAC-SHA256 of `SECONDS.BODY`. Taken is what is answered with 2xx. */
+export const webhook: SinkKind<z.infer<typeof Options>> = {
+  options: Options,
+  open: (options, house) => new Webhook(options, house),
+}
+
+class Webhook implements Sink {
+  readonly place: string
+  readonly #secret: string
+  readonly #house: SinkHouse
+
+  constructor({ url, secret }: z.infer<typeof Options>, house: SinkHouse) {
+    this.place = url
+    this.#secret = secret
+    this.#house = house
+  }
+
+  async reach(signal: AbortSignal): Promise<void> {
+    await this.#key()
+    await reachUrl(this.place, signal)
+  }
+
+  async send(records: readonly Sent[], signal: AbortSignal): Promise<void> {
+    const body = records.map(({ line }) => `${line}\n`).join('')
+    const seconds = Math.floor(Date.now() / 1000)
+    const signature = createHmac('sha256', await this.#key())
+      .update(`${seconds}.${body}`)
+      .digest('hex')
+    const headers = {
+      'content-type': 'application/x-ndjson',
+      'x-caisson-signature': `t=${seconds},v1=${signature}`,
+      'x-caisson-records': `${records[0]?.seq}-${records.at(-1)?.seq}`,
+    }
+    await post(this.place, headers, body, signal)
+  }
+
+  async #key(): Promise<string> {
+    const key = await this.#house.secret(this.#secret)
+    if (key === undefined)
+      throw new Error(`there is no secret ${this.#secret} to sign with; \`caisson secret set ${this.#secret}\` makes it`)
+    return key
+  }
+}

@@ -1,0 +1,130 @@
+//! Takes secrets out of command lines and texts before they are recorded: the values of stored secrets and of variables whose names say so, what follows
+//! flags and names that ask for one, passwords in addresses, headers, and keys known by their form.
+//!
+//! It is not a wall: whoever wants to say a secret so that nobody sees it can. It keeps those out that are said as programs want them.
+
+mod addresses;
+mod flags;
+mod named;
+mod shapes;
+
+use std::fs;
+use std::io::{ErrorKind, Result};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use flags::Words;
+pub use named::is_secret;
+
+const INSTEAD: &str = "[redacted]";
+/// Shorter ones stand in every line.
+const LEAST_BYTES: usize = 6;
+/// Of a value that was cut off at the end of a text.
+const LEAST_BEGINNING: usize = 4;
+
+type Spans = Vec<Range<usize>>;
+
+pub struct Redaction {
+    folder: PathBuf,
+    changed: Option<SystemTime>,
+    stored: Vec<String>,
+}
+
+impl Redaction {
+    /// The stored secrets of an installation lie beside the folder of its log, a file each (host/airlock/secrets.ts).
+    pub fn beside(log: &Path) -> Redaction {
+        let home = log.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
+        Redaction { folder: home.join("secrets"), changed: None, stored: Vec::new() }
+    }
+
+    /// Values that were stored, changed or removed since are known from here on. What cannot be read cannot be taken out, and then nothing is recorded.
+    pub fn refresh(&mut self) -> Result<()> {
+        let changed = match fs::metadata(&self.folder) {
+            Ok(status) => Some(status.modified()?),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if changed == self.changed {
+            return Ok(());
+        }
+        let mut stored = Vec::new();
+        if changed.is_some() {
+            for entry in fs::read_dir(&self.folder)? {
+                match fs::read_to_string(entry?.path()) {
+                    Ok(value) if value.len() >= LEAST_BYTES => stored.push(value),
+                    // Removed since it was listed.
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        (self.stored, self.changed) = (stored, changed);
+        Ok(())
+    }
+
+    /// A command line: a program and its arguments. `known` are values of its variables; `cut`: the last word goes on where nobody has read.
+    pub fn words(&self, words: &[String], known: &[String], cut: bool) -> Vec<String> {
+        let mut following = Words::new();
+        let last = words.len().saturating_sub(1);
+        let one = |(index, word): (usize, &String)| {
+            let mut spans = self.spans(word, known);
+            spans.extend(following.next(word));
+            spans.extend(named::whole(word));
+            if cut && index == last {
+                spans.extend(self.beginnings(word, known));
+            }
+            without(word, spans)
+        };
+        words.iter().enumerate().map(one).collect()
+    }
+
+    /// Code, rules, or a command line for a shell.
+    pub fn text(&self, text: &str, known: &[String]) -> String {
+        without(text, self.spans(text, known))
+    }
+
+    fn spans(&self, text: &str, known: &[String]) -> Spans {
+        let mut spans = Spans::new();
+        for value in self.values(known) {
+            spans.extend(text.match_indices(value).map(|(at, _)| at..at + value.len()));
+        }
+        addresses::find(text, &mut spans);
+        named::find(text, &mut spans);
+        shapes::find(text, &mut spans);
+        flags::find(text, &mut spans);
+        spans
+    }
+
+    fn beginnings(&self, text: &str, known: &[String]) -> Option<Range<usize>> {
+        let ends = |value: &str| {
+            let lengths = LEAST_BEGINNING..value.len();
+            lengths
+                .rev()
+                .filter(|length| value.is_char_boundary(*length))
+                .find(|length| text.ends_with(&value[..*length]))
+        };
+        self.values(known).filter_map(ends).max().map(|length| text.len() - length..text.len())
+    }
+
+    fn values<'a>(&'a self, known: &'a [String]) -> impl Iterator<Item = &'a str> {
+        self.stored.iter().chain(known).map(String::as_str).filter(|value| value.len() >= LEAST_BYTES)
+    }
+}
+
+fn without(text: &str, mut spans: Spans) -> String {
+    if spans.is_empty() {
+        return text.to_string();
+    }
+    spans.sort_by_key(|span| (span.start, span.end));
+    let (mut kept, mut done) = (String::with_capacity(text.len()), 0);
+    for span in spans {
+        if span.start >= done && span.start < span.end {
+            kept.push_str(&text[done..span.start]);
+            kept.push_str(INSTEAD);
+        }
+        done = done.max(span.end);
+    }
+    kept.push_str(&text[done..]);
+    kept
+}

@@ -1,0 +1,78 @@
+//! The digger: gets the disk ready while the keeper and the builder make the rest. It tells the keeper what it took for that, hands the disk to the
+//! mason, and ends.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use caisson_zygote::message::{receive, send};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork};
+
+use crate::disk;
+use crate::fault::{At, Code, Fault, Outcome};
+use crate::machine;
+use crate::plan::{Disk, Plan};
+use crate::say::Said;
+
+const STEP: &str = "disk";
+
+/// One that is at work. Its end is waited for wherever this goes.
+pub struct Digger {
+    pid: Pid,
+    pit: Option<OwnedFd>,
+}
+
+impl Digger {
+    /// None where there is nothing to dig: memory is mounted in no time. `report`: to the keeper; `doors`: of the sandbox's control group.
+    pub fn begin(plan: &Plan, report: &OwnedFd, doors: &[OwnedFd]) -> Outcome<Option<Digger>> {
+        if matches!(plan.disk, Disk::Tmpfs { .. }) {
+            return Ok(None);
+        }
+        let (pit, diggers) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+            .at(STEP, "socketpair")?;
+        // SAFETY: one thread; the child uses what it copied and ends without returning.
+        match unsafe { fork() }.at(STEP, "fork")? {
+            ForkResult::Child => {
+                drop(pit);
+                let fault = dig(plan, report, doors, &diggers).err();
+                let told = fault.is_none_or(|fault| send(report.as_fd(), &Said::from(&fault).bytes(), &[]).is_ok());
+                // SAFETY: ends the digger without the keeper's exit handlers.
+                unsafe { libc::_exit(i32::from(!told)) }
+            }
+            ForkResult::Parent { child } => Ok(Some(Digger { pid: child, pit: Some(pit) })),
+        }
+    }
+
+    /// Where the disk will come out, for the mason.
+    pub fn pit(&mut self) -> Option<OwnedFd> {
+        self.pit.take()
+    }
+}
+
+impl Drop for Digger {
+    fn drop(&mut self) {
+        // Nobody waits for the disk any more: then it ends early.
+        self.pit = None;
+        let _ended = waitpid(self.pid, None);
+    }
+}
+
+fn dig(plan: &Plan, report: &OwnedFd, doors: &[OwnedFd], pit: &OwnedFd) -> Outcome<()> {
+    // What it costs is the sandbox's.
+    doors.iter().try_for_each(|door| nix::unistd::write(door, b"0").map(|_| ()).at(STEP, "joining the cgroup"))?;
+    let saved = plan.engine.as_ref().filter(|_| plan.machine.is_some()).and_then(machine::saved_disk);
+    let prepared = disk::prepare(&plan.disk, saved.as_deref(), Path::new(&plan.dir), plan.machine.is_some())?;
+    let Some(prepared) = prepared else {
+        return Ok(());
+    };
+    send(report.as_fd(), &Said::Attached { device: prepared.device() }.bytes(), &[]).at(STEP, "report")?;
+    let ready = prepared.ready()?;
+    send(pit.as_fd(), &[1], &[ready.as_raw_fd()]).at(STEP, "the mason")
+}
+
+/// In the mason: waits for what the digger brings up.
+pub fn fetch(pit: &OwnedFd) -> Outcome<OwnedFd> {
+    let (length, mut fds) = receive(pit.as_fd(), &mut [0u8; 8]).at(STEP, "waiting for it")?;
+    fds.pop().filter(|_| length == 1).ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "it did not come"))
+}
