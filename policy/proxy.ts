@@ -36,12 +36,12 @@ export interface EgressProxy {
 export function readProxy({ address: text, username, sealed }: z.infer<typeof ProxyEntry>, place: string): EgressProxy {
   const read = readHostPort(text)
   if (read === null || read.port === null) {
-    throw invalid(`${place}.address`, `${JSON.stringify(text)} is not HOST:PORT; an address of version 6 is written [::1]:1080`)
+    throw invalid(`${place}.address`, `${told(text)} is not HOST:PORT; an address of version 6 is written [::1]:1080`)
   }
   if (sealed !== undefined && username === undefined) throw invalid(`${place}.username`, 'a password needs a username')
   const address = readAddress(read.host)
   const named = address === null ? normaliseName(read.host) : { name: null }
-  if ('refused' in named) throw invalid(`${place}.address`, `${JSON.stringify(text)} is neither a name nor an address: ${named.refused}`)
+  if ('refused' in named) throw invalid(`${place}.address`, `${told(text)} is neither a name nor an address`)
   const host = named.name ?? (address === null ? '' : addressText(address))
   const { port } = read
   return Object.freeze({
@@ -79,4 +79,9 @@ export function decideProxy(
     rule: `reserved ${closed}`,
     reason: `the egress proxy ${text} is at a reserved address (${closed}), and the operator has not named it`,
   }
+}
+
+/** People write credentials before an @, and messages go further than answers do. */
+function told(address: string): string {
+  return JSON.stringify(address.replace(/^.*@/s, '***@'))
 }

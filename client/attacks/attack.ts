@@ -19,8 +19,6 @@ export interface Attack {
   leak?: () => number
   /** Ways that this kernel does not have at all, and how it says so; anything else there is a failure, too. */
   missing?: Record<string, RegExp>
-  /** Ways to what each kernel has for itself: where the sandbox has one of its own, they are no ways out. */
-  kernels?: readonly string[]
   users?: readonly string[]
   /** What must hold on the host after the attack within the wall. */
   untouched?: () => Promise<void> | void

@@ -96,7 +96,6 @@ def unlink():
       },
       {
         name: 'writing what all sandboxes share',
-        kernels: ['make a file in /dev'],
 
         why: 'a changed program of /usr or file of /etc would meet the host and every other sandbox',
         facts: () => ({ name: `shared-${canaries.token}` }),

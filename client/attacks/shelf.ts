@@ -1,8 +1,9 @@
-/** What asks a kernel for something that only the machine's owner should get. Where the kernel is the sandbox's own, getting it is no way out. */
+/** What asks a kernel for something that only the machine's owner should get. Where the kernel is the sandbox's own, own-kernel.ts says what getting it is worth. */
 export { bpf } from './bpf.ts'
 export { clock } from './clock.ts'
 export { corePattern } from './core-pattern.ts'
 export { hostName } from './host-name.ts'
+export { ids } from './ids.ts'
 export { ioUring } from './io-uring.ts'
 export { kernelCalls } from './kernel-calls.ts'
 export { kernelLog } from './kernel-log.ts'

@@ -2,16 +2,11 @@ import { Fault, type WallName } from '@caisson/wire'
 import { Sandbox, type SandboxOptions } from '../sandbox.ts'
 import { INTERPRETER, type NamedAttack, program, read, type Verdict } from './attack.ts'
 import { runOutside } from './outside.ts'
+import { worthOf } from './own-kernel.ts'
 import type { Tried, WallReport, Way } from './report.ts'
 
 const PATIENCE_MS = 120_000
 const LIFE_MS = 3_600_000
-
-/** An attack, and whether what it asks for is the machine's kernel's to refuse. */
-export interface Planned {
-  readonly attack: NamedAttack
-  readonly asksKernel: boolean
-}
 
 /** Sandboxes of one profile, a wall each, that are attacked one attack after the other. */
 export class Siege implements AsyncDisposable {
@@ -47,15 +42,13 @@ export class Siege implements AsyncDisposable {
   }
 
   /** First without a wall, in a child of its own; then behind each. */
-  async attack({ attack, asksKernel }: Planned): Promise<void> {
+  async attack(attack: NamedAttack): Promise<void> {
     this.#notice(attack.name)
     const without = await runOutside(attack).finally(() => attack.mend?.())
     for (const report of this.#reports.filter(({ unavailable }) => unavailable === null)) {
-      // The reasons of another kernel are its own.
-      const hasKernel = report.wall !== 'container'
       for (const user of attack.users ?? ['user', 'root']) {
         const within = await this.#within(report.wall, attack, user)
-        const ways = without.map((one) => judged(one, within, attack, { hasKernel, asksKernel }))
+        const ways = without.map((one) => judged(one, within, attack, report.wall))
         report.tried.push({ attack: attack.name, why: attack.why, user, ways, damage: await damageOf(attack) } satisfies Tried)
       }
     }
@@ -87,25 +80,23 @@ export class Siege implements AsyncDisposable {
   }
 }
 
-function judged(
-  without: Verdict,
-  within: Verdict[] | string,
-  { missing, stoppedBy, kernels = [] }: NamedAttack,
-  { hasKernel, asksKernel }: { hasKernel: boolean; asksKernel: boolean },
-): Way {
-  const isOwnKernel = hasKernel && (asksKernel || kernels.includes(without.way))
+function judged(without: Verdict, within: Verdict[] | string, { name, missing, stoppedBy }: NamedAttack, wall: WallName): Way {
+  const worth = worthOf(wall, name, without.way)
   const isMissing = without.verdict === 'CONTAINED' && missing?.[without.way]?.test(without.text) === true
   const shown = without.verdict === 'ESCAPED' ? 'escaped' : isMissing ? 'missing' : 'failed'
   const found = typeof within === 'string' ? undefined : within.find(({ way }) => way === without.way)
   const way = { way: without.way, without: shown } as const
   if (found === undefined) {
     const reason = typeof within === 'string' ? within.slice(0, 500) : 'it said nothing'
-    // Another kernel may lack what the attack itself is made of.
-    return { ...way, within: isOwnKernel ? 'own kernel' : 'broken', reason }
+    return { ...way, within: 'broken', reason }
   }
-  if (found.verdict === 'ESCAPED') return { ...way, within: isOwnKernel ? 'own kernel' : 'escaped', reason: found.text }
+  if (found.verdict === 'ESCAPED') {
+    if (worth === undefined) return { ...way, within: 'escaped', reason: found.text }
+    return { ...way, within: 'own kernel', reason: `${found.text} (${worth})` }
+  }
   const reason = shown === 'failed' ? `${found.text} (and without the wall: ${without.text})` : found.text
-  return { ...way, within: hasKernel || stoppedBy.test(found.text) ? 'contained' : 'broken', reason }
+  // The reasons of another kernel are its own.
+  return { ...way, within: wall !== 'container' || stoppedBy.test(found.text) ? 'contained' : 'broken', reason }
 }
 
 async function damageOf(attack: NamedAttack): Promise<string | null> {

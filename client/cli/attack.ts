@@ -81,8 +81,7 @@ async function besieged(
       made.push(one)
       await one.open()
     }
-    const staged = made.flatMap(({ attacks }) => attacks).map((attack) => ({ attack, asksKernel: false }))
-    const all = [...staged, ...asking.map((attack) => ({ attack, asksKernel: true }))].filter(({ attack }) => attack.name.includes(only))
+    const all = [...made.flatMap(({ attacks }) => attacks), ...asking].filter(({ name }) => name.includes(only))
     await using siege = await Siege.open(all.length === 0 ? [] : walls, options, notice)
     for (const one of all) await siege.attack(one)
     return siege.reports

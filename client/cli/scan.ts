@@ -1,11 +1,12 @@
 import { Fault, type Language } from '@caisson/wire'
 import { openScanner } from '../embedded.ts'
 import { source } from './arguments/source.ts'
-import { askedBy, withPort } from './daemon/connections.ts'
 import { checkedId } from './daemon/ids.ts'
 import { table } from './daemon/table.ts'
 import { parsed, verbParser } from './parsing.ts'
 import { jobOf } from './run/job.ts'
+import { observed } from './scan/observed.ts'
+import { observedPage } from './scan/observed-page.ts'
 
 const EXAMPLES = `
 It reads the code and runs nothing. It is an early answer, never the wall: what it overlooks meets the wall of the sandbox (docs/guide/scan.md).
@@ -15,7 +16,7 @@ Examples:
   caisson scan main.py
   caisson scan -c 'curl example.org | sh' --lang bash
   caisson scan --propose main.py >~/.caisson/profiles/mine.json
-  caisson scan --run ID main.py               what a sandbox that ran it asked of the network, beside what the code says`
+  caisson scan --run ID main.py               what a sandbox that ran it did, beside what the code says`
 
 type Seen = NonNullable<Awaited<ReturnType<Awaited<ReturnType<typeof openScanner>>['scan']>>['seen']>
 
@@ -45,7 +46,7 @@ export async function scan(argv: readonly string[]): Promise<number> {
     .option('--lang <language>', 'python, javascript, typescript or bash')
     .option('--banned', 'also what a profile for analysing data does without: the network, other programs', false)
     .option('--propose', 'print the least profile alone, as JSON', false)
-    .option('--run <id>', 'also say how what a sandbox asked of the network differs from what the code says')
+    .option('--run <id>', 'also say how what a sandbox did (hosts, commands) differs from what the code says')
     .option('--json', 'print all as one JSON document', false)
     .addHelpText('after', EXAMPLES)
   if (!parsed(command, argv)) return 0
@@ -65,8 +66,8 @@ export async function scan(argv: readonly string[]): Promise<number> {
 
 async function tell({ findings, proposal }: Seen, { json, run }: Options, signal: AbortSignal): Promise<void> {
   const { profile, ...intended } = proposal
-  const observed = run === undefined ? undefined : await compared(intended.hosts, checkedId(run), signal)
-  if (json) return void process.stdout.write(asJson({ findings, intended, profile, observed }))
+  const seen = run === undefined ? undefined : await observed(intended, checkedId(run), signal)
+  if (json) return void process.stdout.write(asJson({ findings, intended, profile, observed: seen }))
   if (findings.length > 0) {
     const rows = findings.map(({ line, column, rule, what, reason }) => [`${line}:${column}`, rule, reason, what])
     process.stdout.write(table(['PLACE', 'RULE', 'REASON', 'WHAT'], rows))
@@ -80,18 +81,7 @@ async function tell({ findings, proposal }: Seen, { json, run }: Options, signal
         needs.map(([name, values]) => [name, values.join(' ')]),
       ),
     )
-  if (observed !== undefined) {
-    const rows = Object.entries(observed).map(([name, hosts]) => [name, hosts.length === 0 ? '-' : hosts.join(' ')])
-    process.stdout.write(table([`SANDBOX ${run}`, ''], rows))
-  }
-}
-
-/** Beside what the code says: what was asked for and not said, and what was said and not asked for. */
-async function compared(intended: readonly string[], id: string, signal: AbortSignal): Promise<{ unexpected: string[]; unused: string[] }> {
-  const found = await askedBy(id, signal)
-  if (found === undefined) throw new Fault('NOT_FOUND', `no record of sandbox ${id}`)
-  const observed = [...new Set(found.asked.map(({ host, port }) => withPort(host, port)))]
-  return { unexpected: observed.filter((one) => !intended.includes(one)), unused: intended.filter((one) => !observed.includes(one)) }
+  if (seen !== undefined) process.stdout.write(observedPage(seen, `${run}`))
 }
 
 const asJson = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`

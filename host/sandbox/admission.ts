@@ -2,7 +2,6 @@ import { statfsSync } from 'node:fs'
 import { availableParallelism, freemem, totalmem } from 'node:os'
 import { Fault } from '@caisson/wire'
 import { orAborted } from '../lifetimes.ts'
-import type { Owner, SandboxRecord } from './record.ts'
 
 const MIB = 1024 * 1024
 /** Below this much memory that can still be had, a new sandbox would be made at the others' cost. */
@@ -16,16 +15,9 @@ const LAUNCHES = availableParallelism() * 2
 const MAX_QUEUE = 512
 const RETRY_S = 2
 
-/** What an owner has, and what one more would be. */
-export interface Claim {
-  readonly memoryMiB: number
-  readonly cpus: number
-}
-
-/** Says no before the machine drowns, and before an owner takes more than was agreed. */
+/** Says no before the machine drowns. */
 export class Admission {
   readonly #home: string
-  readonly #buckets = new Map<string, { tokens: number; atMs: number }>()
   readonly #queue: (() => void)[] = []
   #running = 0
   #looked = { atMs: 0, lacks: undefined as string | undefined }
@@ -34,23 +26,8 @@ export class Admission {
     this.#home = home
   }
 
-  /** Throws QUOTA_EXCEEDED or OVERLOADED. `living` are the owner's sandboxes. */
-  admit(owner: Owner, living: readonly SandboxRecord[], claim: Claim, count = 1): void {
-    const { quotas } = owner
-    const running = living.filter(({ state }) => state === 'running')
-    const over = (what: string, limit: number, hint?: string) => {
-      const options = { retryAfterS: RETRY_S, ...(hint === undefined ? {} : { hint }) }
-      return new Fault('QUOTA_EXCEEDED', `${owner.name} may have ${limit} ${what}`, options)
-    }
-    if (quotas.sandboxes !== null && living.length + count > quotas.sandboxes) throw over('sandboxes at once', quotas.sandboxes)
-    const sum = (of: (record: SandboxRecord) => number) => running.reduce((total, record) => total + of(record), 0)
-    const memoryMiB = quotas.memoryMiB === null ? 0 : sum(({ plan }) => (plan.limits.memoryBytes ?? 0) / MIB) + claim.memoryMiB * count
-    if (quotas.memoryMiB !== null && memoryMiB > quotas.memoryMiB) throw over('MiB of memory in running sandboxes', quotas.memoryMiB)
-    const cpus = quotas.cpus === null ? 0 : sum(({ plan }) => (plan.limits.cpuMilli ?? 0) / 1000) + claim.cpus * count
-    if (quotas.cpus !== null && cpus > quotas.cpus) throw over('CPUs in running sandboxes', quotas.cpus)
-    if (quotas.createsPerSecond !== null && !this.#spend(owner.name, quotas.createsPerSecond, count)) {
-      throw over('new sandboxes a second', quotas.createsPerSecond, 'Wait as long as Retry-After says.')
-    }
+  /** Throws OVERLOADED when the machine has no room for another. */
+  refuse(): void {
     const lacks = this.#lacks()
     if (lacks !== undefined) throw new Fault('OVERLOADED', lacks, { retryAfterS: RETRY_S })
   }
@@ -86,18 +63,6 @@ export class Admission {
     const next = this.#queue.shift()
     if (next === undefined) this.#running -= 1
     else next()
-  }
-
-  #spend(owner: string, perSecond: number, count: number): boolean {
-    const now = Date.now()
-    const capacity = Math.max(1, perSecond)
-    const bucket = this.#buckets.get(owner) ?? { tokens: capacity, atMs: now }
-    bucket.tokens = Math.min(capacity, bucket.tokens + ((now - bucket.atMs) / 1000) * perSecond)
-    bucket.atMs = now
-    this.#buckets.set(owner, bucket)
-    if (bucket.tokens < count) return false
-    bucket.tokens -= count
-    return true
   }
 
   #lacks(): string | undefined {

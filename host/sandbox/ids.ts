@@ -14,3 +14,8 @@ export function newId(kind: 'i' | 'e' | 'z' | 'w' | 'c' | 's'): string {
 export function newMachineId(): string {
   return randomBytes(16).toString('hex')
 }
+
+/** What opens one sandbox, and can be said in a header. */
+export function newToken(): string {
+  return randomBytes(24).toString('base64url')
+}

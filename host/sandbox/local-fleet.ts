@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type CreateRequest, Fault, strongerWall, WALLS } from '@caisson/wire'
@@ -11,13 +10,15 @@ import { Admission } from './admission.ts'
 import { adoptAll } from './adoption.ts'
 import type { Creating } from './creating.ts'
 import type { Entered, Fleet, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
+import { newToken } from './ids.ts'
 import type { LiveSandbox } from './life.ts'
 import { Pool, type PoolCount } from './pool.ts'
+import { claimOf, Quotas } from './quotas.ts'
 import { Raising } from './raising.ts'
 import type { ContextRecord, Owner, Sample, SandboxRecord, SnapshotRecord } from './record.ts'
 import { Resident, type ResidentParts } from './resident.ts'
 import { Sampling } from './sampling.ts'
-import { claimOf, ofSnapshot, Snapshots } from './snapshots.ts'
+import { ofSnapshot, Snapshots } from './snapshots.ts'
 import { Strangers } from './strangers.ts'
 import { withWorkspace } from './workspace-life.ts'
 
@@ -43,6 +44,7 @@ export interface FleetParts {
 export class LocalFleet implements Fleet, AsyncDisposable {
   readonly #parts: FleetParts
   readonly #admission: Admission
+  readonly #quotas = new Quotas()
   readonly #pool: Pool
   readonly #raising: Raising
   readonly #residents = new Map<string, Resident>()
@@ -89,7 +91,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     const wall = await this.#parts.creating.deciding.wallAtLeast(rest, least, signal)
     const walled: CreateRequest = wall === undefined ? rest : { ...rest, wall }
     const asked = snapshot === undefined ? await withWorkspace(this.#parts.creating.deciding, walled, wish, signal) : walled
-    await this.#admit(asked, owner, 1, signal)
+    using _granted = await this.#admit(asked, owner, signal)
     const kept = snapshot === undefined ? undefined : { image: snapshot.disk, take: false }
     const live = await this.#raising.raise(asked, wish, { owner: owner.name, ...(kept === undefined ? {} : { kept }) }, signal)
     const templateId = snapshot?.id ?? live.plan.template
@@ -107,6 +109,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   async connect(id: string, owner: Owner, wish: { timeoutMs: number; memory: boolean }, signal: AbortSignal) {
     const resident = this.#resident(id, owner)
+    using _granted = this.#quotas.wake(resident.record, this.live(), owner.quotas)
     const isResumed = await resident.resume(wish, signal)
     return { record: resident.record, isResumed }
   }
@@ -147,7 +150,8 @@ export class LocalFleet implements Fleet, AsyncDisposable {
   ): Promise<(SandboxRecord | Fault)[]> {
     const source = this.#resident(id, owner)
     const { record } = source
-    this.#admission.admit(owner, this.list(owner), claimOf(record), wish.count)
+    using _granted = this.#quotas.grant(owner, this.live(), claimOf(record), wish.count)
+    this.#admission.refuse()
     const { disk } = await this.#snapshots.copy(source, signal)
     try {
       const { request, env, metadata, lifecycle, traffic, egress, templateId, alias } = record
@@ -176,7 +180,8 @@ export class LocalFleet implements Fleet, AsyncDisposable {
   async enter(id: string, signal: AbortSignal): Promise<Entered> {
     const resident = this.#residents.get(id)
     if (resident === undefined) throw new Fault('SANDBOX_GONE', `there is no sandbox ${JSON.stringify(id.slice(0, 64))}`)
-    return resident.enter(signal)
+    using _granted = this.#quotas.wake(resident.record, this.live())
+    return await resident.enter(signal)
   }
 
   watchDenials: Fleet['watchDenials'] = (id, owner, listener) => this.#parts.denials.listen(this.find(id, owner).id, listener)
@@ -201,11 +206,13 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     for (const resident of this.#residents.values()) resident.release()
   }
 
-  async #admit(request: CreateRequest, owner: Owner, count: number, signal: AbortSignal): Promise<void> {
+  /** Held until the sandbox is among those that live. */
+  async #admit(request: CreateRequest, owner: Owner, signal: AbortSignal): Promise<Disposable> {
     const { memoryMiB, cpus } = owner.quotas
     const claim =
       memoryMiB === null && cpus === null ? { memoryMiB: 0, cpus: 0 } : await this.#parts.creating.deciding.claim(request, signal)
-    this.#admission.admit(owner, this.list(owner), claim, count)
+    this.#admission.refuse()
+    return this.#quotas.grant(owner, this.live(), claim, 1)
   }
 
   /** Written down before anybody is told of it. */
@@ -229,8 +236,8 @@ export class LocalFleet implements Fleet, AsyncDisposable {
       lifecycle: wish.lifecycle,
       traffic: wish.traffic,
       egress: wish.egress,
-      accessToken: wish.secure ? token() : null,
-      trafficToken: wish.traffic.public ? null : token(),
+      accessToken: wish.secure ? newToken() : null,
+      trafficToken: wish.traffic.public ? null : newToken(),
       contexts: live.contextRecords(),
       reason: null,
       goneMs: null,
@@ -286,10 +293,6 @@ export class LocalFleet implements Fleet, AsyncDisposable {
       throw new Fault('NOT_FOUND', `no sandbox ${JSON.stringify(id.slice(0, 64))}`)
     return resident
   }
-}
-
-function token(): string {
-  return randomBytes(24).toString('base64url')
 }
 
 function asFault(failure: unknown): Fault {

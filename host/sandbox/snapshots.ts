@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type CreateRequest, Fault } from '@caisson/wire'
 import type { Store } from '../store/store.ts'
 import { newId } from './ids.ts'
-import type { Owner, SandboxRecord, SnapshotRecord } from './record.ts'
+import type { Owner, SnapshotRecord } from './record.ts'
 import type { Resident } from './resident.ts'
 
 const MIB = 1024 * 1024
@@ -98,12 +98,6 @@ export class Snapshots {
     this.#known.set(snapshot.id, renamed)
     await this.#store.put('snapshot', snapshot.id, renamed)
   }
-}
-
-/** What the disk of a sandbox that may serve as another's must be like. */
-export function claimOf(record: SandboxRecord): { memoryMiB: number; cpus: number } {
-  const { memoryBytes, cpuMilli } = record.plan.limits
-  return { memoryMiB: (memoryBytes ?? 0) / MIB, cpus: (cpuMilli ?? 0) / 1000 }
 }
 
 /** Its template and disk, and its network where nothing else is said. */

@@ -1,22 +1,11 @@
 import type { Node } from '@vscode/tree-sitter-wasm'
 import { character, fromBase64, fromHex, unescaped } from './decoding.ts'
+import { characterCodes, KnownValues, MAX_DEPTH } from './known-values.ts'
 import { field, named } from './walking.ts'
 
-const MAX_DEPTH = 24
-const MAX_TEXT = 65_536
-
-/** Names of JavaScript code, and what they stand for as far as that is written there. */
-export class JavaScriptValues {
-  readonly names = new Map<string, string>()
-  readonly texts = new Map<string, string>()
-
-  text(node: Node | null, depth = 0): string | null {
-    if (node === null || depth > MAX_DEPTH) return null
-    const result = this.#text(node, depth + 1)
-    return result !== null && result.length > MAX_TEXT ? null : result
-  }
-
-  #text(node: Node, depth: number): string | null {
+/** Names and texts of JavaScript code. */
+export class JavaScriptValues extends KnownValues {
+  protected override made(node: Node, depth: number): string | null {
     switch (node.type) {
       case 'string':
         return unescaped(node.text.slice(1, -1))
@@ -161,8 +150,11 @@ export const module = (name: string): string => name.replace(/^node:/, '')
 const plain = (name: string): string => name.replace(/^(globalThis|global|window|self)\.(?=\w)/, '')
 
 function numbers(texts: readonly string[]): string | null {
-  if (texts.length === 0 || texts.length > 4096 || !texts.every((text) => /^(\d{1,6}|0x[0-9a-f]{1,5})$/i.test(text))) return null
-  return texts.map((text) => character(Number(text)) ?? '?').join('')
+  return (
+    characterCodes(texts)
+      ?.map((code) => character(code) ?? '?')
+      .join('') ?? null
+  )
 }
 
 function percent(text: string): string | null {

@@ -14,6 +14,10 @@ const SENDS =
 const ALL_ENVIRONMENT = /process\.env\b(?!\s*[.[])/
 const FORKS =
   /\b(fork|spawn|exec|execFile)\s*\(\s*(__filename|process\.argv|process\.execPath|import\.meta)|new\s+Worker\s*\(\s*__filename|cluster\.fork\s*\(/
+const INSIDE_OF = /^(global|globalThis|process|window|self|require|child_process|module|this)\b/
+/** A name that is looked for among all there are, so that it need not be written. */
+const PICKS =
+  /\b(Object\.(keys|getOwnPropertyNames)|Reflect\.ownKeys)\s*\(\s*(global|globalThis|process|window|self|require|module|this)\b.*\.(find|filter)\b/s
 const INSIDES = /^(binding|_linkedBinding|mainModule|dlopen|_load|__proto__|__defineGetter__)$/
 
 /** What JavaScript or TypeScript code says. */
@@ -24,6 +28,7 @@ export function readJavaScript(root: Node, gathering: Gathering): void {
 class Reading {
   readonly #values = new JavaScriptValues()
   readonly #gathering: Gathering
+  readonly #picked = new Set<string>()
   #hasSocket = false
   #hasShell = false
   #pipe: Node | null = null
@@ -94,6 +99,7 @@ class Reading {
       return
     }
     if (left.type !== 'identifier') return
+    if (PICKS.test(right.text.slice(0, 400))) this.#picked.add(left.text)
     const text = this.#values.text(right)
     if (text !== null) this.#values.texts.set(left.text, text)
     if (!name.includes('?')) this.#values.names.set(left.text, name)
@@ -105,7 +111,9 @@ class Reading {
     const args = named(field(node, 'arguments'))
     const texts = args.map((arg) => this.#values.text(arg) ?? '?')
     this.#gathering.add('call', name, node, texts)
-    const [first = null] = args
+    const [first = null, second = null] = args
+    if (name.endsWith('.then')) this.#handOn(callee, first)
+    if (/^Reflect\.(get|apply|construct)$/.test(name)) this.#reflected(first, second, node)
     if (/(^|\.)(require|import|_load)$/.test(name)) this.#load(first, node)
     if (STARTS.test(name)) this.#start(name, args, node)
     if (RUNS_CODE.test(name)) this.#code(name, args, node)
@@ -117,6 +125,19 @@ class Reading {
       this.#pipe ??= node
     // What is put together here is seen as a whole.
     if (/(^|\.)(join|resolve)$/.test(name)) this.#string(node)
+  }
+
+  /** `import('x').then((m) => ...)`: within, `m` is `x`. */
+  #handOn(callee: Node | null, taker: Node | null): void {
+    if (callee === null || taker?.type !== 'arrow_function') return
+    const [parameter = field(taker, 'parameter')] = named(field(taker, 'parameters'))
+    const left = parameter?.type === 'required_parameter' ? field(parameter, 'pattern') : parameter
+    this.#bind(left ?? null, field(callee, 'object'))
+  }
+
+  #reflected(of: Node | null, member: Node | null, node: Node): void {
+    if (!INSIDE_OF.test(this.#values.name(of)) || member === null) return
+    if (member.type !== 'string' && member.type !== 'identifier') this.#shape('hidden-call', node)
   }
 
   #load(first: Node | null, node: Node): void {
@@ -159,7 +180,8 @@ class Reading {
     const index = field(node, 'index')
     const of = this.#values.name(field(node, 'object'))
     const name = this.#values.text(index)
-    const isInsides = /^(global|globalThis|process|window|self|require|child_process|module|this)\b/.test(of)
+    const isInsides = INSIDE_OF.test(of)
+    if (isInsides && this.#picked.has(index?.text ?? '')) this.#shape('hidden-call', node)
     if (name !== null) this.#member(name, node)
     if (isInsides && name !== null && index?.type !== 'string' && index?.type !== 'template_string' && index?.type !== 'identifier')
       this.#shape('hidden-call', node)

@@ -1,24 +1,11 @@
 import type { Node } from '@vscode/tree-sitter-wasm'
 import { character, fromBase64, fromHex, reversed, rot13, unescaped } from './decoding.ts'
+import { characterCodes, KnownValues, MAX_DEPTH } from './known-values.ts'
 import { field, named } from './walking.ts'
 
-const MAX_DEPTH = 24
-const MAX_TEXT = 65_536
-
-/** Names of Python code, and what they stand for as far as that is written there. */
-export class PythonValues {
-  /** `s` stands for `os.system`. */
-  readonly names = new Map<string, string>()
-  readonly texts = new Map<string, string>()
-
-  /** What a text comes to when it is put together; null: it is only known when the code runs. */
-  text(node: Node | null, depth = 0): string | null {
-    if (node === null || depth > MAX_DEPTH) return null
-    const result = this.#text(node, depth + 1)
-    return result !== null && result.length > MAX_TEXT ? null : result
-  }
-
-  #text(node: Node, depth: number): string | null {
+/** Names and texts of Python code. */
+export class PythonValues extends KnownValues {
+  protected override made(node: Node, depth: number): string | null {
     switch (node.type) {
       case 'string':
         return this.#literal(node, depth)
@@ -179,11 +166,7 @@ function all<T>(values: readonly (T | null)[]): T[] | null {
 const joined = (texts: readonly (string | null)[], by = ''): string | null => mapped(all(texts), (known) => known.join(by))
 
 function numbers(node: Node | null): number[] | null {
-  if (node === null || !['list', 'tuple'].includes(node.type)) return null
-  const texts = named(node).map((one) => one.text)
-  return texts.length > 0 && texts.length <= 4096 && texts.every((text) => /^(\d{1,6}|0x[0-9a-f]{1,5})$/i.test(text))
-    ? texts.map(Number)
-    : null
+  return node !== null && ['list', 'tuple'].includes(node.type) ? characterCodes(named(node).map((one) => one.text)) : null
 }
 
 const characters = (codes: readonly number[]): string => codes.map((code) => character(code) ?? '?').join('')

@@ -18,6 +18,13 @@ const SENDS =
   /^(requests|httpx|urllib|urllib3|aiohttp|http|socket|s|sock|client|conn|session)\b.*\.(post|put|patch|get|request|urlopen|send|sendall|sendto|Request)$/
 const ALL_ENVIRONMENT = /os\.environ\b(?!\s*(\.get\b|\[))|\benviron\.(items|copy)\b/
 const FORKS = /\bfork\s*\(\s*\)|Popen\s*\(.*(__file__|sys\.argv|sys\.executable)|Process\s*\(\s*target/s
+/** Where names are looked up by texts. */
+const NAMESPACE = /(^|\.)(__dict__|modules|__globals__|__builtins__)$|^(globals|locals|vars)\(\)$/
+/** Walks that begin at all there is, or at all that is somebody's. */
+const EVERYTHING = /^(\/|~|\/(home|root|etc|usr|var|mnt|media|srv|opt)|\/home\/\w+)(\/?\*{0,2})?(\/\*(\.\*)?)?\/?$/
+const WALKS = /(^|\.)(glob|iglob|rglob|walk|scandir|listdir|iterdir|fwalk)$/
+const DESTROYS =
+  /\b(rmtree|os\.(remove|unlink|truncate|rmdir)|unlink\s*\(|os\.kill\s*\()|\bencrypt\w*\s*\([\s\S]*\bopen\s*\(|\bopen\s*\([^)]*["'][wr]?b?\+?["'][\s\S]*\bencrypt/
 const ENDLESS = /^(True|1|not False|itertools\.count\(\))$/
 
 /** What Python code says. `tree` is of the code without its magics. */
@@ -57,9 +64,7 @@ class Reading {
       case 'attribute':
         return this.#member(field(node, 'attribute')?.text ?? '', node)
       case 'subscript':
-        if (/(__globals__|__builtins__(\.__dict__)?|f_builtins|func_globals|f_globals)$/.test(field(node, 'value')?.text ?? ''))
-          this.#shape('builtins-walk', node)
-        return
+        return this.#item(node)
       case 'function_definition':
         return this.#define(node)
       case 'while_statement':
@@ -131,9 +136,18 @@ class Reading {
       !/PIPE|DEVNULL/.test(text)
     )
       this.#redirects ??= node
-    if (SENDS.test(name) && ALL_ENVIRONMENT.test(text)) this.#shape('environment-sent', node)
+    if (/\.stdin\.write$|\.communicate$/.test(name) && /\.recv\s*\(/.test(text)) this.#redirects ??= node
+    if (/\.send(all)?$/.test(name) && /\.stdout\.read|check_output|getoutput|\bpopen\b/.test(text)) this.#redirects ??= node
+    if (SENDS.test(name) && this.#saysEnvironment(text)) this.#shape('environment-sent', node)
     // What is put together here is seen as a whole.
     if (/(^|\.)(Path|join|expanduser)$/.test(name)) this.#string(node)
+  }
+
+  /** All of it, under whatever name. */
+  #saysEnvironment(text: string): boolean {
+    if (ALL_ENVIRONMENT.test(text)) return true
+    const aliases = [...this.#values.names].filter(([, full]) => full === 'os.environ').map(([alias]) => alias)
+    return aliases.some((alias) => new RegExp(`(?<![\\w.])${alias}\\b(?!\\s*(\\.get\\b|\\[))`).test(text))
   }
 
   #shell(first: Node | null, node: Node): void {
@@ -192,6 +206,14 @@ class Reading {
     if (name === '__subclasses__') this.#shape('subclasses-walk', node)
   }
 
+  #item(node: Node): void {
+    const [of, key] = [field(node, 'value'), field(node, 'subscript')]
+    if (/(__globals__|__builtins__(\.__dict__)?|f_builtins|func_globals|f_globals)$/.test(of?.text ?? ''))
+      this.#shape('builtins-walk', node)
+    const isPutTogether = key?.type !== 'string' && key?.type !== 'identifier' && this.#values.text(key) !== null
+    if (isPutTogether && NAMESPACE.test(this.#values.name(of))) this.#shape('hidden-call', node)
+  }
+
   #define(node: Node): void {
     if (!/^__reduce(_ex)?__$/.test(field(node, 'name')?.text ?? '')) return
     const body = field(node, 'body')?.text.slice(0, 4000) ?? ''
@@ -205,7 +227,21 @@ class Reading {
 
   #loop(node: Node): void {
     const over = field(node, node.type === 'while_statement' ? 'condition' : 'right')?.text ?? ''
+    if (
+      node.type === 'for_statement' &&
+      this.#isEverything(field(node, 'right')) &&
+      DESTROYS.test(field(node, 'body')?.text.slice(0, 4000) ?? '')
+    )
+      this.#shape('destroys-everything', node)
     if (ENDLESS.test(over) && FORKS.test(field(node, 'body')?.text.slice(0, 4000) ?? '')) this.#shape('fork-bomb', node)
+  }
+
+  #isEverything(over: Node | null): boolean {
+    if (over?.type !== 'call' || !WALKS.test(this.#values.name(field(over, 'function')))) return false
+    const callee = field(over, 'function')
+    const from = named(field(over, 'arguments'))[0] ?? null
+    const of = callee?.type === 'attribute' ? this.#values.text(field(callee, 'object')) : null
+    return EVERYTHING.test(of ?? this.#values.text(from) ?? '')
   }
 
   #string(node: Node): void {

@@ -8,6 +8,9 @@ import type { Answer, Order, Seen } from './words.ts'
 const PATIENCE_MS = 10_000
 const HEAP_MB = 512
 const MAX_WAITING = 256
+/** What is run again and again says the same each time. */
+const MAX_KEPT = 256
+const MAX_KEPT_CHARACTERS = 4096
 
 /** What code says, as far as it can be read; or why it cannot. */
 export type Scan = ({ readonly seen: Seen } & { readonly unseen?: never }) | { readonly seen?: never; readonly unseen: string }
@@ -16,6 +19,7 @@ export type Scan = ({ readonly seen: Seen } & { readonly unseen?: never }) | { r
 export class Scanner implements AsyncDisposable {
   readonly #program: string
   readonly #waiting = new Map<number, (scan: Scan) => void>()
+  readonly #kept = new Map<string, Scan>()
   #worker: Worker | undefined
   #next = 0
   /** One at a time, so that each has all of its patience. */
@@ -30,13 +34,24 @@ export class Scanner implements AsyncDisposable {
   /** Rejects only when the signal aborts. */
   async scan(language: Scanned, code: string, sets: readonly ScanRule['set'][], signal: AbortSignal): Promise<Scan> {
     if (code.length > MAX_SCANNED_CHARACTERS) return { unseen: `it is longer than ${MAX_SCANNED_CHARACTERS / 1024} KiB` }
+    const key = JSON.stringify([language, sets, code])
+    const kept = this.#kept.get(key)
+    if (kept !== undefined) return kept
     if (this.#count >= MAX_WAITING) return { unseen: 'too many others wait to be looked at' }
     this.#count += 1
     const turn = this.#turn.then(() => this.#ask({ order: this.#next++, language, code, sets }))
     this.#turn = turn.finally(() => {
       this.#count -= 1
     })
-    return await orAborted(turn, signal)
+    const scan = await orAborted(turn, signal)
+    if (scan.seen !== undefined && code.length <= MAX_KEPT_CHARACTERS) this.#keep(key, scan)
+    return scan
+  }
+
+  #keep(key: string, scan: Scan): void {
+    this.#kept.set(key, scan)
+    const [oldest] = this.#kept.keys()
+    if (this.#kept.size > MAX_KEPT && oldest !== undefined) this.#kept.delete(oldest)
   }
 
   async #ask(order: Order): Promise<Scan> {

@@ -19,7 +19,11 @@ const unknown = (text: string): Word => ({ text: text.slice(0, MAX_TEXT), isHidd
 
 /** Words of a script, with the variables that it sets. */
 export class ShellWords {
-  readonly variables = new Map<string, string>([['IFS', ' ']])
+  readonly variables = new Map<string, string>([
+    ['IFS', ' '],
+    ['SHELL', '/bin/bash'],
+    ['BASH', '/bin/bash'],
+  ])
 
   word(node: Node | null, depth = 0): Word {
     if (node === null) return plain('')

@@ -29,6 +29,7 @@ export function readShell(root: Node, gathering: Gathering): void {
 
 class Reading {
   readonly #words = new ShellWords()
+  readonly #fetched = new Set<string>()
   readonly #gathering: Gathering
 
   constructor(gathering: Gathering) {
@@ -70,7 +71,11 @@ class Reading {
     const [name] = words
     if (name === undefined) return
     if (name.isHidden) this.#gathering.add('shape', 'hidden-command', node)
-    if (/\s/.test(name.text) && name.isKnown && name.text.trim() !== '') this.#gathering.read('shell', name.text, node)
+    const split = this.#split(name.text)
+    if (/\s/.test(split) && name.isKnown && split.trim() !== '') this.#gathering.read('shell', split, node)
+    if (this.#fetched.has(name.text) || (INTERPRETER.test(name.text) && words.slice(1).some(({ text }) => this.#fetched.has(text))))
+      this.#gathering.add('shape', 'download-into-interpreter', node)
+    this.#remember(words)
     this.#said(words, node)
     for (const word of words) this.#text(word, node)
     let rest = words
@@ -81,6 +86,22 @@ class Reading {
       this.#said(rest, node)
     }
     this.#interpreted(rest, node)
+  }
+
+  /** As the shell takes a word apart that it has expanded. */
+  #split(text: string): string {
+    const by = this.#words.variables.get('IFS') ?? ' '
+    return by.trim() === '' || by.length > 8 ? text : [...text].map((one) => (by.includes(one) ? ' ' : one)).join('')
+  }
+
+  /** Where something was fetched to. */
+  #remember(words: readonly Word[]): void {
+    if (!FETCHES.test(words[0]?.text ?? '')) return
+    const option = words.findIndex(({ text }) => /^(-\w*[oO]|--output(-document)?)$/.test(text))
+    const place =
+      option > 0 ? words[option + 1]?.text : words.map(({ text }) => /^--output(?:-document)?=(.+)$/.exec(text)?.[1]).find(Boolean)
+    if (place !== undefined && place !== '-' && !place.startsWith('-'))
+      this.#fetched.add(place).add(place.replace(/^\.\//, '')).add(`./${place}`)
   }
 
   #said(words: readonly Word[], node: Node): void {

@@ -60,6 +60,15 @@ const hidden = fc
 const distinct = (found: readonly string[]): string[] =>
   [...new Set(found.flatMap((one) => [one.split(' ')[0] as string, ...(one.endsWith(' -') ? [] : [one])]))].sort()
 
+test('base32 is seen through wherever it begins, in either case; in both at once, from 32 characters on', () => {
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
+  const bits = [...Buffer.from(token)].map((byte) => byte.toString(2).padStart(8, '0')).join('')
+  const encoded = (bits.match(/.{1,5}/g) ?? []).map((group) => letters[Number.parseInt(group.padEnd(5, '0'), 2)]).join('')
+  const mixed = [...encoded].map((one, index) => (index % 3 === 0 ? one.toLowerCase() : one)).join('')
+  for (const text of [encoded, encoded.toLowerCase(), `value27${encoded}`, `VALUE2${encoded.toLowerCase()}`, `x=${mixed};`])
+    expect([text, scanned([text])]).toEqual([text, ['github-token base32 -']])
+})
+
 test('the same is found in any pieces', () => {
   fc.assert(
     fc.property(fc.array(hidden, { maxLength: 8 }), fc.array(fc.nat(), { maxLength: 30 }), (parts, places) => {

@@ -1,10 +1,12 @@
 import { existsSync } from 'node:fs'
-import { readdir, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { SqliteStore } from '../../host/store/sqlite.ts'
 import { SpecDaemon } from '../api/daemon.ts'
+import { SmallDisk } from '../walls/small-disk.ts'
 import { Traces } from '../walls/traces.ts'
 import { Guest } from './guest.ts'
 
@@ -105,9 +107,11 @@ test('two daemons on one state folder: the second says so; asked politely, one l
   expect(await guest.at(second).run('echo alive')).toBe('alive\n')
 })
 
-test('a port that is taken, and a database that is damaged, are said plainly', async () => {
+test('a port that is taken, a state folder that cannot be written, and a database that is damaged, are said plainly', async () => {
   await using first = await SpecDaemon.open()
   await expect(SpecDaemon.open({ port: Number(new URL(first.url).port) })).rejects.toMatchObject({ code: 'ADDRESS_UNUSABLE' })
+  // What is there belongs to the kernel, which lets nobody make a folder there.
+  await expect(SpecDaemon.open({ home: '/proc/caisson' })).rejects.toMatchObject({ code: 'HOME_UNUSABLE' })
   const other = await SpecDaemon.open()
   await other.stop()
   await writeFile(
@@ -116,6 +120,29 @@ test('a port that is taken, and a database that is damaged, are said plainly', a
   )
   await expect(other.again()).rejects.toMatchObject({ code: 'STORE_UNUSABLE' })
   await other[Symbol.asyncDispose]()
+})
+
+test('a full disk is said, loses nothing, and is over when there is room', async () => {
+  const place = await mkdtemp(join(tmpdir(), 'cai-disk-'))
+  await using _ = { [Symbol.asyncDispose]: () => rm(place, { recursive: true }) }
+  using disk = new SmallDisk(place, 64 * 1024)
+  await using daemon = await SpecDaemon.open({ home: join(disk.path, 'home') })
+  const ask = async (path: string, body: object) => {
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+    const response = await daemon.fetch(path, init)
+    return { status: response.status, retry: response.headers.get('retry-after'), body: await response.json() }
+  }
+  const overloaded = { error_code: 'overloaded', message: expect.stringMatching(/^only \d+ MiB are left on the disk of /) }
+  expect(await ask('/v2/sandboxes', { templateID: 'base' })).toMatchObject({ status: 503, retry: '2', body: overloaded })
+  expect(await ask('/caisson/v1/keys', { owner: 'alice' })).toMatchObject({ status: 201 })
+  disk.fill()
+  expect(await ask('/caisson/v1/keys', { owner: 'bob' })).toMatchObject({ status: 500, body: { error_code: 'store_unusable' } })
+  disk.free()
+  expect(await ask('/caisson/v1/keys', { owner: 'carol' })).toMatchObject({ status: 201 })
+  await daemon.stop('SIGKILL')
+  await using next = await daemon.again()
+  const known = (await (await next.fetch('/caisson/v1/keys')).json()) as { owner: string }[]
+  expect(known.map(({ owner }) => owner)).toEqual(['operator', 'alice', 'carol'])
 })
 
 /** The pid of the process that answers on its keeper's socket: the parent of its first process, as the host numbers them. */

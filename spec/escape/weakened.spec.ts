@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { SignedReport } from '../../client/attacks/report.ts'
 import { CommandLine, ROOT } from '../cli/invoke.ts'
 
-// The attacks are only worth something if they notice. A keeper is built that leaves out one step of the wall, and installed beside everything else as it is.
+// The attacks are only worth something if they notice. A keeper is built that leaves out steps of the wall, and installed beside everything else as it is.
 
 const BUILD_MS = 900_000
 const TARGET = join(ROOT, 'native/target/weakened')
@@ -57,6 +57,14 @@ const STEPS = [
   ['masks', 'memory and secrets of the kernel'],
   ['network', 'sockets of the host'],
   ['host files', 'reading files of the host'],
+  ['own ids', 'ids of the host'],
+  ['core limit', 'core_pattern'],
+] as const
+
+/** A second lock: with the first steps left out it holds alone, and without it too nothing does. */
+const SECOND = [
+  ['set-uid files', 'new privileges', 'a set-uid program'],
+  ['system calls,capabilities', 'landlock', 'remounting'],
 ] as const
 
 test.each(STEPS)(
@@ -67,6 +75,17 @@ test.each(STEPS)(
     expect([red.exitCode, red.contained]).toEqual([1, false])
     const green = await attacked('', only)
     expect(green).toEqual({ exitCode: 0, contained: true, escaped: [] })
+  },
+  240_000,
+)
+
+test.each(SECOND)(
+  'without "%s", "%s" still holds against the attack "%s"; without both, the report is red',
+  async (first, second, only) => {
+    expect(await attacked(first, only)).toEqual({ exitCode: 0, contained: true, escaped: [] })
+    const red = await attacked(`${first},${second}`, only)
+    expect(red.escaped).not.toEqual([])
+    expect([red.exitCode, red.contained]).toEqual([1, false])
   },
   240_000,
 )

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Sandbox } from '../../client/index.ts'
@@ -98,5 +98,27 @@ describe('on the command line', () => {
       profile: { extends: 'default', network: 'allow:api.example:8443' },
     })
     expect(await line.caisson(['scan', '--lang', 'bash', '-c', 'ls'])).toMatchObject({ exitCode: 0 })
+  }, 300_000)
+
+  test('after a run: what it did beside what the code says, and what nobody saw', async () => {
+    await using line = await CommandLine.open()
+    const program = join(line.work, 'job.py')
+    const code = [
+      'import os, socket, subprocess',
+      'os.system("ls >/dev/null")',
+      'subprocess.run([min(["true"])])',
+      'if 0: os.system("curl x")',
+    ]
+    const reach = 'socket.create_connection((".".join(["192", "0", "2", "7"]), 81), 5)'
+    await writeFile(program, `${[...code, `try: ${reach}`, 'except OSError: pass'].join('\n')}\n`)
+    const ran = await line.caisson(['run', '--net', 'allow:192.0.2.9', '--json', program])
+    const { id } = JSON.parse(ran.stdout) as { id: string }
+    const { observed } = JSON.parse((await line.caisson(['scan', '--json', '--run', id, program])).stdout) as { observed: object }
+    expect(observed).toMatchObject({
+      hosts: { unexpected: ['192.0.2.7:81'], unused: [] },
+      commands: { unexpected: ['true'], unused: ['curl'] },
+      carried: ['write /home/user/job.py'],
+      unseen: [expect.stringContaining('imports and paths')],
+    })
   }, 300_000)
 })

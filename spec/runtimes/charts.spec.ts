@@ -268,8 +268,10 @@ describe('unknown', () => {
     expect(await chart(code, 'plt.title("T")')).toEqual({ type: 'unknown', title: 'T', elements: [] })
   })
 
-  test('a figure without data has a picture, and no chart', async () => {
-    expect(await chart('plt.subplots()')).toBeUndefined()
+  test('axes without data are those of a chart of no lines; without axes there is none', async () => {
+    expect(await chart('plt.subplots()')).toEqual({ ...UNSET, ...NUMBERED, type: 'line', elements: [] })
+    const failed = 'try: plt.plot([datetime.date(2023, 9, 1)], [1, 2])\nexcept ValueError: pass'
+    expect(await chart(failed)).toMatchObject({ type: 'line', x_scale: 'datetime', y_scale: 'linear', elements: [] })
     expect(await chart('plt.figure().text(0.5, 0.5, "words")')).toBeUndefined()
   })
 })

@@ -1,8 +1,21 @@
 //! What /proc/sys/kernel/random/boot_id says inside: each sandbox has booted by itself (inside.rs). A UUID of version 4.
 
-use crate::fault::{At, Outcome};
+use std::fs;
 
-pub fn fresh() -> Outcome<String> {
+use crate::fault::{At, Outcome};
+use crate::plan::Owner;
+use crate::root::Stage;
+
+/// Below the root.
+pub const PLACE: &str = "caisson/boot_id";
+
+pub fn write(stage: &Stage) -> Outcome<()> {
+    let path = stage.root.join(PLACE);
+    fs::write(&path, fresh()?).at("root", path.display())?;
+    stage.own(&path, Owner::Root)
+}
+
+fn fresh() -> Outcome<String> {
     let mut random = [0u8; 16];
     // SAFETY: the buffer is ours and as long as said.
     if unsafe { libc::getrandom(random.as_mut_ptr().cast(), random.len(), 0) } != 16 {

@@ -16,6 +16,7 @@ use crate::copy::{rename_new, sparse_copy};
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::plan::Disk;
 use crate::tree::{NOATIME, NODEV, NOSUID, Tree};
+use crate::weakened::{Step, is_without};
 
 const STEP: &str = "disk";
 
@@ -144,7 +145,8 @@ impl Prepared {
                 // An image that was damaged by a power cut is not repaired: what is wrong with it is said, and nothing more is written to it.
                 let options =
                     [("source", Some(device.as_str())), ("errors", Some("remount-ro")), ("noinit_itable", None)];
-                Tree::of("ext4", &options, NOSUID | NODEV | NOATIME)
+                let no_setuid = if is_without(Step::SetUid) { 0 } else { NOSUID };
+                Tree::of("ext4", &options, no_setuid | NODEV | NOATIME)
                     .map(OwnedFd::from)
                     .at(STEP, format!("{} cannot be mounted ({device})", image.display()))
             }

@@ -8,13 +8,13 @@ use caisson_zygote::message::{receive, send};
 use libc::sock_filter;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use crate::boot_id;
 use crate::caps;
 use crate::fault::{At, Fault, Outcome};
 use crate::gate;
 use crate::landlock;
 use crate::plan::{Kind, Network, Plan, Root};
 use crate::program::Program;
-use crate::root::BOOT_ID;
 use crate::say::Said;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 use crate::weakened::{Step, is_without};
@@ -84,14 +84,14 @@ impl Inside<'_> {
         self.mounts(sandbox)?;
         self.pivot()?;
         self.rlimits()?;
-        let ruleset = if sandbox { self.landlock()? } else { None };
+        let ruleset = if sandbox && !is_without(Step::Landlock) { self.landlock()? } else { None };
         let capabilities = if sandbox {
             caps::set_of(self.plan.capabilities.iter().map(String::as_str))?
         } else {
             caps::set_of(caps::ZYGOTE)?
         };
         caps::bound(if is_without(Step::Capabilities) { caps::ALL } else { capabilities })?;
-        if self.plan.no_new_privileges {
+        if self.plan.no_new_privileges && !is_without(Step::NoNewPrivileges) {
             nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
         }
         if let Some(ruleset) = &ruleset {
@@ -195,9 +195,9 @@ impl Inside<'_> {
             let tree = Tree::open(&target).at(step, name)?;
             tree.set(RDONLY | NOSUID | NODEV | NOEXEC).and_then(|()| tree.attach(&target)).at(step, name)?;
         }
-        let tree = Tree::open(Path::new(BOOT_ID)).at(step, BOOT_ID)?;
+        let tree = Tree::open(Path::new(boot_id::PLACE)).at(step, boot_id::PLACE)?;
         let target = proc.join("sys/kernel/random/boot_id");
-        tree.set(RDONLY | NOSUID | NODEV | NOEXEC).and_then(|()| tree.attach(&target)).at(step, BOOT_ID)
+        tree.set(RDONLY | NOSUID | NODEV | NOEXEC).and_then(|()| tree.attach(&target)).at(step, boot_id::PLACE)
     }
 
     /// The old root is stacked under the new one for a moment and then let go (pivot_root(2), "pivot_root(".", ".")").
@@ -213,7 +213,8 @@ impl Inside<'_> {
 
     pub fn rlimits(&self) -> Outcome<()> {
         // A core limit of 1 keeps a core_pattern pipe from being started on the host (core(5)).
-        let limit = libc::rlimit { rlim_cur: 1, rlim_max: 1 };
+        let most = if is_without(Step::CoreLimit) { libc::RLIM_INFINITY } else { 1 };
+        let limit = libc::rlimit { rlim_cur: 1, rlim_max: most };
         // SAFETY: the structure outlives the call.
         if unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) } != 0 {
             return Err(std::io::Error::last_os_error()).at("rlimits", "core");

@@ -13,6 +13,7 @@ mod cgroup;
 mod clock;
 mod control;
 mod copy;
+mod devices;
 mod digger;
 mod disk;
 mod end;

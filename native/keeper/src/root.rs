@@ -10,20 +10,18 @@ use std::path::{Path, PathBuf};
 use nix::mount::mount;
 
 use crate::boot_id;
+use crate::devices;
 use crate::disk::{Mounted, hold};
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::idmap::IdMap;
 use crate::overlay;
 use crate::plan::{Bind, Mode, Owner, Plan, Root};
 use crate::shields;
-use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
+use crate::tree::{NODEV, NOSUID, RDONLY, Tree};
 
 const STEP: &str = "root";
-/// Below the root.
-pub const BOOT_ID: &str = "caisson/boot_id";
 /// The wall's own places, whatever else of the root can be changed.
 const OURS: [&str; 3] = ["caisson", "dev", "sys"];
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Who owns what is made here, as the host numbers them.
 #[derive(Clone, Copy)]
@@ -112,8 +110,8 @@ impl Stage<'_> {
         if self.plan.engine.is_some() {
             return Ok(());
         }
-        self.devices()?;
-        self.boot_id()?;
+        devices::raise(self)?;
+        boot_id::write(self)?;
         self.folder(&self.root.join("proc"))
     }
 
@@ -245,26 +243,6 @@ impl Stage<'_> {
         applied.at(STEP, format!("{}: its file system cannot show other owners", source.display()))
     }
 
-    fn devices(&self) -> Outcome<()> {
-        let dev = self.root.join("dev");
-        self.folder(&dev)?;
-        for name in DEVICES {
-            let (source, target) = (Path::new("/dev").join(name), dev.join(name));
-            fs::File::create_new(&target).at(STEP, target.display())?;
-            let tree = Tree::open(&source).at(STEP, source.display())?;
-            tree.set(NOSUID | NOEXEC).at(STEP, source.display())?;
-            tree.attach(&target).at(STEP, target.display())?;
-        }
-        let links = [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1")];
-        for (name, to) in links.into_iter().chain([("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx")]) {
-            symlink(to, dev.join(name)).at(STEP, name)?;
-        }
-        for folder in ["pts", "shm", "mqueue"] {
-            self.folder(&dev.join(folder))?;
-        }
-        Ok(())
-    }
-
     /// Files of this sandbox alone. One that a bind already shows is covered by a bind of ours, because that bind is not ours to write.
     fn small_files(&self) -> Outcome<()> {
         let folder = self.disk.with_file_name("files");
@@ -284,12 +262,6 @@ impl Stage<'_> {
             }
         }
         Ok(())
-    }
-
-    fn boot_id(&self) -> Outcome<()> {
-        let path = self.root.join(BOOT_ID);
-        fs::write(&path, boot_id::fresh()?).at(STEP, path.display())?;
-        self.own(&path, Owner::Root)
     }
 
     /// A disk that was kept has its folders already, and whoever used it may have given them other modes.

@@ -1,4 +1,4 @@
-//! A wall with one step left out, to show that the attacks notice. Only in a keeper that was built for that (Cargo.toml): in any other, no step can be left
+//! A wall with steps left out, to show that the attacks notice. Only in a keeper that was built for that (Cargo.toml): in any other, no step can be left
 //! out, and nothing is read that could say so.
 
 /// What can be left out.
@@ -10,6 +10,11 @@ pub enum Step {
     ReadOnlySwitches,
     Network,
     HostFiles,
+    OwnIds,
+    CoreLimit,
+    SetUid,
+    NoNewPrivileges,
+    Landlock,
 }
 
 #[cfg(not(feature = "weakened"))]
@@ -19,23 +24,32 @@ pub const fn is_without(_: Step) -> bool {
 
 #[cfg(feature = "weakened")]
 pub fn is_without(step: Step) -> bool {
-    chosen() == Some(step)
+    chosen().contains(&step)
 }
 
-/// Once, before the first process has another root.
 #[cfg(feature = "weakened")]
-pub fn chosen() -> Option<Step> {
-    static CHOSEN: std::sync::OnceLock<Option<Step>> = std::sync::OnceLock::new();
-    *CHOSEN.get_or_init(|| {
-        let path = std::env::current_exe().ok()?.with_file_name("without");
-        match std::fs::read_to_string(path).ok()?.trim() {
-            "system calls" => Some(Step::SystemCalls),
-            "capabilities" => Some(Step::Capabilities),
-            "masks" => Some(Step::Masks),
-            "read-only switches" => Some(Step::ReadOnlySwitches),
-            "network" => Some(Step::Network),
-            "host files" => Some(Step::HostFiles),
-            _ => None,
-        }
+const NAMES: [(&str, Step); 11] = [
+    ("system calls", Step::SystemCalls),
+    ("capabilities", Step::Capabilities),
+    ("masks", Step::Masks),
+    ("read-only switches", Step::ReadOnlySwitches),
+    ("network", Step::Network),
+    ("host files", Step::HostFiles),
+    ("own ids", Step::OwnIds),
+    ("core limit", Step::CoreLimit),
+    ("set-uid files", Step::SetUid),
+    ("new privileges", Step::NoNewPrivileges),
+    ("landlock", Step::Landlock),
+];
+
+/// Once, before the first process has another root. Names are separated by commas.
+#[cfg(feature = "weakened")]
+pub fn chosen() -> &'static [Step] {
+    static CHOSEN: std::sync::OnceLock<Vec<Step>> = std::sync::OnceLock::new();
+    CHOSEN.get_or_init(|| {
+        let path = std::env::current_exe().ok().map(|program| program.with_file_name("without"));
+        let text = path.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        let named = |one: &str| NAMES.into_iter().find(|(name, _)| *name == one.trim());
+        text.split(',').filter_map(named).map(|(_, step)| step).collect()
     })
 }

@@ -1,28 +1,33 @@
 import type { Inner } from './decoder.ts'
 
-const BUFFER = 1024
+const BUFFER = 256
 /** Of what does not look like anything, so that what begins in it and ends beyond is whole. */
-const KEPT = 16
+const KEPT = 64
 /** After so much that looks like nothing, it is noise again. */
-const QUIET = 512
+const QUIET = 256
 /** So many characters in a row are text: no value that is looked for is shorter. */
 const TEXT = 9
-/** Two bytes that whatever is looked for in bytes that are no text has at its beginning: compressed, encrypted, and the versions of keys in DER. */
-const MARKS = new Uint8Array(65_536)
-for (const [first, ...seconds] of [
-  [0x1f, 0x8b],
-  [0x78, 0x01, 0x5e, 0x9c, 0xda],
-  [0x50, 0x4b],
-  [0x02, 0x01],
-  [0x37, 0x7a],
-  [0xfd, 0x37],
-  [0x28, 0xb5],
-  [0x52, 0x61],
-  [0x42, 0x5a],
-  [0x04, 0x22],
-] as const) {
-  for (const second of seconds) MARKS[first * 256 + second] = 1
-}
+/** What whatever is looked for in bytes that are no text has at its beginning (dlp/rules.ts): the first two, and what may follow them; nothing: whatever follows. */
+const MARKS = new Map<number, readonly number[]>([
+  [0x1f8b, [0x08]],
+  [0x7801, []],
+  [0x785e, []],
+  [0x789c, []],
+  [0x78da, []],
+  [0x504b, [0x03]],
+  // The versions of keys in DER.
+  [0x0201, [0x00, 0x01]],
+  [0x377a, [0xbc]],
+  [0xfd37, [0x7a]],
+  [0x28b5, [0x2f]],
+  [0x5261, [0x72]],
+  [0x425a, [0x68]],
+  [0x0422, [0x4d]],
+])
+const FIRSTS = new Uint8Array(256)
+for (const pair of MARKS.keys()) FIRSTS[pair >> 8] = 1
+/** 1: it is text. */
+const TEXTS = Uint8Array.from({ length: 256 }, (_, byte) => Number((byte >= 32 && byte < 127) || [9, 10, 13].includes(byte)))
 
 /** A run read from one of its first symbols on. From all starts but one it gives noise, which is dropped before anybody looks at it. */
 export class Phase {
@@ -34,7 +39,7 @@ export class Phase {
   #held = 0
   #bits = 0
   #text = 0
-  #before = 0
+  #last = 0
   #isPlausible = false
   #quiet = 0
 
@@ -43,43 +48,70 @@ export class Phase {
     this.#left = skip
   }
 
-  unfold(symbols: Uint8Array, values: Int8Array, bits: number, open: () => Inner | null): void {
+  /** `values`: of the symbols, each of so many bits. */
+  unfold(values: Uint8Array, bits: number, open: () => Inner | null): void {
+    let at = Math.min(this.#left, values.length)
+    this.#left -= at
+    while (at < values.length) {
+      const room = Math.floor(((BUFFER - this.#length) * 8) / bits)
+      const to = Math.min(values.length, at + room)
+      const from = this.#length
+      this.#decode(values, at, to, bits)
+      this.#flush(this.#looksLikeSomething(from), open)
+      at = to
+    }
+  }
+
+  #decode(values: Uint8Array, from: number, to: number, bits: number): void {
     const out = this.#out
     let held = this.#held
     let count = this.#bits
-    let text = this.#text
-    let before = this.#before
     let length = this.#length
-    let isPlausible = false
-    const from = Math.min(this.#left, symbols.length)
-    this.#left -= from
-    for (let at = from; at < symbols.length; at += 1) {
-      held = ((held << bits) | (values[symbols[at] as number] as number)) & 0xffff
+    let at = from
+    while (at < to) {
+      if (count === 0) {
+        // As long as whole bytes come of whole groups, nothing is left over to be counted.
+        if (bits === 6) {
+          for (; at + 4 <= to; at += 4, length += 3) {
+            const three = (of(values, at) << 18) | (of(values, at + 1) << 12) | (of(values, at + 2) << 6) | of(values, at + 3)
+            out[length] = three >> 16
+            out[length + 1] = three >> 8
+            out[length + 2] = three
+          }
+        } else if (bits === 4) {
+          for (; at + 2 <= to; at += 2, length += 1) out[length] = (of(values, at) << 4) | of(values, at + 1)
+        }
+        if (at === to) break
+      }
+      held = ((held << bits) | of(values, at)) & 0xffff
+      at += 1
       count += bits
       if (count < 8) continue
       count -= 8
-      const byte = (held >> count) & 0xff
-      if (length === BUFFER) {
-        this.#length = length
-        this.#flush(isPlausible, open)
-        isPlausible = false
-        length = this.#length
-      }
-      out[length] = byte
+      out[length] = held >> count
       length += 1
-      if (byte >= 32 ? byte < 127 : byte === 10 || byte === 13 || byte === 9) {
-        text += 1
-        if (text >= TEXT) isPlausible = true
-      } else text = 0
-      if (MARKS[before * 256 + byte] === 1) isPlausible = true
-      before = byte
     }
     this.#held = held
     this.#bits = count
-    this.#text = text
-    this.#before = before
     this.#length = length
-    this.#flush(isPlausible, open)
+  }
+
+  /** Whether there is text, or a mark, in what has been decoded from there on. */
+  #looksLikeSomething(from: number): boolean {
+    const out = this.#out
+    const length = this.#length
+    let text = this.#text
+    let last = this.#last
+    let isSomething = false
+    for (let at = from; at < length; at += 1) {
+      const byte = of(out, at)
+      text = (text + 1) * of(TEXTS, byte)
+      last = ((last << 8) | byte) & 0xffffff
+      if (text >= TEXT || (FIRSTS[last >> 16] === 1 && isMark(last))) isSomething = true
+    }
+    this.#text = text
+    this.#last = last
+    return isSomething
   }
 
   end(): void {
@@ -88,7 +120,7 @@ export class Phase {
     this.#held = 0
     this.#bits = 0
     this.#text = 0
-    this.#before = 0
+    this.#last = 0
     this.#length = 0
     this.#quiet = 0
   }
@@ -125,4 +157,13 @@ export class Phase {
     this.#inner?.restart()
     this.#isPlausible = false
   }
+}
+
+function of(bytes: Uint8Array, at: number): number {
+  return bytes[at] as number
+}
+
+function isMark(three: number): boolean {
+  const thirds = MARKS.get(three >> 8)
+  return thirds !== undefined && (thirds.length === 0 || thirds.includes(three & 0xff))
 }

@@ -1,8 +1,10 @@
 import type { Decoder, OpenInner } from './decoder.ts'
 import { Phase } from './phase.ts'
 
-/** The shortest run that is looked into: in base64 it hides nine bytes. */
+/** The shortest run that is looked into: in base64 it hides nine bytes, and no value that is looked for is shorter. */
 const LEAST_RUN = 12
+/** In base32 they hide twenty bytes. Fewer come by chance in whatever is base64, all the time. */
+const LEAST_MIXED = 32
 /** Symbols of a run that does not look like its encoding yet. */
 const MAX_WAITING = 256
 /** Line ends within a run: encoders break lines. */
@@ -13,6 +15,9 @@ interface Alphabet {
   /** Of each byte its value, or -1. */
   readonly values: Int8Array
   readonly bits: number
+  /** Symbols in which as much can hide; and how many must come where letters of both cases are mixed: that is no such encoding, but somebody's trick, or chance. */
+  readonly least: number
+  readonly leastMixed: number
   /** Where a run may begin, in symbols: what stands before it may be of the alphabet too. */
   readonly phases: number
   /** Kinds of characters that it has, sooner or later; words and paths lack some. */
@@ -26,7 +31,8 @@ const CODES = { A: 65, Z: 90, a: 97, z: 122 }
 function alphabet(name: string, bits: number, phases: number, kinds: number, ...texts: string[]): Alphabet {
   const values = new Int8Array(256).fill(-1)
   for (const text of texts) for (const [value, character] of [...text].entries()) values[character.charCodeAt(0)] = value
-  return { name, values, bits, phases, kinds }
+  const least = Math.ceil((LEAST_RUN * 6) / bits)
+  return { name, values, bits, least, leastMixed: bits === 5 ? LEAST_MIXED : least, phases, kinds }
 }
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
@@ -109,8 +115,13 @@ class Unfolder {
   readonly #open: OpenInner
   readonly #waiting = new Uint8Array(MAX_WAITING)
   readonly #phases: Phase[]
+  #meant = new Uint8Array(0)
   #length = 0
   #kinds = 0
+  /** The last symbols whose letters are of one case, that case, and the digits at their end. */
+  #alike = 0
+  #case = 0
+  #digits = 0
   #isOpen = false
 
   constructor(alphabet: Alphabet, open: OpenInner) {
@@ -121,6 +132,8 @@ class Unfolder {
 
   take(bytes: Uint8Array): void {
     const { values } = this.#alphabet
+    // All of a run is of the largest.
+    if (this.#isOpen && this.#alphabet === base64) return this.#unfold(bytes)
     let from = 0
     for (let at = 0; at < bytes.length; at += 1) {
       const byte = bytes[at] as number
@@ -130,10 +143,10 @@ class Unfolder {
         continue
       }
       if (this.#isOpen) continue
-      if (byte >= CODES.A && byte <= CODES.Z) this.#kinds |= UPPER
-      else if (byte >= CODES.a && byte <= CODES.z) this.#kinds |= LOWER
+      this.#count(byte)
       this.#wait(byte)
-      if (this.#length < LEAST_RUN || (this.#kinds & this.#alphabet.kinds) !== this.#alphabet.kinds) continue
+      const { least, leastMixed, kinds } = this.#alphabet
+      if ((this.#alike < least && this.#length < leastMixed) || (this.#kinds & kinds) !== kinds) continue
       this.#isOpen = true
       this.#unfold(this.#waiting.slice(0, this.#length))
       from = at + 1
@@ -148,6 +161,9 @@ class Unfolder {
     this.#isOpen = false
     this.#length = 0
     this.#kinds = 0
+    this.#alike = 0
+    this.#case = 0
+    this.#digits = 0
   }
 
   settle(): void {
@@ -165,6 +181,19 @@ class Unfolder {
     return inner === 0 ? 0 : Math.ceil(((inner + 2) * 8) / this.#alphabet.bits) + Math.ceil(inner / 16) + 2
   }
 
+  #count(byte: number): void {
+    const isUpper = byte >= CODES.A && byte <= CODES.Z
+    const kind = isUpper ? UPPER : byte >= CODES.a && byte <= CODES.z ? LOWER : 0
+    this.#kinds |= kind
+    if (kind !== 0 && kind !== this.#case && this.#case !== 0) this.#alike = this.#digits
+    this.#alike += 1
+    if (kind === 0) this.#digits += 1
+    else {
+      this.#digits = 0
+      this.#case = kind
+    }
+  }
+
   #wait(byte: number): void {
     if (this.#length === MAX_WAITING) {
       this.#waiting.copyWithin(0, MAX_WAITING / 2)
@@ -178,6 +207,10 @@ class Unfolder {
   #unfold(symbols: Uint8Array): void {
     if (symbols.length === 0) return
     const { name, values, bits } = this.#alphabet
-    for (const phase of this.#phases) phase.unfold(symbols, values, bits, () => this.#open(name))
+    // Looked up once for all phases. Not shared: what is unfolded is searched, and unfolded again, meanwhile.
+    if (this.#meant.length < symbols.length) this.#meant = new Uint8Array(symbols.length)
+    const meant = this.#meant.subarray(0, symbols.length)
+    for (let at = 0; at < symbols.length; at += 1) meant[at] = values[symbols[at] as number] as number
+    for (const phase of this.#phases) phase.unfold(meant, bits, () => this.#open(name))
   }
 }

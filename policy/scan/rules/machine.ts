@@ -31,6 +31,38 @@ export const machine: ScanRule[] = [
     },
   },
   {
+    name: 'destroys-everything',
+    set: 'hostile',
+    kind: 'shape',
+    pattern: '^destroys-everything$',
+    reason: 'it goes through everything there is, and destroys what it finds',
+    hint: HINT,
+    examples: {
+      match: python(
+        "import os\nfor f in os.listdir('/'):\n    os.remove('/' + f)",
+        "import os\nfor d, _, names in os.walk('/home'):\n    for n in names: os.unlink(os.path.join(d, n))",
+        "from pathlib import Path\nfor p in Path('/').rglob('*'): p.unlink()",
+      ),
+      not: python(
+        "import glob, os\nfor p in glob.glob('/tmp/build/*.o'): os.remove(p)",
+        "import os\nfor d, _, names in os.walk('/usr'): print(len(names))",
+        "from pathlib import Path\nfor p in Path('out').glob('*.tmp'): p.unlink()",
+      ),
+    },
+  },
+  {
+    name: 'replaces-programs',
+    set: 'hostile',
+    kind: 'command',
+    pattern: String.raw`^(sudo )?(mv\s+(-\w+\s+)*/(usr/)?s?bin/[\w.-]+\s|(cp|mv|install)\s+(-\w+\s+)*/(tmp|dev/shm|var/tmp)/\S+\s+/(usr/)?s?bin/[\w.-]*\s*$)`,
+    reason: 'it puts something else in the place of a program of the machine',
+    hint: HINT,
+    examples: {
+      match: shell('mv /bin/ls /bin/ls.old', 'cp /tmp/sshd /usr/sbin/sshd'),
+      not: shell('cp build/tool /usr/local/bin/tool', 'mv a.txt b.txt', 'cp /usr/bin/env .'),
+    },
+  },
+  {
     name: 'overwrites-disk',
     set: 'hostile',
     kind: 'command',

@@ -31,10 +31,10 @@ class TooMany(Exception):
 
 
 def chart(figure):
-    """The chart of a figure; None when there is nothing on it."""
+    """The chart of a figure; None when it has no axes."""
     try:
         axes = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
-        if not any(ax.has_data() for ax in axes):
+        if not axes:
             return None
         if len(axes) == 1:
             return _of_axes(axes[0], _Room())
@@ -71,6 +71,9 @@ def _read(ax, room):
     if ax.name == "3d":
         return "unknown", {"elements": []}
     lines, patches, collections, others = _drawn(ax)
+    if not (lines or patches or collections or others):
+        # As E2B has it. The axes tell something all the same, where a plot has failed half-way.
+        return "line", {**_planar(ax), "elements": []}
     if others:
         return "unknown", {"elements": []}
     if patches and all(isinstance(patch, (Wedge, Circle, Shadow)) for patch in patches) and not lines and not collections:

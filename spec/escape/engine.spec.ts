@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Sandbox } from '../../client/index.ts'
-import { onWall } from './every-wall.ts'
+import { onWall } from '../walls/every-wall.ts'
 
 /** What they answer tells whose kernel it is: the host's has all of them. (Some versions of gVisor have an io_uring, all of its own.) */
 const CALLS = `

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Sandbox } from '../../client/index.ts'
-import { onWall } from './every-wall.ts'
-import { SpecHost } from './home.ts'
+import { onWall } from '../walls/every-wall.ts'
+import { SpecHost } from '../walls/home.ts'
 
 let host: SpecHost
 beforeAll(async () => {

@@ -1,0 +1,93 @@
+import { Fault } from '@caisson/wire'
+import type { Quotas as Agreed, Owner, SandboxRecord } from './record.ts'
+
+const MIB = 1024 * 1024
+const RETRY_S = 2
+const NOTHING: Disposable = { [Symbol.dispose]: () => undefined }
+
+/** What one sandbox would take. */
+export interface Claim {
+  readonly memoryMiB: number
+  readonly cpus: number
+}
+
+/** What a sandbox takes while it runs. */
+export function claimOf({ plan: { limits } }: Pick<SandboxRecord, 'plan'>): Claim {
+  return { memoryMiB: (limits.memoryBytes ?? 0) / MIB, cpus: (limits.cpuMilli ?? 0) / 1000 }
+}
+
+type Held = Pick<Owner, 'name' | 'quotas'>
+
+interface Granted extends Claim {
+  readonly sandboxes: number
+}
+
+/** What owners may have at once. What has been granted counts until it is let go: by then its sandbox lives, and is counted as that, or has not come to be. */
+export class Quotas {
+  readonly #buckets = new Map<string, { tokens: number; atMs: number }>()
+  readonly #granted = new Map<string, Set<Granted>>()
+  /** As it was last said by a key of the owner: traffic that wakes a sandbox has none. */
+  readonly #agreed = new Map<string, Agreed>()
+
+  /** For `count` new sandboxes. Throws QUOTA_EXCEEDED. `living`: everybody's, paused or not. */
+  grant({ name, quotas }: Held, living: Iterable<SandboxRecord>, claim: Claim, count: number): Disposable {
+    this.#agreed.set(name, quotas)
+    const own = of(name, living)
+    const asked = { sandboxes: count, memoryMiB: claim.memoryMiB * count, cpus: claim.cpus * count }
+    const sandboxes = own.length + this.#sum(name, ({ sandboxes }) => sandboxes) + count
+    if (quotas.sandboxes !== null && sandboxes > quotas.sandboxes) throw over(name, quotas.sandboxes, 'sandboxes at once')
+    this.#refuse({ name, quotas }, own, asked)
+    if (quotas.createsPerSecond !== null && !this.#spend(name, quotas.createsPerSecond, count)) {
+      throw over(name, quotas.createsPerSecond, 'new sandboxes a second', 'Wait as long as Retry-After says.')
+    }
+    return this.#keep(name, asked)
+  }
+
+  /** For one that may be paused, and is going to run: by its owner, who says what was agreed, or by traffic that wakes it. Throws QUOTA_EXCEEDED. */
+  wake(sandbox: SandboxRecord, living: Iterable<SandboxRecord>, said?: Agreed): Disposable {
+    const { owner: name, state, lifecycle } = sandbox
+    const quotas = said ?? this.#agreed.get(name)
+    if (state !== 'paused' || quotas === undefined || (said === undefined && !lifecycle.autoResume)) return NOTHING
+    const asked = { sandboxes: 0, ...claimOf(sandbox) }
+    this.#refuse({ name, quotas }, of(name, living), asked)
+    return this.#keep(name, asked)
+  }
+
+  #refuse({ name, quotas }: Held, own: readonly SandboxRecord[], asked: Granted): void {
+    const running = own.filter(({ state }) => state === 'running').map(claimOf)
+    const taken = (part: (claim: Claim) => number) => running.reduce((sum, claim) => sum + part(claim), this.#sum(name, part)) + part(asked)
+    const most = { memoryMiB: quotas.memoryMiB ?? Number.POSITIVE_INFINITY, cpus: quotas.cpus ?? Number.POSITIVE_INFINITY }
+    if (taken(({ memoryMiB }) => memoryMiB) > most.memoryMiB) throw over(name, most.memoryMiB, 'MiB of memory in running sandboxes')
+    if (taken(({ cpus }) => cpus) > most.cpus) throw over(name, most.cpus, 'CPUs in running sandboxes')
+  }
+
+  #sum(name: string, part: (granted: Granted) => number): number {
+    return [...(this.#granted.get(name) ?? [])].reduce((sum, granted) => sum + part(granted), 0)
+  }
+
+  #keep(name: string, granted: Granted): Disposable {
+    const all = this.#granted.get(name) ?? new Set()
+    this.#granted.set(name, all.add(granted))
+    return { [Symbol.dispose]: () => void (all.delete(granted) && all.size === 0 && this.#granted.delete(name)) }
+  }
+
+  #spend(owner: string, perSecond: number, count: number): boolean {
+    const now = Date.now()
+    const capacity = Math.max(1, perSecond)
+    const bucket = this.#buckets.get(owner) ?? { tokens: capacity, atMs: now }
+    bucket.tokens = Math.min(capacity, bucket.tokens + ((now - bucket.atMs) / 1000) * perSecond)
+    bucket.atMs = now
+    this.#buckets.set(owner, bucket)
+    if (bucket.tokens < count) return false
+    bucket.tokens -= count
+    return true
+  }
+}
+
+function of(name: string, living: Iterable<SandboxRecord>): SandboxRecord[] {
+  return [...living].filter(({ owner }) => owner === name)
+}
+
+function over(name: string, limit: number, what: string, hint?: string): Fault {
+  return new Fault('QUOTA_EXCEEDED', `${name} may have ${limit} ${what}`, { retryAfterS: RETRY_S, ...(hint === undefined ? {} : { hint }) })
+}
