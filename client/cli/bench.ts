@@ -5,13 +5,14 @@ import { countOrNone } from './arguments/count.ts'
 import { parsed, verbParser } from './parsing.ts'
 
 /** In the order in which they are run. */
-const BENCHMARKS = ['start', 'exec', 'command', 'density', 'dlp', 'http', 'airlock', 'walls', 'crowd']
+const BENCHMARKS = ['start', 'exec', 'command', 'project', 'density', 'dlp', 'http', 'airlock', 'walls', 'crowd']
 
 const EXAMPLES = `
 Benchmarks:
   start     from create to first output, beside the same with bwrap and with docker
   exec      round trips in a live sandbox
   command   the first command of the README, as a whole
+  project   npm test in a project folder, beside the same without a wall
   density   memory of idle sandboxes, five for each round
   dlp       the search of what leaves, by what it is
   http      a daemon over HTTP: creates, commands, code, files
