@@ -214,13 +214,13 @@ async function bundle() {
 async function native() {
   const cwd = at('native')
   await run('cargo', ['build', '--release', '--locked', '-p', 'caisson-keeper', '-p', 'caisson-agent'], { cwd })
-  for (const name of ['zygote', 'preload', 'recorder']) {
+  for (const name of ['zygote', 'preload', 'readonly', 'recorder']) {
     const library = ['-p', `caisson-${name}`, '--lib', '--crate-type', 'cdylib', '--target-dir', 'target/zygote']
     await run('cargo', ['rustc', '--release', '--locked', ...library], { cwd, env: { RUSTFLAGS: '-C target-feature=-crt-static' } })
   }
   await place(await built('target', 'caisson-keeper'), at('native/bin/caisson-keeper'))
   await place(await built('target', 'caisson-agent'), at('native/bin/caisson-agent'))
-  for (const file of ['libcaisson_zygote.so', 'libcaisson_preload.so'])
+  for (const file of ['libcaisson_zygote.so', 'libcaisson_preload.so', 'libcaisson_readonly.so'])
     await place(await built('target/zygote', file), at('native/bin', file))
   await place(await built('target/zygote', 'libcaisson_recorder.so'), at('native/bin/caisson-recorder.node'))
 }

@@ -17,6 +17,8 @@ export interface Settings {
   readonly frozenGraceMs: number
   /** The longest time that a sandbox of a daemon may be given at once. */
   readonly maxTimeoutMs: number
+  /** Whether states of sandboxes are saved, for others to be restored from. */
+  readonly savesStates: boolean
   /** How many sandboxes of the usual kind a daemon has waiting when it starts; it follows the demand from there. 0: none, ever. */
   readonly pool: number
   /** Base URL of a collector of traces that speaks OTLP over HTTP; null: nobody collects. */
@@ -40,6 +42,8 @@ export interface Settings {
   }
   /** Mends calls that an engine's kernel lacks, for programs inside. */
   readonly preloadLibrary: string
+  /** Has an older QEMU open the memory of machines for reading only. */
+  readonly readonlyLibrary: string
   /** Programs of the runtimes, bound at /caisson/runtimes. */
   readonly programs: string
   /** Program of the threads that search what leaves sandboxes. */
@@ -87,6 +91,7 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     zygoteIdleMs: whole('CAISSON_ZYGOTE_IDLE_MS', environment, DEFAULT_ZYGOTE_IDLE_MS),
     frozenGraceMs: whole('CAISSON_FROZEN_GRACE_MS', environment, DEFAULT_FROZEN_GRACE_MS),
     maxTimeoutMs: whole('CAISSON_MAX_TIMEOUT_MS', environment, DEFAULT_MAX_TIMEOUT_MS),
+    savesStates: whole('CAISSON_SAVED_STATES', environment, 1) !== 0,
     pool: whole('CAISSON_POOL', environment, DEFAULT_POOL),
     otlpEndpoint: endpoint('OTEL_EXPORTER_OTLP_ENDPOINT', environment),
     extraAuthorities: environment['CAISSON_EXTRA_CA'] ? resolve(environment['CAISSON_EXTRA_CA']) : null,
@@ -108,6 +113,7 @@ export function readSettings(options: SettingsOptions = {}): Settings {
       },
     },
     preloadLibrary: built(join(bin, 'libcaisson_preload.so')),
+    readonlyLibrary: built(join(bin, 'libcaisson_readonly.so')),
     programs: built(join(root, 'dist', 'runtimes')),
     searcher: built(join(root, 'dist', 'searcher.mjs')),
     scanning: built(join(root, 'dist', 'scanning.mjs')),

@@ -122,13 +122,13 @@ export const Engine = z.strictObject({
   /** Library of the host that is loaded into programs inside, to mend what its kernel refuses; null: it refuses nothing that we know of. */
   preload: HostPath.nullable(),
   /**
-   * A state that it writes to a folder of the host when its keeper is asked to `save`, or that it starts from; there, `pid` is that of a warm Python inside.
-   * Null: it starts from nothing.
+   * A state that it writes to a folder of the host when its keeper is asked to `save`, or that it starts from; there, `pid` is that of a warm Python inside,
+   * where there is one. Null: it starts from nothing.
    */
   warm: z
     .discriminatedUnion('op', [
       z.strictObject({ op: z.literal('save'), folder: HostPath }),
-      z.strictObject({ op: z.literal('restore'), folder: HostPath, pid: z.int().positive() }),
+      z.strictObject({ op: z.literal('restore'), folder: HostPath, pid: z.int().positive().nullable() }),
     ])
     .nullable(),
 })
@@ -144,6 +144,8 @@ export const Machine = z.strictObject({
   /** Of its kernel and those inside together. */
   memoryBytes: z.int().positive(),
   cpus: z.int().min(1).max(64),
+  /** Library that an older QEMU needs to map memory that it may not write; null: it can by itself. */
+  reader: HostPath.nullable(),
 })
 export type Machine = z.infer<typeof Machine>
 

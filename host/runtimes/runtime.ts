@@ -17,7 +17,7 @@ export interface Runtime {
   /** Program and arguments inside; the programs folder is bound at /caisson/runtimes. */
   readonly start: { command: string; args: readonly string[]; env: Readonly<Record<string, string>> }
   /** What `start` is told besides, to have imported what is usual before anybody asks it anything. */
-  readonly warm?: readonly string[]
+  readonly warm?: { readonly usual: readonly string[]; readonly large: readonly string[] }
   /**
    * For a program that cannot always survive SIGINT: how long it has for hearing `interrupt` itself before the signal follows. Programs of users
    * get the signal at once.

@@ -216,7 +216,7 @@ export class Creating {
   /** Interpreters that nobody has to wait for: those that came with it, or where none can, one that is started inside. */
   async #warm({ plan, template, agent, forked }: Omit<Waiting, 'scan'>, signal: AbortSignal): Promise<readonly number[]> {
     for (const pid of forked) await rehearse(agent, pid, signal)
-    return forked.length > 0 || this.#deciding.forks(plan.wall) ? forked : warmUp(agent, plan, template, signal)
+    return forked.length > 0 || this.#deciding.forks(plan.wall) ? forked : warmUp(agent, plan, template, 'usual', signal)
   }
 
   /** The airlock knows it before it starts. */

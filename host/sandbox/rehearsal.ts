@@ -16,12 +16,21 @@ export function rehearse(agent: AgentConnection, pid: number, signal: AbortSigna
   return walked(attachProgram(agent, pid, { judge: UNJUDGED }, unending()), signal)
 }
 
-/** Starts an interpreter inside, for nobody yet, and has it import what is usual, and rehearse. Its number inside; none where the template has nothing to warm up. */
-export async function warmUp(agent: AgentConnection, { user }: Plan, template: Template, signal: AbortSignal): Promise<number[]> {
+/**
+ * Starts an interpreter inside, for nobody yet, and has it import what is usual (or, where a state costs nobody its size, what is large), and rehearse. Its
+ * number inside; none where the template has nothing to warm up.
+ */
+export async function warmUp(
+  agent: AgentConnection,
+  { user }: Plan,
+  template: Template,
+  imports: 'usual' | 'large',
+  signal: AbortSignal,
+): Promise<number[]> {
   const runtime = Object.values(shelf).find(({ zygote }) => zygote)
   if (template.zygote === null || runtime === undefined) return []
   const { command, args, env } = runtime.start
-  const start = { command, args: [...args, ...(runtime.warm ?? [])], env: { ...template.env, ...env }, cwd: user.home }
+  const start = { command, args: [...args, ...(runtime.warm?.[imports] ?? [])], env: { ...template.env, ...env }, cwd: user.home }
   const program = await startProgram(agent, start, { judge: UNJUDGED }, signal)
   await walked(program, signal)
   return [program.pid]

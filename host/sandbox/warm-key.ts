@@ -1,22 +1,27 @@
 import { createHash } from 'node:crypto'
 import { statSync } from 'node:fs'
-import { release } from 'node:os'
+import { cpus, release } from 'node:os'
 import type { Plan } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
 
 /** Raised when a state of before would not be what is made now. */
-const FORMAT = 1
+const FORMAT = 2
 
 /**
  * What two sandboxes must have in common for one state to serve both: all that is in it. Undefined: a sandbox like this one is not restored. A
- * network of the host's cannot be saved, and what the host may change meanwhile is not to be found in a state.
+ * network of the host's cannot be saved by gVisor, and what the host may change meanwhile is not to be found in a state.
  */
 export function warmKey(plan: Plan, { generation, zygote, env }: Template): string | undefined {
-  const { engine, network, binds, disk } = plan
-  if (engine === null || zygote === null || network.mode !== 'none') return undefined
+  const { engine, network, binds, disk, machine } = plan
+  if (engine === null || (machine === undefined && (zygote === null || network.mode !== 'none'))) return undefined
   if (binds.some(({ live, mode }) => live === true || mode === 'rw') || (disk.kind === 'image' && disk.take)) return undefined
   const { wall, template, symlinks, files, writable, user, capabilities, noNewPrivileges, limits } = plan
   const { memoryBytes, openFiles, onHit } = limits
+  const kernel = machine && {
+    ...{ memoryBytes: machine.memoryBytes, cpus: machine.cpus, pids: limits.pids, network: network.mode, disk: disk.bytes },
+    parts: [machine.kernel, machine.initrd, machine.usr, machine.shown].map(stamp),
+    processor: cpus()[0]?.model ?? '',
+  }
   const inside = {
     ...{ wall, template, binds, symlinks, writable, user, capabilities, noNewPrivileges, env },
     files: files.map(({ path, mode }) => [path, mode]),
@@ -24,7 +29,7 @@ export function warmKey(plan: Plan, { generation, zygote, env }: Template): stri
   }
   const made = [FORMAT, release(), generation, stamp(engine.program), stamp(plan.agent), engine.preload && stamp(engine.preload)]
   return createHash('sha256')
-    .update(JSON.stringify([made, engine.version, engine.platform, inside]))
+    .update(JSON.stringify([made, engine.version, engine.platform, inside, kernel]))
     .digest('hex')
     .slice(0, 16)
 }

@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { chmod, chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { type Engine, Fault, type Plan, within } from '@caisson/wire'
 import { z } from 'zod'
 import { AgentConnection } from '../agent/connection.ts'
@@ -12,23 +11,23 @@ import type { Walls } from '../walls/walls.ts'
 import { newId } from './ids.ts'
 import { lock } from './lock.ts'
 import { warmUp } from './rehearsal.ts'
+import { own, STATE_FILES, Sums, sums } from './state-files.ts'
 import { warmKey } from './warm-key.ts'
 
-const MAKE_MS = 180_000
+/** An emulated machine imports pandas and the like in a quarter of a minute; one that shares its processors with ten others, in minutes. */
+const MAKE_MS = 600_000
 /** One that could not be made is not tried again for so long: each try costs seconds of the machine. */
 const REST_MS = 60_000
 /** Kinds of sandbox; of each a few dozen MiB. */
 const MAX_STATES = 8
-/** As runsc names it. */
-const IMAGE = 'checkpoint.img'
 const MADE = 'made.json'
 
-/** The interpreter's number inside, and what its state must be to the bit. */
-const Made = z.strictObject({ pid: z.int().positive(), sha256: z.string().regex(/^[0-9a-f]{64}$/) })
+/** The number inside of the warm interpreter, where the template has one, and what the state must be to the bit. */
+const Made = z.strictObject({ pid: z.int().positive().nullable(), sums: Sums })
 type Made = z.infer<typeof Made>
 
 export interface WarmParts {
-  settings: Pick<Settings, 'home'>
+  settings: Pick<Settings, 'home' | 'keeper' | 'savesStates'>
   auditLog: AuditLog
   walls: Pick<Walls, 'launch' | 'promises'>
   /** One line for whoever started this host. */
@@ -56,7 +55,7 @@ export class WarmStates implements AsyncDisposable {
   /** The same sandbox, to be restored, where there is a state for it. */
   async restoring(plan: Plan, template: Template): Promise<Plan> {
     const key = this.#key(plan, template)
-    const made = key === undefined ? undefined : await this.#find(key)
+    const made = key === undefined ? undefined : await this.#find(key, plan)
     if (key === undefined || made === undefined) return plan
     return withWarm(plan, { op: 'restore', folder: join(this.#folder, key), pid: made.pid })
   }
@@ -83,13 +82,14 @@ export class WarmStates implements AsyncDisposable {
   }
 
   #key(plan: Plan, template: Template): string | undefined {
-    return this.#parts.walls.promises(plan.wall).restores ? warmKey(plan, template) : undefined
+    const { settings, walls } = this.#parts
+    return settings.savesStates && walls.promises(plan.wall).restores !== 'no' ? warmKey(plan, template) : undefined
   }
 
-  #find(key: string): Promise<Made | undefined> {
+  #find(key: string, plan: Plan): Promise<Made | undefined> {
     const known = this.#known.get(key)
     if (known !== undefined) return known
-    const found = this.#read(key)
+    const found = this.#read(key, plan)
     this.#known.set(key, found)
     // Another host may make it.
     void found.then((made) => made === undefined && this.#known.delete(key))
@@ -97,13 +97,14 @@ export class WarmStates implements AsyncDisposable {
   }
 
   /** Undefined: there is none, or none that is whole. */
-  async #read(key: string): Promise<Made | undefined> {
+  async #read(key: string, { wall }: Plan): Promise<Made | undefined> {
     const folder = join(this.#folder, key)
     const text = await readFile(join(folder, MADE), 'utf8').catch(() => undefined)
     if (text === undefined) return undefined
     try {
       const made = Made.parse(JSON.parse(text))
-      if ((await sum(join(folder, IMAGE))) === made.sha256) return made
+      const found = await sums(this.#parts.settings.keeper, folder, STATE_FILES[wall], this.#over.signal)
+      if (isDeepStrictEqual(found, made.sums)) return made
       await this.#discard(folder, '', '', 'it is not what was written: its sum differs')
     } catch (failure) {
       await this.#discard(folder, '', '', said(failure))
@@ -126,7 +127,7 @@ export class WarmStates implements AsyncDisposable {
       const signal = within(MAKE_MS, this.#over.signal)
       await mkdir(this.#folder, { recursive: true, mode: 0o700 })
       await using _held = await lock(join(this.#folder, `${key}.lock`), signal)
-      if ((await this.#find(key)) === undefined) {
+      if ((await this.#find(key, plan)) === undefined) {
         await this.#save(key, toBeSaved(plan, id, this.#parts.settings.home), template, signal)
         auditLog.append({ kind: 'warm', template: template.name, sandbox: id, outcome: 'saved', detail: key })
       }
@@ -146,23 +147,27 @@ export class WarmStates implements AsyncDisposable {
     await rm(draft, { recursive: true, force: true })
     await mkdir(draft, { mode: 0o700 })
     try {
-      await using cell = await this.#parts.walls.launch(withWarm(plan, { op: 'save', folder: draft }), signal)
-      const agent = AgentConnection.to(cell.agentSocket)
-      let pid: number | undefined
-      try {
-        ;[pid] = await warmUp(agent, plan, template, signal)
-      } finally {
-        agent.close()
-      }
-      await cell.ask({ op: 'save' }, signal)
-      await own(draft)
-      const made = Made.parse({ pid, sha256: await sum(join(draft, IMAGE)) })
+      const pid = await this.#written(withWarm(plan, { op: 'save', folder: draft }), template, signal)
+      const names = STATE_FILES[plan.wall]
+      await own(draft, names)
+      const made = Made.parse({ pid, sums: await sums(this.#parts.settings.keeper, draft, names, signal) })
       await writeFile(join(draft, MADE), JSON.stringify(made), { mode: 0o600 })
       await rm(folder, { recursive: true, force: true })
       await rename(draft, folder)
     } finally {
       await rm(draft, { recursive: true, force: true })
     }
+  }
+
+  /** The number inside of the interpreter that is in it, or null. */
+  async #written(plan: Plan, template: Template, signal: AbortSignal): Promise<number | null> {
+    const { walls } = this.#parts
+    await using cell = await walls.launch(plan, signal)
+    const agent = AgentConnection.to(cell.agentSocket)
+    const imports = walls.promises(plan.wall).restores === 'mapped' ? 'large' : 'usual'
+    const [pid = null] = await warmUp(agent, plan, template, imports, signal).finally(() => agent.close())
+    await cell.ask({ op: 'save' }, signal)
+    return pid
   }
 
   /** The latest stay. A sandbox that is about to be restored from another one starts cold. */
@@ -193,21 +198,6 @@ function toBeSaved(plan: Plan, id: string, home: string): Plan {
 
 function withWarm(plan: Plan, warm: Engine['warm']): Plan {
   return plan.engine === null ? plan : { ...plan, engine: { ...plan.engine, warm } }
-}
-
-/** The engine wrote it with ids of the sandbox's own; it is to be read with those of others, and written by none. */
-async function own(folder: string): Promise<void> {
-  const image = join(folder, IMAGE)
-  await chown(folder, 0, 0)
-  await chown(image, 0, 0)
-  await chmod(folder, 0o755)
-  await chmod(image, 0o444)
-}
-
-async function sum(path: string): Promise<string> {
-  const hash = createHash('sha256')
-  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(piece as Buffer)
-  return hash.digest('hex')
 }
 
 function said(failure: unknown): string {

@@ -6,7 +6,7 @@ import type { Wall } from './wall.ts'
 export const container: Wall<KeptOptions> = {
   name: 'container',
   options: KeptOptions,
-  promises: { kernel: 'shared', snapshot: 'files', pty: true, rootless: true, sudo: true, forks: true, mounts: true, restores: false },
+  promises: { kernel: 'shared', snapshot: 'files', pty: true, rootless: true, sudo: true, forks: true, mounts: true, restores: 'no' },
   probe: probeContainer,
   engine: () => Promise.resolve({ engine: null }),
   ...kept,

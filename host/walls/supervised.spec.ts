@@ -47,7 +47,7 @@ function supervised(launch: Wall<object>['launch']) {
   const wall: Wall<object> = {
     name: 'container',
     options: z.strictObject({}),
-    promises: { kernel: 'shared', snapshot: 'none', pty: false, rootless: true, sudo: true, forks: true, mounts: true, restores: false },
+    promises: { kernel: 'shared', snapshot: 'none', pty: false, rootless: true, sudo: true, forks: true, mounts: true, restores: 'no' },
     probe: async () => [],
     engine: async () => ({ engine: null }),
     launch,

@@ -14,12 +14,12 @@ export interface Promises {
   forks: boolean
   /** Folders and files of the host's, other than the template's, are shown inside. */
   mounts: boolean
-  /** It can start from the saved state of another sandbox. */
-  restores: boolean
+  /** Whether it can start from the saved state of another sandbox, and if so, what a large one costs each: a copy, or what it changes of it. */
+  restores: 'no' | 'copied' | 'mapped'
 }
 
 /** Of a wall that is a machine: its parts, without those that the template and the limits decide. */
-export type MachineParts = Pick<Machine, 'kernel' | 'initrd' | 'usr'>
+export type MachineParts = Pick<Machine, 'kernel' | 'initrd' | 'usr' | 'reader'>
 
 /** What builds a wall, found and tried. */
 export interface Built {

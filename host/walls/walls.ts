@@ -20,6 +20,7 @@ export interface WallsOptions {
   /** Built templates; the parts of machines lie among them. */
   readonly templates: string
   readonly preloadLibrary: string
+  readonly readonlyLibrary: string
 }
 
 /** All walls of this machine. What is asked of a sandbox goes to the wall that it stands behind, and to no other. */
@@ -27,7 +28,7 @@ export class Walls {
   readonly #walls: Record<WallName, Supervised<unknown>>
 
   constructor(
-    { keepers, keeper, uid, home, runsc, agent, preloadLibrary, programs, templates }: WallsOptions,
+    { keepers, keeper, uid, home, runsc, agent, preloadLibrary, readonlyLibrary, programs, templates }: WallsOptions,
     record: (death: Death) => void,
   ) {
     const kept = { keepers, keeper, uid }
@@ -36,7 +37,12 @@ export class Walls {
     this.#walls = {
       container: new Supervised(shelf.container, kept, folder, record) as Supervised<unknown>,
       gvisor: new Supervised(shelf.gvisor, { ...kept, runsc, agent, preloadLibrary, cache }, folder, record) as Supervised<unknown>,
-      microvm: new Supervised(shelf.microvm, { ...kept, agent, programs, templates, cache }, folder, record) as Supervised<unknown>,
+      microvm: new Supervised(
+        shelf.microvm,
+        { ...kept, agent, programs, templates, cache, readonlyLibrary },
+        folder,
+        record,
+      ) as Supervised<unknown>,
     }
   }
 

@@ -67,7 +67,7 @@ export class SpecDaemon implements AsyncDisposable {
     const folder = home ?? (await mkdtemp(join(tmpdir(), 'cai-')))
     const options = JSON.stringify({ home: folder, port, ...more })
     const child = spawn(process.execPath, ['--input-type=module', '-e', PROGRAM, options], {
-      env: { ...process.env, CAISSON_TEMPLATES: templates, CAISSON_ZYGOTE_IDLE_MS: '0', ...env },
+      env: { ...process.env, CAISSON_TEMPLATES: templates, CAISSON_ZYGOTE_IDLE_MS: '0', CAISSON_SAVED_STATES: '0', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     const log: string[] = []

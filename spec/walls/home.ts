@@ -15,9 +15,11 @@ export class SpecHost implements AsyncDisposable {
     this.notices = notices
   }
 
-  static async open(existing?: string): Promise<SpecHost> {
+  /** `states`: it saves states of sandboxes, and restores others from them. Elsewhere that would be work for nobody. */
+  static async open({ home: existing, states = false }: { home?: string; states?: boolean } = {}): Promise<SpecHost> {
     process.env['CAISSON_TEMPLATES'] ??= join(process.env['CAISSON_HOME'] ?? join(homedir(), '.caisson'), 'templates')
     process.env['CAISSON_ZYGOTE_IDLE_MS'] = '0'
+    process.env['CAISSON_SAVED_STATES'] = states ? '1' : '0'
     const home = existing ?? (await mkdtemp(join(tmpdir(), 'cai-')))
     const notices: string[] = []
     const door = await openHost(new AbortController().signal, { home, notice: (line) => notices.push(line) })

@@ -87,7 +87,7 @@ test('a host that closes ends what is on its leash, and lets go of what is not',
   await expect(leashed.ended).resolves.toMatchObject({ reason: 'kill' })
   expect(await readdir(join(own.home, 'sandboxes'))).toEqual([free.id])
   // Another host leaves it alone as well: it lives.
-  const next = await SpecHost.open(own.home)
+  const next = await SpecHost.open({ home: own.home })
   await next.door.close()
   expect(await readdir(join(own.home, 'sandboxes'))).toEqual([free.id])
   process.kill(await keeperOf(own.home, free.id), 'SIGTERM')
@@ -123,7 +123,7 @@ test('what cannot be recorded does not happen', async () => {
   await own.door.close()
   {
     using disk = new SmallDisk(join(own.home, 'audit'), 128)
-    const full = await SpecHost.open(own.home)
+    const full = await SpecHost.open({ home: own.home })
     disk.fill()
     const one = async () => (await full.door.create(BASE, signal)).kill(signal)
     // The last page of the log may have room for one more.

@@ -14,7 +14,7 @@ async function zygoteRecords(home: string) {
 
 test('hosts of one state folder that start at once share one zygote', async () => {
   await using one = await SpecHost.open()
-  const other = await SpecHost.open(one.home)
+  const other = await SpecHost.open({ home: one.home })
   const created = await Promise.all([one, one, other, other].map(({ door }) => door.create({}, signal)))
   const said = await Promise.all(created.map((held) => held.runCode({ code: 'import os; os.getppid()' }, ignore, signal)))
   expect(said.map(({ results }) => results[0]?.text)).toEqual(['1', '1', '1', '1'])

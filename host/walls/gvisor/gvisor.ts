@@ -19,7 +19,16 @@ type Options = z.infer<typeof Options>
 export const gvisor: Wall<Options> = {
   name: 'gvisor',
   options: Options,
-  promises: { kernel: 'emulated', snapshot: 'files', pty: true, rootless: false, sudo: false, forks: false, mounts: true, restores: true },
+  promises: {
+    kernel: 'emulated',
+    snapshot: 'files',
+    pty: true,
+    rootless: false,
+    sudo: false,
+    forks: false,
+    mounts: true,
+    restores: 'copied',
+  },
   probe: probeGvisor,
   engine: async (options, signal) => ({ engine: await gvisorEngine(options, signal) }),
   ...kept,

@@ -12,7 +12,12 @@ const Remembered = z.strictObject({ key: z.string(), engine: Engine })
 
 export interface EngineOptions extends Omit<InitrdOptions, 'kernel'> {
   readonly templates: string
+  /** For a QEMU that cannot map memory that it may not write. */
+  readonly readonlyLibrary: string
 }
+
+/** The first that can (`rom=off` of memory-backend-file). */
+const READS_BY_ITSELF = [8, 2] as const
 
 /** Of this process, by what it was looked for with. */
 const known = new Map<string, Promise<Engine>>()
@@ -30,7 +35,14 @@ export async function machineEngine(options: EngineOptions, signal: AbortSignal)
     // What does not start today may start tomorrow.
     tried.catch(() => known.delete(key))
   }
-  return { engine: await tried, machine: { kernel: join(found.kernel, 'vmlinux'), initrd: start, usr: found.usr } }
+  const reader = readsByItself(program.version) ? null : options.readonlyLibrary
+  return { engine: await tried, machine: { kernel: join(found.kernel, 'vmlinux'), initrd: start, usr: found.usr, reader } }
+}
+
+function readsByItself(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  const [least, leastMinor] = READS_BY_ITSELF
+  return major > least || (major === least && minor >= leastMinor)
 }
 
 async function engine(program: Qemu, found: Parts, start: string, { templates }: EngineOptions, signal: AbortSignal): Promise<Engine> {

@@ -5,7 +5,7 @@ import { machineEngine } from './engine.ts'
 import { probeMicrovm } from './probe.ts'
 
 const Folder = z.string().startsWith('/')
-const Options = KeptOptions.extend({ agent: Folder, programs: Folder, templates: Folder, cache: Folder })
+const Options = KeptOptions.extend({ agent: Folder, programs: Folder, templates: Folder, cache: Folder, readonlyLibrary: Folder })
 type Options = z.infer<typeof Options>
 
 /**
@@ -15,7 +15,7 @@ type Options = z.infer<typeof Options>
 export const microvm: Wall<Options> = {
   name: 'microvm',
   options: Options,
-  promises: { kernel: 'own', snapshot: 'files', pty: true, rootless: false, sudo: false, forks: false, mounts: false, restores: false },
+  promises: { kernel: 'own', snapshot: 'files', pty: true, rootless: false, sudo: false, forks: false, mounts: false, restores: 'mapped' },
   probe: probeMicrovm,
   engine: machineEngine,
   ...kept,

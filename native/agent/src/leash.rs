@@ -54,6 +54,13 @@ enum Order {
     WriteBack {},
     /// Not answered.
     GoOn {},
+    /// Of a machine that was restored: who it is now. Answered by its steward.
+    Renew(Box<vm::Machine>),
+    /// What time it is, after that: a machine takes long over its first words.
+    #[serde(rename_all = "camelCase")]
+    Clock {
+        now_ns: u64,
+    },
     /// Everybody from the host is about to leave. Answered when they have.
     Settle {},
     /// This process was restored from a state that others are restored from as well.
@@ -108,6 +115,14 @@ pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::
             }
             Ok(Order::WriteBack {}) => {
                 vm::tell(vm::Order::WriteBack);
+                continue;
+            }
+            Ok(Order::Renew(machine)) => {
+                vm::tell(vm::Order::Renew(machine));
+                continue;
+            }
+            Ok(Order::Clock { now_ns }) => {
+                vm::tell(vm::Order::Clock(now_ns));
                 continue;
             }
             Ok(Order::GoOn {}) => {

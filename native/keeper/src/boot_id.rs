@@ -15,7 +15,7 @@ pub fn write(stage: &Stage) -> Outcome<()> {
     stage.own(&path, Owner::Root)
 }
 
-fn fresh() -> Outcome<String> {
+pub fn fresh() -> Outcome<String> {
     let mut random = [0u8; 16];
     // SAFETY: the buffer is ours and as long as said.
     if unsafe { libc::getrandom(random.as_mut_ptr().cast(), random.len(), 0) } != 16 {

@@ -42,24 +42,32 @@ pub fn sparse_copy(from: &Path, to: &Path, stop: &AtomicBool) -> Outcome<File> {
     let mut options = OpenOptions::new();
     let target = options.read(true).write(true).create_new(true).mode(0o600).open(to).at(STEP, to.display())?;
     target.set_len(length).at(STEP, to.display())?;
+    each_piece(&source, from, |offset, bytes| {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Fault::new(Code::LaunchFailed, STEP, "the copy was given up"));
+        }
+        target.write_all_at(bytes, offset).at(STEP, to.display())
+    })?;
+    Ok(target)
+}
+
+/// All that is no hole, in order: where it lies, and what it is.
+pub fn each_piece(source: &File, from: &Path, mut take: impl FnMut(u64, &[u8]) -> Outcome<()>) -> Outcome<()> {
     let mut offset: libc::off_t = 0;
     let mut buffer = vec![0u8; PIECE];
     loop {
         // SAFETY: lseek on descriptors we own.
         let data = unsafe { libc::lseek(source.as_raw_fd(), offset, libc::SEEK_DATA) };
         if data < 0 {
-            return Ok(target); // ENXIO: no data after offset
+            return Ok(()); // ENXIO: no data after offset
         }
         // SAFETY: as above.
         let hole = unsafe { libc::lseek(source.as_raw_fd(), data, libc::SEEK_HOLE) };
         offset = data;
         while offset < hole {
-            if stop.load(Ordering::Relaxed) {
-                return Err(Fault::new(Code::LaunchFailed, STEP, "the copy was given up"));
-            }
             let length = buffer.len().min((hole - offset) as usize);
             source.read_exact_at(&mut buffer[..length], offset as u64).at(STEP, from.display())?;
-            target.write_all_at(&buffer[..length], offset as u64).at(STEP, to.display())?;
+            take(offset as u64, &buffer[..length])?;
             offset += length as libc::off_t;
         }
     }

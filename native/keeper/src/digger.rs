@@ -11,6 +11,7 @@ use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::disk;
 use crate::fault::{At, Code, Fault, Outcome};
+use crate::machine;
 use crate::plan::{Disk, Plan};
 use crate::say::Said;
 
@@ -60,7 +61,9 @@ impl Drop for Digger {
 fn dig(plan: &Plan, report: &OwnedFd, doors: &[OwnedFd], pit: &OwnedFd) -> Outcome<()> {
     // What it costs is the sandbox's.
     doors.iter().try_for_each(|door| nix::unistd::write(door, b"0").map(|_| ()).at(STEP, "joining the cgroup"))?;
-    let Some(prepared) = disk::prepare(&plan.disk, Path::new(&plan.dir), plan.machine.is_some())? else {
+    let saved = plan.engine.as_ref().filter(|_| plan.machine.is_some()).and_then(machine::saved_disk);
+    let prepared = disk::prepare(&plan.disk, saved.as_deref(), Path::new(&plan.dir), plan.machine.is_some())?;
+    let Some(prepared) = prepared else {
         return Ok(());
     };
     send(report.as_fd(), &Said::Attached { device: prepared.device() }.bytes(), &[]).at(STEP, "report")?;

@@ -86,10 +86,10 @@ pub fn returns_to(disk: &Disk) -> Option<&Path> {
     Some(Path::new(image))
 }
 
-/// None: it is memory, and there is nothing to prepare.
-pub fn prepare(disk: &Disk, dir: &Path, machine: bool) -> Outcome<Option<Prepared>> {
+/// None: it is memory, and there is nothing to prepare. `saved`: of a machine that is restored, the disk as it was then.
+pub fn prepare(disk: &Disk, saved: Option<&Path>, dir: &Path, machine: bool) -> Outcome<Option<Prepared>> {
     let Disk::Image { image, take, bytes, .. } = disk else { return Ok(None) };
-    let (image, take, bytes) = (Path::new(image), *take, *bytes);
+    let (image, take, bytes) = (saved.unwrap_or(Path::new(image)), *take, *bytes);
     let own = image_in(dir);
     let length = fs::metadata(if take { &own } else { image }).at(STEP, image.display())?.len();
     if length != bytes {

@@ -1,6 +1,6 @@
 //! The keeper: one small process beside each sandbox. It builds the wall around it, holds its limits, records what it does, ends it, and outlives
 //! whoever asked for it. `caisson-keeper run` reads a plan (one line of JSON) from standard input; wire/keeper.ts says what follows. `stock SOCKET` has
-//! keepers waiting that do the same with whoever connects. `try-gate` says whether this machine can have a gate.
+//! keepers waiting that do the same with whoever connects. `try-gate` says whether this machine can have a gate, `sum` what a saved state is to the bit.
 
 mod agent;
 mod alarm;
@@ -43,6 +43,7 @@ mod shields;
 mod site;
 mod still;
 mod stock;
+mod sums;
 mod syscalls;
 mod tree;
 mod watch;
@@ -72,12 +73,21 @@ fn main() -> ExitCode {
     let unmapped = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["run"] => Ok(begin_unmapped()),
         ["stock", path] => stock::hold(path),
+        ["sum", ..] => {
+            return sums::of(&arguments[1..]).map_or_else(
+                |fault| failed(&fault, None),
+                |sums| {
+                    println!("{sums}");
+                    ExitCode::SUCCESS
+                },
+            );
+        }
         ["try-gate"] => {
             return gate::trial::gate().map_or_else(|fault| failed(&fault, None), |()| ExitCode::SUCCESS);
         }
         _ => {
             eprintln!(
-                "usage: caisson-keeper run < plan.json | stock SOCKET | try-gate\n\nBuilds and keeps one sandbox; started by Caisson, not by hand."
+                "usage: caisson-keeper run < plan.json | stock SOCKET | sum FILE... | try-gate\n\nBuilds and keeps one sandbox; started by Caisson, not by hand."
             );
             return ExitCode::from(2);
         }

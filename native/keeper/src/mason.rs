@@ -72,7 +72,7 @@ impl Mason<'_> {
             (None, Some(self.fetch()?))
         };
         let start = match (&self.plan.engine, &self.plan.machine) {
-            (Some(engine), Some(machine)) => machine::stage(machine, engine, &root)?,
+            (Some(engine), Some(machine)) => machine::stage(machine, engine, &root, owners.root)?,
             (Some(engine), None) => engine::stage(self.plan, engine, &root, owners.root)?,
             (None, _) => root,
         };

@@ -59,6 +59,8 @@ pub struct Sandbox {
     pub forked: Vec<u32>,
     pub single_id: bool,
     pub gate: Option<Gate>,
+    /// Of a machine: where its pilot takes orders.
+    pub helm: Option<OwnedFd>,
     /// Where the wall is a program.
     pub engine: Option<engine::Held>,
 }
@@ -90,6 +92,7 @@ impl Sandbox {
             control: None,
             forked: Vec::new(),
             gate: None,
+            helm: None,
             engine: None,
         })
     }
@@ -225,6 +228,7 @@ impl Sandbox {
         let mut fds = fds.into_iter();
         self.listeners.extend(if notify { fds.next() } else { None });
         self.ruleset = if landlock { fds.next() } else { None };
+        self.helm = if self.plan.machine.is_some() { fds.next() } else { None };
         self.mounts = self.first.map(|pid| open_namespace(pid, "mnt")).transpose()?;
         self.gate = Gate::start(&self.plan, fds.collect())?;
         Ok(())
@@ -238,7 +242,7 @@ impl Sandbox {
         let leash = self.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, "agent", "no leash"))?;
         engine::greet(self.engine.as_ref(), leash, &self.plan, self.single_id)?;
         if let Some(Warm::Restore { pid, .. }) = self.plan.engine.as_ref().and_then(|engine| engine.warm.as_ref()) {
-            self.forked.push(*pid);
+            self.forked.extend(*pid);
         }
         Ok(())
     }

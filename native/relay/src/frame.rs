@@ -13,6 +13,8 @@ pub enum Kind {
     /// So many bytes more may be sent on this line (four bytes).
     Credit,
     Close,
+    /// From the host: this guest was asleep, and whoever it spoke with is gone. All lines are closed, and their numbers start over.
+    Anew,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -48,6 +50,7 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Frame, usize)>, Broken> {
         2 => Kind::Data,
         3 => Kind::Credit,
         4 => Kind::Close,
+        5 => Kind::Anew,
         _ => return Err(Broken("a frame of no kind")),
     };
     let Some(payload) = rest.get(..length) else { return Ok(None) };

@@ -59,6 +59,11 @@ impl Relay {
         Ok(Relay { side, leash, stream, lines, last: 0, out, heard })
     }
 
+    /// On the host's side, first of all: the guest was restored, and knows lines of somebody who is gone.
+    pub fn begin_anew(&mut self) {
+        encode(&mut self.out, Kind::Anew, 0, &[]);
+    }
+
     /// Until one of the two is closed, or something comes that is not as agreed.
     pub fn run(mut self) -> io::Result<()> {
         while self.turn()? {}
@@ -154,6 +159,7 @@ impl Relay {
         match kind {
             Kind::Message => return send(self.leash.as_fd(), &payload, &[]),
             Kind::Open => return self.open(line, &payload),
+            Kind::Anew => return self.forget(),
             Kind::Data | Kind::Credit | Kind::Close => {}
         }
         if line == 0 || line > self.last {
@@ -168,6 +174,15 @@ impl Relay {
             _ => open.close(),
         }
         self.flush(line);
+        Ok(())
+    }
+
+    fn forget(&mut self) -> io::Result<()> {
+        if self.side == Side::Host {
+            return Err(io::Error::other("a guest that would start over"));
+        }
+        self.lines.clear();
+        self.last = 0;
         Ok(())
     }
 

@@ -117,3 +117,24 @@ fn a_guest_that_does_not_keep_to_it_ends_its_own_relay_and_nothing_else() {
         judged(&good).unwrap();
     }
 }
+
+#[test]
+fn a_guest_that_was_restored_starts_over_with_whoever_speaks_first() {
+    let (mut host, other) = UnixStream::pair().unwrap();
+    let (guest, relay) = start(Side::Guest, other);
+    let mut say = |kind, line| {
+        let mut bytes = Vec::new();
+        encode(&mut bytes, kind, line, if kind == Kind::Open { b"connect" } else { b"" });
+        host.write_all(&bytes).unwrap();
+    };
+    say(Kind::Open, 7);
+    let (_, before) = hear(&guest);
+    say(Kind::Anew, 0);
+    say(Kind::Open, 1);
+    assert_eq!(hear(&guest).1.len(), 1);
+    let mut old = UnixStream::from(before.into_iter().next().unwrap());
+    assert_eq!(old.read(&mut [0; 1]).unwrap(), 0, "what was open before has ended");
+    say(Kind::Open, 1);
+    assert!(relay.join().unwrap().is_err(), "a number twice is one too many, as ever");
+    assert!(judged(&[0, 0, 0, 0, 0, 0, 0, 0, Kind::Anew as u8]).is_err());
+}

@@ -64,7 +64,7 @@ pub fn set_up(machine: &Machine, leash: &OwnedFd) -> Outcome<()> {
     }
     // A core is nobody's to read.
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|error| format!("limits: {error}"))?;
-    network::raise(machine.network)?;
+    network::raise(machine)?;
     WAY_OUT.store(machine.network, Ordering::Relaxed);
     bounds::hold(machine, leash)?;
     root::prepare(machine)?;

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-use super::Outcome;
+use super::{Machine, Outcome};
 
 /// As QEMU's user-mode network hands them out (qemu(1), -netdev user).
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
@@ -13,13 +13,13 @@ const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
 pub const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const UP: libc::c_short = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
 
-pub fn raise(network: bool) -> Outcome<()> {
-    let asked = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
-    let asked = asked.map_err(|error| format!("network: {error}"))?;
+pub fn raise(machine: &Machine) -> Outcome<()> {
+    let asked = asking()?;
     flags(&asked, b"lo")?;
-    if !network {
+    if !machine.network {
         return Ok(());
     }
+    rename(machine)?;
     // Of version 6, the router tells the rest; nobody else is there who could have the same address.
     for setting in ["accept_dad", "router_solicitation_delay"] {
         let path = format!("/proc/sys/net/ipv6/conf/eth0/{setting}");
@@ -37,6 +37,32 @@ pub fn raise(network: bool) -> Outcome<()> {
     // SAFETY: the structure outlives the call (netdevice(7)).
     let added = unsafe { libc::ioctl(asked.as_raw_fd(), libc::SIOCADDRT as _, &raw const route) };
     if added == 0 { Ok(()) } else { Err(format!("the way out: {}", std::io::Error::last_os_error())) }
+}
+
+/// Another card, as far as anybody can tell.
+pub fn rename(machine: &Machine) -> Outcome<()> {
+    if !machine.network {
+        return Ok(());
+    }
+    let wrong = || format!("hardware address: {:?} is none", machine.hardware_address);
+    let bytes: Option<Vec<u8>> =
+        machine.hardware_address.split(':').map(|pair| u8::from_str_radix(pair, 16).ok()).collect();
+    let bytes = bytes.filter(|bytes| bytes.len() == 6).ok_or_else(wrong)?;
+    let mut request = request(b"eth0");
+    // SAFETY: all-zero is a valid address of no family.
+    let mut address: libc::sockaddr = unsafe { std::mem::zeroed() };
+    // linux/if_arp.h: ARPHRD_ETHER
+    address.sa_family = 1;
+    for (place, byte) in address.sa_data.iter_mut().zip(bytes) {
+        *place = byte as libc::c_char;
+    }
+    request.ifr_ifru.ifru_hwaddr = address;
+    ask(&asking()?, libc::SIOCSIFHWADDR as _, &request, b"eth0")
+}
+
+fn asking() -> Outcome<OwnedFd> {
+    socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
+        .map_err(|error| format!("network: {error}"))
 }
 
 fn request(name: &[u8]) -> libc::ifreq {

@@ -1,12 +1,18 @@
 //! What no machine may share with another that is started from the same image: chance, the time, a name.
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd};
 
-use super::{Machine, Outcome};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+
+use super::{Machine, Outcome, network, root};
 
 // linux/random.h: _IOW('R', 0x03, int[2])
 const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
+// linux/random.h: _IO('R', 0x07)
+const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
 const SEED_BYTES: usize = 64;
 
 #[repr(C)]
@@ -18,23 +24,47 @@ struct Entropy {
 
 pub fn renew(machine: &Machine) -> Outcome<()> {
     stir(&seed(&machine.seed)?)?;
+    set_clock(machine.now_ns)?;
+    nix::unistd::sethostname(&machine.host_name).map_err(|error| format!("host name: {error}"))
+}
+
+pub fn set_clock(now_ns: u64) -> Outcome<()> {
     let time = libc::timespec {
-        tv_sec: (machine.now_ns / 1_000_000_000) as libc::time_t,
-        tv_nsec: (machine.now_ns % 1_000_000_000) as libc::c_long,
+        tv_sec: (now_ns / 1_000_000_000) as libc::time_t,
+        tv_nsec: (now_ns % 1_000_000_000) as libc::c_long,
     };
     // SAFETY: the structure outlives the call.
     if unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &raw const time) } != 0 {
         return Err(format!("clock: {}", std::io::Error::last_os_error()));
     }
-    nix::unistd::sethostname(&machine.host_name).map_err(|error| format!("host name: {error}"))
+    Ok(())
 }
 
-/// All of it is as good as the host's own chance.
+/// Of one that was restored: what it shows of itself, in the files that were made for another (root.rs).
+pub fn rename(machine: &Machine, files: &File) -> Outcome<()> {
+    network::rename(machine)?;
+    let (boot, shown) = root::BOOT;
+    rewrite(files, boot, shown, &format!("{}\n", machine.boot_id))?;
+    let mut rewritten = machine.files.iter().enumerate();
+    rewritten.try_for_each(|(number, file)| rewrite(files, &number.to_string(), &file.path, &file.content))
+}
+
+fn rewrite(files: &File, name: &str, shown: &str, content: &str) -> Outcome<()> {
+    let flags = OFlag::O_WRONLY | OFlag::O_TRUNC | OFlag::O_CLOEXEC;
+    let open = openat(files.as_fd(), name, flags, Mode::empty()).map_err(|error| format!("{shown}: {error}"))?;
+    File::from(open).write_all(content.as_bytes()).map_err(|error| format!("{shown}: {error}"))
+}
+
+/// All of it is as good as the host's own chance. It goes into a pool; what is drawn from that pool would be drawn anew in a minute, if not told.
 fn stir(seed: &[u8; SEED_BYTES]) -> Outcome<()> {
     let device = File::open("/dev/urandom").map_err(|error| format!("/dev/urandom: {error}"))?;
     let entropy = Entropy { bits: 8 * SEED_BYTES as i32, bytes: SEED_BYTES as i32, seed: *seed };
     // SAFETY: the structure is laid out as linux/random.h says and outlives the call.
-    if unsafe { libc::ioctl(device.as_raw_fd(), RNDADDENTROPY, &raw const entropy) } != 0 {
+    let stirred = unsafe {
+        libc::ioctl(device.as_raw_fd(), RNDADDENTROPY, &raw const entropy) == 0
+            && libc::ioctl(device.as_raw_fd(), RNDRESEEDCRNG, 0) == 0
+    };
+    if !stirred {
         return Err(format!("chance: {}", std::io::Error::last_os_error()));
     }
     Ok(())

@@ -14,7 +14,9 @@ use super::{Outcome, nodes};
 /// Where it is put together.
 const ROOT: &str = "/root";
 pub const DISK: &str = "/disk";
-const FILES: &str = "/files";
+pub const FILES: &str = "/files";
+/// Of those files: what the kernel would say of its boot, and would say of every machine that was restored from the same image.
+pub const BOOT: (&str, &str) = ("boot", "proc/sys/kernel/random/boot_id");
 /// What came with the kernel (host/walls/microvm/initrd.ts) and is shown inside.
 const SHOWN: [(&str, &str); 2] = [("/init", "caisson/agent"), ("/runtimes", "caisson/runtimes")];
 
@@ -46,7 +48,10 @@ pub fn prepare(machine: &Machine) -> Outcome<()> {
     for (source, target) in SHOWN {
         bind(Path::new(source), &root.join(target), true)?;
     }
-    mount_inside(root, machine.memory_bytes)
+    mount_inside(root, machine.memory_bytes)?;
+    let (name, shown) = BOOT;
+    let boot = SmallFile { path: shown.into(), content: format!("{}\n", machine.boot_id), mode: 0o444 };
+    show_file(&Path::new(FILES).join(name), &boot, root)
 }
 
 pub fn enter() -> Outcome<()> {

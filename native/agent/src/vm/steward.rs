@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use nix::sys::socket::{MsgFlags, send};
+use serde_json::json;
 
-use super::{Outcome, root};
+use super::{Machine, Outcome, renewal, root};
 
 // linux/fs.h: _IOWR('X', 119, int) and 120
 const FIFREEZE: libc::c_ulong = 0xC004_5877;
@@ -17,6 +18,9 @@ pub enum Order {
     /// All that was written is to be on the disk, and nothing more is to come.
     WriteBack,
     GoOn,
+    Renew(Box<Machine>),
+    /// Nanoseconds since 1970.
+    Clock(u64),
 }
 
 static ORDERS: OnceLock<Sender<Order>> = OnceLock::new();
@@ -32,17 +36,32 @@ pub fn tell(order: Order) {
 /// Started while there are rights.
 pub fn start(leash: &OwnedFd) -> Outcome<()> {
     let leash = leash.try_clone().map_err(|error| format!("leash: {error}"))?;
-    let disk = File::open(root::DISK).map_err(|error| format!("{}: {error}", root::DISK))?;
+    let open = |path| File::open(path).map_err(|error| format!("{path}: {error}"));
+    let (disk, files) = (open(root::DISK)?, open(root::FILES)?);
     let (orders, taken) = channel();
     ORDERS.set(orders).map_err(|_| "a second steward".to_string())?;
-    let serve = move || serve(&taken, &disk, &leash);
+    let serve = move || serve(&taken, &disk, &files, &leash);
     std::thread::Builder::new().name("steward".into()).spawn(serve).map_err(|error| format!("steward: {error}"))?;
     Ok(())
 }
 
-fn serve(orders: &Receiver<Order>, disk: &File, leash: &OwnedFd) {
+fn serve(orders: &Receiver<Order>, disk: &File, files: &File, leash: &OwnedFd) {
     let mut written = false;
+    // A keeper that does not listen is one that is ending.
+    let say = |said: String| {
+        let _ = send(leash.as_raw_fd(), said.as_bytes(), MsgFlags::MSG_NOSIGNAL);
+    };
     for order in orders {
+        let renewed = match &order {
+            Order::Renew(machine) => Some(renewal::renew(machine).and_then(|()| renewal::rename(machine, files))),
+            Order::Clock(now_ns) => Some(renewal::set_clock(*now_ns)),
+            Order::WriteBack | Order::GoOn => None,
+        };
+        if let Some(renewed) = renewed {
+            let said = renewed.map_or_else(|error| json!({ "error": error }), |()| json!({ "ready": true }));
+            say(said.to_string());
+            continue;
+        }
         let request = if matches!(order, Order::WriteBack) { FIFREEZE } else { FITHAW };
         if written != (request == FIFREEZE) {
             // SAFETY: neither reads its argument.
@@ -50,9 +69,7 @@ fn serve(orders: &Receiver<Order>, disk: &File, leash: &OwnedFd) {
             written = if request == FIFREEZE { done } else { written && !done };
         }
         if request == FIFREEZE {
-            let said = format!("{{\"written\":{written}}}");
-            // A keeper that does not listen is one that is ending.
-            let _ = send(leash.as_raw_fd(), said.as_bytes(), MsgFlags::MSG_NOSIGNAL);
+            say(format!("{{\"written\":{written}}}"));
         }
     }
 }

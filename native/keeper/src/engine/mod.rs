@@ -178,14 +178,15 @@ impl Held {
 
     /// As `agent::greet`, with an end to the wait, and with the engine's last words where the agent has none.
     fn greet(&self, leash: &OwnedFd, plan: &Plan) -> Outcome<()> {
-        let patience = if plan.machine.is_some() { BOOT_PATIENCE } else { PATIENCE };
+        let restored =
+            matches!(plan.engine.as_ref().and_then(|engine| engine.warm.as_ref()), Some(Warm::Restore { .. }));
+        let boots = plan.machine.is_some() && !restored;
+        let patience = if boots { BOOT_PATIENCE } else { PATIENCE };
         setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::new(patience.as_secs() as i64, 0)).at(STEP, "leash")?;
-        if plan.machine.is_some() {
+        if boots {
             let machine = machine::describe(plan)?.to_string();
             send(leash.as_fd(), machine.as_bytes(), &[]).at(STEP, "leash")?;
         }
-        let restored =
-            matches!(plan.engine.as_ref().and_then(|engine| engine.warm.as_ref()), Some(Warm::Restore { .. }));
         let greeted = if restored { self.rename(leash, plan) } else { agent::greet(leash, plan, false) };
         greeted.map_err(|fault| self.with_words(fault))
     }

@@ -17,6 +17,7 @@ use serde_json::json;
 use super::{Engine, Held, PROGRAM, STATE, STEP, attach};
 use crate::agent;
 use crate::fault::{At, Code, Fault, Outcome};
+use crate::machine;
 use crate::order::Sandbox;
 use crate::plan::Plan;
 use crate::program::Program;
@@ -34,8 +35,8 @@ const MAX_WORDS: u64 = 4096;
 pub enum Warm {
     /// To be written there when it is asked for.
     Save { folder: String },
-    /// From there. `pid`: the warm interpreter's, inside.
-    Restore { folder: String, pid: u32 },
+    /// From there. `pid`: the warm interpreter's, inside, where there is one.
+    Restore { folder: String, pid: Option<u32> },
 }
 
 /// Besides those of the plan, until it has its own name: the agent gives them up then, and before that nobody is inside but the template.
@@ -66,9 +67,17 @@ pub fn verb(engine: &Engine) -> Vec<String> {
 impl Held {
     /// The agent has been greeted when its state was saved; now it takes on who it is.
     pub fn rename(&self, leash: &OwnedFd, plan: &Plan) -> Outcome<()> {
-        let message = json!({ "rename": { "hostName": plan.host_name } });
-        send(leash.as_fd(), message.to_string().as_bytes(), &[]).at("leash", "rename")?;
-        agent::hear_ready(leash)
+        let message = match plan.machine {
+            Some(_) => json!({ "renew": machine::describe(plan)? }),
+            None => json!({ "rename": { "hostName": plan.host_name } }),
+        };
+        let tell = |message: serde_json::Value| {
+            send(leash.as_fd(), message.to_string().as_bytes(), &[]).at("leash", "rename")?;
+            agent::hear_ready(leash)
+        };
+        tell(message)?;
+        // What it was told before is old by now.
+        plan.machine.as_ref().map_or(Ok(()), |_| tell(json!({ "clock": { "nowNs": machine::now_ns()? } })))
     }
 }
 
@@ -76,9 +85,14 @@ impl Held {
 pub fn save(sandbox: &Sandbox) -> Outcome<()> {
     let failed = |message: String| Fault::new(Code::LaunchFailed, STEP, message);
     let wanted = sandbox.plan.engine.as_ref().and_then(|engine| engine.warm.as_ref());
-    let Some(Warm::Save { .. }) = wanted else { return Err(failed("its plan names no folder to save it to".into())) };
+    let Some(Warm::Save { folder }) = wanted else {
+        return Err(failed("its plan names no folder to save it to".into()));
+    };
     let first = sandbox.first.unwrap_or(0);
     settle(sandbox)?;
+    if sandbox.plan.machine.is_some() {
+        return machine::save(sandbox, Path::new(folder));
+    }
     let doors = sandbox.cgroup.as_ref().map_or(Ok(Vec::new()), crate::cgroup::Cgroup::doors)?;
     let open = |name| File::open(format!("/proc/{first}/ns/{name}")).at(STEP, name);
     let namespaces: Vec<File> =

@@ -1,7 +1,7 @@
 //! QEMU's command line: a machine of the smallest kind, with nothing in it that is not named here.
 
 use super::{Machine, stage, ticks};
-use crate::engine::{Engine, Platform};
+use crate::engine::{Engine, Platform, Warm};
 use crate::fault::Outcome;
 use crate::plan::{Network, Plan};
 
@@ -11,6 +11,9 @@ pub const TRANSLATED_MIB: u64 = 128;
 /// Descriptors that it inherits (mod.rs).
 const STREAM: &str = "3";
 const DISK: &str = "4";
+const CONTROL: &str = "5";
+/// Of one that is restored.
+pub const STATE: u32 = 6;
 
 pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String>> {
     let emulated = engine.platform != Platform::Kvm;
@@ -19,12 +22,23 @@ pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String
     let mut add = |words: &[&str]| argv.extend(words.iter().map(|word| (*word).to_owned()));
     add(&["-name", &plan.id, "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"]);
     // A clock of the kind that the kernel asks first; no interrupt controller and timer of the old kind, which divide by zero here.
-    add(&["-machine", "microvm,pit=off,pic=off,rtc=on,isa-serial=on", "-m", &format!("{memory}M")]);
+    add(&[
+        "-machine",
+        "microvm,pit=off,pic=off,rtc=on,isa-serial=on,memory-backend=memory",
+        "-m",
+        &format!("{memory}M"),
+    ]);
+    add(&["-object", &memory_of(engine, machine)]);
+    add(&["-chardev", &format!("socket,id=control,fd={CONTROL}"), "-mon", "chardev=control,mode=control"]);
+    match engine.warm {
+        // Its kernel is in its memory.
+        Some(Warm::Restore { .. }) => add(&["-incoming", "defer"]),
+        _ => add(&["-kernel", stage::KERNEL, "-initrd", stage::INITRD, "-append", &kernel_line(emulated)?]),
+    }
     add(&["-smp", &machine.cpus.to_string()]);
     let translated = format!("tcg,thread=multi,tb-size={TRANSLATED_MIB}");
     add(&["-accel", if emulated { &translated } else { "kvm" }, "-cpu", if emulated { "max" } else { "host" }]);
     add(&["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
-    add(&["-kernel", stage::KERNEL, "-initrd", stage::INITRD, "-append", &kernel_line(emulated)?]);
     add(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
     add(&["-chardev", &format!("socket,id=agent,fd={STREAM}"), "-device", "virtio-serial-device"]);
     add(&["-device", "virtserialport,chardev=agent,nr=1"]);
@@ -43,6 +57,17 @@ pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String
         add(&["-netdev", "user,id=out", "-device", "virtio-net-device,netdev=out"]);
     }
     Ok(argv)
+}
+
+/// A machine that others are to be restored from shares its memory with a file; they map that file, each for itself.
+fn memory_of(engine: &Engine, machine: &Machine) -> String {
+    let of_file = format!("memory-backend-file,id=memory,size={},mem-path={}", machine.memory_bytes, stage::MEMORY);
+    match engine.warm {
+        None => format!("memory-backend-ram,id=memory,size={}", machine.memory_bytes),
+        Some(Warm::Save { .. }) => format!("{of_file},share=on"),
+        Some(Warm::Restore { .. }) if machine.reader.is_some() => format!("{of_file},share=off"),
+        Some(Warm::Restore { .. }) => format!("{of_file},share=off,readonly=on,rom=off"),
+    }
 }
 
 /// What the kernel is told: no looking for hardware that is not there, and no defences of one process inside against another by tricks of a processor

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::STEP;
+use crate::boot_id;
 use crate::caps;
 use crate::fault::{At, Outcome};
 use crate::plan::{Network, Owner, Plan};
@@ -14,8 +15,10 @@ use crate::plan::{Network, Owner, Plan};
 const SEED_BYTES: usize = 64;
 
 pub fn describe(plan: &Plan) -> Outcome<Value> {
-    let mut seed = [0u8; SEED_BYTES];
-    File::open("/dev/urandom").and_then(|mut chance| chance.read_exact(&mut seed)).at(STEP, "/dev/urandom")?;
+    let (mut seed, mut card) = ([0u8; SEED_BYTES], [0u8; 6]);
+    let drawn = File::open("/dev/urandom")
+        .and_then(|mut chance| chance.read_exact(&mut seed).and_then(|()| chance.read_exact(&mut card)));
+    drawn.at(STEP, "/dev/urandom")?;
     let seed: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
     let writable: Vec<Value> = plan
         .writable
@@ -32,11 +35,12 @@ pub fn describe(plan: &Plan) -> Outcome<Value> {
         .collect();
     let set = caps::set_of(plan.capabilities.iter().map(String::as_str))?;
     let capabilities: Vec<u8> = (0..64).filter(|number| set >> number & 1 == 1).collect();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).at(STEP, "the time")?;
     Ok(json!({
         "hostName": plan.host_name,
-        "nowNs": now.as_nanos() as u64,
+        "nowNs": now_ns()?,
         "seed": seed,
+        "bootId": boot_id::fresh()?.trim_end(),
+        "hardwareAddress": hardware_address(card),
         "memoryBytes": plan.limits.memory_bytes.unwrap_or(0),
         "processes": plan.limits.pids,
         "network": matches!(plan.network, Network::Gate { .. }),
@@ -44,4 +48,15 @@ pub fn describe(plan: &Plan) -> Outcome<Value> {
         "files": files,
         "capabilities": capabilities,
     }))
+}
+
+/// Of nobody's making, and of one card (IEEE 802: locally administered, not a group).
+fn hardware_address(mut bytes: [u8; 6]) -> String {
+    bytes[0] = bytes[0] & 0xFC | 2;
+    bytes.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+/// Since 1970.
+pub fn now_ns() -> Outcome<u64> {
+    SystemTime::now().duration_since(UNIX_EPOCH).at(STEP, "the time").map(|now| now.as_nanos() as u64)
 }

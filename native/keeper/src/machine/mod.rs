@@ -4,6 +4,9 @@
 
 mod arguments;
 mod describe;
+mod helm;
+mod qmp;
+mod saving;
 mod settling;
 mod stage;
 mod ticks;
@@ -17,7 +20,7 @@ use nix::unistd::{ForkResult, fork};
 use serde::Deserialize;
 
 use crate::caps;
-use crate::engine::{Engine, own_root};
+use crate::engine::{Engine, Warm, own_root};
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::gate;
 use crate::inside::{Inside, install, loopback_up};
@@ -25,9 +28,12 @@ use crate::plan::Network;
 use crate::program::Program;
 use crate::say::Said;
 
-pub use describe::describe;
+use qmp::Qmp;
+
+pub use describe::{describe, now_ns};
+pub use saving::save;
 pub use settling::{Settling, go_on, not_settled};
-pub use stage::stage;
+pub use stage::{saved_disk, stage};
 
 const STEP: &str = "machine";
 
@@ -48,6 +54,8 @@ pub struct Machine {
     /// Of its kernel and those inside together.
     pub memory_bytes: u64,
     pub cpus: u32,
+    /// Library that an older QEMU needs to map memory that it may not write; None: it can by itself.
+    pub reader: Option<String>,
 }
 
 impl Machine {
@@ -74,7 +82,10 @@ impl Inside<'_> {
         nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
         let pair = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC);
         let (stream, theirs) = pair.at(STEP, "socketpair")?;
-        let program = self.qemu(engine, machine, theirs, disk)?;
+        let control = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC);
+        let (control, qemus) = control.at(STEP, "socketpair")?;
+        let (keepers, helm) = helm::pair()?;
+        let program = self.qemu(engine, machine, vec![theirs, disk.ok_or_else(no_disk)?, qemus])?;
         let leash = self.leash.try_clone().at(STEP, "dup")?;
         install(self.filter, false)?;
         caps::set(0)?;
@@ -87,23 +98,40 @@ impl Inside<'_> {
             unsafe { libc::_exit(125) }
         }
         drop(program);
-        let kit: Vec<_> = doors.iter().map(AsRawFd::as_raw_fd).collect();
+        let kit: Vec<_> = std::iter::once(&keepers).chain(&doors).map(AsRawFd::as_raw_fd).collect();
         send(self.leash.as_fd(), &Said::kit(false, false).bytes(), &kit).at("leash", "kit")?;
-        drop(doors);
-        let ended = Relay::new(Side::Host, leash, stream).and_then(Relay::run);
+        drop((doors, keepers));
+        let mut qmp = Qmp::greet(control)?;
+        let mut relay = Relay::new(Side::Host, leash, stream).at(STEP, "relay")?;
+        if let Some(Warm::Restore { .. }) = engine.warm {
+            qmp.restore(arguments::STATE, true)?;
+            relay.begin_anew();
+        }
+        std::thread::Builder::new().spawn(move || helm::steer(&helm, qmp)).at(STEP, "a thread")?;
+        let ended = relay.run();
         // SAFETY: as above. The first process takes all others of its namespace with it.
         unsafe { libc::_exit(i32::from(ended.is_err())) }
     }
 
-    fn qemu(&self, engine: &Engine, machine: &Machine, stream: OwnedFd, disk: Option<OwnedFd>) -> Outcome<Program> {
+    /// `ends`: as arguments.rs numbers them.
+    fn qemu(&self, engine: &Engine, machine: &Machine, ends: Vec<OwnedFd>) -> Outcome<Program> {
         let null: OwnedFd =
             std::fs::File::options().read(true).write(true).open("/dev/null").at(STEP, "/dev/null")?.into();
         let words = self.log.as_ref().unwrap_or(&null);
         let copy = |fd: &OwnedFd| fd.try_clone().at(STEP, "dup");
-        let missing = || Fault::new(Code::LaunchFailed, STEP, "there is no disk");
-        let inherited = vec![copy(&null)?, copy(words)?, copy(words)?, stream, disk.ok_or_else(missing)?];
+        let mut inherited = vec![copy(&null)?, copy(words)?, copy(words)?];
+        inherited.extend(ends);
+        let mut env = None;
+        if let Some(Warm::Restore { .. }) = engine.warm {
+            inherited.push(std::fs::File::open(stage::STATE).at(STEP, stage::STATE)?.into());
+            env = machine.reader.as_ref().map(|_| format!("LD_PRELOAD={}", stage::READER));
+        }
         let argv = arguments::of(self.plan, engine, machine)?;
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-        Program::new(&argv, std::iter::empty(), inherited)
+        Program::new(&argv, env.into_iter(), inherited)
     }
+}
+
+fn no_disk() -> Fault {
+    Fault::new(Code::LaunchFailed, STEP, "there is no disk")
 }

@@ -1,13 +1,13 @@
 //! QEMU's own root: the host's programs and libraries, which a container is shown as well, the machine's parts, and nothing else. All of it read-only.
 
 use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
 use super::{Machine, STEP};
-use crate::engine::{Engine, Platform};
+use crate::engine::{Engine, Platform, Warm};
 use crate::fault::{At, Code, Outcome};
 use crate::tree::{self, NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 
@@ -16,12 +16,21 @@ pub const KERNEL: &str = "/kernel";
 pub const INITRD: &str = "/initrd";
 pub const USR: &str = "/usr.erofs";
 pub const SHOWN: &str = "/shown.erofs";
+/// Of one that others are restored from, or that is restored.
+pub const MEMORY: &str = "/memory";
+pub const STATE: &str = "/state";
+pub const READER: &str = "/reader.so";
+
+/// Files of a saved state.
+const MEMORY_FILE: &str = "memory";
+pub const STATE_FILE: &str = "state";
+pub const DISK_FILE: &str = "disk.img";
 
 /// Where a dynamic linker looks.
 const LIBRARIES: [&str; 4] = ["lib", "lib32", "lib64", "libx32"];
 
 /// In the builder's mount namespace; where it lies.
-pub fn stage(machine: &Machine, engine: &Engine, beside: &Path) -> Outcome<PathBuf> {
+pub fn stage(machine: &Machine, engine: &Engine, beside: &Path, owner: (u32, u32)) -> Outcome<PathBuf> {
     let place = beside.with_file_name("engine");
     DirBuilder::new().mode(0o755).create(&place).at(STEP, place.display())?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
@@ -46,9 +55,10 @@ pub fn stage(machine: &Machine, engine: &Engine, beside: &Path) -> Outcome<PathB
     }
     let parts = [(&machine.kernel, KERNEL), (&machine.initrd, INITRD), (&machine.usr, USR), (&machine.shown, SHOWN)];
     for (source, name) in parts {
-        let target = place.join(name.trim_start_matches('/'));
-        File::create_new(&target).at(STEP, target.display())?;
-        attach(Path::new(source), &target, RDONLY | NOSUID | NODEV | NOEXEC)?;
+        show(Path::new(source), &place, name, RDONLY | NOEXEC)?;
+    }
+    if let Some(warm) = &engine.warm {
+        show_state(machine, warm, &place, owner)?;
     }
     let devices: &[&str] = if engine.platform == Platform::Kvm { &["null", "kvm"] } else { &["null"] };
     for name in devices {
@@ -58,6 +68,40 @@ pub fn stage(machine: &Machine, engine: &Engine, beside: &Path) -> Outcome<PathB
     }
     tree::set(&place, RDONLY).at(STEP, "read-only root")?;
     Ok(place)
+}
+
+/// What the disk of one that is restored is copied from: it goes with its memory.
+pub fn saved_disk(engine: &Engine) -> Option<PathBuf> {
+    match &engine.warm {
+        Some(Warm::Restore { folder, .. }) => Some(Path::new(folder).join(DISK_FILE)),
+        _ => None,
+    }
+}
+
+fn show_state(machine: &Machine, warm: &Warm, place: &Path, owner: (u32, u32)) -> Outcome<()> {
+    match warm {
+        Warm::Save { folder } => {
+            let memory = Path::new(folder).join(MEMORY_FILE);
+            let made = File::options().write(true).create_new(true).mode(0o600).open(&memory);
+            made.and_then(|file| file.set_len(machine.memory_bytes)).at(STEP, memory.display())?;
+            chown(&memory, Some(owner.0), Some(owner.1)).at(STEP, memory.display())?;
+            show(&memory, place, MEMORY, NOEXEC)
+        }
+        Warm::Restore { folder, .. } => {
+            if let Some(reader) = &machine.reader {
+                show(Path::new(reader), place, READER, RDONLY)?;
+            }
+            let folder = Path::new(folder);
+            show(&folder.join(STATE_FILE), place, STATE, RDONLY | NOEXEC)?;
+            show(&folder.join(MEMORY_FILE), place, MEMORY, RDONLY | NOEXEC)
+        }
+    }
+}
+
+fn show(source: &Path, place: &Path, name: &str, flags: u64) -> Outcome<()> {
+    let target = place.join(name.trim_start_matches('/'));
+    File::create_new(&target).at(STEP, target.display())?;
+    attach(source, &target, flags | NOSUID | NODEV)
 }
 
 fn attach(source: &Path, target: &Path, flags: u64) -> Outcome<()> {

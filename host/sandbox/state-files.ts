@@ -1,0 +1,37 @@
+import { execFile } from 'node:child_process'
+import { chmod, chown } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { WallName } from '@caisson/wire'
+import { z } from 'zod'
+
+const MAX_SAID_BYTES = 64 * 1024
+
+/** What a saved state consists of, as runsc and our keeper (native/keeper/src/machine/stage.rs) name it. */
+export const STATE_FILES: Readonly<Record<WallName, readonly string[]>> = {
+  container: [],
+  gvisor: ['checkpoint.img'],
+  microvm: ['disk.img', 'memory', 'state'],
+}
+
+/** By name: SHA-256 over what is not zero, and where it lies (native/keeper/src/sums.rs). */
+export const Sums = z.record(z.string(), z.string().regex(/^[0-9a-f]{64}$/))
+export type Sums = z.infer<typeof Sums>
+
+/** Rejects when one of them is not there. */
+export async function sums(keeper: string, folder: string, names: readonly string[], signal: AbortSignal): Promise<Sums> {
+  const paths = names.map((name) => join(folder, name))
+  const { stdout } = await promisify(execFile)(keeper, ['sum', ...paths], { env: {}, cwd: '/', maxBuffer: MAX_SAID_BYTES, signal })
+  const found = Sums.parse(JSON.parse(stdout))
+  return Sums.parse(Object.fromEntries(names.map((name) => [name, found[join(folder, name)]])))
+}
+
+/** The engine wrote it with ids of the sandbox's own; it is to be read with those of others, and written by none. */
+export async function own(folder: string, names: readonly string[]): Promise<void> {
+  await chown(folder, 0, 0)
+  await chmod(folder, 0o755)
+  for (const name of names) {
+    await chown(join(folder, name), 0, 0)
+    await chmod(join(folder, name), 0o444)
+  }
+}

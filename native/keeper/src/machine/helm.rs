@@ -1,0 +1,58 @@
+//! Between keeper and pilot: what is to be done with the machine as a whole. The keeper opens the file, the pilot speaks with QEMU.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use caisson_zygote::message::{receive, send};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
+use nix::sys::time::TimeVal;
+use serde::{Deserialize, Serialize};
+
+use super::STEP;
+use super::qmp::Qmp;
+use crate::fault::{At, Code, Fault, Outcome};
+use crate::say::Said;
+
+/// Longer than the pilot waits for QEMU.
+const PATIENCE_SECONDS: i64 = 150;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+enum Order {
+    /// With the file.
+    Save { shared: bool },
+}
+
+/// The keeper's end, and the pilot's.
+pub fn pair() -> Outcome<(OwnedFd, OwnedFd)> {
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).at(STEP, "socketpair")
+}
+
+/// The keeper's side. The machine stands still afterwards, or goes on if it could not be saved. `shared`: without its memory.
+pub fn save(helm: &OwnedFd, state: &File, shared: bool) -> Outcome<()> {
+    let order = serde_json::to_vec(&Order::Save { shared }).at(STEP, "order")?;
+    setsockopt(helm, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE_SECONDS, 0)).at(STEP, "helm")?;
+    send(helm.as_fd(), &order, &[state.as_raw_fd()]).at(STEP, "helm")?;
+    let mut buffer = [0u8; 8192];
+    let (length, _) = receive(helm.as_fd(), &mut buffer).at(STEP, "helm")?;
+    match Said::read(&buffer[..length], STEP)? {
+        Said::Ready(true) => Ok(()),
+        _ => Err(Fault::new(Code::LaunchFailed, STEP, "the pilot said something else than agreed")),
+    }
+}
+
+/// The pilot's side: a thread, until the keeper is gone.
+pub fn steer(helm: &OwnedFd, mut qmp: Qmp) {
+    let mut buffer = [0u8; 8192];
+    while let Ok((length, mut files)) = receive(helm.as_fd(), &mut buffer) {
+        let saved = match (serde_json::from_slice(&buffer[..length]), files.pop()) {
+            (Ok(Order::Save { shared }), Some(file)) => qmp.save(&file, shared),
+            _ if length == 0 => return,
+            _ => Err(Fault::new(Code::LaunchFailed, STEP, "an order that is none")),
+        };
+        let said = saved.map_or_else(|fault| Said::from(&fault), |()| Said::Ready(true));
+        if send(helm.as_fd(), &said.bytes(), &[]).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What a saved state must be to the bit (host/sandbox/state-files.ts). A machine's memory is a large file with little in it: what is nothing but zeros counts
+//! by its place alone, whether it is a hole or was written.
+
+use std::fs::File;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::copy::each_piece;
+use crate::fault::{At, Outcome};
+
+const STEP: &str = "sum";
+/// Of a page: what is all zeros is left out page by page, so that it is no matter where a hole begins.
+const PAGE: usize = 4096;
+
+/// By path.
+pub fn of(paths: &[String]) -> Outcome<Value> {
+    let sums = paths.iter().map(|path| Ok((path.clone(), Value::from(sum(Path::new(path))?))));
+    Ok(Value::Object(sums.collect::<Outcome<Map<_, _>>>()?))
+}
+
+fn sum(path: &Path) -> Outcome<String> {
+    let file = File::open(path).at(STEP, path.display())?;
+    let length = file.metadata().at(STEP, path.display())?.len();
+    let mut hash = Sha256::new();
+    hash.update(length.to_le_bytes());
+    each_piece(&file, path, |offset, bytes| {
+        for (number, page) in bytes.chunks(PAGE).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0)) {
+            hash.update((offset + (number * PAGE) as u64).to_le_bytes());
+            hash.update(page);
+        }
+        Ok(())
+    })?;
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn holes_are_zeros_and_everything_else_counts() {
+        let path = std::env::temp_dir().join(format!("caisson-sum-{}", std::process::id()));
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        let mut seen = Vec::new();
+        let now = || sum(&path).unwrap();
+        file.set_len(1 << 20).unwrap();
+        seen.push(now());
+        file.write_all_at(&[0; 8192], 4096).unwrap();
+        assert_eq!(now(), seen[0]);
+        for (offset, byte) in [(70_000, 1), (70_000, 2), (80_000, 2)] {
+            file.write_all_at(&[byte], offset).unwrap();
+            seen.push(now());
+        }
+        file.set_len((1 << 20) - 1).unwrap();
+        seen.push(now());
+        std::fs::remove_file(&path).unwrap();
+        let all = seen.len();
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), all);
+    }
+}
