@@ -4,7 +4,7 @@ import { checkExamples } from '../../host/scan/checked-rules.ts'
 import { Reader } from '../../host/scan/reading.ts'
 import { SCAN_RULES, SCANNED, type Scanned, ScanRules } from '../../policy/index.ts'
 
-/** `unseen` was written without a look at the rules, and no rule has been changed for it. */
+/** No rule was made or changed for `unseen`; who wrote it knew part of the rules. */
 type Kind = 'hostile' | 'unseen' | 'benign'
 
 function snippets(kind: Kind, language: Scanned): string[] {
