@@ -64,7 +64,8 @@ function inProject(...command: string[]): Promise<Invoked> {
 
 async function recorded(): Promise<string> {
   const folder = join(line.home, 'audit')
-  return (await Promise.all((await readdir(folder)).map((name) => readFile(join(folder, name), 'utf8')))).join('')
+  const segments = (await readdir(folder)).filter((name) => name.endsWith('.jsonl'))
+  return (await Promise.all(segments.map((name) => readFile(join(folder, name), 'utf8')))).join('')
 }
 
 describe('a day in a project', () => {
