@@ -55,8 +55,10 @@ class Runtime:
         """In a fork of a warmed process, while its wall is being built: what a first request would have to wait for."""
         identity.renew(os.urandom(32).hex())
         self._renewed = True
+        # Walked, and left as it is: where another interpreter takes over (installed.py), it starts with that.
+        before = dict(os.environ)
         os.environ.clear()
-        os.environ.update({"CAISSON": ""})
+        os.environ.update(before)
         json.dumps({"type": "ready"})
 
     def serve(self, control):
