@@ -75,7 +75,7 @@ export class Workspaces {
           hint: `Choose the wall ${mark.wall}, or another workspace.`,
         })
       }
-      const found = await stat(image).catch(() => undefined)
+      const found = await stat(image).catch(absent)
       if (found === undefined && mark !== undefined) throw await this.#taken(name, image)
       const there = found === undefined ? undefined : found.size / MIB
       if (there !== undefined && diskMiB !== undefined && diskMiB !== there) {
@@ -114,8 +114,8 @@ export class Workspaces {
     const { image } = this.kept(name, owner)
     const [mark, found, marked] = [
       await this.#mark(image),
-      await stat(image).catch(() => undefined),
-      await stat(this.#beside(image, MARK)).catch(() => undefined),
+      await stat(image).catch(absent),
+      await stat(this.#beside(image, MARK)).catch(absent),
     ]
     return {
       name,
@@ -128,10 +128,7 @@ export class Workspaces {
 
   async #mark(image: string): Promise<z.infer<typeof Mark> | undefined> {
     const path = this.#beside(image, MARK)
-    const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined
-      throw error
-    })
+    const text = await readFile(path, 'utf8').catch(absent)
     if (text === undefined) return undefined
     try {
       return Mark.parse(JSON.parse(text))
@@ -168,4 +165,9 @@ export class Workspaces {
   #beside(image: string, ending: string): string {
     return `${image.slice(0, -IMAGE.length)}${ending}`
   }
+}
+
+/** Whatever cannot be looked at for another reason is not taken for something that is not there. */
+function absent(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error
 }
