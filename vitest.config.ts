@@ -51,6 +51,7 @@ export default defineConfig({
           include: ['wire/**/*.spec.ts', 'policy/**/*.spec.ts', 'host/**/*.spec.ts', 'client/**/*.spec.ts', 'bench/**/*.spec.ts'],
           exclude: ['**/node_modules/**'],
           testTimeout: 30_000,
+          ...again,
           sequence: { groupOrder: 0 },
         },
       },
