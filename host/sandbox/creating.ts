@@ -10,6 +10,7 @@ import type { Settings } from '../settings.ts'
 import type { Traces } from '../telemetry/telemetry.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'
+import { admitted } from './admitted.ts'
 import { type Decided, Deciding, scanOf } from './deciding.ts'
 import { makeDiskImage } from './disk.ts'
 import { Examination } from './examination.ts'
@@ -174,8 +175,32 @@ export class Creating {
     contextsChanged: (contexts: ContextRecord[]) => void,
     signal: AbortSignal,
   ): Promise<LiveSandbox> {
-    const template = await this.#deciding.template(record.plan.template, signal)
     await this.#readmit(record, cell, signal)
+    return this.again(record, cell, contextsChanged, signal)
+  }
+
+  /** One that went to sleep, by its plan for waking. Rejects as `create`. */
+  async wake(record: Adopted, contextsChanged: (contexts: ContextRecord[]) => void, signal: AbortSignal): Promise<LiveSandbox> {
+    const { request, plan } = record
+    await using undo = new Undos()
+    this.#recordCreate(plan, request.metadata ?? {})
+    const egress =
+      plan.network.mode === 'none' ? null : await this.#parts.exits.egress(await this.#deciding.network(request, signal), signal)
+    const cell = await admitted(this.#parts.exits, plan, egress, () => this.#parts.walls.launch(plan, signal), signal)
+    undo.add(() => cell[Symbol.asyncDispose]())
+    const sandbox = await this.again(record, cell, contextsChanged, signal)
+    undo.move()
+    return sandbox
+  }
+
+  /** One that stands, and has its way out. */
+  async again(
+    record: Adopted,
+    cell: Cell,
+    contextsChanged: (contexts: ContextRecord[]) => void,
+    signal: AbortSignal,
+  ): Promise<LiveSandbox> {
+    const template = await this.#deciding.template(record.plan.template, signal)
     const scan = await this.#deciding.scan(record.request, signal)
     const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket), forked: cell.ready.forked, scan }
     return this.#alive(standing, record.env, contextsChanged, { adopted: record.contexts, trustsLate: record.trusts === true })
@@ -221,15 +246,14 @@ export class Creating {
 
   /** The airlock knows it before it starts. */
   async #raise(plan: Plan, { template, egress }: Decided, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
-    if (egress === null) return await launchWarmest(this.#parts, plan, template, signal)
-    const { exits } = this.#parts
-    await using undo = new Undos()
-    await exits.admit(plan.id, egress, plan.audit.maxBytes, signal)
-    undo.add(() => exits.forget(plan.id))
-    const launched = await launchWarmest(this.#parts, plan, template, signal)
-    void launched.cell.death.then(() => exits.forget(plan.id))
-    undo.move()
-    return launched
+    let built = plan
+    const launch = async () => {
+      const launched = await launchWarmest(this.#parts, plan, template, signal)
+      built = launched.built
+      return launched.cell
+    }
+    const cell = await admitted(this.#parts.exits, plan, egress, launch, signal)
+    return { cell, built }
   }
 
   /** One of an earlier host gets its way out back. Without it, the answer to all that it asks is no; it lives on. */
