@@ -21,3 +21,21 @@ export async function admitted(
   undo.move()
   return cell
 }
+
+/** One of an earlier host gets its way out back. Without it, the answer to all that it asks is no; it lives on. */
+export async function readmitted(
+  { exits, notice }: { exits: Pick<Exits, 'admit' | 'forget'>; notice: (line: string) => void },
+  plan: Plan,
+  find: () => Promise<Decided['egress']>,
+  cell: Cell,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const egress = await find()
+    if (egress === null) return
+    await exits.admit(plan.id, egress, plan.audit.maxBytes, signal)
+    void cell.death.then(() => exits.forget(plan.id))
+  } catch (failure) {
+    notice(`sandbox ${plan.id} has no way out any more: ${failure instanceof Error ? failure.message : String(failure)}`)
+  }
+}

@@ -10,7 +10,7 @@ import type { Traces } from '../telemetry/telemetry.ts'
 import type { Template } from '../templates/template.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'
-import { admitted } from './admitted.ts'
+import { admitted, readmitted } from './admitted.ts'
 import { type Decided, Deciding, scanOf } from './deciding.ts'
 import { makeDiskImage } from './disk.ts'
 import { Examination } from './examination.ts'
@@ -43,6 +43,7 @@ export interface CreatingParts {
   notice: (line: string) => void
 }
 
+type Told = (contexts: ContextRecord[]) => void
 /** What is known of it. */
 type Adopted = Pick<SandboxRecord, 'request' | 'plan' | 'env' | 'contexts' | 'trusts'>
 
@@ -171,24 +172,18 @@ export class Creating {
   }
 
   /** One that outlived the host that made it. */
-  async adopt(
-    record: Adopted,
-    cell: Cell,
-    contextsChanged: (contexts: ContextRecord[]) => void,
-    signal: AbortSignal,
-  ): Promise<LiveSandbox> {
-    await this.#readmit(record, cell, signal)
+  async adopt(record: Adopted, cell: Cell, contextsChanged: Told, signal: AbortSignal): Promise<LiveSandbox> {
+    await readmitted(this.#parts, record.plan, () => this.#egress(record, signal), cell, signal)
     return this.again(record, cell, contextsChanged, signal)
   }
 
   /** One that went to sleep, by its plan for waking. Rejects as `create`. */
-  async wake(record: Adopted, contextsChanged: (contexts: ContextRecord[]) => void, signal: AbortSignal): Promise<LiveSandbox> {
-    const { request, plan } = record
+  async wake(record: Adopted, contextsChanged: Told, signal: AbortSignal): Promise<LiveSandbox> {
+    const { exits, walls } = this.#parts
     await using undo = new Undos()
-    this.#recordCreate(plan, request.metadata ?? {})
-    const egress =
-      plan.network.mode === 'none' ? null : await this.#parts.exits.egress(await this.#deciding.network(request, signal), signal)
-    const cell = await admitted(this.#parts.exits, plan, egress, () => this.#parts.walls.launch(plan, signal), signal)
+    this.#recordCreate(record.plan, record.request.metadata ?? {})
+    const launch = () => walls.launch(record.plan, signal)
+    const cell = await admitted(exits, record.plan, await this.#egress(record, signal), launch, signal)
     undo.add(() => cell[Symbol.asyncDispose]())
     const sandbox = await this.again(record, cell, contextsChanged, signal)
     undo.move()
@@ -196,12 +191,7 @@ export class Creating {
   }
 
   /** One that stands, and has its way out. */
-  async again(
-    record: Adopted,
-    cell: Cell,
-    contextsChanged: (contexts: ContextRecord[]) => void,
-    signal: AbortSignal,
-  ): Promise<LiveSandbox> {
+  async again(record: Adopted, cell: Cell, contextsChanged: Told, signal: AbortSignal): Promise<LiveSandbox> {
     const template = await this.#deciding.template(record.plan.template, signal)
     const scan = await this.#deciding.scan(record.request, signal)
     const { AgentConnection } = await this.#insides()
@@ -217,7 +207,7 @@ export class Creating {
   async #alive(
     standing: Waiting,
     env: Record<string, string>,
-    contextsChanged: (contexts: ContextRecord[]) => void = () => undefined,
+    contextsChanged: Told = () => undefined,
     {
       adopted = null,
       kept = [],
@@ -273,18 +263,10 @@ export class Creating {
     return launched
   }
 
-  /** One of an earlier host gets its way out back. Without it, the answer to all that it asks is no; it lives on. */
-  async #readmit({ request, plan }: Adopted, cell: Cell, signal: AbortSignal): Promise<void> {
-    if (plan.network.mode === 'none') return
-    const { exits, notice } = this.#parts
-    try {
-      const egress = await exits.egress(await this.#deciding.network(request, signal), signal)
-      if (egress === null) return
-      await exits.admit(plan.id, egress, plan.audit.maxBytes, signal)
-      void cell.death.then(() => exits.forget(plan.id))
-    } catch (failure) {
-      notice(`sandbox ${plan.id} has no way out any more: ${failure instanceof Error ? failure.message : String(failure)}`)
-    }
+  /** What one that was made before may reach; null: nothing. */
+  async #egress({ request, plan }: Adopted, signal: AbortSignal): Promise<Decided['egress']> {
+    if (plan.network.mode === 'none') return null
+    return this.#parts.exits.egress(await this.#deciding.network(request, signal), signal)
   }
 
   /** Null: interpreters start inside. */

@@ -170,7 +170,8 @@ export class Resident {
   }
 
   contextsChanged(contexts: readonly ContextRecord[]): void {
-    if (this.#record.state !== 'running') return
+    // One that was let go of has lost its connections, not its contexts.
+    if (this.#record.state !== 'running' || this.#live === undefined) return
     this.#update({ contexts }).catch((failure: unknown) => this.#complain('its contexts could not be written down', failure))
   }
 
