@@ -10,9 +10,17 @@ interface Advisory {
 
 /** Of the devices that our machines have (serial, disk, network, all of them by memory-mapped registers); those of others are not here. */
 const ADVISORIES: readonly Advisory[] = [
-  { id: 'CVE-2023-6693', mended: ['7.2.9', '8.2.1'], what: 'root inside can write past a header of its network card, on the stack of QEMU' },
+  {
+    id: 'CVE-2023-6693',
+    mended: ['7.2.9', '8.2.1'],
+    what: 'root inside can write past a header of its network card, on the stack of QEMU',
+  },
   { id: 'CVE-2024-3446', mended: ['7.2.11', '8.2.3', '9.0.0'], what: 'root inside can have memory of the serial port freed twice' },
-  { id: 'CVE-2024-6505', mended: ['7.2.14', '9.0.3', '9.1.0'], what: 'root inside can make the network card use a queue that is not there' },
+  {
+    id: 'CVE-2024-6505',
+    mended: ['7.2.14', '9.0.3', '9.1.0'],
+    what: 'root inside can make the network card use a queue that is not there',
+  },
   { id: 'CVE-2024-8612', mended: ['9.2.0'], what: 'root inside can read memory of QEMU that was never written, by its disk' },
   { id: 'CVE-2026-48914', mended: ['11.1.0'], what: 'root inside can have QEMU write past a buffer, by a SCSI request to its disk' },
   { id: 'CVE-2026-50626', mended: ['11.1.0'], what: 'root inside can give a device a longer queue than there is room for' },
