@@ -47,7 +47,8 @@ def show(months, products):
 
 def draw(months, products):
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left"})
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), width_ratios=(1.5, 1), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), width_ratios=(1.5, 1))
+    figure.subplots_adjust(wspace=0.34)
 
     bottom = 0
     for region, colour in COLOURS.items():
