@@ -12,7 +12,17 @@ export type AuditRecord =
   | Checkpoint
   /** `lastSeq` and `hash` of the last record that was removed. */
   | { kind: 'retention'; sandbox: string; removed: string; lastSeq: number; hash: string }
-  | { kind: 'create'; sandbox: string; profile: string; template: string; wall: string; metadata: Record<string, string>; plan: unknown }
+  /** `sha256` of the profile with all that it extends, and of the network policy with its presets spelled out: which of them it was, however they change. */
+  | {
+      kind: 'create'
+      sandbox: string
+      profile: string
+      template: string
+      wall: string
+      sha256: { profile: string; policy: string | null }
+      metadata: Record<string, string>
+      plan: unknown
+    }
   | { kind: 'command'; sandbox: string; command: string; args: string[]; user: string; cwd: string }
   /** Through the API, before it happens: what was read or changed; `to` of a move. */
   | { kind: 'file'; sandbox: string; act: string; path: string; to: string | null }
