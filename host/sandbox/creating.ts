@@ -183,7 +183,8 @@ export class Creating {
   async wake(record: Adopted, contextsChanged: Told, signal: AbortSignal): Promise<LiveSandbox> {
     const { exits, walls } = this.#parts
     await using undo = new Undos()
-    this.#recordCreate(record.plan, record.request.metadata ?? {})
+    const profile = await this.#deciding.profileOf(record.request, signal)
+    this.#recordCreate(record.plan, record.request.metadata ?? {}, profileHash(profile))
     const launch = () => walls.launch(record.plan, signal)
     const cell = await admitted(exits, record.plan, await this.#egress(record, signal), launch, signal)
     undo.add(() => cell[Symbol.asyncDispose]())
