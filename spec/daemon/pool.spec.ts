@@ -125,7 +125,7 @@ test('it fills again, and ends with its daemon', async () => {
   expect((await readdir(folder)).length).toBeGreaterThanOrEqual(3)
   await daemon.stop('SIGKILL')
   for (let look = 0; look < 200 && (await readdir(folder)).length > 2; look += 1) await pause(50)
-  const second = await daemon.again({ env: { CAISSON_POOL: '0' } })
+  const second = await daemon.again()
   daemon = second
   const listed = (await (await daemon.fetch('/v2/sandboxes')).json()) as { sandboxID: string }[]
   for (let look = 0; look < 200 && (await readdir(folder)).length > listed.length; look += 1) await pause(50)
