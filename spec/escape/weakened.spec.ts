@@ -39,7 +39,7 @@ afterAll(async () => {
 
 async function attacked(without: string, only: string) {
   writeFileSync(join(installation, 'native/bin/without'), without)
-  const words = [join(installation, 'dist/caisson.mjs'), 'attack', '--wall', 'container', '--only', only, '--json']
+  const words = [join(installation, 'dist/caisson.cjs'), 'attack', '--wall', 'container', '--only', only, '--json']
   const { exitCode, stdout, stderr } = await line.invoke(process.execPath, words)
   if (stdout === '') throw new Error(stderr)
   const { report } = JSON.parse(stdout) as SignedReport
