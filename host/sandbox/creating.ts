@@ -2,6 +2,7 @@ import type { CreateRequest, Network, Plan } from '@caisson/wire'
 import type { Denials } from '../airlock/denials.ts'
 import { withoutSeal } from '../airlock/egress-proxy.ts'
 import type { Exits } from '../airlock/exits.ts'
+import { hashOf } from '../audit/chain.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { Undos } from '../lifetimes.ts'
 import type { Scanner } from '../scan/scanner.ts'
@@ -20,6 +21,7 @@ import { launchWarmest } from './launching.ts'
 import type { LifeParts, LiveSandbox } from './life.ts'
 import { outline } from './outline.ts'
 import { planSandbox } from './plan.ts'
+import { profileHash } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
 import { type Rerouting, rerouted } from './rerouting.ts'
 import { trustVariables } from './trust.ts'
@@ -105,7 +107,7 @@ export class Creating {
     const { template } = decided
     const { metadata = {}, env = {} } = decided.request
     // First the record: what cannot be recorded does not happen.
-    this.#recordCreate(plan, metadata)
+    this.#recordCreate(plan, metadata, profileHash(decided.profile))
     const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, signal))
     undo.add(() => cell[Symbol.asyncDispose]())
     const { AgentConnection, plantFiles } = await this.#insides()
@@ -151,14 +153,14 @@ export class Creating {
     const forked = await this.#warm({ plan: built, cell, template, agent, forked: cell.ready.forked }, signal)
     undo.move()
     this.#parts.warm.want(built, template)
-    return { plan: built, cell, template, agent, forked, scan: scanOf(decided) }
+    return { plan: built, cell, template, agent, forked, scan: scanOf(decided), profileHash: profileHash(decided.profile) }
   }
 
   /** Gives one of the pool its life. Rejects when it did not live to get it; then nothing of it is left. */
   async assign(waiting: Waiting, life: Assignment, signal: AbortSignal): Promise<LiveSandbox> {
     const { wallMs, onWall } = life
     const plan: Plan = { ...waiting.plan, leash: 'none', limits: { ...waiting.plan.limits, wallMs, onWall } }
-    this.#recordCreate(plan, life.metadata)
+    this.#recordCreate(plan, life.metadata, waiting.profileHash)
     await using undo = new Undos()
     undo.add(() => waiting.cell[Symbol.asyncDispose]())
     await waiting.cell.ask({ op: 'assign', leash: 'none', wallMs, onWall }, signal)
@@ -190,7 +192,7 @@ export class Creating {
   }
 
   async #alive(
-    standing: Waiting,
+    standing: Omit<Waiting, 'profileHash'>,
     env: Record<string, string>,
     contextsChanged: (contexts: ContextRecord[]) => void = () => undefined,
     {
@@ -217,13 +219,14 @@ export class Creating {
     })
   }
 
-  #recordCreate(plan: Plan, metadata: Record<string, string>): void {
-    const { profile, template, wall, id } = plan
-    this.#parts.auditLog.append({ kind: 'create', sandbox: id, profile, template, wall, metadata, plan: outline(plan) })
+  #recordCreate(plan: Plan, metadata: Record<string, string>, profileHash: string): void {
+    const { profile, template, wall, id, network } = plan
+    const sha256 = { profile: profileHash, policy: network.mode === 'gate' ? hashOf(JSON.stringify(network.policy)) : null }
+    this.#parts.auditLog.append({ kind: 'create', sandbox: id, profile, template, wall, sha256, metadata, plan: outline(plan) })
   }
 
   /** Interpreters that nobody has to wait for: those that came with it, or where none can, one that is started inside. */
-  async #warm({ plan, template, agent, forked }: Omit<Waiting, 'scan'>, signal: AbortSignal): Promise<readonly number[]> {
+  async #warm({ plan, template, agent, forked }: Omit<Waiting, 'scan' | 'profileHash'>, signal: AbortSignal): Promise<readonly number[]> {
     const { rehearse, warmUp } = await this.#insides()
     for (const pid of forked) await rehearse(agent, pid, signal)
     return forked.length > 0 || this.#deciding.forks(plan.wall) ? forked : warmUp(agent, plan, template, 'usual', signal)
