@@ -58,7 +58,7 @@ onWall('microvm', () => {
   beforeAll(async () => {
     disk = new SmallDisk(mkdtempSync(join(tmpdir(), 'cai-')), 700 << 10)
     home = join(disk.path, 'h')
-    daemon = await SpecDaemon.open({ home, env: { CAISSON_POOL: '0' } })
+    daemon = await SpecDaemon.open({ home })
     const options = { template: 'base', wall: 'microvm', memoryMiB: 128, diskMiB: 64, network: 'open', timeoutMs: 1_800_000 } as const
     sandbox = await Sandbox.create({ ...options, door: door() })
   })
