@@ -138,25 +138,32 @@ const apart = {
   },
 }
 
+/** Modules of Node's that take milliseconds to start and that most runs never call: started when something of them is asked for. */
+const LATER = /= ?require\("(node:(?:dgram|dns\/promises|http|http2|https|readline|tls|worker_threads))"\)/g
+const later = 'const __later = (name) => new Proxy({}, { get: (_, key) => require(name)[key] })'
+
 /** As CommonJS, which V8 can be given in its compiled form (client/cli/start.ts). */
 async function commandLine(node) {
   const { build } = await import('esbuild')
   const { outputFiles } = await build({
     ...node,
     entryPoints: [at('client/cli/main.ts')],
-    outfile: at('dist/caisson.cjs'),
+    outfile: at('dist/verbs.cjs'),
     format: 'cjs',
+    // Half of it is read. Lines stay short enough to be shown with an error.
+    minifyWhitespace: true,
+    lineLimit: 160,
     define: { 'import.meta.url': '__url' },
-    banner: { js: "const __url = require('node:url').pathToFileURL(__filename).href" },
+    banner: { js: `const __url = require('node:url').pathToFileURL(__filename).href\n${later}` },
   })
   // What is compiled already cannot import by itself: the start does it.
-  const text = outputFiles[0].text.replaceAll(/\bimport\("/g, '__import("')
+  const text = outputFiles[0].text.replaceAll(/\bimport\("/g, '__import("').replaceAll(LATER, '=__later("$1")')
   const name = createHash('sha256').update(text).digest('hex').slice(0, 16)
   const start = await build({
     ...node,
     entryPoints: [at('client/cli/start.ts')],
-    outfile: at('dist/caisson.mjs'),
-    format: 'esm',
+    outfile: at('dist/caisson.cjs'),
+    format: 'cjs',
     define: { BUNDLE: JSON.stringify(name) },
   })
   for (const old of await filesIn(at('dist/compiled'))) if (!old.startsWith(name)) await rm(at('dist/compiled', old), { force: true })

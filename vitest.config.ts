@@ -1,10 +1,9 @@
-import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
+import { SecondTries } from './spec/house/second-tries.ts'
 
-/** Each file has sandboxes, a state folder and a port of its own, and counts nothing of the machine: two at a time. */
-const APART = ['api', 'cli', 'e2b', 'house', 'profiles', 'runtimes', 'scan', 'templates', 'wire']
-/** Of these folders, those that flood, fill or measure. */
+/** What must not get through. */
+const GUARDS = ['airlock', 'dlp', 'escape'].map((folder) => `spec/${folder}/**/*.spec.ts`)
+/** What floods, fills, measures or takes all of the machine: one file at a time. */
 const ALONE = [
   'airlock/gate-bounds',
   'airlock/inspect-bounds',
@@ -12,38 +11,17 @@ const ALONE = [
   'api/control-life',
   'api/hostile-requests',
   'api/operations',
-].map(file)
-/** Of the other folders, those that do not. */
-const APART_TOO = [
-  'daemon/installed',
-  'daemon/life',
-  'daemon/pool',
-  'daemon/replays',
-  'daemon/writable-root',
-  'walls/choice',
-  'walls/everyday',
-  'walls/machine-life',
-  'walls/promises',
-  'walls/restored',
-].map(file)
-/** What must not get through. */
-const GUARDS = ['airlock', 'dlp', 'escape']
-const OTHERS = readdirSync(join(import.meta.dirname, 'spec')).filter((folder) => ![...APART, ...GUARDS].includes(folder))
-
-function all(folder: string): string {
-  return `spec/${folder}/**/*.spec.ts`
-}
-
-function file(name: string): string {
-  return `spec/${name}.spec.ts`
-}
+  'daemon/restart',
+  'endurance/daemon',
+].map((name) => `spec/${name}.spec.ts`)
 
 const patient = { pool: 'forks' as const, testTimeout: 120_000, hookTimeout: 120_000 }
-// A machine that does others' work too can keep a client waiting for longer than it waits. What passes at the second try is marked as such.
+// A machine that does others' work too can keep a client waiting for longer than it waits. What passes at the second try is told at the end.
 const again = { retry: 1 }
 
 export default defineConfig({
   test: {
+    reporters: ['default', new SecondTries()],
     projects: [
       {
         test: {
@@ -52,6 +30,7 @@ export default defineConfig({
           exclude: ['**/node_modules/**'],
           testTimeout: 30_000,
           ...again,
+          maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },
@@ -59,30 +38,30 @@ export default defineConfig({
       {
         test: {
           name: 'guards',
-          include: GUARDS.map(all),
+          include: GUARDS,
           exclude: ['**/node_modules/**', ...ALONE],
           ...patient,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
       },
+      // Each file has sandboxes, a state folder and a port of its own, and counts nothing of the machine.
       {
         test: {
           name: 'apart',
-          include: [...APART.map(all), ...APART_TOO],
-          exclude: ['**/node_modules/**', ...ALONE],
+          include: ['spec/**/*.spec.ts'],
+          exclude: ['**/node_modules/**', ...GUARDS, ...ALONE],
           ...patient,
           ...again,
           maxWorkers: 2,
           sequence: { groupOrder: 2 },
         },
       },
-      // What these measure or count must be their own: one file at a time.
       {
         test: {
-          name: 'promises',
-          include: [...ALONE, ...OTHERS.map(all)],
-          exclude: ['**/node_modules/**', ...APART_TOO],
+          name: 'alone',
+          include: ALONE,
+          exclude: ['**/node_modules/**'],
           ...patient,
           ...again,
           fileParallelism: false,

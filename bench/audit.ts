@@ -31,6 +31,7 @@ const create: AuditRecord = {
   profile: 'default',
   template: 'base',
   wall: 'container',
+  sha256: { profile: '', policy: null },
   metadata: {},
   plan: {
     binds: Array.from({ length: 30 }, (_, index) => ({ source: `/state/templates/${index}`, target: `/usr/${index}`, mode: 'ro' })),

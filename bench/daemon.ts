@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
-const PROGRAM = fileURLToPath(new URL('../dist/caisson.mjs', import.meta.url))
+const PROGRAM = fileURLToPath(new URL('../dist/caisson.cjs', import.meta.url))
 const START_MS = 60_000
 const LOOK_MS = 20
 

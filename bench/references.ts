@@ -84,7 +84,7 @@ function plainRunsc(code: string, what: string): Reference {
 
 /** The Python environment that the sandboxes of the same run use, as the plan names it. */
 async function templatePython(): Promise<string> {
-  const cli = fileURLToPath(new URL('caisson.mjs', import.meta.url))
+  const cli = fileURLToPath(new URL('caisson.cjs', import.meta.url))
   const plan: { binds: { source: string; target: string }[] } = JSON.parse(
     await ends(process.execPath, [cli, 'run', '--profile', 'code-interpreter', '--dry-run', '-c', '0']),
   )

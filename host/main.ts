@@ -99,16 +99,13 @@ class EmbeddedHost implements Host {
   readonly #rooms: Rooms
   readonly #live = new Set<LiveSandbox>()
   readonly #creating = new Set<Promise<unknown>>()
-  /** Nobody waits for it: what others left behind holds up no sandbox of ours. */
-  readonly #sweep: Promise<void>
+  /** When the first sandbox stands: what others left behind holds up none of ours. */
+  #sweep: Promise<void> | undefined
   #closed = false
 
   constructor(rooms: Rooms) {
     this.#rooms = rooms
     this.home = rooms.settings.home
-    this.#sweep = sweep(rooms).catch((failure: unknown) => {
-      rooms.notice(`what an earlier host left could not be removed: ${failure instanceof Error ? failure.message : String(failure)}`)
-    })
   }
 
   async create(request: CreateRequest, signal: AbortSignal): Promise<Held> {
@@ -123,6 +120,16 @@ class EmbeddedHost implements Host {
       return sandbox
     } finally {
       this.#creating.delete(creating)
+      this.#sweep ??= this.#sweepNow()
+    }
+  }
+
+  async #sweepNow(): Promise<void> {
+    try {
+      await sweep(this.#rooms)
+    } catch (failure) {
+      const why = failure instanceof Error ? failure.message : String(failure)
+      this.#rooms.notice(`what an earlier host left could not be removed: ${why}`)
     }
   }
 

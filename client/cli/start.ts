@@ -1,21 +1,21 @@
 #!/usr/bin/env node
-// Runs the command line (main.ts, bundled as caisson.cjs beside this file) from what V8 made of it at an earlier run. To compile it anew takes a tenth of
+// Runs the command line (main.ts, bundled as verbs.cjs beside this file) from what V8 made of it at an earlier run. To compile it anew takes a tenth of
 // a second of every run; what was compiled is kept below `compiled`, by the verb, and under the name of the very bundle that it was made of.
 
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Script } from 'node:vm'
 
 /** Told by build.mjs: a hash of the bundle. V8 itself compares no more than the length. */
 declare const BUNDLE: string
 
-const folder = dirname(fileURLToPath(import.meta.url))
-const path = join(folder, 'caisson.cjs')
+const path = join(__dirname, 'verbs.cjs')
 const verb = /^[a-z]+$/.exec(process.argv[2] ?? '')?.[0] ?? 'none'
-const kept = join(folder, 'compiled', `${BUNDLE}-${verb}`)
+const kept = join(__dirname, 'compiled', `${BUNDLE}-${verb}`)
 
+// A parser that is compiled for itself costs more than the few values of one run; a daemon reads millions.
+if (verb !== 'up') Object.assign(globalThis, { __zod_globalConfig: { jitless: true } })
 const cachedData = readOrNone(kept)
 const script = new Script(`(function (exports, require, module, __filename, __import) {${readFileSync(path, 'latin1')}\n})`, {
   filename: path,

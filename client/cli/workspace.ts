@@ -39,7 +39,7 @@ export async function workspace(argv: readonly string[]): Promise<number> {
   const rows = found.map(({ name, usedBytes, wall, changedMs, sandbox }) => [
     name,
     usedBytes === null ? '-' : `${Math.ceil(usedBytes / MIB)} MiB`,
-    wall,
+    wall ?? 'lost',
     span(Date.now() - changedMs),
     sandbox ?? '-',
   ])

@@ -55,9 +55,13 @@ export class Chain implements Disposable {
 
   /** Without the values of stored secrets, those of variables whose names say so, and what looks like a secret. */
   redacted({ words, texts }: Asked, variables: Variables): Asked {
-    const known = Object.entries(variables).flatMap(([name, value]) => (this.#isSecret(name) ? [value] : []))
-    const asked = JSON.stringify({ words, texts, known })
+    const asked = JSON.stringify({ words, texts, known: this.secretsOf(variables) })
     return JSON.parse(this.#do(() => this.#recorder.redacted(this.#log, asked))) as Asked
+  }
+
+  /** Values of those whose names say that they are secrets. */
+  secretsOf(variables: Variables): string[] {
+    return Object.entries(variables).flatMap(([name, value]) => (this.#isSecret(name) ? [value] : []))
   }
 
   [Symbol.dispose](): void {

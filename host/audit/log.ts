@@ -8,6 +8,7 @@ import { redacted, type Variables } from './redaction.ts'
 import { CURRENT, outlived, remove, segments } from './segments.ts'
 import { SigningKey } from './signing-key.ts'
 import { sentToAll } from './sinks/cursor.ts'
+import { storedSecrets } from './stored-secrets.ts'
 import { type TerminalOptions, Terminals } from './terminals/terminals.ts'
 
 export type { Size } from './terminals/recording.ts'
@@ -49,7 +50,8 @@ export class AuditLog implements Disposable {
     this.folder = options.folder
     this.path = join(options.folder, CURRENT)
     this.#chain = new Chain(options.recorder, this.path)
-    this.terminals = new Terminals(options.folder, options.terminals, (record) => this.append(record))
+    const secrets = (variables: Variables) => [...storedSecrets(options.folder), ...this.#chain.secretsOf(variables)]
+    this.terminals = new Terminals(options.folder, options.terminals, (record) => this.append(record), secrets)
     try {
       this.#key = SigningKey.open(options.folder)
       this.#begin()

@@ -12,7 +12,17 @@ export type AuditRecord =
   | Checkpoint
   /** `lastSeq` and `hash` of the last record that was removed. */
   | { kind: 'retention'; sandbox: string; removed: string; lastSeq: number; hash: string }
-  | { kind: 'create'; sandbox: string; profile: string; template: string; wall: string; metadata: Record<string, string>; plan: unknown }
+  /** `sha256` of the profile with all that it extends, and of the network policy with its presets spelled out: which of them it was, however they change. */
+  | {
+      kind: 'create'
+      sandbox: string
+      profile: string
+      template: string
+      wall: string
+      sha256: { profile: string; policy: string | null }
+      metadata: Record<string, string>
+      plan: unknown
+    }
   | { kind: 'command'; sandbox: string; command: string; args: string[]; user: string; cwd: string }
   /** Through the API, before it happens: what was read or changed; `to` of a move. */
   | { kind: 'file'; sandbox: string; act: string; path: string; to: string | null }
@@ -30,12 +40,15 @@ export type AuditRecord =
 /** Longest text of one field; what is longer is cut and says so. */
 const MAX_FIELD_CHARACTERS = 4096
 const MAX_LISTED = 256
+/** So short a record has no text and no list that is too long; most are. */
+const NEVER_CUT_CHARACTERS = MAX_LISTED * 2
 /** What a terminal or a reader's eye would take for something else: C1 controls, line separators, invisible and direction-changing characters. */
 const DECEPTIVE = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu
 
 /** A JSON object of one line. JSON escapes C0 controls and quotes; the rest that could deceive is escaped here. */
 export function auditFields(record: AuditRecord): string {
-  return JSON.stringify(cut(record)).replace(DECEPTIVE, escaped)
+  const whole = JSON.stringify(record)
+  return (whole.length <= NEVER_CUT_CHARACTERS ? whole : JSON.stringify(cut(record))).replace(DECEPTIVE, escaped)
 }
 
 function escaped(character: string): string {

@@ -1,13 +1,14 @@
 import type { CreateRequest, Network, Plan } from '@caisson/wire'
-import { AgentConnection } from '../agent/connection.ts'
 import type { Denials } from '../airlock/denials.ts'
 import { withoutSeal } from '../airlock/egress-proxy.ts'
 import type { Exits } from '../airlock/exits.ts'
+import { hashOf } from '../audit/chain.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { Undos } from '../lifetimes.ts'
 import type { Scanner } from '../scan/scanner.ts'
 import type { Settings } from '../settings.ts'
 import type { Traces } from '../telemetry/telemetry.ts'
+import type { Template } from '../templates/template.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'
 import { type Decided, Deciding, scanOf } from './deciding.ts'
@@ -17,12 +18,11 @@ import { type ShownFolder, showFolder } from './folder.ts'
 import type { Assignment, Given, Waiting } from './given.ts'
 import { newId, newMachineId } from './ids.ts'
 import { launchWarmest } from './launching.ts'
-import { type LifeParts, LiveSandbox } from './life.ts'
+import type { LifeParts, LiveSandbox } from './life.ts'
 import { outline } from './outline.ts'
 import { planSandbox } from './plan.ts'
-import { plantFiles } from './planting.ts'
+import { profileHash } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
-import { rehearse, warmUp } from './rehearsal.ts'
 import { type Rerouting, rerouted } from './rerouting.ts'
 import { trustVariables } from './trust.ts'
 import type { WarmStates } from './warm-states.ts'
@@ -52,6 +52,7 @@ export class Creating {
   readonly #parts: CreatingParts
   readonly #deciding: Deciding
   readonly #workspaces: Workspaces
+  #inside: Promise<typeof import('./inside.ts')> | undefined
 
   constructor(parts: CreatingParts) {
     this.#parts = parts
@@ -106,9 +107,10 @@ export class Creating {
     const { template } = decided
     const { metadata = {}, env = {} } = decided.request
     // First the record: what cannot be recorded does not happen.
-    this.#recordCreate(plan, metadata)
+    this.#recordCreate(plan, metadata, profileHash(decided.profile))
     const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, signal))
     undo.add(() => cell[Symbol.asyncDispose]())
+    const { AgentConnection, plantFiles } = await this.#insides()
     const standing = {
       plan: built,
       cell,
@@ -118,7 +120,7 @@ export class Creating {
       scan: scanOf(decided),
     }
     const afterDeath = () => this.#tidy(shown, plan.id)
-    const sandbox = this.#alive(standing, env, given.contextsChanged, { kept: given.contexts ?? [], afterDeath })
+    const sandbox = await this.#alive(standing, env, given.contextsChanged, { kept: given.contexts ?? [], afterDeath })
     await plantFiles(sandbox, this.#parts.exits, given.kept === undefined ? null : this.#parts.notice, signal)
     undo.move()
     this.#parts.warm.want(built, template)
@@ -145,23 +147,25 @@ export class Creating {
     const { cell, built } = await this.#raise(plan, decided, signal)
     await using undo = new Undos()
     undo.add(() => cell[Symbol.asyncDispose]())
+    const { AgentConnection } = await this.#insides()
     const agent = AgentConnection.to(cell.agentSocket)
     undo.add(() => agent.close())
     const forked = await this.#warm({ plan: built, cell, template, agent, forked: cell.ready.forked }, signal)
     undo.move()
     this.#parts.warm.want(built, template)
-    return { plan: built, cell, template, agent, forked, scan: scanOf(decided) }
+    return { plan: built, cell, template, agent, forked, scan: scanOf(decided), profileHash: profileHash(decided.profile) }
   }
 
   /** Gives one of the pool its life. Rejects when it did not live to get it; then nothing of it is left. */
   async assign(waiting: Waiting, life: Assignment, signal: AbortSignal): Promise<LiveSandbox> {
     const { wallMs, onWall } = life
     const plan: Plan = { ...waiting.plan, leash: 'none', limits: { ...waiting.plan.limits, wallMs, onWall } }
-    this.#recordCreate(plan, life.metadata)
+    this.#recordCreate(plan, life.metadata, waiting.profileHash)
     await using undo = new Undos()
     undo.add(() => waiting.cell[Symbol.asyncDispose]())
     await waiting.cell.ask({ op: 'assign', leash: 'none', wallMs, onWall }, signal)
-    const sandbox = this.#alive({ ...waiting, plan }, life.env, life.contextsChanged)
+    const { plantFiles } = await this.#insides()
+    const sandbox = await this.#alive({ ...waiting, plan }, life.env, life.contextsChanged)
     await plantFiles(sandbox, this.#parts.exits, null, signal)
     undo.move()
     return sandbox
@@ -177,12 +181,18 @@ export class Creating {
     const template = await this.#deciding.template(record.plan.template, signal)
     await this.#readmit(record, cell, signal)
     const scan = await this.#deciding.scan(record.request, signal)
+    const { AgentConnection } = await this.#insides()
     const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket), forked: cell.ready.forked, scan }
-    return this.#alive(standing, record.env, contextsChanged, { adopted: record.contexts, trustsLate: record.trusts === true })
+    return await this.#alive(standing, record.env, contextsChanged, { adopted: record.contexts, trustsLate: record.trusts === true })
   }
 
-  #alive(
-    standing: Waiting,
+  #insides(): Promise<typeof import('./inside.ts')> {
+    this.#inside ??= import('./inside.ts')
+    return this.#inside
+  }
+
+  async #alive(
+    standing: Omit<Waiting, 'profileHash'>,
     env: Record<string, string>,
     contextsChanged: (contexts: ContextRecord[]) => void = () => undefined,
     {
@@ -191,8 +201,9 @@ export class Creating {
       trustsLate = false,
       afterDeath,
     }: Partial<Pick<LifeParts, 'adopted' | 'kept' | 'trustsLate' | 'afterDeath'>> = {},
-  ): LiveSandbox {
+  ): Promise<LiveSandbox> {
     const { template } = standing
+    const { LiveSandbox } = await this.#insides()
     return new LiveSandbox({
       ...standing,
       env: { ...template.env, ...trustVariables(standing.plan), ...env, ...this.#parts.exits.planted(standing.plan.id) },
@@ -208,27 +219,36 @@ export class Creating {
     })
   }
 
-  #recordCreate(plan: Plan, metadata: Record<string, string>): void {
-    const { profile, template, wall, id } = plan
-    this.#parts.auditLog.append({ kind: 'create', sandbox: id, profile, template, wall, metadata, plan: outline(plan) })
+  #recordCreate(plan: Plan, metadata: Record<string, string>, profileHash: string): void {
+    const { profile, template, wall, id, network } = plan
+    const sha256 = { profile: profileHash, policy: network.mode === 'gate' ? hashOf(JSON.stringify(network.policy)) : null }
+    this.#parts.auditLog.append({ kind: 'create', sandbox: id, profile, template, wall, sha256, metadata, plan: outline(plan) })
   }
 
   /** Interpreters that nobody has to wait for: those that came with it, or where none can, one that is started inside. */
-  async #warm({ plan, template, agent, forked }: Omit<Waiting, 'scan'>, signal: AbortSignal): Promise<readonly number[]> {
+  async #warm({ plan, template, agent, forked }: Omit<Waiting, 'scan' | 'profileHash'>, signal: AbortSignal): Promise<readonly number[]> {
+    const { rehearse, warmUp } = await this.#insides()
     for (const pid of forked) await rehearse(agent, pid, signal)
     return forked.length > 0 || this.#deciding.forks(plan.wall) ? forked : warmUp(agent, plan, template, 'usual', signal)
   }
 
   /** The airlock knows it before it starts. */
   async #raise(plan: Plan, { template, egress }: Decided, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
-    if (egress === null) return await launchWarmest(this.#parts, plan, template, signal)
+    if (egress === null) return await this.#launch(plan, template, signal)
     const { exits } = this.#parts
     await using undo = new Undos()
     await exits.admit(plan.id, egress, plan.audit.maxBytes, signal)
     undo.add(() => exits.forget(plan.id))
-    const launched = await launchWarmest(this.#parts, plan, template, signal)
+    const launched = await this.#launch(plan, template, signal)
     void launched.cell.death.then(() => exits.forget(plan.id))
     undo.move()
+    return launched
+  }
+
+  /** The keeper has its plan before anything is loaded. */
+  async #launch(plan: Plan, template: Template, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
+    const launching = launchWarmest(this.#parts, plan, template, signal)
+    const [launched] = await Promise.all([launching, this.#insides()])
     return launched
   }
 

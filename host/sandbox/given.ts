@@ -27,6 +27,8 @@ export interface Waiting {
   readonly agent: AgentConnection
   readonly template: Template
   readonly scan: ScanChoice
+  /** SHA-256 of its profile (profile.ts). */
+  readonly profileHash: string
   /** Warm interpreters inside. */
   readonly forked: readonly number[]
 }

@@ -108,7 +108,7 @@ export class LiveSandbox implements Held {
         this.guard(() => {
           const begin = () => this.#metered((options) => attachCommand(this.#agent, found, options, signal))
           // How large it is now is not known.
-          return found.pty ? this.#onTerminal(USUAL_SIZE, begin) : begin()
+          return found.pty ? this.#onTerminal(USUAL_SIZE, parts.env, begin) : begin()
         }),
     })
     this.#contexts = new Contexts({ ...parts, ending: this.#ending, awakeSinceMs: () => this.#awakeSinceMs })
@@ -179,14 +179,14 @@ export class LiveSandbox implements Held {
       const whole = { ...request, env: { ...env, ...request.env } }
       auditLog.append({ kind: 'command', sandbox: this.id, command, args, user, cwd }, whole.env)
       const begin = () => this.#metered((options) => startCommand(this.#agent, whole, options, signal))
-      const started = request.pty === undefined ? await begin() : await this.#onTerminal(request.pty, begin)
+      const started = request.pty === undefined ? await begin() : await this.#onTerminal(request.pty, whole.env, begin)
       return timeoutMs === undefined ? started : withTimeout(started, timeoutMs)
     })
   }
 
   /** With what it shows recorded, if that is wanted. */
-  async #onTerminal(size: Size, begin: () => Promise<Process>): Promise<Process> {
-    const session = this.#parts.auditLog.terminals.begin(this.id, size)
+  async #onTerminal(size: Size, env: Record<string, string>, begin: () => Promise<Process>): Promise<Process> {
+    const session = this.#parts.auditLog.terminals.begin(this.id, size, env)
     if (session === undefined) return await begin()
     try {
       return recordedTerminal(await begin(), session)

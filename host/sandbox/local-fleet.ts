@@ -44,7 +44,7 @@ export interface FleetParts {
 export class LocalFleet implements Fleet, AsyncDisposable {
   readonly #parts: FleetParts
   readonly #admission: Admission
-  readonly #quotas = new Quotas()
+  readonly #quotas: Quotas
   readonly #pool: Pool
   readonly #raising: Raising
   readonly #residents = new Map<string, Resident>()
@@ -56,8 +56,9 @@ export class LocalFleet implements Fleet, AsyncDisposable {
   /** Of those that are gone, the oldest first. */
   readonly #gone: string[] = []
 
-  private constructor(parts: FleetParts, snapshots: Snapshots) {
+  private constructor(parts: FleetParts, snapshots: Snapshots, quotas: Quotas) {
     this.#parts = parts
+    this.#quotas = quotas
     this.#kept = join(parts.home, 'kept')
     this.#admission = new Admission(parts.home)
     this.#pool = new Pool(parts.expected.length > 0, parts.creating, () => parts.telemetry.meters.evicted(), parts.notice)
@@ -68,7 +69,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   /** Takes over what an earlier daemon left. Rejects with STORE_UNUSABLE. */
   static async open(parts: FleetParts, signal: AbortSignal): Promise<LocalFleet> {
-    const fleet = new LocalFleet(parts, await Snapshots.open(join(parts.home, 'snapshots'), parts.store))
+    const fleet = new LocalFleet(parts, await Snapshots.open(join(parts.home, 'snapshots'), parts.store), await Quotas.open(parts.store))
     const { home, store, creating, walls, notice } = parts
     const contextsChanged = (id: string, contexts: ContextRecord[]) => fleet.#residents.get(id)?.contextsChanged(contexts)
     const { found, strangers } = await adoptAll({ home, keptFolder: fleet.#kept, store, creating, walls, contextsChanged, notice }, signal)
@@ -109,7 +110,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   async connect(id: string, owner: Owner, wish: { timeoutMs: number; memory: boolean }, signal: AbortSignal) {
     const resident = this.#resident(id, owner)
-    using _granted = this.#quotas.wake(resident.record, this.live(), owner.quotas)
+    using _granted = await this.#quotas.wake(resident.record, this.live(), owner.quotas)
     const isResumed = await resident.resume(wish, signal)
     return { record: resident.record, isResumed }
   }
@@ -150,7 +151,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
   ): Promise<(SandboxRecord | Fault)[]> {
     const source = this.#resident(id, owner)
     const { record } = source
-    using _granted = this.#quotas.grant(owner, this.live(), claimOf(record), wish.count)
+    using _granted = await this.#quotas.grant(owner, this.live(), claimOf(record), wish.count)
     this.#admission.refuse()
     const { disk } = await this.#snapshots.copy(source, signal)
     try {
@@ -180,7 +181,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
   async enter(id: string, signal: AbortSignal): Promise<Entered> {
     const resident = this.#residents.get(id)
     if (resident === undefined) throw new Fault('SANDBOX_GONE', `there is no sandbox ${JSON.stringify(id.slice(0, 64))}`)
-    using _granted = this.#quotas.wake(resident.record, this.live())
+    using _granted = await this.#quotas.wake(resident.record, this.live())
     return await resident.enter(signal)
   }
 
@@ -255,14 +256,8 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   #keep(record: SandboxRecord, live: LiveSandbox | undefined): void {
     const { store, creating, frozenGraceMs, notice } = this.#parts
-    const parts: ResidentParts = {
-      store,
-      creating,
-      keptFolder: this.#kept,
-      frozenGraceMs,
-      happened: (kind, changed) => this.#happened(kind, changed),
-      notice,
-    }
+    const happened: ResidentParts['happened'] = (kind, changed) => this.#happened(kind, changed)
+    const parts: ResidentParts = { store, creating, keptFolder: this.#kept, frozenGraceMs, happened, notice }
     this.#residents.set(record.id, new Resident(parts, record, live))
     if (record.state === 'gone') this.#gone.push(record.id)
   }

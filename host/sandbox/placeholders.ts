@@ -1,5 +1,4 @@
-import { closeSync, fstatSync, lchownSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs'
-import { readdir, readFile, readlink } from 'node:fs/promises'
+import { closeSync, fstatSync, lchownSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { FolderChoice } from './profile.ts'
 import { nameIn, openFolder } from './shields.ts'
@@ -34,7 +33,7 @@ export class Placeholders implements AsyncDisposable {
 
   /** Removes those that nobody has put anything into. Under the mounts of another sandbox one stays: without it, they would be gone too. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#names.length === 0 || (await isMounted(this.#names.map((name) => `/${basename(this.#source)}/${name}`)))) return
+    if (this.#names.length === 0 || isMounted(this.#names.map((name) => `/${basename(this.#source)}/${name}`))) return
     for (const name of this.#names) {
       try {
         rmdirSync(`${this.#source}/${name}`)
@@ -76,16 +75,24 @@ function isEmptyFolder(path: string): boolean {
   }
 }
 
-/** In whichever mount namespace this process can look into, a mount whose origin ends so. */
-async function isMounted(ends: readonly string[]): Promise<boolean> {
+/** In whichever mount namespace this process can look into, a mount whose origin ends so. Synchronous: what procfs says is there at once, and a caller waits. */
+function isMounted(ends: readonly string[]): boolean {
   const seen = new Set<string>()
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    // Processes end, and others' are not told about.
-    const namespace = await readlink(`/proc/${pid}/ns/mnt`).catch(() => undefined)
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    const namespace = orGone(() => readlinkSync(`/proc/${pid}/ns/mnt`))
     if (namespace === undefined || seen.has(namespace)) continue
     seen.add(namespace)
-    const mounts = await readFile(`/proc/${pid}/mountinfo`, 'utf8').catch(() => '')
+    const mounts = orGone(() => readFileSync(`/proc/${pid}/mountinfo`, 'utf8')) ?? ''
     if (mounts.split('\n').some((line) => ends.some((end) => (line.split(' ')[3] ?? '').endsWith(end)))) return true
   }
   return false
+}
+
+/** Processes end, and others' are not told about. */
+function orGone(look: () => string): string | undefined {
+  try {
+    return look()
+  } catch {
+    return undefined
+  }
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { Fault, type Network as NetworkWish, WALLS } from '@caisson/wire'
@@ -90,6 +91,11 @@ const File = Complete.partial().extend({
   audit: shape.audit.partial().optional(),
 })
 type File = z.infer<typeof File>
+
+/** SHA-256 of all that a profile says, with what it extends; its file's spaces and order do not count. */
+export function profileHash(profile: Profile): string {
+  return createHash('sha256').update(JSON.stringify(profile)).digest('hex')
+}
 
 const NAME = /^[a-z0-9-]{1,64}$/
 const MAX_EXTENDS = 8

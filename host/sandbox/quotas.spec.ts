@@ -14,6 +14,20 @@ function sandbox(more: Partial<SandboxRecord> = {}): SandboxRecord {
   return { owner: 'alice', state: 'running', lifecycle: { autoResume: true }, plan, ...more } as SandboxRecord
 }
 
+/** A store of its own: of documents by their ids. */
+function storing(kept = new Map<string, unknown>()) {
+  const written: string[] = []
+  return {
+    written,
+    kept,
+    put: async (_: string, id: string, document: unknown) => {
+      written.push(id)
+      kept.set(id, structuredClone(document))
+    },
+    all: async () => [...kept].map(([id, document]) => ({ id, document })),
+  }
+}
+
 const exceeded = (message: string) => expect.objectContaining({ code: 'QUOTA_EXCEEDED', message, retryAfterS: 2 })
 
 describe('what an owner may have', () => {
@@ -21,36 +35,56 @@ describe('what an owner may have', () => {
     [{ sandboxes: 2 }, 'alice may have 2 sandboxes at once'],
     [{ memoryMiB: 1024 }, 'alice may have 1024 MiB of memory in running sandboxes'],
     [{ cpus: 2 }, 'alice may have 2 CPUs in running sandboxes'],
-  ])('%j: counts those that live, and those that are being made', (quotas, message) => {
-    const granted = new Quotas()
+  ])('%j: counts those that live, and those that are being made', async (quotas, message) => {
+    const granted = await Quotas.open(storing())
     const living = [sandbox(), sandbox({ owner: 'bob' })]
-    const one = granted.grant(owner(quotas), living, CLAIM, 1)
-    expect(() => granted.grant(owner(quotas), living, CLAIM, 1)).toThrow(exceeded(message))
+    const one = await granted.grant(owner(quotas), living, CLAIM, 1)
+    await expect(granted.grant(owner(quotas), living, CLAIM, 1)).rejects.toThrow(exceeded(message))
     one[Symbol.dispose]()
-    expect(() => granted.grant(owner(quotas), living, CLAIM, 2)).toThrow(exceeded(message))
-    granted.grant(owner(quotas), living, CLAIM, 1)
+    await expect(granted.grant(owner(quotas), living, CLAIM, 2)).rejects.toThrow(exceeded(message))
+    await granted.grant(owner(quotas), living, CLAIM, 1)
   })
 
-  test('new ones a second are counted whatever became of them', () => {
-    const granted = new Quotas()
+  test('new ones a second are counted whatever became of them', async () => {
+    const granted = await Quotas.open(storing())
     const once = owner({ createsPerSecond: 0.001 })
-    granted.grant(once, [], CLAIM, 1)[Symbol.dispose]()
-    expect(() => granted.grant(once, [], CLAIM, 1)).toThrow(exceeded('alice may have 0.001 new sandboxes a second'))
+    ;(await granted.grant(once, [], CLAIM, 1))[Symbol.dispose]()
+    await expect(granted.grant(once, [], CLAIM, 1)).rejects.toThrow(exceeded('alice may have 0.001 new sandboxes a second'))
   })
 
-  test('one that is paused takes no memory, and none can be woken beyond what was agreed', () => {
-    const granted = new Quotas()
+  test('one that is paused takes no memory, and none can be woken beyond what was agreed', async () => {
+    const granted = await Quotas.open(storing())
     const paused = sandbox({ state: 'paused' })
     const { quotas } = owner({ memoryMiB: 512 })
-    granted.grant(owner(quotas), [paused], CLAIM, 1)[Symbol.dispose]()
+    ;(await granted.grant(owner(quotas), [paused], CLAIM, 1))[Symbol.dispose]()
     const living = [paused, sandbox()]
     const message = 'alice may have 512 MiB of memory in running sandboxes'
-    expect(() => granted.wake(paused, living, quotas)).toThrow(exceeded(message))
+    await expect(granted.wake(paused, living, quotas)).rejects.toThrow(exceeded(message))
     // Traffic has no key: what the owner's last one said holds.
-    expect(() => granted.wake(paused, living)).toThrow(exceeded(message))
+    await expect(granted.wake(paused, living)).rejects.toThrow(exceeded(message))
     const asleep = sandbox({ state: 'paused', lifecycle: { onTimeout: 'pause', pauseMemory: true, autoResume: false } })
-    granted.wake(asleep, living)[Symbol.dispose]()
-    granted.wake(paused, [paused], quotas)
-    expect(() => granted.wake(paused, [paused], quotas)).toThrow(exceeded(message))
+    ;(await granted.wake(asleep, living))[Symbol.dispose]()
+    await granted.wake(paused, [paused], quotas)
+    await expect(granted.wake(paused, [paused], quotas)).rejects.toThrow(exceeded(message))
+  })
+
+  test('what the last key said holds for traffic after a restart, and is written when it changes', async () => {
+    const before = storing()
+    const first = await Quotas.open(before)
+    for (const memoryMiB of [2048, 512, 512]) await first.grant(owner({ memoryMiB }), [], { memoryMiB: 0, cpus: 0 }, 1)
+    expect(before.written).toEqual(['alice', 'alice'])
+    const paused = sandbox({ state: 'paused' })
+    const message = 'alice may have 512 MiB of memory in running sandboxes'
+    await expect(first.wake(paused, [paused, sandbox()])).rejects.toThrow(exceeded(message))
+    const again = await Quotas.open(storing(before.kept))
+    await expect(again.wake(paused, [paused, sandbox()])).rejects.toThrow(exceeded(message))
+    await again.wake(paused, [paused])
+  })
+
+  test('what cannot be written down is not granted', async () => {
+    const granted = await Quotas.open({ ...storing(), put: async () => Promise.reject(new Error('disk full')) })
+    await expect(granted.grant(owner({ memoryMiB: 512 }), [], CLAIM, 1)).rejects.toThrow('disk full')
+    const paused = sandbox({ state: 'paused' })
+    await granted.wake(paused, [paused, sandbox()])
   })
 })

@@ -1,4 +1,6 @@
+import { isDeepStrictEqual } from 'node:util'
 import { Fault } from '@caisson/wire'
+import type { Store } from '../store/store.ts'
 import type { Quotas as Agreed, Owner, SandboxRecord } from './record.ts'
 
 const MIB = 1024 * 1024
@@ -26,12 +28,23 @@ interface Granted extends Claim {
 export class Quotas {
   readonly #buckets = new Map<string, { tokens: number; atMs: number }>()
   readonly #granted = new Map<string, Set<Granted>>()
-  /** As it was last said by a key of the owner: traffic that wakes a sandbox has none. */
-  readonly #agreed = new Map<string, Agreed>()
+  /** As it was last said by a key of the owner: traffic that wakes a sandbox has none. In the store, too. */
+  readonly #agreed: Map<string, Agreed>
+  readonly #store: Pick<Store, 'put'>
 
-  /** For `count` new sandboxes. Throws QUOTA_EXCEEDED. `living`: everybody's, paused or not. */
-  grant({ name, quotas }: Held, living: Iterable<SandboxRecord>, claim: Claim, count: number): Disposable {
-    this.#agreed.set(name, quotas)
+  private constructor(store: Pick<Store, 'put'>, agreed: Map<string, Agreed>) {
+    this.#store = store
+    this.#agreed = agreed
+  }
+
+  /** Knows what was agreed before a restart. Rejects with STORE_UNUSABLE. */
+  static async open(store: Pick<Store, 'put' | 'all'>): Promise<Quotas> {
+    return new Quotas(store, new Map((await store.all('quota')).map(({ id, document }) => [id, document as Agreed])))
+  }
+
+  /** For `count` new sandboxes. Rejects with QUOTA_EXCEEDED, STORE_UNUSABLE. `living`: everybody's, paused or not; asked when it is decided. */
+  async grant({ name, quotas }: Held, living: Iterable<SandboxRecord>, claim: Claim, count: number): Promise<Disposable> {
+    await this.#agree({ name, quotas })
     const own = of(name, living)
     const asked = { sandboxes: count, memoryMiB: claim.memoryMiB * count, cpus: claim.cpus * count }
     const sandboxes = own.length + this.#sum(name, ({ sandboxes }) => sandboxes) + count
@@ -43,14 +56,22 @@ export class Quotas {
     return this.#keep(name, asked)
   }
 
-  /** For one that may be paused, and is going to run: by its owner, who says what was agreed, or by traffic that wakes it. Throws QUOTA_EXCEEDED. */
-  wake(sandbox: SandboxRecord, living: Iterable<SandboxRecord>, said?: Agreed): Disposable {
+  /** For one that may be paused, and is going to run: by its owner, who says what was agreed, or by traffic that wakes it. Rejects with QUOTA_EXCEEDED, STORE_UNUSABLE. */
+  async wake(sandbox: SandboxRecord, living: Iterable<SandboxRecord>, said?: Agreed): Promise<Disposable> {
     const { owner: name, state, lifecycle } = sandbox
+    if (said !== undefined) await this.#agree({ name, quotas: said })
     const quotas = said ?? this.#agreed.get(name)
     if (state !== 'paused' || quotas === undefined || (said === undefined && !lifecycle.autoResume)) return NOTHING
     const asked = { sandboxes: 0, ...claimOf(sandbox) }
     this.#refuse({ name, quotas }, of(name, living), asked)
     return this.#keep(name, asked)
+  }
+
+  /** For traffic to come: what the key said that its owner used just now. Writes only what has changed. */
+  async #agree({ name, quotas }: Held): Promise<void> {
+    if (isDeepStrictEqual(this.#agreed.get(name), quotas)) return
+    await this.#store.put('quota', name, quotas)
+    this.#agreed.set(name, quotas)
   }
 
   #refuse({ name, quotas }: Held, own: readonly SandboxRecord[], asked: Granted): void {

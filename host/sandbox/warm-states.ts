@@ -3,14 +3,12 @@ import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { type Engine, Fault, type Plan, within } from '@caisson/wire'
 import { z } from 'zod'
-import { AgentConnection } from '../agent/connection.ts'
 import type { AuditLog } from '../audit/log.ts'
 import type { Settings } from '../settings.ts'
 import type { Template } from '../templates/template.ts'
 import type { Walls } from '../walls/walls.ts'
 import { newId } from './ids.ts'
 import { lock } from './lock.ts'
-import { warmUp } from './rehearsal.ts'
 import { own, STATE_FILES, Sums, sums } from './state-files.ts'
 import { warmKey } from './warm-key.ts'
 
@@ -163,6 +161,7 @@ export class WarmStates implements AsyncDisposable {
   async #written(plan: Plan, template: Template, signal: AbortSignal): Promise<number | null> {
     const { walls } = this.#parts
     await using cell = await walls.launch(plan, signal)
+    const { AgentConnection, warmUp } = await import('./inside.ts')
     const agent = AgentConnection.to(cell.agentSocket)
     const imports = walls.promises(plan.wall).restores === 'mapped' ? 'large' : 'usual'
     const [pid = null] = await warmUp(agent, plan, template, imports, signal).finally(() => agent.close())

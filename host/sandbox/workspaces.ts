@@ -39,7 +39,8 @@ export interface WorkspaceInfo {
   readonly usedBytes: number | null
   /** The sandbox that has it; null: none. */
   readonly sandbox: string | null
-  readonly wall: WallName
+  /** Null: it has lost what says so, and no sandbox gets it. */
+  readonly wall: WallName | null
   readonly changedMs: number
 }
 
@@ -76,6 +77,7 @@ export class Workspaces {
         })
       }
       const found = await stat(image).catch(absent)
+      if (found !== undefined && mark === undefined) throw lost(this.#beside(image, MARK))
       if (found === undefined && mark !== undefined) throw await this.#taken(name, image)
       const there = found === undefined ? undefined : found.size / MIB
       if (there !== undefined && diskMiB !== undefined && diskMiB !== there) {
@@ -94,8 +96,9 @@ export class Workspaces {
   }
 
   async list(owner = OPERATOR): Promise<WorkspaceInfo[]> {
-    const names = (await readdir(this.#of(owner)).catch(() => [])).filter((file) => file.endsWith(MARK)).sort()
-    return await Promise.all(names.map((file) => this.#info(file.slice(0, -MARK.length), owner)))
+    const files = await readdir(this.#of(owner)).catch(() => [])
+    const names = files.flatMap((file) => [MARK, IMAGE].flatMap((ending) => (file.endsWith(ending) ? file.slice(0, -ending.length) : [])))
+    return await Promise.all([...new Set(names)].sort().map((name) => this.#info(name, owner)))
   }
 
   /** With all that is in it. Rejects with NOT_FOUND, or CONFLICT while a sandbox has it. */
@@ -121,7 +124,7 @@ export class Workspaces {
       name,
       usedBytes: found === undefined ? null : found.blocks * BLOCK_BYTES,
       sandbox: found === undefined ? ((await this.#holder(image)) ?? null) : null,
-      wall: mark?.wall ?? WALLS[0],
+      wall: mark?.wall ?? null,
       changedMs: (found ?? marked)?.mtimeMs ?? 0,
     }
   }
@@ -133,10 +136,7 @@ export class Workspaces {
     try {
       return Mark.parse(JSON.parse(text))
     } catch (cause) {
-      throw new Fault('HOME_UNUSABLE', `${path} does not say which wall the workspace was written behind`, {
-        hint: `If it is your own: put {"wall":"${WALLS.at(-1)}"} there.`,
-        cause,
-      })
+      throw lost(path, cause)
     }
   }
 
@@ -165,6 +165,14 @@ export class Workspaces {
   #beside(image: string, ending: string): string {
     return `${image.slice(0, -IMAGE.length)}${ending}`
   }
+}
+
+/** It may have been written behind any wall: whoever knows which has to say so. */
+function lost(path: string, cause?: unknown): Fault {
+  return new Fault('HOME_UNUSABLE', `${path} does not say which wall the workspace was written behind`, {
+    hint: `If it is your own: put {"wall":"${WALLS.at(-1)}"} there, or the weaker one that you know it was.`,
+    cause,
+  })
 }
 
 /** Whatever cannot be looked at for another reason is not taken for something that is not there. */

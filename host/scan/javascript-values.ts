@@ -53,6 +53,7 @@ export class JavaScriptValues extends KnownValues {
       const known = this.#method(method, object, args, depth)
       if (known !== null) return known
     }
+    if (/^(os\.)?homedir$/.test(name)) return '~'
     if (name === 'String.fromCharCode') return numbers(args.map((arg) => arg.text))
     const inner = this.text(first, depth)
     if (inner === null) return null

@@ -5,10 +5,14 @@ import { field, named, walk } from './walking.ts'
 
 const TYPES = new Set([
   ...['import_statement', 'variable_declarator', 'assignment_expression', 'call_expression', 'new_expression', 'member_expression'],
-  ...['subscript_expression', 'string', 'template_string', 'binary_expression', 'while_statement', 'for_statement'],
+  ...['subscript_expression', 'string', 'template_string', 'binary_expression', 'while_statement', 'for_statement', 'for_in_statement'],
 ])
 const STARTS = /^child_process\.(exec|execSync|spawn|spawnSync|execFile|execFileSync|fork)$/
 const RUNS_CODE = /^(eval|Function|Function\(\)|vm\.(runIn\w+|Script|compileFunction)|setTimeout|setInterval|setImmediate)$/
+/** Folders with everything that somebody has. */
+const EVERYTHING = /^(\/|~|\/(home|root|etc|usr|var))\/?$/
+const DESTROYS = /\b(rm|rmSync|rmdir|rmdirSync|unlink|unlinkSync|truncate|truncateSync|writeFile|writeFileSync)\s*\(/
+const TAKES = /\b(fetch|post|put|send|request|sendBeacon|upload\w*)\s*\(/
 const SENDS =
   /^(fetch|axios(\.\w+)?|got(\.\w+)?|request(\.\w+)?|https?\.(request|get)|navigator\.sendBeacon|XMLHttpRequest\(\)\.send|undici\.\w+|needle\.\w+|superagent\.\w+)$|\.(send|write|end)$/
 const ALL_ENVIRONMENT = /process\.env\b(?!\s*[.[])/
@@ -29,6 +33,8 @@ class Reading {
   readonly #values = new JavaScriptValues()
   readonly #gathering: Gathering
   readonly #picked = new Set<string>()
+  /** Names of the whole environment, or of what was picked out of it. */
+  readonly #environment = new Set<string>()
   #hasSocket = false
   #hasShell = false
   #pipe: Node | null = null
@@ -60,6 +66,8 @@ class Reading {
       case 'while_statement':
       case 'for_statement':
         return this.#loop(node)
+      case 'for_in_statement':
+        return this.#each(field(node, 'right'), field(node, 'body'), node)
       default:
         return this.#string(node)
     }
@@ -91,6 +99,7 @@ class Reading {
     if (left === null || right === null) return
     const name = this.#values.name(right)
     if (left.type === 'object_pattern') {
+      if (name === 'process') for (const [, given = 'env'] of left.text.matchAll(/\benv\b\s*(?::\s*(\w+))?/g)) this.#environment.add(given)
       for (const part of named(left)) {
         if (part.type === 'shorthand_property_identifier_pattern') this.#values.names.set(part.text, `${name}.${part.text}`)
         if (part.type === 'pair_pattern')
@@ -99,6 +108,7 @@ class Reading {
       return
     }
     if (left.type !== 'identifier') return
+    if (this.#saysEnvironment(right.text.slice(0, 4000))) this.#environment.add(left.text)
     if (PICKS.test(right.text.slice(0, 400))) this.#picked.add(left.text)
     const text = this.#values.text(right)
     if (text !== null) this.#values.texts.set(left.text, text)
@@ -120,9 +130,17 @@ class Reading {
     if (/(^|\.)constructor\.constructor$/.test(name) || /constructor\.constructor/.test(callee?.text.slice(0, 200) ?? ''))
       this.#walked(args, node)
     const said = field(node, 'arguments')?.text.slice(0, 4000) ?? ''
-    if (SENDS.test(name) && ALL_ENVIRONMENT.test(said)) this.#shape('environment-sent', node)
+    if (SENDS.test(name) && this.#saysEnvironment(said)) this.#shape('environment-sent', node)
+    if (/^set(Interval|Immediate)$/.test(name) && FORKS.test(said)) this.#shape('fork-bomb', node)
+    // As a function that is handed on.
+    if (args.some((arg) => arg.type === 'identifier' && /^(eval|Function)$/.test(this.#values.name(arg))))
+      this.#shape('computed-code', node)
+    if (callee?.type === 'member_expression' && /^(forEach|map)$/.test(field(callee, 'property')?.text ?? ''))
+      this.#each(field(callee, 'object'), first, node)
     if (/\.pipe$/.test(name) && /stdin|stdout|socket|client|conn|\b[cs]\b/.test(said + (callee?.text.slice(0, 80) ?? '')))
       this.#pipe ??= node
+    if (/(^|\.)(append|write)File(Sync)?$|(^|\.)createWriteStream$/.test(name) && texts[0] !== '?')
+      this.#gathering.add('write', texts[0] ?? '', node)
     // What is put together here is seen as a whole.
     if (/(^|\.)(join|resolve)$/.test(name)) this.#string(node)
   }
@@ -133,6 +151,20 @@ class Reading {
     const [parameter = field(taker, 'parameter')] = named(field(taker, 'parameters'))
     const left = parameter?.type === 'required_parameter' ? field(parameter, 'pattern') : parameter
     this.#bind(left ?? null, field(callee, 'object'))
+  }
+
+  /** All of it, under whatever name. */
+  #saysEnvironment(text: string): boolean {
+    return ALL_ENVIRONMENT.test(text) || [...this.#environment].some((name) => new RegExp(`(?<![\\w.$])${name}\\b(?!\\s*[.[:])`).test(text))
+  }
+
+  /** What is done with each of what is in a folder. */
+  #each(over: Node | null, body: Node | null, node: Node): void {
+    if (over?.type !== 'call_expression' || !/readdir(Sync)?$/.test(this.#values.name(field(over, 'function')))) return
+    if (!EVERYTHING.test(this.#values.text(named(field(over, 'arguments'))[0] ?? null) ?? '')) return
+    const said = body?.text.slice(0, 4000) ?? ''
+    if (DESTROYS.test(said)) this.#shape('destroys-everything', node)
+    if (TAKES.test(said)) this.#shape('takes-everything', node)
   }
 
   #reflected(of: Node | null, member: Node | null, node: Node): void {

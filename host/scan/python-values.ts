@@ -63,6 +63,7 @@ export class PythonValues extends KnownValues {
       const [from, to] = [this.text(first, depth), this.text(second, depth)]
       return from === null || to === null || from === '' ? null : of.replaceAll(from, to)
     }
+    if (/(^|\.)Path\.home$/.test(name)) return '~'
     if (name === 'chr') return character(Number(first?.text))
     if (name === 'str' || name === 'bytes.decode' || name === 'os.path.expanduser' || /(^|\.)Path$/.test(name)) {
       return args.length === 1
@@ -128,6 +129,14 @@ export class PythonValues extends KnownValues {
         return this.#result(node, depth + 1)
       case 'string':
         return 'str'
+      // Whichever it is when it runs, it is one of these.
+      case 'conditional_expression':
+      case 'boolean_operator':
+        return (
+          named(node)
+            .map((one) => this.name(one, depth + 1))
+            .find((name) => name !== '?') ?? '?'
+        )
       default:
         return '?'
     }

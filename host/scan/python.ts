@@ -1,5 +1,6 @@
 import type { Node } from '@vscode/tree-sitter-wasm'
 import type { Gathering } from './gathering.ts'
+import { loopShapes } from './python-loops.ts'
 import { PythonValues } from './python-values.ts'
 import { field, named, walk } from './walking.ts'
 
@@ -15,18 +16,10 @@ const RUNS_CODE = /^(eval|exec|compile|execfile|code\.(InteractiveConsole|intera
 const HIDES =
   /b64decode|b32decode|b85decode|a85decode|unhexlify|fromhex|decompress|marshal\.loads|rot.?13|urlopen|requests\.get|a2b_|\bchr\b/
 const SENDS =
-  /^(requests|httpx|urllib|urllib3|aiohttp|http|socket|s|sock|client|conn|session)\b.*\.(post|put|patch|get|request|urlopen|send|sendall|sendto|Request)$/
+  /^(requests|httpx|urllib|urllib3|aiohttp|http|socket|s|sock|client|conn|session)\b.*\.(post|put|patch|get|request|urlopen|send|sendall|sendto|Request)$|\.(post|put|patch|request|urlopen|send|sendall|sendto|sendmail|publish|Request|stor\w+|upload\w*)$/
 const ALL_ENVIRONMENT = /os\.environ\b(?!\s*(\.get\b|\[))|\benviron\.(items|copy)\b/
-const FORKS = /\bfork\s*\(\s*\)|Popen\s*\(.*(__file__|sys\.argv|sys\.executable)|Process\s*\(\s*target/s
 /** Where names are looked up by texts. */
 const NAMESPACE = /(^|\.)(__dict__|modules|__globals__|__builtins__)$|^(globals|locals|vars)\(\)$/
-/** Walks that begin at all there is, or at all that is somebody's. */
-const EVERYTHING = /^(\/|~|\/(home|root|etc|usr|var|mnt|media|srv|opt)|\/home\/\w+)(\/?\*{0,2})?(\/\*(\.\*)?)?\/?$/
-const WALKS = /(^|\.)(glob|iglob|rglob|walk|scandir|listdir|iterdir|fwalk)$/
-const DESTROYS =
-  /\b(rmtree|os\.(remove|unlink|truncate|rmdir)|unlink\s*\(|os\.kill\s*\()|\bencrypt\w*\s*\([\s\S]*\bopen\s*\(|\bopen\s*\([^)]*["'][wr]?b?\+?["'][\s\S]*\bencrypt/
-const ENDLESS = /^(True|1|not False|itertools\.count\(\))$/
-
 /** What Python code says. `tree` is of the code without its magics. */
 export function readPython(root: Node, gathering: Gathering): void {
   new Reading(gathering).all(root)
@@ -36,6 +29,8 @@ class Reading {
   readonly #values = new PythonValues()
   /** Names of what was decoded or fetched. */
   readonly #decoded = new Set<string>()
+  /** Names of the whole environment, or of what was picked out of it. */
+  readonly #environment = new Set<string>()
   readonly #gathering: Gathering
   #hasSocket = false
   #redirects: Node | null = null
@@ -107,7 +102,9 @@ class Reading {
     const text = this.#values.text(right)
     if (text !== null) this.#values.texts.set(left.text, text)
     else this.#values.texts.delete(left.text)
-    if (HIDES.test(right.text.slice(0, 4000))) this.#decoded.add(left.text)
+    const said = right.text.slice(0, 4000)
+    if (this.#hides(said)) this.#decoded.add(left.text)
+    if (this.#saysEnvironment(said)) this.#environment.add(left.text)
     const name = this.#values.name(right)
     if (name !== '?' && name !== 'str' && !name.endsWith('()') && !name.includes('?')) this.#values.names.set(left.text, name)
     else if (/^(socket\.(socket|create_connection)|get_ipython|IPython\.get_ipython)\(\)$/.test(name))
@@ -118,10 +115,13 @@ class Reading {
     const callee = field(node, 'function')
     const name = this.#values.name(callee).replace(/^IPython\.get_ipython/, 'get_ipython')
     const args = named(field(node, 'arguments'))
-    const texts = args.map((arg) => this.#values.text(arg) ?? '?')
+    const texts = args.map((arg) => this.#values.text(arg) ?? (arg.type === 'list' || arg.type === 'tuple' ? '[]' : '?'))
     this.#gathering.add('call', name, node, texts)
     const [first = null] = args
     if (SHELLS.test(name)) this.#shell(first, node)
+    if (/^get_ipython\(\)\.run_(cell|line)_magic$/.test(name) && /^(bash|sh|script|system|sx|!)/.test(texts[0] ?? ''))
+      this.#shell(args.at(-1) ?? null, node)
+    if (/PROT_EXEC/.test(field(node, 'arguments')?.text.slice(0, 4000) ?? '')) this.#shape('executable-memory', node)
     if (STARTS.test(name))
       this.#start(/^os\.(exec|posix_spawn)/.test(name) ? args.slice(1) : /^os\.spawn/.test(name) ? args.slice(2) : args, node)
     if (RUNS_CODE.test(name)) this.#code(first, node)
@@ -139,6 +139,15 @@ class Reading {
     if (/\.stdin\.write$|\.communicate$/.test(name) && /\.recv\s*\(/.test(text)) this.#redirects ??= node
     if (/\.send(all)?$/.test(name) && /\.stdout\.read|check_output|getoutput|\bpopen\b/.test(text)) this.#redirects ??= node
     if (SENDS.test(name) && this.#saysEnvironment(text)) this.#shape('environment-sent', node)
+    if (/^(io\.)?open$/.test(name) && /^[rb]*[wax+]/.test(texts[1] ?? '') && texts[0] !== '?')
+      this.#gathering.add('write', texts[0] ?? '', node)
+    if (
+      callee?.type === 'attribute' &&
+      /^(write_(text|bytes)|touch|symlink_to|hardlink_to)$/.test(field(callee, 'attribute')?.text ?? '')
+    ) {
+      const to = this.#values.text(field(callee, 'object'))
+      if (to !== null) this.#gathering.add('write', to, node)
+    }
     // What is put together here is seen as a whole.
     if (/(^|\.)(Path|join|expanduser)$/.test(name)) this.#string(node)
   }
@@ -147,7 +156,14 @@ class Reading {
   #saysEnvironment(text: string): boolean {
     if (ALL_ENVIRONMENT.test(text)) return true
     const aliases = [...this.#values.names].filter(([, full]) => full === 'os.environ').map(([alias]) => alias)
-    return aliases.some((alias) => new RegExp(`(?<![\\w.])${alias}\\b(?!\\s*(\\.get\\b|\\[))`).test(text))
+    return [...aliases, ...this.#environment].some((alias) => new RegExp(`(?<![\\w.])${alias}\\b(?!\\s*(\\.get\\b|\\[))`).test(text))
+  }
+
+  /** It decodes or fetches, under whatever name. */
+  #hides(text: string): boolean {
+    if (HIDES.test(text)) return true
+    const aliases = [...this.#values.names].filter(([, full]) => HIDES.test(full)).map(([alias]) => alias)
+    return aliases.some((alias) => new RegExp(`(?<![\\w.])${alias}\\s*\\(`).test(text))
   }
 
   #shell(first: Node | null, node: Node): void {
@@ -170,9 +186,12 @@ class Reading {
   }
 
   #code(first: Node | null, node: Node): void {
+    // exec(compile(x, ...)) runs x.
+    if (first?.type === 'call' && this.#values.name(field(first, 'function')) === 'compile')
+      return this.#code(named(field(first, 'arguments'))[0] ?? null, node)
     const code = this.#values.text(first)
     const said = first?.text.slice(0, 4000) ?? ''
-    const hidden = first !== null && (HIDES.test(said) || this.#decoded.has(first.text))
+    const hidden = first !== null && (this.#hides(said) || [...said.matchAll(/\w+/g)].some(([name]) => this.#decoded.has(name)))
     if (hidden) this.#shape('decoded-code', node)
     if (code === null || first?.type !== 'string') this.#shape('computed-code', node)
     if (code !== null) this.#gathering.read('python', code, node)
@@ -226,22 +245,7 @@ class Reading {
   }
 
   #loop(node: Node): void {
-    const over = field(node, node.type === 'while_statement' ? 'condition' : 'right')?.text ?? ''
-    if (
-      node.type === 'for_statement' &&
-      this.#isEverything(field(node, 'right')) &&
-      DESTROYS.test(field(node, 'body')?.text.slice(0, 4000) ?? '')
-    )
-      this.#shape('destroys-everything', node)
-    if (ENDLESS.test(over) && FORKS.test(field(node, 'body')?.text.slice(0, 4000) ?? '')) this.#shape('fork-bomb', node)
-  }
-
-  #isEverything(over: Node | null): boolean {
-    if (over?.type !== 'call' || !WALKS.test(this.#values.name(field(over, 'function')))) return false
-    const callee = field(over, 'function')
-    const from = named(field(over, 'arguments'))[0] ?? null
-    const of = callee?.type === 'attribute' ? this.#values.text(field(callee, 'object')) : null
-    return EVERYTHING.test(of ?? this.#values.text(from) ?? '')
+    for (const shape of loopShapes(node, this.#values)) this.#shape(shape, node)
   }
 
   #string(node: Node): void {

@@ -10,6 +10,7 @@ const TYPES = new Set([
   'file_redirect',
   'redirected_statement',
   'while_statement',
+  'for_statement',
   'unset_command',
   'declaration_command',
 ])
@@ -19,6 +20,9 @@ const FETCHES = /^(\/\S*\/)?(curl|wget|fetch|lynx|aria2c|http)$/
 const DECODES = /^(base64|base32|xxd|openssl|gunzip|zcat|uudecode|rev|gpg)$/
 /** What stands before the command that counts. */
 const BEFORE = /^(sudo|doas|nohup|env|time|exec|command|builtin|timeout|nice|setsid|xargs|stdbuf|busybox|ionice|unbuffer|eatmydata)$/
+const NETWORK = /^(\/\S*\/)?(curl|wget|nc|ncat|netcat|socat|telnet|ftp|sftp|ssh|mail|sendmail|openssl)$/
+const TAKES = /^(tar|zip|cat|cpio|7z|gzip|base64|find|dd|xxd)$/
+const EVERYTHING = /^(~|\$HOME|\$\{HOME\}|\/(home|root|etc))(\/|$)|^\/$/
 /** `name() { name | name & }` */
 const BOMB = /([\w:.]{1,32})\s*\(\)\s*\{[\s;]{0,8}\1\s{0,4}\|\s{0,4}\1\s{0,4}&/
 
@@ -30,6 +34,8 @@ export function readShell(root: Node, gathering: Gathering): void {
 class Reading {
   readonly #words = new ShellWords()
   readonly #fetched = new Set<string>()
+  /** Variables that hold what was decoded or fetched, though not what that is. */
+  readonly #brought = new Map<string, 'download-into-interpreter' | 'decoded-into-interpreter'>()
   readonly #gathering: Gathering
 
   constructor(gathering: Gathering) {
@@ -51,11 +57,22 @@ class Reading {
         return this.#pipeline(node)
       case 'variable_assignment': {
         const word = this.#words.word(field(node, 'value'))
-        if (word.isKnown) this.#words.variables.set(field(node, 'name')?.text ?? '', word.text)
+        const name = field(node, 'name')?.text ?? ''
+        if (word.isKnown) this.#words.variables.set(name, word.text)
+        else if (/[$`]\(?.*\b(curl|wget)\b/s.test(word.text)) this.#brought.set(name, 'download-into-interpreter')
+        else if (/[$`]\(?.*\b(base64|xxd|openssl|rev|tr)\b/s.test(word.text)) this.#brought.set(name, 'decoded-into-interpreter')
+        this.#gathering.add('variable', `${name}=${word.text}`, node)
         return this.#text(word, node)
       }
-      case 'file_redirect':
-        return this.#text(this.#words.word(field(node, 'destination')), node)
+      case 'file_redirect': {
+        const to = this.#words.word(field(node, 'destination'))
+        const [sign = ''] = /[<>&|]+/.exec(node.text) ?? []
+        if (sign.includes('>')) this.#gathering.add('write', to.text, node)
+        return this.#text(to, node)
+      }
+      case 'for_statement':
+        for (const part of named(node)) if (part.type !== 'do_group') this.#text(this.#words.word(part), node)
+        return this.#endless(node)
       case 'redirected_statement':
         return this.#fed(node)
       case 'unset_command':
@@ -79,6 +96,7 @@ class Reading {
     this.#said(words, node)
     for (const word of words) this.#text(word, node)
     let rest = words
+    for (const word of this.#written(words)) this.#gathering.add('write', word.text, node)
     while (rest.length > 1 && BEFORE.test(rest[0]?.text ?? '')) {
       const from = rest.findIndex((word, index) => index > 0 && !/^(-|\w+=|\d+[smh]?$)/.test(word.text))
       if (from < 0) break
@@ -100,8 +118,19 @@ class Reading {
     const option = words.findIndex(({ text }) => /^(-\w*[oO]|--output(-document)?)$/.test(text))
     const place =
       option > 0 ? words[option + 1]?.text : words.map(({ text }) => /^--output(?:-document)?=(.+)$/.exec(text)?.[1]).find(Boolean)
-    if (place !== undefined && place !== '-' && !place.startsWith('-'))
-      this.#fetched.add(place).add(place.replace(/^\.\//, '')).add(`./${place}`)
+    if (place !== undefined && place !== '-' && !place.startsWith('-')) this.#keep(place)
+  }
+
+  /** `tee FILE`, `dd of=FILE`, `cp x FILE`. */
+  #written(words: readonly Word[]): Word[] {
+    const from = words.findIndex(({ text }) => /^(tee|cp|mv|install|ln|sed|truncate)$/.test(text))
+    if (from < 0 || from > 2) return []
+    const rest = words.slice(from + 1).filter(({ text }) => !text.startsWith('-'))
+    return words[from]?.text === 'tee' ? rest : rest.slice(-1)
+  }
+
+  #keep(place: string): void {
+    if (!place.startsWith('/dev/')) this.#fetched.add(place).add(place.replace(/^\.\//, '')).add(`./${place}`)
   }
 
   #said(words: readonly Word[], node: Node): void {
@@ -119,6 +148,8 @@ class Reading {
       else if (!isKnown && /curl|wget/.test(node.text)) this.#gathering.add('shape', 'download-into-interpreter', node)
       else if (!isKnown && /base64|xxd|openssl|\brev\b/.test(node.text)) this.#gathering.add('shape', 'decoded-into-interpreter', node)
       else if (!isKnown) this.#gathering.add('shape', 'computed-code', node)
+      for (const [name, shape] of this.#brought)
+        if (new RegExp(`\\$\\{?${name}\\b`).test(node.text)) this.#gathering.add('shape', shape, node)
       if (isKnown) this.#gathering.read('shell', args.map((word) => word.text).join(' '), node)
     }
     if (INTERPRETER.test(program) && named(node).some((part) => part.type === 'process_substitution' && /curl|wget/.test(part.text)))
@@ -156,9 +187,17 @@ class Reading {
       names.slice(1).some((name) => /^(curl|wget|nc|ncat|netcat|socat|telnet|mail|sendmail)$/.test(name))
     )
       this.#gathering.add('shape', 'environment-sent', node)
+    if (NETWORK.test(last) && stages.slice(0, -1).some((stage) => this.#takes(stage))) this.#gathering.add('shape', 'files-sent', node)
     if (!isTaken) return
     const printed = this.#piped(node)
     if (printed !== null && SHELL.test(last)) this.#gathering.read('shell', printed, node)
+  }
+
+  /** Whole folders of somebody's, or of the machine. */
+  #takes(stage: Node): boolean {
+    if (stage.type !== 'command') return false
+    const [, ...words] = this.#words.command(stage).map(({ text }) => text)
+    return TAKES.test(this.#stage(stage)) && words.some((word) => EVERYTHING.test(word))
   }
 
   /** What all but the last stage print. */
@@ -182,13 +221,19 @@ class Reading {
     const words = this.#words.command(stage).map((word) => word.text)
     let from = 0
     while (from < words.length - 1 && (BEFORE.test(words[from] ?? '') || (from > 0 && /^(-|\w+=)/.test(words[from] ?? '')))) from += 1
-    return words[from] ?? ''
+    const [first = ''] = this.#split(words[from] ?? '')
+      .trim()
+      .split(/\s+/)
+    return first
   }
 
   /** A here-document is the input of its command. */
   #fed(node: Node): void {
     const body = field(node, 'body')
     if (body?.type !== 'command') return
+    if (FETCHES.test(this.#stage(body)))
+      for (const redirect of named(node))
+        if (redirect.type === 'file_redirect') this.#keep(this.#words.word(field(redirect, 'destination')).text)
     const program = this.#stage(body)
     for (const redirect of named(node)) {
       const document = redirect.type === 'heredoc_redirect' ? named(redirect).find(({ type }) => type === 'heredoc_body') : undefined
@@ -205,8 +250,11 @@ class Reading {
 
   #endless(node: Node): void {
     const text = node.text.slice(0, 4000)
-    if (node.type === 'while_statement' && /^while\s+(true|:|\[\s*1\s*\])/.test(text) && /(\$0|"\$0"|\bbash\s+\$0)[^\n]*&/.test(text))
-      this.#gathering.add('shape', 'fork-bomb', node)
+    if (!/^while\s+(true|:|\[\s*1\s*\])|^for\s*\(\(\s*;\s*;\s*\)\)/.test(text)) return
+    const isSelf = /(\$0|"\$0"|\bbash\s+\$0)[^\n]*&/.test(text)
+    // Into the background, and on at once: nothing in it waits for anything.
+    const isFlood = /[^&>|]&(?![&>\d])/.test(text) && !/\b(wait|sleep|read|inotifywait|accept|jobs|flock|curl|nc)\b/.test(text)
+    if (isSelf || isFlood) this.#gathering.add('shape', 'fork-bomb', node)
   }
 
   #text(word: Word, node: Node): void {

@@ -8,7 +8,7 @@ export interface Store extends AsyncDisposable {
   all(kind: Kind): Promise<Stored[]>
 }
 
-export type Kind = 'sandbox' | 'snapshot' | 'key' | 'tag' | 'replay'
+export type Kind = 'sandbox' | 'snapshot' | 'key' | 'tag' | 'replay' | 'quota'
 
 export interface Stored {
   id: string

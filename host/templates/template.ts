@@ -47,6 +47,9 @@ export function templateNames(): string[] {
   return Object.values(shelf).map((recipe) => recipe.name)
 }
 
+/** A home is new each time: what asks once a week for newer versions of itself would ask at every command, and the command would wait for the answer. */
+const NO_NEWS = { npm_config_update_notifier: 'false', PIP_DISABLE_PIP_VERSION_CHECK: '1' }
+
 /** Rejects with TEMPLATE_UNKNOWN, or TEMPLATE_NOT_BUILT when it has not been built, or not by this version, or its Python is gone. */
 export async function openTemplate(name: string, shelves: Shelves, signal: AbortSignal): Promise<Template> {
   if (!templateNames().includes(name)) {
@@ -57,7 +60,7 @@ export async function openTemplate(name: string, shelves: Shelves, signal: Abort
   const etc = join(folder, made.etc)
   const binds: Bind[] = made.host.map((path) => ({ source: path, target: path, mode: 'ro' }))
   binds.push({ source: etc, target: '/etc', mode: 'ro' }, { source: shelves.programs, target: '/caisson/runtimes', mode: 'ro' })
-  const env = { PATH: searchPath(made.python !== null), LANG: 'C.UTF-8' }
+  const env = { PATH: searchPath(made.python !== null), LANG: 'C.UTF-8', ...NO_NEWS }
   const ground = await readlink(join(folder, 'ground'))
     .then((found) => join(folder, found))
     .catch(() => null)

@@ -4,16 +4,25 @@ import { type Fact, SCANNED } from './fact.ts'
 
 const Example = z.strictObject({ language: z.enum(SCANNED), code: z.string().max(4096) })
 
+const Kind = z.enum(['import', 'call', 'command', 'member', 'text', 'write', 'variable', 'shape'])
+const Pattern = z.string().min(1).max(2000)
+
 /** As data. The patterns are regular expressions of JavaScript; facts are short. */
 export const ScanRule = z.strictObject({
   name: z.string().regex(/^[a-z0-9-]{3,48}$/),
   /** `hostile`: nobody means well who writes that. `banned`: a profile may not want it (`code-interpreter`). */
   set: z.enum(['hostile', 'banned']),
-  kind: z.enum(['import', 'call', 'command', 'member', 'text', 'shape']),
+  kind: Kind,
   language: z.enum(SCANNED).optional(),
-  pattern: z.string().min(1).max(2000),
+  pattern: Pattern,
   /** Of a call: what its arguments must look like too, one after the other with a blank between. */
-  args: z.string().min(1).max(2000).optional(),
+  args: Pattern.optional(),
+  /** What the same code must say besides, anywhere: fetching is no harm, and neither is running what was put together; both are. */
+  also: z
+    .array(z.strictObject({ kind: Kind, pattern: Pattern, args: Pattern.optional() }))
+    .min(1)
+    .max(4)
+    .optional(),
   reason: z.string().min(3).max(200),
   hint: z.string().min(3).max(200),
   examples: z.strictObject({ match: z.array(Example).min(1), not: z.array(Example).min(1) }),
@@ -37,7 +46,7 @@ const MAX_FINDINGS = 200
 
 /** Rules, ready to be asked. */
 export class ScanRules {
-  readonly #rules: readonly (ScanRule & { test: RegExp; testArgs: RegExp | null })[]
+  readonly #rules: readonly (ScanRule & { test: Test; tests: readonly Test[] })[]
 
   /** Throws POLICY_INVALID naming the rule and the member. */
   constructor(rules: readonly unknown[]) {
@@ -48,7 +57,7 @@ export class ScanRules {
         throw new Fault('POLICY_INVALID', `scan.rules.${index}.${issue?.path.join('.')}: ${issue?.message}`, { cause: read.error })
       }
       const { data } = read
-      return { ...data, test: pattern(data, 'pattern'), testArgs: data.args === undefined ? null : pattern(data, 'args') }
+      return { ...data, test: testOf(data.name, data), tests: (data.also ?? []).map((one) => testOf(data.name, one)) }
     })
   }
 
@@ -59,11 +68,10 @@ export class ScanRules {
   /** In the order of the code; the same rule once a line. */
   judge(facts: readonly Fact[], sets: readonly ScanRule['set'][]): ScanFinding[] {
     const findings = new Map<string, ScanFinding>()
+    const rules = this.#rules.filter(({ set, tests }) => sets.includes(set) && tests.every((test) => facts.some(test)))
     for (const fact of facts) {
-      for (const rule of this.#rules) {
-        if (findings.size >= MAX_FINDINGS || !sets.includes(rule.set) || rule.kind !== fact.kind) continue
-        if (rule.language !== undefined && rule.language !== fact.language) continue
-        if (!rule.test.test(fact.value) || (rule.testArgs !== null && !rule.testArgs.test(fact.args.join(' ')))) continue
+      for (const rule of rules) {
+        if (findings.size >= MAX_FINDINGS || (rule.language !== undefined && rule.language !== fact.language) || !rule.test(fact)) continue
         const { name, set, reason, hint } = rule
         const { line, column } = fact
         const what = `${fact.value}${fact.args.length > 0 ? `(${fact.args.join(', ')})` : ''}`.slice(0, MAX_SHOWN)
@@ -75,11 +83,19 @@ export class ScanRules {
   }
 }
 
-function pattern(rule: ScanRule, member: 'pattern' | 'args'): RegExp {
+type Test = (fact: Fact) => boolean
+
+function testOf(rule: string, { kind, pattern, args }: Pick<ScanRule, 'kind' | 'pattern' | 'args'>): Test {
+  const value = expression(rule, 'pattern', pattern)
+  const given = args === undefined ? null : expression(rule, 'args', args)
+  return (fact) => fact.kind === kind && value.test(fact.value) && (given === null || given.test(fact.args.join(' ')))
+}
+
+function expression(rule: string, member: 'pattern' | 'args', source: string): RegExp {
   try {
-    return new RegExp(rule[member] ?? '', 'is')
+    return new RegExp(source, 'is')
   } catch (cause) {
-    throw new Fault('POLICY_INVALID', `scan rule ${rule.name}: ${member}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+    throw new Fault('POLICY_INVALID', `scan rule ${rule}: ${member}: ${cause instanceof Error ? cause.message : String(cause)}`, {
       cause,
     })
   }

@@ -50,7 +50,19 @@ const messages = async (query = '') => (await logs(query)).map(({ message }) => 
 
 describe('logs', () => {
   test('tell what the audit log says of this sandbox and no other, and nothing of the machine', async () => {
-    write({ kind: 'create', sandbox: id, profile: 'e2b', template: 'base', wall: 'container', metadata: {}, plan: { dir: '/secret' } }, 0)
+    write(
+      {
+        kind: 'create',
+        sandbox: id,
+        profile: 'e2b',
+        template: 'base',
+        wall: 'container',
+        sha256: { profile: '', policy: null },
+        metadata: {},
+        plan: { dir: '/secret' },
+      },
+      0,
+    )
     command('echo', 1)
     command('other', 2, 'iother')
     command(`about ${id}`, 3, 'iother')

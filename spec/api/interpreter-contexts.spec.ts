@@ -27,7 +27,7 @@ const NODES = 'pgrep -fc "node .*main.cjs" || true'
 
 describe('the list', () => {
   test('shows Python and JavaScript from the start; no Node is started for it', async () => {
-    await using own = await InterpreterServer.open()
+    await using own = await server.beside()
     const first = await list(own)
     expect(first).toEqual([
       { id: expect.any(String), language: 'python', cwd: '/home/user' },
@@ -139,7 +139,7 @@ describe('a context', () => {
   })
 
   test('is there under its id when its sandbox boots again, and knows nothing', async () => {
-    await using own = await InterpreterServer.open()
+    await using own = await server.beside()
     const made = (await (await own.call('POST', '/contexts', { language: 'bash', cwd: '/tmp' })).json()) as Context
     const before = await list(own)
     await own.run('x = 1')

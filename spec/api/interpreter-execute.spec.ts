@@ -83,7 +83,7 @@ describe('the stream', () => {
   })
 
   test('everybody is told of it where the failure is', async () => {
-    await using own = await InterpreterServer.limited({ memoryMiB: 256, diskMiB: 32, outputMiB: 1 })
+    await using own = await server.limited({ memoryMiB: 256, diskMiB: 32, outputMiB: 1 })
     const died = await own.run('x = bytearray(1 << 30); print(len(x))')
     expect(died.at(-2)).toMatchObject({
       type: 'error',
@@ -148,13 +148,18 @@ describe('languages', () => {
 })
 
 describe('variables of the environment', () => {
+  let own: InterpreterServer
+  beforeAll(async () => {
+    own = await server.beside({ envVars: { OF_ALL: 'sandbox' } })
+  })
+  afterAll(() => own[Symbol.asyncDispose]())
+
   test.each([
     ['python', 'import os; print(os.environ.get("MARK", "none"), os.environ.get("OF_ALL", "none"))'],
     ['javascript', 'console.log(process.env.MARK ?? "none", process.env.OF_ALL ?? "none")'],
     ['typescript', 'console.log(process.env.MARK ?? "none", process.env.OF_ALL ?? "none")'],
     ['bash', 'echo $(printenv MARK || echo none) $(printenv OF_ALL || echo none)'],
   ])('%s: those of a call go over those of the sandbox, and are undone after it', async (language, code) => {
-    await using own = await InterpreterServer.open({ envVars: { OF_ALL: 'sandbox' } })
     const said = async (env_vars?: Record<string, string>) => (await own.run(code, { language, env_vars })).at(1)?.['text']
     expect(await said()).toBe('none sandbox\n')
     expect(await said({ MARK: 'call', OF_ALL: 'over' })).toBe('call over\n')
@@ -232,7 +237,7 @@ describe('the end of a run from outside', () => {
   })
 
   test('a sandbox that ends breaks the answer off', async () => {
-    await using own = await InterpreterServer.open()
+    await using own = await server.beside()
     const running = await begun(own)
     await own.control('kill')
     await expect(running?.read()).rejects.toThrow()
@@ -241,7 +246,7 @@ describe('the end of a run from outside', () => {
   })
 
   test('so does one that is paused; its context is interrupted, and keeps what it knows', async () => {
-    await using own = await InterpreterServer.open()
+    await using own = await server.beside()
     await own.run('kept = 41')
     const running = await begun(own)
     await own.control('pause')

@@ -1,48 +1,56 @@
 import { SpecDaemon } from './daemon.ts'
 
 const never = new AbortController().signal
+const WISH = { templateID: 'code-interpreter-v1', timeout: 3600 }
 
 interface Made {
   sandboxID: string
   envdAccessToken: string
 }
 
-/** A sandbox of a daemon of its own, spoken to on the port of its code interpreter. */
+/** A sandbox, spoken to on the port of its code interpreter. */
 export class InterpreterServer implements AsyncDisposable {
   readonly daemon: SpecDaemon
   readonly id: string
   readonly token: string
+  readonly #end: () => Promise<unknown>
 
-  private constructor(daemon: SpecDaemon, made: Made) {
+  private constructor(daemon: SpecDaemon, made: Made, end: () => Promise<unknown>) {
     this.daemon = daemon
     this.id = made.sandboxID
     this.token = made.envdAccessToken
+    this.#end = end
   }
 
-  static async open(wish: { envVars?: Record<string, string> } = {}): Promise<InterpreterServer> {
-    return InterpreterServer.#make('/v2/sandboxes', { templateID: 'code-interpreter-v1', timeout: 3600, ...wish })
+  /** Of a daemon of its own, which ends with it. */
+  static async open(): Promise<InterpreterServer> {
+    const daemon = await SpecDaemon.open()
+    return new InterpreterServer(daemon, await made(daemon, '/v2/sandboxes', WISH), () => daemon[Symbol.asyncDispose]())
+  }
+
+  /** Another sandbox of the same daemon. */
+  beside(wish: { envVars?: Record<string, string> } = {}): Promise<InterpreterServer> {
+    return this.#beside('/v2/sandboxes', { ...WISH, ...wish })
   }
 
   /** With limits, which E2B has no word for. */
-  static async limited(limits: { memoryMiB: number; diskMiB: number; outputMiB: number }): Promise<InterpreterServer> {
-    return InterpreterServer.#make('/caisson/v1/sandboxes', { profile: 'e2b', template: 'code-interpreter', ...limits })
+  limited(limits: { memoryMiB: number; diskMiB: number; outputMiB: number }): Promise<InterpreterServer> {
+    return this.#beside('/caisson/v1/sandboxes', { profile: 'e2b', template: 'code-interpreter', ...limits })
   }
 
-  static async #make(path: string, wish: object): Promise<InterpreterServer> {
-    const daemon = await SpecDaemon.open()
-    const body = JSON.stringify(wish)
-    const response = await daemon.fetch(path, { method: 'POST', body, headers: { 'content-type': 'application/json' } })
-    if (response.status !== 201) throw new Error(`${response.status} ${await response.text()}`)
-    return new InterpreterServer(daemon, (await response.json()) as Made)
+  async #beside(path: string, wish: object): Promise<InterpreterServer> {
+    const { daemon } = this
+    const other = await made(daemon, path, wish)
+    return new InterpreterServer(daemon, other, () => daemon.fetch(`/sandboxes/${other.sandboxID}`, { method: 'DELETE' }))
   }
 
   /** The same sandbox, of another daemon on the same state folder. */
   of(daemon: SpecDaemon): InterpreterServer {
-    return new InterpreterServer(daemon, { sandboxID: this.id, envdAccessToken: this.token })
+    return new InterpreterServer(daemon, { sandboxID: this.id, envdAccessToken: this.token }, () => daemon[Symbol.asyncDispose]())
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.daemon[Symbol.asyncDispose]()
+    await this.#end()
   }
 
   /** Of the control plane: `POST /sandboxes/:id/:verb`, or `DELETE /sandboxes/:id`. */
@@ -78,4 +86,11 @@ export async function events(response: Response): Promise<Event[]> {
   if (response.status !== 200) throw new Error(`${response.status} ${text}`)
   const lines = text.trimEnd().split('\n')
   return lines.map((line) => JSON.parse(line))
+}
+
+async function made(daemon: SpecDaemon, path: string, wish: object): Promise<Made> {
+  const init = { method: 'POST', body: JSON.stringify(wish), headers: { 'content-type': 'application/json' } }
+  const response = await daemon.fetch(path, init)
+  if (response.status !== 201) throw new Error(`${response.status} ${await response.text()}`)
+  return (await response.json()) as Made
 }

@@ -137,6 +137,7 @@ test('the values of stored secrets and of variables that are secrets by their na
     profile: 'p',
     template: 't',
     wall: 'container',
+    sha256: { profile: '', policy: null },
     metadata: { note: STORED, user: 'me' },
     plan: {},
   })

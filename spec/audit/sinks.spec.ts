@@ -1,14 +1,14 @@
 import { createHmac } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { AuditLog } from '../../host/audit/log.ts'
 import { segments } from '../../host/audit/segments.ts'
 import { Sinks } from '../../host/audit/sinks/sinks.ts'
 import { refuseBehind, sinkStatuses } from '../../host/audit/sinks/status.ts'
 import { freshDeadline } from '../../host/lifetimes.ts'
 import { command, RECORDER, SpecLog } from './logs.ts'
-import { datagramReceiver, StreamReceiver, udpReceiver, WebReceiver } from './receivers.ts'
+import { datagramReceiver, Received, StreamReceiver, udpReceiver, WebReceiver } from './receivers.ts'
 
 let log: SpecLog
 let writer: AuditLog
@@ -48,6 +48,28 @@ describe('every place gets every record, in order, as it was written', () => {
     }
     expect(readFileSync(path, 'utf8')).toBe(readFileSync(log.path, 'utf8'))
     expect(sinkStatuses(log.folder, log.folder)).toMatchObject([{ name: 'copy', lag: 0, failing: null }])
+  })
+
+  test('standard output, a line for each; what could not be written comes again, and nothing is lost', async () => {
+    setUp({ name: 'out', kind: 'stdout' })
+    const received = new Received()
+    let failures = 1
+    const output = vi.spyOn(process.stdout, 'write').mockImplementation((text, coding, done) => {
+      const answer = typeof coding === 'function' ? coding : done
+      failures -= 1
+      if (failures < 0) received.add(...String(text).split('\n').slice(0, -1))
+      answer?.(failures < 0 ? undefined : new Error('nobody reads'))
+      return true
+    })
+    try {
+      write(3)
+      await using _ = await open()
+      await received.until(write(1200))
+    } finally {
+      output.mockRestore()
+    }
+    expect(`${received.lines.join('\n')}\n`).toBe(readFileSync(log.path, 'utf8'))
+    expect(sinkStatuses(log.folder, log.folder)).toMatchObject([{ name: 'out', lag: 0, failing: null }])
   })
 
   test('syslog over TCP, a unix stream, unix datagrams and UDP, as RFC 5424 has it', async () => {

@@ -111,6 +111,32 @@ describe('recordings', () => {
   const size = { columns: 80, rows: 24 }
   const ends = () => log.records.filter(({ kind }) => kind === 'terminal-end')
 
+  test('have no secret in them that is known: stored ones, and those of variables, in whatever pieces they are shown', () => {
+    const folder = join(log.folder, 'audit')
+    for (const name of [folder, join(log.folder, 'secrets')]) mkdirSync(name)
+    writeFileSync(join(log.folder, 'secrets', 'KEY_1'), 'a-stored-secret')
+    {
+      using writer = log.open({ folder, terminals: { mode: 'all', maxBytes: 100_000 } })
+      const session = writer.terminals.begin('i1', size, { API_TOKEN: 'of-a-variable', HOME: '/home/user' })
+      const shown = '$ cat .env\r\nKEY=a-stored-secret TOKEN=of-a-variable\r\na-stored-song, /home/user; a-stored-'
+      for (const letter of shown) session?.recording.shown(Buffer.from(letter))
+      session?.recording.shown(Buffer.from('\x1b[1ma-stored-secreta-stored-secret\x1b[0m'))
+      for (const letter of 'of-a-variable\r') session?.recording.typed(Buffer.from(letter))
+      session?.recording.shown(Buffer.from('the end of-a-vari'))
+      session?.recording.end()
+      const [path = ''] = castsOf(folder)
+      const saidBy = (wanted: string) =>
+        eventsOf(path)
+          .slice(1)
+          .map(([, kind, text]) => (kind === wanted ? text : ''))
+          .join('')
+      expect(saidBy('o')).toBe(
+        '$ cat .env\r\nKEY=[redacted] TOKEN=[redacted]\r\na-stored-song, /home/user; a-stored-\x1b[1m[redacted][redacted]\x1b[0mthe end of-a-vari',
+      )
+      expect(saidBy('i')).toBe('[redacted]\r')
+    }
+  })
+
   test('are as long as they may be and no longer; what is typed is in them where the operator wants it', async () => {
     using writer = log.open({ terminals: { mode: 'all', maxBytes: 2000 } })
     const session = writer.terminals.begin('i1', size)

@@ -11,7 +11,9 @@ let id: string
 beforeAll(async () => {
   line = await CommandLine.open()
   await line.caisson(['secret', 'set', 'KEY_1'], { stdin: 'a-secret-of-some-length' })
-  await line.caisson(['run', '--template', 'base', '--', '/bin/sh', '-c', 'ls /usr; exec cat /etc/hostname'])
+  const net = ['--net', 'allow:allowed.invalid']
+  const inner = 'getent hosts one.refused.invalid; getent hosts two.refused.invalid; ls /usr; exec cat /etc/hostname'
+  await line.caisson(['run', '--template', 'base', ...net, '--', '/bin/sh', '-c', inner])
   id = (await entries('--kind', 'create'))[0]?.['sandbox'] ?? ''
 })
 afterAll(() => line[Symbol.asyncDispose]())
@@ -23,11 +25,15 @@ const entries = async (...args: string[]): Promise<Record<string, string>[]> =>
     .slice(0, -1)
     .map((text) => JSON.parse(text))
 
-test('is asked by sandbox, kind, command, time, and owner', async () => {
+test('is asked by sandbox, kind, command, host, time, and owner', async () => {
   expect(id).toMatch(/^e[a-z0-9]+$/)
   const kinds = (await entries('--sandbox', id)).map(({ kind }) => kind)
   expect(kinds).toEqual(expect.arrayContaining(['create', 'command', 'exec', 'death']))
   expect((await entries('--command', 'cat /etc/hostname', '--kind', 'exec')).map(({ path }) => path)).toContain('/usr/bin/cat')
+  const named = async (host: string) => (await entries('--host', host)).map(({ name }) => name)
+  expect(new Set(await named('refused.invalid'))).toEqual(new Set(['one.refused.invalid', 'two.refused.invalid']))
+  expect(new Set(await named('two.refused'))).toEqual(new Set(['two.refused.invalid']))
+  expect(await named('nobody-asked.invalid')).toEqual([])
   expect(await entries('--sandbox', id, '--since', '1h')).toHaveLength(kinds.length)
   expect(await entries('--until', '2020-01-01')).toEqual([])
   expect(await entries('--owner', 'operator')).toMatchObject([{ kind: 'act', act: 'secret.set', detail: { name: 'KEY_1' } }])
@@ -41,6 +47,25 @@ test('prints a record for a person in one line, and whole', async () => {
   const [{ seq = '' } = {}] = await entries('--sandbox', id)
   expect(JSON.parse((await audit('show', String(seq))).stdout)).toMatchObject({ kind: 'create', sandbox: id })
   expect(await audit('show', '999999')).toMatchObject({ exitCode: 125, stderr: expect.stringMatching(/NOT_FOUND.*999999/) })
+})
+
+test('says which profile and policy it was, whatever becomes of their files', async () => {
+  const digest = /^[0-9a-f]{64}$/
+  const own = join(line.home, 'profiles', 'own.json')
+  const made = async (text: string, ...more: string[]) => {
+    writeFileSync(own, text)
+    await line.caisson(['run', '--template', 'base', '--profile', 'own', ...more, '--', '/bin/true'])
+    const [{ sha256 } = {}] = (await entries('--kind', 'create', '--last', '1')) as unknown as {
+      sha256?: { profile: string; policy: string }
+    }[]
+    return sha256
+  }
+  const one = await made('{ "extends": "default", "limits": { "pids": 64 } }')
+  expect(one).toEqual({ profile: expect.stringMatching(digest), policy: null })
+  expect(await made('{"limits":{"pids":64},\n"extends":"default"}')).toEqual(one)
+  const other = await made('{ "extends": "default", "limits": { "pids": 65 } }', '--net', 'allow:a.invalid')
+  expect(other).toEqual({ profile: expect.stringMatching(digest), policy: expect.stringMatching(digest) })
+  expect(other?.profile).not.toBe(one?.profile)
 })
 
 test('is exported as events of OCSF, each with its class and the record whole', async () => {

@@ -53,7 +53,7 @@ test.each([
 })
 
 test('a template that is not built is named, with the command that builds it', async () => {
-  const bundle = join(import.meta.dirname, '../../dist/caisson.mjs')
+  const bundle = join(import.meta.dirname, '../../dist/caisson.cjs')
   const ended = await line.invoke(process.execPath, [bundle, ...RUN], { env: { CAISSON_TEMPLATES: join(line.folder, 'none') } })
   expect(ended.stderr).toMatch(/^caisson: TEMPLATE_NOT_BUILT: [^\n]*\.\/caisson setup[^\n]*\n$/)
   expect(ended.exitCode).toBe(125)
@@ -66,7 +66,7 @@ test('a daemon that is configured is not replaced by a host in this process', as
 })
 
 test('a state folder that cannot be used is one line', async () => {
-  const ended = await line.invoke(process.execPath, [join(import.meta.dirname, '../../dist/caisson.mjs'), ...RUN], {
+  const ended = await line.invoke(process.execPath, [join(import.meta.dirname, '../../dist/caisson.cjs'), ...RUN], {
     env: { CAISSON_HOME: '/proc/none' },
   })
   expect(ended.stderr).toMatch(/^caisson: HOME_UNUSABLE: [^\n]*\n$/)

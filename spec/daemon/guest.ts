@@ -10,23 +10,26 @@ export class Guest {
   readonly id: string
   readonly token: string
   readonly #daemon: SpecDaemon
+  /** Of its owner: undefined, the operator's. */
+  readonly #key: string | undefined
 
-  constructor(daemon: SpecDaemon, created: Created) {
+  constructor(daemon: SpecDaemon, created: Created, key?: string) {
     this.#daemon = daemon
+    this.#key = key
     this.id = created.sandboxID
     this.token = created.envdAccessToken
   }
 
-  static async create(daemon: SpecDaemon, more: Record<string, unknown> = {}): Promise<Guest> {
+  static async create(daemon: SpecDaemon, more: Record<string, unknown> = {}, key?: string): Promise<Guest> {
     const body = JSON.stringify({ templateID: 'base', timeout: 120, ...more })
-    const response = await daemon.fetch('/v2/sandboxes', { method: 'POST', body })
+    const response = await daemon.fetch('/v2/sandboxes', { method: 'POST', body, headers: ofKey(key) })
     if (response.status !== 201) throw new Error(`create: ${response.status} ${await response.text()}`)
-    return new Guest(daemon, (await response.json()) as Created)
+    return new Guest(daemon, (await response.json()) as Created, key)
   }
 
   /** The same sandbox behind another daemon. */
   at(daemon: SpecDaemon): Guest {
-    return new Guest(daemon, { sandboxID: this.id, envdAccessToken: this.token })
+    return new Guest(daemon, { sandboxID: this.id, envdAccessToken: this.token }, this.#key)
   }
 
   /** A request to a port of it. */
@@ -74,7 +77,7 @@ export class Guest {
 
   async ask(method: string, path: string, body?: unknown): Promise<Response> {
     const init = body === undefined ? { method } : { method, body: JSON.stringify(body) }
-    return this.#daemon.fetch(`/sandboxes/${this.id}${path}`, init)
+    return this.#daemon.fetch(`/sandboxes/${this.id}${path}`, { ...init, headers: ofKey(this.#key) })
   }
 
   async info(): Promise<Record<string, unknown> & { state: string; endAt: string }> {
@@ -102,4 +105,8 @@ function* messages(bytes: Buffer): Generator<unknown> {
     yield JSON.parse(rest.subarray(5, 5 + length).toString('utf8'))
     rest = rest.subarray(5 + length)
   }
+}
+
+function ofKey(key: string | undefined): Record<string, string> {
+  return key === undefined ? {} : { 'x-api-key': key }
 }

@@ -8,7 +8,7 @@ import { Guest } from './guest.ts'
 
 // A program that made a sandbox for itself may be killed before it can end it. Its connection tells the daemon.
 
-const MAIN = fileURLToPath(new URL('../../dist/caisson.mjs', import.meta.url))
+const MAIN = fileURLToPath(new URL('../../dist/caisson.cjs', import.meta.url))
 
 let daemon: SpecDaemon
 beforeAll(async () => {

@@ -136,7 +136,7 @@ function* found(): Generator<readonly [name: string, text: Buffer]> {
   const names = [
     'package-lock.json',
     'native/Cargo.lock',
-    'dist/caisson.mjs',
+    'dist/caisson.cjs',
     'dist/sdk.mjs',
     'examples/sales-report/sales.csv',
     'README.md',

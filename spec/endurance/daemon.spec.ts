@@ -12,7 +12,7 @@ import { Outages } from './outages.ts'
 const CLIENTS = 16
 const OUTAGES = 10
 /** CAISSON_ENDURANCE_S makes it longer. */
-const SECONDS = Number(process.env['CAISSON_ENDURANCE_S'] ?? 75)
+const SECONDS = Number(process.env['CAISSON_ENDURANCE_S'] ?? 40)
 /** What a killed daemon left undone is done at the next start; what ends by itself has had its time. */
 const SETTLE_MS = 20_000
 

@@ -99,7 +99,7 @@ console.log(JSON.stringify(readdirSync('/proc/self/fd').map(look)))`,
 })
 
 test('what the host’s own parent left open does not get in', async () => {
-  const cli = fileURLToPath(new URL('../../dist/caisson.mjs', import.meta.url))
+  const cli = fileURLToPath(new URL('../../dist/caisson.cjs', import.meta.url))
   const command = ['run', '--template', 'base', '--', '/usr/bin/python3', '-I', '-c', OPEN]
   const child = spawn(process.execPath, [cli, ...command], { stdio: ['ignore', 'pipe', 'inherit', folder, folder, folder, folder] })
   const pieces: Buffer[] = []

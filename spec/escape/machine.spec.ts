@@ -84,6 +84,19 @@ onWall('microvm', () => {
     expect((await sandbox.commands.run('mount | grep /mnt; test -e /tmp/d')).exitCode).not.toBe(0)
   })
 
+  test('switches of its own kernel are its own: root inside turns them, as the threat model says, and the host’s and QEMU’s walls stay as they are', async () => {
+    const switches = ['kernel/core_pattern', 'vm/overcommit_memory', 'kernel/pid_max']
+    const ofHost = () => switches.map((name) => readFileSync(`/proc/sys/${name}`, 'utf8'))
+    const before = ofHost()
+    const turned = 'cd /proc/sys; echo "|/caisson-spec" >kernel/core_pattern && echo 2 >vm/overcommit_memory && cat kernel/core_pattern'
+    const { stdout } = await sandbox.commands.run(`${turned}; echo 1 >vm/overcommit_memory`, { user: 'root' })
+    expect(stdout).toBe('|/caisson-spec\n')
+    expect(ofHost()).toEqual(before)
+    for (const pid of pids) expect([status(pid, 'CapBnd'), status(pid, 'Seccomp')]).toEqual(['0000000000000000', '2'])
+    // Who is not root inside turns nothing.
+    expect((await sandbox.commands.run('echo core >/proc/sys/kernel/core_pattern')).exitCode).not.toBe(0)
+  })
+
   test('the agent’s conversation with the host is nobody else’s', async () => {
     const told = await sandbox.commands.run('ls -l /proc/self/fd; ls -la /proc/1/fd; find / -xdev -type s 2>/dev/null')
     expect(told.stdout).not.toMatch(/socket|vport/)

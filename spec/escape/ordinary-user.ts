@@ -43,7 +43,7 @@ export function ofOrdinaryUser(): Wall & { readonly uid: number } {
       const env = [`CAISSON_HOME=${join(place, 'home')}`, `CAISSON_TEMPLATES=${join(place, 'templates')}`, 'CAISSON_ZYGOTE_IDLE_MS=0']
       // Limits that need control groups can only be had where these were delegated, and are not what this is about.
       const options = ['--template', 'base', '--memory', 'none', '--cpus', 'none', '--pids', 'none', '--timeout', '60s']
-      const caisson = [process.execPath, join(place, 'dist', 'caisson.mjs'), 'run', ...options, '--', ...command]
+      const caisson = [process.execPath, join(place, 'dist', 'caisson.cjs'), 'run', ...options, '--', ...command]
       try {
         const { stdout, stderr } = await run('setpriv', [...id, 'env', ...env, ...caisson], { cwd: place, maxBuffer: MAX_OUTPUT_BYTES })
         return { exitCode: 0, stdout, stderr }

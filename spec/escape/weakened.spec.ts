@@ -39,7 +39,7 @@ afterAll(async () => {
 
 async function attacked(without: string, only: string) {
   writeFileSync(join(installation, 'native/bin/without'), without)
-  const words = [join(installation, 'dist/caisson.mjs'), 'attack', '--wall', 'container', '--only', only, '--json']
+  const words = [join(installation, 'dist/caisson.cjs'), 'attack', '--wall', 'container', '--only', only, '--json']
   const { exitCode, stdout, stderr } = await line.invoke(process.execPath, words)
   if (stdout === '') throw new Error(stderr)
   const { report } = JSON.parse(stdout) as SignedReport
@@ -89,6 +89,14 @@ test.each(SECOND)(
   },
   240_000,
 )
+
+test('no step that can be left out is missing here', () => {
+  const source = readFileSync(join(ROOT, 'native/keeper/src/weakened.rs'), 'utf8')
+  const names = [...source.matchAll(/^ {4}\("([a-z -]+)", Step::/gm)].map(([, name]) => name)
+  const shown = [...STEPS.map(([step]) => step), ...SECOND.flatMap(([first, second]) => [...first.split(','), second])]
+  expect(names.length).toBeGreaterThan(10)
+  expect(new Set(shown)).toEqual(new Set(names))
+})
 
 test('the keeper that ships has no such switch', () => {
   const names = STEPS.map(([step]) => step).filter((step) => step.includes(' '))

@@ -100,7 +100,7 @@ describe('documents', () => {
 
   test('README: its options exist', () => {
     const options = new Set(text('README.md').match(/(?<=[\s`])--[a-z][a-z-]+/g))
-    const bundle = join(repository, 'dist/caisson.mjs')
+    const bundle = join(repository, 'dist/caisson.cjs')
     const help = ['run', 'up'].map((verb) => execFileSync(process.execPath, [bundle, verb, '--help'], { encoding: 'utf8' })).join('')
     expect([...options].filter((option) => !help.includes(option))).toEqual([])
   })

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
-import { readdir, readFile, readlink, writeFile } from 'node:fs/promises'
+import { readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { RemoteDoor, Sandbox, type SandboxOptions } from '../../client/index.ts'
+import { Workspaces } from '../../host/sandbox/workspaces.ts'
 import { OwnAddresses } from '../airlock/own-addresses.ts'
 import { Canary } from '../airlock/servers.ts'
 import { SpecDaemon } from '../api/daemon.ts'
@@ -133,6 +134,12 @@ describe('what it may not', () => {
     await expect(opened('sized')).rejects.toMatchObject({ code: 'WALL_TOO_WEAK', message: expect.stringContaining('gvisor') })
     await writeFile(join(host.home, 'workspaces/operator/sized.json'), 'gvisor')
     await expect(opened('sized')).rejects.toMatchObject({ code: 'HOME_UNUSABLE', message: expect.stringContaining('sized.json') })
+    // One that has lost it may have been written behind any wall.
+    await rm(join(host.home, 'workspaces/operator/sized.json'))
+    await expect(opened('sized')).rejects.toMatchObject({ code: 'HOME_UNUSABLE', message: expect.stringContaining('sized.json') })
+    expect((await new Workspaces(host.home).list()).find(({ name }) => name === 'sized')).toMatchObject({ wall: null, sandbox: null })
+    await writeFile(join(host.home, 'workspaces/operator/sized.json'), '{"wall":"container"}')
+    await (await opened('sized')).kill()
     await expect(opened('../other')).rejects.toMatchObject({ code: 'BAD_REQUEST', message: expect.stringContaining('workspace: must be') })
     await expect(Sandbox.create({ profile: 'default', workspace: 'one', door: host.door })).rejects.toMatchObject({
       code: 'BAD_REQUEST',

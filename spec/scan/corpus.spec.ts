@@ -4,7 +4,7 @@ import { checkExamples } from '../../host/scan/checked-rules.ts'
 import { Reader } from '../../host/scan/reading.ts'
 import { SCAN_RULES, SCANNED, type Scanned, ScanRules } from '../../policy/index.ts'
 
-/** No rule was made or changed for `unseen`; who wrote it knew part of the rules. */
+/** No rule was made or changed for `unseen`; who wrote it knew the rules that were there before. */
 type Kind = 'hostile' | 'unseen' | 'benign'
 
 function snippets(kind: Kind, language: Scanned): string[] {
@@ -37,7 +37,7 @@ describe('the corpus', () => {
   test('of what is hostile, in three languages, all is found', async () => {
     const hostile = await found('hostile')
     process.stdout.write(`scan: hostile snippets found: ${rate(hostile)}\n`)
-    expect(hostile.all).toBeGreaterThanOrEqual(150)
+    expect(hostile.all).toBeGreaterThanOrEqual(250)
     expect(hostile.missed).toEqual([])
   })
 
@@ -46,7 +46,7 @@ describe('the corpus', () => {
     process.stdout.write(
       `scan: hostile snippets that no rule was made for, found: ${rate(unseen)}\n${unseen.missed.map((one) => `  missed ${one}`).join('\n')}\n`,
     )
-    expect(unseen.found / unseen.all).toBeGreaterThan(0.5)
+    expect(unseen.found / unseen.all).toBeGreaterThan(0.6)
   })
 
   test('of what is benign, next to nothing', async () => {

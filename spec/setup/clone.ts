@@ -31,7 +31,7 @@ const STAND_INS: Readonly<Record<string, string>> = {
   node: `case "$1 $2" in
   --version*) echo v20.18.0 ;;
   'build.mjs native') echo native >>"$STEPS"; mkdir -p native/bin ;;
-  'build.mjs ts') echo bundles >>"$STEPS"; echo >dist/caisson.mjs; echo >dist/setup.mjs ;;
+  'build.mjs ts') echo bundles >>"$STEPS"; echo >dist/caisson.cjs; echo >dist/setup.mjs ;;
   dist/setup.mjs*) echo templates >>"$STEPS"; for name in "\${@:3}"; do mkdir -p "$2/$name"; echo '{}' >"$2/$name/template.json"; done
     ln -sfn /usr/bin/python3 "$2/code-interpreter/interpreter" 2>/dev/null || true ;;
   *) echo "ran \${*:2}" ;;

@@ -76,7 +76,7 @@ test('a step that fails ends it: status 125, the end of its log, and the next ca
   expect(failed.status).toBe(125)
   expect(failed.stdout).toBe('')
   expect(failed.stderr).toContain('the registry is not in the mood')
-  expect(existsSync(clone.at('dist/caisson.mjs'))).toBe(false)
+  expect(existsSync(clone.at('dist/caisson.cjs'))).toBe(false)
   await clone.program('npm', 'mkdir -p node_modules; echo >node_modules/.package-lock.json')
   expect((await clone.run(['run', 'x.py'])).stdout).toBe('ran run x.py\n')
 })
@@ -162,6 +162,6 @@ test('it may be called from anywhere, and by another name', async () => {
   await clone.program('node', 'echo "$1"')
   const link = `${clone.steps}.link`
   await symlink(clone.at('caisson'), link)
-  expect((await clone.run(['ps'], {}, link)).stdout).toBe(`${clone.at('dist/caisson.mjs')}\n`)
-  expect((await clone.run(['ps'], {}, 'clone/caisson')).stdout).toBe(`${clone.at('dist/caisson.mjs')}\n`)
+  expect((await clone.run(['ps'], {}, link)).stdout).toBe(`${clone.at('dist/caisson.cjs')}\n`)
+  expect((await clone.run(['ps'], {}, 'clone/caisson')).stdout).toBe(`${clone.at('dist/caisson.cjs')}\n`)
 })

@@ -52,6 +52,27 @@ test('the end of a keeper by SIGKILL is the end of its sandbox; the host removes
   expect((await records(held.id)).at(-1)).toMatchObject({ kind: 'death', reason: 'crash' })
 })
 
+test('a keeper sleeps while nothing happens, also when all processes of a fork have ended', async () => {
+  const held = await host.door.create({}, signal)
+  const context = await held.createContext({ language: 'python' }, signal)
+  await held.runCode({ code: '1', contextId: context.id }, () => undefined, signal)
+  await held.deleteContext(context.id, signal)
+  const file = `/proc/${await keeperOf(host.home, held.id)}/schedstat`
+  const ranMs = async () => Number((await readFile(file, 'utf8')).split(' ')[0]) / 1e6
+  // What is left to do for that end is done soon; what goes round and round never ends.
+  await expect
+    .poll(
+      async () => {
+        const before = await ranMs()
+        await pause(500)
+        return (await ranMs()) - before
+      },
+      { timeout: 60_000 },
+    )
+    .toBeLessThan(10)
+  await held.kill(signal)
+})
+
 test('every command is recorded before it runs, under the name that it was given', async () => {
   const held = await host.door.create({ ...BASE, metadata: { who: 'spec' } }, signal)
   await run(held, 'echo "a\u001b[31m"')

@@ -47,7 +47,7 @@ afterAll(async () => {
 async function caisson(...args: string[]): Promise<Ended> {
   const id = ['--reuid', USER, '--regid', String(uid), '--clear-groups', '--reset-env']
   const env = [`CAISSON_HOME=${join(place, 'home')}`, `CAISSON_TEMPLATES=${join(place, 'templates')}`, 'CAISSON_ZYGOTE_IDLE_MS=0']
-  const command = ['env', ...env, process.execPath, join(place, 'dist', 'caisson.mjs'), ...args]
+  const command = ['env', ...env, process.execPath, join(place, 'dist', 'caisson.cjs'), ...args]
   try {
     const { stdout, stderr } = await run('setpriv', [...id, ...command], { cwd: place })
     return { exitCode: 0, stdout, stderr }

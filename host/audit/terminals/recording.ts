@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { StringDecoder } from 'node:string_decoder'
 import { Fault } from '@caisson/wire'
+import { TakingOut } from './taking-out.ts'
 
 export interface Size {
   readonly columns: number
@@ -21,6 +22,8 @@ export interface RecordingOptions {
   readonly path: string
   readonly maxBytes: number
   readonly title: string
+  /** Values that are not to be in it. */
+  readonly secrets: readonly string[]
   /** Told once, when it is over. */
   readonly seal: (sealed: Sealed) => void
 }
@@ -33,6 +36,8 @@ export class Recording {
   readonly #begunMs = performance.now()
   readonly #shown = new StringDecoder('utf8')
   readonly #typed = new StringDecoder('utf8')
+  readonly #fromShown: TakingOut
+  readonly #fromTyped: TakingOut
   #bytes = 0
   #isFull = false
   #isOver = false
@@ -40,6 +45,8 @@ export class Recording {
   /** Throws AUDIT_UNWRITABLE, as every member does that writes. */
   constructor(options: RecordingOptions, { columns, rows }: Size) {
     this.#options = options
+    this.#fromShown = new TakingOut(options.secrets)
+    this.#fromTyped = new TakingOut(options.secrets)
     this.#file = this.#do(() => {
       mkdirSync(dirname(options.path), { recursive: true, mode: 0o700 })
       return openSync(options.path, 'wx', 0o600)
@@ -49,11 +56,11 @@ export class Recording {
   }
 
   shown(bytes: Uint8Array): void {
-    this.#event('o', this.#shown.write(Buffer.from(bytes)))
+    this.#event('o', this.#fromShown.next(this.#shown.write(Buffer.from(bytes))))
   }
 
   typed(bytes: Uint8Array): void {
-    this.#event('i', this.#typed.write(Buffer.from(bytes)))
+    this.#event('i', this.#fromTyped.next(this.#typed.write(Buffer.from(bytes))))
   }
 
   resized({ columns, rows }: Size): void {
@@ -63,9 +70,14 @@ export class Recording {
   /** Twice is once. */
   end(): void {
     if (this.#isOver) return
-    this.#isOver = true
-    closeSync(this.#file)
-    this.#options.seal({ bytes: this.#bytes, sha256: this.#hash.digest('hex'), truncated: this.#isFull })
+    try {
+      this.#event('o', this.#fromShown.end())
+      this.#event('i', this.#fromTyped.end())
+    } finally {
+      this.#isOver = true
+      closeSync(this.#file)
+      this.#options.seal({ bytes: this.#bytes, sha256: this.#hash.digest('hex'), truncated: this.#isFull })
+    }
   }
 
   #event(kind: 'o' | 'i' | 'r' | 'm', text: string): void {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { hashOf } from '../chain.ts'
+import type { Variables } from '../redaction.ts'
 import { castsIn, type Kept, TERMINALS } from './casts.ts'
 import { Recording, type Sealed, type Size } from './recording.ts'
 
@@ -31,20 +32,28 @@ export class Terminals implements Disposable {
   readonly #folder: string
   readonly #options: TerminalOptions
   readonly #append: (record: TerminalRecord) => number
+  readonly #secrets: (variables: Variables) => readonly string[]
   readonly #live = new Map<string, Recording>()
   #isInterrupted = false
 
-  /** `folder`: of the log. `append` answers with the number of the record. */
-  constructor(folder: string, options: TerminalOptions, append: (record: TerminalRecord) => number) {
+  /** `folder`: of the log. `append` answers with the number of the record, `secrets` with the values that are not to be recorded. */
+  constructor(
+    folder: string,
+    options: TerminalOptions,
+    append: (record: TerminalRecord) => number,
+    secrets: (variables: Variables) => readonly string[],
+  ) {
     this.#folder = join(folder, TERMINALS)
     this.#options = options
     this.#append = append
+    this.#secrets = secrets
   }
 
-  /** Undefined: terminals are not recorded. Throws AUDIT_UNWRITABLE: then there is to be no session. */
-  begin(sandbox: string, size: Size): Session | undefined {
+  /** `variables`: those that what runs there starts with. Undefined: terminals are not recorded. Throws AUDIT_UNWRITABLE: then there is to be no session. */
+  begin(sandbox: string, size: Size, variables: Variables = {}): Session | undefined {
     const { mode, maxBytes } = this.#options
     if (mode === 'off') return undefined
+    const secrets = this.#secrets(variables)
     const terminal = `t${randomBytes(10).toString('hex')}`
     const input = mode === 'all'
     this.#append({ kind: 'terminal', sandbox, terminal, ...size, input })
@@ -53,7 +62,7 @@ export class Terminals implements Disposable {
       this.#live.delete(terminal)
       this.#keep({ terminal, path, sandbox }, sealed, this.#isInterrupted)
     }
-    const recording = new Recording({ path, maxBytes, title: `${sandbox} ${terminal}`, seal }, size)
+    const recording = new Recording({ path, maxBytes, title: `${sandbox} ${terminal}`, secrets, seal }, size)
     this.#live.set(terminal, recording)
     return { recording, input }
   }

