@@ -1,28 +1,38 @@
-/** Answers each byte `e` with one, and a `t` with 256 MiB. Prints its port. */
+/** Answers each byte `e` with one, and a `t` with 256 MiB. One thread: those of connections before would be measured with the next one. Prints its port. */
 export const SERVER = `
-import socket, socketserver, sys
+import selectors, socket, sys
 
-class Answer(socketserver.BaseRequestHandler):
-    def handle(self):
-        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        block = bytes(1 << 20)
-        while said := self.request.recv(1):
-            if said == b'e':
-                self.request.sendall(b'x')
-            else:
-                for _ in range(256):
-                    self.request.sendall(block)
+selector = selectors.DefaultSelector()
+block = bytes(1 << 20)
 
-class Server(socketserver.ThreadingTCPServer):
-    request_queue_size = 4096
-    daemon_threads = True
+def welcome(listener):
+    one, _ = listener.accept()
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    selector.register(one, selectors.EVENT_READ, answer)
 
-with Server((sys.argv[1], 0), Answer) as server:
-    print(server.server_address[1], flush=True)
-    server.serve_forever()
+def answer(one):
+    try:
+        said = one.recv(1)
+        if said == b'e':
+            one.sendall(b'x')
+        elif said == b't':
+            for _ in range(256):
+                one.sendall(block)
+    except ConnectionError:
+        said = b''
+    if not said:
+        selector.unregister(one)
+        one.close()
+
+listener = socket.create_server((sys.argv[1], 0), backlog=4096)
+selector.register(listener, selectors.EVENT_READ, welcome)
+print(listener.getsockname()[1], flush=True)
+while True:
+    for key, _ in selector.select():
+        key.data(key.fileobj)
 `
 
-/** ADDRESS PORT CONNECTIONS TRANSFERS AT_ONCE. Prints milliseconds, and MB/s of the transfers. */
+/** ADDRESS PORT CONNECTIONS TRANSFERS AT_ONCE; each may be 0. Prints milliseconds, and MB/s of the transfers. */
 export const CLIENT = `
 import json, socket, sys, time
 
@@ -51,7 +61,7 @@ for _ in range(20):
     first()
 connects = [took(first) for _ in range(connections)]
 with opened() as one:
-    answered(one)
+    assert answered(one)
     rounds = [took(lambda: answered(one)) for _ in range(connections)]
 buffer = bytearray(1 << 20)
 
@@ -81,7 +91,7 @@ def crowd():
     for one in ones:
         one.close()
 
-crowds = [took(crowd) for _ in range(3)]
+crowds = [took(crowd) for _ in range(3 if at_once else 0)]
 print(json.dumps({'connects': connects, 'rounds': rounds, 'transfers': speeds, 'crowd': crowds, 'served': served}))
 `
 

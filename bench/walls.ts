@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { WALLS, type WallName } from '@caisson/wire'
+import { coldMachine } from './cold-machine.ts'
 import { BenchDaemon, type Guest } from './daemon.ts'
 import { processes, proportionalMiB } from './density.ts'
 import { ENGINES } from './references.ts'
@@ -19,11 +20,16 @@ const SETTLE_MS = 15_000
 const REST_MS = 3000
 const IDLE = 3
 
-/** The same of each wall in one run, without a network; beside what engines do by themselves. A round here is slow: a tenth of them is made. */
-export async function walls(rounds: number): Promise<Row[]> {
+/**
+ * The same of each wall in one run, without a network; beside what engines do by themselves. A round here is slow: a tenth of them is made. `only`: of this
+ * wall. Throws when there is none of that name.
+ */
+export async function walls(rounds: number, only?: string): Promise<Row[]> {
+  const chosen = only === undefined ? WALLS : WALLS.filter((wall) => wall === only)
+  if (chosen.length === 0) throw new Error(`--only ${only}: no such wall; there are: ${WALLS.join(', ')}`)
   const count = Math.max(5, Math.ceil(rounds / 10))
   const rows: Row[] = []
-  for (const wall of WALLS) {
+  for (const wall of chosen) {
     try {
       rows.push(...(await onDemand(wall, count)), ...(await fromPool(wall, count)))
     } catch (failure) {
@@ -31,10 +37,10 @@ export async function walls(rounds: number): Promise<Row[]> {
       rows.push({ what: `${wall}`, unit: 'ms', measured: { skipped } })
     }
   }
-  for (const { what, missing, run } of ENGINES) {
-    const skipped = await missing()
-    const measured = skipped === undefined ? await series(count, 1, () => took(run)) : { skipped }
-    rows.push({ what, unit: 'ms', measured })
+  for (const engine of [...ENGINES, coldMachine]) {
+    const skipped = await engine.missing()
+    const measured = skipped === undefined ? await series(count, 1, () => took(() => engine.run())) : { skipped }
+    rows.push({ what: engine.what, unit: 'ms', measured })
   }
   return rows
 }

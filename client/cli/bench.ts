@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { Fault } from '@caisson/wire'
+import { Fault, WALLS } from '@caisson/wire'
 import { countOrNone } from './arguments/count.ts'
 import { parsed, verbParser } from './parsing.ts'
 
@@ -18,11 +18,12 @@ Benchmarks:
   http      a daemon over HTTP: creates, commands, code, files
   airlock   what the gate adds to connections (as root)
   audit     what records cost, alone and at 5,000 a second
-  walls     each wall, beside plain runsc and docker (minutes)
+  walls     each wall, beside plain runsc, docker and QEMU (minutes)
   crowd     a daemon with two thousand idle sandboxes (minutes)
 
 Examples:
   caisson bench start
+  caisson bench walls --only gvisor
   caisson bench --rounds 20 --json`
 
 /** Measures in a process of its own, so that nothing of the command line is in the numbers. */
@@ -32,10 +33,11 @@ export async function bench(argv: readonly string[]): Promise<number> {
     .description('Measures this installation, beside the references that are installed.')
     .argument('[NAME...]', BENCHMARKS.join(', '))
     .option('--rounds <number>', 'how often', '100')
+    .option('--only <wall>', `of walls, this one: ${WALLS.join(', ')}`)
     .option('--json', 'print JSON documents instead of tables', false)
     .addHelpText('after', EXAMPLES)
   if (!parsed(command, argv)) return 0
-  const options: { rounds: string; json: boolean } = command.opts()
+  const options: { rounds: string; only?: string; json: boolean } = command.opts()
   const unknown = command.args.find((name) => !BENCHMARKS.includes(name))
   if (unknown !== undefined) {
     throw new Fault('BAD_REQUEST', `${JSON.stringify(unknown)} is not a benchmark`, { hint: `One of: ${BENCHMARKS.join(', ')}.` })
@@ -43,8 +45,18 @@ export async function bench(argv: readonly string[]): Promise<number> {
   if (countOrNone(options.rounds) === null)
     throw new Fault('BAD_SIZE', '"none" is not a number of rounds', { hint: 'Give a whole number.' })
   const names = command.args.length === 0 ? BENCHMARKS : command.args
+  refuseOnly(options.only, names)
   const bundle = fileURLToPath(new URL('bench.mjs', import.meta.url))
-  return await ended([bundle, ...names, '--rounds', options.rounds, ...(options.json ? ['--json'] : [])])
+  const only = options.only === undefined ? [] : ['--only', options.only]
+  return await ended([bundle, ...names, '--rounds', options.rounds, ...only, ...(options.json ? ['--json'] : [])])
+}
+
+function refuseOnly(only: string | undefined, names: readonly string[]): void {
+  if (only === undefined) return
+  if (names.join() !== 'walls')
+    throw new Fault('BAD_REQUEST', '--only is for the benchmark "walls" alone', { hint: 'Say caisson bench walls --only WALL.' })
+  if (!WALLS.some((wall) => wall === only))
+    throw new Fault('BAD_REQUEST', `--only: ${JSON.stringify(only)} is not a wall`, { hint: `One of: ${WALLS.join(', ')}.` })
 }
 
 function ended(args: readonly string[]): Promise<number> {

@@ -100,6 +100,7 @@ export class Airlock implements AsyncDisposable {
 
   /** It has ended. */
   forget(sandbox: string): void {
+    this.#guests.get(sandbox)?.recordAll()
     this.#guests.delete(sandbox)
     this.#inspector.forget(sandbox)
     for (const line of this.#of(sandbox)) line.end()
@@ -182,5 +183,6 @@ export class Airlock implements AsyncDisposable {
     this.#inspector[Symbol.dispose]()
     await this.#searchers[Symbol.asyncDispose]()
     await this.#all[Symbol.asyncDispose]()
+    for (const guest of this.#guests.values()) guest.recordAll()
   }
 }

@@ -119,12 +119,14 @@ function notKept({ name, address, port }: Target): Decision {
 
 /** Asked of the kernel once a second, not once for each of a thousand connections. */
 const HOST_KNOWN_MS = 1000
-let known: { readonly addresses: string[]; readonly untilMs: number } | undefined
+let known: { readonly addresses: readonly string[]; readonly untilMs: number } | undefined
 
-export function hostAddresses(): string[] {
+/** Of this machine's interfaces; the same array for as long as they are the same. */
+export function hostAddresses(): readonly string[] {
   if (known === undefined || known.untilMs < performance.now()) {
-    const addresses = Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? [])
-    known = { addresses, untilMs: performance.now() + HOST_KNOWN_MS }
+    const found = Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? [])
+    const isSame = known?.addresses.join() === found.join()
+    known = { addresses: known !== undefined && isSame ? known.addresses : found, untilMs: performance.now() + HOST_KNOWN_MS }
   }
   return known.addresses
 }

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { decideName, type NameVerdict } from '@caisson/policy'
 import { type GateAnswer, GateRequest } from '@caisson/wire'
+import { decideAgain } from './decided.ts'
 import type { Budgets } from './dlp-budgets.ts'
 import { type Decision, decide, type Egress, replayed } from './egress.ts'
 import { type Beyond, beyond, byProxy, isSameProxy } from './egress-proxy.ts'
@@ -12,6 +13,7 @@ import type { Refused } from './refusal.ts'
 /** No question is longer. */
 const MAX_LINE_BYTES = 8 * 1024
 const NEWLINE = 0x0a
+const NOTHING = Buffer.alloc(0)
 /** Questions under way; more are answered no at once. */
 const MAX_ASKING = 1024
 /** More than a plan allows (wire/plan.ts): a gate that has more says nothing true. */
@@ -50,7 +52,7 @@ export class GateLine {
   /** Connections that are being decided on. */
   readonly #undecided = new Set<number>()
   #sandbox: string | undefined
-  #begun = Buffer.alloc(0)
+  #begun: Buffer = NOTHING
   #asking = 0
 
   constructor(peer: Socket, house: GateHouse) {
@@ -119,7 +121,7 @@ export class GateLine {
       rest = rest.subarray(end + 1)
     }
     if (rest.length > MAX_LINE_BYTES) return this.end()
-    this.#begun = Buffer.from(rest)
+    this.#begun = rest.length === 0 ? NOTHING : Buffer.from(rest)
   }
 
   /** False: that is not what a gate says here. */
@@ -152,7 +154,7 @@ export class GateLine {
       const closed = this.#connections.get(told.connection)
       this.#connections.delete(told.connection)
       if (closed !== undefined) this.#budgets()?.giveBack(closed.asked, Math.max(0, (closed.lentBytes ?? 0) - told.bytesOut))
-      guest?.recorded({ kind: 'network-end', sandbox, ...said })
+      guest?.recordedSoon({ kind: 'network-end', sandbox, ...said })
     } else if (told.ask === 'moved') {
       const { ask: _, ...said } = told
       // What cannot be recorded does not go on.
@@ -214,7 +216,7 @@ export class GateLine {
   ): void {
     const { seq, connection, address, port, way } = asked
     if (guest === undefined) return this.#say({ answer: 'connect', seq, verdict: 'deny', dial: [] })
-    const decided = refusedName(asked, guest) ?? byProxy(decide(guest.egress, asked, addresses), guest.egress, known)
+    const decided = refusedName(asked, guest) ?? byProxy(decideAgain(guest.egress, asked, addresses), guest.egress, known)
     const decision = readable(asked, withinBudget(decided, asked, guest))
     const name = asked.name === null ? null : (guest.names?.told(asked.name) ?? asked.name)
     const { verdict, rule, reason, wouldAllow, dial, through } = decision

@@ -26,6 +26,8 @@ export class Guest {
   #outflow: Outflow | null = null
   #names: DlpNames | null = null
   #bytesLeft: number
+  /** Nothing depends on these. */
+  #soon: NetworkRecord[] = []
 
   constructor(parts: GuestParts) {
     this.#parts = parts
@@ -62,6 +64,18 @@ export class Guest {
     } catch {
       return false
     }
+  }
+
+  /** For what has happened anyway: questions that wait for their answer come first. */
+  recordedSoon(record: NetworkRecord): void {
+    if (this.#soon.push(record) === 1) setImmediate(() => this.recordAll())
+  }
+
+  /** What was to be recorded soon, now. */
+  recordAll(): void {
+    const all = this.#soon
+    this.#soon = []
+    for (const record of all) this.recorded(record)
   }
 
   /** What has been sent stays sent, whatever rules come. */

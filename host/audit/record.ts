@@ -40,12 +40,15 @@ export type AuditRecord =
 /** Longest text of one field; what is longer is cut and says so. */
 const MAX_FIELD_CHARACTERS = 4096
 const MAX_LISTED = 256
+/** So short a record has no text and no list that is too long; most are. */
+const NEVER_CUT_CHARACTERS = MAX_LISTED * 2
 /** What a terminal or a reader's eye would take for something else: C1 controls, line separators, invisible and direction-changing characters. */
 const DECEPTIVE = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu
 
 /** A JSON object of one line. JSON escapes C0 controls and quotes; the rest that could deceive is escaped here. */
 export function auditFields(record: AuditRecord): string {
-  return JSON.stringify(cut(record)).replace(DECEPTIVE, escaped)
+  const whole = JSON.stringify(record)
+  return (whole.length <= NEVER_CUT_CHARACTERS ? whole : JSON.stringify(cut(record))).replace(DECEPTIVE, escaped)
 }
 
 function escaped(character: string): string {

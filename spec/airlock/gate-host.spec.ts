@@ -31,8 +31,8 @@ test('without a host there is no way out: what was open ends, what is tried is a
   airlock.rules.connect = () => tunnel
   airlock.rules.name = () => true
   const told = gated.python(watcher, { port: server.port })
-  await expect.poll(() => server.live).toBe(1)
-  await expect.poll(() => server.bytes).toBe(1)
+  await expect.poll(() => server.live, { timeout: 30_000 }).toBe(1)
+  await expect.poll(() => server.bytes, { timeout: 30_000 }).toBe(1)
   const lost = Date.now()
   await airlock.stop()
   await expect.poll(() => server.live, { interval: 20 }).toBe(0)
@@ -110,7 +110,7 @@ for one in ones:
     attempt('ended', lambda: one.recv(1))
 `
   const told = gated.python(code, { port: server.port })
-  await expect.poll(() => server.bytes).toBe(3)
+  await expect.poll(() => server.bytes, { timeout: 30_000 }).toBe(3)
   airlock.say({ answer: 'end', connections: [1] })
   await expect.poll(() => airlock.of('closed').map(({ connection, why }) => [connection, why])).toEqual([[1, 'host']])
   expect(server.live).toBe(2)
@@ -133,7 +133,7 @@ print(one.recv(10))
 print(exchange(opened('203.0.113.7', facts['port'])))
 `
   const told = gated.python(code, { port: server.port })
-  await expect.poll(() => server.bytes).toBe(1)
+  await expect.poll(() => server.bytes, { timeout: 30_000 }).toBe(1)
   await gated.cell.ask({ op: 'freeze' }, signal)
   await new Promise((resolve) => setTimeout(resolve, 3000))
   await gated.cell.ask({ op: 'thaw', wallMs: null }, signal)

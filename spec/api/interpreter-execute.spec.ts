@@ -123,6 +123,8 @@ describe('languages', () => {
     ['ts', 'interface A { b: string }\nconst a: A = { b: "c" }; console.log(a.b); a', 'c\n', "{ b: 'c' }"],
     ['python', '    import os\n    print(os.getcwd())\n    await __import__("asyncio").sleep(0, "awaited")', '/home/user\n', 'awaited'],
     ['bash', 'pwd', '/home/user\n', undefined],
+    // E2B's prints the end of the line by itself, and programs look for the line.
+    ['java', 'System.out.println("Hello"); 20 + 22', 'Hello', '42'],
   ])('%s', async (language, code, stdout, text) => {
     const said = await server.run(code, { language })
     expect(said.filter(({ type }) => type === 'error')).toEqual([])

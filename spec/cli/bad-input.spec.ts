@@ -20,6 +20,8 @@ test.each([
   ['no verb of that name', ['fly'], 'BAD_REQUEST', /"fly" .* run, .*doctor, bench/],
   ['an unknown flag', [...RUN, '--fast'], 'BAD_REQUEST', /unknown option '--fast'/],
   ['an option without its value', ['run', '--memory'], 'BAD_REQUEST', /--memory/],
+  ['a wall to measure that is none', ['bench', 'walls', '--only', 'paper'], 'BAD_REQUEST', /"paper" is not a wall/],
+  ['one wall of what is not of walls', ['bench', 'exec', '--only', 'gvisor'], 'BAD_REQUEST', /--only is for the benchmark "walls"/],
   ['nothing to run', ['run'], 'BAD_REQUEST', /nothing to run/],
   ['too much to run', ['run', '-c', '1', 'noname'], 'BAD_REQUEST', /"noname" is left over/],
   ['a missing file', ['run', 'missing.py'], 'FILE_MISSING', /missing\.py does not exist/],

@@ -11,14 +11,17 @@ export class EventLines {
   readonly #reply: ServerResponse
   /** Our own clients are told more, and texts as they are. */
   readonly #isOurs: boolean
+  /** E2B's runtime of this language prints the end of a line by itself: programs look for lines without it. */
+  readonly #isEndApart: boolean
   readonly #keepalive: NodeJS.Timeout
   #lines: string[] = []
   #flush: NodeJS.Immediate | undefined
   #drained: Promise<void> | undefined
 
-  constructor(reply: ServerResponse, isOurs: boolean) {
+  constructor(reply: ServerResponse, isOurs: boolean, language: string | undefined) {
     this.#reply = reply
     this.#isOurs = isOurs
+    this.#isEndApart = !isOurs && language === 'java'
     this.#keepalive = setInterval(() => void this.#write(KEEPALIVE), KEEPALIVE_MS)
   }
 
@@ -29,9 +32,10 @@ export class EventLines {
         return this.#write(line({ type: 'number_of_executions', execution_count: event.executionCount }))
       case 'stdout':
       case 'stderr':
-        // Nanoseconds, which are more digits than a number of JavaScript has.
         return this.#write(
-          `${line({ type: event.type, text: event.text }).slice(0, -2)},"timestamp":${Math.round(event.atMs * 1000)}000}\n`,
+          this.#pieces(event.text)
+            .map((text) => printed(event.type, text, event.atMs))
+            .join(''),
         )
       case 'result':
         return this.#write(resultLine(event.result, event.exact ?? {}, this.#isOurs))
@@ -66,6 +70,10 @@ export class EventLines {
   stop(): void {
     clearInterval(this.#keepalive)
     clearImmediate(this.#flush)
+  }
+
+  #pieces(text: string): readonly string[] {
+    return this.#isEndApart && text.length > 1 && text.endsWith('\n') ? [text.slice(0, -1), '\n'] : [text]
   }
 
   /** What comes in one turn of the event loop goes out in one piece. */
@@ -103,6 +111,11 @@ export class EventLines {
  */
 function line(event: object): string {
   return `${ascii(JSON.stringify(event))}\n`
+}
+
+/** With nanoseconds, which are more digits than a number of JavaScript has. */
+function printed(type: 'stdout' | 'stderr', text: string, atMs: number): string {
+  return `${line({ type, text }).slice(0, -2)},"timestamp":${Math.round(atMs * 1000)}000}\n`
 }
 
 function ascii(json: string): string {

@@ -1,5 +1,6 @@
 import { type EndReason, Fault, type RunError, type RunRequest } from '@caisson/wire'
 import { z } from 'zod'
+import type { ContextRecord } from '../../sandbox/record.ts'
 import { Environment } from '../../sandbox/request.ts'
 import { readJson, type Visit } from '../call.ts'
 import { resetConnection } from '../reset.ts'
@@ -40,7 +41,7 @@ export async function execute(visit: Visit): Promise<void> {
   const foreign = isOurs ? undefined : OURS_ONLY.find((field) => body[field] != null)
   if (foreign !== undefined) throw new Fault('BAD_REQUEST', `${foreign}: no such field`)
   if (body.context_id && body.language) throw new Fault('BAD_REQUEST', 'Only one of context_id or language can be provided')
-  const lines = new EventLines(reply, isOurs)
+  const lines = new EventLines(reply, isOurs, languageOf(body, entered.live.contextRecords()))
   try {
     const execution = await entered.live.runCode(requestOf(body), lines.tell, visit.signal)
     if (execution.error !== undefined) void lines.fail(explained(execution.error, execution.limit))
@@ -58,6 +59,10 @@ export async function execute(visit: Visit): Promise<void> {
 /** Whoever is not told of limits otherwise reads of them where the failure is. */
 function explained(error: RunError, limit: EndReason | undefined): RunError {
   return limit === undefined ? error : { ...error, value: `${error.value}${error.value === '' ? '' : ' '}(${LIMIT[limit] ?? limit})` }
+}
+
+function languageOf({ language, context_id }: ExecuteRequest, contexts: readonly ContextRecord[]): string | undefined {
+  return language ? language.trim().toLowerCase() : contexts.find(({ id }) => id === context_id)?.language
 }
 
 function requestOf(body: ExecuteRequest): RunRequest {

@@ -1,6 +1,7 @@
 //! From a connection that wants out to one that may: the question, and the host's word.
 
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use serde_json::json;
@@ -10,7 +11,7 @@ use super::dialling::Dial;
 use super::introduction::Proxy;
 use super::link::{Answer, Verdict};
 use super::questions::PATIENCE;
-use super::serve::Serve;
+use super::serve::{Serve, hear_out};
 use super::table::Token;
 use super::words::Speaks;
 
@@ -63,7 +64,6 @@ impl Serve {
     }
 
     pub(super) fn hear_host(&mut self) {
-        self.link.flush();
         let Ok(answers) = self.link.hear() else { return };
         for answer in answers {
             match answer {
@@ -182,6 +182,9 @@ impl Serve {
         if connection.way == Way::Direct {
             connection.state = State::Refused(no);
             connection.deadline = Some(Instant::now() + FIRST_WORDS);
+            if !hear_out(&self.epoll, connection.client.socket.as_fd(), token) {
+                return self.end(token, Why::Failed);
+            }
             return self.hear_first_words(token);
         }
         if !connection.refuse(no) {

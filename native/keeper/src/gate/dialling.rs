@@ -10,10 +10,10 @@ use nix::sys::socket::{
     setsockopt, socket, sockopt,
 };
 
-use super::connection::{DIAL_PATIENCE, No, State};
+use super::connection::{DIAL_PATIENCE, No, State, Why};
 use super::introduction::{Credentials, Heard, Introduction, Proxy};
 use super::link::Verdict;
-use super::serve::{Serve, watch};
+use super::serve::{Serve, hear_out, watch};
 use super::splice::End;
 use super::table::Token;
 
@@ -139,6 +139,9 @@ impl Serve {
     fn opened(&mut self, token: Token) {
         if let Some(connection) = self.connections.get(token) {
             connection.opened(&self.sandbox);
+            if !hear_out(&self.epoll, connection.client.socket.as_fd(), token) {
+                return self.end(token, Why::Failed);
+            }
         }
         self.advance(token);
     }

@@ -15,7 +15,7 @@ use super::dns::{self, Code, Heard, MAX_QUESTION, Question};
 use super::notes;
 use super::proxy::{self, MAX_HEAD, Read};
 use super::questions::MOST;
-use super::serve::{Serve, watch};
+use super::serve::{Serve, watch, watch_failure};
 use super::table::Token;
 use super::target::Target;
 
@@ -89,6 +89,8 @@ impl Serve {
     fn arrived(&mut self, token: Token) {
         let Some(connection) = self.connections.get(token) else { return };
         let direct = matches!(connection.state, State::Asking(_));
+        // What one that is asked for says meanwhile is nobody's yet.
+        let watch = if direct { watch_failure } else { watch };
         if !watch(&self.epoll, connection.client.socket.as_fd(), token) {
             self.connections.remove(token);
         } else if direct {

@@ -150,6 +150,11 @@ impl Link {
         }
     }
 
+    /// The host has not read it all; it is to be tried again.
+    pub fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
     /// False: the host is gone.
     pub fn flush(&mut self) -> bool {
         while let Some(socket) = self.socket.as_ref().filter(|_| !self.unsent.is_empty()) {

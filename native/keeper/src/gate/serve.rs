@@ -244,14 +244,27 @@ impl Serve {
         if self.link.connect()
             && let Some(socket) = self.link.socket()
         {
-            // Unwatched, it would be found dead by the first question that nobody answers.
-            watch(&self.epoll, socket, Token::LINK);
+            // Unwatched, it would be found dead by the first question that nobody answers. That it can be written to would be told after each of them.
+            let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+            let _ = self.epoll.add(socket, EpollEvent::new(flags, Token::LINK.0));
         }
     }
 }
 
 /// Edge-triggered: it is told once that there is something, and asks until there is nothing.
+const ANYTHING: EpollFlags =
+    EpollFlags::EPOLLIN.union(EpollFlags::EPOLLOUT).union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLET);
+
 pub fn watch(epoll: &Epoll, socket: BorrowedFd<'_>, token: Token) -> bool {
-    let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
-    epoll.add(socket, EpollEvent::new(flags, token.0)).is_ok()
+    epoll.add(socket, EpollEvent::new(ANYTHING, token.0)).is_ok()
+}
+
+/// One that is not to be heard yet: its failure is told, and nothing else.
+pub fn watch_failure(epoll: &Epoll, socket: BorrowedFd<'_>, token: Token) -> bool {
+    epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLET, token.0)).is_ok()
+}
+
+/// A client is to be heard from now on; what it has said before is told again.
+pub fn hear_out(epoll: &Epoll, client: BorrowedFd<'_>, token: Token) -> bool {
+    epoll.modify(client, &mut EpollEvent::new(ANYTHING, token.client().0)).is_ok()
 }

@@ -31,6 +31,10 @@ impl Token {
         Token(CONNECTION | (number & NUMBERS) << 32 | (place as u64) << 1)
     }
 
+    pub fn client(self) -> Token {
+        Token(self.0 & !1)
+    }
+
     pub fn remote(self) -> Token {
         Token(self.0 | 1)
     }

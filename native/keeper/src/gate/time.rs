@@ -33,7 +33,7 @@ impl Serve {
         let now = Instant::now();
         let sweep = self.sweep_period().map(|period| self.swept + period);
         let unasked = !self.waiting_names.is_empty() || !self.waiting.is_empty() && !self.asked_connects.is_full();
-        let throttled = (unasked || !self.throttled.is_empty()).then(|| now + THROTTLE);
+        let throttled = (unasked || self.link.has_unsent() || !self.throttled.is_empty()).then(|| now + THROTTLE);
         let next = [self.link.retry(), self.refusals.due().filter(|_| self.link.is_up()), sweep, throttled];
         match next.into_iter().flatten().min() {
             None => EpollTimeout::NONE,
@@ -57,6 +57,7 @@ impl Serve {
         for token in std::mem::take(&mut self.throttled) {
             self.again(token);
         }
+        self.link.flush();
         self.ask_waiting();
         if self.sweep_period().is_some_and(|period| self.swept + period <= now) {
             self.swept = now;

@@ -8,14 +8,19 @@ from datetime import datetime, timedelta, timezone
 
 from e2b import (
     AuthenticationException,
+    BuildException,
     Sandbox,
     SandboxException,
     SandboxNotFoundException,
     SandboxNotRunningException,
     SandboxQuery,
     SandboxState,
+    Secret,
+    SecretException,
     Template,
     TimeoutException,
+    Volume,
+    VolumeException,
 )
 from steps import eventually, finish, raises, step
 
@@ -59,6 +64,25 @@ def _():
     assert Template.exists("never-built-by-anyone") is False
     with raises(SandboxException, "404"):
         Sandbox.create("never-built-by-anyone")
+    Template.assign_tags("base:default", [run_id])
+    assert run_id in [one.tag for one in Template.get_tags("base")]
+    Template.remove_tags("base", [run_id])
+    assert run_id not in [one.tag for one in Template.get_tags("base")]
+
+
+@step("what cannot be had is refused, with what to do instead")
+def _():
+    with raises(BuildException, "take a snapshot"):
+        Template.build(Template().from_base_image(), "never-built:v1")
+    with raises(VolumeException, "Upload files"):
+        Volume.create("nowhere")
+    with raises(SecretException, "envVars"):
+        Secret.create("name", "value")
+    with raises(SandboxException, "volumeMounts"):
+        Sandbox.create(volume_mounts={"/data": "nowhere"})
+    with raises(SandboxException, "Failed to start MCP gateway"):
+        Sandbox.create("base", metadata={**mine, "which": "mcp"}, mcp={"never-heard-of": {}})
+    assert Sandbox.list(query=SandboxQuery(metadata={**mine, "which": "mcp"})).next_items() == []
 
 
 @step("gone: by every way of asking")
