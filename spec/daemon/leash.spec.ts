@@ -45,7 +45,7 @@ test('a run that is killed with -9 takes its sandbox along', async () => {
 })
 
 test('one whose time was over has told what it used', async () => {
-  const guest = await Guest.create(daemon, { timeout: 2 })
+  const guest = await Guest.create(daemon, { timeout: 4 })
   await guest.run('head -c 30M /dev/zero | tail -c 1 > /dev/null')
   await until(async () => (await guest.health()) === 502)
   const told = async () =>
