@@ -102,6 +102,12 @@ describe('documents', () => {
     }
   })
 
+  test('every benchmark there is can be asked for', () => {
+    const there = [...text('bench/shelf.ts').matchAll(/export \{ (\w+) \}/g)].map(([, name]) => name)
+    const [, named = ''] = /BENCHMARKS = \[([^\]]+)\]/.exec(text('client/cli/bench.ts')) ?? []
+    expect([...named.matchAll(/'(\w+)'/g)].map(([, name]) => name).sort()).toEqual(there.sort())
+  })
+
   test('README: its options exist', () => {
     const options = new Set(text('README.md').match(/(?<=[\s`])--[a-z][a-z-]+/g))
     const bundle = join(repository, 'dist/caisson.cjs')
