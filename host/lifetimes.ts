@@ -95,6 +95,18 @@ export function unending(): AbortSignal {
   return new AbortController().signal
 }
 
+const SIGKILL = 9
+/** There is no such process any more, or nobody who could be told: its `exit` says which. */
+const OVER: ReadonlySet<string> = new Set(['NOT_FOUND', 'SANDBOX_GONE', 'AGENT_LOST', 'WIRE_VIOLATION', 'CANCELLED'])
+
+/** Kills a process, if it is there, and does not wait for its end. That it has ended already is no failure; anything else is a warning of this program. */
+export function killNow(target: { signal(number: number, signal: AbortSignal): Promise<void> } | undefined): void {
+  target?.signal(SIGKILL, unending()).catch((failure: unknown) => {
+    if (failure instanceof Fault && OVER.has(failure.code)) return
+    process.emitWarning(`a process could not be killed: ${failure instanceof Error ? failure.message : String(failure)}`, 'CaissonWarning')
+  })
+}
+
 export interface Settled<T> {
   readonly promise: Promise<T>
   resolve(value: T): void

@@ -18,7 +18,7 @@ async function ended(make: (signal: AbortSignal) => AbortSignal): Promise<number
   await new Promise((resolve) => setImmediate(resolve))
   collect()
   await expect
-    .poll(() => count, { timeout: 1000 })
+    .poll(() => count)
     .toBe(100)
     .catch(() => undefined)
   return count

@@ -5,7 +5,7 @@ import { countOrNone } from './arguments/count.ts'
 import { parsed, verbParser } from './parsing.ts'
 
 /** In the order in which they are run. */
-const BENCHMARKS = ['start', 'exec', 'command', 'project', 'density', 'dlp', 'http', 'airlock', 'walls', 'crowd']
+const BENCHMARKS = ['start', 'exec', 'command', 'project', 'density', 'dlp', 'http', 'airlock', 'audit', 'walls', 'crowd']
 
 const EXAMPLES = `
 Benchmarks:
@@ -17,6 +17,7 @@ Benchmarks:
   dlp       the search of what leaves, by what it is
   http      a daemon over HTTP: creates, commands, code, files
   airlock   what the gate adds to connections (as root)
+  audit     what records cost, alone and at 5,000 a second
   walls     each wall, beside plain runsc, docker and QEMU (minutes)
   crowd     a daemon with two thousand idle sandboxes (minutes)
 

@@ -1,5 +1,6 @@
-import { readdirSync, rmSync, statSync } from 'node:fs'
+import { rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { namesIn } from './folder.ts'
 
 export const CURRENT = 'audit.jsonl'
 const FULL = /^audit-(\d{12,16})\.jsonl$/
@@ -50,15 +51,6 @@ export function outlived(all: readonly Segment[], keep: { bytes: number; ms: num
 
 export function remove({ path }: Segment): void {
   rmSync(path, { force: true })
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-  } catch (failure) {
-    if ((failure as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw failure
-  }
 }
 
 function number(name: string): number | null {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type ContextInfo, type Execution, Fault, type ProcessExit, type RunError, type RunRequest } from '@caisson/wire'
-import { cancelled, orAborted, refuseAborted, settled, unending } from '../lifetimes.ts'
+import { cancelled, killNow, orAborted, refuseAborted, settled, unending } from '../lifetimes.ts'
 import { ControlLines, violation } from './control-lines.ts'
 import { type Listener, Run } from './run.ts'
 import type { Runtime, RuntimeMessage, RuntimeProcess, RuntimeRequest } from './runtime.ts'
@@ -150,7 +150,7 @@ export class Context {
       if (leftMs > 0) timer = setTimeout(kill, Math.min(leftMs, GRACE_MS))
       else {
         this.#isStopped = true
-        this.#process.signal(SIGKILL, unending()).catch(() => undefined)
+        killNow(this.#process)
       }
     }
     let timer = setTimeout(kill, GRACE_MS)
@@ -183,7 +183,7 @@ export class Context {
     } catch (failure) {
       const fault = failure instanceof Fault ? failure : new Fault('INTERNAL', 'listening to a runtime failed', { cause: failure })
       this.#end(fault)
-      if (fault.code === 'WIRE_VIOLATION') await this.#process.signal(SIGKILL, unending()).catch(() => undefined)
+      if (fault.code === 'WIRE_VIOLATION') killNow(this.#process)
     }
   }
 

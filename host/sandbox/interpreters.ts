@@ -1,7 +1,7 @@
 import { type ContextInfo, Fault, type Plan, within } from '@caisson/wire'
 import type { AgentConnection } from '../agent/connection.ts'
 import { attachProgram, type ProcessOptions, type Program, startProgram } from '../agent/process.ts'
-import { freshDeadline, unending } from '../lifetimes.ts'
+import { freshDeadline, killNow, unending } from '../lifetimes.ts'
 import { Context } from '../runtimes/context.ts'
 import type { Runtime } from '../runtimes/runtime.ts'
 import type { Cell } from '../walls/wall.ts'
@@ -12,7 +12,6 @@ import { OutputMeter } from './output-meter.ts'
 export const INIT_MS = 60_000
 const FORK_MS = 30_000
 const SIGINT = 2
-const SIGKILL = 9
 
 export interface InterpreterParts {
   plan: Plan
@@ -84,7 +83,7 @@ export class Interpreters {
   #metered(): Metered {
     const { ending, plan } = this.#parts
     const metered: Metered = { program: undefined, meter: undefined as never, options: undefined as never }
-    const stop = () => void metered.program?.signal(SIGKILL, unending()).catch(() => undefined)
+    const stop = () => killNow(metered.program)
     metered.meter = new OutputMeter(plan.limits.outputBytes, ending, stop)
     metered.options = { judge: ending.judge(), meter: metered.meter.count }
     return metered

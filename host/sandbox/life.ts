@@ -19,7 +19,7 @@ import { attachCommand, type Command, findProcesses, type ProcessOptions, startC
 import type { Denials } from '../airlock/denials.ts'
 import type { Trust } from '../airlock/exits.ts'
 import type { AuditLog, Size } from '../audit/log.ts'
-import { orAborted, unending } from '../lifetimes.ts'
+import { killNow, orAborted } from '../lifetimes.ts'
 import type { Listener } from '../runtimes/run.ts'
 import type { Template } from '../templates/template.ts'
 import type { Cell } from '../walls/wall.ts'
@@ -36,7 +36,6 @@ import { recordedTerminal } from './recorded-terminal.ts'
 import { parseStart } from './request.ts'
 import { withTimeout } from './time-limit.ts'
 
-const SIGKILL = 9
 const USUAL_SIZE: Size = { columns: 80, rows: 24 }
 
 export interface LifeParts {
@@ -199,8 +198,7 @@ export class LiveSandbox implements Held {
   /** A command whose output counts, and whose end is judged by the limits. */
   async #metered(begin: (options: ProcessOptions) => Promise<Command>): Promise<Command> {
     let command: Command | undefined
-    const kill = () => command?.signal(SIGKILL, unending()).catch(() => undefined)
-    const meter = new OutputMeter(this.#parts.plan.limits.outputBytes, this.#ending, () => void kill())
+    const meter = new OutputMeter(this.#parts.plan.limits.outputBytes, this.#ending, () => killNow(command))
     command = await begin({ judge: meter.judge(this.#ending.judge()), meter: meter.count })
     return command
   }

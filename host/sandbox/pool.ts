@@ -1,5 +1,4 @@
-import type { CreateRequest } from '@caisson/wire'
-import { freshDeadline } from '../lifetimes.ts'
+import { type CreateRequest, Fault, within } from '@caisson/wire'
 import type { Creating } from './creating.ts'
 import type { Waiting } from './given.ts'
 
@@ -45,11 +44,12 @@ export class Pool implements AsyncDisposable {
   #busy = 0
   #hits = 0
   #misses = 0
-  #isOver = false
+  /** One that is being made then is made for nobody. */
+  readonly #over = new AbortController()
 
   /** `isOn` false: nobody ever waits. */
   constructor(isOn: boolean, creating: Pick<Creating, 'prepare'>, evicted: () => void, notice: (line: string) => void) {
-    this.#isOver = !isOn
+    if (!isOn) this.#over.abort(new Error('there is no pool'))
     this.#creating = creating
     this.#evicted = evicted
     this.#notice = notice
@@ -75,7 +75,7 @@ export class Pool implements AsyncDisposable {
   /** One that is just what is asked for, now the caller's; undefined: there is none, make one. */
   take(request: CreateRequest): Waiting | undefined {
     const shelf = this.#shelf(request)
-    if (shelf === undefined || this.#isOver) return undefined
+    if (shelf === undefined || this.#over.signal.aborted) return undefined
     shelf.lastTakenMs = Date.now()
     const found = shelf.waiting.shift()
     if (found === undefined) {
@@ -98,7 +98,7 @@ export class Pool implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#isOver = true
+    this.#over.abort(new Error('the pool ends'))
     clearInterval(this.#tidy)
     clearTimeout(this.#breath)
     await this.#refilling
@@ -122,17 +122,17 @@ export class Pool implements AsyncDisposable {
   }
 
   #refill(): void {
-    if (this.#refilling !== undefined || this.#isOver) return
+    if (this.#refilling !== undefined || this.#over.signal.aborted) return
     this.#refilling = this.#make().finally(() => {
       this.#refilling = undefined
     })
   }
 
   async #make(): Promise<void> {
-    for (let next = this.#lacking(); next !== undefined && this.#busy === 0 && !this.#isOver; next = this.#lacking()) {
+    for (let next = this.#lacking(); next !== undefined && this.#busy === 0 && !this.#over.signal.aborted; next = this.#lacking()) {
       const shelf = next
       try {
-        const waiting = await this.#creating.prepare(shelf.request, freshDeadline(LAUNCH_MS))
+        const waiting = await this.#creating.prepare(shelf.request, within(LAUNCH_MS, this.#over.signal))
         shelf.waiting.push(waiting)
         // One that dies waiting is nobody's loss.
         void waiting.cell.death.then(() => {
@@ -140,6 +140,7 @@ export class Pool implements AsyncDisposable {
           if (index >= 0) shelf.waiting.splice(index, 1)
         })
       } catch (failure) {
+        if (this.#over.signal.aborted && failure instanceof Fault && failure.code === 'CANCELLED') return
         shelf.restUntilMs = Date.now() + REST_MS
         this.#notice(`a sandbox for the pool could not be made: ${failure instanceof Error ? failure.message : String(failure)}`)
       }

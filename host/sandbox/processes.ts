@@ -1,6 +1,6 @@
 import { Fault, type Output, type Process, type ProcessExit, type StartRequest } from '@caisson/wire'
 import type { FoundProcess } from '../agent/process.ts'
-import { unending } from '../lifetimes.ts'
+import { killNow, unending } from '../lifetimes.ts'
 import { Broadcast, type Reader } from './broadcast.ts'
 import { readLabel, writeLabel } from './process-label.ts'
 
@@ -8,7 +8,6 @@ import { readLabel, writeLabel } from './process-label.ts'
 const KEEP_ENDED_MS = 30_000
 /** And of so many at most, in one sandbox: the oldest is forgotten first. */
 const MAX_ENDED = 256
-const SIGKILL = 9
 /** What a timer can count; a time that is longer is no limit. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
@@ -92,7 +91,7 @@ export class RunningProcess {
 
   #timeUp(): void {
     this.#isLate = true
-    this.#process.signal(SIGKILL, unending()).catch(() => undefined)
+    killNow(this.#process)
   }
 
   async #run(): Promise<ProcessEnd> {

@@ -1,8 +1,6 @@
 import type { Output, Process } from '@caisson/wire'
 import type { Session } from '../audit/log.ts'
-import { unending } from '../lifetimes.ts'
-
-const SIGKILL = 9
+import { killNow } from '../lifetimes.ts'
 
 /** A process on a terminal, with what it shows recorded before anybody sees it. What cannot be recorded is not shown, and ends. */
 export function recordedTerminal(process: Process, { recording, input }: Session): Process {
@@ -10,7 +8,7 @@ export function recordedTerminal(process: Process, { recording, input }: Session
     try {
       keep()
     } catch (failure) {
-      process.signal(SIGKILL, unending()).catch(() => undefined)
+      killNow(process)
       throw failure
     }
   }

@@ -1,7 +1,6 @@
 import type { Process } from '@caisson/wire'
-import { unending } from '../lifetimes.ts'
+import { killNow } from '../lifetimes.ts'
 
-const SIGKILL = 9
 const TIMEOUT_EXIT_CODE = 124
 
 /** The process is killed when its time is up; the sandbox lives on. */
@@ -9,7 +8,7 @@ export function withTimeout(process: Process, timeoutMs: number): Process {
   let late = false
   const timer = setTimeout(() => {
     late = true
-    process.signal(SIGKILL, unending()).catch(() => undefined)
+    killNow(process)
   }, timeoutMs)
   const exit = process.exit.then((exit) =>
     late ? { ...exit, exitCode: TIMEOUT_EXIT_CODE, limit: exit.limit ?? ('timeout' as const) } : exit,

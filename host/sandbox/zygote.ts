@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { Fault } from '@caisson/wire'
+import { Fault, within } from '@caisson/wire'
 import type { AuditLog } from '../audit/log.ts'
-import { freshDeadline, orAborted } from '../lifetimes.ts'
+import { orAborted } from '../lifetimes.ts'
 import type { Settings } from '../settings.ts'
 import type { Template } from '../templates/template.ts'
 import { answers } from '../walls/supervised.ts'
@@ -33,6 +33,7 @@ export class Zygotes implements AsyncDisposable {
   readonly #starting = new Map<string, Promise<string | null>>()
   readonly #restingUntilMs = new Map<string, number>()
   readonly #leashed: Cell[] = []
+  readonly #over = new AbortController()
 
   constructor(parts: ZygoteParts) {
     this.#parts = parts
@@ -63,6 +64,7 @@ export class Zygotes implements AsyncDisposable {
 
   /** Ends the zygotes that were to end with this host. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#over.abort(new Error('its host ends'))
     await Promise.allSettled(this.#starting.values())
     await Promise.all(this.#leashed.map((cell) => cell[Symbol.asyncDispose]()))
   }
@@ -83,7 +85,7 @@ export class Zygotes implements AsyncDisposable {
     const { auditLog, walls, notice } = this.#parts
     const id = newId('z')
     try {
-      const signal = freshDeadline(START_MS)
+      const signal = within(START_MS, this.#over.signal)
       await using _held = await lock(`${dir}.lock`, signal)
       if (await answers(join(dir, 'keeper.sock'))) return socket
       await walls.sweepDead(dir)
@@ -96,6 +98,7 @@ export class Zygotes implements AsyncDisposable {
       // The record must be had, or nothing starts at all; being slow is no reason to fail.
       const detail = failure instanceof Fault ? failure.message : String(failure)
       auditLog.append({ kind: 'zygote', template: template.name, sandbox: id, outcome: 'failed', detail })
+      if (this.#over.signal.aborted && failure instanceof Fault && failure.code === 'CANCELLED') return null
       this.#restingUntilMs.set(dir, Date.now() + REST_MS)
       notice(`the zygote of template ${template.name} did not start (${detail}); interpreters start cold, which takes longer`)
       return null

@@ -5,7 +5,16 @@ import { field, named, walk } from './walking.ts'
 
 const TYPES = new Set([
   ...['import_statement', 'variable_declarator', 'assignment_expression', 'call_expression', 'new_expression', 'member_expression'],
-  ...['subscript_expression', 'string', 'template_string', 'binary_expression', 'while_statement', 'for_statement', 'for_in_statement'],
+  ...[
+    'subscript_expression',
+    'string',
+    'template_string',
+    'binary_expression',
+    'while_statement',
+    'for_statement',
+    'for_in_statement',
+    'function_declaration',
+  ],
 ])
 const STARTS = /^child_process\.(exec|execSync|spawn|spawnSync|execFile|execFileSync|fork)$/
 const RUNS_CODE = /^(eval|Function|Function\(\)|vm\.(runIn\w+|Script|compileFunction)|setTimeout|setInterval|setImmediate)$/
@@ -17,7 +26,7 @@ const SENDS =
   /^(fetch|axios(\.\w+)?|got(\.\w+)?|request(\.\w+)?|https?\.(request|get)|navigator\.sendBeacon|XMLHttpRequest\(\)\.send|undici\.\w+|needle\.\w+|superagent\.\w+)$|\.(send|write|end)$/
 const ALL_ENVIRONMENT = /process\.env\b(?!\s*[.[])/
 const FORKS =
-  /\b(fork|spawn|exec|execFile)\s*\(\s*(__filename|process\.argv|process\.execPath|import\.meta)|new\s+Worker\s*\(\s*__filename|cluster\.fork\s*\(/
+  /\b(fork|spawn|exec|execFile)\s*\(\s*(__filename|process\.argv|process\.execPath|import\.meta)|new\s+Worker\s*\(\s*__filename|cluster\.fork\s*\(|new\s+Worker\s*\(/
 const INSIDE_OF = /^(global|globalThis|process|window|self|require|child_process|module|this)\b/
 /** A name that is looked for among all there are, so that it need not be written. */
 const PICKS =
@@ -33,11 +42,16 @@ class Reading {
   readonly #values = new JavaScriptValues()
   readonly #gathering: Gathering
   readonly #picked = new Set<string>()
+  /** Bodies of functions, by name. */
+  readonly #functions = new Map<string, string>()
   /** Names of the whole environment, or of what was picked out of it. */
   readonly #environment = new Set<string>()
   #hasSocket = false
   #hasShell = false
   #pipe: Node | null = null
+  /** It starts itself, and something in it has no end. */
+  #startsItself = false
+  #endless: Node | null = null
 
   constructor(gathering: Gathering) {
     this.#gathering = gathering
@@ -46,6 +60,7 @@ class Reading {
   all(root: Node): void {
     walk(root, TYPES, (node) => this.#visit(node))
     if (this.#hasSocket && this.#hasShell && this.#pipe !== null) this.#shape('socket-to-shell', this.#pipe)
+    if (this.#startsItself && this.#endless !== null) this.#shape('fork-bomb', this.#endless)
   }
 
   #visit(node: Node): void {
@@ -66,6 +81,8 @@ class Reading {
       case 'while_statement':
       case 'for_statement':
         return this.#loop(node)
+      case 'function_declaration':
+        return void this.#functions.set(field(node, 'name')?.text ?? '', field(node, 'body')?.text.slice(0, 4000) ?? '')
       case 'for_in_statement':
         return this.#each(field(node, 'right'), field(node, 'body'), node)
       default:
@@ -108,6 +125,7 @@ class Reading {
       return
     }
     if (left.type !== 'identifier') return
+    if (right.type === 'arrow_function' || right.type === 'function_expression') this.#functions.set(left.text, right.text.slice(0, 4000))
     if (this.#saysEnvironment(right.text.slice(0, 4000))) this.#environment.add(left.text)
     if (PICKS.test(right.text.slice(0, 400))) this.#picked.add(left.text)
     const text = this.#values.text(right)
@@ -126,6 +144,15 @@ class Reading {
     if (/^Reflect\.(get|apply|construct)$/.test(name)) this.#reflected(first, second, node)
     if (/(^|\.)(require|import|_load)$/.test(name)) this.#load(first, node)
     if (STARTS.test(name)) this.#start(name, args, node)
+    if (STARTS.test(name) && FORKS.test(node.text.slice(0, 400))) this.#startsItself = true
+    // The constructor of a function makes functions.
+    if (/\.constructor$/.test(name) && /^\s*return\b/.test(texts[0] ?? '')) this.#walked(args, node)
+    else if (
+      callee?.type === 'member_expression' &&
+      field(callee, 'property')?.text === 'constructor' &&
+      /^\s*return\b/.test(texts[0] ?? '')
+    )
+      this.#walked(args, node)
     if (RUNS_CODE.test(name)) this.#code(name, args, node)
     if (/(^|\.)constructor\.constructor$/.test(name) || /constructor\.constructor/.test(callee?.text.slice(0, 200) ?? ''))
       this.#walked(args, node)
@@ -135,6 +162,12 @@ class Reading {
     // As a function that is handed on.
     if (args.some((arg) => arg.type === 'identifier' && /^(eval|Function)$/.test(this.#values.name(arg))))
       this.#shape('computed-code', node)
+    // One of its own, that is begun where everything is.
+    const body = callee?.type === 'identifier' ? this.#functions.get(callee.text) : undefined
+    if (body !== undefined && EVERYTHING.test(texts[0] ?? '') && /readdir|\bglob/.test(body)) {
+      if (DESTROYS.test(body)) this.#shape('destroys-everything', node)
+      if (TAKES.test(body)) this.#shape('takes-everything', node)
+    }
     if (callee?.type === 'member_expression' && /^(forEach|map)$/.test(field(callee, 'property')?.text ?? ''))
       this.#each(field(callee, 'object'), first, node)
     if (/\.pipe$/.test(name) && /stdin|stdout|socket|client|conn|\b[cs]\b/.test(said + (callee?.text.slice(0, 80) ?? '')))
@@ -155,7 +188,8 @@ class Reading {
 
   /** All of it, under whatever name. */
   #saysEnvironment(text: string): boolean {
-    return ALL_ENVIRONMENT.test(text) || [...this.#environment].some((name) => new RegExp(`(?<![\\w.$])${name}\\b(?!\\s*[.[:])`).test(text))
+    if (ALL_ENVIRONMENT.test(text)) return true
+    return [...text.matchAll(/(?<![\w.$])([\w$]+)(?![\w$])(?!\s*[.[:])/g)].some(([, name = '']) => this.#environment.has(name))
   }
 
   /** What is done with each of what is in a folder. */
@@ -174,6 +208,8 @@ class Reading {
 
   #load(first: Node | null, node: Node): void {
     const name = this.#values.text(first)
+    // A module that is written in its own address.
+    if (/^[`"']data:/.test(first?.text ?? '') || /^data:/.test(name ?? '')) this.#shape('computed-code', node)
     if (name === null) return this.#shape('computed-import', node)
     this.#imported(name, node)
     const isWritten = first?.type === 'string' || first?.type === 'template_string' || first?.type === 'identifier'
@@ -227,7 +263,9 @@ class Reading {
 
   #loop(node: Node): void {
     const condition = field(node, 'condition')?.text.replace(/[();\s]/g, '') ?? ''
-    if (/^(true|1|)$/.test(condition) && FORKS.test(field(node, 'body')?.text.slice(0, 4000) ?? '')) this.#shape('fork-bomb', node)
+    if (!/^(true|1|)$/.test(condition)) return
+    this.#endless ??= node
+    if (FORKS.test(field(node, 'body')?.text.slice(0, 4000) ?? '')) this.#shape('fork-bomb', node)
   }
 
   #string(node: Node): void {

@@ -10,6 +10,7 @@ const WALKS = /(^|\.)(glob|iglob|rglob|walk|scandir|listdir|iterdir|fwalk)$/
 const DESTROYS =
   /\b(rmtree|os\.(remove|unlink|truncate|rmdir)|unlink\s*\(|os\.kill\s*\()|\.write_(bytes|text)\s*\(|\bencrypt\w*\s*\([\s\S]*\bopen\s*\(|\bopen\s*\([^)]*["'][wr]?b?\+?["'][\s\S]*\bencrypt/
 const SENDS = /\.(storbinary|storlines|post|put|patch|sendall|sendto|sendmail|sendfile|upload\w*)\s*\(/
+const READS = /\bopen\s*\(|\.read_(text|bytes)\s*\(|\.add\s*\(/
 const KILLS = /\bkill(pg)?\s*\(|\.terminate\s*\(/
 const TRIES = /\b(connect_ex|create_connection|open_connection)\s*\(|\.connect\s*\(\s*\(/g
 /** Of addresses or ports, not of names that somebody wrote down. */
@@ -27,15 +28,22 @@ export function loopShapes(node: Node, values: PythonValues): string[] {
   if (from !== null && EVERYTHING.test(from)) {
     if (DESTROYS.test(body)) shapes.push('destroys-everything')
     if (SENDS.test(body)) shapes.push('takes-everything')
+    else if (READS.test(body)) shapes.push('reads-everything')
   }
   if (from !== null && /^\/proc\/?$/.test(from) && KILLS.test(body)) shapes.push('destroys-everything')
   if (MANY.test(said) && isTried(field(node, 'left'), body)) shapes.push('port-scan')
   return shapes
 }
 
+/** The same of a function of the code's own that walks from `from` on. */
+export function walkShapes(from: string, body: string): string[] {
+  if (!EVERYTHING.test(from) || !/\b(listdir|scandir|iterdir|walk|r?glob)\s*\(/.test(body)) return []
+  return [...(DESTROYS.test(body) ? ['destroys-everything'] : []), ...(SENDS.test(body) ? ['takes-everything'] : [])]
+}
+
 /** To try the same place again until it answers is no scan. */
 function isTried(left: Node | null, body: string): boolean {
-  const names = (left?.text.match(/\w+/g) ?? []).filter((name) => !name.startsWith('_'))
+  const names = (left?.text.match(/\w+/g) ?? []).filter((name) => !name.startsWith('_')).slice(0, 8)
   return [...body.matchAll(TRIES)].some(({ index }) => {
     const said = body.slice(index, index + 120).split('\n')[0] ?? ''
     return names.some((name) => new RegExp(`\\b${name}\\b`).test(said))

@@ -16,6 +16,8 @@ export class PythonValues extends KnownValues {
         return this.text(named(node)[0] ?? null, depth)
       case 'identifier':
         return this.texts.get(node.text) ?? null
+      case 'attribute':
+        return /^os\.(path\.)?sep$/.test(this.name(node, depth)) ? '/' : null
       case 'binary_operator':
         return this.#operated(node, depth)
       case 'subscript':

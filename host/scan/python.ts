@@ -1,6 +1,6 @@
 import type { Node } from '@vscode/tree-sitter-wasm'
 import type { Gathering } from './gathering.ts'
-import { loopShapes } from './python-loops.ts'
+import { loopShapes, walkShapes } from './python-loops.ts'
 import { PythonValues } from './python-values.ts'
 import { field, named, walk } from './walking.ts'
 
@@ -29,6 +29,8 @@ class Reading {
   readonly #values = new PythonValues()
   /** Names of what was decoded or fetched. */
   readonly #decoded = new Set<string>()
+  /** Bodies of functions, by name. */
+  readonly #functions = new Map<string, string>()
   /** Names of the whole environment, or of what was picked out of it. */
   readonly #environment = new Set<string>()
   readonly #gathering: Gathering
@@ -118,6 +120,8 @@ class Reading {
     const texts = args.map((arg) => this.#values.text(arg) ?? (arg.type === 'list' || arg.type === 'tuple' ? '[]' : '?'))
     this.#gathering.add('call', name, node, texts)
     const [first = null] = args
+    const body = callee?.type === 'identifier' ? this.#functions.get(callee.text) : undefined
+    if (body !== undefined) for (const shape of walkShapes(texts[0] ?? '', body)) this.#shape(shape, node)
     if (SHELLS.test(name)) this.#shell(first, node)
     if (/^get_ipython\(\)\.run_(cell|line)_magic$/.test(name) && /^(bash|sh|script|system|sx|!)/.test(texts[0] ?? ''))
       this.#shell(args.at(-1) ?? null, node)
@@ -155,15 +159,14 @@ class Reading {
   /** All of it, under whatever name. */
   #saysEnvironment(text: string): boolean {
     if (ALL_ENVIRONMENT.test(text)) return true
-    const aliases = [...this.#values.names].filter(([, full]) => full === 'os.environ').map(([alias]) => alias)
-    return [...aliases, ...this.#environment].some((alias) => new RegExp(`(?<![\\w.])${alias}\\b(?!\\s*(\\.get\\b|\\[))`).test(text))
+    const isAll = (name: string) => this.#environment.has(name) || this.#values.names.get(name) === 'os.environ'
+    return [...text.matchAll(/(?<![\w.])(\w+)\b(?!\s*(\.get\b|\[))/g)].some(([, name = '']) => isAll(name))
   }
 
   /** It decodes or fetches, under whatever name. */
   #hides(text: string): boolean {
     if (HIDES.test(text)) return true
-    const aliases = [...this.#values.names].filter(([, full]) => HIDES.test(full)).map(([alias]) => alias)
-    return aliases.some((alias) => new RegExp(`(?<![\\w.])${alias}\\s*\\(`).test(text))
+    return [...text.matchAll(/(?<![\w.])(\w+)\s*\(/g)].some(([, name = '']) => HIDES.test(this.#values.names.get(name) ?? ''))
   }
 
   #shell(first: Node | null, node: Node): void {
@@ -234,6 +237,7 @@ class Reading {
   }
 
   #define(node: Node): void {
+    this.#functions.set(field(node, 'name')?.text ?? '', field(node, 'body')?.text.slice(0, 4000) ?? '')
     if (!/^__reduce(_ex)?__$/.test(field(node, 'name')?.text ?? '')) return
     const body = field(node, 'body')?.text.slice(0, 4000) ?? ''
     const aliases = [...this.#values.names].filter(([, full]) => /^(os\.(system|popen)|subprocess)/.test(full)).map(([alias]) => alias)

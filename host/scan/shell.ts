@@ -20,11 +20,13 @@ const FETCHES = /^(\/\S*\/)?(curl|wget|fetch|lynx|aria2c|http)$/
 const DECODES = /^(base64|base32|xxd|openssl|gunzip|zcat|uudecode|rev|gpg)$/
 /** What stands before the command that counts. */
 const BEFORE = /^(sudo|doas|nohup|env|time|exec|command|builtin|timeout|nice|setsid|xargs|stdbuf|busybox|ionice|unbuffer|eatmydata)$/
-const NETWORK = /^(\/\S*\/)?(curl|wget|nc|ncat|netcat|socat|telnet|ftp|sftp|ssh|mail|sendmail|openssl)$/
+const NETWORK = /^(\/\S*\/)?(curl|wget|nc|ncat|netcat|socat|telnet|ftp|sftp|ssh|mail|sendmail|openssl|dig|nslookup|host|ping)$/
+/** In the loop that what comes is read by. */
+const SENDS = /\b(curl|wget|nc|ncat|dig|nslookup|host|ping)\s/
 const TAKES = /^(tar|zip|cat|cpio|7z|gzip|base64|find|dd|xxd)$/
 const EVERYTHING = /^(~|\$HOME|\$\{HOME\}|\/(home|root|etc))(\/|$)|^\/$/
-/** `name() { name | name & }` */
-const BOMB = /([\w:.]{1,32})\s*\(\)\s*\{[\s;]{0,8}\1\s{0,4}\|\s{0,4}\1\s{0,4}&/
+/** `name() { name | name & }`, `name() { name & name & }` */
+const BOMB = /([\w:.]{1,32})\s*\(\)\s*\{[\s;]{0,8}\1\s{0,4}(?:\|\s{0,4}\1\s{0,4})?&(?!&)/
 
 /** What a shell script says. */
 export function readShell(root: Node, gathering: Gathering): void {
@@ -37,6 +39,8 @@ class Reading {
   /** Variables that hold what was decoded or fetched, though not what that is. */
   readonly #brought = new Map<string, 'download-into-interpreter' | 'decoded-into-interpreter'>()
   readonly #gathering: Gathering
+  /** Where it stands, if that is where everything is. */
+  #folder = ''
 
   constructor(gathering: Gathering) {
     this.#gathering = gathering
@@ -59,8 +63,7 @@ class Reading {
         const word = this.#words.word(field(node, 'value'))
         const name = field(node, 'name')?.text ?? ''
         if (word.isKnown) this.#words.variables.set(name, word.text)
-        else if (/[$`]\(?.*\b(curl|wget)\b/s.test(word.text)) this.#brought.set(name, 'download-into-interpreter')
-        else if (/[$`]\(?.*\b(base64|xxd|openssl|rev|tr)\b/s.test(word.text)) this.#brought.set(name, 'decoded-into-interpreter')
+        else this.#bring(name, word.text.slice(0, 2000))
         this.#gathering.add('variable', `${name}=${word.text}`, node)
         return this.#text(word, node)
       }
@@ -106,6 +109,12 @@ class Reading {
     this.#interpreted(rest, node)
   }
 
+  /** What a command will have printed into it. */
+  #bring(variable: string, text: string): void {
+    if (/[$`]\(?.*\b(curl|wget)\b/s.test(text)) this.#brought.set(variable, 'download-into-interpreter')
+    else if (/[$`]\(?.*\b(base64|xxd|openssl|rev|tr)\b/s.test(text)) this.#brought.set(variable, 'decoded-into-interpreter')
+  }
+
   /** As the shell takes a word apart that it has expanded. */
   #split(text: string): string {
     const by = this.#words.variables.get('IFS') ?? ' '
@@ -134,7 +143,18 @@ class Reading {
   }
 
   #said(words: readonly Word[], node: Node): void {
-    this.#gathering.add('command', words.map((word) => word.text).join(' '), node)
+    const texts = words.map((word) => word.text)
+    this.#gathering.add('command', texts.join(' '), node)
+    if (texts[0] === 'cd') this.#folder = EVERYTHING.test(texts[1] ?? '~') ? (texts[1] ?? '~').replace(/\/$/, '') : ''
+    if (texts[0] === 'cd' && texts[1] === '/') this.#folder = '/'
+    // What is there is everything there is.
+    const isAll = this.#folder !== '' && texts.some((text) => text === '*' || text === '.' || text === './*')
+    if (isAll && /^(rm|shred|find)$/.test(texts[0] ?? ''))
+      this.#gathering.add(
+        'command',
+        texts.map((text) => (/^(\.\/)?\*$|^\.$/.test(text) ? `${this.#folder.replace(/^\/$/, '')}/*` : text)).join(' '),
+        node,
+      )
   }
 
   /** Code among the arguments. */
@@ -148,8 +168,10 @@ class Reading {
       else if (!isKnown && /curl|wget/.test(node.text)) this.#gathering.add('shape', 'download-into-interpreter', node)
       else if (!isKnown && /base64|xxd|openssl|\brev\b/.test(node.text)) this.#gathering.add('shape', 'decoded-into-interpreter', node)
       else if (!isKnown) this.#gathering.add('shape', 'computed-code', node)
-      for (const [name, shape] of this.#brought)
-        if (new RegExp(`\\$\\{?${name}\\b`).test(node.text)) this.#gathering.add('shape', shape, node)
+      for (const [, variable = ''] of node.text.slice(0, 4000).matchAll(/\$\{?(\w+)/g)) {
+        const shape = this.#brought.get(variable)
+        if (shape !== undefined) this.#gathering.add('shape', shape, node)
+      }
       if (isKnown) this.#gathering.read('shell', args.map((word) => word.text).join(' '), node)
     }
     if (INTERPRETER.test(program) && named(node).some((part) => part.type === 'process_substitution' && /curl|wget/.test(part.text)))
@@ -187,7 +209,9 @@ class Reading {
       names.slice(1).some((name) => /^(curl|wget|nc|ncat|netcat|socat|telnet|mail|sendmail)$/.test(name))
     )
       this.#gathering.add('shape', 'environment-sent', node)
-    if (NETWORK.test(last) && stages.slice(0, -1).some((stage) => this.#takes(stage))) this.#gathering.add('shape', 'files-sent', node)
+    const end = stages.at(-1)
+    const isSent = NETWORK.test(last) || (end?.type === 'while_statement' && SENDS.test(end.text.slice(0, 4000)))
+    if (isSent && stages.slice(0, -1).some((stage) => this.#takes(stage))) this.#gathering.add('shape', 'files-sent', node)
     if (!isTaken) return
     const printed = this.#piped(node)
     if (printed !== null && SHELL.test(last)) this.#gathering.read('shell', printed, node)

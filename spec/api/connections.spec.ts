@@ -10,7 +10,7 @@ import { SpecDaemon } from './daemon.ts'
 let daemon: SpecDaemon
 const open: Socket[] = []
 beforeAll(async () => {
-  daemon = await SpecDaemon.open({ env: { CAISSON_POOL: '0' } })
+  daemon = await SpecDaemon.open()
 })
 afterAll(async () => {
   for (const socket of open) socket.destroy()

@@ -39,6 +39,8 @@ export interface SpecDaemonOptions {
   domain?: string
   tls?: boolean
   port?: number
+  /** As the daemon of a user has it; elsewhere nothing is made in advance, which would be work for nobody. */
+  hasPool?: boolean
   env?: Record<string, string>
 }
 
@@ -62,12 +64,19 @@ export class SpecDaemon implements AsyncDisposable {
     this.#log = log
   }
 
-  static async open({ home, env = {}, port = 0, ...more }: SpecDaemonOptions = {}): Promise<SpecDaemon> {
+  static async open({ home, hasPool = false, env = {}, port = 0, ...more }: SpecDaemonOptions = {}): Promise<SpecDaemon> {
     const templates = process.env['CAISSON_TEMPLATES'] ?? join(process.env['CAISSON_HOME'] ?? join(homedir(), '.caisson'), 'templates')
     const folder = home ?? (await mkdtemp(join(tmpdir(), 'cai-')))
     const options = JSON.stringify({ home: folder, port, ...more })
     const child = spawn(process.execPath, ['--input-type=module', '-e', PROGRAM, options], {
-      env: { ...process.env, CAISSON_TEMPLATES: templates, CAISSON_ZYGOTE_IDLE_MS: '0', CAISSON_SAVED_STATES: '0', ...env },
+      env: {
+        ...process.env,
+        CAISSON_TEMPLATES: templates,
+        CAISSON_ZYGOTE_IDLE_MS: '0',
+        CAISSON_SAVED_STATES: '0',
+        ...(hasPool ? {} : { CAISSON_POOL: '0' }),
+        ...env,
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     const log: string[] = []

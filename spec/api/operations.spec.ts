@@ -39,7 +39,7 @@ async function collector() {
 
 test('numbers and traces of a create, and of what fails', async () => {
   const { spans, url, close } = await collector()
-  await using daemon = await SpecDaemon.open({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: url, CAISSON_POOL: '0' } })
+  await using daemon = await SpecDaemon.open({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: url } })
   const traceId = '0123456789abcdef0123456789abcdef'
   const headers = { traceparent: `00-${traceId}-0123456789abcdef-01`, 'content-type': 'application/json' }
   const create = (templateID: string) =>
@@ -77,7 +77,7 @@ test('numbers and traces of a create, and of what fails', async () => {
 })
 
 test('a collector that is not there costs nothing but its traces', async () => {
-  await using daemon = await SpecDaemon.open({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1', CAISSON_POOL: '0' } })
+  await using daemon = await SpecDaemon.open({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' } })
   expect((await daemon.fetch('/health')).status).toBe(200)
   await expect(SpecDaemon.open({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: 'nonsense' } })).rejects.toMatchObject({ code: 'BAD_REQUEST' })
 })
@@ -93,7 +93,7 @@ test('one that comes out of the pool is counted as such', async () => {
 })
 
 test('a daemon with a domain and TLS', async () => {
-  await using daemon = await SpecDaemon.open({ domain: 'sbx.localhost', tls: true, env: { CAISSON_POOL: '0' } })
+  await using daemon = await SpecDaemon.open({ domain: 'sbx.localhost', tls: true })
   const { port } = new URL(daemon.url)
   expect([daemon.domain, daemon.caPath]).toEqual([`sbx.localhost:${port}`, `${daemon.home}/ca/ca.pem`])
   const ask = (host: string, path: string, ...more: string[]) =>

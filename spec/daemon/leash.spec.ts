@@ -12,7 +12,7 @@ const MAIN = fileURLToPath(new URL('../../dist/caisson.cjs', import.meta.url))
 
 let daemon: SpecDaemon
 beforeAll(async () => {
-  daemon = await SpecDaemon.open({ env: { CAISSON_POOL: '0' } })
+  daemon = await SpecDaemon.open()
 })
 afterAll(() => daemon[Symbol.asyncDispose]())
 
@@ -45,7 +45,7 @@ test('a run that is killed with -9 takes its sandbox along', async () => {
 })
 
 test('one whose time was over has told what it used', async () => {
-  const guest = await Guest.create(daemon, { timeout: 2 })
+  const guest = await Guest.create(daemon, { timeout: 4 })
   await guest.run('head -c 30M /dev/zero | tail -c 1 > /dev/null')
   await until(async () => (await guest.health()) === 502)
   const told = async () =>
@@ -71,7 +71,7 @@ test('whoever holds a leash and lets go ends that sandbox, and no other', async 
 })
 
 test('the end of the daemon is the end of no sandbox on a leash', async () => {
-  await using first = await SpecDaemon.open({ env: { CAISSON_POOL: '0' } })
+  await using first = await SpecDaemon.open()
   const guest = await Guest.create(first)
   const leash = first.fetch(`/caisson/v1/sandboxes/${guest.id}/leash`).then((answer) => answer.text())
   leash.catch(() => undefined)

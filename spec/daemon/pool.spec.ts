@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { SpecDaemon } from '../api/daemon.ts'
@@ -81,12 +82,11 @@ test('what ran in it while it waited has left no trace: it is as one that was ma
 
 test('its time runs from when it was given, not from when it was made', async () => {
   await filled()
-  await pause(1000)
-  const guest = await Guest.create(daemon, { templateID: 'code-interpreter-v1', timeout: 2 })
-  await pause(1000)
+  // Longer than it will have to live.
+  await pause(3100)
+  const guest = await Guest.create(daemon, { templateID: 'code-interpreter-v1', timeout: 3 })
   expect(await guest.health()).toBe(204)
-  await pause(1500)
-  expect(await guest.health()).toBe(502)
+  await expect.poll(() => guest.health(), { timeout: 60_000 }).toBe(502)
 })
 
 onWall('gvisor', () => {
@@ -120,14 +120,20 @@ onWall('gvisor', () => {
 test('it fills again, and ends with its daemon', async () => {
   await filled()
   expect((await pool()).waiting).toBeGreaterThanOrEqual(3)
-  const { readdir } = await import('node:fs/promises')
   const folder = `${daemon.home}/sandboxes`
   expect((await readdir(folder)).length).toBeGreaterThanOrEqual(3)
   await daemon.stop('SIGKILL')
   for (let look = 0; look < 200 && (await readdir(folder)).length > 2; look += 1) await pause(50)
-  const second = await daemon.again({ env: { CAISSON_POOL: '0' } })
+  const second = await daemon.again()
   daemon = second
   const listed = (await (await daemon.fetch('/v2/sandboxes')).json()) as { sandboxID: string }[]
   for (let look = 0; look < 200 && (await readdir(folder)).length > listed.length; look += 1) await pause(50)
   expect((await readdir(folder)).sort()).toEqual(listed.map(({ sandboxID }) => sandboxID).sort())
+})
+
+test('a daemon that ends while it fills leaves nothing of what it was making', async () => {
+  await using filling = await SpecDaemon.open({ hasPool: true })
+  await filling.stop()
+  expect(await readdir(`${filling.home}/sandboxes`)).toEqual([])
+  expect(filling.log).not.toContain('could not be made')
 })

@@ -67,7 +67,7 @@ test('what was over meanwhile is over: deadlines are carried out without a daemo
 })
 
 test('a sandbox that died with its keeper is gone, and what it left is removed', async () => {
-  const first = await SpecDaemon.open({ env: { CAISSON_POOL: '0' } })
+  const first = await SpecDaemon.open()
   const guest = await Guest.create(first)
   const pid = Number(await keeperOf(first, guest))
   const frozen = await Guest.create(first)
@@ -87,7 +87,7 @@ test('a sandbox that died with its keeper is gone, and what it left is removed',
 })
 
 test('a sandbox that nobody was told of is ended, and what is left of others is cleared away', async () => {
-  const first = await SpecDaemon.open({ env: { CAISSON_POOL: '0' } })
+  const first = await SpecDaemon.open()
   const guest = await Guest.create(first)
   await first.stop('SIGKILL')
   {
@@ -95,7 +95,7 @@ test('a sandbox that nobody was told of is ended, and what is left of others is 
     await store.remove('sandbox', guest.id)
   }
   await writeFile(join(first.home, 'kept', 'inobodyknows.img'), '')
-  await using second = await first.again({ env: { CAISSON_POOL: '0' } })
+  await using second = await first.again()
   expect((await guest.at(second).ask('GET', '')).status).toBe(404)
   // Beside its work: its port is open at once.
   for (let look = 0; look < 200 && (await readdir(join(second.home, 'sandboxes'))).length > 0; look += 1) await pause(50)

@@ -10,7 +10,7 @@ describe("E2B's JavaScript packages, unmodified: e2b and @e2b/code-interpreter",
   let daemon: SpecDaemon
 
   beforeAll(async () => {
-    daemon = await SpecDaemon.open()
+    daemon = await SpecDaemon.open({ hasPool: true })
   })
 
   afterAll(async () => {

@@ -15,7 +15,7 @@ describe("E2B's Python packages, unmodified: e2b and e2b-code-interpreter", () =
 
   beforeAll(async () => {
     python = await pythonWith('requirements.txt')
-    daemon = await SpecDaemon.open()
+    daemon = await SpecDaemon.open({ hasPool: true })
   }, 600_000)
 
   afterAll(async () => {

@@ -21,7 +21,7 @@ it(`${CLIENTS} clients do as chance has it, while the daemon is killed ${OUTAGES
 }, async () => {
   const seed = Number(process.env['CAISSON_ENDURANCE_SEED'] ?? Date.now() % 2 ** 31)
   console.log(`CAISSON_ENDURANCE_SEED=${seed}`)
-  await using first = await SpecDaemon.open()
+  await using first = await SpecDaemon.open({ hasPool: true })
   const outages = new Outages(first)
   const clients = Array.from({ length: CLIENTS }, (_, index) => new RestlessClient(`client-${index}`, outages, new Chance(seed + index)))
   try {

@@ -29,7 +29,7 @@ export class Outages {
     const { pid } = this.daemon.process
     await this.daemon.stop('SIGKILL')
     this.log += `---- ${pid} was killed\n${this.daemon.log}`
-    this.daemon = await this.daemon.again({ port: this.#port })
+    this.daemon = await this.daemon.again({ port: this.#port, hasPool: true })
     // Answers that were on their way when it died have been told by now.
     await pause(50)
     outage.to = performance.now()

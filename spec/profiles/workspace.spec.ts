@@ -155,7 +155,7 @@ describe('what it may not', () => {
 
 describe('with a daemon', () => {
   test('it is the owner’s, outlives its sandbox, and is never paused; nobody else has it', async () => {
-    await using daemon = await SpecDaemon.open({ env: { CAISSON_POOL: '0' } })
+    await using daemon = await SpecDaemon.open()
     const made = await daemon.fetch('/caisson/v1/keys', { method: 'POST', body: JSON.stringify({ owner: 'bob' }) })
     const { key } = (await made.json()) as { key: string }
     const [alice, bob] = [new RemoteDoor({ url: daemon.url, key: daemon.key }), new RemoteDoor({ url: daemon.url, key })]

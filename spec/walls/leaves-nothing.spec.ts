@@ -45,7 +45,7 @@ test('a live sandbox leaves traces of every kind, and a killed one none', async 
 })
 
 test.each([
-  ['timeout', { timeoutMs: 1500 }, 'import time; time.sleep(1000)'],
+  ['timeout', { timeoutMs: 4000 }, 'import time; time.sleep(1000)'],
   ['memory', { memoryMiB: 128 }, 'a = []\nwhile True: a.append(bytearray(1 << 20))'],
   ['memory', { memoryMiB: 128 }, 'f = open("/dev/shm/x", "wb")\nwhile True: f.write(bytes(1 << 20))\n'],
   ['pids', { pids: 40 }, 'import time\nwhile True:\n  try: os.fork() or time.sleep(1000)\n  except OSError: time.sleep(1)'],

@@ -13,7 +13,7 @@ onWall('microvm', () => {
   const asks = () => new ControlClient(daemon.url, daemon.key)
   const door = () => new RemoteDoor({ url: daemon.url, key: daemon.key })
   beforeAll(async () => {
-    daemon = await SpecDaemon.open({ env: { CAISSON_POOL: '0' } })
+    daemon = await SpecDaemon.open()
     const options = { template: 'base', wall: 'microvm', memoryMiB: 128, diskMiB: 64, network: 'open', timeoutMs: 1_800_000 } as const
     sandbox = await Sandbox.create({ ...options, door: door() })
   })

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Sandbox, type SandboxOptions } from '../../client/index.ts'
 import { onWall } from './every-wall.ts'
 import { SpecHost } from './home.ts'
+import { eachLanguage } from './languages.ts'
 import { RENEWED } from './renewed.ts'
 
 type Said = (typeof RENEWED)[number]
@@ -99,6 +100,8 @@ describe.each(KINDS)('saved states of $wall', ({ wall, options, imported, python
       expect(other.trim()).not.toBe('')
       expect(one).not.toBe(other)
     })
+
+    test('each language runs, and keeps its state', () => eachLanguage(restored[1]))
 
     test.each(['user', 'root'])('%s has the rights that one that was started has, and its own name', async (user) => {
       const of = async (sandbox: Sandbox) => {

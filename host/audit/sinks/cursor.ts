@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { namesIn } from '../folder.ts'
 
 /** How far a sink has come, kept beside the log: whoever goes on after a crash goes on from here. */
 const Cursor = z.strictObject({
@@ -34,25 +35,20 @@ export function writeCursor(folder: string, name: string, cursor: Cursor): void 
 
 /** Of sinks that are no more, so that they hold nothing back. */
 export function forgetOthers(folder: string, names: readonly string[]): void {
-  for (const name of namesIn(folder)) if (!names.includes(name)) rmSync(pathOf(folder, name), { force: true })
+  for (const name of sinksIn(folder)) if (!names.includes(name)) rmSync(pathOf(folder, name), { force: true })
 }
 
 /** The number of the last record that every sink has; what comes behind it is not to be removed. Infinity: nobody waits for anything. */
 export function sentToAll(folder: string): number {
-  return Math.min(...namesIn(folder).map((name) => readCursor(folder, name).seq))
+  return Math.min(...sinksIn(folder).map((name) => readCursor(folder, name).seq))
 }
 
 function pathOf(folder: string, name: string): string {
   return join(folder, 'sinks', `${name}${SUFFIX}`)
 }
 
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(join(folder, 'sinks'))
-      .filter((name) => name.endsWith(SUFFIX))
-      .map((name) => name.slice(0, -SUFFIX.length))
-  } catch (failure) {
-    if ((failure as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw failure
-  }
+function sinksIn(folder: string): string[] {
+  return namesIn(join(folder, 'sinks'))
+    .filter((name) => name.endsWith(SUFFIX))
+    .map((name) => name.slice(0, -SUFFIX.length))
 }

@@ -1,5 +1,5 @@
-import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { namesIn } from '../folder.ts'
 
 /** Below the folder of a log. */
 export const TERMINALS = 'terminals'
@@ -27,13 +27,4 @@ export function castsIn(folder: string): Kept[] {
     const [, begun, pid, sandbox = ''] = PART.exec(name) ?? []
     return begun === undefined ? [] : [{ terminal: begun, path, endSeq: null, pid: Number(pid), sandbox }]
   })
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-  } catch (failure) {
-    if ((failure as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw failure
-  }
 }

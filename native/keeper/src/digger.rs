@@ -14,23 +14,36 @@ use crate::fault::{At, Code, Fault, Outcome};
 use crate::machine;
 use crate::plan::{Disk, Plan};
 use crate::say::Said;
+use crate::spare_disk::SpareDisk;
 
 const STEP: &str = "disk";
 
 /// One that is at work. Its end is waited for wherever this goes.
 pub struct Digger {
-    pid: Pid,
+    /// None: it was done beforehand.
+    pid: Option<Pid>,
     pit: Option<OwnedFd>,
 }
 
 impl Digger {
     /// None where there is nothing to dig: memory is mounted in no time. `report`: to the keeper; `doors`: of the sandbox's control group.
-    pub fn begin(plan: &Plan, report: &OwnedFd, doors: &[OwnedFd]) -> Outcome<Option<Digger>> {
+    pub fn begin(
+        plan: &Plan,
+        spare: Option<SpareDisk>,
+        report: &OwnedFd,
+        doors: &[OwnedFd],
+    ) -> Outcome<Option<Digger>> {
         if matches!(plan.disk, Disk::Tmpfs { .. }) {
             return Ok(None);
         }
         let (pit, diggers) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
             .at(STEP, "socketpair")?;
+        // One that somebody has taken away is no loss.
+        if let Some((device, system)) = spare.and_then(|spare| spare.move_to(Path::new(&plan.dir)).ok()) {
+            send(report.as_fd(), &Said::Attached { device: Some(device) }.bytes(), &[]).at(STEP, "report")?;
+            send(diggers.as_fd(), &[1], &[system.as_raw_fd()]).at(STEP, "the mason")?;
+            return Ok(Some(Digger { pid: None, pit: Some(pit) }));
+        }
         // SAFETY: one thread; the child uses what it copied and ends without returning.
         match unsafe { fork() }.at(STEP, "fork")? {
             ForkResult::Child => {
@@ -40,7 +53,7 @@ impl Digger {
                 // SAFETY: ends the digger without the keeper's exit handlers.
                 unsafe { libc::_exit(i32::from(!told)) }
             }
-            ForkResult::Parent { child } => Ok(Some(Digger { pid: child, pit: Some(pit) })),
+            ForkResult::Parent { child } => Ok(Some(Digger { pid: Some(child), pit: Some(pit) })),
         }
     }
 
@@ -54,7 +67,7 @@ impl Drop for Digger {
     fn drop(&mut self) {
         // Nobody waits for the disk any more: then it ends early.
         self.pit = None;
-        let _ended = waitpid(self.pid, None);
+        let _ended = self.pid.map(|pid| waitpid(pid, None));
     }
 }
 

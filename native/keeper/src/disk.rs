@@ -59,13 +59,16 @@ struct LoopConfig {
 
 /// A disk before it is mounted; made outside of every namespace.
 pub enum Prepared {
-    Loop {
-        device: String,
-        image: PathBuf,
-        _open: OwnedFd,
-    },
+    Loop(Loop),
     /// Of a machine, whose own kernel mounts it: this one never reads what was written there.
     File(File),
+}
+
+/// The device of an image. It frees itself once this and the file system on it are gone.
+pub struct Loop {
+    pub device: String,
+    image: PathBuf,
+    _open: OwnedFd,
 }
 
 /// The image of a sandbox, while it lives.
@@ -89,67 +92,80 @@ pub fn returns_to(disk: &Disk) -> Option<&Path> {
 /// None: it is memory, and there is nothing to prepare. `saved`: of a machine that is restored, the disk as it was then.
 pub fn prepare(disk: &Disk, saved: Option<&Path>, dir: &Path, machine: bool) -> Outcome<Option<Prepared>> {
     let Disk::Image { image, take, bytes, .. } = disk else { return Ok(None) };
-    let (image, take, bytes) = (saved.unwrap_or(Path::new(image)), *take, *bytes);
-    let own = image_in(dir);
-    let length = fs::metadata(if take { &own } else { image }).at(STEP, image.display())?.len();
-    if length != bytes {
-        let message = format!("{} has {length} bytes, not {bytes}", image.display());
-        return Err(Fault::new(Code::LaunchFailed, STEP, message));
-    }
-    let file = if take {
+    let (image, own) = (saved.unwrap_or(Path::new(image)), image_in(dir));
+    let file = if *take {
+        expect_bytes(&own, *bytes)?;
         File::options().read(true).write(true).open(&own).at(STEP, own.display())?
     } else {
-        sparse_copy(image, &own, &AtomicBool::new(false))?
+        copy(image, *bytes, &own)?
     };
-    if machine { Ok(Some(Prepared::File(file))) } else { attach(&file, image).map(Some) }
+    if machine { Ok(Some(Prepared::File(file))) } else { Loop::attach(&file, image).map(Prepared::Loop).map(Some) }
 }
 
-fn attach(file: &File, image: &Path) -> Outcome<Prepared> {
-    let control = File::options().read(true).write(true).open("/dev/loop-control");
-    let control = control.coded(Code::WallUnavailable, STEP, "/dev/loop-control")?;
-    // Another process may take the free number first: then ask again.
-    for _ in 0..64 {
-        // SAFETY: an ioctl without argument on a descriptor we own.
-        let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
-        if number < 0 {
-            return Err(std::io::Error::last_os_error()).at(STEP, "no free loop device");
-        }
-        let device = format!("/dev/loop{number}");
-        let open = File::options().read(true).write(true).open(&device).at(STEP, &device)?;
-        // SAFETY: all-zero is a valid value of this plain C structure.
-        let mut config: LoopConfig = unsafe { std::mem::zeroed() };
-        config.fd = file.as_raw_fd() as u32;
-        config.block_size = 4096;
-        config.info.flags = LO_FLAGS_AUTOCLEAR;
-        // SAFETY: the structure is laid out as linux/loop.h says and outlives the call.
-        if unsafe { libc::ioctl(open.as_raw_fd(), LOOP_CONFIGURE, &raw const config) } == 0 {
-            return Ok(Prepared::Loop { device, image: image.to_path_buf(), _open: open.into() });
-        }
-        let error = std::io::Error::last_os_error();
-        if error.raw_os_error() != Some(libc::EBUSY) {
-            return Err(error).at(STEP, &device);
-        }
+pub fn copy(image: &Path, bytes: u64, own: &Path) -> Outcome<File> {
+    expect_bytes(image, bytes)?;
+    sparse_copy(image, own, &AtomicBool::new(false))
+}
+
+fn expect_bytes(image: &Path, bytes: u64) -> Outcome<()> {
+    let length = fs::metadata(image).at(STEP, image.display())?.len();
+    if length == bytes {
+        return Ok(());
     }
-    Err(Fault::new(Code::LaunchFailed, STEP, "other processes took every free loop device"))
+    let message = format!("{} has {length} bytes, not {bytes}", image.display());
+    Err(Fault::new(Code::LaunchFailed, STEP, message))
+}
+
+impl Loop {
+    pub fn attach(file: &File, image: &Path) -> Outcome<Loop> {
+        let control = File::options().read(true).write(true).open("/dev/loop-control");
+        let control = control.coded(Code::WallUnavailable, STEP, "/dev/loop-control")?;
+        // Another process may take the free number first: then ask again.
+        for _ in 0..64 {
+            // SAFETY: an ioctl without argument on a descriptor we own.
+            let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
+            if number < 0 {
+                return Err(std::io::Error::last_os_error()).at(STEP, "no free loop device");
+            }
+            let device = format!("/dev/loop{number}");
+            let open = File::options().read(true).write(true).open(&device).at(STEP, &device)?;
+            // SAFETY: all-zero is a valid value of this plain C structure.
+            let mut config: LoopConfig = unsafe { std::mem::zeroed() };
+            config.fd = file.as_raw_fd() as u32;
+            config.block_size = 4096;
+            config.info.flags = LO_FLAGS_AUTOCLEAR;
+            // SAFETY: the structure is laid out as linux/loop.h says and outlives the call.
+            if unsafe { libc::ioctl(open.as_raw_fd(), LOOP_CONFIGURE, &raw const config) } == 0 {
+                return Ok(Loop { device, image: image.to_path_buf(), _open: open.into() });
+            }
+            let error = std::io::Error::last_os_error();
+            if error.raw_os_error() != Some(libc::EBUSY) {
+                return Err(error).at(STEP, &device);
+            }
+        }
+        Err(Fault::new(Code::LaunchFailed, STEP, "other processes took every free loop device"))
+    }
+
+    /// Its file system, mounted nowhere yet.
+    pub fn system(self) -> Outcome<OwnedFd> {
+        // An image that was damaged by a power cut is not repaired: what is wrong with it is said, and nothing more is written to it.
+        let options = [("source", Some(self.device.as_str())), ("errors", Some("remount-ro")), ("noinit_itable", None)];
+        let no_setuid = if is_without(Step::SetUid) { 0 } else { NOSUID };
+        Tree::of("ext4", &options, no_setuid | NODEV | NOATIME)
+            .map(OwnedFd::from)
+            .at(STEP, format!("{} cannot be mounted ({})", self.image.display(), self.device))
+    }
 }
 
 impl Prepared {
     pub fn device(&self) -> Option<String> {
-        if let Prepared::Loop { device, .. } = self { Some(device.clone()) } else { None }
+        if let Prepared::Loop(of) = self { Some(of.device.clone()) } else { None }
     }
 
-    /// What is handed on: the file system, mounted nowhere yet; or a machine's file.
+    /// What is handed on: the file system; or a machine's file.
     pub fn ready(self) -> Outcome<OwnedFd> {
         match self {
-            Prepared::Loop { device, image, _open } => {
-                // An image that was damaged by a power cut is not repaired: what is wrong with it is said, and nothing more is written to it.
-                let options =
-                    [("source", Some(device.as_str())), ("errors", Some("remount-ro")), ("noinit_itable", None)];
-                let no_setuid = if is_without(Step::SetUid) { 0 } else { NOSUID };
-                Tree::of("ext4", &options, no_setuid | NODEV | NOATIME)
-                    .map(OwnedFd::from)
-                    .at(STEP, format!("{} cannot be mounted ({device})", image.display()))
-            }
+            Prepared::Loop(of) => of.system(),
             Prepared::File(file) => Ok(file.into()),
         }
     }

@@ -18,6 +18,7 @@ use crate::watch::End;
 /// be is a worse end than the one that was asked for.
 pub fn take_apart(sandbox: &mut Sandbox, end: &mut End) -> (Option<u64>, Option<u64>) {
     let mut cpu_us = None;
+    sandbox.beforehand.over();
     if let Some(cgroup) = &sandbox.cgroup {
         cgroup.let_die();
     }

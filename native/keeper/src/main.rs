@@ -41,6 +41,7 @@ mod seccomp;
 mod serving;
 mod shields;
 mod site;
+mod spare_disk;
 mod still;
 mod stock;
 mod sums;
@@ -59,9 +60,9 @@ use serde_json::json;
 
 use crate::control::{Connection, Reason};
 use crate::fault::{At, Code, Fault, Outcome};
-use crate::idmap::Unmapped;
 use crate::order::Sandbox;
 use crate::plan::Plan;
+use crate::stock::Beforehand;
 use crate::watch::{End, Watch};
 
 const MAX_PLAN: usize = 1024 * 1024;
@@ -70,8 +71,8 @@ fn main() -> ExitCode {
     #[cfg(feature = "weakened")]
     weakened::chosen();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let unmapped = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["run"] => Ok(begin_unmapped()),
+    let beforehand = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["run"] => Ok(Beforehand::begin()),
         ["stock", path] => stock::hold(path),
         ["sum", ..] => {
             return sums::of(&arguments[1..]).map_or_else(
@@ -92,23 +93,17 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    unmapped.map_or_else(|fault| failed(&fault, None), keep)
-}
-
-/// Before the plan comes, there is time. Why it could not be begun is said where it is needed.
-fn begin_unmapped() -> Option<Unmapped> {
-    // SAFETY: geteuid cannot fail.
-    if unsafe { libc::geteuid() } == 0 { Unmapped::begin().ok() } else { None }
+    beforehand.map_or_else(|fault| failed(&fault, None), keep)
 }
 
 /// From the plan to the end of its sandbox.
-fn keep(unmapped: Option<Unmapped>) -> ExitCode {
+fn keep(beforehand: Beforehand) -> ExitCode {
     let (line, left_over) = match read_plan() {
         Ok(read) => read,
         Err(fault) => return failed(&fault, None),
     };
     let started_ms = audit::now_ms();
-    let sandbox = Plan::parse(&line).and_then(|plan| Sandbox::new(plan, unmapped));
+    let sandbox = Plan::parse(&line).and_then(|plan| Sandbox::new(plan, beforehand));
     let mut sandbox = match sandbox {
         Ok(sandbox) => sandbox,
         Err(fault) => return failed(&fault, None),

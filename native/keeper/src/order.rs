@@ -27,6 +27,8 @@ use crate::plan::{Kind, Plan};
 use crate::say::Said;
 use crate::seccomp::{self, Shape};
 use crate::site::Ground;
+use crate::spare_disk::Like;
+use crate::stock::Beforehand;
 
 /// Longest that the whole may take; a healthy machine needs milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,8 +39,8 @@ pub struct Sandbox {
     pub audit: Audit,
     pub steps: Vec<(&'static str, u64)>,
     pub range: Option<Range>,
-    /// What the ids of its disk are to be mapped with.
-    unmapped: Option<Unmapped>,
+    /// What there was before the plan, as far as it is not in its place yet.
+    pub beforehand: Beforehand,
     pub map: Option<IdMap>,
     pub cgroup: Option<Cgroup>,
     pub mounted: Option<Mounted>,
@@ -66,7 +68,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    pub fn new(plan: Plan, unmapped: Option<Unmapped>) -> Outcome<Sandbox> {
+    pub fn new(plan: Plan, beforehand: Beforehand) -> Outcome<Sandbox> {
         let audit = Audit::open(&plan.audit.log, &plan.id, plan.audit.max_bytes)?;
         // SAFETY: geteuid cannot fail.
         let single_id = unsafe { libc::geteuid() } != 0;
@@ -76,7 +78,7 @@ impl Sandbox {
             single_id,
             steps: Vec::new(),
             range: None,
-            unmapped,
+            beforehand,
             map: None,
             cgroup: None,
             mounted: None,
@@ -105,7 +107,8 @@ impl Sandbox {
             Some(Cgroup::create(&self.plan.id, &self.plan.limits, self.plan.kind, engine::spare(&self.plan))?);
         self.step(&mut clock, "cgroup");
         self.taken = disk::take(&self.plan.disk, Path::new(&self.plan.dir))?;
-        let ground = Ground::break_up(&self.plan, self.cgroup.as_ref())?;
+        let spare = self.beforehand.fitting(Like::of(&self.plan).as_ref());
+        let ground = Ground::break_up(&self.plan, self.cgroup.as_ref(), spare)?;
         let helper = self.take_ids()?;
         self.filter = seccomp::program(Shape {
             notify_exec: self.plan.audit.commands && self.plan.kind == Kind::Sandbox,
@@ -154,11 +157,11 @@ impl Sandbox {
     /// A range of host ids for it alone, and the mapping of its disk to them. A zygote has neither, nor has anyone without root.
     fn take_ids(&mut self) -> Outcome<Option<Ending>> {
         if self.single_id || self.plan.kind == Kind::Zygote {
-            self.unmapped.take().map_or(Ok(()), Unmapped::give_up)?;
+            self.beforehand.unmapped.take().map_or(Ok(()), Unmapped::give_up)?;
             return Ok(None);
         }
         let range = Range::take()?;
-        let unmapped = self.unmapped.take().map_or_else(Unmapped::begin, Ok)?;
+        let unmapped = self.beforehand.unmapped.take().map_or_else(Unmapped::begin, Ok)?;
         let (map, ending) = unmapped.map_range(range.base())?;
         (self.range, self.map) = (Some(range), Some(map));
         Ok(Some(ending))

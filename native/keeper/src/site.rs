@@ -22,6 +22,7 @@ use crate::nursery::{Child, Namespaces, Nursery};
 use crate::order::Sandbox;
 use crate::plan::{Kind, Plan};
 use crate::say::Said;
+use crate::spare_disk::SpareDisk;
 
 pub struct Site {
     builder: Pid,
@@ -38,10 +39,10 @@ pub struct Ground {
 }
 
 impl Ground {
-    pub fn break_up(plan: &Plan, cgroup: Option<&Cgroup>) -> Outcome<Ground> {
+    pub fn break_up(plan: &Plan, cgroup: Option<&Cgroup>, spare: Option<SpareDisk>) -> Outcome<Ground> {
         let (report, told) = pair()?;
         let doors = cgroup.map_or(Ok(Vec::new()), Cgroup::doors)?;
-        let digger = Digger::begin(plan, &told, &doors)?;
+        let digger = Digger::begin(plan, spare, &told, &doors)?;
         Ok(Ground { report, told, digger })
     }
 }

@@ -2,63 +2,149 @@
 //! process has keepers waiting instead. Whoever connects to its socket speaks with one of them, as over the standard streams of one that it started.
 
 use std::fs;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
-use nix::unistd::{ForkResult, fork, pipe};
+use nix::fcntl::{FcntlArg, OFlag};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::idmap::Unmapped;
+use crate::spare_disk::{Like, SpareDisk};
 
 const STEP: &str = "stock";
 /// Two processors' worth: the next is made while these are at work.
 const SPARES: usize = 2;
-/// After one was taken and others are left: the processors are that one's.
-const REST_MS: i32 = 25;
+/// After one was taken and others are left, the processors are that one's: until its end begins, at most so long.
+const REST_MS: i32 = 60;
+
+/// What a keeper has before it has a plan.
+#[derive(Default)]
+pub struct Beforehand {
+    pub unmapped: Option<Unmapped>,
+    pub disk: Option<SpareDisk>,
+    /// To the stock it comes from, which makes the next as this one was wanted, and when this one's end begins.
+    stock: Option<File>,
+}
+
+impl Beforehand {
+    /// Why something could not be begun is said where it is needed.
+    pub fn begin() -> Beforehand {
+        // SAFETY: geteuid cannot fail.
+        let unmapped = if unsafe { libc::geteuid() } == 0 { Unmapped::begin().ok() } else { None };
+        Beforehand { unmapped, ..Beforehand::default() }
+    }
+
+    /// Tells the stock what was wanted. Its disk, if that is what is wanted.
+    pub fn fitting(&mut self, like: Option<&Like>) -> Option<SpareDisk> {
+        if let (Some(stock), Some(like)) = (&mut self.stock, like) {
+            let told = serde_json::to_vec(like).map(|told| stock.write_all(&told));
+            // A stock that has ended makes none.
+            drop(told);
+        }
+        self.disk.take().filter(|disk| disk.is_like(like))
+    }
+
+    /// The end begins: now there is time for the next.
+    pub fn over(&mut self) {
+        self.stock = None;
+    }
+}
+
+/// A keeper that waits, and from its being taken on what it will say.
+struct Spare {
+    pid: Pid,
+    news: OwnedFd,
+}
 
 /// Says a line on standard output once it listens, and ends with its standard input. Returns only in a keeper that has been taken.
-pub fn hold(path: &str) -> Outcome<Option<Unmapped>> {
+pub fn hold(path: &str) -> Outcome<Beforehand> {
     let listener = UnixListener::bind(path).at(STEP, path)?;
     // SAFETY: keepers are not waited for; the kernel clears them away.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
     println!();
     // SAFETY: getpid cannot fail.
     let stock = unsafe { libc::getpid() };
-    let mut spares: Vec<OwnedFd> = Vec::new();
+    let (mut spares, mut taken): (Vec<Spare>, Vec<OwnedFd>) = (Vec::new(), Vec::new());
+    let mut like: Option<Like> = None;
     let mut rested = true;
     loop {
         while spares.len() < SPARES && (rested || spares.is_empty()) {
-            let (news, keep) = pipe().at(STEP, "pipe")?;
+            learn(&mut like, std::mem::take(&mut taken))?;
+            let (news, keep) = pipe2(OFlag::O_CLOEXEC).at(STEP, "pipe")?;
             // SAFETY: this process has one thread.
             match unsafe { fork() }.at(STEP, "fork")? {
                 ForkResult::Child => {
                     drop((spares, news));
-                    return wait(&listener, stock, &keep);
+                    return wait(&listener, stock, keep, like);
                 }
-                ForkResult::Parent { .. } => spares.push(news),
+                ForkResult::Parent { child } => spares.push(Spare { pid: child, news }),
             }
         }
-        let input = |fd: i32| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        let mut polls: Vec<_> = spares.iter().map(|spare| input(spare.as_raw_fd())).collect();
-        polls.push(input(0));
+        let wait_for = |fd: i32, events| libc::pollfd { fd, events, revents: 0 };
+        let mut polls: Vec<_> = spares.iter().map(|spare| wait_for(spare.news.as_raw_fd(), libc::POLLIN)).collect();
+        // Of these, what they say can wait; that they say no more cannot.
+        polls.extend(taken.iter().map(|news| wait_for(news.as_raw_fd(), 0)));
+        polls.push(wait_for(0, libc::POLLIN));
         let patience = if spares.len() < SPARES { REST_MS } else { -1 };
         // SAFETY: the array is ours and as long as said.
-        rested = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, patience) } == 0;
-        if polls.pop().is_some_and(|host| host.revents != 0) {
-            fs::remove_file(path).at(STEP, path)?;
-            std::process::exit(0);
+        let waited = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, patience) };
+        let over = polls.pop().is_some_and(|host| host.revents != 0);
+        let ending = polls.split_off(spares.len()).iter().position(|one| one.revents != 0);
+        rested = waited == 0 || ending.is_some();
+        if let Some(index) = ending {
+            learn(&mut like, vec![taken.swap_remove(index)])?;
         }
         for index in (0..spares.len()).rev().filter(|index| polls[*index].revents != 0) {
-            let taken = nix::unistd::read(spares.swap_remove(index), &mut [0u8; 1]).at(STEP, "a spare")?;
-            if taken == 0 {
+            let Spare { news, .. } = spares.swap_remove(index);
+            if nix::unistd::read(&news, &mut [0u8; 1]).at(STEP, "a spare")? == 0 {
                 return Err(Fault::new(Code::LaunchFailed, STEP, "a keeper ended while it waited"));
             }
+            taken.push(news);
+        }
+        taken.drain(..taken.len().saturating_sub(SPARES));
+        if over {
+            fs::remove_file(path).at(STEP, path)?;
+            clear(&spares, like.as_ref());
+            std::process::exit(0);
+        }
+    }
+}
+
+/// What the last that was taken was wanted for; those that have not read their plan yet are not waited for.
+fn learn(like: &mut Option<Like>, taken: Vec<OwnedFd>) -> Outcome<()> {
+    for news in taken {
+        nix::fcntl::fcntl(&news, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).at(STEP, "a spare")?;
+        let mut told = [0u8; libc::PIPE_BUF];
+        let length = File::from(news).read(&mut told).unwrap_or(0);
+        let Ok(wanted) = serde_json::from_slice::<Like>(&told[..length]) else { continue };
+        if like.as_ref() != Some(&wanted) {
+            wanted.clear_all();
+            *like = Some(wanted);
+        }
+    }
+    Ok(())
+}
+
+/// The kernel has let go of their disks when they have ended.
+fn clear(spares: &[Spare], like: Option<&Like>) {
+    for Spare { pid, .. } in spares {
+        let _ended_already = kill(*pid, Signal::SIGKILL);
+        // There is no status to be had (SIGCHLD is ignored), but its end is waited for.
+        let _status = waitpid(*pid, None);
+        if let Some(like) = like {
+            like.clear(pid.as_raw() as u32);
         }
     }
 }
 
 /// In a spare, which ends with the stock until it has been taken.
-fn wait(listener: &UnixListener, stock: i32, keep: &OwnedFd) -> Outcome<Option<Unmapped>> {
+fn wait(listener: &UnixListener, stock: i32, keep: OwnedFd, like: Option<Like>) -> Outcome<Beforehand> {
     // SAFETY: plain calls on our own process.
     unsafe {
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
@@ -67,16 +153,21 @@ fn wait(listener: &UnixListener, stock: i32, keep: &OwnedFd) -> Outcome<Option<U
             libc::_exit(0);
         }
     }
-    let unmapped = crate::begin_unmapped();
+    let mut beforehand = Beforehand::begin();
+    let mut waiting = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    // Whoever is there already would wait longer for it than its own takes, which is made beside the rest.
+    let nobody = poll(&mut waiting, PollTimeout::ZERO).at(STEP, "poll")? == 0;
+    beforehand.disk = like.filter(|_| nobody).and_then(|like| SpareDisk::make(like).ok());
     let (connection, _) = listener.accept().at(STEP, "accept")?;
     // SAFETY: as above.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0, 0, 0, 0) };
-    nix::unistd::write(keep, b"t").at(STEP, "taken")?;
+    nix::unistd::write(&keep, b"t").at(STEP, "taken")?;
+    beforehand.stock = Some(keep.into());
     for standard in [0, 1] {
         // SAFETY: this process's own descriptors, which nothing has used yet.
         if unsafe { libc::dup2(connection.as_raw_fd(), standard) } < 0 {
             return Err(std::io::Error::last_os_error()).at(STEP, "dup2");
         }
     }
-    Ok(unmapped)
+    Ok(beforehand)
 }

@@ -221,7 +221,7 @@ export const hostile: ScanRule[] = [
     set: 'hostile',
     kind: 'call',
     language: 'javascript',
-    pattern: String.raw`^process\.(binding|dlopen|mainModule\.require|_linkedBinding)$|^module\.constructor\._load$|^(require\('?module'?\)|Module)\._load$`,
+    pattern: String.raw`(^|\.)process\.(binding|dlopen|_linkedBinding|mainModule\.require)$|(^|\.)constructor\._load$|^(require\('?module'?\)|Module)\._load$`,
     reason: 'a way around what may be loaded',
     hint: HINT,
     examples: {

