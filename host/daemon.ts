@@ -114,7 +114,7 @@ export async function openDaemon(options: DaemonOptions, signal: AbortSignal): P
 }
 
 function byState(fleet: LocalFleet): Readonly<Record<string, number>> {
-  const states = { running: 0, frozen: 0, stopped: 0 }
+  const states = { running: 0, frozen: 0, asleep: 0, stopped: 0 }
   for (const { state, paused } of fleet.live()) states[state === 'running' ? 'running' : (paused ?? 'stopped')] += 1
   return states
 }
@@ -136,8 +136,8 @@ function openFleet(rooms: Rooms, store: SqliteStore, telemetry: Telemetry, signa
     { request: { profile: 'e2b', template: 'code-interpreter' }, count: settings.pool },
     { request: { profile: 'e2b', template: 'base' }, count: Math.min(1, settings.pool) },
   ].filter(({ count }) => count > 0)
-  const { home, frozenGraceMs } = settings
-  return LocalFleet.open({ home, store, creating, walls, frozenGraceMs, expected, telemetry, denials, notice }, signal)
+  const { home, keeper, frozenGraceMs } = settings
+  return LocalFleet.open({ home, store, creating, walls, keeper, frozenGraceMs, expected, telemetry, denials, notice }, signal)
 }
 
 /** Where else the record goes; which places these are is recorded first. */

@@ -81,6 +81,18 @@ export const CATALOGUE = {
     retry: 'never',
   },
   CONFLICT: { status: 409, title: 'the sandbox is in another state', hint: 'Ask for its state, and try again.', retry: 'later' },
+  PAUSE_FAILED: {
+    status: 507,
+    title: 'the memory of the sandbox could not be written to the disk',
+    hint: 'It runs on. Make room, and pause it again; or pause it without its memory.',
+    retry: 'later',
+  },
+  MEMORY_UNUSABLE: {
+    status: 409,
+    title: 'the memory that the sandbox was paused with cannot be taken on',
+    hint: 'Nothing of it was touched. Resume it without its memory: its files are whole.',
+    retry: 'never',
+  },
   QUOTA_EXCEEDED: {
     status: 429,
     title: 'the quota of this key is used up',

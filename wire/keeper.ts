@@ -40,6 +40,16 @@ export const KeeperRequest = z.discriminatedUnion('op', [
   z.strictObject({ seq: z.int(), op: z.literal('deadline'), wallMs: z.int().positive().nullable() }),
   /** Write its state to the folder that its plan names (`engine.warm`). It ends with that. */
   z.strictObject({ seq: z.int(), op: z.literal('save') }),
+  /**
+   * Write its memory to an empty folder of the host, and end (reason `pause`) with its disk kept at that path: both of one moment. If it cannot be, it goes on.
+   * Nobody from the host may be connected to its agent.
+   */
+  z.strictObject({
+    seq: z.int(),
+    op: z.literal('sleep'),
+    folder: z.string().startsWith('/'),
+    keepDisk: z.string().startsWith('/'),
+  }),
   /** Answer `{peakMemoryBytes, cacheBytes, cpuUs, nowMs}`; null: there is no cgroup that counts it. */
   z.strictObject({ seq: z.int(), op: z.literal('stats') }),
 ])

@@ -123,12 +123,13 @@ export const Engine = z.strictObject({
   preload: HostPath.nullable(),
   /**
    * A state that it writes to a folder of the host when its keeper is asked to `save`, or that it starts from; there, `pid` is that of a warm Python inside,
-   * where there is one. Null: it starts from nothing.
+   * where there is one. `wake`: the same sandbox goes on that was put to `sleep` there. Null: it starts from nothing.
    */
   warm: z
     .discriminatedUnion('op', [
       z.strictObject({ op: z.literal('save'), folder: HostPath }),
       z.strictObject({ op: z.literal('restore'), folder: HostPath, pid: z.int().positive().nullable() }),
+      z.strictObject({ op: z.literal('wake'), folder: HostPath }),
     ])
     .nullable(),
 })

@@ -7,6 +7,7 @@ import type { Store } from '../store/store.ts'
 import { answers } from '../walls/supervised.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'
+import { forget, sleepingPlace, sleepsIn } from './asleep.ts'
 import type { Creating } from './creating.ts'
 import type { LiveSandbox } from './life.ts'
 import { type ContextRecord, emptied, type SandboxRecord } from './record.ts'
@@ -49,7 +50,7 @@ export async function adoptAll(parts: AdoptionParts, signal: AbortSignal): Promi
   await Promise.all(Array.from({ length: AT_ONCE }, work))
   const known = new Set(records.filter(({ state }) => state !== 'gone').map(({ id }) => id))
   for (const name of await readdir(parts.keptFolder)) {
-    if (!known.has(name.replace(/\.img$/, ''))) await rm(join(parts.keptFolder, name), { force: true })
+    if (!known.has(name.replace(/\.(img|asleep)$/, ''))) await rm(join(parts.keptFolder, name), { recursive: true, force: true })
   }
   for (const { record } of found) {
     const before = records.find(({ id }) => id === record.id)
@@ -75,7 +76,9 @@ async function adoptOne(parts: AdoptionParts, record: SandboxRecord): Promise<Fo
   const death = await parts.walls.bury(plan, freshDeadline(ADOPT_MS))
   await parts.walls.remove(record.id, plan.dir)
   if (kept) {
-    const pausedMs = record.pausedMs ?? Date.now()
+    const [pausedMs, asleep] = [record.pausedMs ?? Date.now(), sleepingPlace(parts.keptFolder, record.id)]
+    if (record.paused !== 'stopped' && sleepsIn(asleep))
+      return { record: { ...record, state: 'paused', paused: 'asleep', pausedMs }, live: undefined }
     return { record: { ...record, state: 'paused', paused: 'stopped', pausedMs, contexts: emptied(record.contexts) }, live: undefined }
   }
   const gone = { state: 'gone', paused: null, reason: `${death.reason}: ${death.detail}`, goneMs: death.endedMs, contexts: [] } as const
@@ -93,6 +96,8 @@ async function takeOver(parts: AdoptionParts, record: SandboxRecord, cell: Cell)
     wallLeftMs: number | null
   }
   const contextsChanged = (contexts: ContextRecord[]) => parts.contextsChanged(record.id, contexts)
+  // It woke, or went on: what it was woken from, or what it was about to write, is no memory of it any more.
+  await forget(sleepingPlace(parts.keptFolder, record.id))
   const live = await parts.creating.adopt(record, cell, contextsChanged, freshDeadline(ADOPT_MS))
   live.processes.adopt(record.contexts.flatMap(({ pid }) => pid ?? []))
   if (frozen === (record.state === 'paused')) return { record, live }

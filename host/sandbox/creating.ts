@@ -11,6 +11,7 @@ import type { Traces } from '../telemetry/telemetry.ts'
 import type { Template } from '../templates/template.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'
+import { admitted, readmitted } from './admitted.ts'
 import { type Decided, Deciding, scanOf } from './deciding.ts'
 import { makeDiskImage } from './disk.ts'
 import { Examination } from './examination.ts'
@@ -44,6 +45,7 @@ export interface CreatingParts {
   notice: (line: string) => void
 }
 
+type Told = (contexts: ContextRecord[]) => void
 /** What is known of it. */
 type Adopted = Pick<SandboxRecord, 'request' | 'plan' | 'env' | 'contexts' | 'trusts'>
 
@@ -172,14 +174,28 @@ export class Creating {
   }
 
   /** One that outlived the host that made it. */
-  async adopt(
-    record: Adopted,
-    cell: Cell,
-    contextsChanged: (contexts: ContextRecord[]) => void,
-    signal: AbortSignal,
-  ): Promise<LiveSandbox> {
+  async adopt(record: Adopted, cell: Cell, contextsChanged: Told, signal: AbortSignal): Promise<LiveSandbox> {
+    await readmitted(this.#parts, record.plan, () => this.#egress(record, signal), cell, signal)
+    return this.again(record, cell, contextsChanged, signal)
+  }
+
+  /** One that went to sleep, by its plan for waking. Rejects as `create`. */
+  async wake(record: Adopted, contextsChanged: Told, signal: AbortSignal): Promise<LiveSandbox> {
+    const { exits, walls } = this.#parts
+    await using undo = new Undos()
+    const profile = await this.#deciding.profileOf(record.request, signal)
+    this.#recordCreate(record.plan, record.request.metadata ?? {}, profileHash(profile))
+    const launch = () => walls.launch(record.plan, signal)
+    const cell = await admitted(exits, record.plan, await this.#egress(record, signal), launch, signal)
+    undo.add(() => cell[Symbol.asyncDispose]())
+    const sandbox = await this.again(record, cell, contextsChanged, signal)
+    undo.move()
+    return sandbox
+  }
+
+  /** One that stands, and has its way out. */
+  async again(record: Adopted, cell: Cell, contextsChanged: Told, signal: AbortSignal): Promise<LiveSandbox> {
     const template = await this.#deciding.template(record.plan.template, signal)
-    await this.#readmit(record, cell, signal)
     const scan = await this.#deciding.scan(record.request, signal)
     const { AgentConnection } = await this.#insides()
     const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket), forked: cell.ready.forked, scan }
@@ -194,7 +210,7 @@ export class Creating {
   async #alive(
     standing: Omit<Waiting, 'profileHash'>,
     env: Record<string, string>,
-    contextsChanged: (contexts: ContextRecord[]) => void = () => undefined,
+    contextsChanged: Told = () => undefined,
     {
       adopted = null,
       kept = [],
@@ -234,15 +250,14 @@ export class Creating {
 
   /** The airlock knows it before it starts. */
   async #raise(plan: Plan, { template, egress }: Decided, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
-    if (egress === null) return await this.#launch(plan, template, signal)
-    const { exits } = this.#parts
-    await using undo = new Undos()
-    await exits.admit(plan.id, egress, plan.audit.maxBytes, signal)
-    undo.add(() => exits.forget(plan.id))
-    const launched = await this.#launch(plan, template, signal)
-    void launched.cell.death.then(() => exits.forget(plan.id))
-    undo.move()
-    return launched
+    let built = plan
+    const launch = async () => {
+      const launched = await this.#launch(plan, template, signal)
+      built = launched.built
+      return launched.cell
+    }
+    const cell = await admitted(this.#parts.exits, plan, egress, launch, signal)
+    return { cell, built }
   }
 
   /** The keeper has its plan before anything is loaded. */
@@ -252,18 +267,10 @@ export class Creating {
     return launched
   }
 
-  /** One of an earlier host gets its way out back. Without it, the answer to all that it asks is no; it lives on. */
-  async #readmit({ request, plan }: Adopted, cell: Cell, signal: AbortSignal): Promise<void> {
-    if (plan.network.mode === 'none') return
-    const { exits, notice } = this.#parts
-    try {
-      const egress = await exits.egress(await this.#deciding.network(request, signal), signal)
-      if (egress === null) return
-      await exits.admit(plan.id, egress, plan.audit.maxBytes, signal)
-      void cell.death.then(() => exits.forget(plan.id))
-    } catch (failure) {
-      notice(`sandbox ${plan.id} has no way out any more: ${failure instanceof Error ? failure.message : String(failure)}`)
-    }
+  /** What one that was made before may reach; null: nothing. */
+  async #egress({ request, plan }: Adopted, signal: AbortSignal): Promise<Decided['egress']> {
+    if (plan.network.mode === 'none') return null
+    return this.#parts.exits.egress(await this.#deciding.network(request, signal), signal)
   }
 
   /** Null: interpreters start inside. */

@@ -96,6 +96,11 @@ export class Deciding {
     return { name, ...(await walls.engine(name, signal)), sudo, mounts }
   }
 
+  /** The profile of one that was made before, as it is now. */
+  profileOf({ profile }: Pick<CreateRequest, 'profile'>, signal: AbortSignal): Promise<Profile> {
+    return this.#profile(profile ?? DEFAULT_PROFILE, signal)
+  }
+
   /** Of one that stands. Where its profile is gone or has changed for the worse, the least is that nothing hostile is run. */
   async scan({ profile: name, scan }: Pick<CreateRequest, 'profile' | 'scan'>, signal: AbortSignal): Promise<Profile['scan']> {
     const profile = await this.#profile(name ?? DEFAULT_PROFILE, signal).catch(() => ({ scan: { mode: 'block' as const, banned: false } }))

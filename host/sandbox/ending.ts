@@ -17,6 +17,8 @@ export class Ending implements Judge {
   readonly #limits: Limits
   readonly #hits: EndReason[] = []
   #death: Death | undefined
+  /** It goes on, or sleeps, without whoever calls here. */
+  #isLetGo = false
 
   constructor(cell: Cell, limits: Limits) {
     this.#cell = cell
@@ -31,9 +33,15 @@ export class Ending implements Judge {
     return this.#death
   }
 
+  /** From now on a connection that is lost is no reason to end it. */
+  letGo(): void {
+    this.#isLetGo = true
+  }
+
   /** Throws SANDBOX_GONE once it has ended. */
   refuseDead(): void {
     if (this.#death !== undefined) throw gone(this.#death)
+    if (this.#isLetGo) throw paused()
   }
 
   /** How many limits have been reported so far; a later call of `hitSince` tells what came after. */
@@ -104,6 +112,7 @@ export class Ending implements Judge {
 
   /** A connection is lost because the sandbox ends, or it ends because of that: there is no other way in. */
   async explain(failure: Fault): Promise<Death> {
+    if (this.#isLetGo) throw paused()
     return this.end('crash', failure.message)
   }
 }
@@ -116,4 +125,8 @@ function exitOf(reason: EndReason, plain: ProcessExit): ProcessExit {
 
 export function gone(death: Death, cause?: unknown): Fault {
   return new Fault('SANDBOX_GONE', `the sandbox has ended (${death.reason}): ${death.detail}`, { cause })
+}
+
+function paused(): Fault {
+  return new Fault('SANDBOX_GONE', 'the sandbox was paused meanwhile')
 }

@@ -162,6 +162,14 @@ export class LiveSandbox implements Held {
     return this.#contexts.records()
   }
 
+  /** Nothing is asked of it here any more; whoever has its cell may. */
+  letGo(): Cell {
+    this.#isReleased = true
+    this.#ending.letGo()
+    this.#agent.close()
+    return this.#parts.cell
+  }
+
   /** Lets go of a sandbox that is to live on. */
   release(): void {
     this.#isReleased = true

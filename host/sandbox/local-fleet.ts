@@ -31,7 +31,8 @@ export interface FleetParts {
   readonly home: string
   readonly store: Store
   readonly creating: Creating
-  readonly walls: Pick<Walls, 'adopt' | 'bury' | 'salvageDisk' | 'remove'>
+  readonly walls: Pick<Walls, 'adopt' | 'bury' | 'promises' | 'salvageDisk' | 'remove'>
+  readonly keeper: string
   readonly frozenGraceMs: number
   /** What is made in advance, and how many at the start. */
   readonly expected: readonly { request: CreateRequest; count: number }[]
@@ -255,9 +256,8 @@ export class LocalFleet implements Fleet, AsyncDisposable {
   }
 
   #keep(record: SandboxRecord, live: LiveSandbox | undefined): void {
-    const { store, creating, frozenGraceMs, notice } = this.#parts
     const happened: ResidentParts['happened'] = (kind, changed) => this.#happened(kind, changed)
-    const parts: ResidentParts = { store, creating, keptFolder: this.#kept, frozenGraceMs, happened, notice }
+    const parts: ResidentParts = { ...this.#parts, keptFolder: this.#kept, happened }
     this.#residents.set(record.id, new Resident(parts, record, live))
     if (record.state === 'gone') this.#gone.push(record.id)
   }

@@ -40,8 +40,8 @@ export interface Traffic {
   readonly httpsPorts: readonly number[]
 }
 
-/** What there is of a paused sandbox: frozen processes, or a disk to boot from. */
-export type Paused = 'frozen' | 'stopped'
+/** What there is of a paused sandbox: frozen processes, processes that were written to a disk, or a disk to boot from. */
+export type Paused = 'frozen' | 'asleep' | 'stopped'
 
 export interface ContextRecord {
   readonly id: string

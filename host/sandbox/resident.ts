@@ -2,9 +2,12 @@
 import { existsSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Death, Fault } from '@caisson/wire'
+import { type Death, Fault, type Plan } from '@caisson/wire'
 import { freshDeadline } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
+import type { Cell } from '../walls/wall.ts'
+import type { Walls } from '../walls/walls.ts'
+import { forget, layDown, sleepingPlace, sleepsIn, waking } from './asleep.ts'
 import type { Creating } from './creating.ts'
 import type { Entered, NetworkWish, SandboxEvent } from './fleet.ts'
 import type { Given } from './given.ts'
@@ -20,6 +23,8 @@ const NEEDS_ROOT = 'Files can be kept where the daemon runs as root.'
 /** For what the sandbox itself began. */
 const SETTLE_MS = 30_000
 const BOOT_MS = 90_000
+/** Some hundreds of MiB on their way to a disk that may be busy. */
+const SLEEP_MS = 180_000
 /** What a sandbox that traffic woke is given to live (E2B: at least five minutes). */
 const WOKEN_MS = 300_000
 /** Tells a host's sweep that the disk below is worth keeping (walls/supervised.ts). */
@@ -27,7 +32,10 @@ const PAUSED_MARKER = 'paused'
 
 export interface ResidentParts {
   readonly store: Pick<Store, 'put'>
-  readonly creating: Pick<Creating, 'create' | 'reroute'>
+  readonly creating: Pick<Creating, 'again' | 'create' | 'reroute' | 'wake'>
+  readonly walls: Pick<Walls, 'promises'>
+  /** Our keeper, which knows sums. */
+  readonly keeper: string
   /** Where disks of stopped sandboxes lie. */
   readonly keptFolder: string
   /** How long a paused sandbox keeps its processes, and with them its memory. */
@@ -112,6 +120,7 @@ export class Resident {
         if (wish.memory) await this.#thaw(this.#live, wish.timeoutMs)
         else await this.#stop(this.#live, true)
       }
+      if (this.#record.paused === 'asleep' && wish.memory) await this.#wake(wish.timeoutMs)
       if (this.#record.state === 'paused') await this.#boot(wish.timeoutMs)
       this.#parts.happened('resumed', this.#record)
       return true
@@ -154,14 +163,15 @@ export class Resident {
   copyDisk(to: string, signal: AbortSignal): Promise<void> {
     return this.#turns.take(async () => {
       if (this.#record.plan.disk.kind !== 'image') throw new Fault('UNSUPPORTED', 'it has no disk of its own', { hint: NEEDS_ROOT })
-      if (this.#record.paused === 'stopped') await copySparse(this.#kept, to, signal)
+      if (this.#record.paused === 'stopped' || this.#record.paused === 'asleep') await copySparse(this.#kept, to, signal)
       else if (this.#live === undefined) throw this.#gone()
       else await this.#live.ask({ op: 'copyDisk', to }, signal)
     }, signal)
   }
 
   contextsChanged(contexts: readonly ContextRecord[]): void {
-    if (this.#record.state !== 'running') return
+    // One that was let go of has lost its connections, not its contexts.
+    if (this.#record.state !== 'running' || this.#live === undefined) return
     this.#update({ contexts }).catch((failure: unknown) => this.#complain('its contexts could not be written down', failure))
   }
 
@@ -193,6 +203,7 @@ export class Resident {
 
   async #pause(live: LiveSandbox, memory: boolean): Promise<void> {
     if (!memory) return this.#stop(live, true)
+    if (this.#sleeps) return this.#sleep(live)
     this.#visitors.cutOff()
     await live.ask({ op: 'freeze' }, freshDeadline(KEEPER_MS))
     await this.#froze()
@@ -201,7 +212,8 @@ export class Resident {
   async #clockFroze(live: LiveSandbox): Promise<void> {
     if (this.#live !== live || this.#record.state !== 'running') return
     this.#visitors.cutOff()
-    if (this.#record.lifecycle.pauseMemory) await this.#froze()
+    if (this.#record.lifecycle.pauseMemory && this.#sleeps) await this.#fellAsleep(live)
+    else if (this.#record.lifecycle.pauseMemory) await this.#froze()
     else await this.#stop(live, true)
   }
 
@@ -210,6 +222,82 @@ export class Resident {
     await this.#update({ state: 'paused', paused: 'frozen', pausedMs: Date.now(), filesOnly: false })
     this.#parts.happened('paused', this.#record)
     this.#startGrace()
+  }
+
+  /** What is to be written must answer first. */
+  async #fellAsleep(live: LiveSandbox): Promise<void> {
+    await live.ask({ op: 'thaw', wallMs: SLEEP_MS }, freshDeadline(KEEPER_MS))
+    try {
+      await this.#sleep(live)
+    } catch (failure) {
+      if (this.#live === undefined) throw failure
+      this.#complain('its time was over, and it stays in memory', failure)
+      await this.#live.ask({ op: 'freeze' }, freshDeadline(KEEPER_MS))
+      await this.#froze()
+    }
+  }
+
+  /** Its memory is written to the disk. If that cannot be, it runs on, and whoever paused it is told. */
+  async #sleep(live: LiveSandbox): Promise<void> {
+    this.#visitors.cutOff()
+    await layDown(this.#asleep, this.#record.plan)
+    // Whoever was in cannot come in again, and nobody else is told of its end.
+    this.#live = undefined
+    this.#entered = undefined
+    const cell = live.letGo()
+    const refused = await cell.ask({ op: 'sleep', folder: this.#asleep, keepDisk: this.#kept }, freshDeadline(SLEEP_MS)).then(
+      () => undefined,
+      (failure: unknown) => failure,
+    )
+    // A keeper answers when it is done with what it was asked before.
+    const stands = refused !== undefined && (await cell.ask({ op: 'hello' }, freshDeadline(SLEEP_MS)).then(Boolean, () => false))
+    if (stands) return this.#runsOn(cell, refused)
+    if (refused !== undefined) await cell[Symbol.asyncDispose]()
+    const death = await cell.death
+    if (!existsSync(this.#kept)) {
+      await forget(this.#asleep)
+      await this.#over(death.reason === 'pause' ? 'crash' : death.reason, death.detail, death)
+      throw this.#gone()
+    }
+    const paused = sleepsIn(this.#asleep) ? 'asleep' : 'stopped'
+    const { state, contexts: had } = this.#record
+    const contexts = paused === 'asleep' ? had : emptied(had)
+    await this.#update({ state: 'paused', paused, pausedMs: Date.now(), filesOnly: false, contexts })
+    if (state === 'running') this.#parts.happened('paused', this.#record)
+  }
+
+  async #runsOn(cell: Cell, why: unknown): Promise<never> {
+    await forget(this.#asleep)
+    const contextsChanged = (contexts: ContextRecord[]) => this.contextsChanged(contexts)
+    const again = await this.#parts.creating.again(this.#record, cell, contextsChanged, freshDeadline(KEEPER_MS)).catch(async (cause) => {
+      await cell[Symbol.asyncDispose]()
+      await this.#over('crash', 'it could not be paused, and was not found again', await cell.death)
+      throw new Fault('SANDBOX_GONE', `sandbox ${this.#record.id} could not be paused, and was not found again`, { cause })
+    })
+    again.processes.adopt(this.#record.contexts.flatMap(({ pid }) => pid ?? []))
+    this.#settle(again)
+    throw new Fault('PAUSE_FAILED', `sandbox ${this.#record.id} runs on: ${why instanceof Error ? why.message : String(why)}`, {
+      cause: why,
+    })
+  }
+
+  /** The same processes, from the disk. If they cannot be had, everything is as it was. */
+  async #wake(timeoutMs: number): Promise<void> {
+    const { plan, lifecycle, contexts, request } = this.#record
+    const signal = freshDeadline(BOOT_MS)
+    const slept = await waking({ plan, folder: this.#asleep, image: this.#kept }, this.#parts.keeper, signal)
+    const woken: Plan = {
+      ...slept,
+      disk: plan.disk.kind === 'image' ? { ...plan.disk, image: this.#kept, take: true } : plan.disk,
+      limits: { ...plan.limits, wallMs: timeoutMs, onWall: lifecycle.onTimeout === 'pause' ? 'freeze' : 'end' },
+    }
+    const contextsChanged = (changed: ContextRecord[]) => this.contextsChanged(changed)
+    const live = await this.#parts.creating.wake({ ...this.#record, plan: woken, request }, contextsChanged, signal)
+    live.processes.adopt(contexts.flatMap(({ pid }) => pid ?? []))
+    await this.#update({ state: 'running', paused: null, pausedMs: null, endMs: Date.now() + timeoutMs, plan: woken })
+    this.#settle(live)
+    // What is in memory now is newer.
+    await forget(this.#asleep)
   }
 
   async #thaw(live: LiveSandbox, timeoutMs: number): Promise<void> {
@@ -241,7 +329,9 @@ export class Resident {
 
   /** New processes over its old files. If it does not come to stand it is what it was. */
   async #boot(timeoutMs: number): Promise<void> {
-    const { id, request, env, metadata, lifecycle, contexts: had } = this.#record
+    const { id, request, env, metadata, lifecycle, contexts: before } = this.#record
+    // Of those that sleep, nothing goes on when it boots.
+    const had = emptied(before)
     const given: Given = {
       id,
       kept: { image: this.#kept, take: true },
@@ -252,6 +342,7 @@ export class Resident {
     const wish = { ...request, env: { ...env }, metadata: { ...metadata }, timeoutMs, leash: 'none' as const }
     const live = await this.#parts.creating.create(wish, freshDeadline(BOOT_MS), given)
     const endMs = Date.now() + timeoutMs
+    await forget(this.#asleep)
     const contexts = live.contextRecords()
     await this.#update({ state: 'running', paused: null, pausedMs: null, filesOnly: false, endMs, contexts, plan: live.plan })
     this.#settle(live)
@@ -269,6 +360,7 @@ export class Resident {
     this.#visitors.cutOff()
     const death = this.#live === undefined ? undefined : await this.#end(this.#live)
     await rm(this.#kept, { force: true })
+    await forget(this.#asleep)
     // It may have been faster, with a reason of its own.
     if (death === undefined || death.reason === 'kill') await this.#over(reason, detail, death)
     else await this.#over(death.reason, death.detail, death)
@@ -310,12 +402,24 @@ export class Resident {
     const { state, paused, pausedMs, plan } = this.#record
     if (state !== 'paused' || paused !== 'frozen' || plan.disk.kind !== 'image') return
     const giveUp = async () => {
-      if (this.#record.paused === 'frozen' && this.#live !== undefined) await this.#stop(this.#live, false)
+      if (this.#record.paused !== 'frozen' || this.#live === undefined) return
+      if (this.#sleeps) await this.#fellAsleep(this.#live)
+      else await this.#stop(this.#live, false)
     }
     const complain = (failure: unknown) => this.#complain('it could not be stopped after its grace', failure)
     const leftMs = Math.max(0, (pausedMs ?? 0) + this.#parts.frozenGraceMs - Date.now())
     this.#grace = setTimeout(() => void this.#turns.take(giveUp, freshDeadline(SETTLE_MS)).catch(complain), leftMs)
     this.#grace.unref()
+  }
+
+  /** Whether a pause with memory is one to a disk. */
+  get #sleeps(): boolean {
+    const { wall, disk } = this.#record.plan
+    return this.#parts.walls.promises(wall).snapshot === 'memory' && disk.kind === 'image'
+  }
+
+  get #asleep(): string {
+    return sleepingPlace(this.#parts.keptFolder, this.#record.id)
   }
 
   get #kept(): string {

@@ -1,25 +1,72 @@
+import { spawnSync } from 'node:child_process'
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { RemoteDoor, Sandbox } from '../../client/index.ts'
 import { ControlClient } from '../api/control-client.ts'
 import { SpecDaemon } from '../api/daemon.ts'
 import { onWall } from './every-wall.ts'
+import { SmallDisk } from './small-disk.ts'
 
-/** In the background, for as long as it is let: a number that grows, and that dies with its process. */
-const COUNTS = `nohup sh -c 'n=0; while :; do n=$((n+1)); echo $n > /dev/shm/n; sleep 0.1; done' > /dev/null 2>&1 & echo $! > /tmp/pid`
+/**
+ * In the background, for as long as it is let: numbers that grow, in a file that is open and has no name any more, and a server that says the last one. All
+ * of it dies with its process.
+ */
+const COUNTS = `
+import os, socket, threading
+nameless = open("/tmp/nameless", "w+"); os.remove("/tmp/nameless")
+server = socket.create_server(("127.0.0.1", 8000))
+open("/tmp/pid", "w").write(str(os.getpid()))
+def count():
+    n = 0
+    while True:
+        n += 1
+        nameless.seek(0); nameless.write(str(n)); nameless.flush()
+        threading.Event().wait(0.05)
+threading.Thread(target=count, daemon=True).start()
+while True:
+    asked = server.accept()[0]
+    nameless.seek(0); asked.send(f"{os.getpid()} {nameless.read()}\\n".encode()); asked.close()
+`
+const ASK = 'exec 3<>/dev/tcp/127.0.0.1/8000 && cat <&3'
 
 onWall('microvm', () => {
+  /** In memory, and no larger than what is to be kept there. */
+  let disk: SmallDisk
+  let home: string
   let daemon: SpecDaemon
   let sandbox: Sandbox
   const asks = () => new ControlClient(daemon.url, daemon.key)
   const door = () => new RemoteDoor({ url: daemon.url, key: daemon.key })
   beforeAll(async () => {
-    daemon = await SpecDaemon.open()
+    disk = new SmallDisk(mkdtempSync(join(tmpdir(), 'cai-')), 700 << 10)
+    home = join(disk.path, 'h')
+    daemon = await SpecDaemon.open({ home })
     const options = { template: 'base', wall: 'microvm', memoryMiB: 128, diskMiB: 64, network: 'open', timeoutMs: 1_800_000 } as const
     sandbox = await Sandbox.create({ ...options, door: door() })
   })
   afterAll(async () => {
     await sandbox.kill()
     await daemon[Symbol.asyncDispose]()
+    disk[Symbol.dispose]()
+    rmSync(disk.path, { recursive: true, force: true })
   })
 
   test('everything that leaves goes through the gate, which judges it by name', async () => {
@@ -33,21 +80,110 @@ onWall('microvm', () => {
     expect(why).toMatchObject({ wall: 'microvm' })
   })
 
-  test('paused, it stands still; resumed after the daemon was killed, it goes on with the same processes', async () => {
-    await sandbox.commands.run(COUNTS)
-    await sandbox.commands.run('while ! test -s /dev/shm/n; do sleep 0.1; done')
-    expect(await asks().ask('POST', `/sandboxes/${sandbox.id}/pause`, {})).toMatchObject({ status: 204 })
-    expect((await asks().ask('GET', `/sandboxes/${sandbox.id}`)).body.state).toBe('paused')
+  /** Process and number. */
+  const counted = async () =>
+    (await sandbox.commands.run(`until ${ASK}; do sleep 0.1; done 2> /dev/null`)).stdout.trim().split(' ').map(Number)
+  const goesOn = async (pid: number, least: number) => {
+    const [now, first = 0] = await counted()
+    expect(now).toBe(pid)
+    expect(first).toBeGreaterThanOrEqual(least)
+    let last = first
+    while (last === first) last = (await counted())[1] ?? first
+  }
+  const engines = () => spawnSync('pgrep', ['-f', `qemu.*${sandbox.id}`], { encoding: 'utf8' }).stdout
+  const pause = () => asks().ask('POST', `/sandboxes/${sandbox.id}/pause`, {})
+  const wake = async (more: object = {}) => asks().ask('POST', `/sandboxes/${sandbox.id}/connect`, { timeout: 1800, ...more })
+  const woken = async () => {
+    const { status, body } = await wake()
+    expect(status, JSON.stringify(body)).toBeLessThan(300)
+  }
+
+  test('paused, nothing of it runs; after the daemon was killed, and with it whatever was in memory, the same processes go on', async () => {
+    await sandbox.files.write('/tmp/counts.py', COUNTS)
+    await sandbox.commands.run('nohup python3 -SE /tmp/counts.py > /dev/null 2>&1 &')
+    const [pid = 0, number = 0] = await counted()
+    await sandbox.runCode('known=41', { language: 'bash' })
+    const boot = (await sandbox.commands.run('cat /proc/sys/kernel/random/boot_id /sys/class/net/eth0/address')).stdout
+    expect(await pause()).toMatchObject({ status: 204 })
+    expect((await asks().ask('GET', `/sandboxes/${sandbox.id}`)).body).toMatchObject({ state: 'paused', pauseMode: 'full' })
+    // Neither its machine nor its keeper, whose folder goes last.
+    expect(engines()).toBe('')
+    expect(existsSync(join(home, 'sandboxes', sandbox.id))).toBe(false)
+    const since = Date.now()
     await daemon.stop('SIGKILL')
     daemon = await daemon.again()
-    expect((await asks().ask('POST', `/sandboxes/${sandbox.id}/connect`, { timeout: 1800 })).status).toBeLessThan(300)
+    await woken()
     sandbox = await Sandbox.connect(sandbox.id, { door: door() })
-    const told = await sandbox.commands.run(
-      'a=$(cat /dev/shm/n); kill -0 $(cat /tmp/pid) && while test $a = "$(cat /dev/shm/n)"; do sleep 0.1; done; echo on',
-    )
-    expect(told.stdout).toBe('on\n')
-    // What it shows of the time is the host's.
-    expect(Math.abs(Number((await sandbox.commands.run('date +%s')).stdout) - Date.now() / 1000)).toBeLessThan(60)
+    await goesOn(pid, number)
+    expect((await sandbox.runCode('echo $((known + 1))', { language: 'bash' })).stdout).toBe('42\n')
+    expect((await sandbox.commands.run('cat /proc/sys/kernel/random/boot_id /sys/class/net/eth0/address')).stdout).toBe(boot)
+    // Nearer to the host's than to where it stood still.
+    const near = Math.max(1000, (Date.now() - since) / 2)
+    const before = Date.now()
+    const shown = Number((await sandbox.commands.run('date +%s%3N')).stdout)
+    expect(shown).toBeGreaterThan(before - near)
+    expect(shown).toBeLessThan(Date.now() + near)
+    const told = await sandbox.commands.run('curl -sS http://10.1.2.3/')
+    expect(told.stdout).toContain('NETWORK_DENIED')
+  })
+
+  test('with no room for its memory it runs on, and whoever paused it is told', async () => {
+    const [pid = 0, number = 0] = await counted()
+    const filler = join(home, 'filler')
+    const { bavail, bsize } = statfsSync(home)
+    writeFileSync(filler, Buffer.alloc(bavail * bsize - (16 << 20)))
+    expect(await pause()).toMatchObject({ status: 507, body: { message: expect.stringMatching(/runs on/) } })
+    rmSync(filler)
+    expect((await asks().ask('GET', `/sandboxes/${sandbox.id}`)).body.state).toBe('running')
+    await goesOn(pid, number)
+    expect(readdirSync(join(home, 'kept'))).toEqual([])
+  })
+
+  test('a memory that was changed, cut short, or is of another version is refused by name, and what is left untouched wakes', async () => {
+    const [pid = 0, number = 0] = await counted()
+    expect(await pause()).toMatchObject({ status: 204 })
+    const folder = join(home, 'kept', `${sandbox.id}.asleep`)
+    const [state, made] = [join(folder, 'state'), join(folder, 'made.json')]
+    const text = readFileSync(made, 'utf8')
+    const size = statSync(state).size
+    const byte = Buffer.alloc(1)
+    const turn = () => {
+      const fd = openSync(state, 'r+')
+      readSync(fd, byte, 0, 1, size >> 1)
+      writeSync(fd, Buffer.of(byte.readUInt8() ^ 1), 0, 1, size >> 1)
+      closeSync(fd)
+    }
+    const refused = async (why: string) => {
+      expect(await wake()).toMatchObject({ status: 409, body: { message: expect.stringContaining(why) } })
+      expect((await asks().ask('GET', `/sandboxes/${sandbox.id}`)).body.state).toBe('paused')
+    }
+    turn()
+    await refused('its sum differs')
+    turn()
+    const last = readFileSync(state).subarray(size - 1)
+    truncateSync(state, size - 1)
+    await refused('its sum differs')
+    appendFileSync(state, last)
+    // As if its files had been used without it.
+    const [image, times] = [`${folder.replace(/asleep$/, 'img')}`, join(home, 'times')]
+    spawnSync('touch', ['-r', image, times])
+    spawnSync('touch', [image])
+    await refused('its disk was written to since')
+    spawnSync('touch', ['-r', times, image])
+    for (const [field, why] of [
+      ['architecture', 'another architecture'],
+      ['engine', 'another engine'],
+    ] as const) {
+      writeFileSync(made, JSON.stringify({ ...JSON.parse(text), [field]: 'other' }))
+      await refused(why)
+    }
+    writeFileSync(made, text)
+    renameSync(join(folder, 'whole.json'), join(folder, 'whole'))
+    await refused('whole.json is missing')
+    renameSync(join(folder, 'whole'), join(folder, 'whole.json'))
+    await woken()
+    sandbox = await Sandbox.connect(sandbox.id, { door: door() })
+    await goesOn(pid, number)
   })
 
   test('what was written last is in a fork, and in what is started after a pause without memory', async () => {

@@ -40,7 +40,7 @@ export function detailBody(record: SandboxRecord, rooms: ApiRooms) {
     domain: rooms.domain,
     ...networkOf(record),
     lifecycle: { onTimeout: record.lifecycle.onTimeout, autoResume: record.lifecycle.autoResume },
-    ...(record.paused === null ? {} : { pauseMode: record.paused === 'frozen' ? 'full' : 'filesystem' }),
+    ...(record.paused === null ? {} : { pauseMode: record.paused === 'stopped' ? 'filesystem' : 'full' }),
   }
 }
 

@@ -15,7 +15,7 @@ type Options = z.infer<typeof Options>
 export const microvm: Wall<Options> = {
   name: 'microvm',
   options: Options,
-  promises: { kernel: 'own', snapshot: 'files', pty: true, rootless: false, sudo: false, forks: false, mounts: false, restores: 'mapped' },
+  promises: { kernel: 'own', snapshot: 'memory', pty: true, rootless: false, sudo: false, forks: false, mounts: false, restores: 'mapped' },
   probe: probeMicrovm,
   engine: machineEngine,
   ...kept,

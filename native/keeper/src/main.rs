@@ -49,6 +49,7 @@ mod syscalls;
 mod tree;
 mod watch;
 mod weakened;
+mod whole;
 
 use std::io::Read;
 use std::os::fd::OwnedFd;

@@ -20,7 +20,7 @@ pub fn of(paths: &[String]) -> Outcome<Value> {
     Ok(Value::Object(sums.collect::<Outcome<Map<_, _>>>()?))
 }
 
-fn sum(path: &Path) -> Outcome<String> {
+pub fn sum(path: &Path) -> Outcome<String> {
     let file = File::open(path).at(STEP, path.display())?;
     let length = file.metadata().at(STEP, path.display())?.len();
     let mut hash = Sha256::new();

@@ -10,9 +10,9 @@ pub struct Machine {
     pub now_ns: u64,
     /// Chance of the host's, for this machine alone: bytes in hexadecimal digits.
     pub seed: String,
-    /// What the kernel says of its boot, and the address of its card: six pairs of digits.
-    pub boot_id: String,
-    pub hardware_address: String,
+    /// What the kernel says of its boot, and the address of its card, six pairs of digits; None: as they were.
+    pub boot_id: Option<String>,
+    pub hardware_address: Option<String>,
     /// Of all that runs inside.
     pub memory_bytes: u64,
     pub processes: Option<u64>,

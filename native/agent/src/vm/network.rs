@@ -41,12 +41,9 @@ pub fn raise(machine: &Machine) -> Outcome<()> {
 
 /// Another card, as far as anybody can tell.
 pub fn rename(machine: &Machine) -> Outcome<()> {
-    if !machine.network {
-        return Ok(());
-    }
-    let wrong = || format!("hardware address: {:?} is none", machine.hardware_address);
-    let bytes: Option<Vec<u8>> =
-        machine.hardware_address.split(':').map(|pair| u8::from_str_radix(pair, 16).ok()).collect();
+    let Some(address) = machine.hardware_address.as_ref().filter(|_| machine.network) else { return Ok(()) };
+    let wrong = || format!("hardware address: {address:?} is none");
+    let bytes: Option<Vec<u8>> = address.split(':').map(|pair| u8::from_str_radix(pair, 16).ok()).collect();
     let bytes = bytes.filter(|bytes| bytes.len() == 6).ok_or_else(wrong)?;
     let mut request = request(b"eth0");
     // SAFETY: all-zero is a valid address of no family.

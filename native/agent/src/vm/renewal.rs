@@ -44,7 +44,9 @@ pub fn set_clock(now_ns: u64) -> Outcome<()> {
 pub fn rename(machine: &Machine, files: &File) -> Outcome<()> {
     network::rename(machine)?;
     let (boot, shown) = root::BOOT;
-    rewrite(files, boot, shown, &format!("{}\n", machine.boot_id))?;
+    if let Some(id) = &machine.boot_id {
+        rewrite(files, boot, shown, &format!("{id}\n"))?;
+    }
     let mut rewritten = machine.files.iter().enumerate();
     rewritten.try_for_each(|(number, file)| rewrite(files, &number.to_string(), &file.path, &file.content))
 }

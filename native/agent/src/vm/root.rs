@@ -50,7 +50,11 @@ pub fn prepare(machine: &Machine) -> Outcome<()> {
     }
     mount_inside(root, machine.memory_bytes)?;
     let (name, shown) = BOOT;
-    let boot = SmallFile { path: shown.into(), content: format!("{}\n", machine.boot_id), mode: 0o444 };
+    let boot = SmallFile {
+        path: shown.into(),
+        content: format!("{}\n", machine.boot_id.as_deref().unwrap_or_default()),
+        mode: 0o444,
+    };
     show_file(&Path::new(FILES).join(name), &boot, root)
 }
 

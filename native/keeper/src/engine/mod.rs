@@ -35,7 +35,7 @@ use stage::attach;
 
 pub use stage::{finish, flags_of_root, stage};
 pub use wanted::{Engine, Platform, refuse};
-pub use warm::{Warm, save};
+pub use warm::{Warm, save, sleep};
 
 const STEP: &str = "engine";
 /// A healthy machine needs a quarter of a second from here to the agent's first word.
@@ -178,16 +178,20 @@ impl Held {
 
     /// As `agent::greet`, with an end to the wait, and with the engine's last words where the agent has none.
     fn greet(&self, leash: &OwnedFd, plan: &Plan) -> Outcome<()> {
-        let restored =
-            matches!(plan.engine.as_ref().and_then(|engine| engine.warm.as_ref()), Some(Warm::Restore { .. }));
+        let warm = plan.engine.as_ref().and_then(|engine| engine.warm.as_ref());
+        let restored = warm.and_then(Warm::takes_state).is_some();
         let boots = plan.machine.is_some() && !restored;
         let patience = if boots { BOOT_PATIENCE } else { PATIENCE };
         setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::new(patience.as_secs() as i64, 0)).at(STEP, "leash")?;
         if boots {
-            let machine = machine::describe(plan)?.to_string();
+            let machine = machine::describe(plan, false)?.to_string();
             send(leash.as_fd(), machine.as_bytes(), &[]).at(STEP, "leash")?;
         }
-        let greeted = if restored { self.rename(leash, plan) } else { agent::greet(leash, plan, false) };
+        let greeted = if restored {
+            self.rename(leash, plan, matches!(warm, Some(Warm::Wake { .. })))
+        } else {
+            agent::greet(leash, plan, false)
+        };
         greeted.map_err(|fault| self.with_words(fault))
     }
 

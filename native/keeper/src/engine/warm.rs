@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::Path;
+use std::time::Duration;
 
 use caisson_zygote::message::send;
 use nix::sched::{CloneFlags, setns};
@@ -21,12 +22,15 @@ use crate::machine;
 use crate::order::Sandbox;
 use crate::plan::Plan;
 use crate::program::Program;
+use crate::say::Said;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY};
 
 /// Of the engine's own root: the folder that holds the state.
 const IMAGE: &str = "image";
 /// A second for a large one; a disk that is busy takes longer.
 const SAVE_SECONDS: u32 = 60;
+/// Connections of a host that has gone end at once; an emulated machine takes longer to notice.
+const SETTLE: Duration = Duration::from_secs(30);
 const MAX_WORDS: u64 = 4096;
 
 /// `folder`: of the host.
@@ -37,6 +41,19 @@ pub enum Warm {
     Save { folder: String },
     /// From there. `pid`: the warm interpreter's, inside, where there is one.
     Restore { folder: String, pid: Option<u32> },
+    /// The same sandbox, that went to sleep there.
+    Wake { folder: String },
+}
+
+impl Warm {
+    /// Whether a machine that takes on a state shares its memory with a file; None: it starts by itself.
+    pub fn takes_state(&self) -> Option<bool> {
+        match self {
+            Warm::Save { .. } => None,
+            Warm::Restore { .. } => Some(true),
+            Warm::Wake { .. } => Some(false),
+        }
+    }
 }
 
 /// Besides those of the plan, until it has its own name: the agent gives them up then, and before that nobody is inside but the template.
@@ -52,23 +69,23 @@ pub fn stage(engine: &Engine, place: &Path, owner: (u32, u32)) -> Outcome<()> {
             chown(folder, Some(owner.0), Some(owner.1)).at(STEP, folder)?;
             attach(Path::new(folder), &target, strict)
         }
-        Warm::Restore { folder, .. } => attach(Path::new(folder), &target, strict | RDONLY),
+        Warm::Restore { folder, .. } | Warm::Wake { folder } => attach(Path::new(folder), &target, strict | RDONLY),
     }
 }
 
 /// Of the engine's command line: how it begins.
 pub fn verb(engine: &Engine) -> Vec<String> {
     match engine.warm {
-        Some(Warm::Restore { .. }) => vec!["restore".into(), format!("--image-path=/{IMAGE}")],
+        Some(Warm::Restore { .. } | Warm::Wake { .. }) => vec!["restore".into(), format!("--image-path=/{IMAGE}")],
         _ => vec!["run".into()],
     }
 }
 
 impl Held {
     /// The agent has been greeted when its state was saved; now it takes on who it is.
-    pub fn rename(&self, leash: &OwnedFd, plan: &Plan) -> Outcome<()> {
+    pub fn rename(&self, leash: &OwnedFd, plan: &Plan, wakes: bool) -> Outcome<()> {
         let message = match plan.machine {
-            Some(_) => json!({ "renew": machine::describe(plan)? }),
+            Some(_) => json!({ "renew": machine::describe(plan, wakes)? }),
             None => json!({ "rename": { "hostName": plan.host_name } }),
         };
         let tell = |message: serde_json::Value| {
@@ -125,11 +142,23 @@ pub fn save(sandbox: &Sandbox) -> Outcome<()> {
     }
 }
 
+/// As `save`, of a sandbox that somebody uses, for itself and nobody else.
+pub fn sleep(sandbox: &Sandbox, folder: &Path) -> Outcome<()> {
+    if sandbox.plan.machine.is_none() {
+        return Err(Fault::new(Code::WallUnavailable, STEP, "behind this wall memory is not written to a disk"));
+    }
+    settle(sandbox)?;
+    machine::sleep(sandbox, folder)
+}
+
 /// A descriptor of the host's that came over the leash cannot be saved: the agent answers when it has none any more.
 fn settle(sandbox: &Sandbox) -> Outcome<()> {
     let leash = sandbox.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "no leash"))?;
     send(leash.as_fd(), json!({ "settle": {} }).to_string().as_bytes(), &[]).at("leash", "settle")?;
-    agent::hear_ready(leash)
+    match agent::hear_within(leash, SETTLE)? {
+        Said::Ready(true) => Ok(()),
+        _ => Err(Fault::new(Code::LaunchFailed, STEP, "it said something else than that it is ready")),
+    }
 }
 
 /// As the first process of the sandbox, where the engine is: as root of its ids, and of nobody else's.

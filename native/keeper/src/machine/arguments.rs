@@ -32,7 +32,7 @@ pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String
     add(&["-chardev", &format!("socket,id=control,fd={CONTROL}"), "-mon", "chardev=control,mode=control"]);
     match engine.warm {
         // Its kernel is in its memory.
-        Some(Warm::Restore { .. }) => add(&["-incoming", "defer"]),
+        Some(Warm::Restore { .. } | Warm::Wake { .. }) => add(&["-incoming", "defer"]),
         _ => add(&["-kernel", stage::KERNEL, "-initrd", stage::INITRD, "-append", &kernel_line(emulated)?]),
     }
     add(&["-smp", &machine.cpus.to_string()]);
@@ -63,7 +63,7 @@ pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String
 fn memory_of(engine: &Engine, machine: &Machine) -> String {
     let of_file = format!("memory-backend-file,id=memory,size={},mem-path={}", machine.memory_bytes, stage::MEMORY);
     match engine.warm {
-        None => format!("memory-backend-ram,id=memory,size={}", machine.memory_bytes),
+        None | Some(Warm::Wake { .. }) => format!("memory-backend-ram,id=memory,size={}", machine.memory_bytes),
         Some(Warm::Save { .. }) => format!("{of_file},share=on"),
         Some(Warm::Restore { .. }) if machine.reader.is_some() => format!("{of_file},share=off"),
         Some(Warm::Restore { .. }) => format!("{of_file},share=off,readonly=on,rom=off"),

@@ -14,7 +14,8 @@ use crate::plan::{Network, Owner, Plan};
 
 const SEED_BYTES: usize = 64;
 
-pub fn describe(plan: &Plan) -> Outcome<Value> {
+/// `wakes`: it is who it was, and only has been asleep.
+pub fn describe(plan: &Plan, wakes: bool) -> Outcome<Value> {
     let (mut seed, mut card) = ([0u8; SEED_BYTES], [0u8; 6]);
     let drawn = File::open("/dev/urandom")
         .and_then(|mut chance| chance.read_exact(&mut seed).and_then(|()| chance.read_exact(&mut card)));
@@ -39,8 +40,8 @@ pub fn describe(plan: &Plan) -> Outcome<Value> {
         "hostName": plan.host_name,
         "nowNs": now_ns()?,
         "seed": seed,
-        "bootId": boot_id::fresh()?.trim_end(),
-        "hardwareAddress": hardware_address(card),
+        "bootId": if wakes { None } else { Some(boot_id::fresh()?.trim_end().to_owned()) },
+        "hardwareAddress": (!wakes).then(|| hardware_address(card)),
         "memoryBytes": plan.limits.memory_bytes.unwrap_or(0),
         "processes": plan.limits.pids,
         "network": matches!(plan.network, Network::Gate { .. }),

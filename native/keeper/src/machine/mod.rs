@@ -31,8 +31,8 @@ use crate::say::Said;
 use qmp::Qmp;
 
 pub use describe::{describe, now_ns};
-pub use saving::save;
-pub use settling::{Settling, go_on, not_settled};
+pub use saving::{save, sleep};
+pub use settling::{SETTLING, Settling, go_on, not_settled};
 pub use stage::{saved_disk, stage};
 
 const STEP: &str = "machine";
@@ -103,8 +103,8 @@ impl Inside<'_> {
         drop((doors, keepers));
         let mut qmp = Qmp::greet(control)?;
         let mut relay = Relay::new(Side::Host, leash, stream).at(STEP, "relay")?;
-        if let Some(Warm::Restore { .. }) = engine.warm {
-            qmp.restore(arguments::STATE, true)?;
+        if let Some(shared) = engine.warm.as_ref().and_then(Warm::takes_state) {
+            qmp.restore(arguments::STATE, shared)?;
             relay.begin_anew();
         }
         std::thread::Builder::new().spawn(move || helm::steer(&helm, qmp)).at(STEP, "a thread")?;
@@ -122,9 +122,9 @@ impl Inside<'_> {
         let mut inherited = vec![copy(&null)?, copy(words)?, copy(words)?];
         inherited.extend(ends);
         let mut env = None;
-        if let Some(Warm::Restore { .. }) = engine.warm {
+        if let Some(shared) = engine.warm.as_ref().and_then(Warm::takes_state) {
             inherited.push(std::fs::File::open(stage::STATE).at(STEP, stage::STATE)?.into());
-            env = machine.reader.as_ref().map(|_| format!("LD_PRELOAD={}", stage::READER));
+            env = machine.reader.as_ref().filter(|_| shared).map(|_| format!("LD_PRELOAD={}", stage::READER));
         }
         let argv = arguments::of(self.plan, engine, machine)?;
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();

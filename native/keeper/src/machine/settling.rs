@@ -12,7 +12,7 @@ use super::STEP;
 use crate::fault::{At, Code, Fault, Outcome};
 
 /// An emulated machine writes a gigabyte back in so long. One that does not answer is not waited for: it is an enemy's.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const SETTLING: Duration = Duration::from_secs(20);
 /// How soon it is noticed that nobody waits any more.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -35,7 +35,7 @@ impl Settling {
 
     pub fn wait(&self, stop: &AtomicBool) -> Outcome<()> {
         let (answer, bell) = &*self.0;
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + SETTLING;
         let mut heard = answer.lock().unwrap_or_else(PoisonError::into_inner);
         while heard.is_none() && !stop.load(Ordering::Relaxed) && Instant::now() < until {
             heard = bell.wait_timeout(heard, SLICE).unwrap_or_else(PoisonError::into_inner).0;
@@ -45,7 +45,7 @@ impl Settling {
 }
 
 pub fn not_settled() -> Fault {
-    let message = format!("the machine did not write its disk back within {} s", PATIENCE.as_secs());
+    let message = format!("the machine did not write its disk back within {} s", SETTLING.as_secs());
     Fault::new(Code::LaunchFailed, STEP, message)
 }
 

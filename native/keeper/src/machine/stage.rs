@@ -95,6 +95,7 @@ fn show_state(machine: &Machine, warm: &Warm, place: &Path, owner: (u32, u32)) -
             show(&folder.join(STATE_FILE), place, STATE, RDONLY | NOEXEC)?;
             show(&folder.join(MEMORY_FILE), place, MEMORY, RDONLY | NOEXEC)
         }
+        Warm::Wake { folder } => show(&Path::new(folder).join(STATE_FILE), place, STATE, RDONLY | NOEXEC),
     }
 }
 

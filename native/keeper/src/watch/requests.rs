@@ -51,6 +51,7 @@ impl Watch {
                 Ok(()) => answer(seq, json!({})),
                 Err(fault) => refusal(seq, &fault.to_string()),
             }),
+            Request::Sleep { seq, folder, keep_disk } => Some(self.sleep(seq, Path::new(&folder), &keep_disk)),
             Request::Fork { seq, socket, count } => Some(match self.fork(&socket, count) {
                 Ok(pids) => answer(seq, json!({ "pids": pids })),
                 Err(fault) => refusal(seq, &fault.to_string()),
@@ -75,6 +76,20 @@ impl Watch {
         }
         if self.finish(reason, detail) {
             self.keep_disk = keep_disk.map(PathBuf::from);
+        }
+        answer(seq, json!({}))
+    }
+
+    /// If it cannot be written down, it goes on as if nobody had asked.
+    fn sleep(&mut self, seq: i64, folder: &Path, keep_disk: &str) -> Value {
+        let asleep = self
+            .refuse_keeping(Path::new(keep_disk))
+            .and_then(|()| if self.is_still() { Err(asleep_already()) } else { engine::sleep(&self.sandbox, folder) });
+        if let Err(fault) = asleep {
+            return refusal(seq, &fault.to_string());
+        }
+        if self.finish(Reason::Pause, "paused") {
+            self.keep_disk = Some(keep_disk.into());
         }
         answer(seq, json!({}))
     }
@@ -127,4 +142,8 @@ impl Watch {
         }
         Ok(pids)
     }
+}
+
+fn asleep_already() -> Fault {
+    Fault::new(Code::LaunchFailed, "sleep", "it stands still already")
 }

@@ -3,16 +3,14 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use nix::sys::socket::{setsockopt, sockopt};
-use nix::sys::time::TimeVal;
 use serde_json::{Value, json};
 
 use super::Watch;
 use crate::agent;
 use crate::control::{Reason, Request, answer, refusal};
 use crate::disk::image_in;
-use crate::fault::{At, Code, Fault, Outcome};
-use crate::machine::{Settling, go_on, not_settled};
+use crate::fault::{Code, Fault, Outcome};
+use crate::machine::{SETTLING, Settling, go_on, not_settled};
 use crate::plan::Disk;
 use crate::say::Said;
 use crate::still::{Wanted, Work};
@@ -67,14 +65,9 @@ impl Watch {
     pub fn settle_for_good(&mut self) -> Outcome<()> {
         let Some(leash) = self.machine().filter(|_| !self.is_still()) else { return Ok(()) };
         Settling::ask(leash)?;
-        setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::new(20, 0)).at("machine", "leash")?;
-        loop {
-            match agent::hear(leash)? {
-                Said::Written(true) => return Ok(()),
-                // What was hit meanwhile is of no consequence any more.
-                Said::Limit(_) => {}
-                _ => return Err(not_settled()),
-            }
+        match agent::hear_within(leash, SETTLING)? {
+            Said::Written(true) => Ok(()),
+            _ => Err(not_settled()),
         }
     }
 
@@ -160,7 +153,10 @@ impl Watch {
     /// What must not meet work under way, or a sandbox that is half frozen.
     pub fn must_wait(&self, request: &Request) -> bool {
         self.under_way.is_some()
-            && matches!(request, Request::Freeze { .. } | Request::Thaw { .. } | Request::CopyDisk { .. })
+            && matches!(
+                request,
+                Request::Freeze { .. } | Request::Thaw { .. } | Request::CopyDisk { .. } | Request::Sleep { .. }
+            )
     }
 
     /// The end has come: what is under way is given up, and waited for.

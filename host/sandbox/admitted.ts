@@ -1,0 +1,41 @@
+import type { Plan } from '@caisson/wire'
+import type { Exits } from '../airlock/exits.ts'
+import { Undos } from '../lifetimes.ts'
+import type { Cell } from '../walls/wall.ts'
+import type { Decided } from './deciding.ts'
+
+/** Launches a sandbox that the airlock knows before it starts, and forgets when it has ended. */
+export async function admitted(
+  exits: Pick<Exits, 'admit' | 'forget'>,
+  plan: Plan,
+  egress: Decided['egress'],
+  launch: () => Promise<Cell>,
+  signal: AbortSignal,
+): Promise<Cell> {
+  if (egress === null) return await launch()
+  await using undo = new Undos()
+  await exits.admit(plan.id, egress, plan.audit.maxBytes, signal)
+  undo.add(() => exits.forget(plan.id))
+  const cell = await launch()
+  void cell.death.then(() => exits.forget(plan.id))
+  undo.move()
+  return cell
+}
+
+/** One of an earlier host gets its way out back. Without it, the answer to all that it asks is no; it lives on. */
+export async function readmitted(
+  { exits, notice }: { exits: Pick<Exits, 'admit' | 'forget'>; notice: (line: string) => void },
+  plan: Plan,
+  find: () => Promise<Decided['egress']>,
+  cell: Cell,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const egress = await find()
+    if (egress === null) return
+    await exits.admit(plan.id, egress, plan.audit.maxBytes, signal)
+    void cell.death.then(() => exits.forget(plan.id))
+  } catch (failure) {
+    notice(`sandbox ${plan.id} has no way out any more: ${failure instanceof Error ? failure.message : String(failure)}`)
+  }
+}

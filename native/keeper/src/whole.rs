@@ -1,0 +1,30 @@
+//! The last word beside a memory that was written to a disk: that it is whole, and over which disk. What has none was not written to its end
+//! (host/sandbox/asleep.ts).
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::fault::{At, Outcome};
+use crate::sums;
+
+const STEP: &str = "sleep";
+
+/// `disk`: nobody writes to it any more. Who wakes from that memory must find it as it is now, and the time of its last change tells.
+pub fn keep(folder: &Path, state: &str, disk: &Path) -> Outcome<()> {
+    let sum = sums::sum(&folder.join(state))?;
+    let found = fs::metadata(disk).at(STEP, disk.display())?;
+    let changed = format!("{}.{:09}", found.mtime(), found.mtime_nsec());
+    let whole = json!({ "sums": { state: sum }, "disk": { "bytes": found.len(), "changed": changed } });
+    let (draft, place) = (folder.join("whole.partial"), folder.join("whole.json"));
+    let written = File::create_new(&draft).and_then(|mut file| {
+        file.write_all(whole.to_string().as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, &place)?;
+        File::open(folder)?.sync_all()
+    });
+    written.at(STEP, place.display())
+}
