@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { LongestFirst } from './spec/house/longest-first.ts'
 import { SecondTries } from './spec/house/second-tries.ts'
 
 /** What must not get through. */
@@ -25,6 +26,7 @@ const again = { retry: 1 }
 export default defineConfig({
   test: {
     reporters: ['default', new SecondTries()],
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
