@@ -264,6 +264,12 @@ export class Resident {
     const contexts = paused === 'asleep' ? had : emptied(had)
     await this.#update({ state: 'paused', paused, pausedMs: Date.now(), filesOnly: false, contexts })
     if (state === 'running') this.#parts.happened('paused', this.#record)
+    if (paused === 'asleep') return
+    // Its keeper was ended meanwhile: whoever counts on the memory must hear that there is none.
+    throw new Fault('PAUSE_FAILED', `sandbox ${this.#record.id} is paused with its files alone: its memory was not written to its end`, {
+      hint: 'Resume it: it boots anew.',
+      cause: refused,
+    })
   }
 
   async #runsOn(cell: Cell, why: unknown): Promise<never> {

@@ -33,7 +33,9 @@ export class Traces {
         if (network !== '') this.#networks.add(network)
         await this.#note(pid)
       } else if ((await text(`/proc/${pid}/cmdline`)).includes(this.#id)) add('process', pid)
-      if (this.#networks.has(network)) add('network namespace', `${network} of ${pid}`)
+      // A number is given again when its namespace is gone: what is in another sandbox's control group is that one's.
+      const isAnothers = !inside && /\/caisson[^/]*\/\w/.test(groups)
+      if (this.#networks.has(network) && !isAnothers) add('network namespace', `${network} of ${pid}`)
       const mounts = await text(`/proc/${pid}/mountinfo`)
       if (mounts.includes(this.#id) || loops.some((name) => mounts.includes(` /dev/${name} `))) add('mount', `in the namespace of ${pid}`)
     }

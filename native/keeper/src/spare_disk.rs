@@ -1,5 +1,5 @@
-//! A disk that was made before anybody asked for it, like the one that was asked for last: the copy, the loop device and the file system of a disk are
-//! a third of the work of a start. It lies beside the image that it is a copy of, until it moves to the sandbox that it fits.
+//! A disk that was made before anybody asked for it, like the one that was asked for last: the copy, the loop device and the file system of a disk take
+//! as long as the rest of the root. It lies beside the image that it is a copy of, until it moves to the sandbox that it fits.
 
 use std::fs;
 use std::os::fd::OwnedFd;
