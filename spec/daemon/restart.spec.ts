@@ -14,7 +14,7 @@ test('killed, a daemon ends no sandbox; the next one goes on where it was', asyn
   const first = await SpecDaemon.open()
   const guest = await Guest.create(first, { templateID: 'code-interpreter-v1', envVars: { MARK: 'own' }, metadata: { a: 'b' } })
   await guest.code('kept = 41')
-  await guest.run('(while :; do date +%s%N > /tmp/now; sleep 0.05; done) > /dev/null 2>&1 & echo $! > /tmp/pid')
+  await guest.run('(while :; do date +%s%N > /tmp/next; mv /tmp/next /tmp/now; sleep 0.05; done) > /dev/null 2>&1 & echo $! > /tmp/pid')
   const paused = await Guest.create(first)
   await paused.run('echo frozen > /tmp/file')
   await paused.ask('POST', '/pause', {})
@@ -30,7 +30,7 @@ test('killed, a daemon ends no sandbox; the next one goes on where it was', asyn
   expect(await again.info()).toEqual(before)
   expect(await again.code('kept + 1')).toBe('42')
   expect(await again.code('import os; os.environ["MARK"]')).toBe('own')
-  expect(await again.run('a=$(cat /tmp/now); sleep 0.3; [ $(cat /tmp/now) != $a ] && echo goes on')).toBe('goes on\n')
+  expect(await again.run('a=$(cat /tmp/now); while [ "$(cat /tmp/now)" = "$a" ]; do sleep 0.05; done; echo goes on')).toBe('goes on\n')
   for (const [one, file] of [
     [paused, 'cat /tmp/file'],
     [stopped, 'cat /home/user/file'],

@@ -101,6 +101,7 @@ test('output says when it came', async () => {
   await sandbox.runCode('import os, time\nprint(1)\nwhile not os.path.exists("/tmp/go"): time.sleep(0.01)\nprint(2)', { onStdout })
   expect(times).toEqual([...times].sort((a, b) => a - b))
   expect(times[0]).toBeGreaterThanOrEqual(before)
-  expect(times[0]).toBeLessThanOrEqual(allowed)
+  // This clock shows whole milliseconds, theirs parts of them as well.
+  expect(Math.floor(times[0] ?? Number.NaN)).toBeLessThanOrEqual(allowed)
   expect(times.at(-1)).toBeGreaterThanOrEqual(allowed)
 })

@@ -163,6 +163,7 @@ describe.runIf(isRoot)('a disk', () => {
   })
 
   test('that is damaged is said to be, and nothing runs', async () => {
+    await rm(kept('damaged'), { force: true })
     await end(await cells.launch(await cells.plan()), kept('damaged'))
     await truncate(kept('damaged'), 0)
     await truncate(kept('damaged'), 64 << 20)

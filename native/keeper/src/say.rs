@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use caisson_zygote::message::receive;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Code, Fault, Outcome};
@@ -56,11 +57,21 @@ impl Said {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// What a process that has ended said last tells more than that it could not be found.
-    pub fn instead_of(fault: Fault, leash: Option<&OwnedFd>) -> Fault {
+    /// What a process that has ended said last tells more than that it could not be found; and what those who build have said by then is why it ended.
+    pub fn instead_of(fault: Fault, report: &OwnedFd, leash: Option<&OwnedFd>) -> Fault {
         let mut buffer = [0u8; 8192];
-        let said = leash.and_then(|leash| receive(leash.as_fd(), &mut buffer).ok()).map_or(0, |(length, _)| length);
-        Said::read(&buffer[..said], "inner walls").err().filter(|_| said > 0).unwrap_or(fault)
+        let mut hear = |from: &OwnedFd| {
+            let length = receive(from.as_fd(), &mut buffer).map_or(0, |(length, _)| length);
+            (length > 0).then(|| Said::read(&buffer[..length], "inner walls").err())
+        };
+        while is_waiting(report) {
+            match hear(report) {
+                Some(Some(why)) => return why,
+                Some(None) => {}
+                None => break,
+            }
+        }
+        leash.and_then(hear).flatten().unwrap_or(fault)
     }
 
     /// A failure said on the other side becomes one here.
@@ -90,4 +101,8 @@ impl From<&Fault> for Said {
             hint: fault.hint.clone(),
         }
     }
+}
+
+fn is_waiting(socket: &OwnedFd) -> bool {
+    poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) == Ok(1)
 }

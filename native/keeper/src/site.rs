@@ -121,7 +121,8 @@ impl Sandbox {
                 }
                 (Said::Cloned { pid }, None) => {
                     self.first = Some(pid);
-                    let of = || Namespaces::of(pid).map_err(|fault| Said::instead_of(fault, self.leash.as_ref()));
+                    let leash = self.leash.as_ref();
+                    let of = || Namespaces::of(pid).map_err(|fault| Said::instead_of(fault, &site.report, leash));
                     self.namespaces = (self.plan.kind == Kind::Sandbox).then(of).transpose()?;
                     self.step(clock, "namespaces");
                     children = nursery.map_or(Ok(Vec::new()), |nursery| self.ask_for_forks(nursery))?;
