@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { readSettings } from '../host/settings.ts'
-import { parts, type Qemu, qemu } from '../host/walls/microvm/found.ts'
+import { parts, qemu } from '../host/walls/microvm/found.ts'
 import { initrd } from '../host/walls/microvm/initrd.ts'
 import { ACCELERATORS, type Accelerator, tryAccelerator } from '../host/walls/microvm/trial.ts'
+import type { Trusted } from '../host/walls/microvm/trusted.ts'
 import type { Reference } from './references.ts'
 
 const NO_END = new AbortController().signal
@@ -18,7 +19,7 @@ export const coldMachine: Reference = {
       const { agent, programs, home, templates } = readSettings()
       const program = await qemu(NO_END)
       const { kernel } = await parts(templates)
-      const start = await initrd({ kernel, agent, programs, cache: join(home, 'engines') })
+      const start = await initrd({ kernel, modules: ['modules'], agent, programs, cache: join(home, 'engines') })
       for (const accelerator of ACCELERATORS) {
         const boot = () => booted(program, accelerator, { kernel, initrd: start })
         const isStarted = await boot().then(
@@ -38,7 +39,7 @@ export const coldMachine: Reference = {
   run: async () => await found?.boot(),
 }
 
-async function booted(program: Qemu, accelerator: Accelerator, from: { kernel: string; initrd: string }): Promise<void> {
+async function booted(program: Trusted, accelerator: Accelerator, from: { kernel: string; initrd: string }): Promise<void> {
   const tried = await tryAccelerator(program, accelerator, from, NO_END)
   if ('why' in tried) throw new Error(tried.why)
 }

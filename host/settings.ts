@@ -56,6 +56,10 @@ export interface Settings {
   readonly clientEnvironment: string
   /** The runsc to use, and no other; null: the newest of the PATH that works. */
   readonly runsc: string | null
+  /** What runs machines: `auto` is Firecracker where there is one that starts a machine, else QEMU. */
+  readonly machines: (typeof MACHINES)[number]
+  /** The Firecracker to use, and no other; null: the one of the usual places. Who names one asks for it. */
+  readonly firecracker: string | null
   readonly uid: number
   readonly gid: number
 }
@@ -68,6 +72,7 @@ const DEFAULT_AUDIT_FILE_MIB = 64
 const DEFAULT_AUDIT_TERMINAL_MIB = 16
 const TERMINAL_MODES = ['output', 'all', 'off'] as const
 type TerminalMode = (typeof TERMINAL_MODES)[number]
+const MACHINES = ['auto', 'qemu', 'firecracker'] as const
 const MIB = 1024 * 1024
 const DAY_MS = 86_400_000
 /** sun_path holds this much and a NUL (unix(7)). */
@@ -108,7 +113,7 @@ export function readSettings(options: SettingsOptions = {}): Settings {
         ms: whole('CAISSON_AUDIT_KEEP_DAYS', environment, 0) * DAY_MS,
       },
       terminals: {
-        mode: terminals('CAISSON_AUDIT_TERMINALS', environment),
+        mode: oneOf(TERMINAL_MODES, 'CAISSON_AUDIT_TERMINALS', environment, 'output'),
         maxBytes: whole('CAISSON_AUDIT_TERMINAL_MIB', environment, DEFAULT_AUDIT_TERMINAL_MIB) * MIB,
       },
     },
@@ -120,6 +125,8 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     profiles: [join(root, 'profiles'), join(home, 'profiles')],
     clientEnvironment: told(environment),
     runsc: environment['CAISSON_RUNSC'] || null,
+    machines: oneOf(MACHINES, 'CAISSON_MACHINES', environment, environment['CAISSON_FIRECRACKER'] ? 'firecracker' : 'auto'),
+    firecracker: environment['CAISSON_FIRECRACKER'] || null,
     uid: process.getuid?.() ?? -1,
     gid: process.getgid?.() ?? -1,
   }
@@ -147,11 +154,16 @@ function whole(name: string, environment: Readonly<Record<string, string | undef
   return Number(text)
 }
 
-function terminals(name: string, environment: Readonly<Record<string, string | undefined>>): TerminalMode {
-  const text = environment[name] || 'output'
-  const mode = TERMINAL_MODES.find((one) => one === text)
-  if (mode === undefined) throw new Fault('BAD_REQUEST', `${name} is one of ${TERMINAL_MODES.join(', ')}, not ${JSON.stringify(text)}`)
-  return mode
+function oneOf<Word extends string>(
+  words: readonly Word[],
+  name: string,
+  environment: Readonly<Record<string, string | undefined>>,
+  otherwise: Word,
+): Word {
+  const text = environment[name] || otherwise
+  const word = words.find((one) => one === text)
+  if (word === undefined) throw new Fault('BAD_REQUEST', `${name} is one of ${words.join(', ')}, not ${JSON.stringify(text)}`)
+  return word
 }
 
 function told(environment: Readonly<Record<string, string | undefined>>): string {

@@ -137,6 +137,8 @@ export type Engine = z.infer<typeof Engine>
 
 /** What a machine is made of: files of the host, all read-only. */
 export const Machine = z.strictObject({
+  /** What runs it. Plans of before there was a choice say nothing. */
+  vmm: z.enum(['qemu', 'firecracker']).default('qemu'),
   kernel: HostPath,
   initrd: HostPath,
   /** Images: /usr, and what the template shows besides. */

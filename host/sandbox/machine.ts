@@ -1,4 +1,4 @@
-import { Fault, type Machine } from '@caisson/wire'
+import { Fault, type Machine, type Plan } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
 import type { MachineFacts } from './plan.ts'
 import type { Profile } from './profile.ts'
@@ -31,6 +31,11 @@ export function planMachine(
   }
   const memoryBytes = (memoryMiB + KERNEL_MIB) * MIB
   return { ...wall.machine, shown, memoryBytes, cpus: Math.min(MOST_CPUS, Math.max(1, Math.ceil(cpus ?? 1))) }
+}
+
+/** Whether what runs it saves its state, and takes it on again. */
+export function savesStates({ machine }: Pick<Plan, 'machine'>): boolean {
+  return machine?.vmm !== 'firecracker'
 }
 
 /** Nothing of the host can be shown behind such a wall, and what cannot be had is not left out in silence. Throws UNSUPPORTED. */

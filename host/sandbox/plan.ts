@@ -36,7 +36,7 @@ export interface MachineFacts {
     /** The program that is it; null: the kernel. */
     readonly engine: Engine | null
     /** Where it is a machine: its parts that are the same for all. */
-    readonly machine?: Pick<Machine, 'kernel' | 'initrd' | 'usr' | 'reader'>
+    readonly machine?: Pick<Machine, 'vmm' | 'kernel' | 'initrd' | 'usr' | 'reader'>
     /** Set-uid programs work behind it. */
     readonly sudo: boolean
     /** Folders of the host can be shown behind it. */

@@ -12,6 +12,7 @@ import type { Creating } from './creating.ts'
 import type { Entered, NetworkWish, SandboxEvent } from './fleet.ts'
 import type { Given } from './given.ts'
 import type { LiveSandbox } from './life.ts'
+import { savesStates } from './machine.ts'
 import { type ContextRecord, emptied, type SandboxRecord, type Used } from './record.ts'
 import { copySparse } from './sparse-copy.ts'
 import { Turns } from './turns.ts'
@@ -420,8 +421,8 @@ export class Resident {
 
   /** Whether a pause with memory is one to a disk. */
   get #sleeps(): boolean {
-    const { wall, disk } = this.#record.plan
-    return this.#parts.walls.promises(wall).snapshot === 'memory' && disk.kind === 'image'
+    const { plan } = this.#record
+    return this.#parts.walls.promises(plan.wall).snapshot === 'memory' && plan.disk.kind === 'image' && savesStates(plan)
   }
 
   get #asleep(): string {

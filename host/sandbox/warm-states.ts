@@ -9,6 +9,7 @@ import type { Template } from '../templates/template.ts'
 import type { Walls } from '../walls/walls.ts'
 import { newId } from './ids.ts'
 import { lock } from './lock.ts'
+import { savesStates } from './machine.ts'
 import { own, STATE_FILES, Sums, sums } from './state-files.ts'
 import { warmKey } from './warm-key.ts'
 
@@ -81,7 +82,7 @@ export class WarmStates implements AsyncDisposable {
 
   #key(plan: Plan, template: Template): string | undefined {
     const { settings, walls } = this.#parts
-    return settings.savesStates && walls.promises(plan.wall).restores !== 'no' ? warmKey(plan, template) : undefined
+    return settings.savesStates && walls.promises(plan.wall).restores !== 'no' && savesStates(plan) ? warmKey(plan, template) : undefined
   }
 
   #find(key: string, plan: Plan): Promise<Made | undefined> {

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { chmod, copyFile, mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Fault } from '@caisson/wire'
@@ -20,32 +20,43 @@ const MODULES = [
   ...['failover', 'net_failover', 'virtio_net', 'libcrc32c', 'erofs'],
 ]
 
+/** For Firecracker besides; in a folder of their own, because a machine loads all that it is given. */
+const VSOCK = 'vsock'
+const VSOCK_MODULES = ['vsock', 'vmw_vsock_virtio_transport_common', 'vmw_vsock_virtio_transport']
+
 /** Fetches it below `folder`, unless it is there: `kernel-VERSION`, with `vmlinux` and the modules that a machine needs. Its name. */
 export async function fetchKernel(folder: string, say: (line: string) => void, signal: AbortSignal): Promise<string> {
   const { stdout } = await execute('apt-cache', ['depends', '--important', PACKAGE], { maxBuffer: MAX_SAID_BYTES, signal })
   const dependency = /Depends: (linux-image-(\d[a-z0-9.+-]{1,64}))$/m.exec(stdout)
   if (dependency?.[1] === undefined) throw new Fault('TEMPLATE_BUILD_FAILED', `the system's packages have no ${PACKAGE}`)
   const name = `kernel-${dependency[2]}`
-  if (existsSync(join(folder, name))) return name
-  say(`${dependency[1]}, for machines: nothing of it is installed`)
+  const place = join(folder, name)
+  if (existsSync(join(place, VSOCK))) return name
+  const isThere = existsSync(place)
+  say(isThere ? `${dependency[1]}: its modules for Firecracker` : `${dependency[1]}, for machines: nothing of it is installed`)
   const draft = await mkdtemp(join(folder, '.kernel-'))
   try {
     await execute('apt-get', ['download', dependency[1]], { cwd: draft, maxBuffer: MAX_SAID_BYTES, signal })
     const archive = (await readdir(draft)).find((file) => file.endsWith('.deb'))
     if (archive === undefined) throw new Error('nothing was downloaded')
     await execute('dpkg-deb', ['-x', archive, 'x'], { cwd: draft, maxBuffer: MAX_SAID_BYTES, signal })
-    const done = join(draft, 'done')
-    await mkdir(join(done, 'modules'), { recursive: true, mode: 0o755 })
-    await unpack(join(draft, 'x/boot', `vmlinuz-${dependency[2]}`), join(done, 'vmlinux'), signal)
-    await takeModules(join(draft, 'x/lib/modules'), join(done, 'modules'))
-    await chmod(done, 0o755)
-    await rename(done, join(folder, name))
+    const [done, modules] = [join(draft, 'done'), join(draft, 'x/lib/modules')]
+    await mkdir(done, { mode: 0o755 })
+    await takeModules(modules, VSOCK_MODULES, join(done, VSOCK))
+    if (isThere) await rename(join(done, VSOCK), join(place, VSOCK))
+    else {
+      await unpack(join(draft, 'x/boot', `vmlinuz-${dependency[2]}`), join(done, 'vmlinux'), signal)
+      await takeModules(modules, MODULES, join(done, 'modules'))
+      await rename(done, place)
+    }
     return name
   } catch (cause) {
     const said = (cause as { stderr?: string }).stderr?.trim().split('\n').at(-1)
-    throw new Fault('TEMPLATE_BUILD_FAILED', `${dependency[1]}: ${said || (cause instanceof Error ? cause.message : String(cause))}`, {
-      cause,
-    })
+    const why = `${dependency[1]}: ${said || (cause instanceof Error ? cause.message : String(cause))}`
+    if (!isThere || signal.aborted) throw new Fault('TEMPLATE_BUILD_FAILED', why, { cause })
+    // QEMU does without.
+    say(`${why}. Machines are run by QEMU until that is mended`)
+    return name
   } finally {
     await rm(draft, { recursive: true, force: true })
   }
@@ -68,10 +79,11 @@ async function unpack(image: string, to: string, signal: AbortSignal): Promise<v
   await writeFile(to, stdout, { mode: 0o644 })
 }
 
-async function takeModules(from: string, to: string): Promise<void> {
+async function takeModules(from: string, modules: readonly string[], to: string): Promise<void> {
+  await mkdir(to, { mode: 0o755 })
   const found = await readdir(from, { recursive: true })
   const order: string[] = []
-  for (const module of MODULES) {
+  for (const module of modules) {
     const path = found.find((one) => one.endsWith(`/${module}.ko`))
     // Some kernels have it built in.
     if (path === undefined) continue

@@ -19,7 +19,7 @@ export interface Promises {
 }
 
 /** Of a wall that is a machine: its parts, without those that the template and the limits decide. */
-export type MachineParts = Pick<Machine, 'kernel' | 'initrd' | 'usr' | 'reader'>
+export type MachineParts = Pick<Machine, 'vmm' | 'kernel' | 'initrd' | 'usr' | 'reader'>
 
 /** What builds a wall, found and tried. */
 export interface Built {

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { type Death, type Plan, WALLS, type WallName, wallNamed } from '@caisson/wire'
 import type { Keepers } from './keepers.ts'
+import type { Machines } from './microvm/candidates.ts'
 import * as shelf from './shelf.ts'
 import { Supervised, wallAt } from './supervised.ts'
 import type { Built, Cell, Finding, Known, Promises } from './wall.ts'
@@ -13,6 +14,9 @@ export interface WallsOptions {
   readonly home: string
   /** The operator's own choice of it; null: what is found in the PATH. */
   readonly runsc: string | null
+  /** What runs machines, and where Firecracker is, in the operator's words. */
+  readonly machines: Machines
+  readonly firecracker: string | null
   /** The agent program, which is what an engine is tried with. */
   readonly agent: string
   /** Programs of the runtimes. */
@@ -28,7 +32,7 @@ export class Walls {
   readonly #walls: Record<WallName, Supervised<unknown>>
 
   constructor(
-    { keepers, keeper, uid, home, runsc, agent, preloadLibrary, readonlyLibrary, programs, templates }: WallsOptions,
+    { keepers, keeper, uid, home, runsc, machines, firecracker, agent, preloadLibrary, readonlyLibrary, programs, templates }: WallsOptions,
     record: (death: Death) => void,
   ) {
     const kept = { keepers, keeper, uid }
@@ -39,7 +43,7 @@ export class Walls {
       gvisor: new Supervised(shelf.gvisor, { ...kept, runsc, agent, preloadLibrary, cache }, folder, record) as Supervised<unknown>,
       microvm: new Supervised(
         shelf.microvm,
-        { ...kept, agent, programs, templates, cache, readonlyLibrary },
+        { ...kept, agent, programs, templates, cache, readonlyLibrary, machines, firecracker },
         folder,
         record,
       ) as Supervised<unknown>,

@@ -1,78 +1,82 @@
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { cpus, release } from 'node:os'
 import { join } from 'node:path'
-import { Engine, Fault } from '@caisson/wire'
+import { Engine, Fault, Machine } from '@caisson/wire'
 import { z } from 'zod'
 import type { Built } from '../wall.ts'
-import { type Parts, parts, type Qemu, qemu } from './found.ts'
-import { type InitrdOptions, initrd } from './initrd.ts'
-import { ACCELERATORS, tryAccelerator } from './trial.ts'
+import { type Candidate, type CandidateOptions, candidates } from './candidates.ts'
+import { parts } from './found.ts'
+import { initrd } from './initrd.ts'
 
-const Remembered = z.strictObject({ key: z.string(), engine: Engine })
-
-export interface EngineOptions extends Omit<InitrdOptions, 'kernel'> {
-  readonly templates: string
-  /** For a QEMU that cannot map memory that it may not write. */
-  readonly readonlyLibrary: string
-}
-
-/** The first that can (`rom=off` of memory-backend-file). */
-const READS_BY_ITSELF = [8, 2] as const
+/** What was chosen. */
+const Chosen = z.strictObject({ engine: Engine, vmm: Machine.shape.vmm })
+type Chosen = z.infer<typeof Chosen>
+const Remembered = z.strictObject({ key: z.string(), chosen: Chosen })
 
 /** Of this process, by what it was looked for with. */
-const known = new Map<string, Promise<Engine>>()
+const known = new Map<string, Promise<Chosen>>()
 
-/** QEMU, by what started a machine here, and the parts of machines. Rejects with WALL_UNAVAILABLE. */
-export async function machineEngine(options: EngineOptions, signal: AbortSignal): Promise<Built> {
-  const found = await parts(options.templates)
-  const start = await initrd({ ...options, kernel: found.kernel })
-  const program = await qemu(signal)
-  const key = JSON.stringify([program, found.kernel, options.templates])
-  const before = known.get(key)
-  const tried = before ?? engine(program, found, start, options, signal)
+/** By what started a machine here, and the parts of machines. Rejects with WALL_UNAVAILABLE. */
+export async function machineEngine(options: CandidateOptions, signal: AbortSignal): Promise<Built> {
+  const { kernel, usr } = await parts(options.templates)
+  const { found } = await candidates(options, signal)
+  const key = JSON.stringify([options.machines, found.map(({ stamp }) => stamp), kernel, release(), cpus()[0]?.model ?? ''])
+  const place = JSON.stringify([key, options.templates])
+  const before = known.get(place)
+  const tried = before ?? choose(found, key, kernel, options, signal)
   if (before === undefined) {
-    known.set(key, tried)
+    known.set(place, tried)
     // What does not start today may start tomorrow.
-    tried.catch(() => known.delete(key))
+    tried.catch(() => known.delete(place))
   }
-  const reader = readsByItself(program.version) ? null : options.readonlyLibrary
-  return { engine: await tried, machine: { kernel: join(found.kernel, 'vmlinux'), initrd: start, usr: found.usr, reader } }
+  const { engine, vmm } = await tried
+  const candidate = found.find((one) => one.vmm === vmm)
+  if (candidate === undefined) throw new Fault('WALL_UNAVAILABLE', `microvm: ${vmm} is not there any more`)
+  const start = await initrd({ ...options, kernel, modules: candidate.modules })
+  return { engine, machine: { vmm, kernel: join(kernel, 'vmlinux'), initrd: start, usr, reader: candidate.reader } }
 }
 
-function readsByItself(version: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  const [least, leastMinor] = READS_BY_ITSELF
-  return major > least || (major === least && minor >= leastMinor)
-}
-
-async function engine(program: Qemu, found: Parts, start: string, { templates }: EngineOptions, signal: AbortSignal): Promise<Engine> {
-  const memory = join(templates, 'machine', 'engine.json')
-  const key = `${program.stamp} ${found.kernel} ${release()} ${cpus()[0]?.model ?? ''}`
+async function choose(
+  found: readonly Candidate[],
+  key: string,
+  kernel: string,
+  options: CandidateOptions,
+  signal: AbortSignal,
+): Promise<Chosen> {
+  const memory = join(options.templates, 'machine', 'engine.json')
   const before = await remembered(memory, key)
   if (before !== undefined) return before
   const reasons: string[] = []
-  for (const platform of ACCELERATORS) {
-    const tried = await tryAccelerator(program, platform, { kernel: found.kernel, initrd: start }, signal)
-    if ('ms' in tried) {
-      const engine: Engine = { program: program.program, version: program.version, platform, preload: null, warm: null }
-      const beside = `${memory}.${process.pid}`
-      await writeFile(beside, JSON.stringify({ key, engine }), { mode: 0o644 })
-      await rename(beside, memory)
-      return engine
+  for (const { vmm, program, version, accelerators, modules, tryBy } of found) {
+    const start = await initrd({ ...options, kernel, modules })
+    for (const platform of accelerators) {
+      const tried = await tryBy(platform, { kernel, initrd: start }, signal)
+      if ('ms' in tried) {
+        const chosen: Chosen = { engine: { program, version, platform, preload: null, warm: null }, vmm }
+        const beside = `${memory}.${process.pid}`
+        await writeFile(beside, JSON.stringify({ key, chosen }), { mode: 0o644 })
+        await rename(beside, memory)
+        return chosen
+      }
+      reasons.push(`${program} by ${platform}: ${tried.why}`)
     }
-    reasons.push(`by ${platform}: ${tried.why}`)
   }
-  throw new Fault('WALL_UNAVAILABLE', `microvm: ${program.program} starts no machine: ${reasons.join('; ')}`, {
-    hint: '`caisson doctor` tries it again.',
-  })
+  throw new Fault('WALL_UNAVAILABLE', `microvm: no machine starts: ${reasons.join('; ')}`, { hint: mending(found, options) })
 }
 
-async function remembered(path: string, key: string): Promise<Engine | undefined> {
+/** A KVM that is there and starts nothing is another machine's to mend: the one that this one runs on. */
+function mending(found: readonly Candidate[], { machines }: CandidateOptions): string {
+  const again = '`caisson doctor` tries it again.'
+  if (machines !== 'firecracker' || found.length === 0) return again
+  return `Firecracker needs a KVM that starts machines: \`modprobe -a kvm_intel kvm_amd tun\`, and nested virtualization where this host is a machine itself; or let QEMU run machines (CAISSON_MACHINES=qemu). ${again}`
+}
+
+async function remembered(path: string, key: string): Promise<Chosen | undefined> {
   const text = await readFile(path, 'utf8').catch(() => undefined)
   if (text === undefined) return undefined
   try {
     const before = Remembered.parse(JSON.parse(text))
-    return before.key === key ? before.engine : undefined
+    return before.key === key ? before.chosen : undefined
   } catch {
     // Written by another version, or torn: it is tried again.
     return undefined

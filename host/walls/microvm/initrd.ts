@@ -7,8 +7,10 @@ import { cpio, type Entry } from './cpio.ts'
 const KEEP_EARLIER_MS = 24 * 3600 * 1000
 
 export interface InitrdOptions {
-  /** Folder of the kernel, with `modules`. */
+  /** Folder of the kernel. */
   readonly kernel: string
+  /** Folders of it that are taken along, where they are there. */
+  readonly modules: readonly string[]
   readonly agent: string
   readonly programs: string
   readonly cache: string
@@ -18,9 +20,10 @@ export interface InitrdOptions {
  * What a kernel starts with: the agent as its first program, the modules that it needs, and the programs of the runtimes. Made once for each build
  * of them; its path.
  */
-export async function initrd({ kernel, agent, programs, cache }: InitrdOptions): Promise<string> {
+export async function initrd({ kernel, modules, agent, programs, cache }: InitrdOptions): Promise<string> {
   const names = await files(programs)
-  const hash = createHash('sha256').update(kernel)
+  const there = modules.filter((name) => existsSync(join(kernel, name)))
+  const hash = createHash('sha256').update([kernel, ...there].join(' '))
   for (const path of [agent, ...names.map((name) => join(programs, name))]) {
     const { size, mtimeMs } = await stat(path)
     hash.update(`${path} ${size} ${mtimeMs}\n`)
@@ -28,10 +31,9 @@ export async function initrd({ kernel, agent, programs, cache }: InitrdOptions):
   const path = join(cache, `initrd-${hash.digest('hex').slice(0, 16)}`)
   if (existsSync(path)) return path
   await mkdir(cache, { recursive: true, mode: 0o700 })
-  const modules = await files(join(kernel, 'modules'))
   const entries: Entry[] = [
     { path: 'init', content: await readFile(agent) },
-    ...(await tree('modules', join(kernel, 'modules'), modules)),
+    ...(await Promise.all(there.map(async (name) => tree(name, join(kernel, name), await files(join(kernel, name)))))).flat(),
     ...(await tree('runtimes', programs, names)),
   ]
   const draft = `${path}.${randomUUID()}`

@@ -1,39 +1,55 @@
 import { Fault } from '@caisson/wire'
 import type { Finding } from '../wall.ts'
 import { advisoriesFor, READ_ON } from './advisories.ts'
-import { type EngineOptions, machineEngine } from './engine.ts'
-import { INSTALL, parts, qemu, SETUP } from './found.ts'
+import { type CandidateOptions, candidates } from './candidates.ts'
+import { machineEngine } from './engine.ts'
+import { INSTALL, parts, SETUP } from './found.ts'
 import { initrd } from './initrd.ts'
-import { ACCELERATORS, type Accelerator, tryAccelerator } from './trial.ts'
+import type { Tried } from './trial.ts'
 
 const NEWER = 'install a newer QEMU, of the distribution or of its backports'
 
 /** What this machine has and lacks for the microvm wall: a machine is started by each means that there is. */
-export async function probeMicrovm(options: EngineOptions, signal: AbortSignal): Promise<Finding[]> {
+export async function probeMicrovm(options: CandidateOptions, signal: AbortSignal): Promise<Finding[]> {
   const findings: Finding[] = []
   try {
-    const program = await qemu(signal)
-    findings.push({ what: 'QEMU', severity: 'fine', detail: `${program.version}, ${program.program}` }, ...known(program.version))
-    const found = await parts(options.templates)
-    findings.push({ what: 'kernel', severity: 'fine', detail: found.kernel.split('/').at(-1)?.replace('kernel-', '') ?? '' })
-    const start = await initrd({ ...options, kernel: found.kernel })
-    for (const accelerator of ACCELERATORS) {
-      const tried = await tryAccelerator(program, accelerator, { kernel: found.kernel, initrd: start }, signal)
-      findings.push(accelerated(accelerator, tried))
+    const { found, passed } = await candidates(options, signal)
+    const { kernel } = await parts(options.templates)
+    findings.push({ what: 'kernel', severity: 'fine', detail: kernel.split('/').at(-1)?.replace('kernel-', '') ?? '' })
+    for (const candidate of found) {
+      const { vmm, name, version, program, accelerators, modules, tryBy } = candidate
+      findings.push({ what: name, severity: 'fine', detail: `${version}, ${program}` }, ...(vmm === 'qemu' ? known(version) : []))
+      const start = await initrd({ ...options, kernel, modules })
+      for (const accelerator of accelerators) {
+        findings.push(
+          accelerated(
+            vmm === 'qemu' ? accelerator : `${accelerator} of ${name}`,
+            await tryBy(accelerator, { kernel, initrd: start }, signal),
+          ),
+        )
+      }
     }
-    const { engine } = await machineEngine(options, signal)
+    findings.push(...passed.map((why): Finding => ({ what: 'passed over', severity: 'degraded', detail: why })))
+    const { engine, machine } = await machineEngine(options, signal)
     const slow = engine?.platform === 'tcg' ? ', which emulates every instruction: slow' : ''
-    findings.push({ what: 'engine', severity: 'fine', detail: `QEMU ${engine?.version} by ${engine?.platform}${slow}` })
+    const name = found.find(({ vmm }) => vmm === machine?.vmm)?.name
+    findings.push({ what: 'engine', severity: 'fine', detail: `${name} ${engine?.version} by ${engine?.platform}${slow}` })
+    if (!found.some(({ vmm }) => vmm === 'firecracker') && passed.length === 0) findings.push(absent(options))
   } catch (failure) {
     if (!(failure instanceof Fault)) throw failure
     const mend = failure.message.includes('qemu-system') ? INSTALL : SETUP
-    findings.push({ what: 'engine', severity: 'missing', detail: failure.message, mend })
+    findings.push({ what: 'engine', severity: 'missing', detail: failure.line, mend })
   }
-  findings.push({ what: 'Firecracker', severity: 'fine', detail: 'not used: this wall has one engine, QEMU' })
   return findings
 }
 
-function accelerated(accelerator: Accelerator, tried: Awaited<ReturnType<typeof tryAccelerator>>): Finding {
+function absent({ machines }: CandidateOptions): Finding {
+  const detail =
+    machines === 'qemu' ? 'not looked for: CAISSON_MACHINES=qemu' : 'not found; where there is one that starts a machine, it is used'
+  return { what: 'Firecracker', severity: 'fine', detail }
+}
+
+function accelerated(accelerator: string, tried: Tried): Finding {
   const what = `accelerator ${accelerator}`
   if ('why' in tried) return { what, severity: 'degraded', detail: tried.why }
   return { what, severity: 'fine', detail: `started a machine, from nothing to its end, in ${Math.round(tried.ms)} ms` }

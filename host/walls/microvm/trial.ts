@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { Qemu } from './found.ts'
+import type { Trusted } from './trusted.ts'
 
 export type Accelerator = 'kvm' | 'tcg'
 /** As fast as they are; kvm hangs on some virtual machines, so what counts is that it starts something. */
@@ -11,18 +11,24 @@ export const ACCELERATORS: readonly Accelerator[] = ['kvm', 'tcg']
 const RUN_MS = { kvm: 5_000, tcg: 60_000 }
 const MAX_SAID_BYTES = 256 * 1024
 /** What the agent says to this word (native/agent/src/main.rs). */
-const WORD = 'hello'
+export const WORD = 'hello'
 const ANSWER = 'hello from inside'
 const KERNEL_LINE = 'console=ttyS0 quiet mitigations=off no_timer_check 8250.nr_uarts=1 panic=-1 reboot=t rdinit=/init'
 
 /** How long a machine took from nothing to its end, in milliseconds; or why it did not start. */
 export type Tried = { readonly ms: number } | { readonly why: string }
 
+/** What it is started from. */
+export interface From {
+  readonly kernel: string
+  readonly initrd: string
+}
+
 /** Starts the real thing: a machine whose first program is the agent, which says one line. Leaves nothing. */
 export async function tryAccelerator(
-  { program }: Qemu,
+  { program }: Trusted,
   accelerator: Accelerator,
-  { kernel, initrd }: { kernel: string; initrd: string },
+  { kernel, initrd }: From,
   signal: AbortSignal,
 ): Promise<Tried> {
   const emulated = accelerator === 'tcg'
@@ -40,9 +46,14 @@ export async function tryAccelerator(
   const bare = ['-nodefaults', '-no-user-config', '-display', 'none', '-monitor', 'none', '-no-reboot', '-serial', 'stdio']
   const narrow = ['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny']
   const started = ['-kernel', join(kernel, 'vmlinux'), '-initrd', initrd, '-append', `${line} -- ${WORD}`]
+  return await run(program, [...machine, ...bare, ...narrow, ...started], accelerator, signal)
+}
+
+/** Runs what is to print the agent's answer, and end. */
+export async function run(program: string, words: readonly string[], accelerator: Accelerator, signal: AbortSignal): Promise<Tried> {
   try {
     const begun = performance.now()
-    const { stdout } = await promisify(execFile)(program, [...machine, ...bare, ...narrow, ...started], {
+    const { stdout } = await promisify(execFile)(program, words, {
       env: {},
       cwd: '/',
       timeout: RUN_MS[accelerator],

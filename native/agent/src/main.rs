@@ -97,7 +97,7 @@ fn run(word: &str) -> Result<(), String> {
 
 /// The leash of a machine, when it is what the keeper said.
 fn machine() -> Result<OwnedFd, String> {
-    let leash = vm::begin()?;
+    let leash = vm::begin(std::env::args().nth(2).as_deref())?;
     vm::set_up(&leash::read(&leash)?, &leash)?;
     Ok(leash)
 }

@@ -79,7 +79,11 @@ impl Inside<'_> {
         if !is_without(Step::Network) {
             loopback_up()?;
         }
-        let doors = if matches!(self.plan.network, Network::Gate { .. }) { gate::net::prepare()? } else { Vec::new() };
+        let doors = if matches!(self.plan.network, Network::Gate { .. }) {
+            gate::net::prepare(gate::net::Source::Here)?
+        } else {
+            Vec::new()
+        };
         self.move_in()?;
         self.mounts(sandbox)?;
         self.pivot()?;

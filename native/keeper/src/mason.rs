@@ -3,7 +3,7 @@
 
 use std::fs::DirBuilder;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, fchown};
 use std::path::{Path, PathBuf};
 
 use caisson_zygote::message::send;
@@ -17,7 +17,7 @@ use crate::engine;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::idmap::IdMap;
 use crate::ids::NURSERY_FIRST;
-use crate::machine;
+use crate::machine::{self, Machine};
 use crate::plan::{Disk, Kind, Plan};
 use crate::root::{Owners, Stage};
 use crate::say::Said;
@@ -69,10 +69,10 @@ impl Mason<'_> {
             self.mount_disk(&disk_mount)?;
             (Some(stage.finish()?), None)
         } else {
-            (None, Some(self.fetch()?))
+            (None, Some(self.disk_of_machine(owners.root)?))
         };
         let start = match (&self.plan.engine, &self.plan.machine) {
-            (Some(engine), Some(machine)) => machine::stage(machine, engine, &root, owners.root)?,
+            (Some(engine), Some(machine)) => machine::stage(self.plan, (machine, engine), &root, owners.root)?,
             (Some(engine), None) => engine::stage(self.plan, engine, &root, owners.root)?,
             (None, _) => root,
         };
@@ -96,6 +96,15 @@ impl Mason<'_> {
     fn fetch(&self) -> Outcome<OwnedFd> {
         let missing = || Fault::new(Code::PlanInvalid, STEP, "a machine's disk is an image");
         self.pit.as_ref().ok_or_else(missing).and_then(digger::fetch)
+    }
+
+    /// What opens it anew, by its descriptor, has no more rights than its ids have.
+    fn disk_of_machine(&self, owner: (u32, u32)) -> Outcome<OwnedFd> {
+        let disk = self.fetch()?;
+        if self.plan.machine.as_ref().is_some_and(Machine::opens_disk) {
+            fchown(&disk, Some(owner.0), Some(owner.1)).at(STEP, "the disk")?;
+        }
+        Ok(disk)
     }
 
     fn tell(&self, said: &Said, fds: &[i32]) -> Outcome<()> {

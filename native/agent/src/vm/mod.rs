@@ -2,6 +2,7 @@
 //! says, and is an agent from then on. Whatever goes wrong here ends the machine, with its reason on the console.
 
 mod bounds;
+mod channel;
 mod machine;
 mod network;
 mod nodes;
@@ -10,39 +11,44 @@ mod renewal;
 mod root;
 mod steward;
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use caisson_relay::{Relay, Side};
-use nix::fcntl::{OFlag, open};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use nix::sys::stat::Mode;
+
+use channel::Channel;
 
 pub use machine::Machine;
 pub use steward::{Order, tell};
 
-/// The first port that is no console (drivers/char/virtio_console.c).
-const PORT: &str = "/dev/vport0p1";
-const MODULES: &str = "/modules";
 /// Per process, as the kernel allows at most.
 const OPEN_FILES: u64 = 1_048_576;
 
 type Outcome<T> = Result<T, String>;
 
 static WAY_OUT: AtomicBool = AtomicBool::new(false);
+static CHANNEL: OnceLock<Channel> = OnceLock::new();
 
 /// Of a machine with a network.
 pub fn has_way_out() -> bool {
     WAY_OUT.load(Ordering::Relaxed)
 }
 
-/// The leash, and how to go on when its first message has come.
-pub fn begin() -> Outcome<OwnedFd> {
+/// Before anybody has said so, as it is in most machines.
+fn channel() -> Channel {
+    CHANNEL.get().copied().unwrap_or(Channel::Port)
+}
+
+/// The leash, and how to go on when its first message has come. `word`: what the kernel was started with, behind `vm`.
+pub fn begin(word: Option<&str>) -> Outcome<OwnedFd> {
+    let named = Channel::of(word)?;
+    let channel = *CHANNEL.get_or_init(|| named);
     nodes::mount_kernel()?;
-    load_modules()?;
-    let port = port()?;
+    channel.modules().iter().try_for_each(|folder| load_modules(folder))?;
+    let port = channel.open()?;
     let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
     let (leash, theirs) = pair.map_err(|error| format!("leash: {error}"))?;
     let relay = Relay::new(Side::Guest, theirs, port).map_err(|error| format!("relay: {error}"))?;
@@ -74,10 +80,10 @@ pub fn set_up(machine: &Machine, leash: &OwnedFd) -> Outcome<()> {
     root::give_up_rights(&machine.capabilities)
 }
 
-fn load_modules() -> Outcome<()> {
-    let order = std::fs::read_to_string(format!("{MODULES}/order")).map_err(|error| format!("modules: {error}"))?;
+fn load_modules(folder: &str) -> Outcome<()> {
+    let order = std::fs::read_to_string(format!("{folder}/order")).map_err(|error| format!("modules: {error}"))?;
     for name in order.lines() {
-        let path = format!("{MODULES}/{name}");
+        let path = format!("{folder}/{name}");
         let file = std::fs::File::open(&path).map_err(|error| format!("{path}: {error}"))?;
         // SAFETY: an open descriptor, and a text that ends with a NUL.
         if unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) } != 0 {
@@ -85,22 +91,4 @@ fn load_modules() -> Outcome<()> {
         }
     }
     Ok(())
-}
-
-/// Open, and with somebody at its other end.
-fn port() -> Outcome<OwnedFd> {
-    let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    // The device comes when its driver has heard of it; nothing else is to be done until then.
-    for _ in 0..30_000 {
-        if let Ok(port) = open(PORT, flags, Mode::empty()) {
-            let mut poll = libc::pollfd { fd: port.as_fd().as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-            // SAFETY: one structure of ours.
-            let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
-            if ready == 1 && poll.revents & libc::POLLHUP == 0 {
-                return Ok(port);
-            }
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Err(format!("{PORT}: nobody is at the other end"))
 }

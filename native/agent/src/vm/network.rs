@@ -1,4 +1,4 @@
-//! The machine's links: `lo`, and one way out to QEMU's user-mode network, which ends at the gate of the sandbox's own network namespace.
+//! The machine's links: `lo`, and one way out, which ends at the gate of the sandbox's own network namespace.
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -7,7 +7,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use super::{Machine, Outcome};
 
-/// As QEMU's user-mode network hands them out (qemu(1), -netdev user).
+/// As QEMU's user-mode network hands them out (qemu(1), -netdev user); where there is a link instead, every address answers there, the router's too.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
 pub const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);

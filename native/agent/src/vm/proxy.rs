@@ -1,5 +1,5 @@
 //! The gate's proxies, where programs look for them: at the loopback. A machine has a loopback of its own, so what comes there is carried to where the gate
-//! listens, which QEMU's user-mode network shows as its router.
+//! listens: QEMU's user-mode network shows it as its router; behind a link it has an address of its own.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -7,11 +7,14 @@ use std::rc::Rc;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::channel::Channel;
 use super::network::ROUTER;
 
 /// Of HTTP and of SOCKS, as everywhere (native/keeper/src/gate/addresses.rs).
 pub const PORTS: [u16; 2] = [3128, 1080];
 const MAX_CONNECTIONS: usize = 256;
+/// Of the sandbox's network namespace (native/keeper/src/gate/addresses.rs).
+const BEHIND_LINK: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 
 /// Returns only if it cannot listen: then nobody finds a proxy, and nothing gets out that way.
 pub async fn serve(port: u16) {
@@ -34,7 +37,8 @@ pub async fn serve(port: u16) {
 }
 
 async fn carry(mut inner: TcpStream, port: u16) {
-    let Ok(mut outer) = TcpStream::connect(SocketAddr::from((ROUTER, port))).await else { return };
+    let gate = if super::channel() == Channel::Port { ROUTER } else { BEHIND_LINK };
+    let Ok(mut outer) = TcpStream::connect(SocketAddr::from((gate, port))).await else { return };
     // Either end that is gone is the end of both.
     let _ = copy_bidirectional(&mut inner, &mut outer).await;
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
+use super::channel::Channel;
 use super::machine::{Machine, SmallFile, Writable};
 use super::nodes::{attach, folder, mount_inside};
 use super::{Outcome, nodes};
@@ -23,6 +24,9 @@ const SHOWN: [(&str, &str); 2] = [("/init", "caisson/agent"), ("/runtimes", "cai
 /// Disks, by what the keeper calls them (native/keeper/src/machine/arguments.rs).
 const IMAGES: [(&str, &str); 2] = [("shown", ""), ("usr", "usr")];
 const OWN: &str = "own";
+/// Where disks have no names that we could give them: their order is what is known of them (native/keeper/src/machine/firecracker/requests.rs), and that the
+/// last is the one that may be written to.
+const IN_ORDER: [(&str, &str, &str); 3] = [("shown", "vda", "1"), ("usr", "vdb", "1"), (OWN, "vdc", "0")];
 
 pub fn prepare(machine: &Machine) -> Outcome<()> {
     let root = Path::new(ROOT);
@@ -88,6 +92,21 @@ pub fn give_up_rights(keep: &[u8]) -> Outcome<()> {
 }
 
 fn device(name: &str) -> Outcome<PathBuf> {
+    if super::channel() == Channel::Port { by_serial(name) } else { by_order(name) }
+}
+
+fn by_order(name: &str) -> Outcome<PathBuf> {
+    let found = IN_ORDER.iter().find(|(known, _, _)| *known == name);
+    let (_, disk, read_only) = found.ok_or_else(|| format!("there is no disk {name}"))?;
+    let path = format!("/sys/block/{disk}/ro");
+    let told = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    if told.trim_end() == *read_only {
+        return Ok(Path::new("/dev").join(disk));
+    }
+    Err(format!("{disk} is not the disk {name}: its ro is {}", told.trim_end()))
+}
+
+fn by_serial(name: &str) -> Outcome<PathBuf> {
     let found = fs::read_dir("/sys/block").map_err(|error| format!("/sys/block: {error}"))?;
     for entry in found.flatten() {
         if fs::read_to_string(entry.path().join("serial")).is_ok_and(|serial| serial.trim_end() == name) {

@@ -12,11 +12,11 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Duration;
 
-use caisson_zygote::message::send;
+use caisson_zygote::message::{receive, send};
 use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt, sockopt};
-use nix::sys::time::TimeVal;
+use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::pipe2;
 
 use crate::agent;
@@ -42,6 +42,9 @@ const STEP: &str = "engine";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A kernel that starts by emulation takes two seconds, and many more where others want the processor.
 const BOOT_PATIENCE: Duration = Duration::from_secs(85);
+
+/// They have been said when it has ended.
+const LAST_WORDS_MS: i64 = 50;
 
 /// Processes and threads of the host's that hold so many inside. The engine has some of its own; where it traces, every process inside has one for each
 /// thread of the engine that ever ran it, and they stay for the next process: a busy shell of a dozen had two hundred.
@@ -82,7 +85,7 @@ impl Inside<'_> {
         nix::unistd::sethostname(&self.plan.host_name).at("hostname", &self.plan.host_name)?;
         loopback_up()?;
         let gated = matches!(self.plan.network, Network::Gate { .. });
-        let doors = if gated { gate::net::prepare()? } else { Vec::new() };
+        let doors = if gated { gate::net::prepare(gate::net::Source::Here)? } else { Vec::new() };
         self.move_in()?;
         own_root()?;
         self.pivot()?;
@@ -163,6 +166,16 @@ pub struct Held {
     log: Option<OwnedFd>,
 }
 
+/// Why the first process ended, if it said so: who ends without having heard everything leaves an error in front of what it said (unix(7)).
+fn last_said(leash: &OwnedFd) -> Option<Fault> {
+    setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::milliseconds(LAST_WORDS_MS)).ok()?;
+    (0..2).find_map(|_| {
+        let mut buffer = [0u8; 8192];
+        let (length, _) = receive(leash.as_fd(), &mut buffer).ok().filter(|(length, _)| *length > 0)?;
+        Said::read(&buffer[..length], STEP).err()
+    })
+}
+
 impl Held {
     pub fn new(door: &UnixListener) -> Outcome<Held> {
         // Neither side waits for the other: what does not fit is lost.
@@ -183,16 +196,17 @@ impl Held {
         let boots = plan.machine.is_some() && !restored;
         let patience = if boots { BOOT_PATIENCE } else { PATIENCE };
         setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::new(patience.as_secs() as i64, 0)).at(STEP, "leash")?;
-        if boots {
+        let told = if boots {
             let machine = machine::describe(plan, false)?.to_string();
-            send(leash.as_fd(), machine.as_bytes(), &[]).at(STEP, "leash")?;
-        }
-        let greeted = if restored {
-            self.rename(leash, plan, matches!(warm, Some(Warm::Wake { .. })))
+            send(leash.as_fd(), machine.as_bytes(), &[]).at(STEP, "leash")
         } else {
-            agent::greet(leash, plan, false)
+            Ok(())
         };
-        greeted.map_err(|fault| self.with_words(fault))
+        let greeted = told.and_then(|()| match restored {
+            true => self.rename(leash, plan, matches!(warm, Some(Warm::Wake { .. }))),
+            false => agent::greet(leash, plan, false),
+        });
+        greeted.map_err(|fault| self.with_words(last_said(leash).unwrap_or(fault)))
     }
 
     fn with_words(&self, mut fault: Fault) -> Fault {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::warm::Warm;
 use crate::fault::{Code, Fault, Outcome};
+use crate::machine::Vmm;
 use crate::plan::{Disk, Kind, Plan, Root, Wall};
 
 #[derive(Deserialize)]
@@ -65,6 +66,10 @@ fn refuse_for_machine(plan: &Plan) -> Outcome<()> {
     };
     if machine.memory_bytes < limit || machine.cpus == 0 {
         return invalid("machine: smaller than the limits of what runs in it");
+    }
+    let fits = |engine: &Engine| engine.platform == Platform::Kvm && engine.warm.is_none();
+    if machine.vmm == Vmm::Firecracker && !plan.engine.as_ref().is_some_and(fits) {
+        return invalid("engine: Firecracker starts machines by kvm, and from nothing");
     }
     Ok(())
 }

@@ -8,6 +8,8 @@ pub const GATE_6: Ipv6Addr = Ipv6Addr::new(0xfdca, 0x1550, 0x9a7e, 0, 0, 0, 0, 1
 /// What programs inside find to be their own address, beside the loopback: many think themselves offline without one.
 pub const SELF_4: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 pub const SELF_6: Ipv6Addr = Ipv6Addr::new(0xfdca, 0x1550, 0x9a7e, 0, 0, 0, 0, 2);
+/// A machine at a link, where there is one; as the agent in it knows itself (native/agent/src/vm/network.rs).
+pub const GUEST_4: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 pub const PORT: u16 = 53;
 
 /// Of the HTTP and SOCKS5 proxies, on the loopback.

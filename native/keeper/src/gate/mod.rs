@@ -24,6 +24,7 @@ mod rules;
 mod serve;
 mod splice;
 mod table;
+pub mod tap;
 mod target;
 mod time;
 pub mod trial;

@@ -24,16 +24,27 @@ const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_CACHEINFO: u16 = 6;
 
+/// Whence comes what leaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Processes of this very namespace.
+    Here,
+    /// A machine at the other end of a link (native/keeper/src/machine/tap.rs).
+    Link,
+}
+
 /// In the order of `super::Listeners`; those of version 6 only where the kernel has it.
-pub fn prepare() -> Outcome<Vec<OwnedFd>> {
+pub fn prepare(source: Source) -> Outcome<Vec<OwnedFd>> {
     let with_v6 = has_v6()?;
     addresses_and_routes(with_v6).coded(Code::WallUnavailable, STEP, "addresses and routes")?;
-    rules::install(with_v6).map_err(|error| missing_rules(&error))?;
+    rules::install(with_v6, source).map_err(|error| missing_rules(&error))?;
     let notes = notes::open().map_err(|error| missing_rules(&error))?;
+    // The loopback of a machine is its own.
+    let proxies = if source == Source::Here { Ipv4Addr::LOCALHOST } else { SELF_4 };
     let mut listeners = vec![
         notes,
-        proxy(HTTP_PROXY)?,
-        proxy(SOCKS5_PROXY)?,
+        proxy(proxies, HTTP_PROXY)?,
+        proxy(proxies, SOCKS5_PROXY)?,
         catching(GATE_4.into(), SockType::Stream)?,
         catching(GATE_4.into(), SockType::Datagram)?,
     ];
@@ -114,9 +125,9 @@ fn catching(address: IpAddr, kind: SockType) -> Outcome<OwnedFd> {
     Ok(listener)
 }
 
-fn proxy(port: u16) -> Outcome<OwnedFd> {
-    let listener = open(Ipv4Addr::LOCALHOST.into(), SockType::Stream)?;
-    bind_to(&listener, SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))?;
+fn proxy(address: Ipv4Addr, port: u16) -> Outcome<OwnedFd> {
+    let listener = open(address.into(), SockType::Stream)?;
+    bind_to(&listener, SocketAddr::new(address.into(), port))?;
     listen(&listener, Backlog::new(BACKLOG).at(STEP, "backlog")?).at(STEP, "listen")?;
     Ok(listener)
 }

@@ -6,13 +6,17 @@
 //! out (output):        what the sandbox sends to itself passes; TCP passes, UDP to port 53 passes; the rest is refused (EPERM) and noted
 //! ```
 //!
+//! With a machine at a link, whose packets never pass `out`: what goes to it passes there, and `catch` notes the rest of what comes from it. ICMP is dropped
+//! then; of the others, nobody listens for them, and the kernel says so.
+//!
 //! tproxy rather than redirect: there is no translation and so no table of connections to fill, the accepted socket has the address that was meant
 //! for its own, and what the sandbox says to itself costs nothing.
 
 use libc::{c_int, sa_family_t};
 use nix::sys::socket::SockProtocol;
 
-use super::addresses::{GATE_4, GATE_6, PORT, SELF_4, SELF_6};
+use super::addresses::{GATE_4, GATE_6, GUEST_4, PORT, SELF_4, SELF_6};
+use super::net::Source;
 use super::netlink::{Attributes, Messages};
 
 const TABLE: &str = "caisson";
@@ -35,7 +39,7 @@ const TRANSPORT_HEADER: u32 = 2;
 const VERDICT_DROP: u32 = 0;
 const VERDICT_ACCEPT: u32 = 1;
 
-pub fn install(with_v6: bool) -> std::io::Result<()> {
+pub fn install(with_v6: bool, source: Source) -> std::io::Result<()> {
     let mut messages = Messages::default();
     batch(&mut messages, libc::NFNL_MSG_BATCH_BEGIN);
     add(&mut messages, libc::NFT_MSG_NEWTABLE, |table| table.text(1, TABLE));
@@ -54,6 +58,13 @@ pub fn install(with_v6: bool) -> std::io::Result<()> {
     }
     rule(&mut messages, CATCH, |rule| rule.opens().verdict(VERDICT_DROP));
     rule(&mut messages, CATCH, |rule| rule.asks().verdict(VERDICT_DROP));
+    if source == Source::Link {
+        rule(&mut messages, OUT, |rule| rule.of(&V4).to(&V4, &GUEST_4.octets()).verdict(VERDICT_ACCEPT));
+        for protocol in [libc::IPPROTO_UDP, libc::IPPROTO_ICMP] {
+            rule(&mut messages, CATCH, |rule| rule.of(&V4).protocol(protocol).noted());
+        }
+        rule(&mut messages, CATCH, |rule| rule.of(&V4).protocol(libc::IPPROTO_ICMP).verdict(VERDICT_DROP));
+    }
     rule(&mut messages, OUT, |rule| rule.protocol(libc::IPPROTO_TCP).verdict(VERDICT_ACCEPT));
     rule(&mut messages, OUT, |rule| rule.asks().verdict(VERDICT_ACCEPT));
     rule(&mut messages, OUT, |rule| rule.noted());
@@ -210,7 +221,7 @@ impl Rule<'_, '_> {
         })
     }
 
-    /// The chain's policy then drops it.
+    /// And goes on.
     fn noted(self) -> Self {
         let limited = self.expression("limit", |limit| {
             limit.put(1, &NOTED_PER_SECOND.to_be_bytes());

@@ -25,7 +25,7 @@ pub fn gate() -> Outcome<()> {
         "user and network namespaces",
     )?;
     loopback_up()?;
-    let listeners = Listeners::from(net::prepare()?)
+    let listeners = Listeners::from(net::prepare(net::Source::Here)?)
         .ok_or_else(|| Fault::new(Code::WallUnavailable, STEP, "the listeners could not be opened"))?;
     let address = ANYBODY.parse().at(STEP, ANYBODY)?;
     let connected = TcpStream::connect_timeout(&address, PATIENCE);

@@ -1,4 +1,4 @@
-//! Between keeper and pilot: what is to be done with the machine as a whole. The keeper opens the file, the pilot speaks with QEMU.
+//! Between keeper and pilot: what is to be done with the machine as a whole. The keeper opens the file, the pilot speaks with what runs the machine.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -9,7 +9,7 @@ use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 
 use super::STEP;
-use super::qmp::Qmp;
+use super::monitor::Captain;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::say::Said;
 
@@ -68,12 +68,12 @@ fn answer(helm: &OwnedFd, patience_seconds: i64) -> Outcome<()> {
 }
 
 /// The pilot's side: a thread, until the keeper is gone.
-pub fn steer(helm: &OwnedFd, mut qmp: Qmp) {
+pub fn steer(helm: &OwnedFd, mut captain: Box<dyn Captain>) {
     let mut buffer = [0u8; 8192];
     while let Ok((length, mut files)) = receive(helm.as_fd(), &mut buffer) {
         let done = match (serde_json::from_slice(&buffer[..length]), files.pop()) {
-            (Ok(Order::Save { shared }), Some(file)) => qmp.save(&file, shared),
-            (Ok(Order::GoOn {}), None) => qmp.go_on(),
+            (Ok(Order::Save { shared }), Some(file)) => captain.save(&file, shared),
+            (Ok(Order::GoOn {}), None) => captain.go_on(),
             _ if length == 0 => return,
             _ => Err(Fault::new(Code::LaunchFailed, STEP, "an order that is none")),
         };

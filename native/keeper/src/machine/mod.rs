@@ -1,36 +1,39 @@
-//! Walls that are a machine: QEMU, with a kernel of its own for those inside. It runs where the agent of a container would run, in the sandbox's own
-//! namespaces, ids and control groups, with no capability, no file to write to but the machine's disk, and a filter of system calls; so whoever gets
-//! out of the machine is in a container, and in a narrow one. Beside it runs the pilot, which carries the leash over the one stream there is.
+//! Walls that are a machine, with a kernel of its own for those inside: QEMU, or Firecracker. It runs where the agent of a container would run, in the
+//! sandbox's own namespaces, ids and control groups, with no capability, no file to write to but the machine's disk, and a filter of system calls; so
+//! whoever gets out of the machine is in a container, and in a narrow one. Beside it runs the pilot, which carries the leash over the one stream there is.
 
 mod arguments;
 mod describe;
+mod devices;
+mod firecracker;
 mod helm;
+mod monitor;
+mod qemu;
 mod qmp;
 mod saving;
 mod settling;
 mod stage;
 mod ticks;
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 use caisson_relay::{Relay, Side};
 use caisson_zygote::message::send;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{ForkResult, fork};
 use serde::Deserialize;
 
 use crate::caps;
-use crate::engine::{Engine, Warm, own_root};
+use crate::engine::{Engine, own_root};
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::gate;
 use crate::inside::{Inside, install, loopback_up};
-use crate::plan::Network;
-use crate::program::Program;
+use crate::plan::{Network, Plan};
 use crate::say::Said;
 
-use qmp::Qmp;
+use monitor::{Parts, prepare};
 
 pub use describe::{describe, now_ns};
+pub use monitor::Vmm;
 pub use saving::{save, sleep};
 pub use settling::{SETTLING, Settling, go_on, not_settled};
 pub use stage::{saved_disk, stage};
@@ -46,6 +49,9 @@ const OWN_BYTES: u64 = (arguments::TRANSLATED_MIB + 160) << 20;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Machine {
+    /// Plans of before there was a choice say nothing.
+    #[serde(default)]
+    pub vmm: Vmm,
     pub kernel: String,
     pub initrd: String,
     /// Images: /usr, and what the template shows besides.
@@ -63,6 +69,11 @@ impl Machine {
     pub fn spare_bytes(&self, limit: u64) -> u64 {
         self.memory_bytes.saturating_sub(limit) + OWN_BYTES
     }
+
+    /// Whether its program opens the disk by itself, instead of using what it is handed.
+    pub fn opens_disk(&self) -> bool {
+        self.vmm == Vmm::Firecracker
+    }
 }
 
 impl Inside<'_> {
@@ -72,64 +83,48 @@ impl Inside<'_> {
         self.take_ids()?;
         nix::unistd::sethostname(&self.plan.host_name).at("hostname", &self.plan.host_name)?;
         loopback_up()?;
-        let gated = matches!(self.plan.network, Network::Gate { .. });
-        let doors = if gated { gate::net::prepare()? } else { Vec::new() };
-        let disk = self.move_in()?;
+        let doors = if is_gated(self.plan) { gate::net::prepare(machine.vmm.source())? } else { Vec::new() };
+        let disk = self.move_in()?.ok_or_else(no_disk)?;
         own_root()?;
         self.pivot()?;
         self.rlimits()?;
         caps::bound(0)?;
         nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
-        let pair = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC);
-        let (stream, theirs) = pair.at(STEP, "socketpair")?;
-        let control = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC);
-        let (control, qemus) = control.at(STEP, "socketpair")?;
         let (keepers, helm) = helm::pair()?;
-        let program = self.qemu(engine, machine, vec![theirs, disk.ok_or_else(no_disk)?, qemus])?;
+        let (program, monitor) = prepare(&Parts { plan: self.plan, engine, machine, log: self.log.as_ref() }, disk)?;
         let leash = self.leash.try_clone().at(STEP, "dup")?;
         install(self.filter, false)?;
         caps::set(0)?;
         // SAFETY: one thread; the child uses what it copied, and becomes another program or ends.
-        if let ForkResult::Child = unsafe { fork() }.at(STEP, "fork")? {
-            drop(stream);
-            let _failed = program.exec();
-            // The pilot sees the end of the stream.
-            // SAFETY: ends this process without the keeper's exit handlers.
-            unsafe { libc::_exit(125) }
-        }
+        let child = match unsafe { fork() }.at(STEP, "fork")? {
+            ForkResult::Parent { child } => child,
+            ForkResult::Child => {
+                let _failed = program.exec();
+                // The pilot sees the end of whatever leads to it.
+                // SAFETY: ends this process without the keeper's exit handlers.
+                unsafe { libc::_exit(125) }
+            }
+        };
         drop(program);
         let kit: Vec<_> = std::iter::once(&keepers).chain(&doors).map(AsRawFd::as_raw_fd).collect();
         send(self.leash.as_fd(), &Said::kit(false, false).bytes(), &kit).at("leash", "kit")?;
         drop((doors, keepers));
-        let mut qmp = Qmp::greet(control)?;
-        let mut relay = Relay::new(Side::Host, leash, stream).at(STEP, "relay")?;
-        if let Some(shared) = engine.warm.as_ref().and_then(Warm::takes_state) {
-            qmp.restore(arguments::STATE, shared)?;
+        let begun = monitor.begin(child)?;
+        let mut relay = Relay::new(Side::Host, leash, begun.stream).at(STEP, "relay")?;
+        if begun.was_restored {
             relay.begin_anew();
         }
-        std::thread::Builder::new().spawn(move || helm::steer(&helm, qmp)).at(STEP, "a thread")?;
+        let captain = begun.captain;
+        std::thread::Builder::new().spawn(move || helm::steer(&helm, captain)).at(STEP, "a thread")?;
         let ended = relay.run();
         // SAFETY: as above. The first process takes all others of its namespace with it.
         unsafe { libc::_exit(i32::from(ended.is_err())) }
     }
+}
 
-    /// `ends`: as arguments.rs numbers them.
-    fn qemu(&self, engine: &Engine, machine: &Machine, ends: Vec<OwnedFd>) -> Outcome<Program> {
-        let null: OwnedFd =
-            std::fs::File::options().read(true).write(true).open("/dev/null").at(STEP, "/dev/null")?.into();
-        let words = self.log.as_ref().unwrap_or(&null);
-        let copy = |fd: &OwnedFd| fd.try_clone().at(STEP, "dup");
-        let mut inherited = vec![copy(&null)?, copy(words)?, copy(words)?];
-        inherited.extend(ends);
-        let mut env = None;
-        if let Some(shared) = engine.warm.as_ref().and_then(Warm::takes_state) {
-            inherited.push(std::fs::File::open(stage::STATE).at(STEP, stage::STATE)?.into());
-            env = machine.reader.as_ref().filter(|_| shared).map(|_| format!("LD_PRELOAD={}", stage::READER));
-        }
-        let argv = arguments::of(self.plan, engine, machine)?;
-        let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-        Program::new(&argv, env.into_iter(), inherited)
-    }
+/// Whether it has a way out.
+fn is_gated(plan: &Plan) -> bool {
+    matches!(plan.network, Network::Gate { .. })
 }
 
 fn no_disk() -> Fault {

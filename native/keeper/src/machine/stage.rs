@@ -1,4 +1,4 @@
-//! QEMU's own root: the host's programs and libraries, which a container is shown as well, the machine's parts, and nothing else. All of it read-only.
+//! The root of what runs the machine: the host's programs and libraries, which a container is shown as well, the machine's parts, and nothing else. All of it read-only.
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown, symlink};
@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-use super::{Machine, STEP};
+use super::{Machine, STEP, Vmm, devices, is_gated};
 use crate::engine::{Engine, Platform, Warm};
 use crate::fault::{At, Code, Outcome};
+use crate::gate::tap;
+use crate::plan::Plan;
 use crate::tree::{self, NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 
 /// Paths of that root.
@@ -20,6 +22,11 @@ pub const SHOWN: &str = "/shown.erofs";
 pub const MEMORY: &str = "/memory";
 pub const STATE: &str = "/state";
 pub const READER: &str = "/reader.so";
+/// Of Firecracker: itself, and where it makes its sockets.
+pub const PROGRAM: &str = "/firecracker";
+pub const API: &str = "/run/api";
+pub const VSOCK: &str = "/run/vsock";
+const RUN: &str = "run";
 
 /// Files of a saved state.
 const MEMORY_FILE: &str = "memory";
@@ -30,7 +37,12 @@ pub const DISK_FILE: &str = "disk.img";
 const LIBRARIES: [&str; 4] = ["lib", "lib32", "lib64", "libx32"];
 
 /// In the builder's mount namespace; where it lies.
-pub fn stage(machine: &Machine, engine: &Engine, beside: &Path, owner: (u32, u32)) -> Outcome<PathBuf> {
+pub fn stage(
+    plan: &Plan,
+    (machine, engine): (&Machine, &Engine),
+    beside: &Path,
+    owner: (u32, u32),
+) -> Outcome<PathBuf> {
     let place = beside.with_file_name("engine");
     DirBuilder::new().mode(0o755).create(&place).at(STEP, place.display())?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
@@ -60,14 +72,32 @@ pub fn stage(machine: &Machine, engine: &Engine, beside: &Path, owner: (u32, u32
     if let Some(warm) = &engine.warm {
         show_state(machine, warm, &place, owner)?;
     }
-    let devices: &[&str] = if engine.platform == Platform::Kvm { &["null", "kvm"] } else { &["null"] };
-    for name in devices {
-        let device = place.join("dev").join(name);
-        File::create_new(&device).at(STEP, device.display())?;
-        attach(&Path::new("/dev").join(name), &device, NOSUID | NOEXEC)?;
+    if machine.vmm == Vmm::Firecracker {
+        show(Path::new(&engine.program), &place, PROGRAM, RDONLY)?;
+        make_run(&place.join(RUN), owner)?;
     }
+    show_devices(plan, (machine, engine), &place.join("dev"), owner)?;
     tree::set(&place, RDONLY).at(STEP, "read-only root")?;
     Ok(place)
+}
+
+fn make_run(run: &Path, owner: (u32, u32)) -> Outcome<()> {
+    DirBuilder::new().mode(0o700).create(run).at(STEP, run.display())?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let options = format!("size=64k,nr_inodes=16,mode=700,uid={},gid={}", owner.0, owner.1);
+    mount(Some("caisson"), run, Some("tmpfs"), flags, Some(options.as_str())).at(STEP, "tmpfs for its sockets")
+}
+
+fn show_devices(plan: &Plan, (machine, engine): (&Machine, &Engine), dev: &Path, owner: (u32, u32)) -> Outcome<()> {
+    let own = engine.platform == Platform::Kvm;
+    if own {
+        let linked = machine.vmm == Vmm::Firecracker && is_gated(plan);
+        devices::make(dev, if linked { &[devices::KVM, tap::TUN] } else { &[devices::KVM] }, owner)?;
+    }
+    let null = dev.join("null");
+    File::create_new(&null).at(STEP, null.display())?;
+    attach(Path::new("/dev/null"), &null, NOSUID | NOEXEC)?;
+    if own { devices::seal(dev) } else { Ok(()) }
 }
 
 /// What the disk of one that is restored is copied from: it goes with its memory.

@@ -1,0 +1,74 @@
+//! Firecracker (docs/decisions/0040-firecracker.md): told over a socket what its machine is, in the words of its published API, and started by the last of
+//! them. The machine's agent comes to the pilot by vsock; what leaves comes by a link, of which the sandbox's own network namespace has the other end.
+
+mod api;
+mod channel;
+mod requests;
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use nix::unistd::Pid;
+
+use super::monitor::{Begun, Captain, Monitor, Parts};
+use super::{STEP, is_gated, stage};
+use crate::fault::{Code, Fault, Outcome};
+use crate::gate::tap;
+use crate::program::Program;
+
+use api::Api;
+use channel::Door;
+use requests::Request;
+
+/// From its start to its agent's first step: a healthy one needs a second. Shorter than the keeper's patience with the agent, so that whoever asks
+/// hears what this pilot knows.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Firecracker {
+    door: Door,
+    requests: Vec<Request>,
+}
+
+pub fn prepare(parts: &Parts, disk: OwnedFd) -> Outcome<(Program, Box<dyn Monitor>)> {
+    if is_gated(parts.plan) {
+        tap::raise()?;
+    }
+    // Before there is anybody who could come.
+    let door = Door::open()?;
+    let mut inherited = parts.streams()?;
+    // As requests.rs numbers it.
+    inherited.push(disk);
+    // Its own filters of system calls are on unless it is told otherwise.
+    let argv = [stage::PROGRAM, "--api-sock", stage::API, "--id", &parts.plan.id];
+    let program = Program::new(&argv, std::iter::empty(), inherited)?;
+    let requests = requests::of(parts.machine, is_gated(parts.plan));
+    Ok((program, Box::new(Firecracker { door, requests })))
+}
+
+impl Monitor for Firecracker {
+    fn begin(self: Box<Self>, process: Pid) -> Outcome<Begun> {
+        let until = Instant::now() + PATIENCE;
+        let mut api = Api::reach(stage::API.as_ref(), process, until)?;
+        for Request { path, body } in &self.requests {
+            api.put(path, body, until)?;
+        }
+        let stream = self.door.welcome(&api, until)?;
+        Ok(Begun { stream, was_restored: false, captain: Box::new(api) })
+    }
+}
+
+/// While it is held here, Firecracker hears nobody else.
+impl Captain for Api {
+    fn save(&mut self, _state: &OwnedFd, _shared: bool) -> Outcome<()> {
+        Err(refusal())
+    }
+
+    fn go_on(&mut self) -> Outcome<()> {
+        Err(refusal())
+    }
+}
+
+fn refusal() -> Fault {
+    Fault::new(Code::LaunchFailed, STEP, "the state of a machine is neither saved nor taken on by Firecracker here")
+        .hint("Pause it without its memory, or let QEMU run machines (CAISSON_MACHINES=qemu).")
+}
