@@ -277,14 +277,8 @@ describe('a request is refused, by the name of its field, when', () => {
 })
 
 describe('a machine', () => {
-  const folder = '/state/templates/machine'
-  const parts = {
-    vmm: 'qemu',
-    kernel: `${folder}/kernel-6/vmlinux`,
-    initrd: '/state/engines/initrd-1',
-    usr: `${folder}/usr-1.erofs`,
-    reader: null,
-  } as const
+  const files = { kernel: '/state/machine/kernel-6/vmlinux', initrd: '/state/engines/initrd-1', usr: '/state/machine/usr-1.erofs' }
+  const parts = { vmm: 'qemu' as const, reader: null, ...files }
   const engine = { program: '/usr/bin/qemu-system-x86_64', version: '7', platform: 'tcg' as const, preload: null, warm: null }
   const wall = { name: 'microvm' as const, engine, machine: parts, sudo: false, mounts: false }
   const built = { ...template, shown: '/state/templates/code-interpreter/shown-1.erofs' }

@@ -131,7 +131,7 @@ except OSError as error: print(type(error).__name__)`
       await sandbox.files.write('/tmp/datagram.py', datagram)
       expect((await run('python3 -SE /tmp/datagram.py')).stdout).toBe('ConnectionRefusedError\n')
       // Of what listens in the namespace on the host's side, nothing is reached under a loopback's name.
-      expect((await run('curl -sS -m 20 --interface eth0 http://127.0.0.1:3128/ 2>&1; true')).stdout).toMatch(/curl: \(\d+\)/)
+      expect((await run('curl -sS -m 2 --interface eth0 http://127.0.0.1:3128/ 2>&1; true')).stdout).toMatch(/curl: \(\d+\)/)
     })
 
     test('what was written is on its disk, and is there when it starts anew after a pause, which keeps no memory here', async () => {
@@ -150,7 +150,7 @@ except OSError as error: print(type(error).__name__)`
       ['refuses /actions', 'Firecracker refused PUT /actions (400): as it was told to'],
       ['dies', 'its last words'],
       ['dies later', 'ended'],
-      ['babble', 'agent'],
+      ['babble', 'the conversation with its agent broke off'],
     ] as const
     for (const [mode, why] of cases) {
       stand(mode)

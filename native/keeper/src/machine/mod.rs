@@ -117,6 +117,12 @@ impl Inside<'_> {
         let captain = begun.captain;
         std::thread::Builder::new().spawn(move || helm::steer(&helm, captain)).at(STEP, "a thread")?;
         let ended = relay.run();
+        if let Err(error) = &ended {
+            let broken =
+                Fault::new(Code::LaunchFailed, STEP, format!("the conversation with its agent broke off: {error}"));
+            // Nobody but a keeper that is greeting hears more in it than an end.
+            let _ = send(self.leash.as_fd(), &Said::from(&broken).bytes(), &[]);
+        }
         // SAFETY: as above. The first process takes all others of its namespace with it.
         unsafe { libc::_exit(i32::from(ended.is_err())) }
     }
