@@ -1,8 +1,5 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 
-/** What begins an answer waits so long for what comes after it: most commands, and most code, are over by then. */
-const FIRST_MS = 3
-
 /**
  * An answer that comes piece by piece. What comes in one turn of the event loop goes out in one write, and what has ended before anything went out goes out as one
  * whole with its length: each write wakes the client, and costs more than most of what it carries. Until the first write the answer may still be another.
@@ -10,21 +7,24 @@ const FIRST_MS = 3
 export class StreamedAnswer {
   readonly #reply: ServerResponse
   readonly #headers: OutgoingHttpHeaders
+  readonly #firstMs: number
   #pieces: Uint8Array[] = []
   #first: NodeJS.Timeout | undefined
   #flush: NodeJS.Immediate | undefined
   #drained: Promise<void> | undefined
 
-  constructor(reply: ServerResponse, headers: OutgoingHttpHeaders) {
+  /** What begins the answer waits so long for what comes after it. */
+  constructor(reply: ServerResponse, headers: OutgoingHttpHeaders, firstMs: number) {
     this.#reply = reply
     this.#headers = headers
+    this.#firstMs = firstMs
   }
 
   /** While the result is pending, the client has more to read than it can take. */
   say(piece: Uint8Array): void | Promise<void> {
     this.#pieces.push(piece)
     if (this.#flush !== undefined) return this.#drained
-    if (this.#first === undefined && !this.#reply.headersSent) this.#first = setTimeout(() => this.#send(), FIRST_MS)
+    if (this.#first === undefined && !this.#reply.headersSent) this.#first = setTimeout(() => this.#send(), this.#firstMs)
     else this.#flush = setImmediate(() => this.#send())
     return this.#drained
   }

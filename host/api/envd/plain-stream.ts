@@ -22,6 +22,8 @@ import { isGone } from './failures.ts'
 import { type RpcContext, type RpcVisit, visitKey } from './serving.ts'
 
 const HEAD_BYTES = 5
+/** Somebody may wait for nothing but that a command has started. */
+const FIRST_MS = 4
 /** What is asked in ordinary requests is far smaller. */
 const MAX_BODY_BYTES = 256 * 1024
 const ENDINGS = createEndStreamSerialization(undefined)
@@ -54,10 +56,11 @@ export function plainStream<I extends DescMessage, O extends DescMessage>(
   const forms = createMethodSerializationLookup(method, undefined, undefined, { readMaxBytes, writeMaxBytes: 0xffffffff })
   return async (asked, { binary, timeoutMs, compression }, body) => {
     const { reply, signal: client } = asked.visit
-    const answer = new StreamedAnswer(reply, {
+    const headers = {
       'content-type': binary ? contentTypeStreamProto : contentTypeStreamJson,
       ...(compression === null ? {} : { 'connect-content-encoding': compression.name }),
-    })
+    }
+    const answer = new StreamedAnswer(reply, headers, FIRST_MS)
     const deadline = createDeadlineSignal(timeoutMs)
     const signal = timeoutMs === undefined ? client : createLinkedAbortController(deadline.signal, client).signal
     let end = WELL_ENDED

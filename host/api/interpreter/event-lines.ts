@@ -7,6 +7,8 @@ const KEEPALIVE_MS = 5000
 const KEEPALIVE = '{"type":"keepalive"}\n'
 const END = '{"type":"end_of_execution"}\n'
 
+/** That a run has begun is news to nobody who asked for it. */
+const FIRST_MS = 25
 const HEADERS = { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' }
 
 /** The answer of a run: one JSON object per line. Until the first one the answer may still be another. */
@@ -20,7 +22,7 @@ export class EventLines {
   #hasBegun = false
 
   constructor(reply: ServerResponse, isOurs: boolean, language: string | undefined) {
-    this.#answer = new StreamedAnswer(reply, HEADERS)
+    this.#answer = new StreamedAnswer(reply, HEADERS, FIRST_MS)
     this.#isOurs = isOurs
     this.#isEndApart = !isOurs && language === 'java'
     this.#keepalive = setInterval(() => void this.#write(KEEPALIVE), KEEPALIVE_MS)
