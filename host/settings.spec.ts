@@ -30,6 +30,14 @@ test('a path too long for the sockets below it, and one that is no folder, are r
   expect(() => readSettings({ home: '/dev/null' })).toThrow(expect.objectContaining({ code: 'HOME_UNUSABLE' }))
 })
 
+test('who names a Firecracker asks for it, and what runs machines is one of a few words', () => {
+  const machines = (environment: Record<string, string>) => readSettings({ home: folder, environment }).machines
+  expect(machines({})).toBe('auto')
+  expect(machines({ CAISSON_FIRECRACKER: '/opt/firecracker' })).toBe('firecracker')
+  expect(machines({ CAISSON_FIRECRACKER: '/opt/firecracker', CAISSON_MACHINES: 'auto' })).toBe('auto')
+  expect(() => machines({ CAISSON_MACHINES: 'vmware' })).toThrow(expect.objectContaining({ code: 'BAD_REQUEST', message: expect.stringContaining('qemu') }))
+})
+
 test('addresses that sandboxes may be let reach are read once, and refused when they are none', () => {
   expect(readSettings({ home: folder }).allowPrivate).toEqual([])
   expect(readSettings({ home: folder, environment: { CAISSON_ALLOW_PRIVATE: '10.1.2.0/24,127.0.0.1:80' } }).allowPrivate).toHaveLength(2)

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Fault } from '@caisson/wire'
 import { type OperatorRange, readOperatorSetting } from './airlock/operator.ts'
+import { MACHINES, type Machines } from './walls/microvm/machines.ts'
 
 /** Everything this process is told from outside, read once. No other file looks at the environment. */
 export interface Settings {
@@ -57,7 +58,7 @@ export interface Settings {
   /** The runsc to use, and no other; null: the newest of the PATH that works. */
   readonly runsc: string | null
   /** What runs machines: `auto` is Firecracker where there is one that starts a machine, else QEMU. */
-  readonly machines: (typeof MACHINES)[number]
+  readonly machines: Machines
   /** The Firecracker to use, and no other; null: the one of the usual places. Who names one asks for it. */
   readonly firecracker: string | null
   readonly uid: number
@@ -72,7 +73,6 @@ const DEFAULT_AUDIT_FILE_MIB = 64
 const DEFAULT_AUDIT_TERMINAL_MIB = 16
 const TERMINAL_MODES = ['output', 'all', 'off'] as const
 type TerminalMode = (typeof TERMINAL_MODES)[number]
-const MACHINES = ['auto', 'qemu', 'firecracker'] as const
 const MIB = 1024 * 1024
 const DAY_MS = 86_400_000
 /** sun_path holds this much and a NUL (unix(7)). */

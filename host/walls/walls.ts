@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { type Death, type Plan, WALLS, type WallName, wallNamed } from '@caisson/wire'
 import type { Keepers } from './keepers.ts'
-import type { Machines } from './microvm/candidates.ts'
+import type { Machines } from './microvm/machines.ts'
 import * as shelf from './shelf.ts'
 import { Supervised, wallAt } from './supervised.ts'
 import type { Built, Cell, Finding, Known, Promises } from './wall.ts'

@@ -2,12 +2,9 @@ import { Fault, type Machine } from '@caisson/wire'
 import { firecracker, noFirecracker, tryFirecracker, VSOCK } from './firecracker.ts'
 import { qemu } from './found.ts'
 import type { InitrdOptions } from './initrd.ts'
+import type { Machines } from './machines.ts'
 import { ACCELERATORS, type Accelerator, type From, type Tried, tryAccelerator } from './trial.ts'
 import { isAtLeast, type Trusted } from './trusted.ts'
-
-/** What the operator lets run machines. `auto`: Firecracker where there is one and it starts a machine, else QEMU. */
-export const MACHINES = ['auto', 'qemu', 'firecracker'] as const
-export type Machines = (typeof MACHINES)[number]
 
 export interface CandidateOptions extends Omit<InitrdOptions, 'kernel' | 'modules'> {
   readonly templates: string

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { KeptOptions, kept } from '../kept.ts'
 import type { Wall } from '../wall.ts'
-import { MACHINES } from './candidates.ts'
 import { machineEngine } from './engine.ts'
+import { MACHINES } from './machines.ts'
 import { probeMicrovm } from './probe.ts'
 
 const Folder = z.string().startsWith('/')

@@ -37,10 +37,16 @@ export async function probeMicrovm(options: CandidateOptions, signal: AbortSigna
     if (!found.some(({ vmm }) => vmm === 'firecracker') && passed.length === 0) findings.push(absent(options))
   } catch (failure) {
     if (!(failure instanceof Fault)) throw failure
-    const mend = failure.message.includes('qemu-system') ? INSTALL : SETUP
-    findings.push({ what: 'engine', severity: 'missing', detail: failure.line, mend })
+    findings.push({ what: 'engine', severity: 'missing', ...mending(failure) })
   }
   return findings
+}
+
+/** Where no command mends it, what else does. */
+function mending({ message, line }: Fault): Pick<Finding, 'detail' | 'mend'> {
+  if (message.includes('qemu-system')) return { detail: message, mend: INSTALL }
+  if (!/firecracker/i.test(message) || message.includes(SETUP)) return { detail: message, mend: SETUP }
+  return { detail: line }
 }
 
 function absent({ machines }: CandidateOptions): Finding {

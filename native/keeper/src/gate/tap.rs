@@ -14,6 +14,7 @@ use crate::fault::{At, Code, Outcome};
 
 pub const TUN: &str = "/dev/net/tun";
 pub const NAME: &str = "out";
+const WITHOUT_V6: &str = "/proc/sys/net/ipv6/conf/out/disable_ipv6";
 const C_NAME: &CStr = c"out";
 
 // linux/if_tun.h: _IOW('T', 202, int), 203 and 204
@@ -25,7 +26,11 @@ const FLAGS: libc::c_short = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_H
 const TABLE_LOCAL: u8 = 255;
 
 pub fn raise() -> Outcome<()> {
-    make().and_then(|()| up()).and_then(|()| route()).coded(Code::WallUnavailable, STEP, "a link for the machine")
+    make().and_then(|()| without_v6()).and_then(|()| up()).and_then(|()| route()).coded(
+        Code::WallUnavailable,
+        STEP,
+        "a link for the machine",
+    )
 }
 
 fn make() -> std::io::Result<()> {
@@ -39,6 +44,15 @@ fn make() -> std::io::Result<()> {
             && libc::ioctl(device.as_raw_fd(), TUNSETPERSIST, 1 as libc::c_ulong) == 0
     };
     if made { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// A neighbour of version 6 may have as many addresses as it likes, and the host's kernel would remember each, in a table that all its namespaces share.
+fn without_v6() -> std::io::Result<()> {
+    match std::fs::write(WITHOUT_V6, "1") {
+        // Where version 6 is switched off as a whole, there is no such switch.
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn up() -> std::io::Result<()> {
