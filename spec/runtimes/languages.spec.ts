@@ -95,7 +95,8 @@ const WORDS: Record<keyof typeof shelf, Words> = {
     spin: 'while (true) {}',
     wait: 'Thread.sleep(60_000);',
     env: 'System.out.println(System.getProperty("MARK", System.getenv().getOrDefault("MARK", "none")));',
-    account: 'for (var name : List.of("HOME", "USER", "LOGNAME", "SHELL")) System.out.print(System.getenv(name) + (name.equals("SHELL") ? "\\n" : " "));',
+    account:
+      'for (var name : List.of("HOME", "USER", "LOGNAME", "SHELL")) System.out.print(System.getenv(name) + (name.equals("SHELL") ? "\\n" : " "));',
     order: 'System.out.println("one"); System.err.println("two"); System.out.println("three");',
     flood: (bytes) => `System.out.print("x".repeat(${bytes}))`,
     readStdin: 'System.out.println(System.in.readAllBytes().length)',
