@@ -35,7 +35,9 @@ test('who names a Firecracker asks for it, and what runs machines is one of a fe
   expect(machines({})).toBe('auto')
   expect(machines({ CAISSON_FIRECRACKER: '/opt/firecracker' })).toBe('firecracker')
   expect(machines({ CAISSON_FIRECRACKER: '/opt/firecracker', CAISSON_MACHINES: 'auto' })).toBe('auto')
-  expect(() => machines({ CAISSON_MACHINES: 'vmware' })).toThrow(expect.objectContaining({ code: 'BAD_REQUEST', message: expect.stringContaining('qemu') }))
+  expect(() => machines({ CAISSON_MACHINES: 'vmware' })).toThrow(
+    expect.objectContaining({ code: 'BAD_REQUEST', message: expect.stringContaining('qemu') }),
+  )
 })
 
 test('addresses that sandboxes may be let reach are read once, and refused when they are none', () => {
