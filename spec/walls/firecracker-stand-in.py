@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 MODE = "serve"
+KEPT_OPEN = []
 
 # Of each request: the fields that must be there, and those that may.
 SHAPES = {
@@ -49,6 +50,7 @@ def begin(told):
     body = dict(told)
     channel = socket.socket(socket.AF_UNIX)
     channel.connect(body["/vsock"]["uds_path"] + "_1024")
+    KEPT_OPEN.append(channel)
     if MODE == "babble":
         return channel.sendall(b"\xff" * 4096)
     if MODE == "dies later":
