@@ -90,7 +90,7 @@ fn a_refusal_is_told_with_its_reason_and_without_tricks() {
 fn one_that_ends_or_says_too_much_is_told() {
     assert!(fault(b"").contains("ended instead of answering"));
     assert!(fault(b"HTTP/1.1 204").contains("ended instead of answering"));
-    const LONG: [u8; 80_000] = [b'x'; 80_000];
+    static LONG: [u8; 80_000] = [b'x'; 80_000];
     assert!(fault(&LONG).contains("says too much"));
 }
 
