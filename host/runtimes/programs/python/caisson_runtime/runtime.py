@@ -46,20 +46,19 @@ class Runtime:
         for cell in cells:
             self._execute({"op": "run", "id": 0, "code": cell, "env": {}})
         # OpenSSL makes its generators at the first use: far more pages than renewing them takes.
-        identity.renew("0" * 64)
+        identity.renew(os.urandom(32).hex())
         self._renewed = False
+        self._warmed_in = os.getpid()
         self._shell.forget()
         self._count = 0
 
     def renew(self):
-        """In a fork of a warmed process, while its wall is being built: what a first request would have to wait for."""
-        identity.renew(os.urandom(32).hex())
+        """In a fork of a warmed process, while its wall is being built. What it draws from was renewed (forks.py); what was forgotten before is so still."""
+        identity.renew_secret()
+        if os.getpid() == self._warmed_in:
+            # OpenSSL knows a fork by its process id, and ids inside a sandbox start anew.
+            identity.renew(os.urandom(32).hex())
         self._renewed = True
-        # Walked, and left as it is: where another interpreter takes over (installed.py), it starts with that.
-        before = dict(os.environ)
-        os.environ.clear()
-        os.environ.update(before)
-        json.dumps({"type": "ready"})
 
     def serve(self, control):
         self._control = control
@@ -91,8 +90,10 @@ class Runtime:
         self._send({"type": "ready"})
 
     def _init(self, request):
-        os.environ.clear()
-        os.environ.update(request["env"])
+        for name in [*os.environ]:
+            del os.environ[name]
+        for name, value in request["env"].items():
+            os.environ[name] = value
         time.tzset()
         try:
             os.chdir(request["cwd"])
@@ -116,7 +117,7 @@ class Runtime:
         end = {"type": "end", "id": self._run, "executionCount": self._count}
         error, text = None, ""
         try:
-            with self._interrupts.allowed(), _environment(request["env"]):
+            with self._interrupts.allowed(), _environment(request["env"]) if request["env"] else contextlib.nullcontext():
                 if self._control is not None and self._control.interrupted(self._run):
                     raise KeyboardInterrupt
                 error, text = self._attempt(request, end)
