@@ -179,7 +179,9 @@ class Runtime:
                 if self._room <= 0:
                     raise TooLarge(0)
                 exact = {form: _encoded(result.pop(form)) for form in EXACT if form in result}
-                self._room -= self._send({"type": "result", "id": self._run, "result": result, "exact": exact})
+                message = {"type": "result", "id": self._run, "result": result, "exact": exact}
+                # The value of the last line is followed by the end.
+                self._room -= self._send(message, with_next=result.get("isMainResult") is True)
         except TooLarge:
             if not self._complained:
                 sys.stderr.write("caisson: a result was left out: one may have 31 MiB, those of a run 60 MiB together\n")
@@ -187,8 +189,8 @@ class Runtime:
         except ValueError as error:
             sys.stderr.write("caisson: a result was left out: %s\n" % error)
 
-    def _send(self, message):
-        return 0 if self._control is None else self._control.send(message)
+    def _send(self, message, with_next=False):
+        return 0 if self._control is None else self._control.send(message, with_next)
 
 
 def _encoded(value):
