@@ -40,7 +40,7 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
 }
 
 /** What a keeper says to a plan that is none. */
-async function answer(socket: Socket, plan: string): Promise<string> {
+async function answer(socket: Socket, plan = '{}\n'): Promise<string> {
   let said = ''
   socket.setEncoding('utf8').on('data', (text: string) => {
     said += text
