@@ -24,6 +24,7 @@ import { outline } from './outline.ts'
 import { planSandbox } from './plan.ts'
 import { profileHash } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
+import { remembering } from './remembered.ts'
 import { type Rerouting, rerouted } from './rerouting.ts'
 import { trustVariables } from './trust.ts'
 import type { WarmStates } from './warm-states.ts'
@@ -101,7 +102,7 @@ export class Creating {
       const shown = await showFolder(decided.request, decided.profile, true, signal)
       undo.add(() => shown[Symbol.asyncDispose]())
       const cold = this.#plan(decided, shown, await this.#zygote(decided, signal), given)
-      const plan = await this.#parts.warm.restoring(cold, decided.template)
+      const plan = await this.#from(cold, decided, given, signal)
       await makeDiskImage(plan.disk, signal)
       await workspace?.mark()
       return { decided, plan, shown }
@@ -110,7 +111,7 @@ export class Creating {
     const { metadata = {}, env = {} } = decided.request
     // First the record: what cannot be recorded does not happen.
     this.#recordCreate(plan, metadata, profileHash(decided.profile))
-    const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, signal))
+    const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, given, signal))
     undo.add(() => cell[Symbol.asyncDispose]())
     const { AgentConnection, plantFiles } = await this.#insides()
     const standing = {
@@ -122,11 +123,17 @@ export class Creating {
       scan: scanOf(decided),
     }
     const afterDeath = () => this.#tidy(shown, plan.id)
-    const sandbox = await this.#alive(standing, env, given.contextsChanged, { kept: given.contexts ?? [], afterDeath })
+    const sandbox = await this.#alive(standing, env, given.contextsChanged, { ...before(given), afterDeath })
+    sandbox.processes.adopt((given.remembered?.contexts ?? []).flatMap(({ pid }) => pid ?? []))
     await plantFiles(sandbox, this.#parts.exits, given.kept === undefined ? null : this.#parts.notice, signal)
     undo.move()
-    this.#parts.warm.want(built, template)
+    if (given.remembered === undefined) this.#parts.warm.want(built, template)
     return sandbox
+  }
+
+  /** What it starts from: another's memory, the saved state of its kind, or nothing. */
+  #from(cold: Plan, { template }: Decided, { remembered }: Given, signal: AbortSignal): Promise<Plan> {
+    return remembered === undefined ? this.#parts.warm.restoring(cold, template) : remembering(cold, remembered, signal)
   }
 
   /** What was made in the caller's folder goes with the sandbox. */
@@ -146,7 +153,7 @@ export class Creating {
     const cold = this.#plan(decided, shown, await this.#zygote(decided, signal))
     const plan = await this.#parts.warm.restoring(cold, template)
     await makeDiskImage(plan.disk, signal)
-    const { cell, built } = await this.#raise(plan, decided, signal)
+    const { cell, built } = await this.#raise(plan, decided, {}, signal)
     await using undo = new Undos()
     undo.add(() => cell[Symbol.asyncDispose]())
     const { AgentConnection } = await this.#insides()
@@ -214,9 +221,10 @@ export class Creating {
     {
       adopted = null,
       kept = [],
+      renews = false,
       trustsLate = false,
       afterDeath,
-    }: Partial<Pick<LifeParts, 'adopted' | 'kept' | 'trustsLate' | 'afterDeath'>> = {},
+    }: Partial<Pick<LifeParts, 'adopted' | 'kept' | 'renews' | 'trustsLate' | 'afterDeath'>> = {},
   ): Promise<LiveSandbox> {
     const { template } = standing
     const { LiveSandbox } = await this.#insides()
@@ -230,6 +238,7 @@ export class Creating {
       contextsChanged,
       adopted,
       kept,
+      renews,
       trustsLate,
       ...(afterDeath === undefined ? {} : { afterDeath }),
     })
@@ -249,9 +258,16 @@ export class Creating {
   }
 
   /** The airlock knows it before it starts. */
-  async #raise(plan: Plan, { template, egress }: Decided, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
+  async #raise(
+    plan: Plan,
+    { template, egress }: Decided,
+    { remembered }: Given,
+    signal: AbortSignal,
+  ): Promise<{ cell: Cell; built: Plan }> {
     let built = plan
     const launch = async () => {
+      // In the place of a memory that cannot be taken on there is no other.
+      if (remembered !== undefined) return await this.#parts.walls.launch(plan, signal)
       const launched = await this.#launch(plan, template, signal)
       built = launched.built
       return launched.cell
@@ -296,4 +312,9 @@ export class Creating {
       shown,
     })
   }
+}
+
+/** Contexts that it has from the start. */
+function before({ remembered, contexts = [] }: Given): Partial<Pick<LifeParts, 'adopted' | 'kept' | 'renews'>> {
+  return remembered === undefined ? { kept: contexts } : { adopted: remembered.contexts, renews: true }
 }

@@ -7,18 +7,9 @@ import { Sandbox, type SandboxOptions } from '../../client/index.ts'
 import { onWall } from './every-wall.ts'
 import { SpecHost } from './home.ts'
 import { eachLanguage } from './languages.ts'
-import { RENEWED } from './renewed.ts'
-
-type Said = (typeof RENEWED)[number]
+import { CARD, inTurn, PROGRAMS, parts, RENEWED } from './renewed.ts'
 
 const RIGHTS = 'grep -E "^(Cap|NoNewPrivs)" /proc/self/status; id; hostname > /tmp/x && cat /proc/sys/kernel/hostname; hostname other 2>&1'
-/** What programs that are started after the restore say of their own. */
-const PROGRAMS: readonly Said[] = [
-  { what: 'Node', code: 'node -p "crypto.randomUUID() + Math.random()"' },
-  { what: 'OpenSSL', code: 'openssl rand -hex 16' },
-  { what: 'the kernel’s uuid', code: 'cat /proc/sys/kernel/random/uuid 2>/dev/null || head -c 16 /dev/urandom | base64' },
-]
-const CARD: Said = { what: 'hardware address', code: 'cat /sys/class/net/eth0/address' }
 
 /** Walls with saved states, and how they differ. */
 const KINDS = [
@@ -46,9 +37,6 @@ const KINDS = [
   },
 ] as const
 
-/** One run says all of it: behind an emulated processor each takes a second. */
-const inTurn = (all: readonly Said[], mark: string) => all.map(({ code }) => code).join(`\n${mark}\n`)
-const parts = (stdout: string) => stdout.split('---\n')
 
 describe.each(KINDS)('saved states of $wall', ({ wall, options, imported, python, programs, harmed, image, hasNetwork }) => {
   onWall(wall, () => {
