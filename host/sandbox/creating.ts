@@ -1,6 +1,5 @@
 import type { CreateRequest, Network, Plan } from '@caisson/wire'
 import type { Denials } from '../airlock/denials.ts'
-import { withoutSeal } from '../airlock/egress-proxy.ts'
 import type { Exits } from '../airlock/exits.ts'
 import { hashOf } from '../audit/chain.ts'
 import type { AuditLog } from '../audit/log.ts'
@@ -17,14 +16,13 @@ import { makeDiskImage } from './disk.ts'
 import { Examination } from './examination.ts'
 import { type ShownFolder, showFolder } from './folder.ts'
 import type { Assignment, Given, Waiting } from './given.ts'
-import { newId, newMachineId } from './ids.ts'
 import { launchWarmest } from './launching.ts'
 import type { LifeParts, LiveSandbox } from './life.ts'
 import { outline } from './outline.ts'
-import { planSandbox } from './plan.ts'
+import { planned } from './planned.ts'
 import { profileHash } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
-import { remembering } from './remembered.ts'
+import { contextsBefore, remembering } from './remembered.ts'
 import { type Rerouting, rerouted } from './rerouting.ts'
 import { trustVariables } from './trust.ts'
 import type { WarmStates } from './warm-states.ts'
@@ -76,7 +74,7 @@ export class Creating {
     const isForked = template.zygote !== null && this.#deciding.forks(wall.name)
     const workspace = await this.#deciding.workspace(request, signal)
     const given = workspace === undefined ? {} : { kept: this.#workspaces.kept(workspace.name) }
-    return this.#plan(decided, shown, isForked ? this.#parts.zygotes.place(template) : null, given)
+    return planned(this.#parts, decided, shown, isForked ? this.#parts.zygotes.place(template) : null, given)
   }
 
   /** Undefined: its files go with it, or come from elsewhere. */
@@ -101,7 +99,7 @@ export class Creating {
       const decided = await this.#deciding.decide(request, signal)
       const shown = await showFolder(decided.request, decided.profile, true, signal)
       undo.add(() => shown[Symbol.asyncDispose]())
-      const cold = this.#plan(decided, shown, await this.#zygote(decided, signal), given)
+      const cold = planned(this.#parts, decided, shown, await this.#zygote(decided, signal), given)
       const plan = await this.#from(cold, decided, given, signal)
       await makeDiskImage(plan.disk, signal)
       await workspace?.mark()
@@ -123,7 +121,7 @@ export class Creating {
       scan: scanOf(decided),
     }
     const afterDeath = () => this.#tidy(shown, plan.id)
-    const sandbox = await this.#alive(standing, env, given.contextsChanged, { ...before(given), afterDeath })
+    const sandbox = await this.#alive(standing, env, given.contextsChanged, { ...contextsBefore(given), afterDeath })
     sandbox.processes.adopt((given.remembered?.contexts ?? []).flatMap(({ pid }) => pid ?? []))
     await plantFiles(sandbox, this.#parts.exits, given.kept === undefined ? null : this.#parts.notice, signal)
     undo.move()
@@ -150,7 +148,7 @@ export class Creating {
     const decided = await this.#deciding.decide({ ...request, leash: 'host', timeoutMs: null }, signal)
     const { template } = decided
     await using shown = await showFolder(decided.request, decided.profile, true, signal)
-    const cold = this.#plan(decided, shown, await this.#zygote(decided, signal))
+    const cold = planned(this.#parts, decided, shown, await this.#zygote(decided, signal))
     const plan = await this.#parts.warm.restoring(cold, template)
     await makeDiskImage(plan.disk, signal)
     const { cell, built } = await this.#raise(plan, decided, {}, signal)
@@ -293,28 +291,4 @@ export class Creating {
   async #zygote({ template, wall }: Decided, signal: AbortSignal): Promise<string | null> {
     return this.#deciding.forks(wall.name) ? this.#parts.zygotes.socket(template, signal) : null
   }
-
-  #plan({ profile, template, egress, wall, trust }: Decided, shown: ShownFolder, zygoteSocket: string | null, given: Given = {}): Plan {
-    const { uid, home, agent } = this.#parts.settings
-    return planSandbox(shown.request, profile, template, {
-      root: uid === 0,
-      home,
-      agent,
-      auditLog: this.#parts.auditLog.path,
-      id: given.id ?? newId(this.#parts.idKind),
-      machineId: newMachineId(),
-      zygoteSocket,
-      kept: given.kept ?? null,
-      onWall: given.onWall ?? 'end',
-      airlock: egress === null ? null : { ...this.#parts.exits.sockets, policy: withoutSeal(egress.file) },
-      wall,
-      trust,
-      shown,
-    })
-  }
-}
-
-/** Contexts that it has from the start. */
-function before({ remembered, contexts = [] }: Given): Partial<Pick<LifeParts, 'adopted' | 'kept' | 'renews'>> {
-  return remembered === undefined ? { kept: contexts } : { adopted: remembered.contexts, renews: true }
 }

@@ -70,7 +70,11 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   /** Takes over what an earlier daemon left. Rejects with STORE_UNUSABLE. */
   static async open(parts: FleetParts, signal: AbortSignal): Promise<LocalFleet> {
-    const fleet = new LocalFleet(parts, await Snapshots.open(join(parts.home, 'snapshots'), parts.keeper, parts.store), await Quotas.open(parts.store))
+    const fleet = new LocalFleet(
+      parts,
+      await Snapshots.open(join(parts.home, 'snapshots'), parts.keeper, parts.store),
+      await Quotas.open(parts.store),
+    )
     const { home, store, creating, walls, notice } = parts
     const contextsChanged = (id: string, contexts: ContextRecord[]) => fleet.#residents.get(id)?.contextsChanged(contexts)
     const { found, strangers } = await adoptAll({ home, keptFolder: fleet.#kept, store, creating, walls, contextsChanged, notice }, signal)

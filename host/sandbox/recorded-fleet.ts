@@ -37,12 +37,7 @@ export class RecordedFleet implements Fleet {
     return await this.#owned(record, owner, 'create')
   }
 
-  async fork(
-    id: string,
-    owner: Owner,
-    wish: ForkWish,
-    signal: AbortSignal,
-  ): Promise<(SandboxRecord | Fault)[]> {
+  async fork(id: string, owner: Owner, wish: ForkWish, signal: AbortSignal): Promise<(SandboxRecord | Fault)[]> {
     this.#fleet.find(id, owner)
     this.#refuseBehind()
     this.#act(id, owner, 'fork', { count: wish.count, memory: wish.memory ?? null })

@@ -1,5 +1,7 @@
 import type { Plan } from '@caisson/wire'
 import { unusable } from './asleep.ts'
+import type { Given } from './given.ts'
+import type { LifeParts } from './life.ts'
 import type { ContextRecord } from './record.ts'
 
 /** What a sandbox goes on from that was another's: memory and disk of one moment, in a folder of the host. */
@@ -22,6 +24,11 @@ export async function remembering(plan: Plan, remembered: Remembered, signal: Ab
   if (differs !== undefined) throw unusable(whose, `it was written with another ${differs} (${before[differs]}, not ${now[differs]})`)
   await remembered.refuseUnfit(plan, signal)
   return plan.engine === null ? plan : { ...plan, engine: { ...plan.engine, warm: { op: 'restore', folder, pid: null } } }
+}
+
+/** Those that it has from the start. */
+export function contextsBefore({ remembered, contexts = [] }: Given): Partial<Pick<LifeParts, 'adopted' | 'kept' | 'renews'>> {
+  return remembered === undefined ? { kept: contexts } : { adopted: remembered.contexts, renews: true }
 }
 
 /** What its kernel and its agent were told once, and hold to. */

@@ -37,7 +37,6 @@ const KINDS = [
   },
 ] as const
 
-
 describe.each(KINDS)('saved states of $wall', ({ wall, options, imported, python, programs, harmed, image, hasNetwork }) => {
   onWall(wall, () => {
     let host: SpecHost
