@@ -3,6 +3,7 @@ import { CATALOGUE, Fault } from '@caisson/wire'
 import type { z } from 'zod'
 import type { Entered, Fleet } from '../sandbox/fleet.ts'
 import type { Owner } from '../sandbox/record.ts'
+import { wholeBody } from './body.ts'
 import type { ControlRooms } from './control-rooms.ts'
 
 /** What the routes of this room work with; built by the daemon. */
@@ -48,24 +49,14 @@ export interface Route {
 /** A request to the control plane is small; what carries files streams. */
 const MAX_JSON_BYTES = 1024 * 1024
 
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
 /** The body as `schema` wants it; no body is `{}`. Rejects with BAD_REQUEST naming the field. */
 export async function readJson<T>(call: Pick<Call, 'request'>, schema: z.ZodType<T>, maxBytes = MAX_JSON_BYTES): Promise<T> {
-  const pieces: Buffer[] = []
-  let bytes = 0
-  try {
-    for await (const piece of call.request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      bytes += piece.length
-      if (bytes > maxBytes) throw new Fault('BAD_REQUEST', `the body is larger than ${maxBytes} bytes`)
-      pieces.push(piece)
-    }
-  } catch (failure) {
-    // The rest is read and thrown away: who is refused gets the answer, and may ask something else on the same connection.
-    call.request.resume()
-    throw failure
-  }
+  const body = await wholeBody(call.request, maxBytes)
   let value: unknown = {}
   try {
-    if (bytes > 0) value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(pieces)))
+    if (body.length > 0) value = JSON.parse(utf8.decode(body))
   } catch (cause) {
     throw new Fault('BAD_REQUEST', `the body is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
   }

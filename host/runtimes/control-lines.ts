@@ -4,6 +4,7 @@ import { EXACT, RuntimeMessage } from './runtime.ts'
 const NEWLINE = 0x0a
 /** JSON that is deeper is an attack on whoever walks through it later. Our own programs stop at 60. */
 const MAX_DEPTH = 100
+const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /** Puts the messages of a runtime together from the pieces in which they arrive. They come from inside the wall. */
 export class ControlLines {
@@ -32,7 +33,7 @@ export class ControlLines {
 }
 
 function parse(line: Buffer): RuntimeMessage {
-  const read = RuntimeMessage.safeParse(json('a message', () => new TextDecoder('utf-8', { fatal: true }).decode(line)))
+  const read = RuntimeMessage.safeParse(json('a message', () => utf8.decode(line)))
   if (!read.success) throw violation(`a message of no known shape (${read.error.issues[0]?.message ?? ''})`, read.error)
   const message = read.data
   if (message.type === 'result' && message.exact !== undefined) {

@@ -3,11 +3,13 @@ import type { Sample } from './record.ts'
 import type { Resident } from './resident.ts'
 
 const TICK_MS = 5000
-/** One that nobody talks with is asked this seldom: two thousand idle ones must cost next to nothing. */
+/** One that nobody talks with is asked this seldom, and the more seldom the more there are: two thousand idle ones must cost next to nothing. */
 const IDLE_MS = 60_000
+const IDLE_MS_EACH = 150
 const ACTIVE_MS = 30_000
 const ASK_MS = 5000
-const AT_ONCE = 8
+/** Whoever wants something meanwhile comes in between. */
+const AT_ONCE = 4
 /** An hour of an active sandbox. */
 const MAX_SAMPLES = 720
 
@@ -44,10 +46,12 @@ export class Sampling implements Disposable {
     if (this.#isAtWork) return
     this.#isAtWork = true
     const now = Date.now()
-    const due = [...this.#residents()].filter((resident) => {
-      if (resident.live === undefined) return false
+    // What is frozen does not answer.
+    const living = [...this.#residents()].filter(({ live, record }) => live !== undefined && record.state === 'running')
+    const idleMs = Math.max(IDLE_MS, living.length * IDLE_MS_EACH)
+    const due = living.filter((resident) => {
       const newest = this.#series.get(resident)?.samples.at(-1)?.atMs ?? 0
-      return now - newest >= (now - resident.lastEnteredMs < ACTIVE_MS ? TICK_MS : IDLE_MS) - TICK_MS / 2
+      return now - newest >= (now - resident.lastEnteredMs < ACTIVE_MS ? TICK_MS : idleMs) - TICK_MS / 2
     })
     const work = async () => {
       for (let next = due.shift(); next !== undefined; next = due.shift()) await this.#measure(next)

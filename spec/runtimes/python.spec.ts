@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Sandbox } from '../../client/index.ts'
 import { SpecHost } from '../walls/home.ts'
@@ -66,6 +67,38 @@ test('a figure is a picture when the cell is over, shown or not, and once', asyn
         ),
     ).toEqual(['PNG'])
   }
+})
+
+test('a cell that is taken for plain Python is what IPython would have made of it', async () => {
+  const tricky = [
+    '1+1\n|x = 1\n\n|x = 1\nx|ls|exit|cd /tmp|time 1|matplotlib|...|>>> x|In [1]: 1| x = 1|\nx = 1|x = """\n   \n"""|/f 1|,f 1|;f 1|x\n/f|x;\n  ;f|f?',
+    'x = %pwd|x = !ls|x = 7 % 3|a != b|é = 1|x\u2028ls|ls = 1|print(1)|print (1)|#||\n|x\r\n%ls|x\f%ls|x\tls|if 1:\n  ls|"""\n>>> x\n"""|quit()|.5|*a, = [1]',
+  ].flatMap((cells) => cells.split('|'))
+  const cells = [...tricky, ...(await readFile('spec/scan/corpus/benign-python.txt', 'utf8')).split('---\n')]
+  await sandbox.files.write('/tmp/cells.json', JSON.stringify(cells))
+  const code = [
+    'import json; from IPython.core.interactiveshell import InteractiveShell',
+    'ip = get_ipython(); cells = json.load(open("/tmp/cells.json")); plain = [cell for cell in cells if ip.is_plain(cell)]',
+    'wrong = [cell for cell in plain if ip.transform_cell(cell) != InteractiveShell.transform_cell(ip, cell)]',
+    'ip.input_transformers_post.append(list); after = ip.is_plain("1"); ip.input_transformers_post.clear()',
+    '[wrong, len(plain) > 100, [ip.is_plain(cell) for cell in ("1+1", "print(1)", "ls", "exit", "f?", " x")], after]',
+  ].join('\n')
+  const { error, text } = await sandbox.runCode(code)
+  expect(error).toBeUndefined()
+  expect(text).toBe('[[], True, [True, True, False, False, False, False], False]')
+})
+
+test('a process that code forks draws other numbers, and has its own threads and locks', async () => {
+  const code = [
+    'import os, random, threading, logging, concurrent.futures, numpy as np',
+    'concurrent.futures.ThreadPoolExecutor(1).submit(int).result()',
+    'r, w = os.pipe(); pid = os.fork()',
+    'if pid == 0:',
+    '    logging.getLogger("x").error("said")',
+    '    os.write(w, repr((random.random(), threading.active_count(), threading.current_thread() is threading.main_thread())).encode()); os._exit(0)',
+    'os.waitpid(pid, 0); there = eval(os.read(r, 999)); (there[0] != random.random(), *there[1:])',
+  ].join('\n')
+  expect((await sandbox.runCode(code)).text).toBe('(True, 1, True)')
 })
 
 test('magics, commands of the shell, and top-level await', async () => {

@@ -1,13 +1,22 @@
 import type { IncomingMessage } from 'node:http'
 import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
+import type { DescMethod } from '@bufbuild/protobuf'
 import { Filesystem } from '@caisson/wire/envd/filesystem'
 import { Process } from '@caisson/wire/envd/process'
 import { Code, ConnectError, createConnectRouter, createContextValues } from '@connectrpc/connect'
-import type { Compression, UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol'
+import {
+  type Compression,
+  createAsyncIterable,
+  createMethodUrl,
+  type UniversalHandler,
+  type UniversalServerResponse,
+} from '@connectrpc/connect/protocol'
+import { wholeBody } from '../body.ts'
 import type { Visit } from '../call.ts'
 import { discardRest, isGone } from './failures.ts'
 import { filesystemService } from './filesystem-service.ts'
+import { isOneMessage, type PlainStream, plainStream, wantedOf } from './plain-stream.ts'
 import { processService } from './process-service.ts'
 import { type RpcVisit, visitKey } from './serving.ts'
 import { written } from './written.ts'
@@ -33,18 +42,23 @@ const packed: Compression = {
   },
 }
 
+const limits = { compressMinBytes: COMPRESS_FROM_BYTES, readMaxBytes: MAX_MESSAGE_BYTES }
+
 const handlers: ReadonlyMap<string, UniversalHandler> = new Map(
-  createConnectRouter({
-    grpc: false,
-    grpcWeb: false,
-    acceptCompression: [packed],
-    compressMinBytes: COMPRESS_FROM_BYTES,
-    readMaxBytes: MAX_MESSAGE_BYTES,
-  })
+  createConnectRouter({ grpc: false, grpcWeb: false, acceptCompression: [packed], ...limits })
     .service(Process, processService)
     .service(Filesystem, filesystemService)
     .handlers.map((handler) => [handler.requestPath, handler]),
 )
+
+const plainStreams: ReadonlyMap<string, PlainStream> = new Map([
+  [pathOf(Process.method.start), plainStream(Process.method.start, processService.start, limits)],
+  [pathOf(Process.method.connect), plainStream(Process.method.connect, processService.connect, limits)],
+])
+
+function pathOf(method: DescMethod): string {
+  return createMethodUrl('/', method)
+}
 
 /** Of a Connect service: whether there is such a method here. */
 export function isRpc(path: string): boolean {
@@ -57,12 +71,17 @@ export async function serveRpc(visit: Visit, path: string): Promise<void> {
   const handler = handlers.get(path)
   if (handler === undefined) return
   const asked: RpcVisit = { visit, failure: undefined }
+  const header = headersOf(request)
+  const plain = request.method === 'POST' ? plainStreams.get(path) : undefined
+  const wanted = plain === undefined ? undefined : wantedOf(header, packed)
+  const body = wanted === undefined ? undefined : await wholeBody(request, MAX_MESSAGE_BYTES)
+  if (plain !== undefined && wanted !== undefined && body !== undefined && isOneMessage(body)) return plain(asked, wanted, body)
   const answer = await handler({
     httpVersion: request.httpVersion,
     method: request.method ?? '',
     url: `http://envd${path}`,
-    header: headersOf(request),
-    body: request,
+    header,
+    body: body === undefined ? request : createAsyncIterable([body]),
     signal,
     contextValues: createContextValues().set(visitKey, asked),
   })

@@ -9,7 +9,7 @@ import { answering, type Rpc, streaming } from './serving.ts'
 /** Why a command does not start: to E2B's clients it is the request that is wrong. */
 const NOT_STARTED: ReadonlySet<string> = new Set(['FILE_MISSING', 'FILE_DENIED', 'FILE_KIND'])
 
-export const processService: ServiceImpl<typeof Process> = {
+export const processService = {
   start: streaming(async function* ({ process: config, pty, tag, stdin }, rpc) {
     if (config === undefined) throw new Fault('BAD_REQUEST', 'process: missing')
     const request: StartRequest = {
@@ -84,7 +84,7 @@ export const processService: ServiceImpl<typeof Process> = {
     await found.closeStdin(rpc.signal)
     return {}
   }),
-}
+} satisfies ServiceImpl<typeof Process>
 
 /** The client's own deadline is the command's: it is killed then, whether or not the client still listens. */
 function timeoutOf({ visit }: Rpc): { timeoutMs?: number } {

@@ -12,6 +12,9 @@ export interface RpcVisit {
   failure: unknown
 }
 
+/** What is used of a handler's context. */
+export type RpcContext = Pick<HandlerContext, 'signal' | 'values'>
+
 export const visitKey = createContextKey<RpcVisit | undefined>(undefined)
 
 /** Clients that say nothing of it hear from us this often. */
@@ -28,7 +31,7 @@ export interface Rpc {
   readonly isOwn: boolean
 }
 
-function begin(context: HandlerContext): Rpc {
+function begin(context: RpcContext): Rpc {
   const visit = context.values.get(visitKey)?.visit
   if (visit === undefined) throw new ConnectError('no sandbox', Code.Internal)
   checkToken(visit)
@@ -37,7 +40,7 @@ function begin(context: HandlerContext): Rpc {
   return { visit, user: userOf(visit), signal: context.signal, keepaliveMs: keepaliveS * 1000, isOwn: isCaissonClient(visit) }
 }
 
-function told(context: HandlerContext, rpc: Rpc | undefined, failure: unknown): ConnectError {
+function told(context: RpcContext, rpc: Rpc | undefined, failure: unknown): ConnectError {
   const { signal } = context
   // Whatever failed because the time was up: that is what is said.
   if (signal.aborted && signal.reason instanceof ConnectError) return signal.reason
@@ -49,7 +52,7 @@ function told(context: HandlerContext, rpc: Rpc | undefined, failure: unknown): 
 
 /** One message in, one message out. `Request` may be a stream of messages too. */
 export function answering<Request, Response>(serve: (request: Request, rpc: Rpc) => Promise<Response>) {
-  return async (request: Request, context: HandlerContext): Promise<Response> => {
+  return async (request: Request, context: RpcContext): Promise<Response> => {
     let rpc: Rpc | undefined
     try {
       rpc = begin(context)
@@ -62,7 +65,7 @@ export function answering<Request, Response>(serve: (request: Request, rpc: Rpc)
 
 /** One message in, many out. */
 export function streaming<Request, Response>(serve: (request: Request, rpc: Rpc) => AsyncGenerator<Response>) {
-  return async function* (request: Request, context: HandlerContext): AsyncGenerator<Response> {
+  return async function* (request: Request, context: RpcContext): AsyncGenerator<Response> {
     let rpc: Rpc | undefined
     try {
       rpc = begin(context)

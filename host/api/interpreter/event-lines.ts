@@ -1,28 +1,36 @@
 import type { ServerResponse } from 'node:http'
 import type { ExactJson, Fault, Rich, RunError, RunEvent } from '@caisson/wire'
+import { StreamedAnswer } from '../streamed-answer.ts'
 
 /** Clients, and what lies between, take a connection for dead on which nothing is said. */
 const KEEPALIVE_MS = 5000
 const KEEPALIVE = '{"type":"keepalive"}\n'
 const END = '{"type":"end_of_execution"}\n'
 
-/** The answer of a run: one JSON object per line. The first line sends the head; until then the answer may still be another. */
+/** That a run has begun is news to nobody who asked for it. */
+const FIRST_MS = 25
+const HEADERS = { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' }
+
+/** The answer of a run: one JSON object per line. Until the first one the answer may still be another. */
 export class EventLines {
-  readonly #reply: ServerResponse
+  readonly #answer: StreamedAnswer
   /** Our own clients are told more, and texts as they are. */
   readonly #isOurs: boolean
   /** E2B's runtime of this language prints the end of a line by itself: programs look for lines without it. */
   readonly #isEndApart: boolean
   readonly #keepalive: NodeJS.Timeout
-  #lines: string[] = []
-  #flush: NodeJS.Immediate | undefined
-  #drained: Promise<void> | undefined
+  #hasBegun = false
 
   constructor(reply: ServerResponse, isOurs: boolean, language: string | undefined) {
-    this.#reply = reply
+    this.#answer = new StreamedAnswer(reply, HEADERS, FIRST_MS)
     this.#isOurs = isOurs
     this.#isEndApart = !isOurs && language === 'java'
     this.#keepalive = setInterval(() => void this.#write(KEEPALIVE), KEEPALIVE_MS)
+  }
+
+  /** Whether a line has been told. */
+  get hasBegun(): boolean {
+    return this.#hasBegun
   }
 
   /** While the result is pending, the client has more to read than it can take. */
@@ -62,46 +70,23 @@ export class EventLines {
 
   end(): void {
     this.stop()
-    this.#sendHead()
-    this.#reply.end(`${this.#lines.join('')}${END}`)
+    this.#answer.end(Buffer.from(END))
   }
 
   /** Nothing more is said. */
   stop(): void {
     clearInterval(this.#keepalive)
-    clearImmediate(this.#flush)
+    this.#answer.stop()
   }
 
   #pieces(text: string): readonly string[] {
     return this.#isEndApart && text.length > 1 && text.endsWith('\n') ? [text.slice(0, -1), '\n'] : [text]
   }
 
-  /** What comes in one turn of the event loop goes out in one piece. */
   #write(text: string): void | Promise<void> {
+    this.#hasBegun = true
     this.#keepalive.refresh()
-    this.#lines.push(text)
-    this.#flush ??= setImmediate(() => this.#send())
-    return this.#drained
-  }
-
-  #send(): void {
-    this.#flush = undefined
-    this.#sendHead()
-    const hasRoom = this.#reply.write(this.#lines.join(''))
-    this.#lines = []
-    if (hasRoom || this.#drained !== undefined || this.#reply.destroyed) return
-    this.#drained = new Promise((resolve) => {
-      const go = () => {
-        this.#reply.off('drain', go).off('close', go)
-        this.#drained = undefined
-        resolve()
-      }
-      this.#reply.once('drain', go).once('close', go)
-    })
-  }
-
-  #sendHead(): void {
-    if (!this.#reply.headersSent) this.#reply.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
+    return this.#answer.say(Buffer.from(text))
   }
 }
 

@@ -49,7 +49,7 @@ export async function execute(visit: Visit): Promise<void> {
     if (execution.exitCode !== undefined) lines.add({ type: 'exit', exit_code: execution.exitCode })
     lines.end()
   } catch (failure) {
-    if (!reply.headersSent) throw contextFault(failure, body.context_id ?? undefined)
+    if (!lines.hasBegun) throw contextFault(failure, body.context_id ?? undefined)
     await broken(failure, lines, visit)
   } finally {
     lines.stop()

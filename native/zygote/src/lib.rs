@@ -16,6 +16,7 @@ pub mod request;
 mod arenas;
 mod dance;
 mod enter;
+mod fresh;
 mod huge;
 mod serve;
 
@@ -41,6 +42,7 @@ pub unsafe extern "C" fn caisson_zygote_serve(
     }
     huge::gather();
     let entrance = serve::serve(listener, user_namespace, idle_ms);
+    fresh::fill();
     ENTRANCE.lock().map_or(-1, |mut held| {
         *held = Some(entrance);
         0

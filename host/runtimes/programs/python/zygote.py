@@ -51,20 +51,32 @@ def main(library):
     import gc
     import importlib
 
-    for name in WARM:
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as missing:
-            if missing.name != name.split(".")[0]:
-                raise
+    from caisson_runtime import forks
 
-    importlib.import_module("caisson_runtime.runtime")
-    importlib.import_module("caisson_runtime.installed")
-    control, runtime = caisson_runtime.control, caisson_runtime.runtime
-    warmed = runtime.Runtime()
-    warmed.warm(WARM_CELLS)
+    hooks = forks.Hooks()
+    with hooks:
+        for name in WARM:
+            try:
+                importlib.import_module(name)
+            except ModuleNotFoundError as missing:
+                if missing.name != name.split(".")[0]:
+                    raise
+
+        importlib.import_module("caisson_runtime.runtime")
+        importlib.import_module("caisson_runtime.installed")
+        control, installed, runtime = caisson_runtime.control, caisson_runtime.installed, caisson_runtime.runtime
+        warmed = runtime.Runtime()
+        warmed.warm(WARM_CELLS)
     idle_ms = int(os.environ["CAISSON_ZYGOTE_IDLE_MS"])
     _close_fonts()
+    for address, length in forks.states():
+        if nursery.caisson_zygote_fill(ctypes.c_void_p(address), ctypes.c_size_t(length)) != 0:
+            sys.exit("zygote: the library has no room for another generator")
+    # Looked up before the fork: ctypes makes an object of each name when it is asked for the first time.
+    after_fork, enter = ctypes.pythonapi.PyOS_AfterFork_Child, nursery.caisson_zygote_enter
+    # Forks are given theirs: to take away what is there would cost each of them pages.
+    environment = dict(os.environ)
+    os.environ.clear()
     gc.collect()
     gc.freeze()
     ctypes.pythonapi.PyOS_BeforeFork()
@@ -72,11 +84,12 @@ def main(library):
     if answer != 0:
         sys.exit("zygote: the library refused its descriptors")
     # The wall is being built meanwhile.
-    ctypes.pythonapi.PyOS_AfterFork_Child()
+    after_fork()
+    hooks.quiet = False
     warmed.renew()
-    if nursery.caisson_zygote_enter() != 0:
+    if enter() != 0:
         sys.exit("zygote: there was no way in")
-    caisson_runtime.installed.adopt()
+    installed.adopt(environment)
     warmed.serve(control.Control.take())
 
 

@@ -13,6 +13,8 @@ from caisson_runtime.interrupts import held
 DESCRIPTOR = 3
 # What the host accepts of one message (MAX_RUNTIME_MESSAGE_BYTES in wire/limits.ts), with some room.
 MAX_LINE_BYTES = 31 * 1024 * 1024
+# A longer line is worth a write of its own.
+MAX_KEPT_BYTES = 16 * 1024
 
 
 def out_of_the_way(descriptor):
@@ -29,6 +31,7 @@ class Control:
     def __init__(self, descriptor):
         self._descriptor = descriptor
         self._unread = b""
+        self._kept = b""
         self._lock = threading.Lock()
         # A fork of user code is not the runtime: it must not speak for it.
         os.register_at_fork(after_in_child=self._close)
@@ -43,6 +46,7 @@ class Control:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+            self._kept = b""
 
     @property
     def ours(self):
@@ -59,13 +63,20 @@ class Control:
             os.close(self._descriptor)
             self._descriptor = heard
 
-    def send(self, message):
-        """Returns the bytes of the line. Raises TooLarge, with nothing said."""
+    def send(self, message, with_next=False):
+        """
+        Returns the bytes of the line. Raises TooLarge, with nothing said. `with_next`: another message follows at once, and both go in one write: each wakes
+        everybody on the way to the client.
+        """
         line = json.dumps(message, allow_nan=False).encode("ascii") + b"\n"
         if len(line) > MAX_LINE_BYTES:
             raise TooLarge(len(line))
         with held(), self._lock:
-            rest = memoryview(line)
+            whole, self._kept = self._kept + line, b""
+            if with_next and len(whole) <= MAX_KEPT_BYTES:
+                self._kept = whole
+                return len(line)
+            rest = memoryview(whole)
             while self._descriptor is not None and rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         return len(line)

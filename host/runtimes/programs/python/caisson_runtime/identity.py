@@ -7,7 +7,7 @@ import sys
 
 
 def renew(seed):
-    """`seed`: 32 bytes from the host, as hexadecimal digits."""
+    """In a process that may have come from a saved state. `seed`: 32 bytes from the host, as hexadecimal digits."""
     number = int(seed, 16)
     random.seed(number)
     loaded = sys.modules
@@ -18,6 +18,16 @@ def renew(seed):
         loaded["numpy"].random.seed([int.from_bytes(own[at : at + 4], "little") for at in range(0, 32, 4)])
     if "sympy.core.random" in loaded:
         loaded["sympy.core.random"].seed(number)
+    forget()
+    renew_secret()
+    if "ssl" in loaded:
+        # OpenSSL knows a fork by its process id, and a saved state by nothing.
+        loaded["ssl"].RAND_add(bytes.fromhex(seed), 32.0)
+
+
+def forget():
+    """What was worked out once, and is another's: made anew when it is asked for."""
+    loaded = sys.modules
     if "tempfile" in loaded:
         loaded["tempfile"]._name_sequence = None
         loaded["tempfile"].tempdir = None
@@ -28,8 +38,8 @@ def renew(seed):
         # The host name is in them.
         loaded["platform"]._uname_cache = None
         loaded["platform"]._platform_cache.clear()
-    if "multiprocessing" in loaded:
-        loaded["multiprocessing"].current_process().authkey = os.urandom(32)
-    if "ssl" in loaded:
-        # OpenSSL knows a fork by its process id, and ids inside a sandbox start anew.
-        loaded["ssl"].RAND_add(bytes.fromhex(seed), 32.0)
+
+
+def renew_secret():
+    if "multiprocessing" in sys.modules:
+        sys.modules["multiprocessing"].current_process().authkey = os.urandom(32)

@@ -9,24 +9,24 @@ BROUGHT = "/caisson/python"
 MAIN = "/caisson/runtimes/python/main.py"
 
 
-def adopt():
+def adopt(environment):
     """Called once, in a fresh fork: from then on it is an interpreter of that environment. What was warmed up and is there in another version is
-    loaded anew, by starting again; then this does not return."""
+    loaded anew, by starting again, with those variables; then this does not return."""
     try:
-        _adopt()
+        _adopt(environment)
     except OSError:
         # Somebody inside has broken it. What the template brings is there all the same.
         return
 
 
-def _adopt():
+def _adopt(environment):
     packages = "lib/python%d.%d/site-packages" % sys.version_info[:2]
     own = os.path.join(OWN, packages)
     if sys.prefix != BROUGHT or not os.path.isdir(own):
         return
     program = os.path.join(OWN, "bin", "python")
     if _replaced(own):
-        os.execv(program, [program, MAIN])
+        os.execve(program, [program, MAIN], environment)
     sys.executable, sys.prefix, sys.exec_prefix = program, OWN, OWN
     before = list(sys.path)
     site.addsitedir(own)

@@ -1,7 +1,10 @@
 """SIGINT means the code that runs, and nothing else."""
 
 import signal
+from _signal import SIGINT, signal as handle
 from contextlib import contextmanager
+
+# Not `signal.signal`: it looks each handler up among the names for handlers, and raises and swallows an error where that is a function.
 
 
 def _nobody(_number, _frame):
@@ -15,15 +18,15 @@ class Interrupts:
         self.forbid()
 
     def forbid(self):
-        signal.signal(signal.SIGINT, _nobody)
+        handle(SIGINT, _nobody)
 
     @contextmanager
     def allowed(self):
-        signal.signal(signal.SIGINT, self._users)
+        handle(SIGINT, self._users)
         try:
             yield
         finally:
-            self._users = signal.signal(signal.SIGINT, _nobody) or signal.default_int_handler
+            self._users = handle(SIGINT, _nobody) or signal.default_int_handler
 
 
 @contextmanager
@@ -31,7 +34,7 @@ def held():
     """Puts an interrupt off until the block is done: half a message would break the channel."""
     late = []
     try:
-        before = signal.signal(signal.SIGINT, lambda *_: late.append(True))
+        before = handle(SIGINT, lambda *_: late.append(True))
     except ValueError:
         # Another thread than the main one: signals are not its business.
         yield
@@ -39,6 +42,6 @@ def held():
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+        handle(SIGINT, signal.SIG_DFL if before is None else before)
         if late:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(SIGINT)

@@ -46,20 +46,19 @@ class Runtime:
         for cell in cells:
             self._execute({"op": "run", "id": 0, "code": cell, "env": {}})
         # OpenSSL makes its generators at the first use: far more pages than renewing them takes.
-        identity.renew("0" * 64)
+        identity.renew(os.urandom(32).hex())
         self._renewed = False
+        self._warmed_in = os.getpid()
         self._shell.forget()
         self._count = 0
 
     def renew(self):
-        """In a fork of a warmed process, while its wall is being built: what a first request would have to wait for."""
-        identity.renew(os.urandom(32).hex())
+        """In a fork of a warmed process, while its wall is being built. What it draws from was renewed (forks.py); what was forgotten before is so still."""
+        identity.renew_secret()
+        if os.getpid() == self._warmed_in:
+            # OpenSSL knows a fork by its process id, and ids inside a sandbox start anew.
+            identity.renew(os.urandom(32).hex())
         self._renewed = True
-        # Walked, and left as it is: where another interpreter takes over (installed.py), it starts with that.
-        before = dict(os.environ)
-        os.environ.clear()
-        os.environ.update(before)
-        json.dumps({"type": "ready"})
 
     def serve(self, control):
         self._control = control
@@ -93,8 +92,10 @@ class Runtime:
         self._send({"type": "ready"})
 
     def _init(self, request):
-        os.environ.clear()
-        os.environ.update(request["env"])
+        for name in [*os.environ]:
+            del os.environ[name]
+        for name, value in request["env"].items():
+            os.environ[name] = value
         time.tzset()
         try:
             os.chdir(request["cwd"])
@@ -118,7 +119,7 @@ class Runtime:
         end = {"type": "end", "id": self._run, "executionCount": self._count}
         error, text = None, ""
         try:
-            with self._interrupts.allowed(), _environment(request["env"]):
+            with self._interrupts.allowed(), _environment(request["env"]) if request["env"] else contextlib.nullcontext():
                 if self._control is not None and self._control.interrupted(self._run):
                     raise KeyboardInterrupt
                 error, text = self._attempt(request, end)
@@ -180,7 +181,9 @@ class Runtime:
                 if self._room <= 0:
                     raise TooLarge(0)
                 exact = {form: _encoded(result.pop(form)) for form in EXACT if form in result}
-                self._room -= self._send({"type": "result", "id": self._run, "result": result, "exact": exact})
+                message = {"type": "result", "id": self._run, "result": result, "exact": exact}
+                # The value of the last line is followed by the end.
+                self._room -= self._send(message, with_next=result.get("isMainResult") is True)
         except TooLarge:
             if not self._complained:
                 sys.stderr.write("caisson: a result was left out: one may have 31 MiB, those of a run 60 MiB together\n")
@@ -188,8 +191,8 @@ class Runtime:
         except ValueError as error:
             sys.stderr.write("caisson: a result was left out: %s\n" % error)
 
-    def _send(self, message):
-        return 0 if self._control is None else self._control.send(message)
+    def _send(self, message, with_next=False):
+        return 0 if self._control is None else self._control.send(message, with_next)
 
 
 def _encoded(value):

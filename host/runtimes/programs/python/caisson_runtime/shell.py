@@ -21,6 +21,7 @@ from traitlets.config import Config
 
 from caisson_runtime import failure, images
 from caisson_runtime.imports import AfterImport
+from caisson_runtime.plain import Plain
 from caisson_runtime.rich import CHART, PLAIN, TABLE, rich
 from caisson_runtime.tables import plain_json, table
 
@@ -106,6 +107,7 @@ class Shell(InteractiveShell):
         shell = cls.instance(config=config)
         shell.emit = emit
         shell.failed = shell.told = None
+        shell.is_plain = Plain(shell)
         # The process ends without finalizers; programs run theirs (closing.py).
         atexit.unregister(shell.atexit_operations)
         # Said after each SystemExit.
@@ -150,6 +152,11 @@ class Shell(InteractiveShell):
             formatters[PLAIN].for_type(kind, plain_json)
         AfterImport.arrange("matplotlib", _use_our_backend)
         images.arrange()
+
+    def transform_cell(self, raw_cell):
+        if not self.is_plain(raw_cell):
+            return super().transform_cell(raw_cell)
+        return raw_cell if raw_cell.endswith("\n") else raw_cell + "\n"
 
     def system(self, cmd):
         """`!cmd`: with our descriptors, so that its output keeps its place. (IPython's own would give it a terminal, or swallow an interrupt.)"""
