@@ -122,7 +122,7 @@ export class Creating {
     }
     const afterDeath = () => this.#tidy(shown, plan.id)
     const sandbox = await this.#alive(standing, env, given.contextsChanged, { ...contextsBefore(given), afterDeath })
-    sandbox.processes.adopt((given.remembered?.contexts ?? []).flatMap(({ pid }) => pid ?? []))
+    if (given.remembered !== undefined) sandbox.processes.adopt(given.remembered.contexts.flatMap(({ pid }) => pid ?? []))
     await plantFiles(sandbox, this.#parts.exits, given.kept === undefined ? null : this.#parts.notice, signal)
     undo.move()
     if (given.remembered === undefined) this.#parts.warm.want(built, template)

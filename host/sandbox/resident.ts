@@ -169,7 +169,7 @@ export class Resident {
 
   /** Whether it can be copied with its memory, as it is now. */
   get remembers(): boolean {
-    return this.#sleeps && (this.#record.paused === 'asleep' || this.#live !== undefined)
+    return this.#sleeps && (this.#record.paused === 'asleep' || this.live !== undefined)
   }
 
   /**

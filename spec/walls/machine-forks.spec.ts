@@ -83,6 +83,13 @@ onWall('microvm', () => {
     all.push(grandchild)
     expect(await told(grandchild, KNOWN)).toBe('1 True {121}\n')
     expect((await grandchild.commands.run('ls')).stdout).toBe('mine\n')
+    // One that is asleep is copied as it lies, and sleeps on.
+    await grandchild.pause()
+    const [last] = await grandchild.fork({ timeoutMs: 1_800_000 })
+    if (last === undefined) throw new Error('no fork')
+    all.push(last)
+    expect(await told(last, KNOWN)).toBe('1 True {121}\n')
+    expect((await grandchild.getInfo()).state).toBe('paused')
   })
 
   test.each([...RENEWED, ...PROGRAMS, CARD].map(({ what }) => what))('%s differs in each fork', (what) => {
