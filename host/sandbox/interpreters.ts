@@ -7,6 +7,7 @@ import type { Runtime } from '../runtimes/runtime.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { Ending } from './ending.ts'
 import { OutputMeter } from './output-meter.ts'
+import { ACCOUNT_VARIABLES } from './plan.ts'
 
 /** How long a program may take to be ready. */
 export const INIT_MS = 60_000
@@ -95,7 +96,7 @@ export class Interpreters {
   #begin(runtime: Runtime, info: ContextInfo, program: Program, metered: Metered): Interpreter {
     metered.program = program
     const context = new Context(program, runtime, info, { awakeSinceMs: this.#parts.awakeSinceMs })
-    const begun = context.init({ cwd: info.cwd, env: this.#parts.env }, freshDeadline(INIT_MS))
+    const begun = context.init({ cwd: info.cwd, env: { ...ACCOUNT_VARIABLES, ...this.#parts.env } }, freshDeadline(INIT_MS))
     begun.catch(() => undefined)
     return { program, context, meter: metered.meter, begun }
   }

@@ -50,6 +50,8 @@ export interface MachineFacts {
 
 const MIB = 1024 * 1024
 const USER = { name: 'user', uid: 1000, gid: 1000, home: '/home/user' }
+/** What a program of the user's starts with (environ(7)): the agent gives it to commands. */
+export const ACCOUNT_VARIABLES = { HOME: USER.home, USER: USER.name, LOGNAME: USER.name, SHELL: '/bin/bash' }
 
 /**
  * What root inside may do to files and processes of the sandbox's own, so that a root shell and a package's post-install script work. Not

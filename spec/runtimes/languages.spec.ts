@@ -20,6 +20,8 @@ interface Words {
   wait: string
   /** Prints MARK or "none". */
   env: string
+  /** Prints HOME, USER, LOGNAME and SHELL, with spaces between them. */
+  account: string
   /** Prints one, then to stderr two, then three. */
   order: string
   flood: (bytes: number) => string
@@ -39,6 +41,7 @@ const js: Words = {
   spin: 'while (true) {}',
   wait: 'await new Promise((resolve) => setTimeout(resolve, 60_000))',
   env: 'console.log(process.env.MARK ?? "none")',
+  account: 'console.log(["HOME", "USER", "LOGNAME", "SHELL"].map((name) => process.env[name]).join(" "))',
   order: 'console.log("one"); console.error("two"); console.log("three")',
   flood: (bytes) => `process.stdout.write("x".repeat(${bytes}))`,
   readStdin: 'console.log(require("fs").readFileSync(0, "utf8").length)',
@@ -56,6 +59,7 @@ const WORDS: Record<keyof typeof shelf, Words> = {
     spin: 'while True: pass',
     wait: 'import time; time.sleep(60)',
     env: 'import os; print(os.environ.get("MARK", "none"))',
+    account: 'import os; print(*(os.environ[name] for name in ("HOME", "USER", "LOGNAME", "SHELL")))',
     order: 'import sys\nprint("one"); print("two", file=sys.stderr); print("three")',
     flood: (bytes) => `print("x" * ${bytes}, end="")`,
     readStdin: 'import sys; print(len(sys.stdin.read()))',
@@ -74,6 +78,7 @@ const WORDS: Record<keyof typeof shelf, Words> = {
     spin: 'while :; do :; done',
     wait: 'sleep 60',
     env: '[ -v MARK ] && echo $MARK || echo none',
+    account: "env | grep -c '^HOME=' > /dev/null && echo $HOME $USER $LOGNAME $SHELL",
     order: 'echo one; echo two >&2; echo three',
     flood: (bytes) => `head -c ${bytes} /dev/zero | tr "\\0" x`,
     readStdin: 'wc -c',
@@ -90,6 +95,8 @@ const WORDS: Record<keyof typeof shelf, Words> = {
     spin: 'while (true) {}',
     wait: 'Thread.sleep(60_000);',
     env: 'System.out.println(System.getProperty("MARK", System.getenv().getOrDefault("MARK", "none")));',
+    account:
+      'for (var name : List.of("HOME", "USER", "LOGNAME", "SHELL")) System.out.print(System.getenv(name) + (name.equals("SHELL") ? "\\n" : " "));',
     order: 'System.out.println("one"); System.err.println("two"); System.out.println("three");',
     flood: (bytes) => `System.out.print("x".repeat(${bytes}))`,
     readStdin: 'System.out.println(System.in.readAllBytes().length)',
@@ -235,6 +242,7 @@ describe.each(Object.values(shelf))('$name', (runtime) => {
     const context = await fresh()
     expect(await context.run(words.env, { env: { MARK: 'of this run', OTHER: '1' } })).toMatchObject({ stdout: 'of this run\n' })
     expect(await context.run(words.env)).toMatchObject({ stdout: 'own\n' })
+    expect(await context.run(words.account)).toMatchObject({ stdout: '/home/user user user /bin/bash\n' })
   })
 
   test('standard input is closed', async () => {

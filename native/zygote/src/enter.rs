@@ -28,32 +28,10 @@ impl Entrance {
 
 fn enter(header: &Header, filter: &[sock_filter], fds: Vec<OwnedFd>) {
     let gate = &fds[FD_GATE];
+    approach(header, &fds);
     let (mounts, ruleset) = wait_at(gate, header.landlock != 0);
-
-    // The user namespace first: it gives the right to enter the others.
-    let namespaces = [
-        (&fds[FD_USER], libc::CLONE_NEWUSER),
-        (&fds[FD_CGROUP], libc::CLONE_NEWCGROUP),
-        (&fds[FD_IPC], libc::CLONE_NEWIPC),
-        (&fds[FD_UTS], libc::CLONE_NEWUTS),
-        (&fds[FD_NET], libc::CLONE_NEWNET),
-        (&mounts, libc::CLONE_NEWNS),
-    ];
-    for (namespace, kind) in namespaces {
-        // SAFETY: a descriptor we hold.
-        must(unsafe { libc::setns(namespace.as_raw_fd(), kind) }, "setns");
-    }
-    // SAFETY: plain calls on our own process.
-    unsafe {
-        must(libc::setsid(), "setsid");
-        libc::umask(0o022);
-        for capability in 0..63 {
-            // EINVAL marks the end of what this kernel knows.
-            if header.bounding >> capability & 1 == 0 && libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 {
-                break;
-            }
-        }
-    }
+    // SAFETY: a descriptor we hold.
+    must(unsafe { libc::setns(mounts.as_raw_fd(), libc::CLONE_NEWNS) }, "setns");
     if let Some(ruleset) = &ruleset {
         // SAFETY: a ruleset descriptor, no flags.
         must(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) } as c_int, "landlock");
@@ -74,6 +52,33 @@ fn enter(header: &Header, filter: &[sock_filter], fds: Vec<OwnedFd>) {
     limits(header);
     // close_range has closed them: dropping would close the numbers again.
     std::mem::forget((fds, mounts, ruleset));
+}
+
+/// What does not have to wait for the wall: these namespaces were there when the fork was asked for.
+fn approach(header: &Header, fds: &[OwnedFd]) {
+    // The user namespace first: it gives the right to enter the others.
+    let namespaces = [
+        (FD_USER, libc::CLONE_NEWUSER),
+        (FD_CGROUP, libc::CLONE_NEWCGROUP),
+        (FD_IPC, libc::CLONE_NEWIPC),
+        (FD_UTS, libc::CLONE_NEWUTS),
+        (FD_NET, libc::CLONE_NEWNET),
+    ];
+    for (namespace, kind) in namespaces {
+        // SAFETY: a descriptor we hold.
+        must(unsafe { libc::setns(fds[namespace].as_raw_fd(), kind) }, "setns");
+    }
+    // SAFETY: plain calls on our own process.
+    unsafe {
+        must(libc::setsid(), "setsid");
+        libc::umask(0o022);
+        for capability in 0..63 {
+            // EINVAL marks the end of what this kernel knows.
+            if header.bounding >> capability & 1 == 0 && libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 {
+                break;
+            }
+        }
+    }
 }
 
 /// Nothing goes on before the keeper has said that the wall stands. The mount namespace, and the ruleset.
