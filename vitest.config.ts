@@ -45,7 +45,8 @@ export default defineConfig({
           include: GUARDS,
           exclude: ['**/node_modules/**', ...ALONE],
           ...patient,
-          maxWorkers: 2,
+          // They wait more than they work.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },

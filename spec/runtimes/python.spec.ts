@@ -138,3 +138,8 @@ test('output says when it came', async () => {
   expect(Math.floor(times[0] ?? Number.NaN)).toBeLessThanOrEqual(allowed)
   expect(times.at(-1)).toBeGreaterThanOrEqual(allowed)
 })
+
+test('what was printed is not kept', async () => {
+  await sandbox.runCode('print("of an earlier run")')
+  expect((await sandbox.runCode('"of an earlier run" in repr(get_ipython().history_manager.outputs)')).text).toBe('False')
+})

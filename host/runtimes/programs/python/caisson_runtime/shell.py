@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
+from contextlib import nullcontext
 
 from IPython.core.autocall import ExitAutocall
 from IPython.core.compilerop import CachingCompiler
@@ -157,6 +158,10 @@ class Shell(InteractiveShell):
         if not self.is_plain(raw_cell):
             return super().transform_cell(raw_cell)
         return raw_cell if raw_cell.endswith("\n") else raw_cell + "\n"
+
+    def _tee(self, channel):
+        """IPython's own keeps a copy of all that is printed, for as long as it lives."""
+        return nullcontext()
 
     def system(self, cmd):
         """`!cmd`: with our descriptors, so that its output keeps its place. (IPython's own would give it a terminal, or swallow an interrupt.)"""
