@@ -90,7 +90,7 @@ onWall('microvm', () => {
     all.push(last)
     expect(await told(last, KNOWN)).toBe('1 True {121}\n')
     expect((await grandchild.getInfo()).state).toBe('paused')
-  })
+  }, 600_000)
 
   test.each([...RENEWED, ...PROGRAMS, CARD].map(({ what }) => what))('%s differs in each fork', (what) => {
     const texts = (said.get(what) ?? []).map((text) => text.trim())
@@ -156,7 +156,7 @@ onWall('microvm', () => {
     await asks().ask('DELETE', `/templates/${encodeURIComponent(taken.id)}`)
     expect(readdirSync(join(daemon.home, 'snapshots'))).toEqual([])
     expect(await told(late, 'known += 1; print(known)')).toBe('42\n')
-  })
+  }, 600_000)
 })
 
 /** A bit in the middle; again, and it is as it was. */

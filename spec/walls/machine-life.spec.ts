@@ -223,7 +223,7 @@ onWall('microvm', () => {
     sandbox = await Sandbox.connect(sandbox.id, { door: door() })
     const told = await sandbox.commands.run('cat f; stat -c %s g; cmp /tmp/boot /proc/sys/kernel/random/boot_id > /dev/null || echo anew')
     expect(told.stdout).toBe(`last\n${8 << 20}\nanew\n`)
-  })
+  }, 600_000)
 })
 
 function parentOf(pid: number): number {

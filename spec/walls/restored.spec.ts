@@ -148,35 +148,39 @@ describe.each(KINDS)('saved states of $wall', ({ wall, options, imported, python
     test.each([
       ['changed', flip],
       ['cut short', (path: string) => truncate(path, 4096)],
-    ] as const)('a state that was %s is discarded by its sum, said and recorded, and the sandbox starts cold', async (_what, harm) => {
-      const count = async (outcome: string) => (await records('warm')).filter((record) => record.outcome === outcome).length
-      const before = { saved: await count('saved'), discarded: await count('discarded') }
-      // Of this kind there is none yet.
-      if (hasNetwork && before.discarded === 0) {
-        await (await make(harmed)).kill()
-        before.saved += 1
-        await saved(before.saved)
-      }
-      const folder = join(host.home, 'warm')
-      for (const name of (await readdir(folder)).filter((entry) => !entry.includes('.'))) {
-        await chmod(join(folder, name, image), 0o600)
-        await harm(join(folder, name, image))
-      }
-      // A host that has not looked at it yet: what has been looked at is not read again.
-      const later = await SpecHost.open({ home: host.home, states: true })
-      try {
-        const sandbox = await make(harmed, later.door)
-        expect(await startOf(sandbox)).toBeUndefined()
-        expect((await sandbox.commands.run('echo $((6 * 7))')).stdout).toBe('42\n')
-        expect(later.notices).toEqual([expect.stringContaining('a saved state was discarded')])
-        expect(await count('discarded')).toBe(before.discarded + 1)
-        await sandbox.kill()
-        // Another takes its place.
-        await saved(before.saved + 1)
-      } finally {
-        await later.door.close()
-      }
-    })
+    ] as const)(
+      'a state that was %s is discarded by its sum, said and recorded, and the sandbox starts cold',
+      async (_what, harm) => {
+        const count = async (outcome: string) => (await records('warm')).filter((record) => record.outcome === outcome).length
+        const before = { saved: await count('saved'), discarded: await count('discarded') }
+        // Of this kind there is none yet.
+        if (hasNetwork && before.discarded === 0) {
+          await (await make(harmed)).kill()
+          before.saved += 1
+          await saved(before.saved)
+        }
+        const folder = join(host.home, 'warm')
+        for (const name of (await readdir(folder)).filter((entry) => !entry.includes('.'))) {
+          await chmod(join(folder, name, image), 0o600)
+          await harm(join(folder, name, image))
+        }
+        // A host that has not looked at it yet: what has been looked at is not read again.
+        const later = await SpecHost.open({ home: host.home, states: true })
+        try {
+          const sandbox = await make(harmed, later.door)
+          expect(await startOf(sandbox)).toBeUndefined()
+          expect((await sandbox.commands.run('echo $((6 * 7))')).stdout).toBe('42\n')
+          expect(later.notices).toEqual([expect.stringContaining('a saved state was discarded')])
+          expect(await count('discarded')).toBe(before.discarded + 1)
+          await sandbox.kill()
+          // Another takes its place.
+          await saved(before.saved + 1)
+        } finally {
+          await later.door.close()
+        }
+      },
+      600_000,
+    )
   })
 })
 
