@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { lineOfMember } from './json-lines.ts'
 import { readProfile } from './profile.ts'
 
 const shipped = fileURLToPath(new URL('../../profiles', import.meta.url))
@@ -66,6 +67,28 @@ test('rules that are wrong are refused when the profile is read, with the line a
   expect(await refusal({ mode: 'allow', first: 'deny', allow: ['a.example'], deny: ['*.example'] })).toMatch(/never takes effect/)
   expect(await refusal({ mode: 'closed' })).toMatch(/network\.mode/)
   expect(await refusal('allow:a..example')).toMatch(/network\.allow\.0/)
+  expect(await refusal({ mode: 'allow', allow: ['a.example'], credentials: [{ secret: 'KEY' }] })).toMatch(
+    /^PROFILE_INVALID wrong\.json:\d+: network\.credentials\.0\.host/,
+  )
+  expect(await refusal({ mode: 'open', dlp: { detectors: { 'no-such': 'block' } } })).toMatch(
+    /^PROFILE_INVALID wrong\.json:\d+: network\.dlp\.detectors\.no-such/,
+  )
+})
+
+test('the line of a member is found among strings that look like JSON; of one that is not there, that of what is around it', () => {
+  const text = '{\n "a}": "{[\\"",\n "b": [1, {\n "c": "],",\n "d": null}, [\n [], {"e": 2}]]\n}'
+  for (const [place, line] of [
+    ['a}', 2],
+    ['b', 3],
+    ['b.1.c', 4],
+    ['b.1.d', 5],
+    ['b.2.1.e', 6],
+    ['b.1.none', 3],
+    ['b.9', 3],
+    ['none', 1],
+    ['', 1],
+  ] as const)
+    expect([place, lineOfMember(text, place)]).toEqual([place, line])
 })
 
 test('a profile takes from the one it extends what it does not say, member by member, over several steps', async () => {
@@ -85,14 +108,19 @@ test('a profile takes from the one it extends what it does not say, member by me
 })
 
 test.each<[string, string, unknown, string]>([
-  ['an unknown field', 'PROFILE_INVALID', { extends: 'whole', memory: 5 }, 'bad.json: memory: no such field'],
-  ['an unknown field in a group', 'PROFILE_INVALID', { extends: 'whole', limits: { memory: 5 } }, 'bad.json: limits.memory: no such field'],
-  ['a value of the wrong kind', 'PROFILE_INVALID', { extends: 'whole', limits: { pids: 'many' } }, 'bad.json: limits.pids'],
-  ['a value out of bounds', 'PROFILE_INVALID', { extends: 'whole', limits: { cpus: -1 } }, 'bad.json: limits.cpus'],
+  ['an unknown field', 'PROFILE_INVALID', '{\n  "extends": "whole",\n  "memory": 5\n}', 'bad.json:3: memory: no such field'],
+  [
+    'an unknown field in a group',
+    'PROFILE_INVALID',
+    { extends: 'whole', limits: { memory: 5 } },
+    'bad.json:1: limits.memory: no such field',
+  ],
+  ['a value of the wrong kind', 'PROFILE_INVALID', { extends: 'whole', limits: { pids: 'many' } }, 'bad.json:1: limits.pids'],
+  ['a value out of bounds', 'PROFILE_INVALID', { extends: 'whole', limits: { cpus: -1 } }, 'bad.json:1: limits.cpus'],
   ['something missing', 'PROFILE_INVALID', { description: 'x' }, 'bad.json: wall'],
   ['text that is not JSON', 'PROFILE_INVALID', '{\n  "wall": "gvisor",\n  "network" "none"\n}', 'bad.json:3: '],
   ['text that breaks off', 'PROFILE_INVALID', '{\n', 'bad.json:2: '],
-  ['no object', 'PROFILE_INVALID', '[]', 'bad.json: '],
+  ['no object', 'PROFILE_INVALID', '[]', 'bad.json:1: '],
   ['itself to extend', 'PROFILE_INVALID', { extends: 'bad' }, 'bad -> bad'],
   ['one to extend that extends it', 'PROFILE_INVALID', { extends: 'back' }, 'bad.json: extends: bad -> back -> bad has no end'],
   ['nothing to extend', 'PROFILE_INVALID', { extends: 'nobody' }, 'extends: no profile nobody'],

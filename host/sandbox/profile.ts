@@ -4,6 +4,7 @@ import { basename, join, resolve } from 'node:path'
 import { Fault, type Network as NetworkWish, WALLS } from '@caisson/wire'
 import { z } from 'zod'
 import { egressOf } from '../airlock/egress.ts'
+import { lineOfMember } from './json-lines.ts'
 import { firstIssue, LIMITS, Network } from './request.ts'
 
 /** Names, and paths of several names, wherever they are in the folder; `*` stands for any part of a name (shield-patterns.ts). */
@@ -176,7 +177,7 @@ async function readFileOf(path: string, signal: AbortSignal): Promise<{ file: Fi
     throw new Fault('PROFILE_INVALID', `${path}:${lineOf(text, reason)}: ${reason}`, { cause })
   }
   const file = File.safeParse(json)
-  if (!file.success) throw invalid(path, file.error)
+  if (!file.success) throw invalid(placeIn(path, text, firstIssue(file.error)), file.error)
   return { file: file.data, text }
 }
 
@@ -186,6 +187,12 @@ function lineOf(text: string, reason: string): number {
   return text.slice(0, Number(position)).split('\n').length
 }
 
+/** `said` begins with the member that it is about. */
+function placeIn(path: string, text: string, said: string): string {
+  const [, member = ''] = /^([\w.-]+):/.exec(said) ?? []
+  return `${path}:${lineOfMember(text, member)}`
+}
+
 /** What is wrong with its rules is said when it is read, not when the first sandbox wants out. */
 async function checkNetwork(network: NetworkWish, path: string, text: string): Promise<void> {
   try {
@@ -193,10 +200,7 @@ async function checkNetwork(network: NetworkWish, path: string, text: string): P
     await egressOf(network, async () => [])
   } catch (cause) {
     if (!(cause instanceof Fault)) throw cause
-    const [rule] = /"(?:[^"\\]|\\.)*"/.exec(cause.message) ?? []
-    const line = rule === undefined ? -1 : text.split('\n').findIndex((one) => one.includes(rule))
-    const where = line < 0 ? path : `${path}:${line + 1}`
-    throw new Fault('PROFILE_INVALID', `${where}: ${cause.message}`, { hint: cause.hint, cause })
+    throw new Fault('PROFILE_INVALID', `${placeIn(path, text, cause.message)}: ${cause.message}`, { hint: cause.hint, cause })
   }
 }
 
@@ -210,6 +214,6 @@ function under(base: File, over: File): File {
   return merged as File
 }
 
-function invalid(path: string, error: z.ZodError): Fault {
-  return new Fault('PROFILE_INVALID', `${path}: ${firstIssue(error)}`, { cause: error })
+function invalid(place: string, error: z.ZodError): Fault {
+  return new Fault('PROFILE_INVALID', `${place}: ${firstIssue(error)}`, { cause: error })
 }

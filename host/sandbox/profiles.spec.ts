@@ -39,8 +39,13 @@ test('a file is read as if it lay among the others', async () => {
 
 test.each([
   ['one that takes the name of one that ships', 'default', { extends: 'e2b' }, 'has this name already'],
-  ['an unknown key in the folder', 'bad', { extends: 'project', folder: { secret: [] } }, 'bad.json: folder.secret: no such field'],
-  ['a pattern that leads out', 'bad', { extends: 'project', folder: { hidden: ['../x'] } }, 'bad.json: folder.hidden.0: must not contain'],
+  ['an unknown key in the folder', 'bad', { extends: 'project', folder: { secret: [] } }, 'bad.json:1: folder.secret: no such field'],
+  [
+    'a pattern that leads out',
+    'bad',
+    { extends: 'project', folder: { hidden: ['../x'] } },
+    'bad.json:1: folder.hidden.0: must not contain',
+  ],
   ['a cycle', 'bad', { extends: 'bad' }, 'bad -> bad has no end'],
 ])('%s is refused with its place', async (_what, name, content, message) => {
   await put(name, content)

@@ -1,30 +1,23 @@
 import type { Node } from '@vscode/tree-sitter-wasm'
 import type { Gathering } from './gathering.ts'
-import { JavaScriptValues, module } from './javascript-values.ts'
-import { field, named, walk } from './walking.ts'
+import { module } from './javascript-names.ts'
+import { JavaScriptRunning } from './javascript-running.ts'
+import { JavaScriptValues } from './javascript-values.ts'
+import { isList, type Known } from './known-values.ts'
+import { field, isRepeated, named, walk } from './walking.ts'
 
 const TYPES = new Set([
-  ...['import_statement', 'variable_declarator', 'assignment_expression', 'call_expression', 'new_expression', 'member_expression'],
-  ...[
-    'subscript_expression',
-    'string',
-    'template_string',
-    'binary_expression',
-    'while_statement',
-    'for_statement',
-    'for_in_statement',
-    'function_declaration',
-  ],
+  ...['import_statement', 'variable_declarator', 'assignment_expression', 'augmented_assignment_expression', 'call_expression'],
+  ...['new_expression', 'member_expression', 'subscript_expression', 'string', 'template_string', 'binary_expression', 'pair'],
+  ...['while_statement', 'for_statement', 'for_in_statement', 'function_declaration', 'function_expression'],
 ])
-const STARTS = /^child_process\.(exec|execSync|spawn|spawnSync|execFile|execFileSync|fork)$/
-const RUNS_CODE = /^(eval|Function|Function\(\)|vm\.(runIn\w+|Script|compileFunction)|setTimeout|setInterval|setImmediate)$/
 /** Folders with everything that somebody has. */
 const EVERYTHING = /^(\/|~|\/(home|root|etc|usr|var))\/?$/
 const DESTROYS = /\b(rm|rmSync|rmdir|rmdirSync|unlink|unlinkSync|truncate|truncateSync|writeFile|writeFileSync)\s*\(/
 const TAKES = /\b(fetch|post|put|send|request|sendBeacon|upload\w*)\s*\(/
 const SENDS =
-  /^(fetch|axios(\.\w+)?|got(\.\w+)?|request(\.\w+)?|https?\.(request|get)|navigator\.sendBeacon|XMLHttpRequest\(\)\.send|undici\.\w+|needle\.\w+|superagent\.\w+)$|\.(send|write|end)$/
-const ALL_ENVIRONMENT = /process\.env\b(?!\s*[.[])/
+  /^(fetch|axios(\.\w+)?|(dns|dnsPromises)(\.promises)?\.(lookup|resolve\w*)|got(\.\w+)?|request(\.\w+)?|https?\.(request|get)|navigator\.sendBeacon|XMLHttpRequest\(\)\.send|undici\.\w+|needle\.\w+|superagent\.\w+)$|\.(send|write|end)$/
+const ALL_ENVIRONMENT = /process\.env\b(?!\s*[.[])|\bdocument\.cookie\b(?!\s*\.)/
 const FORKS =
   /\b(fork|spawn|exec|execFile)\s*\(\s*(__filename|process\.argv|process\.execPath|import\.meta)|new\s+Worker\s*\(\s*__filename|cluster\.fork\s*\(|new\s+Worker\s*\(/
 const INSIDE_OF = /^(global|globalThis|process|window|self|require|child_process|module|this)\b/
@@ -35,31 +28,38 @@ const INSIDES = /^(binding|_linkedBinding|mainModule|dlopen|_load|__proto__|__de
 
 /** What JavaScript or TypeScript code says. */
 export function readJavaScript(root: Node, gathering: Gathering): void {
-  new Reading(gathering).all(root)
+  new Reading(gathering, root.text).all(root)
 }
 
 class Reading {
   readonly #values = new JavaScriptValues()
+  readonly #running: JavaScriptRunning
+  /** What a name of a loop stands for, one after the other. */
+  readonly #turns = new Map<string, readonly Known[]>()
   readonly #gathering: Gathering
+  readonly #source: string
   readonly #picked = new Set<string>()
   /** Bodies of functions, by name. */
   readonly #functions = new Map<string, string>()
   /** Names of the whole environment, or of what was picked out of it. */
   readonly #environment = new Set<string>()
   #hasSocket = false
-  #hasShell = false
   #pipe: Node | null = null
   /** It starts itself, and something in it has no end. */
   #startsItself = false
   #endless: Node | null = null
 
-  constructor(gathering: Gathering) {
+  constructor(gathering: Gathering, source: string) {
     this.#gathering = gathering
+    this.#source = source
+    this.#running = new JavaScriptRunning(gathering, this.#values)
   }
 
   all(root: Node): void {
     walk(root, TYPES, (node) => this.#visit(node))
-    if (this.#hasSocket && this.#hasShell && this.#pipe !== null) this.#shape('socket-to-shell', this.#pipe)
+    const letters = this.#source.match(/[\p{L}\d]/gu)?.length ?? 0
+    if (this.#source.length > 200 && letters / this.#source.length < 0.05) this.#shape('decoded-code', root)
+    if (this.#hasSocket && this.#running.hasShell && this.#pipe !== null) this.#shape('socket-to-shell', this.#pipe)
     if (this.#startsItself && this.#endless !== null) this.#shape('fork-bomb', this.#endless)
   }
 
@@ -82,12 +82,39 @@ class Reading {
       case 'for_statement':
         return this.#loop(node)
       case 'function_declaration':
-        return void this.#functions.set(field(node, 'name')?.text ?? '', field(node, 'body')?.text.slice(0, 4000) ?? '')
+      case 'function_expression':
+        return this.#define(node)
+      case 'augmented_assignment_expression':
+        return this.#extend(field(node, 'left'), field(node, 'right'), node)
+      case 'pair':
+        return this.#variable(field(node, 'key'), field(node, 'value'), node)
       case 'for_in_statement':
         return this.#each(field(node, 'right'), field(node, 'body'), node)
       default:
         return this.#string(node)
     }
+  }
+
+  #define(node: Node): void {
+    const [name, body] = [field(node, 'name')?.text ?? '', field(node, 'body')?.text.slice(0, 4000) ?? '']
+    if (name === '') return
+    this.#running.grow(name, body)
+    this.#functions.set(name, body)
+    const call = this.#values.function(node)
+    if (call !== null) this.#values.values.set(name, call)
+    // It starts itself, and then calls itself, waiting for nothing.
+    if (
+      FORKS.test(body) &&
+      new RegExp(`(^|[^\\w$.])${name.replaceAll('$', '\\$')}\\s*\\(\\s*\\)`).test(body) &&
+      !/\.on(ce)?\s*\(|setTimeout|await/.test(body)
+    )
+      this.#shape('fork-bomb', node)
+  }
+
+  /** Of the environment of whatever is started. */
+  #variable(name: Node | null, value: Node | null, node: Node): void {
+    const [variable, text] = [name?.text.replace(/^['"]|['"]$/g, '') ?? '', this.#values.text(value)]
+    if (text !== null && /^[A-Z][A-Z\d_]{2,}$/.test(variable)) this.#gathering.add('variable', `${variable}=${text}`, node)
   }
 
   #import(node: Node): void {
@@ -115,6 +142,10 @@ class Reading {
   #bind(left: Node | null, right: Node | null): void {
     if (left === null || right === null) return
     const name = this.#values.name(right)
+    const said = right.text.slice(0, 4000)
+    if (left.type === 'member_expression') return this.#set(left, right)
+    this.#running.bring(left.type === 'identifier' ? [left.text] : (left.text.match(/[A-Za-z_$][\w$]*/g) ?? []).slice(0, 32), said)
+    if (left.type === 'array_pattern') for (const [at, { text }] of named(left).entries()) this.#values.bind(text, right, at)
     if (left.type === 'object_pattern') {
       if (name === 'process') for (const [, given = 'env'] of left.text.matchAll(/\benv\b\s*(?::\s*(\w+))?/g)) this.#environment.add(given)
       for (const part of named(left)) {
@@ -128,34 +159,39 @@ class Reading {
     if (right.type === 'arrow_function' || right.type === 'function_expression') this.#functions.set(left.text, right.text.slice(0, 4000))
     if (this.#saysEnvironment(right.text.slice(0, 4000))) this.#environment.add(left.text)
     if (PICKS.test(right.text.slice(0, 400))) this.#picked.add(left.text)
-    const text = this.#values.text(right)
-    if (text !== null) this.#values.texts.set(left.text, text)
+    this.#values.bind(left.text, right)
     if (!name.includes('?')) this.#values.names.set(left.text, name)
+  }
+
+  #extend(left: Node | null, right: Node | null, node: Node): void {
+    if (left === null || right === null) return
+    this.#running.grow(left.text, right.text)
+    this.#values.extend(left.text, right, isRepeated(node))
+  }
+
+  #set(left: Node, right: Node): void {
+    this.#running.grow(left.text, right.text)
+    const property = field(left, 'property')?.text ?? ''
+    if (this.#values.name(field(left, 'object')) === 'process.env') this.#variable(field(left, 'property'), right, left)
+    if (/^on(message|data)$/.test(property)) this.#running.comes(left.text, right)
   }
 
   #call(node: Node): void {
     const callee = field(node, node.type === 'new_expression' ? 'constructor' : 'function')
     const name = this.#values.name(callee).replace(/^require\('?([\w:]+)'?\)/, '$1')
-    const args = named(field(node, 'arguments'))
-    const texts = args.map((arg) => this.#values.text(arg) ?? '?')
+    const given = field(node, 'arguments')
+    // eval`...`
+    const args = given?.type === 'template_string' ? [given] : named(given)
+    const texts = args.map((arg) => (arg.type === 'number' ? arg.text : this.#values.partly(arg)))
     this.#gathering.add('call', name, node, texts)
     const [first = null, second = null] = args
+    for (const one of this.#turns.get(first?.type === 'identifier' ? first.text : '') ?? [])
+      if (typeof one === 'string') this.#gathering.add('call', name, node, [one, ...texts.slice(1)])
+    this.#running.call(name, args, texts, node)
     if (name.endsWith('.then')) this.#handOn(callee, first)
     if (/^Reflect\.(get|apply|construct)$/.test(name)) this.#reflected(first, second, node)
-    if (/(^|\.)(require|import|_load)$/.test(name)) this.#load(first, node)
-    if (STARTS.test(name)) this.#start(name, args, node)
-    if (STARTS.test(name) && FORKS.test(node.text.slice(0, 400))) this.#startsItself = true
-    // The constructor of a function makes functions.
-    if (/\.constructor$/.test(name) && /^\s*return\b/.test(texts[0] ?? '')) this.#walked(args, node)
-    else if (
-      callee?.type === 'member_expression' &&
-      field(callee, 'property')?.text === 'constructor' &&
-      /^\s*return\b/.test(texts[0] ?? '')
-    )
-      this.#walked(args, node)
-    if (RUNS_CODE.test(name)) this.#code(name, args, node)
-    if (/(^|\.)constructor\.constructor$/.test(name) || /constructor\.constructor/.test(callee?.text.slice(0, 200) ?? ''))
-      this.#walked(args, node)
+    if (/(^|\.)(require|import|_load|getBuiltinModule)$/.test(name)) this.#load(first, node)
+    if (this.#running.isStart(name) && FORKS.test(node.text.slice(0, 400))) this.#startsItself = true
     const said = field(node, 'arguments')?.text.slice(0, 4000) ?? ''
     if (SENDS.test(name) && this.#saysEnvironment(said)) this.#shape('environment-sent', node)
     if (/^set(Interval|Immediate)$/.test(name) && FORKS.test(said)) this.#shape('fork-bomb', node)
@@ -164,6 +200,7 @@ class Reading {
       this.#shape('computed-code', node)
     // One of its own, that is begun where everything is.
     const body = callee?.type === 'identifier' ? this.#functions.get(callee.text) : undefined
+    if (body !== undefined && this.#running.isRunner(body)) for (const arg of args) this.#running.unseen(arg, node)
     if (body !== undefined && EVERYTHING.test(texts[0] ?? '') && /readdir|\bglob/.test(body)) {
       if (DESTROYS.test(body)) this.#shape('destroys-everything', node)
       if (TAKES.test(body)) this.#shape('takes-everything', node)
@@ -194,6 +231,10 @@ class Reading {
 
   /** What is done with each of what is in a folder. */
   #each(over: Node | null, body: Node | null, node: Node): void {
+    const left = field(node, 'left')
+    const list = left?.type === 'identifier' ? this.#values.value(over) : null
+    if (left !== null && isList(list)) this.#turns.set(left.text, list.slice(0, 16))
+    if (left !== null && over !== null) this.#running.bring(left.text.match(/[A-Za-z_$][\w$]*/g)?.slice(0, 8) ?? [], over.text)
     if (over?.type !== 'call_expression' || !/readdir(Sync)?$/.test(this.#values.name(field(over, 'function')))) return
     if (!EVERYTHING.test(this.#values.text(named(field(over, 'arguments'))[0] ?? null) ?? '')) return
     const said = body?.text.slice(0, 4000) ?? ''
@@ -212,36 +253,13 @@ class Reading {
     if (/^[`"']data:/.test(first?.text ?? '') || /^data:/.test(name ?? '')) this.#shape('computed-code', node)
     if (name === null) return this.#shape('computed-import', node)
     this.#imported(name, node)
-    const isWritten = first?.type === 'string' || first?.type === 'template_string' || first?.type === 'identifier'
-    if ((!isWritten && !/^[./]/.test(name)) || /\\x|\\u/.test(first?.text ?? '')) this.#shape('hidden-import', node)
+    if (!/^[./]/.test(name) && this.#isHidden(first, name)) this.#shape('hidden-import', node)
   }
 
-  #start(name: string, args: readonly Node[], node: Node): void {
-    const [first = null, second] = args
-    const program = this.#values.text(first)
-    if (program === null) return
-    if (/\b(ba|z)?sh$|cmd(\.exe)?$/.test(program)) this.#hasShell = true
-    if (/\.(exec|execSync)$/.test(name)) return this.#gathering.read('shell', program, node)
-    const words = second?.type === 'array' ? named(second).map((word) => this.#values.text(word) ?? '?') : []
-    this.#gathering.read('shell', [program, ...words].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' '), node)
-  }
-
-  #code(name: string, args: readonly Node[], node: Node): void {
-    const isTimer = /^set/.test(name)
-    const source = (name.startsWith('Function') ? args.at(-1) : args[0]) ?? null
-    const code = this.#values.text(source)
-    // A function is what timers are usually given.
-    if (isTimer && code === null) return
-    if (/atob|base64|fromCharCode|unescape|hex/.test(source?.text.slice(0, 4000) ?? '')) this.#shape('decoded-code', node)
-    this.#shape('computed-code', node)
-    if (/^\s*return\s+(process|this|global|globalThis|require)\b/.test(code ?? '')) this.#shape('constructor-walk', node)
-    if (code !== null) this.#gathering.read('javascript', code, node)
-  }
-
-  #walked(args: readonly Node[], node: Node): void {
-    this.#shape('constructor-walk', node)
-    const code = this.#values.text(args.at(-1) ?? null)
-    if (code !== null) this.#gathering.read('javascript', code, node)
+  /** A name that nobody reads in the code as it is when it runs. */
+  #isHidden(node: Node | null, name: string): boolean {
+    const isWritten = node?.type === 'string' || node?.type === 'template_string' || node?.type === 'identifier'
+    return !isWritten || !(name.includes('?') || this.#source.includes(name)) || /\\x|\\u/.test(node?.text ?? '')
   }
 
   #subscript(node: Node): void {
@@ -249,15 +267,16 @@ class Reading {
     const of = this.#values.name(field(node, 'object'))
     const name = this.#values.text(index)
     const isInsides = INSIDE_OF.test(of)
-    if (isInsides && this.#picked.has(index?.text ?? '')) this.#shape('hidden-call', node)
+    if (isInsides && (this.#picked.has(index?.text ?? '') || PICKS.test(index?.text.slice(0, 400) ?? ''))) this.#shape('hidden-call', node)
     if (name !== null) this.#member(name, node)
-    if (isInsides && name !== null && index?.type !== 'string' && index?.type !== 'template_string' && index?.type !== 'identifier')
-      this.#shape('hidden-call', node)
+    if (isInsides && name !== null && this.#isHidden(index, name)) this.#shape('hidden-call', node)
     if (/^(child_process|process|require)$/.test(of) && name === null && index?.type !== 'number') this.#shape('computed-member', node)
     if (name !== null && /\\x|\\u/.test(index?.text ?? '')) this.#shape('hidden-call', node)
   }
 
   #member(name: string, node: Node): void {
+    if (name === 'constructor' && /(^|\.)(module|mainModule)$/.test(this.#values.name(field(node, 'object'))))
+      this.#shape('constructor-walk', node)
     if (INSIDES.test(name)) this.#gathering.add('member', name, node)
   }
 

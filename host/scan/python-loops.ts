@@ -8,7 +8,7 @@ const ENDLESS = /^(True|1|not False|itertools\.count\(\))$|\bfork\s*\(\s*\)/
 const EVERYTHING = /^(\/|~|\/(home|root|etc|usr|var|mnt|media|srv|opt)|\/home\/\w+)(\/?\*{0,2})?(\/\*(\.\*)?)?\/?$/
 const WALKS = /(^|\.)(glob|iglob|rglob|walk|scandir|listdir|iterdir|fwalk)$/
 const DESTROYS =
-  /\b(rmtree|os\.(remove|unlink|truncate|rmdir)|unlink\s*\(|os\.kill\s*\()|\.write_(bytes|text)\s*\(|\bencrypt\w*\s*\([\s\S]*\bopen\s*\(|\bopen\s*\([^)]*["'][wr]?b?\+?["'][\s\S]*\bencrypt/
+  /\b(rmtree|os\.(remove|unlink|truncate|rmdir)|unlink\s*\(|os\.kill\s*\()|\.write_(bytes|text)\s*\(|\bencrypt\w*\s*\([\s\S]*\bopen\s*\(|\bopen\s*\([^)]*["'][wr]?b?\+?["'][\s\S]*\bencrypt|\bopen\s*\(.*["'](r\+b?|rb\+|wb?|ab?)["']/
 const SENDS = /\.(storbinary|storlines|post|put|patch|sendall|sendto|sendmail|sendfile|upload\w*)\s*\(/
 const READS = /\bopen\s*\(|\.read_(text|bytes)\s*\(|\.add\s*\(/
 const KILLS = /\bkill(pg)?\s*\(|\.terminate\s*\(/

@@ -1,34 +1,81 @@
 import type { Node } from '@vscode/tree-sitter-wasm'
-import { character, fromBase64, fromHex, reversed, rot13, unescaped } from './decoding.ts'
-import { characterCodes, KnownValues, MAX_DEPTH } from './known-values.ts'
+import { repeated, unescaped } from './decoding.ts'
+import { type Callable, isList, type Known, MAX_DEPTH } from './known-values.ts'
+import { calculated, numberIn, sliced } from './operators.ts'
+import { itemsOf, pythonCall, pythonFunction, pythonMethod } from './python-calls.ts'
+import { percentFormatted } from './python-formats.ts'
+import { PythonNames } from './python-names.ts'
 import { field, named } from './walking.ts'
 
-/** Names and texts of Python code. */
-export class PythonValues extends KnownValues {
-  protected override made(node: Node, depth: number): string | null {
+const MAX_TURNS = 4096
+
+/** Values of Python code, and its names. */
+export class PythonValues extends PythonNames {
+  protected override made(node: Node, depth: number): Known | null {
     switch (node.type) {
       case 'string':
         return this.#literal(node, depth)
       case 'concatenated_string':
-        return joined(named(node).map((part) => this.text(part, depth)))
+        return this.all(named(node), depth)?.join('') ?? null
+      case 'integer':
+      case 'float':
+        return numberIn(node.text)
       case 'parenthesized_expression':
       case 'await':
-        return this.text(named(node)[0] ?? null, depth)
+        return this.value(named(node)[0] ?? null, depth)
+      case 'named_expression':
+        return this.value(field(node, 'value'), depth)
       case 'identifier':
-        return this.texts.get(node.text) ?? null
-      case 'attribute':
-        return /^os\.(path\.)?sep$/.test(this.name(node, depth)) ? '/' : null
+        return this.named(node.text) ?? this.#function(node.text)
+      case 'attribute': {
+        const own = this.named(node.text)
+        const name = this.name(node, depth)
+        if (own !== null) return own
+        return /^os\.(path\.)?sep$/.test(name) ? '/' : /^string\.ascii_/.test(name) ? alphabet(name) : this.#function(name)
+      }
+      case 'list':
+      case 'tuple':
+      case 'set':
+      case 'expression_list':
+        return this.#items(node, depth)
+      case 'dictionary':
+        return this.#table(node, depth)
+      case 'unary_operator': {
+        const of = this.value(field(node, 'argument'), depth)
+        if (typeof of !== 'number') return null
+        return node.text.startsWith('-') ? -of : node.text.startsWith('~') ? ~of : of
+      }
       case 'binary_operator':
         return this.#operated(node, depth)
       case 'subscript':
-        return /^\s*::\s*-1\s*$/.test(field(node, 'subscript')?.text ?? '')
-          ? mapped(this.text(field(node, 'value'), depth), reversed)
-          : null
+        return this.#picked(node, depth)
+      case 'lambda':
+        return this.#lambda(field(node, 'parameters'), field(node, 'body'), depth)
+      case 'list_comprehension':
+      case 'generator_expression':
+      case 'set_comprehension':
+        return this.#comprehended(node, depth)
       case 'call':
         return this.#called(node, depth)
       default:
         return null
     }
+  }
+
+  /** A text with `?` for what is not known of it. */
+  partly(node: Node): string {
+    const whole = this.text(node)
+    if (whole !== null || node.type !== 'binary_operator' || field(node, 'operator')?.text !== '+') return whole ?? '?'
+    const [left, right] = [field(node, 'left'), field(node, 'right')]
+    return left === null || right === null ? '?' : `${this.partly(left)}${this.partly(right)}`.replace(/\?{2,}/g, '?')
+  }
+
+  /** A function of the code's own that only gives back an expression. */
+  define(name: string, parameters: Node | null, body: Node | null): void {
+    const [only, ...more] = named(body).filter(({ type }) => !/^(comment|import)/.test(type))
+    if (only?.type !== 'return_statement' || more.length > 0) return
+    const call = this.#lambda(parameters, named(only)[0] ?? null, 0)
+    if (call !== null) this.values.set(name, call)
   }
 
   /** What a hole of an f-string holds is `?` where it is not known. */
@@ -37,147 +84,169 @@ export class PythonValues extends KnownValues {
     return named(node)
       .map((part) => {
         if (part.type === 'string_content') return raw ? part.text : unescaped(part.text)
-        return part.type === 'interpolation' ? (this.text(named(part)[0] ?? null, depth) ?? '?') : ''
+        return part.type === 'interpolation' ? this.#hole(part, depth) : ''
       })
       .join('')
   }
 
-  #operated(node: Node, depth: number): string | null {
-    const [left, right] = [this.text(field(node, 'left'), depth), field(node, 'right')]
-    const operator = field(node, 'operator')?.text
-    if (operator === '*') return left !== null && /^\d{1,3}$/.test(right?.text ?? '') ? left.repeat(Number(right?.text)) : null
-    const second = this.text(right, depth)
-    if (operator === '+') return left === null || second === null ? null : left + second
+  #hole(part: Node, depth: number): string {
+    const value = this.value(named(part)[0] ?? null, depth)
+    const way = named(part).find(({ type }) => type === 'format_specifier')?.text
+    if (way === ':c' && typeof value === 'number') return this.decoding(String.fromCodePoint(value & 0xffff)) ?? '?'
+    return typeof value === 'string' || typeof value === 'number' ? String(value) : '?'
+  }
+
+  #items(node: Node, depth: number): Known | null {
+    const items: Known[] = []
+    for (const part of named(node)) {
+      const value = this.value(part.type === 'list_splat' ? (named(part)[0] ?? null) : part, depth)
+      if (value === null) return null
+      if (part.type === 'list_splat') items.push(...(itemsOf(value) ?? []))
+      else items.push(value)
+    }
+    return items
+  }
+
+  #table(node: Node, depth: number): Known | null {
+    const table = new Map<string, Known>()
+    for (const part of named(node)) {
+      const [key, value] = [this.value(field(part, 'key'), depth), this.value(field(part, 'value'), depth)]
+      if (key === null || value === null) return null
+      table.set(String(key), value)
+    }
+    return table
+  }
+
+  #operated(node: Node, depth: number): Known | null {
+    const operator = field(node, 'operator')?.text ?? ''
+    const operands: Node[] = []
+    let left: Node | null = node
+    // A long sum leans to the left.
+    while (left?.type === 'binary_operator' && field(left, 'operator')?.text === operator) {
+      const right = field(left, 'right')
+      if (right !== null) operands.unshift(right)
+      left = field(left, 'left')
+    }
+    let whole = this.value(left, depth)
+    for (const operand of operands) {
+      const value = whole === null ? null : this.value(operand, depth)
+      whole = whole === null || value === null ? null : this.#combined(operator, whole, value)
+    }
+    return whole
+  }
+
+  #combined(operator: string, left: Known, right: Known): Known | null {
+    // A byte is a number, too.
+    if ('^-+&|'.includes(operator) && typeof left === 'string' && left.length === 1 && typeof right === 'number')
+      return calculated(operator, left.charCodeAt(0), right)
+    if (operator === '^' && typeof left === 'string' && typeof right === 'string' && left.length === 1 && right.length === 1)
+      return left.charCodeAt(0) ^ right.charCodeAt(0)
+    if (operator === '+' && typeof left === 'string' && typeof right === 'string') return left + right
+    if (operator === '+' && isList(left) && isList(right)) return [...left, ...right]
+    if (operator === '*' && typeof left === 'string' && typeof right === 'number') return repeated(left, Math.max(0, right))
+    if (operator === '%' && typeof left === 'string') return percentFormatted(left, right)
     // Of pathlib.
-    return operator === '/' && left !== null && second !== null ? `${left.replace(/\/$/, '')}/${second}` : null
+    if (operator === '/' && typeof left === 'string' && typeof right === 'string') return `${left.replace(/\/$/, '')}/${right}`
+    return calculated(operator, left, right)
   }
 
-  #called(node: Node, depth: number): string | null {
+  #picked(node: Node, depth: number): Known | null {
+    const [key] = node.childrenForFieldName('subscript')
+    const of = this.value(field(node, 'value'), depth)
+    if (of === null || key === undefined || key === null) return null
+    if (key.type === 'slice') {
+      const parts = key.text.split(':').map((part) => (part.trim() === '' ? null : Number(part)))
+      if (parts.some((part) => part !== null && !Number.isInteger(part))) return null
+      const [from = null, to = null, step = null] = parts
+      const result = sliced(of, from, to, step ?? 1)
+      return step === null ? result : this.decoding(result)
+    }
+    const index = this.value(key, depth)
+    if (of instanceof Map) return index === null ? null : (of.get(String(index)) ?? null)
+    const items = itemsOf(of)
+    return typeof index === 'number' ? (items?.at(index) ?? null) : null
+  }
+
+  #lambda(parameters: Node | null, body: Node | null, depth: number): Callable | null {
+    const names = named(parameters).map((one) => (one.type === 'identifier' ? one : (field(one, 'name') ?? named(one)[0]))?.text ?? '')
+    if (body === null) return null
+    return (args) => {
+      const given = new Map(names.flatMap((name, at) => (args[at] === undefined ? [] : [[name, args[at]] as const])))
+      return this.scoped(given, () => this.value(body, depth + 1))
+    }
+  }
+
+  #comprehended(node: Node, depth: number): Known | null {
+    const [body = null, ...clauses] = named(node)
+    const result: Known[] = []
+    const isWhole = this.#turns(body, clauses, depth, result)
+    return isWhole ? result : null
+  }
+
+  #turns(body: Node | null, [clause, ...rest]: readonly Node[], depth: number, result: Known[]): boolean {
+    if (clause === undefined) {
+      const value = this.value(body, depth)
+      if (value === null || result.length >= MAX_TURNS) return false
+      result.push(value)
+      return true
+    }
+    // Conditions are taken for met.
+    if (clause.type !== 'for_in_clause') return this.#turns(body, rest, depth, result)
+    const over = itemsOf(this.value(field(clause, 'right'), depth) ?? undefined)
+    const left = field(clause, 'left')
+    const names = left?.type === 'identifier' ? [left.text] : named(left).map((one) => one.text)
+    if (over === null || depth > MAX_DEPTH) return false
+    let isWhole = true
+    for (const item of over) {
+      const parts = left?.type === 'identifier' ? [item] : isList(item) ? item : []
+      const given = new Map(names.flatMap((name, at) => (parts[at] === undefined ? [] : [[name, parts[at]] as const])))
+      this.scoped(given, () => {
+        isWhole &&= this.#turns(body, rest, depth + 1, result)
+      })
+      if (!isWhole) return false
+    }
+    return true
+  }
+
+  #called(node: Node, depth: number): Known | null {
     const callee = field(node, 'function')
-    const args = named(field(node, 'arguments'))
-    const [first = null, second = null] = args
-    const method = callee?.type === 'attribute' ? field(callee, 'attribute')?.text : undefined
-    const of = callee?.type === 'attribute' ? this.text(field(callee, 'object'), depth) : null
+    const parts = named(field(node, 'arguments'))
     const name = this.name(callee, depth)
-    if (method === 'join' && of !== null) return mapped(this.#pieces(first, depth), (pieces) => pieces.join(of))
-    if (['decode', 'encode', 'strip', 'lower', 'expanduser', 'resolve'].includes(method ?? '') && of !== null) return of
-    if (method === 'replace' && of !== null) {
-      const [from, to] = [this.text(first, depth), this.text(second, depth)]
-      return from === null || to === null || from === '' ? null : of.replaceAll(from, to)
-    }
     if (/(^|\.)Path\.home$/.test(name)) return '~'
-    if (name === 'chr') return character(Number(first?.text))
-    if (name === 'str' || name === 'bytes.decode' || name === 'os.path.expanduser' || /(^|\.)Path$/.test(name)) {
-      return args.length === 1
-        ? this.text(first, depth)
-        : joined(
-            args.map((arg) => this.text(arg, depth)),
-            '/',
-          )
+    // `(x for x in y)` is an argument without brackets of its own.
+    const given = field(node, 'arguments')
+    const args = given?.type === 'generator_expression' ? this.all([given], depth) : this.#arguments(parts, depth)
+    if (args === null) return null
+    if (callee?.type === 'attribute') {
+      const of = this.value(field(callee, 'object'), depth)
+      const made = of === null || typeof of === 'function' ? null : pythonMethod(of, field(callee, 'attribute')?.text ?? '', args)
+      if (made !== null) return made.isDecoding ? this.decoding(made.value) : made.value
     }
-    if (name === 'os.path.join')
-      return joined(
-        args.map((arg) => this.text(arg, depth)),
-        '/',
-      )
-    if (name === 'bytes' || name === 'bytearray') return mapped(numbers(first), characters)
-    const inner = this.text(first, depth)
-    if (inner === null) return null
-    if (/^(base64\.(b64decode|urlsafe_b64decode|decodebytes|standard_b64decode)|binascii\.a2b_base64)$/.test(name)) return fromBase64(inner)
-    if (/^(bytes\.fromhex|bytearray\.fromhex|binascii\.(unhexlify|a2b_hex)|base64\.b16decode)$/.test(name)) return fromHex(inner)
-    if (name === 'codecs.decode' || name === 'codecs.encode') {
-      const codec = this.text(second, depth) ?? ''
-      return /rot_?13/.test(codec) ? rot13(inner) : /hex/.test(codec) ? fromHex(inner) : /base64/.test(codec) ? fromBase64(inner) : null
-    }
-    return name === 'reversed' ? reversed(inner) : null
+    const own = callee?.type === 'attribute' ? null : this.value(callee, depth)
+    if (typeof own === 'function' && !pythonFunction(name)) return own(args)
+    const made = pythonCall(name, args)
+    return made === null ? null : made.isDecoding ? this.decoding(made.value) : made.value
   }
 
-  /** Of a list that is joined: written out, reversed, or of numbers of characters. */
-  #pieces(node: Node | null, depth: number): string[] | null {
-    if (node === null) return null
-    if (['list', 'tuple', 'set'].includes(node.type)) return all(named(node).map((one) => this.text(one, depth)))
-    if (node.type === 'call') {
-      const [first = null, second = null] = named(field(node, 'arguments'))
-      if (field(node, 'function')?.text === 'map')
-        return first?.text === 'chr' ? mapped(numbers(second), (codes) => [characters(codes)]) : null
-      return mapped(this.text(node, depth), (text) => [text])
+  /** In their order; names are left out: `b64decode(x, validate=True)`. */
+  #arguments(parts: readonly Node[], depth: number): Known[] | null {
+    const args: Known[] = []
+    for (const part of parts) {
+      if (part.type === 'keyword_argument' || part.type === 'dictionary_splat') continue
+      const value = this.value(part.type === 'list_splat' ? (named(part)[0] ?? null) : part, depth)
+      if (value === null) return null
+      if (part.type === 'list_splat') args.push(...(itemsOf(value) ?? []))
+      else args.push(value)
     }
-    if (node.type === 'generator_expression' || node.type === 'list_comprehension') {
-      const [body, clause] = named(node)
-      const shift = /^chr\(\s*(\w+)\s*(?:([-^+])\s*(\d+))?\s*\)$/.exec(body?.text ?? '')
-      const codes = clause === undefined ? null : numbers(field(clause, 'right'))
-      if (shift === null || codes === null) return null
-      const by = Number(shift[3] ?? 0)
-      return [characters(codes.map((code) => (shift[2] === '^' ? code ^ by : shift[2] === '-' ? code - by : code + by)))]
-    }
-    return mapped(this.text(node, depth), (text) => [text])
+    return args
   }
 
-  /** The full name of what is called or looked at: `os.system`, whatever way it was come by. `?` where it is not known. */
-  name(node: Node | null, depth = 0): string {
-    if (node === null || depth > MAX_DEPTH) return '?'
-    switch (node.type) {
-      case 'identifier':
-        return this.names.get(node.text) ?? node.text
-      case 'attribute':
-        return plain(`${this.name(field(node, 'object'), depth + 1)}.${field(node, 'attribute')?.text ?? '?'}`)
-      case 'parenthesized_expression':
-      case 'await':
-      case 'named_expression':
-        return this.name(named(node).at(-1) ?? null, depth + 1)
-      case 'subscript':
-        return this.#item(node, depth + 1)
-      case 'call':
-        return this.#result(node, depth + 1)
-      case 'string':
-        return 'str'
-      // Whichever it is when it runs, it is one of these.
-      case 'conditional_expression':
-      case 'boolean_operator':
-        return (
-          named(node)
-            .map((one) => this.name(one, depth + 1))
-            .find((name) => name !== '?') ?? '?'
-        )
-      default:
-        return '?'
-    }
-  }
-
-  #item(node: Node, depth: number): string {
-    const of = this.name(field(node, 'value'), depth)
-    const key = this.text(field(node, 'subscript'), depth)
-    if (key === null) return `${of}[?]`
-    if (/(^|\.)(modules|__globals__|func_globals|f_globals|f_locals|f_builtins|__builtins__)$|^(globals|locals|vars)\(\)$/.test(of))
-      return this.names.get(key) ?? key
-    if (of === '__dict__') return key
-    return plain(`${of.replace(/\.__dict__$/, '')}.${key}`)
-  }
-
-  #result(node: Node, depth: number): string {
-    const callee = this.name(field(node, 'function'), depth)
-    const [first = null, second = null] = named(field(node, 'arguments'))
-    if (/^(__import__|importlib\.(import_module|__import__)|builtins\.__import__)$/.test(callee)) return this.text(first, depth) ?? '?'
-    if (callee === 'getattr') return plain(`${this.name(first, depth)}.${this.text(second, depth) ?? '?'}`)
-    if (callee === 'vars') return `${this.name(first, depth)}.__dict__`
-    return `${callee}()`
+  #function(name: string): Callable | null {
+    const call = pythonFunction(this.names.get(name) ?? name)
+    return call === null ? null : (args) => this.decoding(call(...args))
   }
 }
 
-const plain = (name: string): string => name.replace(/^(builtins|__builtins__)\./, '')
-
-function mapped<T, U>(value: T | null, map: (value: T) => U): U | null {
-  return value === null ? null : map(value)
-}
-
-function all<T>(values: readonly (T | null)[]): T[] | null {
-  return values.some((value) => value === null) ? null : (values as T[])
-}
-
-const joined = (texts: readonly (string | null)[], by = ''): string | null => mapped(all(texts), (known) => known.join(by))
-
-function numbers(node: Node | null): number[] | null {
-  return node !== null && ['list', 'tuple'].includes(node.type) ? characterCodes(named(node).map((one) => one.text)) : null
-}
-
-const characters = (codes: readonly number[]): string => codes.map((code) => character(code) ?? '?').join('')
+const LETTERS = 'abcdefghijklmnopqrstuvwxyz'
+const alphabet = (name: string): string =>
+  name.endsWith('_lowercase') ? LETTERS : name.endsWith('_uppercase') ? LETTERS.toUpperCase() : LETTERS + LETTERS.toUpperCase()

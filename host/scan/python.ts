@@ -1,20 +1,17 @@
 import type { Node } from '@vscode/tree-sitter-wasm'
 import type { Gathering } from './gathering.ts'
+import { isList, type Known } from './known-values.ts'
 import { loopShapes, walkShapes } from './python-loops.ts'
+import { PythonRunning, RUNS } from './python-running.ts'
 import { PythonValues } from './python-values.ts'
-import { field, named, walk } from './walking.ts'
+import { field, isRepeated, named, walk } from './walking.ts'
 
 const TYPES = new Set([
   ...['import_statement', 'import_from_statement', 'assignment', 'call', 'attribute', 'subscript', 'string', 'binary_operator'],
   ...['while_statement', 'for_statement', 'function_definition', 'concatenated_string', 'named_expression'],
+  ...['decorator', 'as_pattern', 'keyword_argument', 'pair', 'augmented_assignment'],
 ])
-const SHELLS =
-  /^(os\.(system|popen)|(subprocess|commands)\.(getoutput|getstatusoutput)|asyncio\.(subprocess\.)?create_subprocess_shell|pty\.spawn|get_ipython\(\)\.(system|getoutput)|pexpect\.(run|spawn)|os\.popen[234])$/
-const STARTS =
-  /^(subprocess\.(run|call|check_call|check_output|Popen)|asyncio\.(subprocess\.)?create_subprocess_exec|os\.(exec|spawn|posix_spawn)\w*)$/
-const RUNS_CODE = /^(eval|exec|compile|execfile|code\.(InteractiveConsole|interact)|runpy\.run_\w+)$/
-const HIDES =
-  /b64decode|b32decode|b85decode|a85decode|unhexlify|fromhex|decompress|marshal\.loads|rot.?13|urlopen|requests\.get|a2b_|\bchr\b/
+const STARTERS = /^(os|posix|nt|subprocess|pty|ctypes|shutil|commands)$/
 const SENDS =
   /^(requests|httpx|urllib|urllib3|aiohttp|http|socket|s|sock|client|conn|session)\b.*\.(post|put|patch|get|request|urlopen|send|sendall|sendto|Request)$|\.(post|put|patch|request|urlopen|send|sendall|sendto|sendmail|publish|Request|stor\w+|upload\w*)$/
 const ALL_ENVIRONMENT = /os\.environ\b(?!\s*(\.get\b|\[))|\benviron\.(items|copy)\b/
@@ -22,23 +19,27 @@ const ALL_ENVIRONMENT = /os\.environ\b(?!\s*(\.get\b|\[))|\benviron\.(items|copy
 const NAMESPACE = /(^|\.)(__dict__|modules|__globals__|__builtins__)$|^(globals|locals|vars)\(\)$/
 /** What Python code says. `tree` is of the code without its magics. */
 export function readPython(root: Node, gathering: Gathering): void {
-  new Reading(gathering).all(root)
+  new Reading(gathering, root.text).all(root)
 }
 
 class Reading {
   readonly #values = new PythonValues()
-  /** Names of what was decoded or fetched. */
-  readonly #decoded = new Set<string>()
+  readonly #running: PythonRunning
+  /** What a name of a loop stands for, one after the other. */
+  readonly #turns = new Map<string, readonly Known[]>()
   /** Bodies of functions, by name. */
   readonly #functions = new Map<string, string>()
   /** Names of the whole environment, or of what was picked out of it. */
   readonly #environment = new Set<string>()
   readonly #gathering: Gathering
+  readonly #source: string
   #hasSocket = false
   #redirects: Node | null = null
 
-  constructor(gathering: Gathering) {
+  constructor(gathering: Gathering, source: string) {
     this.#gathering = gathering
+    this.#source = source
+    this.#running = new PythonRunning(gathering, this.#values)
   }
 
   all(root: Node): void {
@@ -56,6 +57,15 @@ class Reading {
         return this.#assign(field(node, 'left'), field(node, 'right'))
       case 'named_expression':
         return this.#assign(field(node, 'name'), field(node, 'value'))
+      case 'as_pattern':
+        return this.#running.bring([named(node)[1]?.text ?? ''], named(node)[0]?.text ?? '')
+      case 'augmented_assignment':
+        return this.#extend(field(node, 'left'), field(node, 'right'), node)
+      case 'decorator':
+        return this.#decorated(node)
+      case 'keyword_argument':
+      case 'pair':
+        return this.#variable(field(node, node.type === 'pair' ? 'key' : 'name'), field(node, 'value'), node)
       case 'call':
         return this.#call(node)
       case 'attribute':
@@ -100,12 +110,25 @@ class Reading {
   }
 
   #assign(left: Node | null, right: Node | null): void {
-    if (left?.type !== 'identifier' || right === null) return
-    const text = this.#values.text(right)
-    if (text !== null) this.#values.texts.set(left.text, text)
-    else this.#values.texts.delete(left.text)
+    if (left === null || right === null) return
+    if (left.type === 'subscript' && /(^|\.)environ$/.test(this.#values.name(field(left, 'value'))))
+      return this.#variable(field(left, 'subscript'), right, left)
+    const names =
+      left.type === 'identifier'
+        ? [left]
+        : left.type === 'attribute'
+          ? [left]
+          : /^(pattern_list|tuple_pattern|list_pattern)$/.test(left.type)
+            ? named(left)
+            : []
     const said = right.text.slice(0, 4000)
-    if (this.#hides(said)) this.#decoded.add(left.text)
+    this.#running.bring(
+      names.map(({ text }) => text),
+      said,
+    )
+    const isOne = left.type === 'identifier' || left.type === 'attribute'
+    for (const [at, { text }] of names.entries()) this.#values.bind(text, right, isOne ? undefined : at)
+    if (left.type !== 'identifier') return
     if (this.#saysEnvironment(said)) this.#environment.add(left.text)
     const name = this.#values.name(right)
     if (name !== '?' && name !== 'str' && !name.endsWith('()') && !name.includes('?')) this.#values.names.set(left.text, name)
@@ -113,28 +136,54 @@ class Reading {
       this.#values.names.set(left.text, name)
   }
 
+  #extend(left: Node | null, right: Node | null, node: Node): void {
+    if (left === null || right === null) return
+    this.#running.grow(left.text, right.text)
+    this.#values.extend(left.text, right, isRepeated(node))
+  }
+
+  /** Of the environment of whatever is started. */
+  #variable(name: Node | null, value: Node | null, node: Node): void {
+    const variable = name?.type === 'identifier' ? name.text : this.#values.text(name)
+    const text = this.#values.text(value)
+    if (text !== null && /^[A-Z][A-Z\d_]{2,}$/.test(variable ?? '')) this.#gathering.add('variable', `${variable}=${text}`, node)
+  }
+
+  /** `@exec` runs what is below it. */
+  #decorated(node: Node): void {
+    if (RUNS.test(this.#values.name(named(node)[0] ?? null))) this.#shape('decoded-code', node)
+  }
+
   #call(node: Node): void {
     const callee = field(node, 'function')
     const name = this.#values.name(callee).replace(/^IPython\.get_ipython/, 'get_ipython')
     const args = named(field(node, 'arguments'))
-    const texts = args.map((arg) => this.#values.text(arg) ?? (arg.type === 'list' || arg.type === 'tuple' ? '[]' : '?'))
+    const texts = args.map((arg) => this.#said(arg))
     this.#gathering.add('call', name, node, texts)
+    for (const one of this.#turns.get(args[0]?.type === 'identifier' ? args[0].text : '') ?? [])
+      if (typeof one === 'string') this.#gathering.add('call', name, node, [one, ...texts.slice(1)])
     const [first = null] = args
     const body = callee?.type === 'identifier' ? this.#functions.get(callee.text) : undefined
     if (body !== undefined) for (const shape of walkShapes(texts[0] ?? '', body)) this.#shape(shape, node)
-    if (SHELLS.test(name)) this.#shell(first, node)
-    if (/^get_ipython\(\)\.run_(cell|line)_magic$/.test(name) && /^(bash|sh|script|system|sx|!)/.test(texts[0] ?? ''))
-      this.#shell(args.at(-1) ?? null, node)
-    if (/PROT_EXEC/.test(field(node, 'arguments')?.text.slice(0, 4000) ?? '')) this.#shape('executable-memory', node)
-    if (STARTS.test(name))
-      this.#start(/^os\.(exec|posix_spawn)/.test(name) ? args.slice(1) : /^os\.spawn/.test(name) ? args.slice(2) : args, node)
-    if (RUNS_CODE.test(name)) this.#code(first, node)
+    this.#running.call(name, args, texts, node)
     if (/^(__import__|importlib\.(import_module|__import__))$/.test(name)) this.#importCall(first, node)
     if (name === 'getattr') this.#getattr(args, node)
+    if (/^os\.(putenv|environ\.setdefault)$/.test(name)) this.#variable(first, args[1] ?? null, node)
+    if (body !== undefined && this.#running.isRunner(body)) for (const arg of args) this.#running.unseen(arg, node)
+    // `__import__('os').system(...)`: who means well imports it.
+    const of = callee?.type === 'attribute' ? field(callee, 'object') : null
+    if (of?.type === 'call' && /^__import__$/.test(this.#values.name(field(of, 'function'))) && STARTERS.test(this.#values.name(of)))
+      this.#shape('import-in-passing', node)
     const text = field(node, 'arguments')?.text.slice(0, 4000) ?? ''
+    if (
+      /PROT_EXEC|\bprot\s*=\s*(0x)?0*[57]\b/.test(text) ||
+      (/(CFUNCTYPE|PYFUNCTYPE|WINFUNCTYPE)\(\)$/.test(name) && /addressof|from_buffer|\baddr|\bptr|VirtualAlloc|mmap/.test(text))
+    )
+      this.#shape('executable-memory', node)
+    if (/(^|\.)(open_connection|start_server)$/.test(name)) this.#hasSocket = true
     if (/^os\.dup2$/.test(name) && /fileno/.test(text)) this.#redirects ??= node
     if (
-      /(run|call|Popen)$/.test(name) &&
+      /(run|call|Popen|create_subprocess_\w+)$/.test(name) &&
       /std(in|out)\s*=\s*\w+(\.fileno|\.makefile)?/.test(text) &&
       /\b(sh|bash)\b/.test(text) &&
       !/PIPE|DEVNULL/.test(text)
@@ -156,6 +205,11 @@ class Reading {
     if (/(^|\.)(Path|join|expanduser)$/.test(name)) this.#string(node)
   }
 
+  #said(arg: Node): string {
+    if (arg.type === 'integer') return arg.text
+    return arg.type === 'list' || arg.type === 'tuple' ? '[]' : this.#values.partly(arg)
+  }
+
   /** All of it, under whatever name. */
   #saysEnvironment(text: string): boolean {
     if (ALL_ENVIRONMENT.test(text)) return true
@@ -163,49 +217,11 @@ class Reading {
     return [...text.matchAll(/(?<![\w.])(\w+)\b(?!\s*(\.get\b|\[))/g)].some(([, name = '']) => isAll(name))
   }
 
-  /** It decodes or fetches, under whatever name. */
-  #hides(text: string): boolean {
-    if (HIDES.test(text)) return true
-    return [...text.matchAll(/(?<![\w.])(\w+)\s*\(/g)].some(([, name = '']) => HIDES.test(this.#values.names.get(name) ?? ''))
-  }
-
-  #shell(first: Node | null, node: Node): void {
-    if (first?.type === 'list') return this.#start([first], node)
-    const code = this.#values.text(first)
-    if (code !== null) this.#gathering.read('shell', code, node)
-  }
-
-  #start(args: readonly Node[], node: Node): void {
-    const [first = null] = args
-    const code = this.#values.text(first)
-    const words =
-      first !== null && ['list', 'tuple'].includes(first.type) ? named(first) : args.filter(({ type }) => type !== 'keyword_argument')
-    if (code !== null && words.length <= 1) return this.#gathering.read('shell', code, node)
-    const texts = words
-      .flatMap((word) => (word.type === 'list' || word.type === 'tuple' ? named(word) : [word]))
-      .map((word) => this.#values.text(word) ?? '?')
-    if (texts.every((text) => text === '?')) return
-    this.#gathering.read('shell', texts.map(quoted).join(' '), node)
-  }
-
-  #code(first: Node | null, node: Node): void {
-    // exec(compile(x, ...)) runs x.
-    if (first?.type === 'call' && this.#values.name(field(first, 'function')) === 'compile')
-      return this.#code(named(field(first, 'arguments'))[0] ?? null, node)
-    const code = this.#values.text(first)
-    const said = first?.text.slice(0, 4000) ?? ''
-    const hidden = first !== null && (this.#hides(said) || [...said.matchAll(/\w+/g)].some(([name]) => this.#decoded.has(name)))
-    if (hidden) this.#shape('decoded-code', node)
-    if (code === null || first?.type !== 'string') this.#shape('computed-code', node)
-    if (code !== null) this.#gathering.read('python', code, node)
-  }
-
   #importCall(first: Node | null, node: Node): void {
     const name = this.#values.text(first)
     if (name === null) return this.#shape('computed-import', node)
     this.#imported(name, node)
-    if (first?.type !== 'string' && first?.type !== 'identifier') this.#shape('hidden-import', node)
-    else if (first.type === 'string' && first.text.includes('\\x')) this.#shape('hidden-import', node)
+    if (this.#isHidden(first, name)) this.#shape('hidden-import', node)
   }
 
   #getattr([of, member, otherwise]: readonly Node[], node: Node): void {
@@ -219,7 +235,12 @@ class Reading {
       this.#shape('computed-member', node)
     if (name === null) return
     this.#member(name, node)
-    if (member?.type !== 'string' && member?.type !== 'identifier') this.#shape('hidden-call', node)
+    if (this.#isHidden(member ?? null, name)) this.#shape('hidden-call', node)
+  }
+
+  /** A name that nobody reads in the code as it is when it runs. */
+  #isHidden(node: Node | null, name: string): boolean {
+    return (node?.type !== 'string' && node?.type !== 'identifier') || !(name.includes('?') || this.#source.includes(name))
   }
 
   #member(name: string, node: Node): void {
@@ -232,11 +253,13 @@ class Reading {
     const [of, key] = [field(node, 'value'), field(node, 'subscript')]
     if (/(__globals__|__builtins__(\.__dict__)?|f_builtins|func_globals|f_globals)$/.test(of?.text ?? ''))
       this.#shape('builtins-walk', node)
-    const isPutTogether = key?.type !== 'string' && key?.type !== 'identifier' && this.#values.text(key) !== null
-    if (isPutTogether && NAMESPACE.test(this.#values.name(of))) this.#shape('hidden-call', node)
+    const name = this.#values.text(key)
+    if (name !== null && this.#isHidden(key, name) && NAMESPACE.test(this.#values.name(of))) this.#shape('hidden-call', node)
   }
 
   #define(node: Node): void {
+    this.#values.define(field(node, 'name')?.text ?? '', field(node, 'parameters'), field(node, 'body'))
+    this.#running.grow(field(node, 'name')?.text ?? '', field(node, 'body')?.text ?? '')
     this.#functions.set(field(node, 'name')?.text ?? '', field(node, 'body')?.text.slice(0, 4000) ?? '')
     if (!/^__reduce(_ex)?__$/.test(field(node, 'name')?.text ?? '')) return
     const body = field(node, 'body')?.text.slice(0, 4000) ?? ''
@@ -249,6 +272,12 @@ class Reading {
   }
 
   #loop(node: Node): void {
+    const [left, right] = [field(node, 'left'), field(node, 'right')]
+    if (left?.type === 'identifier') {
+      this.#running.bring([left.text], right?.text ?? '')
+      const over = this.#values.value(right)
+      if (isList(over)) this.#turns.set(left.text, over.slice(0, 16))
+    }
     for (const shape of loopShapes(node, this.#values)) this.#shape(shape, node)
   }
 
@@ -266,9 +295,4 @@ class Reading {
   #shape(name: string, node: Node): void {
     this.#gathering.add('shape', name, node)
   }
-}
-
-/** As a word of a shell. */
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`
 }

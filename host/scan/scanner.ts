@@ -79,7 +79,9 @@ export class Scanner implements AsyncDisposable {
       this.#waiting.get(answer.order)?.('seen' in answer ? { seen: answer.seen } : { unseen: answer.unseen })
     })
     const gone = (why: string) => {
-      if (this.#worker === worker) this.#worker = undefined
+      // One that was ended before has nobody waiting: those who wait now, wait for the next one.
+      if (this.#worker !== worker) return
+      this.#worker = undefined
       for (const resolve of this.#waiting.values()) resolve({ unseen: why })
     }
     worker.on('error', (failure) => gone(failure instanceof Error ? failure.message : String(failure)))

@@ -1,5 +1,6 @@
 import type { Node } from '@vscode/tree-sitter-wasm'
-import { fromBase64, fromHex, reversed, rot13, unescaped } from './decoding.ts'
+import { replacedAll, unescaped } from './decoding.ts'
+import { decoded, printedBy } from './shell-filters.ts'
 import { field, named } from './walking.ts'
 
 const MAX_DEPTH = 24
@@ -23,7 +24,31 @@ export class ShellWords {
     ['IFS', ' '],
     ['SHELL', '/bin/bash'],
     ['BASH', '/bin/bash'],
+    ['PATH', '/usr/bin'],
   ])
+  /** Of those, whose value was decoded. */
+  readonly decoded = new Set<string>()
+  readonly lists = new Map<string, readonly string[]>()
+
+  /** What a variable is from then on: `a=b`, `a+=b`. */
+  assigned(node: Node): Word {
+    const word = this.word(field(node, 'value'))
+    const name = field(node, 'name')?.text ?? ''
+    return node.text.startsWith(`${name}+=`) ? { ...word, text: `${this.variables.get(name) ?? ''}${word.text}`.slice(0, MAX_TEXT) } : word
+  }
+
+  /** `name=value` */
+  set(name: string, value: Node | null, word: Word): void {
+    if (value?.type === 'array')
+      this.lists.set(
+        name,
+        named(value).map((one) => this.word(one).text),
+      )
+    if (!word.isKnown) return
+    this.variables.set(name, word.text)
+    if (word.isHidden) this.decoded.add(name)
+    else this.decoded.delete(name)
+  }
 
   word(node: Node | null, depth = 0): Word {
     if (node === null) return plain('')
@@ -84,9 +109,13 @@ export class ShellWords {
   }
 
   #expanded(node: Node): Word {
-    const [name] = /[A-Za-z_]\w*/.exec(node.text) ?? []
-    const value = name === undefined || /[#%/^,@!]/.test(node.text.slice(2)) ? undefined : this.variables.get(name)
-    return value === undefined ? unknown(node.text) : plain(value)
+    const [, sign, name = '', index, change = ''] = /^\$\{?(!?)([A-Za-z_]\w*)(?:\[(\d+|[@*])\])?(.*?)\}?$/s.exec(node.text) ?? []
+    const list = this.lists.get(name)
+    const own = index === undefined ? this.variables.get(name) : index === '@' || index === '*' ? list?.join(' ') : list?.[Number(index)]
+    const value = sign === '!' ? this.variables.get(own ?? '') : own
+    const text = value === undefined ? null : changed(value, change)
+    if (text === null) return unknown(node.text)
+    return { ...plain(text), isHidden: this.decoded.has(name) || sign === '!' || change !== '' }
   }
 
   /** `$(echo aWQ= | base64 -d)` is `id`. */
@@ -102,17 +131,20 @@ export class ShellWords {
   printed(node: Node, depth = 0): { text: string; isDecoded: boolean } | null {
     if (depth > MAX_DEPTH) return null
     if (node.type === 'command') {
+      const fed = named(node).find(({ type }) => type === 'herestring_redirect')
+      if (fed !== undefined) return this.#fed(node, fed, depth)
       const [name, ...args] = this.command(node, depth)
       if (name === undefined || !['echo', 'printf'].includes(name.text)) return null
       const words = args.filter(({ text }) => !/^-[neE]+$/.test(text))
       if (!words.every(({ isKnown }) => isKnown)) return null
-      const text = words.map((word) => word.text).join(' ')
-      return {
-        text: name.text === 'printf' || args.some(({ text: option }) => /^-\w*e/.test(option)) ? unescaped(text) : text,
-        isDecoded: false,
-      }
+      const isEscaped = name.text === 'printf' || args.some(({ text: option }) => /^-\w*e/.test(option))
+      const text = printedBy(
+        name.text,
+        words.map((word) => word.text),
+      )
+      return { text: isEscaped ? unescaped(text) : text, isDecoded: words.some(({ isHidden }) => isHidden) }
     }
-    if (node.type === 'redirected_statement') return this.#fed(node, depth)
+    if (node.type === 'subshell' || node.type === 'compound_statement') return this.printed(named(node)[0] ?? node, depth + 1)
     if (node.type !== 'pipeline') return null
     const [first, ...stages] = named(node)
     let printed = first === undefined ? null : this.printed(first, depth + 1)
@@ -131,15 +163,12 @@ export class ShellWords {
   }
 
   /** `base64 -d <<< aWQ=` */
-  #fed(node: Node, depth: number): { text: string; isDecoded: boolean } | null {
-    const body = field(node, 'body')
-    const fed = named(node).find(({ type }) => type === 'herestring_redirect')
-    if (body?.type !== 'command' || fed === undefined) return null
+  #fed(command: Node, fed: Node, depth: number): { text: string; isDecoded: boolean } | null {
     const word = this.word(named(fed)[0] ?? null, depth + 1)
     const text = word.isKnown
       ? decoded(
           word.text,
-          this.command(body, depth).map((one) => one.text),
+          this.command(command, depth).map((one) => one.text),
         )
       : null
     return text === null ? null : { text, isDecoded: true }
@@ -150,16 +179,26 @@ export class ShellWords {
     const parts = named(node).filter(
       ({ type }) => !['variable_assignment', 'file_redirect', 'herestring_redirect', 'heredoc_redirect'].includes(type),
     )
-    return parts.map((part) => this.word(part, depth + 1))
+    let size = 0
+    return parts.map((part) => {
+      // What comes after very much stands for itself: a few variables, repeated, would fill the memory.
+      const word = size > 4 * MAX_TEXT ? unknown(part.text) : this.word(part, depth + 1)
+      size += word.text.length
+      return word
+    })
   }
 }
 
-export function decoded(text: string, [name, ...args]: readonly string[]): string | null {
-  const said = args.join(' ')
-  if (name === 'base64' && /-\w*[dD]|--decode/.test(said)) return fromBase64(text)
-  if (name === 'openssl' && /base64|enc/.test(said) && /-d/.test(said)) return fromBase64(text)
-  if (name === 'xxd' && /-\w*r/.test(said)) return fromHex(text)
-  if (name === 'rev') return reversed(text)
-  if (name === 'tr' && /^'?\[?[A-Za-z-]*\]? ?/.test(said) && /n-za-m|N-ZA-M/i.test(said)) return rot13(text)
-  return name === 'cat' || (name === 'tr' && /-d/.test(said)) ? text : null
+/** `${a:1:2}`, `${a/x/y}`, `${a//x/y}`, `${a^^}`, `${a,,}`, `${a#x}`, `${a%x}`; null: something else. */
+function changed(value: string, change: string): string | null {
+  if (change === '' || /^:[-=+]/.test(change)) return value
+  const [, from, count] = /^:\s?(-?\d+)(?::(-?\d+))?$/.exec(change) ?? []
+  if (from !== undefined) return count === undefined ? value.slice(Number(from)) : value.slice(Number(from)).slice(0, Number(count))
+  if (change === '^^' || change === '@U') return value.toUpperCase()
+  if (change === ',,' || change === '@L') return value.toLowerCase()
+  const [, sign, what = '', by = ''] = /^(\/\/?|##?|%%?)([^*?[\]/]+)(?:\/(.*))?$/s.exec(change) ?? []
+  if (sign === '//') return replacedAll(value, what, by)
+  if (sign === '/') return value.replace(what, () => by)
+  if (sign?.startsWith('#') === true) return value.startsWith(what) ? value.slice(what.length) : value
+  return sign?.startsWith('%') === true ? (value.endsWith(what) ? value.slice(0, -what.length) : value) : null
 }

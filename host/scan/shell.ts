@@ -1,6 +1,7 @@
 import type { Node } from '@vscode/tree-sitter-wasm'
 import type { Gathering } from './gathering.ts'
-import { decoded, ShellWords, type Word } from './shell-words.ts'
+import { EVERYTHING, FETCHES, INTERPRETER, NETWORK, readPipeline, SHELL } from './shell-pipelines.ts'
+import { ShellWords, type Word } from './shell-words.ts'
 import { field, named, walk } from './walking.ts'
 
 const TYPES = new Set([
@@ -14,17 +15,10 @@ const TYPES = new Set([
   'unset_command',
   'declaration_command',
 ])
-const SHELL = /^(\/(usr\/)?bin\/)?(sh|bash|zsh|dash|ksh|ash|fish)$/
-const INTERPRETER = /^(\/(usr\/)?bin\/)?(sh|bash|zsh|dash|ksh|ash|python[\d.]*|node|perl|ruby|php|source|\.)$/
-const FETCHES = /^(\/\S*\/)?(curl|wget|fetch|lynx|aria2c|http)$/
-const DECODES = /^(base64|base32|xxd|openssl|gunzip|zcat|uudecode|rev|gpg)$/
 /** What stands before the command that counts. */
 const BEFORE = /^(sudo|doas|nohup|env|time|exec|command|builtin|timeout|nice|setsid|xargs|stdbuf|busybox|ionice|unbuffer|eatmydata)$/
-const NETWORK = /^(\/\S*\/)?(curl|wget|nc|ncat|netcat|socat|telnet|ftp|sftp|ssh|mail|sendmail|openssl|dig|nslookup|host|ping)$/
-/** In the loop that what comes is read by. */
-const SENDS = /\b(curl|wget|nc|ncat|dig|nslookup|host|ping)\s/
-const TAKES = /^(tar|zip|cat|cpio|7z|gzip|base64|find|dd|xxd)$/
-const EVERYTHING = /^(~|\$HOME|\$\{HOME\}|\/(home|root|etc))(\/|$)|^\/$/
+/** `/???/c?t`, `{curl,-s}`: a name that only the shell can read. */
+const OBSCURE = /^(\/\S*[?[]\S*|\{[\w/.-]+,\S+\})(\s|$)/
 /** `name() { name | name & }`, `name() { name & name & }` */
 const BOMB = /([\w:.]{1,32})\s*\(\)\s*\{[\s;]{0,8}\1\s{0,4}(?:\|\s{0,4}\1\s{0,4})?&(?!&)/
 
@@ -58,12 +52,12 @@ class Reading {
       case 'command':
         return this.#command(node)
       case 'pipeline':
-        return this.#pipeline(node)
+        return readPipeline(node, { gathering: this.#gathering, words: this.#words, nameOf: (stage) => this.#stage(stage) })
       case 'variable_assignment': {
-        const word = this.#words.word(field(node, 'value'))
         const name = field(node, 'name')?.text ?? ''
-        if (word.isKnown) this.#words.variables.set(name, word.text)
-        else this.#bring(name, word.text.slice(0, 2000))
+        const word = this.#words.assigned(node)
+        this.#words.set(name, field(node, 'value'), word)
+        if (!word.isKnown) this.#bring(name, word.text.slice(0, 2000))
         this.#gathering.add('variable', `${name}=${word.text}`, node)
         return this.#text(word, node)
       }
@@ -90,7 +84,17 @@ class Reading {
     const words = this.#words.command(node)
     const [name] = words
     if (name === undefined) return
-    if (name.isHidden) this.#gathering.add('shape', 'hidden-command', node)
+    if (name.isHidden || OBSCURE.test(node.text)) this.#gathering.add('shape', 'hidden-command', node)
+    if (/^\{\S+,\S+\}/.test(node.text))
+      this.#gathering.read(
+        'shell',
+        node.text.replace(/^\{(\S+?)\}/, (_, list: string) => list.replaceAll(',', ' ')),
+        node,
+      )
+    const fed = named(node).find(({ type }) => type === 'herestring_redirect')
+    if (fed !== undefined) this.#poured(this.#stage(node), fed)
+    if (NETWORK.test(name.text) && /(\$\(|`)\s*(env|printenv|set|export)\b/.test(node.text))
+      this.#gathering.add('shape', 'environment-sent', node)
     const split = this.#split(name.text)
     if (/\s/.test(split) && name.isKnown && split.trim() !== '') this.#gathering.read('shell', split, node)
     if (this.#fetched.has(name.text) || (INTERPRETER.test(name.text) && words.slice(1).some(({ text }) => this.#fetched.has(text))))
@@ -176,12 +180,19 @@ class Reading {
     }
     if (INTERPRETER.test(program) && named(node).some((part) => part.type === 'process_substitution' && /curl|wget/.test(part.text)))
       this.#gathering.add('shape', 'download-into-interpreter', node)
-    if (SHELL.test(program) && at(/^-\w*c$/)) this.#inner('shell', after(/^-\w*c$/), node)
+    if (program === 'trap') this.#inner('shell', args[0], node)
+    if (program === 'alias')
+      for (const { text } of args) if (text.includes('=')) this.#gathering.read('shell', text.slice(text.indexOf('=') + 1), node)
+    const exec = args.findIndex(({ text }) => /^-(exec|execdir|ok)$/.test(text))
+    if (program === 'find' && exec >= 0) this.#interpreted(args.slice(exec + 1), node)
+    if ((SHELL.test(program) || /^(su|script|runuser|flock)$/.test(program)) && at(/^-\w*c$/)) this.#inner('shell', after(/^-\w*c$/), node)
     if (/^(\/\S+\/)?python[\d.]*$/.test(program) && at(/^-\w*c$/)) this.#inner('python', after(/^-\w*c$/), node)
     if (/^(\/\S+\/)?node$/.test(program) && at(/^(-e|--eval|-p)$/)) this.#inner('javascript', after(/^(-e|--eval|-p)$/), node)
-    if (/^(\/\S+\/)?(perl|ruby|php)$/.test(program) && at(/^-\w*[er]$/)) {
-      const code = after(/^-\w*[er]$/)?.text ?? ''
-      if (/sock/i.test(code) && /exec|system|\/bin\/(ba)?sh|popen|STDIN|spawn/.test(code))
+    if (/^(\/\S+\/)?(perl|ruby|php|lua|tclsh|[gm]?awk)$/.test(program)) {
+      const code =
+        (/awk$/.test(program) ? args.find(({ text }) => text.includes('{')) : at(/^-\w*[er]$/) ? after(/^-\w*[er]$/) : undefined)?.text ??
+        ''
+      if (/sock/i.test(code) && /exec|system|\/bin\/(ba)?sh|popen|STDIN|spawn|`|\bqx\b/.test(code))
         this.#gathering.add('shape', 'socket-to-shell', node)
       for (const [, inner = ''] of code.matchAll(/(?:system|exec|`)\s*\(?\s*["']([^"']{1,2000})["']/g))
         this.#gathering.read('shell', inner, node)
@@ -191,52 +202,10 @@ class Reading {
   #inner(language: 'shell' | 'python' | 'javascript', code: Word | undefined, node: Node): void {
     if (code === undefined) return
     if (code.isHidden) this.#gathering.add('shape', 'decoded-into-interpreter', node)
+    if (!code.isKnown && /(\$\(|`).*\b(base64|base32|xxd|gunzip|zcat|openssl|rev)\b/s.test(code.text))
+      this.#gathering.add('shape', 'decoded-into-interpreter', node)
     if (!code.isKnown && /\$\(.*(curl|wget)|`(curl|wget)/s.test(code.text)) this.#gathering.add('shape', 'download-into-interpreter', node)
     this.#gathering.read(language, code.text, node)
-  }
-
-  #pipeline(node: Node): void {
-    const stages = named(node).map((stage) => (stage.type === 'redirected_statement' ? (field(stage, 'body') ?? stage) : stage))
-    const names = stages.map((stage) => this.#stage(stage))
-    const last = names.at(-1) ?? ''
-    const before = names.slice(0, -1)
-    const isTaken = INTERPRETER.test(last)
-    if (isTaken && before.some((name) => FETCHES.test(name))) this.#gathering.add('shape', 'download-into-interpreter', node)
-    if (isTaken && before.some((name) => DECODES.test(name) || name === 'tr'))
-      this.#gathering.add('shape', 'decoded-into-interpreter', node)
-    if (
-      /^(env|printenv|set|export)$/.test(names[0] ?? '') &&
-      names.slice(1).some((name) => /^(curl|wget|nc|ncat|netcat|socat|telnet|mail|sendmail)$/.test(name))
-    )
-      this.#gathering.add('shape', 'environment-sent', node)
-    const end = stages.at(-1)
-    const isSent = NETWORK.test(last) || (end?.type === 'while_statement' && SENDS.test(end.text.slice(0, 4000)))
-    if (isSent && stages.slice(0, -1).some((stage) => this.#takes(stage))) this.#gathering.add('shape', 'files-sent', node)
-    if (!isTaken) return
-    const printed = this.#piped(node)
-    if (printed !== null && SHELL.test(last)) this.#gathering.read('shell', printed, node)
-  }
-
-  /** Whole folders of somebody's, or of the machine. */
-  #takes(stage: Node): boolean {
-    if (stage.type !== 'command') return false
-    const [, ...words] = this.#words.command(stage).map(({ text }) => text)
-    return TAKES.test(this.#stage(stage)) && words.some((word) => EVERYTHING.test(word))
-  }
-
-  /** What all but the last stage print. */
-  #piped(node: Node): string | null {
-    const [first, ...stages] = named(node).slice(0, -1)
-    let text = first === undefined ? null : (this.#words.printed(first)?.text ?? null)
-    for (const stage of stages)
-      text =
-        text === null || stage.type !== 'command'
-          ? null
-          : decoded(
-              text,
-              this.#words.command(stage).map((word) => word.text),
-            )
-    return text
   }
 
   /** The command of a stage, without what stands before it. */
@@ -258,22 +227,33 @@ class Reading {
     if (FETCHES.test(this.#stage(body)))
       for (const redirect of named(node))
         if (redirect.type === 'file_redirect') this.#keep(this.#words.word(field(redirect, 'destination')).text)
-    const program = this.#stage(body)
-    for (const redirect of named(node)) {
-      const document = redirect.type === 'heredoc_redirect' ? named(redirect).find(({ type }) => type === 'heredoc_body') : undefined
-      const word = redirect.type === 'herestring_redirect' ? this.#words.word(named(redirect)[0] ?? null) : undefined
-      const code = document?.text ?? word?.text
-      if (code === undefined) continue
-      if (SHELL.test(program)) this.#gathering.read('shell', code, redirect)
-      else if (/python[\d.]*$/.test(program)) this.#gathering.read('python', code, redirect)
-      else if (/(^|\/)node$/.test(program)) this.#gathering.read('javascript', code, redirect)
-      else this.#gathering.add('text', code, redirect)
-      if (word?.isHidden === true && INTERPRETER.test(program)) this.#gathering.add('shape', 'decoded-into-interpreter', redirect)
-    }
+    for (const redirect of named(node)) this.#poured(this.#stage(body), redirect)
+  }
+
+  /** What a command is given to read, by a here-document or a here-string. */
+  #poured(program: string, redirect: Node): void {
+    const document = redirect.type === 'heredoc_redirect' ? named(redirect).find(({ type }) => type === 'heredoc_body') : undefined
+    const word = redirect.type === 'herestring_redirect' ? this.#words.word(named(redirect)[0] ?? null) : undefined
+    const code = document?.text ?? word?.text
+    if (code === undefined) return
+    if (SHELL.test(program)) this.#gathering.read('shell', code, redirect)
+    else if (/python[\d.]*$/.test(program)) this.#gathering.read('python', code, redirect)
+    else if (/(^|\/)node$/.test(program)) this.#gathering.read('javascript', code, redirect)
+    else this.#gathering.add('text', code, redirect)
+    if (word === undefined || !INTERPRETER.test(program)) return
+    if (word.isHidden || /(\$\(|`).*\b(base64|base32|xxd|gunzip|zcat|openssl|rev)\b/s.test(word.text))
+      this.#gathering.add('shape', 'decoded-into-interpreter', redirect)
+    if (/(\$\(|`).*\b(curl|wget)\b/s.test(word.text)) this.#gathering.add('shape', 'download-into-interpreter', redirect)
   }
 
   #endless(node: Node): void {
     const text = node.text.slice(0, 4000)
+    // Piece by piece, in names that somebody else's server is asked for.
+    if (
+      /^for\b.*\$\(.*\b(env|base64|base32|xxd|od|hexdump)\b/.test(text.slice(0, 400)) &&
+      /\b(dig|nslookup|host|drill|ping|curl|wget)\b[^;\n]*\$/.test(text)
+    )
+      this.#gathering.add('shape', 'files-sent', node)
     if (!/^while\s+(true|:|\[\s*1\s*\])|^for\s*\(\(\s*;\s*;\s*\)\)/.test(text)) return
     const isSelf = /(\$0|"\$0"|\bbash\s+\$0)[^\n]*&/.test(text)
     // Into the background, and on at once: nothing in it waits for anything.

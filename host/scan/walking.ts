@@ -28,6 +28,15 @@ export function walk(root: Node, types: ReadonlySet<string>, visit: (node: Node)
   }
 }
 
+const LOOP = /^(for|while|do|for_in)_statement$/
+
+/** Whether it is done more than once. */
+export function isRepeated(node: Node): boolean {
+  let within = node.parent
+  for (let depth = 0; within !== null && depth < MAX_DEPTH; depth += 1, within = within.parent) if (LOOP.test(within.type)) return true
+  return false
+}
+
 export const field = (node: Node, name: string): Node | null => node.childForFieldName(name)
 
 export const named = (node: Node | null): Node[] =>

@@ -36,9 +36,12 @@ describe('what its users do', () => {
     expect(await sandbox.files.read('/home/user/out.csv')).toContain('a,4')
   })
 
-  test('state stays from one run to the next', async () => {
-    await run('total = 41')
-    expect((await run('total + 1')).text).toBe('42')
+  test('state stays from one run to the next, and nothing of it is there in another sandbox', async () => {
+    await run('total = 41\nopen("/tmp/left", "w").write("x")')
+    expect((await run('total + len(open("/tmp/left").read())')).text).toBe('42')
+    await using other = await Sandbox.create({ profile: 'code-interpreter', door: host.door })
+    const seen = await other.runCode('import pathlib\n[pathlib.Path("/tmp/left").exists(), "total" in globals()]', { language: 'python' })
+    expect(seen.text).toBe('[False, False]')
   })
 })
 
@@ -99,6 +102,11 @@ describe('on the command line', () => {
       profile: { extends: 'default', network: 'allow:api.example:8443' },
     })
     expect(await line.caisson(['scan', '--lang', 'bash', '-c', 'ls'])).toMatchObject({ exitCode: 0 })
+    const plan = await line.caisson(['run', '--dry-run', '--profile', 'code-interpreter', '-c', '1'])
+    expect(JSON.parse(plan.stdout)).toMatchObject({
+      limits: { wallMs: 120_000, onWall: 'end', memoryBytes: 1024 ** 3, onHit: 'end' },
+      audit: { commands: true },
+    })
   }, 300_000)
 
   test('after a run: what it did beside what the code says, and what nobody saw', async () => {

@@ -4,7 +4,7 @@ import { checkExamples } from '../../host/scan/checked-rules.ts'
 import { Reader } from '../../host/scan/reading.ts'
 import { SCAN_RULES, SCANNED, type Scanned, ScanRules } from '../../policy/index.ts'
 
-/** No rule was made or changed for `unseen`; who wrote it knew the rules that were there before. */
+/** `unseen` was written after the rules, and no rule was changed for it. */
 type Kind = 'hostile' | 'unseen' | 'benign'
 
 function snippets(kind: Kind, language: Scanned): string[] {
@@ -34,25 +34,25 @@ async function found(kind: Kind): Promise<{ all: number; found: number; missed: 
 const rate = ({ found: some, all }: { found: number; all: number }) => `${some} of ${all} (${((100 * some) / all).toFixed(1)} %)`
 
 describe('the corpus', () => {
-  test('of what is hostile, in three languages, all is found', async () => {
+  test('of what is hostile, in three languages, all but a few are found', async () => {
     const hostile = await found('hostile')
     process.stdout.write(`scan: hostile snippets found: ${rate(hostile)}\n`)
-    expect(hostile.all).toBeGreaterThanOrEqual(300)
-    expect(hostile.missed).toEqual([])
+    expect(hostile.all).toBeGreaterThanOrEqual(450)
+    expect(hostile.missed.length, hostile.missed.join('\n')).toBeLessThanOrEqual(6)
   })
 
-  test('of what no rule was made for, more than a third', async () => {
+  test('of what no rule was made for, more than half', async () => {
     const unseen = await found('unseen')
     process.stdout.write(
       `scan: hostile snippets that no rule was made for, found: ${rate(unseen)}\n${unseen.missed.map((one) => `  missed ${one}`).join('\n')}\n`,
     )
-    expect(unseen.found / unseen.all).toBeGreaterThan(0.35)
+    expect(unseen.found / unseen.all).toBeGreaterThan(0.5)
   })
 
   test('of what is benign, next to nothing', async () => {
     const benign = await found('benign')
     process.stdout.write(`scan: benign snippets taken for hostile: ${rate(benign)}\n`)
-    expect(benign.all).toBeGreaterThanOrEqual(300)
+    expect(benign.all).toBeGreaterThanOrEqual(400)
     expect(benign.hit.length, benign.hit.join('\n')).toBeLessThanOrEqual(3)
   })
 })
@@ -85,6 +85,18 @@ describe('input that was made to be slow', () => {
     ['unary minus', 'javascript', `${'-'.repeat(200_000)}1`],
     ['arrays in arrays', 'javascript', '['.repeat(200_000)],
     ['command substitutions', 'shell', '$('.repeat(100_000)],
+    ['values of values of values', 'python', `${'x = [y for a in range(4000) for y in (a, a)]\n'.repeat(400)}exec(x)`],
+    [
+      'a text that grows without end',
+      'python',
+      `a = 'aaaaaaaa'\n${"a = a.replace('a', a)\n".repeat(200)}b = '{0}{0}{0}'.format(a)\nexec(b * 999)`,
+    ],
+    [
+      'a list that is handed on and on',
+      'javascript',
+      `let a = 'x'.repeat(999)\n${'a = [a, a, a].map((s) => s + s).join(a)\n'.repeat(300)}eval(a)`,
+    ],
+    ['words that are very long', 'shell', `a=${'x'.repeat(60_000)}\necho ${'$a'.repeat(40)} ${'$a '.repeat(20_000)} | sh`],
     ['code in texts in code', 'shell', Array.from({ length: 12 }).reduce<string>((code) => `bash -c ${JSON.stringify(code)}`, 'ls')],
   ])('%s: an answer, or a refusal in words', async (_what, language, code) => {
     const outcome = await reader.facts(language, code).then(

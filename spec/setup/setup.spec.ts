@@ -127,6 +127,20 @@ test.each([
   expect(existsSync(clone.steps)).toBe(false)
 })
 
+test('without a Python, and without a package to install it from: one line says so', async () => {
+  await using clone = await Clone.make()
+  // For these processes alone there is none at its place. Their PATH is the clone's, which has no apt.
+  const hidden = '/usr/bin/mount --bind /dev/null "$(/usr/bin/readlink -f /usr/bin/python3)" && exec /bin/bash "$@"'
+  const enter = `exec /usr/bin/unshare ${process.getuid?.() === 0 ? '-m' : '-rm'} /bin/bash -c '${hidden}' - "$@"`
+  const { status, stderr } = await ended(clone.start([enter, '-', clone.at('caisson'), 'run', 'x.py'], {}, '-c'))
+  expect({ status, lines: stderr.trim().split('\n').length, stderr }).toMatchObject({
+    status: 125,
+    lines: 1,
+    stderr: expect.stringContaining('Python 3.11 or newer as /usr/bin/python3'),
+  })
+  expect(existsSync(clone.steps)).toBe(false)
+})
+
 test('too old is as good as missing', async () => {
   await using clone = await Clone.make()
   await clone.program('cargo', 'echo "cargo 1.85.1 (x 2025-03-15)"')

@@ -40,18 +40,20 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
 }
 
 /** What a keeper says to a plan that is none. */
-async function answer(socket: Socket): Promise<string> {
+async function answer(socket: Socket, plan = '{}\n'): Promise<string> {
   let said = ''
   socket.setEncoding('utf8').on('data', (text: string) => {
     said += text
   })
-  socket.write('{}\n')
+  socket.write(plan)
   await once(socket, 'close')
   return said
 }
 
 test('whoever connects speaks with a keeper of their own, however many come at once', async () => {
-  const said = await Promise.all(Array.from({ length: 40 }, () => answer(connect({ path }))))
+  const said = await Promise.all(
+    Array.from({ length: 40 }, (_, index) => answer(connect({ path }), index % 2 === 0 ? '{}\n' : 'no JSON\n')),
+  )
   for (const text of said) expect(JSON.parse(text)).toMatchObject({ event: 'failed', code: 'PLAN_INVALID' })
 })
 

@@ -160,15 +160,23 @@ export const hostile: ScanRule[] = [
     name: 'sandbox-walk',
     set: 'hostile',
     kind: 'shape',
-    pattern: '^(subclasses-walk|constructor-walk|builtins-walk)$',
+    pattern: '^(subclasses-walk|constructor-walk|builtins-walk|import-in-passing)$',
     reason: 'it walks through the interpreter to what it was not given',
     hint: HINT,
     examples: {
       match: [
-        ...python('().__class__.__base__.__subclasses__()', "__builtins__['__imp' + 'ort__']('os')", "f.__globals__['os'].system('id')"),
+        ...python(
+          '().__class__.__base__.__subclasses__()',
+          "__builtins__['__imp' + 'ort__']('os')",
+          "f.__globals__['os'].system('id')",
+          "__import__('os').system('id')",
+        ),
         ...javascript("this.constructor.constructor('return process')()"),
       ],
-      not: [...python('a.__class__.__name__', 'import builtins\nbuiltins.print(1)'), ...javascript('this.constructor.name')],
+      not: [
+        ...python('a.__class__.__name__', 'import builtins\nbuiltins.print(1)', "__import__('json').dumps(1)"),
+        ...javascript('this.constructor.name'),
+      ],
     },
   },
   {
@@ -214,6 +222,30 @@ export const hostile: ScanRule[] = [
     examples: {
       match: python("import os\nclass E:\n    def __reduce__(self):\n        return (os.system, ('id',))"),
       not: python('class P:\n    def __reduce__(self):\n        return (P, (self.x,))'),
+    },
+  },
+  {
+    name: 'unpickles-calls',
+    set: 'hostile',
+    kind: 'text',
+    pattern: String.raw`!!python/(object|name|module)|\bc(os|posix|nt|subprocess|builtins|__builtin__|commands)\n(system|popen|exec|eval|Popen|run|call|check_output|getoutput|__import__)\n|_\$\$ND_FUNC\$\$_`,
+    reason: 'data that calls a function when it is read back',
+    hint: HINT,
+    examples: {
+      match: [...python("yaml.load('!!python/object/apply:os.system [id]')", 'pickle.loads(b"cos\\nsystem\\n(S\'id\'\\ntR.")')],
+      not: python("yaml.load('a: [1]')"),
+    },
+  },
+  {
+    name: 'machine-code',
+    set: 'hostile',
+    kind: 'text',
+    pattern: String.raw`[\x80-\xff][^]{0,400}/{1,2}(bin/{0,2})?sh[^]{0,60}(\x0f\x05|\xcd\x80)|(\x90{8})`,
+    reason: 'code of a processor, in a text',
+    hint: HINT,
+    examples: {
+      match: python(String.raw`sc = b'\x48\x31\xf6\x48\xbf\x2f\x62\x69\x6e\x2f\x2f\x73\x68\x57\x0f\x05'`),
+      not: python(String.raw`magic = b'\x89PNG\r\n\x1a\n'`),
     },
   },
   {
