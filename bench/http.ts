@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as pause } from 'node:timers/promises'
+import { bare } from './bare.ts'
 import { answer, BenchDaemon, drain, fill, type Guest } from './daemon.ts'
 import type { Row } from './report.ts'
 import { type Summary, series, summary, took } from './statistics.ts'
@@ -45,6 +46,7 @@ export async function http(rounds: number): Promise<Row[]> {
     })
     await daemon.end(keeper)
   }
+  rows.splice(3, 0, await bare(rounds * 5))
   rows.push(...(await plain()))
   await using daemon = await BenchDaemon.open(0)
   await daemon.end(await daemon.create())

@@ -7,8 +7,10 @@ const MIB = 1024 * 1024
 /** Below this much memory that can still be had, a new sandbox would be made at the others' cost. */
 const RESERVED_MEMORY_BYTES = Math.max(256 * MIB, totalmem() * 0.03)
 const RESERVED_DISK_BYTES = 512 * MIB
-/** Asking the machine costs a few system calls; a burst asks once. */
+/** Asking the machine costs half a millisecond; a burst asks once. */
 const LOOK_MS = 200
+/** What was seen so long ago still holds for one more: the machine is asked after it. */
+const STALE_MS = 2000
 /** Launches at once; more would only make each of them slower. */
 const LAUNCHES = availableParallelism() * 2
 /** Waiting for a turn; then the answer is an honest no. */
@@ -21,6 +23,7 @@ export class Admission {
   readonly #queue: (() => void)[] = []
   #running = 0
   #looked = { atMs: 0, lacks: undefined as string | undefined }
+  #later: NodeJS.Immediate | undefined
 
   constructor(home: string) {
     this.#home = home
@@ -66,15 +69,31 @@ export class Admission {
   }
 
   #lacks(): string | undefined {
-    const now = Date.now()
-    if (now - this.#looked.atMs < LOOK_MS) return this.#looked.lacks
+    const agoMs = Date.now() - this.#looked.atMs
+    if (agoMs >= STALE_MS) return this.#look()
+    if (agoMs >= LOOK_MS) this.#later ??= setImmediate(() => this.#lookAfter())
+    return this.#looked.lacks
+  }
+
+  #lookAfter(): void {
+    try {
+      this.#look()
+    } catch {
+      // Whoever is next looks himself, and hears of it.
+      this.#looked = { atMs: 0, lacks: undefined }
+    }
+  }
+
+  #look(): string | undefined {
+    clearImmediate(this.#later)
+    this.#later = undefined
     const memory = freemem()
     const { bavail, bsize } = statfsSync(this.#home)
     const disk = bavail * bsize
     let lacks: string | undefined
     if (memory < RESERVED_MEMORY_BYTES) lacks = `only ${Math.floor(memory / MIB)} MiB of memory are left on this machine`
     else if (disk < RESERVED_DISK_BYTES) lacks = `only ${Math.floor(disk / MIB)} MiB are left on the disk of ${this.#home}`
-    this.#looked = { atMs: now, lacks }
+    this.#looked = { atMs: Date.now(), lacks }
     return lacks
   }
 }

@@ -165,9 +165,10 @@ export class Creating {
     this.#recordCreate(plan, life.metadata, waiting.profileHash)
     await using undo = new Undos()
     undo.add(() => waiting.cell[Symbol.asyncDispose]())
-    await waiting.cell.ask({ op: 'assign', leash: 'none', wallMs, onWall }, signal)
-    const { plantFiles } = await this.#insides()
-    const sandbox = await this.#alive({ ...waiting, plan }, life.env, life.contextsChanged)
+    // What is needed here besides is done while its keeper answers.
+    const assigned = waiting.cell.ask({ op: 'assign', leash: 'none', wallMs, onWall }, signal)
+    const lived = this.#alive({ ...waiting, plan }, life.env, life.contextsChanged)
+    const [{ plantFiles }, sandbox] = await Promise.all([this.#insides(), lived, assigned])
     await plantFiles(sandbox, this.#parts.exits, null, signal)
     undo.move()
     return sandbox

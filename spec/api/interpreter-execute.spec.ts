@@ -96,7 +96,8 @@ describe('the stream', () => {
       name: 'OSError',
       value: expect.stringMatching(/ \(the disk of the sandbox is full\)$/),
     })
-    const loud = await own.run('print("x" * (2 << 20))')
+    // So much that it is not through before it is stopped.
+    const loud = await own.run('print("x" * (48 << 20))')
     const told = loud.find(({ type }) => type === 'error')
     expect(told).toMatchObject({ value: expect.stringMatching(/ \(it printed more than the sandbox may\)$/) })
     expect((await own.run('1')).at(-2)).toMatchObject({ text: '1' })

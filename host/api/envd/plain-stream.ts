@@ -61,8 +61,8 @@ export function plainStream<I extends DescMessage, O extends DescMessage>(
       ...(compression === null ? {} : { 'connect-content-encoding': compression.name }),
     }
     const answer = new StreamedAnswer(reply, headers, FIRST_MS)
-    const deadline = createDeadlineSignal(timeoutMs)
-    const signal = timeoutMs === undefined ? client : createLinkedAbortController(deadline.signal, client).signal
+    const deadline = timeoutMs === undefined ? undefined : createDeadlineSignal(timeoutMs)
+    const signal = deadline === undefined ? client : createLinkedAbortController(deadline.signal, client).signal
     let end = WELL_ENDED
     try {
       const request = forms.getI(binary).parse(body.subarray(HEAD_BYTES))
@@ -79,7 +79,7 @@ export function plainStream<I extends DescMessage, O extends DescMessage>(
         failure instanceof ConnectError ? failure : new ConnectError('internal error', Code.Internal, undefined, undefined, failure)
       end = encodeEnvelope(endStreamFlag, ENDINGS.serialize({ metadata: new Headers(), error }))
     } finally {
-      deadline.cleanup()
+      deadline?.cleanup()
     }
     // Not a clean end, which would say that all is well.
     if (isGone(asked.failure)) answer.stop()

@@ -138,7 +138,7 @@ impl Sandbox {
         self.receive_kit()?;
         self.step(&mut clock, "inner walls");
         self.greet_agent()?;
-        if let Some(cgroup) = self.cgroup.as_ref().filter(|_| self.plan.machine.is_some()) {
+        if let Some(cgroup) = self.cgroup.as_ref().filter(|_| engine::spare(&self.plan).cpu_later) {
             cgroup.limit_cpu(&self.plan.limits)?;
         }
         self.step(&mut clock, "agent");

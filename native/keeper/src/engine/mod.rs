@@ -143,7 +143,7 @@ pub fn spare(plan: &Plan) -> Spare {
         }
         (None, Some(_)) => {
             let inside = plan.limits.pids.unwrap_or(0);
-            Spare { pids: host_pids(inside) - inside, ..Spare::default() }
+            Spare { pids: host_pids(inside) - inside, cpu_later: true, ..Spare::default() }
         }
         (None, None) => Spare::default(),
     }
