@@ -15,7 +15,7 @@ const AIMS: Readonly<Record<string, { demand: number; pool: number }>> = {
   microvm: { demand: 150, pool: 15 },
 }
 const PAUSE_AIM_MS = 1000
-/** A state for those that come later is being saved, or the pool filled: nothing tells when, and a slow machine takes this long. */
+/** The pool is being filled: nothing tells when, and a slow machine takes this long. */
 const SETTLE_MS = 15_000
 const REST_MS = 3000
 const IDLE = 3
@@ -48,7 +48,7 @@ export async function walls(rounds: number, only?: string): Promise<Row[]> {
 async function onDemand(wall: WallName, count: number): Promise<Row[]> {
   await using daemon = await BenchDaemon.open(0)
   await daemon.end(await first(daemon, wall))
-  await pause(SETTLE_MS)
+  if (wall !== 'container') await daemon.saved()
   const aim = AIMS[wall]
   const create = await creates(daemon, wall, count, 0)
   const guest = await first(daemon, wall)
@@ -75,18 +75,15 @@ async function fromPool(wall: WallName, count: number): Promise<Row[]> {
   await using daemon = await BenchDaemon.open(1)
   // The pool learns what is wanted from those that it had not.
   await daemon.end(await first(daemon, wall))
+  if (wall !== 'container') await daemon.saved()
   await pause(SETTLE_MS)
   const measured = await creates(daemon, wall, count, REST_MS)
   const aim = AIMS[wall]
   return [{ what: '  the same from the pool', unit: 'ms', measured, ...(aim && { aim: aim.pool }) }]
 }
 
-function made(daemon: BenchDaemon, wall: WallName): Promise<Guest> {
-  return daemon.create('code-interpreter', { metadata: { 'caisson.wall': wall }, allow_internet_access: false })
-}
-
 async function first(daemon: BenchDaemon, wall: WallName): Promise<Guest> {
-  const guest = await made(daemon, wall)
+  const guest = await daemon.createBehind(wall)
   await daemon.code(guest, NUMPY)
   return guest
 }
@@ -107,7 +104,7 @@ function creates(daemon: BenchDaemon, wall: WallName, count: number, restMs: num
 async function idleMiB(daemon: BenchDaemon, wall: WallName): Promise<number> {
   const before = new Set(await processes())
   const guests: Guest[] = []
-  for (let number = 0; number < IDLE; number += 1) guests.push(await made(daemon, wall))
+  for (let number = 0; number < IDLE; number += 1) guests.push(await daemon.createBehind(wall))
   await pause(REST_MS)
   let pssMiB = 0
   for (const pid of await processes()) if (!before.has(pid)) pssMiB += await proportionalMiB(pid)

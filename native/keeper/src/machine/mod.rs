@@ -10,6 +10,7 @@ mod helm;
 mod monitor;
 mod qemu;
 mod qmp;
+mod recall;
 mod saving;
 mod settling;
 mod stage;
@@ -34,9 +35,9 @@ use monitor::{Parts, prepare};
 
 pub use describe::{describe, now_ns};
 pub use monitor::Vmm;
-pub use saving::{save, sleep};
+pub use saving::{save, sleep, snapshot};
 pub use settling::{SETTLING, Settling, go_on, not_settled};
-pub use stage::{saved_disk, stage};
+pub use stage::{memory_before, saved_disk, stage};
 
 const STEP: &str = "machine";
 

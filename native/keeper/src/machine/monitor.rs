@@ -68,8 +68,8 @@ pub struct Begun {
 
 /// Takes orders about the machine as a whole, for as long as it runs.
 pub trait Captain: Send {
-    /// Writes its state, and has it stand still then; one that cannot be written goes on. `shared`: without what it shares with a file.
-    fn save(&mut self, state: &OwnedFd, shared: bool) -> Outcome<()>;
+    /// Has it stand still, with all that it is but for its memory in that file; where its memory begins. If it could not, it goes on.
+    fn stand(&mut self, devices: &OwnedFd) -> Outcome<u64>;
     fn go_on(&mut self) -> Outcome<()>;
 }
 

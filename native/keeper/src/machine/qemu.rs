@@ -16,8 +16,7 @@ use crate::program::Program;
 pub struct Qemu {
     stream: OwnedFd,
     control: OwnedFd,
-    /// Of one that is restored: whether it shares its memory with a file.
-    shared: Option<bool>,
+    is_restored: bool,
 }
 
 impl Qemu {
@@ -27,16 +26,16 @@ impl Qemu {
         let mut inherited = parts.streams()?;
         // As arguments.rs numbers them.
         inherited.extend([streams, disk, controls]);
-        let shared = engine.warm.as_ref().and_then(Warm::takes_state);
-        if shared.is_some() {
+        let is_restored = engine.warm.as_ref().is_some_and(Warm::takes_state);
+        if is_restored {
             inherited.push(File::open(stage::STATE).at(STEP, stage::STATE)?.into());
         }
-        let reader = machine.reader.as_ref().filter(|_| shared == Some(true));
+        let reader = machine.reader.as_ref().filter(|_| is_restored);
         let env = reader.map(|_| format!("LD_PRELOAD={}", stage::READER));
         let argv = arguments::of(parts.plan, engine, machine)?;
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
         let program = Program::new(&argv, env.into_iter(), inherited)?;
-        Ok((program, Box::new(Qemu { stream, control, shared })))
+        Ok((program, Box::new(Qemu { stream, control, is_restored })))
     }
 }
 
@@ -47,16 +46,16 @@ fn pair() -> Outcome<(OwnedFd, OwnedFd)> {
 impl Monitor for Qemu {
     fn begin(self: Box<Self>, _process: Pid) -> Outcome<Begun> {
         let mut qmp = Qmp::greet(self.control)?;
-        if let Some(shared) = self.shared {
-            qmp.restore(arguments::STATE, shared)?;
+        if self.is_restored {
+            qmp.restore(arguments::STATE)?;
         }
-        Ok(Begun { stream: self.stream, was_restored: self.shared.is_some(), captain: Box::new(qmp) })
+        Ok(Begun { stream: self.stream, was_restored: self.is_restored, captain: Box::new(qmp) })
     }
 }
 
 impl Captain for Qmp {
-    fn save(&mut self, state: &OwnedFd, shared: bool) -> Outcome<()> {
-        Qmp::save(self, state, shared)
+    fn stand(&mut self, devices: &OwnedFd) -> Outcome<u64> {
+        Qmp::stand(self, devices)
     }
 
     fn go_on(&mut self) -> Outcome<()> {

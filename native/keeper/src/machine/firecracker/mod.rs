@@ -59,7 +59,7 @@ impl Monitor for Firecracker {
 
 /// While it is held here, Firecracker hears nobody else.
 impl Captain for Api {
-    fn save(&mut self, _state: &OwnedFd, _shared: bool) -> Outcome<()> {
+    fn stand(&mut self, _devices: &OwnedFd) -> Outcome<u64> {
         Err(refusal())
     }
 
