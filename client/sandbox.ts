@@ -199,15 +199,18 @@ export class Sandbox implements AsyncDisposable {
     await this.#remote('resume').door.connect(this.id, { timeoutMs: options.timeoutMs }, signalOr(options.signal))
   }
 
-  /** Its files as they are now, to create others from: `Sandbox.create({ template: snapshot.id })`. It runs on. */
-  async snapshot(options: Options & { name?: string } = {}): Promise<Snapshot> {
-    return await this.#remote('snapshot').door.snapshot(this.id, { name: options.name }, signalOr(options.signal))
+  /**
+   * As it is now, to create others from: `Sandbox.create({ template: snapshot.id })`. It runs on. With its memory where its wall can (`microvm`), and with its files alone elsewhere;
+   * `memory: false` is files alone, `memory: true` rejects with UNSUPPORTED where it cannot be had.
+   */
+  async snapshot({ name, memory, signal }: Options & { name?: string; memory?: boolean } = {}): Promise<Snapshot> {
+    return await this.#remote('snapshot').door.snapshot(this.id, { name, memory }, signalOr(signal))
   }
 
-  /** Copies of it as it is now, which from then on have nothing to do with it or each other. All or none. */
-  async fork(options: Options & { count?: number; timeoutMs?: number } = {}): Promise<Sandbox[]> {
-    const { count = 1, timeoutMs, signal } = options
-    const forks = await this.#remote('fork').door.fork(this.id, { count, timeoutMs }, signalOr(signal))
+  /** Copies of it as it is now, which from then on have nothing to do with it or each other. All or none. `memory`: as of a snapshot. */
+  async fork(options: Options & { count?: number; timeoutMs?: number; memory?: boolean } = {}): Promise<Sandbox[]> {
+    const { count = 1, timeoutMs, memory, signal } = options
+    const forks = await this.#remote('fork').door.fork(this.id, { count, timeoutMs, memory }, signalOr(signal))
     return forks.map((held) => new Sandbox(held, Promise.resolve(), this.metadata))
   }
 

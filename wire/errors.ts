@@ -87,10 +87,16 @@ export const CATALOGUE = {
     hint: 'It runs on. Make room, and pause it again; or pause it without its memory.',
     retry: 'later',
   },
+  SNAPSHOT_FAILED: {
+    status: 507,
+    title: 'the memory of the sandbox could not be copied to the disk',
+    hint: 'It runs on. Make room, and try again; or copy it without its memory.',
+    retry: 'later',
+  },
   MEMORY_UNUSABLE: {
     status: 409,
-    title: 'the memory that the sandbox was paused with cannot be taken on',
-    hint: 'Nothing of it was touched. Resume it without its memory: its files are whole.',
+    title: 'the memory that a sandbox was paused with, or a snapshot was taken with, cannot be taken on',
+    hint: 'Nothing of it was touched. A paused sandbox can be resumed without its memory: its files are whole.',
     retry: 'never',
   },
   QUOTA_EXCEEDED: {

@@ -50,6 +50,11 @@ export const KeeperRequest = z.discriminatedUnion('op', [
     folder: z.string().startsWith('/'),
     keepDisk: z.string().startsWith('/'),
   }),
+  /**
+   * Write its memory and its disk to an empty folder of the host, both of one moment, for others that go on from them (`engine.warm`). It stands still meanwhile,
+   * and goes on. `lasts`: with sums, and safe on the host's disk. Nobody from the host may be connected to its agent.
+   */
+  z.strictObject({ seq: z.int(), op: z.literal('snapshot'), folder: z.string().startsWith('/'), lasts: z.boolean() }),
   /** Answer `{peakMemoryBytes, cacheBytes, cpuUs, nowMs}`; null: there is no cgroup that counts it. */
   z.strictObject({ seq: z.int(), op: z.literal('stats') }),
 ])

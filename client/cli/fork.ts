@@ -17,14 +17,15 @@ export async function fork(argv: readonly string[]): Promise<number> {
     .argument('<ID>')
     .option('--count <number>', 'how many', count('copies'), 1)
     .option('--timeout <time>', 'how long each may live: 30s, 2m; without it 5m', lifetime, 300_000)
+    .option('--files', 'with its files alone, and not with what runs in it, where its wall can copy that', false)
     .option('--json', 'print the ids as a JSON array', false)
     .addHelpText('after', EXAMPLES)
   if (!parsed(command, argv)) return 0
-  const options: { count: number; timeout: number; json: boolean } = command.opts()
+  const options: { count: number; timeout: number; files: boolean; json: boolean } = command.opts()
   const id = checkedId(command.args[0] ?? '')
   const { signal } = new AbortController()
   const daemon = await acquireDaemon('caisson fork', signal)
-  const wish = { count: options.count, timeoutMs: options.timeout }
+  const wish = { count: options.count, timeoutMs: options.timeout, ...(options.files ? { memory: false } : {}) }
   const forks = (await daemon.fork(id, wish, signal)).map((held) => held.id)
   process.stdout.write(options.json ? `${JSON.stringify(forks)}\n` : forks.map((fork) => `${fork}\n`).join(''))
   return 0

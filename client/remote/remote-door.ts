@@ -118,7 +118,7 @@ export class RemoteDoor implements Door {
     await this.#control.done('DELETE', sandboxPath(id), undefined, `kill sandbox ${id}`, signal)
   }
 
-  async snapshot(id: string, wish: { name?: string | undefined }, signal: AbortSignal): Promise<Snapshot> {
+  async snapshot(id: string, wish: { name?: string | undefined; memory?: boolean | undefined }, signal: AbortSignal): Promise<Snapshot> {
     const what = `take a snapshot of sandbox ${id}`
     const made = await this.#control.json('POST', `${sandboxPath(id)}/snapshots`, present(wish), what, signal)
     const { names } = made
@@ -126,9 +126,16 @@ export class RemoteDoor implements Door {
   }
 
   /** All or none: when one cannot be had, those that were made are ended again, and its failure is thrown. */
-  async fork(id: string, wish: { count: number; timeoutMs?: number | undefined }, signal: AbortSignal): Promise<RemoteHeld[]> {
+  async fork(
+    id: string,
+    wish: { count: number; timeoutMs?: number | undefined; memory?: boolean | undefined },
+    signal: AbortSignal,
+  ): Promise<RemoteHeld[]> {
     const what = `fork sandbox ${id}`
-    const ask = jsonAsk('POST', `${sandboxPath(id)}/fork`, { count: wish.count, ...inSeconds(wish.timeoutMs) })
+    const ask = jsonAsk('POST', `${sandboxPath(id)}/fork`, {
+      ...present({ count: wish.count, memory: wish.memory }),
+      ...inSeconds(wish.timeoutMs),
+    })
     const made = asList(await wholeJson(await this.#control.ask(ask, what, signal), what), what)
     const forks = made.flatMap(({ sandbox }) => (isRecord(sandbox) ? [this.#held(sandbox)] : []))
     const failure = made.map(({ error }) => error).find(isRecord)

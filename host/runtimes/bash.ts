@@ -13,6 +13,7 @@ export const bash: Runtime = {
   aliases: LANGUAGES.bash,
   mend: 'Install bash as /bin/bash, then run `./caisson setup`.',
   zygote: false,
+  renews: true,
   start: { command: 'bash', args: ['--noprofile', '--norc', '-c', LOOP, 'bash'], env: {} },
   encode: (request) => fieldsEndingInNul('bash', request),
 }

@@ -74,8 +74,13 @@ export class Context {
   /** Resolves when the program is ready; a run need not wait for that. Rejects with LANGUAGE_UNAVAILABLE, FILE_MISSING or LAUNCH_FAILED. */
   async init(options: { cwd: string; env: Record<string, string> }, signal: AbortSignal): Promise<void> {
     this.#isReady = false
-    await this.#send({ op: 'init', ...options, seed: randomBytes(SEED_BYTES).toString('hex') }, signal)
+    await this.#send({ op: 'init', ...options, seed: newSeed() }, signal)
     await orAborted(this.#ready.promise, signal)
+  }
+
+  /** Other chance than its program had so far, before anything that is asked of it later. */
+  renew(signal: AbortSignal): Promise<void> {
+    return this.#send({ op: 'renew', seed: newSeed() }, signal)
   }
 
   /**
@@ -240,6 +245,10 @@ export class Context {
     this.#ready.reject(this.#over)
     this.#current?.ended.reject(this.#over)
   }
+}
+
+function newSeed(): string {
+  return randomBytes(SEED_BYTES).toString('hex')
 }
 
 /** Resolves when the run is over, or it has had `ms`. */

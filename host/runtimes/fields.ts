@@ -13,6 +13,8 @@ function fieldsOf(request: RuntimeRequest): string[] {
   switch (request.op) {
     case 'init':
       return ['init', request.cwd, ...environment(request.env)]
+    case 'renew':
+      return ['renew', request.seed]
     case 'interrupt':
       return ['interrupt', String(request.id)]
     case 'run': {

@@ -7,6 +7,7 @@ export const python: Runtime = {
   aliases: LANGUAGES.python,
   mend: 'Use template code-interpreter.',
   zygote: true,
+  renews: true,
   // What most of what is run asks for. pandas and matplotlib make a state three times as large, and a restore of a copy three times as long.
   warm: { usual: ['numpy'], large: ['numpy', 'pandas', 'matplotlib.pyplot'] },
   start: {

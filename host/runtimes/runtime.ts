@@ -23,6 +23,8 @@ export interface Runtime {
    * get the signal at once.
    */
   readonly signalAfterMs?: number
+  /** It takes `renew`. */
+  readonly renews?: boolean
   /** How its program reads requests. Absent: as JSON lines. Throws BAD_REQUEST for one that cannot be said so. */
   encode?(request: RuntimeRequest): Uint8Array
 }
@@ -35,6 +37,8 @@ export type RuntimeRequest =
   | { op: 'init'; cwd: string; env: Record<string, string>; seed: string }
   | { op: 'run'; id: number; code: string; env: Record<string, string>; program?: { path: string; args: string[] } }
   | { op: 'interrupt'; id: number }
+  /** Not answered. */
+  | { op: 'renew'; seed: string }
 
 /** Before `init`, to a program that a zygote forked: it walks the paths of a first run, leaves no trace of that, and answers `ready`. */
 export interface RehearsalRequest {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { Fault } from '@caisson/wire'
 import { freshDeadline } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
+import { unmarkKept } from '../walls/disk-images.ts'
 import { answers } from '../walls/supervised.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'
@@ -98,6 +99,7 @@ async function takeOver(parts: AdoptionParts, record: SandboxRecord, cell: Cell)
   const contextsChanged = (contexts: ContextRecord[]) => parts.contextsChanged(record.id, contexts)
   // It woke, or went on: what it was woken from, or what it was about to write, is no memory of it any more.
   await forget(sleepingPlace(parts.keptFolder, record.id))
+  await unmarkKept(record.plan.dir, join(parts.keptFolder, `${record.id}.img`))
   const live = await parts.creating.adopt(record, cell, contextsChanged, freshDeadline(ADOPT_MS))
   live.processes.adopt(record.contexts.flatMap(({ pid }) => pid ?? []))
   if (frozen === (record.state === 'paused')) return { record, live }

@@ -1,18 +1,18 @@
 import { existsSync } from 'node:fs'
-import { mkdir, open, readFile, rm, stat } from 'node:fs/promises'
+import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { Fault, type Plan } from '@caisson/wire'
 import { z } from 'zod'
-import { Sums, sums } from './state-files.ts'
+import { copySparse } from './sparse-copy.ts'
+import { MEMORY_FILES, STATE_FILES, Sums, sums } from './state-files.ts'
 
-/** Of a sandbox that sleeps, as our keeper names them (native/keeper/src/machine/saving.rs). */
-const STATE = ['state'] as const
 /** Written last, by the keeper (native/keeper/src/whole.rs): a state without it was not written to its end. */
 const WHOLE = 'whole.json'
 const MADE = 'made.json'
 /** Raised when a state of before could not be taken on. */
-const FORMAT = 1
+const FORMAT = 2
 const NANOSECONDS = 1_000_000_000n
 
 /** What a state is good for, and nothing else: the very programs and images that it was written by and over. */
@@ -20,12 +20,14 @@ const Made = z.strictObject({
   format: z.int(),
   architecture: z.string(),
   engine: z.string(),
+  processor: z.string(),
   parts: z.record(z.string(), z.string()),
 })
 type Made = z.infer<typeof Made>
 
-/** What was written, and the disk that goes with it: size, and seconds of its last change. */
-const Whole = z.strictObject({ sums: Sums, disk: z.strictObject({ bytes: z.int(), changed: z.string() }) })
+/** What was written, and the disk that goes with it, where that is another's: size, and seconds of its last change. */
+const Whole = z.strictObject({ sums: Sums, disk: z.strictObject({ bytes: z.int(), changed: z.string() }).optional() })
+type Whole = z.infer<typeof Whole>
 
 /** Of a sandbox of that id, among disks that are kept. */
 export function sleepingPlace(keptFolder: string, id: string): string {
@@ -43,6 +45,23 @@ export async function layDown(folder: string, plan: Plan): Promise<void> {
   } finally {
     await file.close()
   }
+}
+
+/** A memory that has been looked at, and the disk that goes with it, in one new folder. */
+export async function copyMemory(
+  plan: Plan,
+  from: { memory: string; disk: string },
+  folder: string,
+  keeper: string,
+  signal: AbortSignal,
+): Promise<void> {
+  await mkdir(folder, { mode: 0o700 })
+  for (const name of [MADE, ...MEMORY_FILES[plan.wall]]) await copySparse(join(from.memory, name), join(folder, name), signal)
+  const names = STATE_FILES[plan.wall]
+  for (const name of names.filter((one) => !MEMORY_FILES[plan.wall].includes(one))) await copySparse(from.disk, join(folder, name), signal)
+  const draft = join(folder, `${WHOLE}.partial`)
+  await writeFile(draft, JSON.stringify({ sums: await sums(keeper, folder, names, signal) }), { mode: 0o600, flush: true })
+  await rename(draft, join(folder, WHOLE))
 }
 
 /** Whether a whole memory lies there. */
@@ -66,38 +85,58 @@ export async function waking(
   keeper: string,
   signal: AbortSignal,
 ): Promise<Plan> {
-  const refuse = (why: string, cause?: unknown) =>
-    new Fault('MEMORY_UNUSABLE', `the memory of sandbox ${plan.id} cannot be taken on: ${why}`, { cause })
-  const read = async <T>(name: string, shape: z.ZodType<T>): Promise<T> => {
-    try {
-      return shape.parse(JSON.parse(await readFile(join(folder, name), 'utf8')))
-    } catch (cause) {
-      throw refuse(`${name} is missing or damaged`, cause)
-    }
-  }
-  const made = await read(MADE, Made)
-  const now = await madeBy(plan).catch((cause: unknown) => {
-    throw refuse('a part of its machine is gone', cause)
-  })
-  const differs = different(made, now)
-  if (differs !== undefined) throw refuse(`it was written with another ${differs}`)
-  const whole = await read(WHOLE, Whole)
+  const whose = `sandbox ${plan.id}`
+  const { disk: before } = await refuseForeign({ plan, folder, whose })
   const disk = await stat(image, { bigint: true }).catch((cause: unknown) => {
-    throw refuse('its disk is gone', cause)
+    throw unusable(whose, 'its disk is gone', cause)
   })
   const changed = `${disk.mtimeNs / NANOSECONDS}.${String(disk.mtimeNs % NANOSECONDS).padStart(9, '0')}`
-  if (whole.disk.bytes !== Number(disk.size) || whole.disk.changed !== changed) throw refuse('its disk was written to since')
-  const found = await sums(keeper, folder, STATE, signal).catch((cause: unknown) => {
-    throw refuse('it cannot be read', cause)
-  })
-  if (!isDeepStrictEqual(found, whole.sums)) throw refuse('it is not what was written: its sum differs')
+  if (before?.bytes !== Number(disk.size) || before.changed !== changed) throw unusable(whose, 'its disk was written to since')
+  await refuseDamaged({ folder, whose, names: MEMORY_FILES[plan.wall] }, keeper, signal)
   return plan.engine === null ? plan : { ...plan, engine: { ...plan.engine, warm: { op: 'wake', folder } } }
+}
+
+export function unusable(whose: string, why: string, cause?: unknown): Fault {
+  return new Fault('MEMORY_UNUSABLE', `the memory of ${whose} cannot be taken on: ${why}`, { cause })
+}
+
+/** By what is written beside it. Rejects with MEMORY_UNUSABLE when it is no memory, or was written with something else than the plan has. */
+export async function refuseForeign({ plan, folder, whose }: { plan: Plan; folder: string; whose: string }): Promise<Whole> {
+  const made = await read(folder, MADE, Made, whose)
+  const now = await madeBy(plan).catch((cause: unknown) => {
+    throw unusable(whose, 'a part of its machine is gone', cause)
+  })
+  const differs = different(made, now)
+  if (differs !== undefined) throw unusable(whose, `it was written with another ${differs}`)
+  return await read(folder, WHOLE, Whole, whose)
+}
+
+/** Rejects with MEMORY_UNUSABLE when these files are not what was written. */
+export async function refuseDamaged(
+  { folder, whose, names }: { folder: string; whose: string; names: readonly string[] },
+  keeper: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const whole = await read(folder, WHOLE, Whole, whose)
+  const found = await sums(keeper, folder, names, signal).catch((cause: unknown) => {
+    throw unusable(whose, 'it cannot be read', cause)
+  })
+  if (!isDeepStrictEqual(found, whole.sums)) throw unusable(whose, 'it is not what was written: its sum differs')
+}
+
+async function read<T>(folder: string, name: string, shape: z.ZodType<T>, whose: string): Promise<T> {
+  try {
+    return shape.parse(JSON.parse(await readFile(join(folder, name), 'utf8')))
+  } catch (cause) {
+    throw unusable(whose, `${name} is missing or damaged`, cause)
+  }
 }
 
 function different(made: Made, now: Made): string | undefined {
   if (made.format !== now.format) return `version of Caisson (format ${made.format}, not ${now.format})`
   if (made.architecture !== now.architecture) return `architecture (${made.architecture}, not ${now.architecture})`
   if (made.engine !== now.engine) return `engine (${made.engine}, not ${now.engine})`
+  if (made.processor !== now.processor) return `processor (${made.processor}, not ${now.processor})`
   const part = Object.keys({ ...made.parts, ...now.parts }).find((name) => made.parts[name] !== now.parts[name])
   return part && `${part} (${made.parts[part]}, not ${now.parts[part]})`
 }
@@ -111,6 +150,7 @@ async function madeBy({ engine, machine }: Plan): Promise<Made> {
     format: FORMAT,
     architecture: process.arch,
     engine: `${engine?.version} by ${engine?.platform}`,
+    processor: cpus()[0]?.model ?? '',
     parts: Object.fromEntries(await Promise.all(stamps)),
   }
 }

@@ -1,6 +1,5 @@
 import type { CreateRequest, Network, Plan } from '@caisson/wire'
 import type { Denials } from '../airlock/denials.ts'
-import { withoutSeal } from '../airlock/egress-proxy.ts'
 import type { Exits } from '../airlock/exits.ts'
 import { hashOf } from '../audit/chain.ts'
 import type { AuditLog } from '../audit/log.ts'
@@ -17,13 +16,13 @@ import { makeDiskImage } from './disk.ts'
 import { Examination } from './examination.ts'
 import { type ShownFolder, showFolder } from './folder.ts'
 import type { Assignment, Given, Waiting } from './given.ts'
-import { newId, newMachineId } from './ids.ts'
 import { launchWarmest } from './launching.ts'
 import type { LifeParts, LiveSandbox } from './life.ts'
 import { outline } from './outline.ts'
-import { planSandbox } from './plan.ts'
+import { planned } from './planned.ts'
 import { profileHash } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
+import { contextsBefore, remembering } from './remembered.ts'
 import { type Rerouting, rerouted } from './rerouting.ts'
 import { trustVariables } from './trust.ts'
 import type { WarmStates } from './warm-states.ts'
@@ -75,7 +74,7 @@ export class Creating {
     const isForked = template.zygote !== null && this.#deciding.forks(wall.name)
     const workspace = await this.#deciding.workspace(request, signal)
     const given = workspace === undefined ? {} : { kept: this.#workspaces.kept(workspace.name) }
-    return this.#plan(decided, shown, isForked ? this.#parts.zygotes.place(template) : null, given)
+    return planned(this.#parts, decided, shown, isForked ? this.#parts.zygotes.place(template) : null, given)
   }
 
   /** Undefined: its files go with it, or come from elsewhere. */
@@ -100,8 +99,8 @@ export class Creating {
       const decided = await this.#deciding.decide(request, signal)
       const shown = await showFolder(decided.request, decided.profile, true, signal)
       undo.add(() => shown[Symbol.asyncDispose]())
-      const cold = this.#plan(decided, shown, await this.#zygote(decided, signal), given)
-      const plan = await this.#parts.warm.restoring(cold, decided.template)
+      const cold = planned(this.#parts, decided, shown, await this.#zygote(decided, signal), given)
+      const plan = await this.#from(cold, decided, given, signal)
       await makeDiskImage(plan.disk, signal)
       await workspace?.mark()
       return { decided, plan, shown }
@@ -110,7 +109,7 @@ export class Creating {
     const { metadata = {}, env = {} } = decided.request
     // First the record: what cannot be recorded does not happen.
     this.#recordCreate(plan, metadata, profileHash(decided.profile))
-    const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, signal))
+    const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, given, signal))
     undo.add(() => cell[Symbol.asyncDispose]())
     const { AgentConnection, plantFiles } = await this.#insides()
     const standing = {
@@ -122,11 +121,17 @@ export class Creating {
       scan: scanOf(decided),
     }
     const afterDeath = () => this.#tidy(shown, plan.id)
-    const sandbox = await this.#alive(standing, env, given.contextsChanged, { kept: given.contexts ?? [], afterDeath })
+    const sandbox = await this.#alive(standing, env, given.contextsChanged, { ...contextsBefore(given), afterDeath })
+    if (given.remembered !== undefined) sandbox.processes.adopt(given.remembered.contexts.flatMap(({ pid }) => pid ?? []))
     await plantFiles(sandbox, this.#parts.exits, given.kept === undefined ? null : this.#parts.notice, signal)
     undo.move()
-    this.#parts.warm.want(built, template)
+    if (given.remembered === undefined) this.#parts.warm.want(built, template)
     return sandbox
+  }
+
+  /** What it starts from: another's memory, the saved state of its kind, or nothing. */
+  #from(cold: Plan, { template }: Decided, { remembered }: Given, signal: AbortSignal): Promise<Plan> {
+    return remembered === undefined ? this.#parts.warm.restoring(cold, template) : remembering(cold, remembered, signal)
   }
 
   /** What was made in the caller's folder goes with the sandbox. */
@@ -143,10 +148,10 @@ export class Creating {
     const decided = await this.#deciding.decide({ ...request, leash: 'host', timeoutMs: null }, signal)
     const { template } = decided
     await using shown = await showFolder(decided.request, decided.profile, true, signal)
-    const cold = this.#plan(decided, shown, await this.#zygote(decided, signal))
+    const cold = planned(this.#parts, decided, shown, await this.#zygote(decided, signal))
     const plan = await this.#parts.warm.restoring(cold, template)
     await makeDiskImage(plan.disk, signal)
-    const { cell, built } = await this.#raise(plan, decided, signal)
+    const { cell, built } = await this.#raise(plan, decided, {}, signal)
     await using undo = new Undos()
     undo.add(() => cell[Symbol.asyncDispose]())
     const { AgentConnection } = await this.#insides()
@@ -215,9 +220,10 @@ export class Creating {
     {
       adopted = null,
       kept = [],
+      renews = false,
       trustsLate = false,
       afterDeath,
-    }: Partial<Pick<LifeParts, 'adopted' | 'kept' | 'trustsLate' | 'afterDeath'>> = {},
+    }: Partial<Pick<LifeParts, 'adopted' | 'kept' | 'renews' | 'trustsLate' | 'afterDeath'>> = {},
   ): Promise<LiveSandbox> {
     const { template } = standing
     const { LiveSandbox } = await this.#insides()
@@ -231,6 +237,7 @@ export class Creating {
       contextsChanged,
       adopted,
       kept,
+      renews,
       trustsLate,
       ...(afterDeath === undefined ? {} : { afterDeath }),
     })
@@ -250,9 +257,16 @@ export class Creating {
   }
 
   /** The airlock knows it before it starts. */
-  async #raise(plan: Plan, { template, egress }: Decided, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
+  async #raise(
+    plan: Plan,
+    { template, egress }: Decided,
+    { remembered }: Given,
+    signal: AbortSignal,
+  ): Promise<{ cell: Cell; built: Plan }> {
     let built = plan
     const launch = async () => {
+      // In the place of a memory that cannot be taken on there is no other.
+      if (remembered !== undefined) return await this.#parts.walls.launch(plan, signal)
       const launched = await this.#launch(plan, template, signal)
       built = launched.built
       return launched.cell
@@ -277,24 +291,5 @@ export class Creating {
   /** Null: interpreters start inside. */
   async #zygote({ template, wall }: Decided, signal: AbortSignal): Promise<string | null> {
     return this.#deciding.forks(wall.name) ? this.#parts.zygotes.socket(template, signal) : null
-  }
-
-  #plan({ profile, template, egress, wall, trust }: Decided, shown: ShownFolder, zygoteSocket: string | null, given: Given = {}): Plan {
-    const { uid, home, agent } = this.#parts.settings
-    return planSandbox(shown.request, profile, template, {
-      root: uid === 0,
-      home,
-      agent,
-      auditLog: this.#parts.auditLog.path,
-      id: given.id ?? newId(this.#parts.idKind),
-      machineId: newMachineId(),
-      zygoteSocket,
-      kept: given.kept ?? null,
-      onWall: given.onWall ?? 'end',
-      airlock: egress === null ? null : { ...this.#parts.exits.sockets, policy: withoutSeal(egress.file) },
-      wall,
-      trust,
-      shown,
-    })
   }
 }

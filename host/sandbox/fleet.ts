@@ -24,6 +24,13 @@ export interface Entered {
   onLeave(leave: () => void): () => void
 }
 
+export interface ForkWish {
+  readonly count: number
+  readonly timeoutMs: number
+  /** Absent: with it where that can be. */
+  readonly memory?: boolean
+}
+
 /** What a sandbox may reach from now on, and how it was said. */
 export interface NetworkWish {
   readonly network: Network
@@ -62,11 +69,13 @@ export interface Fleet {
   kill(id: string, owner: Owner, signal: AbortSignal): Promise<void>
   /** From now on; what is no longer allowed ends. Rejects with CONFLICT for one that was made without a gate, or POLICY_INVALID. */
   setNetwork(id: string, owner: Owner, wish: NetworkWish, signal: AbortSignal): Promise<void>
-  snapshot(id: string, owner: Owner, wish: { name?: string }, signal: AbortSignal): Promise<SnapshotRecord>
+  /** `memory` absent: with it where that can be. Rejects with UNSUPPORTED or SNAPSHOT_FAILED. */
+  snapshot(id: string, owner: Owner, wish: { name?: string; memory?: boolean }, signal: AbortSignal): Promise<SnapshotRecord>
   snapshots(owner: Owner): SnapshotRecord[]
   /** Rejects with NOT_FOUND. */
   deleteSnapshot(id: string, owner: Owner, signal: AbortSignal): Promise<void>
-  fork(id: string, owner: Owner, wish: { count: number; timeoutMs: number }, signal: AbortSignal): Promise<(SandboxRecord | Fault)[]>
+  /** As a snapshot, and so many sandboxes made from it. */
+  fork(id: string, owner: Owner, wish: ForkWish, signal: AbortSignal): Promise<(SandboxRecord | Fault)[]>
   /** Oldest first. */
   samples(id: string, owner: Owner, span: { fromMs: number; toMs: number }, signal: AbortSignal): Promise<Sample[]>
   /** For traffic, which knows an id and nothing else. Resumes it where its lifecycle says so. Rejects with SANDBOX_GONE or CONFLICT. */

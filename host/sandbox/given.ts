@@ -5,12 +5,15 @@ import type { Cell } from '../walls/wall.ts'
 import type { ScanChoice } from './examination.ts'
 import type { Kept } from './plan.ts'
 import type { ContextRecord } from './record.ts'
+import type { Remembered } from './remembered.ts'
 
 /** What a daemon says of a sandbox besides the request. */
 export interface Given {
   /** Of one that boots again. */
   id?: string
   kept?: Kept
+  /** Its memory, with that disk. */
+  remembered?: Remembered
   /** Whose workspaces it may have; absent: those of the operator. */
   owner?: string
   onWall?: 'end' | 'freeze'

@@ -25,6 +25,8 @@ export interface InterpreterParts {
   freshZygote: (signal: AbortSignal) => Promise<string | null>
   /** Since when it has not been frozen; Infinity while it is. */
   awakeSinceMs: () => number
+  /** Interpreters that are adopted have the chance of another sandbox's. */
+  renews: boolean
 }
 
 /** The process behind a context. */
@@ -75,8 +77,9 @@ export class Interpreters {
     const program = attachProgram(this.#parts.agent, pid, metered.options, unending())
     metered.program = program
     program.signal(SIGINT, unending()).catch(() => undefined)
-    const { awakeSinceMs } = this.#parts
+    const { awakeSinceMs, renews } = this.#parts
     const context = new Context(program, runtime, info, { isAdopted: true, awakeSinceMs })
+    if (renews && runtime.renews === true) context.renew(unending()).catch(() => undefined)
     return { program, context, meter: metered.meter, begun: Promise.resolve() }
   }
 

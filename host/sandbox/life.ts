@@ -53,6 +53,8 @@ export interface LifeParts {
   contextsChanged: (contexts: ContextRecord[]) => void
   /** Contexts that were there before this process; null: the sandbox is new. */
   adopted: readonly ContextRecord[] | null
+  /** Those are of another whose memory it goes on from: what they know of chance is that one's. */
+  renews: boolean
   /** Contexts that it had before it booted again. */
   kept: readonly ContextRecord[]
   /** Warm interpreters inside. */

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type CreateRequest, Fault, strongerWall, WALLS } from '@caisson/wire'
 import type { Denials } from '../airlock/denials.ts'
@@ -9,7 +8,8 @@ import type { Walls } from '../walls/walls.ts'
 import { Admission } from './admission.ts'
 import { adoptAll } from './adoption.ts'
 import type { Creating } from './creating.ts'
-import type { Entered, Fleet, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
+import type { Entered, Fleet, ForkWish, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
+import type { Given } from './given.ts'
 import { newToken } from './ids.ts'
 import type { LiveSandbox } from './life.ts'
 import { Pool, type PoolCount } from './pool.ts'
@@ -18,7 +18,7 @@ import { Raising } from './raising.ts'
 import type { ContextRecord, Owner, Sample, SandboxRecord, SnapshotRecord } from './record.ts'
 import { Resident, type ResidentParts } from './resident.ts'
 import { Sampling } from './sampling.ts'
-import { ofSnapshot, Snapshots } from './snapshots.ts'
+import { type Copied, ofSnapshot, Snapshots } from './snapshots.ts'
 import { Strangers } from './strangers.ts'
 import { withWorkspace } from './workspace-life.ts'
 
@@ -70,7 +70,11 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   /** Takes over what an earlier daemon left. Rejects with STORE_UNUSABLE. */
   static async open(parts: FleetParts, signal: AbortSignal): Promise<LocalFleet> {
-    const fleet = new LocalFleet(parts, await Snapshots.open(join(parts.home, 'snapshots'), parts.store), await Quotas.open(parts.store))
+    const fleet = new LocalFleet(
+      parts,
+      await Snapshots.open(join(parts.home, 'snapshots'), parts.keeper, parts.store),
+      await Quotas.open(parts.store),
+    )
     const { home, store, creating, walls, notice } = parts
     const contextsChanged = (id: string, contexts: ContextRecord[]) => fleet.#residents.get(id)?.contextsChanged(contexts)
     const { found, strangers } = await adoptAll({ home, keptFolder: fleet.#kept, store, creating, walls, contextsChanged, notice }, signal)
@@ -94,8 +98,8 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     const walled: CreateRequest = wall === undefined ? rest : { ...rest, wall }
     const asked = snapshot === undefined ? await withWorkspace(this.#parts.creating.deciding, walled, wish, signal) : walled
     using _granted = await this.#admit(asked, owner, signal)
-    const kept = snapshot === undefined ? undefined : { image: snapshot.disk, take: false }
-    const live = await this.#raising.raise(asked, wish, { owner: owner.name, ...(kept === undefined ? {} : { kept }) }, signal)
+    const from = snapshot === undefined ? {} : this.#from(snapshot, true)
+    const live = await this.#raising.raise(asked, wish, { owner: owner.name, ...from }, signal)
     const templateId = snapshot?.id ?? live.plan.template
     const network = await this.#parts.creating.deciding.network(asked, signal)
     return this.#welcome(live, { ...wish, request: { ...asked, network } }, owner, { templateId, alias: snapshot?.names[0] ?? null })
@@ -132,8 +136,8 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     await this.#resident(id, owner).setNetwork(wish, signal)
   }
 
-  async snapshot(id: string, owner: Owner, wish: { name?: string }, signal: AbortSignal): Promise<SnapshotRecord> {
-    return this.#snapshots.take(this.#resident(id, owner), owner, wish.name, signal)
+  async snapshot(id: string, owner: Owner, wish: { name?: string; memory?: boolean }, signal: AbortSignal): Promise<SnapshotRecord> {
+    return this.#snapshots.take(this.#resident(id, owner), owner, wish, signal)
   }
 
   snapshots(owner: Owner): SnapshotRecord[] {
@@ -144,17 +148,12 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     await this.#snapshots.remove(id, owner)
   }
 
-  async fork(
-    id: string,
-    owner: Owner,
-    wish: { count: number; timeoutMs: number },
-    signal: AbortSignal,
-  ): Promise<(SandboxRecord | Fault)[]> {
+  async fork(id: string, owner: Owner, wish: ForkWish, signal: AbortSignal): Promise<(SandboxRecord | Fault)[]> {
     const source = this.#resident(id, owner)
     const { record } = source
     using _granted = await this.#quotas.grant(owner, this.live(), claimOf(record), wish.count)
     this.#admission.refuse()
-    const { disk } = await this.#snapshots.copy(source, signal)
+    const copied = await this.#snapshots.copy(source, { memory: wish.memory, lasts: false }, signal)
     try {
       const { request, env, metadata, lifecycle, traffic, egress, templateId, alias } = record
       const child: Wish = {
@@ -166,13 +165,18 @@ export class LocalFleet implements Fleet, AsyncDisposable {
         secure: record.accessToken !== null,
       }
       const making = Array.from({ length: wish.count }, async () => {
-        const live = await this.#raising.raise(child.request, child, { kept: { image: disk, take: false } }, signal)
+        const live = await this.#raising.raise(child.request, child, this.#from(copied, false), signal)
         return this.#welcome(live, child, owner, { templateId, alias })
       })
       return (await Promise.allSettled(making)).map((made) => (made.status === 'fulfilled' ? made.value : asFault(made.reason)))
     } finally {
-      await rm(disk, { force: true })
+      await this.#snapshots.discard(copied)
     }
+  }
+
+  #from(copied: Copied, lasts: boolean): Pick<Given, 'kept' | 'remembered'> {
+    const remembered = this.#snapshots.remembered(copied, { lasts })
+    return { kept: { image: copied.disk, take: false }, ...(remembered === undefined ? {} : { remembered }) }
   }
 
   samples(id: string, owner: Owner, span: { fromMs: number; toMs: number }, _signal: AbortSignal): Promise<Sample[]> {

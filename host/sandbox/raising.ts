@@ -17,6 +17,9 @@ export interface RaisingParts {
   contextsChanged(id: string, contexts: ContextRecord[]): void
 }
 
+/** What there was of it, or of another, before. */
+type From = Pick<Given, 'kept' | 'owner' | 'remembered'>
+
 /** From a wish that has been granted to a sandbox that lives: one of the pool, or one that is made now. */
 export class Raising {
   readonly #parts: RaisingParts
@@ -25,7 +28,7 @@ export class Raising {
     this.#parts = parts
   }
 
-  raise(request: CreateRequest, wish: Wish, given: Pick<Given, 'kept' | 'owner'>, signal: AbortSignal): Promise<LiveSandbox> {
+  raise(request: CreateRequest, wish: Wish, given: From, signal: AbortSignal): Promise<LiveSandbox> {
     const { meters, span } = this.#parts.telemetry
     const startedMs = performance.now()
     return span('create', {}, async ({ set }) => {
@@ -65,7 +68,7 @@ export class Raising {
     }
   }
 
-  async #make(request: CreateRequest, wish: Wish, from: Pick<Given, 'kept' | 'owner'>, signal: AbortSignal): Promise<LiveSandbox> {
+  async #make(request: CreateRequest, wish: Wish, from: From, signal: AbortSignal): Promise<LiveSandbox> {
     const { admission, creating, contextsChanged } = this.#parts
     let id = ''
     const given: Given = {

@@ -97,7 +97,7 @@ export interface SandboxRecord {
 /** As in a `Death`. */
 export type Used = Pick<Death, 'peakMemoryBytes' | 'cpuUs'>
 
-/** Files of a sandbox at one moment, to create others from. */
+/** Files of a sandbox at one moment, and its memory where it is said, to create others from. */
 export interface SnapshotRecord {
   readonly id: string
   readonly owner: string
@@ -113,6 +113,8 @@ export interface SnapshotRecord {
   readonly network: Network | null
   /** On the host. */
   readonly disk: string
+  /** Its memory lies beside that disk, and is of a sandbox with this plan and these contexts; absent: files alone. */
+  readonly memory?: { readonly plan: Plan; readonly contexts: readonly ContextRecord[] }
   readonly createdMs: number
 }
 

@@ -1,7 +1,7 @@
 import type { Fault } from '@caisson/wire'
 import { withoutSeal } from '../airlock/egress-proxy.ts'
 import { freshDeadline } from '../lifetimes.ts'
-import type { Denial, Entered, Fleet, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
+import type { Denial, Entered, Fleet, ForkWish, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
 import type { Owner, Sample, SandboxRecord, SnapshotRecord } from './record.ts'
 
 /** What somebody did to a sandbox, or to what concerns all. */
@@ -37,15 +37,10 @@ export class RecordedFleet implements Fleet {
     return await this.#owned(record, owner, 'create')
   }
 
-  async fork(
-    id: string,
-    owner: Owner,
-    wish: { count: number; timeoutMs: number },
-    signal: AbortSignal,
-  ): Promise<(SandboxRecord | Fault)[]> {
+  async fork(id: string, owner: Owner, wish: ForkWish, signal: AbortSignal): Promise<(SandboxRecord | Fault)[]> {
     this.#fleet.find(id, owner)
     this.#refuseBehind()
-    this.#act(id, owner, 'fork', { count: wish.count })
+    this.#act(id, owner, 'fork', { count: wish.count, memory: wish.memory ?? null })
     const made = await this.#fleet.fork(id, owner, wish, signal)
     return await Promise.all(made.map(async (one) => ('owner' in one ? await this.#owned(one, owner, 'create', { from: id }) : one)))
   }
@@ -84,9 +79,9 @@ export class RecordedFleet implements Fleet {
     await this.#fleet.setNetwork(id, owner, wish, signal)
   }
 
-  async snapshot(id: string, owner: Owner, wish: { name?: string }, signal: AbortSignal): Promise<SnapshotRecord> {
+  async snapshot(id: string, owner: Owner, wish: { name?: string; memory?: boolean }, signal: AbortSignal): Promise<SnapshotRecord> {
     this.#fleet.find(id, owner)
-    this.#act(id, owner, 'snapshot', { name: wish.name ?? null })
+    this.#act(id, owner, 'snapshot', { name: wish.name ?? null, memory: wish.memory ?? null })
     return await this.#fleet.snapshot(id, owner, wish, signal)
   }
 

@@ -2,17 +2,17 @@
 import { existsSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Death, Fault, type Plan } from '@caisson/wire'
+import { type Death, Fault, WALLS } from '@caisson/wire'
 import { freshDeadline } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
-import type { Cell } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'
-import { forget, layDown, sleepingPlace, sleepsIn, waking } from './asleep.ts'
+import { forget, layDown, sleepingPlace } from './asleep.ts'
 import type { Creating } from './creating.ts'
 import type { Entered, NetworkWish, SandboxEvent } from './fleet.ts'
 import type { Given } from './given.ts'
 import type { LiveSandbox } from './life.ts'
 import { type ContextRecord, emptied, type SandboxRecord, type Used } from './record.ts'
+import { SLEEP_MS, Sleep, type Sleeper, type SleepParts } from './sleep.ts'
 import { copySparse } from './sparse-copy.ts'
 import { Turns } from './turns.ts'
 import { Visitors } from './visitors.ts'
@@ -23,19 +23,15 @@ const NEEDS_ROOT = 'Files can be kept where the daemon runs as root.'
 /** For what the sandbox itself began. */
 const SETTLE_MS = 30_000
 const BOOT_MS = 90_000
-/** Some hundreds of MiB on their way to a disk that may be busy. */
-const SLEEP_MS = 180_000
 /** What a sandbox that traffic woke is given to live (E2B: at least five minutes). */
 const WOKEN_MS = 300_000
 /** Tells a host's sweep that the disk below is worth keeping (walls/supervised.ts). */
 const PAUSED_MARKER = 'paused'
 
-export interface ResidentParts {
+export interface ResidentParts extends SleepParts {
   readonly store: Pick<Store, 'put'>
   readonly creating: Pick<Creating, 'again' | 'create' | 'reroute' | 'wake'>
   readonly walls: Pick<Walls, 'promises'>
-  /** Our keeper, which knows sums. */
-  readonly keeper: string
   /** Where disks of stopped sandboxes lie. */
   readonly keptFolder: string
   /** How long a paused sandbox keeps its processes, and with them its memory. */
@@ -57,6 +53,7 @@ export class Resident {
   #entered: Entered | undefined
   readonly #visitors = new Visitors()
   readonly #turns = new Turns()
+  readonly #sleep: Sleep
   #isStopping = false
   #grace: NodeJS.Timeout | undefined
   lastEnteredMs = Date.now()
@@ -64,6 +61,7 @@ export class Resident {
   constructor(parts: ResidentParts, record: SandboxRecord, live: LiveSandbox | undefined) {
     this.#parts = parts
     this.#record = record
+    this.#sleep = new Sleep(parts, this.#sleeper())
     if (live !== undefined) this.#settle(live)
     this.#startGrace()
   }
@@ -120,7 +118,7 @@ export class Resident {
         if (wish.memory) await this.#thaw(this.#live, wish.timeoutMs)
         else await this.#stop(this.#live, true)
       }
-      if (this.#record.paused === 'asleep' && wish.memory) await this.#wake(wish.timeoutMs)
+      if (this.#record.paused === 'asleep' && wish.memory) await this.#sleep.wake(wish.timeoutMs)
       if (this.#record.state === 'paused') await this.#boot(wish.timeoutMs)
       this.#parts.happened('resumed', this.#record)
       return true
@@ -169,6 +167,37 @@ export class Resident {
     }, signal)
   }
 
+  /** Whether it can be copied with its memory, as it is now. */
+  get remembers(): boolean {
+    return this.#sleeps && (this.#record.paused === 'asleep' || this.live !== undefined)
+  }
+
+  /**
+   * Its memory and its files as they are at one moment, in a new folder of the host. It stays as it is, but whoever was in has to come again. `lasts`: to be known again,
+   * and not only until those are there that it is for. Rejects with UNSUPPORTED, CONFLICT when it has none, SNAPSHOT_FAILED, or MEMORY_UNUSABLE for one that is asleep.
+   */
+  copyMemory(folder: string, lasts: boolean, signal: AbortSignal): Promise<Pick<SandboxRecord, 'plan' | 'contexts'>> {
+    return this.#turns.take(async () => {
+      if (!this.#sleeps) throw this.#memoryless()
+      if (this.#record.paused === 'asleep') await this.#sleep.copyAsleep(folder, signal)
+      else {
+        const live = this.#running()
+        await layDown(folder, this.#record.plan)
+        await this.#sleep.copy(live, folder, lasts)
+      }
+      const { plan, contexts } = this.#record
+      return { plan, contexts }
+    }, signal)
+  }
+
+  #memoryless(): Fault {
+    const { wall } = this.#record.plan
+    const able = WALLS.filter((name) => this.#parts.walls.promises(name).snapshot === 'memory')
+    return new Fault('UNSUPPORTED', `memory: wall ${wall} copies files, not what runs`, {
+      hint: `Leave memory out, or say false; a sandbox of wall ${able.join(' or ')} is copied with its memory.`,
+    })
+  }
+
   contextsChanged(contexts: readonly ContextRecord[]): void {
     // One that was let go of has lost its connections, not its contexts.
     if (this.#record.state !== 'running' || this.#live === undefined) return
@@ -203,7 +232,7 @@ export class Resident {
 
   async #pause(live: LiveSandbox, memory: boolean): Promise<void> {
     if (!memory) return this.#stop(live, true)
-    if (this.#sleeps) return this.#sleep(live)
+    if (this.#sleeps) return this.#sleep.fall(live)
     this.#visitors.cutOff()
     await live.ask({ op: 'freeze' }, freshDeadline(KEEPER_MS))
     await this.#froze()
@@ -228,82 +257,13 @@ export class Resident {
   async #fellAsleep(live: LiveSandbox): Promise<void> {
     await live.ask({ op: 'thaw', wallMs: SLEEP_MS }, freshDeadline(KEEPER_MS))
     try {
-      await this.#sleep(live)
+      await this.#sleep.fall(live)
     } catch (failure) {
       if (this.#live === undefined) throw failure
       this.#complain('its time was over, and it stays in memory', failure)
       await this.#live.ask({ op: 'freeze' }, freshDeadline(KEEPER_MS))
       await this.#froze()
     }
-  }
-
-  /** Its memory is written to the disk. If that cannot be, it runs on, and whoever paused it is told. */
-  async #sleep(live: LiveSandbox): Promise<void> {
-    this.#visitors.cutOff()
-    await layDown(this.#asleep, this.#record.plan)
-    // Whoever was in cannot come in again, and nobody else is told of its end.
-    this.#live = undefined
-    this.#entered = undefined
-    const cell = live.letGo()
-    const refused = await cell.ask({ op: 'sleep', folder: this.#asleep, keepDisk: this.#kept }, freshDeadline(SLEEP_MS)).then(
-      () => undefined,
-      (failure: unknown) => failure,
-    )
-    // A keeper answers when it is done with what it was asked before.
-    const stands = refused !== undefined && (await cell.ask({ op: 'hello' }, freshDeadline(SLEEP_MS)).then(Boolean, () => false))
-    if (stands) return this.#runsOn(cell, refused)
-    if (refused !== undefined) await cell[Symbol.asyncDispose]()
-    const death = await cell.death
-    if (!existsSync(this.#kept)) {
-      await forget(this.#asleep)
-      await this.#over(death.reason === 'pause' ? 'crash' : death.reason, death.detail, death)
-      throw this.#gone()
-    }
-    const paused = sleepsIn(this.#asleep) ? 'asleep' : 'stopped'
-    const { state, contexts: had } = this.#record
-    const contexts = paused === 'asleep' ? had : emptied(had)
-    await this.#update({ state: 'paused', paused, pausedMs: Date.now(), filesOnly: false, contexts })
-    if (state === 'running') this.#parts.happened('paused', this.#record)
-    if (paused === 'asleep') return
-    // Its keeper was ended meanwhile: whoever counts on the memory must hear that there is none.
-    throw new Fault('PAUSE_FAILED', `sandbox ${this.#record.id} is paused with its files alone: its memory was not written to its end`, {
-      hint: 'Resume it: it boots anew.',
-      cause: refused,
-    })
-  }
-
-  async #runsOn(cell: Cell, why: unknown): Promise<never> {
-    await forget(this.#asleep)
-    const contextsChanged = (contexts: ContextRecord[]) => this.contextsChanged(contexts)
-    const again = await this.#parts.creating.again(this.#record, cell, contextsChanged, freshDeadline(KEEPER_MS)).catch(async (cause) => {
-      await cell[Symbol.asyncDispose]()
-      await this.#over('crash', 'it could not be paused, and was not found again', await cell.death)
-      throw new Fault('SANDBOX_GONE', `sandbox ${this.#record.id} could not be paused, and was not found again`, { cause })
-    })
-    again.processes.adopt(this.#record.contexts.flatMap(({ pid }) => pid ?? []))
-    this.#settle(again)
-    throw new Fault('PAUSE_FAILED', `sandbox ${this.#record.id} runs on: ${why instanceof Error ? why.message : String(why)}`, {
-      cause: why,
-    })
-  }
-
-  /** The same processes, from the disk. If they cannot be had, everything is as it was. */
-  async #wake(timeoutMs: number): Promise<void> {
-    const { plan, lifecycle, contexts, request } = this.#record
-    const signal = freshDeadline(BOOT_MS)
-    const slept = await waking({ plan, folder: this.#asleep, image: this.#kept }, this.#parts.keeper, signal)
-    const woken: Plan = {
-      ...slept,
-      disk: plan.disk.kind === 'image' ? { ...plan.disk, image: this.#kept, take: true } : plan.disk,
-      limits: { ...plan.limits, wallMs: timeoutMs, onWall: lifecycle.onTimeout === 'pause' ? 'freeze' : 'end' },
-    }
-    const contextsChanged = (changed: ContextRecord[]) => this.contextsChanged(changed)
-    const live = await this.#parts.creating.wake({ ...this.#record, plan: woken, request }, contextsChanged, signal)
-    live.processes.adopt(contexts.flatMap(({ pid }) => pid ?? []))
-    await this.#update({ state: 'running', paused: null, pausedMs: null, endMs: Date.now() + timeoutMs, plan: woken })
-    this.#settle(live)
-    // What is in memory now is newer.
-    await forget(this.#asleep)
   }
 
   async #thaw(live: LiveSandbox, timeoutMs: number): Promise<void> {
@@ -416,6 +376,28 @@ export class Resident {
     const leftMs = Math.max(0, (pausedMs ?? 0) + this.#parts.frozenGraceMs - Date.now())
     this.#grace = setTimeout(() => void this.#turns.take(giveUp, freshDeadline(SETTLE_MS)).catch(complain), leftMs)
     this.#grace.unref()
+  }
+
+  /** Of itself, to those who put it to sleep. */
+  #sleeper(): Sleeper {
+    const resident = this
+    return {
+      get record() {
+        return resident.#record
+      },
+      places: { disk: this.#kept, memory: this.#asleep },
+      leave: (live) => {
+        this.#visitors.cutOff()
+        this.#live = this.#entered = undefined
+        return live.letGo()
+      },
+      settle: (live) => this.#settle(live),
+      update: (change) => this.#update(change),
+      paused: () => this.#parts.happened('paused', this.#record),
+      over: (reason, detail, death) => this.#over(reason, detail, death),
+      gone: () => this.#gone(),
+      contextsChanged: (contexts) => this.contextsChanged(contexts),
+    }
   }
 
   /** Whether a pause with memory is one to a disk. */

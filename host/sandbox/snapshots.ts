@@ -1,31 +1,48 @@
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { type CreateRequest, Fault } from '@caisson/wire'
+import { readdir, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { type CreateRequest, Fault, type Plan } from '@caisson/wire'
 import type { Store } from '../store/store.ts'
+import { refuseDamaged, refuseForeign } from './asleep.ts'
 import { newId } from './ids.ts'
 import type { Owner, SnapshotRecord } from './record.ts'
+import type { Remembered } from './remembered.ts'
 import type { Resident } from './resident.ts'
+import { STATE_FILES } from './state-files.ts'
 
 const MIB = 1024 * 1024
+/** Beside a memory, as our keeper names it (native/keeper/src/machine/stage.rs). */
+const DISK = 'disk.img'
 /** E2B's clients may give it a tag: `name:tag`. */
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}(:[a-z0-9][a-z0-9._-]{0,62})?$/
 
-/** Files of sandboxes at one moment, kept to create others from. */
+/** A copy of a sandbox that nobody else knows. */
+export type Copied = Pick<SnapshotRecord, 'id' | 'disk' | 'memory'>
+
+/** Sandboxes at one moment, their files or their memory as well, kept to create others from. */
 export class Snapshots {
   readonly #folder: string
   readonly #store: Store
+  readonly #keeper: string
   readonly #known = new Map<string, SnapshotRecord>()
+  /** Memories that have been looked at, by the snapshot's id: their sums take a while. */
+  readonly #whole = new Map<string, Promise<void>>()
 
-  private constructor(folder: string, store: Store) {
+  private constructor(folder: string, keeper: string, store: Store) {
     this.#folder = folder
+    this.#keeper = keeper
     this.#store = store
   }
 
-  static async open(folder: string, store: Store): Promise<Snapshots> {
-    const snapshots = new Snapshots(folder, store)
+  /** `keeper`: ours, which knows sums. */
+  static async open(folder: string, keeper: string, store: Store): Promise<Snapshots> {
+    const snapshots = new Snapshots(folder, keeper, store)
     for (const { document } of await store.all('snapshot')) {
       const record = document as SnapshotRecord
       snapshots.#known.set(record.id, record)
+    }
+    // What a daemon that was killed was about to take, or had taken for forks.
+    for (const name of await readdir(folder)) {
+      if (!snapshots.#known.has(name.split('.')[0] ?? '')) await rm(join(folder, name), { recursive: true, force: true })
     }
     return snapshots
   }
@@ -42,14 +59,19 @@ export class Snapshots {
   }
 
   /** Rejects with BAD_REQUEST for a name that is none. A name that is in use moves to the new one. */
-  async take(resident: Resident, owner: Owner, name: string | undefined, signal: AbortSignal): Promise<SnapshotRecord> {
+  async take(
+    resident: Resident,
+    owner: Owner,
+    { name, memory }: { name?: string; memory?: boolean },
+    signal: AbortSignal,
+  ): Promise<SnapshotRecord> {
     if (name !== undefined && !NAME.test(name)) {
       throw new Fault('BAD_REQUEST', `name: ${JSON.stringify(name)} is not made of a-z, 0-9, dot, _ and -, or is longer than 63`)
     }
-    const { id, disk } = await this.copy(resident, signal)
+    const copied = await this.copy(resident, { memory, lasts: true }, signal)
     const { record } = resident
     const snapshot: SnapshotRecord = {
-      id,
+      ...copied,
       owner: owner.name,
       names: name === undefined ? [] : [name],
       sandboxId: record.id,
@@ -58,17 +80,16 @@ export class Snapshots {
       wall: record.plan.wall,
       diskMiB: record.plan.disk.bytes / MIB,
       network: record.request.network ?? null,
-      disk,
       createdMs: Date.now(),
     }
     try {
-      await this.#store.put('snapshot', id, snapshot)
+      await this.#store.put('snapshot', snapshot.id, snapshot)
     } catch (failure) {
-      await rm(disk, { force: true })
+      await this.discard(copied)
       throw failure
     }
     const former = name === undefined ? undefined : this.find(name, owner)
-    this.#known.set(id, snapshot)
+    this.#known.set(snapshot.id, snapshot)
     if (former !== undefined)
       await this.#rename(
         former,
@@ -77,12 +98,45 @@ export class Snapshots {
     return snapshot
   }
 
-  /** A disk that nobody else knows: for forks, who throw it away. */
-  async copy(resident: Resident, signal: AbortSignal): Promise<{ id: string; disk: string }> {
+  /** For forks, who discard it when they are there (not `lasts`). */
+  async copy(
+    resident: Resident,
+    { memory = resident.remembers, lasts }: { memory: boolean | undefined; lasts: boolean },
+    signal: AbortSignal,
+  ): Promise<Copied> {
     const id = newId('s')
-    const disk = join(this.#folder, `${id}.img`)
-    await resident.copyDisk(disk, signal)
-    return { id, disk }
+    if (!memory) {
+      const disk = join(this.#folder, `${id}.img`)
+      await resident.copyDisk(disk, signal)
+      return { id, disk }
+    }
+    const folder = join(this.#folder, `${id}.memory`)
+    try {
+      const { plan, contexts } = await resident.copyMemory(folder, lasts, signal)
+      return { id, disk: join(folder, DISK), memory: { plan, contexts } }
+    } catch (failure) {
+      await rm(folder, { recursive: true, force: true })
+      throw failure
+    }
+  }
+
+  async discard({ disk, memory }: Copied): Promise<void> {
+    await rm(memory === undefined ? disk : dirname(disk), { recursive: true, force: true })
+  }
+
+  /** What others go on from. `lasts`: it is looked at before. */
+  remembered({ id, disk, memory }: Copied, { lasts }: { lasts: boolean }): Remembered | undefined {
+    if (memory === undefined) return undefined
+    const [folder, whose] = [dirname(disk), `snapshot ${id}`]
+    const refuseUnfit = async (plan: Plan, signal: AbortSignal) => {
+      if (!lasts) return
+      await refuseForeign({ plan, folder, whose })
+      const looking = this.#whole.get(id) ?? refuseDamaged({ folder, whose, names: STATE_FILES[plan.wall] }, this.#keeper, signal)
+      this.#whole.set(id, looking)
+      looking.catch(() => this.#whole.delete(id))
+      await looking
+    }
+    return { folder, whose, ...memory, refuseUnfit }
   }
 
   async remove(reference: string, owner: Owner): Promise<void> {
@@ -90,7 +144,7 @@ export class Snapshots {
     if (snapshot === undefined) throw new Fault('NOT_FOUND', `no snapshot ${JSON.stringify(reference)}`)
     await this.#store.remove('snapshot', snapshot.id)
     this.#known.delete(snapshot.id)
-    await rm(snapshot.disk, { force: true })
+    await this.discard(snapshot)
   }
 
   async #rename(snapshot: SnapshotRecord, names: string[]): Promise<void> {
@@ -100,10 +154,16 @@ export class Snapshots {
   }
 }
 
-/** Its template and disk, and its network where nothing else is said. */
-export function ofSnapshot(request: CreateRequest, { template, diskMiB, network }: SnapshotRecord): CreateRequest {
+/** Its template and disk, and its network where nothing else is said; with its memory, its sizes as well. */
+export function ofSnapshot(request: CreateRequest, { template, diskMiB, network, memory }: SnapshotRecord): CreateRequest {
   if (request.workspace !== undefined) {
     throw new Fault('BAD_REQUEST', 'workspace: a snapshot brings its own files', { hint: 'Leave out one of the two.' })
   }
-  return { ...(network === null ? {} : { network }), ...request, template, diskMiB }
+  const sizes = memory === undefined ? {} : sizesOf(memory.plan.limits)
+  return { ...(network === null ? {} : { network }), ...sizes, ...request, template, diskMiB }
+}
+
+function sizesOf({ memoryBytes, cpuMilli, pids, openFiles }: Plan['limits']): CreateRequest {
+  const [memoryMiB, cpus] = [memoryBytes === null ? null : memoryBytes / MIB, cpuMilli === null ? null : cpuMilli / 1000]
+  return { memoryMiB, cpus, pids, openFiles }
 }

@@ -14,6 +14,9 @@ export const STATE_FILES: Readonly<Record<WallName, readonly string[]>> = {
   microvm: ['disk.img', 'memory', 'state'],
 }
 
+/** Of one that sleeps: its disk lies elsewhere. */
+export const MEMORY_FILES: Readonly<Record<WallName, readonly string[]>> = { container: [], gvisor: [], microvm: ['memory', 'state'] }
+
 /** By name: SHA-256 over what is not zero, and where it lies (native/keeper/src/sums.rs). */
 export const Sums = z.record(z.string(), z.string().regex(/^[0-9a-f]{64}$/))
 export type Sums = z.infer<typeof Sums>

@@ -6,7 +6,7 @@ import { Fault, type Plan } from '@caisson/wire'
 
 /** The image of a live sandbox, in its state folder (native/keeper/src/disk.rs). */
 const IMAGE = 'disk.img'
-/** Says where the image belongs that was taken for a sandbox which does not stand yet. */
+/** Says where the image belongs that was taken for a sandbox which does not stand yet, or that is about to be kept. */
 const TAKEN = 'taken'
 const BETWEEN_MS = 5
 
@@ -18,6 +18,16 @@ export function markTaken(plan: Plan): void {
 /** From now on the image is the sandbox's; one that returns at the end is so while the sandbox lives, whatever happens to its keeper. */
 export function stands(plan: Pick<Plan, 'dir' | 'disk'>): void {
   if (takes(plan) && !returns(plan)) rmSync(join(plan.dir, TAKEN), { force: true })
+}
+
+/** Its keeper is asked to keep the image there, and may be killed meanwhile. */
+export function markKept(dir: string, place: string): void {
+  writeFileSync(join(dir, TAKEN), place, { mode: 0o600 })
+}
+
+/** It was not kept: the image is the sandbox's. One that belongs elsewhere still does. */
+export async function unmarkKept(dir: string, place: string): Promise<void> {
+  if ((await placeOf(dir)) === place) rmSync(join(dir, TAKEN), { force: true })
 }
 
 /** What was taken for a sandbox that did not come to stand goes back to its place. */

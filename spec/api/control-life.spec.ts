@@ -168,6 +168,11 @@ describe('copies', () => {
       expect(await file(fork, '/home/user/note.txt')).toBe('before')
       expect((await get(fork)).body).toMatchObject({ state: 'running', metadata: { of: 'fork' } })
     }
+    for (const path of ['fork', 'snapshots'])
+      expect(await caller.ask('POST', `/sandboxes/${id}/${path}`, { memory: true })).toMatchObject({
+        status: 501,
+        body: { message: expect.stringMatching(/wall container copies files.*microvm/) },
+      })
   })
 })
 

@@ -62,7 +62,8 @@ export class FleetDouble implements Fleet {
     this.records.set(id, { ...record, request: { ...record.request, network }, egress })
   }
 
-  async snapshot(id: string, owner: Owner, wish: { name?: string }): Promise<SnapshotRecord> {
+  async snapshot(id: string, owner: Owner, wish: { name?: string; memory?: boolean }): Promise<SnapshotRecord> {
+    if (wish.memory === true) throw new Fault('UNSUPPORTED', 'memory: a double has none')
     const { plan } = this.#standing(id, owner)
     const names = wish.name === undefined ? [] : [wish.name]
     const sizes = { template: plan.template, profile: plan.profile, diskMiB: 1024, network: null, disk: '/nowhere', createdMs: Date.now() }

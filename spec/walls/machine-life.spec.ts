@@ -133,10 +133,14 @@ onWall('microvm', () => {
     const { bavail, bsize } = statfsSync(home)
     writeFileSync(filler, Buffer.alloc(bavail * bsize - (16 << 20)))
     expect(await pause()).toMatchObject({ status: 507, body: { message: expect.stringMatching(/runs on/) } })
-    rmSync(filler)
     expect((await asks().ask('GET', `/sandboxes/${sandbox.id}`)).body.state).toBe('running')
     await goesOn(pid, number)
+    const taken = await asks().ask('POST', `/sandboxes/${sandbox.id}/snapshots`, {})
     expect(readdirSync(join(home, 'kept'))).toEqual([])
+    expect(taken).toMatchObject({ status: 507, body: { message: expect.stringMatching(/runs on/) } })
+    expect(readdirSync(join(home, 'snapshots'))).toEqual([])
+    rmSync(filler)
+    await goesOn(pid, number)
   })
 
   test('a memory that was changed, cut short, or is of another version is refused by name, and what is left untouched wakes', async () => {
@@ -186,6 +190,22 @@ onWall('microvm', () => {
     await goesOn(pid, number)
   })
 
+  test('a keeper that is killed while it writes the memory: whoever paused is told, and the files are kept', async () => {
+    await sandbox.commands.run('echo kept > /home/user/k; sync')
+    const [qemu] = engines().split('\n').map(Number)
+    const pilot = parentOf(qemu ?? 0)
+    // It hears the order, and waits for a machine that says nothing.
+    process.kill(qemu ?? 0, 'SIGSTOP')
+    const paused = pause()
+    await expect.poll(() => existsSync(join(home, 'kept', `${sandbox.id}.asleep`, 'made.json')), { timeout: 60_000 }).toBe(true)
+    process.kill(parentOf(pilot), 'SIGKILL')
+    expect(await paused).toMatchObject({ status: 507, body: { message: expect.stringMatching(/files alone/) } })
+    expect(engines()).toBe('')
+    expect(await wake()).toMatchObject({ status: 201 })
+    sandbox = await Sandbox.connect(sandbox.id, { door: door() })
+    expect((await sandbox.commands.run('cat k')).stdout).toBe('kept\n')
+  })
+
   test('what was written last is in a fork, and in what is started after a pause without memory', async () => {
     await sandbox.commands.run(
       'echo last > /home/user/f; dd if=/dev/zero of=/home/user/g bs=1M count=8 2>&1; cat /proc/sys/kernel/random/boot_id > /tmp/boot',
@@ -203,5 +223,9 @@ onWall('microvm', () => {
     sandbox = await Sandbox.connect(sandbox.id, { door: door() })
     const told = await sandbox.commands.run('cat f; stat -c %s g; cmp /tmp/boot /proc/sys/kernel/random/boot_id > /dev/null || echo anew')
     expect(told.stdout).toBe(`last\n${8 << 20}\nanew\n`)
-  })
+  }, 600_000)
 })
+
+function parentOf(pid: number): number {
+  return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+}

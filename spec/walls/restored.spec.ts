@@ -7,18 +7,9 @@ import { Sandbox, type SandboxOptions } from '../../client/index.ts'
 import { onWall } from './every-wall.ts'
 import { SpecHost } from './home.ts'
 import { eachLanguage } from './languages.ts'
-import { RENEWED } from './renewed.ts'
-
-type Said = (typeof RENEWED)[number]
+import { CARD, inTurn, PROGRAMS, parts, RENEWED } from './renewed.ts'
 
 const RIGHTS = 'grep -E "^(Cap|NoNewPrivs)" /proc/self/status; id; hostname > /tmp/x && cat /proc/sys/kernel/hostname; hostname other 2>&1'
-/** What programs that are started after the restore say of their own. */
-const PROGRAMS: readonly Said[] = [
-  { what: 'Node', code: 'node -p "crypto.randomUUID() + Math.random()"' },
-  { what: 'OpenSSL', code: 'openssl rand -hex 16' },
-  { what: 'the kernel’s uuid', code: 'cat /proc/sys/kernel/random/uuid 2>/dev/null || head -c 16 /dev/urandom | base64' },
-]
-const CARD: Said = { what: 'hardware address', code: 'cat /sys/class/net/eth0/address' }
 
 /** Walls with saved states, and how they differ. */
 const KINDS = [
@@ -45,10 +36,6 @@ const KINDS = [
     hasNetwork: true,
   },
 ] as const
-
-/** One run says all of it: behind an emulated processor each takes a second. */
-const inTurn = (all: readonly Said[], mark: string) => all.map(({ code }) => code).join(`\n${mark}\n`)
-const parts = (stdout: string) => stdout.split('---\n')
 
 describe.each(KINDS)('saved states of $wall', ({ wall, options, imported, python, programs, harmed, image, hasNetwork }) => {
   onWall(wall, () => {
@@ -161,35 +148,39 @@ describe.each(KINDS)('saved states of $wall', ({ wall, options, imported, python
     test.each([
       ['changed', flip],
       ['cut short', (path: string) => truncate(path, 4096)],
-    ] as const)('a state that was %s is discarded by its sum, said and recorded, and the sandbox starts cold', async (_what, harm) => {
-      const count = async (outcome: string) => (await records('warm')).filter((record) => record.outcome === outcome).length
-      const before = { saved: await count('saved'), discarded: await count('discarded') }
-      // Of this kind there is none yet.
-      if (hasNetwork && before.discarded === 0) {
-        await (await make(harmed)).kill()
-        before.saved += 1
-        await saved(before.saved)
-      }
-      const folder = join(host.home, 'warm')
-      for (const name of (await readdir(folder)).filter((entry) => !entry.includes('.'))) {
-        await chmod(join(folder, name, image), 0o600)
-        await harm(join(folder, name, image))
-      }
-      // A host that has not looked at it yet: what has been looked at is not read again.
-      const later = await SpecHost.open({ home: host.home, states: true })
-      try {
-        const sandbox = await make(harmed, later.door)
-        expect(await startOf(sandbox)).toBeUndefined()
-        expect((await sandbox.commands.run('echo $((6 * 7))')).stdout).toBe('42\n')
-        expect(later.notices).toEqual([expect.stringContaining('a saved state was discarded')])
-        expect(await count('discarded')).toBe(before.discarded + 1)
-        await sandbox.kill()
-        // Another takes its place.
-        await saved(before.saved + 1)
-      } finally {
-        await later.door.close()
-      }
-    })
+    ] as const)(
+      'a state that was %s is discarded by its sum, said and recorded, and the sandbox starts cold',
+      async (_what, harm) => {
+        const count = async (outcome: string) => (await records('warm')).filter((record) => record.outcome === outcome).length
+        const before = { saved: await count('saved'), discarded: await count('discarded') }
+        // Of this kind there is none yet.
+        if (hasNetwork && before.discarded === 0) {
+          await (await make(harmed)).kill()
+          before.saved += 1
+          await saved(before.saved)
+        }
+        const folder = join(host.home, 'warm')
+        for (const name of (await readdir(folder)).filter((entry) => !entry.includes('.'))) {
+          await chmod(join(folder, name, image), 0o600)
+          await harm(join(folder, name, image))
+        }
+        // A host that has not looked at it yet: what has been looked at is not read again.
+        const later = await SpecHost.open({ home: host.home, states: true })
+        try {
+          const sandbox = await make(harmed, later.door)
+          expect(await startOf(sandbox)).toBeUndefined()
+          expect((await sandbox.commands.run('echo $((6 * 7))')).stdout).toBe('42\n')
+          expect(later.notices).toEqual([expect.stringContaining('a saved state was discarded')])
+          expect(await count('discarded')).toBe(before.discarded + 1)
+          await sandbox.kill()
+          // Another takes its place.
+          await saved(before.saved + 1)
+        } finally {
+          await later.door.close()
+        }
+      },
+      600_000,
+    )
   })
 })
 

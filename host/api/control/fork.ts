@@ -5,15 +5,19 @@ import { DEFAULT_TIMEOUT_S, lifeMs } from './life.ts'
 import { withNamed } from './named.ts'
 import { errorBody, sandboxBody } from './shapes.ts'
 
-const Body = z.strictObject({ timeout: z.int().default(DEFAULT_TIMEOUT_S.v1), count: z.int().min(1).max(100).default(1) })
+const Body = z.strictObject({
+  timeout: z.int().default(DEFAULT_TIMEOUT_S.v1),
+  count: z.int().min(1).max(100).default(1),
+  memory: z.boolean().optional(),
+})
 
 /** Copies of a sandbox as it is at one moment; each comes to stand or fails on its own. */
 export const forkSandbox: Route = {
   method: 'POST',
   path: '/sandboxes/:id/fork',
   async handle(call) {
-    const { timeout, count } = await readJson(call, Body)
-    const wish = { count, timeoutMs: lifeMs(timeout, 'timeout', call) }
+    const { timeout, count, memory } = await readJson(call, Body)
+    const wish = { count, timeoutMs: lifeMs(timeout, 'timeout', call), ...(memory === undefined ? {} : { memory }) }
     const forks = await withNamed(call, ({ id }) => call.rooms.fleet.fork(id, call.owner, wish, call.signal))
     const bodies = forks.map((fork) => (fork instanceof Fault ? { error: errorBody(fork) } : { sandbox: sandboxBody(fork, call.rooms) }))
     sendJson(call.reply, 201, bodies)

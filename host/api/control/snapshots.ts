@@ -18,18 +18,13 @@ const Query = z.strictObject({
   nextToken: z.string().max(256).optional(),
 })
 
-/** Of its files, as they are at one moment; the sandbox runs on. */
+/** As it is at one moment: its files, and its memory where its wall can. The sandbox runs on. */
 export const createSnapshot: Route = {
   method: 'POST',
   path: '/sandboxes/:id/snapshots',
   async handle(call) {
     const { name, memory } = await readJson(call, Body)
-    if (memory === true) {
-      throw new Fault('UNSUPPORTED', 'memory: the container wall takes snapshots of files, not of what runs', {
-        hint: 'Leave memory out, or say false; to keep processes, pause the sandbox.',
-      })
-    }
-    const wish = name === undefined ? {} : { name: newName(name, call) }
+    const wish = { ...(name === undefined ? {} : { name: newName(name, call) }), ...(memory === undefined ? {} : { memory }) }
     const snapshot = await withNamed(call, ({ id }) => call.rooms.fleet.snapshot(id, call.owner, wish, call.signal))
     sendJson(call.reply, 201, snapshotBody(snapshot))
   },

@@ -25,6 +25,7 @@ pub enum Request {
     Stats { seq: i64 },
     Save { seq: i64 },
     Sleep { seq: i64, folder: String, keep_disk: String },
+    Snapshot { seq: i64, folder: String, lasts: bool },
 }
 
 /// Why a sandbox is no more.

@@ -22,6 +22,7 @@ use crate::gate::Gate;
 use crate::idmap::{Ending, IdMap, Unmapped};
 use crate::ids::Range;
 use crate::landlock;
+use crate::machine;
 use crate::nursery::{Child, Namespaces, Nursery, Wanted, open_namespace};
 use crate::plan::{Kind, Plan};
 use crate::say::Said;
@@ -63,6 +64,8 @@ pub struct Sandbox {
     pub gate: Option<Gate>,
     /// Of a machine: where its pilot takes orders.
     pub helm: Option<OwnedFd>,
+    /// Of a machine that is restored: what its memory was.
+    pub before: Option<File>,
     /// Where the wall is a program.
     pub engine: Option<engine::Held>,
 }
@@ -95,6 +98,7 @@ impl Sandbox {
             forked: Vec::new(),
             gate: None,
             helm: None,
+            before: None,
             engine: None,
         })
     }
@@ -107,6 +111,9 @@ impl Sandbox {
             Some(Cgroup::create(&self.plan.id, &self.plan.limits, self.plan.kind, engine::spare(&self.plan))?);
         self.step(&mut clock, "cgroup");
         self.taken = disk::take(&self.plan.disk, Path::new(&self.plan.dir))?;
+        if let (Some(_), Some(engine)) = (&self.plan.machine, &self.plan.engine) {
+            self.before = machine::memory_before(engine)?;
+        }
         let spare = self.beforehand.fitting(Like::of(&self.plan).as_ref());
         let ground = Ground::break_up(&self.plan, self.cgroup.as_ref(), spare)?;
         let helper = self.take_ids()?;

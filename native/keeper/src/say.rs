@@ -38,6 +38,10 @@ pub enum Said {
     Ready(bool),
     #[serde(rename = "adopted")]
     Adopted(u32),
+    /// From a machine's pilot: where its memory begins, as QEMU numbers it.
+    Memory {
+        address: u64,
+    },
     /// From a machine: what was hit in it.
     #[serde(rename = "limit")]
     Limit(String),

@@ -12,7 +12,7 @@ use crate::fault::{At, Outcome};
 
 const STEP: &str = "sum";
 /// Of a page: what is all zeros is left out page by page, so that it is no matter where a hole begins.
-const PAGE: usize = 4096;
+pub const PAGE: usize = 4096;
 
 /// By path.
 pub fn of(paths: &[String]) -> Outcome<Value> {
@@ -23,16 +23,38 @@ pub fn of(paths: &[String]) -> Outcome<Value> {
 pub fn sum(path: &Path) -> Outcome<String> {
     let file = File::open(path).at(STEP, path.display())?;
     let length = file.metadata().at(STEP, path.display())?.len();
-    let mut hash = Sha256::new();
-    hash.update(length.to_le_bytes());
+    let mut sum = Sum::of(length);
     each_piece(&file, path, |offset, bytes| {
-        for (number, page) in bytes.chunks(PAGE).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0)) {
-            hash.update((offset + (number * PAGE) as u64).to_le_bytes());
-            hash.update(page);
-        }
+        sum.add(offset, bytes);
         Ok(())
     })?;
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(sum.said())
+}
+
+/// One that grows with what is read or written.
+pub struct Sum(Sha256);
+
+impl Sum {
+    pub fn of(length: u64) -> Sum {
+        Sum(Sha256::new_with_prefix(length.to_le_bytes()))
+    }
+
+    /// In order; `offset` is that of a page.
+    pub fn add(&mut self, offset: u64, bytes: &[u8]) {
+        for (number, page) in bytes.chunks(PAGE).enumerate().filter(|(_, page)| !is_empty(page)) {
+            self.0.update((offset + (number * PAGE) as u64).to_le_bytes());
+            self.0.update(page);
+        }
+    }
+
+    pub fn said(self) -> String {
+        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+pub fn is_empty(page: &[u8]) -> bool {
+    // Compared as a whole: byte by byte it would take as long as the sum.
+    *page == [0; PAGE][..page.len()]
 }
 
 #[cfg(test)]

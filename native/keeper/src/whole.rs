@@ -6,19 +6,28 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::fault::{At, Outcome};
-use crate::sums;
 
-const STEP: &str = "sleep";
+const STEP: &str = "whole";
+
+/// By name.
+pub type Sums = Map<String, Value>;
 
 /// `disk`: nobody writes to it any more. Who wakes from that memory must find it as it is now, and the time of its last change tells.
-pub fn keep(folder: &Path, state: &str, disk: &Path) -> Outcome<()> {
-    let sum = sums::sum(&folder.join(state))?;
+pub fn keep(folder: &Path, sums: &Sums, disk: &Path) -> Outcome<()> {
     let found = fs::metadata(disk).at(STEP, disk.display())?;
     let changed = format!("{}.{:09}", found.mtime(), found.mtime_nsec());
-    let whole = json!({ "sums": { state: sum }, "disk": { "bytes": found.len(), "changed": changed } });
+    write(folder, &json!({ "sums": sums, "disk": { "bytes": found.len(), "changed": changed } }))
+}
+
+/// Its disk is among what was summed up.
+pub fn keep_with_disk(folder: &Path, sums: &Sums) -> Outcome<()> {
+    write(folder, &json!({ "sums": sums }))
+}
+
+fn write(folder: &Path, whole: &Value) -> Outcome<()> {
     let (draft, place) = (folder.join("whole.partial"), folder.join("whole.json"));
     let written = File::create_new(&draft).and_then(|mut file| {
         file.write_all(whole.to_string().as_bytes())?;

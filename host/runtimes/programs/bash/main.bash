@@ -20,6 +20,10 @@ __caisson_next() {
         __caisson_run || builtin exit 1
         return 0
         ;;
+      renew)
+        __caisson_field op || builtin exit 0
+        RANDOM=$((16#${op:0:8}))
+        ;;
       # Of a run that is over.
       interrupt) __caisson_field op ;;
       *) builtin exit 1 ;;

@@ -35,7 +35,7 @@ use stage::attach;
 
 pub use stage::{finish, flags_of_root, stage};
 pub use wanted::{Engine, Platform, refuse};
-pub use warm::{Warm, save, sleep};
+pub use warm::{Warm, save, sleep, snapshot};
 
 const STEP: &str = "engine";
 /// A healthy machine needs a quarter of a second from here to the agent's first word.
@@ -179,7 +179,7 @@ impl Held {
     /// As `agent::greet`, with an end to the wait, and with the engine's last words where the agent has none.
     fn greet(&self, leash: &OwnedFd, plan: &Plan) -> Outcome<()> {
         let warm = plan.engine.as_ref().and_then(|engine| engine.warm.as_ref());
-        let restored = warm.and_then(Warm::takes_state).is_some();
+        let restored = warm.is_some_and(Warm::takes_state);
         let boots = plan.machine.is_some() && !restored;
         let patience = if boots { BOOT_PATIENCE } else { PATIENCE };
         setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::new(patience.as_secs() as i64, 0)).at(STEP, "leash")?;

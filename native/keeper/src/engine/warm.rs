@@ -46,13 +46,9 @@ pub enum Warm {
 }
 
 impl Warm {
-    /// Whether a machine that takes on a state shares its memory with a file; None: it starts by itself.
-    pub fn takes_state(&self) -> Option<bool> {
-        match self {
-            Warm::Save { .. } => None,
-            Warm::Restore { .. } => Some(true),
-            Warm::Wake { .. } => Some(false),
-        }
+    /// Whether it goes on from what another, or the same, has left.
+    pub fn takes_state(&self) -> bool {
+        matches!(self, Warm::Restore { .. } | Warm::Wake { .. })
     }
 }
 
@@ -144,17 +140,38 @@ pub fn save(sandbox: &Sandbox) -> Outcome<()> {
 
 /// As `save`, of a sandbox that somebody uses, for itself and nobody else.
 pub fn sleep(sandbox: &Sandbox, folder: &Path) -> Outcome<()> {
-    if sandbox.plan.machine.is_none() {
-        return Err(Fault::new(Code::WallUnavailable, STEP, "behind this wall memory is not written to a disk"));
-    }
+    refuse_memory(sandbox)?;
     settle(sandbox)?;
     machine::sleep(sandbox, folder)
+}
+
+/// As `sleep`, with its disk, for others; it goes on afterwards. `lasts`: until it is deleted, and not only until those are there that it is for.
+pub fn snapshot(sandbox: &Sandbox, folder: &Path, lasts: bool) -> Outcome<()> {
+    refuse_memory(sandbox)?;
+    settle(sandbox)?;
+    machine::snapshot(sandbox, folder, lasts)?;
+    // It has stood still, and its clock with it.
+    let leash = sandbox.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "no leash"))?;
+    let clock = json!({ "clock": { "nowNs": machine::now_ns()? } });
+    send(leash.as_fd(), clock.to_string().as_bytes(), &[]).at("leash", "clock")?;
+    heard_ready(leash)
+}
+
+fn refuse_memory(sandbox: &Sandbox) -> Outcome<()> {
+    if sandbox.plan.machine.is_some() {
+        return Ok(());
+    }
+    Err(Fault::new(Code::WallUnavailable, STEP, "behind this wall memory is not written to a disk"))
 }
 
 /// A descriptor of the host's that came over the leash cannot be saved: the agent answers when it has none any more.
 fn settle(sandbox: &Sandbox) -> Outcome<()> {
     let leash = sandbox.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "no leash"))?;
     send(leash.as_fd(), json!({ "settle": {} }).to_string().as_bytes(), &[]).at("leash", "settle")?;
+    heard_ready(leash)
+}
+
+fn heard_ready(leash: &OwnedFd) -> Outcome<()> {
     match agent::hear_within(leash, SETTLE)? {
         Said::Ready(true) => Ok(()),
         _ => Err(Fault::new(Code::LaunchFailed, STEP, "it said something else than that it is ready")),

@@ -32,7 +32,10 @@ pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String
     add(&["-chardev", &format!("socket,id=control,fd={CONTROL}"), "-mon", "chardev=control,mode=control"]);
     match engine.warm {
         // Its kernel is in its memory.
-        Some(Warm::Restore { .. } | Warm::Wake { .. }) => add(&["-incoming", "defer"]),
+        // Whoever wrote the state said nothing of the machine's make (qmp.rs): it is in the plan of both.
+        Some(Warm::Restore { .. } | Warm::Wake { .. }) => {
+            add(&["-incoming", "defer", "-global", "migration.send-configuration=off"]);
+        }
         _ => add(&["-kernel", stage::KERNEL, "-initrd", stage::INITRD, "-append", &kernel_line(emulated)?]),
     }
     add(&["-smp", &machine.cpus.to_string()]);
@@ -63,10 +66,10 @@ pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String
 fn memory_of(engine: &Engine, machine: &Machine) -> String {
     let of_file = format!("memory-backend-file,id=memory,size={},mem-path={}", machine.memory_bytes, stage::MEMORY);
     match engine.warm {
-        None | Some(Warm::Wake { .. }) => format!("memory-backend-ram,id=memory,size={}", machine.memory_bytes),
+        None => format!("memory-backend-ram,id=memory,size={}", machine.memory_bytes),
         Some(Warm::Save { .. }) => format!("{of_file},share=on"),
-        Some(Warm::Restore { .. }) if machine.reader.is_some() => format!("{of_file},share=off"),
-        Some(Warm::Restore { .. }) => format!("{of_file},share=off,readonly=on,rom=off"),
+        Some(Warm::Restore { .. } | Warm::Wake { .. }) if machine.reader.is_some() => format!("{of_file},share=off"),
+        Some(Warm::Restore { .. } | Warm::Wake { .. }) => format!("{of_file},share=off,readonly=on,rom=off"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Between keeper and pilot: what is to be done with the machine as a whole. The keeper opens the file, the pilot speaks with QEMU.
+//! Between keeper and pilot: what is to be done with the machine as a whole. The keeper has the files, the pilot speaks with QEMU.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -13,16 +13,14 @@ use super::qmp::Qmp;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::say::Said;
 
-/// Longer than the pilot waits for QEMU.
-const PATIENCE_SECONDS: i64 = 150;
-/// After its stream has come to an end.
-const LAST_PATIENCE_SECONDS: i64 = 35;
+/// Longer than the pilot waits for all the answers of QEMU to one order.
+const PATIENCE_SECONDS: i64 = 125;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 enum Order {
-    /// With the file.
-    Save { shared: bool },
+    /// With where its devices are to be written to.
+    Stand {},
     /// After that.
     GoOn {},
 }
@@ -32,24 +30,22 @@ pub fn pair() -> Outcome<(OwnedFd, OwnedFd)> {
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).at(STEP, "socketpair")
 }
 
-/// The keeper's side. The machine stands still afterwards, or goes on if it could not be saved. `shared`: without its memory.
-pub fn save(helm: &OwnedFd, state: &File, shared: bool) -> Outcome<()> {
-    order(helm, &Order::Save { shared }, &[state.as_raw_fd()])?;
-    answer(helm, PATIENCE_SECONDS)
-}
-
-/// As `save`, with its memory in the stream, which ends when all of it has been written, or nothing more will be. Then: `poured`.
-pub fn pour(helm: &OwnedFd, stream: OwnedFd) -> Outcome<()> {
-    order(helm, &Order::Save { shared: false }, &[stream.as_raw_fd()])
-}
-
-pub fn poured(helm: &OwnedFd) -> Outcome<()> {
-    answer(helm, LAST_PATIENCE_SECONDS)
+/// The keeper's side. The machine stands still afterwards, with all that it is but for its memory in that file; where its memory begins. If it could not, it
+/// goes on.
+pub fn stand(helm: &OwnedFd, devices: &File) -> Outcome<u64> {
+    order(helm, &Order::Stand {}, &[devices.as_raw_fd()])?;
+    match answer(helm)? {
+        Said::Memory { address } => Ok(address),
+        _ => Err(not_agreed()),
+    }
 }
 
 pub fn go_on(helm: &OwnedFd) -> Outcome<()> {
     order(helm, &Order::GoOn {}, &[])?;
-    answer(helm, LAST_PATIENCE_SECONDS)
+    match answer(helm)? {
+        Said::Ready(true) => Ok(()),
+        _ => Err(not_agreed()),
+    }
 }
 
 fn order(helm: &OwnedFd, order: &Order, fds: &[i32]) -> Outcome<()> {
@@ -57,14 +53,15 @@ fn order(helm: &OwnedFd, order: &Order, fds: &[i32]) -> Outcome<()> {
     send(helm.as_fd(), &order, fds).at(STEP, "helm")
 }
 
-fn answer(helm: &OwnedFd, patience_seconds: i64) -> Outcome<()> {
-    setsockopt(helm, sockopt::ReceiveTimeout, &TimeVal::new(patience_seconds, 0)).at(STEP, "helm")?;
+fn answer(helm: &OwnedFd) -> Outcome<Said> {
+    setsockopt(helm, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE_SECONDS, 0)).at(STEP, "helm")?;
     let mut buffer = [0u8; 8192];
     let (length, _) = receive(helm.as_fd(), &mut buffer).at(STEP, "helm")?;
-    match Said::read(&buffer[..length], STEP)? {
-        Said::Ready(true) => Ok(()),
-        _ => Err(Fault::new(Code::LaunchFailed, STEP, "the pilot said something else than agreed")),
-    }
+    Said::read(&buffer[..length], STEP)
+}
+
+fn not_agreed() -> Fault {
+    Fault::new(Code::LaunchFailed, STEP, "the pilot said something else than agreed")
 }
 
 /// The pilot's side: a thread, until the keeper is gone.
@@ -72,12 +69,12 @@ pub fn steer(helm: &OwnedFd, mut qmp: Qmp) {
     let mut buffer = [0u8; 8192];
     while let Ok((length, mut files)) = receive(helm.as_fd(), &mut buffer) {
         let done = match (serde_json::from_slice(&buffer[..length]), files.pop()) {
-            (Ok(Order::Save { shared }), Some(file)) => qmp.save(&file, shared),
-            (Ok(Order::GoOn {}), None) => qmp.go_on(),
+            (Ok(Order::Stand {}), Some(devices)) => qmp.stand(&devices).map(|address| Said::Memory { address }),
+            (Ok(Order::GoOn {}), None) => qmp.go_on().map(|()| Said::Ready(true)),
             _ if length == 0 => return,
             _ => Err(Fault::new(Code::LaunchFailed, STEP, "an order that is none")),
         };
-        let said = done.map_or_else(|fault| Said::from(&fault), |()| Said::Ready(true));
+        let said = done.unwrap_or_else(|fault| Said::from(&fault));
         if send(helm.as_fd(), &said.bytes(), &[]).is_err() {
             return;
         }

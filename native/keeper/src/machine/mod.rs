@@ -6,6 +6,7 @@ mod arguments;
 mod describe;
 mod helm;
 mod qmp;
+mod recall;
 mod saving;
 mod settling;
 mod stage;
@@ -31,9 +32,9 @@ use crate::say::Said;
 use qmp::Qmp;
 
 pub use describe::{describe, now_ns};
-pub use saving::{save, sleep};
+pub use saving::{save, sleep, snapshot};
 pub use settling::{SETTLING, Settling, go_on, not_settled};
-pub use stage::{saved_disk, stage};
+pub use stage::{memory_before, saved_disk, stage};
 
 const STEP: &str = "machine";
 
@@ -103,8 +104,8 @@ impl Inside<'_> {
         drop((doors, keepers));
         let mut qmp = Qmp::greet(control)?;
         let mut relay = Relay::new(Side::Host, leash, stream).at(STEP, "relay")?;
-        if let Some(shared) = engine.warm.as_ref().and_then(Warm::takes_state) {
-            qmp.restore(arguments::STATE, shared)?;
+        if engine.warm.as_ref().is_some_and(Warm::takes_state) {
+            qmp.restore(arguments::STATE)?;
             relay.begin_anew();
         }
         std::thread::Builder::new().spawn(move || helm::steer(&helm, qmp)).at(STEP, "a thread")?;
@@ -122,9 +123,9 @@ impl Inside<'_> {
         let mut inherited = vec![copy(&null)?, copy(words)?, copy(words)?];
         inherited.extend(ends);
         let mut env = None;
-        if let Some(shared) = engine.warm.as_ref().and_then(Warm::takes_state) {
+        if engine.warm.as_ref().is_some_and(Warm::takes_state) {
             inherited.push(std::fs::File::open(stage::STATE).at(STEP, stage::STATE)?.into());
-            env = machine.reader.as_ref().filter(|_| shared).map(|_| format!("LD_PRELOAD={}", stage::READER));
+            env = machine.reader.as_ref().map(|_| format!("LD_PRELOAD={}", stage::READER));
         }
         let argv = arguments::of(self.plan, engine, machine)?;
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();

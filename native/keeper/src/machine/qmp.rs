@@ -12,19 +12,21 @@ use serde_json::{Value, json};
 use super::STEP;
 use crate::fault::{At, Code, Fault, Outcome};
 
-/// One answer. A healthy machine needs a millisecond; one that writes its memory to a disk answers between pieces.
+/// One answer. A healthy machine needs a millisecond.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// All of a state.
-const STATE_PATIENCE: Duration = Duration::from_secs(120);
+const STATE_PATIENCE: Duration = Duration::from_secs(30);
 const MAX_LINE: usize = 256 * 1024;
 /// Between two looks at how far it has come.
 const LOOK: Duration = Duration::from_millis(1);
-/// As fast as it goes: by itself it would be polite to a network.
-const BYTES_PER_SECOND: u64 = 1 << 40;
+/// Of descriptors (arguments.rs has another): where its devices are written to.
+const DEVICES_SET: u32 = 2;
 
 pub struct Qmp {
     stream: UnixStream,
     pending: Vec<u8>,
+    /// That its devices were written to.
+    holds_file: bool,
 }
 
 impl Qmp {
@@ -32,25 +34,24 @@ impl Qmp {
     pub fn greet(stream: OwnedFd) -> Outcome<Qmp> {
         let stream = UnixStream::from(stream);
         stream.set_read_timeout(Some(PATIENCE)).at(STEP, "control")?;
-        let mut qmp = Qmp { stream, pending: Vec::new() };
+        let mut qmp = Qmp { stream, pending: Vec::new(), holds_file: false };
         qmp.line()?;
         qmp.ask("qmp_capabilities", json!({}), None)?;
         Ok(qmp)
     }
 
-    /// Writes the state of the machine, which stands still then. `shared`: without what it shares with a file. If it cannot be written, it goes on.
-    pub fn save(&mut self, state: &OwnedFd, shared: bool) -> Outcome<()> {
+    /// It stands still, and what its devices are is in that file; where its memory begins, as QEMU numbers it. If that cannot be had, it goes on.
+    pub fn stand(&mut self, devices: &OwnedFd) -> Outcome<u64> {
         self.ask("stop", json!({}), None)?;
-        let written = self.migrate(state, shared);
+        let written = self.write_devices(devices).and_then(|()| self.memory());
         if written.is_err() {
             self.go_on()?;
         }
         written
     }
 
-    /// Takes on a state, from a descriptor that QEMU inherited, and goes on from there.
-    pub fn restore(&mut self, number: u32, shared: bool) -> Outcome<()> {
-        self.without_shared(shared)?;
+    /// Takes on what its devices are, from a descriptor that QEMU inherited, and goes on from there. Its memory is there already.
+    pub fn restore(&mut self, number: u32) -> Outcome<()> {
         self.ask("migrate-incoming", json!({ "uri": format!("fd:{number}") }), None)?;
         let until = Instant::now() + STATE_PATIENCE;
         while self.ask("query-status", json!({}), None)?["status"] == "inmigrate" {
@@ -63,35 +64,28 @@ impl Qmp {
     }
 
     pub fn go_on(&mut self) -> Outcome<()> {
-        self.ask("cont", json!({}), None).map(drop)
-    }
-
-    fn migrate(&mut self, state: &OwnedFd, shared: bool) -> Outcome<()> {
-        self.without_shared(shared)?;
-        self.ask("migrate-set-parameters", json!({ "max-bandwidth": BYTES_PER_SECOND }), None)?;
-        self.ask("getfd", json!({ "fdname": "state" }), Some(state))?;
-        self.ask("migrate", json!({ "uri": "fd:state" }), None)?;
-        let until = Instant::now() + STATE_PATIENCE;
-        loop {
-            let told = self.ask("query-migrate", json!({}), None)?;
-            match told["status"].as_str().unwrap_or_default() {
-                "completed" => return Ok(()),
-                "failed" | "cancelled" => {
-                    let why = told["error-desc"].as_str().unwrap_or("the state could not be written");
-                    return Err(failed(why.chars().take(300).collect::<String>()));
-                }
-                _ if Instant::now() > until => {
-                    self.ask("migrate_cancel", json!({}), None)?;
-                    return Err(failed("the state was not written in time"));
-                }
-                _ => std::thread::sleep(LOOK),
-            }
+        self.ask("cont", json!({}), None)?;
+        if std::mem::take(&mut self.holds_file) {
+            // It lets go of a file only while it runs.
+            self.ask("remove-fd", json!({ "fdset-id": DEVICES_SET }), None)?;
         }
+        Ok(())
     }
 
-    fn without_shared(&mut self, shared: bool) -> Outcome<()> {
-        let one = json!({ "capability": "x-ignore-shared", "state": shared });
-        self.ask("migrate-set-capabilities", json!({ "capabilities": [one] }), None).map(drop)
+    /// The one command that leaves out the memory, whoever it is shared with. It was made for Xen, and asks nothing of it. Not `live`: its disk stays its own.
+    fn write_devices(&mut self, devices: &OwnedFd) -> Outcome<()> {
+        self.ask("add-fd", json!({ "fdset-id": DEVICES_SET }), Some(devices))?;
+        self.holds_file = true;
+        let to = format!("/dev/fdset/{DEVICES_SET}");
+        self.ask("xen-save-devices-state", json!({ "filename": to, "live": false }), None).map(drop)
+    }
+
+    fn memory(&mut self) -> Outcome<u64> {
+        let told = self.ask("human-monitor-command", json!({ "command-line": "gpa2hva 0" }), None)?;
+        let said = told.as_str().unwrap_or_default();
+        let number = said.trim().rsplit(' ').next().and_then(|word| word.strip_prefix("0x"));
+        let address = number.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        address.ok_or_else(|| failed("it does not say where its memory is"))
     }
 
     fn ask(&mut self, command: &str, arguments: Value, fd: Option<&OwnedFd>) -> Outcome<Value> {

@@ -22,7 +22,7 @@ pub const STATE: &str = "/state";
 pub const READER: &str = "/reader.so";
 
 /// Files of a saved state.
-const MEMORY_FILE: &str = "memory";
+pub const MEMORY_FILE: &str = "memory";
 pub const STATE_FILE: &str = "state";
 pub const DISK_FILE: &str = "disk.img";
 
@@ -78,6 +78,13 @@ pub fn saved_disk(engine: &Engine) -> Option<PathBuf> {
     }
 }
 
+/// What the memory of one that is restored or woken is where the machine has not changed it. Opened now: a file that was woken from is removed.
+pub fn memory_before(engine: &Engine) -> Outcome<Option<File>> {
+    let Some(Warm::Restore { folder, .. } | Warm::Wake { folder }) = &engine.warm else { return Ok(None) };
+    let memory = Path::new(folder).join(MEMORY_FILE);
+    File::open(&memory).at(STEP, memory.display()).map(Some)
+}
+
 fn show_state(machine: &Machine, warm: &Warm, place: &Path, owner: (u32, u32)) -> Outcome<()> {
     match warm {
         Warm::Save { folder } => {
@@ -87,7 +94,7 @@ fn show_state(machine: &Machine, warm: &Warm, place: &Path, owner: (u32, u32)) -
             chown(&memory, Some(owner.0), Some(owner.1)).at(STEP, memory.display())?;
             show(&memory, place, MEMORY, NOEXEC)
         }
-        Warm::Restore { folder, .. } => {
+        Warm::Restore { folder, .. } | Warm::Wake { folder } => {
             if let Some(reader) = &machine.reader {
                 show(Path::new(reader), place, READER, RDONLY)?;
             }
@@ -95,7 +102,6 @@ fn show_state(machine: &Machine, warm: &Warm, place: &Path, owner: (u32, u32)) -
             show(&folder.join(STATE_FILE), place, STATE, RDONLY | NOEXEC)?;
             show(&folder.join(MEMORY_FILE), place, MEMORY, RDONLY | NOEXEC)
         }
-        Warm::Wake { folder } => show(&Path::new(folder).join(STATE_FILE), place, STATE, RDONLY | NOEXEC),
     }
 }
 

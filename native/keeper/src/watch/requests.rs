@@ -52,6 +52,10 @@ impl Watch {
                 Err(fault) => refusal(seq, &fault.to_string()),
             }),
             Request::Sleep { seq, folder, keep_disk } => Some(self.sleep(seq, Path::new(&folder), &keep_disk)),
+            Request::Snapshot { seq, folder, lasts } => Some(match self.snapshot(Path::new(&folder), lasts) {
+                Ok(()) => answer(seq, json!({})),
+                Err(fault) => refusal(seq, &fault.to_string()),
+            }),
             Request::Fork { seq, socket, count } => Some(match self.fork(&socket, count) {
                 Ok(pids) => answer(seq, json!({ "pids": pids })),
                 Err(fault) => refusal(seq, &fault.to_string()),
@@ -92,6 +96,13 @@ impl Watch {
             self.keep_disk = Some(keep_disk.into());
         }
         answer(seq, json!({}))
+    }
+
+    fn snapshot(&self, folder: &Path, lasts: bool) -> Outcome<()> {
+        if self.is_still() {
+            return Err(asleep_already());
+        }
+        engine::snapshot(&self.sandbox, folder, lasts)
     }
 
     fn hello(&self) -> Value {

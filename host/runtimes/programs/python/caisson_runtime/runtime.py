@@ -73,6 +73,8 @@ class Runtime:
                     self._rehearse()
                 elif request["op"] == "init":
                     self._init(request)
+                elif request["op"] == "renew":
+                    identity.renew(request["seed"])
                 elif request["op"] == "run":
                     self._execute(request)
         except BaseException as error:
