@@ -1,15 +1,8 @@
 import { character, fromBase64, fromHex, joinedBy, repeated, replacedAll, unescaped, unpacked } from './decoding.ts'
-import { isList, type Known } from './known-values.ts'
+import { type Call, isList, type Known, ofText } from './known-values.ts'
 import { sliced } from './operators.ts'
 
 const MAX_ITEMS = 4096
-
-type Call = (...args: readonly Known[]) => Known | null
-
-const ofText =
-  (call: (text: string) => Known | null): Call =>
-  (first) =>
-    typeof first === 'string' ? call(first) : null
 
 /** Functions of JavaScript that make a text of something that cannot be read; what comes of them is decoded. */
 const DECODES: ReadonlyMap<string, Call> = new Map<string, Call>(

@@ -11,6 +11,15 @@ export type Callable = (args: readonly Known[]) => Known | null
 /** What an expression comes to. Bytes are texts of the characters 0 to 255; of a table, the keys are texts. */
 export type Known = string | number | bigint | readonly Known[] | ReadonlyMap<string, Known> | Callable
 
+/** A function of a language, which makes something of what it is given. */
+export type Call = (...args: readonly Known[]) => Known | null
+
+/** One of texts alone. */
+export const ofText =
+  (call: (text: string) => Known | null): Call =>
+  (first) =>
+    typeof first === 'string' ? call(first) : null
+
 export const isList = (value: Known | null | undefined): value is readonly Known[] => Array.isArray(value)
 
 /** Names of code, and what they stand for as far as that is written there; for each language the same, but for how it writes things. */

@@ -12,17 +12,11 @@ import {
   translated,
   unpacked,
 } from './decoding.ts'
-import { isList, type Known } from './known-values.ts'
+import { type Call, isList, type Known, ofText } from './known-values.ts'
 import { formatted } from './python-formats.ts'
 
 const MAX_ITEMS = 4096
 
-type Call = (...args: readonly Known[]) => Known | null
-
-const ofText =
-  (call: (text: string) => Known | null): Call =>
-  (first) =>
-    typeof first === 'string' ? call(first) : null
 const ofItems =
   (call: (items: readonly Known[]) => Known | null): Call =>
   (first) => {

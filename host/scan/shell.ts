@@ -84,11 +84,12 @@ class Reading {
     const words = this.#words.command(node)
     const [name] = words
     if (name === undefined) return
-    if (name.isHidden || OBSCURE.test(node.text)) this.#gathering.add('shape', 'hidden-command', node)
-    if (/^\{\S+,\S+\}/.test(node.text))
+    const text = node.text.slice(0, 400)
+    if (name.isHidden || OBSCURE.test(text)) this.#gathering.add('shape', 'hidden-command', node)
+    if (/^\{\S+,\S+\}/.test(text))
       this.#gathering.read(
         'shell',
-        node.text.replace(/^\{(\S+?)\}/, (_, list: string) => list.replaceAll(',', ' ')),
+        text.replace(/^\{(\S+?)\}/, (_, list: string) => list.replaceAll(',', ' ')),
         node,
       )
     const fed = named(node).find(({ type }) => type === 'herestring_redirect')
