@@ -56,6 +56,21 @@ describe('clients differ', () => {
     expect(JSON.parse(made.text)).toHaveProperty('watcherId')
   })
 
+  test('a command that is asked for whole hears what one hears whose request is packed', async () => {
+    const asked = envelope({ process: { cmd: 'sh', args: ['-c', 'echo hi; exit 3'] } })
+    const json = gzipSync(asked.subarray(5)) as Buffer<ArrayBuffer>
+    const head = Buffer.from([1, 0, 0, 0, 0])
+    head.writeUInt32BE(json.length, 1)
+    const type = { 'content-type': 'application/connect+json', 'connect-accept-encoding': 'gzip' }
+    const whole = await post(START, asked, type)
+    const packed = await post(START, Buffer.concat([head, json]), { ...type, 'connect-content-encoding': 'gzip' })
+    const said = ({ text }: typeof whole) => text.replace(/"pid":\d+/, '"pid":0').match(/\{"event".*?\}{3}|\{\}$/gs)
+    const about = ({ status, headers }: typeof whole) => [status, headers.get('content-type'), headers.get('connect-content-encoding')]
+    expect(said(whole)).toHaveLength(4)
+    expect(whole.text).toContain('"exitCode":3')
+    expect([said(whole), ...about(whole)]).toEqual([said(packed), ...about(packed)])
+  })
+
   test('an encoding that changes nothing is no obstacle', async () => {
     const body = JSON.stringify({ path: '/tmp' })
     const stat = await post(STAT, body, { 'content-type': 'application/json', 'content-encoding': 'identity' })
