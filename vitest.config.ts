@@ -45,8 +45,7 @@ export default defineConfig({
           include: GUARDS,
           exclude: ['**/node_modules/**', ...ALONE],
           ...patient,
-          // They wait more than they work.
-          maxWorkers: 3,
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
       },

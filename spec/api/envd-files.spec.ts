@@ -158,6 +158,15 @@ describe('downloads', () => {
     expect(await reply.text()).toBe('content')
   })
 
+  test('one that is replaced all the while is whole each time: the old one or the new one', async () => {
+    const program = 'import os\nwhile True:\n  for n in (9, 5000): open("n", "w").write("x" * n); os.rename("n", "replaced")'
+    const writing = await sandbox.run(`touch replaced; setsid python3 -c '${program}' > /dev/null 2>&1 & echo $!`)
+    const lengths: number[] = []
+    for (let count = 0; count < 200; count += 1) lengths.push((await (await read('replaced')).text()).length)
+    await sandbox.run(`kill -9 ${writing.stdout.trim()} || pkill -9 python3`)
+    expect(new Set(lengths.filter((length) => length !== 0))).toEqual(new Set([9, 5000]))
+  })
+
   test('an empty file is empty; a file of no size may have contents', async () => {
     await octets('empty', '')
     const empty = await read('empty')

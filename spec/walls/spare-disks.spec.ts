@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
@@ -20,8 +20,7 @@ const spares = () => readdirSync(join(host.home, 'disks')).filter((name) => name
 const attached = () =>
   readdirSync('/sys/block')
     .map((name) => `/sys/block/${name}/loop/backing_file`)
-    .filter((file) => existsSync(file))
-    .map((file) => readFileSync(file, 'utf8').trim())
+    .map(imageOf)
     .filter((image) => image.startsWith(host.home))
 /** Makes sandboxes, as it takes: the stock begins with the third, and those that wait then have nobody to go by. */
 async function untilTwoWait(): Promise<Sandbox[]> {
@@ -82,4 +81,13 @@ async function sizeMiB(sandbox: Sandbox): Promise<number> {
 
 function inode(path: string): number {
   return statSync(path).ino
+}
+
+/** Empty: there is none, or none any more. */
+function imageOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch {
+    return ''
+  }
 }

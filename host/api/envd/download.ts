@@ -7,6 +7,9 @@ import { contentDisposition, contentType } from './content.ts'
 import { rangeOf, type Span } from './range.ts'
 import { written } from './written.ts'
 
+/** What is read whole before the answer begins. */
+const SHORT_BYTES = 256 * 1024
+
 /** GET /files. */
 export async function download(visit: Visit): Promise<void> {
   const { query, entered, signal } = visit
@@ -54,6 +57,8 @@ async function send(visit: Visit, wanted: Wanted): Promise<void> {
     await pipeline(content, createGzip({ level: 1 }), reply)
   } else if (size === 0) {
     await copyUncounted(visit, await begun(read(visit, wanted)), about)
+  } else if (size <= SHORT_BYTES) {
+    await copyShort(visit, await begun(read(visit, wanted)), about)
   } else {
     const content = await begun(read(visit, wanted, { offset: 0, length: size }))
     reply.writeHead(200, { ...about, 'content-length': size })
@@ -109,6 +114,24 @@ async function copy(visit: Visit, content: AsyncIterable<Uint8Array>, length: nu
   }
   // It has become shorter meanwhile: the client must not wait for the rest.
   reply.destroy()
+}
+
+/** As long as it is found to be: programs replace small files by renaming others, and one may do so after it was asked for its size. */
+async function copyShort(visit: Visit, content: AsyncIterable<Uint8Array>, about: Record<string, string>): Promise<void> {
+  const { reply } = visit
+  const pieces: Uint8Array[] = []
+  let length = 0
+  for await (const piece of content) {
+    length += piece.length
+    pieces.push(piece)
+    if (length <= SHORT_BYTES) continue
+    if (!reply.headersSent) reply.writeHead(200, about)
+    await written(reply, Buffer.concat(pieces.splice(0)))
+    if (reply.destroyed) return
+  }
+  const rest = Buffer.concat(pieces)
+  if (!reply.headersSent) reply.writeHead(200, { ...about, 'content-length': rest.length })
+  reply.end(rest)
 }
 
 /** A file of no size may have contents all the same: those of /proc. */
