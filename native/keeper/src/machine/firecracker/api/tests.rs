@@ -80,7 +80,7 @@ fn it_is_asked_in_its_own_words() {
 #[test]
 fn a_refusal_is_told_with_its_reason_and_without_tricks() {
     assert!(told(b"HTTP/1.1 204 \r\n\r\n").is_ok());
-    let refused = fault(b"HTTP/1.1 400 \r\nContent-Length: 35\r\n\r\n{\"fault_message\":\"no \\u001b[2J vsock\"}");
+    let refused = fault(b"HTTP/1.1 400 \r\nContent-Length: 38\r\n\r\n{\"fault_message\":\"no \\u001b[2J vsock\"}");
     assert_eq!(refused, "Firecracker refused PUT /vsock (400): no [2J vsock");
     assert!(fault(b"HTTP/1.1 500 \r\n\r\n").ends_with("(500): it does not say why"));
     assert!(fault(b"HTTP/1.1 400 \r\nContent-Length: 4\r\n\r\n{\"a\"").ends_with("it does not say why"));
