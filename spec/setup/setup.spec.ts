@@ -86,13 +86,14 @@ test('Ctrl-C ends the steps too, and the next call goes on', async () => {
   await clone.program('npm', 'echo $$ >"$STEPS.pid"; sleep 600 & wait')
   const child = clone.start(['run', 'x.py'])
   const over = ended(child)
-  while (!existsSync(`${clone.steps}.pid`)) await new Promise((next) => setTimeout(next, 20))
+  const npm = async () => Number(await readFile(`${clone.steps}.pid`, 'utf8').catch(() => ''))
+  while ((await npm()) === 0) await new Promise((next) => setTimeout(next, 20))
   process.kill(-(child.pid ?? 0), 'SIGINT')
   const { status, stderr } = await over
   expect(status).toBe(130)
   expect(stderr).toContain('interrupted')
-  const npm = Number(await readFile(`${clone.steps}.pid`, 'utf8'))
-  expect(await living(npm)).toBe(false)
+  // Killed is not yet dead.
+  await expect.poll(async () => living(await npm())).toBe(false)
   await clone.program('npm', 'mkdir -p node_modules; echo >node_modules/.package-lock.json')
   expect((await clone.run(['run', 'x.py'])).stdout).toBe('ran run x.py\n')
 })

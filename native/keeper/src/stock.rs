@@ -101,16 +101,17 @@ pub fn hold(path: &str) -> Outcome<Beforehand> {
             learn(&mut like, vec![taken.swap_remove(index)])?;
         }
         for index in (0..spares.len()).rev().filter(|index| polls[*index].revents != 0) {
-            let Spare { news, .. } = spares.swap_remove(index);
-            if nix::unistd::read(&news, &mut [0u8; 1]).at(STEP, "a spare")? == 0 {
+            if nix::unistd::read(&spares[index].news, &mut [0u8; 1]).at(STEP, "a spare")? == 0 {
+                clear(&spares, like.as_ref());
                 return Err(Fault::new(Code::LaunchFailed, STEP, "a keeper ended while it waited"));
             }
-            taken.push(news);
+            taken.push(spares.swap_remove(index).news);
         }
         taken.drain(..taken.len().saturating_sub(SPARES));
         if over {
-            fs::remove_file(path).at(STEP, path)?;
             clear(&spares, like.as_ref());
+            // Another host of the same folder may have removed it.
+            let _gone = fs::remove_file(path);
             std::process::exit(0);
         }
     }
