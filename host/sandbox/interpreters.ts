@@ -79,7 +79,8 @@ export class Interpreters {
     program.signal(SIGINT, unending()).catch(() => undefined)
     const { awakeSinceMs, renews } = this.#parts
     const context = new Context(program, runtime, info, { isAdopted: true, awakeSinceMs })
-    if (renews && runtime.renews === true) context.renew(unending()).catch(() => undefined)
+    // One that cannot be told would draw what its siblings draw.
+    if (renews && runtime.renews === true) context.renew(unending()).catch(() => killNow(program))
     return { program, context, meter: metered.meter, begun: Promise.resolve() }
   }
 
