@@ -222,21 +222,19 @@ async function native() {
   const cwd = at('native')
   await run('cargo', ['build', '--release', '--locked', '-p', 'caisson-keeper', '-p', 'caisson-agent'], { cwd })
   for (const name of ['zygote', 'preload', 'readonly', 'recorder']) {
-    const library = ['-p', `caisson-${name}`, '--lib', '--crate-type', 'cdylib', '--target-dir', 'target/zygote']
+    const library = ['-p', `caisson-${name}`, '--lib', '--crate-type', 'cdylib']
     await run('cargo', ['rustc', '--release', '--locked', ...library], { cwd, env: { RUSTFLAGS: '-C target-feature=-crt-static' } })
   }
-  await place(await built('target', 'caisson-keeper'), at('native/bin/caisson-keeper'))
-  await place(await built('target', 'caisson-agent'), at('native/bin/caisson-agent'))
-  for (const file of ['libcaisson_zygote.so', 'libcaisson_preload.so', 'libcaisson_readonly.so'])
-    await place(await built('target/zygote', file), at('native/bin', file))
-  await place(await built('target/zygote', 'libcaisson_recorder.so'), at('native/bin/caisson-recorder.node'))
+  for (const file of ['caisson-keeper', 'caisson-agent', 'libcaisson_zygote.so', 'libcaisson_preload.so', 'libcaisson_readonly.so'])
+    await place(await built(file), at('native/bin', file))
+  await place(await built('libcaisson_recorder.so'), at('native/bin/caisson-recorder.node'))
 }
 
 /** cargo puts its output under the name of the machine's target, which only it knows. */
-async function built(folder, file) {
-  for (const entry of await readdir(at('native', folder), { withFileTypes: true })) {
+async function built(file) {
+  for (const entry of await readdir(at('native/target'), { withFileTypes: true })) {
     if (!entry.isDirectory()) continue
-    const path = at('native', folder, entry.name, 'release', file)
+    const path = at('native/target', entry.name, 'release', file)
     if ((await bytesOrNull(path)) !== null) return path
   }
   throw new Error(`cargo did not make ${file}`)

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { readFile, realpath, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { Clone, ended } from './clone.ts'
 
@@ -38,7 +38,7 @@ test.each([
   ['package-lock.json', ['packages', 'bundles']],
   ['wire/a.ts', ['bundles']],
   ['native/a.rs', ['native']],
-  ['wire/agent.proto', ['bundles', 'native']],
+  ['wire/agent.proto', ['bundles']],
   ['templates/code-interpreter/requirements.txt', ['templates']],
 ])('a newer %s makes what depends on it', async (file, made) => {
   await using clone = await Clone.make()
@@ -161,6 +161,23 @@ test.skipIf(process.getuid?.() !== 0)('as root, apt-get is asked for what is mis
   )
   expect((await clone.run(['setup'])).status).toBe(0)
   expect((await stepsOf(clone))[0]).toBe('install -y --no-install-recommends cargo-web')
+})
+
+test.skipIf(process.getuid?.() !== 0)('what is compiled does not wait for packages that it does not need', async () => {
+  await using clone = await Clone.make()
+  const python = await realpath('/usr/bin/python3')
+  await clone.program('apt-cache', 'echo "  Candidate: 3.11.2"')
+  // Comes to an end when the other step is at work; and at the latest after a minute.
+  const waits = 'for i in {1..600}; do [[ -s $STEPS ]] && break; sleep 0.1; done'
+  await clone.program('apt-get', `${waits}; echo "$*" >>"$STEPS"; /usr/bin/umount ${python}`)
+  const hidden = `/usr/bin/mount --bind /dev/null ${python} && exec /bin/bash "$@"`
+  const { status } = await ended(
+    clone.start([`exec /usr/bin/unshare -m /bin/bash -c '${hidden}' - "$@"`, '-', clone.at('caisson'), 'setup'], {}, '-c'),
+  )
+  expect(status).toBe(0)
+  const steps = await stepsOf(clone)
+  expect(steps.slice(0, 2)).toEqual(['native', 'install -y --no-install-recommends python3 python3-venv'])
+  expect(steps.slice(2)).toEqual(['packages', 'bundles', 'templates'])
 })
 
 test('a state folder that cannot be made is said at once', async () => {

@@ -47,7 +47,7 @@ async fn launch(agent: &Rc<Agent>, start: Start) -> Outcome<Rc<Process>> {
         .collect::<Outcome<_>>()?;
 
     let mut descriptors = Vec::with_capacity(4);
-    let mut ports = if let Some(size) = start.pty {
+    let mut ports = if let Some(size) = &start.pty {
         let pair = terminal::open(&identity, cells(size.columns, size.rows))?;
         for _ in 0..3 {
             descriptors.push(pair.slave.try_clone().or_refuse(|| "terminal")?);

@@ -2,11 +2,8 @@
 
 use prost::Message;
 
-#[allow(clippy::all)]
-mod generated {
-    include!(concat!(env!("OUT_DIR"), "/caisson.agent.v1.rs"));
-}
-pub use generated::*;
+mod frames;
+pub use frames::*;
 
 pub const MAX_FRAME_BYTES: usize = 256 * 1024;
 pub const MAX_DATA_BYTES: usize = 128 * 1024;
