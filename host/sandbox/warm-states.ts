@@ -6,6 +6,7 @@ import { z } from 'zod'
 import type { AuditLog } from '../audit/log.ts'
 import type { Settings } from '../settings.ts'
 import type { Template } from '../templates/template.ts'
+import { unpackState } from '../walls/gvisor/unpacked-state.ts'
 import type { Walls } from '../walls/walls.ts'
 import { newId } from './ids.ts'
 import { lock } from './lock.ts'
@@ -148,6 +149,7 @@ export class WarmStates implements AsyncDisposable {
     try {
       const pid = await this.#written(withWarm(plan, { op: 'save', folder: draft }), template, signal)
       const names = STATE_FILES[plan.wall]
+      if (plan.wall === 'gvisor') await this.#unpack(draft, names, signal)
       await own(draft, names)
       const made = Made.parse({ pid, sums: await sums(this.#parts.settings.keeper, draft, names, signal) })
       await writeFile(join(draft, MADE), JSON.stringify(made), { mode: 0o600 })
@@ -155,6 +157,13 @@ export class WarmStates implements AsyncDisposable {
       await rename(draft, folder)
     } finally {
       await rm(draft, { recursive: true, force: true })
+    }
+  }
+
+  async #unpack(folder: string, names: readonly string[], signal: AbortSignal): Promise<void> {
+    for (const name of names) {
+      const done = await unpackState(join(folder, name), signal)
+      if (!done) this.#parts.notice(`a saved state (${name}) has a form that is not known, and stays compressed; restoring takes longer`)
     }
   }
 
