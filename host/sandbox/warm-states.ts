@@ -6,7 +6,6 @@ import { z } from 'zod'
 import type { AuditLog } from '../audit/log.ts'
 import type { Settings } from '../settings.ts'
 import type { Template } from '../templates/template.ts'
-import { unpackState } from '../walls/gvisor/unpacked-state.ts'
 import type { Walls } from '../walls/walls.ts'
 import { newId } from './ids.ts'
 import { lock } from './lock.ts'
@@ -29,7 +28,7 @@ type Made = z.infer<typeof Made>
 export interface WarmParts {
   settings: Pick<Settings, 'home' | 'keeper' | 'savesStates'>
   auditLog: AuditLog
-  walls: Pick<Walls, 'launch' | 'promises'>
+  walls: Pick<Walls, 'launch' | 'promises' | 'easeState'>
   /** One line for whoever started this host. */
   notice: (line: string) => void
 }
@@ -149,7 +148,7 @@ export class WarmStates implements AsyncDisposable {
     try {
       const pid = await this.#written(withWarm(plan, { op: 'save', folder: draft }), template, signal)
       const names = STATE_FILES[plan.wall]
-      if (plan.wall === 'gvisor') await this.#unpack(draft, names, signal)
+      for (const name of names) await this.#ease(plan, join(draft, name), signal)
       await own(draft, names)
       const made = Made.parse({ pid, sums: await sums(this.#parts.settings.keeper, draft, names, signal) })
       await writeFile(join(draft, MADE), JSON.stringify(made), { mode: 0o600 })
@@ -160,11 +159,9 @@ export class WarmStates implements AsyncDisposable {
     }
   }
 
-  async #unpack(folder: string, names: readonly string[], signal: AbortSignal): Promise<void> {
-    for (const name of names) {
-      const done = await unpackState(join(folder, name), signal)
-      if (!done) this.#parts.notice(`a saved state (${name}) has a form that is not known, and stays compressed; restoring takes longer`)
-    }
+  async #ease({ wall }: Plan, file: string, signal: AbortSignal): Promise<void> {
+    if (await this.#parts.walls.easeState(wall, file, signal)) return
+    this.#parts.notice(`a saved state of wall ${wall} has a form that is not known; restoring takes longer`)
   }
 
   /** The number inside of the interpreter that is in it, or null. */
