@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Fault } from '@caisson/wire'
 import { makeGround } from './ground.ts'
-import { buildMachines } from './machines.ts'
+import { buildMachines, showTemplates } from './machines.ts'
 import type { Made } from './made.ts'
 import type { Recipe } from './recipe.ts'
 import * as shelf from './shelf.ts'
@@ -50,21 +50,36 @@ async function removeEarlier(folder: string, current: readonly (string | null | 
   }
 }
 
+async function buildTemplates(
+  names: readonly string[],
+  templates: string | undefined,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const name of names) {
+    const recipe = Object.values(shelf).find((known) => known.name === name)
+    if (templates === undefined || recipe === undefined) throw new Fault('TEMPLATE_UNKNOWN', `no template ${JSON.stringify(name)}`)
+    await buildTemplate(recipe, templates, say, signal)
+  }
+}
+
 /** node dist/setup.mjs [--machines] FOLDER NAME... */
 async function main(argv: readonly string[]): Promise<number> {
   const [templates, ...names] = argv.filter((word) => word !== MACHINES)
   const stop = new AbortController()
   process.once('SIGTERM', () => stop.abort(new Error('stopped by SIGTERM')))
   const say = (line: string) => process.stdout.write(`${line}\n`)
+  // What machines share is made meanwhile: that waits for the disk, templates for the network and the processor.
+  const under = argv.includes(MACHINES) && templates !== undefined ? buildMachines(templates, say, stop.signal) : Promise.resolve(false)
+  // How it ended is asked for in a moment, and until then nobody's fault.
+  under.catch(() => false)
   try {
-    for (const name of names) {
-      const recipe = Object.values(shelf).find((known) => known.name === name)
-      if (templates === undefined || recipe === undefined) throw new Fault('TEMPLATE_UNKNOWN', `no template ${JSON.stringify(name)}`)
-      await buildTemplate(recipe, templates, say, stop.signal)
-    }
-    if (argv.includes(MACHINES) && templates !== undefined) await buildMachines(templates, names, say, stop.signal)
+    await buildTemplates(names, templates, say, stop.signal)
+    if ((await under) && templates !== undefined) await showTemplates(templates, names, say, stop.signal)
     return 0
   } catch (failure) {
+    stop.abort(failure)
+    await under.catch(() => false)
     say(failure instanceof Fault ? failure.line : `INTERNAL: ${failure instanceof Error ? failure.stack : String(failure)}`)
     return 1
   }

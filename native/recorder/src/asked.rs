@@ -1,29 +1,51 @@
 //! What a host asks to have secrets taken out of.
 
-use std::io::Result;
+use std::collections::BTreeMap;
+use std::io::{Error, ErrorKind, Result};
 
 use caisson_audit::Redaction;
-use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    /// A command line: a program and its arguments.
-    words: Vec<String>,
-    texts: Vec<String>,
-    /// Values of variables that are secrets.
-    known: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Said {
-    words: Vec<String>,
-    texts: Vec<String>,
-}
+/// `words`: a command line, a program and its arguments. `texts`. `known`: values of variables that are secrets.
+/// Read without serde's macros, which would be built anew for this library alone.
+const ASKED: [&str; 3] = ["words", "texts", "known"];
 
 pub fn redacted(redaction: &mut Redaction, asked: &str) -> Result<String> {
-    let Asked { words, texts, known } = serde_json::from_str(asked)?;
+    let [words, texts, known] = lists(asked)?;
     redaction.refresh()?;
-    let texts = texts.iter().map(|text| redaction.text(text, &known)).collect();
-    Ok(serde_json::to_string(&Said { words: redaction.words(&words, &known, false), texts })?)
+    let texts: Vec<_> = texts.iter().map(|text| redaction.text(text, &known)).collect();
+    Ok(json!({ "words": redaction.words(&words, &known, false), "texts": texts }).to_string())
+}
+
+/// All of them, and nothing else.
+fn lists(asked: &str) -> Result<[Vec<String>; 3]> {
+    let mut lists: BTreeMap<String, Vec<String>> = serde_json::from_str(asked)?;
+    let taken = ASKED.map(|name| lists.remove(name));
+    if let Some(name) = lists.keys().next() {
+        return Err(refused(format!("unknown field `{name}`, there are: {}", ASKED.join(", "))));
+    }
+    let [Some(words), Some(texts), Some(known)] = taken else {
+        return Err(refused(format!("a field is missing, there are: {}", ASKED.join(", "))));
+    };
+    Ok([words, texts, known])
+}
+
+fn refused(why: String) -> Error {
+    Error::new(ErrorKind::InvalidData, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lists;
+
+    #[test]
+    fn takes_the_lists_that_it_knows_and_no_other() {
+        let asked = r#"{"words":["a"],"texts":[],"known":["b","c"]}"#;
+        assert_eq!(lists(asked).unwrap(), [vec!["a".to_owned()], vec![], vec!["b".to_owned(), "c".to_owned()]]);
+        let more = lists(r#"{"words":[],"texts":[],"known":[],"stored":[]}"#).unwrap_err();
+        assert!(more.to_string().contains("unknown field `stored`"));
+        let less = lists(r#"{"words":[],"texts":[]}"#).unwrap_err();
+        assert!(less.to_string().contains("a field is missing"));
+        assert!(lists(r#"{"words":"a","texts":[],"known":[]}"#).is_err());
+    }
 }
