@@ -51,7 +51,7 @@ const facts: MachineFacts = {
   kept: null,
   onWall: 'end',
   airlock: null,
-  wall: { name: 'container', reason: 'asked for', engine: null, sudo: true, mounts: true },
+  wall: { name: 'container', engine: null, sudo: true, mounts: true },
   trust: null,
 }
 const plan = (request: unknown = {}, changed: Partial<MachineFacts> = {}) =>
@@ -177,7 +177,7 @@ describe('a plan', () => {
     const of = (preload: string | null, from = template) =>
       planSandbox(parseRequest({}), profile, from, {
         ...facts,
-        wall: { name: 'gvisor', reason: 'asked for', engine: { ...engine, preload }, sudo: false, mounts: true },
+        wall: { name: 'gvisor', engine: { ...engine, preload }, sudo: false, mounts: true },
       })
     const { binds, files } = of(engine.preload)
     expect(binds).toContainEqual({ source: '/opt/preload.so', target: '/caisson/preload.so', mode: 'ro' })
@@ -280,7 +280,7 @@ describe('a machine', () => {
   const files = { kernel: '/state/machine/kernel-6/vmlinux', initrd: '/state/engines/initrd-1', usr: '/state/machine/usr-1.erofs' }
   const parts = { vmm: 'qemu' as const, reader: null, ...files }
   const engine = { program: '/usr/bin/qemu-system-x86_64', version: '7', platform: 'tcg' as const, preload: null, warm: null }
-  const wall = { name: 'microvm' as const, reason: 'asked for', engine, machine: parts, sudo: false, mounts: false }
+  const wall = { name: 'microvm' as const, engine, machine: parts, sudo: false, mounts: false }
   const built = { ...template, shown: '/state/templates/code-interpreter/shown-1.erofs' }
   const of = (request: CreateRequest, from: Template = built) => planSandbox(parseRequest(request), profile, from, { ...facts, wall })
 

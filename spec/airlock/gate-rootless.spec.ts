@@ -64,7 +64,7 @@ async function plan(airlock: FakeAirlock, id: string) {
     kept: null,
     onWall: 'end',
     airlock: { ...airlock.paths, policy: { mode: 'open' } },
-    wall: { name: 'container', reason: 'asked for', engine: null, sudo: true, mounts: true },
+    wall: { name: 'container', engine: null, sudo: true, mounts: true },
     trust: null,
   })
 }

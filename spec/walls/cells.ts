@@ -71,7 +71,7 @@ export class Cells implements AsyncDisposable {
       kept: null,
       onWall: 'end',
       airlock: this.airlock === null ? null : { ...this.airlock, policy: { mode: 'open' } },
-      wall: { name: this.#name, reason: 'asked for', ...(await this.wall.engine(this.#name, signal)), ...this.wall.promises(this.#name) },
+      wall: { name: this.#name, ...(await this.wall.engine(this.#name, signal)), ...this.wall.promises(this.#name) },
       trust: await shownTrust(this.trust, template),
     })
     await makeDiskImage(plan.disk, signal)
