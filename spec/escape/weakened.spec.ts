@@ -16,7 +16,11 @@ let installation: string
 beforeAll(async () => {
   // Nobody debugs it: without what a debugger wants it is built in less time.
   const cargo = ['build', '--locked', '--config', 'profile.dev.debug=false', '-p', 'caisson-keeper', '--features', 'weakened']
-  execFileSync('cargo', [...cargo, '--target-dir', TARGET], { cwd: join(ROOT, 'native'), stdio: ['ignore', 'ignore', 'pipe'], timeout: BUILD_MS })
+  execFileSync('cargo', [...cargo, '--target-dir', TARGET], {
+    cwd: join(ROOT, 'native'),
+    stdio: ['ignore', 'ignore', 'pipe'],
+    timeout: BUILD_MS,
+  })
   const folders = readdirSync(TARGET, { withFileTypes: true }).filter((entry) => entry.isDirectory())
   const places = folders.map(({ name }) => join(TARGET, name, 'debug', 'caisson-keeper'))
   built.program = places.find((path) => statSync(path, { throwIfNoEntry: false })?.isFile()) ?? 'no keeper was built'

@@ -2,6 +2,7 @@
 
 use prost::Message;
 
+#[allow(clippy::all)]
 mod frames;
 pub use frames::*;
 

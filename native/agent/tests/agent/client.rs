@@ -33,7 +33,7 @@ impl Said {
     }
     pub fn exit(&self) -> Exit {
         match self.events.last() {
-            Some(event::What::Exit(exit)) => *exit,
+            Some(event::What::Exit(exit)) => exit.clone(),
             other => panic!("no exit but {other:?}, {:?}", self.close),
         }
     }
