@@ -68,7 +68,10 @@ async function filesBelow(folder) {
  */
 async function javaClasses() {
   const source = at('host/runtimes/programs/java/Main.java')
-  const name = createHash('sha256').update(await readFile(source)).digest('hex').slice(0, 16)
+  const name = createHash('sha256')
+    .update(await readFile(source))
+    .digest('hex')
+    .slice(0, 16)
   const folder = at('dist/java', name)
   if ((await filesIn(folder)).length > 0) return [folder]
   await rm(at('dist/java'), { recursive: true, force: true })
