@@ -4,7 +4,7 @@ import { checkExamples } from '../../host/scan/checked-rules.ts'
 import { Reader } from '../../host/scan/reading.ts'
 import { SCAN_RULES, SCANNED, type Scanned, ScanRules } from '../../policy/index.ts'
 
-/** `unseen` was written after the rules, and no rule was changed for it. */
+/** `unseen` was written without a look at the rules, and no rule was changed for it. */
 type Kind = 'hostile' | 'unseen' | 'benign'
 
 function snippets(kind: Kind, language: Scanned): string[] {
