@@ -118,8 +118,7 @@ describe.runIf(isRoot)('without root (these specs make an ordinary user, and so 
     'gVisor does with one id: its own kernel, no rights, its own disk, and the gate',
     async () => {
       const behind = (...args: string[]) => caisson('run', ...UNLIMITED, '--wall', 'gvisor', '--template', 'base', ...args)
-      const commands =
-        'id -u; grep CapEff /proc/self/status; dmesg | grep -c gVisor; echo x > /home/user/x && cat /home/user/x; touch /x'
+      const commands = 'id -u; grep CapEff /proc/self/status; dmesg | grep -c gVisor; echo x > /home/user/x && cat /home/user/x; touch /x'
       const ended = await behind('--net', 'open', '--', 'sh', '-c', `${commands}; curl -sS http://10.1.2.3/`)
       expect(ended.stdout).toMatch(/^0\nCapEff:\s+0{16}\n1\nx\n\{"code":"NETWORK_DENIED"/)
       expect(ended.stderr).toContain('Read-only file system')
