@@ -133,11 +133,12 @@ impl Connection {
     async fn listen(mut self, mut socket: OwnedReadHalf) -> Result<(), BadHost> {
         let mut buffer: Vec<u8> = Vec::with_capacity(SMALL_READ);
         loop {
-            if buffer.is_empty() && buffer.capacity() > SMALL_READ {
-                // Given back when nothing more comes for a while: to grow anew for each piece of a file costs more than the piece.
-                if timeout(GIVE_BACK, socket.readable()).await.is_err() {
-                    buffer = Vec::with_capacity(SMALL_READ);
-                }
+            // Given back when nothing more comes for a while: to grow anew for each piece of a file costs more than the piece.
+            if buffer.is_empty()
+                && buffer.capacity() > SMALL_READ
+                && timeout(GIVE_BACK, socket.readable()).await.is_err()
+            {
+                buffer = Vec::with_capacity(SMALL_READ);
             }
             match socket.read_buf(&mut buffer).await {
                 Ok(0) | Err(_) => return Ok(()),
