@@ -1,7 +1,7 @@
 import type { Output, Process, ProcessExit, StartRequest } from '@caisson/wire'
 import { Fault } from '@caisson/wire'
 import { Data_Channel as Channel, type Exit } from '@caisson/wire/agent'
-import { onAbort, refuseAborted, settled } from '../lifetimes.ts'
+import { refuseAborted, settled } from '../lifetimes.ts'
 import type { RuntimeProcess } from '../runtimes/runtime.ts'
 import type { AgentConnection, OpenOptions, Operation } from './connection.ts'
 import type { AgentStream, EventWhat, OpenedResult } from './stream.ts'
@@ -192,32 +192,31 @@ export function attachProgram(connection: AgentConnection, pid: number, options:
 function openProcess(connection: AgentConnection, operation: Operation, what: string, options: ProcessOptions, signal: AbortSignal) {
   const exit = settled<Exit>()
   const meter = options.meter
+  let isSaid = false
   const settings: OpenOptions = {
     what,
     onEvent: (event: EventWhat) => {
-      if (event.case === 'exit') exit.resolve(event.value)
+      if (event.case !== 'exit') return
+      isSaid = true
+      exit.resolve(event.value)
     },
     ...(meter === undefined ? {} : { onData: (channel: Channel, bytes: number) => channel !== Channel.CONTROL && meter(bytes) }),
     ...(operation.case === 'start' ? { undo: () => ({ case: 'control', value: { action: { case: 'signal', value: SIGKILL } } }) } : {}),
   }
   const stream = connection.open(operation, settings, signal)
-  const unsaid = () => exit.reject(new Fault('WIRE_VIOLATION', `${what}: the agent closed it without saying how it ended`))
+  const unsaid = () => {
+    if (!isSaid) exit.reject(new Fault('WIRE_VIOLATION', `${what}: the agent closed it without saying how it ended`))
+  }
   stream.closed.then(unsaid, unsaid)
   return { stream, exited: exit.promise }
 }
 
 /** The caller's signal counts until the process runs; from then on it lives until it ends. */
 async function begin(connection: AgentConnection, operation: Operation, what: string, options: ProcessOptions, signal: AbortSignal) {
-  refuseAborted(signal)
-  const starting = new AbortController()
-  const stop = onAbort(signal, () => starting.abort(signal.reason))
-  try {
-    const { stream, exited } = openProcess(connection, operation, what, options, starting.signal)
-    const opened = (await stream.opened) as Extract<OpenedResult, { case: 'started' }>
-    return { stream, exited, pid: opened.value.pid }
-  } finally {
-    stop()
-  }
+  const { stream, exited } = openProcess(connection, operation, what, options, signal)
+  const opened = (await stream.opened) as Extract<OpenedResult, { case: 'started' }>
+  stream.outlive()
+  return { stream, exited, pid: opened.value.pid }
 }
 
 /** The agent's report, bounded to what can be true. */
