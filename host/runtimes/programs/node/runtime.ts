@@ -1,4 +1,5 @@
 import process from 'node:process'
+import { renew } from './chance.ts'
 import { Control, type Request } from './control.ts'
 import { type Failure, failureOf, INTERRUPTED } from './failures.ts'
 import { displayed, type Forms, formsOf } from './forms.ts'
@@ -56,6 +57,7 @@ export class Runtime {
 
   #hear(request: Request): void {
     if (request.op === 'init') this.#init(request)
+    else if (request.op === 'renew') renewOrEnd()
     else if (request.op === 'interrupt') {
       // The whole group, with what the code has started. Here our own handler is in its place.
       if (request.id === this.#current?.id && !this.#isProgram) process.kill(0, 'SIGINT')
@@ -167,6 +169,18 @@ function blocking(stream: { _handle?: { setBlocking?(on: boolean): void } }): vo
 
 /** Node's own, before a session puts its exception in the place of it. */
 const EXIT = process.exit.bind(process) as typeof process.exit
+
+/** One that draws what others draw is no longer to be asked anything. */
+function renewOrEnd(): void {
+  try {
+    renew()
+  } catch (error) {
+    process.stderr.write(
+      `caisson: this context ends, for it would draw what others draw: ${error instanceof Error ? error.message : String(error)}\n`,
+    )
+    EXIT(1)
+  }
+}
 
 function setEnvironment(env: Record<string, string>): void {
   for (const name of Object.keys(process.env)) if (!(name in env)) delete process.env[name]
