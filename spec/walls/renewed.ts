@@ -31,7 +31,7 @@ export const PROGRAMS: readonly Said[] = [
 /** Of a machine with a network. */
 export const CARD: Said = { what: 'hardware address', code: 'cat /sys/class/net/eth0/address' }
 
-/** Of contexts that were running: drawn from once before, and then, values with blanks between. */
+/** Of contexts that were running: drawn from once before, and then, values with blanks between. (Of Java: spec/runtimes/java.spec.ts.) */
 export interface Drawn {
   readonly language: string
   readonly begin: string
@@ -47,16 +47,7 @@ const NODE = {
   'crypto.getRandomValues': 'crypto.getRandomValues(new Uint32Array(2)).join()',
   'keys of its OpenSSL': "c.generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' }).x",
 }
-const JAVA = {
-  'Math.random': 'Math.random()',
-  'new Random': 'new Random().nextLong()',
-  SplittableRandom: 'new SplittableRandom().nextLong()',
-  ThreadLocalRandom: 'java.util.concurrent.ThreadLocalRandom.current().nextLong()',
-  SecureRandom: 'new java.security.SecureRandom().nextLong()',
-  'UUID.randomUUID': 'UUID.randomUUID()',
-}
 const javascript = Object.values(NODE).join(', ')
-const java = Object.values(JAVA).join(' + " " + ')
 export const DRAWN: readonly Drawn[] = [
   {
     language: 'javascript',
@@ -64,7 +55,6 @@ export const DRAWN: readonly Drawn[] = [
     draw: `[${javascript}].join(' ')`,
     rows: Object.keys(NODE).map((row) => `JavaScript: ${row}`),
   },
-  { language: 'java', begin: `(${java}).length()`, draw: java, rows: Object.keys(JAVA).map((row) => `Java: ${row}`) },
 ]
 
 /** One run says all of it: behind an emulated processor each takes a second. */
