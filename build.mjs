@@ -47,18 +47,41 @@ async function place(from, to) {
 
 /** Makes `to` hold exactly the files of `from`. The folder itself stays: live sandboxes have it bound. */
 async function mirror(from, to) {
-  const entries = await readdir(from, { withFileTypes: true, recursive: true })
-  const files = entries
-    .filter((entry) => entry.isFile() && !entry.name.endsWith('.pyc') && !/[._]spec\.|^test_/.test(entry.name))
-    .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(from.length + 1))
-  await Promise.all(files.map((file) => place(join(from, file), join(to, file))))
+  const files = new Map()
+  for (const folder of from)
+    for (const name of await filesBelow(folder))
+      if (!name.endsWith('.pyc') && !/[._]spec\.|(^|\/)test_/.test(name)) files.set(name, join(folder, name))
+  await Promise.all([...files].map(([name, path]) => place(path, join(to, name))))
   await mkdir(to, { recursive: true })
-  const present = await readdir(to, { withFileTypes: true, recursive: true })
-  const stale = present
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(to.length + 1))
-    .filter((file) => !files.includes(file))
-  await Promise.all(stale.map((file) => rm(join(to, file), { force: true })))
+  const stale = (await filesBelow(to)).filter((name) => !files.has(name))
+  await Promise.all(stale.map((name) => rm(join(to, name), { force: true })))
+}
+
+async function filesBelow(folder) {
+  const entries = await readdir(folder, { withFileTypes: true, recursive: true })
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(folder.length + 1))
+}
+
+/**
+ * Classes of the Java runtime, in folders, made by the JDK of this machine where it has one: what is compiled at each start starts half as fast.
+ * A JDK that comes later compiles at each start until the next build.
+ */
+async function javaClasses() {
+  const source = at('host/runtimes/programs/java/Main.java')
+  const name = createHash('sha256')
+    .update(await readFile(source))
+    .digest('hex')
+    .slice(0, 16)
+  const folder = at('dist/java', name)
+  if ((await filesIn(folder)).length > 0) return [folder]
+  await rm(at('dist/java'), { recursive: true, force: true })
+  try {
+    await run('javac', ['--release', '17', '-d', join(folder, 'classes'), source])
+    return [folder]
+  } catch (error) {
+    console.log(`the Java runtime is not compiled: ${error.message}`)
+    return []
+  }
 }
 
 /** The frames of wire/agent.proto, as TypeScript. */
@@ -212,9 +235,8 @@ async function bundle() {
       await rename(`${path}.new`, path)
     }
   }
-  await Promise.all(
-    ['python', 'bash', 'java'].map((language) => mirror(at('host/runtimes/programs', language), at('dist/runtimes', language))),
-  )
+  for (const [language, ...made] of [['python'], ['bash'], ['java', ...(await javaClasses())]])
+    await mirror([at('host/runtimes/programs', language), ...made], at('dist/runtimes', language))
 }
 
 /** Keeper and agent, static; the libraries with a dynamic C library, since programs of the template, and Node, load them. */

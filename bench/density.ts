@@ -50,7 +50,7 @@ export async function density(rounds: number): Promise<Row[]> {
 }
 
 function made(): Promise<Sandbox> {
-  return Sandbox.create({ profile: 'code-interpreter', timeoutMs: null })
+  return Sandbox.create({ profile: 'code-interpreter', wall: 'container', timeoutMs: null })
 }
 
 function ownMiB(): number {

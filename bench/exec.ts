@@ -4,7 +4,7 @@ import { series, took } from './statistics.ts'
 
 /** Round trips in a sandbox that is there already; and with code that was never seen, which is looked through before it runs. */
 export async function exec(rounds: number): Promise<Row[]> {
-  await using sandbox = await Sandbox.create({ profile: 'code-interpreter', timeoutMs: null })
+  await using sandbox = await Sandbox.create({ profile: 'code-interpreter', wall: 'container', timeoutMs: null })
   const numbers = Array.from({ length: 2 * (rounds * 5 + 10) }, (_, index) => index).values()
   const next = () => numbers.next().value ?? 0
   const command = (...args: string[]) => {

@@ -32,7 +32,7 @@ function firstImport(): Promise<number> {
 /** The end of the sandbox is not part of it. */
 async function untilSaid(code: string): Promise<number> {
   const begun = performance.now()
-  await using sandbox = await Sandbox.create({ profile: 'code-interpreter' })
+  await using sandbox = await Sandbox.create({ profile: 'code-interpreter', wall: 'container' })
   let said: number | undefined
   const { error } = await sandbox.runCode(code, {
     onStdout: () => {

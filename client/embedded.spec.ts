@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { acquireDaemon, acquireDoor } from './embedded.ts'
 import { FakeDaemon, json, unaborted } from './remote/fake-daemon.ts'
 import { RemoteDoor } from './remote/remote-door.ts'
@@ -16,10 +16,10 @@ beforeEach(async () => {
     'GET /health': ({ reply }) => void reply.writeHead(204).end(),
     'GET /v2/sandboxes': ({ reply }) => json(reply, 200, []),
   })
-  process.env['CAISSON_HOME'] = home
+  vi.stubEnv('CAISSON_HOME', home)
 })
 afterEach(async () => {
-  for (const name of ['CAISSON_HOME', 'CAISSON_URL', 'CAISSON_API_KEY']) delete process.env[name]
+  vi.unstubAllEnvs()
   await daemon[Symbol.asyncDispose]()
   await rm(home, { recursive: true, force: true })
 })
@@ -39,8 +39,8 @@ const UNSUPPORTED = { code: 'UNSUPPORTED', message: expect.stringContaining('thi
 
 test('the daemon of CAISSON_URL, with its key, whatever this machine has', async () => {
   await said({ url: 'http://127.0.0.1:1' })
-  process.env['CAISSON_URL'] = daemon.url
-  process.env['CAISSON_API_KEY'] = 'e2b_named'
+  vi.stubEnv('CAISSON_URL', daemon.url)
+  vi.stubEnv('CAISSON_API_KEY', 'e2b_named')
   const { door } = await acquireDoor(unaborted())
   if (!(door instanceof RemoteDoor)) throw new Error('not a daemon')
   expect(await door.list({}, unaborted()).next()).toMatchObject({ done: true })
@@ -49,7 +49,7 @@ test('the daemon of CAISSON_URL, with its key, whatever this machine has', async
 })
 
 test('one that was asked for and does not answer is an error', async () => {
-  process.env['CAISSON_URL'] = 'http://127.0.0.1:1'
+  vi.stubEnv('CAISSON_URL', 'http://127.0.0.1:1')
   const { door } = await acquireDoor(unaborted())
   await expect(door.create({}, unaborted())).rejects.toMatchObject({ code: 'DAEMON_UNREACHABLE' })
 })

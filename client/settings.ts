@@ -25,6 +25,14 @@ export function clientSettings(env: Readonly<Record<string, string | undefined>>
   })
 }
 
+/** What `./caisson` took off the start of this Node, which would have read it then, is there again for what this process starts. */
+export function bringAuthoritiesBack(): void {
+  const { CAISSON_CA_CERTS_PUT_BY: authorities } = process.env
+  if (authorities === undefined) return
+  process.env['NODE_EXTRA_CA_CERTS'] = authorities
+  delete process.env['CAISSON_CA_CERTS_PUT_BY']
+}
+
 /** Sets a variable of this process, for an attack to look for. The result takes it away. */
 export function plantVariable(name: string, value: string): () => void {
   process.env[name] = value

@@ -91,7 +91,8 @@ test("the keeper's plan has the same fields, top to bottom", async () => {
   const fields = [...body.matchAll(/pub (\w+):/g)].map(([, name = '']) =>
     name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()),
   )
-  expect(fields).toEqual(Object.keys(Plan.shape))
+  // What only people read is not told to it.
+  expect(fields).toEqual(Object.keys(Plan.shape).filter((field) => field !== 'wallReason'))
   const structs = [...rust.matchAll(/#\[derive\(Deserialize[^\]]*\)\]\n((?:#\[[^\n]*\n)*)pub struct (\w+)/g)]
   expect(structs.length).toBeGreaterThan(8)
   for (const [, attributes, name] of structs) expect([name, attributes]).toEqual([name, expect.stringContaining('deny_unknown_fields')])

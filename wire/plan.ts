@@ -158,6 +158,8 @@ export const Plan = z.strictObject({
   /** A zygote is a sandbox of its own that forks warmed processes into others (see native/zygote). */
   kind: z.enum(['sandbox', 'zygote']),
   wall: z.enum(WALLS),
+  /** Who asked for it; where a better one was wanted, why that is not here. Plans of before there were preferences say nothing. */
+  wallReason: z.string().max(2048).optional(),
   /** What builds the wall; null where it is the kernel itself (container). */
   engine: Engine.nullable(),
   /** Absent: behind this wall there is no machine. */

@@ -6,9 +6,12 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { Script } from 'node:vm'
+import { bringAuthoritiesBack } from '../settings.ts'
 
 /** Told by build.mjs: a hash of the bundle. V8 itself compares no more than the length. */
 declare const BUNDLE: string
+
+bringAuthoritiesBack()
 
 const path = join(__dirname, 'verbs.cjs')
 const verb = /^[a-z]+$/.exec(process.argv[2] ?? '')?.[0] ?? 'none'

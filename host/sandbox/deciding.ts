@@ -3,6 +3,7 @@ import type { Egress } from '../airlock/egress.ts'
 import type { Exits } from '../airlock/exits.ts'
 import type { Settings } from '../settings.ts'
 import { openTemplate, type Template } from '../templates/template.ts'
+import type { Built } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'
 import { seen } from './mounts.ts'
 import type { MachineFacts } from './plan.ts'
@@ -10,6 +11,7 @@ import { type Profile, readProfile } from './profile.ts'
 import { parseRequest, type StrictCreateRequest } from './request.ts'
 import { grantedWall } from './strength.ts'
 import { type ShownTrust, shownTrust } from './trust.ts'
+import { type Chosen, firstBuilt, strongEnough, wallsOf } from './wall-choice.ts'
 import type { WorkspaceWish } from './workspaces.ts'
 
 const DEFAULT_PROFILE = 'default'
@@ -27,7 +29,7 @@ export interface Decided {
 }
 
 interface DecidingParts {
-  settings: Pick<Settings, 'profiles' | 'templates' | 'programs' | 'zygoteLibrary'>
+  settings: Pick<Settings, 'profiles' | 'templates' | 'programs' | 'zygoteLibrary' | 'uid'>
   walls: Pick<Walls, 'engine' | 'promises'>
   exits: Pick<Exits, 'egress' | 'trust'>
 }
@@ -61,8 +63,10 @@ export class Deciding {
    */
   async wallAtLeast({ wall, profile }: Pick<CreateRequest, 'wall' | 'profile'>, least: WallName, signal: AbortSignal) {
     if (wall === undefined && strongerWall(least, WALLS[0]) === WALLS[0]) return undefined
-    const usual = (await this.#profile(profile ?? DEFAULT_PROFILE, signal)).wall
-    return grantedWall(wall === undefined ? undefined : wallNamed(wall), usual, least)
+    const usual = await this.#profile(profile ?? DEFAULT_PROFILE, signal)
+    if (wall !== undefined) return grantedWall(wallNamed(wall), least, least)
+    const strong = strongEnough(usual, least)
+    return strong.length === 1 ? strong[0] : (await this.#firstOf(strong, usual.name, signal)).name
   }
 
   /** The one that a sandbox is to have; undefined: none. Rejects with BAD_REQUEST where one is named and the profile keeps nothing. */
@@ -72,7 +76,8 @@ export class Deciding {
   ): Promise<WorkspaceWish | undefined> {
     const profile = await this.#profile(asked ?? DEFAULT_PROFILE, signal)
     if (profile.files === 'kept') {
-      return { name: workspace ?? DEFAULT_WORKSPACE, wall: wall === undefined ? profile.wall : wallNamed(wall), diskMiB }
+      const chosen = wall === undefined ? (await this.#firstOf(wallsOf(profile), profile.name, signal)).name : wallNamed(wall)
+      return { name: workspace ?? DEFAULT_WORKSPACE, wall: chosen, diskMiB }
     }
     if (workspace === undefined) return undefined
     throw new Fault('BAD_REQUEST', `workspace: profile ${profile.name} keeps no files`, {
@@ -84,16 +89,33 @@ export class Deciding {
     const request = await seen(parseRequest(raw))
     const profile = await this.#profile(request.profile ?? DEFAULT_PROFILE, signal)
     const template = await this.template(request.template ?? profile.template, signal)
-    const wall = await this.#wall(request.wall ?? profile.wall, signal)
+    const wall = await this.#wall(request.wall, profile, signal)
     const egress = await this.#parts.exits.egress(request.network ?? profile.network, signal)
     const trust = await shownTrust(await this.#parts.exits.trust(egress), template)
     return { request, profile, template, wall, egress, trust }
   }
 
-  async #wall(name: WallName, signal: AbortSignal): Promise<MachineFacts['wall']> {
+  async #wall(asked: WallName | undefined, profile: Profile, signal: AbortSignal): Promise<MachineFacts['wall']> {
     const { walls } = this.#parts
+    const { name, reason, built } =
+      asked === undefined
+        ? await this.#firstOf(wallsOf(profile), profile.name, signal)
+        : {
+            name: asked,
+            reason: 'asked for, or the least that its key or its snapshot must have',
+            built: await walls.engine(asked, signal),
+          }
     const { sudo, mounts } = walls.promises(name)
-    return { name, ...(await walls.engine(name, signal)), sudo, mounts }
+    return { name, reason, ...built, sudo, mounts }
+  }
+
+  #firstOf(choices: readonly WallName[], profile: string, signal: AbortSignal): Promise<Chosen<Built>> {
+    const { walls, settings } = this.#parts
+    return firstBuilt(choices, profile, async (wall) => {
+      if (choices.length > 1 && settings.uid !== 0 && !walls.promises(wall).rootless)
+        throw new Fault('WALL_UNAVAILABLE', `${wall}: it needs root on the host`)
+      return await walls.engine(wall, signal)
+    })
   }
 
   /** The profile of one that was made before, as it is now. */

@@ -33,6 +33,8 @@ export interface MachineFacts {
   readonly airlock: { readonly socket: string; readonly inspect: string; readonly policy: NetworkFile } | null
   readonly wall: {
     readonly name: WallName
+    /** Why this one: for people, in the plan and in the record. */
+    readonly reason?: string
     /** The program that is it; null: the kernel. */
     readonly engine: Engine | null
     /** Where it is a machine: its parts that are the same for all. */
@@ -98,6 +100,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     id: facts.id,
     kind: 'sandbox',
     wall: facts.wall.name,
+    ...(facts.wall.reason === undefined ? {} : { wallReason: facts.wall.reason }),
     engine: facts.wall.engine,
     ...(machine === undefined ? {} : { machine }),
     template: template.name,

@@ -37,7 +37,14 @@ export type FolderChoice = z.infer<typeof Folder>
 /** A named set of choices, from a file. Everything is said: a profile has no defaults but those of the profile that it extends. */
 const Complete = z.strictObject({
   description: z.string().max(400),
-  wall: z.enum(WALLS),
+  /** One; or several, of which a sandbox gets the first that this machine has, and none that is not named here. */
+  wall: z.union([
+    z.enum(WALLS),
+    z
+      .array(z.enum(WALLS))
+      .min(1)
+      .refine((walls) => new Set(walls).size === walls.length, 'names a wall twice'),
+  ]),
   template: z.string().regex(/^[a-z0-9-]{1,32}$/),
   network: Network,
   limits: z.strictObject({

@@ -30,7 +30,7 @@ type Made = z.infer<typeof Made>
 export interface WarmParts {
   settings: Pick<Settings, 'home' | 'keeper' | 'savesStates'>
   auditLog: AuditLog
-  walls: Pick<Walls, 'launch' | 'promises'>
+  walls: Pick<Walls, 'launch' | 'promises' | 'easeState'>
   /** One line for whoever started this host. */
   notice: (line: string) => void
 }
@@ -163,6 +163,7 @@ export class WarmStates implements AsyncDisposable {
     try {
       const pid = await this.#written(withWarm(plan, { op: 'save', folder: draft }), template, signal)
       const names = STATE_FILES[plan.wall]
+      for (const name of names) await this.#ease(plan, join(draft, name), signal)
       await own(draft, names)
       const made = Made.parse({ pid, sums: await sums(this.#parts.settings.keeper, draft, names, signal) })
       await writeFile(join(draft, MADE), JSON.stringify(made), { mode: 0o600 })
@@ -171,6 +172,11 @@ export class WarmStates implements AsyncDisposable {
     } finally {
       await rm(draft, { recursive: true, force: true })
     }
+  }
+
+  async #ease({ wall }: Plan, file: string, signal: AbortSignal): Promise<void> {
+    if (await this.#parts.walls.easeState(wall, file, signal)) return
+    this.#parts.notice(`a saved state of wall ${wall} has a form that is not known; restoring takes longer`)
   }
 
   /** The number inside of the interpreter that is in it, or null. */

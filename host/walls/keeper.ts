@@ -67,7 +67,8 @@ export class Keeper implements Cell {
 
   /** Gives a keeper that does nothing yet its plan. */
   static launched(line: Line, plan: Plan): Keeper {
-    const text = `${JSON.stringify(plan)}\n`
+    // Why it is this wall is for people.
+    const text = `${JSON.stringify({ ...plan, wallReason: undefined })}\n`
     if (Buffer.byteLength(text) > MAX_PLAN_BYTES) throw new Fault('BAD_REQUEST', `the plan is larger than ${MAX_PLAN_BYTES} bytes`)
     const keeper = new Keeper(line, plan)
     line.write(text)

@@ -51,6 +51,11 @@ export class Supervised<Options> {
     return this.#wall.probe(this.#options, signal)
   }
 
+  /** As Wall.easeState; true for a wall that has no such thing. */
+  async easeState(file: string, signal: AbortSignal): Promise<boolean> {
+    return (await this.#wall.easeState?.(file, signal)) ?? true
+  }
+
   /** As Wall.launch; `death` of the cell waits for the sweep if the keeper did not live to do it. */
   async launch(plan: Plan, signal: AbortSignal): Promise<Cell> {
     refuseAborted(signal)

@@ -57,7 +57,7 @@ type WithoutSeq<T> = T extends unknown ? Omit<T, 'seq'> : never
 /** What is to be known of a sandbox that stands already. */
 export type Known = Pick<Plan, 'id' | 'dir' | 'kind' | 'deathRecord' | 'disk'>
 
-/** A kind of isolation: seven members, and `supervised.ts` does for all of them what none may do for itself. */
+/** A kind of isolation: seven members and what few have, and `supervised.ts` does for all of them what none may do for itself. */
 export interface Wall<Options> {
   readonly name: string
   /** Settings of the operator; they never cross the wire. */
@@ -72,4 +72,6 @@ export interface Wall<Options> {
   adopt(plan: Known, options: Options, signal: AbortSignal): Promise<Cell>
   /** Removes what a dead keeper of this sandbox left. Idempotent. */
   sweep(id: string, options: Options, signal: AbortSignal): Promise<void>
+  /** Of a state in this file that was just saved: whatever each restore would do anew is done once. False: there was nothing that is known how to do. */
+  easeState?(file: string, signal: AbortSignal): Promise<boolean>
 }

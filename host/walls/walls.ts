@@ -63,6 +63,11 @@ export class Walls {
     return this.#walls[wall].engine(signal)
   }
 
+  /** Makes a state that was just saved easier to restore; `file` of it. False: it is as it was, and restoring takes longer. */
+  easeState(wall: WallName, file: string, signal: AbortSignal): Promise<boolean> {
+    return this.#walls[wall].easeState(file, signal)
+  }
+
   launch(plan: Plan, signal: AbortSignal): Promise<Cell> {
     return this.#walls[plan.wall].launch(plan, signal)
   }

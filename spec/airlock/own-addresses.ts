@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process'
+import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { hostAddresses } from '../../host/airlock/egress.ts'
 
 const execute = promisify(execFile)
 let taken = 0
@@ -23,6 +25,8 @@ export class OwnAddresses implements AsyncDisposable {
         'ip',
         ['address', 'add', address, 'dev', 'lo', 'nodad'].filter((word) => word !== 'nodad' || address.includes(':')),
       )
+    // What a host in this process knows may be a second old.
+    while (![...own.v4, ...own.v6].every((address) => hostAddresses().includes(address))) await pause(50)
     return own
   }
 

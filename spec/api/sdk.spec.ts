@@ -20,8 +20,7 @@ const DOORS: Record<string, () => Promise<Doored>> = {
 describe.each(Object.entries(DOORS))('a sandbox of %s', (_, open) => {
   let doored: Doored
   let sandbox: Sandbox
-  const create = (options = {}) =>
-    Sandbox.create({ door: doored.door, profile: 'code-interpreter', scan: 'off', timeoutMs: 300_000, ...options })
+  const create = (options = {}) => Sandbox.create({ door: doored.door, timeoutMs: 300_000, ...options })
   beforeAll(async () => {
     doored = await open()
     sandbox = await create({ metadata: { a: 'b' }, env: { SHARED: 'yes' } })

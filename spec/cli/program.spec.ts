@@ -161,8 +161,11 @@ test('a mounted folder is at its own path, read-only unless it says rw, and the 
 })
 
 test('only the environment that is named goes in', async () => {
-  const env = { CANARY: 'secret', NAMED: 'yes' }
-  const ended = await line.caisson(['run', '--env', 'NAMED', '--env', 'A=b=c', '--', 'env'], { env })
+  // Node says so where it cannot read what that names: it is not given to the command line's own.
+  const env = { CANARY: 'secret', NAMED: 'yes', NODE_EXTRA_CA_CERTS: '/nowhere' }
+  const ended = await line.caisson(['run', '--env', 'NAMED', '--env', 'NODE_EXTRA_CA_CERTS', '--env', 'A=b=c', '--', 'env'], { env })
+  expect(ended.stderr).toBe('')
+  expect(ended.stdout).toMatch(/^NODE_EXTRA_CA_CERTS=\/nowhere$/m)
   expect(ended.stdout).toMatch(/^NAMED=yes$/m)
   expect(ended.stdout).toMatch(/^A=b=c$/m)
   expect(ended.stdout).not.toMatch(/secret|CAISSON/)

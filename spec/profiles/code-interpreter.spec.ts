@@ -10,7 +10,8 @@ let sandbox: Sandbox
 beforeAll(async () => {
   host = await SpecHost.open()
   sandbox = await Sandbox.create({ profile: 'code-interpreter', door: host.door })
-})
+  // The engine starts, and what is imported first has to be read through it.
+}, 300_000)
 afterAll(async () => {
   await sandbox?.kill()
   await host[Symbol.asyncDispose]()
@@ -105,8 +106,27 @@ describe('on the command line', () => {
     const plan = await line.caisson(['run', '--dry-run', '--profile', 'code-interpreter', '-c', '1'])
     expect(JSON.parse(plan.stdout)).toMatchObject({
       limits: { wallMs: 120_000, onWall: 'end', memoryBytes: 1024 ** 3, onHit: 'end' },
+    })
+  }, 300_000)
+
+  test('its wall is gvisor where that is, else container, and the plan and the record say which and why; who names one gets that one', async () => {
+    await using line = await CommandLine.open()
+    const plan = async (env: Record<string, string>, ...more: string[]) => {
+      const { stdout, stderr } = await line.caisson(['run', '--dry-run', '--profile', 'code-interpreter', ...more, '-c', '1'], { env })
+      return stdout === '' ? stderr : JSON.parse(stdout)
+    }
+    const without = { CAISSON_RUNSC: '/nowhere/runsc' }
+    const cause = 'gvisor is not here: gvisor: /nowhere/runsc: no such file'
+    expect(await plan(without)).toMatchObject({
+      wall: 'container',
+      wallReason: `the next choice of profile code-interpreter; ${cause}`,
       audit: { commands: true },
     })
+    expect(await plan(without, '--wall', 'gvisor')).toMatch(/^caisson: WALL_UNAVAILABLE: gvisor: /)
+    expect(await plan({}, '--wall', 'container')).toMatchObject({ wall: 'container', wallReason: expect.stringMatching(/^asked for/) })
+    if (process.getuid?.() === 0) expect(await plan({})).toMatchObject({ wall: 'gvisor', audit: { commands: false } })
+    await line.caisson(['run', '--profile', 'code-interpreter', '-c', '1'], { env: without })
+    expect((await line.caisson(['audit', 'list', '--kind', 'create', '--json'])).stdout).toContain(cause)
   }, 300_000)
 
   test('after a run: what it did beside what the code says, and what nobody saw', async () => {

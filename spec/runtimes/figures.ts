@@ -18,7 +18,7 @@ export class Figures implements AsyncDisposable {
 
   static async open(): Promise<Figures> {
     const host = await SpecHost.open()
-    return new Figures(host, await host.door.create({ profile: 'code-interpreter', scan: 'off', timeoutMs: null }, signal))
+    return new Figures(host, await host.door.create({ timeoutMs: null }, signal))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

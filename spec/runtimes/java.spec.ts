@@ -29,6 +29,10 @@ test.each([
   expect((await run(code)).results).toEqual([{ text, isMainResult: true }])
 })
 
+test('its own program was compiled when it was built; classes of the user are found where the context is', async () => {
+  expect((await run('System.getProperty("java.class.path")')).results).toMatchObject([{ text: '/caisson/runtimes/java/classes:.' }])
+})
+
 test('variables of the sandbox and of a call are properties', async () => {
   const seen = async (name: string, env = {}) =>
     (await held.runCode({ code: `System.getProperty("${name}")`, contextId, env }, () => undefined, signal)).results[0]?.text

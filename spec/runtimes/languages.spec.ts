@@ -146,7 +146,7 @@ describe.each(Object.values(shelf))('$name', (runtime) => {
   const words = WORDS[runtime.name as keyof typeof shelf]
   let held: Held
   beforeAll(async () => {
-    held = await host.door.create({ profile: 'code-interpreter', scan: 'off', timeoutMs: null, env: { MARK: 'own' } }, signal)
+    held = await host.door.create({ timeoutMs: null, env: { MARK: 'own' } }, signal)
   })
   afterAll(() => held.kill(signal))
   const made: Fresh[] = []

@@ -9,7 +9,7 @@ let host: SpecHost
 let sandbox: Sandbox
 beforeAll(async () => {
   host = await SpecHost.open()
-  sandbox = await Sandbox.create({ profile: 'code-interpreter', scan: 'off', timeoutMs: null, door: host.door })
+  sandbox = await Sandbox.create({ timeoutMs: null, door: host.door })
 })
 afterAll(async () => {
   await sandbox.kill()

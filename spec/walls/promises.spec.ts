@@ -73,7 +73,8 @@ everyWall((wall) => {
     ['memory', { memoryMiB: 192 }, 'cat /dev/zero > /dev/shm/x'],
     ['pids', { pids: 40 }, 'while :; do sleep 1000 & done'],
     ['disk', { diskMiB: 16 }, 'cat /dev/zero > /tmp/x'],
-    ['disk', { diskMiB: 16 }, 'i=0; while : > /home/user/$i || exit 1; do i=$((i+1)); done'],
+    // The smallest disk has the fewest places for files.
+    ['disk', { diskMiB: 4 }, 'i=0; while : > /home/user/$i || exit 1; do i=$((i+1)); done'],
     ['output', { outputMiB: 1 }, 'yes'],
   ] as const)('%s: typed, and nothing survives it', async (reason, limits, command) => {
     const sandbox = await make(limits)

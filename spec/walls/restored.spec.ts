@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { chmod, open, readdir, readFile, truncate } from 'node:fs/promises'
+import { chmod, open, readdir, readFile, rename, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Sandbox, type SandboxOptions } from '../../client/index.ts'
@@ -154,12 +154,16 @@ describe.each(KINDS)('saved states of $wall', ({ wall, options, imported, python
         const count = async (outcome: string) => (await records('warm')).filter((record) => record.outcome === outcome).length
         const before = { saved: await count('saved'), discarded: await count('discarded') }
         // Of this kind there is none yet.
-        if (hasNetwork && before.discarded === 0) {
+        const isFirst = before.discarded === 0
+        if (hasNetwork && isFirst) {
           await (await make(harmed)).kill()
           before.saved += 1
           await saved(before.saved)
         }
         const folder = join(host.home, 'warm')
+        const spared = join(host.home, 'spared')
+        // With its holes: the memory of a machine is large, and there is little in it.
+        if (isFirst) execFileSync('cp', ['-a', folder, spared])
         for (const name of (await readdir(folder)).filter((entry) => !entry.includes('.'))) {
           await chmod(join(folder, name, image), 0o600)
           await harm(join(folder, name, image))
@@ -173,11 +177,14 @@ describe.each(KINDS)('saved states of $wall', ({ wall, options, imported, python
           expect(later.notices).toEqual([expect.stringContaining('a saved state was discarded')])
           expect(await count('discarded')).toBe(before.discarded + 1)
           await sandbox.kill()
-          // Another takes its place.
-          await saved(before.saved + 1)
+          // Another takes its place; that takes long, and is seen once.
+          if (!isFirst) await saved(before.saved + 1)
         } finally {
           await later.door.close()
         }
+        if (!isFirst) return
+        await rm(folder, { recursive: true })
+        await rename(spared, folder)
       },
       600_000,
     )

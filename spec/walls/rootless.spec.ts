@@ -111,6 +111,13 @@ describe.runIf(isRoot)('without root (these specs make an ordinary user, and so 
     expect(ended.exitCode).not.toBe(0)
   })
 
+  test('gVisor, which wants two ids, is refused by name', async () => {
+    const refused = await caisson('run', ...UNLIMITED, '--wall', 'gvisor', '-c', 'print(1)')
+    expect([refused.exitCode, refused.stdout]).toEqual([125, ''])
+    expect(refused.stderr).toMatch(/WALL_UNAVAILABLE: gvisor: .* one id .*as root/)
+    expect(await readdir(join(place, 'home', 'sandboxes'))).toEqual([])
+  })
+
   test('with cgroups delegated, every limit holds', async () => {
     await delegate()
     try {

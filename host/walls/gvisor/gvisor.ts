@@ -3,6 +3,7 @@ import { KeptOptions, kept } from '../kept.ts'
 import type { Wall } from '../wall.ts'
 import { gvisorEngine } from './engine.ts'
 import { probeGvisor } from './probe.ts'
+import { unpackState } from './unpacked-state.ts'
 
 const Options = KeptOptions.extend({
   runsc: z.string().startsWith('/', 'CAISSON_RUNSC is an absolute path').nullable(),
@@ -31,5 +32,6 @@ export const gvisor: Wall<Options> = {
   },
   probe: probeGvisor,
   engine: async (options, signal) => ({ engine: await gvisorEngine(options, signal) }),
+  easeState: unpackState,
   ...kept,
 }

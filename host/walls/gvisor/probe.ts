@@ -38,7 +38,8 @@ async function chosen(options: EngineOptions, signal: AbortSignal): Promise<Find
     return preload === null ? [found] : [found, MENDED]
   } catch (failure) {
     if (!(failure instanceof Fault)) throw failure
-    return [{ what, severity: 'missing', detail: failure.message, mend: INSTALL }]
+    const mend = process.getuid?.() === 0 ? { mend: INSTALL } : {}
+    return [{ what, severity: 'missing', detail: failure.message, ...mend }]
   }
 }
 
