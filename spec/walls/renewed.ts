@@ -31,31 +31,8 @@ export const PROGRAMS: readonly Said[] = [
 /** Of a machine with a network. */
 export const CARD: Said = { what: 'hardware address', code: 'cat /sys/class/net/eth0/address' }
 
-/** Of contexts that were running: drawn from once before, and then, values with blanks between. (Of Java: spec/runtimes/java.spec.ts.) */
-export interface Drawn {
-  readonly language: string
-  readonly begin: string
-  readonly draw: string
-  readonly rows: readonly string[]
-}
-
-const NODE = {
-  'Math.random': 'Math.random()',
-  'crypto.randomUUID': 'c.randomUUID()',
-  'crypto.randomInt': 'c.randomInt(2 ** 40)',
-  'crypto.randomBytes': "c.randomBytes(8).toString('hex')",
-  'crypto.getRandomValues': 'crypto.getRandomValues(new Uint32Array(2)).join()',
-  'keys of its OpenSSL': "c.generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' }).x",
-}
-const javascript = Object.values(NODE).join(', ')
-export const DRAWN: readonly Drawn[] = [
-  {
-    language: 'javascript',
-    begin: `const c = require('node:crypto'); [${javascript}].length`,
-    draw: `[${javascript}].join(' ')`,
-    rows: Object.keys(NODE).map((row) => `JavaScript: ${row}`),
-  },
-]
+/** In a context of JavaScript that was running. (Java: spec/runtimes/java.spec.ts.) */
+export const MATH_RANDOM: Said = { what: 'Math.random of JavaScript', code: 'Math.random()' }
 
 /** One run says all of it: behind an emulated processor each takes a second. */
 export const inTurn = (all: readonly Said[], mark: string) => all.map(({ code }) => code).join(`\n${mark}\n`)

@@ -1,24 +1,16 @@
-import { createRequire } from 'node:module'
-
-const crypto = () => createRequire('/')('node:crypto') as typeof import('node:crypto')
+import { closeSync, openSync, readSync } from 'node:fs'
 
 /** V8's own, whose state nobody can change. */
 const original = Math.random
 const WORDS = 1024
 const words = new Uint32Array(WORDS)
 let used = WORDS
-/** As Node keeps them for later (lib/internal/crypto/random.js): so many calls, and what is drawn then was not there before. */
-const KEPT = { randomUUID: 128, randomInt: 1024 }
 
 /**
- * In a process that goes on from the memory of another: nothing that is drawn from now on is what that one draws. OpenSSL knows a fork by its process id, and
- * a memory by nothing, and Node has no way to add to its chance; but it may be told to ask the processor each time. Throws where it cannot be.
+ * In a process that goes on from the memory of another: `Math.random` is no longer what that one draws, but the kernel's, which has been renewed. Of OpenSSL's, which
+ * `node:crypto` draws from, nothing can be said here (docs/decisions/0039-memory-for-others.md).
  */
 export function renew(): void {
-  const { setEngine, constants, randomUUID, randomInt } = crypto()
-  setEngine('rdrand', constants.ENGINE_METHOD_RAND)
-  for (let left = KEPT.randomUUID; left > 0; left -= 1) randomUUID()
-  for (let left = KEPT.randomInt; left > 0; left -= 1) randomInt(2)
   used = WORDS
   // What somebody has put in its place is theirs.
   if (Math.random !== original && Math.random !== random) return
@@ -27,12 +19,19 @@ export function renew(): void {
 
 /** As many bits as V8 gives. */
 function random(): number {
-  if (used === WORDS) {
-    crypto().randomFillSync(words)
-    used = 0
-  }
+  if (used === WORDS) draw()
   const [high = 0, low = 0] = words.subarray(used, used + 2)
   words.fill(0, used, used + 2)
   used += 2
   return ((high >>> 5) * 2 ** 26 + (low >>> 6)) / 2 ** 53
+}
+
+function draw(): void {
+  const kernel = openSync('/dev/urandom', 'r')
+  try {
+    if (readSync(kernel, words) !== words.byteLength) throw new Error('the kernel has no randomness to give')
+    used = 0
+  } finally {
+    closeSync(kernel)
+  }
 }

@@ -33,6 +33,7 @@ export class Runtime {
   #current: Running | undefined
   #count = 0
   #isProgram = false
+  #isDeaf = false
 
   constructor(typescript: boolean) {
     this.#typescript = typescript
@@ -57,7 +58,7 @@ export class Runtime {
 
   #hear(request: Request): void {
     if (request.op === 'init') this.#init(request)
-    else if (request.op === 'renew') renewOrEnd()
+    else if (request.op === 'renew') this.#renew()
     else if (request.op === 'interrupt') {
       // The whole group, with what the code has started. Here our own handler is in its place.
       if (request.id === this.#current?.id && !this.#isProgram) process.kill(0, 'SIGINT')
@@ -75,6 +76,13 @@ export class Runtime {
       EXIT(1)
     }
     this.#control.send({ type: 'ready' })
+  }
+
+  #renew(): void {
+    renew()
+    // What interrupts whatever another host had asked for was sent before this, and may be heard after the first run has been asked for.
+    this.#isDeaf = true
+    setImmediate(() => setImmediate(() => (this.#isDeaf = false)))
   }
 
   async #cell(request: RunRequest): Promise<void> {
@@ -131,7 +139,7 @@ export class Runtime {
   }
 
   #interrupt(): void {
-    this.#current?.stop()
+    if (!this.#isDeaf) this.#current?.stop()
   }
 
   /** An exception that nobody awaited: of the run that is under way, else it is only told. */
@@ -169,18 +177,6 @@ function blocking(stream: { _handle?: { setBlocking?(on: boolean): void } }): vo
 
 /** Node's own, before a session puts its exception in the place of it. */
 const EXIT = process.exit.bind(process) as typeof process.exit
-
-/** One that draws what others draw is no longer to be asked anything. */
-function renewOrEnd(): void {
-  try {
-    renew()
-  } catch (error) {
-    process.stderr.write(
-      `caisson: this context ends, for it would draw what others draw: ${error instanceof Error ? error.message : String(error)}\n`,
-    )
-    EXIT(1)
-  }
-}
 
 function setEnvironment(env: Record<string, string>): void {
   for (const name of Object.keys(process.env)) if (!(name in env)) delete process.env[name]
