@@ -29,7 +29,7 @@ export interface Decided {
 }
 
 interface DecidingParts {
-  settings: Pick<Settings, 'profiles' | 'templates' | 'programs' | 'zygoteLibrary' | 'uid'>
+  settings: Pick<Settings, 'profiles' | 'templates' | 'programs' | 'zygoteLibrary'>
   walls: Pick<Walls, 'engine' | 'promises'>
   exits: Pick<Exits, 'egress' | 'trust'>
 }
@@ -110,12 +110,7 @@ export class Deciding {
   }
 
   #firstOf(choices: readonly WallName[], profile: string, signal: AbortSignal): Promise<Chosen<Built>> {
-    const { walls, settings } = this.#parts
-    return firstBuilt(choices, profile, async (wall) => {
-      if (choices.length > 1 && settings.uid !== 0 && !walls.promises(wall).rootless)
-        throw new Fault('WALL_UNAVAILABLE', `${wall}: it needs root on the host`)
-      return await walls.engine(wall, signal)
-    })
+    return firstBuilt(choices, profile, (wall) => this.#parts.walls.engine(wall, signal))
   }
 
   /** The profile of one that was made before, as it is now. */

@@ -35,6 +35,13 @@ export function loopShapes(node: Node, values: PythonValues): string[] {
   return shapes
 }
 
+/** A function that has itself begun by others, or forks and calls itself, and waits for nothing in between. */
+export function isBomb(name: string, body: string): boolean {
+  if (!/^\w{1,64}$/.test(name) || /\b(sleep|wait|join|Timer|recv|accept|get)\s*\(/.test(body)) return false
+  const begun = new RegExp(`\\b(target\\s*=\\s*|(i?map\\w*|submit|apply_async|start_new_thread)\\s*\\(\\s*)${name}\\b`).test(body)
+  return begun || (/\bos\.fork\s*\(\s*\)/.test(body) && new RegExp(`\\b${name}\\s*\\(`).test(body))
+}
+
 /** The same of a function of the code's own that walks from `from` on. */
 export function walkShapes(from: string, body: string): string[] {
   if (!EVERYTHING.test(from) || !/\b(listdir|scandir|iterdir|walk|r?glob)\s*\(/.test(body)) return []

@@ -1,7 +1,7 @@
 import type { Node } from '@vscode/tree-sitter-wasm'
 import type { Gathering } from './gathering.ts'
 import { isList, type Known } from './known-values.ts'
-import { loopShapes, walkShapes } from './python-loops.ts'
+import { isBomb, loopShapes, walkShapes } from './python-loops.ts'
 import { PythonRunning, RUNS } from './python-running.ts'
 import { PythonValues } from './python-values.ts'
 import { field, isRepeated, named, walk } from './walking.ts'
@@ -258,11 +258,13 @@ class Reading {
   }
 
   #define(node: Node): void {
-    this.#values.define(field(node, 'name')?.text ?? '', field(node, 'parameters'), field(node, 'body'))
-    this.#running.grow(field(node, 'name')?.text ?? '', field(node, 'body')?.text ?? '')
-    this.#functions.set(field(node, 'name')?.text ?? '', field(node, 'body')?.text.slice(0, 4000) ?? '')
-    if (!/^__reduce(_ex)?__$/.test(field(node, 'name')?.text ?? '')) return
-    const body = field(node, 'body')?.text.slice(0, 4000) ?? ''
+    const [name, whole] = [field(node, 'name')?.text ?? '', field(node, 'body')?.text ?? '']
+    const body = whole.slice(0, 4000)
+    this.#values.define(name, field(node, 'parameters'), field(node, 'body'))
+    this.#running.grow(name, whole)
+    this.#functions.set(name, body)
+    if (isBomb(name, body)) this.#shape('fork-bomb', node)
+    if (!/^__reduce(_ex)?__$/.test(name)) return
     const aliases = [...this.#values.names].filter(([, full]) => /^(os\.(system|popen)|subprocess)/.test(full)).map(([alias]) => alias)
     if (
       /\b(os\.(system|popen|exec\w+)|subprocess\.\w+|eval|exec|__import__)\b/.test(body) ||

@@ -14,6 +14,8 @@ const SECRETS =
   /^(sudo\s+)?(gpg2?\b.*--export-secret|kubectl\b.*\b(get|describe)\s+secrets?\b|security\s+(find|dump)|secret-tool\s|pass\s+show|aws\s+(configure\s+export|secretsmanager|ssm\s+get-param|sts\s+get-session)|gcloud\s+auth\s+(print|application)|az\s+account\s+get-access|vault\s+(kv|read|token)|op\s+(item|read)|git\s+credential|docker-credential|getent\s+shadow|history\b|ps\s+\w*e\w*ww|strings\s+\/proc)/
 export const SHELL = /^(\/(usr\/)?bin\/)?(sh|bash|zsh|dash|ksh|ash|fish)$/
 export const INTERPRETER = /^(\/(usr\/)?bin\/)?(sh|bash|zsh|dash|ksh|ash|python[\d.]*|node|perl|ruby|php|source|\.)$/
+/** What others say comes out of them, too, as it is. */
+const HEARS = /^(\/\S*\/)?(nc|ncat|netcat|socat|telnet|ftp|tftp|dig|nslookup|host)$/
 export const FETCHES = /^(\/\S*\/)?(curl|wget|fetch|lynx|aria2c|http)$/
 export const EVERYTHING = /^(~|\$HOME|\$\{HOME\}|\/(home|root|etc))(\/|$)|^\/$/
 
@@ -34,7 +36,7 @@ export function readPipeline(node: Node, reading: Reading): void {
     gathering.add('shape', 'hidden-command', node)
   const before = names.slice(0, -1)
   const isTaken = INTERPRETER.test(last)
-  if (isTaken && before.some((name) => FETCHES.test(name))) gathering.add('shape', 'download-into-interpreter', node)
+  if (isTaken && before.some((name) => FETCHES.test(name) || HEARS.test(name))) gathering.add('shape', 'download-into-interpreter', node)
   if (isTaken && stages.slice(0, -1).some((stage) => /\bprintf\b[^|]{0,80}\\(x|[0-7]{2})/.test(stage.text.slice(0, 400))))
     gathering.add('shape', 'decoded-into-interpreter', node)
   if (isTaken && before.some((name) => DECODES.test(name) || name === 'tr')) gathering.add('shape', 'decoded-into-interpreter', node)

@@ -4,7 +4,7 @@ import { checkExamples } from '../../host/scan/checked-rules.ts'
 import { Reader } from '../../host/scan/reading.ts'
 import { SCAN_RULES, SCANNED, type Scanned, ScanRules } from '../../policy/index.ts'
 
-/** `unseen` was written after the rules, and no rule was changed for it. */
+/** `unseen` was written without a look at the rules, and no rule was changed for it. */
 type Kind = 'hostile' | 'unseen' | 'benign'
 
 function snippets(kind: Kind, language: Scanned): string[] {
@@ -37,8 +37,8 @@ describe('the corpus', () => {
   test('of what is hostile, in three languages, all but a few are found', async () => {
     const hostile = await found('hostile')
     process.stdout.write(`scan: hostile snippets found: ${rate(hostile)}\n`)
-    expect(hostile.all).toBeGreaterThanOrEqual(450)
-    expect(hostile.missed.length, hostile.missed.join('\n')).toBeLessThanOrEqual(6)
+    expect(hostile.all).toBeGreaterThanOrEqual(540)
+    expect(hostile.missed.length, hostile.missed.join('\n')).toBeLessThanOrEqual(12)
   })
 
   test('of what no rule was made for, more than half', async () => {

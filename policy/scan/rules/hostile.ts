@@ -200,6 +200,20 @@ export const hostile: ScanRule[] = [
     },
   },
   {
+    name: 'member-by-text',
+    set: 'hostile',
+    kind: 'call',
+    language: 'python',
+    pattern: String.raw`^operator\.(attrgetter|methodcaller)$`,
+    args: String.raw`(^|[.\s])(system|popen|exec[vlpe]{1,3}|spawn[vlpe]{1,3}|posix_spawnp?|Popen|check_output|getoutput|eval|exec|__(import|subclasses|globals|builtins|bases?|mro)__)(\s|\.|$)`,
+    reason: 'a program is started by a name that is looked up',
+    hint: 'Name it.',
+    examples: {
+      match: python("from operator import attrgetter\nimport os\nattrgetter('system')(os)('id')"),
+      not: python("from operator import attrgetter\nsorted(users, key=attrgetter('name'))"),
+    },
+  },
+  {
     name: 'process-or-code-loader',
     set: 'hostile',
     kind: 'call',

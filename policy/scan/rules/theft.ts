@@ -9,7 +9,7 @@ export const theft: ScanRule[] = [
     name: 'credential-path',
     set: 'hostile',
     kind: 'text',
-    pattern: String.raw`(^|[/~"'\s=@])(\.ssh/(id_|authorized_keys|config$|known_hosts|\*|$)|\.(ssh|aws|gnupg|password-store)/?$|\.aws/(credentials|config)|\.azure/(accessTokens|msal)|\.config/gcloud|\.kube/config|\.docker/config\.json|\.netrc\b|\.git-credentials|\.npmrc$|\.pypirc$|\.gnupg/|\.pgpass\b|\.vault-token|id_(rsa|ed25519|ecdsa)\b(?!\.pub)|etc/shadow\b|etc/gshadow\b|etc/sudoers\b|proc/(self|1|\*|\d+)/(environ|mem|maps/?root|root)|Login Data$|Local State$|cookies\.sqlite|key4\.db|logins\.json|wallet\.dat|keystore/UTC|\.bash_history|run/secrets/|serviceaccount/token)`,
+    pattern: String.raw`(^|[/~"'\s=@])(\.ssh/(id_|authorized_keys|config$|known_hosts|\*|$)|\.(ssh|aws|gnupg|password-store)/?$|\.aws/(credentials|config)|\.azure/(accessTokens|msal)|\.config/gcloud|\.kube/config|\.docker/config\.json|\.netrc\b|\.git-credentials|\.npmrc$|\.pypirc$|\.gnupg/|\.pgpass\b|\.vault-token|id_(rsa|ed25519|ecdsa)\b(?!\.pub)|etc/shadow\b|etc/gshadow\b|etc/sudoers\b|proc/([^/\s]*[\d*?\]}$][^/\s]*|self|thread-self)/(task/[^/\s]+/)?(environ|mem|maps/?root|root)\b|Login Data$|Local State$|cookies\.sqlite|key4\.db|logins\.json|wallet\.dat|keystore/UTC|\.bash_history|run/secrets/|serviceaccount/token)`,
     reason: 'a file that holds credentials',
     hint: HINT,
     examples: {
