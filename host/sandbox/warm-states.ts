@@ -28,7 +28,7 @@ const Made = z.strictObject({ pid: z.int().positive().nullable(), sums: Sums })
 type Made = z.infer<typeof Made>
 
 export interface WarmParts {
-  settings: Pick<Settings, 'home' | 'keeper' | 'savesStates'>
+  settings: Pick<Settings, 'home' | 'keeper' | 'savesStates' | 'uid'>
   auditLog: AuditLog
   walls: Pick<Walls, 'launch' | 'promises' | 'easeState'>
   /** One line for whoever started this host. */
@@ -96,6 +96,8 @@ export class WarmStates implements AsyncDisposable {
 
   #key(plan: Plan, template: Template): string | undefined {
     const { settings, walls } = this.#parts
+    // runsc restores nothing for an ordinary user ("Rootless mode not supported with restore").
+    if (plan.wall === 'gvisor' && settings.uid !== 0) return undefined
     return settings.savesStates && walls.promises(plan.wall).restores !== 'no' && savesStates(plan) ? warmKey(plan, template) : undefined
   }
 
