@@ -120,6 +120,15 @@ class Command extends LiveProcess<Output> implements Process {
 }
 
 class Program extends LiveProcess<{ channel: 'stdout' | 'stderr' | 'control'; bytes: Uint8Array; atMs: number }> implements RuntimeProcess {
+  /** Resolves when the agent passes on what is sent to it. */
+  readonly attached: Promise<void>
+
+  constructor(stream: AgentStream, pid: number, exited: Promise<Exit>, judge: Judge) {
+    super(stream, pid, exited, judge)
+    this.attached = stream.opened.then(() => undefined)
+    this.attached.catch(() => undefined)
+  }
+
   sendControl(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     return this.send(Channel.CONTROL, bytes, false, signal)
   }
@@ -185,7 +194,6 @@ export async function startProgram(
 /** A process that is there already: forked from a zygote into the sandbox. What is sent to it before the agent has answered waits there. */
 export function attachProgram(connection: AgentConnection, pid: number, options: ProcessOptions, signal: AbortSignal): Program {
   const { stream, exited } = openProcess(connection, { case: 'attach', value: { pid } }, `attach to process ${pid}`, options, signal)
-  stream.opened.catch(() => undefined)
   return new Program(stream, pid, exited, options.judge)
 }
 
