@@ -3,7 +3,7 @@ import { create } from '@bufbuild/protobuf'
 import { AGENT_GENERATION, Fault, MAX_STREAMS } from '@caisson/wire'
 import { type Data_Channel as Channel, type Frame, type HelloReply, type Open, OpenSchema } from '@caisson/wire/agent'
 import { cancelled, onAbort, refuseAborted, settled } from '../lifetimes.ts'
-import { encodeFrame, FrameDecoder, type FrameInit } from './frames.ts'
+import { encodeApart, encodeFrame, FrameDecoder, type FrameInit } from './frames.ts'
 import { type OperationCase, ruleFor } from './rules.ts'
 import { AgentStream, type EventWhat, type OpenedResult } from './stream.ts'
 
@@ -72,8 +72,8 @@ export class AgentConnection {
       this.#streams.delete(id)
     }
     const rule = ruleFor(message.operation as Open['operation'] & { case: OperationCase })
-    const write = (body: NonNullable<FrameInit['body']>) => this.#write({ stream: id, body })
-    const stream = new AgentStream({ ...options, rule, write, forget })
+    const write = (body: NonNullable<FrameInit['body']>, stays = false) => this.#write({ stream: id, body }, stays)
+    const stream = new AgentStream({ ...options, rule, write, forget, outlive: () => stop() })
     write({ case: 'open', value: message })
     this.#streams.set(id, stream)
     stop = onAbort(signal, () => stream.giveUp(cancelled(signal)))
@@ -114,10 +114,10 @@ export class AgentConnection {
     stream.receive(frame.body)
   }
 
-  /** Frames of one turn of the event loop leave in one write. */
-  #write(frame: FrameInit): void {
+  /** Frames of one turn of the event loop leave in one write. `stays`: nobody changes the payload any more. */
+  #write(frame: FrameInit, stays: boolean): void {
     if (this.#failure !== undefined) return
-    const bytes = encodeFrame(frame)
+    const pieces = (stays ? encodeApart(frame) : undefined) ?? [encodeFrame(frame)]
     if (!this.#corked) {
       this.#corked = true
       this.#socket.cork()
@@ -126,7 +126,7 @@ export class AgentConnection {
         this.#socket.uncork()
       })
     }
-    this.#socket.write(bytes)
+    for (const piece of pieces) this.#socket.write(piece)
   }
 
   #fail(failure: Fault): void {

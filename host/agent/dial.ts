@@ -2,7 +2,7 @@ import { Duplex } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Fault } from '@caisson/wire'
 import { Data_Channel as Channel } from '@caisson/wire/agent'
-import { onAbort, refuseAborted, unending } from '../lifetimes.ts'
+import { unending } from '../lifetimes.ts'
 import type { AgentConnection } from './connection.ts'
 import type { AgentStream } from './stream.ts'
 
@@ -34,17 +34,11 @@ export async function dial(connection: AgentConnection, port: number, options: D
 }
 
 async function open(connection: AgentConnection, port: number, host: string, signal: AbortSignal): Promise<AgentStream> {
-  refuseAborted(signal)
-  const dialling = new AbortController()
-  const stop = onAbort(signal, () => dialling.abort(signal.reason))
-  try {
-    const stream = connection.open({ case: 'dial', value: { port, host } }, { what: `connect to port ${port}` }, dialling.signal)
-    stream.closed.catch(() => undefined)
-    await stream.opened
-    return stream
-  } finally {
-    stop()
-  }
+  const stream = connection.open({ case: 'dial', value: { port, host } }, { what: `connect to port ${port}` }, signal)
+  stream.closed.catch(() => undefined)
+  await stream.opened
+  stream.outlive()
+  return stream
 }
 
 /** Backpressure goes through to the program inside: nothing is taken from the agent before somebody reads, nothing is sent beyond its credit. */

@@ -26,8 +26,14 @@ const CHANGES: Readonly<Record<number, FileChange['kind']>> = {
 /** `lift`: where the user's rights do not reach, root makes it and gives it to the user; for users that may become root anyway. */
 export type MakeOptions = FileOptions & { lift?: boolean }
 
-/** `own`: the file becomes the user's, whoever had it before. */
-export type WriteOptions = MakeOptions & { mode?: number; append?: boolean; attributes?: Record<string, string>; own?: boolean }
+/** `own`: the file becomes the user's, whoever had it before. `stays`: the pieces of its content are not changed by whoever gives them when they have been taken. */
+export type WriteOptions = MakeOptions & {
+  mode?: number
+  append?: boolean
+  attributes?: Record<string, string>
+  own?: boolean
+  stays?: boolean
+}
 
 /** `localOnly` refuses what another machine or process serves, whose changes are not seen. */
 export type WatchOptions = FileOptions & { recursive?: boolean; includeEntry?: boolean; localOnly?: boolean }
@@ -67,7 +73,7 @@ export class AgentFiles implements Files {
     options: WriteOptions,
     signal: AbortSignal,
   ): Promise<FileEntry> {
-    const { user = '', mode = 0, append = false, attributes = {}, own = false, lift = false } = options
+    const { user = '', mode = 0, append = false, attributes = {}, own = false, lift = false, stays = false } = options
     if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777) throw new Fault('BAD_REQUEST', `mode: ${mode} is no file mode`)
     const value = { path, user, mode, append, attributes, own, lift }
     const stream = this.#open({ case: 'writeFile', value }, `write ${path}`, signal)
@@ -76,7 +82,7 @@ export class AgentFiles implements Files {
       if (content instanceof Uint8Array) {
         await stream.send(Channel.FILE, content, true, signal)
       } else {
-        for await (const piece of content) await stream.send(Channel.FILE, piece, false, signal)
+        for await (const piece of content) await stream.send(Channel.FILE, piece, false, signal, stays)
         await stream.send(Channel.FILE, new Uint8Array(), true, signal)
       }
     } catch (failure) {

@@ -9,7 +9,7 @@ export type FrameInit = MessageInitShape<typeof FrameSchema>
 
 export function encodeFrame(init: FrameInit): Uint8Array {
   const plain = init.body?.case === 'data' && init.body.value.atUs === undefined ? init.body.value : undefined
-  if (plain?.payload !== undefined && plain.payload.length <= MAX_DATA_BYTES && init.stream) return encodeData(init.stream, plain)
+  if (plain?.payload !== undefined && plain.payload.length <= MAX_DATA_BYTES && init.stream) return encodeData(init.stream, plain, true)
   const body = toBinary(FrameSchema, create(FrameSchema, init))
   if (body.length > MAX_FRAME_BYTES) {
     throw new Fault('BAD_REQUEST', `the request takes ${body.length} bytes on the agent wire, more than ${MAX_FRAME_BYTES}`)
@@ -20,6 +20,17 @@ export function encodeFrame(init: FrameInit): Uint8Array {
   return whole
 }
 
+/** From so many bytes on, copying them costs more than handing the kernel two pieces. */
+const APART_BYTES = 4096
+
+/** The same in two pieces, the second of them the payload itself, which must stay as it is until all has been sent; undefined: not for this one. */
+export function encodeApart({ stream, body }: FrameInit): readonly [head: Uint8Array, payload: Uint8Array] | undefined {
+  if (!stream || body?.case !== 'data' || body.value.atUs !== undefined || body.value.end === true) return undefined
+  const { payload } = body.value
+  if (payload === undefined || payload.length < APART_BYTES || payload.length > MAX_DATA_BYTES) return undefined
+  return [encodeData(stream, body.value, false), payload]
+}
+
 type DataInit = MessageInitShape<typeof DataSchema>
 
 /** Tag bytes of wire/agent.proto: the number of the field, and how long it is. */
@@ -27,19 +38,19 @@ const [STREAM, DATA, CHANNEL, PAYLOAD, END] = [0x08, 0x22, 0x08, 0x12, 0x20]
 /** Lengths and numbers up to here take so many bytes at most. */
 const MAX_VARINT_BYTES = 5
 
-/** What most bytes travel in: the payload is copied once, straight to where it belongs. The same bytes as those of `toBinary`. */
-function encodeData(stream: number, { channel = 0, payload = new Uint8Array(), end = false }: DataInit): Uint8Array {
+/** What most bytes travel in: the payload is copied once, straight to where it belongs, or follows. The same bytes as those of `toBinary`. */
+function encodeData(stream: number, { channel = 0, payload = new Uint8Array(), end = false }: DataInit, isWhole: boolean): Uint8Array {
   const inner = (channel === 0 ? 0 : 2) + (payload.length === 0 ? 0 : 1 + varintBytes(payload.length) + payload.length) + (end ? 2 : 0)
   const body = 1 + varintBytes(stream) + 1 + varintBytes(inner) + inner
-  const whole = Buffer.allocUnsafe(PREFIX_BYTES + body)
+  const whole = Buffer.allocUnsafe(PREFIX_BYTES + body - (isWhole ? 0 : payload.length))
   let at = whole.writeUInt32LE(body, 0)
   at = putVarint(whole, stream, whole.writeUInt8(STREAM, at))
   at = putVarint(whole, inner, whole.writeUInt8(DATA, at))
   if (channel !== 0) at = whole.writeUInt8(channel, whole.writeUInt8(CHANNEL, at))
   if (payload.length > 0) {
     at = putVarint(whole, payload.length, whole.writeUInt8(PAYLOAD, at))
-    whole.set(payload, at)
-    at += payload.length
+    if (isWhole) whole.set(payload, at)
+    at += isWhole ? payload.length : 0
   }
   if (end) whole.writeUInt8(1, whole.writeUInt8(END, at))
   return whole

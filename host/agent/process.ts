@@ -1,7 +1,7 @@
 import type { Output, Process, ProcessExit, StartRequest } from '@caisson/wire'
 import { Fault } from '@caisson/wire'
 import { Data_Channel as Channel, type Exit } from '@caisson/wire/agent'
-import { onAbort, refuseAborted, settled } from '../lifetimes.ts'
+import { refuseAborted, settled } from '../lifetimes.ts'
 import type { RuntimeProcess } from '../runtimes/runtime.ts'
 import type { AgentConnection, OpenOptions, Operation } from './connection.ts'
 import type { AgentStream, EventWhat, OpenedResult } from './stream.ts'
@@ -120,6 +120,15 @@ class Command extends LiveProcess<Output> implements Process {
 }
 
 class Program extends LiveProcess<{ channel: 'stdout' | 'stderr' | 'control'; bytes: Uint8Array; atMs: number }> implements RuntimeProcess {
+  /** Resolves when the agent passes on what is sent to it. */
+  readonly attached: Promise<void>
+
+  constructor(stream: AgentStream, pid: number, exited: Promise<Exit>, judge: Judge) {
+    super(stream, pid, exited, judge)
+    this.attached = stream.opened.then(() => undefined)
+    this.attached.catch(() => undefined)
+  }
+
   sendControl(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     return this.send(Channel.CONTROL, bytes, false, signal)
   }
@@ -185,39 +194,37 @@ export async function startProgram(
 /** A process that is there already: forked from a zygote into the sandbox. What is sent to it before the agent has answered waits there. */
 export function attachProgram(connection: AgentConnection, pid: number, options: ProcessOptions, signal: AbortSignal): Program {
   const { stream, exited } = openProcess(connection, { case: 'attach', value: { pid } }, `attach to process ${pid}`, options, signal)
-  stream.opened.catch(() => undefined)
   return new Program(stream, pid, exited, options.judge)
 }
 
 function openProcess(connection: AgentConnection, operation: Operation, what: string, options: ProcessOptions, signal: AbortSignal) {
   const exit = settled<Exit>()
   const meter = options.meter
+  let isSaid = false
   const settings: OpenOptions = {
     what,
     onEvent: (event: EventWhat) => {
-      if (event.case === 'exit') exit.resolve(event.value)
+      if (event.case !== 'exit') return
+      isSaid = true
+      exit.resolve(event.value)
     },
     ...(meter === undefined ? {} : { onData: (channel: Channel, bytes: number) => channel !== Channel.CONTROL && meter(bytes) }),
     ...(operation.case === 'start' ? { undo: () => ({ case: 'control', value: { action: { case: 'signal', value: SIGKILL } } }) } : {}),
   }
   const stream = connection.open(operation, settings, signal)
-  const unsaid = () => exit.reject(new Fault('WIRE_VIOLATION', `${what}: the agent closed it without saying how it ended`))
+  const unsaid = () => {
+    if (!isSaid) exit.reject(new Fault('WIRE_VIOLATION', `${what}: the agent closed it without saying how it ended`))
+  }
   stream.closed.then(unsaid, unsaid)
   return { stream, exited: exit.promise }
 }
 
 /** The caller's signal counts until the process runs; from then on it lives until it ends. */
 async function begin(connection: AgentConnection, operation: Operation, what: string, options: ProcessOptions, signal: AbortSignal) {
-  refuseAborted(signal)
-  const starting = new AbortController()
-  const stop = onAbort(signal, () => starting.abort(signal.reason))
-  try {
-    const { stream, exited } = openProcess(connection, operation, what, options, starting.signal)
-    const opened = (await stream.opened) as Extract<OpenedResult, { case: 'started' }>
-    return { stream, exited, pid: opened.value.pid }
-  } finally {
-    stop()
-  }
+  const { stream, exited } = openProcess(connection, operation, what, options, signal)
+  const opened = (await stream.opened) as Extract<OpenedResult, { case: 'started' }>
+  stream.outlive()
+  return { stream, exited, pid: opened.value.pid }
 }
 
 /** The agent's report, bounded to what can be true. */

@@ -17,9 +17,11 @@ export interface StreamOptions {
   rule: Rule
   /** Names the operation in errors. */
   what: string
-  write: (body: Body) => void
+  write: (body: Body, stays?: boolean) => void
   /** Called once, when the agent has closed it or the connection is lost. */
   forget: () => void
+  /** The signal that it was opened with no longer counts. Twice is once. */
+  outlive: () => void
   onEvent?: (what: EventWhat) => void
   /** Sees every payload when it comes, whoever reads it later. */
   onData?: (channel: Channel, bytes: number) => void
@@ -82,9 +84,12 @@ export class AgentStream {
     return this.#backlog.bytes > 0
   }
 
-  /** Returns when all of it has been sent; waits while the agent gives no credit. Calls take turns. */
-  send(channel: Channel, bytes: Uint8Array, end: boolean, signal: AbortSignal): Promise<void> {
-    const turn = this.#turn.then(() => this.#send(channel, bytes, end, signal))
+  /**
+   * Returns when all of it has been sent; waits while the agent gives no credit. Calls take turns. `stays`: the bytes are not changed later either, and
+   * need not be copied.
+   */
+  send(channel: Channel, bytes: Uint8Array, end: boolean, signal: AbortSignal, stays = false): Promise<void> {
+    const turn = this.#turn.then(() => this.#send(channel, bytes, end, signal, stays))
     this.#turn = turn.catch(() => undefined)
     return turn
   }
@@ -93,6 +98,11 @@ export class AgentStream {
     if (this.#failure !== undefined) throw this.#failure
     if (this.#isClosed) throw new Fault('NOT_FOUND', `${this.#options.what}: it has ended`)
     this.#options.write({ case: 'control', value: { action } as Control })
+  }
+
+  /** From now on it lives until it ends, whatever becomes of the signal that it was opened with. */
+  outlive(): void {
+    this.#options.outlive()
   }
 
   /** The host wants no more of it. What the agent still sends is dropped. */
@@ -183,7 +193,7 @@ export class AgentStream {
     this.#changed()
   }
 
-  async #send(channel: Channel, bytes: Uint8Array, end: boolean, signal: AbortSignal): Promise<void> {
+  async #send(channel: Channel, bytes: Uint8Array, end: boolean, signal: AbortSignal, stays: boolean): Promise<void> {
     let rest = bytes
     const stop = onAbort(signal, () => this.#changed())
     try {
@@ -195,7 +205,7 @@ export class AgentStream {
         const last = length === rest.length
         if (length > 0 || (last && end)) {
           const payload = rest.subarray(0, length) as Uint8Array<ArrayBuffer>
-          this.#options.write({ case: 'data', value: { channel, payload, end: last && end } })
+          this.#options.write({ case: 'data', value: { channel, payload, end: last && end } }, stays)
           this.#sendCredit -= length
           rest = rest.subarray(length)
         }

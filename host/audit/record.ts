@@ -40,15 +40,21 @@ export type AuditRecord =
 /** Longest text of one field; what is longer is cut and says so. */
 const MAX_FIELD_CHARACTERS = 4096
 const MAX_LISTED = 256
-/** So short a record has no text and no list that is too long; most are. */
-const NEVER_CUT_CHARACTERS = MAX_LISTED * 2
 /** What a terminal or a reader's eye would take for something else: C1 controls, line separators, invisible and direction-changing characters. */
 const DECEPTIVE = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu
 
 /** A JSON object of one line. JSON escapes C0 controls and quotes; the rest that could deceive is escaped here. */
 export function auditFields(record: AuditRecord): string {
   const whole = JSON.stringify(record)
-  return (whole.length <= NEVER_CUT_CHARACTERS ? whole : JSON.stringify(cut(record))).replace(DECEPTIVE, escaped)
+  return (isNeverCut(whole) ? whole : JSON.stringify(cut(record))).replace(DECEPTIVE, escaped)
+}
+
+/** So short a record has no text that is too long, and with so few commas no list; most are so. */
+function isNeverCut(whole: string): boolean {
+  if (whole.length > MAX_FIELD_CHARACTERS) return false
+  let commas = 0
+  for (let at = whole.indexOf(','); at !== -1 && commas < MAX_LISTED; at = whole.indexOf(',', at + 1)) commas += 1
+  return commas < MAX_LISTED
 }
 
 function escaped(character: string): string {

@@ -11,6 +11,7 @@ export const java: Runtime = {
   aliases: LANGUAGES.java,
   mend: 'Install a JDK (a JRE has no jshell): as root, `apt-get install -y default-jdk-headless`, then `./caisson setup`.',
   zygote: false,
+  renews: true,
   start: { command: 'bash', args: ['--noprofile', '--norc', '/caisson/runtimes/java/start.bash'], env: {} },
   encode: (request) => fieldsEndingInNul('java', request),
 }

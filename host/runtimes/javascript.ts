@@ -12,6 +12,7 @@ export const javascript: Runtime = {
   aliases: LANGUAGES.javascript,
   mend: 'Install Node as /usr/bin/node, then run `./caisson setup`.',
   zygote: false,
+  renews: true,
   signalAfterMs: SIGNAL_AFTER_MS,
   // The flag is for programs that are ES modules: they are made from text, as no file need be there.
   start: { command: 'node', args: ['--experimental-vm-modules', '/caisson/runtimes/node/main.cjs', 'javascript'], env: {} },

@@ -8,6 +8,7 @@ export const typescript: Runtime = {
   aliases: LANGUAGES.typescript,
   mend: 'Install Node as /usr/bin/node, then run `./caisson setup`.',
   zygote: false,
+  renews: true,
   signalAfterMs: SIGNAL_AFTER_MS,
   start: { command: 'node', args: ['--experimental-vm-modules', '/caisson/runtimes/node/main.cjs', 'typescript'], env: {} },
 }

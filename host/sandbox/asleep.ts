@@ -12,7 +12,7 @@ import { MEMORY_FILES, STATE_FILES, Sums, sums } from './state-files.ts'
 const WHOLE = 'whole.json'
 const MADE = 'made.json'
 /** Raised when a state of before could not be taken on. */
-const FORMAT = 2
+const FORMAT = 3
 const NANOSECONDS = 1_000_000_000n
 
 /** What a state is good for, and nothing else: the very programs and images that it was written by and over. */

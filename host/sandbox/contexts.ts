@@ -86,6 +86,11 @@ export class Contexts {
     }
   }
 
+  /** As `Interpreters.told`. */
+  told(signal: AbortSignal): Promise<void> {
+    return this.#interpreters.told(signal)
+  }
+
   /** What another host needs to go on with them. */
   records(): ContextRecord[] {
     return [...this.#slots.values()].map(({ info, interpreter, isDefault }) => ({

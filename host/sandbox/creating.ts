@@ -122,7 +122,10 @@ export class Creating {
     }
     const afterDeath = () => this.#tidy(shown, plan.id)
     const sandbox = await this.#alive(standing, env, given.contextsChanged, { ...contextsBefore(given), afterDeath })
-    if (given.remembered !== undefined) sandbox.processes.adopt(given.remembered.contexts.flatMap(({ pid }) => pid ?? []))
+    if (given.remembered !== undefined) {
+      sandbox.processes.adopt(given.remembered.contexts.flatMap(({ pid }) => pid ?? []))
+      await sandbox.told(signal)
+    }
     await plantFiles(sandbox, this.#parts.exits, given.kept === undefined ? null : this.#parts.notice, signal)
     undo.move()
     if (given.remembered === undefined) this.#parts.warm.want(built, template)

@@ -1,7 +1,7 @@
 import { type ContextInfo, Fault, type Plan, within } from '@caisson/wire'
 import type { AgentConnection } from '../agent/connection.ts'
-import { attachProgram, type ProcessOptions, type Program, startProgram } from '../agent/process.ts'
-import { freshDeadline, killNow, unending } from '../lifetimes.ts'
+import { attachProgram, findProcesses, type ProcessOptions, type Program, startProgram } from '../agent/process.ts'
+import { freshDeadline, killNow, orAborted, unending } from '../lifetimes.ts'
 import { Context } from '../runtimes/context.ts'
 import type { Runtime } from '../runtimes/runtime.ts'
 import type { Cell } from '../walls/wall.ts'
@@ -48,6 +48,7 @@ interface Metered {
 export class Interpreters {
   readonly #parts: InterpreterParts
   #zygoteSocket: string | null
+  readonly #telling: Promise<void>[] = []
 
   constructor(parts: InterpreterParts) {
     this.#parts = parts
@@ -79,9 +80,16 @@ export class Interpreters {
     program.signal(SIGINT, unending()).catch(() => undefined)
     const { awakeSinceMs, renews } = this.#parts
     const context = new Context(program, runtime, info, { isAdopted: true, awakeSinceMs })
-    // One that cannot be told would draw what its siblings draw.
-    if (renews && runtime.renews === true) context.renew(unending()).catch(() => killNow(program))
+    if (renews && runtime.renews === true) this.#telling.push(renewed(program, context))
     return { program, context, meter: metered.meter, begun: Promise.resolve() }
+  }
+
+  /** Resolves when those that would draw what others draw have been told otherwise, or have been ended. Nobody may know of the sandbox before that. */
+  async told(signal: AbortSignal): Promise<void> {
+    if (this.#telling.length === 0) return
+    await orAborted(Promise.all(this.#telling), signal)
+    // The agent takes one thing after the other: whoever comes after a host that dies now finds it done.
+    await findProcesses(this.#parts.agent, signal)
   }
 
   /** How a program's output is counted and its end judged; `program` is told to it as soon as there is one. */
@@ -117,5 +125,15 @@ export class Interpreters {
       }
     }
     return undefined
+  }
+}
+
+/** One that cannot be told would draw what its siblings draw. */
+async function renewed(program: Program, context: Context): Promise<void> {
+  try {
+    await program.attached
+    await context.renew(unending())
+  } catch {
+    killNow(program)
   }
 }

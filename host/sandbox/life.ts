@@ -160,6 +160,11 @@ export class LiveSandbox implements Held {
     this.#parts.cell.onFrozen(listener)
   }
 
+  /** Resolves when nothing in it has another's chance any more. */
+  told(signal: AbortSignal): Promise<void> {
+    return this.guard(() => this.#contexts.told(signal))
+  }
+
   contextRecords(): ContextRecord[] {
     return this.#contexts.records()
   }

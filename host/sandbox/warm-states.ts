@@ -17,6 +17,8 @@ import { warmKey } from './warm-key.ts'
 const MAKE_MS = 600_000
 /** One that could not be made is not tried again for so long: each try costs seconds of the machine. */
 const REST_MS = 60_000
+/** Failures within so long have one cause. */
+const SAME_MS = 60_000
 /** Kinds of sandbox; of each a few dozen MiB. */
 const MAX_STATES = 8
 const MADE = 'made.json'
@@ -26,7 +28,7 @@ const Made = z.strictObject({ pid: z.int().positive().nullable(), sums: Sums })
 type Made = z.infer<typeof Made>
 
 export interface WarmParts {
-  settings: Pick<Settings, 'home' | 'keeper' | 'savesStates'>
+  settings: Pick<Settings, 'home' | 'keeper' | 'savesStates' | 'uid'>
   auditLog: AuditLog
   walls: Pick<Walls, 'launch' | 'promises' | 'easeState'>
   /** One line for whoever started this host. */
@@ -42,6 +44,8 @@ export class WarmStates implements AsyncDisposable {
   readonly #folder: string
   /** Looked at once: their sums take a while. */
   readonly #known = new Map<string, Promise<Made | undefined>>()
+  /** By folder: when one was not restored, and none has been since. */
+  readonly #failedMs = new Map<string, number>()
   readonly #restingUntilMs = new Map<string, number>()
   readonly #over = new AbortController()
   #making: Promise<void> = Promise.resolve()
@@ -59,17 +63,27 @@ export class WarmStates implements AsyncDisposable {
     return withWarm(plan, { op: 'restore', folder: join(this.#folder, key), pid: made.pid })
   }
 
-  /** One that could not be restored: the plan without, and the state is not tried again. */
+  /** One that could not be restored: the plan without. A machine that stood still may have kept it waiting for too long; a state that fails again later is not tried any more. */
   async starting(plan: Plan, why: string): Promise<Plan> {
-    const warm = plan.engine?.warm
-    if (warm?.op === 'restore') await this.#discard(warm.folder, plan.template, plan.id, why)
+    const { template, id, engine } = plan
+    const warm = engine?.warm
+    if (warm?.op !== 'restore') return plan
+    const before = this.#failedMs.get(warm.folder) ?? Number.POSITIVE_INFINITY
+    if (Date.now() - before > SAME_MS) await this.#discard(warm.folder, template, id, why)
+    else {
+      this.#failedMs.set(warm.folder, Math.min(before, Date.now()))
+      this.#parts.auditLog.append({ kind: 'warm', template, sandbox: id, outcome: 'failed', detail: why })
+      this.#parts.notice(`a sandbox was not restored from its saved state (${why}); it starts cold, and others try it again`)
+    }
     return withWarm(plan, null)
   }
 
-  /** A sandbox of this kind started cold. Nobody waits for what is made now. */
+  /** A sandbox of this kind stands: if it started cold, a state is made. Nobody waits for that. */
   want(plan: Plan, template: Template): void {
     const key = this.#key(plan, template)
-    if (key === undefined || plan.engine?.warm?.op === 'restore' || (this.#restingUntilMs.get(key) ?? 0) > Date.now()) return
+    const warm = plan.engine?.warm
+    if (warm?.op === 'restore') this.#failedMs.delete(warm.folder)
+    if (key === undefined || warm?.op === 'restore' || (this.#restingUntilMs.get(key) ?? 0) > Date.now()) return
     // Until it is there, or has failed, nobody else is to ask for it.
     this.#restingUntilMs.set(key, Date.now() + MAKE_MS)
     this.#making = this.#making.then(() => this.#make(key, plan, template))
@@ -82,6 +96,8 @@ export class WarmStates implements AsyncDisposable {
 
   #key(plan: Plan, template: Template): string | undefined {
     const { settings, walls } = this.#parts
+    // runsc restores nothing for an ordinary user ("Rootless mode not supported with restore").
+    if (plan.wall === 'gvisor' && settings.uid !== 0) return undefined
     return settings.savesStates && walls.promises(plan.wall).restores !== 'no' && savesStates(plan) ? warmKey(plan, template) : undefined
   }
 
@@ -113,6 +129,7 @@ export class WarmStates implements AsyncDisposable {
 
   async #discard(folder: string, template: string, sandbox: string, detail: string): Promise<void> {
     this.#known.delete(folder.slice(this.#folder.length + 1))
+    this.#failedMs.delete(folder)
     await rm(folder, { recursive: true, force: true })
     this.#parts.auditLog.append({ kind: 'warm', template, sandbox, outcome: 'discarded', detail })
     this.#parts.notice(`a saved state was discarded (${detail}); sandboxes start cold until another is made`)

@@ -16,34 +16,60 @@ export interface OpenedLog extends Log, AsyncDisposable {}
 
 const MAX_TEXT_CHARACTERS = 2000
 const MAX_CAUSES = 5
-/** Lines wait so long for others: each write is a thread that is woken and wakes this one again, which costs more than the line. */
+/** Lines wait so long for others: each write is a thread that is woken and wakes this one again, which costs more than the line. Those of failures do not wait. */
 const GATHER_MS = 100
+const GATHER_LINES = 256
 const GATHER_BYTES = 8192
 
-/** `to`: a descriptor or the path of a file, which is appended to. Lines leave in the background, some at a time, in order. */
+interface Line {
+  readonly atMs: number
+  readonly level: LogLevel
+  readonly fields: Fields
+  readonly message: string
+}
+
+/** `to`: a descriptor or the path of a file, which is appended to. Lines leave in the background, some at a time, in order; they are put into words then, too, when nobody waits for it. */
 export function openLog(options: { to: number | string; level: LogLevel }): OpenedLog {
   const destination = pino.destination({ dest: options.to, sync: false, append: true, mode: 0o600, minLength: GATHER_BYTES })
-  let isGathering = false
+  let atMs = 0
+  const timestamp = () => `,"time":"${new Date(atMs).toISOString()}"`
+  const logger = pino({ level: options.level, base: null, timestamp, formatters: { level: (label) => ({ level: label }) } }, destination)
+  let waiting: Line[] = []
+  let gathering: NodeJS.Timeout | undefined
   const leave = () => {
-    isGathering = false
+    clearTimeout(gathering)
+    gathering = undefined
+    const lines = waiting
+    waiting = []
+    for (const line of lines) {
+      atMs = line.atMs
+      logger[line.level](line.fields, line.message)
+    }
     destination.flush()
   }
-  const gathered = {
-    write: (line: string) => {
-      destination.write(line)
-      if (isGathering) return
-      isGathering = true
-      setTimeout(leave, GATHER_MS).unref()
-    },
+  const say = (level: LogLevel) => (fields: Fields, message: string) => {
+    if (!logger.isLevelEnabled(level)) return
+    waiting.push({ atMs: Date.now(), level, fields, message })
+    if (level === 'error' || waiting.length >= GATHER_LINES) leave()
+    else gathering ??= setTimeout(leave, GATHER_MS).unref()
   }
-  const base = { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime }
-  const logger = pino({ ...base, formatters: { level: (label) => ({ level: label }) } }, gathered)
-  return Object.assign(logger, {
+  const end = () => {
+    leave()
+    destination.flushSync()
+  }
+  process.once('exit', end)
+  return {
+    debug: say('debug'),
+    info: say('info'),
+    warn: say('warn'),
+    error: say('error'),
     [Symbol.asyncDispose]: () =>
       new Promise<void>((resolve) => {
+        process.off('exit', end)
+        leave()
         destination.flush(() => resolve())
       }),
-  })
+  }
 }
 
 /** A failure as fields of a line: itself and what caused it. Our own stack only; texts are cut, since what is inside a wall may have a hand in them. */

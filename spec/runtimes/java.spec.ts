@@ -89,3 +89,43 @@ test('a language that cannot be had is refused by its name, with what to do', as
   })
   await expect(held.createContext({ language: 'cobol' }, signal)).rejects.toMatchObject({ code: 'LANGUAGE_UNKNOWN' })
 })
+
+/** Puts what generators keep back to where it was, as a fork of a machine's memory does, and draws again. */
+const REWOUND = `
+import java.util.concurrent.atomic.AtomicLong;
+var theUnsafe = sun.misc.Unsafe.class.getDeclaredField("theUnsafe"); theUnsafe.setAccessible(true);
+var memory = (sun.misc.Unsafe) theUnsafe.get(null);
+Object held(String type, String name) throws Exception {
+  var field = Class.forName(type).getDeclaredField(name);
+  return memory.getObject(memory.staticFieldBase(field), memory.staticFieldOffset(field));
+}
+AtomicLong stateOf(String type, String name) throws Exception {
+  return (AtomicLong) memory.getObject(held(type, name), memory.objectFieldOffset(Random.class.getDeclaredField("seed")));
+}
+List<String> draw() {
+  var shuffled = new ArrayList<>(IntStream.range(0, 40).boxed().toList()); Collections.shuffle(shuffled);
+  var local = new ArrayList<Long>(); var drawing = new Thread(() -> local.add(ThreadLocalRandom.current().nextLong()));
+  try { drawing.start(); drawing.join(); } catch (InterruptedException never) { }
+  return List.of("" + Math.random(), "" + StrictMath.random(), "" + new SplittableRandom().nextLong(), "" + shuffled, "" + local);
+}
+draw();
+var states = List.of(stateOf("java.lang.Math$RandomNumberGeneratorHolder", "randomNumberGenerator"), stateOf("java.lang.StrictMath$RandomNumberGeneratorHolder", "randomNumberGenerator"),
+  stateOf("java.util.Collections", "r"), (AtomicLong) held("java.util.SplittableRandom", "defaultGen"), (AtomicLong) held("java.util.concurrent.ThreadLocalRandom", "seeder"));
+var before = states.stream().map(AtomicLong::get).toList();
+void rewind() { for (int at = 0; at < before.size(); at++) states.get(at).set(before.get(at)); }
+List<String> drawAgain() { rewind(); return draw(); }
+var one = drawAgain(); var again = drawAgain();
+Object kept(Object of, String name) throws Exception { return memory.getObject(of, memory.objectFieldOffset(of.getClass().getDeclaredField(name))); }
+Object task() throws Exception {
+  var listener = Thread.getAllStackTraces().keySet().stream().filter(thread -> thread.getName().equals("requests")).findFirst().orElseThrow();
+  try { return kept(listener, "target"); } catch (NoSuchFieldException later) { return kept(kept(listener, "holder"), "task"); }
+}
+var renew = Class.forName("Chance", true, task().getClass().getClassLoader()).getDeclaredMethod("renew", String.class); renew.setAccessible(true);
+List<String> drawRenewed() throws Exception { rewind(); renew.invoke(null, "07".repeat(32)); return draw(); }
+var renewed = drawRenewed();
+// Whatever else runs in the process may start a thread meanwhile, and take the next of theirs.
+one.subList(0, 4).equals(again.subList(0, 4)) + " " + IntStream.range(0, one.size()).filter(at -> one.get(at).equals(renewed.get(at))).boxed().toList()`
+
+test('generators whose state is another’s, as in a fork of a machine, draw the same; told of chance of their own, none of them does', async () => {
+  expect(await run(REWOUND)).toMatchObject({ results: [{ text: 'true []' }] })
+})

@@ -7,9 +7,10 @@ import { Canary, echo } from '../airlock/servers.ts'
 import { ControlClient } from '../api/control-client.ts'
 import { SpecDaemon } from '../api/daemon.ts'
 import { onWall } from './every-wall.ts'
-import { CARD, inTurn, PROGRAMS, parts, RENEWED } from './renewed.ts'
+import { CARD, inTurn, MATH_RANDOM, PROGRAMS, parts, RENEWED } from './renewed.ts'
 
 const COUNT = 2
+const ROWS = [...RENEWED, ...PROGRAMS, CARD, MATH_RANDOM].map(({ what }) => what)
 /** State of an interpreter: a number, much memory, generators that have been drawn from, and a connection to a server outside. */
 const begin = (address: string, port: number) => `
 import os, random, socket, numpy as np
@@ -51,6 +52,8 @@ onWall('microvm', () => {
     daemon = await SpecDaemon.open({ env: { CAISSON_ALLOW_PRIVATE: `${address}/32` } })
     source = await make('code-interpreter', { wall: 'microvm', network: `allow:${address}:${server.port}` })
     expect(await told(source, begin(address, server.port))).toBe("b'a'\n")
+    const drawn = async (sandbox: Sandbox) => (await sandbox.runCode(MATH_RANDOM.code, { language: 'javascript' })).text ?? ''
+    expect(await drawn(source)).toMatch(/^0\./)
     answers = (await asks().ask('POST', `/sandboxes/${source.id}/fork`, { count: COUNT, timeout: 1800 })).body
     forks = await Promise.all(answers.map(({ sandbox }) => Sandbox.connect(sandbox.sandboxID, { door: door() })))
     all.push(...forks)
@@ -58,8 +61,9 @@ onWall('microvm', () => {
       const texts = [
         ...parts(await told(sandbox, inTurn(RENEWED, 'print("---")'))),
         ...parts((await sandbox.commands.run(inTurn([...PROGRAMS, CARD], 'echo ---'))).stdout),
+        await drawn(sandbox),
       ]
-      for (const [at, { what }] of [...RENEWED, ...PROGRAMS, CARD].entries()) said.set(what, [...(said.get(what) ?? []), texts[at] ?? ''])
+      for (const [at, what] of ROWS.entries()) said.set(what, [...(said.get(what) ?? []), texts[at] ?? ''])
     }
   }, 900_000)
   afterAll(async () => {
@@ -92,7 +96,7 @@ onWall('microvm', () => {
     expect((await grandchild.getInfo()).state).toBe('paused')
   }, 600_000)
 
-  test.each([...RENEWED, ...PROGRAMS, CARD].map(({ what }) => what))('%s differs in each fork', (what) => {
+  test.each(ROWS)('%s differs in each fork', (what) => {
     const texts = (said.get(what) ?? []).map((text) => text.trim())
     expect(texts).toHaveLength(1 + COUNT)
     expect(texts).not.toContain('')
@@ -131,6 +135,27 @@ onWall('microvm', () => {
     expect(await told(source, SPEAK)).toBe("b'b'\n")
     expect([server.connections, server.bytes]).toEqual([1, before + 1])
   })
+
+  test('nobody knows of a fork before its interpreters have been told of chance of their own: none is untold when the daemon is killed then', async () => {
+    const known = async () => ((await asks().ask('GET', '/v2/sandboxes')).body as { sandboxID: string }[]).map(({ sandboxID }) => sandboxID)
+    const before = await known()
+    const asked = asks()
+      .ask('POST', `/sandboxes/${source.id}/fork`, { count: 1, timeout: 1800 })
+      .catch(() => undefined)
+    let id: string | undefined
+    for (const until = Date.now() + 300_000; id === undefined && Date.now() < until; )
+      id = (await known()).find((one) => !before.includes(one))
+    if (id === undefined) throw new Error('no fork')
+    await daemon.stop('SIGKILL')
+    await asked
+    daemon = await daemon.again()
+    const fork = await Sandbox.connect(id, { door: door() })
+    source = await Sandbox.connect(source.id, { door: door() })
+    const draw = 'print(random.random(), np.random.rand())'
+    expect(await told(fork, draw)).not.toBe(await told(source, draw))
+    expect(await told(fork, KNOWN)).toBe('41 True {120}\n')
+    await fork.kill()
+  }, 600_000)
 
   test('a snapshot has the memory of its moment, for those made of it after its sandbox and its daemon are gone; what is not what was written is refused', async () => {
     const taken = await source.snapshot({ name: 'moment' })

@@ -31,6 +31,9 @@ export const PROGRAMS: readonly Said[] = [
 /** Of a machine with a network. */
 export const CARD: Said = { what: 'hardware address', code: 'cat /sys/class/net/eth0/address' }
 
+/** In a context of JavaScript that was running. (Java: spec/runtimes/java.spec.ts.) */
+export const MATH_RANDOM: Said = { what: 'Math.random of JavaScript', code: 'Math.random()' }
+
 /** One run says all of it: behind an emulated processor each takes a second. */
 export const inTurn = (all: readonly Said[], mark: string) => all.map(({ code }) => code).join(`\n${mark}\n`)
 export const parts = (stdout: string) => stdout.split('---\n')

@@ -2,7 +2,7 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { FrameSchema } from '@caisson/wire/agent'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { encodeFrame, FrameDecoder } from '../../host/agent/frames.ts'
+import { encodeApart, encodeFrame, FrameDecoder } from '../../host/agent/frames.ts'
 import { MAX_DATA_BYTES, MAX_FRAME_BYTES } from '../../wire/limits.ts'
 
 // What a hostile agent may send: the decoder takes bytes from inside the wall.
@@ -59,6 +59,9 @@ describe('honest frames', () => {
         const init = { stream, body: { case: 'data' as const, value: { ...data, payload: data.payload as Uint8Array<ArrayBuffer> } } }
         const expected = toBinary(FrameSchema, create(FrameSchema, init))
         const [bytes, length] = [Buffer.from(encodeFrame(init)), expected.length]
+        const apart = encodeApart(init)
+        if (apart !== undefined) expect(Buffer.concat(apart).equals(bytes)).toBe(true)
+        expect(apart !== undefined).toBe(data.payload.length >= 4096 && !data.end)
         expect([bytes.readUInt32LE(0), bytes.subarray(PREFIX_BYTES).equals(expected)]).toEqual([length, true])
       }),
     )

@@ -71,16 +71,15 @@ export async function serveRpc(visit: Visit, path: string): Promise<void> {
   const handler = handlers.get(path)
   if (handler === undefined) return
   const asked: RpcVisit = { visit, failure: undefined }
-  const header = headersOf(request)
   const plain = request.method === 'POST' ? plainStreams.get(path) : undefined
-  const wanted = plain === undefined ? undefined : wantedOf(header, packed)
+  const wanted = plain === undefined ? undefined : wantedOf(request.headers, timeoutOf(request), packed)
   const body = wanted === undefined ? undefined : await wholeBody(request, MAX_MESSAGE_BYTES)
   if (plain !== undefined && wanted !== undefined && body !== undefined && isOneMessage(body)) return plain(asked, wanted, body)
   const answer = await handler({
     httpVersion: request.httpVersion,
     method: request.method ?? '',
     url: `http://envd${path}`,
-    header,
+    header: headersOf(request),
     body: body === undefined ? request : createAsyncIterable([body]),
     signal,
     contextValues: createContextValues().set(visitKey, asked),
@@ -88,15 +87,21 @@ export async function serveRpc(visit: Visit, path: string): Promise<void> {
   await send(asked, answer)
 }
 
-function headersOf({ headers }: IncomingMessage): Headers {
+function headersOf(request: IncomingMessage): Headers {
   const made = new Headers()
-  for (const [name, value] of Object.entries(headers)) {
+  for (const [name, value] of Object.entries(request.headers)) {
     if (value !== undefined) made.set(name, Array.isArray(value) ? value.join(', ') : value)
   }
-  const timeoutMs = Number(made.get('connect-timeout-ms') ?? 0)
-  // None, and more than a timer can count: without end.
-  if (timeoutMs === 0 || timeoutMs > MAX_TIMEOUT_MS) made.delete('connect-timeout-ms')
+  if (timeoutOf(request) === null) made.delete('connect-timeout-ms')
   return made
+}
+
+/** Null: without end, as none is, and more than a timer can count. */
+function timeoutOf({ headers }: IncomingMessage): string | null {
+  const said = headers['connect-timeout-ms']
+  const text = Array.isArray(said) ? said.join(', ') : said
+  const timeoutMs = Number(text ?? 0)
+  return text === undefined || timeoutMs === 0 || timeoutMs > MAX_TIMEOUT_MS ? null : text
 }
 
 /** Rejects with what the front door must know of. */

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import { create, type DescMessage, type DescMethodServerStreaming, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf'
 import { Code, ConnectError, createContextValues } from '@connectrpc/connect'
 import {
@@ -89,15 +90,25 @@ export function plainStream<I extends DescMessage, O extends DescMessage>(
 }
 
 /** Undefined: not for a plain stream. By the head alone. */
-export function wantedOf(header: Headers, compression: Compression): Wanted | undefined {
-  const form = parseContentType(header.get('content-type'))
-  const bytes = header.get('content-length')
-  if (form?.stream !== true || bytes === null || Number(bytes) > MAX_BODY_BYTES) return undefined
-  const timeout = parseTimeout(header.get('connect-timeout-ms'), Number.MAX_SAFE_INTEGER)
-  const encodings = [header.get('connect-content-encoding'), header.get('connect-accept-encoding'), 'connect-accept-encoding'] as const
+export function wantedOf(headers: IncomingHttpHeaders, timeoutMs: string | null, compression: Compression): Wanted | undefined {
+  const form = parseContentType(headers['content-type'] ?? null)
+  const bytes = headers['content-length']
+  if (form?.stream !== true || bytes === undefined || Number(bytes) > MAX_BODY_BYTES) return undefined
+  const timeout = parseTimeout(timeoutMs, Number.MAX_SAFE_INTEGER)
+  const encodings = [
+    said(headers, 'connect-content-encoding'),
+    said(headers, 'connect-accept-encoding'),
+    'connect-accept-encoding',
+  ] as const
   const { request, response, error } = compressionNegotiate([compression], ...encodings)
   if (timeout.error !== undefined || error !== undefined || request !== null) return undefined
   return { binary: form.binary, timeoutMs: timeout.timeoutMs, compression: response }
+}
+
+/** As `Headers` has it that was given them all. */
+function said(headers: IncomingHttpHeaders, name: string): string | null {
+  const value = headers[name]
+  return Array.isArray(value) ? value.join(', ') : (value ?? null)
 }
 
 /** Whether these bytes are one message, not packed. */

@@ -48,7 +48,7 @@ export async function upload(visit: Visit): Promise<void> {
 /** Refuses a second file of the same name. */
 function writer(visit: Visit, user: string, metadata: Record<string, string>) {
   const { live } = visit.entered
-  const options = { user, attributes: attributesOf(metadata), own: true, lift: mayLift(visit), ...ownOptions(visit) }
+  const options = { user, attributes: attributesOf(metadata), own: true, lift: mayLift(visit), stays: true, ...ownOptions(visit) }
   const places = new Set<string>()
   return async ({ path, content }: Incoming): Promise<FileEntry> => {
     const place = wholePath(checkedPath(path, 'path'), user, visit)

@@ -35,15 +35,7 @@ export function gvisorEngine(options: EngineOptions, signal: AbortSignal): Promi
   return found
 }
 
-/** Throws WALL_UNAVAILABLE: without root there is a single id, and the engine starts its own processes as nobody, which is another. */
-function refuseOrdinaryUser(): void {
-  if (process.getuid?.() === 0) return
-  const why = 'gvisor: it needs root here: an ordinary user has one id to give, and runsc makes its own processes nobody, which is another'
-  throw new Fault('WALL_UNAVAILABLE', why, { hint: 'Start it as root, or choose another wall.' })
-}
-
 async function find(options: EngineOptions, signal: AbortSignal): Promise<Engine> {
-  refuseOrdinaryUser()
   const { found, passed } = await runscs(options.runsc, signal)
   const reasons = passed.map(({ program, why }) => `${program}: ${why}`)
   for (const runsc of found) {

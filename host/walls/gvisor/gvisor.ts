@@ -24,7 +24,7 @@ export const gvisor: Wall<Options> = {
     kernel: 'emulated',
     snapshot: 'files',
     pty: true,
-    rootless: false,
+    rootless: true,
     sudo: false,
     forks: false,
     mounts: true,

@@ -38,8 +38,7 @@ async function chosen(options: EngineOptions, signal: AbortSignal): Promise<Find
     return preload === null ? [found] : [found, MENDED]
   } catch (failure) {
     if (!(failure instanceof Fault)) throw failure
-    const mend = process.getuid?.() === 0 ? { mend: INSTALL } : {}
-    return [{ what, severity: 'missing', detail: failure.message, ...mend }]
+    return [{ what, severity: 'missing', detail: failure.message, mend: INSTALL }]
   }
 }
 

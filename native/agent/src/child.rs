@@ -98,7 +98,7 @@ unsafe fn become_program(
 ) -> Result<(), Step> {
     // SAFETY: system calls on numbers, and on memory that was made before the fork and is not freed in this process.
     unsafe {
-        reset_signal_actions();
+        reset_signal_action(libc::SIGPIPE);
         check(libc::setsid(), Step::Session)?;
         for (number, descriptor) in (0..).zip(&launch.descriptors) {
             check(libc::dup2(descriptor.as_raw_fd(), number), Step::Descriptors)?;
@@ -139,15 +139,38 @@ fn check_long(result: libc::c_long, step: Step) -> Result<(), Step> {
     if result == -1 { Err(step) } else { Ok(()) }
 }
 
-/// An ignored signal stays ignored over exec, and the Rust runtime ignores SIGPIPE. Raw calls, because the C library keeps two numbers to itself.
-fn reset_signal_actions() {
-    // struct sigaction as the kernel has it, all zero: SIG_DFL, no flags, nothing blocked.
-    let default = [0u64; 4];
-    let none = std::ptr::null_mut::<u64>();
-    for number in 1..=64 {
-        // SAFETY: the kernel reads the structure above. Where the action may not be set (SIGKILL), the call fails and changes nothing.
-        unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), none, size_of::<u64>()) };
+/// An ignored signal stays ignored over exec: what this program was started with is forgotten once, so that no child need do it, for which each call is
+/// dear behind an engine. SIGPIPE stays ignored here, as Rust wants it. Actions of ours end by themselves at exec. Before any thread exists.
+pub fn forget_ignored_signals() {
+    for number in (1..=64).filter(|number| *number != libc::SIGPIPE && is_ignored(*number)) {
+        reset_signal_action(number);
     }
+}
+
+/// struct sigaction as the kernel has it: what is done, flags, what returns, what is blocked.
+type Action = [u64; 4];
+
+fn is_ignored(number: libc::c_int) -> bool {
+    let mut found: Action = [0; 4];
+    // SAFETY: the kernel writes the structure above.
+    unsafe { change_signal_action(number, std::ptr::null(), &raw mut found) };
+    found[0] == libc::SIG_IGN as u64
+}
+
+fn reset_signal_action(number: libc::c_int) {
+    // All zero: SIG_DFL, no flags, nothing blocked.
+    let default: Action = [0; 4];
+    // SAFETY: the kernel reads the structure above.
+    unsafe { change_signal_action(number, &raw const default, std::ptr::null_mut()) };
+}
+
+/// A raw call, because the C library keeps two numbers to itself. Where there is no such action (SIGKILL), it fails and changes nothing.
+///
+/// # Safety
+/// Both are null, or point to an action.
+unsafe fn change_signal_action(number: libc::c_int, wanted: *const Action, before: *mut Action) {
+    // SAFETY: the caller's.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, number, wanted, before, size_of::<u64>()) };
 }
 
 fn limit_open_files(wanted: u64) -> Result<(), Step> {
@@ -179,4 +202,25 @@ fn find(candidates: &[CString]) -> Option<&CStr> {
     }
     (if denied { Errno::EACCES } else { Errno::ENOENT }).set();
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_ignored_from_the_start_is_not_in_children() {
+        // SAFETY: actions of numbers that nothing in this test program uses.
+        unsafe {
+            libc::signal(libc::SIGTTOU, libc::SIG_IGN);
+            libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        }
+        assert!(is_ignored(libc::SIGTTOU));
+        forget_ignored_signals();
+        assert!(!is_ignored(libc::SIGTTOU) && is_ignored(libc::SIGPIPE));
+        reset_signal_action(libc::SIGPIPE);
+        assert!(!is_ignored(libc::SIGPIPE));
+        // SAFETY: as it was.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    }
 }

@@ -4,12 +4,14 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::time::Duration;
 
 use caisson_wire::{Close, Frame, HelloReply, MAX_DATA_BYTES, MAX_FRAME_BYTES, MAX_STREAMS, Open, frame, open, opened};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::timeout;
 
 use crate::agent::Agent;
 use crate::inbound::{Accepts, BadHost};
@@ -20,6 +22,8 @@ const MAX_CONNECTIONS: usize = 64;
 /// Frames that wait for the socket. Whoever wants to send more waits, so this bounds what a connection holds.
 const OUTGOING_FRAMES: usize = 8;
 const SMALL_READ: usize = 8 * 1024;
+/// How long a large buffer waits for more.
+const GIVE_BACK: Duration = Duration::from_millis(500);
 
 /// The host's connections, so many at once.
 #[derive(Clone)]
@@ -69,7 +73,7 @@ pub async fn accept(guests: Guests, listener: UnixListener) {
         match listener.accept().await {
             Ok((socket, _)) => guests.serve(socket),
             // Out of descriptors or memory: some connection will end.
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
 }
@@ -129,6 +133,13 @@ impl Connection {
     async fn listen(mut self, mut socket: OwnedReadHalf) -> Result<(), BadHost> {
         let mut buffer: Vec<u8> = Vec::with_capacity(SMALL_READ);
         loop {
+            // Given back when nothing more comes for a while: to grow anew for each piece of a file costs more than the piece.
+            if buffer.is_empty()
+                && buffer.capacity() > SMALL_READ
+                && timeout(GIVE_BACK, socket.readable()).await.is_err()
+            {
+                buffer = Vec::with_capacity(SMALL_READ);
+            }
             match socket.read_buf(&mut buffer).await {
                 Ok(0) | Err(_) => return Ok(()),
                 Ok(_) => {}
@@ -146,8 +157,6 @@ impl Connection {
                 // Grows only while a frame or a flood fills it, never past the largest frame.
                 let wanted = (buffer.capacity() * 2).min(MAX_FRAME_BYTES + 4);
                 buffer.reserve_exact(wanted.saturating_sub(buffer.len()));
-            } else if buffer.is_empty() && buffer.capacity() > SMALL_READ {
-                buffer = Vec::with_capacity(SMALL_READ);
             }
         }
     }

@@ -131,6 +131,7 @@ fn harden() -> Result<(), String> {
     // Each process and each stream costs a few.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| format!("open files: {error}"))?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most).map_err(|error| format!("open files: {error}"))?;
+    child::forget_ignored_signals();
     reap::block_signals().map_err(|error| format!("signals: {error}"))?;
     // SAFETY: plain settings of the allocator, made before any thread exists. One arena: threads come and go, and each arena would stay.
     unsafe {

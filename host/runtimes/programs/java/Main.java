@@ -8,16 +8,23 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.io.PrintStream;
+import java.lang.reflect.Field;
+import java.math.BigInteger;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.SecureRandom;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.Collectors;
 import jdk.jshell.Diag;
 import jdk.jshell.EvalException;
@@ -83,11 +90,16 @@ public class Main {
                 switch (field()) {
                     case "run" -> tasks.add(task());
                     case "interrupt" -> interrupt(field());
+                    case "renew" -> Chance.renew(field());
                     default -> Runtime.getRuntime().halt(1);
                 }
             }
         } catch (IOException gone) {
             Runtime.getRuntime().halt(0);
+        } catch (ReflectiveOperationException | GeneralSecurityException error) {
+            // It would draw what others draw.
+            System.err.println("caisson: this context ends, for its chance cannot be renewed: " + error);
+            Runtime.getRuntime().halt(1);
         }
     }
 
@@ -268,5 +280,49 @@ public class Main {
             else out.append(letter);
         }
         return out.append('"').toString();
+    }
+}
+
+/** In a process that goes on from the memory of another: where Java keeps what that one would draw as well. */
+class Chance {
+    private final SecureRandom fresh;
+    /** What is kept is private to its classes. A cell is not let at it, so no package is opened; and by its name nobody is warned of this class. */
+    private final Class<?> unsafe = Class.forName("sun.misc.Unsafe");
+    private final Object memory;
+
+    private Chance(String seed) throws ReflectiveOperationException, GeneralSecurityException {
+        // It asks the kernel, which has been renewed; what it was told a moment before is mixed with this.
+        fresh = SecureRandom.getInstance("NativePRNG");
+        fresh.setSeed(new BigInteger(seed, 16).toByteArray());
+        var field = unsafe.getDeclaredField("theUnsafe");
+        field.setAccessible(true);
+        memory = field.get(null);
+    }
+
+    static void renew(String seed) throws ReflectiveOperationException, GeneralSecurityException {
+        var chance = new Chance(seed);
+        // Made when it is first needed.
+        Collections.shuffle(new ArrayList<>(List.of(1, 2)));
+        for (String generator : List.of("java.lang.Math$RandomNumberGeneratorHolder randomNumberGenerator",
+                "java.lang.StrictMath$RandomNumberGeneratorHolder randomNumberGenerator", "java.util.Collections r"))
+            ((Random) chance.held(generator)).setSeed(chance.fresh.nextLong());
+        for (String counter : List.of("java.util.Random seedUniquifier", "java.util.SplittableRandom defaultGen",
+                "java.util.concurrent.ThreadLocalRandom seeder"))
+            ((AtomicLong) chance.held(counter)).set(chance.fresh.nextLong());
+        Object own = chance.ask("objectFieldOffset", Thread.class.getDeclaredField("threadLocalRandomSeed"));
+        var put = chance.unsafe.getMethod("putLong", Object.class, long.class, long.class);
+        for (Thread thread : Thread.getAllStackTraces().keySet()) put.invoke(chance.memory, thread, own, chance.fresh.nextLong());
+    }
+
+    /** `named`: a class, and a field that all of it share. */
+    private Object held(String named) throws ReflectiveOperationException {
+        String[] parts = named.split(" ");
+        var field = Class.forName(parts[0]).getDeclaredField(parts[1]);
+        var get = unsafe.getMethod("getObject", Object.class, long.class);
+        return get.invoke(memory, ask("staticFieldBase", field), ask("staticFieldOffset", field));
+    }
+
+    private Object ask(String what, Field field) throws ReflectiveOperationException {
+        return unsafe.getMethod(what, Field.class).invoke(memory, field);
     }
 }

@@ -6,6 +6,7 @@ export type Request =
   | { op: 'init'; cwd: string; env: Record<string, string>; seed: string }
   | { op: 'run'; id: number; code: string; env: Record<string, string>; program?: { path: string; args: string[] } }
   | { op: 'interrupt'; id: number }
+  | { op: 'renew' }
 
 const DESCRIPTOR = 3
 /** What the host takes of one message (MAX_RUNTIME_MESSAGE_BYTES in wire/limits.ts), with some room. */

@@ -1,4 +1,5 @@
 import process from 'node:process'
+import { renew } from './chance.ts'
 import { Control, type Request } from './control.ts'
 import { type Failure, failureOf, INTERRUPTED } from './failures.ts'
 import { displayed, type Forms, formsOf } from './forms.ts'
@@ -32,6 +33,7 @@ export class Runtime {
   #current: Running | undefined
   #count = 0
   #isProgram = false
+  #isDeaf = false
 
   constructor(typescript: boolean) {
     this.#typescript = typescript
@@ -56,6 +58,7 @@ export class Runtime {
 
   #hear(request: Request): void {
     if (request.op === 'init') this.#init(request)
+    else if (request.op === 'renew') this.#renew()
     else if (request.op === 'interrupt') {
       // The whole group, with what the code has started. Here our own handler is in its place.
       if (request.id === this.#current?.id && !this.#isProgram) process.kill(0, 'SIGINT')
@@ -73,6 +76,13 @@ export class Runtime {
       EXIT(1)
     }
     this.#control.send({ type: 'ready' })
+  }
+
+  #renew(): void {
+    renew()
+    // What interrupts whatever another host had asked for was sent before this, and may be heard after the first run has been asked for.
+    this.#isDeaf = true
+    setImmediate(() => setImmediate(() => (this.#isDeaf = false)))
   }
 
   async #cell(request: RunRequest): Promise<void> {
@@ -129,7 +139,7 @@ export class Runtime {
   }
 
   #interrupt(): void {
-    this.#current?.stop()
+    if (!this.#isDeaf) this.#current?.stop()
   }
 
   /** An exception that nobody awaited: of the run that is under way, else it is only told. */

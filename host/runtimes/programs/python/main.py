@@ -34,6 +34,7 @@ def main():
             # Who wants it will be told.
             pass
     del sys.argv[1:]
+    runtime.stands_alone()
     runtime.serve(channel)
 
 

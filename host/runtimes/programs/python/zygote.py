@@ -27,17 +27,6 @@ WARM = (
     "textwrap", "threading", "time", "typing", "urllib.parse", "urllib.request", "uuid", "warnings", "zipfile", "concurrent.futures.thread",
     "numpy", "numpy.linalg", "numpy.random", "pandas", "matplotlib", "matplotlib.pyplot", "PIL.Image", "PIL.PngImagePlugin",
 )  # fmt: skip
-# Python rewrites the code that it runs often, and then leaves it alone: afterwards a fork has fewer pages to change.
-OFTEN = 20
-WARM_CELLS = (
-    *("x = 1\nx",) * OFTEN,
-    "import sys, os\nx = 1\nx",
-    "print('warm')\n{'a': [1, 2.5, None]}",
-    "import pandas as pd, numpy as np\nf = pd.DataFrame({'a': np.arange(3), 'b': list('xyz')})\nf.groupby('b').sum()\nf",
-    "import matplotlib.pyplot as plt\nplt.plot([1, 2, 3]); plt.title('warm'); plt.show()",
-    "1 / 0",
-    "!true",
-)
 
 
 def main(library):
@@ -52,7 +41,7 @@ def main(library):
     import gc
     import importlib
 
-    from caisson_runtime import forks
+    from caisson_runtime import forks, rehearsal
 
     hooks = forks.Hooks()
     with hooks:
@@ -67,9 +56,9 @@ def main(library):
         importlib.import_module("caisson_runtime.installed")
         control, installed, runtime = caisson_runtime.control, caisson_runtime.installed, caisson_runtime.runtime
         warmed, channel = runtime.Runtime(), control.Control()
-        warmed.warm(WARM_CELLS)
+        warmed.warm(rehearsal.whole())
         with _pipes():
-            warmed.warm_serving(channel, OFTEN)
+            warmed.warm_serving(channel)
     idle_ms = int(os.environ["CAISSON_ZYGOTE_IDLE_MS"])
     _close_fonts()
     for address, length in forks.states():

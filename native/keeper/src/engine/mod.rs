@@ -90,7 +90,9 @@ impl Inside<'_> {
         own_root()?;
         self.pivot()?;
         self.rlimits()?;
-        caps::bound(caps::set_of(CAPABILITIES)?)?;
+        // With a single id it maps that of its own root, for which the kernel asks for this one too (user_namespaces(7)).
+        let mapping = self.single_id.then_some("SETFCAP");
+        caps::bound(caps::set_of(CAPABILITIES.into_iter().chain(mapping))?)?;
         nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
         let program = self.engine_program(engine, gated)?;
         let kit: Vec<_> = doors.iter().map(AsRawFd::as_raw_fd).collect();
@@ -119,8 +121,10 @@ impl Inside<'_> {
             // The keeper's groups hold it.
             "--ignore-cgroups".into(),
         ];
+        // There is one id alone, and its own processes are to be nobody by it.
+        let rootless = self.single_id.then(|| "--rootless".to_string());
         let rest = [format!("--bundle=/{BUNDLE}"), self.plan.id.clone()];
-        let argv: Vec<String> = argv.into_iter().chain(warm::verb(engine)).chain(rest).collect();
+        let argv: Vec<String> = argv.into_iter().chain(rootless).chain(warm::verb(engine)).chain(rest).collect();
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
         Program::new(&argv, std::iter::empty(), inherited)
     }
@@ -154,7 +158,7 @@ pub fn spare(plan: &Plan) -> Spare {
 
 /// The first words with the agent, wherever it runs.
 pub fn greet(held: Option<&Held>, leash: &OwnedFd, plan: &Plan, single_id: bool) -> Outcome<()> {
-    held.map_or_else(|| agent::greet(leash, plan, single_id), |held| held.greet(leash, plan))
+    held.map_or_else(|| agent::greet(leash, plan, single_id), |held| held.greet(leash, plan, single_id))
 }
 
 /// The keeper's side of an engine.
@@ -190,7 +194,7 @@ impl Held {
     }
 
     /// As `agent::greet`, with an end to the wait, and with the engine's last words where the agent has none.
-    fn greet(&self, leash: &OwnedFd, plan: &Plan) -> Outcome<()> {
+    fn greet(&self, leash: &OwnedFd, plan: &Plan, single_id: bool) -> Outcome<()> {
         let warm = plan.engine.as_ref().and_then(|engine| engine.warm.as_ref());
         let restored = warm.is_some_and(Warm::takes_state);
         let boots = plan.machine.is_some() && !restored;
@@ -204,7 +208,8 @@ impl Held {
         };
         let greeted = told.and_then(|()| match restored {
             true => self.rename(leash, plan, matches!(warm, Some(Warm::Wake { .. }))),
-            false => agent::greet(leash, plan, false),
+            // A machine has ids of its own.
+            false => agent::greet(leash, plan, single_id && plan.machine.is_none()),
         });
         greeted.map_err(|fault| self.with_words(last_said(leash).unwrap_or(fault)))
     }

@@ -8,6 +8,10 @@ use crate::plan::{Network, Plan};
 /// Room for what it has translated: a few megabytes are used by a shell, some sixty by Python with its libraries.
 pub const TRANSLATED_MIB: u64 = 128;
 
+/// All that can be emulated, without what is fast in a real processor only: copies of strings byte by byte, for which kernel and C library would give up theirs of
+/// eight and more; and a fifth level of page tables, that is walked for each address and leads nowhere.
+const EMULATED: &str = "max,-erms,-fsrm,-la57";
+
 /// Descriptors that it inherits (mod.rs).
 const STREAM: &str = "3";
 const DISK: &str = "4";
@@ -40,7 +44,7 @@ pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String
     }
     add(&["-smp", &machine.cpus.to_string()]);
     let translated = format!("tcg,thread=multi,tb-size={TRANSLATED_MIB}");
-    add(&["-accel", if emulated { &translated } else { "kvm" }, "-cpu", if emulated { "max" } else { "host" }]);
+    add(&["-accel", if emulated { &translated } else { "kvm" }, "-cpu", if emulated { EMULATED } else { "host" }]);
     add(&["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
     add(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
     add(&["-chardev", &format!("socket,id=agent,fd={STREAM}"), "-device", "virtio-serial-device"]);

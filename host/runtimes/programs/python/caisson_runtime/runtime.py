@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from caisson_runtime import closing, failure, identity, program, stdio
+from caisson_runtime import closing, failure, identity, program, rehearsal, stdio
 from caisson_runtime.control import TooLarge
 from caisson_runtime.interrupts import Interrupts, held
 from caisson_runtime.shell import Shell
@@ -18,8 +18,6 @@ from caisson_runtime.tables import Encoded
 MAX_RESULTS_BYTES = 60 * 1024 * 1024
 # Paths of programs that are no files. They may use what IPython adds, and their last value is shown.
 SNIPPETS = ("-c", "-")
-# Says nothing, and shows what is not passed on.
-REHEARSAL = ("print(end='')", "1")
 # Forms of a result that go as JSON in text: the host passes them on as they are.
 EXACT = ("json", "data", "chart", "extra")
 
@@ -35,6 +33,8 @@ class Runtime:
         self._running = False
         # In a fork, which has time for it before anybody asks.
         self._renewed = False
+        # What a rehearsal walks: the next one, and those after it.
+        self._rehearsals = [rehearsal.SHORT]
         self._speaking = threading.Lock()
         # As `python` without a file: modules are looked for where the code is.
         sys.path.insert(0, "")
@@ -53,14 +53,18 @@ class Runtime:
         self._shell.forget()
         self._count = 0
 
-    def warm_serving(self, control, times):
+    def stands_alone(self):
+        """Forked from nothing: all that there is to be walked is walked here, and again, shorter, by whoever is restored from this."""
+        self._rehearsals = [rehearsal.again(), rehearsal.whole()]
+
+    def warm_serving(self, control):
         """Walks the way of requests and answers as a fork will go it, with nobody at the other end. Standard output and error must be pipes, as theirs are."""
         near, far = socket.socketpair()
         path, self._renewed = sys.path[:], True
         self._control, self._stdio = control.take(far.detach()), stdio.Stdio()
         self._stdio.keep()
         asked = {"op": "init", "env": dict(os.environ), "cwd": os.getcwd(), "seed": ""}
-        for run in range(times):
+        for run in range(rehearsal.OFTEN):
             for request in (asked, {"op": "run", "id": run, "code": 'print("warm")', "env": {}}):
                 near.sendall(json.dumps(request).encode() + b"\n")
                 self._carry_out(control.next())
@@ -112,8 +116,10 @@ class Runtime:
 
     def _rehearse(self):
         """For whoever comes first. A fork makes each page that it changes its own, a thousand of them until its first run is over: here that is done while nobody waits."""
-        with self._control.muted():
-            self.warm(REHEARSAL)
+        cells = self._rehearsals[-1]
+        del self._rehearsals[1:]
+        with self._control.muted(), self._stdio.hushed():
+            self.warm(cells)
         self._send({"type": "ready"})
 
     def _init(self, request):

@@ -1,6 +1,7 @@
 """Standard output and error of the code that runs."""
 
 import builtins
+import contextlib
 import functools
 import io
 import os
@@ -54,6 +55,21 @@ class Stdio:
         stream.mode = "w"
         setattr(sys, name, stream)
         setattr(sys, "__%s__" % name, stream)
+
+    @contextlib.contextmanager
+    def hushed(self):
+        """What is said goes nowhere, by the same way."""
+        heard, null = self._kept, os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        self._kept = dict.fromkeys(heard, null)
+        try:
+            for number in heard:
+                os.dup2(null, number)
+            yield
+        finally:
+            self._kept = heard
+            for number, kept in heard.items():
+                os.dup2(kept, number)
+            os.close(null)
 
     def mend(self):
         """Undoes what earlier code did to the descriptors themselves. A replaced `sys.stdout` is state, and stays; a closed one does not."""
