@@ -14,7 +14,7 @@ from caisson_runtime import control  # noqa: E402
 def main():
     # The folder of this file: user code must not find modules there by chance.
     sys.path.pop(0)
-    channel = control.Control.take()
+    channel = control.Control().take()
     try:
         import IPython  # noqa: F401
     except ImportError:

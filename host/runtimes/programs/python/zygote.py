@@ -9,6 +9,7 @@ Two things are the same in all forks, because they are fixed when an interpreter
 
 import os
 import sys
+from contextlib import contextmanager
 
 # Threads do not survive a fork, and these libraries start theirs when they are loaded.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
@@ -54,8 +55,10 @@ def main(library):
         importlib.import_module("caisson_runtime.runtime")
         importlib.import_module("caisson_runtime.installed")
         control, installed, runtime = caisson_runtime.control, caisson_runtime.installed, caisson_runtime.runtime
-        warmed = runtime.Runtime()
+        warmed, channel = runtime.Runtime(), control.Control()
         warmed.warm(rehearsal.whole())
+        with _pipes():
+            warmed.warm_serving(channel)
     idle_ms = int(os.environ["CAISSON_ZYGOTE_IDLE_MS"])
     _close_fonts()
     for address, length in forks.states():
@@ -79,7 +82,7 @@ def main(library):
     if enter() != 0:
         sys.exit("zygote: there was no way in")
     installed.adopt(environment)
-    warmed.serve(control.Control.take())
+    warmed.serve(channel.take())
 
 
 def _arenas(ctypes, nursery):
@@ -90,6 +93,22 @@ def _arenas(ctypes, nursery):
 
     functions = (ctypes.cast(function, ctypes.c_void_p) for function in (nursery.caisson_zygote_arena, nursery.caisson_zygote_arena_free))
     ctypes.pythonapi.PyObject_SetArenaAllocator(ctypes.byref(Allocator(None, *functions)))
+
+
+@contextmanager
+def _pipes():
+    """In the place of standard output and error: what is opened on them meanwhile is what a fork needs."""
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    read, write = os.pipe()
+    for number, _ in kept:
+        os.dup2(write, number)
+    try:
+        yield
+    finally:
+        for number, original in kept:
+            os.dup2(original, number)
+        for descriptor in (read, write, *(original for _, original in kept)):
+            os.close(descriptor)
 
 
 def _close_fonts():

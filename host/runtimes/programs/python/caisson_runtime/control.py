@@ -28,19 +28,24 @@ class TooLarge(Exception):
 
 
 class Control:
-    def __init__(self, descriptor):
-        self._descriptor = descriptor
+    def __init__(self):
+        """Without a descriptor: nobody is heard, and nothing is said."""
+        self._descriptor = None
         self._unread = b""
         self._kept = b""
         self._lock = threading.Lock()
         # A fork of user code is not the runtime: it must not speak for it.
         os.register_at_fork(after_in_child=self._close)
 
-    @classmethod
-    def take(cls):
-        descriptor = out_of_the_way(DESCRIPTOR)
-        os.close(DESCRIPTOR)
-        return cls(descriptor)
+    def take(self, descriptor=DESCRIPTOR):
+        """Moves the channel out of the way, and speaks there from now on."""
+        self._descriptor = out_of_the_way(descriptor)
+        os.close(descriptor)
+        return self
+
+    def leave(self):
+        self._close()
+        self._unread = b""
 
     def _close(self):
         if self._descriptor is not None:

@@ -5,7 +5,7 @@ import sys
 # Says nothing, and shows what is not passed on.
 SHORT = ("print(end='')", "1")
 # Python rewrites the code that it runs often, and then leaves it alone: afterwards a fork has fewer pages to change.
-_OFTEN = 20
+OFTEN = 20
 _EVERYDAY = ("import sys, os\nx = 1\nx", "print('warm')\n{'a': [1, 2.5, None]}")
 _NUMPY = "import numpy as np\nint(np.ones(2).sum())\nnp.arange(3).mean()"
 _PANDAS = "import pandas as pd, numpy as np\nf = pd.DataFrame({'a': np.arange(3), 'b': list('xyz')})\nf.groupby('b').sum()\nf"
@@ -16,7 +16,7 @@ _COMMAND = "!true"
 
 def whole():
     """Once, for all that is forked or restored from this process."""
-    return (*("x = 1\nx",) * _OFTEN, *again(), *_with("matplotlib.pyplot", _PLOT), _COMMAND)
+    return (*("x = 1\nx",) * OFTEN, *again(), *_with("matplotlib.pyplot", _PLOT), _COMMAND)
 
 
 def again():

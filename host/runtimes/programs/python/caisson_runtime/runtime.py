@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -56,6 +57,25 @@ class Runtime:
         """Forked from nothing: all that there is to be walked is walked here, and again, shorter, by whoever is restored from this."""
         self._rehearsals = [rehearsal.again(), rehearsal.whole()]
 
+    def warm_serving(self, control):
+        """Walks the way of requests and answers as a fork will go it, with nobody at the other end. Standard output and error must be pipes, as theirs are."""
+        near, far = socket.socketpair()
+        path, self._renewed = sys.path[:], True
+        self._control, self._stdio = control.take(far.detach()), stdio.Stdio()
+        self._stdio.keep()
+        asked = {"op": "init", "env": dict(os.environ), "cwd": os.getcwd(), "seed": ""}
+        for run in range(rehearsal.OFTEN):
+            for request in (asked, {"op": "run", "id": run, "code": 'print("warm")', "env": {}}):
+                near.sendall(json.dumps(request).encode() + b"\n")
+                self._carry_out(control.next())
+            near.recv(1 << 16)
+        near.close()
+        control.leave()
+        self._stdio.leave()
+        self._control, self._renewed, self._count = None, False, 0
+        sys.path[:] = path
+        self._shell.forget()
+
     def renew(self):
         """In a fork of a warmed process, while its wall is being built. What it draws from was renewed (forks.py); what was forgotten before is so still."""
         identity.renew_secret()
@@ -66,21 +86,16 @@ class Runtime:
 
     def serve(self, control):
         self._control = control
-        self._stdio = stdio.Stdio()
+        if self._stdio is None:
+            self._stdio = stdio.Stdio()
+        self._stdio.keep()
         code = 0
         try:
             while control.ours:
                 request = control.next()
                 if request is None:
                     break
-                if request["op"] == "rehearse":
-                    self._rehearse()
-                elif request["op"] == "init":
-                    self._init(request)
-                elif request["op"] == "renew":
-                    identity.renew(request["seed"])
-                elif request["op"] == "run":
-                    self._execute(request)
+                self._carry_out(request)
         except BaseException as error:
             code = 1
             if control.ours:
@@ -88,6 +103,16 @@ class Runtime:
         finally:
             # Of a fork that user code made this is the end too: it must not go on as a runtime. No finalizers: they would touch every page.
             os._exit(code)
+
+    def _carry_out(self, request):
+        if request["op"] == "rehearse":
+            self._rehearse()
+        elif request["op"] == "init":
+            self._init(request)
+        elif request["op"] == "renew":
+            identity.renew(request["seed"])
+        elif request["op"] == "run":
+            self._execute(request)
 
     def _rehearse(self):
         """For whoever comes first. A fork makes each page that it changes its own, a thousand of them until its first run is over: here that is done while nobody waits."""

@@ -35,10 +35,19 @@ class Stdio:
     """
 
     def __init__(self):
-        self._kept = {number: out_of_the_way(number) for number in (1, 2)}
+        self._kept = {}
         self._open("stdout", 1)
         self._open("stderr", 2)
         builtins.print = _print_whole
+
+    def keep(self):
+        """The descriptors are what they are to be: they are found again here."""
+        self._kept = {number: out_of_the_way(number) for number in (1, 2)}
+
+    def leave(self):
+        for kept in self._kept.values():
+            os.close(kept)
+        self._kept = {}
 
     def _open(self, name, number):
         raw = io.FileIO(number, "w", closefd=False)
