@@ -7,7 +7,7 @@ const NO_BOOT_ID = 'it is told by the boot_id, which is not there'
 
 /*
  * Not here: `e2b-terminal.mjs`, all of which holds but one step (its kernel makes no signal of an interrupt that is typed), which waits for it; the others
- * in JavaScript, and those in Python that say the same to the daemon as theirs, or are asynchronous. They hold too, and ask nothing of a wall that these do not.
+ * in JavaScript, and the asynchronous ones in Python, which hold too and ask nothing of a wall that these do not.
  */
 acceptedOn('gvisor', {
   'e2b-commands.mjs': { 'users: user, root, sudo without a password, and one that is not known': NO_SET_UID },
@@ -21,6 +21,8 @@ acceptedOn('gvisor', {
   'e2b-snapshots.mjs': {},
   'e2b-watch.mjs': {},
   'interpreter-code.mjs': {},
+  'e2b_commands.py': { 'environment, working directory, user': NO_SET_UID },
+  'e2b_files.py': { 'metadata: kept, replaced, cleared': NO_ATTRIBUTES },
   'e2b_life.py': { 'pause and connect; of memory, and of the files alone': NO_BOOT_ID },
   'interpreter.py': {},
 })
