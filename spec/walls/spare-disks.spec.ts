@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { Sandbox } from '../../client/index.ts'
+import { SpecDaemon } from '../api/daemon.ts'
+import { Guest } from '../daemon/guest.ts'
 import { SpecHost } from './home.ts'
 
 let host: SpecHost
@@ -15,7 +17,7 @@ afterEach(async () => {
 })
 
 const create = (diskMiB?: number) => Sandbox.create({ template: 'base', door: host.door, ...(diskMiB ? { diskMiB } : {}) })
-const spares = () => readdirSync(join(host.home, 'disks')).filter((name) => name.startsWith('spare-'))
+const spares = (home = host.home) => readdirSync(join(home, 'disks')).filter((name) => name.startsWith('spare-'))
 /** Attached images of this state folder. */
 const attached = () =>
   readdirSync('/sys/block')
@@ -56,6 +58,27 @@ test('nothing of them is left behind', async () => {
   await host.door.close()
   expect(spares()).toEqual([])
   expect(attached()).toEqual([])
+})
+
+test('what somebody kept is no model for others, and what was made before that is not left behind', async () => {
+  await using daemon = await SpecDaemon.open()
+  const origin = await Guest.create(daemon)
+  const guests = [origin]
+  while (spares(daemon.home).length < 2 && guests.length < 20) {
+    guests.push(await Guest.create(daemon))
+    await pause(100)
+  }
+  const taken = (await (await origin.ask('POST', '/snapshots', { name: 'kept' })).json()) as { snapshotID: string }
+  const kept = readdirSync(join(daemon.home, 'snapshots'), { recursive: true })
+  // Their keepers come out of the stock, which makes others in their place when it has rested.
+  for (let count = 0; count < 5; count += 1) {
+    guests.push(await Guest.create(daemon, { templateID: taken.snapshotID }))
+    await pause(200)
+    expect(readdirSync(join(daemon.home, 'snapshots'), { recursive: true })).toEqual(kept)
+  }
+  for (const guest of guests) await guest.ask('DELETE', '')
+  await daemon.stop()
+  expect(spares(daemon.home)).toEqual([])
 })
 
 test('those of a stock that was killed are detached, and removed by the next', async () => {

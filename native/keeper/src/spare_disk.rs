@@ -11,6 +11,8 @@ use crate::plan::{Disk, Kind, Plan};
 
 const STEP: &str = "disk";
 const PREFIX: &str = "spare-";
+/// How images are named that hold a file system and nothing else (host/sandbox/plan.ts). What somebody kept is no model for others.
+const BLANK: &str = "ext4-";
 
 /// What such a disk is to be like. Goes through a pipe at once: a path is at most PIPE_BUF.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -31,7 +33,8 @@ impl Like {
     pub fn of(plan: &Plan) -> Option<Like> {
         match &plan.disk {
             Disk::Image { image, take: false, bytes, .. } if plan.kind == Kind::Sandbox && plan.machine.is_none() => {
-                Some(Like { image: image.into(), bytes: *bytes })
+                let like = Like { image: image.into(), bytes: *bytes };
+                like.image.file_name()?.to_str()?.starts_with(BLANK).then_some(like)
             }
             _ => None,
         }

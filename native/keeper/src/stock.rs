@@ -60,6 +60,8 @@ impl Beforehand {
 struct Spare {
     pid: Pid,
     news: OwnedFd,
+    /// What its disk is like: others may have been wanted since.
+    like: Option<Like>,
 }
 
 /// Says a line on standard output once it listens, and ends with its standard input. Returns only in a keeper that has been taken.
@@ -83,7 +85,7 @@ pub fn hold(path: &str) -> Outcome<Beforehand> {
                     drop((spares, news));
                     return wait(&listener, stock, keep, like);
                 }
-                ForkResult::Parent { child } => spares.push(Spare { pid: child, news }),
+                ForkResult::Parent { child } => spares.push(Spare { pid: child, news, like: like.clone() }),
             }
         }
         let wait_for = |fd: i32, events| libc::pollfd { fd, events, revents: 0 };
@@ -102,14 +104,18 @@ pub fn hold(path: &str) -> Outcome<Beforehand> {
         }
         for index in (0..spares.len()).rev().filter(|index| polls[*index].revents != 0) {
             if nix::unistd::read(&spares[index].news, &mut [0u8; 1]).at(STEP, "a spare")? == 0 {
-                clear(&spares, like.as_ref());
+                clear(&spares);
                 return Err(Fault::new(Code::LaunchFailed, STEP, "a keeper ended while it waited"));
             }
             taken.push(spares.swap_remove(index).news);
         }
         taken.drain(..taken.len().saturating_sub(SPARES));
         if over {
-            clear(&spares, like.as_ref());
+            clear(&spares);
+            // What keepers had with them that were killed right after they were taken.
+            if let Some(like) = &like {
+                like.clear_all();
+            }
             // Another host of the same folder may have removed it.
             let _gone = fs::remove_file(path);
             std::process::exit(0);
@@ -133,8 +139,8 @@ fn learn(like: &mut Option<Like>, taken: Vec<OwnedFd>) -> Outcome<()> {
 }
 
 /// The kernel has let go of their disks when they have ended.
-fn clear(spares: &[Spare], like: Option<&Like>) {
-    for Spare { pid, .. } in spares {
+fn clear(spares: &[Spare]) {
+    for Spare { pid, like, .. } in spares {
         let _ended_already = kill(*pid, Signal::SIGKILL);
         // There is no status to be had (SIGCHLD is ignored), but its end is waited for.
         let _status = waitpid(*pid, None);
