@@ -18,7 +18,7 @@ const ALONE = [
 
 /** A bound against hanging, here as elsewhere: the second that vitest gives is no more than a pause on a busy machine. */
 const expect = { poll: { timeout: 20_000 } }
-/** Files of a worker share its modules, which are read once: half of them would take longer to read than to run. What a file changes for all it puts back. */
+/** Files of a worker share its modules, which are read once: to read them anew takes a processor a second or more for each file. What a file changes for all it puts back. */
 const bounds = { testTimeout: 120_000, hookTimeout: 120_000, expect, isolate: false }
 const patient = { ...bounds, pool: 'forks' as const }
 // A machine that does others' work too can keep a client waiting for longer than it waits. What passes at the second try is told at the end.

@@ -32,6 +32,8 @@ interface DecidingParts {
   settings: Pick<Settings, 'profiles' | 'templates' | 'programs' | 'zygoteLibrary'>
   walls: Pick<Walls, 'engine' | 'promises'>
   exits: Pick<Exits, 'egress' | 'trust'>
+  /** One line for whoever started this host. */
+  notice: (line: string) => void
 }
 
 /** From a request to what a plan is made of. */
@@ -40,6 +42,8 @@ export class Deciding {
   /** Read once: a host's profiles and templates do not change under it. What could not be read is asked for again. */
   readonly #profiles = new Map<string, Profile>()
   readonly #templates = new Map<string, Template>()
+  /** Profiles of which it has been said that this machine lacks the wall that they would rather have. */
+  readonly #lacking = new Set<string>()
 
   constructor(parts: DecidingParts) {
     this.#parts = parts
@@ -109,8 +113,13 @@ export class Deciding {
     return { name, reason, ...built, sudo, mounts }
   }
 
-  #firstOf(choices: readonly WallName[], profile: string, signal: AbortSignal): Promise<Chosen<Built>> {
-    return firstBuilt(choices, profile, (wall) => this.#parts.walls.engine(wall, signal))
+  async #firstOf(choices: readonly WallName[], profile: string, signal: AbortSignal): Promise<Chosen<Built>> {
+    const chosen = await firstBuilt(choices, profile, (wall) => this.#parts.walls.engine(wall, signal))
+    if (chosen.name !== choices[0] && !this.#lacking.has(profile)) {
+      this.#lacking.add(profile)
+      this.#parts.notice(`wall ${chosen.name}, ${chosen.reason}`)
+    }
+    return chosen
   }
 
   /** The profile of one that was made before, as it is now. */

@@ -109,7 +109,7 @@ describe('on the command line', () => {
     })
   }, 300_000)
 
-  test('its wall is gvisor where that is, else container, and the plan and the record say which and why; who names one gets that one', async () => {
+  test('its wall is gvisor where that is, else container, and the plan, the record and a line say which and why; who names one gets that one', async () => {
     await using line = await CommandLine.open()
     const plan = async (env: Record<string, string>, ...more: string[]) => {
       const { stdout, stderr } = await line.caisson(['run', '--dry-run', '--profile', 'code-interpreter', ...more, '-c', '1'], { env })
@@ -125,7 +125,8 @@ describe('on the command line', () => {
     expect(await plan(without, '--wall', 'gvisor')).toMatch(/^caisson: WALL_UNAVAILABLE: gvisor: /)
     expect(await plan({}, '--wall', 'container')).toMatchObject({ wall: 'container', wallReason: expect.stringMatching(/^asked for/) })
     if (process.getuid?.() === 0) expect(await plan({})).toMatchObject({ wall: 'gvisor', audit: { commands: false } })
-    await line.caisson(['run', '--profile', 'code-interpreter', '-c', '1'], { env: without })
+    const told = await line.caisson(['run', '--profile', 'code-interpreter', '-c', '1'], { env: without })
+    expect(told.stderr).toContain(`wall container, the next choice of profile code-interpreter; ${cause}`)
     expect((await line.caisson(['audit', 'list', '--kind', 'create', '--json'])).stdout).toContain(cause)
   }, 300_000)
 
