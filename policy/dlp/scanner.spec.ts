@@ -41,6 +41,9 @@ function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
   return [...inside, bytes.length].map((to, index) => bytes.subarray(inside[index - 1] ?? 0, to))
 }
 
+const chunks = (bytes: Uint8Array, size: number): Uint8Array[] =>
+  Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) => bytes.subarray(index * size, (index + 1) * size))
+
 const piece = fc.oneof(
   fc.constantFrom(...detectors.flatMap(({ examples }) => [...examples.match, ...examples.not])),
   fc.constantFrom(token, secret, canary.value, '%67%68p_', '\\u0041', '-----', 'eyJ', ' ', '\n', '"', '%', '\\'),
@@ -87,6 +90,31 @@ test('the same is found in any pieces', () => {
     }),
     { numRuns: 200 },
   )
+})
+
+test('how much was written at once does not make one value two, where escapes come and go', () => {
+  const people = Array.from({ length: 24 }, (_, index) => `person${index}@mail${index % 7}.org`).join('\n')
+  for (const text of [people, Buffer.from(people).toString('hex')]) {
+    // The last of them ends where what was escaped is looked into no more.
+    for (let beyond = -6; beyond < 6; beyond += 1) {
+      const before = `\\ ${' '.repeat(4096 + beyond - text.length)}`
+      for (const size of [1, 7, 9000]) expect(scanned(chunks(Buffer.from(before + text), size))).toEqual([])
+    }
+    // And one begins before what is looked into with an escape.
+    for (let before = 1000; before < 1048; before += 1) {
+      const bytes = Buffer.from(`${text}\n${'x'.repeat(before)}%41`)
+      for (const size of [1, 9000]) expect(scanned(chunks(bytes, size))).toEqual([])
+    }
+  }
+})
+
+test('a compressed file whose first character is escaped is unpacked to its end', () => {
+  const noise = Buffer.from(Array.from({ length: 9000 }, (_, at) => Math.imul(at + 1, 2_654_435_761) >>> 24))
+  const packed = gzipSync(Buffer.concat([noise, Buffer.from(`\n${token}\n`)])).toString('base64')
+  for (const size of [100, 100_000])
+    expect(scanned(chunks(Buffer.from(`\\u00${packed.charCodeAt(0).toString(16)}${packed.slice(1)}`), size))).toEqual([
+      'github-token escapes>base64>gzip -',
+    ])
 })
 
 test('what may become a finding has not left when it becomes one', () => {

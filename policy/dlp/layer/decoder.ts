@@ -5,10 +5,12 @@ export interface Decoder {
   settle(): void
   /** Another request begins. */
   broken(): void
-  /** What follows has nothing to do with what was. */
+  /** What follows has nothing to do with what was, and what was is not judged: whoever wants that settles before. */
   restart(): void
   /** Of the bytes that it was fed, the last ones, which may hide the start of a match. */
   readonly heldBytes: number
+  /** Something that is hidden is being unpacked, of which the bytes say nothing. */
+  readonly isUnpacking: boolean
 }
 
 /** What is hidden, once it is plain. */

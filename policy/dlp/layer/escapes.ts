@@ -1,7 +1,8 @@
+import { REACH_BYTES } from '../pattern/positions.ts'
 import type { Decoder, Inner, OpenInner } from './decoder.ts'
 
-/** Without an escape for so long, the plain bytes are all that there is. */
-const CLOSE_AFTER_BYTES = 1024
+/** Without an escape for so long, the plain bytes are all that there is: the longest match, were it in hex in hex. */
+const CLOSE_AFTER_BYTES = 4 * REACH_BYTES
 const PERCENT = 0x25
 const BACKSLASH = 0x5c
 /** `\u0041` */
@@ -63,7 +64,8 @@ export class Escapes implements Decoder {
       }
     }
     this.#inner?.write(out.subarray(0, length))
-    if (this.#plain > CLOSE_AFTER_BYTES && this.#begun === '') this.restart()
+    // What has begun here stands, as it is, in the plain bytes, too: only what is being unpacked does not.
+    if (this.#plain > CLOSE_AFTER_BYTES && this.#begun === '' && !this.isUnpacking) this.restart()
   }
 
   settle(): void {
@@ -75,12 +77,13 @@ export class Escapes implements Decoder {
   }
 
   restart(): void {
-    if (this.#isOpen) {
-      this.#inner?.settle()
-      this.#inner?.restart()
-    }
+    if (this.#isOpen) this.#inner?.restart()
     this.#isOpen = false
     this.#begun = ''
+  }
+
+  get isUnpacking(): boolean {
+    return this.#isOpen && this.#inner?.isUnpacking === true
   }
 
   get heldBytes(): number {

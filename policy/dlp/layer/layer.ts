@@ -10,6 +10,7 @@ import { Trail } from './trail.ts'
 
 const RING = 4 * REACH_BYTES
 const BLOCK = REACH_BYTES
+const SPACE = 0x20
 /** Compressed data within one layer at once. Each is believed until it is found to be none. */
 const MAX_PACKED = 4
 
@@ -63,7 +64,7 @@ export class Layer implements Inner {
     this.#through = through
     this.#state = house.automaton.root()
     const open = (name: string) => house.open([...through, name])
-    this.#decoders = [new Runs(open), new Escapes(open, () => this.#lookBack(this.#reached, REACH_BYTES))]
+    this.#decoders = [new Runs(open), new Escapes(open, () => this.#lookBackWhole())]
     this.#candidates = new Candidates(house, through, {
       byteAt: (at) => this.#ring[at & (RING - 1)] as number,
       floor: (joins) => Math.max(joins ? this.#origin : this.#request, this.#reached - RING + BLOCK, 0),
@@ -113,7 +114,7 @@ export class Layer implements Inner {
   }
 
   get isUnpacking(): boolean {
-    return this.#packed.length > 0
+    return this.#packed.length > 0 || this.#decoders.some((decoder) => decoder.isUnpacking)
   }
 
   get heldBytes(): number {
@@ -189,6 +190,14 @@ export class Layer implements Inner {
     }
     this.#packed = live
     this.#starting = []
+  }
+
+  /** What stands before, from where a word begins: the end of one is another one. */
+  #lookBackWhole(): Uint8Array {
+    const bytes = this.#lookBack(this.#reached, REACH_BYTES)
+    if (this.#reached - bytes.length === this.#origin) return bytes
+    const space = bytes.findIndex((byte) => byte <= SPACE)
+    return bytes.subarray(Math.max(space, 0))
   }
 
   #lookBack(end: number, length: number): Uint8Array {

@@ -114,7 +114,7 @@ export class Phase {
     return isSomething
   }
 
-  end(): void {
+  restart(): void {
     if (this.#isPlausible) this.#rest()
     this.#left = this.#skip
     this.#held = 0
@@ -133,6 +133,10 @@ export class Phase {
     if (this.#isPlausible) this.#inner?.broken()
   }
 
+  get isUnpacking(): boolean {
+    return this.#isPlausible && this.#inner?.isUnpacking === true
+  }
+
   get heldBytes(): number {
     return this.#isPlausible ? (this.#inner?.heldBytes ?? 0) : 0
   }
@@ -145,7 +149,10 @@ export class Phase {
       if (this.#inner === undefined) this.#inner = open()
       this.#inner?.write(this.#out.subarray(0, this.#length))
       this.#length = 0
-      if (this.#quiet > QUIET && this.#inner?.isUnpacking !== true) this.#rest()
+      if (this.#quiet > QUIET && !this.isUnpacking) {
+        this.settle()
+        this.#rest()
+      }
     } else if (this.#length > KEPT) {
       this.#out.copyWithin(0, this.#length - KEPT, this.#length)
       this.#length = KEPT
@@ -153,7 +160,6 @@ export class Phase {
   }
 
   #rest(): void {
-    this.#inner?.settle()
     this.#inner?.restart()
     this.#isPlausible = false
   }

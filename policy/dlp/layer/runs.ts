@@ -97,7 +97,11 @@ export class Runs implements Decoder {
   restart(): void {
     this.#run = 0
     this.#gap = 0
-    for (const unfolder of this.#unfolders) unfolder.end()
+    for (const unfolder of this.#unfolders) unfolder.restart()
+  }
+
+  get isUnpacking(): boolean {
+    return this.#unfolders.some((unfolder) => unfolder.isUnpacking)
   }
 
   get heldBytes(): number {
@@ -155,8 +159,13 @@ class Unfolder {
   }
 
   end(): void {
+    this.settle()
+    this.restart()
+  }
+
+  restart(): void {
     if (this.#isOpen) {
-      for (const phase of this.#phases) phase.end()
+      for (const phase of this.#phases) phase.restart()
     }
     this.#isOpen = false
     this.#length = 0
@@ -172,6 +181,10 @@ class Unfolder {
 
   broken(): void {
     if (this.#isOpen) for (const phase of this.#phases) phase.broken()
+  }
+
+  get isUnpacking(): boolean {
+    return this.#isOpen && this.#phases.some((phase) => phase.isUnpacking)
   }
 
   get heldBytes(): number {
