@@ -146,7 +146,9 @@ describe.each(KINDS)('saved states of $wall', ({ wall, options, imported, python
         const found = await of(restored[0])
         for (const [name = '', pid] of ran.map((line) => line.split(' '))) {
           const own = found.filter((record) => record.pid === Number(pid))
-          const isTold = name.startsWith('unread') ? own.some(({ unread }) => unread === true) : own.some(({ argv }) => argv.join(' ').includes(name))
+          const isTold = name.startsWith('unread')
+            ? own.some(({ unread }) => unread === true)
+            : own.some(({ argv }) => argv.join(' ').includes(name))
           expect([name, isTold]).toEqual([name, true])
         }
       })

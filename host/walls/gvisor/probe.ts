@@ -26,7 +26,11 @@ async function platformFinding(platform: Platform, runsc: Parameters<typeof tryP
   const what = `platform ${platform}`
   const tried = await tryPlatform(runsc, platform, options, signal)
   if ('ms' in tried)
-    return { what, severity: 'fine', detail: `ran a program, from nothing to its end, in ${Math.round(tried.ms)} ms; ${traced(tried)}` } as const
+    return {
+      what,
+      severity: 'fine',
+      detail: `ran a program, from nothing to its end, in ${Math.round(tried.ms)} ms; ${traced(tried)}`,
+    } as const
   return { what, severity: 'degraded', detail: tried.why } as const
 }
 
@@ -49,7 +53,8 @@ function traced({ untraced }: Tried): string {
 const RECORDED: Finding = {
   what: 'commands',
   severity: 'fine',
-  detail: 'recorded by its trace points when they have begun, children’s too; one whose words it cannot send (not UTF-8, or 200 KiB of them) without its words',
+  detail:
+    'recorded by its trace points when they have begun, children’s too; one whose words it cannot send (not UTF-8, or 200 KiB of them) without its words',
 }
 
 const UNRECORDED: Finding = {

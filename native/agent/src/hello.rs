@@ -23,7 +23,8 @@ pub fn say() {
 
 /// Where it fails, whoever watches finds it missing.
 fn start(program: &OsString, word: &OsStr) {
-    let child = Command::new(program).args([OsStr::new("hello"), word]).stdin(Stdio::null()).stdout(Stdio::null()).status();
+    let child =
+        Command::new(program).args([OsStr::new("hello"), word]).stdin(Stdio::null()).stdout(Stdio::null()).status();
     if let Err(error) = child {
         eprintln!("caisson-agent: hello: {error}");
     }

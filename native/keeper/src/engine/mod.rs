@@ -127,7 +127,8 @@ impl Inside<'_> {
         let rootless = self.single_id.then(|| "--rootless".to_string());
         let traced = engine.is_traced(self.plan).then(|| format!("--pod-init-config=/{BUNDLE}/{}", trace::CONFIG));
         let rest = [format!("--bundle=/{BUNDLE}"), self.plan.id.clone()];
-        let argv: Vec<String> = argv.into_iter().chain(rootless).chain(traced).chain(warm::verb(engine)).chain(rest).collect();
+        let argv: Vec<String> =
+            argv.into_iter().chain(rootless).chain(traced).chain(warm::verb(engine)).chain(rest).collect();
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
         Program::new(&argv, std::iter::empty(), inherited)
     }

@@ -151,7 +151,8 @@ impl Trace {
     fn receive(&mut self, flags: MsgFlags) -> std::io::Result<usize> {
         let flags = (flags | MsgFlags::MSG_TRUNC).bits();
         // SAFETY: the buffer is ours and as long as said.
-        let length = unsafe { libc::recv(self.socket.as_raw_fd(), self.buffer.as_mut_ptr().cast(), MAX_MESSAGE, flags) };
+        let length =
+            unsafe { libc::recv(self.socket.as_raw_fd(), self.buffer.as_mut_ptr().cast(), MAX_MESSAGE, flags) };
         usize::try_from(length).map_err(|_| std::io::Error::last_os_error())
     }
 }

@@ -1,3 +1,5 @@
+mod socket;
+
 use super::account::Account;
 use super::points::{Point, read};
 
@@ -130,7 +132,8 @@ impl Random {
 
 #[test]
 fn what_is_malformed_is_refused_and_nothing_else_happens() {
-    let whole = [asked(2), answered(2, 1, 0), runs(2, &["a", "bc", ""]), cloned(1, 2, 2), message(1, 0, &[bytes(4, b"x")])];
+    let whole =
+        [asked(2), answered(2, 1, 0), runs(2, &["a", "bc", ""]), cloned(1, 2, 2), message(1, 0, &[bytes(4, b"x")])];
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let mut account = Account::default();
     let (mut refused, mut taken) = (0, 0);
