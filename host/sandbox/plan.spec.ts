@@ -178,7 +178,14 @@ describe('a plan', () => {
   })
 
   test('loads a library into every program where the engine needs it, and is refused over a template with no place to say so', () => {
-    const engine = { program: '/usr/bin/runsc', version: '1', platform: 'ptrace', preload: '/opt/preload.so', traces: true, warm: null } as const
+    const engine = {
+      program: '/usr/bin/runsc',
+      version: '1',
+      platform: 'ptrace',
+      preload: '/opt/preload.so',
+      traces: true,
+      warm: null,
+    } as const
     const of = (preload: string | null, from = template) =>
       made({}, profile, from, {
         ...facts,
@@ -271,7 +278,14 @@ describe('a request is refused, by the name of its field, when', () => {
 describe('a machine', () => {
   const files = { kernel: '/state/machine/kernel-6/vmlinux', initrd: '/state/engines/initrd-1', usr: '/state/machine/usr-1.erofs' }
   const parts = { vmm: 'qemu' as const, reader: null, ...files }
-  const engine = { program: '/usr/bin/qemu-system-x86_64', version: '7', platform: 'tcg' as const, preload: null, traces: false, warm: null }
+  const engine = {
+    program: '/usr/bin/qemu-system-x86_64',
+    version: '7',
+    platform: 'tcg' as const,
+    preload: null,
+    traces: false,
+    warm: null,
+  }
   const wall = { name: 'microvm' as const, engine, machine: parts, sudo: false, mounts: false }
   const built = { ...template, shown: '/state/templates/code-interpreter/shown-1.erofs' }
   const of = (request: CreateRequest, from: Template = built) => made(request, profile, from, { ...facts, wall })
