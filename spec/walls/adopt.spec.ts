@@ -53,6 +53,34 @@ const end = async (cell: Cell) => {
   return cell.death
 }
 
+/** A child that takes more memory than there is, as often as it is let. */
+const GREEDY = `
+import os
+for _ in range(24):
+    child = os.fork()
+    if child == 0:
+        held = bytearray(1 << 28)
+        os._exit(0)
+    os.waitpid(child, 0)
+`
+
+test.runIf(isRoot)('limits that are only reported are hit until that fills its part of the record, and then it ends', async () => {
+  const plan = await cells.plan(({ limits, audit }) => ({
+    limits: { ...limits, memoryBytes: 96 << 20, onHit: 'report' },
+    audit: { ...audit, maxBytes: 2048 },
+  }))
+  const cell = await cells.launch(plan)
+  using inside = new Inside(cell)
+  const running = await inside.start(`exec python3 -I -c '${GREEDY}'`)
+  await Promise.race([running.exit.catch(() => undefined), cell.death])
+  // Its last word is behind it; a sandbox that could go on would be asked.
+  await cell.ask({ op: 'kill', reason: 'kill', detail: 'it goes on' }, signal).catch(() => undefined)
+  expect(await cell.death).toMatchObject({ reason: 'memory' })
+  const records = (await readFile(plan.audit.log, 'utf8')).split('\n').filter((line) => line.includes(plan.id) && line.includes('"limit"'))
+  expect(records.length).toBeGreaterThan(1)
+  expect(records.length).toBeLessThan(24)
+})
+
 describe.runIf(isRoot)('a sandbox whose host was killed', () => {
   test('lives on, and is held by another as if it had launched it', async () => {
     const { plan, pid } = await orphan()
