@@ -179,7 +179,8 @@ describe('a plan', () => {
         ...facts,
         wall: { name: 'gvisor', engine: { ...engine, preload }, sudo: false, mounts: true },
       })
-    const { binds, files } = of(engine.preload)
+    const { binds, files, audit } = of(engine.preload)
+    expect(audit.commands).toBe(false)
     expect(binds).toContainEqual({ source: '/opt/preload.so', target: '/caisson/preload.so', mode: 'ro' })
     expect(files).toContainEqual({ path: '/etc/ld.so.preload', content: '/caisson/preload.so\n', mode: 0o444 })
     expect(JSON.stringify([of(null), plan()])).not.toContain('ld.so.preload')

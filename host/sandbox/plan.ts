@@ -143,12 +143,16 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     capabilities: facts.root ? ROOT_CAPABILITIES : [],
     noNewPrivileges: !isSudo,
     seccomp: { profile: 'default', allowUserNamespaces: profile.seccomp.allowUserNamespaces },
-    // Behind an engine the host's kernel sees no command; the plan does not say that it does.
-    audit: { log: facts.auditLog, commands: profile.audit.commands && facts.wall.engine === null, maxBytes: profile.audit.maxMiB * MIB },
+    audit: { log: facts.auditLog, commands: profile.audit.commands && tellsCommands(facts.wall), maxBytes: profile.audit.maxMiB * MIB },
     zygote: facts.zygoteSocket === null ? null : { socket: facts.zygoteSocket, forks: 1 },
     serve: null,
     ...(isWritable ? { healthPort: INTERPRETER_PORT } : {}),
   } satisfies Plan)
+}
+
+/** Behind an engine the host's kernel sees no command. In a machine our agent does, and tells; gVisor's kernel tells nobody. */
+function tellsCommands({ engine, machine }: MachineFacts['wall']): boolean {
+  return engine === null || machine !== undefined
 }
 
 /** The dynamic loader reads the file whatever the environment (ld.so(8)). */
