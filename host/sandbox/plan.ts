@@ -1,4 +1,4 @@
-import { type Bind, type Engine, Fault, type Machine, type NetworkFile, Plan, type WallName } from '@caisson/wire'
+import { type Bind, type Engine, Fault, type Machine, type NetworkFile, type Plan, type WallName } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
 import { planMachine, refuseMounts } from './machine.ts'
 import type { Profile } from './profile.ts'
@@ -85,7 +85,7 @@ const MARK = '# this sandbox'
 const INODES_PER_MIB = 64
 const MIN_INODES = 1024
 
-/** Pure: everything decided about one sandbox. Throws BAD_REQUEST or MOUNT_UNREADABLE. */
+/** Pure: everything decided about one sandbox. Throws BAD_REQUEST or MOUNT_UNREADABLE. Not checked again here: the keeper refuses what is no plan. */
 export function planSandbox(request: StrictCreateRequest, profile: Profile, template: Template, facts: MachineFacts): Plan {
   const limits = { ...profile.limits, ...given(request) }
   // Without root on the host there is no root inside to become, or to write.
@@ -95,7 +95,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
   const machine = planMachine(facts, template, limits)
   if (!facts.wall.mounts) refuseMounts(request, facts)
   const preload = preloaded(template, facts.wall.engine)
-  return Plan.parse({
+  return {
     version: 1,
     id: facts.id,
     kind: 'sandbox',
@@ -147,7 +147,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     zygote: facts.zygoteSocket === null ? null : { socket: facts.zygoteSocket, forks: 1 },
     serve: null,
     ...(isWritable ? { healthPort: INTERPRETER_PORT } : {}),
-  } satisfies Plan)
+  }
 }
 
 /** Behind an engine the host's kernel sees no command. In a machine our agent does, and tells; gVisor's kernel tells nobody. */
@@ -181,7 +181,7 @@ export function planZygote(
   },
 ): Plan {
   if (template.zygote === null) throw new Fault('INTERNAL', `template ${template.name} has no zygote`)
-  return Plan.parse({
+  return {
     version: 1,
     id: facts.id,
     kind: 'zygote',
@@ -227,7 +227,7 @@ export function planZygote(
       env: { ...template.zygote.env, HOME: USER.home },
       idleMs: facts.idleMs,
     },
-  } satisfies Plan)
+  }
 }
 
 function gate({ socket, inspect, policy }: NonNullable<MachineFacts['airlock']>): Plan['network'] {
