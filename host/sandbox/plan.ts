@@ -150,9 +150,9 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
   }
 }
 
-/** Behind an engine the host's kernel sees no command. In a machine our agent does, and tells; gVisor's kernel tells nobody. */
+/** Behind an engine the host's kernel sees no command: the engine itself has to say them, or, in a machine, our agent. Else the plan does not say that they are recorded. */
 function tellsCommands({ engine, machine }: MachineFacts['wall']): boolean {
-  return engine === null || machine !== undefined
+  return machine !== undefined || (engine?.traces ?? true)
 }
 
 /** The dynamic loader reads the file whatever the environment (ld.so(8)). */

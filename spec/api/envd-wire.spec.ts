@@ -207,7 +207,13 @@ describe('what is hostile costs little', () => {
     const init = { method: 'POST', body, headers: octets, duplex: 'half' } as RequestInit
     const reply = await sandbox.fetch('/files?path=kept', init)
     expect([reply.status, ((await reply.json()) as { code: number }).code]).toEqual([507, 507])
+    const inside = async (command: string) => await collect(sandbox.stream('process.Process/Start', start(command)))
+    const fill = 'fallocate -l $(($(stat -f -c "%a * %S" .))) rest; head -c 1G /dev/zero > brim'
+    expect((await inside(fill)).stderr).toContain('No space left on device')
+    const unmade = await sandbox.rpc('filesystem.Filesystem/MakeDir', { path: 'unmade' })
+    expect([unmade.status, unmade.json]).toEqual([500, { code: 'internal', message: expect.stringContaining('No space left on device') }])
+    expect((await inside('rm rest brim')).stderr).toBe('')
     expect(await (await sandbox.fetch('/files?path=kept')).text()).toBe('kept')
-    expect((await collect(sandbox.stream('process.Process/Start', start('echo alive')))).stdout).toBe('alive\n')
+    expect((await inside('echo alive')).stdout).toBe('alive\n')
   })
 })

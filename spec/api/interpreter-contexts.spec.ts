@@ -151,6 +151,22 @@ describe('a context', () => {
   })
 
   test.each([
+    ['python', 'made/for/python', '/home/user/made/for/python', 'import os; os.getcwd()'],
+    ['javascript', '~/made/for/javascript', '/home/user/made/for/javascript', 'process.cwd()'],
+    ['bash', '/tmp/made for bash/', '/tmp/made for bash', 'printf %s "$PWD"'],
+  ])('in %s a folder that is not there is made', async (language, asked, whole, code) => {
+    const made = (await (await server.call('POST', '/contexts', { language, cwd: asked })).json()) as Context
+    expect(made).toMatchObject({ language, cwd: whole })
+    expect((await list()).at(-1)).toEqual(made)
+    expect(await server.run(code, { context_id: made.id })).toContainEqual(expect.objectContaining({ text: whole }))
+  })
+
+  test('a folder that is not there is made once for all who ask for it at once', async () => {
+    const made = (await Promise.all(Array.from({ length: 3 }, () => create({ cwd: 'at/once' })))).map(({ cwd }) => cwd)
+    expect(made).toEqual(Array.from({ length: 3 }, () => '/home/user/at/once'))
+  })
+
+  test.each([
     [{ language: 'cobol' }, 500, /^Failed to create context: no language "cobol"; there are: /],
     [{ cwd: '/not/there' }, 500, /^Failed to create context: .*\/not\/there/],
     [{ language: 'bash', cwd: '/not/there' }, 500, /^Failed to create context: /],

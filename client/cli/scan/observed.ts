@@ -48,11 +48,11 @@ export async function observed(intended: Intended, id: string, signal: AbortSign
     const { kind } = entry
     if (kind === 'create') {
       wall = entry['wall']
-      seesCommands = recordsCommands(entry['plan']) ?? wall !== 'gvisor'
+      seesCommands = recordsCommands(entry['plan']) ?? wall === 'container'
     }
     if (kind === 'network' || kind === 'network-request') hosts.add(hostOf(entry))
     if (kind === 'file') carried.add(`${entry['act']} ${entry['path']}`)
-    if (kind === 'exec') isTold ||= entry['told'] === 'inside'
+    if (kind === 'exec') [seesCommands, isTold] = [true, isTold || entry['told'] === 'inside']
     if (kind === 'exec' && !isOwn(entry)) commands.add(nameOf(String(entry['path'])))
   }
   if (wall === undefined) throw new Fault('NOT_FOUND', `no record of sandbox ${id}`)

@@ -3,6 +3,7 @@ import { Code, ConnectError } from '@connectrpc/connect'
 import type { Visit } from '../call.ts'
 import { sendJson } from '../call.ts'
 
+/** Without LIMIT_HIT, a full disk: it is `internal` as in E2B's envd. What is `resource_exhausted` is a rate for their clients, which say to come back later. */
 const CODES: Partial<Record<FaultCode, Code>> = {
   BAD_REQUEST: Code.InvalidArgument,
   FILE_MISSING: Code.NotFound,
@@ -10,7 +11,6 @@ const CODES: Partial<Record<FaultCode, Code>> = {
   FILE_DENIED: Code.PermissionDenied,
   FILE_EXISTS: Code.AlreadyExists,
   FILE_KIND: Code.InvalidArgument,
-  LIMIT_HIT: Code.ResourceExhausted,
   UNSUPPORTED: Code.Unimplemented,
   CANCELLED: Code.Canceled,
   UNAUTHENTICATED: Code.Unauthenticated,

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { Fault, type FileChange } from '@caisson/wire'
 import type { CreateWatcherRequest } from '@caisson/wire/envd/filesystem'
+import { Code } from '@connectrpc/connect'
 import type { LiveSandbox } from '../../sandbox/life.ts'
+import { connectFailure } from './failures.ts'
 import type { Rpc } from './serving.ts'
 import { type ChangeInit, changeEvent, changesLost, watchFolder } from './watching.ts'
 
@@ -25,7 +27,10 @@ class Watchers {
   readonly #byId = new Map<string, Watcher>()
 
   async create(request: CreateWatcherRequest, rpc: Rpc): Promise<string> {
-    if (this.#byId.size >= MAX_WATCHERS) throw new Fault('LIMIT_HIT', `more than ${MAX_WATCHERS} watchers in one sandbox: remove some`)
+    if (this.#byId.size >= MAX_WATCHERS) {
+      const many = new Fault('LIMIT_HIT', `more than ${MAX_WATCHERS} watchers in one sandbox: remove some`)
+      throw connectFailure(many, Code.ResourceExhausted)
+    }
     const id = `w${randomBytes(10).toString('hex')}`
     const stop = new AbortController()
     const watcher: Watcher = { stop, changes: [], failure: undefined, expiry: this.#expiry(id) }

@@ -1,17 +1,40 @@
+import { Fault, type FaultCode } from '@caisson/wire'
 import { z } from 'zod'
 import { readJson, sendJson, type Visit } from '../call.ts'
+import { wholePath } from '../envd/asked.ts'
+import { isCaissonClient } from '../envd/failures.ts'
 import { contextFault } from './context-fault.ts'
 
 const DEFAULT_LANGUAGE = 'python'
 
 const ContextRequest = z.strictObject({ language: z.string().nullish(), cwd: z.string().nullish() })
 
-/** `POST /contexts` */
+/**
+ * `POST /contexts`. E2B's kernels are at home when the folder that they are told is not there, and say that they are in it. Here it is made, if the
+ * user may make it, so that what they say is true. Our own clients hear that it is missing, as they do without a daemon.
+ */
 export async function createContext(visit: Visit): Promise<void> {
   const { language, cwd } = await readJson(visit, ContextRequest)
-  const wanted = { language: language?.trim() || DEFAULT_LANGUAGE, ...(cwd ? { cwd } : {}) }
-  sendJson(visit.reply, 200, await named(visit.entered.live.createContext(wanted, visit.signal)))
+  const { live } = visit.entered
+  const wanted = { language: language?.trim() || DEFAULT_LANGUAGE }
+  if (!cwd || isCaissonClient(visit)) {
+    sendJson(visit.reply, 200, await named(live.createContext({ ...wanted, ...(cwd ? { cwd } : {}) }, visit.signal)))
+    return
+  }
+  const folder = wholePath(cwd, '', visit)
+  const make = () => live.createContext({ ...wanted, cwd: folder }, visit.signal)
+  const made = make().catch(async (failure: unknown) => {
+    if (!is('FILE_MISSING', failure)) throw failure
+    await live.files.makeDir(folder, {}, visit.signal).catch((refused: unknown) => {
+      // Another request has made it meanwhile.
+      if (!is('FILE_EXISTS', refused)) throw refused
+    })
+    return make()
+  })
+  sendJson(visit.reply, 200, await named(made))
 }
+
+const is = (code: FaultCode, failure: unknown) => failure instanceof Fault && failure.code === code
 
 /** `GET /contexts`: oldest first. */
 export async function listContexts(visit: Visit): Promise<void> {

@@ -96,7 +96,7 @@ pub fn read(asked: &Asked, listener: &OwnedFd) -> Result<Exec> {
     if unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_ID_VALID, &raw const asked.id) } != 0 {
         return Err(std::io::ErrorKind::NotFound.into());
     }
-    Ok(Exec { id: asked.id, pid: asked.pid, path, argv, truncated, secrets: secrets(variables) })
+    Ok(Exec { id: asked.id, pid: asked.pid, path, argv, truncated, secrets: secrets(&variables) })
 }
 
 /// Goes on, or is refused with EPERM.
@@ -114,17 +114,18 @@ pub fn answer(listener: &OwnedFd, id: u64, allowed: bool) {
     unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_SEND, &raw const answer) };
 }
 
-fn secrets(variables: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+/// The values of those variables (`NAME=value`) whose names say that they are secrets, as far as one message holds them.
+pub fn secrets(variables: &[impl AsRef<[u8]>]) -> Vec<Vec<u8>> {
     let mut left = MAX_SECRETS_BYTES;
-    let mut value_of = |variable: &Vec<u8>| {
-        let (name, value) = std::str::from_utf8(variable).ok()?.split_once('=')?;
+    let value_of = |one: &_| {
+        let (name, value) = std::str::from_utf8(AsRef::<[u8]>::as_ref(one)).ok()?.split_once('=')?;
         if !is_secret(name) {
             return None;
         }
         left = left.checked_sub(value.len() + 1)?;
         Some(value.as_bytes().to_vec())
     };
-    variables.iter().filter_map(&mut value_of).collect()
+    variables.iter().filter_map(value_of).collect()
 }
 
 #[cfg(test)]
@@ -134,13 +135,13 @@ mod tests {
     #[test]
     fn of_variables_the_values_of_those_are_kept_whose_names_say_secret() {
         let given = ["PATH=/bin", "API_TOKEN=abcdefgh", "EMPTY", "DB_PASSWORD=a=b"].map(|one| one.as_bytes().to_vec());
-        assert_eq!(secrets(given.to_vec()), [b"abcdefgh".to_vec(), b"a=b".to_vec()]);
+        assert_eq!(secrets(&given), [b"abcdefgh".to_vec(), b"a=b".to_vec()]);
     }
 
     #[test]
     fn no_more_of_them_than_a_message_holds() {
         let one = [b"A_TOKEN=".to_vec(), vec![b'x'; 20_000]].concat();
-        assert_eq!(secrets(vec![one; 5]).len(), 1);
+        assert_eq!(secrets(&vec![one; 5]).len(), 1);
     }
 
     /// Itself: a child asks, and this process answers.

@@ -168,6 +168,8 @@ impl Watch {
             self.report(stream, kind, path.clone()).await?;
         }
         if placed == Some(Purpose::Create) {
+            // As of a file that is opened, given its owner and then written: whoever counts events is to see no difference.
+            self.report(stream, Kind::Chmod, path.clone()).await?;
             self.report(stream, Kind::Write, path.clone()).await?;
         }
         if appeared && is_directory && self.recursive {
