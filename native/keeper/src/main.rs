@@ -46,6 +46,7 @@ mod still;
 mod stock;
 mod sums;
 mod syscalls;
+mod tally;
 mod tree;
 mod watch;
 mod weakened;
