@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { settled } from '../../host/lifetimes.ts'
@@ -29,7 +30,7 @@ const FIRST_HOST = `
   const [keeper, dir, plan] = process.argv.slice(1)
   require('node:fs').mkdirSync(dir, { mode: 0o700 })
   const child = spawn(keeper, ['run'], { cwd: '/', env: {}, detached: true, stdio: ['pipe', 'pipe', 'inherit'] })
-  child.stdout.once('data', (said) => process.stdout.write(said))
+  child.stdout.pipe(process.stdout)
   child.stdin.write(plan + '\\n')
 `
 
@@ -39,8 +40,8 @@ async function orphan(change?: (plan: Plan) => Partial<Plan>): Promise<{ plan: P
   const host = spawn(process.execPath, ['-e', FIRST_HOST, cells.settings.keeper, plan.dir, JSON.stringify(plan)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  const [said] = (await once(host.stdout, 'data')) as [Buffer]
-  expect(JSON.parse(said.toString())).toMatchObject({ event: 'ready' })
+  const lines = createInterface({ input: host.stdout })[Symbol.asyncIterator]()
+  for (const event of ['listening', 'ready']) expect(JSON.parse((await lines.next()).value)).toMatchObject({ event })
   using inside = new Inside({ agentSocket: join(plan.dir, 'agent.sock') })
   const { pid } = await inside.start('echo set by the first host > /tmp/mark; exec sleep 1000')
   host.kill('SIGKILL')
