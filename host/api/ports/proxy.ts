@@ -47,7 +47,9 @@ export class PortProxy {
       upgrade.socket.once('close', abandon)
       asked.once('upgrade', (answer: IncomingMessage, _socket: Duplex, head: Buffer) => {
         upgrade.socket.off('close', abandon)
-        join(visit, upgrade, { socket: inside, head }, headersUpgraded(answer, guise)).then(answered.resolve, answered.reject)
+        const joined = async () => join(visit, upgrade, { socket: inside, head }, headersUpgraded(answer, guise))
+        // What is thrown here is a refusal of this visit; thrown by a listener it would be the end of the daemon.
+        joined().then(answered.resolve, answered.reject)
       })
       asked.once('close', () => clearTimeout(timer))
       asked.end()
@@ -129,8 +131,7 @@ function send(request: IncomingMessage, asked: ClientRequest): void {
   asked.flushHeaders()
   request.pipe(asked, { end: false })
   request.once('end', () => {
-    const { rawTrailers } = request
-    if (rawTrailers.length > 0) asked.addTrailers(pairs(rawTrailers))
+    if (request.rawTrailers.length > 0) addTrailers(asked, request.rawTrailers)
     asked.end()
   })
   // What is left of an answer to half a request is worth nothing.
@@ -170,12 +171,12 @@ async function deliver(answer: IncomingMessage, { reply, request, signal }: Visi
   stop()
 }
 
-function addTrailers(reply: ServerResponse, raw: string[]): void {
+/** Called by listeners, of which what is thrown would be the end of the daemon. */
+function addTrailers(message: ServerResponse | ClientRequest, raw: string[]): void {
   try {
-    reply.addTrailers(pairs(raw))
+    message.addTrailers(pairs(raw))
   } catch (failure) {
-    if (!(failure instanceof TypeError)) throw failure
-    reply.destroy(failure)
+    message.destroy(failure as Error)
   }
 }
 
