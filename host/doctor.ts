@@ -8,6 +8,7 @@ import type { Settings } from './settings.ts'
 import { CHECKS, type Check, sevenChecks } from './seven-checks.ts'
 import { openTemplate, type Shelves, templateNames } from './templates/template.ts'
 import type { Finding } from './walls/wall.ts'
+import { executionsDuring } from './walls/witness.ts'
 
 /** How far back in the record is looked for a sandbox of just now. */
 const MAX_TAIL_BYTES = 16 * 1024 * 1024
@@ -37,6 +38,10 @@ export async function examine(
   only?: WallName,
 ): Promise<DoctorReport> {
   const recorded = (sandbox: string, by: AbortSignal) => kindsOf(join(settings.home, 'audit', CURRENT), sandbox, by)
+  const executions = (sandbox: string, during: () => Promise<unknown>, by: AbortSignal) =>
+    executionsDuring(settings.keeper, sandbox, during, by)
+  // Behind the others the host's kernel sees nothing of what runs.
+  const sharesKernel = (name: WallName) => name === 'container'
   const templates = await Promise.all(templateNames().map((name) => template(name, settings, signal)))
   const built = templates.find(({ problem }) => problem === undefined)
   const request: CreateRequest = built === undefined ? {} : { template: built.name }
@@ -46,7 +51,7 @@ export async function examine(
     const findings = await walls.probe(name, signal)
     const tried = await trial(door, { ...request, wall: name }, signal)
     const checks = tried.ok
-      ? await sevenChecks({ door, request: { ...request, wall: name }, recorded }, signal)
+      ? await sevenChecks({ door, request: { ...request, wall: name }, recorded, ...(sharesKernel(name) ? { executions } : {}) }, signal)
       : CHECKS.map((check) => lacking(check, tried))
     // No other has one.
     const own = name === 'container' ? [await ownRoot(settings, signal)] : []

@@ -30,6 +30,14 @@ interface Parts {
   readonly request: CreateRequest
   /** Kinds of what the record says of a sandbox. */
   recorded(sandbox: string, signal: AbortSignal): Promise<readonly string[]>
+  /** How many executions somebody else counts in a sandbox meanwhile; undefined: nobody does. */
+  executions?(sandbox: string, during: () => Promise<unknown>, signal: AbortSignal): Promise<number | undefined>
+}
+
+/** Of the same time. */
+interface Witnessed {
+  readonly executed: number
+  readonly recorded: number
 }
 
 const MEMORY_MIB = 96
@@ -46,8 +54,10 @@ export async function sevenChecks(parts: Parts, signal: AbortSignal): Promise<Ch
   try {
     const sandbox = await parts.door.create({ ...parts.request, network: { mode: 'none' } }, signal)
     let isolation: Check[]
+    let witnessed: Witnessed | undefined
     try {
       isolation = [await processes(sandbox, signal), await files(sandbox, canary, signal), await network(sandbox, canary, signal)]
+      witnessed = await witness(parts, sandbox, signal)
     } finally {
       await sandbox.kill(signal)
     }
@@ -55,7 +65,7 @@ export async function sevenChecks(parts: Parts, signal: AbortSignal): Promise<Ch
       ...isolation,
       await memory(parts, signal),
       await time(parts, signal),
-      await record(parts, sandbox.id, signal),
+      await record(parts, sandbox.id, witnessed, signal),
       await scan(parts, signal),
     ]
   } finally {
@@ -128,14 +138,35 @@ async function time({ door, request }: Parts, signal: AbortSignal): Promise<Chec
   })
 }
 
-async function record({ recorded, request }: Parts, sandbox: string, signal: AbortSignal): Promise<Check> {
+/** A program that starts others, seen by two who do not know of each other. */
+async function witness({ recorded, executions }: Parts, sandbox: Held, signal: AbortSignal): Promise<Witnessed | undefined> {
+  if (executions === undefined) return undefined
+  const count = async () => (await recorded(sandbox.id, signal)).filter((kind) => kind === 'exec').length
+  const before = await count()
+  const executed = await executions(sandbox.id, () => shell(sandbox, 'for word in 1 2 3; do /bin/true $word; done', signal), signal)
+  return executed === undefined ? undefined : { executed, recorded: (await count()) - before }
+}
+
+async function record(
+  { recorded, request }: Parts,
+  sandbox: string,
+  witnessed: Witnessed | undefined,
+  signal: AbortSignal,
+): Promise<Check> {
   const check = 'audit log'
   const kinds = await recorded(sandbox, signal)
   const lacking = ['create', 'command', 'death'].filter((kind) => !kinds.includes(kind))
   if (lacking.length > 0) return { check, state: 'unavailable', evidence: `of ${sandbox} the record lacks: ${lacking.join(', ')}` }
   const told = request.wall === 'microvm' ? 'what children execute, too, as the machine says it' : 'what children execute, too'
   const children = kinds.includes('exec') ? told : 'but not what children execute'
-  return { check, state: 'proven', evidence: `${kinds.length} records of ${sandbox}, from its plan to its end, ${children}` }
+  const evidence = `${kinds.length} records of ${sandbox}, from its plan to its end, ${children}`
+  if (witnessed === undefined) return { check, state: 'proven', evidence }
+  const state = witnessed.recorded < witnessed.executed ? 'unavailable' : 'proven'
+  return {
+    check,
+    state,
+    evidence: `${evidence}; of ${witnessed.executed} executions that the kernel counted, ${witnessed.recorded} are in it`,
+  }
 }
 
 /** An early answer, whatever the wall: the others do not depend on it. */

@@ -5,6 +5,7 @@ import { access, mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Hierarchy, hierarchies } from './cgroups.ts'
 import type { Finding } from './wall.ts'
+import { witnesses } from './witness.ts'
 
 const TOOL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const PROBE_PIDS = 64
@@ -16,6 +17,7 @@ export async function probeContainer(options: { keeper: string; uid: number }, s
   for (const controller of ['memory', 'pids', 'cpu']) findings.push(await cgroup(controller, options.uid))
   findings.push(await freezer(options.uid), await seccomp(), await landlock(signal))
   findings.push(await gate(options.keeper, signal))
+  findings.push(...(await witnesses(options.keeper, signal)))
   if (root) findings.push(await loop(), await mkfs(signal), await sudo())
   return findings
 }

@@ -1,7 +1,7 @@
 //! The keeper: one small process beside each sandbox. It builds the wall around it, holds its limits, records what it does, ends it, and outlives
 //! whoever asked for it. `caisson-keeper run` reads a plan (one line of JSON) from standard input; wire/keeper.ts says what follows. `stock SOCKET` has
 //! keepers waiting that do the same with whoever connects. `try-gate` says whether this machine can have a gate, `try-trace` what a gVisor tells of what
-//! runs behind it, `sum` what a saved state is to the bit.
+//! runs behind it, `try-witness` who else could see what runs, `witness` how much one sandbox runs, `sum` what a saved state is to the bit.
 
 mod agent;
 mod alarm;
@@ -51,6 +51,7 @@ mod tree;
 mod watch;
 mod weakened;
 mod whole;
+mod witness;
 
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -58,7 +59,7 @@ use std::process::ExitCode;
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::control::{Connection, Reason};
 use crate::fault::{At, Code, Fault, Outcome};
@@ -85,21 +86,15 @@ fn main() -> ExitCode {
                 },
             );
         }
-        ["try-trace", path] => {
-            return engine::trace::try_trace(path).map_or_else(
-                |fault| failed(&fault, None),
-                |told| {
-                    println!("{told}");
-                    ExitCode::SUCCESS
-                },
-            );
-        }
+        ["try-trace", path] => return told(engine::trace::try_trace(path)),
+        ["try-witness"] => return told(Ok(witness::offered())),
+        ["witness", pid] => return told(witness::watch(pid)),
         ["try-gate"] => {
             return gate::trial::gate().map_or_else(|fault| failed(&fault, None), |()| ExitCode::SUCCESS);
         }
         _ => {
             eprintln!(
-                "usage: caisson-keeper run < plan.json | stock SOCKET | sum FILE... | try-gate | try-trace SOCKET\n\nBuilds and keeps one sandbox; started by Caisson, not by hand."
+                "usage: caisson-keeper run < plan.json | stock SOCKET | sum FILE... | try-gate | try-trace SOCKET | try-witness | witness PID\n\nBuilds and keeps one sandbox; started by Caisson, not by hand."
             );
             return ExitCode::from(2);
         }
@@ -143,6 +138,17 @@ fn keep(beforehand: Beforehand) -> ExitCode {
         connection.say(&event);
     }
     ExitCode::SUCCESS
+}
+
+/// A line of what somebody wanted to know.
+fn told(asked: Outcome<Value>) -> ExitCode {
+    asked.map_or_else(
+        |fault| failed(&fault, None),
+        |told| {
+            println!("{told}");
+            ExitCode::SUCCESS
+        },
+    )
 }
 
 fn failed(fault: &Fault, sandbox: Option<Sandbox>) -> ExitCode {
