@@ -121,6 +121,8 @@ export const Engine = z.strictObject({
   platform: z.enum(['systrap', 'ptrace', 'kvm', 'tcg']),
   /** Library of the host that is loaded into programs inside, to mend what its kernel refuses; null: it refuses nothing that we know of. */
   preload: HostPath.nullable(),
+  /** It says what runs behind it, from before the first process on (gVisor's trace points); tried. Plans of before it was asked say nothing. */
+  traces: z.boolean().default(false),
   /**
    * A state that it writes to a folder of the host when its keeper is asked to `save`, or that it starts from; there, `pid` is that of a warm Python inside,
    * where there is one. `wake`: the same sandbox goes on that was put to `sleep` there. Null: it starts from nothing.

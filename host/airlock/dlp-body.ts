@@ -42,6 +42,7 @@ export class DlpWatch implements Watch {
   }
 
   async chunk(bytes: Buffer): Promise<Passed> {
+    if (bytes.length === 0) return bytes
     const over = this.#outflow.budgets.spend(this.#lane.target, bytes.length)
     if (over !== null) return over
     const { looking, ground: unknown } = this.#begun(bytes)
@@ -58,10 +59,10 @@ export class DlpWatch implements Watch {
   }
 
   async end(): Promise<Passed> {
-    const { looking, ground } = this.#begun(Buffer.alloc(0))
+    // Nothing has been sent, and nothing says nothing.
+    if (this.#looking === null) return Buffer.alloc(0)
     const found =
-      ground ??
-      (await looking.settle()) ??
+      (await this.#looking.settle()) ??
       (this.#said === null ? null : await joinedGround(this.#outflow, this.#lane, this.#place, this.#said))
     return found ?? this.#release(this.#held.length)
   }

@@ -31,7 +31,8 @@ export class Looking {
   readonly #outflow: Outflow
   readonly #way: Required<Way>
   readonly #judging: Judging
-  #near: Near | null
+  /** Undefined: nothing has been said yet. Null: it is not searched here. */
+  #near: Near | null | undefined
   #far: FarRun | null = null
   #said: Buffer = Buffer.alloc(0)
   #heldBytes = 0
@@ -40,14 +41,16 @@ export class Looking {
   constructor(outflow: Outflow, lane: Lane, place: DlpPlace, way: Way = {}) {
     this.#outflow = outflow
     this.#way = { which: 'rules', coding: null, codingName: '', before: NOTHING, ...way }
-    const { which, coding, codingName, before } = this.#way
-    this.#near = coding === null ? new Near(outflow, which, before) : null
+    const { coding, codingName, before } = this.#way
+    this.#near = coding === null ? undefined : null
     this.#judging = new Judging(outflow, lane, place, { before: before.length, hiddenIn: coding === null ? [] : [codingName] })
   }
 
   /** Null: nothing that must not leave. */
   async write(bytes: Uint8Array): Promise<Ground | null> {
     if (this.#near !== null && this.#said.length + bytes.length <= NEAR_BYTES) {
+      await this.#outflow.nearTurn()
+      this.#near ??= new Near(this.#outflow, this.#way.which, this.#way.before)
       const told = this.#near.write(bytes)
       this.#said = told === null ? this.#said : Buffer.concat([this.#said, bytes])
       if (told !== null) return this.#judge(told)

@@ -7,8 +7,13 @@ const WINDOW_MS = 10 * 60_000
 const MAX_PARENTS = 256
 const MAX_NAMES = 4096
 const DNS_PORT = 53
-/** `co.uk`: a name below it is somebody's own from the third label on. */
-const SHORT_LABEL = 3
+/** `co.uk`: a name below it is somebody's own from the third label on. Countries give these out to nobody; whatever else is as short is somebody's (`abc.xyz`). */
+const COUNTRY_BYTES = 2
+const NOBODYS = new Set(
+  'ac art asn biz co com edu firm go gob gouv gov gr id ind inf info ltd me mil muni name ne net nic nom or org plc pro res sch tm web'.split(
+    ' ',
+  ),
+)
 
 interface Parent {
   readonly names: Set<string>
@@ -104,7 +109,8 @@ export class DlpNames {
 /** What stands before the domain that somebody has registered. */
 function partsOf(name: string): { own: string[]; domain: string } {
   const labels = name.split('.')
-  const isShort = labels.length > 2 && labels.slice(-2).every((label) => label.length <= SHORT_LABEL)
-  const own = labels.slice(0, isShort ? -3 : -2)
+  const [second = '', country = ''] = labels.slice(-2)
+  const isBelow = labels.length > 2 && country.length === COUNTRY_BYTES && NOBODYS.has(second)
+  const own = labels.slice(0, isBelow ? -3 : -2)
   return { own, domain: labels.slice(own.length).join('.') }
 }

@@ -10,6 +10,8 @@ const WINDOW_MS = 10 * 60_000
 const MAX_LANES = 128
 /** Of what was sent before: a value cut in two by a border between two requests is whole with it. */
 const TAIL_BYTES = 1024
+/** Short runs of one sandbox that are searched on the thread that everything happens on, before others have their turn. */
+const NEAR_AT_ONCE = 16
 
 export interface Found {
   readonly detector: string
@@ -39,6 +41,8 @@ export class Outflow {
   readonly searchers: Searchers
   readonly #record: (record: NetworkRecord) => boolean
   readonly #lanes = new Map<string, Lane>()
+  #near = 0
+  #others: Promise<void> | null = null
 
   /** `spent`: of its budgets, by rule; what another policy before has counted goes on. */
   constructor(
@@ -80,6 +84,19 @@ export class Outflow {
     const [oldest] = this.#lanes.keys()
     if (this.#lanes.size > MAX_LANES && oldest !== undefined) this.#lanes.delete(oldest)
     return lane
+  }
+
+  /** Resolves when a short run may be searched here: messages of a web socket may have one byte each, and come by the ten thousand. */
+  async nearTurn(): Promise<void> {
+    while (this.#near >= NEAR_AT_ONCE) await this.#others
+    this.#near += 1
+    this.#others ??= new Promise((resolve) =>
+      setImmediate(() => {
+        this.#near = 0
+        this.#others = null
+        resolve()
+      }),
+    )
   }
 
   remember(lane: Lane, bytes: Uint8Array): void {

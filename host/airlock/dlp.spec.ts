@@ -265,6 +265,8 @@ describe('names that are asked for', () => {
     expect(weighed((hex.match(/.{1,20}/g) ?? []).map((piece, index) => `${index}.${piece}.evil.example`)).rules).toContain(
       'dlp:github-token',
     )
+    // A domain with a name as short as that of a country's registry is somebody's, too.
+    expect(weighed([`${CANARY}.abc.xyz`, `${CANARY}.t.co`]).rules).toEqual(['dlp:canary:bait', 'dlp:canary:bait'])
     const { rules, records } = weighed([`${CANARY}.evil.example`])
     expect(rules).toEqual(['dlp:canary:bait'])
     expect(records).toMatchObject([{ place: 'name', detector: 'canary:bait' }])

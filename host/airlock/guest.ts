@@ -7,6 +7,8 @@ import type { Searchers } from './search/searchers.ts'
 
 /** Time and punctuation of a line. */
 const LINE_BYTES = 64
+/** That are looked into at once, on all of its connections: each may hold a connection of the host's to a server. */
+const MAX_REQUESTS = 1024
 
 interface GuestParts {
   readonly sandbox: string
@@ -26,6 +28,7 @@ export class Guest {
   #outflow: Outflow | null = null
   #names: DlpNames | null = null
   #bytesLeft: number
+  #requests = 0
   /** Nothing depends on these. */
   #soon: NetworkRecord[] = []
 
@@ -52,6 +55,15 @@ export class Guest {
 
   get names(): DlpNames | null {
     return this.#names
+  }
+
+  /** One request more is under way, until what comes back is called. A sentence without its dot: there are too many. */
+  begin(): (() => void) | string {
+    if (this.#requests >= MAX_REQUESTS) return `more than ${MAX_REQUESTS} of its requests are under way at once`
+    this.#requests += 1
+    return () => {
+      this.#requests -= 1
+    }
   }
 
   /** Whether the log has it. What it has not must not happen. */

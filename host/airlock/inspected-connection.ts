@@ -49,6 +49,11 @@ export class InspectedConnection implements Inspected {
     this.#parts = parts
   }
 
+  begin(): (() => void) | string {
+    const guest = this.#parts.guest()
+    return guest === undefined ? () => undefined : guest.begin()
+  }
+
   async judge(wanted: Wanted): Promise<Judged> {
     const { asked, addresses } = this.#parts
     const target: Target = wanted.target ?? asked
@@ -62,6 +67,8 @@ export class InspectedConnection implements Inspected {
     if (egress === undefined) return { allowed: false, refusal: unknown }
     const decision = byProxy(decide(egress, target, found, wanted), egress, known)
     const puts = decision.verdict === 'deny' ? [] : await this.#puts(egress, target, wanted)
+    // Others have come meanwhile.
+    if (this.#parts.guest()?.egress !== egress) return await this.judge(wanted)
     const missing = puts.find(({ put }) => put === undefined)
     const { rule, reason, wouldAllow, dial, through = null } = missing === undefined ? decision : withoutSecret(missing.header)
     const isAllowed = decision.verdict !== 'deny' && missing === undefined

@@ -90,6 +90,8 @@ const request = fc
   .filter(({ mounts = [] }) => new Set(mounts.map(({ target }) => target)).size === mounts.length)
   .map((record) => Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)))
 
+const ENGINE = { program: '/usr/bin/runsc', version: '1', platform: 'ptrace' as const, preload: null, traces: false, warm: null }
+
 describe('a plan', () => {
   test('is what the keeper takes, whatever was asked for', () => {
     fc.assert(
@@ -177,18 +179,15 @@ describe('a plan', () => {
     expect(() => of(changeable, true, { ...template, ground: null })).toThrow(expect.objectContaining({ code: 'TEMPLATE_NOT_BUILT' }))
   })
 
-  test('loads a library into every program where the engine needs it, and is refused over a template with no place to say so', () => {
-    const engine = { program: '/usr/bin/runsc', version: '1', platform: 'ptrace', preload: '/opt/preload.so', warm: null } as const
-    const of = (preload: string | null, from = template) =>
-      made({}, profile, from, {
-        ...facts,
-        wall: { name: 'gvisor', engine: { ...engine, preload }, sudo: false, mounts: true },
-      })
-    const { binds, files } = of(engine.preload)
+  test('says that commands are recorded where the engine tells them, loads a library into every program where it needs it, and is refused over a template with no place to say so', () => {
+    const of = (preload: string | null, from = template, traces = true) =>
+      made({}, profile, from, { ...facts, wall: { name: 'gvisor', engine: { ...ENGINE, preload, traces }, sudo: false, mounts: true } })
+    const { binds, files, audit } = of('/opt/preload.so')
+    expect([audit.commands, of(null, template, false).audit.commands]).toEqual([true, false])
     expect(binds).toContainEqual({ source: '/opt/preload.so', target: '/caisson/preload.so', mode: 'ro' })
     expect(files).toContainEqual({ path: '/etc/ld.so.preload', content: '/caisson/preload.so\n', mode: 0o444 })
     expect(JSON.stringify([of(null), plan()])).not.toContain('ld.so.preload')
-    expect(() => of(engine.preload, { ...template, preloads: false })).toThrow(expect.objectContaining({ code: 'TEMPLATE_NOT_BUILT' }))
+    expect(() => of('/opt/preload.so', { ...template, preloads: false })).toThrow(expect.objectContaining({ code: 'TEMPLATE_NOT_BUILT' }))
   })
 
   test('binds parents before children', () => {
@@ -271,7 +270,7 @@ describe('a request is refused, by the name of its field, when', () => {
 describe('a machine', () => {
   const files = { kernel: '/state/machine/kernel-6/vmlinux', initrd: '/state/engines/initrd-1', usr: '/state/machine/usr-1.erofs' }
   const parts = { vmm: 'qemu' as const, reader: null, ...files }
-  const engine = { program: '/usr/bin/qemu-system-x86_64', version: '7', platform: 'tcg' as const, preload: null, warm: null }
+  const engine = { ...ENGINE, platform: 'tcg' as const }
   const wall = { name: 'microvm' as const, engine, machine: parts, sudo: false, mounts: false }
   const built = { ...template, shown: '/state/templates/code-interpreter/shown-1.erofs' }
   const of = (request: CreateRequest, from: Template = built) => made(request, profile, from, { ...facts, wall })

@@ -143,8 +143,12 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     capabilities: facts.root ? ROOT_CAPABILITIES : [],
     noNewPrivileges: !isSudo,
     seccomp: { profile: 'default', allowUserNamespaces: profile.seccomp.allowUserNamespaces },
-    // Behind an engine the host's kernel sees no command; the plan does not say that it does.
-    audit: { log: facts.auditLog, commands: profile.audit.commands && facts.wall.engine === null, maxBytes: profile.audit.maxMiB * MIB },
+    // Behind an engine the host's kernel sees no command: the engine itself has to say them, or the plan does not say that they are recorded.
+    audit: {
+      log: facts.auditLog,
+      commands: profile.audit.commands && (facts.wall.engine?.traces ?? true),
+      maxBytes: profile.audit.maxMiB * MIB,
+    },
     zygote: facts.zygoteSocket === null ? null : { socket: facts.zygoteSocket, forks: 1 },
     serve: null,
     ...(isWritable ? { healthPort: INTERPRETER_PORT } : {}),

@@ -1,12 +1,15 @@
 import type { Detector } from './detectors/family.ts'
 import type { Meaning, Place } from './layer/layer.ts'
+import { ZLIB_HEADS } from './layer/zlib-heads.ts'
 import { Automaton } from './pattern/automaton.ts'
 import { readPositions } from './pattern/positions.ts'
+
+const hex = (byte: number): string => `\\x${byte.toString(16).padStart(2, '0')}`
 
 /** Data that is looked into by the layers themselves, and data that nobody here can look into. */
 const MARKS: readonly (readonly [name: string, meaning: Meaning, pattern: string])[] = [
   ['gzip', 'gzip', '\\x1f\\x8b\\x08'],
-  ['zlib', 'zlib', '\\x78[\\x01\\x5e\\x9c\\xda]'],
+  ['zlib', 'zlib', ZLIB_HEADS.map((both) => both.map(hex).join('')).join('|')],
   ['zip', 'zip', 'PK\\x03\\x04'],
   ['7z', 'opaque', '\\x37\\x7a\\xbc\\xaf\\x27\\x1c'],
   ['xz', 'opaque', '\\xfd\\x37\\x7a\\x58\\x5a\\x00'],

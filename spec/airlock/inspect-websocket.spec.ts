@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { expect, test } from 'vitest'
 import { python } from './gated.ts'
+import { inspecting } from './hosted.ts'
 import { lookedInto, TLS } from './looked-into.ts'
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
@@ -123,4 +124,23 @@ print(upgrade('/no')[2].split('\n')[0])
     'http/1.1 403 forbidden\nhttp/1.1 421 misdirected request\nhttp/1.1 401 unauthorized\n',
   )
   expect(asked.slice(before).map(({ url }) => url)).toEqual(['/no'])
+})
+
+test('other rules end one that they do not allow, though they still look into requests to its server', async () => {
+  const { hosted, web } = spec()
+  const told = hosted.python(
+    TLS +
+      SOCKET +
+      python`
+one, stream, _ = upgrade('/ws')
+one.sendall(frame(1, b'before'))
+print(heard(stream)[1], flush=True)
+one.settimeout(30)
+attempt('after', lambda: heard(stream))
+`,
+    { port: web.port },
+  )
+  await expect.poll(() => frames.at(-1)?.toString('latin1'), { timeout: 20_000 }).toContain('before')
+  hosted.airlock.replace(hosted.id, inspecting({ allow: [{ rule: `good.example:${web.port}`, methods: ['GET'], paths: ['/no'] }] }))
+  expect((await told).trim().split('\n')).toEqual(["b'before'", expect.stringMatching(/^after (None|ECONNRESET|.*EOF.*)$/)])
 })

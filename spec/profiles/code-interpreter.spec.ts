@@ -124,7 +124,7 @@ describe('on the command line', () => {
     })
     expect(await plan(without, '--wall', 'gvisor')).toMatch(/^caisson: WALL_UNAVAILABLE: gvisor: /)
     expect(await plan({}, '--wall', 'container')).toMatchObject({ wall: 'container', wallReason: expect.stringMatching(/^asked for/) })
-    if (process.getuid?.() === 0) expect(await plan({})).toMatchObject({ wall: 'gvisor', audit: { commands: false } })
+    if (process.getuid?.() === 0) expect(await plan({})).toMatchObject({ wall: 'gvisor', audit: { commands: true } })
     const told = await line.caisson(['run', '--profile', 'code-interpreter', '-c', '1'], { env: without })
     expect(told.stderr).toContain(`wall container, the next choice of profile code-interpreter; ${cause}`)
     expect((await line.caisson(['audit', 'list', '--kind', 'create', '--json'])).stdout).toContain(cause)

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { SpecDaemon } from '../api/daemon.ts'
 import { type Created, Guest } from '../daemon/guest.ts'
@@ -67,5 +69,17 @@ onWall('gvisor', () => {
     expect(await origin.run(SAID)).toBe('after!after!')
     const [late] = (await (await origin.ask('POST', '/fork', { count: 1, timeout: 1800 })).json()) as [{ sandbox: Created }]
     expect(await new Guest(daemon, late.sandbox).run(SAID)).toBe('after!after!')
+  })
+
+  test('what runs in a fork, and in one that was paused, is recorded as ever', async () => {
+    expect((await origin.ask('POST', '/pause', {})).status).toBe(204)
+    expect((await origin.ask('POST', '/connect', { timeout: 1800 })).status).toBeLessThan(300)
+    for (const one of [origin, ...forks]) {
+      await one.run(`/bin/echo recorded of ${one.id}`)
+      const log = await readFile(join(daemon.home, 'audit', 'audit.jsonl'), 'utf8')
+      const execs = log.split('\n').filter((line) => line.includes('"kind":"exec"') && line.includes(`"recorded","of","${one.id}"`))
+      expect(execs).toHaveLength(1)
+      expect(JSON.parse(execs[0] ?? '')).toMatchObject({ sandbox: one.id, path: '/usr/bin/echo' })
+    }
   })
 })

@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Held } from '../../wire/index.ts'
 import { SpecHost } from './home.ts'
+import { telling, toldOf } from './own-trace.ts'
 import { SmallDisk } from './small-disk.ts'
 import { Traces } from './traces.ts'
 
@@ -85,20 +86,11 @@ test('every command is recorded before it runs, under the name that it was given
 
 test('nothing that children execute is missing, however fast: what programs say that they did is what was recorded', async () => {
   const held = await host.door.create(BASE, signal)
-  // Each writes down what it is about to do, without a child, and does it.
-  const loop = 'i=0; while [ $i -lt 300 ]; do echo "$0 $i"; /bin/true "$0" $i; i=$((i+1)); done'
-  const { exitCode, output } = await run(
-    held,
-    ['one', 'two', 'three', 'four']
-      .map((name) => `sh -c '${loop}' ${name} &`)
-      .join(' ')
-      .concat(' wait'),
-  )
+  const { exitCode, output } = await run(held, telling(['one', 'two', 'three', 'four'], 300))
   await held.kill(signal)
   const said = output.trim().split('\n').sort()
   expect([exitCode, said.length]).toEqual([0, 1200])
-  const execs = (await records(held.id)).filter(({ kind, path }) => kind === 'exec' && path === '/bin/true')
-  expect(execs.map(({ argv }) => argv.slice(1).join(' ')).sort()).toEqual(said)
+  expect(toldOf(await records(held.id))).toEqual(said)
 })
 
 test('a host that closes ends what is on its leash, and lets go of what is not', async () => {

@@ -1,15 +1,23 @@
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { chmod, open, readdir, readFile, rename, rm, truncate } from 'node:fs/promises'
+import { chmod, mkdir, open, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Sandbox, type SandboxOptions } from '../../client/index.ts'
 import { onWall } from './every-wall.ts'
 import { SpecHost } from './home.ts'
 import { eachLanguage } from './languages.ts'
+import { EVERY_WAY, telling, toldOf } from './own-trace.ts'
 import { CARD, inTurn, PROGRAMS, parts, RENEWED } from './renewed.ts'
+import { Traces } from './traces.ts'
 
 const RIGHTS = 'grep -E "^(Cap|NoNewPrivs)" /proc/self/status; id; hostname > /tmp/x && cat /proc/sys/kernel/hostname; hostname other 2>&1'
+
+const WAYS = [
+  ...['plainly', 'unread-word', 'unread-variable', 'unread-length', 'linked', 'descriptor', 'memory', 'script', 'spawned'],
+  ...['thread', 'racing', 'detached'],
+]
 
 /** Walls with saved states, and how they differ. */
 const KINDS = [
@@ -118,6 +126,63 @@ describe.each(KINDS)('saved states of $wall', ({ wall, options, imported, python
       expect((await restored[0].runCode('6 * 7', { context })).text).toBe('42')
     })
 
+    describe.skipIf(hasNetwork)('what runs is recorded, as its trace points tell it', () => {
+      const of = async ({ id }: Sandbox) => (await records('exec')).filter(({ sandbox }) => sandbox === id)
+
+      test.each(['cold', 'restored'])('of one that started %s: what programs say that they did is what was recorded', async (start) => {
+        const sandbox = start === 'cold' ? cold : restored[1]
+        const { exitCode, stdout } = await sandbox.commands.run(telling(['one', 'two', 'three', 'four'], 25))
+        const said = stdout.trim().split('\n').sort()
+        expect([exitCode, said.length]).toEqual([0, 100])
+        expect(toldOf(await of(sandbox))).toEqual(said)
+        expect((await of(sandbox)).find(({ argv }) => argv[1] === 'one')).toMatchObject({ uid: 1000, parent: expect.any(Number) })
+      })
+
+      test('no way of executing is unseen: where its words are not told, it is recorded without them', async () => {
+        const { stdout, stderr } = await restored[0].commands.run('python3 -c "$WAYS"', { env: { WAYS: EVERY_WAY } })
+        const ran = stdout.trim().split('\n')
+        expect(stderr).toBe('')
+        expect(ran.map((line) => line.split(' ')[0])).toEqual([...WAYS])
+        const found = await of(restored[0])
+        for (const [name = '', pid] of ran.map((line) => line.split(' '))) {
+          const own = found.filter((record) => record.pid === Number(pid))
+          const isTold = name.startsWith('unread')
+            ? own.some(({ unread }) => unread === true)
+            : own.some(({ argv }) => argv.join(' ').includes(name))
+          expect([name, isTold]).toEqual([name, true])
+        }
+      })
+
+      test('it waits for a keeper that stands still, and nothing is lost', async () => {
+        const keeper = await keeperOf(host.home, restored[1].id)
+        const before = toldOf(await of(restored[1])).length
+        process.kill(keeper, 'SIGSTOP')
+        const running = restored[1].commands.run(telling(['still', 'waiting'], 75))
+        // More than its socket takes.
+        await pause(3000)
+        process.kill(keeper, 'SIGCONT')
+        const { exitCode, stdout } = await running
+        expect(exitCode).toBe(0)
+        const told = toldOf(await of(restored[1]))
+        expect(told).toHaveLength(before + 150)
+        expect(told).toEqual(expect.arrayContaining(stdout.trim().split('\n')))
+      })
+
+      test('a flood ends with what a sandbox may have of the record, and the sandbox with it', async () => {
+        const limited = { extends: 'default', description: 'Little may be recorded.', audit: { maxMiB: 1 } }
+        await mkdir(join(host.home, 'profiles'), { recursive: true, mode: 0o700 })
+        await writeFile(join(host.home, 'profiles', 'limited.json'), JSON.stringify(limited))
+        const sandbox = await make({ profile: 'limited' })
+        const flood = 'word=$(head -c 8000 /dev/zero | tr "\\0" x); while :; do /bin/true $word; done'
+        await sandbox.commands.run(flood).catch(() => undefined)
+        expect(await sandbox.ended).toMatchObject({ reason: 'kill', detail: expect.stringContaining('cannot be recorded any more') })
+        const bytes = (await of(sandbox)).reduce((sum, record) => sum + JSON.stringify(record).length, 0)
+        // What was in the socket at the end is recorded no more.
+        expect(bytes).toBeGreaterThan(900_000)
+        expect(bytes).toBeLessThan(1_200_000)
+      })
+    })
+
     // gVisor cannot save a network; of a machine it is a part.
     test.skipIf(hasNetwork)('what another size or a network makes another kind of sandbox is not restored from this state', async () => {
       await using larger = await make({ memoryMiB: 1536 })
@@ -190,6 +255,13 @@ describe.each(KINDS)('saved states of $wall', ({ wall, options, imported, python
     )
   })
 })
+
+/** The keeper is the parent of the sandbox's first process. */
+async function keeperOf(home: string, id: string): Promise<number> {
+  const processes = (await new Traces(home, id).find()).get('process') ?? []
+  const first = processes.find((line) => line.includes('/runsc'))?.split(' ')[0]
+  return Number(/PPid:\s+(\d+)/.exec(await readFile(`/proc/${first}/status`, 'utf8'))?.[1])
+}
 
 /** A bit in the middle of what is there. */
 async function flip(path: string): Promise<void> {

@@ -122,6 +122,7 @@ describe.runIf(isRoot)('without root (these specs make an ordinary user, and so 
       const ended = await behind('--net', 'open', '--', 'sh', '-c', `${commands}; curl -sS http://10.1.2.3/`)
       expect(ended.stdout).toMatch(/^0\nCapEff:\s+0{16}\n1\nx\n\{"code":"NETWORK_DENIED"/)
       expect(ended.stderr).toContain('Read-only file system')
+      expect((await caisson('audit', 'list', '--kind', 'exec', '--command', 'dmesg', '--json')).stdout).toContain('"argv":["dmesg"]')
       const full = await behind('--disk', '16', '--', 'sh', '-c', 'cat /dev/zero > /tmp/x')
       expect([full.exitCode, full.stderr]).toEqual([137, expect.stringMatching(/disk limit/)])
       expect(await readdir(join(place, 'home', 'sandboxes'))).toEqual([])

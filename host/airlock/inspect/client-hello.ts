@@ -19,12 +19,14 @@ const RECORD_HEAD_BYTES = 5
 const MAX_RECORD_BYTES = 16_384
 /** Key shares of post-quantum groups included, real ones are below 4 KiB. */
 const MAX_HELLO_BYTES = 16_384
+/** Over so many it may be spread. Some spread it over a few; each costs time again whenever a byte more of it comes. */
+const MAX_RECORDS = 64
 
 export function isTls(first: number): boolean {
   return first === HANDSHAKE
 }
 
-/** Of the first bytes of a connection; `more`: not all of it is there yet. What is malformed here, OpenSSL does not take either. */
+/** Of the first bytes of a connection; `more`: not all of it is there yet. What is malformed here, OpenSSL does not take either, or nobody sends. */
 export function readClientHello(bytes: Buffer): Read {
   const message = handshakeIn(bytes)
   if (typeof message === 'string') return message
@@ -38,21 +40,21 @@ export function readClientHello(bytes: Buffer): Read {
 
 /** The message may be spread over several records. */
 function handshakeIn(bytes: Buffer): Buffer | 'more' | 'malformed' {
-  const parts: Buffer[] = []
+  const message = Buffer.alloc(bytes.length)
   let length = 0
-  for (let at = 0; at + RECORD_HEAD_BYTES <= bytes.length; ) {
+  let records = 0
+  for (let at = 0; at + RECORD_HEAD_BYTES <= bytes.length; records += 1) {
     const size = bytes.readUInt16BE(at + 3)
-    if (bytes[at] !== HANDSHAKE || bytes[at + 1] !== 3 || size === 0 || size > MAX_RECORD_BYTES) return 'malformed'
-    const part = bytes.subarray(at + RECORD_HEAD_BYTES, at + RECORD_HEAD_BYTES + size)
-    parts.push(part)
-    length += part.length
-    at += RECORD_HEAD_BYTES + size
-    const message = Buffer.concat(parts)
-    if (message.length < 4) continue
+    const isOne = bytes[at] === HANDSHAKE && bytes[at + 1] === 3 && size > 0 && size <= MAX_RECORD_BYTES
+    if (!isOne || records === MAX_RECORDS) return 'malformed'
+    at += RECORD_HEAD_BYTES
+    length += bytes.copy(message, length, at, at + size)
+    at += size
+    if (length < 4) continue
     if (message[0] !== CLIENT_HELLO) return 'malformed'
     const wanted = 4 + message.readUIntBE(1, 3)
     if (wanted > MAX_HELLO_BYTES) return 'malformed'
-    if (message.length >= wanted) return message.subarray(0, wanted)
+    if (length >= wanted) return message.subarray(0, wanted)
   }
   return length > MAX_HELLO_BYTES ? 'malformed' : 'more'
 }

@@ -38,9 +38,8 @@ export class Conversation implements Http1Asker {
   }
 
   asked(question: Question, reply: Reply): void {
-    void this.#handOn(question, reply, async (judged, asking) => {
-      const { passage, keep } = judged
-      const ask = (asked: Question) => answerTo({ ...asking, question: asked }, this.#upstreamOf(judged), passage)
+    void this.#handOn(question, reply, async ({ passage, keep }, upstream, asking) => {
+      const ask = (asked: Question) => answerTo({ ...asking, question: asked }, upstream, passage)
       if (keep === null) return await giveBack(await ask(asking.question), reply, passage)
       const url = `${this.scheme}://${asking.authority}${question.path}`
       const kept = await keptOr(keep, url, asking.question, ask)
@@ -51,10 +50,9 @@ export class Conversation implements Http1Asker {
 
   upgraded(question: Question, reply: Reply, socket: Duplex, head: Buffer): void {
     const fields = without(question.fields, 'sec-websocket-extensions')
-    void this.#handOn({ ...question, fields }, reply, async (judged, asking) => {
-      const { passage, keep } = judged
+    void this.#handOn({ ...question, fields }, reply, async ({ passage, keep }, upstream, asking) => {
       if (keep?.isReplay === true) throw new Withheld(NOT_KEPT)
-      const upgraded = await this.#upstreamOf(judged).upgrade(asking, 'websocket')
+      const upgraded = await upstream.upgrade(asking, 'websocket')
       if ('answer' in upgraded) return await giveBack(upgraded.answer, reply, passage)
       const passed = (await passage?.fields(upgraded.fields, 'in')) ?? upgraded.fields
       if (isGround(passed)) throw new Withheld(passed)
@@ -63,14 +61,16 @@ export class Conversation implements Http1Asker {
     })
   }
 
-  #upstreamOf(judged: Allowed): Upstream {
-    return this.#upstreams.to(this.#inspected.sandbox, this.scheme, judged)
+  crowded(waiting: number): void {
+    this.#inspected.refuse(null, 'inspect', `more than ${waiting} requests of one connection would wait for their answers`)
   }
 
-  async #handOn(said: Question, reply: Reply, send: (judged: Allowed, asking: Asking) => Promise<void>): Promise<void> {
+  async #handOn(said: Question, reply: Reply, send: (judged: Allowed, upstream: Upstream, asking: Asking) => Promise<void>): Promise<void> {
     const over = new AbortController()
     reply.onGone(() => over.abort())
     const wanted: Wanted = { scheme: said.scheme, method: said.method, methods: methodsOf(said), path: said.path }
+    const begun = this.#inspected.begin()
+    if (typeof begun === 'string') return this.#refuse(reply, 503, this.#inspected.refuse(wanted, 'inspect', begun))
     try {
       const target = this.#targetOf(said)
       if ('refusal' in target) return this.#refuse(reply, 421, target.refusal)
@@ -79,12 +79,16 @@ export class Conversation implements Http1Asker {
       }
       const judged = await this.#inspected.judge(this.#inspected.isProxied ? { ...wanted, target } : wanted)
       if (!judged.allowed) return this.#refuse(reply, 403, judged.refusal)
+      // Now, by these rules: when others come while it is searched, there is nobody whom it could be sent to.
+      const upstream = this.#upstreams.to(this.#inspected.sandbox, this.scheme, judged)
       const passed = (await judged.passage?.request(said)) ?? said
       if (isGround(passed)) return this.#refuse(reply, 403, this.#inspected.refuse(wanted, passed.rule, passed.reason))
       const inform = (status: number, fields: readonly Field[]) => reply.inform(status, fields)
-      await send(judged, { question: passed, authority: authorityOf(judged, said.scheme), inform, signal: over.signal })
+      await send(judged, upstream, { question: passed, authority: authorityOf(judged, said.scheme), inform, signal: over.signal })
     } catch (failure) {
       this.#failed(failure, wanted, reply)
+    } finally {
+      begun()
     }
   }
 

@@ -37,7 +37,9 @@ export function endToEnd(fields: readonly Field[]): Field[] {
       .split(',')
       .map((name) => name.trim()),
   )
-  const kept = fields.filter(([name]) => !HOP_BY_HOP.has(name.toLowerCase()) && !named.includes(name.toLowerCase()))
+  // A set: a head has room for thousands of names, and for thousands that are named.
+  const dropped = new Set([...HOP_BY_HOP, ...named])
+  const kept = fields.filter(([name]) => !dropped.has(name.toLowerCase()))
   const wantsTrailers = valuesOf(fields, 'te').some((value) => /(^|,)\s*trailers\s*(,|$)/i.test(value))
   const trailers = fields.filter(([name]) => name.toLowerCase() === 'trailer')
   return [...kept, ...(wantsTrailers ? [['te', 'trailers'] as const] : []), ...trailers]

@@ -8,6 +8,8 @@ export const MAX_HEAD_BYTES = 32 * 1024
 const HEAD_MS = 15_000
 /** Between two requests. */
 const REST_MS = 60_000
+/** Requests of one connection that wait for their answers; of HTTP/2 as many may be side by side. Node reads on, however many there are. */
+const MAX_WAITING = 100
 
 /** What asks in HTTP/1.1; each answers for one connection. */
 export interface Http1Asker {
@@ -15,11 +17,14 @@ export interface Http1Asker {
   asked(question: Question, reply: Reply): void
   /** A web socket, wherever it is wanted: what follows on `socket` are its frames, `head` first. */
   upgraded(question: Question, reply: Reply, socket: Duplex, head: Buffer): void
+  /** Its connection has ended, as more than `waiting` of its requests would have waited for their answers. */
+  crowded(waiting: number): void
 }
 
 /** Reads HTTP/1.1 as strictly as Node does: a request that two readers could take for two things ends its connection. */
 export class Http1Askers {
   readonly #askers = new WeakMap<object, Http1Asker>()
+  readonly #waiting = new WeakMap<object, number>()
   readonly #server: Server
 
   constructor() {
@@ -34,6 +39,7 @@ export class Http1Askers {
     const serve = (request: IncomingMessage, response: ServerResponse) => {
       const asker = this.#askers.get(request.socket)
       if (asker === undefined) return void request.socket.destroy()
+      if (!this.#mayWait(request, response, asker)) return
       const question = questionOf(request, asker.scheme)
       if (question === undefined) return refuseRequest(response)
       asker.asked(question, new Http1Reply(response))
@@ -56,6 +62,18 @@ export class Http1Askers {
 
   close(): void {
     this.#server.close()
+  }
+
+  #mayWait({ socket }: IncomingMessage, response: ServerResponse, asker: Http1Asker): boolean {
+    const waiting = (this.#waiting.get(socket) ?? 0) + 1
+    if (waiting > MAX_WAITING) {
+      if (!socket.destroyed) asker.crowded(MAX_WAITING)
+      socket.destroy()
+      return false
+    }
+    this.#waiting.set(socket, waiting)
+    response.on('close', () => this.#waiting.set(socket, (this.#waiting.get(socket) ?? 1) - 1))
+    return true
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {

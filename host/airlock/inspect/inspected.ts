@@ -34,6 +34,8 @@ export interface Inspected {
   readonly port: number
   /** Requests of several servers may come, each with its own. */
   readonly isProxied: boolean
+  /** One request more is under way, until what comes back is called. A sentence without its dot: why there may be none. */
+  begin(): (() => void) | string
   /** One request, by the rules of this moment; it is in the log when this resolves. */
   judge(wanted: Wanted): Promise<Judged>
   /** Something about it that no rule speaks of cannot be let through; it is in the log on return. `wanted` null: there is no request. */

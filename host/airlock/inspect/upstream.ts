@@ -1,17 +1,18 @@
 import type { ClientHttp2Session } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
+import { onAbort } from '../../lifetimes.ts'
 import { type Destination, dial, type ServerTrust } from './dial.ts'
 import type { Answer, Asking } from './exchange.ts'
 import { askHttp1, KeptConnections, type Sent, type Upgraded, upgradeHttp1 } from './to-http1.ts'
 import { askHttp2, type Http2Sent, isUsable, openHttp2 } from './to-http2.ts'
 
 /** One server as one sandbox reaches it: its connections are kept, for the requests of this sandbox alone. */
-export class Upstream implements Disposable {
+export class Upstream {
   readonly #destination: Destination
   readonly #scheme: 'http' | 'https'
   readonly #trust: ServerTrust
-  readonly #over = new AbortController()
+  readonly #over: AbortSignal
   readonly #agent = new KeptConnections(() => this.#connect(['http/1.1']))
   /** Dialled for HTTP/2, and the server speaks the older one. */
   readonly #spare: Duplex[] = []
@@ -19,10 +20,12 @@ export class Upstream implements Disposable {
   #speaksHttp1 = false
   #ticket: Buffer | undefined
 
-  constructor(destination: Destination, scheme: 'http' | 'https', trust: ServerTrust) {
+  /** `over`: from then on nothing is asked of it, and what is under way ends, web sockets too. */
+  constructor(destination: Destination, scheme: 'http' | 'https', { trust, over }: { trust: ServerTrust; over: AbortSignal }) {
     this.#destination = destination
     this.#scheme = scheme
     this.#trust = trust
+    this.#over = over
   }
 
   /** In the version that the question came in, or in 1.1 where the server speaks no other. Rejects when the server cannot be reached or believed. */
@@ -62,12 +65,11 @@ export class Upstream implements Disposable {
   async #connect(protocols: string[]): Promise<Duplex> {
     const spare = this.#spare.pop()
     if (spare !== undefined && !spare.destroyed) return spare
-    const { signal } = this.#over
-    const socket = await dial(this.#destination, signal)
+    const socket = await dial(this.#destination, this.#over)
     if (this.#scheme === 'http') return this.#until(socket)
     const { name } = this.#destination
     const about = { name, address: socket.remoteAddress ?? '', protocols, session: this.#ticket }
-    const secured: TLSSocket = await this.#trust.secured(socket, about, signal)
+    const secured: TLSSocket = await this.#trust.secured(socket, about, this.#over)
     secured.on('session', (ticket) => {
       this.#ticket = ticket
     })
@@ -76,15 +78,18 @@ export class Upstream implements Disposable {
 
   #until<S extends Duplex>(socket: S): S {
     socket.on('error', () => socket.destroy())
+    socket.on(
+      'close',
+      onAbort(this.#over, () => socket.destroy()),
+    )
+    if (this.#over.aborted) socket.destroy()
     return socket
   }
 
-  /** Requests that are under way end too. */
-  [Symbol.dispose](): void {
-    this.#over.abort()
-    this.#agent.destroy()
-    for (const socket of this.#spare) socket.destroy()
+  /** It is not asked again. What is under way goes on, and its connections end with it. */
+  letGo(): void {
+    for (const socket of [...this.#spare, ...Object.values(this.#agent.freeSockets).flatMap((free) => free ?? [])]) socket.destroy()
     // One that never came to be has been told to whoever asked for it.
-    this.#session?.then((session) => session?.destroy()).catch(() => undefined)
+    this.#session?.then((session) => session?.close()).catch(() => undefined)
   }
 }

@@ -4,34 +4,40 @@ import { Upstream } from './upstream.ts'
 /** Servers of one sandbox whose connections are kept; the one that was used least lately goes first. */
 const MAX_SERVERS = 256
 
+interface Reached {
+  readonly over: AbortController
+  readonly servers: Map<string, Upstream>
+}
+
 /** Whom the sandboxes talk to. What is kept for one is never used for another, and what was checked anew is dialled anew. */
 export class Upstreams implements Disposable {
   readonly #trust: ServerTrust
-  readonly #of = new Map<string, Map<string, Upstream>>()
+  readonly #of = new Map<string, Reached>()
 
   constructor(trust: ServerTrust) {
     this.#trust = trust
   }
 
   to(sandbox: string, scheme: 'http' | 'https', destination: Destination): Upstream {
-    const all = this.#of.get(sandbox) ?? new Map<string, Upstream>()
-    this.#of.set(sandbox, all)
+    const reached = this.#of.get(sandbox) ?? { over: new AbortController(), servers: new Map<string, Upstream>() }
+    this.#of.set(sandbox, reached)
+    const { over, servers } = reached
     const { name, port, dial, through } = destination
     const key = JSON.stringify([scheme, name, port, [...dial].sort(), through])
-    const upstream = all.get(key) ?? new Upstream(destination, scheme, this.#trust)
-    all.delete(key)
-    all.set(key, upstream)
-    const [oldest] = all
-    if (all.size > MAX_SERVERS && oldest !== undefined) {
-      all.delete(oldest[0])
-      oldest[1][Symbol.dispose]()
+    const upstream = servers.get(key) ?? new Upstream(destination, scheme, { trust: this.#trust, over: over.signal })
+    servers.delete(key)
+    servers.set(key, upstream)
+    const [oldest] = servers
+    if (servers.size > MAX_SERVERS && oldest !== undefined) {
+      servers.delete(oldest[0])
+      oldest[1].letGo()
     }
     return upstream
   }
 
-  /** It has ended, or its rules are others. */
+  /** It has ended, or its rules are others: all that it has under way ends. */
   forget(sandbox: string): void {
-    for (const upstream of this.#of.get(sandbox)?.values() ?? []) upstream[Symbol.dispose]()
+    this.#of.get(sandbox)?.over.abort()
     this.#of.delete(sandbox)
   }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { Transform, type TransformCallback } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import { isGround, type Passed, type Watch, Withheld } from './passage.ts'
 
 /** Frames of a web socket (RFC 6455, 5.2), without extensions: none is agreed on. */
@@ -12,6 +13,8 @@ const BINARY = 2
 const MAX_CONTROL_BYTES = 125
 /** A shorter frame is waited for; of a longer one, what is there is handed on. */
 const WHOLE_BYTES = 4096
+/** After so many frames, others have their turn: they may be of no bytes at all, and then thousands come at once. */
+const FRAMES_AT_ONCE = 64
 
 interface Frame {
   readonly isLast: boolean
@@ -39,7 +42,7 @@ export class WebSocketFrames extends Transform {
   override _transform(bytes: Buffer, _: BufferEncoding, done: TransformCallback): void {
     this.#rest = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes])
     const steps = async (): Promise<void> => {
-      while (await this.#step());
+      for (let count = 1; await this.#step(); count += 1) if (count % FRAMES_AT_ONCE === 0) await setImmediate()
     }
     steps().then(() => done(), done)
   }

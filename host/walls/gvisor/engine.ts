@@ -9,6 +9,8 @@ import { PLATFORMS, tryPlatform } from './trial.ts'
 /** What mends a machine without it. */
 export const INSTALL = 'apt-get install -y runsc'
 
+/** Raised when more is tried than before. */
+const FORMAT = 2
 const Remembered = z.strictObject({ key: z.string(), engine: Engine })
 
 export interface EngineOptions {
@@ -16,6 +18,8 @@ export interface EngineOptions {
   readonly agent: string
   /** What mends, for programs inside, what it refuses. */
   readonly preloadLibrary: string
+  /** What listens to it, in a trial as later. */
+  readonly keeper: string
   /** Folder that remembers what was tried: trying takes a second. */
   readonly cache: string
 }
@@ -49,10 +53,10 @@ async function find(options: EngineOptions, signal: AbortSignal): Promise<Engine
 async function tried(runsc: Runsc, options: EngineOptions, reasons: string[], signal: AbortSignal): Promise<Engine | undefined> {
   const { program, version } = runsc
   for (const platform of PLATFORMS) {
-    const result = await tryPlatform(runsc, platform, options.agent, options.cache, signal)
+    const result = await tryPlatform(runsc, platform, options, signal)
     if ('ms' in result) {
       const preload = result.refusesStatx ? options.preloadLibrary : null
-      const engine: Engine = { program, version, platform, preload, warm: null }
+      const engine: Engine = { program, version, platform, preload, traces: result.untraced === undefined, warm: null }
       await remember(runsc, engine, options)
       return engine
     }
@@ -62,7 +66,7 @@ async function tried(runsc: Runsc, options: EngineOptions, reasons: string[], si
 }
 
 function keyOf({ program, stamp }: Runsc, { preloadLibrary }: EngineOptions): string {
-  return `${program} ${stamp} ${release()} ${preloadLibrary}`
+  return `${FORMAT} ${program} ${stamp} ${release()} ${preloadLibrary}`
 }
 
 async function remembered(runsc: Runsc, options: EngineOptions): Promise<Engine | undefined> {

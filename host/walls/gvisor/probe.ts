@@ -4,7 +4,7 @@ import type { Finding } from '../wall.ts'
 import { advisoriesFor, READ_ON } from './advisories.ts'
 import { type EngineOptions, gvisorEngine, INSTALL } from './engine.ts'
 import { runscs } from './found.ts'
-import { PLATFORMS, type Platform, tryPlatform } from './trial.ts'
+import { PLATFORMS, type Platform, type Tried, tryPlatform } from './trial.ts'
 
 const NEWER = 'put a newer runsc into /usr/local/bin, or name one with CAISSON_RUNSC'
 
@@ -24,22 +24,44 @@ export async function probeGvisor(options: EngineOptions, signal: AbortSignal): 
 
 async function platformFinding(platform: Platform, runsc: Parameters<typeof tryPlatform>[0], options: EngineOptions, signal: AbortSignal) {
   const what = `platform ${platform}`
-  const tried = await tryPlatform(runsc, platform, options.agent, options.cache, signal)
+  const tried = await tryPlatform(runsc, platform, options, signal)
   if ('ms' in tried)
-    return { what, severity: 'fine', detail: `ran a program, from nothing to its end, in ${Math.round(tried.ms)} ms` } as const
+    return {
+      what,
+      severity: 'fine',
+      detail: `ran a program, from nothing to its end, in ${Math.round(tried.ms)} ms; ${traced(tried)}`,
+    } as const
   return { what, severity: 'degraded', detail: tried.why } as const
 }
 
 async function chosen(options: EngineOptions, signal: AbortSignal): Promise<Finding[]> {
   const what = 'engine'
   try {
-    const { program, version, platform, preload } = await gvisorEngine(options, signal)
+    const { program, version, platform, preload, traces } = await gvisorEngine(options, signal)
     const found: Finding = { what, severity: 'fine', detail: `${program} ${version} by ${platform}` }
-    return preload === null ? [found] : [found, MENDED]
+    return [found, ...(traces ? [RECORDED] : [UNRECORDED]), ...(preload === null ? [] : [MENDED])]
   } catch (failure) {
     if (!(failure instanceof Fault)) throw failure
     return [{ what, severity: 'missing', detail: failure.message, mend: INSTALL }]
   }
+}
+
+function traced({ untraced }: Tried): string {
+  return untraced === undefined ? 'its trace points told of every command' : `its trace points are not used: ${untraced}`
+}
+
+const RECORDED: Finding = {
+  what: 'commands',
+  severity: 'fine',
+  detail:
+    'recorded by its trace points when they have begun, children’s too; one whose words it cannot send (not UTF-8, or 200 KiB of them) without its words',
+}
+
+const UNRECORDED: Finding = {
+  what: 'commands',
+  severity: 'degraded',
+  detail: 'what children execute is not recorded: this version does not tell of it (see its platforms); plans say `audit.commands: false`',
+  mend: NEWER,
 }
 
 const MENDED: Finding = {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Engine } from '@caisson/wire'
 import type { Runsc } from './found.ts'
+import { TraceListener } from './trace-listener.ts'
 
 export type Platform = Engine['platform']
 /** As gVisor itself prefers them; kvm hangs on some virtual machines, so it is tried where nothing else runs. */
@@ -17,34 +18,62 @@ const WORD = 'hello'
 const ANSWER = 'hello from inside'
 const REFUSES_STATX = 'statx refuses AT_NO_AUTOMOUNT'
 
-/** How long a sandbox that does nothing took from nothing to its end, in milliseconds, and what it refuses to programs inside; or why it did not run. */
-export type Tried = { readonly ms: number; readonly refusesStatx: boolean } | { readonly why: string }
+/** What a sandbox that does next to nothing was like. */
+export interface Tried {
+  /** From nothing to its end, in milliseconds. */
+  readonly ms: number
+  /** What it refuses to programs inside. */
+  readonly refusesStatx: boolean
+  /** Why what it says of what runs in it is no record of that; undefined: it is one. */
+  readonly untraced?: string
+}
 
-/** Starts the real thing: a sandbox that runs the agent, which says a line or two. Leaves nothing. `scratch` is a folder of ours. */
-export async function tryPlatform(runsc: Runsc, platform: Platform, agent: string, scratch: string, signal: AbortSignal): Promise<Tried> {
-  await mkdir(scratch, { recursive: true, mode: 0o700 })
-  const folder = await mkdtemp(join(scratch, 'trial-'))
+export interface TrialParts {
+  readonly agent: string
+  readonly keeper: string
+  /** A folder of ours. */
+  readonly cache: string
+}
+
+/** Starts the real thing: a sandbox that runs the agent, which says a line or two, and two commands. Leaves nothing. `why`: it did not run. */
+export async function tryPlatform(
+  runsc: Runsc,
+  platform: Platform,
+  parts: TrialParts,
+  signal: AbortSignal,
+): Promise<Tried | { readonly why: string }> {
+  const { agent, cache } = parts
+  await mkdir(cache, { recursive: true, mode: 0o700 })
+  const folder = await mkdtemp(join(cache, 'trial-'))
+  await using listener = await TraceListener.open(parts.keeper, folder, signal)
   try {
     const bundle = join(folder, 'bundle')
     const root = join(bundle, 'rootfs')
     await mkdir(root, { recursive: true })
     await copyFile(agent, join(root, 'agent'))
     await writeFile(join(bundle, 'config.json'), JSON.stringify(specification()))
-    const id = `trial${randomBytes(8).toString('hex')}`
     const rootless = process.getuid?.() === 0 ? [] : ['--rootless']
     const flags = [`--root=${join(folder, 'state')}`, '--network=none', '--ignore-cgroups', `--platform=${platform}`, ...rootless]
     const begun = performance.now()
-    const { stdout } = await promisify(execFile)(runsc.program, [...flags, 'run', `--bundle=${bundle}`, id], {
-      env: {},
-      cwd: '/',
-      timeout: RUN_MS,
-      killSignal: 'SIGKILL',
-      maxBuffer: MAX_SAID_BYTES,
-      signal,
+    const run = (more: string[]) =>
+      promisify(execFile)(runsc.program, [...flags, ...more, 'run', `--bundle=${bundle}`, `trial${randomBytes(8).toString('hex')}`], {
+        env: {},
+        cwd: '/',
+        timeout: RUN_MS,
+        killSignal: 'SIGKILL',
+        maxBuffer: MAX_SAID_BYTES,
+        signal,
+      })
+    // One that knows no trace points, or cannot connect, does not start with them.
+    const { stdout } = await run(listener.flags).catch((failure) => {
+      if ((failure as { killed?: boolean }).killed === true || signal.aborted) throw failure
+      return run([])
     })
     const [answer, ...refused] = stdout.trim().split('\n')
     if (answer !== ANSWER) return { why: 'it did not run what it was given' }
-    return { ms: performance.now() - begun, refusesStatx: refused.includes(REFUSES_STATX) }
+    const ms = performance.now() - begun
+    const untraced = await listener.lacking(signal)
+    return { ms, refusesStatx: refused.includes(REFUSES_STATX), ...(untraced === undefined ? {} : { untraced }) }
   } catch (failure) {
     return { why: reason(failure) }
   } finally {

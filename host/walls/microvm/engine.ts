@@ -52,7 +52,7 @@ async function choose(
     for (const platform of accelerators) {
       const tried = await tryBy(platform, { kernel, initrd: start }, signal)
       if ('ms' in tried) {
-        const chosen: Chosen = { engine: { program, version, platform, preload: null, warm: null }, vmm }
+        const chosen: Chosen = { engine: { program, version, platform, preload: null, traces: false, warm: null }, vmm }
         const beside = `${memory}.${process.pid}`
         await writeFile(beside, JSON.stringify({ key, chosen }), { mode: 0o644 })
         await rename(beside, memory)

@@ -1,11 +1,32 @@
 //! What an engine is tried with (host/walls/gvisor/trial.ts): that it runs a program at all, and what it refuses that everyday programs ask for.
 
+use std::ffi::{OsStr, OsString};
 use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Stdio};
+
+/// Two commands for whoever watches: one that gVisor tells of, and one whose words it cannot send, because they are not UTF-8.
+const COMMANDS: [&[u8]; 2] = [b"again", b"\xff"];
 
 pub fn say() {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    if arguments.nth(1).is_some() {
+        return;
+    }
     println!("hello from inside");
     if refuses_no_automount() {
         println!("statx refuses AT_NO_AUTOMOUNT");
+    }
+    COMMANDS.iter().for_each(|word| start(&program, OsStr::from_bytes(word)));
+}
+
+/// Where it fails, whoever watches finds it missing.
+fn start(program: &OsString, word: &OsStr) {
+    let child =
+        Command::new(program).args([OsStr::new("hello"), word]).stdin(Stdio::null()).stdout(Stdio::null()).status();
+    if let Err(error) = child {
+        eprintln!("caisson-agent: hello: {error}");
     }
 }
 

@@ -108,7 +108,7 @@ pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::
                 drop(ready);
                 // A restored gVisor (2022) does not watch descriptors of the host's that were watched before: it has to be asked again.
                 leash = port(leash.into_inner())?;
-                match naming::rename(&host_name) {
+                match naming::rename(&host_name).and_then(|()| breathe()) {
                     Ok(()) => Answer::Ready(true),
                     Err(error) => Answer::Error(error),
                 }
@@ -137,6 +137,12 @@ pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::
         };
         answer(&leash, &reply)?;
     }
+}
+
+/// Whoever watches what runs here hears of a thread: the keeper lets nobody in before it has heard something.
+fn breathe() -> Result<(), String> {
+    let thread = std::thread::Builder::new().spawn(|| ()).map_err(|error| format!("a thread: {error}"))?;
+    thread.join().map_err(|_| "a thread that does nothing has failed".into())
 }
 
 fn adopt(agent: &Rc<Agent>, pid: i32, descriptors: Vec<OwnedFd>) -> Result<(), String> {

@@ -34,6 +34,12 @@ pub fn take_apart(sandbox: &mut Sandbox, end: &mut End) -> (Option<u64>, Option<
             (waited == first).then(|| us(usage.ru_utime) + us(usage.ru_stime))
         };
     }
+    // What was said until then is in its socket still.
+    if let Some(mut trace) = sandbox.trace.take()
+        && let Err(why) = trace.drain(&mut sandbox.audit)
+    {
+        eprintln!("caisson-keeper: the last commands of {}: {why}", sandbox.plan.id);
+    }
     sandbox.leash = None;
     sandbox.gate = None;
     sandbox.listeners.clear();

@@ -63,22 +63,38 @@ fn record(asked: &libc::seccomp_notif, listener: &OwnedFd, audit: &mut Audit) ->
     if unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_ID_VALID, &raw const asked.id) } != 0 {
         return Err(std::io::ErrorKind::NotFound.into());
     }
-    let argv: Vec<String> = argv.iter().map(|one| text(one)).collect();
-    let argv = audit.redacted(&argv, &secrets(&variables), truncated)?;
-    audit.record(
-        "exec",
-        [
-            ("pid", inner_pid(asked.pid).into()),
-            ("path", text(&path).into()),
+    let pid = inner_pid(asked.pid);
+    Asked { pid, path: &path, argv: &argv, variables: &variables, truncated }.record(audit, Vec::new())
+}
+
+/// A program that is to run, with the words as they were given.
+pub struct Asked<'a, W> {
+    /// As those inside number it.
+    pub pid: u64,
+    pub path: &'a [u8],
+    pub argv: &'a [W],
+    pub variables: &'a [W],
+    /// There is more than this.
+    pub truncated: bool,
+}
+
+impl<W: AsRef<[u8]>> Asked<'_, W> {
+    pub fn record(&self, audit: &mut Audit, more: Vec<(&'static str, Value)>) -> std::io::Result<()> {
+        let argv: Vec<String> = self.argv.iter().map(|one| text(one.as_ref())).collect();
+        let argv = audit.redacted(&argv, &secrets(self.variables), self.truncated)?;
+        let fields = [
+            ("pid", self.pid.into()),
+            ("path", text(self.path).into()),
             ("argv", argv.into_iter().map(Value::from).collect()),
-            ("truncated", truncated.into()),
-        ],
-    )
+            ("truncated", self.truncated.into()),
+        ];
+        audit.record("exec", fields.into_iter().chain(more))
+    }
 }
 
 /// Values of variables whose names say that they are secrets.
-fn secrets(variables: &[Vec<u8>]) -> Vec<String> {
-    let both = variables.iter().filter_map(|one| std::str::from_utf8(one).ok()?.split_once('='));
+fn secrets(variables: &[impl AsRef<[u8]>]) -> Vec<String> {
+    let both = variables.iter().filter_map(|one| std::str::from_utf8(one.as_ref()).ok()?.split_once('='));
     both.filter(|(name, _)| is_secret(name)).map(|(_, value)| value.to_string()).collect()
 }
 

@@ -1,6 +1,7 @@
 //! The keeper: one small process beside each sandbox. It builds the wall around it, holds its limits, records what it does, ends it, and outlives
 //! whoever asked for it. `caisson-keeper run` reads a plan (one line of JSON) from standard input; wire/keeper.ts says what follows. `stock SOCKET` has
-//! keepers waiting that do the same with whoever connects. `try-gate` says whether this machine can have a gate, `sum` what a saved state is to the bit.
+//! keepers waiting that do the same with whoever connects. `try-gate` says whether this machine can have a gate, `try-trace` what a gVisor tells of what
+//! runs behind it, `sum` what a saved state is to the bit.
 
 mod agent;
 mod alarm;
@@ -84,12 +85,21 @@ fn main() -> ExitCode {
                 },
             );
         }
+        ["try-trace", path] => {
+            return engine::trace::try_trace(path).map_or_else(
+                |fault| failed(&fault, None),
+                |told| {
+                    println!("{told}");
+                    ExitCode::SUCCESS
+                },
+            );
+        }
         ["try-gate"] => {
             return gate::trial::gate().map_or_else(|fault| failed(&fault, None), |()| ExitCode::SUCCESS);
         }
         _ => {
             eprintln!(
-                "usage: caisson-keeper run < plan.json | stock SOCKET | sum FILE... | try-gate\n\nBuilds and keeps one sandbox; started by Caisson, not by hand."
+                "usage: caisson-keeper run < plan.json | stock SOCKET | sum FILE... | try-gate | try-trace SOCKET\n\nBuilds and keeps one sandbox; started by Caisson, not by hand."
             );
             return ExitCode::from(2);
         }

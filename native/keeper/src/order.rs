@@ -16,6 +16,7 @@ use crate::audit::Audit;
 use crate::cgroup::Cgroup;
 use crate::clock::Laps;
 use crate::disk::{self, Mounted};
+use crate::engine::trace::Trace;
 use crate::engine::{self, Warm};
 use crate::execs;
 use crate::fault::{At, Code, Fault, Outcome};
@@ -70,6 +71,9 @@ pub struct Sandbox {
     pub before: Option<File>,
     /// Where the wall is a program.
     pub engine: Option<engine::Held>,
+    /// Where it connects to say what runs, until it has.
+    pub trace_door: Option<OwnedFd>,
+    pub trace: Option<Trace>,
 }
 
 impl Sandbox {
@@ -102,6 +106,8 @@ impl Sandbox {
             helm: None,
             before: None,
             engine: None,
+            trace_door: None,
+            trace: None,
         })
     }
 
@@ -244,6 +250,8 @@ impl Sandbox {
         self.ruleset = if landlock { fds.next() } else { None };
         self.helm = if self.plan.machine.is_some() { fds.next() } else { None };
         self.mounts = self.first.map(|pid| open_namespace(pid, "mnt")).transpose()?;
+        let traced = self.plan.engine.as_ref().is_some_and(|engine| engine.is_traced(&self.plan));
+        self.trace_door = if traced { fds.next() } else { None };
         self.gate = Gate::start(&self.plan, fds.collect())?;
         Ok(())
     }
@@ -254,7 +262,11 @@ impl Sandbox {
             execs::answer_one(listener, &mut self.audit);
         }
         let leash = self.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, "agent", "no leash"))?;
+        if let Some(door) = self.trace_door.take() {
+            self.trace = Trace::begin(&door, leash)?;
+        }
         engine::greet(self.engine.as_ref(), leash, &self.plan, self.single_id)?;
+        self.trace.as_mut().map_or(Ok(()), |trace| trace.prove(&mut self.audit))?;
         if let Some(Warm::Restore { pid, .. }) = self.plan.engine.as_ref().and_then(|engine| engine.warm.as_ref()) {
             self.forked.extend(*pid);
         }

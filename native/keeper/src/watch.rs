@@ -2,6 +2,7 @@
 
 mod machine;
 mod requests;
+mod said;
 mod stillness;
 
 use std::collections::VecDeque;
@@ -143,6 +144,7 @@ impl Watch {
         polls.push(input(self.sandbox.gate.as_ref().map_or(-1, crate::gate::Gate::ended)));
         polls.push(input(self.sandbox.engine.as_ref().map_or(-1, |engine| engine.door.as_raw_fd())));
         polls.push(input(self.machine_leash()));
+        polls.push(input(self.sandbox.trace.as_ref().map_or(-1, crate::engine::trace::Trace::fd)));
         let alarms = polls.len();
         polls.extend(self.alarms.iter().map(Alarm::wait_for));
         let listeners = polls.len();
@@ -193,6 +195,9 @@ impl Watch {
         }
         if woke(6) {
             self.hear_machine();
+        }
+        if woke(7) {
+            self.hear_engine();
         }
         for index in (0..self.sandbox.listeners.len()).rev() {
             match polls[listeners + index].revents {

@@ -46,15 +46,15 @@ export class Escapes implements Decoder {
       }
       const byte = bytes[at] as number
       const said = this.#begun + String.fromCharCode(byte)
-      const code = meaningOf(said)
-      if (code === 'more') {
+      const bytesOf = bytesMeant(said)
+      if (bytesOf === 'more') {
         this.#begun = said
         at += 1
         continue
       }
       // What is no escape stands for itself, and its last byte may begin the next one.
-      const isEscape = code !== 'none'
-      const meant = isEscape ? utf8(code) : [...this.#begun].map((character) => character.charCodeAt(0))
+      const isEscape = bytesOf !== 'none'
+      const meant = isEscape ? bytesOf : [...this.#begun].map((character) => character.charCodeAt(0))
       out.set(meant, length)
       length += meant.length
       this.#begun = ''
@@ -110,6 +110,12 @@ function hasEscape(bytes: Uint8Array): boolean {
     }
   }
   return false
+}
+
+/** What an escape stands for; `more`: it may become one. */
+export function bytesMeant(said: string): number[] | 'more' | 'none' {
+  const code = meaningOf(said)
+  return typeof code === 'string' ? code : utf8(code)
 }
 
 function meaningOf(said: string): number | 'more' | 'none' {

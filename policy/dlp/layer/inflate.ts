@@ -1,4 +1,6 @@
 const WINDOW = 32 * 1024
+/** What only looks like compressed data is not worth more, and there is much of it. */
+const FIRST_WINDOW = 512
 /** Handed on when so much is ready. */
 const OUT = 8 * 1024
 const MAX_BITS = 15
@@ -23,7 +25,7 @@ interface Codes {
  */
 export class Inflate {
   readonly #put: (bytes: Uint8Array) => boolean
-  readonly #window = new Uint8Array(WINDOW)
+  #window = new Uint8Array(FIRST_WINDOW)
   readonly #steps: Iterator<void, 'whole' | 'wrong' | 'enough'>
   #written = 0
   #given = 0
@@ -105,7 +107,7 @@ export class Inflate {
       const distance = (DISTANCE_BASE[far >> 4] as number) + this.#take(more)
       if (distance > this.#written) return 'wrong'
       for (let left = length; left > 0; left -= 1) {
-        if (!this.#byte(this.#window[(this.#written - distance) & (WINDOW - 1)] as number)) return 'enough'
+        if (!this.#byte(this.#window[(this.#written - distance) & (this.#window.length - 1)] as number)) return 'enough'
       }
     }
   }
@@ -173,7 +175,14 @@ export class Inflate {
   }
 
   #byte(byte: number): boolean {
-    this.#window[this.#written & (WINDOW - 1)] = byte
+    const { length } = this.#window
+    // As long as it has not been gone round, everything stands where it stood.
+    if (this.#written === length && length < WINDOW) {
+      const larger = new Uint8Array(length * 2)
+      larger.set(this.#window)
+      this.#window = larger
+    }
+    this.#window[this.#written & (this.#window.length - 1)] = byte
     this.#written += 1
     return this.#written - this.#given < OUT || this.#give()
   }
@@ -182,7 +191,8 @@ export class Inflate {
     const [from, to] = [this.#given, this.#written]
     this.#given = to
     if (from === to) return true
-    const [start, end] = [from & (WINDOW - 1), to & (WINDOW - 1)]
+    const { length } = this.#window
+    const [start, end] = [from & (length - 1), to & (length - 1)]
     if (start < end) return this.#put(this.#window.slice(start, end))
     return this.#put(this.#window.slice(start)) && this.#put(this.#window.slice(0, end))
   }

@@ -176,7 +176,7 @@ export class Layer implements Inner {
     const feed = (packed: Packed, bytes: Uint8Array): void => {
       const end = packed.feed(bytes)
       if (end === null) return void live.push(packed)
-      if (end === 'encrypted') this.#house.opaque(`encrypted ${packed.kind}`, this.#through)
+      if (end !== 'over') this.#house.opaque(`${end} ${packed.kind}`, this.#through)
       packed.inner?.settle()
     }
     for (const packed of this.#packed) feed(packed, block)

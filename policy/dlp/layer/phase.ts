@@ -1,4 +1,5 @@
 import type { Inner } from './decoder.ts'
+import { ZLIB_HEADS } from './zlib-heads.ts'
 
 const BUFFER = 256
 /** Of what does not look like anything, so that what begins in it and ends beyond is whole. */
@@ -10,10 +11,7 @@ const TEXT = 9
 /** What whatever is looked for in bytes that are no text has at its beginning (dlp/rules.ts): the first two, and what may follow them; nothing: whatever follows. */
 const MARKS = new Map<number, readonly number[]>([
   [0x1f8b, [0x08]],
-  [0x7801, []],
-  [0x785e, []],
-  [0x789c, []],
-  [0x78da, []],
+  ...ZLIB_HEADS.map(([first, second]): [number, number[]] => [first * 256 + second, []]),
   [0x504b, [0x03]],
   // The versions of keys in DER.
   [0x0201, [0x00, 0x01]],

@@ -1,4 +1,5 @@
 import type { Decoder, OpenInner } from './decoder.ts'
+import { bytesMeant } from './escapes.ts'
 import { Phase } from './phase.ts'
 
 /** The shortest run that is looked into: in base64 it hides nine bytes, and no value that is looked for is shorter. */
@@ -9,6 +10,9 @@ const LEAST_MIXED = 32
 const MAX_WAITING = 256
 /** Line ends within a run: encoders break lines. */
 const MAX_GAP = 2
+/** And what a line begins with, where it stands deeper (YAML, XML). */
+const MAX_INDENT = 64
+const SIGNS = [0x25, 0x5c]
 
 interface Alphabet {
   readonly name: string
@@ -47,6 +51,9 @@ export class Runs implements Decoder {
   readonly #head = new Uint8Array(LEAST_RUN)
   #run = 0
   #gap = 0
+  #indent = 0
+  /** Of an escape within a run of which something is being unpacked, that another layer, which begins with the escape, would not know. */
+  #escape = ''
 
   constructor(open: OpenInner) {
     this.#unfolders = [base64, hex, base32].map((one) => new Unfolder(one, open))
@@ -54,11 +61,15 @@ export class Runs implements Decoder {
 
   feed(bytes: Uint8Array): void {
     const { values } = base64
-    let from = this.#run >= LEAST_RUN ? 0 : -1
+    let from = this.#run >= LEAST_RUN && this.#escape === '' ? 0 : -1
     for (let at = 0; at < bytes.length; at += 1) {
       const byte = bytes[at] as number
-      if ((values[byte] as number) >= 0) {
+      if (this.#escape !== '') {
+        if (!this.#escaped(byte)) continue
+        from = at + 1
+      } else if ((values[byte] as number) >= 0) {
         this.#gap = 0
+        this.#indent = 0
         if (this.#run < LEAST_RUN) {
           this.#head[this.#run] = byte
           this.#run += 1
@@ -68,22 +79,51 @@ export class Runs implements Decoder {
           }
         }
       } else if (this.#run > 0) {
-        if (this.#run === LEAST_RUN && (byte === 10 || byte === 13) && this.#gap < MAX_GAP) {
-          this.#gap += 1
-          if (from >= 0) this.#take(bytes.subarray(from, at))
-          from = at + 1
-          continue
-        }
-        if (this.#run === LEAST_RUN) {
-          if (from >= 0) this.#take(bytes.subarray(from, at))
-          for (const unfolder of this.#unfolders) unfolder.end()
-        }
+        if (from >= 0) this.#take(bytes.subarray(from, at))
         from = -1
-        this.#run = 0
-        this.#gap = 0
+        if (this.#run === LEAST_RUN && SIGNS.includes(byte) && this.isUnpacking) this.#escape = String.fromCharCode(byte)
+        else if (this.#isBetween(byte)) from = at + 1
+        else this.#end()
       }
     }
     if (from >= 0) this.#take(bytes.subarray(from))
+  }
+
+  /** What stands between two lines of a run. */
+  #isBetween(byte: number): boolean {
+    if (this.#run < LEAST_RUN) return false
+    if (byte === 10 || byte === 13) {
+      this.#gap += 1
+      return this.#gap <= MAX_GAP
+    }
+    this.#indent += 1
+    return this.#gap > 0 && this.#indent <= MAX_INDENT && (byte === 9 || byte === 32)
+  }
+  /** One byte more of an escape. Whether the run goes on behind it. */
+  #escaped(byte: number): boolean {
+    const said = this.#escape + String.fromCharCode(byte)
+    const meant = bytesMeant(said)
+    this.#escape = meant === 'more' ? said : ''
+    if (meant === 'more') return false
+    const [only = 0] = meant === 'none' || meant.length > 1 ? [] : meant
+    if ((base64.values[only] as number) >= 0) {
+      this.#take(Uint8Array.of(only))
+      this.#gap = 0
+      this.#indent = 0
+      return true
+    }
+    if (this.#isBetween(only)) return true
+    this.#end()
+    // What is no escape stands for itself.
+    if (meant === 'none') this.feed(Uint8Array.from(said.slice(1), (character) => character.charCodeAt(0)))
+    return false
+  }
+
+  #end(): void {
+    if (this.#run === LEAST_RUN) for (const unfolder of this.#unfolders) unfolder.end()
+    this.#run = 0
+    this.#gap = 0
+    this.#indent = 0
   }
 
   settle(): void {
@@ -97,6 +137,8 @@ export class Runs implements Decoder {
   restart(): void {
     this.#run = 0
     this.#gap = 0
+    this.#indent = 0
+    this.#escape = ''
     for (const unfolder of this.#unfolders) unfolder.restart()
   }
 

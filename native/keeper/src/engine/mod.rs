@@ -4,6 +4,7 @@
 
 pub mod bundle;
 mod stage;
+pub mod trace;
 mod wanted;
 mod warm;
 
@@ -95,7 +96,8 @@ impl Inside<'_> {
         caps::bound(caps::set_of(CAPABILITIES.into_iter().chain(mapping))?)?;
         nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
         let program = self.engine_program(engine, gated)?;
-        let kit: Vec<_> = doors.iter().map(AsRawFd::as_raw_fd).collect();
+        let traced = engine.is_traced(self.plan).then(|| trace::listener(trace::SOCKET)).transpose()?;
+        let kit: Vec<_> = traced.iter().chain(&doors).map(AsRawFd::as_raw_fd).collect();
         send(self.leash.as_fd(), &Said::kit(false, false).bytes(), &kit).at("leash", "kit")?;
         program.exec()
     }
@@ -123,8 +125,10 @@ impl Inside<'_> {
         ];
         // There is one id alone, and its own processes are to be nobody by it.
         let rootless = self.single_id.then(|| "--rootless".to_string());
+        let traced = engine.is_traced(self.plan).then(|| format!("--pod-init-config=/{BUNDLE}/{}", trace::CONFIG));
         let rest = [format!("--bundle=/{BUNDLE}"), self.plan.id.clone()];
-        let argv: Vec<String> = argv.into_iter().chain(rootless).chain(warm::verb(engine)).chain(rest).collect();
+        let argv: Vec<String> =
+            argv.into_iter().chain(rootless).chain(traced).chain(warm::verb(engine)).chain(rest).collect();
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
         Program::new(&argv, std::iter::empty(), inherited)
     }

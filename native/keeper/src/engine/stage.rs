@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-use super::{BUNDLE, Engine, PROGRAM, Platform, ROOT, STATE, STEP, bundle, warm};
+use super::{BUNDLE, Engine, PROGRAM, Platform, ROOT, STATE, STEP, bundle, trace, warm};
 use crate::fault::{At, Code, Outcome};
 use crate::plan::Plan;
 use crate::root::Stage;
@@ -40,6 +40,11 @@ pub fn stage(plan: &Plan, engine: &Engine, root: &Path, owner: (u32, u32)) -> Ou
     let config = place.join(BUNDLE).join("config.json");
     fs::write(&config, bundle::specification(plan).to_string()).at(STEP, config.display())?;
     own(&config)?;
+    if engine.is_traced(plan) {
+        let config = place.join(BUNDLE).join(trace::CONFIG);
+        fs::write(&config, trace::configuration(trace::SOCKET).to_string()).at(STEP, config.display())?;
+        own(&config)?;
+    }
     let program = place.join(PROGRAM);
     File::create_new(&program).at(STEP, program.display())?;
     attach(Path::new(&engine.program), &program, RDONLY | NOSUID | NODEV)?;

@@ -16,7 +16,17 @@ pub struct Engine {
     pub platform: Platform,
     #[expect(dead_code, reason = "for the audit: the binds and files have it")]
     pub preload: Option<String>,
+    /// It says what runs behind it.
+    #[serde(default)]
+    traces: bool,
     pub warm: Option<Warm>,
+}
+
+impl Engine {
+    /// Whether what runs behind it is recorded by what it says.
+    pub fn is_traced(&self, plan: &Plan) -> bool {
+        self.traces && plan.audit.commands
+    }
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +49,10 @@ pub fn refuse(plan: &Plan) -> Outcome<()> {
     let emulated = plan.engine.as_ref().is_some_and(|engine| engine.platform == Platform::Tcg);
     if emulated && plan.wall != Wall::Microvm {
         return invalid("engine: platform tcg belongs to wall microvm");
+    }
+    let silent = plan.engine.as_ref().is_some_and(|engine| !engine.traces);
+    if plan.wall == Wall::Gvisor && plan.audit.commands && silent {
+        return invalid("audit.commands: this engine does not say what runs behind it");
     }
     if plan.machine.is_some() {
         refuse_for_machine(plan)?;
