@@ -88,6 +88,8 @@ const Ready = z.strictObject({
 export const KeeperHello = z.strictObject({ ready: Ready, frozen: z.boolean(), wallLeftMs: z.number().nullable() })
 
 export const KeeperEvent = z.discriminatedUnion('event', [
+  /** What is written to the agent's socket from now on waits there until it has started. Before `ready`, where it can be said at all. */
+  z.strictObject({ event: z.literal('listening') }),
   Ready,
   z.strictObject({
     event: z.literal('failed'),

@@ -13,7 +13,7 @@ X86 = platform.machine() == 'x86_64'
 NUMBERS = dict(
     acct=(163, 89), add_key=(248, 217), adjtimex=(159, 171), bpf=(321, 280), chroot=(161, 51), clock_adjtime=(305, 266), clone=(56, 220),
     clone3=(435,), delete_module=(176, 106), fanotify_init=(300, 262), finit_module=(313, 273), fsconfig=(431,), fsmount=(432,), fsopen=(430,),
-    fspick=(433,), init_module=(175, 105), io_uring_setup=(425,), ioperm=(173, None), iopl=(172, None), kcmp=(312, 272), kexec_load=(246, 104),
+    fspick=(433,), init_module=(175, 105), io_setup=(206, 0), io_uring_setup=(425,), ioperm=(173, None), iopl=(172, None), kcmp=(312, 272), kexec_load=(246, 104),
     keyctl=(250, 219), listmount=(458,), memfd_secret=(447,), mount=(165, 40), mount_setattr=(442,), move_mount=(429,), mq_open=(240, 180),
     mq_timedreceive=(243, 183), mq_timedsend=(242, 182), mq_unlink=(241, 181), name_to_handle_at=(303, 264), open_by_handle_at=(304, 265),
     open_tree=(428,), perf_event_open=(298, 241), pidfd_getfd=(438,), pidfd_open=(434,), pidfd_send_signal=(424,), pivot_root=(155, 41),

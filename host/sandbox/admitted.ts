@@ -5,21 +5,21 @@ import type { Cell } from '../walls/wall.ts'
 import type { Decided } from './deciding.ts'
 
 /** Launches a sandbox that the airlock knows before it starts, and forgets when it has ended. */
-export async function admitted(
+export async function admitted<Standing extends { readonly cell: Cell }>(
   exits: Pick<Exits, 'admit' | 'forget'>,
   plan: Plan,
   egress: Decided['egress'],
-  launch: () => Promise<Cell>,
+  launch: () => Promise<Standing>,
   signal: AbortSignal,
-): Promise<Cell> {
+): Promise<Standing> {
   if (egress === null) return await launch()
   await using undo = new Undos()
   await exits.admit(plan.id, egress, plan.audit.maxBytes, signal)
   undo.add(() => exits.forget(plan.id))
-  const cell = await launch()
-  void cell.death.then(() => exits.forget(plan.id))
+  const standing = await launch()
+  void standing.cell.death.then(() => exits.forget(plan.id))
   undo.move()
-  return cell
+  return standing
 }
 
 /** One of an earlier host gets its way out back. Without it, the answer to all that it asks is no; it lives on. */

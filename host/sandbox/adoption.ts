@@ -11,7 +11,7 @@ import type { Walls } from '../walls/walls.ts'
 import { forget, sleepingPlace, sleepsIn } from './asleep.ts'
 import type { Creating } from './creating.ts'
 import type { LiveSandbox } from './life.ts'
-import { type ContextRecord, emptied, type SandboxRecord } from './record.ts'
+import { type ContextRecord, emptied, remains, type SandboxRecord } from './record.ts'
 
 const ADOPT_MS = 30_000
 /** How many are taken over at once. */
@@ -83,7 +83,7 @@ async function adoptOne(parts: AdoptionParts, record: SandboxRecord): Promise<Fo
     return { record: { ...record, state: 'paused', paused: 'stopped', pausedMs, contexts: emptied(record.contexts) }, live: undefined }
   }
   const gone = { state: 'gone', paused: null, reason: `${death.reason}: ${death.detail}`, goneMs: death.endedMs, contexts: [] } as const
-  return { record: { ...record, ...gone }, live: undefined }
+  return { record: remains({ ...record, ...gone }), live: undefined }
 }
 
 /** Written down as running, and its keeper has kept its disk since. */

@@ -7,7 +7,6 @@ import { Undos } from '../lifetimes.ts'
 import type { Scanner } from '../scan/scanner.ts'
 import type { Settings } from '../settings.ts'
 import type { Traces } from '../telemetry/telemetry.ts'
-import type { Template } from '../templates/template.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'
 import { admitted, readmitted } from './admitted.ts'
@@ -16,7 +15,7 @@ import { makeDiskImage } from './disk.ts'
 import { Examination } from './examination.ts'
 import { type ShownFolder, showFolder } from './folder.ts'
 import type { Assignment, Given, Waiting } from './given.ts'
-import { launchWarmest } from './launching.ts'
+import { type Launched, launchOnce, launchWarmest } from './launching.ts'
 import type { LifeParts, LiveSandbox } from './life.ts'
 import { outline } from './outline.ts'
 import { planned } from './planned.ts'
@@ -109,17 +108,10 @@ export class Creating {
     const { metadata = {}, env = {} } = decided.request
     // First the record: what cannot be recorded does not happen.
     this.#recordCreate(plan, metadata, profileHash(decided.profile))
-    const { cell, built } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, given, signal))
+    const { cell, built, agent } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, given, signal))
     undo.add(() => cell[Symbol.asyncDispose]())
-    const { AgentConnection, plantFiles } = await this.#insides()
-    const standing = {
-      plan: built,
-      cell,
-      template,
-      agent: AgentConnection.to(cell.agentSocket),
-      forked: cell.ready.forked,
-      scan: scanOf(decided),
-    }
+    const { plantFiles } = await this.#insides()
+    const standing = { plan: built, cell, template, agent, forked: cell.ready.forked, scan: scanOf(decided) }
     const afterDeath = () => this.#tidy(shown, plan.id)
     const sandbox = await this.#alive(standing, env, given.contextsChanged, { ...contextsBefore(given), afterDeath })
     if (given.remembered !== undefined) {
@@ -154,11 +146,9 @@ export class Creating {
     const cold = planned(this.#parts, decided, shown, await this.#zygote(decided, signal))
     const plan = await this.#parts.warm.restoring(cold, template)
     await makeDiskImage(plan.disk, signal)
-    const { cell, built } = await this.#raise(plan, decided, {}, signal)
+    const { cell, built, agent } = await this.#raise(plan, decided, {}, signal)
     await using undo = new Undos()
     undo.add(() => cell[Symbol.asyncDispose]())
-    const { AgentConnection } = await this.#insides()
-    const agent = AgentConnection.to(cell.agentSocket)
     undo.add(() => agent.close())
     const forked = await this.#warm({ plan: built, cell, template, agent, forked: cell.ready.forked }, signal)
     undo.move()
@@ -194,8 +184,8 @@ export class Creating {
     await using undo = new Undos()
     const profile = await this.#deciding.profileOf(record.request, signal)
     this.#recordCreate(record.plan, record.request.metadata ?? {}, profileHash(profile))
-    const launch = () => walls.launch(record.plan, signal)
-    const cell = await admitted(exits, record.plan, await this.#egress(record, signal), launch, signal)
+    const launch = async () => ({ cell: await walls.launch(record.plan, signal) })
+    const { cell } = await admitted(exits, record.plan, await this.#egress(record, signal), launch, signal)
     undo.add(() => cell[Symbol.asyncDispose]())
     const sandbox = await this.again(record, cell, contextsChanged, signal)
     undo.move()
@@ -259,30 +249,13 @@ export class Creating {
     return forked.length > 0 || this.#deciding.forks(plan.wall) ? forked : warmUp(agent, plan, template, 'usual', signal)
   }
 
-  /** The airlock knows it before it starts. */
-  async #raise(
-    plan: Plan,
-    { template, egress }: Decided,
-    { remembered }: Given,
-    signal: AbortSignal,
-  ): Promise<{ cell: Cell; built: Plan }> {
-    let built = plan
-    const launch = async () => {
-      // In the place of a memory that cannot be taken on there is no other.
-      if (remembered !== undefined) return await this.#parts.walls.launch(plan, signal)
-      const launched = await this.#launch(plan, template, signal)
-      built = launched.built
-      return launched.cell
-    }
-    const cell = await admitted(this.#parts.exits, plan, egress, launch, signal)
-    return { cell, built }
-  }
-
-  /** The keeper has its plan before anything is loaded. */
-  async #launch(plan: Plan, template: Template, signal: AbortSignal): Promise<{ cell: Cell; built: Plan }> {
-    const launching = launchWarmest(this.#parts, plan, template, signal)
-    const [launched] = await Promise.all([launching, this.#insides()])
-    return launched
+  /** The airlock knows it before it starts. In the place of a memory that cannot be taken on there is no other. */
+  #raise(plan: Plan, { template, egress }: Decided, { remembered }: Given, signal: AbortSignal): Promise<Launched> {
+    const launch = () =>
+      remembered === undefined
+        ? launchWarmest(this.#parts, plan, template, this.#insides(), signal)
+        : launchOnce(this.#parts, plan, this.#insides(), signal)
+    return admitted(this.#parts.exits, plan, egress, launch, signal)
   }
 
   /** What one that was made before may reach; null: nothing. */

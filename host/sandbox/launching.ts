@@ -1,4 +1,5 @@
 import type { Plan } from '@caisson/wire'
+import type { AgentConnection } from '../agent/connection.ts'
 import type { Template } from '../templates/template.ts'
 import { LaunchFault } from '../walls/keeper.ts'
 import type { Cell } from '../walls/wall.ts'
@@ -18,6 +19,28 @@ export interface LaunchingParts {
   notice: (line: string) => void
 }
 
+/** A sandbox that stands, as what it was built, and the connection to its agent. */
+export interface Launched {
+  readonly cell: Cell
+  readonly built: Plan
+  readonly agent: AgentConnection
+}
+
+type Insides = Promise<typeof import('./inside.ts')>
+
+/** The keeper has its plan before anything is loaded, and the agent its first words before it starts, where they wait for it. */
+export async function launchOnce(
+  { walls }: Pick<LaunchingParts, 'walls'>,
+  plan: Plan,
+  insides: Insides,
+  signal: AbortSignal,
+): Promise<Launched> {
+  let agent: Promise<AgentConnection> | undefined
+  const speak = (socket: string) => (agent = insides.then(({ AgentConnection }) => AgentConnection.to(socket)))
+  const cell = await walls.launch(plan, signal, speak)
+  return { cell, built: plan, agent: await (agent ?? speak(cell.agentSocket)) }
+}
+
 /**
  * A zygote that died since it was last seen is replaced once; if there is none to be had the interpreter starts inside. So it does where a saved state
  * cannot be restored.
@@ -26,12 +49,13 @@ export async function launchWarmest(
   { walls, zygotes, warm, notice }: LaunchingParts,
   plan: Plan,
   template: Template,
+  insides: Insides,
   signal: AbortSignal,
-): Promise<{ cell: Cell; built: Plan }> {
+): Promise<Launched> {
   let built = plan
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return { cell: await walls.launch(built, signal), built }
+      return await launchOnce({ walls }, built, insides, signal)
     } catch (failure) {
       if (!(failure instanceof LaunchFault)) throw failure
       if (failure.step === ENGINE_STEP && built.engine?.warm?.op === 'restore') {

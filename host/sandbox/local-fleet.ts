@@ -9,6 +9,7 @@ import { Admission } from './admission.ts'
 import { adoptAll } from './adoption.ts'
 import type { Creating } from './creating.ts'
 import type { Entered, Fleet, ForkWish, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
+import { forked } from './forked.ts'
 import type { Given } from './given.ts'
 import { newToken } from './ids.ts'
 import type { LiveSandbox } from './life.ts'
@@ -62,7 +63,9 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     this.#quotas = quotas
     this.#kept = join(parts.home, 'kept')
     this.#admission = new Admission(parts.home)
-    this.#pool = new Pool(parts.expected.length > 0, parts.creating, () => parts.telemetry.meters.evicted(), parts.notice)
+    const { creating, telemetry, notice } = parts
+    const evicted = () => telemetry.meters.evicted()
+    this.#pool = new Pool(parts.expected.length > 0, { creating, admission: this.#admission, evicted, notice })
     this.#snapshots = snapshots
     const contextsChanged = (id: string, contexts: ContextRecord[]) => this.#residents.get(id)?.contextsChanged(contexts)
     this.#raising = new Raising({ ...parts, admission: this.#admission, pool: this.#pool, contextsChanged })
@@ -137,7 +140,10 @@ export class LocalFleet implements Fleet, AsyncDisposable {
   }
 
   async snapshot(id: string, owner: Owner, wish: { name?: string; memory?: boolean }, signal: AbortSignal): Promise<SnapshotRecord> {
-    return this.#snapshots.take(this.#resident(id, owner), owner, wish, signal)
+    const source = this.#resident(id, owner)
+    // It takes room that no limit of the sandbox counts.
+    this.#admission.refuse()
+    return this.#snapshots.take(source, owner, wish, signal)
   }
 
   snapshots(owner: Owner): SnapshotRecord[] {
@@ -151,19 +157,12 @@ export class LocalFleet implements Fleet, AsyncDisposable {
   async fork(id: string, owner: Owner, wish: ForkWish, signal: AbortSignal): Promise<(SandboxRecord | Fault)[]> {
     const source = this.#resident(id, owner)
     const { record } = source
+    const child = forked(record, owner, wish.timeoutMs)
     using _granted = await this.#quotas.grant(owner, this.live(), claimOf(record), wish.count)
     this.#admission.refuse()
     const copied = await this.#snapshots.copy(source, { memory: wish.memory, lasts: false }, signal)
     try {
-      const { request, env, metadata, lifecycle, traffic, egress, templateId, alias } = record
-      const child: Wish = {
-        request: { ...request, env: { ...env }, metadata: { ...metadata } },
-        timeoutMs: wish.timeoutMs,
-        lifecycle,
-        traffic,
-        egress,
-        secure: record.accessToken !== null,
-      }
+      const { templateId, alias } = record
       const making = Array.from({ length: wish.count }, async () => {
         const live = await this.#raising.raise(child.request, child, this.#from(copied, false), signal)
         return this.#welcome(live, child, owner, { templateId, alias })

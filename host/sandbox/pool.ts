@@ -1,9 +1,12 @@
 import { type CreateRequest, Fault, within } from '@caisson/wire'
+import type { Admission } from './admission.ts'
 import type { Creating } from './creating.ts'
 import type { Waiting } from './given.ts'
 
 const LAUNCH_MS = 60_000
 const MAX_WAITING = 8
+/** Callers say what a kind is: of more kinds than these, the one that nobody has wanted for longest is let go. */
+const MAX_KINDS = 16
 /** A kind of sandbox that nobody wanted for so long has one waiting at the most; after ten times as long, none. */
 const QUIET_MS = 60_000
 const TIDY_MS = 15_000
@@ -21,6 +24,14 @@ interface Shelf {
   restUntilMs: number
 }
 
+interface PoolParts {
+  readonly creating: Pick<Creating, 'prepare'>
+  /** What nobody has asked for yet is made only where there is room for another. */
+  readonly admission: Pick<Admission, 'refuse'>
+  readonly evicted: () => void
+  readonly notice: (line: string) => void
+}
+
 export interface PoolCount {
   hits: number
   misses: number
@@ -34,9 +45,7 @@ export interface PoolCount {
  * had is kept in greater number, what nobody wants is let go. They end with this host.
  */
 export class Pool implements AsyncDisposable {
-  readonly #creating: Pick<Creating, 'prepare'>
-  readonly #evicted: () => void
-  readonly #notice: (line: string) => void
+  readonly #parts: PoolParts
   readonly #shelves = new Map<string, Shelf>()
   readonly #tidy: NodeJS.Timeout
   #refilling: Promise<void> | undefined
@@ -48,11 +57,9 @@ export class Pool implements AsyncDisposable {
   readonly #over = new AbortController()
 
   /** `isOn` false: nobody ever waits. */
-  constructor(isOn: boolean, creating: Pick<Creating, 'prepare'>, evicted: () => void, notice: (line: string) => void) {
+  constructor(isOn: boolean, parts: PoolParts) {
     if (!isOn) this.#over.abort(new Error('there is no pool'))
-    this.#creating = creating
-    this.#evicted = evicted
-    this.#notice = notice
+    this.#parts = parts
     this.#tidy = setInterval(() => this.#letGo(), TIDY_MS)
     this.#tidy.unref()
   }
@@ -113,7 +120,15 @@ export class Pool implements AsyncDisposable {
     const { env: _, metadata: __, timeoutMs: ___, leash: ____, ...kind } = request
     const shelf: Shelf = { request: kind, waiting: [], wanted: 0, lastTakenMs: Date.now(), restUntilMs: 0 }
     this.#shelves.set(key, shelf)
+    if (this.#shelves.size > MAX_KINDS) this.#forgetOldest()
     return shelf
+  }
+
+  #forgetOldest(): void {
+    const oldest = [...this.#shelves].reduce((one, other) => (other[1].lastTakenMs < one[1].lastTakenMs ? other : one))
+    this.#shelves.delete(oldest[0])
+    oldest[1].wanted = 0
+    this.#evict(oldest[1])
   }
 
   #breathe(): void {
@@ -132,8 +147,11 @@ export class Pool implements AsyncDisposable {
     for (let next = this.#lacking(); next !== undefined && this.#busy === 0 && !this.#over.signal.aborted; next = this.#lacking()) {
       const shelf = next
       try {
-        const waiting = await this.#creating.prepare(shelf.request, within(LAUNCH_MS, this.#over.signal))
+        this.#parts.admission.refuse()
+        const waiting = await this.#parts.creating.prepare(shelf.request, within(LAUNCH_MS, this.#over.signal))
         shelf.waiting.push(waiting)
+        // Its kind may have been let go meanwhile.
+        this.#evict(shelf)
         // One that dies waiting is nobody's loss.
         void waiting.cell.death.then(() => {
           const index = shelf.waiting.indexOf(waiting)
@@ -142,7 +160,7 @@ export class Pool implements AsyncDisposable {
       } catch (failure) {
         if (this.#over.signal.aborted && failure instanceof Fault && failure.code === 'CANCELLED') return
         shelf.restUntilMs = Date.now() + REST_MS
-        this.#notice(`a sandbox for the pool could not be made: ${failure instanceof Error ? failure.message : String(failure)}`)
+        this.#parts.notice(`a sandbox for the pool could not be made: ${failure instanceof Error ? failure.message : String(failure)}`)
       }
     }
   }
@@ -157,13 +175,18 @@ export class Pool implements AsyncDisposable {
     for (const [key, shelf] of this.#shelves) {
       const quietMs = now - shelf.lastTakenMs
       if (quietMs > QUIET_MS) shelf.wanted = Math.min(shelf.wanted, quietMs > QUIET_MS * 10 ? 0 : 1)
-      for (const waiting of shelf.waiting.splice(shelf.wanted)) {
-        this.#evicted()
-        void end(waiting)
-      }
+      this.#evict(shelf)
       if (shelf.wanted === 0) this.#shelves.delete(key)
     }
     this.#refill()
+  }
+
+  /** Those that are more than wanted. */
+  #evict(shelf: Shelf): void {
+    for (const waiting of shelf.waiting.splice(shelf.wanted)) {
+      this.#parts.evicted()
+      void end(waiting)
+    }
   }
 }
 

@@ -9,9 +9,11 @@ const owner = (quotas: Partial<Agreed>) => ({
   quotas: { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null, ...quotas },
 })
 
+let made = 0
 function sandbox(more: Partial<SandboxRecord> = {}): SandboxRecord {
   const plan = { limits: { memoryBytes: 512 * MIB, cpuMilli: 1000 } }
-  return { owner: 'alice', state: 'running', lifecycle: { autoResume: true }, plan, ...more } as SandboxRecord
+  made += 1
+  return { id: `e${made}`, owner: 'alice', state: 'running', lifecycle: { autoResume: true }, plan, ...more } as SandboxRecord
 }
 
 /** A store of its own: of documents by their ids. */
@@ -64,8 +66,15 @@ describe('what an owner may have', () => {
     await expect(granted.wake(paused, living)).rejects.toThrow(exceeded(message))
     const asleep = sandbox({ state: 'paused', lifecycle: { onTimeout: 'pause', pauseMemory: true, autoResume: false } })
     ;(await granted.wake(asleep, living))[Symbol.dispose]()
-    await granted.wake(paused, [paused], quotas)
-    await expect(granted.wake(paused, [paused], quotas)).rejects.toThrow(exceeded(message))
+    const woken = await granted.wake(paused, [paused], quotas)
+    const another = sandbox({ state: 'paused' })
+    await expect(granted.wake(another, [paused, another], quotas)).rejects.toThrow(exceeded(message))
+    // A page that is opened knocks several times at once.
+    const twice = await granted.wake(paused, [paused, another])
+    woken[Symbol.dispose]()
+    await expect(granted.wake(another, [paused, another], quotas)).rejects.toThrow(exceeded(message))
+    twice[Symbol.dispose]()
+    await granted.wake(another, [paused, another], quotas)
   })
 
   test('what the last key said holds for traffic after a restart, and is written when it changes', async () => {

@@ -22,6 +22,8 @@ type Held = Pick<Owner, 'name' | 'quotas'>
 
 interface Granted extends Claim {
   readonly sandboxes: number
+  /** Of one that is to wake: it is one, however many knock. */
+  readonly id?: string
 }
 
 /** What owners may have at once. What has been granted counts until it is let go: by then its sandbox lives, and is counted as that, or has not come to be. */
@@ -62,7 +64,7 @@ export class Quotas {
     if (said !== undefined) await this.#agree({ name, quotas: said })
     const quotas = said ?? this.#agreed.get(name)
     if (state !== 'paused' || quotas === undefined || (said === undefined && !lifecycle.autoResume)) return NOTHING
-    const asked = { sandboxes: 0, ...claimOf(sandbox) }
+    const asked = { sandboxes: 0, ...claimOf(sandbox), id: sandbox.id }
     this.#refuse({ name, quotas }, of(name, living), asked)
     return this.#keep(name, asked)
   }
@@ -76,14 +78,16 @@ export class Quotas {
 
   #refuse({ name, quotas }: Held, own: readonly SandboxRecord[], asked: Granted): void {
     const running = own.filter(({ state }) => state === 'running').map(claimOf)
-    const taken = (part: (claim: Claim) => number) => running.reduce((sum, claim) => sum + part(claim), this.#sum(name, part)) + part(asked)
+    const taken = (part: (claim: Claim) => number) => running.reduce((sum, claim) => sum + part(claim), this.#sum(name, part, asked))
     const most = { memoryMiB: quotas.memoryMiB ?? Number.POSITIVE_INFINITY, cpus: quotas.cpus ?? Number.POSITIVE_INFINITY }
     if (taken(({ memoryMiB }) => memoryMiB) > most.memoryMiB) throw over(name, most.memoryMiB, 'MiB of memory in running sandboxes')
     if (taken(({ cpus }) => cpus) > most.cpus) throw over(name, most.cpus, 'CPUs in running sandboxes')
   }
 
-  #sum(name: string, part: (granted: Granted) => number): number {
-    return [...(this.#granted.get(name) ?? [])].reduce((sum, granted) => sum + part(granted), 0)
+  #sum(name: string, part: (granted: Granted) => number, ...asked: readonly Granted[]): number {
+    const all = [...(this.#granted.get(name) ?? []), ...asked]
+    const apart = all.filter(({ id }, at) => id === undefined || all.findIndex((one) => one.id === id) === at)
+    return apart.reduce((sum, granted) => sum + part(granted), 0)
   }
 
   #keep(name: string, granted: Granted): Disposable {

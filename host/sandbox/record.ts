@@ -94,6 +94,17 @@ export interface SandboxRecord {
   readonly used?: Used | undefined
 }
 
+/** Of what a caller said of one that is gone; there may be thousands of them. */
+const MAX_REMEMBERED_CHARACTERS = 4096
+
+/** What is remembered of one that is gone: whose it was, what it was, how it ended. Its variables, which may be secrets, are not; nor is what was said at great length. */
+export function remains(record: SandboxRecord): SandboxRecord {
+  const { request, plan, metadata } = record
+  const network = plan.network.mode === 'gate' ? { ...plan.network, policy: {} } : plan.network
+  const kept: SandboxRecord = { ...record, plan: { ...plan, network }, env: {}, egress: null }
+  return JSON.stringify([request, metadata]).length <= MAX_REMEMBERED_CHARACTERS ? kept : { ...kept, request: {}, metadata: {} }
+}
+
 /** As in a `Death`. */
 export type Used = Pick<Death, 'peakMemoryBytes' | 'cpuUs'>
 

@@ -12,7 +12,7 @@ import type { Entered, NetworkWish, SandboxEvent } from './fleet.ts'
 import type { Given } from './given.ts'
 import type { LiveSandbox } from './life.ts'
 import { savesStates } from './machine.ts'
-import { type ContextRecord, emptied, type SandboxRecord, type Used } from './record.ts'
+import { type ContextRecord, emptied, remains, type SandboxRecord, type Used } from './record.ts'
 import { SLEEP_MS, Sleep, type Sleeper, type SleepParts } from './sleep.ts'
 import { copySparse } from './sparse-copy.ts'
 import { Turns } from './turns.ts'
@@ -296,7 +296,7 @@ export class Resident {
 
   /** New processes over its old files. If it does not come to stand it is what it was. */
   async #boot(timeoutMs: number): Promise<void> {
-    const { id, request, env, metadata, lifecycle, contexts: before } = this.#record
+    const { id, request, plan, env, metadata, lifecycle, contexts: before } = this.#record
     // Of those that sleep, nothing goes on when it boots.
     const had = emptied(before)
     const given: Given = {
@@ -306,7 +306,8 @@ export class Resident {
       contexts: had,
       contextsChanged: (contexts) => this.contextsChanged(contexts),
     }
-    const wish = { ...request, env: { ...env }, metadata: { ...metadata }, timeoutMs, leash: 'none' as const }
+    // Its disk was written behind that wall: no other kernel is shown it, whatever the profile likes best by now.
+    const wish = { ...request, wall: plan.wall, env: { ...env }, metadata: { ...metadata }, timeoutMs, leash: 'none' as const }
     const live = await this.#parts.creating.create(wish, freshDeadline(BOOT_MS), given)
     const endMs = Date.now() + timeoutMs
     await forget(this.#asleep)
@@ -361,6 +362,7 @@ export class Resident {
     const over = { state: 'gone', paused: null, reason: `${reason}: ${detail}`, goneMs: Date.now(), contexts: [], used } as const
     this.#record = { ...this.#record, ...over }
     this.#parts.happened('gone', this.#record)
+    this.#record = remains(this.#record)
     await this.#parts.store.put('sandbox', this.#record.id, this.#record)
   }
 

@@ -1,6 +1,7 @@
 import { readdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type CreateRequest, Fault, type Plan } from '@caisson/wire'
+import { freshDeadline, orAborted } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
 import { refuseDamaged, refuseForeign } from './asleep.ts'
 import { newId } from './ids.ts'
@@ -10,6 +11,8 @@ import type { Resident } from './resident.ts'
 import { STATE_FILES } from './state-files.ts'
 
 const MIB = 1024 * 1024
+/** For the sums of some gigabytes on a disk that may be busy. */
+const LOOK_MS = 180_000
 /** Beside a memory, as our keeper names it (native/keeper/src/machine/stage.rs). */
 const DISK = 'disk.img'
 /** E2B's clients may give it a tag: `name:tag`. */
@@ -131,10 +134,12 @@ export class Snapshots {
     const refuseUnfit = async (plan: Plan, signal: AbortSignal) => {
       if (!lasts) return
       await refuseForeign({ plan, folder, whose })
-      const looking = this.#whole.get(id) ?? refuseDamaged({ folder, whose, names: STATE_FILES[plan.wall] }, this.#keeper, signal)
+      const files = { folder, whose, names: STATE_FILES[plan.wall] }
+      // Others wait for the same: that one of them goes away is nothing to the rest.
+      const looking = this.#whole.get(id) ?? refuseDamaged(files, this.#keeper, freshDeadline(LOOK_MS))
       this.#whole.set(id, looking)
       looking.catch(() => this.#whole.delete(id))
-      await looking
+      await orAborted(looking, signal)
     }
     return { folder, whose, ...memory, refuseUnfit }
   }
@@ -144,6 +149,7 @@ export class Snapshots {
     if (snapshot === undefined) throw new Fault('NOT_FOUND', `no snapshot ${JSON.stringify(reference)}`)
     await this.#store.remove('snapshot', snapshot.id)
     this.#known.delete(snapshot.id)
+    this.#whole.delete(snapshot.id)
     await this.discard(snapshot)
   }
 

@@ -49,6 +49,8 @@ export class WarmStates implements AsyncDisposable {
   readonly #restingUntilMs = new Map<string, number>()
   readonly #over = new AbortController()
   #making: Promise<void> = Promise.resolve()
+  /** Kinds that one is to be made of. */
+  #queued = 0
 
   constructor(parts: WarmParts) {
     this.#parts = parts
@@ -84,9 +86,15 @@ export class WarmStates implements AsyncDisposable {
     const warm = plan.engine?.warm
     if (warm?.op === 'restore') this.#failedMs.delete(warm.folder)
     if (key === undefined || warm?.op === 'restore' || (this.#restingUntilMs.get(key) ?? 0) > Date.now()) return
+    // Callers say what a kind is, and more than these are not kept.
+    if (this.#queued >= MAX_STATES) return
+    this.#queued += 1
     // Until it is there, or has failed, nobody else is to ask for it.
     this.#restingUntilMs.set(key, Date.now() + MAKE_MS)
-    this.#making = this.#making.then(() => this.#make(key, plan, template))
+    const make = () => this.#make(key, plan, template)
+    this.#making = this.#making.then(make).finally(() => {
+      this.#queued -= 1
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

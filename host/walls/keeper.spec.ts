@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,11 +19,11 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }))
 
 /** A keeper that is a script: `$plan` is the first line it was given. */
-async function launch(script: string, on: AbortSignal = signal) {
+async function launch(script: string, on: AbortSignal = signal, listening?: (agentSocket: string) => void) {
   const keeper = join(folder, 'keeper')
   await writeFile(keeper, `#!/bin/sh\nPATH=/usr/bin:/bin\nread -r plan\n${script}\n`, { mode: 0o755 })
   const plan = { id: 'i1', dir: join(folder, 'i1'), leash: 'host' } as Plan
-  return container.launch(plan, { keepers: new Keepers(keeper, folder), keeper, uid: process.getuid?.() ?? 0 }, on)
+  return container.launch(plan, { keepers: new Keepers(keeper, folder), keeper, uid: process.getuid?.() ?? 0 }, on, listening)
 }
 const say = (event: object) => `echo '${JSON.stringify(event)}'`
 
@@ -34,6 +34,20 @@ test('a keeper that is ready makes a cell, with what it said, and its death is t
   const asked = cell.ask({ op: 'stats' }, signal)
   await expect(cell.death).resolves.toEqual(DEATH)
   await expect(asked).rejects.toMatchObject({ code: 'SANDBOX_GONE', message: expect.stringContaining('timeout') })
+})
+
+test('whoever has something to say to the agent is told as soon as it waits there, before the wall stands', async () => {
+  const heard: string[] = []
+  const cell = await launch(
+    `${say({ event: 'listening' })}; while [ ! -e "$0.said" ]; do sleep 0.01; done; ${say(READY)}; cat >/dev/null`,
+    signal,
+    (socket) => {
+      heard.push(socket)
+      writeFileSync(join(folder, 'keeper.said'), '')
+    },
+  )
+  expect(heard).toEqual([cell.agentSocket])
+  await cell[Symbol.asyncDispose]()
 })
 
 test('the plan is one line of JSON, whatever is in it', async () => {

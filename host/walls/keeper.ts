@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Death, Fault, KeeperEvent, KeeperHello, type KeeperRequest, MAX_KEEPER_LINE_BYTES, MAX_PLAN_BYTES, type Plan } from '@caisson/wire'
 import { orAborted, type Settled, settled } from '../lifetimes.ts'
-import type { Cell, Known } from './wall.ts'
+import type { Cell, Known, Listening } from './wall.ts'
 
 type Ready = Extract<KeeperEvent, { event: 'ready' }>
 type Limit = Extract<KeeperEvent, { event: 'limit' }>
@@ -45,6 +45,7 @@ export class Keeper implements Cell {
   readonly #death = settled<Death>()
   readonly #limits: ((hit: Limit) => void)[] = []
   readonly #freezes: (() => void)[] = []
+  readonly #listening: Listening | undefined
   readonly #answers = new Map<number, Settled<Record<string, unknown>>>()
   readonly #startedMs = Date.now()
   #standing: Ready | undefined
@@ -55,8 +56,9 @@ export class Keeper implements Cell {
   #seq = 0
   #isReleased = false
 
-  private constructor(line: Line, plan: Known) {
+  private constructor(line: Line, plan: Known, listening?: Listening) {
     this.#plan = plan
+    this.#listening = listening
     this.#line = line
     this.agentSocket = join(plan.dir, 'agent.sock')
     line.listen(
@@ -66,11 +68,11 @@ export class Keeper implements Cell {
   }
 
   /** Gives a keeper that does nothing yet its plan. */
-  static launched(line: Line, plan: Plan): Keeper {
+  static launched(line: Line, plan: Plan, listening?: Listening): Keeper {
     // Why it is this wall is for people.
     const text = `${JSON.stringify({ ...plan, wallReason: undefined })}\n`
     if (Buffer.byteLength(text) > MAX_PLAN_BYTES) throw new Fault('BAD_REQUEST', `the plan is larger than ${MAX_PLAN_BYTES} bytes`)
-    const keeper = new Keeper(line, plan)
+    const keeper = new Keeper(line, plan, listening)
     line.write(text)
     return keeper
   }
@@ -157,6 +159,8 @@ export class Keeper implements Cell {
       return this.#distrust('a line that is not an event', cause)
     }
     switch (event.event) {
+      case 'listening':
+        return this.#listening?.(this.agentSocket)
       case 'ready':
         this.#standing = event
         return this.#ready.resolve(event)

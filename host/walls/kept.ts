@@ -17,8 +17,8 @@ export type KeptOptions = z.infer<typeof KeptOptions>
 
 /** Three members of a wall, the same for all that keepers build: the plan says which one it is. */
 export const kept: Pick<Wall<KeptOptions>, 'launch' | 'adopt' | 'sweep'> = {
-  async launch(plan, options, signal) {
-    const keeper = Keeper.launched(options.keepers.take(), plan)
+  async launch(plan, options, signal, listening) {
+    const keeper = Keeper.launched(options.keepers.take(), plan, listening)
     try {
       const standing = await keeper.standing(signal)
       // Whoever waited for this has the first word with the agent; then there is time.

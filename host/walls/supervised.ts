@@ -6,7 +6,7 @@ import { type Death, Fault, type Plan, within } from '@caisson/wire'
 import { freshDeadline, refuseAborted } from '../lifetimes.ts'
 import { giveBack, markTaken, moveDisk, stands } from './disk-images.ts'
 import { recordedDeath } from './keeper.ts'
-import type { Built, Cell, Finding, Known, Promises, Wall } from './wall.ts'
+import type { Built, Cell, Finding, Known, Listening, Promises, Wall } from './wall.ts'
 
 /** Longer than the keeper's own patience, so that its word comes first. */
 const LAUNCH_MS = 90_000
@@ -57,12 +57,12 @@ export class Supervised<Options> {
   }
 
   /** As Wall.launch; `death` of the cell waits for the sweep if the keeper did not live to do it. */
-  async launch(plan: Plan, signal: AbortSignal): Promise<Cell> {
+  async launch(plan: Plan, signal: AbortSignal, listening?: Listening): Promise<Cell> {
     refuseAborted(signal)
     mark(plan)
     let cell: Cell
     try {
-      cell = await this.#wall.launch(plan, this.#options, within(LAUNCH_MS, signal))
+      cell = await this.#wall.launch(plan, this.#options, within(LAUNCH_MS, signal), listening)
     } catch (failure) {
       await this.#clear(plan.id, plan.dir)
       throw failure

@@ -54,6 +54,8 @@ export interface Cell extends AsyncDisposable {
 }
 type WithoutSeq<T> = T extends unknown ? Omit<T, 'seq'> : never
 
+export type Listening = (agentSocket: string) => void
+
 /** What is to be known of a sandbox that stands already. */
 export type Known = Pick<Plan, 'id' | 'dir' | 'kind' | 'deathRecord' | 'disk'>
 
@@ -66,8 +68,11 @@ export interface Wall<Options> {
   probe(options: Options, signal: AbortSignal): Promise<Finding[]>
   /** What builds it here, found and tried. Rejects with WALL_UNAVAILABLE. */
   engine(options: Options, signal: AbortSignal): Promise<Built>
-  /** Rejects with LAUNCH_FAILED, LIMIT_UNAVAILABLE, WALL_UNAVAILABLE or MOUNT_UNREADABLE; then nothing is left behind. */
-  launch(plan: Plan, options: Options, signal: AbortSignal): Promise<Cell>
+  /**
+   * Rejects with LAUNCH_FAILED, LIMIT_UNAVAILABLE, WALL_UNAVAILABLE or MOUNT_UNREADABLE; then nothing is left behind. `listening`: called once, before it
+   * stands, if what is written to that socket waits there for the agent to start.
+   */
+  launch(plan: Plan, options: Options, signal: AbortSignal, listening?: Listening): Promise<Cell>
   /** One that another process launched, and that lives. Rejects with SANDBOX_GONE when it does not. */
   adopt(plan: Known, options: Options, signal: AbortSignal): Promise<Cell>
   /** Removes what a dead keeper of this sandbox left. Idempotent. */

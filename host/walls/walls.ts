@@ -4,7 +4,7 @@ import type { Keepers } from './keepers.ts'
 import type { Machines } from './microvm/machines.ts'
 import * as shelf from './shelf.ts'
 import { Supervised, wallAt } from './supervised.ts'
-import type { Built, Cell, Finding, Known, Promises } from './wall.ts'
+import type { Built, Cell, Finding, Known, Listening, Promises } from './wall.ts'
 
 export interface WallsOptions {
   readonly keepers: Keepers
@@ -68,8 +68,9 @@ export class Walls {
     return this.#walls[wall].easeState(file, signal)
   }
 
-  launch(plan: Plan, signal: AbortSignal): Promise<Cell> {
-    return this.#walls[plan.wall].launch(plan, signal)
+  /** As Wall.launch. */
+  launch(plan: Plan, signal: AbortSignal, listening?: Listening): Promise<Cell> {
+    return this.#walls[plan.wall].launch(plan, signal, listening)
   }
 
   adopt(plan: Known, signal: AbortSignal): Promise<Cell> {

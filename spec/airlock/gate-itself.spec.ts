@@ -77,11 +77,11 @@ test('a sandbox without network has no gate, and no address but its loopback', a
   expect(told.stdout).not.toMatch(/198\.18/)
 })
 
-/** What the keeper says to this plan, perhaps through another program. */
+/** What the keeper says last to this plan, perhaps through another program. */
 async function refusal(plan: Plan, keeper: string[]): Promise<Record<string, string>> {
   const child = spawn(keeper[0] ?? '', [...keeper.slice(1), 'run'], { stdio: ['pipe', 'pipe', 'inherit'] })
   child.stdin.end(`${JSON.stringify(plan)}\n`)
-  return JSON.parse(await text(child.stdout))
+  return JSON.parse((await text(child.stdout)).trimEnd().split('\n').at(-1) as string)
 }
 
 async function gatePlan(cells: Cells, airlock: FakeAirlock): Promise<Plan> {

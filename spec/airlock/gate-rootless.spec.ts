@@ -81,7 +81,7 @@ describe.runIf(isRoot)('without root (this spec makes an ordinary user, and so n
     const keeper = spawn(program, [...options, join(place, 'keeper'), 'run'], { stdio: ['pipe', 'pipe', 'inherit'], cwd: place })
     const lines = createInterface({ input: keeper.stdout })[Symbol.asyncIterator]()
     keeper.stdin.write(`${JSON.stringify(made)}\n`)
-    expect(JSON.parse(String((await lines.next()).value))).toMatchObject({ event: 'ready' })
+    for (const event of ['listening', 'ready']) expect(JSON.parse((await lines.next()).value)).toMatchObject({ event })
     {
       using inside = new Inside({ agentSocket: join(made.dir, 'agent.sock') })
       const talk = (host: string, port: number | string) =>

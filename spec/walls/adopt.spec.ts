@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { settled } from '../../host/lifetimes.ts'
@@ -29,7 +30,7 @@ const FIRST_HOST = `
   const [keeper, dir, plan] = process.argv.slice(1)
   require('node:fs').mkdirSync(dir, { mode: 0o700 })
   const child = spawn(keeper, ['run'], { cwd: '/', env: {}, detached: true, stdio: ['pipe', 'pipe', 'inherit'] })
-  child.stdout.once('data', (said) => process.stdout.write(said))
+  child.stdout.pipe(process.stdout)
   child.stdin.write(plan + '\\n')
 `
 
@@ -39,8 +40,8 @@ async function orphan(change?: (plan: Plan) => Partial<Plan>): Promise<{ plan: P
   const host = spawn(process.execPath, ['-e', FIRST_HOST, cells.settings.keeper, plan.dir, JSON.stringify(plan)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  const [said] = (await once(host.stdout, 'data')) as [Buffer]
-  expect(JSON.parse(said.toString())).toMatchObject({ event: 'ready' })
+  const lines = createInterface({ input: host.stdout })[Symbol.asyncIterator]()
+  for (const event of ['listening', 'ready']) expect(JSON.parse((await lines.next()).value)).toMatchObject({ event })
   using inside = new Inside({ agentSocket: join(plan.dir, 'agent.sock') })
   const { pid } = await inside.start('echo set by the first host > /tmp/mark; exec sleep 1000')
   host.kill('SIGKILL')
@@ -52,6 +53,34 @@ const end = async (cell: Cell) => {
   await cell.ask({ op: 'kill', reason: 'kill', detail: 'enough' }, signal)
   return cell.death
 }
+
+/** A child that takes more memory than there is, as often as it is let. */
+const GREEDY = `
+import os
+for _ in range(24):
+    child = os.fork()
+    if child == 0:
+        held = bytearray(1 << 28)
+        os._exit(0)
+    os.waitpid(child, 0)
+`
+
+test.runIf(isRoot)('limits that are only reported are hit until that fills its part of the record, and then it ends', async () => {
+  const plan = await cells.plan(({ limits, audit }) => ({
+    limits: { ...limits, memoryBytes: 96 << 20, onHit: 'report' },
+    audit: { ...audit, maxBytes: 2048 },
+  }))
+  const cell = await cells.launch(plan)
+  using inside = new Inside(cell)
+  const running = await inside.start(`exec python3 -I -c '${GREEDY}'`)
+  await Promise.race([running.exit.catch(() => undefined), cell.death])
+  // Its last word is behind it; a sandbox that could go on would be asked.
+  await cell.ask({ op: 'kill', reason: 'kill', detail: 'it goes on' }, signal).catch(() => undefined)
+  expect(await cell.death).toMatchObject({ reason: 'memory' })
+  const records = (await readFile(plan.audit.log, 'utf8')).split('\n').filter((line) => line.includes(plan.id) && line.includes('"limit"'))
+  expect(records.length).toBeGreaterThan(1)
+  expect(records.length).toBeLessThan(24)
+})
 
 describe.runIf(isRoot)('a sandbox whose host was killed', () => {
   test('lives on, and is held by another as if it had launched it', async () => {

@@ -70,4 +70,26 @@ onWall('gvisor', () => {
     expect((await again.ask('GET', `/caisson/v1/sandboxes/${made.sandboxID}`)).body).toMatchObject({ wall: 'gvisor' })
     expect(await again.ask('DELETE', `/sandboxes/${made.sandboxID}`)).toMatchObject({ status: 204 })
   })
+
+  test('its disk is shown to no other kernel: not when it boots again, and not to a fork, whatever its profile likes best by then', async () => {
+    await using first = await SpecDaemon.open()
+    const client = new ControlClient(first.url, first.key)
+    // The profile would take a container where there is no gVisor.
+    const asked = { profile: 'code-interpreter', template: 'base', timeoutMs: 600_000 }
+    const { sandboxID: id } = (await client.ask('POST', '/caisson/v1/sandboxes', asked)).body
+    expect((await client.ask('GET', `/caisson/v1/sandboxes/${id}`)).body).toMatchObject({ wall: 'gvisor' })
+    expect(await client.ask('POST', `/sandboxes/${id}/pause`, { memory: false })).toMatchObject({ status: 204 })
+    await first.stop()
+    await using second = await first.again({ env: { CAISSON_RUNSC: '/no/such/runsc' } })
+    const again = new ControlClient(second.url, second.key)
+    const resumed = await again.ask('POST', `/sandboxes/${id}/connect`, { timeout: 600 })
+    expect(resumed).toMatchObject({ status: 503, body: { error_code: 'wall_unavailable' } })
+    const forks = await again.ask('POST', `/sandboxes/${id}/fork`, { timeout: 60 })
+    expect(forks.body).toMatchObject([{ error: { error_code: 'wall_unavailable' } }])
+    const { key } = (await again.ask('POST', '/caisson/v1/keys', { owner: 'operator', leastWall: 'microvm' })).body
+    const careful = await new ControlClient(second.url, key).ask('POST', `/sandboxes/${id}/fork`, { timeout: 60 })
+    expect(careful).toMatchObject({ status: 403, body: { error_code: 'wall_too_weak' } })
+    expect((await again.ask('GET', `/sandboxes/${id}`)).body).toMatchObject({ state: 'paused' })
+    expect(await again.ask('DELETE', `/sandboxes/${id}`)).toMatchObject({ status: 204 })
+  })
 })

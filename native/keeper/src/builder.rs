@@ -17,6 +17,7 @@ use crate::inside::Inside;
 use crate::mason::Mason;
 use crate::plan::{Kind, Plan};
 use crate::say::Said;
+use crate::tally::{self, Unbounded};
 use crate::weakened::{Step, is_without};
 
 const STEP: &str = "builder";
@@ -76,12 +77,21 @@ impl Builder<'_> {
         if let Some(nursery) = self.nursery.as_ref().filter(|_| !rootless) {
             setns(nursery, CloneFlags::CLONE_NEWUSER).at(STEP, "the zygote's user namespace")?;
             // Whoever makes a user namespace must have an id in the one above it, which the host's root has not (user_namespaces(7)).
-            nix::unistd::setresgid(0.into(), 0.into(), 0.into()).at(STEP, "the zygote's group")?;
-            nix::unistd::setresuid(0.into(), 0.into(), 0.into()).at(STEP, "the zygote's user")?;
+            let id = self.range.map_or(0, |(number, _)| number * RANGE);
+            nix::unistd::setresgid(id.into(), id.into(), id.into()).at(STEP, "its first group there")?;
+            nix::unistd::setresuid(id.into(), id.into(), id.into()).at(STEP, "its first user there")?;
+        } else if !rootless {
+            tally::make_as(self.range.map_or(NURSERY_FIRST, |(_, base)| base))?;
         }
         // Changing credentials hid this process's /proc files, and its child's, from itself.
         nix::sys::prctl::set_dumpable(true).at(STEP, "dumpable")?;
-        let first = clone_first(self.plan.kind)?;
+        let first = {
+            let _held = (self.plan.kind == Kind::Zygote).then(Unbounded::begin);
+            if self.plan.kind == Kind::Sandbox {
+                tally::bound_signals()?;
+            }
+            clone_first(self.plan.kind)?
+        };
         if first == 0 {
             drop((self.report, self.leash));
             self.inside.run();

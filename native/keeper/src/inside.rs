@@ -16,6 +16,7 @@ use crate::landlock;
 use crate::plan::{Kind, Network, Plan, Root};
 use crate::program::Program;
 use crate::say::Said;
+use crate::tally;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 use crate::weakened::{Step, is_without};
 
@@ -173,13 +174,16 @@ impl Inside<'_> {
         if !sandbox {
             return Ok(());
         }
-        let pts = Some("newinstance,ptmxmode=0666,mode=0620");
+        let pts = format!("newinstance,ptmxmode=0666,mode=0620,max={}", tally::TERMINALS);
         let no_exec = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-        mount(Some("devpts"), "dev/pts", Some("devpts"), no_exec, pts).at(step, "/dev/pts")?;
+        mount(Some("devpts"), "dev/pts", Some("devpts"), no_exec, Some(pts.as_str())).at(step, "/dev/pts")?;
         mount(Some("mqueue"), "dev/mqueue", Some("mqueue"), strict, none).at(step, "/dev/mqueue")?;
         // The kernel allows it only while the host's own is to be seen, so it comes before the pivot.
         mount(Some("proc"), "proc", Some("proc"), strict, none).at(step, "/proc")?;
         let proc = Path::new("proc");
+        if !self.single_id {
+            tally::bound(proc)?;
+        }
         let masked = !is_without(Step::Masks);
         for name in MASKED_FILES.into_iter().filter(|_| masked) {
             let target = proc.join(name);

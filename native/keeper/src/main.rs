@@ -47,6 +47,7 @@ mod still;
 mod stock;
 mod sums;
 mod syscalls;
+mod tally;
 mod tree;
 mod watch;
 mod weakened;

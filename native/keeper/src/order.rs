@@ -10,6 +10,7 @@ use caisson_zygote::message::receive;
 use libc::sock_filter;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
+use serde_json::json;
 
 use crate::agent;
 use crate::audit::Audit;
@@ -115,6 +116,10 @@ impl Sandbox {
         let mut clock = Laps::begin();
         let socket = if self.plan.kind == Kind::Zygote { self.listen_for_forks()? } else { self.listen_for_host()? };
         self.step(&mut clock, "sockets");
+        // The host has time for its first words now, and none later. An engine, and what it restores, are spoken to when they stand.
+        if self.plan.kind == Kind::Sandbox && self.plan.engine.is_none() {
+            println!("{}", json!({ "event": "listening" }));
+        }
         self.cgroup =
             Some(Cgroup::create(&self.plan.id, &self.plan.limits, self.plan.kind, engine::spare(&self.plan))?);
         self.step(&mut clock, "cgroup");

@@ -137,7 +137,7 @@ pub fn with_ids<T>((uid, gid): (u32, u32), work: impl FnOnce() -> io::Result<T>)
 }
 
 /// With NO_SETUID_FIXUP, rights over files stay when the id for files changes (capabilities(7)).
-fn secure_bits(bits: libc::c_int) -> io::Result<()> {
+pub fn secure_bits(bits: libc::c_int) -> io::Result<()> {
     // SAFETY: no pointers.
     if unsafe { libc::prctl(libc::PR_SET_SECUREBITS, bits) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

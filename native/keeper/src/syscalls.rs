@@ -1,6 +1,6 @@
 //! The system calls that programs inside may use, whatever their arguments; seccomp.rs narrows some by argument.
 //!
-//! Left out on purpose, and refused with EPERM: io_uring_*, bpf, perf_event_open, userfaultfd, keyctl, add_key, request_key, memfd_secret; mount, umount2,
+//! Left out on purpose, and refused with EPERM: io_uring_*, io_submit and its like, bpf, perf_event_open, userfaultfd, keyctl, add_key, request_key, memfd_secret; mount, umount2,
 //! move_mount, open_tree, fsopen, fsconfig, fsmount, fspick, mount_setattr, pivot_root, chroot, setns; ptrace, process_vm_readv, process_vm_writev,
 //! process_madvise, pidfd_getfd, kcmp; open_by_handle_at, name_to_handle_at, fanotify_*; init_module, finit_module, delete_module, kexec_*, reboot,
 //! swapon, swapoff, acct, quotactl*, syslog, iopl, ioperm, modify_ldt, settimeofday, clock_settime, clock_adjtime, adjtimex, sethostname,
@@ -20,8 +20,7 @@ pub const ALLOWED: &[i64] = &[
     SYS_vmsplice, SYS_dup, SYS_dup3, SYS_pipe2, SYS_fcntl, SYS_flock, SYS_umask, SYS_chdir, SYS_fchdir, SYS_getcwd,
     SYS_utimensat, SYS_inotify_init1, SYS_inotify_add_watch, SYS_inotify_rm_watch, SYS_setxattr, SYS_lsetxattr,
     SYS_fsetxattr, SYS_getxattr, SYS_lgetxattr, SYS_fgetxattr, SYS_listxattr, SYS_llistxattr, SYS_flistxattr,
-    SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr, SYS_io_setup, SYS_io_destroy, SYS_io_submit, SYS_io_cancel,
-    SYS_io_getevents,
+    SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr,
     // waiting
     SYS_ppoll, SYS_pselect6, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_eventfd2,
     SYS_signalfd4, SYS_timerfd_create, SYS_timerfd_settime, SYS_timerfd_gettime, SYS_nanosleep, SYS_clock_nanosleep,

@@ -254,7 +254,8 @@ impl Watch {
         let fields = [("reason", reason.into()), ("detail", detail.as_str().into()), ("ends", ends.into())];
         let recorded = self.sandbox.audit.record("limit", fields);
         self.broadcast(&json!({ "event": "limit", "reason": reason, "detail": detail }));
-        if ends || recorded.is_err() {
+        // To hit one is to write to the record, as to run something is, and there is as much of that.
+        if ends || recorded.is_err() || self.sandbox.audit.spent() {
             self.finish(typed, detail);
         }
     }

@@ -1,0 +1,14 @@
+import type { Wish } from './fleet.ts'
+import type { Owner, SandboxRecord } from './record.ts'
+import { grantedWall } from './strength.ts'
+
+/**
+ * What a fork is to be: as its source was asked for, behind the wall that the source's disk was written behind. Throws WALL_TOO_WEAK when the key
+ * gets no sandbox of that wall.
+ */
+export function forked(record: SandboxRecord, { leastWall }: Pick<Owner, 'leastWall'>, timeoutMs: number): Wish {
+  const { request, plan, env, metadata, lifecycle, traffic, egress, accessToken } = record
+  const wall = grantedWall(plan.wall, plan.wall, leastWall)
+  const asked = { ...request, wall, env: { ...env }, metadata: { ...metadata } }
+  return { request: asked, timeoutMs, lifecycle, traffic, egress, secure: accessToken !== null }
+}
