@@ -36,7 +36,10 @@ export const GateRequest = z.discriminatedUnion('ask', [
      */
     way: z.enum(['direct', 'http-proxy', 'connect', 'socks5']),
   }),
-  /** One that was let through (`tunnel` or `inspect`) has ended. A host that was away hears of it when it is back. */
+  /**
+   * One that was let through (`tunnel` or `inspect`) has ended, or one that is still asked for: what is answered then is heard by nobody. A host that was away hears of it
+   * when it is back.
+   */
   z.strictObject({
     ask: z.literal('closed'),
     connection: z.int(),

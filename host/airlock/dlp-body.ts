@@ -7,7 +7,6 @@ import type { Coding } from './search/words.ts'
 /** As long as this, a run is held until all of it is known: what is sent in small pieces is judged with what went before. */
 const WHOLE_BYTES = 4096
 const STAR = 0x2a
-const ZLIB = 0x78
 /** Compression that is found by its first bytes, wherever it stands; and the one that may be the outermost besides. */
 const KNOWN_BY_MARK = ['gzip', 'x-gzip', 'identity']
 const KNOWN_OUTERMOST = [...KNOWN_BY_MARK, 'deflate', 'br']
@@ -45,7 +44,7 @@ export class DlpWatch implements Watch {
     if (bytes.length === 0) return bytes
     const over = this.#outflow.budgets.spend(this.#lane.target, bytes.length)
     if (over !== null) return over
-    const { looking, ground: unknown } = this.#begun(bytes)
+    const { looking, ground: unknown } = this.#begun()
     // Before it is known what it is: another request may go on with it at the same time.
     this.#outflow.remember(this.#lane, bytes)
     // A copy: values in it may be masked.
@@ -71,11 +70,11 @@ export class DlpWatch implements Watch {
     this.#looking?.close()
   }
 
-  #begun(first: Buffer): { looking: Looking; ground: Ground | null } {
+  #begun(): { looking: Looking; ground: Ground | null } {
     if (this.#looking !== null) return { looking: this.#looking, ground: null }
     const coding = this.#codings.filter((one) => one !== 'identity').at(-1) ?? ''
     const looking = new Looking(this.#outflow, this.#lane, this.#place, {
-      coding: unmarked(coding, first),
+      coding: unmarked(coding),
       codingName: coding,
       before: this.#lane.tail,
     })
@@ -93,10 +92,9 @@ export class DlpWatch implements Watch {
   }
 }
 
-/** Brotli has no mark, and neither has DEFLATE without its header. */
-function unmarked(coding: string, { [0]: first }: Buffer): Coding | null {
-  if (coding === 'br') return 'br'
-  return coding === 'deflate' && first !== undefined && first % 16 !== ZLIB % 16 ? 'deflate-raw' : null
+/** Brotli has no mark, and DEFLATE may leave its own away. */
+function unmarked(coding: string): Coding | null {
+  return coding === 'br' || coding === 'deflate' ? coding : null
 }
 
 function isKnown(codings: readonly string[]): boolean {

@@ -67,6 +67,10 @@ describe('a value is stopped wherever it stands, and its record names all but th
     'gzip body': (passage) => sent(passage, [gzipSync(TOKEN)], [['content-encoding', 'gzip']]),
     'deflate body': (passage) => sent(passage, [deflateSync(TOKEN)], [['content-encoding', 'deflate']]),
     'raw deflate body': (passage) => sent(passage, [deflateRawSync(TOKEN)], [['content-encoding', 'deflate']]),
+    'deflate body, a small window': (passage) => sent(passage, [deflateSync(TOKEN, { windowBits: 9 })], [['content-encoding', 'deflate']]),
+    // Bits that mean nothing make its first byte look like that of zlib.
+    'raw deflate body that looks like zlib': (passage) =>
+      sent(passage, ['\x08', Buffer.from([0, 0, 0xff, 0xff]), deflateRawSync(TOKEN)], [['content-encoding', 'deflate']]),
     'br body': (passage) => sent(passage, [brotliCompressSync(TOKEN)], [['content-encoding', 'br']]),
     'gzip, br body': (passage) => sent(passage, [brotliCompressSync(gzipSync(TOKEN))], [['content-encoding', 'gzip, br']]),
   }

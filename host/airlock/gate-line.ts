@@ -49,8 +49,8 @@ export class GateLine {
   readonly #house: GateHouse
   readonly #connections = new Map<number, Connection>()
   readonly #refused = new Map<number, Refused>()
-  /** Connections that are being decided on. */
-  readonly #undecided = new Set<number>()
+  /** Connections that are being decided on, and what has been told of their end meanwhile. */
+  readonly #undecided = new Map<number, Asked<'closed'> | null>()
   #sandbox: string | undefined
   #begun: Buffer = NOTHING
   #asking = 0
@@ -137,7 +137,7 @@ export class GateLine {
       if (this.#connections.size + this.#undecided.size >= MAX_CONNECTIONS) return false
       if (asked.ask === 'connect') {
         if (this.#connections.has(asked.connection) || this.#undecided.has(asked.connection)) return false
-        this.#undecided.add(asked.connection)
+        this.#undecided.set(asked.connection, null)
       }
       void this.#decide(asked, sandbox).catch(() => this.end())
       return true
@@ -150,6 +150,7 @@ export class GateLine {
   #told(told: Asked<'closed'> | Asked<'moved'> | Asked<'refused'>, sandbox: string): void {
     const guest = this.#house.guest(sandbox)
     if (told.ask === 'closed') {
+      if (this.#undecided.has(told.connection)) return void this.#undecided.set(told.connection, told)
       const { ask: _, ...said } = told
       const closed = this.#connections.get(told.connection)
       this.#connections.delete(told.connection)
@@ -193,8 +194,15 @@ export class GateLine {
       else this.#connect(asked, { addresses, known }, sandbox, guest)
     } finally {
       this.#asking -= 1
-      if (asked.ask === 'connect') this.#undecided.delete(asked.connection)
+      if (asked.ask === 'connect') this.#decided(asked.connection, sandbox)
     }
+  }
+
+  /** One that was let through when it had ended already has ended now. */
+  #decided(connection: number, sandbox: string): void {
+    const closed = this.#undecided.get(connection) ?? null
+    this.#undecided.delete(connection)
+    if (closed !== null && this.#connections.has(connection)) this.#told(closed, sandbox)
   }
 
   /** Nothing that the sandbox may not ask for is asked of anybody. */

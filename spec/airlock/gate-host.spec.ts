@@ -80,6 +80,7 @@ attempt('direct', lambda: exchange(opened('203.0.113.7', facts['port'])))
 print(resolve(b'a.example'))
 `
   expect(await gated.python(code, { port: server.port })).toBe('direct ECONNRESET\n2\n')
+  expect(airlock.of('closed')).toMatchObject([{ bytesOut: 0, why: 'failed' }])
   // Late answers change nothing.
   airlock.say({ answer: 'connect', seq: 1, verdict: 'tunnel', dial: ['127.0.0.1'] })
   airlock.say({ answer: 'name', seq: 2, allowed: true })
@@ -94,6 +95,24 @@ print(resolve(b'a.example'))
     await expect.poll(() => airlock.of('hello').length, { timeout: 8000 }).toBe(before + 1)
   }
   expect(server.connections).toBe(0)
+})
+
+test('a connection that ends while the host thinks about it is told to have ended: its word would be heard by nobody', async () => {
+  await using gated = await Gated.open()
+  const { airlock } = gated
+  airlock.rules.connect = () => null
+  // Who has the answer about the name knows that the connection has been asked for.
+  const code = python`
+one = opened('203.0.113.7', 80)
+print(resolve(b'a.example'))
+one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+one.close()
+`
+  expect(await gated.python(code)).toBe('3\n')
+  const { connection } = airlock.of('connect')[0] ?? { connection: -1 }
+  await expect
+    .poll(() => airlock.of('closed'), { timeout: 8000 })
+    .toEqual([{ ask: 'closed', connection, bytesOut: 0, bytesIn: 0, why: 'failed' }])
 })
 
 test('the host takes its word back, for one connection or for all', async () => {

@@ -23,6 +23,7 @@ beforeAll(async () => {
       const url = request.url ?? ''
       if (url === '/away') return void response.writeHead(302, { location: `https://other.example:${other.port}/caught` }).end()
       if (url === '/fields') return void response.writeHead(200, { 'x-key': String(heard.headers['authorization']) }).end()
+      if (url === '/early') response.writeEarlyHints({ link: `<${heard.headers['authorization']}>; rel=preload` })
       if (url === '/gzip') return void response.writeHead(200, { 'content-encoding': 'gzip' }).end('x')
       if (url === '/slow') {
         const key = String(heard.headers['authorization'])
@@ -72,6 +73,7 @@ test('the server hears the secrets, whatever the program said there; the program
     expect(told).toContain(`Bearer ${'*'.repeat(value(0).length)}`)
     for (const [, secret] of TEN) expect(told).not.toContain(secret)
     expect(await curl('/fields', `${version} -i`)).toMatch(/x-key: Bearer \*+\r/i)
+    expect(await curl('/early', `${version} -i`)).toMatch(/link: <Bearer \*+>; rel=preload/i)
     expect(await curl('/slow', version)).toBe(`Bearer ${'*'.repeat(value(0).length)}|end`)
   }
   expect(hosted.of('network-request').at(-1)).toMatchObject({ verdict: 'allow', secrets: TEN.map(([name]) => name) })

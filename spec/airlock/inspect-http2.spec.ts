@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import { expect, test } from 'vitest'
+import { python } from './gated.ts'
 import { inspecting } from './hosted.ts'
-import { lookedInto } from './looked-into.ts'
+import { lookedInto, TLS } from './looked-into.ts'
 import { Web } from './web.ts'
 
 const big = randomBytes(3 * 1024 * 1024)
@@ -98,6 +99,79 @@ test('a server that speaks HTTP/1.1 only is asked in that, whatever its client s
   expect(told).toMatch(/hello from other\.example:\d+\n2$/)
   expect(old.heard.at(-1)).toMatchObject({ version: '1.1', body: 'hello', headers: { host: `other.example:${old.port}` } })
   expect(old.heard.at(-1)?.headers['cookie']).toMatch(/a=1; b=2/)
+})
+
+test('what a server says beside its answer that cannot be handed on is left out, and the host goes on', async () => {
+  const { hosted, authority, web } = spec()
+  const early = (fields: string) => `HTTP/1.1 103 Early Hints\r\n${fields}\r\n\r\n`
+  using odd = await Web.open({
+    identity: await authority.identity(['other.example']),
+    protocols: ['http/1.1'],
+    serve(request) {
+      request.socket.write(early('Link: no link') + early('Keep-Alive: 5\r\nLink: </a>'))
+      request.socket.end('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nafter\r\n0\r\nKeep-Alive: 5\r\nX-Sum: 2\r\n\r\n')
+    },
+  })
+  hosted.airlock.replace(hosted.id, inspecting({ allow: [`good.example:${web.port}`, `other.example:${odd.port}`] }))
+  for (const version of ['--http1.1', '--http2'])
+    expect(await hosted.sh(`curl -sS --max-time 20 ${version} https://other.example:${odd.port}/`)).toBe('after')
+})
+
+test('a client that takes its questions back ends its own alone', async () => {
+  const { hosted, web } = spec()
+  hosted.airlock.replace(hosted.id, inspecting({ allow: [{ rule: `good.example:${web.port}`, paths: ['/call'] }] }))
+  const told = await hosted.sh(
+    node(`
+const session = require('http2').connect('https://HERE').on('error', () => undefined)
+const ended = (stream) => new Promise((resolve) => stream.on('error', () => undefined).on('close', resolve).resume())
+const back = Array.from({ length: 50 }, (_, index) => {
+  const stream = session.request({ ':method': 'POST', ':path': index % 2 ? '/shut' : '/call' }, { endStream: false })
+  stream.write('x'.repeat(index * 100), () => stream.close(8))
+  return ended(stream)
+})
+Promise.all(back).then(() => {
+  const last = session.request({ ':path': '/call' }).on('response', (headers) => console.log(headers[':status'])).on('close', () => session.close())
+  last.resume()
+})
+`),
+  )
+  expect(told).toBe('200\n')
+})
+
+test('a client whose last fields cannot be said ends its own question alone', async () => {
+  const { hosted, web } = spec()
+  hosted.airlock.replace(hosted.id, inspecting({ allow: [`good.example:${web.port}`] }))
+  const told = await hosted.python(
+    TLS +
+      python`
+def frame(kind, flags, stream, payload):
+    return struct.pack('!I', len(payload))[1:] + bytes([kind, flags]) + struct.pack('!I', stream) + payload
+def fields(*pairs):
+    return b''.join(b'\0' + bytes([len(name)]) + name + bytes([len(value)]) + value for name, value in pairs)
+def asked(path):
+    return fields((b':method', b'POST'), (b':scheme', b'https'), (b':authority', facts['here'].encode()), (b':path', path))
+def taken(length):
+    got = b''
+    while len(got) < length:
+        got += one.recv(length - len(got))
+    return got
+one = secured('good.example', facts['port'], alpn=('h2',))
+one.sendall(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + frame(4, 0, 0, b''))
+# One field twice that HTTP/2 has once in the eyes of Node.
+one.sendall(frame(1, 4, 1, asked(b'/call')) + frame(0, 0, 1, b'body') + frame(1, 5, 1, fields((b'etag', b'1'), (b'etag', b'2'))))
+one.sendall(frame(1, 5, 3, asked(b'/call')))
+ended = set()
+while ended != {1, 3}:
+    head = taken(9)
+    payload = taken(int.from_bytes(head[:3], 'big'))
+    stream = int.from_bytes(head[5:], 'big')
+    if head[3] == 3 or head[4] & 1 and head[3] < 2:
+        ended.add(stream)
+print('both')
+`,
+    { port: web.port, here: spec().here },
+  )
+  expect(told).toBe('both\n')
 })
 
 test('a server that breaks off breaks off the answer, and a client that goes away is noticed', async () => {

@@ -38,19 +38,19 @@ export class Conversation implements Http1Asker {
   }
 
   asked(question: Question, reply: Reply): void {
-    void this.#handOn(question, reply, async ({ passage, keep }, upstream, asking) => {
+    this.#handOn(question, reply, async ({ passage, keep }, upstream, asking) => {
       const ask = (asked: Question) => answerTo({ ...asking, question: asked }, upstream, passage)
       if (keep === null) return await giveBack(await ask(asking.question), reply, passage)
       const url = `${this.scheme}://${asking.authority}${question.path}`
       const kept = await keptOr(keep, url, asking.question, ask)
       if (kept === undefined) throw new Withheld(NOT_KEPT)
       await giveBack(kept.answer, reply, passage, kept.keeping)
-    })
+    }).catch(() => reply.breakOff())
   }
 
   upgraded(question: Question, reply: Reply, socket: Duplex, head: Buffer): void {
     const fields = without(question.fields, 'sec-websocket-extensions')
-    void this.#handOn({ ...question, fields }, reply, async ({ passage, keep }, upstream, asking) => {
+    this.#handOn({ ...question, fields }, reply, async ({ passage, keep }, upstream, asking) => {
       if (keep?.isReplay === true) throw new Withheld(NOT_KEPT)
       const upgraded = await upstream.upgrade(asking, 'websocket')
       if ('answer' in upgraded) return await giveBack(upgraded.answer, reply, passage)
@@ -58,7 +58,7 @@ export class Conversation implements Http1Asker {
       if (isGround(passed)) throw new Withheld(passed)
       reply.letGo()
       await joinWebSocket({ socket, head }, { ...upgraded, fields: passed }, asking.question, passage)
-    })
+    }).catch(() => reply.breakOff())
   }
 
   crowded(waiting: number): void {
@@ -83,7 +83,7 @@ export class Conversation implements Http1Asker {
       const upstream = this.#upstreams.to(this.#inspected.sandbox, this.scheme, judged)
       const passed = (await judged.passage?.request(said)) ?? said
       if (isGround(passed)) return this.#refuse(reply, 403, this.#inspected.refuse(wanted, passed.rule, passed.reason))
-      const inform = (status: number, fields: readonly Field[]) => reply.inform(status, fields)
+      const inform = (status: number, fields: readonly Field[]) => void hint(status, fields, reply, judged.passage)
       await send(judged, upstream, { question: passed, authority: authorityOf(judged, said.scheme), inform, signal: over.signal })
     } catch (failure) {
       this.#failed(failure, wanted, reply)
@@ -143,6 +143,16 @@ async function carryOut(
   const trailers = (await passage?.fields(question.trailers(), 'out')) ?? question.trailers()
   if (isGround(trailers)) throw new Withheld(trailers)
   sent.finish(trailers)
+}
+
+/** What comes before an answer is looked at as that is. What does not pass, or cannot be said, is missed by nobody. */
+async function hint(status: number, fields: readonly Field[], reply: Reply, passage: Passage | null): Promise<void> {
+  try {
+    const passed = passage === null ? fields : await passage.fields(fields, 'in')
+    if (!isGround(passed)) reply.inform(status, passed)
+  } catch {
+    // A server may say anything there: its answer comes all the same.
+  }
 }
 
 async function giveBack(answer: Answer, reply: Reply, passage: Passage | null, keeping?: Keeping): Promise<void> {

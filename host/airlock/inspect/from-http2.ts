@@ -4,6 +4,7 @@ import type { Writable } from 'node:stream'
 import type { Field, Question, Reply } from './exchange.ts'
 import { endToEnd, fieldsOf, listed, valuesOf, without } from './fields.ts'
 import { MAX_HEAD_BYTES } from './from-http1.ts'
+import { sayTrailers } from './trailers.ts'
 
 const MAX_STREAMS = 100
 /** Of one stream and of one connection; as much may lie here for each that its other side does not read. */
@@ -69,15 +70,15 @@ class Http2Reply implements Reply {
   constructor(stream: ServerHttp2Stream, headers: { ':method'?: string }) {
     this.#stream = stream
     this.#isHead = headers[':method'] === 'HEAD'
-    stream.on('wantTrailers', () => stream.sendTrailers(listed(this.#trailers)))
+    sayTrailers(stream, () => this.#trailers)
   }
 
   get isBegun(): boolean {
-    return this.#stream.headersSent || this.#stream.destroyed
+    return this.#stream.headersSent || this.#stream.closed || this.#stream.destroyed
   }
 
   inform(status: number, fields: readonly Field[]): void {
-    if (!this.isBegun) this.#stream.additionalHeaders({ ':status': status, ...listed(fields) })
+    if (!this.isBegun) this.#stream.additionalHeaders({ ':status': status, ...listed(endToEnd(fields)) })
   }
 
   begin(status: number, fields: readonly Field[]): Writable {

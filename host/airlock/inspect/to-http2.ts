@@ -2,6 +2,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants, ty
 import type { Duplex } from 'node:stream'
 import type { Answer, Asking, Field } from './exchange.ts'
 import { listed, without } from './fields.ts'
+import { sayTrailers } from './trailers.ts'
 
 const WINDOW_BYTES = 256 * 1024
 const MAX_SESSION_MIB = 8
@@ -34,7 +35,7 @@ export function askHttp2(session: ClientHttp2Session, { question, authority, inf
   )
   let said: readonly Field[] = []
   const trailers: Field[] = []
-  stream.on('wantTrailers', () => stream.sendTrailers(listed(said)))
+  sayTrailers(stream, () => said)
   stream.on('headers', (headers: IncomingHttpHeaders & { ':status'?: number }) => inform(headers[':status'] ?? 100, fieldsIn(headers)))
   stream.on('trailers', (headers: IncomingHttpHeaders) => trailers.push(...fieldsIn(headers)))
   const heard = new Promise<Answer>((resolve, reject) => {

@@ -10,7 +10,7 @@ export interface Told {
 export type Which = 'rules' | 'joining'
 
 /** What has no mark of its own, or is more than the layers of a search unpack. */
-export type Coding = 'br' | 'deflate-raw'
+export type Coding = 'br' | 'deflate'
 
 /** One run of bytes that is to be searched. */
 export interface Wanted {

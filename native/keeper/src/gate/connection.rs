@@ -167,9 +167,10 @@ impl Connection {
         json!({ "ask": "connect", "seq": seq, "connection": connection, "name": name, "address": address, "port": port, "way": way })
     }
 
-    /// None unless it was let through.
+    /// None unless it was let through, or may be at this moment: the host, which keeps account of it then, would never hear of its end.
     pub fn closed(&self, why: Why) -> Option<Value> {
-        matches!(self.verdict, Some(Verdict::Tunnel | Verdict::Inspect)).then(|| {
+        let is_asked = matches!(self.state, State::Asking(Some(_)));
+        (is_asked || matches!(self.verdict, Some(Verdict::Tunnel | Verdict::Inspect))).then(|| {
             let (bytes_out, bytes_in) = (self.out.bytes, self.back.bytes);
             json!({ "ask": "closed", "connection": self.number, "bytesOut": bytes_out, "bytesIn": bytes_in, "why": why.word() })
         })

@@ -232,6 +232,9 @@ impl Serve {
         if why != Why::Done {
             connection.reset();
         }
+        if let State::Asking(Some(seq)) = connection.state {
+            self.asked_connects.take(seq);
+        }
         if let Some(closed) = connection.closed(why) {
             self.link.tell(&closed);
         }

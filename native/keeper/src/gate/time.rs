@@ -98,6 +98,9 @@ impl Serve {
         let Some(connection) = self.connections.get(token) else { return };
         match connection.state {
             State::Asking(seq) => {
+                if let Some(closed) = connection.closed(Why::Failed) {
+                    self.link.tell(&closed);
+                }
                 if let Some(seq) = seq {
                     self.asked_connects.take(seq);
                 }
