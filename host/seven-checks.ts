@@ -128,12 +128,13 @@ async function time({ door, request }: Parts, signal: AbortSignal): Promise<Chec
   })
 }
 
-async function record({ recorded }: Parts, sandbox: string, signal: AbortSignal): Promise<Check> {
+async function record({ recorded, request }: Parts, sandbox: string, signal: AbortSignal): Promise<Check> {
   const check = 'audit log'
   const kinds = await recorded(sandbox, signal)
   const lacking = ['create', 'command', 'death'].filter((kind) => !kinds.includes(kind))
   if (lacking.length > 0) return { check, state: 'unavailable', evidence: `of ${sandbox} the record lacks: ${lacking.join(', ')}` }
-  const children = kinds.includes('exec') ? 'what children execute, too' : 'but not what children execute'
+  const told = request.wall === 'microvm' ? 'what children execute, too, as the machine says it' : 'what children execute, too'
+  const children = kinds.includes('exec') ? told : 'but not what children execute'
   return { check, state: 'proven', evidence: `${kinds.length} records of ${sandbox}, from its plan to its end, ${children}` }
 }
 

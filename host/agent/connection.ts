@@ -7,6 +7,11 @@ import { encodeApart, encodeFrame, FrameDecoder, type FrameInit } from './frames
 import { type OperationCase, ruleFor } from './rules.ts'
 import { AgentStream, type EventWhat, type OpenedResult } from './stream.ts'
 
+/** Sent, and not taken by the agent: then whoever has more to send waits. */
+const MAX_UNSENT_BYTES = 4 * 1024 * 1024
+/** And then nothing more is begun: what was given up stays on the way, too, until the agent has taken it. */
+const MAX_UNSENT_BEGUN_BYTES = 16 * 1024 * 1024
+
 type OpenInit = NonNullable<Extract<FrameInit['body'], { case: 'open' }>['value']>
 export type Operation = NonNullable<OpenInit['operation']> & { case: OperationCase }
 
@@ -37,6 +42,9 @@ export class AgentConnection {
     this.#socket = socket
     socket.setNoDelay?.(true)
     socket.on('data', (chunk: Uint8Array) => this.#receive(chunk))
+    socket.on('drain', () => {
+      for (const stream of this.#streams.values()) stream.caughtUp()
+    })
     socket.on('error', (cause) => this.#fail(new Fault('AGENT_LOST', `the connection to the agent failed: ${cause.message}`, { cause })))
     socket.on('close', () => this.#fail(new Fault('AGENT_LOST', 'the agent closed the connection')))
     this.hello = this.#greet()
@@ -63,6 +71,7 @@ export class AgentConnection {
     refuseAborted(signal)
     if (this.#failure !== undefined) throw this.#failure
     if (this.#streams.size >= MAX_STREAMS) throw new Fault('UNSUPPORTED', `more than ${MAX_STREAMS} operations at once in one sandbox`)
+    if (this.#socket.writableLength > MAX_UNSENT_BEGUN_BYTES) throw new Fault('UNSUPPORTED', 'the sandbox does not take what it is sent')
     const message = create(OpenSchema, { operation } as OpenInit)
     this.#last += 1
     const id = this.#last
@@ -73,7 +82,8 @@ export class AgentConnection {
     }
     const rule = ruleFor(message.operation as Open['operation'] & { case: OperationCase })
     const write = (body: NonNullable<FrameInit['body']>, stays = false) => this.#write({ stream: id, body }, stays)
-    const stream = new AgentStream({ ...options, rule, write, forget, outlive: () => stop() })
+    const isBehind = () => this.#socket.writableLength > MAX_UNSENT_BYTES
+    const stream = new AgentStream({ ...options, rule, write, isBehind, forget, outlive: () => stop() })
     write({ case: 'open', value: message })
     this.#streams.set(id, stream)
     stop = onAbort(signal, () => stream.giveUp(cancelled(signal)))

@@ -18,6 +18,8 @@ export interface StreamOptions {
   /** Names the operation in errors. */
   what: string
   write: (body: Body, stays?: boolean) => void
+  /** The agent does not take what it was sent: credit bounds what one stream has on the way, this what all have. */
+  isBehind: () => boolean
   /** Called once, when the agent has closed it or the connection is lost. */
   forget: () => void
   /** The signal that it was opened with no longer counts. Twice is once. */
@@ -113,6 +115,11 @@ export class AgentStream {
     if (this.#isOpened || this.#options.undo === undefined) this.#sayClose()
   }
 
+  /** The agent has taken all that it was sent. */
+  caughtUp(): void {
+    this.#changed()
+  }
+
   /** The connection is no more. */
   lose(failure: Fault): void {
     if (this.#isClosed) return
@@ -201,7 +208,7 @@ export class AgentStream {
         refuseAborted(signal)
         if (this.#failure !== undefined) throw this.#failure
         if (this.#isClosed) throw new Fault('NOT_FOUND', `${this.#options.what}: it has ended`)
-        const length = Math.min(rest.length, this.#sendCredit, MAX_DATA_BYTES)
+        const length = this.#options.isBehind() ? 0 : Math.min(rest.length, this.#sendCredit, MAX_DATA_BYTES)
         const last = length === rest.length
         if (length > 0 || (last && end)) {
           const payload = rest.subarray(0, length) as Uint8Array<ArrayBuffer>
@@ -210,7 +217,7 @@ export class AgentStream {
           rest = rest.subarray(length)
         }
         if (last) return
-        if (this.#sendCredit === 0) await this.#change()
+        if (this.#sendCredit === 0 || this.#options.isBehind()) await this.#change()
       }
     } finally {
       stop()

@@ -63,6 +63,8 @@ function http2Of(body: string): Http2Server {
   server.on('sessionError', () => undefined)
   server.on('stream', (stream) => {
     stream.on('error', () => stream.destroy())
+    // Taken back before Node has told of it: an answer to that would be thrown back at the host.
+    if (stream.closed || stream.destroyed) return
     stream.respond({ ...HEADERS, ':status': 403 })
     stream.end(body, () => stream.session?.close())
   })

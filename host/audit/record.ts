@@ -3,7 +3,7 @@ import type { Checkpoint } from './checkpoint.ts'
 import type { TerminalRecord } from './terminals/terminals.ts'
 
 /**
- * What is recorded, one JSON object a line. The keeper appends `exec`, `limit` and `death` to the same log, in the same shape; what writes the log
+ * What is recorded, one JSON object a line. The keeper appends `exec` (with `told: inside` where a machine says so of itself), `limit` and `death` to the same log, in the same shape; what writes the log
  * (native/audit) tells by itself of `torn` lines, of a `clock` that was set back, of a `broken` log, and of lines from before there was a chain (`unchained`).
  */
 export type AuditRecord =

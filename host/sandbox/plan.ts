@@ -143,16 +143,16 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     capabilities: facts.root ? ROOT_CAPABILITIES : [],
     noNewPrivileges: !isSudo,
     seccomp: { profile: 'default', allowUserNamespaces: profile.seccomp.allowUserNamespaces },
-    // Behind an engine the host's kernel sees no command: the engine itself has to say them, or the plan does not say that they are recorded.
-    audit: {
-      log: facts.auditLog,
-      commands: profile.audit.commands && (facts.wall.engine?.traces ?? true),
-      maxBytes: profile.audit.maxMiB * MIB,
-    },
+    audit: { log: facts.auditLog, commands: profile.audit.commands && tellsCommands(facts.wall), maxBytes: profile.audit.maxMiB * MIB },
     zygote: facts.zygoteSocket === null ? null : { socket: facts.zygoteSocket, forks: 1 },
     serve: null,
     ...(isWritable ? { healthPort: INTERPRETER_PORT } : {}),
   }
+}
+
+/** Behind an engine the host's kernel sees no command: the engine itself has to say them, or, in a machine, our agent. Else the plan does not say that they are recorded. */
+function tellsCommands({ engine, machine }: MachineFacts['wall']): boolean {
+  return machine !== undefined || (engine?.traces ?? true)
 }
 
 /** The dynamic loader reads the file whatever the environment (ld.so(8)). */

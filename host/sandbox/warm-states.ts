@@ -224,6 +224,8 @@ function toBeSaved(plan: Plan, id: string, home: string): Plan {
     hostName: id,
     files: plan.files.map((file) => ({ ...file, content: file.content.replaceAll(plan.id, id) })),
     limits: { ...plan.limits, wallMs: MAKE_MS, onWall: 'end', cpuMilli: null },
+    // What runs is ours, as in a zygote; whoever is restored from it has its commands recorded from then on.
+    audit: { ...plan.audit, commands: false },
   }
 }
 

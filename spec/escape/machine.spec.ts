@@ -1,9 +1,12 @@
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Sandbox } from '../../client/index.ts'
 import { onWall } from '../walls/every-wall.ts'
 import { SpecHost } from '../walls/home.ts'
+import { chain, WAYS } from './ways-to-execute.ts'
 
 let host: SpecHost
 beforeAll(async () => {
@@ -20,7 +23,10 @@ onWall('microvm', () => {
   let sandbox: Sandbox
   let pids: string[]
   beforeAll(async () => {
-    sandbox = await Sandbox.create({ template: 'base', wall: 'microvm', memoryMiB: 256, timeoutMs: 600_000, door: host.door })
+    // No more than a MiB of records, which nothing here needs but what is to use it up.
+    writeFileSync(join(host.home, 'profiles', 'brief.json'), JSON.stringify({ extends: 'default', audit: { maxMiB: 1 } }))
+    const options = { profile: 'brief', template: 'base', wall: 'microvm', memoryMiB: 256, timeoutMs: 1_200_000 } as const
+    sandbox = await Sandbox.create({ ...options, door: host.door })
     pids = execFileSync('pgrep', ['-f', `qemu.*${sandbox.id}`], { encoding: 'utf8' })
       .trim()
       .split('\n')
@@ -28,6 +34,14 @@ onWall('microvm', () => {
   afterAll(async () => {
     await sandbox.kill()
   })
+  const records = (kind: string) =>
+    readFileSync(join(host.home, 'audit', 'audit.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+      .filter((record) => record.kind === kind && record.sandbox === sandbox.id)
+  /** First arguments of what was executed, in order. */
+  const executed = () => records('exec').map(({ argv }): string => argv[1] ?? '')
 
   test('system calls are answered by a kernel of its own, which is not the host’s and knows nothing of it', async () => {
     const { stdout } = await sandbox.commands.run('cat /proc/version /proc/cmdline /proc/sys/kernel/random/boot_id; cat /proc/*/comm', {
@@ -115,6 +129,75 @@ onWall('microvm', () => {
       [1, 2, 3, 4, 5, 6].map((number) => sandbox.commands.run(`head -c 400000 /dev/zero | tr '\\0' ${number}`)),
     )
     expect(told.map(({ stdout }) => stdout.length)).toEqual(told.map(() => 400_000))
+  })
+
+  test('whatever is executed is recorded, children of children too, as what the machine says: the programs’ own lists are the same', async () => {
+    const own = 'echo "$0"; /bin/true "$0"; setsid sh -c "echo \\$0; (exec /bin/true \\$0)" "$0.child"'
+    const { stdout } = await sandbox.commands.run(`for name in own.1 own.2 own.3; do sh -c '${own}' $name & done; wait`)
+    const said = stdout.trim().split('\n').sort()
+    expect(said).toHaveLength(6)
+    const found = records('exec').filter(({ path, argv }) => path === '/bin/true' && String(argv[1]).startsWith('own.'))
+    expect(found.map(({ argv }) => argv[1]).sort()).toEqual(said)
+    for (const record of found) expect(record).toMatchObject({ told: 'inside', pid: expect.any(Number), truncated: false })
+    expect(records('create')[0].plan.audit.commands).toBe(true)
+  })
+
+  test('no way of executing goes unrecorded; those that would are shut', async () => {
+    const place = mkdtempSync(join(tmpdir(), 'cai-'))
+    // On the host, where nobody listens, each of them runs, as far as its kernel knows them at all.
+    const free = execFileSync('python3', ['-c', WAYS], { encoding: 'utf8', env: { ...process.env, PLACE: place } })
+    rmSync(place, { recursive: true })
+    const ends = (text: string) =>
+      Object.fromEntries(
+        text
+          .trim()
+          .split('\n')
+          .map((line) => line.split(/ (.*)/)),
+      )
+    const { by_32_bits: _, by_x32: __, ...known } = ends(free)
+    expect([...new Set(Object.values(known))]).toEqual(['ran'])
+    const { stdout } = await sandbox.commands.run(`python3 -c '${WAYS.replaceAll("'", `'"'"'`)}'`, { env: { PLACE: '/home/user' } })
+    const shut = { by_own_listener: 'EBUSY', by_32_bits: 'signal 31', by_x32: 'ENOSYS' }
+    expect(ends(stdout)).toEqual({ ...known, ...shut })
+    const found = executed().filter((name) => name.startsWith('by_'))
+    expect(found.sort()).toEqual(
+      Object.keys(known)
+        .filter((name) => !(name in shut))
+        .sort(),
+    )
+  })
+
+  test('500 at once, as fast as its kernel makes them, are 500 records, in the order in which each asked', async () => {
+    await sandbox.files.write('chain', chain())
+    const letters = ['a', 'b', 'c', 'd']
+    const each = letters.map((letter) => `./chain ${letter.repeat(124)} &`).join(' ')
+    expect((await sandbox.commands.run(`chmod +x chain; ${each} wait`)).exitCode).toBe(0)
+    const found = records('exec').filter(({ path }) => path === './chain')
+    expect(found).toHaveLength(500)
+    for (const letter of letters) {
+      const lengths = found.filter(({ argv }) => argv[1].startsWith(letter)).map(({ argv }) => argv[1].length)
+      expect(lengths).toEqual(Array.from({ length: 124 }, (_, index) => 124 - index))
+    }
+  })
+
+  test('secrets in what children execute are not recorded', async () => {
+    await sandbox.commands.run('/bin/true "sent $API_TOKEN"; /bin/true --password=hunter2hunter2', { env: { API_TOKEN: 'f00dfacecafe' } })
+    expect(executed()).toEqual(expect.arrayContaining(['sent [redacted]', '--password=[redacted]']))
+    expect(JSON.stringify(records('exec'))).not.toMatch(/f00dfacecafe|hunter2hunter2/)
+  })
+
+  test('what cannot be recorded any more is not executed, is said at once, and is counted at the end', async () => {
+    // Eight thousand, of eight thousand bytes and less: a MiB is used up long before.
+    const { exitCode } = await sandbox.commands.run('./chain $(head -c 8000 /dev/zero | tr "\\0" x); ./chain y')
+    expect(exitCode).not.toBe(0)
+    const lengths = executed().filter((argument) => argument.startsWith('xx'))
+    expect(lengths.map((argument) => argument.length)).toEqual(lengths.map((_, index) => 8000 - index))
+    expect(lengths.length).toBeGreaterThan(50)
+    expect(executed()).not.toContain('y')
+    expect(records('limit')).toMatchObject([{ reason: 'audit', ends: false }])
+    await expect(sandbox.commands.run('true')).rejects.toThrow(/not permitted/i)
+    await sandbox.kill()
+    expect(records('limit').at(-1)).toMatchObject({ reason: 'audit', detail: expect.stringMatching(/: [3-9]$/) })
   })
 })
 

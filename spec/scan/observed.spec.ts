@@ -10,6 +10,7 @@ const intended = { imports: ['os'], hosts: ['a.example:443', 'b.example:443'], p
 
 const ID = 'e0000000000000000001'
 const GUARDED = 'e0000000000000000002'
+const MACHINE = 'e0000000000000000003'
 const RECORDS = [
   { sandbox: ID, kind: 'create', wall: 'container', plan: { audit: { commands: true } } },
   { sandbox: ID, kind: 'file', act: 'write', path: '/home/user/main.py', to: null },
@@ -21,6 +22,8 @@ const RECORDS = [
   { sandbox: ID, kind: 'network', verdict: 'tunnel', name: 'a.example' },
   { sandbox: ID, kind: 'network', verdict: 'tunnel', name: 'a.example', port: 443 },
   { sandbox: ID, kind: 'network', verdict: 'deny', address: '192.0.2.1', port: 9 },
+  { sandbox: MACHINE, kind: 'create', wall: 'microvm', plan: { audit: { commands: true } } },
+  { sandbox: MACHINE, kind: 'exec', path: '/usr/bin/nc', argv: ['nc'], told: 'inside' },
   { sandbox: GUARDED, kind: 'create', wall: 'gvisor', plan: { audit: { commands: false } } },
 ]
 
@@ -60,6 +63,12 @@ test('what a wall does not record is said to be unseen, and is not said not to h
   const seen = await observed(intended, GUARDED, signal)
   expect(seen).toMatchObject({ commands: null, unseen: [expect.any(String), expect.stringContaining('behind wall gvisor')] })
   expect(observedPage(seen, GUARDED)).toContain('not observed: commands')
+})
+
+test('what a machine says of itself counts, and is said to be its word', async () => {
+  const seen = await observed(intended, MACHINE, signal)
+  expect(seen.commands).toEqual({ unexpected: ['nc'], unused: ['curl', 'ls'] })
+  expect(seen.unseen).toContainEqual(expect.stringContaining('what the machine says'))
 })
 
 test('a sandbox that nobody knows', async () => {

@@ -136,6 +136,11 @@ onWall('microvm', () => {
       expect(stdout).toContain('NETWORK_DENIED')
       expect(stdout).toContain('no-such-name.invalid: ')
       expect(stdout).toMatch(/read error: .*Connection refused/)
+      // Told over this channel as over the other.
+      const execs = audit()
+        .split('\n')
+        .filter((line) => line.includes(`"sandbox":"${sandbox.id}"`) && line.includes('"kind":"exec"'))
+      expect(execs.join()).toContain('"told":"inside"')
       await expect.poll(audit, { timeout: 60_000 }).toContain('udp to 203.0.113.7:443')
     })
 

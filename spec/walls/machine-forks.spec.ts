@@ -103,6 +103,15 @@ onWall('microvm', () => {
     expect(new Set(texts).size).toBe(1 + COUNT)
   })
 
+  test('what each executes is recorded as its own, by interpreters that were running before, too', async () => {
+    const ran = [source, ...forks]
+    for (const sandbox of ran)
+      await told(sandbox, `import subprocess; print(subprocess.run(["/bin/true", "own of ${sandbox.id}"]).returncode)`)
+    const log = readFileSync(join(daemon.home, 'audit', 'audit.jsonl'), 'utf8').split('\n')
+    const found = log.filter((line) => line.includes('"kind":"exec"') && line.includes('"own of ')).map((line) => JSON.parse(line))
+    expect(found.map(({ sandbox, argv, told }) => [sandbox, argv[1], told])).toEqual(ran.map(({ id }) => [id, `own of ${id}`, 'inside']))
+  })
+
   test('the clock is the host’s in each', async () => {
     for (const sandbox of [source, ...forks]) {
       const before = Date.now()

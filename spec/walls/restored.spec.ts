@@ -190,6 +190,16 @@ describe.each(KINDS)('saved states of $wall', ({ wall, options, imported, python
       expect([await startOf(larger), await startOf(outward)]).toEqual([undefined, undefined])
       await saved(2)
     })
+    test.runIf(hasNetwork)(
+      'what an interpreter executes that was warm before is recorded, and what made it warm is nobody’s record',
+      async () => {
+        await restored[0].runCode('import subprocess; subprocess.run(["/bin/true", "of one that was warm"])')
+        const found = (await records('exec')).filter(({ argv }) => argv[1] === 'of one that was warm')
+        expect(found).toMatchObject([{ sandbox: restored[0].id, path: '/bin/true', told: 'inside' }])
+        const known = [cold, ...restored].map(({ id }) => id)
+        expect((await records('exec')).filter(({ sandbox }) => !known.includes(sandbox))).toEqual([])
+      },
+    )
     test.runIf(hasNetwork)('what leaves a restored one is judged by its gate, in the rules of its own', async () => {
       expect((await restored[0].commands.run('curl -sS http://10.1.2.3/')).stdout).toContain('NETWORK_DENIED')
     })

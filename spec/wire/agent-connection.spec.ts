@@ -101,6 +101,40 @@ describe('what the rules do not allow ends the connection', () => {
   })
 })
 
+describe('an agent that takes nothing', () => {
+  test('is sent so much and no more, whoever gives up, and goes on with what waits when it takes again', async () => {
+    await using agent = await FakeAgent.start()
+    await agent.heard('hello')
+    agent.listen(false)
+    const streams = Array.from({ length: 32 }, () => agent.connection.open({ case: 'writeFile', value: { path: '/a' } }, { what }, signal))
+    let sent = 0
+    const sending = streams.map((stream) =>
+      stream.send(Channel.FILE, new Uint8Array(INITIAL_WINDOW_BYTES), true, signal).then(() => {
+        sent += 1
+      }),
+    )
+    // All that could go has gone: what a socket holds, and what the host does.
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(sent).toBeLessThan(8)
+    const long = 'x'.repeat(200_000)
+    let begun = 0
+    const begin = () => {
+      for (; begun < MAX_STREAMS; begun += 1) {
+        const given = new AbortController()
+        const stream = agent.connection.open({ case: 'start', value: { command: long } }, { what }, given.signal)
+        stream.opened.catch(() => undefined)
+        stream.closed.catch(() => undefined)
+        given.abort()
+      }
+    }
+    expect(begin).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }))
+    expect(begun).toBeLessThan(100)
+    agent.listen(true)
+    await Promise.all(sending)
+    await agent.heard('writeFile', streams.length)
+  })
+})
+
 describe('credit', () => {
   test('a reader that stalls stalls its own stream only, and gives credit back as it reads', async () => {
     await using agent = await FakeAgent.start()

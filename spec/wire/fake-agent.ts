@@ -42,6 +42,12 @@ export class FakeAgent implements AsyncDisposable {
     this.connection = AgentConnection.to(path)
   }
 
+  /** Whether it takes what comes. */
+  listen(wanted: boolean): void {
+    if (wanted) this.#socket?.resume()
+    else this.#socket?.pause()
+  }
+
   get frames(): Frame[] {
     return this.chunks.flat()
   }

@@ -43,6 +43,7 @@ export async function observed(intended: Intended, id: string, signal: AbortSign
   const [hosts, commands, carried] = [new Set<string>(), new Set<string>(), new Set<string>()]
   let wall: unknown
   let seesCommands = true
+  let isTold = false
   for await (const entry of entriesOf(id, signal)) {
     const { kind } = entry
     if (kind === 'create') {
@@ -51,10 +52,13 @@ export async function observed(intended: Intended, id: string, signal: AbortSign
     }
     if (kind === 'network' || kind === 'network-request') hosts.add(hostOf(entry))
     if (kind === 'file') carried.add(`${entry['act']} ${entry['path']}`)
+    if (kind === 'exec') [seesCommands, isTold] = [true, isTold || entry['told'] === 'inside']
     if (kind === 'exec' && !isOwn(entry)) commands.add(nameOf(String(entry['path'])))
   }
   if (wall === undefined) throw new Fault('NOT_FOUND', `no record of sandbox ${id}`)
-  const unseen = seesCommands ? UNSEEN : [...UNSEEN, `commands: behind wall ${String(wall)} what children execute is not recorded`]
+  const unseen = [...UNSEEN]
+  if (!seesCommands) unseen.push(`commands: behind wall ${String(wall)} what children execute is not recorded`)
+  else if (isTold) unseen.push('commands that root inside keeps to itself: behind wall microvm they are what the machine says')
   return {
     hosts: difference(intended.hosts, hosts),
     commands: seesCommands ? commandDifference(intended.commands.map(nameOf), commands) : null,

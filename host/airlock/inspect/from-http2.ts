@@ -29,6 +29,8 @@ export function askInHttp2(socket: Socket, scheme: 'http' | 'https', asked: (que
   session.setTimeout(REST_MS, () => session.close())
   session.on('stream', (stream: ServerHttp2Stream, headers: Parameters<typeof questionOf>[1], _flags: number, raw: string[]) => {
     stream.on('error', () => stream.destroy())
+    // Taken back before Node has told of it: an answer to that would be thrown back at the host.
+    if (stream.closed || stream.destroyed) return
     const question = questionOf(stream, headers, fieldsOf(raw), scheme)
     if (question === undefined) return stream.respond({ [constants.HTTP2_HEADER_STATUS]: 400 }, { endStream: true })
     asked(question, new Http2Reply(stream, headers))

@@ -3,6 +3,7 @@
 use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, send};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use crate::vm;
 
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 const MAX_DESCRIPTORS: usize = 8;
+const SETTLING_LOOK: Duration = Duration::from_millis(5);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -61,8 +63,14 @@ enum Order {
     Clock {
         now_ns: u64,
     },
-    /// Everybody from the host is about to leave. Answered when they have.
+    /// Everybody from the host is about to leave. Answered when they have, and when all that a machine executes and has told of is recorded; from then on
+    /// it executes nothing, until `GoOn` or `Clock`.
     Settle {},
+    /// Of a machine (vm/execs.rs): one that was told is recorded, or must not be executed. Not answered.
+    Recorded {
+        id: u64,
+        allowed: bool,
+    },
     /// This process was restored from a state that others are restored from as well.
     #[serde(rename_all = "camelCase")]
     Rename {
@@ -88,8 +96,22 @@ pub fn read<T: serde::de::DeserializeOwned>(leash: &OwnedFd) -> Result<T, String
 pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::Result<()> {
     let mut leash = port(leash)?;
     answer(&leash, &Answer::Ready(true))?;
+    let (mut is_emptying, mut is_settling) = (false, false);
     loop {
-        let mut ready = leash.readable().await?;
+        if is_settling && vm::execs::is_settled() {
+            is_settling = false;
+            answer(&leash, &Answer::Ready(true))?;
+        }
+        let mut ready = tokio::select! {
+            () = guests.gone(), if is_emptying => {
+                vm::execs::hold();
+                (is_emptying, is_settling) = (false, true);
+                continue;
+            }
+            // Whoever asked may have died instead, of which no order tells.
+            () = tokio::time::sleep(SETTLING_LOOK), if is_settling => continue,
+            ready = leash.readable() => ready?,
+        };
         let Ok(received) = ready.try_io(|leash| receive(leash.as_raw_fd(), MsgFlags::MSG_DONTWAIT)) else { continue };
         let (message, descriptors) = received?;
         if message.is_empty() {
@@ -101,8 +123,12 @@ pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::
                 continue;
             }
             Ok(Order::Settle {}) => {
-                guests.gone().await;
-                Answer::Ready(true)
+                is_emptying = true;
+                continue;
+            }
+            Ok(Order::Recorded { id, allowed }) => {
+                vm::execs::recorded(id, allowed);
+                continue;
             }
             Ok(Order::Rename { host_name }) => {
                 drop(ready);
@@ -126,6 +152,8 @@ pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::
                 continue;
             }
             Ok(Order::GoOn {}) => {
+                // Nobody waits for that any more.
+                (is_emptying, is_settling) = (false, false);
                 vm::tell(vm::Order::GoOn);
                 continue;
             }

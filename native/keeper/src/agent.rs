@@ -1,8 +1,9 @@
 //! The keeper's conversation with the agent over the leash. Short: who lives there, and who has come in through the zygote.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use caisson_execs::MOST_TOLD_BYTES;
 use caisson_zygote::message::{receive, send};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -50,23 +51,17 @@ pub fn adopt(leash: &OwnedFd, pid: u32, ends: &[OwnedFd; 3]) -> Outcome<()> {
 }
 
 pub fn hear(leash: &OwnedFd) -> Outcome<Said> {
-    let mut buffer = [0u8; 8192];
+    let mut buffer = [0u8; MOST_TOLD_BYTES];
     let (length, _) = receive(leash.as_fd(), &mut buffer).at(STEP, "leash")?;
     Said::read(&buffer[..length], STEP)
 }
 
-/// As `hear`, for at most so long in all, however much else is said: what is hit meanwhile is passed over.
-pub fn hear_within(leash: &OwnedFd, patience: Duration) -> Outcome<Said> {
-    let until = Instant::now() + patience;
-    loop {
-        let left = until.saturating_duration_since(Instant::now()).as_millis() as i64;
-        if left == 0 {
-            return Err(Fault::new(Code::LaunchFailed, STEP, "no answer in time"));
-        }
-        setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::milliseconds(left)).at(STEP, "leash")?;
-        match hear(leash)? {
-            Said::Limit(_) => {}
-            said => return Ok(said),
-        }
+/// As `hear`, until then and no longer.
+pub fn hear_until(leash: &OwnedFd, until: Instant) -> Outcome<Said> {
+    let left = until.saturating_duration_since(Instant::now()).as_millis() as i64;
+    if left == 0 {
+        return Err(Fault::new(Code::LaunchFailed, STEP, "no answer in time"));
     }
+    setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::milliseconds(left)).at(STEP, "leash")?;
+    hear(leash)
 }

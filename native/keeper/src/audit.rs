@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::fault::{At, Outcome};
 
-pub use caisson_audit::{is_secret, now_ms};
+pub use caisson_audit::now_ms;
 
 pub struct Audit {
     chain: Chain,
@@ -15,18 +15,46 @@ pub struct Audit {
     sandbox: String,
     written: u64,
     budget: u64,
+    /// Commands that were not executed, because they could not be recorded.
+    refused: u64,
 }
 
 impl Audit {
     pub fn open(path: &str, sandbox: &str, budget: u64) -> Outcome<Audit> {
         let chain = Chain::open(Path::new(path)).at("audit", path)?;
         let redaction = Redaction::beside(Path::new(path));
-        Ok(Audit { chain, redaction, sandbox: sandbox.to_string(), written: 0, budget })
+        Ok(Audit { chain, redaction, sandbox: sandbox.to_string(), written: 0, budget, refused: 0 })
     }
 
     /// True once the sandbox has used up what it may write by acting.
     pub fn spent(&self) -> bool {
         self.written >= self.budget
+    }
+
+    /// A command is not executed. The first is told at once, and how many they were at the end.
+    pub fn refuse(&mut self) {
+        self.refused += 1;
+        if self.refused == 1 {
+            self.say_refused(
+                "it has used up what it may have recorded, or nothing can be: no further command is executed",
+            );
+        }
+    }
+
+    pub fn count_refused(&mut self) {
+        if self.refused > 0 {
+            self.say_refused(&format!(
+                "commands that were not executed, because they could not be recorded: {}",
+                self.refused
+            ));
+        }
+    }
+
+    fn say_refused(&mut self, detail: &str) {
+        let fields = [("reason", "audit".into()), ("detail", detail.into()), ("ends", false.into())];
+        if let Err(error) = self.record("limit", fields) {
+            eprintln!("caisson-keeper: audit: {error}");
+        }
     }
 
     /// A command line without the secrets in it; `known` are values of its variables, and `cut`: it goes on where nobody has read.

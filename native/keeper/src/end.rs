@@ -108,6 +108,7 @@ pub fn record(sandbox: &mut Sandbox, end: &End, started_ms: u64, used: (Option<u
     });
     let fields =
         [("reason", death["reason"].clone()), ("detail", death["detail"].clone()), ("cpuUs", death["cpuUs"].clone())];
+    sandbox.audit.count_refused();
     if let Err(error) = sandbox.audit.record("death", fields) {
         eprintln!("caisson-keeper: audit: {error}");
     }

@@ -1,70 +1,41 @@
-//! Every execve inside is recorded before it happens (seccomp_unotify(2)). The arguments are read from the caller's memory: another thread of it may
-//! change them afterwards, so the record says what was asked for, and walls do not depend on it.
+//! Every execve inside is recorded before it happens; what cannot be recorded is refused.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
+use caisson_execs::{Exec, answer, next, read};
 use serde_json::Value;
 
-use crate::audit::{Audit, is_secret};
-use crate::memory::Memory;
+use crate::audit::Audit;
 
-const NOTIF_RECV: libc::c_ulong = 0xC050_2100;
-const NOTIF_SEND: libc::c_ulong = 0xC018_2101;
-const NOTIF_ID_VALID: libc::c_ulong = 0x4008_2102;
-const FLAG_CONTINUE: u32 = 1;
-
-const MAX_PATH: usize = 4096;
-const MAX_ARGS: usize = 256;
-const MAX_ARGS_BYTES: usize = 8192;
-const MAX_VARIABLES: usize = 512;
-const MAX_VARIABLES_BYTES: usize = 65_536;
-
-#[repr(C)]
-struct Answer {
-    id: u64,
-    value: i64,
-    error: i32,
-    flags: u32,
-}
-
-/// Takes one notification and answers it: go on, or EPERM when it could not be recorded.
-/// False: nobody can notify through this descriptor any more.
+/// Takes one who asks and answers: go on, or EPERM when it could not be recorded.
+/// False: nobody can ask through this descriptor any more.
 pub fn answer_one(listener: &OwnedFd, audit: &mut Audit) -> bool {
-    // SAFETY: all-zero is valid, and demanded by the kernel.
-    let mut asked: libc::seccomp_notif = unsafe { std::mem::zeroed() };
-    // SAFETY: the structure has the size that the number says.
-    while unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_RECV, &raw mut asked) } != 0 {
-        match std::io::Error::last_os_error().raw_os_error() {
-            // Whatever stops this process for a moment interrupts (signal(7)); who asks still waits for the answer.
-            Some(libc::EINTR) => {}
-            // That caller died; others may come.
-            error => return matches!(error, Some(libc::ENOENT | libc::EAGAIN)),
+    match next(listener) {
+        Ok(Some(asked)) => {
+            // Who has died meanwhile executes nothing.
+            let allowed =
+                read(&asked, listener).is_ok_and(|exec| is_recorded(&exec, inner_pid(exec.pid), audit, Vec::new()));
+            answer(listener, asked.id, allowed);
+            true
         }
+        Ok(None) => true,
+        Err(_) => false,
     }
-    let recorded = !audit.spent() && record(&asked, listener, audit).is_ok();
-    let mut answer = Answer { id: asked.id, value: 0, error: 0, flags: FLAG_CONTINUE };
-    if !recorded {
-        answer.error = -libc::EPERM;
-        answer.flags = 0;
-    }
-    // SAFETY: as above. ENOENT: the caller died meanwhile.
-    unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_SEND, &raw mut answer) };
-    true
 }
 
-fn record(asked: &libc::seccomp_notif, listener: &OwnedFd, audit: &mut Audit) -> std::io::Result<()> {
-    let mut memory = Memory::of(asked.pid as libc::pid_t);
-    let offset = usize::from(i64::from(asked.data.nr) == libc::SYS_execveat);
-    let path = memory.string(asked.data.args[offset], MAX_PATH);
-    let (argv, truncated) = memory.strings(asked.data.args[offset + 1], MAX_ARGS, MAX_ARGS_BYTES);
-    let (variables, _) = memory.strings(asked.data.args[offset + 2], MAX_VARIABLES, MAX_VARIABLES_BYTES);
-    // The number may have passed to another process meanwhile: then what was read is somebody else's.
-    // SAFETY: reads one u64.
-    if unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_ID_VALID, &raw const asked.id) } != 0 {
-        return Err(std::io::ErrorKind::NotFound.into());
+/// What a machine says of itself is its word, and the record says so. True: it is recorded.
+pub fn record_told(exec: &Exec, audit: &mut Audit) -> bool {
+    is_recorded(exec, exec.pid.into(), audit, vec![("told", "inside".into())])
+}
+
+fn is_recorded(exec: &Exec, pid: u64, audit: &mut Audit, more: Vec<(&'static str, Value)>) -> bool {
+    let Exec { path, argv, truncated, secrets, .. } = exec;
+    let asked = Asked { pid, path, argv, secrets, truncated: *truncated };
+    let recorded = !audit.spent() && asked.record(audit, more).is_ok();
+    if !recorded {
+        audit.refuse();
     }
-    let pid = inner_pid(asked.pid);
-    Asked { pid, path: &path, argv: &argv, variables: &variables, truncated }.record(audit, Vec::new())
+    recorded
 }
 
 /// A program that is to run, with the words as they were given.
@@ -73,7 +44,8 @@ pub struct Asked<'a, W> {
     pub pid: u64,
     pub path: &'a [u8],
     pub argv: &'a [W],
-    pub variables: &'a [W],
+    /// Values of its variables whose names say that they are (caisson_execs::secrets).
+    pub secrets: &'a [Vec<u8>],
     /// There is more than this.
     pub truncated: bool,
 }
@@ -81,7 +53,8 @@ pub struct Asked<'a, W> {
 impl<W: AsRef<[u8]>> Asked<'_, W> {
     pub fn record(&self, audit: &mut Audit, more: Vec<(&'static str, Value)>) -> std::io::Result<()> {
         let argv: Vec<String> = self.argv.iter().map(|one| text(one.as_ref())).collect();
-        let argv = audit.redacted(&argv, &secrets(self.variables), self.truncated)?;
+        let secrets: Vec<String> = self.secrets.iter().map(|one| text(one)).collect();
+        let argv = audit.redacted(&argv, &secrets, self.truncated)?;
         let fields = [
             ("pid", self.pid.into()),
             ("path", text(self.path).into()),
@@ -90,12 +63,6 @@ impl<W: AsRef<[u8]>> Asked<'_, W> {
         ];
         audit.record("exec", fields.into_iter().chain(more))
     }
-}
-
-/// Values of variables whose names say that they are secrets.
-fn secrets(variables: &[impl AsRef<[u8]>]) -> Vec<String> {
-    let both = variables.iter().filter_map(|one| std::str::from_utf8(one.as_ref()).ok()?.split_once('='));
-    both.filter(|(name, _)| is_secret(name)).map(|(_, value)| value.to_string()).collect()
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -259,16 +259,13 @@ impl Inside<'_> {
 }
 
 pub fn install(filter: &[sock_filter], notify: bool) -> Outcome<Option<OwnedFd>> {
-    use std::os::fd::FromRawFd;
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
-    let flags = if notify { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
-    // SAFETY: the program outlives the call.
-    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
-    if result < 0 {
-        return Err(std::io::Error::last_os_error()).at("seccomp", "install");
+    if notify {
+        return caisson_execs::listen(filter, false).at("seccomp", "install").map(Some);
     }
-    // SAFETY: with the flag, the result is a new descriptor of ours.
-    Ok(notify.then(|| unsafe { OwnedFd::from_raw_fd(result as i32) }))
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the program outlives the call.
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+    if result < 0 { Err(std::io::Error::last_os_error()).at("seccomp", "install") } else { Ok(None) }
 }
 
 pub fn loopback_up() -> Outcome<()> {

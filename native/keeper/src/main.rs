@@ -30,7 +30,6 @@ mod inside;
 mod landlock;
 mod machine;
 mod mason;
-mod memory;
 mod nursery;
 mod order;
 mod overlay;

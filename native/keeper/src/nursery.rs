@@ -90,7 +90,7 @@ impl Nursery {
             bounding: caps::set_of(plan.capabilities.iter().map(String::as_str))?,
             open_files: plan.limits.open_files,
             no_new_privileges: plan.no_new_privileges.into(),
-            notify: plan.audit.commands.into(),
+            notify: plan.asks_before_exec().into(),
             landlock: wanted.landlock.into(),
             single_id: wanted.single_id.into(),
             filter_length: wanted.filter.len() as u32,

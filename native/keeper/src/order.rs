@@ -131,7 +131,7 @@ impl Sandbox {
         let ground = Ground::break_up(&self.plan, self.cgroup.as_ref(), spare)?;
         let helper = self.take_ids()?;
         self.filter = seccomp::program(Shape {
-            notify_exec: self.plan.audit.commands && self.plan.kind == Kind::Sandbox,
+            notify_exec: self.plan.asks_before_exec(),
             allow_user_namespaces: self.plan.seccomp.allow_user_namespaces,
             zygote: self.plan.kind == Kind::Zygote,
         })?;

@@ -214,6 +214,11 @@ pub struct Serve {
 }
 
 impl Plan {
+    /// Whether the host's kernel asks before anything is executed inside; in a machine its agent is asked, by the machine's own.
+    pub fn asks_before_exec(&self) -> bool {
+        self.audit.commands && self.kind == Kind::Sandbox && self.machine.is_none()
+    }
+
     /// Reads one line of JSON. The host has validated it; what is checked again is what would let a wrong plan weaken the wall.
     pub fn parse(line: &str) -> Outcome<Plan> {
         let invalid = |message: String| Fault::new(Code::PlanInvalid, "plan", message);

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use caisson_execs::{Exec, is_told};
 use caisson_zygote::message::receive;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,9 @@ pub enum Said {
     /// From a machine: whether its disk is whole now.
     #[serde(rename = "written")]
     Written(bool),
+    /// From a machine: what is to be executed in it. Not JSON (caisson_execs).
+    #[serde(skip)]
+    Exec(Exec),
     #[serde(rename = "error")]
     Error(String),
 }
@@ -80,6 +84,10 @@ impl Said {
 
     /// A failure said on the other side becomes one here.
     pub fn read(bytes: &[u8], step: &'static str) -> Outcome<Said> {
+        if is_told(bytes) {
+            let exec = Exec::hear(bytes).map(Said::Exec);
+            return exec.ok_or_else(|| Fault::new(Code::LaunchFailed, step, "an exec that is not told as agreed"));
+        }
         match serde_json::from_slice(bytes) {
             Ok(Said::Failed { code, step: there, message, hint }) => {
                 let code = [Code::MountUnreadable, Code::LimitUnavailable, Code::WallUnavailable, Code::PlanInvalid]

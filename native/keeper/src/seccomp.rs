@@ -6,6 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use caisson_execs::filter::{
+    ARCH, JUMP_ABOVE, JUMP_AT_LEAST, JUMP_EQUAL, LOAD, OFFSET_OF_ARCH, OFFSET_OF_NUMBER, RET_ALLOW, RET_ERRNO,
+    RET_KILL_PROCESS, RETURN, asking, step,
+};
 use libc::{sock_filter, *};
 use seccompiler::SeccompCmpArgLen::{Dword, Qword};
 use seccompiler::SeccompCmpOp::{Eq, MaskedEq, Ne};
@@ -25,28 +29,10 @@ const TIOCLINUX: u64 = 0x541C;
 /// Above this number are system calls newer than this list, and those of the x32 ABI.
 const NEWEST: u32 = 470;
 
-// linux/audit.h
-#[cfg(target_arch = "x86_64")]
-const ARCH: u32 = 0xC000_003E;
-#[cfg(target_arch = "aarch64")]
-const ARCH: u32 = 0xC000_00B7;
-
-const RET_ALLOW: u32 = 0x7FFF_0000;
-const RET_NOTIFY: u32 = 0x7FC0_0000;
-const RET_ERRNO: u32 = 0x0005_0000;
-const RET_KILL_PROCESS: u32 = 0x8000_0000;
-
 // Of struct seccomp_data.
-const OFFSET_OF_NUMBER: u32 = 0;
-const OFFSET_OF_ARCH: u32 = 4;
 /// The lower half of an argument, on the little-endian machines above.
 const OFFSET_OF_FIRST: u32 = 16;
 const OFFSET_OF_THIRD: u32 = 32;
-const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
-const JUMP_EQUAL: u16 = 0x15;
-const JUMP_ABOVE: u16 = 0x25;
-const JUMP_AT_LEAST: u16 = 0x35;
-const RETURN: u16 = 0x06;
 
 #[derive(Clone, Copy)]
 pub struct Shape {
@@ -105,18 +91,13 @@ pub fn program(shape: Shape) -> Outcome<Vec<sock_filter>> {
 
 /// What only tells of commands, and lets everything through.
 fn notices(notify_exec: bool) -> Vec<sock_filter> {
-    let step = |code, jt, jf, k| sock_filter { code, jt, jf, k };
     let mut program = vec![step(LOAD, 0, 0, OFFSET_OF_NUMBER)];
-    for call in [SYS_execve, SYS_execveat].into_iter().filter(|_| notify_exec) {
-        program.push(step(JUMP_EQUAL, 0, 1, call as u32));
-        program.push(step(RETURN, 0, 0, RET_NOTIFY));
-    }
+    program.extend(asking().into_iter().filter(|_| notify_exec));
     program.push(step(RETURN, 0, 0, RET_ALLOW));
     program
 }
 
 fn head(notify_exec: bool, allowed: &BTreeSet<i64>) -> Vec<sock_filter> {
-    let step = |code, jt, jf, k| sock_filter { code, jt, jf, k };
     let mut head = vec![
         step(LOAD, 0, 0, OFFSET_OF_ARCH),
         step(JUMP_EQUAL, 1, 0, ARCH),
@@ -138,12 +119,7 @@ fn head(notify_exec: bool, allowed: &BTreeSet<i64>) -> Vec<sock_filter> {
         step(RETURN, 0, 0, RET_ERRNO | EPROTONOSUPPORT as u32),
         step(LOAD, 0, 0, OFFSET_OF_NUMBER),
     ];
-    if notify_exec {
-        for call in [SYS_execve, SYS_execveat] {
-            head.push(step(JUMP_EQUAL, 0, 1, call as u32));
-            head.push(step(RETURN, 0, 0, RET_NOTIFY));
-        }
-    }
+    head.extend(asking().into_iter().filter(|_| notify_exec));
     for (first, last) in ranges(allowed) {
         head.push(step(JUMP_ABOVE, 2, 0, last));
         head.push(step(JUMP_AT_LEAST, 0, 1, first));
@@ -165,6 +141,8 @@ fn ranges(numbers: &BTreeSet<i64>) -> Vec<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use caisson_execs::filter::{self, RET_NOTIFY};
+
     use super::*;
 
     fn sandbox() -> Shape {
@@ -236,6 +214,17 @@ mod tests {
         assert_eq!(at(i64::from(NEWEST) + 1, [0; 6]), RET_ERRNO | ENOSYS as u32);
         assert_eq!(at(0x4000_0000, [0; 6]), RET_ERRNO | ENOSYS as u32);
         assert_eq!(verdict(&program, 0x4000_0003, SYS_read, [0; 6]), RET_KILL_PROCESS);
+    }
+
+    #[test]
+    fn what_only_tells_of_commands_has_no_way_around_it() {
+        let program = filter::execs();
+        for number in 0..=i64::from(NEWEST) {
+            let asks = number == SYS_execve || number == SYS_execveat;
+            assert_eq!(verdict(&program, ARCH, number, [0; 6]), if asks { RET_NOTIFY } else { RET_ALLOW });
+        }
+        assert_eq!(verdict(&program, ARCH, 0x4000_0000 | 520, [0; 6]), RET_ERRNO | ENOSYS as u32);
+        assert_eq!(verdict(&program, 0x4000_0003, 11, [0; 6]), RET_KILL_PROCESS);
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Sandbox {
             ForkResult::Child => {
                 drop(report);
                 let (plan, single_id) = (&self.plan, self.single_id);
-                let notify = plan.audit.commands && plan.kind == Kind::Sandbox;
+                let notify = plan.asks_before_exec();
                 let (leash_of_first, stands_for_first) = (firsts_leash, firsts_stands);
                 let inside = Inside {
                     plan,

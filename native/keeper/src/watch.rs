@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::control::{Connection, Heard, Reason, Request};
 use crate::execs;
 use crate::fault::{At, Outcome};
-use crate::machine::Settling;
+use crate::machine::{Pace, Settling};
 use crate::order::Sandbox;
 use crate::plan::{Kind, Leash, OnHit, OnWall};
 use stillness::UnderWay;
@@ -49,6 +49,7 @@ pub struct Watch {
     under_way: Option<UnderWay>,
     /// Of a machine: it has been asked to write its disk back.
     settling: Option<Settling>,
+    pace: Pace,
     waiting: VecDeque<(u64, Request)>,
     asked_silent: Instant,
     end: Option<End>,
@@ -80,6 +81,7 @@ impl Watch {
             frozen: false,
             under_way: None,
             settling: None,
+            pace: Pace::begin(),
             waiting: VecDeque::new(),
             asked_silent: Instant::now(),
             end: None,
@@ -219,7 +221,7 @@ impl Watch {
 
     fn milliseconds_left(&self) -> i32 {
         let ask = self.alarms.iter().any(Alarm::is_silent).then(|| self.asked_silent + ASK_SILENT);
-        self.clock.end().into_iter().chain(ask).min().map_or(-1, |next| {
+        self.clock.end().into_iter().chain(ask).chain(self.pace.rests_until()).min().map_or(-1, |next| {
             let left = next.saturating_duration_since(Instant::now()).as_millis() + 1;
             left.min(i32::MAX as u128) as i32
         })

@@ -16,6 +16,8 @@ pub struct Machine {
     /// Of all that runs inside.
     pub memory_bytes: u64,
     pub processes: Option<u64>,
+    /// Whether what is executed is told.
+    pub commands: bool,
     /// Whether there is a way out.
     pub network: bool,
     pub writable: Vec<Writable>,

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod channel;
+pub mod execs;
 mod machine;
 mod network;
 mod nodes;
@@ -77,6 +78,7 @@ pub fn set_up(machine: &Machine, leash: &OwnedFd) -> Outcome<()> {
     // While the disk has a name: under the new root it has none.
     steward::start(leash)?;
     root::enter()?;
+    execs::start(leash, machine.commands)?;
     root::give_up_rights(&machine.capabilities)
 }
 

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use nix::sys::socket::{MsgFlags, send};
 use serde_json::json;
 
-use super::{Machine, Outcome, renewal, root};
+use super::{Machine, Outcome, execs, renewal, root};
 
 // linux/fs.h: _IOWR('X', 119, int) and 120
 const FIFREEZE: libc::c_ulong = 0xC004_5877;
@@ -53,13 +53,20 @@ fn serve(orders: &Receiver<Order>, disk: &File, files: &File, leash: &OwnedFd) {
     };
     for order in orders {
         let renewed = match &order {
-            Order::Renew(machine) => Some(renewal::renew(machine).and_then(|()| renewal::rename(machine, files))),
+            Order::Renew(machine) => {
+                execs::renew(machine.commands);
+                Some(renewal::renew(machine).and_then(|()| renewal::rename(machine, files)))
+            }
             Order::Clock(now_ns) => Some(renewal::set_clock(*now_ns)),
             Order::WriteBack | Order::GoOn => None,
         };
         if let Some(renewed) = renewed {
             let said = renewed.map_or_else(|error| json!({ "error": error }), |()| json!({ "ready": true }));
             say(said.to_string());
+            // The last that a machine hears before it goes on: what it is told of from here on, the keeper listens for.
+            if matches!(order, Order::Clock(_)) {
+                execs::go_on();
+            }
             continue;
         }
         let request = if matches!(order, Order::WriteBack) { FIFREEZE } else { FITHAW };
@@ -68,7 +75,9 @@ fn serve(orders: &Receiver<Order>, disk: &File, files: &File, leash: &OwnedFd) {
             let done = unsafe { libc::ioctl(disk.as_raw_fd(), request, 0) } == 0;
             written = if request == FIFREEZE { done } else { written && !done };
         }
-        if request == FIFREEZE {
+        if request == FITHAW {
+            execs::go_on();
+        } else {
             say(format!("{{\"written\":{written}}}"));
         }
     }

@@ -95,16 +95,16 @@ impl Held {
 }
 
 /// Writes the state of a sandbox to the folder that its plan names. The engine ends with it.
-pub fn save(sandbox: &Sandbox) -> Outcome<()> {
+pub fn save(sandbox: &mut Sandbox) -> Outcome<()> {
     let failed = |message: String| Fault::new(Code::LaunchFailed, STEP, message);
     let wanted = sandbox.plan.engine.as_ref().and_then(|engine| engine.warm.as_ref());
     let Some(Warm::Save { folder }) = wanted else {
         return Err(failed("its plan names no folder to save it to".into()));
     };
-    let first = sandbox.first.unwrap_or(0);
+    let (first, folder) = (sandbox.first.unwrap_or(0), folder.clone());
     settle(sandbox)?;
     if sandbox.plan.machine.is_some() {
-        return machine::save(sandbox, Path::new(folder));
+        return machine::save(sandbox, Path::new(&folder));
     }
     let doors = sandbox.cgroup.as_ref().map_or(Ok(Vec::new()), crate::cgroup::Cgroup::doors)?;
     let open = |name| File::open(format!("/proc/{first}/ns/{name}")).at(STEP, name);
@@ -139,14 +139,14 @@ pub fn save(sandbox: &Sandbox) -> Outcome<()> {
 }
 
 /// As `save`, of a sandbox that somebody uses, for itself and nobody else.
-pub fn sleep(sandbox: &Sandbox, folder: &Path) -> Outcome<()> {
+pub fn sleep(sandbox: &mut Sandbox, folder: &Path) -> Outcome<()> {
     refuse_memory(sandbox)?;
     settle(sandbox)?;
     machine::sleep(sandbox, folder)
 }
 
 /// As `sleep`, with its disk, for others; it goes on afterwards. `lasts`: until it is deleted, and not only until those are there that it is for.
-pub fn snapshot(sandbox: &Sandbox, folder: &Path, lasts: bool) -> Outcome<()> {
+pub fn snapshot(sandbox: &mut Sandbox, folder: &Path, lasts: bool) -> Outcome<()> {
     refuse_memory(sandbox)?;
     settle(sandbox)?;
     machine::snapshot(sandbox, folder, lasts)?;
@@ -154,7 +154,7 @@ pub fn snapshot(sandbox: &Sandbox, folder: &Path, lasts: bool) -> Outcome<()> {
     let leash = sandbox.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "no leash"))?;
     let clock = json!({ "clock": { "nowNs": machine::now_ns()? } });
     send(leash.as_fd(), clock.to_string().as_bytes(), &[]).at("leash", "clock")?;
-    heard_ready(leash)
+    heard_ready(sandbox)
 }
 
 fn refuse_memory(sandbox: &Sandbox) -> Outcome<()> {
@@ -165,14 +165,14 @@ fn refuse_memory(sandbox: &Sandbox) -> Outcome<()> {
 }
 
 /// A descriptor of the host's that came over the leash cannot be saved: the agent answers when it has none any more.
-fn settle(sandbox: &Sandbox) -> Outcome<()> {
+fn settle(sandbox: &mut Sandbox) -> Outcome<()> {
     let leash = sandbox.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "no leash"))?;
     send(leash.as_fd(), json!({ "settle": {} }).to_string().as_bytes(), &[]).at("leash", "settle")?;
-    heard_ready(leash)
+    heard_ready(sandbox)
 }
 
-fn heard_ready(leash: &OwnedFd) -> Outcome<()> {
-    match agent::hear_within(leash, SETTLE)? {
+fn heard_ready(sandbox: &mut Sandbox) -> Outcome<()> {
+    match sandbox.hear_within(SETTLE)? {
         Said::Ready(true) => Ok(()),
         _ => Err(Fault::new(Code::LaunchFailed, STEP, "it said something else than that it is ready")),
     }

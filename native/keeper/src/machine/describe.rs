@@ -44,6 +44,7 @@ pub fn describe(plan: &Plan, wakes: bool) -> Outcome<Value> {
         "hardwareAddress": (!wakes).then(|| hardware_address(card)),
         "memoryBytes": plan.limits.memory_bytes.unwrap_or(0),
         "processes": plan.limits.pids,
+        "commands": plan.audit.commands,
         "network": matches!(plan.network, Network::Gate { .. }),
         "writable": writable,
         "files": files,

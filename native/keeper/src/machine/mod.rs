@@ -5,6 +5,7 @@
 mod arguments;
 mod describe;
 mod devices;
+mod executed;
 mod firecracker;
 mod helm;
 mod monitor;
@@ -34,6 +35,7 @@ use crate::say::Said;
 use monitor::{Parts, prepare};
 
 pub use describe::{describe, now_ns};
+pub use executed::Pace;
 pub use monitor::Vmm;
 pub use saving::{save, sleep, snapshot};
 pub use settling::{SETTLING, Settling, go_on, not_settled};

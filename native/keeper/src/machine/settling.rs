@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{MsgFlags, send};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::STEP;
 use crate::fault::{At, Code, Fault, Outcome};
@@ -23,7 +23,7 @@ pub struct Settling(Arc<(Mutex<Option<bool>>, Condvar)>);
 impl Settling {
     /// Asks; the answer comes later.
     pub fn ask(leash: &OwnedFd) -> Outcome<Settling> {
-        tell(leash, "writeBack")?;
+        tell(leash, "writeBack", &json!({}))?;
         Ok(Settling::default())
     }
 
@@ -50,11 +50,11 @@ pub fn not_settled() -> Fault {
 }
 
 pub fn go_on(leash: &OwnedFd) -> Outcome<()> {
-    tell(leash, "goOn")
+    tell(leash, "goOn", &json!({}))
 }
 
 /// Neither side waits for the other here: a leash that takes nothing more belongs to a machine that is stuck.
-fn tell(leash: &OwnedFd, word: &str) -> Outcome<()> {
-    let text = json!({ word: {} }).to_string();
+pub fn tell(leash: &OwnedFd, word: &str, more: &Value) -> Outcome<()> {
+    let text = json!({ word: more }).to_string();
     send(leash.as_raw_fd(), text.as_bytes(), MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT).at(STEP, word).map(|_| ())
 }

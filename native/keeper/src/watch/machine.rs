@@ -8,15 +8,24 @@ use crate::control::Reason;
 use crate::say::Said;
 
 impl Watch {
-    /// Of a machine: where it says what was hit in it.
+    /// Of a machine: where it says what is executed and what was hit in it, while it does not say too much.
     pub fn machine_leash(&self) -> i32 {
+        if self.pace.rests_until().is_some() {
+            return -1;
+        }
         self.sandbox.leash.as_ref().filter(|_| self.sandbox.plan.machine.is_some()).map_or(-1, AsRawFd::as_raw_fd)
     }
 
     /// It is an enemy's word, and can end no sandbox but its own.
     pub fn hear_machine(&mut self) {
         let Some(leash) = &self.sandbox.leash else { return };
+        self.pace.count();
         match agent::hear(leash) {
+            Ok(Said::Exec(exec)) => {
+                if let Err(fault) = self.sandbox.record_told(&exec) {
+                    self.finish(Reason::Crash, fault.to_string());
+                }
+            }
             Ok(Said::Limit(what)) if what == "memory" => self.limit("memory", true),
             Ok(Said::Limit(what)) if what == "pids" => self.limit("pids", true),
             Ok(Said::Written(whole)) => {

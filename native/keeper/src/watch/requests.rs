@@ -47,7 +47,7 @@ impl Watch {
                 self.ask_alarms(|_| true);
                 Some(answer(seq, self.stats()))
             }
-            Request::Save { seq } => Some(match engine::save(&self.sandbox) {
+            Request::Save { seq } => Some(match engine::save(&mut self.sandbox) {
                 Ok(()) => answer(seq, json!({})),
                 Err(fault) => refusal(seq, &fault.to_string()),
             }),
@@ -86,10 +86,11 @@ impl Watch {
 
     /// If it cannot be written down, it goes on as if nobody had asked.
     fn sleep(&mut self, seq: i64, folder: &Path, keep_disk: &str) -> Value {
-        let asleep = self
-            .refuse_keeping(Path::new(keep_disk))
-            .and_then(|()| if self.is_still() { Err(asleep_already()) } else { engine::sleep(&self.sandbox, folder) });
+        let asleep = self.refuse_keeping(Path::new(keep_disk)).and_then(|()| {
+            if self.is_still() { Err(asleep_already()) } else { engine::sleep(&mut self.sandbox, folder) }
+        });
         if let Err(fault) = asleep {
+            self.let_machine_execute();
             return refusal(seq, &fault.to_string());
         }
         if self.finish(Reason::Pause, "paused") {
@@ -98,11 +99,22 @@ impl Watch {
         answer(seq, json!({}))
     }
 
-    fn snapshot(&self, folder: &Path, lasts: bool) -> Outcome<()> {
+    fn snapshot(&mut self, folder: &Path, lasts: bool) -> Outcome<()> {
         if self.is_still() {
             return Err(asleep_already());
         }
-        engine::snapshot(&self.sandbox, folder, lasts)
+        let taken = engine::snapshot(&mut self.sandbox, folder, lasts);
+        if taken.is_err() {
+            self.let_machine_execute();
+        }
+        taken
+    }
+
+    /// Nothing is executed in a machine that was told to settle, until it hears that it goes on.
+    fn let_machine_execute(&mut self) {
+        if !self.is_still() {
+            self.let_machine_go_on();
+        }
     }
 
     fn hello(&self) -> Value {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::Watch;
-use crate::agent;
 use crate::control::{Reason, Request, answer, refusal};
 use crate::disk::image_in;
 use crate::fault::{Code, Fault, Outcome};
@@ -65,7 +64,7 @@ impl Watch {
     pub fn settle_for_good(&mut self) -> Outcome<()> {
         let Some(leash) = self.machine().filter(|_| !self.is_still()) else { return Ok(()) };
         Settling::ask(leash)?;
-        match agent::hear_within(leash, SETTLING)? {
+        match self.sandbox.hear_within(SETTLING)? {
             Said::Written(true) => Ok(()),
             _ => Err(not_settled()),
         }

@@ -162,11 +162,12 @@ fn record(command: Command<'_>, audit: &mut Audit) -> std::io::Result<()> {
     let words = command.words.unwrap_or_default();
     let mut more = vec![("uid", command.uid.into()), ("parent", command.parent.into())];
     more.extend(unread.then_some(("unread", true.into())));
+    let secrets = caisson_execs::secrets(&words.variables);
     let asked = execs::Asked {
         pid: command.pid.into(),
         path: words.path,
         argv: &words.argv,
-        variables: &words.variables,
+        secrets: &secrets,
         truncated: words.truncated || unread,
     };
     asked.record(audit, more)
