@@ -74,14 +74,16 @@ pub fn next(listener: &OwnedFd) -> Result<Option<Asked>> {
     // SAFETY: all-zero is valid, and demanded by the kernel.
     let mut asked: libc::seccomp_notif = unsafe { std::mem::zeroed() };
     // SAFETY: the structure has the size that the number says.
-    if unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_RECV, &raw mut asked) } == 0 {
-        return Ok(Some(Asked { id: asked.id, pid: asked.pid, call: asked.data }));
+    while unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_RECV, &raw mut asked) } != 0 {
+        let error = Error::last_os_error();
+        match error.raw_os_error() {
+            // Whatever stops this process for a moment interrupts (signal(7)); who asks still waits for the answer.
+            Some(libc::EINTR) => {}
+            Some(libc::ENOENT | libc::EAGAIN) => return Ok(None),
+            _ => return Err(error),
+        }
     }
-    let error = Error::last_os_error();
-    match error.raw_os_error() {
-        Some(libc::ENOENT | libc::EINTR | libc::EAGAIN) => Ok(None),
-        _ => Err(error),
-    }
+    Ok(Some(Asked { id: asked.id, pid: asked.pid, call: asked.data }))
 }
 
 /// An error: whoever asked has died, and the number may have passed to another process.

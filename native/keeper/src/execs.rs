@@ -75,3 +75,67 @@ fn inner_pid(pid: u32) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
     line.and_then(|pids| pids.split_whitespace().last()?.parse().ok()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+    use std::ptr;
+    use std::sync::mpsc::channel;
+    use std::thread::{sleep, spawn};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::inside::install;
+
+    extern "C" fn nothing(_: libc::c_int) {}
+
+    /// Lets everything pass but execve, which is asked about.
+    fn filter() -> [libc::sock_filter; 4] {
+        let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+        [
+            step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+            step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_execve as u32),
+            step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_USER_NOTIF),
+            step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ]
+    }
+
+    #[test]
+    fn whoever_asks_is_answered_however_often_the_keeper_is_interrupted() {
+        let folder = std::env::temp_dir().join(format!("caisson-execs-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        // There is nothing left that it may write: the answer is no.
+        let mut audit = Audit::open(folder.join("audit.jsonl").to_str().unwrap(), "s", 0).unwrap();
+        // SAFETY: all-zero is a valid sigaction; without SA_RESTART, so that interruptions are seen.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+        // SAFETY: the handler does nothing.
+        assert_eq!(unsafe { libc::sigaction(libc::SIGUSR2, &raw const action, ptr::null_mut()) }, 0);
+        // SAFETY: cannot fail.
+        let (process, keeper) = unsafe { (libc::getpid(), libc::gettid()) };
+        let (hand, handed) = channel();
+        let (go, begin) = channel::<()>();
+        let (tell, heard) = channel();
+        spawn(move || {
+            // SAFETY: of this thread alone.
+            unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+            hand.send(install(&filter(), true).unwrap().unwrap()).unwrap();
+            begin.recv().unwrap();
+            // SAFETY: strings with their ends; it comes back, for it is not allowed.
+            unsafe { libc::execv(c"/nowhere".as_ptr(), [c"nowhere".as_ptr(), ptr::null()].as_ptr()) };
+            tell.send(Error::last_os_error().raw_os_error()).unwrap();
+        });
+        let listener = handed.recv().unwrap();
+        spawn(move || {
+            for _ in 0..10 {
+                sleep(Duration::from_millis(20));
+                // SAFETY: a thread that waits for this one to be through.
+                unsafe { libc::syscall(libc::SYS_tgkill, process, keeper, libc::SIGUSR2) };
+            }
+            go.send(()).unwrap();
+        });
+        assert!(answer_one(&listener, &mut audit));
+        assert_eq!(heard.recv_timeout(Duration::from_secs(30)).unwrap(), Some(libc::EPERM));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
