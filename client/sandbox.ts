@@ -42,7 +42,7 @@ export interface ListSandboxesOptions extends ListOptions, Options {
 }
 
 export interface RunCodeOptions {
-  /** python (default), javascript, typescript, bash, java; not together with `context`. */
+  /** python (default), javascript, typescript, bash, java, r; not together with `context`. */
   language?: string
   /** Absent: the default context of the language. */
   context?: ContextRef

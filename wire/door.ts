@@ -179,7 +179,7 @@ export interface RunRequest {
   code: string
   /** A live context; absent: the default context of `language`. */
   contextId?: string
-  /** python (default), javascript, typescript, bash, java. */
+  /** python (default), javascript, typescript, bash, java, r. */
   language?: string
   /** For this run only; undone afterwards. */
   env?: Record<string, string>

@@ -42,7 +42,7 @@ export const CATALOGUE = {
   LANGUAGE_UNKNOWN: {
     status: 400,
     title: 'no such language',
-    hint: 'Name one with --lang: python, javascript, typescript, bash, java.',
+    hint: 'Name one with --lang: python, javascript, typescript, bash, java, r.',
     retry: 'never',
   },
   LANGUAGE_UNAVAILABLE: {

@@ -5,6 +5,7 @@ export const LANGUAGES = {
   typescript: ['.ts', '.mts', '.cts', 'ts', 'tsx', 'ts-node'],
   bash: ['.sh', '.bash', 'sh', 'shell'],
   java: ['.java', '.jsh', 'jshell'],
+  r: ['.r', 'rscript', 'ir'],
 } as const satisfies Record<string, readonly string[]>
 
 export type Language = keyof typeof LANGUAGES

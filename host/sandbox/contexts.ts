@@ -260,9 +260,6 @@ export class Contexts {
     const wanted = languageOf(language)
     const runtime = runtimes().find(({ name }) => name === wanted)
     if (runtime === undefined) {
-      const unserved = UNSERVED[language.toLowerCase()]
-      if (unserved !== undefined)
-        throw new Fault('LANGUAGE_UNAVAILABLE', `there is no runtime for ${unserved.name} yet. ${unserved.hint}`, { hint: unserved.hint })
       const known = runtimes().map(({ name }) => name)
       throw new Fault('LANGUAGE_UNKNOWN', `no language ${JSON.stringify(language)}; there are: ${known.join(', ')}`)
     }
@@ -272,10 +269,6 @@ export class Contexts {
     })
   }
 }
-
-/** What E2B's interpreter knows besides. */
-const R = { name: 'R', hint: 'Run it as a command, `Rscript FILE`: as root, `apt-get install -y r-base-core`, then `./caisson setup`.' }
-const UNSERVED: Readonly<Record<string, typeof R>> = { r: R, rscript: R, ir: R }
 
 export function aborted(error: RunError, on: Listener): Execution {
   void on({ type: 'error', error })

@@ -22,6 +22,7 @@ const INTERPRETERS = [
   ['bash', '/bin/bash'],
   // A JDK has it, a JRE has not.
   ['java', '/usr/bin/jshell'],
+  ['r', '/usr/bin/R'],
 ] as const
 
 /** What of the host every template shows. */

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import * as shelf from '../../host/runtimes/shelf.ts'
 import type { Execution, Held, RunEvent, RunRequest } from '../../wire/index.ts'
 import { SpecHost } from '../walls/home.ts'
+import { hasR } from './has-r.ts'
 
 // What every language promises, through the whole of Caisson. A new one on the shelf needs its words here, and nothing else.
 
@@ -104,6 +105,23 @@ const WORDS: Record<keyof typeof shelf, Words> = {
     pwd: 'System.out.println(System.getProperty("user.dir"))',
     pid: 'System.out.println(ProcessHandle.current().pid())',
   },
+  r: {
+    hello: 'cat("héllo 漢 😀\\n")',
+    exit3: 'quit(status = 3)',
+    set: 'kept <- 41',
+    print: 'cat(kept + 1, "\\n", sep = "")',
+    fail: 'stop("went wrong")',
+    spin: 'while (TRUE) {}',
+    wait: 'Sys.sleep(60)',
+    env: 'cat(Sys.getenv("MARK", "none"), "\\n", sep = "")',
+    account: 'cat(paste(Sys.getenv(c("HOME", "USER", "LOGNAME", "SHELL")), collapse = " "), "\\n", sep = "")',
+    order: 'cat("one\\n"); message("two"); cat("three\\n")',
+    flood: (bytes) => `cat(strrep("x", ${bytes}))`,
+    readStdin: 'cat(length(readLines("stdin")), "\\n", sep = "")',
+    cwd: 'setwd("/"); cat(getwd(), "\\n", sep = "")',
+    pwd: 'cat(getwd(), "\\n", sep = "")',
+    pid: 'cat(Sys.getpid(), "\\n", sep = "")',
+  },
 }
 
 /** One context of a sandbox, made for one test. */
@@ -142,7 +160,8 @@ beforeAll(async () => {
 })
 afterAll(() => host[Symbol.asyncDispose]())
 
-describe.each(Object.values(shelf))('$name', (runtime) => {
+// No machine needs to have R (what is said then is in r.spec.ts).
+describe.each(Object.values(shelf).filter(({ name }) => name !== 'r' || hasR))('$name', (runtime) => {
   const words = WORDS[runtime.name as keyof typeof shelf]
   let held: Held
   beforeAll(async () => {

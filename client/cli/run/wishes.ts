@@ -51,7 +51,7 @@ export function runWishes(argv: readonly string[]): RunWishes | undefined {
     .description('Runs it once in a sandbox of its own, prints what it prints, and ends with its exit code.')
     .argument('[FILE...]', 'a program, and its arguments')
     .option('-c, --code <code>', 'a piece of code')
-    .option('--lang <language>', 'python, javascript, typescript, bash or java')
+    .option('--lang <language>', 'python, javascript, typescript, bash, java or r')
     .option('--profile <name>', 'a named set of choices: default, code-interpreter, project; `caisson profile list` has them all')
     .option('--workspace <name>', 'which of the workspaces it is, where the profile keeps files (`workspace`); else the one called default')
     .option('--wall <name>', `the kind of isolation: ${WALLS.join(', ')}; where none is named, the profile’s`, wallNamed)
