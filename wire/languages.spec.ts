@@ -9,6 +9,8 @@ test.each([
   ['node', 'javascript'],
   ['.cts', 'typescript'],
   ['sh', 'bash'],
+  ['R', 'r'],
+  ['.R', 'r'],
   ['cobol', undefined],
   ['', undefined],
 ])('the word %j means %j', (word, language) => {
@@ -21,6 +23,7 @@ test.each([
   ['#!/usr/bin/env -S node --enable-source-maps', 'javascript'],
   ['#!/usr/bin/env A=1 bash', 'bash'],
   ['#! /bin/sh -e', 'bash'],
+  ['#!/usr/bin/env Rscript', 'r'],
   ['#!/usr/bin/perl', undefined],
   ['#!', undefined],
   ['print(1)', undefined],

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { hasR } from '../runtimes/has-r.ts'
 import { type Event, events, InterpreterServer } from './interpreter-server.ts'
 
 // What a client of the code interpreter's /execute sees.
@@ -139,8 +140,19 @@ describe('languages', () => {
       expect(response.status).toBe(500)
       expect(await response.text()).toMatch(new RegExp(`^Failed to create context: no language "${language}"; there are: .*python`))
     }
+  })
+
+  test.runIf(hasR)('r, whose values come whole', async () => {
+    const said = await server.run('print("Hello, World!"); cat("half"); message("told"); getwd()', { language: 'r' })
+    const printed = said.filter(({ type }) => type === 'stdout').map(({ text }) => text)
+    // What it takes long to say is not waited for.
+    expect(printed.join('')).toBe('[1] "Hello, World!"\nhalf')
+    expect(said.at(-2)).toMatchObject({ type: 'result', text: '[1] "/home/user"' })
+  })
+
+  test.skipIf(hasR)('r, where the machine has none, is named with what to do', async () => {
     const response = await server.execute({ code: '1', language: 'r' })
-    const why = /^Failed to create context: there is no runtime for R yet/
+    const why = /^Failed to create context: template .* has no r. Install R/
     // E2B's client for JavaScript shows the phrase of the status line alone.
     expect([response.status, response.statusText, await response.text()]).toEqual([
       500,

@@ -1,4 +1,6 @@
+import { setImmediate as immediate } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { settled } from '../../host/lifetimes.ts'
 import type { Held, RunRequest } from '../../wire/index.ts'
 import { SpecHost } from '../walls/home.ts'
 import { hasR } from './has-r.ts'
@@ -64,7 +66,7 @@ describe.runIf(hasR)('R, which the templates have only where the machine has it'
     expect(results).toEqual([
       {
         text: expect.stringMatching(/^ +n i +b +s f +d\n1 1\.5 1 TRUE/),
-        html: expect.stringMatching(/<th>n<\/th>[^]*<td>a&lt;b/),
+        html: expect.stringMatching(/<th>n<\/th>[\s\S]*<td>a&lt;b/),
         data: { n: [1.5, null], i: [1, 2], b: [true, null], s: ['a<b"\n', null], f: ['u', 'v'], d: ['2026-01-02', '2026-01-03'] },
         isMainResult: true,
       },
@@ -110,6 +112,10 @@ describe.runIf(hasR)('R, which the templates have only where the machine has it'
       name: 'lost',
       value: 'where?',
     })
+    expect((await run('options(warn = 2); f <- function() as.integer("x"); f()')).error?.traceback).toMatch(
+      /NAs introduced by coercion\nTraceback:\n1. f\(\)$/,
+    )
+    await run('options(warn = 0)')
     const endless = (await run('f <- function() f(); f()')).error
     expect(endless?.value).toMatch(/infinite recursion|stack/)
     expect(endless?.traceback.split('\n').length).toBeLessThan(60)
@@ -123,20 +129,32 @@ describe.runIf(hasR)('R, which the templates have only where the machine has it'
   test('what cannot be read is shown with its place, and none of it runs', async () => {
     const { error, stdout } = await run('cat("ran")\nx <- (1 +\n  2 3)')
     expect({ name: error?.name, stdout }).toEqual({ name: 'ParseError', stdout: '' })
-    expect(error?.traceback).toMatch(/cell:3:5: unexpected numeric constant[^]*2 3\n +\^/)
+    expect(error?.traceback).toMatch(/cell:3:5: unexpected numeric constant[\s\S]*2 3\n +\^/)
   })
 
   test('warnings and messages are told while they come, and code that listens for them hears them first', async () => {
-    const said: string[] = []
-    await held.runCode(
-      {
-        code: 'f <- function() warning("careful"); f(); cat("then\\n"); message("so"); withCallingHandlers(warning("none"), warning = function(w) invokeRestart("muffleWarning")); log(-1)',
-        contextId,
+    const touched = settled<unknown>()
+    const touch = async () => held.start({ command: 'touch', args: ['/tmp/heard'] }, signal).then(({ exit }) => exit)
+    const lines = [
+      'f <- function() warning("careful")',
+      'f(); message("so")',
+      'while (!file.exists("/tmp/heard")) Sys.sleep(0.01)',
+      'withCallingHandlers(warning("none"), warning = function(w) invokeRestart("muffleWarning"))',
+      'cat("then\\n")',
+      'log(-1)',
+    ]
+    const { stdout, stderr } = await held.runCode(
+      { code: lines.join('\n'), contextId },
+      (event) => {
+        if (event.type === 'stderr' && event.text.includes('so')) touched.resolve(touch())
       },
-      (event) => void ('text' in event && said.push(event.text)),
       signal,
     )
-    expect(said.join('')).toBe('Warning message:\nIn f() : careful\nthen\nso\nWarning message:\nIn log(-1) : NaNs produced\n')
+    expect({ stdout, stderr }).toEqual({
+      stdout: 'then\n',
+      stderr: 'Warning message:\nIn f() : careful\nso\nWarning message:\nIn log(-1) : NaNs produced\n',
+    })
+    await touched.promise
     expect((await run('tryCatch(warning("w"), warning = function(w) "heard")')).results).toMatchObject([{ text: '[1] "heard"' }])
   })
 
@@ -146,6 +164,30 @@ describe.runIf(hasR)('R, which the templates have only where the machine has it'
     ).toMatchObject({
       results: [{ text: expect.stringMatching(/""\s+"0"\s+"0"\s+"0"/) }],
     })
+  })
+
+  test('code that closes all connections closes its own', async () => {
+    expect((await run('own <- file("/dev/null"); closeAllConnections(); nrow(showConnections())')).results).toMatchObject([
+      { text: '[1] 0' },
+    ])
+    expect((await run('length(readLines("stdin"))')).results).toMatchObject([{ text: '[1] 0' }])
+  })
+
+  test('interrupts that come before a run has begun, or when it is over, end no other', async () => {
+    for (let round = 0; round < 8; round += 1) {
+      const running = run('1')
+      await immediate()
+      await held.interrupt(contextId, signal)
+      await running
+      expect((await run('Sys.sleep(0.01); 5')).results).toMatchObject([{ text: '[1] 5' }])
+    }
+    const waiting = run('tryCatch(Sys.sleep(60), interrupt = function(condition) "heard by the code")')
+    await immediate()
+    await held.interrupt(contextId, signal)
+    const { results, error } = await waiting
+    // Before its first line has begun, nothing of it can hear.
+    expect(error?.name ?? results[0]?.text).toMatch(/^KeyboardInterrupt$|heard by the code/)
+    expect((await run('Sys.sleep(0.01); 5')).results).toMatchObject([{ text: '[1] 5' }])
   })
 
   test('code that quits ends the context; the next run begins anew', async () => {

@@ -31,7 +31,7 @@ export const PROGRAMS: readonly Said[] = [
 /** Of a machine with a network. */
 export const CARD: Said = { what: 'hardware address', code: 'cat /sys/class/net/eth0/address' }
 
-/** In a context of JavaScript that was running. (Java: spec/runtimes/java.spec.ts.) */
+/** In a context of JavaScript that was running. (Java and R: spec/runtimes/java.spec.ts, spec/runtimes/r.spec.ts.) */
 export const MATH_RANDOM: Said = { what: 'Math.random of JavaScript', code: 'Math.random()' }
 
 /** One run says all of it: behind an emulated processor each takes a second. */

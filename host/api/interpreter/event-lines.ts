@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { ExactJson, Fault, Rich, RunError, RunEvent } from '@caisson/wire'
 import { StreamedAnswer } from '../streamed-answer.ts'
+import { WholeLines } from './whole-lines.ts'
 
 /** Clients, and what lies between, take a connection for dead on which nothing is said. */
 const KEEPALIVE_MS = 5000
@@ -18,6 +19,8 @@ export class EventLines {
   readonly #isOurs: boolean
   /** E2B's runtime of this language prints the end of a line by itself: programs look for lines without it. */
   readonly #isEndApart: boolean
+  /** E2B's R prints a value at once, and programs look for it whole. */
+  readonly #whole: WholeLines | undefined
   readonly #keepalive: NodeJS.Timeout
   #hasBegun = false
 
@@ -25,6 +28,7 @@ export class EventLines {
     this.#answer = new StreamedAnswer(reply, HEADERS, FIRST_MS)
     this.#isOurs = isOurs
     this.#isEndApart = !isOurs && language === 'java'
+    if (!isOurs && language === 'r') this.#whole = new WholeLines((text, atMs) => this.#write(printed('stdout', text, atMs)))
     this.#keepalive = setInterval(() => void this.#write(KEEPALIVE), KEEPALIVE_MS)
   }
 
@@ -35,6 +39,8 @@ export class EventLines {
 
   /** While the result is pending, the client has more to read than it can take. */
   readonly tell = (event: RunEvent): void | Promise<void> => {
+    if (this.#whole !== undefined && event.type === 'stdout') return this.#whole.add(event.text, event.atMs)
+    void this.#whole?.flush()
     switch (event.type) {
       case 'started':
         return this.#write(line({ type: 'number_of_executions', execution_count: event.executionCount }))
@@ -54,6 +60,7 @@ export class EventLines {
   }
 
   fail({ name, value, traceback }: RunError): void | Promise<void> {
+    void this.#whole?.flush()
     return this.#write(line({ type: 'error', name, value, traceback }))
   }
 
@@ -69,6 +76,7 @@ export class EventLines {
   }
 
   end(): void {
+    void this.#whole?.flush()
     this.stop()
     this.#answer.end(Buffer.from(END))
   }
@@ -76,6 +84,7 @@ export class EventLines {
   /** Nothing more is said. */
   stop(): void {
     clearInterval(this.#keepalive)
+    this.#whole?.forget()
     this.#answer.stop()
   }
 

@@ -86,13 +86,7 @@ own_device <- getOption("device")
 
 with_arguments <- function(path, arguments) {
   all <- c("R", "--no-echo", "--no-restore", paste0("--file=", path), if (length(arguments) > 0L) c("--args", arguments))
-  replace_arguments(function(trailingOnly = FALSE) if (trailingOnly) arguments else all)
+  replace_in_base("commandArgs", function(trailingOnly = FALSE) if (trailingOnly) arguments else all)
 }
 
-with_own_arguments <- function() replace_arguments(own_arguments)
-
-replace_arguments <- function(as) {
-  unlockBinding("commandArgs", baseenv())
-  assign("commandArgs", as, baseenv())
-  lockBinding("commandArgs", baseenv())
-}
+with_own_arguments <- function() replace_in_base("commandArgs", own_arguments)

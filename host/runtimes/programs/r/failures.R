@@ -16,6 +16,8 @@ OWN_CALLS <- list(
   quote(printed(shown)),
   quote(print(shown))
 )
+# How R gets from there to a handler, and before that from a warning to an error, where warnings are to be errors.
+REPORTING <- list(list(by = quote(.handleSimpleError), frames = 1L), list(by = quote(.signalSimpleWarning), frames = 4L))
 
 # Calls `work`. list(value = ...), or list(failure = ...). SIGINT counts in there and nowhere else.
 guarded <- function(work) {
@@ -41,8 +43,11 @@ users_calls <- function(calls) {
   calls <- calls[-seq_len(own)]
   calls <- calls[-length(calls)]
   while (length(calls) > 0L && is_own(calls[[1L]])) calls <- calls[-1L]
-  last <- length(calls)
-  if (last > 0L && identical(calls[[last]][[1L]], quote(.handleSimpleError))) calls[-last] else calls
+  for (reporting in REPORTING) {
+    start <- length(calls) - reporting$frames + 1L
+    if (start > 0L && identical(calls[[start]][[1L]], reporting$by)) calls <- calls[seq_len(start - 1L)]
+  }
+  calls
 }
 
 is_own <- function(call) any(vapply(OWN_CALLS, identical, NA, call))

@@ -15,6 +15,14 @@ open_device <- function(width = getOption("repr.plot.width", 7), height = getOpt
   grDevices::png(name, width, height, units = "in", res = getOption("repr.plot.res", 120), type = type)
 }
 
+# Whatever keeps a plot from being shown, a full disk for one, the run and its context go on.
+shown_plots <- function() {
+  tryCatch(suppressWarnings(drawn()), error = function(condition) {
+    cat("caisson: plots are not shown: ", message_of(condition), "\n", sep = "", file = stderr())
+    character()
+  })
+}
+
 # What was drawn since the last time, as PNG in base64. What the user opened stays open.
 drawn <- function() {
   for (number in grDevices::dev.list()) {

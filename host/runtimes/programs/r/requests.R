@@ -42,7 +42,7 @@ run <- function(id, code, more) {
 
 run_cell <- function(id, code) {
   failure <- cell(id, code)
-  for (png in drawn()) say(type = json_text("result"), id = id, result = json_object(png = json_texts(png), isMainResult = "false"))
+  for (png in shown_plots()) say(type = json_text("result"), id = id, result = json_object(png = json_texts(png), isMainResult = "false"))
   if (is.null(failure)) {
     if (!is.null(main_result)) say(type = json_text("result"), id = id, result = main_result$result, exact = main_result$exact)
   } else {
@@ -68,7 +68,8 @@ renew <- function(seed) {
   set.seed(strtoi(substr(seed, 1L, LEAST_SEED_DIGITS), 16L))
   state <- get(".Random.seed", globalenv())
   if (state[[1L]] %% 100L != MERSENNE_TWISTER) return()
-  words <- readBin("/dev/urandom", "integer", length(state) - 2L)
-  state[-(1:2)] <- words
+  kernel <- file("/dev/urandom", "rb", raw = TRUE)
+  on.exit(close(kernel))
+  state[-(1:2)] <- readBin(kernel, "integer", length(state) - 2L)
   assign(".Random.seed", state, globalenv())
 }
