@@ -235,7 +235,7 @@ async function bundle() {
       await rename(`${path}.new`, path)
     }
   }
-  for (const [language, ...made] of [['python'], ['bash'], ['r'], ['java', ...(await javaClasses())]])
+  for (const [language, ...made] of [['python'], ['bash'], ['start'], ['r'], ['java', ...(await javaClasses())]])
     await mirror([at('host/runtimes/programs', language), ...made], at('dist/runtimes', language))
 }
 

@@ -4,7 +4,10 @@ import type { Runtime, RuntimeRequest } from './runtime.ts'
 
 const LENGTH_DIGITS = 10
 
-/** R itself. Where it finds packages is settled by the folder and the environment that it starts with, so a shell takes the first request. */
+/**
+ * R itself. Where it finds packages is settled by the folder and the environment that it starts with, so a shell takes the first request. While R waits for
+ * a program (`system`), an interrupt ends that program alone, and the code goes on.
+ */
 export const r: Runtime = {
   name: 'r',
   aliases: LANGUAGES.r,

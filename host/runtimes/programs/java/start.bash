@@ -1,17 +1,5 @@
-# Takes the first request of a context, in the folder and environment of which the Java program is to start: a JVM can change neither later.
-field() { IFS= read -r -d '' -u 3 "$1"; }
-
-field op && [[ $op == init ]] && field cwd && field count || exit 1
-while IFS= read -r name; do unset -v "$name"; done < <(compgen -e)
-export PWD
-for ((; count > 0; count--)); do
-  field name && field value || exit 1
-  export "$name=$value"
-done
-if ! cd -- "$cwd" 2>/dev/null; then
-  printf '{"type":"failed","code":"FILE_MISSING","message":"the folder of the context is missing"}\n' >&3
-  exit 1
-fi
+# A JVM can change neither its folder nor its environment later.
+. /caisson/runtimes/start/init.bash
 # What a JVM does at SIGINT is end. One that finds it ignored leaves it so.
 trap '' INT
 options=(-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Xshare:auto -Dfile.encoding=UTF-8 -Dstdout.encoding=UTF-8 -Dstderr.encoding=UTF-8)

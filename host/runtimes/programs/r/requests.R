@@ -27,7 +27,7 @@ serve <- function() {
 run <- function(id, code, more) {
   executions <<- executions + 1L
   main_result <<- NULL
-  if (is_signal_late) tryCatch(allowInterrupts(Sys.sleep(0)), interrupt = function(condition) NULL)
+  if (is_signal_late) tryCatch(allowInterrupts(Sys.sleep(0.001)), interrupt = function(condition) NULL)
   is_signal_late <<- FALSE
   groups <- as.integer(more[[1L]])
   pairs <- matrix(more[seq.int(2L, length.out = 2L * groups)], nrow = 2L)
