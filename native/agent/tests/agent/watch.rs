@@ -123,10 +123,11 @@ fn a_write_of_the_hosts_is_seen_as_what_it_is() {
     client.until(stream, &mut said, |said| has(said, Kind::Create, "last"));
     let seen = seen(&said);
     assert_eq!(
-        seen[..4],
+        seen[..5],
         [
             (Kind::Write, "old".to_owned()),
             (Kind::Create, "young".to_owned()),
+            (Kind::Chmod, "young".to_owned()),
             (Kind::Write, "young".to_owned()),
             (Kind::Create, "folder".to_owned()),
         ]
