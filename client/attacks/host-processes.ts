@@ -34,9 +34,13 @@ def listing():
     for name in filter(str.isdigit, os.listdir('/proc')):
         if int(name) in (os.getpid(), os.getppid()):
             continue
-        with open(f'/proc/{name}/cmdline') as file:
-            if facts['token'] in file.read().split('\0')[-2:-1]:
-                return f'process {name}'
+        try:
+            with open(f'/proc/{name}/cmdline') as file:
+                if facts['token'] in file.read().split('\0')[-2:-1]:
+                    return f'process {name}'
+        except (FileNotFoundError, ProcessLookupError):
+            # It has ended since it was listed.
+            pass
     raise Contained('not there')
 
 @way('environ')
