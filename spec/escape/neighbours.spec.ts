@@ -122,10 +122,13 @@ def tcp():
 @way('its processes')
 def processes():
     for name in filter(str.isdigit, os.listdir('/proc')):
-        with open(f'/proc/{name}/cmdline') as one:
-            words = one.read().split('\0')
-            if words[-2:-1] == [token]:
-                return name
+        try:
+            with open(f'/proc/{name}/cmdline') as one:
+                if one.read().split('\0')[-2:-1] == [token]:
+                    return name
+        except (FileNotFoundError, ProcessLookupError):
+            # It has ended since it was listed.
+            pass
     raise Contained('not there')
 
 @way('System V lists')
