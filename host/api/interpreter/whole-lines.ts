@@ -29,6 +29,8 @@ export class WholeLines {
     this.forget()
     return text === '' ? undefined : this.#say(text, this.#atMs)
   }
+
+  /** What is half said is not said any more. */
   forget(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
