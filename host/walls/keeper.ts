@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Death, Fault, KeeperEvent, KeeperHello, type KeeperRequest, MAX_KEEPER_LINE_BYTES, MAX_PLAN_BYTES, type Plan } from '@caisson/wire'
-import { orAborted, type Settled, settled } from '../lifetimes.ts'
+import { Onlookers, orAborted, type Settled, settled } from '../lifetimes.ts'
 import type { Cell, Known, Listening } from './wall.ts'
 
 type Ready = Extract<KeeperEvent, { event: 'ready' }>
@@ -43,8 +43,9 @@ export class Keeper implements Cell {
   readonly #line: Line
   readonly #ready = settled<Ready>()
   readonly #death = settled<Death>()
-  readonly #limits: ((hit: Limit) => void)[] = []
-  readonly #freezes: (() => void)[] = []
+  readonly #mourners = new Onlookers(this.#death.promise)
+  readonly #limits = new Set<(hit: Limit) => void>()
+  readonly #freezes = new Set<() => void>()
   readonly #listening: Listening | undefined
   readonly #answers = new Map<number, Settled<Record<string, unknown>>>()
   readonly #startedMs = Date.now()
@@ -105,12 +106,18 @@ export class Keeper implements Cell {
     return this
   }
 
-  onLimit(listener: (hit: Limit) => void): void {
-    this.#limits.push(listener)
+  onDeath(listener: (death: Death) => void): () => void {
+    return this.#mourners.add(listener)
   }
 
-  onFrozen(listener: () => void): void {
-    this.#freezes.push(listener)
+  onLimit(listener: (hit: Limit) => void): () => void {
+    this.#limits.add(listener)
+    return () => this.#limits.delete(listener)
+  }
+
+  onFrozen(listener: () => void): () => void {
+    this.#freezes.add(listener)
+    return () => this.#freezes.delete(listener)
   }
 
   async ask(request: Asked, signal: AbortSignal): Promise<Record<string, unknown>> {

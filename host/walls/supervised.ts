@@ -3,7 +3,7 @@ import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { type Death, Fault, type Plan, within } from '@caisson/wire'
-import { freshDeadline, refuseAborted } from '../lifetimes.ts'
+import { freshDeadline, Onlookers, refuseAborted } from '../lifetimes.ts'
 import { giveBack, markTaken, moveDisk, stands } from './disk-images.ts'
 import { recordedDeath } from './keeper.ts'
 import type { Built, Cell, Finding, Known, Listening, Promises, Wall } from './wall.ts'
@@ -169,11 +169,13 @@ export function wallAt(dir: string): string {
 
 class SupervisedCell implements Cell {
   readonly #cell: Cell
+  readonly #mourners: Onlookers<Death>
   readonly death: Promise<Death>
 
   constructor(cell: Cell, death: Promise<Death>) {
     this.#cell = cell
     this.death = death
+    this.#mourners = new Onlookers(death)
   }
 
   get ready() {
@@ -184,12 +186,16 @@ class SupervisedCell implements Cell {
     return this.#cell.agentSocket
   }
 
-  onLimit(listener: Parameters<Cell['onLimit']>[0]): void {
-    this.#cell.onLimit(listener)
+  onDeath(listener: (death: Death) => void): () => void {
+    return this.#mourners.add(listener)
   }
 
-  onFrozen(listener: () => void): void {
-    this.#cell.onFrozen(listener)
+  onLimit(listener: Parameters<Cell['onLimit']>[0]): () => void {
+    return this.#cell.onLimit(listener)
+  }
+
+  onFrozen(listener: () => void): () => void {
+    return this.#cell.onFrozen(listener)
   }
 
   ask(request: Parameters<Cell['ask']>[0], signal: AbortSignal) {
