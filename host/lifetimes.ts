@@ -90,6 +90,31 @@ export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> 
   return orUndo(work, () => undefined, signal)
 }
 
+/**
+ * Work with an end of its own: where that is what came first, it fails with what `late` makes of its failure. When it is done nothing is left that waits for
+ * either (as `within` of the wire would, until its time is over).
+ */
+export async function bounded<T>(
+  milliseconds: number,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+  late: (cause: unknown) => Fault,
+): Promise<T> {
+  refuseAborted(signal)
+  const either = new AbortController()
+  const timer = setTimeout(() => either.abort(new DOMException(`not done within ${milliseconds} ms`, 'TimeoutError')), milliseconds)
+  timer.unref()
+  const stop = onAbort(signal, () => either.abort(signal.reason))
+  try {
+    return await work(either.signal)
+  } catch (failure) {
+    throw either.signal.aborted && !signal.aborted ? late(failure) : failure
+  } finally {
+    clearTimeout(timer)
+    stop()
+  }
+}
+
 /** Never aborts: for a call that has its own end. */
 export function unending(): AbortSignal {
   return new AbortController().signal
