@@ -32,7 +32,9 @@ test('the example prints its tables, and its chart lands beside them', async () 
 
 test('the picture of the README shows what is printed', async () => {
   const picture = await readFile(join(ROOT, 'docs/pictures/first-runs.svg'), 'utf8')
-  const shown = [...picture.matchAll(/<text [^>]*>([^<]*)<\/text>/g)].map(([, text = '']) => text.replaceAll('&gt;', '>').replaceAll('&amp;', '&'))
+  const shown = [...picture.matchAll(/<text [^>]*>([^<]*)<\/text>/g)].map(([, text = '']) =>
+    text.replaceAll('&gt;', '>').replaceAll('&amp;', '&'),
+  )
   const commands = shown.filter((text) => text.startsWith('$ '))
   expect(commands.length).toBeGreaterThan(3)
   const printed: string[] = []
