@@ -59,7 +59,8 @@ export class Resident {
   readonly #sleep: Sleep
   #isStopping = false
   #grace: NodeJS.Timeout | undefined
-  lastEnteredMs = Date.now()
+  /** One that nobody has entered yet has nothing to do. */
+  lastEnteredMs = 0
 
   constructor(parts: ResidentParts, record: SandboxRecord, live: LiveSandbox | undefined) {
     this.#parts = parts
