@@ -62,8 +62,14 @@ test('where the machine has no room for another, none is made for nobody', async
 test.each<[CreateRequest, CreateRequest]>([
   [{ scan: 'off' }, {}],
   [{}, { scan: 'block' }],
-  [{ profile: 'project', folder: '/one' }, { profile: 'project', folder: '/other' }],
-  [{ profile: 'project', folder: '/one' }, { profile: 'project', folder: '/one' }],
+  [
+    { profile: 'project', folder: '/one' },
+    { profile: 'project', folder: '/other' },
+  ],
+  [
+    { profile: 'project', folder: '/one' },
+    { profile: 'project', folder: '/one' },
+  ],
   [{ network: 'open' }, { network: 'none' }],
 ])('one that waits for %j is never handed out for %j', async (waiting, asked) => {
   const from = opened(new Counted())
