@@ -164,7 +164,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     try {
       const { templateId, alias } = record
       const making = Array.from({ length: wish.count }, async () => {
-        const live = await this.#raising.raise(child.request, child, this.#from(copied, false), signal)
+        const live = await this.#raising.raise(child.request, child, { owner: owner.name, ...this.#from(copied, false) }, signal)
         return this.#welcome(live, child, owner, { templateId, alias })
       })
       return (await Promise.allSettled(making)).map((made) => (made.status === 'fulfilled' ? made.value : asFault(made.reason)))

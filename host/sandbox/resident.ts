@@ -301,6 +301,7 @@ export class Resident {
     const had = emptied(before)
     const given: Given = {
       id,
+      owner: this.#record.owner,
       kept: { image: this.#kept, take: true },
       onWall: lifecycle.onTimeout === 'pause' ? 'freeze' : 'end',
       contexts: had,
