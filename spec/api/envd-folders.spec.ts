@@ -257,4 +257,27 @@ describe('watching', () => {
     }
     expect(taken).toBeLessThanOrEqual(12_000 * 3)
   })
+
+  test('what waits in all watchers of a sandbox together is bounded, however long the names are', async () => {
+    await rpc('MakeDir', { path: 'long' })
+    const ids: string[] = []
+    for (let made = 0; made < 40; made += 1) ids.push((await rpc('CreateWatcher', { path: 'long' })).json.watcherId)
+    await sandbox.run('cd long; for i in $(seq 400); do printf -v name %0250d "$i"; : > "$name"; done')
+    const drain = async (watcherId: string) => {
+      const { status, json } = await rpc('GetWatcherEvents', { watcherId })
+      const names: string[] = (json.events ?? []).map(({ name }: { name: string }) => name)
+      return { isLost: status !== 200, characters: names.join('').length }
+    }
+    // The others, which nobody asks, take all the room.
+    const [first = '', ...others] = ids
+    await expect.poll(async () => (await drain(first)).isLost, { timeout: 30_000 }).toBe(true)
+    let characters = 0
+    for (const id of others) characters += (await drain(id)).characters
+    expect(characters).toBeGreaterThan(0)
+    expect(characters).toBeLessThan(4 * 1024 * 1024)
+    await expect.poll(async () => (await Promise.all(ids.map(drain))).some(({ isLost }) => isLost), { timeout: 30_000 }).toBe(false)
+    await sandbox.run('touch long/last')
+    await expect.poll(async () => (await drain(first)).characters, { timeout: 30_000 }).toBeGreaterThan(0)
+    for (const watcherId of ids) await rpc('RemoveWatcher', { watcherId })
+  })
 })

@@ -11,12 +11,17 @@ import { type ChangeInit, changeEvent, changesLost, watchFolder } from './watchi
 const MAX_WATCHERS = 64
 /** Changes that wait to be asked for; what comes after them is lost, and said to be. */
 const MAX_WAITING = 10_000
+/** Of a sandbox, all of them together: whoever is inside chooses how long its names are. */
+const MAX_WAITING_BYTES = 4 * 1024 * 1024
+/** What a change takes besides its texts. */
+const CHANGE_BYTES = 256
 /** One that nobody asked for so long is forgotten. */
 const EXPIRES_MS = 3_600_000
 
 interface Watcher {
   readonly stop: AbortController
   changes: ChangeInit[]
+  bytes: number
   /** Told with the next answer. */
   failure: unknown
   expiry: NodeJS.Timeout
@@ -25,6 +30,7 @@ interface Watcher {
 /** Watched folders of a sandbox, for clients that ask from time to time. */
 class Watchers {
   readonly #byId = new Map<string, Watcher>()
+  #bytes = 0
 
   async create(request: CreateWatcherRequest, rpc: Rpc): Promise<string> {
     if (this.#byId.size >= MAX_WATCHERS) {
@@ -33,7 +39,7 @@ class Watchers {
     }
     const id = `w${randomBytes(10).toString('hex')}`
     const stop = new AbortController()
-    const watcher: Watcher = { stop, changes: [], failure: undefined, expiry: this.#expiry(id) }
+    const watcher: Watcher = { stop, changes: [], bytes: 0, failure: undefined, expiry: this.#expiry(id) }
     this.#byId.set(id, watcher)
     try {
       void this.#gather(watcher, await watchFolder(request, rpc, stop.signal), rpc.isOwn)
@@ -55,6 +61,8 @@ class Watchers {
       throw failure
     }
     watcher.changes = []
+    this.#bytes -= watcher.bytes
+    watcher.bytes = 0
     return changes
   }
 
@@ -66,8 +74,15 @@ class Watchers {
   async #gather(watcher: Watcher, folder: AsyncIterator<FileChange>, isOwn: boolean): Promise<void> {
     try {
       for (let next = await folder.next(); next.done !== true; next = await folder.next()) {
-        if (watcher.changes.length >= MAX_WAITING || (next.value.kind === 'overflow' && !isOwn)) watcher.failure = changesLost()
-        else watcher.changes.push(changeEvent(next.value, isOwn))
+        if (watcher.stop.signal.aborted) return
+        const bytes = bytesOf(next.value)
+        const isFull = watcher.changes.length >= MAX_WAITING || this.#bytes + bytes > MAX_WAITING_BYTES
+        if (isFull || (next.value.kind === 'overflow' && !isOwn)) watcher.failure = changesLost()
+        else {
+          watcher.changes.push(changeEvent(next.value, isOwn))
+          watcher.bytes += bytes
+          this.#bytes += bytes
+        }
       }
     } catch (failure) {
       if (!watcher.stop.signal.aborted) watcher.failure = failure
@@ -84,6 +99,7 @@ class Watchers {
     const watcher = this.#byId.get(id)
     if (watcher === undefined) return
     this.#byId.delete(id)
+    this.#bytes -= watcher.bytes
     clearTimeout(watcher.expiry)
     watcher.stop.abort()
   }
@@ -91,6 +107,23 @@ class Watchers {
   #expiry(id: string): NodeJS.Timeout {
     return setTimeout(() => this.#end(id), EXPIRES_MS).unref()
   }
+}
+
+/** Texts are kept with two bytes a letter at the most. */
+function bytesOf({ name, entry }: FileChange): number {
+  if (entry === undefined) return CHANGE_BYTES + 2 * name.length
+  const attributes = Object.entries(entry.attributes ?? {}).flat()
+  const texts = [
+    name,
+    entry.name,
+    entry.path,
+    entry.owner,
+    entry.group,
+    entry.symlinkTarget ?? '',
+    entry.leadsTo?.path ?? '',
+    ...attributes,
+  ]
+  return CHANGE_BYTES + 2 * texts.reduce((sum, text) => sum + text.length, 0)
 }
 
 /** They end with the sandbox, or with this life of it. */
