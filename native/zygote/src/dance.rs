@@ -46,7 +46,12 @@ pub struct Dance {
 }
 
 impl Dance {
-    pub fn new(fds: &[OwnedFd], stacks: &Stacks, third: unsafe fn(*mut Dance) -> libc::pid_t, inner_flags: libc::c_int) -> Dance {
+    pub fn new(
+        fds: &[OwnedFd],
+        stacks: &Stacks,
+        third: unsafe fn(*mut Dance) -> libc::pid_t,
+        inner_flags: libc::c_int,
+    ) -> Dance {
         let doors = &fds[FIXED_FDS..];
         Dance {
             pid_namespace: fds[FD_PID].as_raw_fd(),

@@ -53,7 +53,8 @@ pub struct Answer {
     pub step: u32,
 }
 
-pub const STEPS: [&str; 6] = ["request", "enter cgroup", "enter pid namespace", "clone", "fork", "the fork that was ready"];
+pub const STEPS: [&str; 6] =
+    ["request", "enter cgroup", "enter pid namespace", "clone", "fork", "the fork that was ready"];
 
 /// A request, taken apart.
 pub struct Request {

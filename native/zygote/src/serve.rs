@@ -38,7 +38,9 @@ pub fn serve(listener: RawFd, user_namespace: RawFd, idle_ms: libc::c_int) -> Fo
             // SAFETY: ends this process; there is nothing to flush, the interpreter printed nothing since it began to serve.
             unsafe { libc::_exit(0) };
         }
-        if ready == 0 && let Some(waiting) = spares.grow() {
+        if ready == 0
+            && let Some(waiting) = spares.grow()
+        {
             // It has closed all of these.
             std::mem::forget((clients, spares));
             return Fork::Spare(waiting);

@@ -11,7 +11,7 @@ use crate::message::{MAX_MESSAGE, receive, send};
 use crate::moving::{Thread, move_into};
 use crate::request::{Answer, Request, read};
 
-/// A fork's first output takes about as long, and should not share its processor.
+/// Since the zygote was asked for something: a fork's first output takes about as long, and should not share its processor.
 pub const PAUSE: Duration = Duration::from_millis(12);
 /// One that failed to become ready is not tried again at once.
 const REST: Duration = Duration::from_secs(10);
