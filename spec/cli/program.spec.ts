@@ -66,6 +66,11 @@ test('a program is a program: name, arguments, folder, and what lies beside it',
   })
 })
 
+test('a byte order mark is none of the program', async () => {
+  await given({ 'marked.py': '\ufeffprint("marked")' })
+  expect(await line.caisson(['run', 'marked.py'])).toEqual({ exitCode: 0, stdout: 'marked\n', stderr: '' })
+})
+
 test('the first line tells the language of a file without an extension', async () => {
   await given({ script: '#!/usr/bin/env bash\necho "$0 $1"; exit 4' })
   expect(await line.caisson(['run', 'script', 'x'])).toMatchObject({ exitCode: 4, stdout: '/home/user/script x\n' })
