@@ -158,7 +158,7 @@ export class Pool implements AsyncDisposable {
           if (index >= 0) shelf.waiting.splice(index, 1)
         })
       } catch (failure) {
-        if (this.#over.signal.aborted && failure instanceof Fault && failure.code === 'CANCELLED') return
+        if (this.#over.signal.aborted && isCancelled(failure)) return
         shelf.restUntilMs = Date.now() + REST_MS
         this.#parts.notice(`a sandbox for the pool could not be made: ${failure instanceof Error ? failure.message : String(failure)}`)
       }
@@ -212,4 +212,9 @@ function kindOf({
 }: CreateRequest) {
   if ((mounts !== undefined && mounts.length > 0) || workspace !== undefined) return undefined
   return JSON.stringify([profile, wall, template, network, memoryMiB, cpus, pids, diskMiB, outputMiB, openFiles])
+}
+
+/** By us, or by Node in our name. */
+function isCancelled(failure: unknown): boolean {
+  return (failure instanceof Fault && failure.code === 'CANCELLED') || (failure instanceof Error && failure.name === 'AbortError')
 }
