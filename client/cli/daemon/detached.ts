@@ -34,7 +34,7 @@ export async function startDetached(words: readonly string[]): Promise<Detached>
   for (const late = Date.now() + START_MS; Date.now() < late; ) {
     const exitCode = await Promise.race([ended, setTimeout(LOOK_MS, undefined)])
     if (exitCode !== undefined) return { exitCode, said: lastLine(await readFile(log, 'utf8'), before) }
-    const daemon = await localDaemon(home)
+    const daemon = await announced(home)
     if (daemon !== undefined && daemon.pid === child.pid) {
       child.unref()
       return { daemon, log }
@@ -42,6 +42,16 @@ export async function startDetached(words: readonly string[]): Promise<Detached>
   }
   child.kill()
   throw new Fault('DAEMON_UNREACHABLE', `the daemon has not answered within ${START_MS / 1000} s`, { hint: `See what it says in ${log}.` })
+}
+
+/** What an earlier one has left there may be anything: ours writes its own. */
+async function announced(home: string): Promise<LocalDaemon | undefined> {
+  try {
+    return await localDaemon(home)
+  } catch (error) {
+    if (error instanceof Fault && error.code === 'HOME_UNUSABLE') return undefined
+    throw error
+  }
 }
 
 async function makeHome(home: string): Promise<void> {
