@@ -1,4 +1,5 @@
 import { type CreateRequest, Fault, type Plan } from '@caisson/wire'
+import { bounded } from '../lifetimes.ts'
 import type { CreatePath } from '../telemetry/meters.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Admission } from './admission.ts'
@@ -17,8 +18,11 @@ export interface RaisingParts {
   contextsChanged(id: string, contexts: ContextRecord[]): void
 }
 
-/** What there was of it, or of another, before. */
-type From = Pick<Given, 'kept' | 'owner' | 'remembered'>
+/** All of it, whatever it starts from: a memory of some gigabytes is read before it is taken on. Whoever waits may have no end of his own. */
+const MAKE_MS = 300_000
+
+/** What there was of it, or of another, before; and whose it is going to be. */
+type From = Pick<Given, 'kept' | 'remembered'> & { readonly owner: string }
 
 /** From a wish that has been granted to a sandbox that lives: one of the pool, or one that is made now. */
 export class Raising {
@@ -34,7 +38,7 @@ export class Raising {
     return span('create', {}, async ({ set }) => {
       const done = this.#parts.pool.busy()
       try {
-        const pooled = given.kept === undefined ? await this.#fromPool(request, wish, signal) : undefined
+        const pooled = given.kept === undefined ? await this.#fromPool(request, wish, given, signal) : undefined
         const live = pooled ?? (await this.#make(request, wish, given, signal))
         const path: CreatePath = pooled !== undefined ? 'pool' : pathOf(live.plan)
         set('caisson.path', path)
@@ -47,12 +51,13 @@ export class Raising {
     })
   }
 
-  async #fromPool(request: CreateRequest, wish: Wish, signal: AbortSignal): Promise<LiveSandbox | undefined> {
+  async #fromPool(request: CreateRequest, wish: Wish, { owner }: From, signal: AbortSignal): Promise<LiveSandbox | undefined> {
     const { pool, creating, contextsChanged, telemetry } = this.#parts
     const waiting = pool.take(request)
     if (waiting === undefined) return undefined
     const { env = {}, metadata = {} } = request
     const life = {
+      owner,
       env,
       metadata,
       wallMs: wish.timeoutMs,
@@ -77,10 +82,15 @@ export class Raising {
       contextsChanged: (contexts) => contextsChanged(id, contexts),
     }
     const whole = { ...request, timeoutMs: wish.timeoutMs, leash: 'none' as const }
-    const live = await admission.inTurn(() => creating.create(whole, signal, given), signal)
+    const make = () => bounded(MAKE_MS, signal, (either) => creating.create(whole, either, given), late)
+    const live = await admission.inTurn(from.owner, make, signal)
     id = live.id
     return live
   }
+}
+
+function late(cause: unknown): Fault {
+  return new Fault('LAUNCH_FAILED', `it was not made within ${MAKE_MS / 1000} s, and was given up`, { cause })
 }
 
 function pathOf({ zygote, engine }: Plan): CreatePath {

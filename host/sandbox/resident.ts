@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { type Death, Fault, WALLS } from '@caisson/wire'
 import { freshDeadline } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
+import { imageIn } from '../walls/disk-images.ts'
 import type { Walls } from '../walls/walls.ts'
+import { allocatedBytes } from './allocated.ts'
 import { forget, layDown, sleepingPlace } from './asleep.ts'
 import type { Creating } from './creating.ts'
 import type { Entered, NetworkWish, SandboxEvent } from './fleet.ts'
@@ -42,6 +44,9 @@ export interface ResidentParts extends SleepParts {
   readonly notice: (line: string) => void
 }
 
+/** Room for one that is about to run; let go of when it does, or does not come to. Rejects with why there is none. */
+type Admit = (record: SandboxRecord) => Promise<Disposable>
+
 /**
  * One sandbox of a daemon, through all its states. The keeper ends or freezes it when its time is over, daemon or no daemon; here that is noted. What
  * changes its state is done one at a time, and written down when it is done: whoever finds a sandbox in another state than it was
@@ -57,7 +62,8 @@ export class Resident {
   readonly #sleep: Sleep
   #isStopping = false
   #grace: NodeJS.Timeout | undefined
-  lastEnteredMs = Date.now()
+  /** One that nobody has entered yet has nothing to do. */
+  lastEnteredMs = 0
 
   constructor(parts: ResidentParts, record: SandboxRecord, live: LiveSandbox | undefined) {
     this.#parts = parts
@@ -79,8 +85,8 @@ export class Resident {
     return this.#record.state === 'running' ? this.#live : undefined
   }
 
-  /** For traffic. Rejects with SANDBOX_GONE, CONFLICT, or ACCESS_DENIED for one that only its owner may wake. */
-  async enter(signal: AbortSignal): Promise<Entered> {
+  /** For traffic. `admit` as of `resume`. Rejects with SANDBOX_GONE, CONFLICT, or ACCESS_DENIED for one that only its owner may wake. */
+  async enter(admit: Admit, signal: AbortSignal): Promise<Entered> {
     this.lastEnteredMs = Date.now()
     if (this.#turns.isMoving) await this.#turns.settled(`sandbox ${this.#record.id}`, signal)
     if (this.#record.state === 'paused' && this.#record.lifecycle.autoResume) {
@@ -89,7 +95,7 @@ export class Resident {
           hint: 'Its owner resumes it (connect).',
         })
       }
-      await this.resume({ timeoutMs: WOKEN_MS, memory: true }, signal)
+      await this.resume({ timeoutMs: WOKEN_MS, memory: true }, admit, signal)
     }
     const entered = this.#entered
     if (entered === undefined || this.#live === undefined || this.#record.state !== 'running' || this.#isOverdue) throw this.#gone()
@@ -105,8 +111,11 @@ export class Resident {
     }, signal)
   }
 
-  /** False: it ran all along, and was only given more time. */
-  resume(wish: { timeoutMs: number; memory: boolean }, signal: AbortSignal): Promise<boolean> {
+  /**
+   * False: it ran all along, and was only given more time. `admit` is asked when it is about to run again, whatever it was when somebody asked: it may have been
+   * on its way to be paused.
+   */
+  resume(wish: { timeoutMs: number; memory: boolean }, admit: Admit, signal: AbortSignal): Promise<boolean> {
     return this.#turns.take(async () => {
       if (this.#record.state === 'running' && !this.#isOverdue) {
         const endMs = Date.now() + wish.timeoutMs
@@ -114,6 +123,7 @@ export class Resident {
         return false
       }
       if (this.#record.state !== 'paused') throw this.#gone()
+      using _admitted = await admit(this.#record)
       clearTimeout(this.#grace)
       if (this.#record.paused === 'frozen' && this.#live !== undefined) {
         if (wish.memory) await this.#thaw(this.#live, wish.timeoutMs)
@@ -166,6 +176,14 @@ export class Resident {
       else if (this.#live === undefined) throw this.#gone()
       else await this.#live.ask({ op: 'copyDisk', to }, signal)
     }, signal)
+  }
+
+  /** What a copy takes of the host's disk: as much as its disk does by now, and all that its memory may be. */
+  async copyTakes(memory: boolean): Promise<number> {
+    const { plan, paused } = this.#record
+    if (plan.disk.kind !== 'image') return 0
+    const disk = await allocatedBytes(paused === 'stopped' || paused === 'asleep' ? this.#kept : imageIn(plan.dir))
+    return (disk || plan.disk.bytes) + (memory ? (plan.machine?.memoryBytes ?? plan.limits.memoryBytes ?? 0) : 0)
   }
 
   /** Whether it can be copied with its memory, as it is now. */
@@ -301,6 +319,7 @@ export class Resident {
     const had = emptied(before)
     const given: Given = {
       id,
+      owner: this.#record.owner,
       kept: { image: this.#kept, take: true },
       onWall: lifecycle.onTimeout === 'pause' ? 'freeze' : 'end',
       contexts: had,
