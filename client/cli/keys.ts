@@ -16,7 +16,7 @@ Examples:
   caisson keys create mallory --least-wall gvisor
   caisson keys revoke k0123456789`
 
-const HEADINGS = ['ID', 'OWNER', 'OPERATOR', 'CREATED', 'SANDBOXES', 'CREATES/S', 'CPUS', 'MEMORY', 'LEAST WALL']
+const HEADINGS = ['ID', 'OWNER', 'OPERATOR', 'CREATED', 'SANDBOXES', 'CREATES/S', 'CPUS', 'MEMORY', 'DISK', 'LEAST WALL']
 
 interface Options {
   operator: boolean
@@ -24,6 +24,7 @@ interface Options {
   createsPerSecond?: number
   cpus?: number | null
   memory?: number
+  disk?: number
   leastWall?: WallName
   json: boolean
 }
@@ -39,6 +40,7 @@ export async function keys(argv: readonly string[]): Promise<number> {
     .option('--creates-per-second <number>', 'quota: sandboxes made in a second', count('sandboxes'))
     .option('--cpus <number>', 'quota: processors of all of them', cpusOrNone)
     .option('--memory <size>', 'quota: memory of all of them', size)
+    .option('--disk <size>', 'quota: disks of all of them, with snapshots and workspaces', size)
     .option('--least-wall <name>', `its sandboxes get no weaker one: ${WALLS.join(', ')}`, wallNamed)
     .option('--json', 'print JSON', false)
     .addHelpText('after', EXAMPLES)
@@ -84,12 +86,19 @@ function wishOf(owner: string, options: Options) {
   return { owner, operator, quotas: quotasOf(options), ...(leastWall === undefined ? {} : { leastWall }) }
 }
 
-function quotasOf({ sandboxes, createsPerSecond, cpus, memory }: Options): Quotas {
-  return { sandboxes: sandboxes ?? null, createsPerSecond: createsPerSecond ?? null, cpus: cpus ?? null, memoryMiB: memory ?? null }
+function quotasOf({ sandboxes, createsPerSecond, cpus, memory, disk }: Options): Quotas {
+  const most = (value: number | null | undefined) => value ?? null
+  return {
+    sandboxes: most(sandboxes),
+    createsPerSecond: most(createsPerSecond),
+    cpus: most(cpus),
+    memoryMiB: most(memory),
+    diskMiB: most(disk),
+  }
 }
 
 function row({ id, owner, operator, createdAt, quotas, leastWall }: KeyInfo): string[] {
-  const { sandboxes, createsPerSecond, cpus, memoryMiB } = quotas
+  const { sandboxes, createsPerSecond, cpus, memoryMiB, diskMiB } = quotas
   const most = (value: number | null, unit = '') => (value === null ? '-' : `${value}${unit}`)
   return [
     id,
@@ -100,6 +109,7 @@ function row({ id, owner, operator, createdAt, quotas, leastWall }: KeyInfo): st
     most(createsPerSecond),
     most(cpus),
     most(memoryMiB, ' MiB'),
+    most(diskMiB, ' MiB'),
     leastWall,
   ]
 }

@@ -65,6 +65,11 @@ export class Creating {
     return this.#deciding
   }
 
+  /** As of `Workspaces`. */
+  resting(owner: string): Promise<ReadonlyMap<string, number>> {
+    return this.#workspaces.resting(owner)
+  }
+
   /** The plan of a sandbox that is not going to be: nothing is built, nothing is started. */
   async plan(request: CreateRequest, signal: AbortSignal): Promise<Plan> {
     const decided = await this.#deciding.decide(request, signal)

@@ -9,9 +9,10 @@ import { Admission } from './admission.ts'
 import { adoptAll } from './adoption.ts'
 import type { Creating } from './creating.ts'
 import type { Entered, Fleet, ForkWish, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
-import { forked } from './forked.ts'
+import { asFault, forked } from './forked.ts'
 import type { Given } from './given.ts'
 import { newToken } from './ids.ts'
+import { keptOnDisk, roomFor, taking } from './kept-on-disk.ts'
 import type { LiveSandbox } from './life.ts'
 import { Pool, type PoolCount } from './pool.ts'
 import { claimOf, Quotas } from './quotas.ts'
@@ -142,9 +143,9 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   async snapshot(id: string, owner: Owner, wish: { name?: string; memory?: boolean }, signal: AbortSignal): Promise<SnapshotRecord> {
     const source = this.#resident(id, owner)
-    // It takes room that no limit of the sandbox counts.
+    using _granted = await this.#quotas.keep(owner, this.live(), roomFor(source, wish), await keptOnDisk(this.#counted, owner))
     this.#admission.refuse()
-    return this.#snapshots.take(source, owner, wish, signal)
+    return await this.#snapshots.take(source, owner, wish, signal)
   }
 
   snapshots(owner: Owner): SnapshotRecord[] {
@@ -159,7 +160,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     const source = this.#resident(id, owner)
     const { record } = source
     const child = forked(record, owner, wish.timeoutMs)
-    using _granted = await this.#quotas.grant(owner, this.live(), claimOf(record), wish.count)
+    using _granted = await this.#quotas.grant(owner, this.live(), claimOf(record), wish.count, await keptOnDisk(this.#counted, owner))
     this.#admission.refuse()
     const copied = await this.#snapshots.copy(source, { memory: wish.memory, lasts: false }, signal)
     try {
@@ -172,6 +173,10 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     } finally {
       await this.#snapshots.discard(copied)
     }
+  }
+
+  get #counted() {
+    return { creating: this.#parts.creating, snapshots: this.#snapshots }
   }
 
   #from(copied: Copied, lasts: boolean): Pick<Given, 'kept' | 'remembered'> {
@@ -215,11 +220,9 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   /** Held until the sandbox is among those that live. */
   async #admit(request: CreateRequest, owner: Owner, signal: AbortSignal): Promise<Disposable> {
-    const { memoryMiB, cpus } = owner.quotas
-    const claim =
-      memoryMiB === null && cpus === null ? { memoryMiB: 0, cpus: 0 } : await this.#parts.creating.deciding.claim(request, signal)
+    const { claim, kept } = await taking(this.#counted, owner, request, signal)
     this.#admission.refuse()
-    return this.#quotas.grant(owner, this.live(), claim, 1)
+    return this.#quotas.grant(owner, this.live(), claim, 1, kept)
   }
 
   /** Written down before anybody is told of it. */
@@ -293,8 +296,4 @@ export class LocalFleet implements Fleet, AsyncDisposable {
       throw new Fault('NOT_FOUND', `no sandbox ${JSON.stringify(id.slice(0, 64))}`)
     return resident
   }
-}
-
-function asFault(failure: unknown): Fault {
-  return failure instanceof Fault ? failure : new Fault('INTERNAL', 'the fork could not be made', { cause: failure })
 }

@@ -20,6 +20,8 @@ export interface Quotas {
   readonly createsPerSecond: number | null
   readonly cpus: number | null
   readonly memoryMiB: number | null
+  /** Of disks, as large as they may become: of sandboxes, of snapshots, of workspaces; with memory that lies there. */
+  readonly diskMiB: number | null
 }
 
 /** What happens when the time of a sandbox is over, and when somebody knocks on one that is paused. */

@@ -14,7 +14,7 @@ import { Meters } from '../../host/telemetry/meters.ts'
 import { noTraces } from '../../host/telemetry/telemetry.ts'
 import { FleetDouble, planOf } from './fleet-double.ts'
 
-const NO_QUOTAS = { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null }
+const NO_QUOTAS = { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null, diskMiB: null }
 
 const nowhere: Store = {
   put: async () => undefined,

@@ -102,3 +102,27 @@ test('quotas of a key hold for its owner', async () => {
   expect(third.status).toBe(201)
   await carol.ask('DELETE', `/sandboxes/${third.body.sandboxID}`)
 })
+
+test('nobody gets around a quota by asking for no limit, by snapshots, or by workspaces', async () => {
+  const quotas = { memoryMiB: 4096, cpus: 8, diskMiB: 3000 }
+  const { key } = (await operator.ask('POST', '/caisson/v1/keys', { owner: 'dora', quotas })).body
+  const dora = new ControlClient(daemon.url, key)
+  const create = (more: object) =>
+    dora.ask('POST', '/caisson/v1/sandboxes', { template: 'base', timeoutMs: 60_000, memoryMiB: 256, ...more })
+  for (const more of [{ memoryMiB: null }, { cpus: null }, { diskMiB: 1_000_000 }]) {
+    expect(await create(more)).toMatchObject({ status: 429, body: { error_code: 'quota_exceeded' } })
+  }
+  const { sandboxID } = (await create({ diskMiB: 1000 })).body
+  const snapshot = () => dora.ask('POST', `/sandboxes/${sandboxID}/snapshots`, {})
+  expect(await snapshot()).toMatchObject({ status: 201 })
+  const kept = (await create({ profile: 'workspace', diskMiB: 900 })).body.sandboxID
+  await dora.ask('DELETE', `/sandboxes/${kept}`)
+  // The workspace stays, also where its sandbox has gone.
+  expect(await snapshot()).toMatchObject({ status: 429, body: { message: expect.stringContaining('3000 MiB of disks') } })
+  expect(await create({ diskMiB: 200 })).toMatchObject({ status: 429 })
+  const again = await create({ profile: 'workspace' })
+  expect(again).toMatchObject({ status: 201 })
+  for (const id of [again.body.sandboxID, sandboxID]) await dora.ask('DELETE', `/sandboxes/${id}`)
+  expect(await snapshot()).toMatchObject({ status: 404 })
+  for (const { snapshotID } of (await dora.ask('GET', '/snapshots')).body) await dora.ask('DELETE', `/templates/${snapshotID}`)
+})

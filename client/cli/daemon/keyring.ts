@@ -16,6 +16,7 @@ export interface Quotas {
   createsPerSecond: number | null
   cpus: number | null
   memoryMiB: number | null
+  diskMiB: number | null
 }
 
 /** The part of a daemon that keys are asked of. */
