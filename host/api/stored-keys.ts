@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { Fault, WALLS } from '@caisson/wire'
-import type { Owner, Quotas } from '../sandbox/record.ts'
+import type { Owner } from '../sandbox/record.ts'
 import type { Store } from '../store/store.ts'
 import { hashOfKey, type KeyRecord, type Keys, type KeyWish, matchingKey, newKey } from './keys.ts'
 
@@ -8,12 +8,9 @@ interface Kept extends KeyRecord {
   readonly hash: Uint8Array
 }
 
-/** Keys of earlier versions say nothing of walls, nor of disks. */
-type Written = Omit<KeyRecord, 'leastWall' | 'quotas'> & {
-  hash: string
-  leastWall?: KeyRecord['leastWall']
-  quotas: Omit<Quotas, 'diskMiB'> & Partial<Quotas>
-}
+/** Keys of earlier versions say nothing of walls, nor of disks and snapshots. */
+type Written = Omit<KeyRecord, 'leastWall'> & { hash: string; leastWall?: KeyRecord['leastWall'] }
+const UNSAID = { diskMiB: null, snapshots: null, snapshotMiB: null }
 
 /** Keys in the store, of which only the hash is kept. */
 export class StoredKeys implements Keys {
@@ -29,8 +26,8 @@ export class StoredKeys implements Keys {
   static async open(store: Store): Promise<StoredKeys> {
     const keys = new StoredKeys(store)
     for (const { document } of await store.all('key')) {
-      const { hash, leastWall = WALLS[0], quotas, ...record } = document as Written
-      keys.#kept.set(record.id, { ...record, quotas: { diskMiB: null, ...quotas }, leastWall, hash: Buffer.from(hash, 'hex') })
+      const { hash, leastWall = WALLS[0], ...record } = document as Written
+      keys.#kept.set(record.id, { ...record, quotas: { ...UNSAID, ...record.quotas }, leastWall, hash: Buffer.from(hash, 'hex') })
     }
     return keys
   }

@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import { type CreateRequest, Fault, strongerWall, WALLS } from '@caisson/wire'
 import type { Denials } from '../airlock/denials.ts'
 import { freshDeadline } from '../lifetimes.ts'
-import type { Store } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Walls } from '../walls/walls.ts'
 import { Admission } from './admission.ts'
@@ -12,15 +11,15 @@ import type { Entered, Fleet, ForkWish, NetworkWish, SandboxEvent, Wish } from '
 import { asFault, forked } from './forked.ts'
 import type { Given } from './given.ts'
 import { newToken } from './ids.ts'
-import { keptOnDisk, roomFor, taking } from './kept-on-disk.ts'
 import type { LiveSandbox } from './life.ts'
 import { Pool, type PoolCount } from './pool.ts'
 import { claimOf, Quotas } from './quotas.ts'
 import { Raising } from './raising.ts'
 import type { ContextRecord, Owner, Sample, SandboxRecord, SnapshotRecord } from './record.ts'
 import { Resident, type ResidentParts } from './resident.ts'
+import { resting, taking } from './resting.ts'
 import { Sampling } from './sampling.ts'
-import { type Copied, ofSnapshot, Snapshots } from './snapshots.ts'
+import { type Copied, ofSnapshot, Snapshots, type SnapshotsParts } from './snapshots.ts'
 import { Strangers } from './strangers.ts'
 import { withWorkspace } from './workspace-life.ts'
 
@@ -29,12 +28,10 @@ const REMEMBER_MS = 24 * 3600 * 1000
 const MAX_REMEMBERED = 10_000
 const CLEANUP_MS = 60_000
 
-export interface FleetParts {
+export interface FleetParts extends SnapshotsParts {
   readonly home: string
-  readonly store: Store
   readonly creating: Creating
   readonly walls: Pick<Walls, 'adopt' | 'bury' | 'promises' | 'salvageDisk' | 'remove'>
-  readonly keeper: string
   readonly frozenGraceMs: number
   /** What is made in advance, and how many at the start. */
   readonly expected: readonly { request: CreateRequest; count: number }[]
@@ -74,11 +71,8 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   /** Takes over what an earlier daemon left. Rejects with STORE_UNUSABLE. */
   static async open(parts: FleetParts, signal: AbortSignal): Promise<LocalFleet> {
-    const fleet = new LocalFleet(
-      parts,
-      await Snapshots.open(join(parts.home, 'snapshots'), parts.keeper, parts.store),
-      await Quotas.open(parts.store),
-    )
+    const snapshots = await Snapshots.open(join(parts.home, 'snapshots'), parts)
+    const fleet = new LocalFleet(parts, snapshots, await Quotas.open(parts.store))
     const { home, store, creating, walls, notice } = parts
     const contextsChanged = (id: string, contexts: ContextRecord[]) => fleet.#residents.get(id)?.contextsChanged(contexts)
     const { found, strangers } = await adoptAll({ home, keptFolder: fleet.#kept, store, creating, walls, contextsChanged, notice }, signal)
@@ -143,9 +137,13 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   async snapshot(id: string, owner: Owner, wish: { name?: string; memory?: boolean }, signal: AbortSignal): Promise<SnapshotRecord> {
     const source = this.#resident(id, owner)
-    using _granted = await this.#quotas.keep(owner, this.live(), roomFor(source, wish), await keptOnDisk(this.#counted, owner))
     this.#admission.refuse()
-    return await this.#snapshots.take(source, owner, wish, signal)
+    return this.#snapshots.take(source, owner, wish, signal)
+  }
+
+  /** What snapshots take. */
+  get kept(): Pick<Snapshots, 'room' | 'used'> {
+    return this.#snapshots
   }
 
   snapshots(owner: Owner): SnapshotRecord[] {
@@ -160,7 +158,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     const source = this.#resident(id, owner)
     const { record } = source
     const child = forked(record, owner, wish.timeoutMs)
-    using _granted = await this.#quotas.grant(owner, this.live(), claimOf(record), wish.count, await keptOnDisk(this.#counted, owner))
+    using _granted = await this.#quotas.grant(owner, this.live(), claimOf(record), wish.count, await resting(this.#parts.creating, owner))
     this.#admission.refuse()
     const copied = await this.#snapshots.copy(source, { memory: wish.memory, lasts: false }, signal)
     try {
@@ -173,10 +171,6 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     } finally {
       await this.#snapshots.discard(copied)
     }
-  }
-
-  get #counted() {
-    return { creating: this.#parts.creating, snapshots: this.#snapshots }
   }
 
   #from(copied: Copied, lasts: boolean): Pick<Given, 'kept' | 'remembered'> {
@@ -220,9 +214,9 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   /** Held until the sandbox is among those that live. */
   async #admit(request: CreateRequest, owner: Owner, signal: AbortSignal): Promise<Disposable> {
-    const { claim, kept } = await taking(this.#counted, owner, request, signal)
+    const { claim, restingMiB } = await taking(this.#parts.creating, owner, request, signal)
     this.#admission.refuse()
-    return this.#quotas.grant(owner, this.live(), claim, 1, kept)
+    return this.#quotas.grant(owner, this.live(), claim, 1, restingMiB)
   }
 
   /** Written down before anybody is told of it. */

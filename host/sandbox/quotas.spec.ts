@@ -1,12 +1,21 @@
 import { describe, expect, test } from 'vitest'
-import { claimOf, keptBySnapshot, NO_CLAIM, Quotas } from './quotas.ts'
+import { claimOf, NO_CLAIM, Quotas } from './quotas.ts'
 import type { Quotas as Agreed, SandboxRecord } from './record.ts'
 
 const MIB = 1024 * 1024
 const CLAIM = { memoryMiB: 512, cpus: 1, diskMiB: 1024 }
-const owner = (quotas: Partial<Agreed>) => ({
+const owner = (quotas: Partial<Agreed>): { name: string; quotas: Agreed } => ({
   name: 'alice',
-  quotas: { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null, diskMiB: null, ...quotas },
+  quotas: {
+    sandboxes: null,
+    createsPerSecond: null,
+    cpus: null,
+    memoryMiB: null,
+    diskMiB: null,
+    snapshots: null,
+    snapshotMiB: null,
+    ...quotas,
+  },
 })
 
 let made = 0
@@ -37,7 +46,7 @@ describe('what an owner may have', () => {
     [{ sandboxes: 2 }, 'alice may have 2 sandboxes at once'],
     [{ memoryMiB: 1024 }, 'alice may have 1024 MiB of memory in running sandboxes'],
     [{ cpus: 2 }, 'alice may have 2 CPUs in running sandboxes'],
-    [{ diskMiB: 2048 }, 'alice may have 2048 MiB of disks (sandboxes, snapshots, workspaces)'],
+    [{ diskMiB: 2048 }, 'alice may have 2048 MiB of disks (sandboxes, workspaces)'],
   ])('%j: counts those that live, and those that are being made', async (quotas, message) => {
     const granted = await Quotas.open(storing())
     const living = [sandbox(), sandbox({ owner: 'bob' })]
@@ -103,22 +112,17 @@ describe('what an owner may have', () => {
 
   test('of the disk counts what is kept there, whatever it was kept for', async () => {
     const granted = await Quotas.open(storing())
-    const message = 'alice may have 4096 MiB of disks (sandboxes, snapshots, workspaces)'
-    const { quotas } = owner({ diskMiB: 4096 })
-    const held = { name: 'alice', quotas }
+    const message = 'alice may have 4096 MiB of disks (sandboxes, workspaces)'
+    const held = owner({ diskMiB: 4096 })
+    // Its files and its memory: 1.5 GiB.
     const asleep = sandbox({ state: 'paused', paused: 'asleep' })
-    const snapshot = { diskMiB: 1024, memory: { plan: sandbox().plan, contexts: [] } }
-    expect(keptBySnapshot(snapshot)).toBe(1536)
-    // 1.5 GiB each: files and memory.
-    await expect(granted.grant(held, [asleep], CLAIM, 2, () => keptBySnapshot(snapshot))).rejects.toThrow(exceeded(message))
-    const one = await granted.grant(held, [asleep], CLAIM, 1, () => keptBySnapshot(snapshot))
-    await expect(granted.keep(held, [asleep], 100, () => keptBySnapshot(snapshot))).rejects.toThrow(exceeded(message))
-    one[Symbol.dispose]()
-    const kept = await granted.keep(held, [asleep], 100, () => keptBySnapshot(snapshot))
-    await expect(granted.grant(held, [asleep], CLAIM, 1, () => keptBySnapshot(snapshot))).rejects.toThrow(exceeded(message))
-    kept[Symbol.dispose]()
+    await expect(granted.grant(held, [asleep], CLAIM, 2, 1024)).rejects.toThrow(exceeded(message))
+    ;(await granted.grant(held, [asleep], CLAIM, 1, 1024))[Symbol.dispose]()
+    await expect(granted.grant(held, [asleep], CLAIM, 1, 2048)).rejects.toThrow(exceeded(message))
     // To wake takes no more disk.
-    ;(await granted.wake(asleep, [asleep], quotas))[Symbol.dispose]()
+    const woken = await granted.wake(asleep, [asleep], held.quotas)
+    ;(await granted.grant(held, [asleep], CLAIM, 1, 1024))[Symbol.dispose]()
+    woken[Symbol.dispose]()
   })
 
   test('what cannot be written down is not granted', async () => {

@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import { Fault } from '@caisson/wire'
 import type { Store } from '../store/store.ts'
-import type { Quotas as Agreed, Owner, SandboxRecord, SnapshotRecord } from './record.ts'
+import type { Quotas as Agreed, Owner, SandboxRecord } from './record.ts'
 
 const MIB = 1024 * 1024
 const RETRY_S = 2
-const DISK_HINT = 'Ask for a smaller disk, or delete snapshots and workspaces that are not used any more.'
+const DISK_HINT = 'Ask for a smaller disk, or remove workspaces that are not used any more.'
 const NOTHING: Disposable = { [Symbol.dispose]: () => undefined }
 
 /** What one sandbox would take. What has no limit takes all there is: more than anybody may have who may not have everything. */
@@ -28,10 +28,6 @@ export function claimOf({ plan: { limits, disk } }: Pick<SandboxRecord, 'plan'>)
 function keptOf(sandbox: SandboxRecord): number {
   const { memoryMiB, diskMiB } = claimOf(sandbox)
   return diskMiB + (sandbox.paused === 'asleep' ? memoryMiB : 0)
-}
-
-export function keptBySnapshot({ diskMiB, memory }: Pick<SnapshotRecord, 'diskMiB' | 'memory'>): number {
-  return diskMiB + (memory === undefined ? 0 : all(memory.plan.limits.memoryBytes) / MIB)
 }
 
 type Held = Pick<Owner, 'name' | 'quotas'>
@@ -61,16 +57,10 @@ export class Quotas {
   }
 
   /**
-   * For `count` new sandboxes. Rejects with QUOTA_EXCEEDED, STORE_UNUSABLE. `living`: everybody's, paused or not; asked when it is decided, as is `kept`: what the
-   * owner has on the host's disk besides.
+   * For `count` new sandboxes. Rejects with QUOTA_EXCEEDED, STORE_UNUSABLE. `living`: everybody's, paused or not; asked when it is decided. `restingMiB`: of the
+   * owner's workspaces that no sandbox has.
    */
-  async grant(
-    { name, quotas }: Held,
-    living: Iterable<SandboxRecord>,
-    claim: Claim,
-    count: number,
-    kept: () => number = () => 0,
-  ): Promise<Disposable> {
+  async grant({ name, quotas }: Held, living: Iterable<SandboxRecord>, claim: Claim, count: number, restingMiB = 0): Promise<Disposable> {
     await this.#agree({ name, quotas })
     const own = isLimited(quotas) ? of(name, living) : []
     const { memoryMiB, cpus, diskMiB } = claim
@@ -78,18 +68,10 @@ export class Quotas {
     const sandboxes = own.length + this.#sum(name, ({ sandboxes }) => sandboxes) + count
     if (quotas.sandboxes !== null && sandboxes > quotas.sandboxes) throw over(name, quotas.sandboxes, 'sandboxes at once')
     this.#refuse({ name, quotas }, own, asked)
-    this.#refuseDisk({ name, quotas }, own, asked, kept)
+    this.#refuseDisk({ name, quotas }, own, asked, restingMiB)
     if (quotas.createsPerSecond !== null && !this.#spend(name, quotas.createsPerSecond, count)) {
       throw over(name, quotas.createsPerSecond, 'new sandboxes a second', 'Wait as long as Retry-After says.')
     }
-    return this.#keep(name, asked)
-  }
-
-  /** For what is to lie on the host's disk from then on. Rejects with QUOTA_EXCEEDED, STORE_UNUSABLE. */
-  async keep({ name, quotas }: Held, living: Iterable<SandboxRecord>, diskMiB: number, kept: () => number): Promise<Disposable> {
-    await this.#agree({ name, quotas })
-    const asked = { ...NO_CLAIM, sandboxes: 0, diskMiB }
-    this.#refuseDisk({ name, quotas }, isLimited(quotas) ? of(name, living) : [], asked, kept)
     return this.#keep(name, asked)
   }
 
@@ -120,7 +102,7 @@ export class Quotas {
     if (taken(({ cpus }) => cpus) > most.cpus) throw over(name, most.cpus, 'CPUs in running sandboxes')
   }
 
-  #refuseDisk({ name, quotas }: Held, own: readonly SandboxRecord[], asked: Granted, kept: () => number): void {
+  #refuseDisk({ name, quotas }: Held, own: readonly SandboxRecord[], asked: Granted, restingMiB: number): void {
     // Keys of earlier versions say nothing of it.
     const most = quotas.diskMiB ?? null
     if (most === null) return
@@ -128,7 +110,7 @@ export class Quotas {
       (sum, sandbox) => sum + keptOf(sandbox),
       this.#sum(name, ({ diskMiB }) => diskMiB, asked),
     )
-    if (taken + kept() > most) throw over(name, most, 'MiB of disks (sandboxes, snapshots, workspaces)', DISK_HINT)
+    if (taken + restingMiB > most) throw over(name, most, 'MiB of disks (sandboxes, workspaces)', DISK_HINT)
   }
 
   #sum(name: string, part: (granted: Granted) => number, ...asked: readonly Granted[]): number {

@@ -20,8 +20,11 @@ export interface Quotas {
   readonly createsPerSecond: number | null
   readonly cpus: number | null
   readonly memoryMiB: number | null
-  /** Of disks, as large as they may become: of sandboxes, of snapshots, of workspaces; with memory that lies there. */
+  /** Of disks, as large as they may become: of sandboxes and of workspaces; with memory that lies there. */
   readonly diskMiB: number | null
+  /** Of snapshots null is what the daemon says for everybody (settings.ts). */
+  readonly snapshots: number | null
+  readonly snapshotMiB: number | null
 }
 
 /** What happens when the time of a sandbox is over, and when somebody knocks on one that is paused. */
