@@ -16,7 +16,7 @@ export const CATALOGUE = {
     hint: 'Plans are made by Caisson; print one with `caisson run --dry-run`.',
     retry: 'never',
   },
-  PROFILE_UNKNOWN: { status: 404, title: 'no such profile', hint: 'The profiles are listed by `caisson run --help`.', retry: 'never' },
+  PROFILE_UNKNOWN: { status: 404, title: 'no such profile', hint: 'The profiles are listed by `caisson profile list`.', retry: 'never' },
   PROFILE_INVALID: { status: 400, title: 'the profile file is not valid', hint: 'Correct the named line.', retry: 'never' },
   POLICY_INVALID: { status: 400, title: 'the network policy is not valid', hint: 'Correct the named rule.', retry: 'never' },
   NETWORK_DENIED: {

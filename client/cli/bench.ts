@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { Fault, WALLS } from '@caisson/wire'
-import { countOrNone } from './arguments/count.ts'
+import { count } from './arguments/count.ts'
 import { parsed, verbParser } from './parsing.ts'
 
 /** In the order in which they are run. */
@@ -32,23 +32,21 @@ export async function bench(argv: readonly string[]): Promise<number> {
     .usage('[options] [NAME...]')
     .description('Measures this installation, beside the references that are installed.')
     .argument('[NAME...]', BENCHMARKS.join(', '))
-    .option('--rounds <number>', 'how often', '100')
+    .option('--rounds <number>', 'how often', count('rounds'), 100)
     .option('--only <wall>', `of walls, this one: ${WALLS.join(', ')}`)
     .option('--json', 'print JSON documents instead of tables', false)
     .addHelpText('after', EXAMPLES)
   if (!parsed(command, argv)) return 0
-  const options: { rounds: string; only?: string; json: boolean } = command.opts()
+  const options: { rounds: number; only?: string; json: boolean } = command.opts()
   const unknown = command.args.find((name) => !BENCHMARKS.includes(name))
   if (unknown !== undefined) {
     throw new Fault('BAD_REQUEST', `${JSON.stringify(unknown)} is not a benchmark`, { hint: `One of: ${BENCHMARKS.join(', ')}.` })
   }
-  if (countOrNone(options.rounds) === null)
-    throw new Fault('BAD_SIZE', '"none" is not a number of rounds', { hint: 'Give a whole number.' })
   const names = command.args.length === 0 ? BENCHMARKS : command.args
   refuseOnly(options.only, names)
   const bundle = fileURLToPath(new URL('bench.mjs', import.meta.url))
   const only = options.only === undefined ? [] : ['--only', options.only]
-  return await ended([bundle, ...names, '--rounds', options.rounds, ...only, ...(options.json ? ['--json'] : [])])
+  return await ended([bundle, ...names, '--rounds', String(options.rounds), ...only, ...(options.json ? ['--json'] : [])])
 }
 
 function refuseOnly(only: string | undefined, names: readonly string[]): void {

@@ -4,6 +4,7 @@ import { copyIn, copyOut } from './daemon/copying.ts'
 import { checkedId } from './daemon/ids.ts'
 import { oneLine } from './ending.ts'
 import { parsed, verbParser } from './parsing.ts'
+import { Interrupts } from './run/interrupts.ts'
 
 const EXAMPLES = `
 A place inside is written ID:PATH; a path that does not begin with / begins at /home/user. A folder that is there already gets the copy, by its own
@@ -35,8 +36,18 @@ export async function cp(argv: readonly string[]): Promise<number> {
   if (from === undefined || to === undefined || (from.id === undefined) === (to.id === undefined)) {
     throw new Fault('BAD_REQUEST', 'one of the two places has to be inside, and one on this machine', { hint: 'Write it as ID:PATH.' })
   }
-  const { signal } = new AbortController()
-  const sandbox = await Sandbox.attach(checkedId(from.id ?? to.id ?? ''), { signal })
+  // What has come half is removed again.
+  using interrupts = new Interrupts()
+  try {
+    return await copied(checkedId(from.id ?? to.id ?? ''), from, to, interrupts.signal)
+  } catch (error) {
+    if (interrupts.exitCode !== undefined) return interrupts.exitCode
+    throw error
+  }
+}
+
+async function copied(id: string, from: Place, to: Place, signal: AbortSignal): Promise<number> {
+  const sandbox = await Sandbox.attach(id, { signal })
   if (to.id !== undefined) {
     await copyIn(sandbox, from.path, to.path, signal)
     return 0

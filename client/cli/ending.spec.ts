@@ -61,6 +61,8 @@ test('a fault is one line, whatever its message holds', () => {
   expect(line).toMatch(/^caisson: LAUNCH_FAILED: a b \[31m c\. /)
   expect(line).not.toMatch(/[\p{Cc}\u2028\u2029]/u)
   expect(oneLine('\r\n x \t')).toBe('x')
+  // Read from right to left, or not to be seen: as it is written, not as it wants to look.
+  expect(oneLine('rm \u202exfr-\u202c \u200b/')).toBe('rm \ufffdxfr-\ufffd \ufffd/')
 })
 
 test('what is not of the catalogue is INTERNAL, with its cause', () => {

@@ -16,9 +16,12 @@ export function inTheCatalogue(error: unknown): Fault {
   return new Fault('INTERNAL', error instanceof Error ? error.message : String(error), { cause: error })
 }
 
-/** Parts of these lines come from inside the wall: a control character in them must not reach the terminal. */
+/** Parts of these lines come from inside the wall: a control character in them must not reach the terminal, and what is not seen, or turns letters round, is shown. */
 export function oneLine(text: string): string {
-  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ').trim()
+  return text
+    .replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ')
+    .replace(/\p{Cf}/gu, '\u{fffd}')
+    .trim()
 }
 
 export function faultLine(fault: Fault): string {

@@ -6,6 +6,7 @@ import { parsed, verbParser } from './parsing.ts'
 const SALT_BYTES = 16
 const LEAST_BYTES = 8
 const MOST_BYTES = 512
+const LINE_END_BYTES = 2
 
 const EXAMPLES = `
 The value is read from standard input, so that it stands in no history and no list of processes; a line end behind it is not part of it. What is
@@ -30,7 +31,10 @@ export async function fingerprint(argv: readonly string[]): Promise<number> {
   if (!/^[0-9a-f]{32}$/.test(salt)) throw new Fault('BAD_REQUEST', `--salt: ${SALT_BYTES} bytes in hex are expected`)
   const value = withoutLineEnd(await said())
   if (value.length < LEAST_BYTES || value.length > MOST_BYTES) {
-    throw new Fault('BAD_REQUEST', `the value has ${value.length} bytes; ${LEAST_BYTES} to ${MOST_BYTES} can be known again`)
+    throw new Fault(
+      'BAD_REQUEST',
+      `the value has ${value.length > MOST_BYTES ? `more than ${MOST_BYTES}` : value.length} bytes; ${LEAST_BYTES} to ${MOST_BYTES} can be known again`,
+    )
   }
   const digest = (key: string, bytes: Uint8Array) => createHmac('sha256', Buffer.from(key, 'hex')).update(bytes).digest('hex')
   process.stdout.write(`${JSON.stringify({ salt, values: [fingerprintOf(name, value, salt, digest)] }, null, 2)}\n`)
@@ -39,7 +43,12 @@ export async function fingerprint(argv: readonly string[]): Promise<number> {
 
 async function said(): Promise<Buffer> {
   const parts: Buffer[] = []
-  for await (const part of process.stdin) parts.push(part as Buffer)
+  let bytes = 0
+  for await (const part of process.stdin) {
+    parts.push(part as Buffer)
+    bytes += (part as Buffer).length
+    if (bytes > MOST_BYTES + LINE_END_BYTES) break
+  }
   return Buffer.concat(parts)
 }
 

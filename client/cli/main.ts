@@ -1,5 +1,6 @@
 import { Fault } from '@caisson/wire'
 import { exitCodeOf, faultLine, inTheCatalogue, oneLine } from './ending.ts'
+import { settledOutput, watchOutput } from './output.ts'
 import { VERBS, type Verb } from './shelf.ts'
 
 const VERSION = '0.1.0'
@@ -39,11 +40,16 @@ async function main([name, ...argv]: readonly string[]): Promise<number> {
 // Node's own form has two lines, its process id, and advice about Node.
 process.removeAllListeners('warning').on('warning', ({ message }) => process.stderr.write(`caisson: ${oneLine(message)}\n`))
 
-main(process.argv.slice(2)).then(
-  (exitCode) => process.exit(exitCode),
-  (error: unknown) => {
+/** To its end, and until all that it printed has been taken. */
+async function ended(argv: readonly string[]): Promise<never> {
+  const exitCode = await main(argv).catch((error: unknown) => {
     const fault = inTheCatalogue(error)
     process.stderr.write(`${faultLine(fault)}\n`)
-    process.exit(exitCodeOf(fault))
-  },
-)
+    return exitCodeOf(fault)
+  })
+  await settledOutput()
+  process.exit(exitCode)
+}
+
+watchOutput()
+void ended(process.argv.slice(2))

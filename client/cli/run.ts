@@ -1,7 +1,8 @@
 import { resolve } from 'node:path'
 import { acquireDoor, closeIdleHost } from '../embedded.ts'
 import { Sandbox } from '../sandbox.ts'
-import { exitCodeOf, faultLine, inTheCatalogue } from './ending.ts'
+import { splitAtDashes } from './arguments/source.ts'
+import { faultLine } from './ending.ts'
 import { type BroughtBack, bringBack } from './run/bring-back.ts'
 import { carryIn, checkInputs, nameInside } from './run/carry-in.ts'
 import { runCode } from './run/code.ts'
@@ -10,13 +11,18 @@ import { Interrupts } from './run/interrupts.ts'
 import { type Job, jobOf } from './run/job.ts'
 import { networkTold, tellNetwork } from './run/network-told.ts'
 import type { Outcome } from './run/outcome.ts'
-import { type Durations, documentOf, documentOfFault } from './run/report.ts'
+import { type Durations, documentOf, tellFault } from './run/report.ts'
 import { aloud, quiet, type Say } from './run/say.ts'
 import { type RunWishes, runWishes } from './run/wishes.ts'
 
 /** Runs once, in a sandbox of its own. */
 export async function run(argv: readonly string[]): Promise<number> {
-  const wishes = runWishes(argv)
+  let wishes: RunWishes | undefined
+  try {
+    wishes = runWishes(argv)
+  } catch (error) {
+    return tellFault(error, splitAtDashes(argv).own.includes('--json'))
+  }
   if (wishes === undefined) return 0
   using interrupts = new Interrupts()
   try {
@@ -26,10 +32,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     return await inSandbox(wishes, job, interrupts)
   } catch (error) {
     if (interrupts.exitCode !== undefined) return interrupts.exitCode
-    const fault = inTheCatalogue(error)
-    process.stderr.write(`${faultLine(fault)}\n`)
-    if (wishes.json) process.stdout.write(documentOfFault(fault, exitCodeOf(fault)))
-    return exitCodeOf(fault)
+    return tellFault(error, wishes.json)
   } finally {
     await closeIdleHost()
   }

@@ -1,8 +1,8 @@
 import { lookup, Resolver } from 'node:dns/promises'
 import { readFile, stat } from 'node:fs/promises'
 import { within } from '@caisson/wire'
+import { FairTurns } from '../fair-turns.ts'
 import { orAborted } from '../lifetimes.ts'
-import { FairTurns } from './fair-turns.ts'
 
 /** Less than a gate waits for an answer (native/keeper/src/gate/questions.rs). */
 const LOOKUP_MS = 3000

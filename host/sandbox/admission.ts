@@ -1,7 +1,7 @@
 import { statfsSync } from 'node:fs'
 import { availableParallelism, freemem, totalmem } from 'node:os'
 import { Fault } from '@caisson/wire'
-import { orAborted } from '../lifetimes.ts'
+import { FairTurns } from '../fair-turns.ts'
 
 const MIB = 1024 * 1024
 /** Below this much memory that can still be had, a new sandbox would be made at the others' cost. */
@@ -13,15 +13,14 @@ const LOOK_MS = 200
 const STALE_MS = 2000
 /** Launches at once; more would only make each of them slower. */
 const LAUNCHES = availableParallelism() * 2
-/** Waiting for a turn; then the answer is an honest no. */
+/** Of one owner, waiting for a turn; then the answer is an honest no. */
 const MAX_QUEUE = 512
 const RETRY_S = 2
 
 /** Says no before the machine drowns. */
 export class Admission {
   readonly #home: string
-  readonly #queue: (() => void)[] = []
-  #running = 0
+  readonly #turns = new FairTurns({ atOnce: LAUNCHES, ofOne: LAUNCHES, waitingOfOne: MAX_QUEUE })
   #looked = { atMs: 0, lacks: undefined as string | undefined }
   #later: NodeJS.Immediate | undefined
 
@@ -35,37 +34,15 @@ export class Admission {
     if (lacks !== undefined) throw new Fault('OVERLOADED', lacks, { retryAfterS: RETRY_S })
   }
 
-  /** Runs when it is its turn. Rejects with OVERLOADED when too many wait already. */
-  async inTurn<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
-    if (this.#running >= LAUNCHES) {
-      if (this.#queue.length >= MAX_QUEUE)
-        throw new Fault('OVERLOADED', `${MAX_QUEUE} sandboxes wait to be made already`, { retryAfterS: RETRY_S })
-      let mine: () => void = () => undefined
-      const turn = new Promise<void>((resolve) => {
-        mine = resolve
-        this.#queue.push(resolve)
-      })
-      try {
-        await orAborted(turn, signal)
-      } catch (failure) {
-        const index = this.#queue.indexOf(mine)
-        if (index >= 0) this.#queue.splice(index, 1)
-        // Its turn came in the same moment.
-        else this.#next()
-        throw failure
-      }
-    } else this.#running += 1
+  /** Runs when it is its turn: whoever has many to make takes turns with the others. Rejects with OVERLOADED when too many of that owner's wait already. */
+  async inTurn<T>(owner: string, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const done = await this.#turns.take(owner, signal)
+    if (done === null) throw new Fault('OVERLOADED', `${MAX_QUEUE} sandboxes of ${owner} wait to be made already`, { retryAfterS: RETRY_S })
     try {
       return await work()
     } finally {
-      this.#next()
+      done()
     }
-  }
-
-  #next(): void {
-    const next = this.#queue.shift()
-    if (next === undefined) this.#running -= 1
-    else next()
   }
 
   #lacks(): string | undefined {

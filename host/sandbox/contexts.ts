@@ -12,6 +12,8 @@ import type { ContextRecord } from './record.ts'
 import { parseContext, parseRun } from './request.ts'
 
 const DEFAULT_LANGUAGE = 'python'
+/** Each is remembered, also without a process, and written down with the sandbox whenever one of them changes. */
+const MAX_CONTEXTS = 256
 
 /** Languages that a sandbox shows a context of from the start. Only what was forked with it has a process; the others get theirs when they are used. */
 const FIRST: readonly Runtime[] = [shelf.python, shelf.javascript]
@@ -112,6 +114,11 @@ export class Contexts {
   async create(raw: { language: string; cwd?: string }, signal: AbortSignal): Promise<ContextInfo> {
     const { language, cwd } = parseContext(raw)
     const runtime = this.#runtime(language)
+    if (this.#slots.size >= MAX_CONTEXTS) {
+      throw new Fault('LIMIT_HIT', `more than ${MAX_CONTEXTS} contexts in one sandbox`, {
+        hint: 'Delete those that are not used any more.',
+      })
+    }
     const slot = this.#add(runtime, false, { id: newId('c'), language: runtime.name, cwd: cwd ?? this.#begins })
     try {
       await this.#begun(slot, signal)

@@ -45,7 +45,7 @@ export interface CreatingParts {
 
 type Told = (contexts: ContextRecord[]) => void
 /** What is known of it. */
-type Adopted = Pick<SandboxRecord, 'request' | 'plan' | 'env' | 'contexts' | 'trusts'>
+type Adopted = Pick<SandboxRecord, 'owner' | 'request' | 'plan' | 'env' | 'contexts' | 'trusts'>
 
 /** From a request to a standing sandbox. */
 export class Creating {
@@ -113,7 +113,7 @@ export class Creating {
     const { plantFiles } = await this.#insides()
     const standing = { plan: built, cell, template, agent, forked: cell.ready.forked, scan: scanOf(decided) }
     const afterDeath = () => this.#tidy(shown, plan.id)
-    const sandbox = await this.#alive(standing, env, given.contextsChanged, { ...contextsBefore(given), afterDeath })
+    const sandbox = await this.#alive(standing, given.owner, env, given.contextsChanged, { ...contextsBefore(given), afterDeath })
     if (given.remembered !== undefined) {
       sandbox.processes.adopt(given.remembered.contexts.flatMap(({ pid }) => pid ?? []))
       await sandbox.told(signal)
@@ -165,7 +165,7 @@ export class Creating {
     undo.add(() => waiting.cell[Symbol.asyncDispose]())
     // What is needed here besides is done while its keeper answers.
     const assigned = waiting.cell.ask({ op: 'assign', leash: 'none', wallMs, onWall }, signal)
-    const lived = this.#alive({ ...waiting, plan }, life.env, life.contextsChanged)
+    const lived = this.#alive({ ...waiting, plan }, life.owner, life.env, life.contextsChanged)
     const [{ plantFiles }, sandbox] = await Promise.all([this.#insides(), lived, assigned])
     await plantFiles(sandbox, this.#parts.exits, null, signal)
     undo.move()
@@ -198,7 +198,10 @@ export class Creating {
     const scan = await this.#deciding.scan(record.request, signal)
     const { AgentConnection } = await this.#insides()
     const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket), forked: cell.ready.forked, scan }
-    return await this.#alive(standing, record.env, contextsChanged, { adopted: record.contexts, trustsLate: record.trusts === true })
+    return await this.#alive(standing, record.owner, record.env, contextsChanged, {
+      adopted: record.contexts,
+      trustsLate: record.trusts === true,
+    })
   }
 
   #insides(): Promise<typeof import('./inside.ts')> {
@@ -208,6 +211,7 @@ export class Creating {
 
   async #alive(
     standing: Omit<Waiting, 'profileHash'>,
+    owner: string | undefined,
     env: Record<string, string>,
     contextsChanged: Told = () => undefined,
     {
@@ -224,7 +228,7 @@ export class Creating {
       ...standing,
       env: { ...template.env, ...trustVariables(standing.plan), ...env, ...this.#parts.exits.planted(standing.plan.id) },
       auditLog: this.#parts.auditLog,
-      examination: new Examination(this.#parts.scanner, standing.scan, standing.plan.id, this.#parts.auditLog),
+      examination: new Examination(this.#parts.scanner, standing.scan, { id: standing.plan.id, owner }, this.#parts.auditLog),
       denials: this.#parts.denials,
       freshZygote: (signal) => this.#parts.zygotes.replace(template, signal),
       contextsChanged,

@@ -21,10 +21,11 @@ const NOTHING: Judged = { isRefused: false, lines: [] }
 export class Examination {
   readonly #scanner: Scanner
   readonly #choice: ScanChoice
-  readonly #sandbox: string
+  readonly #sandbox: { readonly id: string; readonly owner: string | undefined }
   readonly #auditLog: AuditLog
 
-  constructor(scanner: Scanner, choice: ScanChoice, sandbox: string, auditLog: AuditLog) {
+  /** `owner` undefined: the operator. */
+  constructor(scanner: Scanner, choice: ScanChoice, sandbox: { id: string; owner: string | undefined }, auditLog: AuditLog) {
     this.#scanner = scanner
     this.#choice = choice
     this.#sandbox = sandbox
@@ -36,12 +37,13 @@ export class Examination {
     const { mode, banned } = this.#choice
     const scanned = LANGUAGES[language]
     if (mode === 'off' || scanned === undefined || code.trim() === '') return NOTHING
-    const { seen, unseen } = await this.#scanner.scan(scanned, code, banned ? ['hostile', 'banned'] : ['hostile'], signal)
+    const { id, owner = '' } = this.#sandbox
+    const { seen, unseen } = await this.#scanner.scan(scanned, code, banned ? ['hostile', 'banned'] : ['hostile'], signal, owner)
     const lines = seen === undefined ? [`it could not be looked through: ${unseen}`] : told(seen.findings)
     if (lines.length === 0) return NOTHING
     const rules = [...new Set(seen?.findings.map(({ rule }) => rule) ?? ['unseen'])]
     const isRefused = mode === 'block'
-    this.#auditLog.append({ kind: 'scan', sandbox: this.#sandbox, language, mode, refused: isRefused, rules, findings: [...lines] })
+    this.#auditLog.append({ kind: 'scan', sandbox: id, language, mode, refused: isRefused, rules, findings: [...lines] })
     return { isRefused, lines }
   }
 

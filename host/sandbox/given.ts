@@ -14,7 +14,7 @@ export interface Given {
   kept?: Kept
   /** Its memory, with that disk. */
   remembered?: Remembered
-  /** Whose workspaces it may have; absent: those of the operator. */
+  /** Whose it is, and whose workspaces it may have; absent: the operator's. */
   owner?: string
   onWall?: 'end' | 'freeze'
   /** What it had before; their processes have ended. */
@@ -38,6 +38,7 @@ export interface Waiting {
 
 /** A life for it. */
 export interface Assignment {
+  owner: string
   env: Record<string, string>
   metadata: Record<string, string>
   wallMs: number | null

@@ -118,8 +118,9 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   async connect(id: string, owner: Owner, wish: { timeoutMs: number; memory: boolean }, signal: AbortSignal) {
     const resident = this.#resident(id, owner)
-    using _granted = await this.#quotas.wake(resident.record, this.live(), owner.quotas)
-    const isResumed = await resident.resume(wish, signal)
+    const admit = (record: SandboxRecord) => this.#quotas.wake(record, this.live(), owner.quotas)
+    using _granted = await admit(resident.record)
+    const isResumed = await resident.resume(wish, admit, signal)
     return { record: resident.record, isResumed }
   }
 
@@ -164,7 +165,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     try {
       const { templateId, alias } = record
       const making = Array.from({ length: wish.count }, async () => {
-        const live = await this.#raising.raise(child.request, child, this.#from(copied, false), signal)
+        const live = await this.#raising.raise(child.request, child, { owner: owner.name, ...this.#from(copied, false) }, signal)
         return this.#welcome(live, child, owner, { templateId, alias })
       })
       return (await Promise.allSettled(making)).map((made) => (made.status === 'fulfilled' ? made.value : asFault(made.reason)))
@@ -185,8 +186,9 @@ export class LocalFleet implements Fleet, AsyncDisposable {
   async enter(id: string, signal: AbortSignal): Promise<Entered> {
     const resident = this.#residents.get(id)
     if (resident === undefined) throw new Fault('SANDBOX_GONE', `there is no sandbox ${JSON.stringify(id.slice(0, 64))}`)
-    using _granted = await this.#quotas.wake(resident.record, this.live())
-    return await resident.enter(signal)
+    const admit = (record: SandboxRecord) => this.#quotas.wake(record, this.live())
+    using _granted = await admit(resident.record)
+    return await resident.enter(admit, signal)
   }
 
   watchDenials: Fleet['watchDenials'] = (id, owner, listener) => this.#parts.denials.listen(this.find(id, owner).id, listener)

@@ -1,4 +1,4 @@
-import { Fault } from '@caisson/wire'
+import { type CreateRequest, Fault } from '@caisson/wire'
 import { afterEach, expect, test, vi } from 'vitest'
 import type { Creating } from './creating.ts'
 import type { Waiting } from './given.ts'
@@ -57,4 +57,34 @@ test('where the machine has no room for another, none is made for nobody', async
   ask(from, 100)
   await vi.waitFor(() => expect(refused).toBe(1), { timeout: 20_000 })
   expect(creating.made).toBe(0)
+})
+
+test.each<[CreateRequest, CreateRequest]>([
+  [{ scan: 'off' }, {}],
+  [{}, { scan: 'block' }],
+  [
+    { profile: 'project', folder: '/one' },
+    { profile: 'project', folder: '/other' },
+  ],
+  [
+    { profile: 'project', folder: '/one' },
+    { profile: 'project', folder: '/one' },
+  ],
+  [{ network: 'open' }, { network: 'none' }],
+])('one that waits for %j is never handed out for %j', async (waiting, asked) => {
+  const from = opened(new Counted())
+  const done = from.busy()
+  from.take(waiting)
+  done()
+  await vi.waitFor(() => expect(from.count.waiting).toBe(from.count.wanted), { timeout: 20_000, interval: 1 })
+  expect(from.take(asked)).toBeUndefined()
+})
+
+test('one that waits is handed out whatever it is to be called, and to whoever says the same in another order', async () => {
+  const from = opened(new Counted())
+  const done = from.busy()
+  from.take({ scan: 'off', memoryMiB: 100, env: { A: 'b' }, timeoutMs: 1 })
+  done()
+  await vi.waitFor(() => expect(from.count.waiting).toBe(1), { timeout: 20_000, interval: 1 })
+  expect(from.take({ memoryMiB: 100, scan: 'off', metadata: { a: 'b' }, leash: 'none' })).toBeDefined()
 })

@@ -113,11 +113,10 @@ export class Pool implements AsyncDisposable {
   }
 
   #shelf(request: CreateRequest): Shelf | undefined {
-    const key = kindOf(request)
-    if (key === undefined) return undefined
+    const { key, kind } = kindOf(request) ?? {}
+    if (key === undefined || kind === undefined) return undefined
     const known = this.#shelves.get(key)
     if (known !== undefined) return known
-    const { env: _, metadata: __, timeoutMs: ___, leash: ____, ...kind } = request
     const shelf: Shelf = { request: kind, waiting: [], wanted: 0, lastTakenMs: Date.now(), restUntilMs: 0 }
     this.#shelves.set(key, shelf)
     if (this.#shelves.size > MAX_KINDS) this.#forgetOldest()
@@ -195,21 +194,12 @@ async function end(waiting: Waiting): Promise<void> {
   await waiting.cell[Symbol.asyncDispose]()
 }
 
-/** What two requests must have in common for one sandbox to serve either; undefined: this one is like no other. */
-function kindOf({
-  profile,
-  wall,
-  template,
-  network,
-  memoryMiB,
-  cpus,
-  pids,
-  diskMiB,
-  outputMiB,
-  openFiles,
-  mounts,
-  workspace,
-}: CreateRequest) {
-  if ((mounts !== undefined && mounts.length > 0) || workspace !== undefined) return undefined
-  return JSON.stringify([profile, wall, template, network, memoryMiB, cpus, pids, diskMiB, outputMiB, openFiles])
+/**
+ * All that two requests must have in common for one sandbox to serve either; undefined: this one is like no other. What it is not given with its life is
+ * part of it, whatever that comes to be: a sandbox that was made for another choice is never handed out for this one.
+ */
+function kindOf(request: CreateRequest): { key: string; kind: CreateRequest } | undefined {
+  const { env: _, metadata: __, timeoutMs: ___, leash: ____, mounts, workspace, folder, ...kind } = request
+  if ((mounts !== undefined && mounts.length > 0) || workspace !== undefined || folder !== undefined) return undefined
+  return { key: JSON.stringify(Object.entries(kind).sort(([one], [other]) => (one < other ? -1 : 1))), kind }
 }

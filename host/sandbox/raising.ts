@@ -17,8 +17,8 @@ export interface RaisingParts {
   contextsChanged(id: string, contexts: ContextRecord[]): void
 }
 
-/** What there was of it, or of another, before. */
-type From = Pick<Given, 'kept' | 'owner' | 'remembered'>
+/** What there was of it, or of another, before; and whose it is going to be. */
+type From = Pick<Given, 'kept' | 'remembered'> & { readonly owner: string }
 
 /** From a wish that has been granted to a sandbox that lives: one of the pool, or one that is made now. */
 export class Raising {
@@ -34,7 +34,7 @@ export class Raising {
     return span('create', {}, async ({ set }) => {
       const done = this.#parts.pool.busy()
       try {
-        const pooled = given.kept === undefined ? await this.#fromPool(request, wish, signal) : undefined
+        const pooled = given.kept === undefined ? await this.#fromPool(request, wish, given, signal) : undefined
         const live = pooled ?? (await this.#make(request, wish, given, signal))
         const path: CreatePath = pooled !== undefined ? 'pool' : pathOf(live.plan)
         set('caisson.path', path)
@@ -47,12 +47,13 @@ export class Raising {
     })
   }
 
-  async #fromPool(request: CreateRequest, wish: Wish, signal: AbortSignal): Promise<LiveSandbox | undefined> {
+  async #fromPool(request: CreateRequest, wish: Wish, { owner }: From, signal: AbortSignal): Promise<LiveSandbox | undefined> {
     const { pool, creating, contextsChanged, telemetry } = this.#parts
     const waiting = pool.take(request)
     if (waiting === undefined) return undefined
     const { env = {}, metadata = {} } = request
     const life = {
+      owner,
       env,
       metadata,
       wallMs: wish.timeoutMs,
@@ -77,7 +78,7 @@ export class Raising {
       contextsChanged: (contexts) => contextsChanged(id, contexts),
     }
     const whole = { ...request, timeoutMs: wish.timeoutMs, leash: 'none' as const }
-    const live = await admission.inTurn(() => creating.create(whole, signal, given), signal)
+    const live = await admission.inTurn(from.owner, () => creating.create(whole, signal, given), signal)
     id = live.id
     return live
   }

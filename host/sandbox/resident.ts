@@ -42,6 +42,9 @@ export interface ResidentParts extends SleepParts {
   readonly notice: (line: string) => void
 }
 
+/** Room for one that is about to run; let go of when it does, or does not come to. Rejects with why there is none. */
+type Admit = (record: SandboxRecord) => Promise<Disposable>
+
 /**
  * One sandbox of a daemon, through all its states. The keeper ends or freezes it when its time is over, daemon or no daemon; here that is noted. What
  * changes its state is done one at a time, and written down when it is done: whoever finds a sandbox in another state than it was
@@ -79,8 +82,8 @@ export class Resident {
     return this.#record.state === 'running' ? this.#live : undefined
   }
 
-  /** For traffic. Rejects with SANDBOX_GONE, CONFLICT, or ACCESS_DENIED for one that only its owner may wake. */
-  async enter(signal: AbortSignal): Promise<Entered> {
+  /** For traffic. `admit` as of `resume`. Rejects with SANDBOX_GONE, CONFLICT, or ACCESS_DENIED for one that only its owner may wake. */
+  async enter(admit: Admit, signal: AbortSignal): Promise<Entered> {
     this.lastEnteredMs = Date.now()
     if (this.#turns.isMoving) await this.#turns.settled(`sandbox ${this.#record.id}`, signal)
     if (this.#record.state === 'paused' && this.#record.lifecycle.autoResume) {
@@ -89,7 +92,7 @@ export class Resident {
           hint: 'Its owner resumes it (connect).',
         })
       }
-      await this.resume({ timeoutMs: WOKEN_MS, memory: true }, signal)
+      await this.resume({ timeoutMs: WOKEN_MS, memory: true }, admit, signal)
     }
     const entered = this.#entered
     if (entered === undefined || this.#live === undefined || this.#record.state !== 'running' || this.#isOverdue) throw this.#gone()
@@ -105,8 +108,11 @@ export class Resident {
     }, signal)
   }
 
-  /** False: it ran all along, and was only given more time. */
-  resume(wish: { timeoutMs: number; memory: boolean }, signal: AbortSignal): Promise<boolean> {
+  /**
+   * False: it ran all along, and was only given more time. `admit` is asked when it is about to run again, whatever it was when somebody asked: it may have been
+   * on its way to be paused.
+   */
+  resume(wish: { timeoutMs: number; memory: boolean }, admit: Admit, signal: AbortSignal): Promise<boolean> {
     return this.#turns.take(async () => {
       if (this.#record.state === 'running' && !this.#isOverdue) {
         const endMs = Date.now() + wish.timeoutMs
@@ -114,6 +120,7 @@ export class Resident {
         return false
       }
       if (this.#record.state !== 'paused') throw this.#gone()
+      using _admitted = await admit(this.#record)
       clearTimeout(this.#grace)
       if (this.#record.paused === 'frozen' && this.#live !== undefined) {
         if (wish.memory) await this.#thaw(this.#live, wish.timeoutMs)
@@ -301,6 +308,7 @@ export class Resident {
     const had = emptied(before)
     const given: Given = {
       id,
+      owner: this.#record.owner,
       kept: { image: this.#kept, take: true },
       onWall: lifecycle.onTimeout === 'pause' ? 'freeze' : 'end',
       contexts: had,

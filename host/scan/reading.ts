@@ -13,8 +13,9 @@ const PACKAGE = '@vscode/tree-sitter-wasm'
 /** TypeScript with JSX is what JavaScript and TypeScript are both read as. */
 const GRAMMARS: Readonly<Record<Scanned, string>> = { python: 'python', javascript: 'tsx', shell: 'bash' }
 const READ = { python: readPython, javascript: readJavaScript, shell: readShell } as const
-/** A shell in a notebook: lines that begin so, and cells. */
-const MAGIC = /^(\s*(?:[\w.,\s]+=\s*)?)(!{1,2}|%(?:sx|system|sc)\s+)(.*)$/
+/** A shell in a notebook: lines that begin so, and cells. A name begins with what is no space, so that spaces are read in one way alone. */
+const MAGIC = /^(\s*(?:[\w.,][\w.,\s]*=\s*)?)(!{1,2}|%(?:sx|system|sc)\s+)(.*)$/
+const ANY_MAGIC = /^[^\S\n]*(?:[\w.,][\w.,\t ]*=[^\S\n]*)?[!%]/m
 const OTHER_MAGIC = /^\s*%{1,2}\w/
 const SHELL_CELL = /^%%(bash|sh|script|system|sx|!|zsh)\b[^\n]*\n/
 
@@ -84,7 +85,7 @@ export class Reader {
 
 /** Lines keep their numbers. A line in a text of three quotes is none. */
 function withoutMagics(code: string, gathering: Gathering): string {
-  if (!/^\s*([\w.,\s]+=\s*)?[!%]/m.test(code)) return code
+  if (!ANY_MAGIC.test(code)) return code
   const cell = SHELL_CELL.exec(code)
   const at = (row: number) => ({ startPosition: { row, column: 0 } })
   if (cell !== null) {

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import type { Scanned, ScanRule } from '@caisson/policy'
+import { FairTurns } from '../fair-turns.ts'
 import { freshDeadline, onAbort, orAborted } from '../lifetimes.ts'
 import { MAX_SCANNED_CHARACTERS } from './limits.ts'
 import type { Answer, Order, Seen } from './words.ts'
@@ -7,6 +8,7 @@ import type { Answer, Order, Seen } from './words.ts'
 /** It takes milliseconds; who needs longer, on however slow a machine, is at something else. */
 const PATIENCE_MS = 10_000
 const HEAP_MB = 512
+/** Of one owner: what one has looked at, however long that takes, holds nobody else up for longer than one look. */
 const MAX_WAITING = 256
 /** What is run again and again says the same each time. */
 const MAX_KEPT = 256
@@ -23,27 +25,23 @@ export class Scanner implements AsyncDisposable {
   #worker: Worker | undefined
   #next = 0
   /** One at a time, so that each has all of its patience. */
-  #turn: Promise<unknown> = Promise.resolve()
-  #count = 0
+  readonly #turns = new FairTurns({ atOnce: 1, ofOne: 1, waitingOfOne: MAX_WAITING })
 
   /** `program`: the bundle of scanning.ts. */
   constructor(program: string) {
     this.#program = program
   }
 
-  /** Rejects only when the signal aborts. */
-  async scan(language: Scanned, code: string, sets: readonly ScanRule['set'][], signal: AbortSignal): Promise<Scan> {
+  /** Rejects only when the signal aborts. `owner`: whose code it is. */
+  async scan(language: Scanned, code: string, sets: readonly ScanRule['set'][], signal: AbortSignal, owner = ''): Promise<Scan> {
     if (code.length > MAX_SCANNED_CHARACTERS) return { unseen: `it is longer than ${MAX_SCANNED_CHARACTERS / 1024} KiB` }
     const key = JSON.stringify([language, sets, code])
     const kept = this.#kept.get(key)
     if (kept !== undefined) return kept
-    if (this.#count >= MAX_WAITING) return { unseen: 'too many others wait to be looked at' }
-    this.#count += 1
-    const turn = this.#turn.then(() => this.#ask({ order: this.#next++, language, code, sets }))
-    this.#turn = turn.finally(() => {
-      this.#count -= 1
-    })
-    const scan = await orAborted(turn, signal)
+    const done = await this.#turns.take(owner, signal)
+    if (done === null) return { unseen: 'too many others wait to be looked at' }
+    // Nobody may wait for it any more, and it goes on: the next one begins when it has ended.
+    const scan = await orAborted(this.#ask({ order: this.#next++, language, code, sets }).finally(done), signal)
     if (scan.seen !== undefined && code.length <= MAX_KEPT_CHARACTERS) this.#keep(key, scan)
     return scan
   }

@@ -195,7 +195,7 @@ class Reading {
         ''
       if (/sock/i.test(code) && /exec|system|\/bin\/(ba)?sh|popen|STDIN|spawn|`|\bqx\b/.test(code))
         this.#gathering.add('shape', 'socket-to-shell', node)
-      for (const [, inner = ''] of code.matchAll(/(?:system|exec|`)\s*\(?\s*["']([^"']{1,2000})["']/g))
+      for (const [, inner = ''] of code.matchAll(/(?:system|exec|`)\s*(?:\(\s*)?["']([^"']{1,2000})["']/g))
         this.#gathering.read('shell', inner, node)
     }
   }

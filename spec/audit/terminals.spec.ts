@@ -200,6 +200,8 @@ test('of what those inside wrote, a terminal is shown what draws, wherever it is
     ['a\x1bP$qm\x1b\\b\x1b_Gq\x1b\\c\x1b^x\x1b\\d', 'abcd'],
     // Reports, which the terminal types by itself; sizes and titles of windows; keys.
     ['a\x1b[6nb\x1b[cc\x1b[>0cd\x1b[21te\x1b[?1$pf\x1b[!pg\x1b[?1000hh\x1b[?1004hi', 'abcdefghi'],
+    // The same letters, which ask behind a question mark, or bring a mouse back; two of them erase.
+    ['a\x1b[?ub\x1b[?4mc\x1b[?2;1;0Sd\x1b[?1000re\x1b[1;1;1;1;1Tf\x1b[?2J\x1b[2T', 'abcdef\x1b[?2J\x1b[2T'],
     ['a\x9d0;title\x9cb\x9b6nc\x05d', 'a0;titleb6ncd'],
     ['\x1b(0lqk\x1b(B\x1b7\x1b8\x1bc', '\x1b(0lqk\x1b(B\x1b7\x1b8'],
   ] as const) {

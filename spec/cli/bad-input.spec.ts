@@ -2,12 +2,14 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { VERBS } from '../../client/cli/shelf.ts'
-import { CommandLine } from './invoke.ts'
+import { CommandLine, ROOT } from './invoke.ts'
 
 let line: CommandLine
 beforeAll(async () => {
   line = await CommandLine.open()
   await writeFile(join(line.work, 'noname'), 'print(1)\n')
+  await writeFile(join(line.work, 'latin.py'), Buffer.from('print("\xfc")\n', 'latin1'))
+  await writeFile(join(line.work, 'compiled'), Buffer.from('\x7fELF\x02\x01\x01\0\0', 'latin1'))
   await mkdir(join(line.work, 'folder.py'))
 })
 afterAll(async () => {
@@ -31,6 +33,9 @@ test.each([
   ['an unknown language', [...RUN, '--lang', 'cobol'], 'LANGUAGE_UNKNOWN', /cobol/],
   ['a bad size', [...RUN, '--memory', '1GB'], 'BAD_SIZE', /1GB/],
   ['a bad duration', [...RUN, '--timeout', '30'], 'BAD_SIZE', /"30"/],
+  ['a bad number of rounds', ['bench', '--rounds', 'none'], 'BAD_SIZE', /"none" is not a number of rounds/],
+  ['a program in another encoding', ['run', 'latin.py'], 'FILE_KIND', /latin\.py is not text in UTF-8/],
+  ['a compiled program', ['run', 'compiled'], 'FILE_KIND', /compiled is not text in UTF-8.* -- \.\/FILE/],
   ['a bad count', [...RUN, '--pids', '-1'], 'BAD_SIZE', /-1/],
   ['a disk that is none', [...RUN, '--disk', 'none'], 'BAD_SIZE', /none/],
   ['an unknown profile', [...RUN, '--profile', 'lax'], 'PROFILE_UNKNOWN', /lax/],
@@ -51,7 +56,7 @@ test.each([
   expect(ended.stdout).toBe('')
   expect(ended.exitCode).toBe(125)
   expect(await line.leftovers()).toEqual([])
-  expect(await readdir(line.work)).toEqual(['folder.py', 'noname'])
+  expect(await readdir(line.work)).toEqual(['compiled', 'folder.py', 'latin.py', 'noname'])
 })
 
 test('a template that is not built is named, with the command that builds it', async () => {
@@ -73,6 +78,21 @@ test('a state folder that cannot be used is one line', async () => {
   })
   expect(ended.stderr).toMatch(/^caisson: HOME_UNUSABLE: [^\n]*\n$/)
   expect(ended.exitCode).toBe(125)
+})
+
+test('with --json what is wrong with the command line is a document too', async () => {
+  const ended = await line.caisson(['run', '--json', '--memory', 'much', '-c', '1'])
+  expect(JSON.parse(ended.stdout)).toMatchObject({ exitCode: 125, error: { code: 'BAD_SIZE' } })
+  expect(ended.stderr).toMatch(/^caisson: BAD_SIZE: [^\n]*\n$/)
+})
+
+test('whoever reads may go, and a disk may be full: no trace of Node, and an exit code that says so', async () => {
+  const ran = (words: string) => line.invoke('bash', ['-c', `${join(ROOT, 'caisson')} ${words}`])
+  const full = /^caisson: FILE_DENIED: what was to be printed could not be written \(ENOSPC\)[^\n]*\n$/
+  expect(await ran('profile list > >(exec true); exit $?')).toEqual({ exitCode: 141, stdout: '', stderr: '' })
+  for (const words of ['--help', `run -c 'print(1)'`, `run -- echo 1`, `run --json -c 1`]) {
+    expect(await ran(`${words} >/dev/full`), words).toEqual({ exitCode: 125, stdout: '', stderr: expect.stringMatching(full) })
+  }
 })
 
 test('with --json the error is a document too', async () => {

@@ -30,6 +30,23 @@ test('the example prints its tables, and its chart lands beside them', async () 
   expect(png.readUInt32BE(16)).toBeGreaterThan(600)
 })
 
+test('the picture of the README shows what is printed', async () => {
+  const picture = await readFile(join(ROOT, 'docs/pictures/first-runs.svg'), 'utf8')
+  const shown = [...picture.matchAll(/<text [^>]*>([^<]*)<\/text>/g)].map(([, text = '']) =>
+    text.replaceAll('&gt;', '>').replaceAll('&amp;', '&'),
+  )
+  const commands = shown.filter((text) => text.startsWith('$ '))
+  expect(commands.length).toBeGreaterThan(3)
+  const printed: string[] = []
+  for (const command of commands) {
+    const { stdout, stderr } = await line.invoke('/bin/bash', ['-c', command.slice(2)], { cwd: ROOT })
+    printed.push(command, ...`${stdout}${stderr}`.trimEnd().split('\n'))
+  }
+  // An id is each sandbox's own; how often a program asks again is its own affair.
+  const alike = (text: string) => text.replaceAll(/\b[ei][a-z0-9]{19}\b/g, 'ID').replaceAll(/\b\d+(?= times| +mode allow)/g, 'N')
+  expect(printed.map(alike)).toEqual(shown.map(alike))
+})
+
 test('a program in TypeScript gets its arguments', async () => {
   const ended = await line.caisson(['run', join(ROOT, 'examples/hello.ts'), 'you', '--', '--ignored'])
   expect(ended).toMatchObject({ exitCode: 0, stderr: '', stdout: expect.stringMatching(/^Hello, you, from x64 machine \S+\.\n$/) })
@@ -47,6 +64,11 @@ test('a program is a program: name, arguments, folder, and what lies beside it',
     stdout: "__main__ ['/home/user/tool.py', 'a', '-b'] /home/user beside ['tool', 'tool.py']\n",
     stderr: '',
   })
+})
+
+test('a byte order mark is none of the program', async () => {
+  await given({ 'marked.py': '\ufeffprint("marked")' })
+  expect(await line.caisson(['run', 'marked.py'])).toEqual({ exitCode: 0, stdout: 'marked\n', stderr: '' })
 })
 
 test('the first line tells the language of a file without an extension', async () => {

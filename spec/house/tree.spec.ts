@@ -93,7 +93,7 @@ describe('documents', () => {
     const scripts = (JSON.parse(text('package.json')) as { scripts: Record<string, string> }).scripts
     const verbs = [...text('client/cli/shelf.ts').matchAll(/^ {2}(\w+): \{ summary/gm)].map(([, verb]) => verb)
     for (const command of commands.map((line) => line.replace(/\s+#.*$/, ''))) {
-      const [, verb, argument] = /^(?:[A-Z_]+=\S+ )*\.\/caisson (\w+)(?: (\S+))?/.exec(command) ?? []
+      const [, verb, argument] = /^(?:[A-Z_]+=\S+ )*(?:eval "\$\()?\.\/caisson (\w+)(?: (\S+))?/.exec(command) ?? []
       const [, script] = /^npm (?:run )?(\w+)$/.exec(command) ?? []
       if (script !== undefined) expect(Object.keys(scripts), command).toContain(script)
       else if (verb !== undefined) expect([...verbs, 'setup'], command).toContain(verb)

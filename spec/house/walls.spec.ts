@@ -104,7 +104,7 @@ const ALLOWED: Omit<Planting, 'rule'>[] = [
   { file: 'host/api/ports/fine.ts', source: imports('../call.ts', '../../sandbox/life.ts', '../../lifetimes.ts') },
   { file: 'host/api/tls/fine.ts', source: imports('../../authority/identity.ts', '../../lifetimes.ts') },
   { file: 'host/authority/fine.ts', source: imports('@peculiar/x509', 'reflect-metadata', '../lifetimes.ts') },
-  { file: 'host/airlock/search/fine.ts', source: imports('@caisson/policy', '../fair-turns.ts', '../../lifetimes.ts') },
+  { file: 'host/airlock/search/fine.ts', source: imports('@caisson/policy', '../../fair-turns.ts', '../../lifetimes.ts') },
   { file: 'host/airlock/inspect/fine.ts', source: imports('@caisson/policy', '../egress.ts', '../../authority/identity.ts') },
   { file: 'host/telemetry/fine.ts', source: imports('pino', 'prom-client', '@opentelemetry/api', '@caisson/wire') },
   {

@@ -97,6 +97,8 @@ describe('input that was made to be slow', () => {
       `let a = 'x'.repeat(999)\n${'a = [a, a, a].map((s) => s + s).join(a)\n'.repeat(300)}eval(a)`,
     ],
     ['words that are very long', 'shell', `a=${'x'.repeat(60_000)}\necho ${'$a'.repeat(40)} ${'$a '.repeat(20_000)} | sh`],
+    ['lines of nothing', 'python', `${'\n'.repeat(100_000)}%`],
+    ['a line of spaces', 'python', `%ls\n${' '.repeat(100_000)}x`],
     ['code in texts in code', 'shell', Array.from({ length: 12 }).reduce<string>((code) => `bash -c ${JSON.stringify(code)}`, 'ls')],
   ])('%s: an answer, or a refusal in words', async (_what, language, code) => {
     const outcome = await reader.facts(language, code).then(

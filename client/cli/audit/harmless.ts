@@ -1,5 +1,10 @@
 /** Of a sequence that begins with ESC [, the letters that draw: move, erase, insert, delete, colour. None makes a terminal answer. */
 const DRAWING = /^[@-HJ-MPSTXZ`abd-fmrsu]$/
+/** With a question mark, others of them ask (`?u` what keys it tells, `?m` how, `?S` for pictures) or bring modes back (`?r`): these two erase. */
+const ASKING = '?'
+const ERASING = /^[JK]$/
+/** With so many numbers as that it is a mouse that is followed. */
+const FOLLOWING = /^.\[[^;]*;.*T$/
 /** The cursor, lines that wrap, the other screen; not the mouse, nor what else makes a terminal type by itself. */
 const SCREEN_MODES = /^.\[(4|\?(6|7|12|25|47|1047|1048|1049)(;(7|12|25))*)$/
 const MAX_SEQUENCE = 64
@@ -74,7 +79,9 @@ export class Harmless {
     // Intermediates and private marks: what they ask for is not drawing.
     this.#state = isFinal ? 'text' : 'ignored'
     const isMode = character === 'h' || character === 'l'
-    if (!isFinal || !(isMode ? SCREEN_MODES.test(this.#held) : DRAWING.test(character))) return ''
-    return `${this.#held}${character}`
+    const whole = `${this.#held}${character}`
+    const drawing = this.#held.includes(ASKING) ? ERASING : DRAWING
+    if (!isFinal || FOLLOWING.test(whole) || !(isMode ? SCREEN_MODES.test(this.#held) : drawing.test(character))) return ''
+    return whole
   }
 }

@@ -3,6 +3,7 @@ import { faultLine } from '../ending.ts'
 import { type CommandRun, runCommand } from '../run/command.ts'
 import { Interrupts } from '../run/interrupts.ts'
 import type { Outcome } from '../run/outcome.ts'
+import { tellFault } from '../run/report.ts'
 import { aloud, quiet } from '../run/say.ts'
 
 /**
@@ -19,8 +20,7 @@ export async function inside(id: string, run: CommandRun): Promise<number> {
     if (run.keep) process.stdout.write(documentOf(id, outcome))
     return outcome.exitCode
   } catch (error) {
-    if (interrupts.exitCode !== undefined) return interrupts.exitCode
-    throw error
+    return interrupts.exitCode ?? tellFault(error, run.keep)
   }
 }
 

@@ -96,5 +96,18 @@ async function text(stream: AsyncIterable<Buffer | string>, what: string): Promi
     }
     pieces.push(buffer)
   }
-  return Buffer.concat(pieces).toString('utf8')
+  return decoded(Buffer.concat(pieces), what)
+}
+
+/** Without a byte order mark, which some editors put first and interpreters take for a character. What is no text would be changed on its way in. */
+function decoded(bytes: Uint8Array, what: string): string {
+  try {
+    const code = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    if (!code.includes('\0')) return code
+  } catch (cause) {
+    if (!(cause instanceof TypeError)) throw cause
+  }
+  throw new Fault('FILE_KIND', `${what} is not text in UTF-8`, {
+    hint: 'Save it as UTF-8; a program that is compiled is run as a command: caisson run --in FILE -- ./FILE.',
+  })
 }

@@ -22,7 +22,7 @@ export async function networkTold({ request, learn }: RunWishes, id: string, sig
 export function tellNetwork(id: string, { denied, learned: rules }: NetworkTold): void {
   if (denied > 0)
     process.stderr.write(
-      `caisson: the network was refused ${denied} times; \`caisson why ${id}\` says what, and which rule would allow it\n`,
+      `caisson: the network was refused ${denied === 1 ? 'once' : `${denied} times`}; \`caisson why ${id}\` says what, and which rule would allow it\n`,
     )
   if (rules === undefined) return
   process.stderr.write(`caisson: what it reached, as rules for --net or a profile (\`caisson why --learn ${id}\` prints them again):\n`)

@@ -1,4 +1,5 @@
 import type { Fault } from '@caisson/wire'
+import { exitCodeOf, faultLine, inTheCatalogue } from '../ending.ts'
 import type { BroughtBack } from './bring-back.ts'
 import type { NetworkTold } from './network-told.ts'
 import type { Outcome } from './outcome.ts'
@@ -30,9 +31,13 @@ export function documentOf(id: string, outcome: Outcome, back: BroughtBack, dura
   })
 }
 
-/** When nothing ran. */
-export function documentOfFault(fault: Fault, exitCode: number): string {
-  return asDocument({ exitCode, error: errorOf(fault) })
+/** When nothing ran: one line on standard error, with `--json` also a document. Returns the exit code. */
+export function tellFault(error: unknown, json: boolean): number {
+  const fault = inTheCatalogue(error)
+  const exitCode = exitCodeOf(fault)
+  process.stderr.write(`${faultLine(fault)}\n`)
+  if (json) process.stdout.write(asDocument({ exitCode, error: errorOf(fault) }))
+  return exitCode
 }
 
 function errorOf(fault: Fault): { code: string; message: string; hint: string } {

@@ -1,3 +1,4 @@
+import { whenOutputFails } from '../output.ts'
 import type { Interrupts } from './interrupts.ts'
 
 /** Where a run's output goes while it runs; `--json` keeps quiet until the end. */
@@ -8,12 +9,9 @@ export interface Say {
   bytes(channel: 'stdout' | 'stderr' | 'pty', bytes: Uint8Array): Promise<void>
 }
 
-/** What a shell says of a program that wrote to a pipe without readers. */
-const SIGPIPE_EXIT = 141
-
 export function aloud(interrupts: Interrupts): Say {
   // `caisson run ... | head`: whoever listened has gone, so the sandbox has nothing to live for.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => interrupts.abandon(SIGPIPE_EXIT))
+  whenOutputFails((exitCode) => interrupts.abandon(exitCode))
   return {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),

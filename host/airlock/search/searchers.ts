@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
+import { FairTurns } from '../../fair-turns.ts'
 import { freshDeadline, onAbort } from '../../lifetimes.ts'
-import { FairTurns } from '../fair-turns.ts'
 import { type Answer, NotSearched, type Order, type Told, type Wanted } from './words.ts'
 
 /** One order, however slow the machine is. A thread that takes longer has got stuck. */

@@ -1,3 +1,5 @@
+import { orAborted } from './lifetimes.ts'
+
 /** So many at once in all, and so many of one; who waits has a turn after each of the others has had one, however many of its own are waiting. */
 export class FairTurns {
   readonly #bounds: { readonly atOnce: number; readonly ofOne: number; readonly waitingOfOne: number }
@@ -10,15 +12,33 @@ export class FairTurns {
     this.#bounds = bounds
   }
 
-  /** Resolves to what gives the turn back; null: too many of this one wait already. */
-  async take(who: string): Promise<(() => void) | null> {
+  /** Resolves to what gives the turn back; null: too many of this one wait already. Rejects when the signal aborts before it is its turn. */
+  async take(who: string, signal?: AbortSignal): Promise<(() => void) | null> {
     if (!this.#mayBegin(who)) {
       const line = this.#waiting.get(who) ?? []
       if (line.length >= this.#bounds.waitingOfOne) return null
       this.#waiting.set(who, line)
-      await new Promise<void>((resolve) => line.push(resolve))
+      await this.#wait(who, line, signal)
     } else this.#begin(who)
     return () => this.#end(who)
+  }
+
+  async #wait(who: string, line: (() => void)[], signal: AbortSignal | undefined): Promise<void> {
+    let mine: () => void = () => undefined
+    const turn = new Promise<void>((resolve) => {
+      mine = resolve
+      line.push(resolve)
+    })
+    try {
+      await (signal === undefined ? turn : orAborted(turn, signal))
+    } catch (failure) {
+      const index = line.indexOf(mine)
+      // Its turn came in the same moment.
+      if (index < 0) this.#end(who)
+      else line.splice(index, 1)
+      if (line.length === 0 && this.#waiting.get(who) === line) this.#waiting.delete(who)
+      throw failure
+    }
   }
 
   #mayBegin(who: string): boolean {
