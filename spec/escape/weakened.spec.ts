@@ -85,7 +85,7 @@ async function attacked(wall: WallName, without: readonly string[], ...only: rea
 
 const KERNEL = 'the host’s kernel'
 const GREEN: Outcome = { exitCode: 0, contained: true, escaped: [], reachedKernel: false }
-const PATIENCE_MS = 240_000
+const PATIENCE_MS = 480_000
 
 /** A step, and an attack that gets out without it. */
 type Shown = readonly [step: string, attack: string]
