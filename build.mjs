@@ -237,19 +237,28 @@ async function bundle() {
   }
   for (const [language, ...made] of [['python'], ['bash'], ['start'], ['r'], ['java', ...(await javaClasses())]])
     await mirror([at('host/runtimes/programs', language), ...made], at('dist/runtimes', language))
+  await shownLibrary()
 }
 
 /** Keeper and agent, static; the libraries with a dynamic C library, since programs of the template, and Node, load them. */
 async function native() {
   const cwd = at('native')
   await run('cargo', ['build', '--release', '--locked', '-p', 'caisson-keeper', '-p', 'caisson-agent'], { cwd })
-  for (const name of ['zygote', 'preload', 'readonly', 'recorder']) {
+  for (const name of ['zygote', 'preload', 'readonly', 'recorder', 'chance']) {
     const library = ['-p', `caisson-${name}`, '--lib', '--crate-type', 'cdylib']
     await run('cargo', ['rustc', '--release', '--locked', ...library], { cwd, env: { RUSTFLAGS: '-C target-feature=-crt-static' } })
   }
   for (const file of ['caisson-keeper', 'caisson-agent', 'libcaisson_zygote.so', 'libcaisson_preload.so', 'libcaisson_readonly.so'])
     await place(await built(file), at('native/bin', file))
   await place(await built('libcaisson_recorder.so'), at('native/bin/caisson-recorder.node'))
+  await place(await built('libcaisson_chance.so'), at('native/bin/caisson-chance.node'))
+  await shownLibrary()
+}
+
+/** What Node loads inside lies among the programs of the runtimes, whichever of the two is built later. */
+async function shownLibrary() {
+  const library = at('native/bin/caisson-chance.node')
+  if ((await bytesOrNull(library)) !== null) await place(library, at('dist/runtimes/node/chance.node'))
 }
 
 /** cargo puts its output under the name of the machine's target, which only it knows. */

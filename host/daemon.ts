@@ -58,7 +58,7 @@ export interface Daemon {
 }
 
 const DRAIN_MS = 10_000
-const NO_QUOTAS = { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null }
+const NO_QUOTAS = { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null, snapshots: null, snapshotMiB: null }
 const OPERATOR = { owner: 'operator', operator: true, quotas: NO_QUOTAS, leastWall: WALLS[0] }
 
 /**
@@ -90,6 +90,9 @@ export async function openDaemon(options: DaemonOptions, signal: AbortSignal): P
   telemetry.meters.gauge('sandboxes', 'Sandboxes by state', 'state', () => byState(fleet))
   telemetry.meters.gauge('pool', 'Sandboxes that wait, and how often one was there or not', 'what', () => ({ ...fleet.pool }))
   telemetry.meters.gauge('audit_sink_lag', 'Records that a sink has not got yet', 'sink', () => sinks.lags())
+  telemetry.meters.gauge('snapshots', 'Snapshots that are kept, and the bytes of the disk that they take', 'what', () => ({
+    ...fleet.kept.used(),
+  }))
   // Its port is known when it listens.
   const place = { domain: options.domain ?? null }
   const teams = new TeamHistory(() => fleet.live())
@@ -136,8 +139,11 @@ function openFleet(rooms: Rooms, store: SqliteStore, telemetry: Telemetry, signa
     { request: { profile: 'e2b', template: 'code-interpreter' }, count: settings.pool },
     { request: { profile: 'e2b', template: 'base' }, count: Math.min(1, settings.pool) },
   ].filter(({ count }) => count > 0)
-  const { home, keeper, frozenGraceMs } = settings
-  return LocalFleet.open({ home, store, creating, walls, keeper, frozenGraceMs, expected, telemetry, denials, notice }, signal)
+  const { home, keeper, frozenGraceMs, snapshotBounds } = settings
+  return LocalFleet.open(
+    { home, store, creating, walls, keeper, frozenGraceMs, snapshotBounds, expected, telemetry, denials, notice },
+    signal,
+  )
 }
 
 /** Where else the record goes; which places these are is recorded first. */
@@ -164,6 +170,7 @@ async function openParts(
     templates: { named: templateNamed, built: (signal: AbortSignal) => builtTemplates(settings, signal) },
     tags: await StoredTags.open(store),
     keys,
+    snapshotRoom: fleet.kept.room.bind(fleet.kept),
     replays: await StoredReplays.open(store),
     teams,
     profiles: (signal: AbortSignal) => readProfiles(settings.profiles, signal),

@@ -1,9 +1,11 @@
+import { readdir, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type CreateRequest, type Door, Fault, WALLS, type WallName } from '@caisson/wire'
 import { operatorRangeText } from './airlock/operator.ts'
 import { parsedLine } from './audit/lines.ts'
 import { CURRENT } from './audit/segments.ts'
 import { linesFromEnd } from './audit/tail.ts'
+import { allocatedBytes } from './sandbox/allocated.ts'
 import type { Settings } from './settings.ts'
 import { CHECKS, type Check, sevenChecks } from './seven-checks.ts'
 import { openTemplate, type Shelves, templateNames } from './templates/template.ts'
@@ -18,6 +20,8 @@ export interface DoctorReport {
   home: string
   walls: { name: WallName; findings: Finding[]; trial: Trial; checks: Check[] }[]
   templates: { name: string; languages: string[]; problem?: string }[]
+  /** What all snapshots take of the disk, and what is left there. */
+  snapshots: { count: number; bytes: number; freeBytes: number }
   /** Reserved addresses that the operator lets rules of sandboxes open (CAISSON_ALLOW_PRIVATE). */
   allowPrivate: string[]
 }
@@ -45,7 +49,13 @@ export async function examine(
   const templates = await Promise.all(templateNames().map((name) => template(name, settings, signal)))
   const built = templates.find(({ problem }) => problem === undefined)
   const request: CreateRequest = built === undefined ? {} : { template: built.name }
-  const report: DoctorReport = { home: settings.home, walls: [], templates, allowPrivate: settings.allowPrivate.map(operatorRangeText) }
+  const report: DoctorReport = {
+    home: settings.home,
+    walls: [],
+    templates,
+    snapshots: await snapshotsBelow(settings.home),
+    allowPrivate: settings.allowPrivate.map(operatorRangeText),
+  }
   // One after the other: each is measured.
   for (const name of only === undefined ? WALLS : [only]) {
     const findings = await walls.probe(name, signal)
@@ -58,6 +68,12 @@ export async function examine(
     report.walls.push({ name, findings: [...findings, ...own], trial: tried, checks })
   }
   return report
+}
+
+async function snapshotsBelow(home: string): Promise<DoctorReport['snapshots']> {
+  const folder = join(home, 'snapshots')
+  const [found, bytes, { bavail, bsize }] = await Promise.all([readdir(folder), allocatedBytes(folder), statfs(folder)])
+  return { count: found.length, bytes, freeBytes: bavail * bsize }
 }
 
 /** Whether sandboxes of profile `e2b` have a root that can be written to. */

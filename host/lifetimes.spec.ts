@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { orAborted, refuseAborted, settled, Undos } from './lifetimes.ts'
+import { Onlookers, orAborted, refuseAborted, settled, Undos } from './lifetimes.ts'
 
 test('undos run last in, first out, each of them, and the failures are joined', async () => {
   const order: number[] = []
@@ -40,4 +40,34 @@ test('waiting ends with the work or with the abort, and the reason of an abort i
   abort.abort(new Error('enough'))
   await expect(waiting).rejects.toMatchObject({ code: 'CANCELLED', cause: { message: 'enough' } })
   expect(() => refuseAborted(abort.signal)).toThrow(expect.objectContaining({ code: 'CANCELLED' }))
+})
+
+test('whoever waits is told of the end, once, and whoever has stopped waiting is not', async () => {
+  const end = settled<string>()
+  const onlookers = new Onlookers(end.promise)
+  const told: string[] = []
+  onlookers.add((how) => told.push(`first ${how}`))
+  const stop = onlookers.add((how) => told.push(`second ${how}`))
+  stop()
+  end.resolve('over')
+  await end.promise
+  expect(told).toEqual(['first over'])
+  onlookers.add((how) => told.push(`late ${how}`))
+  onlookers.add((how) => told.push(`never ${how}`))()
+  expect(told).toHaveLength(1)
+  await Promise.resolve()
+  expect([told, onlookers.count]).toEqual([['first over', 'late over'], 0])
+})
+
+test('a race with the end leaves nobody waiting, whoever wins', async () => {
+  const end = settled<string>()
+  const onlookers = new Onlookers(end.promise)
+  for (let turn = 0; turn < 1000; turn += 1) expect(await onlookers.orEnd(Promise.resolve(turn))).toBe(turn)
+  await expect(onlookers.orEnd(Promise.reject(new Error('no')))).rejects.toThrow('no')
+  expect(onlookers.count).toBe(0)
+  const racing = onlookers.orEnd(settled<number>().promise)
+  expect(onlookers.count).toBe(1)
+  end.resolve('over')
+  await expect(racing).resolves.toBe('over')
+  expect(onlookers.count).toBe(0)
 })

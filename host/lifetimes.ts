@@ -90,6 +90,31 @@ export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> 
   return orUndo(work, () => undefined, signal)
 }
 
+/**
+ * Work with an end of its own: where that is what came first, it fails with what `late` makes of its failure. When it is done nothing is left that waits for
+ * either (as `within` of the wire would, until its time is over).
+ */
+export async function bounded<T>(
+  milliseconds: number,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+  late: (cause: unknown) => Fault,
+): Promise<T> {
+  refuseAborted(signal)
+  const either = new AbortController()
+  const timer = setTimeout(() => either.abort(new DOMException(`not done within ${milliseconds} ms`, 'TimeoutError')), milliseconds)
+  timer.unref()
+  const stop = onAbort(signal, () => either.abort(signal.reason))
+  try {
+    return await work(either.signal)
+  } catch (failure) {
+    throw either.signal.aborted && !signal.aborted ? late(failure) : failure
+  } finally {
+    clearTimeout(timer)
+    stop()
+  }
+}
+
 /** Never aborts: for a call that has its own end. */
 export function unending(): AbortSignal {
   return new AbortController().signal
@@ -123,4 +148,47 @@ export function settled<T>(): Settled<T> {
   })
   promise.catch(() => undefined)
   return { promise, resolve, reject }
+}
+
+/**
+ * Those who want to hear of an end that may be far away, and who may stop waiting. A promise would keep each of them, and with `Promise.race` all that
+ * they were told instead, until that end.
+ */
+export class Onlookers<T> {
+  readonly #waiting = new Set<(end: T) => void>()
+  #over: { readonly end: T } | undefined
+
+  /** `end` never rejects. */
+  constructor(end: Promise<T>) {
+    void end.then((over) => {
+      this.#over = { end: over }
+      for (const tell of this.#waiting) tell(over)
+      this.#waiting.clear()
+    })
+  }
+
+  /** Calls `tell` once, and never before this returns. The result stops that. */
+  add(tell: (end: T) => void): () => void {
+    const own = (end: T) => tell(end)
+    this.#waiting.add(own)
+    const over = this.#over
+    if (over !== undefined) queueMicrotask(() => this.#waiting.delete(own) && own(over.end))
+    return () => this.#waiting.delete(own)
+  }
+
+  /** What comes first of the two. */
+  async orEnd<U>(work: Promise<U>): Promise<U | T> {
+    const first = settled<U | T>()
+    const stop = this.add(first.resolve)
+    work.then(first.resolve, first.reject)
+    try {
+      return await first.promise
+    } finally {
+      stop()
+    }
+  }
+
+  get count(): number {
+    return this.#waiting.size
+  }
 }

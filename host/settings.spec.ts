@@ -51,6 +51,14 @@ test('addresses that sandboxes may be let reach are read once, and refused when 
   )
 })
 
+test('what snapshots may take is a share of the disk, what the operator says, or all of it', () => {
+  const bounds = (environment: Record<string, string>) => readSettings({ home: folder, environment }).snapshotBounds
+  const { count, bytes } = bounds({})
+  expect([count, Number.isInteger(bytes) && Number(bytes) > 0]).toEqual([1000, true])
+  expect(bounds({ CAISSON_MAX_SNAPSHOTS: '5', CAISSON_MAX_SNAPSHOT_MIB: '2' })).toEqual({ count: 5, bytes: 2 * 1024 * 1024 })
+  expect(bounds({ CAISSON_MAX_SNAPSHOTS: '0', CAISSON_MAX_SNAPSHOT_MIB: '0' })).toEqual({ count: null, bytes: null })
+})
+
 test.each(['soon', '-1', '1e3', '1.5'])('%j is no number of milliseconds', (text) => {
   expect(() => readSettings({ home: folder, environment: { CAISSON_ZYGOTE_IDLE_MS: text } })).toThrow(
     expect.objectContaining({ code: 'BAD_REQUEST', message: expect.stringContaining('CAISSON_ZYGOTE_IDLE_MS') }),

@@ -1,4 +1,4 @@
-import { mkdirSync, statSync } from 'node:fs'
+import { mkdirSync, statfsSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -18,6 +18,8 @@ export interface Settings {
   readonly frozenGraceMs: number
   /** The longest time that a sandbox of a daemon may be given at once. */
   readonly maxTimeoutMs: number
+  /** What the snapshots of one owner may be, where its key says nothing of it; null: as much as there is. */
+  readonly snapshotBounds: { readonly count: number | null; readonly bytes: number | null }
   /** Whether states of sandboxes are saved, for others to be restored from. */
   readonly savesStates: boolean
   /** How many sandboxes of the usual kind a daemon has waiting when it starts; it follows the demand from there. 0: none, ever. */
@@ -69,6 +71,9 @@ const DEFAULT_ZYGOTE_IDLE_MS = 600_000
 const DEFAULT_FROZEN_GRACE_MS = 600_000
 const DEFAULT_MAX_TIMEOUT_MS = 86_400_000
 const DEFAULT_POOL = 2
+const DEFAULT_SNAPSHOTS = 1000
+/** Of the disk that the state folder lies on. */
+const DEFAULT_SNAPSHOT_SHARE = 0.25
 const DEFAULT_AUDIT_FILE_MIB = 64
 const DEFAULT_AUDIT_TERMINAL_MIB = 16
 const TERMINAL_MODES = ['output', 'all', 'off'] as const
@@ -96,6 +101,10 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     zygoteIdleMs: whole('CAISSON_ZYGOTE_IDLE_MS', environment, DEFAULT_ZYGOTE_IDLE_MS),
     frozenGraceMs: whole('CAISSON_FROZEN_GRACE_MS', environment, DEFAULT_FROZEN_GRACE_MS),
     maxTimeoutMs: whole('CAISSON_MAX_TIMEOUT_MS', environment, DEFAULT_MAX_TIMEOUT_MS),
+    snapshotBounds: {
+      count: whole('CAISSON_MAX_SNAPSHOTS', environment, DEFAULT_SNAPSHOTS) || null,
+      bytes: whole('CAISSON_MAX_SNAPSHOT_MIB', environment, shareOfDisk(home)) * MIB || null,
+    },
     savesStates: whole('CAISSON_SAVED_STATES', environment, 1) !== 0,
     pool: whole('CAISSON_POOL', environment, DEFAULT_POOL),
     otlpEndpoint: endpoint('OTEL_EXPORTER_OTLP_ENDPOINT', environment),
@@ -152,6 +161,11 @@ function whole(name: string, environment: Readonly<Record<string, string | undef
   if (text === undefined || text === '') return otherwise
   if (!/^\d{1,10}$/.test(text)) throw new Fault('BAD_REQUEST', `${name} is a whole number, not ${JSON.stringify(text)}`)
   return Number(text)
+}
+
+function shareOfDisk(home: string): number {
+  const { blocks, bsize } = statfsSync(home)
+  return Math.floor((blocks * bsize * DEFAULT_SNAPSHOT_SHARE) / MIB)
 }
 
 function oneOf<Word extends string>(

@@ -88,6 +88,8 @@ const Ready = z.strictObject({
 export const KeeperHello = z.strictObject({ ready: Ready, frozen: z.boolean(), wallLeftMs: z.number().nullable() })
 
 export const KeeperEvent = z.discriminatedUnion('event', [
+  /** The first word of one that came from a stock: its number on the host, by which it is killed if it says nothing else. */
+  z.strictObject({ event: z.literal('taken'), pid: z.int().positive() }),
   /** What is written to the agent's socket from now on waits there until it has started. Before `ready`, where it can be said at all. */
   z.strictObject({ event: z.literal('listening') }),
   Ready,

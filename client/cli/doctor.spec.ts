@@ -13,6 +13,7 @@ const GOOD: DoctorReport = {
     },
   ],
   templates: [{ name: 'base', languages: ['bash'] }],
+  snapshots: { count: 0, bytes: 0, freeBytes: 0 },
   allowPrivate: [],
 }
 
@@ -25,6 +26,9 @@ test('all that is needed is there', () => {
 
 test('what the operator has opened is shown', () => {
   expect(page(GOOD)).not.toContain('CAISSON_ALLOW_PRIVATE')
+  expect(page({ ...GOOD, snapshots: { count: 2, bytes: 3 * 1024 * 1024, freeBytes: 1 } })).toContain(
+    'snapshots 2: 3 MiB of the disk, where 1 MiB are left',
+  )
   expect(page({ ...GOOD, allowPrivate: ['10.1.2.0/24', '127.0.0.1:80'] })).toContain('(CAISSON_ALLOW_PRIVATE) 10.1.2.0/24, 127.0.0.1:80')
 })
 

@@ -75,7 +75,13 @@ export function page(report: DoctorReport): string {
     : 'Something is missing: see above for what mends it.'
   const opened =
     report.allowPrivate.length === 0 ? [] : [`sandboxes may be let reach (CAISSON_ALLOW_PRIVATE) ${report.allowPrivate.join(', ')}`]
-  return [...walls, block('templates', templates), `state folder ${report.home}`, ...opened, '', verdict, ''].join('\n')
+  const { count, bytes, freeBytes } = report.snapshots
+  const kept = count === 0 ? [] : [`snapshots ${count}: ${mib(bytes)} of the disk, where ${mib(freeBytes)} are left`]
+  return [...walls, block('templates', templates), `state folder ${report.home}`, ...kept, ...opened, '', verdict, ''].join('\n')
+}
+
+function mib(bytes: number): string {
+  return `${Math.ceil(bytes / (1024 * 1024))} MiB`
 }
 
 function trialLine(trial: DoctorReport['walls'][number]['trial']): Line {

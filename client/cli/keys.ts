@@ -2,7 +2,7 @@ import { Fault, WALLS, type WallName, wallNamed } from '@caisson/wire'
 import { acquireDaemon } from '../embedded.ts'
 import { count, cpusOrNone } from './arguments/count.ts'
 import { size } from './arguments/size.ts'
-import { createKey, type KeyInfo, listKeys, type Quotas, revokeKey } from './daemon/keyring.ts'
+import { createKey, type KeptSnapshots, type KeyInfo, listKeys, type Quotas, revokeKey } from './daemon/keyring.ts'
 import { table } from './daemon/table.ts'
 import { parsed, verbParser } from './parsing.ts'
 
@@ -13,10 +13,11 @@ Sandboxes of one owner do not exist for another. Several keys may have the same 
 Examples:
   caisson keys
   caisson keys create alice --sandboxes 10 --memory 8GiB
+  caisson keys create carol --snapshots 20 --snapshot-disk 4GiB
   caisson keys create mallory --least-wall gvisor
   caisson keys revoke k0123456789`
 
-const HEADINGS = ['ID', 'OWNER', 'OPERATOR', 'CREATED', 'SANDBOXES', 'CREATES/S', 'CPUS', 'MEMORY', 'LEAST WALL']
+const HEADINGS = ['ID', 'OWNER', 'OPERATOR', 'CREATED', 'SANDBOXES', 'CREATES/S', 'CPUS', 'MEMORY', 'SNAPSHOTS', 'THEIR DISK', 'LEAST WALL']
 
 interface Options {
   operator: boolean
@@ -24,6 +25,8 @@ interface Options {
   createsPerSecond?: number
   cpus?: number | null
   memory?: number
+  snapshots?: number
+  snapshotDisk?: number
   leastWall?: WallName
   json: boolean
 }
@@ -39,6 +42,8 @@ export async function keys(argv: readonly string[]): Promise<number> {
     .option('--creates-per-second <number>', 'quota: sandboxes made in a second', count('sandboxes'))
     .option('--cpus <number>', 'quota: processors of all of them', cpusOrNone)
     .option('--memory <size>', 'quota: memory of all of them', size)
+    .option('--snapshots <number>', 'quota: snapshots that are kept', count('snapshots'))
+    .option('--snapshot-disk <size>', 'quota: disk that they take', size)
     .option('--least-wall <name>', `its sandboxes get no weaker one: ${WALLS.join(', ')}`, wallNamed)
     .option('--json', 'print JSON', false)
     .addHelpText('after', EXAMPLES)
@@ -84,11 +89,18 @@ function wishOf(owner: string, options: Options) {
   return { owner, operator, quotas: quotasOf(options), ...(leastWall === undefined ? {} : { leastWall }) }
 }
 
-function quotasOf({ sandboxes, createsPerSecond, cpus, memory }: Options): Quotas {
-  return { sandboxes: sandboxes ?? null, createsPerSecond: createsPerSecond ?? null, cpus: cpus ?? null, memoryMiB: memory ?? null }
+function quotasOf({ sandboxes, createsPerSecond, cpus, memory, snapshots, snapshotDisk }: Options): Quotas {
+  return {
+    sandboxes: sandboxes ?? null,
+    createsPerSecond: createsPerSecond ?? null,
+    cpus: cpus ?? null,
+    memoryMiB: memory ?? null,
+    snapshots: snapshots ?? null,
+    snapshotMiB: snapshotDisk ?? null,
+  }
 }
 
-function row({ id, owner, operator, createdAt, quotas, leastWall }: KeyInfo): string[] {
+function row({ id, owner, operator, createdAt, quotas, leastWall, snapshots }: KeyInfo & { snapshots: KeptSnapshots }): string[] {
   const { sandboxes, createsPerSecond, cpus, memoryMiB } = quotas
   const most = (value: number | null, unit = '') => (value === null ? '-' : `${value}${unit}`)
   return [
@@ -100,8 +112,18 @@ function row({ id, owner, operator, createdAt, quotas, leastWall }: KeyInfo): st
     most(createsPerSecond),
     most(cpus),
     most(memoryMiB, ' MiB'),
+    of(snapshots.count, snapshots.mostCount),
+    of(mib(snapshots.bytes), snapshots.mostBytes === null ? null : mib(snapshots.mostBytes), ' MiB'),
     leastWall,
   ]
+}
+
+function of(used: number, most: number | null, unit = ''): string {
+  return most === null ? `${used}${unit}` : `${used} of ${most}${unit}`
+}
+
+function mib(bytes: number): number {
+  return Math.ceil(bytes / (1024 * 1024))
 }
 
 function json(value: unknown): string {

@@ -2,6 +2,7 @@ import type { CreateRequest, NetworkFile, Plan, WallName } from '@caisson/wire'
 import type { DoctorReport } from '../doctor.ts'
 import type { Profile } from '../sandbox/profile.ts'
 import type { Owner } from '../sandbox/record.ts'
+import type { SnapshotBounds, SnapshotUse } from '../sandbox/snapshot-room.ts'
 import type { KnownTemplate } from '../templates/known.ts'
 import type { TeamHistory } from './control/team-history.ts'
 import type { Keys } from './keys.ts'
@@ -44,6 +45,8 @@ export interface ControlRooms {
   }
   readonly tags: Tags
   readonly keys: Keys
+  /** What there is of an owner's snapshots, and what there may be. */
+  snapshotRoom(owner: Pick<Owner, 'name' | 'quotas'>): { used: SnapshotUse; most: SnapshotBounds }
   readonly replays: Replays
   readonly teams: TeamHistory
   profiles(signal: AbortSignal): Promise<Profile[]>

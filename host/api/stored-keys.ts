@@ -8,8 +8,9 @@ interface Kept extends KeyRecord {
   readonly hash: Uint8Array
 }
 
-/** Keys of earlier versions say nothing of walls. */
+/** Keys of earlier versions say nothing of walls, nor of snapshots. */
 type Written = Omit<KeyRecord, 'leastWall'> & { hash: string; leastWall?: KeyRecord['leastWall'] }
+const UNSAID = { snapshots: null, snapshotMiB: null }
 
 /** Keys in the store, of which only the hash is kept. */
 export class StoredKeys implements Keys {
@@ -26,7 +27,7 @@ export class StoredKeys implements Keys {
     const keys = new StoredKeys(store)
     for (const { document } of await store.all('key')) {
       const { hash, leastWall = WALLS[0], ...record } = document as Written
-      keys.#kept.set(record.id, { ...record, leastWall, hash: Buffer.from(hash, 'hex') })
+      keys.#kept.set(record.id, { ...record, quotas: { ...UNSAID, ...record.quotas }, leastWall, hash: Buffer.from(hash, 'hex') })
     }
     return keys
   }

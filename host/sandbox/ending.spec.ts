@@ -1,6 +1,6 @@
 import { type Death, type EndReason, Fault, type KeeperEvent, type KeeperRequest, type Limits } from '@caisson/wire'
 import { expect, test } from 'vitest'
-import { settled } from '../lifetimes.ts'
+import { Onlookers, settled } from '../lifetimes.ts'
 import type { Cell } from '../walls/wall.ts'
 import { Ending } from './ending.ts'
 import { OutputMeter } from './output-meter.ts'
@@ -13,6 +13,7 @@ class Kept {
   readonly asked: string[] = []
   readonly ending: Ending
   readonly #death = settled<Death>()
+  readonly listeners = new Onlookers(this.#death.promise)
   #tell: (hit: Extract<KeeperEvent, { event: 'limit' }>) => void = () => undefined
   /** What the keeper says before it answers a question. */
   before: () => void = () => undefined
@@ -22,9 +23,13 @@ class Kept {
       ready: { event: 'ready', agentPid: 1, uidBase: null, forked: [], steps: [] },
       agentSocket: '',
       death: this.#death.promise,
-      onFrozen: () => undefined,
+      onDeath: (listener) => this.listeners.add(listener),
+      onFrozen: () => () => undefined,
       onLimit: (listener) => {
         this.#tell = listener
+        return () => {
+          this.#tell = () => undefined
+        }
       },
       ask: async (request: Partial<KeeperRequest>) => {
         this.asked.push(request.op === 'kill' ? `kill ${request.reason}` : `${request.op}`)
@@ -51,6 +56,13 @@ test('a success is believed without asking', async () => {
   const kept = new Kept('end')
   expect(await kept.ending.judge().exited({ exitCode: 0, diskFull: false })).toEqual({ exitCode: 0 })
   expect(kept.asked).toEqual([])
+})
+
+test('however many processes fail, nobody is left who listens for the end', async () => {
+  const kept = new Kept('end')
+  const before = kept.listeners.count
+  for (let failures = 0; failures < 100; failures += 1) await kept.ending.judge().exited(failed)
+  expect(kept.listeners.count).toBe(before)
 })
 
 test('a failure is its own when the keeper knows of no limit', async () => {

@@ -1,6 +1,6 @@
 import { type Death, type EndReason, Fault, type Limits, type ProcessExit } from '@caisson/wire'
 import type { Judge } from '../agent/process.ts'
-import { freshDeadline } from '../lifetimes.ts'
+import { freshDeadline, settled } from '../lifetimes.ts'
 import type { Cell } from '../walls/wall.ts'
 
 /** The reasons that are limits: a call that was under way has an outcome to report. The others only say that the sandbox is gone. */
@@ -16,6 +16,7 @@ export class Ending implements Judge {
   readonly #cell: Cell
   readonly #limits: Limits
   readonly #hits: EndReason[] = []
+  readonly #deaf: (() => void)[]
   #death: Death | undefined
   /** It goes on, or sleeps, without whoever calls here. */
   #isLetGo = false
@@ -23,19 +24,20 @@ export class Ending implements Judge {
   constructor(cell: Cell, limits: Limits) {
     this.#cell = cell
     this.#limits = limits
-    cell.onLimit((hit) => this.#hits.push(hit.reason))
-    void cell.death.then((death) => {
+    const dies = (death: Death) => {
       this.#death = death
-    })
+    }
+    this.#deaf = [cell.onLimit((hit) => this.#hits.push(hit.reason)), cell.onDeath(dies)]
   }
 
   get death(): Death | undefined {
     return this.#death
   }
 
-  /** From now on a connection that is lost is no reason to end it. */
+  /** From now on a connection that is lost is no reason to end it, and nothing of it is heard here. */
   letGo(): void {
     this.#isLetGo = true
+    for (const stop of this.#deaf.splice(0)) stop()
   }
 
   /** Throws SANDBOX_GONE once it has ended. */
@@ -58,7 +60,9 @@ export class Ending implements Judge {
       () => undefined,
       () => undefined,
     )
-    await Promise.race([answered, this.#cell.death])
+    const dead = settled<void>()
+    const stop = this.#cell.onDeath(() => dead.resolve())
+    await Promise.race([answered, dead.promise]).finally(stop)
     // With onHit `end` the keeper takes everything apart before it says so, and answers nobody meanwhile.
     if (this.#death !== undefined && LIMIT_REASONS.has(this.#death.reason)) return this.#death.reason
     return this.#hits.at(mark)
@@ -115,6 +119,17 @@ export class Ending implements Judge {
     if (this.#isLetGo) throw paused()
     return this.end('crash', failure.message)
   }
+}
+
+/** Its end, once what is to be done after it is done: that is, whoever has the cell by then. Apart from a life, so that nothing else of one is kept with that. */
+export function endOf(cell: Pick<Cell, 'onDeath'>, afterDeath?: () => Promise<void>): { ended: Promise<Death>; stop: () => void } {
+  const died = settled<Death>()
+  const stop = cell.onDeath(died.resolve)
+  const ended = died.promise.then(async (death) => {
+    await afterDeath?.()
+    return death
+  })
+  return { ended, stop: afterDeath === undefined ? stop : () => undefined }
 }
 
 function exitOf(reason: EndReason, plain: ProcessExit): ProcessExit {

@@ -24,7 +24,7 @@ import type { Listener } from '../runtimes/run.ts'
 import type { Template } from '../templates/template.ts'
 import type { Cell } from '../walls/wall.ts'
 import { aborted, Contexts } from './contexts.ts'
-import { Ending, gone } from './ending.ts'
+import { Ending, endOf, gone } from './ending.ts'
 import { type Examination, refusedRun } from './examination.ts'
 import { GuardedFiles } from './guarded-files.ts'
 import { happeningsOf } from './happenings.ts'
@@ -81,6 +81,8 @@ export class LiveSandbox implements Held {
   readonly #agent: AgentConnection
   readonly #ending: Ending
   readonly #contexts: Contexts
+  /** What is heard of it, and is not any more once it was let go of: another life may be over the same cell, and many after that. */
+  readonly #deaf: (() => void)[] = []
   #isReleased = false
   /** For contexts that began without. */
   #late: Readonly<Record<string, string>> = {}
@@ -92,10 +94,8 @@ export class LiveSandbox implements Held {
     if (parts.trustsLate) this.#trustLate()
     this.plan = plan
     this.id = plan.id
-    this.ended = cell.death.then(async (death) => {
-      await parts.afterDeath?.()
-      return death
-    })
+    const { ended, stop } = endOf(cell, parts.afterDeath)
+    this.ended = ended
     this.leashed = plan.leash === 'host'
     this.#ending = new Ending(cell, plan.limits)
     this.#agent = parts.agent
@@ -113,14 +113,18 @@ export class LiveSandbox implements Held {
         }),
     })
     this.#contexts = new Contexts({ ...parts, ending: this.#ending, awakeSinceMs: () => this.#awakeSinceMs })
-    cell.onFrozen(() => {
+    const freezes = () => {
       this.#awakeSinceMs = Number.POSITIVE_INFINITY
-    })
+    }
+    this.#deaf.push(
+      stop,
+      cell.onFrozen(freezes),
+      cell.onDeath(() => this.#agent.close()),
+    )
     // Without its agent a sandbox can do nothing for anyone: whatever the reason, it ends.
     void this.#agent.lost.then((failure) => {
       if (!this.#isReleased) void this.#ending.explain(failure)
     })
-    void cell.death.then(() => this.#agent.close())
   }
 
   /** How it ended; undefined while it lives. */
@@ -157,7 +161,7 @@ export class LiveSandbox implements Held {
 
   /** Its time was over, and its plan says that it freezes then. */
   onFrozen(listener: () => void): void {
-    this.#parts.cell.onFrozen(listener)
+    this.#deaf.push(this.#parts.cell.onFrozen(listener))
   }
 
   /** Resolves when nothing in it has another's chance any more. */
@@ -172,6 +176,7 @@ export class LiveSandbox implements Held {
   /** Nothing is asked of it here any more; whoever has its cell may. */
   letGo(): Cell {
     this.#isReleased = true
+    for (const stop of this.#deaf.splice(0)) stop()
     this.#ending.letGo()
     this.#agent.close()
     return this.#parts.cell

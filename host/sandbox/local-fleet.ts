@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import { type CreateRequest, Fault, strongerWall, WALLS } from '@caisson/wire'
 import type { Denials } from '../airlock/denials.ts'
 import { freshDeadline } from '../lifetimes.ts'
-import type { Store } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Walls } from '../walls/walls.ts'
 import { Admission } from './admission.ts'
@@ -19,7 +18,7 @@ import { Raising } from './raising.ts'
 import type { ContextRecord, Owner, Sample, SandboxRecord, SnapshotRecord } from './record.ts'
 import { Resident, type ResidentParts } from './resident.ts'
 import { Sampling } from './sampling.ts'
-import { type Copied, ofSnapshot, Snapshots } from './snapshots.ts'
+import { type Copied, ofSnapshot, Snapshots, type SnapshotsParts } from './snapshots.ts'
 import { Strangers } from './strangers.ts'
 import { withWorkspace } from './workspace-life.ts'
 
@@ -28,12 +27,10 @@ const REMEMBER_MS = 24 * 3600 * 1000
 const MAX_REMEMBERED = 10_000
 const CLEANUP_MS = 60_000
 
-export interface FleetParts {
+export interface FleetParts extends SnapshotsParts {
   readonly home: string
-  readonly store: Store
   readonly creating: Creating
   readonly walls: Pick<Walls, 'adopt' | 'bury' | 'promises' | 'salvageDisk' | 'remove'>
-  readonly keeper: string
   readonly frozenGraceMs: number
   /** What is made in advance, and how many at the start. */
   readonly expected: readonly { request: CreateRequest; count: number }[]
@@ -73,11 +70,8 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   /** Takes over what an earlier daemon left. Rejects with STORE_UNUSABLE. */
   static async open(parts: FleetParts, signal: AbortSignal): Promise<LocalFleet> {
-    const fleet = new LocalFleet(
-      parts,
-      await Snapshots.open(join(parts.home, 'snapshots'), parts.keeper, parts.store),
-      await Quotas.open(parts.store),
-    )
+    const snapshots = await Snapshots.open(join(parts.home, 'snapshots'), parts)
+    const fleet = new LocalFleet(parts, snapshots, await Quotas.open(parts.store))
     const { home, store, creating, walls, notice } = parts
     const contextsChanged = (id: string, contexts: ContextRecord[]) => fleet.#residents.get(id)?.contextsChanged(contexts)
     const { found, strangers } = await adoptAll({ home, keptFolder: fleet.#kept, store, creating, walls, contextsChanged, notice }, signal)
@@ -145,6 +139,11 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     // It takes room that no limit of the sandbox counts.
     this.#admission.refuse()
     return this.#snapshots.take(source, owner, wish, signal)
+  }
+
+  /** What snapshots take. */
+  get kept(): Pick<Snapshots, 'room' | 'used'> {
+    return this.#snapshots
   }
 
   snapshots(owner: Owner): SnapshotRecord[] {

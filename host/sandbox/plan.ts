@@ -167,6 +167,7 @@ function preloaded({ name, preloads }: Template, engine: Engine | null): Pick<Pl
   }
 }
 
+/** Its own, and some megabytes of each fork that was ready before it was asked for (MOST in native/zygote/src/spare.rs). */
 const ZYGOTE_MEMORY_MIB = 2048
 const ZYGOTE_PIDS = 1024
 const ZYGOTE_DISK_MIB = 64

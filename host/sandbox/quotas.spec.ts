@@ -4,9 +4,9 @@ import type { Quotas as Agreed, SandboxRecord } from './record.ts'
 
 const MIB = 1024 * 1024
 const CLAIM = { memoryMiB: 512, cpus: 1 }
-const owner = (quotas: Partial<Agreed>) => ({
+const owner = (quotas: Partial<Agreed>): { name: string; quotas: Agreed } => ({
   name: 'alice',
-  quotas: { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null, ...quotas },
+  quotas: { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null, snapshots: null, snapshotMiB: null, ...quotas },
 })
 
 let made = 0

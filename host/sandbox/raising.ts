@@ -1,4 +1,5 @@
 import { type CreateRequest, Fault, type Plan } from '@caisson/wire'
+import { bounded } from '../lifetimes.ts'
 import type { CreatePath } from '../telemetry/meters.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Admission } from './admission.ts'
@@ -16,6 +17,9 @@ export interface RaisingParts {
   readonly telemetry: Pick<Telemetry, 'span' | 'meters'>
   contextsChanged(id: string, contexts: ContextRecord[]): void
 }
+
+/** All of it, whatever it starts from: a memory of some gigabytes is read before it is taken on. Whoever waits may have no end of his own. */
+const MAKE_MS = 300_000
 
 /** What there was of it, or of another, before; and whose it is going to be. */
 type From = Pick<Given, 'kept' | 'remembered'> & { readonly owner: string }
@@ -78,10 +82,15 @@ export class Raising {
       contextsChanged: (contexts) => contextsChanged(id, contexts),
     }
     const whole = { ...request, timeoutMs: wish.timeoutMs, leash: 'none' as const }
-    const live = await admission.inTurn(from.owner, () => creating.create(whole, signal, given), signal)
+    const make = () => bounded(MAKE_MS, signal, (either) => creating.create(whole, either, given), late)
+    const live = await admission.inTurn(from.owner, make, signal)
     id = live.id
     return live
   }
+}
+
+function late(cause: unknown): Fault {
+  return new Fault('LAUNCH_FAILED', `it was not made within ${MAKE_MS / 1000} s, and was given up`, { cause })
 }
 
 function pathOf({ zygote, engine }: Plan): CreatePath {

@@ -20,6 +20,9 @@ export interface Quotas {
   readonly createsPerSecond: number | null
   readonly cpus: number | null
   readonly memoryMiB: number | null
+  /** Of snapshots null is what the daemon says for everybody (settings.ts). */
+  readonly snapshots: number | null
+  readonly snapshotMiB: number | null
 }
 
 /** What happens when the time of a sandbox is over, and when somebody knocks on one that is paused. */

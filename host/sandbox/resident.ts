@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { type Death, Fault, WALLS } from '@caisson/wire'
 import { freshDeadline } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
+import { imageIn } from '../walls/disk-images.ts'
 import type { Walls } from '../walls/walls.ts'
+import { allocatedBytes } from './allocated.ts'
 import { forget, layDown, sleepingPlace } from './asleep.ts'
 import type { Creating } from './creating.ts'
 import type { Entered, NetworkWish, SandboxEvent } from './fleet.ts'
@@ -60,7 +62,8 @@ export class Resident {
   readonly #sleep: Sleep
   #isStopping = false
   #grace: NodeJS.Timeout | undefined
-  lastEnteredMs = Date.now()
+  /** One that nobody has entered yet has nothing to do. */
+  lastEnteredMs = 0
 
   constructor(parts: ResidentParts, record: SandboxRecord, live: LiveSandbox | undefined) {
     this.#parts = parts
@@ -173,6 +176,14 @@ export class Resident {
       else if (this.#live === undefined) throw this.#gone()
       else await this.#live.ask({ op: 'copyDisk', to }, signal)
     }, signal)
+  }
+
+  /** What a copy takes of the host's disk: as much as its disk does by now, and all that its memory may be. */
+  async copyTakes(memory: boolean): Promise<number> {
+    const { plan, paused } = this.#record
+    if (plan.disk.kind !== 'image') return 0
+    const disk = await allocatedBytes(paused === 'stopped' || paused === 'asleep' ? this.#kept : imageIn(plan.dir))
+    return (disk || plan.disk.bytes) + (memory ? (plan.machine?.memoryBytes ?? plan.limits.memoryBytes ?? 0) : 0)
   }
 
   /** Whether it can be copied with its memory, as it is now. */

@@ -23,6 +23,7 @@ export class Sampling implements Disposable {
   readonly #residents: () => Iterable<Resident>
   readonly #series = new WeakMap<Resident, Series>()
   readonly #timer: NodeJS.Timeout
+  readonly #openedMs = Date.now()
   #isAtWork = false
 
   constructor(residents: () => Iterable<Resident>) {
@@ -49,15 +50,22 @@ export class Sampling implements Disposable {
     // What is frozen does not answer.
     const living = [...this.#residents()].filter(({ live, record }) => live !== undefined && record.state === 'running')
     const idleMs = Math.max(IDLE_MS, living.length * IDLE_MS_EACH)
-    const due = living.filter((resident) => {
-      const newest = this.#series.get(resident)?.samples.at(-1)?.atMs ?? 0
-      return now - newest >= (now - resident.lastEnteredMs < ACTIVE_MS ? TICK_MS : idleMs) - TICK_MS / 2
-    })
+    const isDue = (everyMs: number) => (resident: Resident) => now - this.#measuredMs(resident) >= everyMs - TICK_MS / 2
+    const isActive = ({ lastEnteredMs }: Resident) => now - lastEnteredMs < ACTIVE_MS
+    const idle = living.filter((resident) => !isActive(resident)).filter(isDue(idleMs))
+    // However many came at once, or were found at the start: never all of them in one turn.
+    const turn = Math.ceil((living.length * TICK_MS) / idleMs)
+    const due = [...living.filter(isActive).filter(isDue(TICK_MS)), ...idle.slice(0, turn)]
     const work = async () => {
       for (let next = due.shift(); next !== undefined; next = due.shift()) await this.#measure(next)
     }
     await Promise.all(Array.from({ length: AT_ONCE }, work))
     this.#isAtWork = false
+  }
+
+  /** Of one that has no sample yet: when it came, or this did. Whoever asks gets one at once. */
+  #measuredMs(resident: Resident): number {
+    return this.#series.get(resident)?.samples.at(-1)?.atMs ?? Math.max(resident.record.startedMs, this.#openedMs)
   }
 
   /** One that does not answer, or has just ended, has no sample. */

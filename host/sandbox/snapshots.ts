@@ -3,11 +3,13 @@ import { dirname, join } from 'node:path'
 import { type CreateRequest, Fault, type Plan } from '@caisson/wire'
 import { freshDeadline, orAborted } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
+import { allocatedBytes } from './allocated.ts'
 import { refuseDamaged, refuseForeign } from './asleep.ts'
 import { newId } from './ids.ts'
 import type { Owner, SnapshotRecord } from './record.ts'
 import type { Remembered } from './remembered.ts'
 import type { Resident } from './resident.ts'
+import { type SnapshotBounds, SnapshotRoom, type SnapshotUse } from './snapshot-room.ts'
 import { STATE_FILES } from './state-files.ts'
 
 const MIB = 1024 * 1024
@@ -21,27 +23,39 @@ const NAME = /^[a-z0-9][a-z0-9._-]{0,62}(:[a-z0-9][a-z0-9._-]{0,62})?$/
 /** A copy of a sandbox that nobody else knows. */
 export type Copied = Pick<SnapshotRecord, 'id' | 'disk' | 'memory'>
 
+export interface SnapshotsParts {
+  /** Ours, which knows sums. */
+  readonly keeper: string
+  readonly store: Store
+  /** What an owner's may be where its key says nothing of it. */
+  readonly snapshotBounds: SnapshotBounds
+}
+
 /** Sandboxes at one moment, their files or their memory as well, kept to create others from. */
 export class Snapshots {
   readonly #folder: string
   readonly #store: Store
   readonly #keeper: string
+  readonly #room: SnapshotRoom
   readonly #known = new Map<string, SnapshotRecord>()
+  /** What each takes of the disk. */
+  readonly #bytes = new Map<string, number>()
   /** Memories that have been looked at, by the snapshot's id: their sums take a while. */
   readonly #whole = new Map<string, Promise<void>>()
 
-  private constructor(folder: string, keeper: string, store: Store) {
+  private constructor(folder: string, { keeper, store, snapshotBounds }: SnapshotsParts) {
     this.#folder = folder
     this.#keeper = keeper
     this.#store = store
+    this.#room = new SnapshotRoom(snapshotBounds)
   }
 
-  /** `keeper`: ours, which knows sums. */
-  static async open(folder: string, keeper: string, store: Store): Promise<Snapshots> {
-    const snapshots = new Snapshots(folder, keeper, store)
-    for (const { document } of await store.all('snapshot')) {
+  static async open(folder: string, parts: SnapshotsParts): Promise<Snapshots> {
+    const snapshots = new Snapshots(folder, parts)
+    for (const { document } of await parts.store.all('snapshot')) {
       const record = document as SnapshotRecord
       snapshots.#known.set(record.id, record)
+      snapshots.#bytes.set(record.id, await allocatedBytes(placeOf(record)))
     }
     // What a daemon that was killed was about to take, or had taken for forks.
     for (const name of await readdir(folder)) {
@@ -61,7 +75,18 @@ export class Snapshots {
     return this.list(owner).findLast(({ id, names }) => id === reference || names.includes(reference))
   }
 
-  /** Rejects with BAD_REQUEST for a name that is none. A name that is in use moves to the new one. */
+  /** All of them, or those of one owner. */
+  used(owner?: string): SnapshotUse {
+    const kept = [...this.#known.values()].filter((snapshot) => owner === undefined || snapshot.owner === owner)
+    return { count: kept.length, bytes: kept.reduce((sum, { id }) => sum + (this.#bytes.get(id) ?? 0), 0) }
+  }
+
+  /** What there is of an owner's, and what there may be. */
+  room(owner: Pick<Owner, 'name' | 'quotas'>): { used: SnapshotUse; most: SnapshotBounds } {
+    return { used: this.used(owner.name), most: this.#room.most(owner) }
+  }
+
+  /** Rejects with BAD_REQUEST for a name that is none, QUOTA_EXCEEDED where it may take more than is left to its owner. A name that is in use moves to the new one. */
   async take(
     resident: Resident,
     owner: Owner,
@@ -71,7 +96,10 @@ export class Snapshots {
     if (name !== undefined && !NAME.test(name)) {
       throw new Fault('BAD_REQUEST', `name: ${JSON.stringify(name)} is not made of a-z, 0-9, dot, _ and -, or is longer than 63`)
     }
+    const mostBytes = await resident.copyTakes(memory ?? resident.remembers)
+    using _claimed = this.#room.claim(owner, this.used(owner.name), mostBytes)
     const copied = await this.copy(resident, { memory, lasts: true }, signal)
+    const bytes = await allocatedBytes(placeOf(copied))
     const { record } = resident
     const snapshot: SnapshotRecord = {
       ...copied,
@@ -86,6 +114,8 @@ export class Snapshots {
       createdMs: Date.now(),
     }
     try {
+      // It was written to until it stood still.
+      if (bytes > mostBytes) this.#room.refuse(owner, this.used(owner.name).bytes, bytes)
       await this.#store.put('snapshot', snapshot.id, snapshot)
     } catch (failure) {
       await this.discard(copied)
@@ -93,6 +123,7 @@ export class Snapshots {
     }
     const former = name === undefined ? undefined : this.find(name, owner)
     this.#known.set(snapshot.id, snapshot)
+    this.#bytes.set(snapshot.id, bytes)
     if (former !== undefined)
       await this.#rename(
         former,
@@ -123,8 +154,8 @@ export class Snapshots {
     }
   }
 
-  async discard({ disk, memory }: Copied): Promise<void> {
-    await rm(memory === undefined ? disk : dirname(disk), { recursive: true, force: true })
+  async discard(copied: Copied): Promise<void> {
+    await rm(placeOf(copied), { recursive: true, force: true })
   }
 
   /** What others go on from. `lasts`: it is looked at before. */
@@ -151,6 +182,7 @@ export class Snapshots {
     this.#known.delete(snapshot.id)
     this.#whole.delete(snapshot.id)
     await this.discard(snapshot)
+    this.#bytes.delete(snapshot.id)
   }
 
   async #rename(snapshot: SnapshotRecord, names: string[]): Promise<void> {
@@ -158,6 +190,11 @@ export class Snapshots {
     this.#known.set(snapshot.id, renamed)
     await this.#store.put('snapshot', snapshot.id, renamed)
   }
+}
+
+/** All of it: a file, or with its memory a folder. */
+function placeOf({ disk, memory }: Pick<SnapshotRecord, 'disk' | 'memory'>): string {
+  return memory === undefined ? disk : dirname(disk)
 }
 
 /** Its template and disk, and its network where nothing else is said; with its memory, its sizes as well. */

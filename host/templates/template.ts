@@ -98,7 +98,11 @@ export async function openTemplate(name: string, shelves: Shelves, signal: Abort
   )
   return {
     ...common,
-    zygote: { argv: ['/caisson/python/bin/python', '/caisson/runtimes/python/zygote.py', '/caisson/zygote.so'], env },
+    zygote: {
+      argv: ['/caisson/python/bin/python', '/caisson/runtimes/python/zygote.py', '/caisson/zygote.so'],
+      // A fork that was ready goes on as another thread to the kernel (native/zygote/src/moving.rs), which would write to the first one's area.
+      env: { ...env, GLIBC_TUNABLES: 'glibc.pthread.rseq=0' },
+    },
     generation: await generation(text, shelves, signal),
   }
 }

@@ -10,6 +10,11 @@ const IMAGE = 'disk.img'
 const TAKEN = 'taken'
 const BETWEEN_MS = 5
 
+/** Of the sandbox that has this folder, while it lives. */
+export function imageIn(dir: string): string {
+  return join(dir, IMAGE)
+}
+
 /** A keeper that fails moves the image back itself; this is for one that is killed meanwhile. */
 export function markTaken(plan: Plan): void {
   if (takes(plan)) writeFileSync(join(plan.dir, TAKEN), plan.disk.kind === 'image' ? plan.disk.image : '', { mode: 0o600 })

@@ -1,24 +1,34 @@
 import { once } from 'node:events'
+import { readlinkSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { basename } from 'node:path'
 import { Fault } from '@caisson/wire'
 import { cancelled } from '../lifetimes.ts'
 import type { Line } from './keeper.ts'
 import type { LastWords } from './last-words.ts'
+
+const PROGRAM = 'caisson-keeper'
+/** What is said of a process that is not there any more. */
+const ENDED: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH'])
 
 /** A keeper that another process started, spoken with over a socket. */
 export class KeeperSocket implements Line {
   readonly #socket: Socket
   /** What it has been taken with from a stock: this is its first host. */
   readonly #words: LastWords | undefined
+  /** Nobody of the stock came to take this connection. */
+  readonly #unanswered: () => void
+  #pid: number | undefined
 
-  private constructor(socket: Socket, words?: LastWords) {
+  private constructor(socket: Socket, words?: LastWords, unanswered: () => void = () => undefined) {
     this.#socket = socket
     this.#words = words
+    this.#unanswered = unanswered
   }
 
-  /** One that has no plan yet, of a stock that listens there. */
-  static taken(path: string, words: LastWords): KeeperSocket {
-    return new KeeperSocket(connect({ path }), words)
+  /** One that has no plan yet, of a stock that listens there. `unanswered`: it had to be given up before it said a word. */
+  static taken(path: string, words: LastWords, unanswered: () => void): KeeperSocket {
+    return new KeeperSocket(connect({ path }), words, unanswered)
   }
 
   /** Rejects with SANDBOX_GONE when nobody listens there. */
@@ -60,8 +70,30 @@ export class KeeperSocket implements Line {
     this.#socket.destroy()
   }
 
+  taken(pid: number): void {
+    this.#pid = pid
+  }
+
+  kill(): void {
+    // One that has ended has closed its side: its number may be another's by now.
+    if (this.#socket.closed) return
+    if (this.#pid === undefined) this.#unanswered()
+    else killKeeper(this.#pid)
+    this.#socket.destroy()
+  }
+
   /** Those of one that was not taken here went to whoever started it. */
   lastWords(): string {
     return this.#words?.read() ?? ''
+  }
+}
+
+/** Nothing else is killed, whatever has that number by now. */
+function killKeeper(pid: number): void {
+  try {
+    if (!basename(readlinkSync(`/proc/${pid}/exe`)).startsWith(PROGRAM)) return
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if (!ENDED.has((error as NodeJS.ErrnoException).code ?? '')) throw error
   }
 }

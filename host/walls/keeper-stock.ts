@@ -52,7 +52,8 @@ export class KeeperStock {
   }
 
   take(): Line {
-    return KeeperSocket.taken(this.#path, this.#words)
+    // Those that wait are stuck, and so would be whoever comes next: they end with it.
+    return KeeperSocket.taken(this.#path, this.#words, () => this.#child.kill('SIGKILL'))
   }
 
   async close(): Promise<void> {

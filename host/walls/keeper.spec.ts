@@ -1,11 +1,19 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, writeFileSync } from 'node:fs'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { MAX_KEEPER_LINE_BYTES, type Plan } from '@caisson/wire'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { settled } from '../lifetimes.ts'
 import { container } from './container.ts'
+import { Keeper } from './keeper.ts'
+import { KeeperSocket } from './keeper-socket.ts'
 import { Keepers } from './keepers.ts'
+import type { LastWords } from './last-words.ts'
 
 const signal = new AbortController().signal
 const READY = { event: 'ready', agentPid: 5, uidBase: null, forked: [7], steps: [['sockets', 3]] }
@@ -19,11 +27,11 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }))
 
 /** A keeper that is a script: `$plan` is the first line it was given. */
-async function launch(script: string, on: AbortSignal = signal, listening?: (agentSocket: string) => void) {
+async function launch(script: string, on: AbortSignal = signal, listening?: (agentSocket: string) => void, patienceMs?: number) {
   const keeper = join(folder, 'keeper')
   await writeFile(keeper, `#!/bin/sh\nPATH=/usr/bin:/bin\nread -r plan\n${script}\n`, { mode: 0o755 })
   const plan = { id: 'i1', dir: join(folder, 'i1'), leash: 'host' } as Plan
-  return container.launch(plan, { keepers: new Keepers(keeper, folder), keeper, uid: process.getuid?.() ?? 0 }, on, listening)
+  return container.launch(plan, { keepers: new Keepers(keeper, folder), keeper, uid: process.getuid?.() ?? 0, patienceMs }, on, listening)
 }
 const say = (event: object) => `echo '${JSON.stringify(event)}'`
 
@@ -113,3 +121,57 @@ test('a launch that is aborted lets the keeper go, and waits until it has gone',
   await expect(launching).rejects.toMatchObject({ code: 'CANCELLED' })
   expect(existsSync(join(folder, 'keeper.gone'))).toBe(true)
 })
+
+test('one that never answers, nor ends when it is let go, is killed when patience is at its end', async () => {
+  const abort = new AbortController()
+  // It says who it is to a file, since nothing that it says is an answer.
+  const launching = launch('echo $$ >"$0.pid"; exec sleep 600', abort.signal, undefined, 50)
+  const pid = join(folder, 'keeper.pid')
+  const number = await waitFor(async () => Number(await readFile(pid, 'utf8').catch(() => '')) || undefined)
+  abort.abort()
+  await expect(launching).rejects.toMatchObject({ code: 'CANCELLED' })
+  expect(() => process.kill(number, 0)).toThrow(expect.objectContaining({ code: 'ESRCH' }))
+})
+
+test('so is one of a stock, by the number that it said, and no other program that has it; a stock of which nobody came is given up', async () => {
+  await copyFile('/bin/sleep', join(folder, 'caisson-keeper'))
+  const [stuck, other] = [join(folder, 'caisson-keeper'), '/bin/sleep'].map((program) => spawn(program, ['600'])) as [
+    ChildProcess,
+    ChildProcess,
+  ]
+  await Promise.all([once(stuck, 'spawn'), once(other, 'spawn')])
+  const path = join(folder, 'keepers.sock')
+  const stock = createServer()
+  await new Promise<void>((listening) => stock.listen(path, listening))
+  let unanswered = 0
+  const giveUp = async (pid: number | undefined) => {
+    const taken = [{ event: 'taken', pid }, { event: 'listening' }].map((event) => `${JSON.stringify(event)}\n`).join('')
+    stock.once('connection', (socket) => pid !== undefined && socket.write(taken))
+    const line = KeeperSocket.taken(path, { read: () => '' } as LastWords, () => {
+      unanswered += 1
+    })
+    const heard = settled<string>()
+    const keeper = Keeper.launched(line, { id: 'i1', dir: folder } as Plan, heard.resolve)
+    if (pid !== undefined) await heard.promise
+    await keeper.end(50)
+  }
+  try {
+    await giveUp(undefined)
+    expect(unanswered).toBe(1)
+    const over = once(stuck, 'exit')
+    for (const { pid } of [other, stuck]) await giveUp(pid)
+    expect([unanswered, await over, other.exitCode, other.signalCode]).toEqual([1, [null, 'SIGKILL'], null, null])
+  } finally {
+    stock.close()
+    other.kill('SIGKILL')
+    stuck.kill('SIGKILL')
+  }
+})
+
+async function waitFor<T>(look: () => Promise<T | undefined>): Promise<T> {
+  for (;;) {
+    const found = await look()
+    if (found !== undefined) return found
+    await pause(10)
+  }
+}

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Death, Fault, KeeperEvent, KeeperHello, type KeeperRequest, MAX_KEEPER_LINE_BYTES, MAX_PLAN_BYTES, type Plan } from '@caisson/wire'
-import { orAborted, type Settled, settled } from '../lifetimes.ts'
+import { Onlookers, orAborted, type Settled, settled } from '../lifetimes.ts'
 import type { Cell, Known, Listening } from './wall.ts'
 
 type Ready = Extract<KeeperEvent, { event: 'ready' }>
@@ -9,7 +9,11 @@ type Limit = Extract<KeeperEvent, { event: 'limit' }>
 type Asked = Parameters<Cell['ask']>[0]
 
 const NEWLINE = 0x0a
+/** A sandbox that is let go of is cleared away in milliseconds, or in seconds where the machine is busy. */
+const END_MS = 30_000
 const MAX_SAID_CHARACTERS = 500
+/** Between a kill and the kernel's word of it. */
+const KILL_MS = 5_000
 
 /** What carries the conversation: the streams of a keeper that was started here, or its socket. */
 export interface Line {
@@ -22,6 +26,10 @@ export interface Line {
   release(): void
   /** What was heard is not what a keeper says. */
   distrust(): void
+  /** It has said who it is. */
+  taken(pid: number): void
+  /** It has not ended when it should have: it is killed, as far as it is known, and nothing more is heard. */
+  kill(): void
   /** What it said that was no event. */
   lastWords(): string
 }
@@ -43,8 +51,9 @@ export class Keeper implements Cell {
   readonly #line: Line
   readonly #ready = settled<Ready>()
   readonly #death = settled<Death>()
-  readonly #limits: ((hit: Limit) => void)[] = []
-  readonly #freezes: (() => void)[] = []
+  readonly #mourners = new Onlookers(this.#death.promise)
+  readonly #limits = new Set<(hit: Limit) => void>()
+  readonly #freezes = new Set<() => void>()
   readonly #listening: Listening | undefined
   readonly #answers = new Map<number, Settled<Record<string, unknown>>>()
   readonly #startedMs = Date.now()
@@ -105,12 +114,18 @@ export class Keeper implements Cell {
     return this
   }
 
-  onLimit(listener: (hit: Limit) => void): void {
-    this.#limits.push(listener)
+  onDeath(listener: (death: Death) => void): () => void {
+    return this.#mourners.add(listener)
   }
 
-  onFrozen(listener: () => void): void {
-    this.#freezes.push(listener)
+  onLimit(listener: (hit: Limit) => void): () => void {
+    this.#limits.add(listener)
+    return () => this.#limits.delete(listener)
+  }
+
+  onFrozen(listener: () => void): () => void {
+    this.#freezes.add(listener)
+    return () => this.#freezes.delete(listener)
   }
 
   async ask(request: Asked, signal: AbortSignal): Promise<Record<string, unknown>> {
@@ -127,10 +142,28 @@ export class Keeper implements Cell {
     this.#line.release()
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.end(END_MS)
+  }
+
+  /** One that has not cleared its sandbox away by then is killed; what it leaves is for `Wall.sweep`. */
+  async end(patienceMs: number): Promise<void> {
     this.#say({ seq: -1, op: 'kill', reason: 'kill', detail: 'let go by the host' })
     this.#line.end()
-    await this.#death.promise
+    if (await this.#diesWithin(patienceMs)) return
+    this.#line.kill()
+    // The kernel may hold on to one for longer, and then nothing helps.
+    if (!(await this.#diesWithin(KILL_MS))) await this.#gone('the keeper could not be killed')
+  }
+
+  async #diesWithin(patienceMs: number): Promise<boolean> {
+    const over = settled<boolean>()
+    const timer = setTimeout(() => over.resolve(false), patienceMs)
+    const stop = this.#mourners.add(() => over.resolve(true))
+    const dies = await over.promise
+    clearTimeout(timer)
+    stop()
+    return dies
   }
 
   #say(request: KeeperRequest): void {
@@ -159,6 +192,8 @@ export class Keeper implements Cell {
       return this.#distrust('a line that is not an event', cause)
     }
     switch (event.event) {
+      case 'taken':
+        return this.#line.taken(event.pid)
       case 'listening':
         return this.#listening?.(this.agentSocket)
       case 'ready':

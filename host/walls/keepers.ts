@@ -38,6 +38,14 @@ class Started implements Line {
   }
 
   distrust(): void {
+    this.kill()
+  }
+
+  taken(): void {
+    // It is known already.
+  }
+
+  kill(): void {
     this.#child.kill('SIGKILL')
   }
 

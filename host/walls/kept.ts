@@ -6,12 +6,16 @@ import { KeeperSocket } from './keeper-socket.ts'
 import { Keepers } from './keepers.ts'
 import type { Wall } from './wall.ts'
 
+const PATIENCE_MS = 20_000
+
 /** What every wall needs that a keeper builds and holds. */
 export const KeptOptions = z.strictObject({
   keepers: z.instanceof(Keepers),
   /** The keeper program. */
   keeper: z.string().startsWith('/'),
   uid: z.int().min(0),
+  /** How long a keeper may take to clear away what it did not bring to stand; absent: the usual. */
+  patienceMs: z.int().positive().optional(),
 })
 export type KeptOptions = z.infer<typeof KeptOptions>
 
@@ -25,7 +29,7 @@ export const kept: Pick<Wall<KeptOptions>, 'launch' | 'adopt' | 'sweep'> = {
       setImmediate(() => options.keepers.prepare())
       return standing
     } catch (failure) {
-      await keeper[Symbol.asyncDispose]()
+      await keeper.end(options.patienceMs ?? PATIENCE_MS)
       throw failure
     }
   },

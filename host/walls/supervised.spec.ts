@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type Death, Fault, type Plan } from '@caisson/wire'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { z } from 'zod'
-import { settled } from '../lifetimes.ts'
+import { cancelled, settled } from '../lifetimes.ts'
 import { Supervised } from './supervised.ts'
 import type { Cell, Wall } from './wall.ts'
 
@@ -43,7 +43,7 @@ const plan = () =>
   }) as Plan
 
 /** A wall of nothing: what it is asked to do is noted. */
-function supervised(launch: Wall<object>['launch']) {
+function supervised(launch: Wall<object>['launch'], launchMs?: number) {
   const wall: Wall<object> = {
     name: 'container',
     options: z.strictObject({}),
@@ -54,7 +54,7 @@ function supervised(launch: Wall<object>['launch']) {
     adopt: launch,
     sweep: async (id) => void swept.push(id),
   }
-  return new Supervised(wall, {}, join(folder, 'sandboxes'), (one) => recorded.push(one))
+  return new Supervised(wall, {}, join(folder, 'sandboxes'), (one) => recorded.push(one), launchMs)
 }
 
 function cell(ending: Promise<Death>): Cell {
@@ -62,8 +62,9 @@ function cell(ending: Promise<Death>): Cell {
     ready: { event: 'ready', agentPid: 1, uidBase: null, forked: [], steps: [] },
     agentSocket: '',
     death: ending,
-    onLimit: () => undefined,
-    onFrozen: () => undefined,
+    onDeath: () => () => undefined,
+    onLimit: () => () => undefined,
+    onFrozen: () => () => undefined,
     ask: async () => ({}),
     release: () => undefined,
     [Symbol.asyncDispose]: async () => undefined,
@@ -79,6 +80,22 @@ test('the marker is there before anything else, for the owner alone', async () =
   await wall.launch(plan(), signal)
   expect(mode).toBe(0o700)
   await expect(wall.launch(plan(), signal)).rejects.toMatchObject({ code: 'HOME_UNUSABLE' })
+})
+
+test('a launch that never comes to an end is given up when its time is over, and swept; one that its caller gives up is not late', async () => {
+  const hanging: Wall<object>['launch'] = (_plan, _options, on) =>
+    new Promise((_, reject) => on.addEventListener('abort', () => reject(cancelled(on))))
+  const late = supervised(hanging, 50).launch(plan(), signal)
+  await expect(late).rejects.toMatchObject({
+    code: 'LAUNCH_FAILED',
+    message: expect.stringContaining('within 0.05 s'),
+    cause: { code: 'CANCELLED' },
+  })
+  expect([swept, existsSync(plan().dir)]).toEqual([['i1'], false])
+  const gone = new AbortController()
+  const launching = supervised(hanging).launch(plan(), gone.signal)
+  gone.abort()
+  await expect(launching).rejects.toMatchObject({ code: 'CANCELLED' })
 })
 
 test('a launch that fails is swept, and its marker goes', async () => {

@@ -3,7 +3,7 @@ import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { type Death, Fault, type Plan, within } from '@caisson/wire'
-import { freshDeadline, refuseAborted } from '../lifetimes.ts'
+import { bounded, freshDeadline, Onlookers, refuseAborted } from '../lifetimes.ts'
 import { giveBack, markTaken, moveDisk, stands } from './disk-images.ts'
 import { recordedDeath } from './keeper.ts'
 import type { Built, Cell, Finding, Known, Listening, Promises, Wall } from './wall.ts'
@@ -31,8 +31,10 @@ export class Supervised<Options> {
   readonly #folder: string
   /** Handed in, because walls know nothing of the audit log. */
   readonly #record: (death: Death) => void
+  readonly #launchMs: number
 
-  constructor(wall: Wall<Options>, options: Options, folder: string, record: (death: Death) => void) {
+  constructor(wall: Wall<Options>, options: Options, folder: string, record: (death: Death) => void, launchMs = LAUNCH_MS) {
+    this.#launchMs = launchMs
     this.#wall = wall
     this.#options = wall.options.parse(options)
     this.#folder = folder
@@ -61,8 +63,10 @@ export class Supervised<Options> {
     refuseAborted(signal)
     mark(plan)
     let cell: Cell
+    const late = (cause: unknown) =>
+      new Fault('LAUNCH_FAILED', `it did not stand within ${this.#launchMs / 1000} s, and was given up`, { cause })
     try {
-      cell = await this.#wall.launch(plan, this.#options, within(LAUNCH_MS, signal), listening)
+      cell = await bounded(this.#launchMs, signal, (either) => this.#wall.launch(plan, this.#options, either, listening), late)
     } catch (failure) {
       await this.#clear(plan.id, plan.dir)
       throw failure
@@ -169,11 +173,13 @@ export function wallAt(dir: string): string {
 
 class SupervisedCell implements Cell {
   readonly #cell: Cell
+  readonly #mourners: Onlookers<Death>
   readonly death: Promise<Death>
 
   constructor(cell: Cell, death: Promise<Death>) {
     this.#cell = cell
     this.death = death
+    this.#mourners = new Onlookers(death)
   }
 
   get ready() {
@@ -184,12 +190,16 @@ class SupervisedCell implements Cell {
     return this.#cell.agentSocket
   }
 
-  onLimit(listener: Parameters<Cell['onLimit']>[0]): void {
-    this.#cell.onLimit(listener)
+  onDeath(listener: (death: Death) => void): () => void {
+    return this.#mourners.add(listener)
   }
 
-  onFrozen(listener: () => void): void {
-    this.#cell.onFrozen(listener)
+  onLimit(listener: Parameters<Cell['onLimit']>[0]): () => void {
+    return this.#cell.onLimit(listener)
+  }
+
+  onFrozen(listener: () => void): () => void {
+    return this.#cell.onFrozen(listener)
   }
 
   ask(request: Parameters<Cell['ask']>[0], signal: AbortSignal) {

@@ -44,10 +44,12 @@ export interface Cell extends AsyncDisposable {
   readonly agentSocket: string
   /** Resolves, never rejects, once nothing of the sandbox is left. */
   readonly death: Promise<Death>
-  /** A limit was hit and the sandbox lives on. */
-  onLimit(listener: (hit: Extract<KeeperEvent, { event: 'limit' }>) => void): void
-  /** Its time was over, and its plan says that it freezes then. */
-  onFrozen(listener: () => void): void
+  /** As `death`, for whoever may stop waiting for it. The result does. */
+  onDeath(listener: (death: Death) => void): () => void
+  /** A limit was hit and the sandbox lives on. The result stops listening. */
+  onLimit(listener: (hit: Extract<KeeperEvent, { event: 'limit' }>) => void): () => void
+  /** Its time was over, and its plan says that it freezes then. The result stops listening. */
+  onFrozen(listener: () => void): () => void
   ask(request: WithoutSeq<KeeperRequest>, signal: AbortSignal): Promise<Record<string, unknown>>
   /** From now on it lives without this process (leash `none`); nothing more is heard of it here. */
   release(): void

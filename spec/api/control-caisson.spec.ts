@@ -123,7 +123,7 @@ test('one that is gone is told of, and why it ended, to its owner alone', async 
 
 describe('keys', () => {
   test('are made once, listed without themselves, and worthless when revoked', async () => {
-    const quotas = { sandboxes: 3, createsPerSecond: 1, cpus: 2.5, memoryMiB: 4096 }
+    const quotas = { sandboxes: 3, createsPerSecond: 1, cpus: 2.5, memoryMiB: 4096, snapshots: 7, snapshotMiB: 1024 }
     const { status, body, headers } = await operator.ask('POST', '/caisson/v1/keys', { owner: 'carol', quotas })
     expect(status).toBe(201)
     expect(headers.get('cache-control')).toBe('no-store')
@@ -136,6 +136,7 @@ describe('keys', () => {
       quotas,
       leastWall: 'container',
       createdAt: expect.stringMatching(/Z$/),
+      snapshots: { count: 2, mostCount: null, bytes: 3_000_000, mostBytes: 5_000_000 },
     })
     expect(JSON.stringify(listed.body)).not.toContain(body.key)
     const carol = new ControlClient(url, body.key)
@@ -158,6 +159,7 @@ describe('keys', () => {
     { owner: 'A B' },
     { owner: 'x', quotas: { colour: 1 } },
     { owner: 'x', quotas: { cpus: -1 } },
+    { owner: 'x', quotas: { snapshotMiB: '1GiB' } },
     { owner: 'x', key: 'e2b_0' },
   ])('%j is refused', async (body) => {
     expect(await operator.ask('POST', '/caisson/v1/keys', body)).toMatchObject({ status: 400 })
@@ -175,7 +177,12 @@ test.each([
 })
 
 test('doctor and profiles are told', async () => {
-  expect((await operator.ask('GET', '/caisson/v1/doctor')).body).toEqual({ home: '/secret', walls: [], templates: [], allowPrivate: [] })
+  expect((await operator.ask('GET', '/caisson/v1/doctor')).body).toMatchObject({
+    home: '/secret',
+    walls: [],
+    templates: [],
+    allowPrivate: [],
+  })
   expect((await alice.ask('GET', '/caisson/v1/profiles')).body).toMatchObject([{ name: 'e2b', limits: { cpus: 2 } }])
 })
 

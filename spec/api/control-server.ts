@@ -14,7 +14,7 @@ import { Meters } from '../../host/telemetry/meters.ts'
 import { noTraces } from '../../host/telemetry/telemetry.ts'
 import { FleetDouble, planOf } from './fleet-double.ts'
 
-const NO_QUOTAS = { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null }
+const NO_QUOTAS = { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null, snapshots: null, snapshotMiB: null }
 
 const nowhere: Store = {
   put: async () => undefined,
@@ -62,11 +62,18 @@ export class ControlServer implements AsyncDisposable {
         },
         tags: new TagsDouble(),
         keys: this.keys,
+        snapshotRoom: () => ({ used: { count: 2, bytes: 3_000_000 }, most: { count: null, bytes: 5_000_000 } }),
         replays: new StoredReplays(nowhere),
         teams: new TeamHistory(() => this.fleet.live()),
         profiles: async () => [profile],
         plan: async (request) => planOf('iaaaaaaaaaaaaaaaaaaa', request.template ?? 'base', 1000),
-        doctor: async () => ({ home: '/secret', walls: [], templates: [], allowPrivate: [] }),
+        doctor: async () => ({
+          home: '/secret',
+          walls: [],
+          templates: [],
+          snapshots: { count: 0, bytes: 0, freeBytes: 0 },
+          allowPrivate: [],
+        }),
       },
     }
   }

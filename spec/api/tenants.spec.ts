@@ -1,3 +1,5 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import * as caisson from '../../host/api/caisson/shelf.ts'
 import type { Route } from '../../host/api/call.ts'
@@ -101,4 +103,41 @@ test('quotas of a key hold for its owner', async () => {
   const third = await create()
   expect(third.status).toBe(201)
   await carol.ask('DELETE', `/sandboxes/${third.body.sandboxID}`)
+})
+
+test('so do those of its snapshots: their number, and what they take of the disk', async () => {
+  const keyWith = async (quotas: object) => (await operator.ask('POST', '/caisson/v1/keys', { owner: 'dave', quotas })).body
+  const [few, small] = [await keyWith({ snapshots: 1 }), await keyWith({ snapshotMiB: 0 })]
+  const dave = new ControlClient(daemon.url, few.key)
+  const { sandboxID } = (await dave.ask('POST', '/v2/sandboxes', { templateID: 'base', timeout: 120 })).body
+  const take = (client = dave) => client.ask('POST', `/sandboxes/${sandboxID}/snapshots`, {})
+  const [first, second] = (await Promise.all([take(), take()])).sort((one, other) => one.status - other.status) as [Answer, Answer]
+  expect(first.status).toBe(201)
+  expect(second).toMatchObject({
+    status: 429,
+    body: { code: 429, error_code: 'quota_exceeded', message: expect.stringContaining('1 snapshots') },
+  })
+  // Waiting makes no room, and clients that are told to wait do.
+  expect(second.headers.get('retry-after')).toBe(null)
+  const folder = join(daemon.home, 'snapshots')
+  expect(await readdir(folder)).toEqual([`${first.body.snapshotID.split(':')[0]}.img`])
+  const listed = (await operator.ask('GET', '/caisson/v1/keys')).body
+  const { snapshots } = listed.find(({ id }: { id: string }) => id === few.id)
+  expect(snapshots).toEqual({ count: 1, mostCount: 1, bytes: expect.any(Number), mostBytes: expect.any(Number) })
+  // A file system of some size, most of it holes.
+  expect(snapshots.bytes).toBeGreaterThan(0)
+  expect(snapshots.bytes).toBeLessThan(64 * 1024 * 1024)
+  const page = await (await fetch(`${daemon.url}/metrics`, { headers: { 'X-API-Key': daemon.key } })).text()
+  expect(page).toContain('caisson_snapshots{what="count"} 1\n')
+  expect(page).toContain(`caisson_snapshots{what="bytes"} ${snapshots.bytes}\n`)
+  expect(await dave.ask('DELETE', `/templates/${encodeURIComponent(first.body.snapshotID)}`)).toMatchObject({ status: 204 })
+  expect(await take(new ControlClient(daemon.url, small.key))).toMatchObject({
+    status: 429,
+    body: { message: expect.stringContaining('0 MiB in snapshots') },
+  })
+  expect(await readdir(folder)).toEqual([])
+  const again = await take()
+  expect(again.status).toBe(201)
+  await dave.ask('DELETE', `/templates/${encodeURIComponent(again.body.snapshotID)}`)
+  await dave.ask('DELETE', `/sandboxes/${sandboxID}`)
 })

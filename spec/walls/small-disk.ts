@@ -35,6 +35,7 @@ export class SmallDisk implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    execFileSync('/usr/bin/umount', [this.path])
+    // Whoever is ending at the moment may hold a file of it.
+    execFileSync('/usr/bin/umount', ['--lazy', this.path])
   }
 }

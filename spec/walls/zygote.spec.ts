@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs'
 import { readdir, readFile, readlink } from 'node:fs/promises'
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Sandbox } from '../../client/index.ts'
 import { SpecHost } from './home.ts'
@@ -98,12 +100,89 @@ test('the end of a zygote is not the end of its sandboxes, and the next sandbox 
   expect((await after.runCode('import sys; "pandas" in sys.modules')).text).toBe('True')
 })
 
-/** The forking process of this state folder's zygote: its standard output is the log in that folder. */
+test('who comes when nobody else does is given the fork that was ready, as fresh and as walled in as any', async () => {
+  await using own = await SpecHost.open()
+  const zygote = await Sandbox.create({ door: own.door }).then(async (first) => {
+    await first.kill()
+    return zygotePid(own.home)
+  })
+  const said = []
+  for (let round = 0; round < 3; round += 1) {
+    const ready = await readyFork(zygote)
+    await using sandbox = await Sandbox.create({ door: own.door })
+    expect((await sandbox.runCode(WHO_IT_IS)).stdout).toBe('1 True 1000 2 True 1\nNone\n')
+    // It was that one: its process is gone, and what it was goes on inside.
+    expect(existsSync(`/proc/${ready}`)).toBe(false)
+    const drawn = await Promise.all(RENEWED.map(({ code }) => sandbox.runCode(code)))
+    said.push(drawn.map(({ stdout }) => stdout.trim()))
+    // Processes that it starts in each way: the C library and the kernel must agree about which thread it is.
+    expect((await sandbox.runCode(STARTS_OTHERS)).stdout).toBe('7\n8\n9\n10\n')
+    // Its memory is charged to the sandbox from here on.
+    const { limit } = await sandbox.runCode('b = bytearray(3 << 30)').catch((failure: unknown) => ({ limit: failure }))
+    expect(limit).toBe('memory')
+  }
+  for (const [index, { what }] of RENEWED.entries()) {
+    expect(new Set(said.map((one) => one[index])).size, what).toBe(said.length)
+  }
+})
+
+test('the end of a zygote is the end of the fork that nobody asked for', async () => {
+  await using own = await SpecHost.open()
+  await using _first = await Sandbox.create({ door: own.door })
+  const zygote = await zygotePid(own.home)
+  const ready = await readyFork(zygote)
+  process.kill(zygote, 'SIGKILL')
+  await expect.poll(() => existsSync(`/proc/${ready}`), { timeout: 20_000 }).toBe(false)
+})
+
+const WHO_IT_IS = `import os, re, threading
+status = open("/proc/self/status").read()
+field = lambda name: re.search(rf"^{name}:\\s+(.*)$", status, re.M)[1].split()[0]
+print(os.getppid(), os.getpid() == threading.get_native_id(), field("Uid"), field("Seccomp"), field("NSpid") == str(os.getpid()), field("Threads"))
+print(globals().get("warm"))`
+
+const STARTS_OTHERS = `import os, subprocess, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+print(subprocess.run([sys.executable, "-c", "print(7)"], capture_output=True, text=True).stdout, end="")
+read, write = os.pipe()
+if os.fork() == 0:
+    os.write(write, b"8")
+    os._exit(0)
+os.wait()
+print(os.read(read, 1).decode())
+print(ThreadPoolExecutor(4).submit(lambda: 9).result())
+import multiprocessing
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    print(pool.map(abs, [-10])[0])`
+
+/** A process that the zygote has forked and nobody has taken: it is below no PID 1, and waits. */
+async function readyFork(zygote: number): Promise<number> {
+  for (let left = 400; left > 0; left -= 1) {
+    const children = await readFile(`/proc/${zygote}/task/${zygote}/children`, 'utf8')
+    const [pid] = children
+      .trim()
+      .split(' ')
+      .filter((one) => one !== '')
+    const wait = pid === undefined ? '' : await readFile(`/proc/${pid}/wchan`, 'utf8').catch(() => '')
+    // It waits for a message on its line to the zygote; before that it computes.
+    if (/skb|recv/.test(wait)) return Number(pid)
+    await pause(50)
+  }
+  throw new Error('no fork of the zygote became ready')
+}
+
+/** The forking process of this state folder's zygote: its standard output is the log in that folder. A fork of it has it for a parent. */
 async function zygotePid(home: string): Promise<number> {
+  const found: number[] = []
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
     const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
     const log = await readlink(`/proc/${pid}/fd/1`).catch(() => '')
-    if (command.includes('zygote.py') && log.startsWith(home)) return Number(pid)
+    if (command.includes('zygote.py') && log.startsWith(home)) found.push(Number(pid))
+  }
+  for (const pid of found) {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+    const parent = Number(stat.slice(stat.lastIndexOf(')')).split(' ')[2])
+    if (stat !== '' && !found.includes(parent)) return pid
   }
   throw new Error('no zygote found')
 }

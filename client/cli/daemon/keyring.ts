@@ -10,12 +10,23 @@ export interface KeyInfo {
   createdAt: string
 }
 
+/** What its owner's snapshots are, and may be; null: as much as there is. */
+export interface KeptSnapshots {
+  count: number
+  mostCount: number | null
+  bytes: number
+  mostBytes: number | null
+}
+
 /** What one owner may use at once; null: as much as the machine has. */
 export interface Quotas {
   sandboxes: number | null
   createsPerSecond: number | null
   cpus: number | null
   memoryMiB: number | null
+  /** Null: what the daemon says for everybody. */
+  snapshots: number | null
+  snapshotMiB: number | null
 }
 
 /** The part of a daemon that keys are asked of. */
@@ -23,8 +34,8 @@ interface Told {
   tell(method: 'GET' | 'POST' | 'DELETE', path: string, body: object | undefined, what: string, signal: AbortSignal): Promise<unknown>
 }
 
-export async function listKeys(daemon: Told, signal: AbortSignal): Promise<KeyInfo[]> {
-  return (await daemon.tell('GET', '/keys', undefined, 'list keys', signal)) as KeyInfo[]
+export async function listKeys(daemon: Told, signal: AbortSignal): Promise<(KeyInfo & { snapshots: KeptSnapshots })[]> {
+  return (await daemon.tell('GET', '/keys', undefined, 'list keys', signal)) as (KeyInfo & { snapshots: KeptSnapshots })[]
 }
 
 export async function createKey(

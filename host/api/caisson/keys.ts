@@ -1,6 +1,6 @@
 import { Fault, WALLS } from '@caisson/wire'
 import { z } from 'zod'
-import { readJson, sendJson, sendNothing } from '../call.ts'
+import { type OwnedCall, readJson, sendJson, sendNothing } from '../call.ts'
 import { refuseQuery } from '../control/query.ts'
 import { time } from '../control/shapes.ts'
 import type { KeyRecord } from '../keys.ts'
@@ -12,8 +12,8 @@ const Body = z.strictObject({
   owner: z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,63}$/, 'not a name of an owner (a-z, 0-9, dot, _ and -)'),
   operator: z.boolean().default(false),
   quotas: z
-    .strictObject({ sandboxes: Most, createsPerSecond: Most, cpus: Most, memoryMiB: Most })
-    .default({ sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null }),
+    .strictObject({ sandboxes: Most, createsPerSecond: Most, cpus: Most, memoryMiB: Most, snapshots: Most, snapshotMiB: Most })
+    .prefault({}),
   leastWall: z.enum(WALLS).default(WALLS[0]),
 })
 
@@ -22,7 +22,11 @@ export const listKeys = forOperators({
   path: '/caisson/v1/keys',
   async handle(call) {
     refuseQuery(call)
-    sendJson(call.reply, 200, call.rooms.control.keys.list().map(keyBody))
+    sendJson(
+      call.reply,
+      200,
+      call.rooms.control.keys.list().map((key) => ({ ...keyBody(key), snapshots: roomBody(key, call) })),
+    )
   },
 })
 
@@ -49,6 +53,12 @@ export const revokeKey = forOperators({
     sendNothing(call.reply)
   },
 })
+
+/** Of its owner: other keys of it share that. */
+function roomBody({ owner, quotas }: KeyRecord, { rooms }: OwnedCall) {
+  const { used, most } = rooms.control.snapshotRoom({ name: owner, quotas })
+  return { count: used.count, mostCount: most.count, bytes: used.bytes, mostBytes: most.bytes }
+}
 
 function keyBody({ id, owner, operator, quotas, leastWall, createdMs }: KeyRecord) {
   return { id, owner, operator, quotas, leastWall, createdAt: time(createdMs) }

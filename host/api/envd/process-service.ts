@@ -1,7 +1,8 @@
 import { Fault, type StartRequest } from '@caisson/wire'
 import type { Process, ProcessInput, ProcessSelector as SelectorMessage, StreamInputRequest } from '@caisson/wire/envd/process'
 import { Code, ConnectError, type ServiceImpl } from '@connectrpc/connect'
-import type { ProcessSelector, RunningProcess } from '../../sandbox/processes.ts'
+import { Onlookers } from '../../lifetimes.ts'
+import type { ProcessEnd, ProcessSelector, RunningProcess } from '../../sandbox/processes.ts'
 import { connectFailure } from './failures.ts'
 import { eventsOf } from './process-events.ts'
 import { answering, type Rpc, streaming } from './serving.ts'
@@ -58,15 +59,19 @@ export const processService = {
 
   streamInput: answering(async (requests: AsyncIterable<StreamInputRequest>, rpc) => {
     let target: RunningProcess | undefined
+    // A race with its end would keep all that comes until then.
+    let end: Onlookers<ProcessEnd> | undefined
     const coming = requests[Symbol.asyncIterator]()
     for (;;) {
-      const next = await (target === undefined ? coming.next() : Promise.race([coming.next(), target.ended]))
+      const next = await (end === undefined ? coming.next() : end.orEnd(coming.next()))
       // Nobody will read what still comes.
       if (!('done' in next)) throw new Fault('NOT_FOUND', `process with pid ${target?.pid} not found`)
       if (next.done === true) return {}
       const { event } = next.value
-      if (event.case === 'start') target = await running(event.value.process, rpc)
-      else if (event.case === 'data' && target === undefined) throw new Fault('BAD_REQUEST', 'the first message must name the process')
+      if (event.case === 'start') {
+        target = await running(event.value.process, rpc)
+        end = new Onlookers(target.ended)
+      } else if (event.case === 'data' && target === undefined) throw new Fault('BAD_REQUEST', 'the first message must name the process')
       else if (event.case === 'data' && target !== undefined) await give(target, event.value.input, rpc)
       else if (event.case === undefined) throw new Fault('BAD_REQUEST', 'event: neither start, data nor keepalive')
     }

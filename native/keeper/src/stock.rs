@@ -170,6 +170,9 @@ fn wait(listener: &UnixListener, stock: i32, keep: OwnedFd, like: Option<Like>) 
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0, 0, 0, 0) };
     nix::unistd::write(&keep, b"t").at(STEP, "taken")?;
     beforehand.stock = Some(keep.into());
+    // Whoever has to give it up must know whom to kill.
+    let taken = format!("{{\"event\":\"taken\",\"pid\":{}}}\n", std::process::id());
+    nix::unistd::write(&connection, taken.as_bytes()).at(STEP, "taken")?;
     for standard in [0, 1] {
         // SAFETY: this process's own descriptors, which nothing has used yet.
         if unsafe { libc::dup2(connection.as_raw_fd(), standard) } < 0 {

@@ -4,7 +4,7 @@
 //! the cgroups and to name the pid namespace of its children (it stays outside itself); one inside that namespace, so that its orphan falls to
 //! the PID 1 there; and the orphan. The first two share this process's memory (CLONE_VM | CLONE_VFORK) and cost nothing; each has a stack of its
 //! own, and its parent sleeps until it has exited. The third is made by the C library's fork and jumps back into the call of `fork_into`
-//! on its own copy of this stack (getcontext(3), setcontext(3)).
+//! on its own copy of this stack (getcontext(3), setcontext(3)). One that has page tables of its own already goes the same way (moving.rs).
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::{null_mut, read_volatile, write_volatile};
@@ -23,40 +23,56 @@ pub enum Forked {
     },
 }
 
-const STACK: usize = 256 * 1024;
+pub const STACK: usize = 256 * 1024;
 const STEP_CGROUP: u32 = 1;
 const STEP_PID: u32 = 2;
-const STEP_CLONE: u32 = 3;
-const STEP_FORK: u32 = 4;
+pub const STEP_CLONE: u32 = 3;
+pub const STEP_FORK: u32 = 4;
 
-struct Dance {
+pub struct Dance {
     pid_namespace: i32,
     doors: *const OwnedFd,
     door_count: usize,
     inner_stack: *mut c_void,
-    back: libc::ucontext_t,
-    in_child: bool,
-    failed_step: u32,
-    errno: i32,
+    /// Where the third process begins, and that it does.
+    pub back: libc::ucontext_t,
+    pub in_child: bool,
+    pub failed_step: u32,
+    pub errno: i32,
+    /// Makes the third process: its number or -1, for the second; does not return in the third.
+    third: unsafe fn(*mut Dance) -> libc::pid_t,
+    /// Of clone(2), for the second.
+    inner_flags: libc::c_int,
+}
+
+impl Dance {
+    pub fn new(
+        fds: &[OwnedFd],
+        stacks: &Stacks,
+        third: unsafe fn(*mut Dance) -> libc::pid_t,
+        inner_flags: libc::c_int,
+    ) -> Dance {
+        let doors = &fds[FIXED_FDS..];
+        Dance {
+            pid_namespace: fds[FD_PID].as_raw_fd(),
+            doors: doors.as_ptr(),
+            door_count: doors.len(),
+            inner_stack: stacks.top_of(1),
+            // SAFETY: all-zero is a valid ucontext_t to be filled by getcontext.
+            back: unsafe { std::mem::zeroed() },
+            in_child: false,
+            failed_step: 0,
+            errno: 0,
+            third,
+            inner_flags,
+        }
+    }
 }
 
 #[inline(never)]
 pub fn fork_into(fds: &[OwnedFd]) -> Forked {
-    let stacks = Stacks::map();
-    let Some(stacks) = stacks else { return Forked::Failed { step: STEP_CLONE, errno: errno() } };
-    let doors = &fds[FIXED_FDS..];
-    // SAFETY: all-zero is a valid ucontext_t to be filled by getcontext.
-    let back = unsafe { std::mem::zeroed() };
-    let mut dance = Dance {
-        pid_namespace: fds[FD_PID].as_raw_fd(),
-        doors: doors.as_ptr(),
-        door_count: doors.len(),
-        inner_stack: stacks.top_of(1),
-        back,
-        in_child: false,
-        failed_step: 0,
-        errno: 0,
-    };
+    let Some(stacks) = Stacks::map() else { return Forked::Failed { step: STEP_CLONE, errno: errno() } };
+    let mut dance = Dance::new(fds, &stacks, copy, 0);
     let dance: *mut Dance = &raw mut dance;
     // SAFETY: getcontext returns a second time, in the child only, on the child's copy of this very frame: nothing between the two returns
     // popped it, because this process sleeps in clone(2) until both helpers have exited. `in_child` is read volatile for that reason.
@@ -78,8 +94,25 @@ pub fn fork_into(fds: &[OwnedFd]) -> Forked {
     }
 }
 
+/// The third process has a copy of all of this memory, the sleeping caller's stack included.
+///
+/// # Safety
+/// Called by `inner` alone.
+unsafe fn copy(dance: *mut Dance) -> libc::pid_t {
+    // SAFETY: in the child, the frame that `back` names is there still.
+    unsafe {
+        let third = libc::fork();
+        if third == 0 {
+            write_volatile(&raw mut (*dance).in_child, true);
+            libc::setcontext(&raw const (*dance).back);
+            libc::_exit(127)
+        }
+        third
+    }
+}
+
 /// Outside still: joins the cgroups and names the pid namespace of its child.
-extern "C" fn outer(argument: *mut c_void) -> libc::c_int {
+pub extern "C" fn outer(argument: *mut c_void) -> libc::c_int {
     let dance: *mut Dance = argument.cast();
     // SAFETY: the caller of clone sleeps and its frame lives; nobody else touches the structure meanwhile.
     unsafe {
@@ -92,7 +125,7 @@ extern "C" fn outer(argument: *mut c_void) -> libc::c_int {
         if libc::setns((*dance).pid_namespace, libc::CLONE_NEWPID) != 0 {
             return fail(dance, STEP_PID);
         }
-        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD | (*dance).inner_flags;
         let inner = libc::clone(inner, (*dance).inner_stack, flags, argument);
         if inner < 0 {
             return fail(dance, STEP_CLONE);
@@ -102,21 +135,11 @@ extern "C" fn outer(argument: *mut c_void) -> libc::c_int {
     0
 }
 
-/// Inside the pid namespace: forks the one that stays and leaves it to PID 1.
+/// Inside the pid namespace: makes the one that stays and leaves it to PID 1.
 extern "C" fn inner(argument: *mut c_void) -> libc::c_int {
     let dance: *mut Dance = argument.cast();
-    // SAFETY: as in `outer`. After fork the child has its own copy of all of this memory, the sleeping caller's stack included.
-    unsafe {
-        match libc::fork() {
-            0 => {
-                write_volatile(&raw mut (*dance).in_child, true);
-                libc::setcontext(&raw const (*dance).back);
-                libc::_exit(127)
-            }
-            -1 => fail(dance, STEP_FORK),
-            _ => 0,
-        }
-    }
+    // SAFETY: as in `outer`.
+    unsafe { if ((*dance).third)(dance) < 0 { fail(dance, STEP_FORK) } else { 0 } }
 }
 
 fn fail(dance: *mut Dance, step: u32) -> libc::c_int {
@@ -128,24 +151,26 @@ fn fail(dance: *mut Dance, step: u32) -> libc::c_int {
     1
 }
 
-fn errno() -> i32 {
+pub fn errno() -> i32 {
     std::io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }
 
-/// Two stacks, unmapped again in the parent. In the child they are a few untouched pages.
-struct Stacks(*mut c_void);
+/// Three stacks, unmapped again in the parent. In the child they are a few untouched pages.
+pub struct Stacks(*mut c_void);
+
+const STACKS: usize = 3;
 
 impl Stacks {
-    fn map() -> Option<Stacks> {
+    pub fn map() -> Option<Stacks> {
         let (access, kind) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK);
         // SAFETY: a fresh anonymous mapping.
-        let address = unsafe { libc::mmap(null_mut(), 2 * STACK, access, kind, -1, 0) };
+        let address = unsafe { libc::mmap(null_mut(), STACKS * STACK, access, kind, -1, 0) };
         (address != libc::MAP_FAILED).then_some(Stacks(address))
     }
 
     /// Stacks grow down.
-    fn top_of(&self, index: usize) -> *mut c_void {
+    pub fn top_of(&self, index: usize) -> *mut c_void {
         // SAFETY: within the mapping, or one past its end.
         unsafe { self.0.byte_add((index + 1) * STACK) }
     }
@@ -154,6 +179,6 @@ impl Stacks {
 impl Drop for Stacks {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and both users of it have exited.
-        unsafe { libc::munmap(self.0, 2 * STACK) };
+        unsafe { libc::munmap(self.0, STACKS * STACK) };
     }
 }

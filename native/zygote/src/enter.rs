@@ -7,22 +7,19 @@ use libc::{c_int, c_ulong, sock_filter};
 
 use crate::message::{receive, send};
 use crate::request::{
-    FD_CGROUP, FD_CONTROL, FD_GATE, FD_IPC, FD_NET, FD_STDERR, FD_STDOUT, FD_USER, FD_UTS, Header, bytes_of,
+    FD_CGROUP, FD_CONTROL, FD_GATE, FD_IPC, FD_NET, FD_STDERR, FD_STDOUT, FD_USER, FD_UTS, Header, Request, bytes_of,
 };
 
 /// Seconds that a zygote's child waits for its wall before it gives up.
 const GATE_TIMEOUT_S: libc::time_t = 30;
 
 /// All that it takes to go in.
-pub struct Entrance {
-    pub header: Header,
-    pub filter: Vec<sock_filter>,
-    pub fds: Vec<OwnedFd>,
-}
+pub struct Entrance(pub Request);
 
 impl Entrance {
     pub fn enter(self) {
-        enter(&self.header, &self.filter, self.fds);
+        let Request { header, filter, fds } = self.0;
+        enter(&header, &filter, fds);
     }
 }
 

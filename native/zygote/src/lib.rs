@@ -1,7 +1,7 @@
 //! The zygote: a warmed interpreter that forks itself straight into sandboxes.
 //!
 //! The interpreter loads this library, imports what the template wants, and calls `caisson_zygote_serve`. From then on the interpreter itself does not
-//! run: requests are taken here, and the call returns only in forked children. They are in the sandbox's pid namespace and cgroups by then; the
+//! run: requests are taken here, and the call returns only in forked children. Those that were asked for are in the sandbox's pid namespace and cgroups by then; the
 //! interpreter does what it has to after a fork, which takes as long as the wall's building does, and calls `caisson_zygote_enter`: that returns
 //! in the sandbox's namespaces, without privileges, behind the sandbox's own system-call filter. Until then it runs the template's code and
 //! nobody else's.
@@ -18,16 +18,22 @@ mod dance;
 mod enter;
 mod fresh;
 mod huge;
+mod moving;
 mod serve;
+mod spare;
 
 use std::sync::Mutex;
 
 /// Of a child that has not entered yet.
-static ENTRANCE: Mutex<Option<enter::Entrance>> = Mutex::new(None);
+static FORK: Mutex<Option<serve::Fork>> = Mutex::new(None);
+
+const WANTED: libc::c_int = 0;
+const SPARE: libc::c_int = 1;
 
 /// Serves requests on `listener` (SOCK_SEQPACKET, listening) until there was none for `idle_ms`; `user_namespace` is handed to keepers.
 ///
-/// Returns 0 in each forked child, which must enter next, and does not return in the parent, which ends with the process. -1: not called as agreed.
+/// Returns in each forked child, which must enter next, and not in the parent, which ends with the process. 0: the child was asked for; 1: it was not yet,
+/// and has time. -1: not called as agreed.
 ///
 /// # Safety
 /// The process must have one thread, and the descriptors must be what they are said to be.
@@ -41,21 +47,26 @@ pub unsafe extern "C" fn caisson_zygote_serve(
         return -1;
     }
     huge::gather();
-    let entrance = serve::serve(listener, user_namespace, idle_ms);
+    let fork = serve::serve(listener, user_namespace, idle_ms);
     fresh::fill();
-    ENTRANCE.lock().map_or(-1, |mut held| {
-        *held = Some(entrance);
-        0
+    let kind = if matches!(fork, serve::Fork::Spare(_)) { SPARE } else { WANTED };
+    FORK.lock().map_or(-1, |mut held| {
+        *held = Some(fork);
+        kind
     })
 }
 
-/// In a forked child: waits until its wall stands, and goes in. A step that fails is its end. -1: not called as agreed.
+/// In a forked child: waits until it is asked for, if it was not, and until its wall stands, and goes in. A step that fails is its end.
+/// -1: not called as agreed.
 ///
 /// # Safety
 /// The process must have one thread; every descriptor but the first four is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caisson_zygote_enter() -> libc::c_int {
-    let Some(entrance) = ENTRANCE.lock().ok().and_then(|mut held| held.take()) else { return -1 };
-    entrance.enter();
+    match FORK.lock().ok().and_then(|mut held| held.take()) {
+        Some(serve::Fork::Wanted(entrance)) => entrance.enter(),
+        Some(serve::Fork::Spare(waiting)) => waiting.wait().enter(),
+        None => return -1,
+    }
     0
 }

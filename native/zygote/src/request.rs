@@ -3,6 +3,8 @@
 //! The zygote answers a new connection with one byte and the descriptor of its user namespace, in which the keeper makes the sandbox's own; and a
 //! request with one Answer.
 
+use std::os::fd::OwnedFd;
+
 use libc::sock_filter;
 
 pub const MAGIC: u32 = 0x4341_4953;
@@ -51,7 +53,25 @@ pub struct Answer {
     pub step: u32,
 }
 
-pub const STEPS: [&str; 6] = ["request", "enter cgroup", "enter pid namespace", "clone", "fork", "reap"];
+pub const STEPS: [&str; 6] =
+    ["request", "enter cgroup", "enter pid namespace", "clone", "fork", "the fork that was ready"];
+
+/// A request, taken apart.
+pub struct Request {
+    pub header: Header,
+    pub filter: Vec<sock_filter>,
+    pub fds: Vec<OwnedFd>,
+}
+
+impl Request {
+    /// Nothing where it is not one.
+    pub fn of(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Request> {
+        let header = read::<Header>(bytes).filter(|header| header.magic == MAGIC)?;
+        let filter = filter(bytes, header.filter_length as usize)?;
+        let doors = header.doors as usize;
+        (doors <= MAX_DOORS && fds.len() == FIXED_FDS + doors).then_some(Request { header, filter, fds })
+    }
+}
 
 /// The bytes of a plain structure or slice, for a message.
 pub fn bytes_of<T: Copy>(values: &[T]) -> &[u8] {
@@ -66,7 +86,7 @@ pub fn read<T: Copy>(bytes: &[u8]) -> Option<T> {
 }
 
 /// The filter program that follows the header.
-pub fn filter(bytes: &[u8], length: usize) -> Option<Vec<sock_filter>> {
+fn filter(bytes: &[u8], length: usize) -> Option<Vec<sock_filter>> {
     let body = bytes.get(size_of::<Header>()..)?;
     let size = size_of::<sock_filter>();
     if length > MAX_FILTER || body.len() != length * size {

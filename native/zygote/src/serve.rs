@@ -1,47 +1,75 @@
 //! The loop of the parent: hello, request, fork, answer. Nothing here waits for one client while another has something to say.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
 
 use crate::dance::{Forked, fork_into};
 use crate::enter::Entrance;
-use crate::message::{MAX_FDS, MAX_MESSAGE, receive, send};
-use crate::request::{Answer, FIXED_FDS, Header, MAGIC, MAX_DOORS, bytes_of, filter, read};
+use crate::message::{MAX_MESSAGE, receive, send};
+use crate::request::{Answer, Request, bytes_of};
+use crate::spare::{PAUSE, Spares, Waiting};
 
 const MAX_CLIENTS: usize = 512;
 
+/// What a fork is.
+pub enum Fork {
+    /// Asked for: it is in the pid namespace and cgroups of its sandbox.
+    Wanted(Entrance),
+    /// Not asked for yet.
+    Spare(Waiting),
+}
+
 /// Returns in forked children only.
-pub fn serve(listener: RawFd, user_namespace: RawFd, idle_ms: libc::c_int) -> Entrance {
+pub fn serve(listener: RawFd, user_namespace: RawFd, idle_ms: libc::c_int) -> Fork {
     let mut clients: Vec<OwnedFd> = Vec::new();
     let mut buffer = vec![0u8; MAX_MESSAGE];
+    let mut spares = Spares::new();
+    let idle = Duration::from_millis(idle_ms as u64);
+    let mut last_heard = Instant::now();
     loop {
         let room = clients.len() < MAX_CLIENTS;
         let mut polls: Vec<libc::pollfd> = clients.iter().map(|client| wait_for(client.as_raw_fd())).collect();
+        polls.push(wait_for(spares.line()));
         polls.push(wait_for(if room { listener } else { -1 }));
+        let patience_ms = spares.due_ms().map_or(idle_ms, |due_ms| due_ms.min(idle_ms));
         // SAFETY: the array is ours and as long as said.
-        let ready = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, idle_ms) };
-        if ready == 0 && clients.is_empty() {
+        let ready = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, patience_ms) };
+        if ready == 0 && clients.is_empty() && last_heard.elapsed() >= idle {
             // SAFETY: ends this process; there is nothing to flush, the interpreter printed nothing since it began to serve.
             unsafe { libc::_exit(0) };
         }
-        if ready < 0 {
+        if ready == 0
+            && let Some(waiting) = spares.grow()
+        {
+            // It has closed all of these.
+            std::mem::forget((clients, spares));
+            return Fork::Spare(waiting);
+        }
+        if ready <= 0 {
             continue;
         }
         let listening = polls.pop().is_some_and(|poll| poll.revents != 0);
+        if polls.pop().is_some_and(|poll| poll.revents != 0) {
+            spares.heard();
+        }
         for index in (0..polls.len()).rev() {
             if polls[index].revents == 0 {
                 continue;
             }
-            match answer(clients[index].as_fd(), &mut buffer) {
+            last_heard = Instant::now();
+            spares.put_off(PAUSE);
+            match answer(clients[index].as_fd(), &mut buffer, &mut spares) {
                 Turn::Child(entrance) => {
                     // Entering closes every descriptor by range.
-                    std::mem::forget(clients);
-                    return entrance;
+                    std::mem::forget((clients, spares));
+                    return Fork::Wanted(entrance);
                 }
                 Turn::Stay => {}
                 Turn::Over => drop(clients.swap_remove(index)),
             }
         }
         if listening {
+            last_heard = Instant::now();
             // SAFETY: accept on a listening socket; the result is ours.
             let client =
                 unsafe { libc::accept4(listener, std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC) };
@@ -66,20 +94,19 @@ enum Turn {
     Over,
 }
 
-fn answer(client: BorrowedFd<'_>, buffer: &mut [u8]) -> Turn {
+fn answer(client: BorrowedFd<'_>, buffer: &mut [u8], spares: &mut Spares) -> Turn {
     let Ok((length, fds)) = receive(client, buffer) else { return Turn::Over };
-    let bytes = &buffer[..length];
-    let Some(header) = read::<Header>(bytes).filter(|header| header.magic == MAGIC) else { return Turn::Over };
-    let doors = header.doors as usize;
-    let Some(program) = filter(bytes, header.filter_length as usize) else { return Turn::Over };
-    if doors > MAX_DOORS || fds.len() != FIXED_FDS + doors || fds.len() > MAX_FDS {
-        return Turn::Over;
-    }
-    let answer = match fork_into(&fds) {
-        // Whatever fails from here on ends the child; the keeper sees the gate close.
-        Forked::Child => return Turn::Child(Entrance { header, filter: program, fds }),
-        Forked::Parent => Answer { errno: 0, step: 0 },
-        Forked::Failed { step, errno } => Answer { errno, step },
+    let message = &buffer[..length];
+    let Some(request) = Request::of(message, fds) else { return Turn::Over };
+    let answer = match spares.take(message, &request.fds) {
+        Some(answer) => answer,
+        None => match fork_into(&request.fds) {
+            // Whatever fails from here on ends the child; the keeper sees the gate close.
+            Forked::Child => return Turn::Child(Entrance(request)),
+            Forked::Parent => Answer { errno: 0, step: 0 },
+            Forked::Failed { step, errno } => Answer { errno, step },
+        },
     };
+    spares.put_off(PAUSE);
     if send(client, bytes_of(&[answer]), &[]).is_ok() { Turn::Stay } else { Turn::Over }
 }

@@ -79,7 +79,14 @@ export class Runtime {
   }
 
   #renew(): void {
-    renew()
+    try {
+      renew()
+    } catch (error) {
+      // Its secrets would be those of others.
+      const message = `no randomness of its own was to be had: ${error instanceof Error ? error.message : String(error)}`
+      this.#control.send({ type: 'failed', code: 'LANGUAGE_UNAVAILABLE', message })
+      EXIT(1)
+    }
     // What interrupts whatever another host had asked for was sent before this, and may be heard after the first run has been asked for.
     this.#isDeaf = true
     setImmediate(() => setImmediate(() => (this.#isDeaf = false)))

@@ -20,6 +20,8 @@ sys.dont_write_bytecode = True
 
 LISTENER = 3
 USER_NAMESPACE = 4
+# What a fork is (native/zygote/src/lib.rs).
+WANTED, SPARE = 0, 1
 # What scripts ask for most; those that are not installed are left out.
 WARM = (
     "asyncio", "base64", "collections", "csv", "dataclasses", "datetime", "decimal", "functools", "glob", "hashlib", "io", "itertools", "json",
@@ -73,11 +75,15 @@ def main(library):
     gc.freeze()
     ctypes.pythonapi.PyOS_BeforeFork()
     answer = nursery.caisson_zygote_serve(LISTENER, USER_NAMESPACE, idle_ms)
-    if answer != 0:
+    if answer not in (WANTED, SPARE):
         sys.exit("zygote: the library refused its descriptors")
     # The wall is being built meanwhile.
     after_fork()
     hooks.quiet = False
+    if answer == SPARE:
+        # Nobody waits yet: the pages that a first run changes become its own here.
+        with _pipes():
+            warmed.warm_serving(channel, 1)
     warmed.renew()
     if enter() != 0:
         sys.exit("zygote: there was no way in")

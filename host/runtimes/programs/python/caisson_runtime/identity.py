@@ -5,6 +5,9 @@ import os
 import random
 import sys
 
+# Where releases of `cryptography` keep the OpenSSL that they bring along: the newer one first.
+CRYPTOGRAPHY = ("_openssl", "cryptography.hazmat.bindings._openssl")
+
 
 def renew(seed):
     """In a process that may have come from a saved state. `seed`: 32 bytes from the host, as hexadecimal digits."""
@@ -20,9 +23,13 @@ def renew(seed):
         loaded["sympy.core.random"].seed(number)
     forget()
     renew_secret()
+    # OpenSSL knows a fork by its process id, and a saved state by nothing.
     if "ssl" in loaded:
-        # OpenSSL knows a fork by its process id, and a saved state by nothing.
         loaded["ssl"].RAND_add(bytes.fromhex(seed), 32.0)
+    for name in CRYPTOGRAPHY:
+        library = getattr(loaded.get(name), "lib", None)
+        if hasattr(library, "RAND_add"):
+            library.RAND_add(bytes.fromhex(seed), 32, 32.0)
 
 
 def forget():

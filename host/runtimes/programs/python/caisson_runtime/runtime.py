@@ -57,14 +57,14 @@ class Runtime:
         """Forked from nothing: all that there is to be walked is walked here, and again, shorter, by whoever is restored from this."""
         self._rehearsals = [rehearsal.again(), rehearsal.whole()]
 
-    def warm_serving(self, control):
+    def warm_serving(self, control, often=rehearsal.OFTEN):
         """Walks the way of requests and answers as a fork will go it, with nobody at the other end. Standard output and error must be pipes, as theirs are."""
         near, far = socket.socketpair()
         path, self._renewed = sys.path[:], True
         self._control, self._stdio = control.take(far.detach()), stdio.Stdio()
         self._stdio.keep()
         asked = {"op": "init", "env": dict(os.environ), "cwd": os.getcwd(), "seed": ""}
-        for run in range(rehearsal.OFTEN):
+        for run in range(often):
             for request in (asked, {"op": "run", "id": run, "code": 'print("warm")', "env": {}}):
                 near.sendall(json.dumps(request).encode() + b"\n")
                 self._carry_out(control.next())

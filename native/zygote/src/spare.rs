@@ -1,0 +1,173 @@
+//! A fork that is ready before anybody asks for it. Copying page tables, and making its own the pages that each fork changes, are most of a fork's
+//! work: here it is done while nobody waits. What it has by then is charged to the zygote, so few of them may live at once; all others are forked when
+//! they are asked for. It is made when the zygote has had nothing to do for a moment, so that a crowd that comes at once is not held up by it.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use crate::enter::Entrance;
+use crate::message::{MAX_MESSAGE, receive, send};
+use crate::moving::{Thread, move_into};
+use crate::request::{Answer, Request, read};
+
+/// Since the zygote was asked for something: a fork's first output takes about as long, and should not share its processor.
+pub const PAUSE: Duration = Duration::from_millis(12);
+/// One that failed to become ready is not tried again at once.
+const REST: Duration = Duration::from_secs(10);
+/// That were ready and live. Each has some megabytes that count as the zygote's (see planZygote in host/sandbox/plan.ts).
+const MOST: usize = 64;
+/// In seconds, for one that said it was ready.
+const PATIENCE_S: libc::time_t = 10;
+const STEP_SPARE: u32 = 5;
+/// Its end of the line to the zygote.
+const LINE: RawFd = 3;
+
+/// In the fork: what it waits on.
+pub struct Waiting(OwnedFd);
+
+/// In the zygote.
+pub struct Spares {
+    thread: Option<Thread>,
+    next: Option<(OwnedFd, libc::pid_t, bool)>,
+    living: Vec<OwnedFd>,
+    due: Option<Instant>,
+}
+
+impl Spares {
+    pub fn new() -> Spares {
+        let mut spares = Spares { thread: Thread::of_this(), next: None, living: Vec::new(), due: None };
+        spares.put_off(PAUSE);
+        spares
+    }
+
+    /// Something was asked: not now.
+    pub fn put_off(&mut self, pause: Duration) {
+        if self.thread.is_some() && self.next.is_none() {
+            self.due = Some(Instant::now() + pause);
+        }
+    }
+
+    /// Of the next one, to be waited on.
+    pub fn line(&self) -> RawFd {
+        self.next.as_ref().map_or(-1, |(line, _, _)| line.as_raw_fd())
+    }
+
+    pub fn due_ms(&self) -> Option<libc::c_int> {
+        let left = self.due?.saturating_duration_since(Instant::now());
+        Some(left.as_millis() as libc::c_int + 1)
+    }
+
+    /// Something came on the line: that it is ready, or its end.
+    pub fn heard(&mut self) {
+        let Some((line, pid, _)) = self.next.take() else { return };
+        match receive(line.as_fd(), &mut [0u8; 8]) {
+            Ok((1, _)) => self.next = Some((line, pid, true)),
+            _ => {
+                drop(line);
+                // SAFETY: our child, not reaped yet.
+                unsafe { libc::kill(pid, libc::SIGKILL) };
+                reap(pid);
+                self.put_off(REST);
+            }
+        }
+    }
+
+    /// When it is due: makes the next one. In it, what it waits on.
+    pub fn grow(&mut self) -> Option<Waiting> {
+        if self.due.is_none_or(|due| due > Instant::now()) {
+            return None;
+        }
+        self.due = None;
+        self.living.retain(|one| !has_ended(one));
+        if self.living.len() >= MOST {
+            return None;
+        }
+        let (ours, its) = pair().ok()?;
+        // SAFETY: this process has one thread.
+        match unsafe { libc::fork() } {
+            0 => Some(Waiting::alone_with(its)),
+            -1 => {
+                self.put_off(REST);
+                None
+            }
+            pid => {
+                self.next = Some((ours, pid, false));
+                None
+            }
+        }
+    }
+
+    /// Hands a request to the one that is ready, if there is one.
+    pub fn take(&mut self, message: &[u8], fds: &[OwnedFd]) -> Option<Answer> {
+        let (line, pid, _) = self.next.take_if(|(_, _, ready)| *ready)?;
+        let fds: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let asked = send(line.as_fd(), message, &fds);
+        let mut buffer = [0u8; 64];
+        let heard = asked.and_then(|()| receive(line.as_fd(), &mut buffer));
+        drop(line);
+        if heard.is_err() {
+            // SAFETY: our child, not reaped yet.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        }
+        reap(pid);
+        // Not tried in another way: it may have gone in.
+        let Ok((length, pidfd)) = heard else { return Some(Answer { errno: libc::EIO, step: STEP_SPARE }) };
+        self.living.extend(pidfd);
+        Some(read::<Answer>(&buffer[..length]).unwrap_or(Answer { errno: libc::EIO, step: STEP_SPARE }))
+    }
+}
+
+impl Waiting {
+    /// The zygote's other descriptors are nothing to it: whoever waits for the zygote's end must not wait for this one's.
+    fn alone_with(line: OwnedFd) -> Waiting {
+        // SAFETY: touches only this process's table; nothing of what is closed is used again.
+        unsafe {
+            if libc::dup2(line.as_raw_fd(), LINE) != LINE || libc::close_range(LINE as u32 + 1, u32::MAX, 0) != 0 {
+                libc::_exit(126);
+            }
+            std::mem::forget(line);
+            Waiting(OwnedFd::from_raw_fd(LINE))
+        }
+    }
+
+    /// Says that it is ready, and returns when it was asked for: where it is then. Ends with the zygote.
+    pub fn wait(self) -> Entrance {
+        let line = self.0;
+        let mut buffer = vec![0u8; MAX_MESSAGE];
+        let request = send(line.as_fd(), &[1], &[]).and_then(|()| receive(line.as_fd(), &mut buffer));
+        let request = request.ok().and_then(|(length, fds)| Request::of(&buffer[..length], fds));
+        let (Some(request), Some(thread)) = (request, Thread::of_this()) else {
+            // SAFETY: ends this process without running the interpreter's exit handlers.
+            unsafe { libc::_exit(0) }
+        };
+        move_into(&request.fds, thread, line.as_fd());
+        Entrance(request)
+    }
+}
+
+fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [-1; 2];
+    let patience = libc::timeval { tv_sec: PATIENCE_S, tv_usec: 0 };
+    let size = size_of_val(&patience) as libc::socklen_t;
+    // SAFETY: the kernel fills in two descriptors, which are ours; the value outlives the call and has the size said.
+    unsafe {
+        if libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let (ours, its) = (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1]));
+        libc::setsockopt(ours.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const patience).cast(), size);
+        Ok((ours, its))
+    }
+}
+
+fn reap(pid: libc::pid_t) {
+    // SAFETY: our child.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+}
+
+fn has_ended(pidfd: &OwnedFd) -> bool {
+    let mut poll = libc::pollfd { fd: pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one structure, ours.
+    unsafe { libc::poll(&raw mut poll, 1, 0) != 0 }
+}
