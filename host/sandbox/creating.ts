@@ -161,6 +161,11 @@ export class Creating {
     return { plan: built, cell, template, agent, forked, scan: scanOf(decided), profileHash: profileHash(decided.profile) }
   }
 
+  /** Whether it started by itself, and one that is made now would be restored from a saved state. */
+  async isOutdone({ plan, template }: Pick<Waiting, 'plan' | 'template'>): Promise<boolean> {
+    return plan.engine !== null && plan.engine.warm === null && (await this.#parts.warm.restoring(plan, template)) !== plan
+  }
+
   /** Gives one of the pool its life. Rejects when it did not live to get it; then nothing of it is left. */
   async assign(waiting: Waiting, life: Assignment, signal: AbortSignal): Promise<LiveSandbox> {
     const { wallMs, onWall } = life
