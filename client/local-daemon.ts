@@ -43,7 +43,7 @@ function daemonIn(said: string, path: string): Omit<LocalDaemon, 'key'> {
     if (!(error instanceof SyntaxError)) throw error
   }
   throw new Fault('HOME_UNUSABLE', `${path} is not what a daemon writes`, {
-    hint: 'Remove it, and start the daemon again with `caisson up`.',
+    hint: 'Start the daemon again with `caisson up`, which writes it anew; or remove it.',
   })
 }
 

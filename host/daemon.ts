@@ -58,7 +58,15 @@ export interface Daemon {
 }
 
 const DRAIN_MS = 10_000
-const NO_QUOTAS = { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null, snapshots: null, snapshotMiB: null }
+const NO_QUOTAS = {
+  sandboxes: null,
+  createsPerSecond: null,
+  cpus: null,
+  memoryMiB: null,
+  diskMiB: null,
+  snapshots: null,
+  snapshotMiB: null,
+}
 const OPERATOR = { owner: 'operator', operator: true, quotas: NO_QUOTAS, leastWall: WALLS[0] }
 
 /**

@@ -67,7 +67,7 @@ export const CATALOGUE = {
     hint: 'Name an existing folder that you may read.',
     retry: 'never',
   },
-  NOT_FOUND: { status: 404, title: 'not found', hint: 'It may have ended.', retry: 'never' },
+  NOT_FOUND: { status: 404, title: 'not found', hint: 'Check how it is written; what has ended is not found either.', retry: 'never' },
   UNAUTHENTICATED: {
     status: 401,
     title: 'the key is missing or not known',
@@ -191,7 +191,12 @@ export const CATALOGUE = {
     hint: 'It is kept as it is; the message says where, and what is wrong with it.',
     retry: 'never',
   },
-  ADDRESS_UNUSABLE: { status: 500, title: 'the address cannot be listened on', hint: 'Name another with --port.', retry: 'never' },
+  ADDRESS_UNUSABLE: {
+    status: 500,
+    title: 'the address cannot be listened on',
+    hint: 'Name another with --port, or with --host.',
+    retry: 'never',
+  },
   DAEMON_RUNNING: {
     status: 409,
     title: 'a daemon runs on this state folder already',

@@ -1,3 +1,4 @@
+import type { WallName } from '@caisson/wire'
 import { PRELUDE } from './prelude.ts'
 
 /**
@@ -20,6 +21,8 @@ export interface Attack {
   /** Ways that this kernel does not have at all, and how it says so; anything else there is a failure, too. */
   missing?: Record<string, RegExp>
   users?: readonly string[]
+  /** Those that it is an attack on; all, unless it says so. */
+  walls?: readonly WallName[]
   /** What must hold on the host after the attack within the wall. */
   untouched?: () => Promise<void> | void
   /** Puts the host right after the attack without the wall. */

@@ -5,7 +5,11 @@ import ctypes, errno, json, os, platform, signal, socket, struct, subprocess, sy
 
 facts = json.loads(sys.argv[1])
 # An empty folder of this run's own; without the wall it is removed afterwards, with what lies directly in it.
-SCRATCH = facts.get('scratch') or tempfile.mkdtemp()
+try:
+    SCRATCH = facts.get('scratch') or tempfile.mkdtemp()
+except FileNotFoundError:
+    # Nothing can be written anywhere; what would be done there is refused with that.
+    SCRATCH = '/nowhere'
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.syscall.restype = ctypes.c_long
 X86 = platform.machine() == 'x86_64'

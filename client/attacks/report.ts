@@ -30,12 +30,12 @@ export interface WallReport {
 }
 
 export interface AttackReport {
-  version: 1
+  version: 2
   at: string
   machine: { kernel: string; architecture: string }
   profile: string
-  /** The attacks whose name has this in it; null: all there are. */
-  only: string | null
+  /** The attacks whose name has one of these in it; null: all there are. */
+  only: readonly string[] | null
   walls: WallReport[]
   /** Every way was contained, and each had been shown to be one. False where no wall could be attacked. */
   contained: boolean

@@ -1,6 +1,7 @@
 import { Fault, type WallName } from '@caisson/wire'
 import { Sandbox, type SandboxOptions } from '../sandbox.ts'
 import { INTERPRETER, type NamedAttack, program, read, type Verdict } from './attack.ts'
+import { hostKernel } from './host-kernel.ts'
 import { runOutside } from './outside.ts'
 import { worthOf } from './own-kernel.ts'
 import type { Tried, WallReport, Way } from './report.ts'
@@ -14,6 +15,8 @@ export class Siege implements AsyncDisposable {
   readonly #notice: (line: string) => void
   readonly #reports: WallReport[] = []
   readonly #sandboxes = new Map<WallName, Sandbox>()
+  /** Behind these the host's kernel answers, whatever was promised: nothing is granted there. */
+  readonly #shared = new Set<WallName>()
 
   private constructor(options: SandboxOptions, notice: (line: string) => void) {
     this.#options = options
@@ -34,6 +37,7 @@ export class Siege implements AsyncDisposable {
       )
       siege.#reports.push({ wall, unavailable, tried: [] })
     }
+    if (siege.#attackable(hostKernel).length > 0) await siege.attack(hostKernel)
     return siege
   }
 
@@ -45,10 +49,11 @@ export class Siege implements AsyncDisposable {
   async attack(attack: NamedAttack): Promise<void> {
     this.#notice(attack.name)
     const without = await runOutside(attack).finally(() => attack.mend?.())
-    for (const report of this.#reports.filter(({ unavailable }) => unavailable === null)) {
+    for (const report of this.#attackable(attack)) {
       for (const user of attack.users ?? ['user', 'root']) {
         const within = await this.#within(report.wall, attack, user)
-        const ways = without.map((one) => judged(one, within, attack, report.wall))
+        const ways = without.map((one) => judged(one, within, attack, report.wall, this.#shared.has(report.wall)))
+        if (attack === hostKernel && !ways.every((way) => way.within === 'contained')) this.#shared.add(report.wall)
         report.tried.push({ attack: attack.name, why: attack.why, user, ways, damage: await damageOf(attack) } satisfies Tried)
       }
     }
@@ -56,6 +61,10 @@ export class Siege implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#sandboxes.values()].map((sandbox) => sandbox.kill()))
+  }
+
+  #attackable({ walls }: NamedAttack): readonly WallReport[] {
+    return this.#reports.filter(({ wall, unavailable }) => unavailable === null && walls?.includes(wall) !== false)
   }
 
   async #make(wall: WallName): Promise<Sandbox> {
@@ -80,8 +89,9 @@ export class Siege implements AsyncDisposable {
   }
 }
 
-function judged(without: Verdict, within: Verdict[] | string, { name, missing, stoppedBy }: NamedAttack, wall: WallName): Way {
-  const worth = worthOf(wall, name, without.way)
+function judged(without: Verdict, within: Verdict[] | string, attack: NamedAttack, wall: WallName, isShared: boolean): Way {
+  const { name, missing, stoppedBy } = attack
+  const worth = isShared ? undefined : worthOf(wall, name, without.way)
   const isMissing = without.verdict === 'CONTAINED' && missing?.[without.way]?.test(without.text) === true
   const shown = without.verdict === 'ESCAPED' ? 'escaped' : isMissing ? 'missing' : 'failed'
   const found = typeof within === 'string' ? undefined : within.find(({ way }) => way === without.way)

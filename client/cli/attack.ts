@@ -14,7 +14,7 @@ import type { Stage } from '../attacks/stage.ts'
 import { attest } from '../embedded.ts'
 import type { SandboxOptions } from '../sandbox.ts'
 import { attackPage } from './attack/attack-page.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { collected, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
 Each attack is first run without a wall, in a throw-away child, where it must succeed: one that fails there shows nothing. Then it is run behind each wall, as user and
@@ -36,11 +36,11 @@ export async function attack(argv: readonly string[]): Promise<number> {
     .description('Attacks the walls of this installation, and says what held.')
     .option('--wall <name>', `only this one: ${WALLS.join(', ')}`, wallNamed)
     .option('--profile <name>', 'sandboxes of this profile', 'default')
-    .option('--only <text>', 'only the attacks whose name has this in it')
+    .option('--only <text>', 'only attacks whose name has this in it; may be given several times', collected, [])
     .option('--json', 'print the signed report as JSON', false)
     .addHelpText('after', EXAMPLES)
   if (!parsed(command, argv)) return 0
-  const { wall, profile, only = '', json }: { wall?: WallName; profile: string; only?: string; json: boolean } = command.opts()
+  const { wall, profile, only, json }: { wall?: WallName; profile: string; only: string[]; json: boolean } = command.opts()
   if (process.getuid?.() !== 0) {
     throw new Fault('BAD_REQUEST', 'the attacks without the wall need root', { hint: 'Say sudo caisson attack.' })
   }
@@ -50,14 +50,15 @@ export async function attack(argv: readonly string[]): Promise<number> {
     ...(await besieged(walls, { profile, network: { mode: 'none' } }, STAGES, Object.values(calls).flat(), only, notice)),
     ...(await besieged(walls, { profile, network: { mode: 'open' } }, [egress], [], only, notice)),
   ]
-  if (reports.length === 0) throw new Fault('NOT_FOUND', `no attack has ${JSON.stringify(only)} in its name`)
+  if (reports.length === 0)
+    throw new Fault('NOT_FOUND', `no attack has ${only.map((text) => JSON.stringify(text)).join(' or ')} in its name`)
   const merged = walls.map((name) => together(reports.filter((report) => report.wall === name)))
   const report: AttackReport = {
-    version: 1,
+    version: 2,
     at: new Date().toISOString(),
     machine: { kernel: release(), architecture: arch() },
     profile,
-    only: only === '' ? null : only,
+    only: only.length === 0 ? null : only,
     walls: merged,
     contained: isContained(merged),
   }
@@ -71,7 +72,7 @@ async function besieged(
   options: SandboxOptions,
   stages: readonly (() => Stage)[],
   asking: readonly NamedAttack[],
-  only: string,
+  only: readonly string[],
   notice: (line: string) => void,
 ): Promise<readonly WallReport[]> {
   const made: Stage[] = []
@@ -81,7 +82,9 @@ async function besieged(
       made.push(one)
       await one.open()
     }
-    const all = [...made.flatMap(({ attacks }) => attacks), ...asking].filter(({ name }) => name.includes(only))
+    const all = [...made.flatMap(({ attacks }) => attacks), ...asking].filter(
+      ({ name }) => only.length === 0 || only.some((text) => name.includes(text)),
+    )
     await using siege = await Siege.open(all.length === 0 ? [] : walls, options, notice)
     for (const one of all) await siege.attack(one)
     return siege.reports

@@ -17,7 +17,20 @@ Examples:
   caisson keys create mallory --least-wall gvisor
   caisson keys revoke k0123456789`
 
-const HEADINGS = ['ID', 'OWNER', 'OPERATOR', 'CREATED', 'SANDBOXES', 'CREATES/S', 'CPUS', 'MEMORY', 'SNAPSHOTS', 'THEIR DISK', 'LEAST WALL']
+const HEADINGS = [
+  'ID',
+  'OWNER',
+  'OPERATOR',
+  'CREATED',
+  'SANDBOXES',
+  'CREATES/S',
+  'CPUS',
+  'MEMORY',
+  'DISK',
+  'SNAPSHOTS',
+  'THEIR DISK',
+  'LEAST WALL',
+]
 
 interface Options {
   operator: boolean
@@ -25,6 +38,7 @@ interface Options {
   createsPerSecond?: number
   cpus?: number | null
   memory?: number
+  disk?: number
   snapshots?: number
   snapshotDisk?: number
   leastWall?: WallName
@@ -42,6 +56,7 @@ export async function keys(argv: readonly string[]): Promise<number> {
     .option('--creates-per-second <number>', 'quota: sandboxes made in a second', count('sandboxes'))
     .option('--cpus <number>', 'quota: processors of all of them', cpusOrNone)
     .option('--memory <size>', 'quota: memory of all of them', size)
+    .option('--disk <size>', 'quota: disks of all of them, with workspaces', size)
     .option('--snapshots <number>', 'quota: snapshots that are kept', count('snapshots'))
     .option('--snapshot-disk <size>', 'quota: disk that they take', size)
     .option('--least-wall <name>', `its sandboxes get no weaker one: ${WALLS.join(', ')}`, wallNamed)
@@ -89,19 +104,20 @@ function wishOf(owner: string, options: Options) {
   return { owner, operator, quotas: quotasOf(options), ...(leastWall === undefined ? {} : { leastWall }) }
 }
 
-function quotasOf({ sandboxes, createsPerSecond, cpus, memory, snapshots, snapshotDisk }: Options): Quotas {
+function quotasOf({ sandboxes, createsPerSecond, cpus, memory, disk, snapshots, snapshotDisk }: Options): Quotas {
   return {
     sandboxes: sandboxes ?? null,
     createsPerSecond: createsPerSecond ?? null,
     cpus: cpus ?? null,
     memoryMiB: memory ?? null,
+    diskMiB: disk ?? null,
     snapshots: snapshots ?? null,
     snapshotMiB: snapshotDisk ?? null,
   }
 }
 
 function row({ id, owner, operator, createdAt, quotas, leastWall, snapshots }: KeyInfo & { snapshots: KeptSnapshots }): string[] {
-  const { sandboxes, createsPerSecond, cpus, memoryMiB } = quotas
+  const { sandboxes, createsPerSecond, cpus, memoryMiB, diskMiB } = quotas
   const most = (value: number | null, unit = '') => (value === null ? '-' : `${value}${unit}`)
   return [
     id,
@@ -112,6 +128,7 @@ function row({ id, owner, operator, createdAt, quotas, leastWall, snapshots }: K
     most(createsPerSecond),
     most(cpus),
     most(memoryMiB, ' MiB'),
+    most(diskMiB, ' MiB'),
     of(snapshots.count, snapshots.mostCount),
     of(mib(snapshots.bytes), snapshots.mostBytes === null ? null : mib(snapshots.mostBytes), ' MiB'),
     leastWall,

@@ -9,6 +9,7 @@ import { runCode } from './run/code.ts'
 import { runCommand } from './run/command.ts'
 import { Interrupts } from './run/interrupts.ts'
 import { type Job, jobOf } from './run/job.ts'
+import { checkLanding } from './run/landing.ts'
 import { networkTold, tellNetwork } from './run/network-told.ts'
 import type { Outcome } from './run/outcome.ts'
 import { type Durations, documentOf, tellFault } from './run/report.ts'
@@ -56,6 +57,7 @@ async function inSandbox(wishes: RunWishes, job: Job, interrupts: Interrupts): P
   const created = performance.now()
   // A killed sandbox makes whatever waits for it reject; the disposal below waits until nothing of it is left.
   interrupts.signal.addEventListener('abort', () => void sandbox.kill().catch(() => undefined), { once: true })
+  if (wishes.out !== undefined) await checkLanding(wishes.out)
   await carryAllIn(sandbox, wishes, job, interrupts.signal)
   const started = performance.now()
   const outcome = await execute(sandbox, wishes, job, say, interrupts)

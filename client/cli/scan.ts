@@ -53,7 +53,8 @@ export async function scan(argv: readonly string[]): Promise<number> {
   const options: Options = command.opts()
   const job = await jobOf(source(command.args, undefined, options.code), options.lang)
   const language = job.kind === 'command' ? undefined : SCANNED[job.language]
-  if (job.kind === 'command' || language === undefined) throw new Fault('LANGUAGE_UNAVAILABLE', 'this language is not scanned')
+  if (job.kind === 'command' || language === undefined)
+    throw new Fault('LANGUAGE_UNAVAILABLE', 'this language is not scanned', { hint: 'Python, JavaScript, TypeScript and shell are.' })
   const { signal } = new AbortController()
   await using scanner = await openScanner()
   const { seen, unseen } = await scanner.scan(language, job.code, options.banned ? ['hostile', 'banned'] : ['hostile'], signal)

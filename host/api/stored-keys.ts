@@ -8,9 +8,9 @@ interface Kept extends KeyRecord {
   readonly hash: Uint8Array
 }
 
-/** Keys of earlier versions say nothing of walls, nor of snapshots. */
+/** Keys of earlier versions say nothing of walls, nor of disks and snapshots. */
 type Written = Omit<KeyRecord, 'leastWall'> & { hash: string; leastWall?: KeyRecord['leastWall'] }
-const UNSAID = { snapshots: null, snapshotMiB: null }
+const UNSAID = { diskMiB: null, snapshots: null, snapshotMiB: null }
 
 /** Keys in the store, of which only the hash is kept. */
 export class StoredKeys implements Keys {

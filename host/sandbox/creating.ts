@@ -65,6 +65,11 @@ export class Creating {
     return this.#deciding
   }
 
+  /** As of `Workspaces`. */
+  resting(owner: string): Promise<ReadonlyMap<string, number>> {
+    return this.#workspaces.resting(owner)
+  }
+
   /** The plan of a sandbox that is not going to be: nothing is built, nothing is started. */
   async plan(request: CreateRequest, signal: AbortSignal): Promise<Plan> {
     const decided = await this.#deciding.decide(request, signal)
@@ -154,6 +159,11 @@ export class Creating {
     undo.move()
     this.#parts.warm.want(built, template)
     return { plan: built, cell, template, agent, forked, scan: scanOf(decided), profileHash: profileHash(decided.profile) }
+  }
+
+  /** Whether it started by itself, and one that is made now would be restored from a saved state. */
+  async isOutdone({ plan, template }: Pick<Waiting, 'plan' | 'template'>): Promise<boolean> {
+    return plan.engine !== null && plan.engine.warm === null && (await this.#parts.warm.restoring(plan, template)) !== plan
   }
 
   /** Gives one of the pool its life. Rejects when it did not live to get it; then nothing of it is left. */

@@ -8,6 +8,7 @@ import type { Walls } from '../walls/walls.ts'
 import { seen } from './mounts.ts'
 import type { MachineFacts } from './plan.ts'
 import { type Profile, readProfile } from './profile.ts'
+import type { Claim } from './quotas.ts'
 import { parseRequest, type StrictCreateRequest } from './request.ts'
 import { grantedWall } from './strength.ts'
 import { type ShownTrust, shownTrust } from './trust.ts'
@@ -50,10 +51,11 @@ export class Deciding {
   }
 
   /** What a sandbox would take of the machine. */
-  async claim(request: CreateRequest, signal: AbortSignal): Promise<{ memoryMiB: number; cpus: number }> {
+  async claim(request: CreateRequest, signal: AbortSignal): Promise<Claim> {
     const { request: strict, profile } = await this.decide(request, signal)
-    const { memoryMiB = profile.limits.memoryMiB, cpus = profile.limits.cpus } = strict
-    return { memoryMiB: memoryMiB ?? 0, cpus: cpus ?? 0 }
+    const { memoryMiB = profile.limits.memoryMiB, cpus = profile.limits.cpus, diskMiB = profile.limits.diskMiB } = strict
+    const all = Number.POSITIVE_INFINITY
+    return { memoryMiB: memoryMiB ?? all, cpus: cpus ?? all, diskMiB }
   }
 
   /** What a sandbox may reach that is asked for so: what the request says, or its profile. */

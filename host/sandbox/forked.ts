@@ -1,3 +1,4 @@
+import { Fault } from '@caisson/wire'
 import type { Wish } from './fleet.ts'
 import type { Owner, SandboxRecord } from './record.ts'
 import { grantedWall } from './strength.ts'
@@ -11,4 +12,9 @@ export function forked(record: SandboxRecord, { leastWall }: Pick<Owner, 'leastW
   const wall = grantedWall(plan.wall, plan.wall, leastWall)
   const asked = { ...request, wall, env: { ...env }, metadata: { ...metadata } }
   return { request: asked, timeoutMs, lifecycle, traffic, egress, secure: accessToken !== null }
+}
+
+/** Why one was not made, among others that were. */
+export function asFault(failure: unknown): Fault {
+  return failure instanceof Fault ? failure : new Fault('INTERNAL', 'the fork could not be made', { cause: failure })
 }

@@ -8,7 +8,7 @@ import { Admission } from './admission.ts'
 import { adoptAll } from './adoption.ts'
 import type { Creating } from './creating.ts'
 import type { Entered, Fleet, ForkWish, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
-import { forked } from './forked.ts'
+import { asFault, forked } from './forked.ts'
 import type { Given } from './given.ts'
 import { newToken } from './ids.ts'
 import type { LiveSandbox } from './life.ts'
@@ -17,6 +17,7 @@ import { claimOf, Quotas } from './quotas.ts'
 import { Raising } from './raising.ts'
 import type { ContextRecord, Owner, Sample, SandboxRecord, SnapshotRecord } from './record.ts'
 import { Resident, type ResidentParts } from './resident.ts'
+import { resting, taking } from './resting.ts'
 import { Sampling } from './sampling.ts'
 import { type Copied, ofSnapshot, Snapshots, type SnapshotsParts } from './snapshots.ts'
 import { Strangers } from './strangers.ts'
@@ -136,7 +137,6 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   async snapshot(id: string, owner: Owner, wish: { name?: string; memory?: boolean }, signal: AbortSignal): Promise<SnapshotRecord> {
     const source = this.#resident(id, owner)
-    // It takes room that no limit of the sandbox counts.
     this.#admission.refuse()
     return this.#snapshots.take(source, owner, wish, signal)
   }
@@ -158,7 +158,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     const source = this.#resident(id, owner)
     const { record } = source
     const child = forked(record, owner, wish.timeoutMs)
-    using _granted = await this.#quotas.grant(owner, this.live(), claimOf(record), wish.count)
+    using _granted = await this.#quotas.grant(owner, this.live(), claimOf(record), wish.count, await resting(this.#parts.creating, owner))
     this.#admission.refuse()
     const copied = await this.#snapshots.copy(source, { memory: wish.memory, lasts: false }, signal)
     try {
@@ -214,11 +214,9 @@ export class LocalFleet implements Fleet, AsyncDisposable {
 
   /** Held until the sandbox is among those that live. */
   async #admit(request: CreateRequest, owner: Owner, signal: AbortSignal): Promise<Disposable> {
-    const { memoryMiB, cpus } = owner.quotas
-    const claim =
-      memoryMiB === null && cpus === null ? { memoryMiB: 0, cpus: 0 } : await this.#parts.creating.deciding.claim(request, signal)
+    const { claim, restingMiB } = await taking(this.#parts.creating, owner, request, signal)
     this.#admission.refuse()
-    return this.#quotas.grant(owner, this.live(), claim, 1)
+    return this.#quotas.grant(owner, this.live(), claim, 1, restingMiB)
   }
 
   /** Written down before anybody is told of it. */
@@ -292,8 +290,4 @@ export class LocalFleet implements Fleet, AsyncDisposable {
       throw new Fault('NOT_FOUND', `no sandbox ${JSON.stringify(id.slice(0, 64))}`)
     return resident
   }
-}
-
-function asFault(failure: unknown): Fault {
-  return failure instanceof Fault ? failure : new Fault('INTERNAL', 'the fork could not be made', { cause: failure })
 }

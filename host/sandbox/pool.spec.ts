@@ -8,9 +8,14 @@ let pool: Pool | undefined
 afterEach(() => pool?.[Symbol.asyncDispose]())
 
 /** Sandboxes that are nothing but counted. */
-class Counted implements Pick<Creating, 'prepare'> {
+class Counted implements Pick<Creating, 'prepare' | 'isOutdone'> {
   made = 0
   ended = 0
+  outdone = false
+
+  isOutdone(): Promise<boolean> {
+    return Promise.resolve(this.outdone)
+  }
 
   async prepare(): Promise<Waiting> {
     this.made += 1
@@ -87,4 +92,22 @@ test('one that waits is handed out whatever it is to be called, and to whoever s
   done()
   await vi.waitFor(() => expect(from.count.waiting).toBe(1), { timeout: 20_000, interval: 1 })
   expect(from.take({ memoryMiB: 100, scan: 'off', metadata: { a: 'b' }, leash: 'none' })).toBeDefined()
+})
+
+test('those that started before there was a saved state give way to restored ones', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval'] })
+  try {
+    const creating = new Counted()
+    const from = opened(creating)
+    from.expect({}, 2)
+    await vi.waitFor(() => expect(from.count.waiting).toBe(2), { timeout: 20_000, interval: 1 })
+    await vi.advanceTimersByTimeAsync(15_000)
+    expect([creating.made, creating.ended]).toEqual([2, 0])
+    creating.outdone = true
+    await vi.advanceTimersByTimeAsync(15_000)
+    creating.outdone = false
+    await vi.waitFor(() => expect([creating.made, creating.ended, from.count.waiting]).toEqual([4, 2, 2]), { timeout: 20_000, interval: 1 })
+  } finally {
+    vi.useRealTimers()
+  }
 })

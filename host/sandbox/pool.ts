@@ -25,7 +25,7 @@ interface Shelf {
 }
 
 interface PoolParts {
-  readonly creating: Pick<Creating, 'prepare'>
+  readonly creating: Pick<Creating, 'prepare' | 'isOutdone'>
   /** What nobody has asked for yet is made only where there is room for another. */
   readonly admission: Pick<Admission, 'refuse'>
   readonly evicted: () => void
@@ -60,7 +60,7 @@ export class Pool implements AsyncDisposable {
   constructor(isOn: boolean, parts: PoolParts) {
     if (!isOn) this.#over.abort(new Error('there is no pool'))
     this.#parts = parts
-    this.#tidy = setInterval(() => this.#letGo(), TIDY_MS)
+    this.#tidy = setInterval(() => void this.#letGo(), TIDY_MS)
     this.#tidy.unref()
   }
 
@@ -157,7 +157,7 @@ export class Pool implements AsyncDisposable {
           if (index >= 0) shelf.waiting.splice(index, 1)
         })
       } catch (failure) {
-        if (this.#over.signal.aborted && failure instanceof Fault && failure.code === 'CANCELLED') return
+        if (this.#over.signal.aborted && isCancelled(failure)) return
         shelf.restUntilMs = Date.now() + REST_MS
         this.#parts.notice(`a sandbox for the pool could not be made: ${failure instanceof Error ? failure.message : String(failure)}`)
       }
@@ -169,7 +169,7 @@ export class Pool implements AsyncDisposable {
     return [...this.#shelves.values()].find(({ waiting, wanted, restUntilMs }) => waiting.length < wanted && restUntilMs <= now)
   }
 
-  #letGo(): void {
+  async #letGo(): Promise<void> {
     const now = Date.now()
     for (const [key, shelf] of this.#shelves) {
       const quietMs = now - shelf.lastTakenMs
@@ -177,14 +177,30 @@ export class Pool implements AsyncDisposable {
       this.#evict(shelf)
       if (shelf.wanted === 0) this.#shelves.delete(key)
     }
+    await this.#letGoOfOutdone()
     this.#refill()
+  }
+
+  /** Whoever took one that started before there was a state to be restored would wait longer than for one that is made now. */
+  async #letGoOfOutdone(): Promise<void> {
+    for (const { waiting } of this.#shelves.values()) {
+      for (const one of [...waiting]) {
+        const isOutdone = await this.#parts.creating.isOutdone(one).catch(() => false)
+        const index = waiting.indexOf(one)
+        if (isOutdone && index >= 0) this.#end(waiting.splice(index, 1))
+      }
+    }
   }
 
   /** Those that are more than wanted. */
   #evict(shelf: Shelf): void {
-    for (const waiting of shelf.waiting.splice(shelf.wanted)) {
+    this.#end(shelf.waiting.splice(shelf.wanted))
+  }
+
+  #end(evicted: readonly Waiting[]): void {
+    for (const one of evicted) {
       this.#parts.evicted()
-      void end(waiting)
+      void end(one)
     }
   }
 }
@@ -202,4 +218,9 @@ function kindOf(request: CreateRequest): { key: string; kind: CreateRequest } | 
   const { env: _, metadata: __, timeoutMs: ___, leash: ____, mounts, workspace, folder, ...kind } = request
   if ((mounts !== undefined && mounts.length > 0) || workspace !== undefined || folder !== undefined) return undefined
   return { key: JSON.stringify(Object.entries(kind).sort(([one], [other]) => (one < other ? -1 : 1))), kind }
+}
+
+/** By us, or by Node in our name. */
+function isCancelled(failure: unknown): boolean {
+  return (failure instanceof Fault && failure.code === 'CANCELLED') || (failure instanceof Error && failure.name === 'AbortError')
 }

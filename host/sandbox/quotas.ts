@@ -5,17 +5,29 @@ import type { Quotas as Agreed, Owner, SandboxRecord } from './record.ts'
 
 const MIB = 1024 * 1024
 const RETRY_S = 2
+const DISK_HINT = 'Ask for a smaller disk, or remove workspaces that are not used any more.'
 const NOTHING: Disposable = { [Symbol.dispose]: () => undefined }
 
-/** What one sandbox would take. */
+/** What one sandbox would take. What has no limit takes all there is: more than anybody may have who may not have everything. */
 export interface Claim {
   readonly memoryMiB: number
   readonly cpus: number
+  readonly diskMiB: number
 }
 
-/** What a sandbox takes while it runs. */
-export function claimOf({ plan: { limits } }: Pick<SandboxRecord, 'plan'>): Claim {
-  return { memoryMiB: (limits.memoryBytes ?? 0) / MIB, cpus: (limits.cpuMilli ?? 0) / 1000 }
+export const NO_CLAIM: Claim = { memoryMiB: 0, cpus: 0, diskMiB: 0 }
+
+const all = (limit: number | null): number => limit ?? Number.POSITIVE_INFINITY
+
+/** What a sandbox takes: memory and processors while it runs, its disk until it is gone. */
+export function claimOf({ plan: { limits, disk } }: Pick<SandboxRecord, 'plan'>): Claim {
+  return { memoryMiB: all(limits.memoryBytes) / MIB, cpus: all(limits.cpuMilli) / 1000, diskMiB: disk.bytes / MIB }
+}
+
+/** What a sandbox has on the host's disk, or may come to have there. */
+function keptOf(sandbox: SandboxRecord): number {
+  const { memoryMiB, diskMiB } = claimOf(sandbox)
+  return diskMiB + (sandbox.paused === 'asleep' ? memoryMiB : 0)
 }
 
 type Held = Pick<Owner, 'name' | 'quotas'>
@@ -44,14 +56,19 @@ export class Quotas {
     return new Quotas(store, new Map((await store.all('quota')).map(({ id, document }) => [id, document as Agreed])))
   }
 
-  /** For `count` new sandboxes. Rejects with QUOTA_EXCEEDED, STORE_UNUSABLE. `living`: everybody's, paused or not; asked when it is decided. */
-  async grant({ name, quotas }: Held, living: Iterable<SandboxRecord>, claim: Claim, count: number): Promise<Disposable> {
+  /**
+   * For `count` new sandboxes. Rejects with QUOTA_EXCEEDED, STORE_UNUSABLE. `living`: everybody's, paused or not; asked when it is decided. `restingMiB`: of the
+   * owner's workspaces that no sandbox has.
+   */
+  async grant({ name, quotas }: Held, living: Iterable<SandboxRecord>, claim: Claim, count: number, restingMiB = 0): Promise<Disposable> {
     await this.#agree({ name, quotas })
     const own = isLimited(quotas) ? of(name, living) : []
-    const asked = { sandboxes: count, memoryMiB: claim.memoryMiB * count, cpus: claim.cpus * count }
+    const { memoryMiB, cpus, diskMiB } = claim
+    const asked = { sandboxes: count, memoryMiB: memoryMiB * count, cpus: cpus * count, diskMiB: diskMiB * count }
     const sandboxes = own.length + this.#sum(name, ({ sandboxes }) => sandboxes) + count
     if (quotas.sandboxes !== null && sandboxes > quotas.sandboxes) throw over(name, quotas.sandboxes, 'sandboxes at once')
     this.#refuse({ name, quotas }, own, asked)
+    this.#refuseDisk({ name, quotas }, own, asked, restingMiB)
     if (quotas.createsPerSecond !== null && !this.#spend(name, quotas.createsPerSecond, count)) {
       throw over(name, quotas.createsPerSecond, 'new sandboxes a second', 'Wait as long as Retry-After says.')
     }
@@ -64,7 +81,8 @@ export class Quotas {
     if (said !== undefined) await this.#agree({ name, quotas: said })
     const quotas = said ?? this.#agreed.get(name)
     if (state !== 'paused' || quotas === undefined || (said === undefined && !lifecycle.autoResume)) return NOTHING
-    const asked = { sandboxes: 0, ...claimOf(sandbox), id: sandbox.id }
+    // It has its disk already.
+    const asked = { sandboxes: 0, ...claimOf(sandbox), diskMiB: 0, id: sandbox.id }
     this.#refuse({ name, quotas }, of(name, living), asked)
     return this.#keep(name, asked)
   }
@@ -84,16 +102,27 @@ export class Quotas {
     if (taken(({ cpus }) => cpus) > most.cpus) throw over(name, most.cpus, 'CPUs in running sandboxes')
   }
 
+  #refuseDisk({ name, quotas }: Held, own: readonly SandboxRecord[], asked: Granted, restingMiB: number): void {
+    // Keys of earlier versions say nothing of it.
+    const most = quotas.diskMiB ?? null
+    if (most === null) return
+    const taken = own.reduce(
+      (sum, sandbox) => sum + keptOf(sandbox),
+      this.#sum(name, ({ diskMiB }) => diskMiB, asked),
+    )
+    if (taken + restingMiB > most) throw over(name, most, 'MiB of disks (sandboxes, workspaces)', DISK_HINT)
+  }
+
   #sum(name: string, part: (granted: Granted) => number, ...asked: readonly Granted[]): number {
-    const all = [...(this.#granted.get(name) ?? []), ...asked]
-    const apart = all.filter(({ id }, at) => id === undefined || all.findIndex((one) => one.id === id) === at)
+    const whole = [...(this.#granted.get(name) ?? []), ...asked]
+    const apart = whole.filter(({ id }, at) => id === undefined || whole.findIndex((one) => one.id === id) === at)
     return apart.reduce((sum, granted) => sum + part(granted), 0)
   }
 
   #keep(name: string, granted: Granted): Disposable {
-    const all = this.#granted.get(name) ?? new Set()
-    this.#granted.set(name, all.add(granted))
-    return { [Symbol.dispose]: () => void (all.delete(granted) && all.size === 0 && this.#granted.delete(name)) }
+    const mine = this.#granted.get(name) ?? new Set()
+    this.#granted.set(name, mine.add(granted))
+    return { [Symbol.dispose]: () => void (mine.delete(granted) && mine.size === 0 && this.#granted.delete(name)) }
   }
 
   #spend(owner: string, perSecond: number, count: number): boolean {
@@ -110,8 +139,8 @@ export class Quotas {
 }
 
 /** By what its other sandboxes take: where nothing is, they need not be looked at, and there may be thousands. */
-function isLimited({ sandboxes, memoryMiB, cpus }: Agreed): boolean {
-  return sandboxes !== null || memoryMiB !== null || cpus !== null
+function isLimited({ sandboxes, memoryMiB, cpus, diskMiB = null }: Agreed): boolean {
+  return sandboxes !== null || memoryMiB !== null || cpus !== null || diskMiB !== null
 }
 
 function of(name: string, living: Iterable<SandboxRecord>): SandboxRecord[] {

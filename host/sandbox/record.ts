@@ -20,6 +20,8 @@ export interface Quotas {
   readonly createsPerSecond: number | null
   readonly cpus: number | null
   readonly memoryMiB: number | null
+  /** Of disks, as large as they may become: of sandboxes and of workspaces; with memory that lies there. */
+  readonly diskMiB: number | null
   /** Of snapshots null is what the daemon says for everybody (settings.ts). */
   readonly snapshots: number | null
   readonly snapshotMiB: number | null

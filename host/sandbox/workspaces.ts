@@ -95,6 +95,16 @@ export class Workspaces {
     }
   }
 
+  /** Sizes of those whose disk no sandbox has, in MiB, by name. */
+  async resting(owner: string): Promise<ReadonlyMap<string, number>> {
+    const folder = this.#of(owner)
+    const images = (await readdir(folder).catch(() => [])).filter((file) => file.endsWith(IMAGE))
+    const found = await Promise.all(
+      images.map(async (file) => [file.slice(0, -IMAGE.length), await stat(join(folder, file)).catch(absent)] as const),
+    )
+    return new Map(found.flatMap(([name, image]) => (image === undefined ? [] : [[name, image.size / MIB]])))
+  }
+
   async list(owner = OPERATOR): Promise<WorkspaceInfo[]> {
     const files = await readdir(this.#of(owner)).catch(() => [])
     const names = files.flatMap((file) => [MARK, IMAGE].flatMap((ending) => (file.endsWith(ending) ? file.slice(0, -ending.length) : [])))

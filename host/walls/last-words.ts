@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { closeSync, fstatSync, openSync, readSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { Fault } from '@caisson/wire'
 
 const MAX_WORDS_BYTES = 4096
 
@@ -10,11 +11,19 @@ export class LastWords {
   /** Once it is closed. */
   #text: string | undefined
 
-  /** `folder` is where files without a name may be made. */
+  /** `folder` is where files without a name may be made. Throws HOME_UNUSABLE. */
   constructor(folder: string) {
     const path = join(folder, `keeper-${randomUUID()}.err`)
-    this.descriptor = openSync(path, 'ax+', 0o600)
-    unlinkSync(path)
+    try {
+      this.descriptor = openSync(path, 'ax+', 0o600)
+      unlinkSync(path)
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException
+      throw new Fault('HOME_UNUSABLE', `no file can be made in ${folder} (${code})`, {
+        hint: 'Make room there, or make it yours to write.',
+        cause,
+      })
+    }
   }
 
   /** The end of what has been said. */

@@ -4,6 +4,7 @@ import { constants } from 'node:fs'
 import { access, mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Hierarchy, hierarchies } from './cgroups.ts'
+import { sharedTables } from './shared-tables.ts'
 import type { Finding } from './wall.ts'
 import { witnesses } from './witness.ts'
 
@@ -17,7 +18,7 @@ export async function probeContainer(options: { keeper: string; uid: number }, s
   for (const controller of ['memory', 'pids', 'cpu']) findings.push(await cgroup(controller, options.uid))
   findings.push(await freezer(options.uid), await seccomp(), await landlock(signal))
   findings.push(await gate(options.keeper, signal))
-  findings.push(...(await witnesses(options.keeper, signal)))
+  findings.push(...(await sharedTables()), ...(await witnesses(options.keeper, signal)))
   if (root) findings.push(await loop(), await mkfs(signal), await sudo())
   return findings
 }

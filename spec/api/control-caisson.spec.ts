@@ -123,7 +123,7 @@ test('one that is gone is told of, and why it ended, to its owner alone', async 
 
 describe('keys', () => {
   test('are made once, listed without themselves, and worthless when revoked', async () => {
-    const quotas = { sandboxes: 3, createsPerSecond: 1, cpus: 2.5, memoryMiB: 4096, snapshots: 7, snapshotMiB: 1024 }
+    const quotas = { sandboxes: 3, createsPerSecond: 1, cpus: 2.5, memoryMiB: 4096, diskMiB: 8192, snapshots: 7, snapshotMiB: 1024 }
     const { status, body, headers } = await operator.ask('POST', '/caisson/v1/keys', { owner: 'carol', quotas })
     expect(status).toBe(201)
     expect(headers.get('cache-control')).toBe('no-store')

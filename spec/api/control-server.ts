@@ -14,7 +14,15 @@ import { Meters } from '../../host/telemetry/meters.ts'
 import { noTraces } from '../../host/telemetry/telemetry.ts'
 import { FleetDouble, planOf } from './fleet-double.ts'
 
-const NO_QUOTAS = { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null, snapshots: null, snapshotMiB: null }
+const NO_QUOTAS = {
+  sandboxes: null,
+  createsPerSecond: null,
+  cpus: null,
+  memoryMiB: null,
+  diskMiB: null,
+  snapshots: null,
+  snapshotMiB: null,
+}
 
 const nowhere: Store = {
   put: async () => undefined,

@@ -17,7 +17,7 @@ export const TRAFFIC_TOKEN = 'traffic-token-of-a-sandbox'
 const ANYTHING = { safeParse: (data: unknown) => ({ success: true, data }) } as unknown as Parameters<typeof readJson>[1]
 
 const leastWall = 'container'
-const quotas = { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null, snapshots: null, snapshotMiB: null }
+const quotas = { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null, diskMiB: null, snapshots: null, snapshotMiB: null }
 const owners = new Map<string, Owner>([
   [KEY, { name: 'somebody', keyId: 'k1', operator: false, quotas, leastWall }],
   [OPERATOR_KEY, { name: 'operator', keyId: 'k0', operator: true, quotas, leastWall }],

@@ -141,3 +141,22 @@ test('so do those of its snapshots: their number, and what they take of the disk
   await dave.ask('DELETE', `/templates/${encodeURIComponent(again.body.snapshotID)}`)
   await dave.ask('DELETE', `/sandboxes/${sandboxID}`)
 })
+
+test('nobody gets around a quota by asking for no limit, or by workspaces', async () => {
+  const quotas = { memoryMiB: 4096, cpus: 8, diskMiB: 2000 }
+  const { key } = (await operator.ask('POST', '/caisson/v1/keys', { owner: 'dora', quotas })).body
+  const dora = new ControlClient(daemon.url, key)
+  const create = (more: object) =>
+    dora.ask('POST', '/caisson/v1/sandboxes', { template: 'base', timeoutMs: 60_000, memoryMiB: 256, ...more })
+  for (const more of [{ memoryMiB: null }, { cpus: null }, { diskMiB: 1_000_000 }]) {
+    expect(await create(more)).toMatchObject({ status: 429, body: { error_code: 'quota_exceeded' } })
+  }
+  const { sandboxID } = (await create({ diskMiB: 1000 })).body
+  const kept = (await create({ profile: 'workspace', diskMiB: 900 })).body.sandboxID
+  await dora.ask('DELETE', `/sandboxes/${kept}`)
+  // The workspace stays, also where its sandbox has gone.
+  expect(await create({ diskMiB: 200 })).toMatchObject({ status: 429, body: { message: expect.stringContaining('2000 MiB of disks') } })
+  const again = await create({ profile: 'workspace' })
+  expect(again).toMatchObject({ status: 201 })
+  for (const id of [again.body.sandboxID, sandboxID]) await dora.ask('DELETE', `/sandboxes/${id}`)
+})

@@ -47,6 +47,8 @@ test.each([
   ['a missing mount', [...RUN, '--mount', '/nowhere'], 'MOUNT_UNREADABLE', /\/nowhere does not exist/],
   ['a file for a mount', [...RUN, '--mount', 'noname:rw'], 'MOUNT_UNREADABLE', /noname is not a folder/],
   ['a missing input', [...RUN, '--in', 'missing'], 'FILE_MISSING', /missing does not exist/],
+  ['a folder for the output that cannot be', [...RUN, '--out', '/proc/none/x'], 'FILE_MISSING', /\/proc\/none\/x/],
+  ['an output folder without a name', [...RUN, '--out', ''], 'FILE_MISSING', /"" does not exist/],
   ['a variable without a value', [...RUN, '--env', 'CAISSON_NOT_SET'], 'BAD_REQUEST', /CAISSON_NOT_SET/],
   ['too little memory', [...RUN, '--memory', '1'], 'BAD_(REQUEST|SIZE)', /memoryMiB/],
 ] as const)('%s is one line and 125', async (_, args, code, message) => {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Sandbox } from '../../client/index.ts'
 import { ours, sharedDaemonLine } from './daemon-line.ts'
+import { ROOT } from './invoke.ts'
 
 const daemon = sharedDaemonLine()
 
@@ -74,6 +75,16 @@ describe('cp', () => {
     await daemon().line.caisson(['cp', `${held.id}:f`, 'trap'])
     expect(await readFile(join(daemon().line.work, 'precious'), 'utf8')).toBe('precious')
     expect((await lstat(join(daemon().line.work, 'trap'))).isFile()).toBe(true)
+  })
+
+  test('one that is ended half-way leaves no half of a file', async () => {
+    // As large as a copy may be, and on the disk of the sandbox nothing: it cannot be over before it is ended.
+    await held.commands.run('truncate -s 3G endless')
+    const copied = `${join(ROOT, 'caisson')} cp ${held.id}:endless . & pid=$!`
+    const begun = 'until compgen -G ".caisson-*.part" >/dev/null; do kill -0 $pid || exit 1; sleep 0.05; done'
+    const ended = await daemon().line.invoke('bash', ['-c', `${copied}; ${begun}; kill -TERM $pid; wait $pid`])
+    expect(ended).toEqual({ exitCode: 143, stdout: '', stderr: '' })
+    expect((await readdir(daemon().line.work)).filter((name) => name.startsWith('.caisson') || name === 'endless')).toEqual([])
   })
 
   test.each([

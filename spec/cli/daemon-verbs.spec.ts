@@ -76,7 +76,7 @@ describe('the life of sandboxes', () => {
 
 describe('keys', () => {
   test('are made for an owner, with quotas; what is another’s is not there; a revoked one is none', async () => {
-    const { stdout } = await daemon().line.caisson(['keys', 'create', 'alice', '--sandboxes', '1', '--memory', '2GiB'])
+    const { stdout } = await daemon().line.caisson(['keys', 'create', 'alice', '--sandboxes', '1', '--memory', '2GiB', '--disk', '4GiB'])
     const env = { CAISSON_URL: daemon().url, CAISSON_API_KEY: stdout.trim(), CAISSON_HOME: join(daemon().line.folder, 'elsewhere') }
     const foreign = await daemon().sandbox()
     const mine = await Sandbox.create({ door: new RemoteDoor({ url: env.CAISSON_URL, key: env.CAISSON_API_KEY }), template: 'base' })
@@ -97,8 +97,9 @@ describe('keys', () => {
     )
     const listed = JSON.parse((await daemon().line.caisson(['keys', '--json'])).stdout) as { id: string; owner: string; quotas: object }[]
     const alice = listed.find(({ owner }) => owner === 'alice')
-    expect(alice).toMatchObject({ operator: false, quotas: { sandboxes: 1, memoryMiB: 2048, cpus: null } })
-    expect((await daemon().line.caisson(['keys'])).stdout).toMatch(/^\S+ +alice +no +\S+Z +1 +- +- +2048 MiB +container$/m)
+    expect(alice).toMatchObject({ operator: false, quotas: { sandboxes: 1, memoryMiB: 2048, cpus: null, diskMiB: 4096 } })
+    const [line = ''] = (await daemon().line.caisson(['keys'])).stdout.split('\n').filter((text) => / alice /.test(text))
+    expect(line).toMatch(/^\S+ +alice +no +\S+Z +1 +- +- +2048 MiB +4096 MiB +\d+ of \d+ +\d+ of \d+ MiB +container$/)
     await daemon().line.caisson(['kill', mine.id], { env })
     expect((await daemon().line.caisson(['keys', 'revoke', alice?.id ?? ''])).stdout).toBe(`${alice?.id}\n`)
     expect((await daemon().line.caisson(['ps'], { env })).stderr).toMatch(/^caisson: UNAUTHENTICATED: [^\n]*\n$/)

@@ -1,4 +1,4 @@
-import { lstat, readdir, readFile } from 'node:fs/promises'
+import { lstat, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { exported, sharedDaemonLine } from './daemon-line.ts'
@@ -96,7 +96,13 @@ describe('the end of a daemon', () => {
     expect(await daemon().line.caisson(['down'])).toEqual({ exitCode: 0, stdout: '', stderr: '' })
     expect(await readdir(daemon().line.home)).not.toContain('daemon.json')
     expect((await daemon().line.caisson(['down'])).stderr).toMatch(/^caisson: DAEMON_UNREACHABLE: /)
+  })
+
+  test('what an earlier one left damaged is named, and keeps no new one from starting', async () => {
+    await writeFile(join(daemon().line.home, 'daemon.json'), '{"url":')
+    expect((await daemon().line.caisson(['ps'])).stderr).toMatch(/^caisson: HOME_UNUSABLE: [^\n]*daemon\.json[^\n]*caisson up[^\n]*\n$/)
     expect((await daemon().again()).exitCode).toBe(0)
+    expect((await daemon().line.caisson(['ps'])).exitCode).toBe(0)
   })
 
   test('in the foreground it prints the same, and ends with SIGTERM or Ctrl-C', async () => {

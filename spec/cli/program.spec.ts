@@ -109,6 +109,14 @@ test('what comes out: everything under /home/user/out, and the charts', async ()
   expect((await lstat(join(line.work, 'results/exe'))).mode & 0o7111).toBe(0)
 })
 
+test('charts that cannot be saved are told of, with what helps', async () => {
+  await given({ 'shut/caisson-out': 'a file' })
+  const code = 'import matplotlib.pyplot as plt\nplt.plot([1]); plt.show()'
+  const ended = await line.caisson(['run', '-c', code], { cwd: join(line.work, 'shut') })
+  expect(ended.exitCode).toBe(125)
+  expect(ended.stderr).toMatch(/^caisson: FILE_[A-Z]+: its charts were not saved: caisson-out [^\n]*--out[^\n]*\n$/)
+})
+
 test('hostile names and kinds stay inside, and are named in one line each', async () => {
   const code = [
     'import os, socket',

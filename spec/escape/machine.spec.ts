@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -81,6 +81,10 @@ onWall('microvm', () => {
       expect(readdirSync(`/proc/${pid}/root`)).not.toContain('root')
       const disks = new Set(readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`)))
       expect([...disks].filter((path) => path.includes('/sandboxes/'))).toEqual([`${host.home}/sandboxes/${sandbox.id}/disk.img`])
+      // And may not make it larger than it is.
+      const limits = readFileSync(`/proc/${pid}/limits`, 'utf8')
+      const disk = statSync(`${host.home}/sandboxes/${sandbox.id}/disk.img`).size
+      expect(/^Max file size\s+(\d+)\s+(\d+)/m.exec(limits)?.slice(1)).toEqual([`${disk}`, `${disk}`])
       const links = readFileSync(`/proc/${pid}/net/dev`, 'utf8')
         .split('\n')
         .slice(2)

@@ -3,6 +3,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 /** Minutes or most of one. Left to the end, one of them would keep all but one of the workers waiting. */
 const LONG = [
   'walls/promises',
+  'escape/weakened',
   'walls/restored',
   'e2b/gvisor',
   'runtimes/languages',

@@ -59,11 +59,13 @@ test('a source that is gone counts as a change', async () => {
   expect(await stepsOf(clone)).toContain('bundles')
 })
 
-test('help and doctor need neither native programs nor templates; template base needs no Python', async () => {
+test('help and doctor need neither native programs nor templates, what makes no sandbox no template; template base needs no Python', async () => {
   await using clone = await Clone.make()
   expect((await clone.run(['--help'])).stdout).toBe('ran --help\n')
   expect((await clone.run(['doctor'])).status).toBe(0)
   expect(await stepsOf(clone)).toEqual(['packages', 'bundles'])
+  for (const verb of ['audit', 'profile', 'scan', 'secret', 'workspace']) expect((await clone.run([verb])).status, verb).toBe(0)
+  expect(existsSync(`${clone.state}/templates`)).toBe(false)
   await clone.run(['run', '--template', 'base', '-c', 'x'])
   expect(existsSync(`${clone.state}/templates/base`)).toBe(true)
   expect(existsSync(`${clone.state}/templates/code-interpreter`)).toBe(false)

@@ -4,7 +4,7 @@ import { oneLine } from '../ending.ts'
 /** The report for a person: a line for each attack, and every way that was not contained or not shown. */
 export function attackPage({ report, key }: SignedReport): string {
   const { walls, contained, profile, machine, only } = report
-  const which = only === null ? '' : `, only attacks named "${oneLine(only)}"`
+  const which = only === null ? '' : `, only attacks named ${only.map((text) => `"${oneLine(text)}"`).join(' or ')}`
   const verdict = contained ? 'Everything was contained.' : 'NOT EVERYTHING WAS CONTAINED: see above.'
   const signed = `signed with the key ${key.slice(0, 16)} (caisson audit key); --json has the signature`
   return [

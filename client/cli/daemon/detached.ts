@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process'
-import { mkdir, open, readFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { open, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { Fault } from '@caisson/wire'
 import { type LocalDaemon, localDaemon } from '../../local-daemon.ts'
 import { clientSettings } from '../../settings.ts'
+import { makeFolders } from '../folders.ts'
 
 const LOOK_MS = 50
 /** Its sandboxes may be many, and each is asked how it is. */
@@ -33,7 +34,7 @@ export async function startDetached(words: readonly string[]): Promise<Detached>
   for (const late = Date.now() + START_MS; Date.now() < late; ) {
     const exitCode = await Promise.race([ended, setTimeout(LOOK_MS, undefined)])
     if (exitCode !== undefined) return { exitCode, said: lastLine(await readFile(log, 'utf8'), before) }
-    const daemon = await localDaemon(home)
+    const daemon = await announced(home)
     if (daemon !== undefined && daemon.pid === child.pid) {
       child.unref()
       return { daemon, log }
@@ -43,16 +44,20 @@ export async function startDetached(words: readonly string[]): Promise<Detached>
   throw new Fault('DAEMON_UNREACHABLE', `the daemon has not answered within ${START_MS / 1000} s`, { hint: `See what it says in ${log}.` })
 }
 
-/** With its parents, one by one: below /proc, Node's way of making them all never returns. */
-async function makeHome(home: string): Promise<void> {
-  const missing = [home]
-  for (let parent = dirname(home); parent !== dirname(parent); parent = dirname(parent)) missing.unshift(parent)
-  for (const folder of missing) {
-    await mkdir(folder, { mode: 0o700 }).catch((cause: NodeJS.ErrnoException) => {
-      if (cause.code !== 'EEXIST' && cause.code !== 'EROFS')
-        throw new Fault('HOME_UNUSABLE', `${folder} cannot be made (${cause.code})`, { cause })
-    })
+/** What an earlier one has left there may be anything: ours writes its own. */
+async function announced(home: string): Promise<LocalDaemon | undefined> {
+  try {
+    return await localDaemon(home)
+  } catch (error) {
+    if (error instanceof Fault && error.code === 'HOME_UNUSABLE') return undefined
+    throw error
   }
+}
+
+async function makeHome(home: string): Promise<void> {
+  await makeFolders(home, 0o700).catch((cause: NodeJS.ErrnoException) => {
+    throw new Fault('HOME_UNUSABLE', `${home} cannot be made (${cause.code})`, { cause })
+  })
 }
 
 async function opened(log: string) {

@@ -24,6 +24,7 @@ export interface Quotas {
   createsPerSecond: number | null
   cpus: number | null
   memoryMiB: number | null
+  diskMiB: number | null
   /** Null: what the daemon says for everybody. */
   snapshots: number | null
   snapshotMiB: number | null

@@ -31,7 +31,7 @@ export async function bringBack(
   const back: BroughtBack = { saved: [], left: [] }
   const pictures = outcome.results.map(pictureOf).filter((picture) => picture !== undefined)
   if (pictures.length === 0 && out === undefined) return back
-  await using landing = await Landing.open(out ?? DEFAULT_OUT)
+  await using landing = out === undefined ? await usualLanding() : await Landing.open(out)
   const stem = job.kind === 'command' ? 'result' : (landingName(job.stem) ?? 'result')
   for (const [index, picture] of pictures.entries()) {
     const name = `${stem}-${index + 1}.${picture.extension}`
@@ -53,6 +53,16 @@ export async function bringBack(
   back.saved.push(...carried.saved.map((name) => join(landing.path, name)))
   back.left.push(...carried.left.map(oneLine))
   return back
+}
+
+/** Rejects with FILE_DENIED or FILE_KIND. */
+async function usualLanding(): Promise<Landing> {
+  try {
+    return await Landing.open(DEFAULT_OUT)
+  } catch (cause) {
+    if (!(cause instanceof Fault)) throw cause
+    throw new Fault(cause.code, `its charts were not saved: ${cause.message}`, { hint: 'Name another folder with --out.', cause })
+  }
 }
 
 /** From inside: a link in its place would make the agent list another folder, still of the sandbox, but not what was asked for. */

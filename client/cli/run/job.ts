@@ -68,9 +68,10 @@ async function readProgram(path: string): Promise<string> {
 export function fileFault(cause: unknown, path: string): Fault {
   if (cause instanceof Fault) return cause
   const code = (cause as NodeJS.ErrnoException).code
-  if (code === 'ENOENT' || code === 'ENOTDIR') return new Fault('FILE_MISSING', `${path} does not exist`, { cause })
-  if (code === 'EACCES' || code === 'EPERM') return new Fault('FILE_DENIED', `${path} may not be used so by you`, { cause })
-  return new Fault('FILE_DENIED', `${path} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  const named = path === '' ? '""' : path
+  if (code === 'ENOENT' || code === 'ENOTDIR') return new Fault('FILE_MISSING', `${named} does not exist`, { cause })
+  if (code === 'EACCES' || code === 'EPERM') return new Fault('FILE_DENIED', `${named} may not be used so by you`, { cause })
+  return new Fault('FILE_DENIED', `${named} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
 }
 
 async function isFolder(path: string): Promise<boolean> {

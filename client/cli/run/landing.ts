@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, rename, unlink } from 'node:fs/promises'
+import { access, type FileHandle, mkdir, open, rename, unlink } from 'node:fs/promises'
 import { Fault } from '@caisson/wire'
+import { makeFolders } from '../folders.ts'
 import { fileFault } from './job.ts'
 
 /** Files that one run may bring out, and their bytes together. */
@@ -37,7 +38,7 @@ export class Landing implements AsyncDisposable {
   /** Makes the folder when it is missing. Rejects with FILE_DENIED or FILE_KIND. */
   static async open(path: string): Promise<Landing> {
     try {
-      await mkdir(path, { recursive: true })
+      await makeFolders(path, 0o777)
       return new Landing(path, await open(path, constants.O_RDONLY | constants.O_DIRECTORY))
     } catch (cause) {
       throw fileFault(cause, path)
@@ -108,6 +109,14 @@ export class Landing implements AsyncDisposable {
     }
     await file.appendFile(piece)
   }
+}
+
+/** Makes the folder that somebody named, before there is anything to land: what a long run brings must not be lost in the end. Rejects as Landing.open. */
+export async function checkLanding(path: string): Promise<void> {
+  await using landing = await Landing.open(path)
+  await access(landing.path, constants.W_OK).catch((cause: unknown) => {
+    throw fileFault(cause, path)
+  })
 }
 
 /** openat(2), which Node has no word for: a path through the descriptor cannot be led elsewhere. */

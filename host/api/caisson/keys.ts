@@ -12,7 +12,15 @@ const Body = z.strictObject({
   owner: z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,63}$/, 'not a name of an owner (a-z, 0-9, dot, _ and -)'),
   operator: z.boolean().default(false),
   quotas: z
-    .strictObject({ sandboxes: Most, createsPerSecond: Most, cpus: Most, memoryMiB: Most, snapshots: Most, snapshotMiB: Most })
+    .strictObject({
+      sandboxes: Most,
+      createsPerSecond: Most,
+      cpus: Most,
+      memoryMiB: Most,
+      diskMiB: Most,
+      snapshots: Most,
+      snapshotMiB: Most,
+    })
     .prefault({}),
   leastWall: z.enum(WALLS).default(WALLS[0]),
 })

@@ -77,9 +77,7 @@ impl Inside<'_> {
         self.take_ids()?;
         let user_namespace = std::fs::File::open("/proc/self/ns/user").at("namespaces", "/proc/self/ns/user")?;
         nix::unistd::sethostname(&self.plan.host_name).at("hostname", &self.plan.host_name)?;
-        if !is_without(Step::Network) {
-            loopback_up()?;
-        }
+        loopback_up()?;
         let doors = if matches!(self.plan.network, Network::Gate { .. }) {
             gate::net::prepare(gate::net::Source::Here)?
         } else {
@@ -95,10 +93,7 @@ impl Inside<'_> {
         } else {
             caps::set_of(caps::ZYGOTE)?
         };
-        caps::bound(if is_without(Step::Capabilities) { caps::ALL } else { capabilities })?;
-        if self.plan.no_new_privileges && !is_without(Step::NoNewPrivileges) {
-            nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
-        }
+        give_up(capabilities, self.plan.no_new_privileges)?;
         if let Some(ruleset) = &ruleset {
             landlock::restrict(ruleset)?;
         }
@@ -268,7 +263,19 @@ pub fn install(filter: &[sock_filter], notify: bool) -> Outcome<Option<OwnedFd>>
     if result < 0 { Err(std::io::Error::last_os_error()).at("seccomp", "install") } else { Ok(None) }
 }
 
+/// What no program from here on can have again.
+pub fn give_up(all_but: u64, no_new_privileges: bool) -> Outcome<()> {
+    caps::bound(if is_without(Step::Capabilities) { caps::ALL } else { all_but })?;
+    if no_new_privileges && !is_without(Step::NoNewPrivileges) {
+        nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
+    }
+    Ok(())
+}
+
 pub fn loopback_up() -> Outcome<()> {
+    if is_without(Step::Network) {
+        return Ok(());
+    }
     let socket = nix::sys::socket::socket(
         nix::sys::socket::AddressFamily::Inet,
         nix::sys::socket::SockType::Datagram,

@@ -18,6 +18,7 @@ use crate::overlay;
 use crate::plan::{Bind, Mode, Owner, Plan, Root};
 use crate::shields;
 use crate::tree::{NODEV, NOSUID, RDONLY, Tree};
+use crate::weakened::{Step, is_without};
 
 const STEP: &str = "root";
 /// The wall's own places, whatever else of the root can be changed.
@@ -87,7 +88,7 @@ impl Stage<'_> {
         }
         let read_only =
             if self.is_overlay() { OURS.map(|name| self.root.join(name)).into() } else { vec![self.root.clone()] };
-        for place in read_only {
+        for place in read_only.into_iter().filter(|_| !is_without(Step::UnwritableRoot)) {
             crate::tree::set(&place, RDONLY).at(STEP, "read-only root")?;
         }
         hold(&self.disk).map(Mounted::new)

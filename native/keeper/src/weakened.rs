@@ -15,6 +15,9 @@ pub enum Step {
     SetUid,
     NoNewPrivileges,
     Landlock,
+    UnwritableRoot,
+    /// What runs in its place is the agent that would have run behind it: on the host's kernel, with what the engine is given and within its walls.
+    Engine,
 }
 
 #[cfg(not(feature = "weakened"))]
@@ -28,7 +31,7 @@ pub fn is_without(step: Step) -> bool {
 }
 
 #[cfg(feature = "weakened")]
-const NAMES: [(&str, Step); 11] = [
+const NAMES: [(&str, Step); 13] = [
     ("system calls", Step::SystemCalls),
     ("capabilities", Step::Capabilities),
     ("masks", Step::Masks),
@@ -40,6 +43,8 @@ const NAMES: [(&str, Step); 11] = [
     ("set-uid files", Step::SetUid),
     ("new privileges", Step::NoNewPrivileges),
     ("landlock", Step::Landlock),
+    ("unwritable root", Step::UnwritableRoot),
+    ("engine", Step::Engine),
 ];
 
 /// Once, before the first process has another root. Names are separated by commas.

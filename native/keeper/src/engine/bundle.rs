@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::ROOT;
 use super::warm::NAMING;
+use super::{CAPABILITIES, ROOT};
 use crate::plan::{Bind, Mode, Plan};
+use crate::weakened::{Step, is_without};
 
 /// Per process; the agent gives each command less.
 const OPEN_FILES: u64 = 1_048_576;
@@ -15,7 +16,8 @@ const SHM_BYTES: u64 = 1 << 30;
 pub fn specification(plan: &Plan) -> Value {
     let naming = plan.engine.iter().filter(|engine| engine.warm.is_some()).flat_map(|_| NAMING);
     let names = plan.capabilities.iter().map(String::as_str).chain(naming);
-    let capabilities: Vec<String> = names.map(|name| format!("CAP_{name}")).collect();
+    let of_the_engine = CAPABILITIES.into_iter().filter(|_| is_without(Step::Capabilities));
+    let capabilities: Vec<String> = names.chain(of_the_engine).map(|name| format!("CAP_{name}")).collect();
     let mut mounts = vec![
         json!({ "destination": "/proc", "type": "proc", "source": "proc" }),
         json!({ "destination": "/dev/shm", "type": "tmpfs", "source": "tmpfs", "options": [
@@ -55,7 +57,7 @@ pub fn specification(plan: &Plan) -> Value {
             ],
             "noNewPrivileges": true,
         },
-        "root": { "path": format!("/{ROOT}"), "readonly": true },
+        "root": { "path": format!("/{ROOT}"), "readonly": !is_without(Step::UnwritableRoot) },
         "hostname": plan.host_name,
         "mounts": mounts,
         "annotations": annotations,

@@ -25,12 +25,13 @@ use crate::caps;
 use crate::cgroup::Spare;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::gate;
-use crate::inside::{Inside, loopback_up};
+use crate::inside::{Inside, give_up, loopback_up};
 use crate::machine;
 use crate::plan::{Network, Plan};
 use crate::program::Program;
 use crate::say::Said;
 use crate::tree::Tree;
+use crate::weakened::{Step, is_without};
 
 use stage::attach;
 
@@ -93,8 +94,7 @@ impl Inside<'_> {
         self.rlimits()?;
         // With a single id it maps that of its own root, for which the kernel asks for this one too (user_namespaces(7)).
         let mapping = self.single_id.then_some("SETFCAP");
-        caps::bound(caps::set_of(CAPABILITIES.into_iter().chain(mapping))?)?;
-        nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
+        give_up(caps::set_of(CAPABILITIES.into_iter().chain(mapping))?, true)?;
         let program = self.engine_program(engine, gated)?;
         let traced = engine.is_traced(self.plan).then(|| trace::listener(trace::SOCKET)).transpose()?;
         let kit: Vec<_> = traced.iter().chain(&doors).map(AsRawFd::as_raw_fd).collect();
@@ -108,6 +108,9 @@ impl Inside<'_> {
         let copy = |fd: &OwnedFd| fd.try_clone().at(STEP, "dup");
         let words = self.log.as_ref().unwrap_or(&null);
         let inherited = vec![copy(&self.leash)?, copy(&null)?, copy(words)?];
+        if is_without(Step::Engine) {
+            return stage::agent_instead(inherited);
+        }
         let platform = match engine.platform {
             Platform::Systrap => "systrap",
             Platform::Ptrace => "ptrace",
@@ -204,6 +207,9 @@ impl Held {
         let boots = plan.machine.is_some() && !restored;
         let patience = if boots { BOOT_PATIENCE } else { PATIENCE };
         setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::new(patience.as_secs() as i64, 0)).at(STEP, "leash")?;
+        if is_without(Step::Engine) {
+            return agent::greet(leash, plan, plan.machine.is_some());
+        }
         let told = if boots {
             let machine = machine::describe(plan, false)?.to_string();
             send(leash.as_fd(), machine.as_bytes(), &[]).at(STEP, "leash")

@@ -1,7 +1,8 @@
 //! The engine's own root: itself, what it is told, a place to work, and the sandbox's root file system below it. Nothing of the host besides.
 
 use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
@@ -9,6 +10,7 @@ use nix::mount::{MsFlags, mount};
 use super::{BUNDLE, Engine, PROGRAM, Platform, ROOT, STATE, STEP, bundle, trace, warm};
 use crate::fault::{At, Code, Outcome};
 use crate::plan::Plan;
+use crate::program::Program;
 use crate::root::Stage;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 
@@ -56,6 +58,15 @@ pub fn stage(plan: &Plan, engine: &Engine, root: &Path, owner: (u32, u32)) -> Ou
     }
     warm::stage(engine, &place, owner)?;
     Ok(place)
+}
+
+/// For a wall whose engine is left out: in its own root, with the names that programs know for what lies there anyway.
+pub fn agent_instead(inherited: Vec<OwnedFd>) -> Outcome<Program> {
+    fs::remove_dir("/tmp").at(STEP, "/tmp")?;
+    for name in ["usr", "bin", "lib", "lib64", "etc", "home", "var", "tmp"] {
+        symlink(format!("{ROOT}/{name}"), format!("/{name}")).at(STEP, name)?;
+    }
+    Program::new(&[&format!("/{ROOT}/caisson/agent"), "leash"], std::iter::empty(), inherited)
 }
 
 pub fn attach(source: &Path, target: &Path, flags: u64) -> Outcome<()> {

@@ -17,10 +17,11 @@ mod settling;
 mod stage;
 mod ticks;
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use caisson_relay::{Relay, Side};
 use caisson_zygote::message::send;
+use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{ForkResult, fork};
 use serde::Deserialize;
 
@@ -28,9 +29,11 @@ use crate::caps;
 use crate::engine::{Engine, own_root};
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::gate;
-use crate::inside::{Inside, install, loopback_up};
-use crate::plan::{Network, Plan};
+use crate::inside::{Inside, give_up, install, loopback_up};
+use crate::plan::{Disk, Network, Plan};
+use crate::program::Program;
 use crate::say::Said;
+use crate::weakened::{Step, is_without};
 
 use monitor::{Parts, prepare};
 
@@ -47,6 +50,8 @@ const STEP: &str = "machine";
 pub const SPARE_PIDS: u64 = 128;
 /// QEMU itself, beside the machine's memory: its code, its devices, and what it has translated.
 const OWN_BYTES: u64 = (arguments::TRANSLATED_MIB + 160) << 20;
+
+const LEAST_FILE_BYTES: u64 = 16 << 20;
 
 /// What it is made of.
 #[derive(Deserialize)]
@@ -91,13 +96,20 @@ impl Inside<'_> {
         own_root()?;
         self.pivot()?;
         self.rlimits()?;
-        caps::bound(0)?;
-        nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
+        bound_files(self.plan)?;
+        give_up(0, true)?;
         let (keepers, helm) = helm::pair()?;
         let (program, monitor) = prepare(&Parts { plan: self.plan, engine, machine, log: self.log.as_ref() }, disk)?;
         let leash = self.leash.try_clone().at(STEP, "dup")?;
         install(self.filter, false)?;
-        caps::set(0)?;
+        if !is_without(Step::Capabilities) {
+            caps::set(0)?;
+        }
+        if is_without(Step::Engine) {
+            let kit: Vec<_> = std::iter::once(&keepers).chain(&doors).map(AsRawFd::as_raw_fd).collect();
+            send(self.leash.as_fd(), &Said::kit(false, false).bytes(), &kit).at("leash", "kit")?;
+            return self.agent_instead(helm);
+        }
         // SAFETY: one thread; the child uses what it copied, and becomes another program or ends.
         let child = match unsafe { fork() }.at(STEP, "fork")? {
             ForkResult::Parent { child } => child,
@@ -131,9 +143,28 @@ impl Inside<'_> {
     }
 }
 
+impl Inside<'_> {
+    /// For a wall whose machine is left out. It holds on to the helm: to the keeper, one that is let go of is the end.
+    fn agent_instead(&self, helm: OwnedFd) -> Outcome<std::convert::Infallible> {
+        let null: OwnedFd =
+            std::fs::File::options().read(true).write(true).open("/dev/null").at(STEP, "/dev/null")?.into();
+        let copy = |fd: &OwnedFd| fd.try_clone().at(STEP, "dup");
+        let inherited = vec![copy(&self.leash)?, copy(&null)?, null, helm];
+        Program::new(&[stage::AGENT, "leash"], std::iter::empty(), inherited)?.exec()
+    }
+}
+
 /// Whether it has a way out.
 fn is_gated(plan: &Plan) -> bool {
     matches!(plan.network, Network::Gate { .. })
+}
+
+/// What runs the machine holds the file of its disk: whoever has taken it over could fill the host's disk with it. Saved devices are a file, too, of a
+/// megabyte or two.
+fn bound_files(plan: &Plan) -> Outcome<()> {
+    let Disk::Image { bytes, .. } = plan.disk else { return Err(no_disk()) };
+    let most = bytes.max(LEAST_FILE_BYTES);
+    setrlimit(Resource::RLIMIT_FSIZE, most, most).at(STEP, "file size")
 }
 
 fn no_disk() -> Fault {

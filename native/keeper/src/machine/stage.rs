@@ -12,6 +12,7 @@ use crate::fault::{At, Code, Outcome};
 use crate::gate::tap;
 use crate::plan::Plan;
 use crate::tree::{self, NODEV, NOEXEC, NOSUID, RDONLY, Tree};
+use crate::weakened::{Step, is_without};
 
 /// Paths of that root.
 pub const KERNEL: &str = "/kernel";
@@ -27,6 +28,8 @@ pub const PROGRAM: &str = "/firecracker";
 pub const API: &str = "/run/api";
 pub const VSOCK: &str = "/run/vsock";
 const RUN: &str = "run";
+/// Where there is no machine.
+pub const AGENT: &str = "/agent";
 
 /// Files of a saved state.
 pub const MEMORY_FILE: &str = "memory";
@@ -77,7 +80,12 @@ pub fn stage(
         make_run(&place.join(RUN), owner)?;
     }
     show_devices(plan, (machine, engine), &place.join("dev"), owner)?;
-    tree::set(&place, RDONLY).at(STEP, "read-only root")?;
+    if is_without(Step::Engine) {
+        show(Path::new(&plan.agent), &place, AGENT, RDONLY)?;
+    }
+    if !is_without(Step::UnwritableRoot) {
+        tree::set(&place, RDONLY).at(STEP, "read-only root")?;
+    }
     Ok(place)
 }
 
