@@ -1,7 +1,7 @@
 //! The keeper's conversation with the agent over the leash. Short: who lives there, and who has come in through the zygote.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use caisson_execs::MOST_TOLD_BYTES;
 use caisson_zygote::message::{receive, send};
@@ -40,11 +40,11 @@ pub fn hear_ready(leash: &OwnedFd) -> Outcome<()> {
 }
 
 /// Hands over the keeper's ends of a process that is the agent's child already.
-pub fn adopt(leash: &OwnedFd, pid: u32, ends: &[OwnedFd; 3]) -> Outcome<()> {
+pub fn adopt(leash: &OwnedFd, pid: u32, ends: &[OwnedFd; 3], patience: Duration) -> Outcome<()> {
     let message = json!({ "adopt": { "pid": pid } });
     let fds = [0, 1, 2].map(|index| ends[index].as_raw_fd());
     send(leash.as_fd(), message.to_string().as_bytes(), &fds).at(STEP, "adopt")?;
-    match hear(leash)? {
+    match hear_until(leash, Instant::now() + patience)? {
         Said::Adopted(adopted) if adopted == pid => Ok(()),
         _ => Err(Fault::new(Code::LaunchFailed, STEP, "did not adopt the process")),
     }

@@ -236,7 +236,7 @@ impl Sandbox {
         let entered = child.enter(self.mounts.as_ref().ok_or_else(missing)?, self.ruleset.as_ref(), patience)?;
         self.listeners.extend(entered.listener);
         if let Some(leash) = &self.leash {
-            agent::adopt(leash, entered.pid, &entered.ends)?;
+            agent::adopt(leash, entered.pid, &entered.ends, patience)?;
         }
         Ok(entered.pid)
     }

@@ -142,11 +142,15 @@ impl Recorder {
 
 fn wait_for(descriptor: &OwnedFd, events: libc::c_short) -> std::io::Result<()> {
     let mut poll = libc::pollfd { fd: descriptor.as_raw_fd(), events, revents: 0 };
-    // SAFETY: one structure of ours.
-    match unsafe { libc::poll(&raw mut poll, 1, -1) } {
-        // In unix(7) and seccomp alike: nobody is at the other end.
-        1 if poll.revents & events == 0 => Err(std::io::ErrorKind::BrokenPipe.into()),
-        -1 if Errno::last() != Errno::EINTR => Err(std::io::Error::last_os_error()),
-        _ => Ok(()),
+    loop {
+        // SAFETY: one structure of ours.
+        match unsafe { libc::poll(&raw mut poll, 1, -1) } {
+            // In unix(7) and seccomp alike: nobody is at the other end.
+            1 if poll.revents & events == 0 => return Err(std::io::ErrorKind::BrokenPipe.into()),
+            // Whoever is told to go on would receive, and wait there with the state held.
+            -1 if Errno::last() == Errno::EINTR => {}
+            -1 => return Err(std::io::Error::last_os_error()),
+            _ => return Ok(()),
+        }
     }
 }
