@@ -30,7 +30,7 @@ const PLAIN = [
 const STAND_INS: Readonly<Record<string, string>> = {
   node: `case "$1 $2" in
   --version*) echo v20.18.0 ;;
-  'build.mjs native') echo native >>"$STEPS"; mkdir -p native/bin ;;
+  'build.mjs native') echo native >>"$STEPS"; mkdir -p native/bin; [[ -d native/target ]] || { sleep 0.02; mkdir native/target; } ;;
   'build.mjs ts') echo bundles >>"$STEPS"; echo >dist/caisson.cjs; echo >dist/setup.mjs ;;
   dist/setup.mjs*) echo templates >>"$STEPS"; for name in "\${@:3}"; do mkdir -p "$2/$name"; echo '{}' >"$2/$name/template.json"; done
     ln -sfn /usr/bin/python3 "$2/code-interpreter/interpreter" 2>/dev/null || true ;;
