@@ -47,8 +47,7 @@ async function ended(argv: readonly string[]): Promise<never> {
     process.stderr.write(`${faultLine(fault)}\n`)
     return exitCodeOf(fault)
   })
-  await settledOutput()
-  process.exit(exitCode)
+  process.exit((await settledOutput()) ?? exitCode)
 }
 
 watchOutput()

@@ -6,11 +6,11 @@ const SIGPIPE_EXIT = 141
 const CANNOT_EXIT = 125
 
 let end: (exitCode: number) => void = (exitCode) => process.exit(exitCode)
-let isOver = false
+let failure: number | undefined
 
 /** What this process writes is watched from now on: whoever reads may go (`| head -1`), and a disk may be full. Without this, Node ends with a trace of its own. */
 export function watchOutput(): void {
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', (failure: NodeJS.ErrnoException) => failed(failure))
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', failed)
 }
 
 /** Instead of the end at once, for whoever has something to let go of first. */
@@ -18,23 +18,26 @@ export function whenOutputFails(then: (exitCode: number) => void): void {
   end = then
 }
 
-/** What was written has been taken, or has failed and been told, when this resolves: a failure is told a moment after the write. */
-export async function settledOutput(): Promise<void> {
+/**
+ * What was written has been taken, or has failed and been told, when this resolves: a failure is told a moment after the write, when what wrote may have
+ * come to its end. Then it is the exit code to end with.
+ */
+export async function settledOutput(): Promise<number | undefined> {
   for (const stream of [process.stdout, process.stderr]) {
     if (!stream.destroyed) await new Promise<void>((resolve) => stream.write('', () => resolve()))
   }
   await new Promise((resolve) => setImmediate(resolve))
+  return failure
 }
 
 /** Who has gone wants no words. The first failure counts: each further write fails as well. */
 function failed({ code = 'unknown', cause }: NodeJS.ErrnoException): void {
-  if (isOver) return
-  isOver = true
-  if (code === 'EPIPE') return end(SIGPIPE_EXIT)
-  const fault = new Fault('FILE_DENIED', `what was to be printed could not be written (${code})`, {
-    hint: 'Make room, or let it print elsewhere.',
-    cause,
-  })
-  if (!process.stderr.destroyed) process.stderr.write(`${faultLine(fault)}\n`)
-  end(CANNOT_EXIT)
+  if (failure !== undefined) return
+  failure = code === 'EPIPE' ? SIGPIPE_EXIT : CANNOT_EXIT
+  if (code !== 'EPIPE' && !process.stderr.destroyed) {
+    const hint = 'Make room, or let it print elsewhere.'
+    const fault = new Fault('FILE_DENIED', `what was to be printed could not be written (${code})`, { hint, cause })
+    process.stderr.write(`${faultLine(fault)}\n`)
+  }
+  end(failure)
 }

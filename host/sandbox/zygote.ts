@@ -87,7 +87,8 @@ export class Zygotes implements AsyncDisposable {
     try {
       const signal = within(START_MS, this.#over.signal)
       await using _held = await lock(`${dir}.lock`, signal)
-      if (await answers(join(dir, 'keeper.sock'))) return socket
+      // Both: the keeper of one that has just died answers for a while.
+      if ((await answers(join(dir, 'keeper.sock'))) && (await answers(socket))) return socket
       await walls.sweepDead(dir)
       const cell = await walls.launch(this.#plan(template, dir, id), signal)
       if (this.#parts.settings.zygoteIdleMs === 0) this.#leashed.push(cell)

@@ -118,11 +118,25 @@ export class Supervised<Options> {
     }
   }
 
-  /** Removes what the keeper of a zygote left there that is known to be dead. */
+  /** Removes what is left there of a zygote that is known to be dead. Its keeper may still be clearing away: that is waited for. */
   async sweepDead(dir: string): Promise<void> {
     const id = await readFile(join(dir, ZYGOTE_ID), 'utf8').catch(() => undefined)
-    if (id !== undefined) await this.#wall.sweep(id, this.#options, freshDeadline(SWEEP_MS))
+    if (id !== undefined) {
+      const deathRecord = join(this.#folder, '../deaths', `${id}.json`)
+      await this.#outlast({ id, dir, kind: 'zygote', deathRecord, disk: { kind: 'tmpfs', bytes: 1, inodes: 1 } })
+      await this.#wall.sweep(id, this.#options, freshDeadline(SWEEP_MS))
+    }
     await rm(dir, { recursive: true, force: true })
+  }
+
+  async #outlast(plan: Known): Promise<void> {
+    if (!(await answers(join(plan.dir, 'keeper.sock')))) return
+    try {
+      await using _last = await this.adopt(plan, freshDeadline(SWEEP_MS))
+    } catch (failure) {
+      // It was done before it could answer.
+      if (!(failure instanceof Fault && failure.code === 'SANDBOX_GONE')) throw failure
+    }
   }
 
   /** Removes what is left of a sandbox that is known to be dead. */

@@ -182,6 +182,22 @@ test.skipIf(process.getuid?.() !== 0)('what is compiled does not wait for packag
   expect(steps.slice(2)).toEqual(['packages', 'bundles', 'templates'])
 })
 
+test.skipIf(process.getuid?.() !== 0)('what is offered is seen, however much is said about it', async () => {
+  await using clone = await Clone.make()
+  await clone.program('apt-cache', 'echo "  Candidate: 0.0~20221219.0-2+b3"; for ((i = 0; i < 20000; i++)); do echo "     500 file:/a/list"; done')
+  await clone.program('apt-get', 'echo "$*" >>"$STEPS"; /usr/bin/umount -l /usr/bin')
+  // For these processes alone the machine lacks runsc, until it is installed.
+  const lacking =
+    'm() { /usr/bin/mount "$@"; } && m -t tmpfs none /mnt && /usr/bin/mkdir /mnt/{up,work} && ' +
+    'm -t overlay -o lowerdir=/usr/bin,upperdir=/mnt/up,workdir=/mnt/work none /usr/bin && /usr/bin/rm -f /usr/bin/runsc && exec /bin/bash "$@"'
+  const { status, stderr } = await ended(
+    clone.start([`exec /usr/bin/unshare -m /bin/bash -c '${lacking}' - "$@"`, '-', clone.at('caisson'), 'setup'], {}, '-c'),
+  )
+  expect({ status, stderr }).toMatchObject({ status: 0 })
+  expect(await stepsOf(clone)).toContain('install -y --no-install-recommends runsc')
+  expect(await stepsOf(clone)).not.toContain('-qq update')
+})
+
 test('a state folder that cannot be made is said at once', async () => {
   await using clone = await Clone.make()
   const { status, stderr } = await clone.run(['setup'], { CAISSON_HOME: '/proc/nowhere' })

@@ -100,6 +100,20 @@ test('the end of a zygote is not the end of its sandboxes, and the next sandbox 
   expect((await after.runCode('import sys; "pandas" in sys.modules')).text).toBe('True')
 })
 
+test('one that has died is replaced, however long its keeper takes to clear away', async () => {
+  await using own = await SpecHost.open()
+  await using _first = await Sandbox.create({ door: own.door })
+  const zygote = await zygotePid(own.home)
+  const keeper = await parentOf(zygote)
+  process.kill(keeper, 'SIGSTOP')
+  process.kill(zygote, 'SIGKILL')
+  const next = Sandbox.create({ door: own.door })
+  await pause(1000)
+  process.kill(keeper, 'SIGCONT')
+  await using after = await next
+  expect((await after.runCode('import sys; "pandas" in sys.modules')).text).toBe('True')
+})
+
 test('who comes when nobody else does is given the fork that was ready, as fresh and as walled in as any', async () => {
   await using own = await SpecHost.open()
   const zygote = await Sandbox.create({ door: own.door }).then(async (first) => {
@@ -180,9 +194,13 @@ async function zygotePid(home: string): Promise<number> {
     if (command.includes('zygote.py') && log.startsWith(home)) found.push(Number(pid))
   }
   for (const pid of found) {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-    const parent = Number(stat.slice(stat.lastIndexOf(')')).split(' ')[2])
-    if (stat !== '' && !found.includes(parent)) return pid
+    const parent = await parentOf(pid).catch(() => undefined)
+    if (parent !== undefined && !found.includes(parent)) return pid
   }
   throw new Error('no zygote found')
+}
+
+async function parentOf(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+  return Number(stat.slice(stat.lastIndexOf(')')).split(' ')[2])
 }
