@@ -184,7 +184,10 @@ test.skipIf(process.getuid?.() !== 0)('what is compiled does not wait for packag
 
 test.skipIf(process.getuid?.() !== 0)('what is offered is seen, however much is said about it', async () => {
   await using clone = await Clone.make()
-  await clone.program('apt-cache', 'echo "  Candidate: 0.0~20221219.0-2+b3"; for ((i = 0; i < 20000; i++)); do echo "     500 file:/a/list"; done')
+  await clone.program(
+    'apt-cache',
+    'echo "  Candidate: 0.0~20221219.0-2+b3"; for ((i = 0; i < 20000; i++)); do echo "     500 file:/a/list"; done',
+  )
   await clone.program('apt-get', 'echo "$*" >>"$STEPS"; /usr/bin/umount -l /usr/bin')
   // For these processes alone the machine lacks runsc, until it is installed.
   const lacking =
