@@ -21,6 +21,7 @@ import { openRooms, type Rooms, sweep } from './rooms.ts'
 import { LocalFleet } from './sandbox/local-fleet.ts'
 import { lockNow } from './sandbox/lock.ts'
 import { readProfiles } from './sandbox/profile.ts'
+import { NO_QUOTAS } from './sandbox/record.ts'
 import { type Act, RecordedFleet } from './sandbox/recorded-fleet.ts'
 import { readSettings } from './settings.ts'
 import { SqliteStore } from './store/sqlite.ts'
@@ -58,15 +59,6 @@ export interface Daemon {
 }
 
 const DRAIN_MS = 10_000
-const NO_QUOTAS = {
-  sandboxes: null,
-  createsPerSecond: null,
-  cpus: null,
-  memoryMiB: null,
-  diskMiB: null,
-  snapshots: null,
-  snapshotMiB: null,
-}
 const OPERATOR = { owner: 'operator', operator: true, quotas: NO_QUOTAS, leastWall: WALLS[0] }
 
 /**

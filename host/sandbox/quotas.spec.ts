@@ -1,21 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { claimOf, NO_CLAIM, Quotas } from './quotas.ts'
-import type { Quotas as Agreed, SandboxRecord } from './record.ts'
+import { type Quotas as Agreed, NO_QUOTAS, type SandboxRecord } from './record.ts'
 
 const MIB = 1024 * 1024
 const CLAIM = { memoryMiB: 512, cpus: 1, diskMiB: 1024 }
 const owner = (quotas: Partial<Agreed>): { name: string; quotas: Agreed } => ({
   name: 'alice',
-  quotas: {
-    sandboxes: null,
-    createsPerSecond: null,
-    cpus: null,
-    memoryMiB: null,
-    diskMiB: null,
-    snapshots: null,
-    snapshotMiB: null,
-    ...quotas,
-  },
+  quotas: { ...NO_QUOTAS, ...quotas },
 })
 
 let made = 0

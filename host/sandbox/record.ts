@@ -27,6 +27,16 @@ export interface Quotas {
   readonly snapshotMiB: number | null
 }
 
+export const NO_QUOTAS: Quotas = {
+  sandboxes: null,
+  createsPerSecond: null,
+  cpus: null,
+  memoryMiB: null,
+  diskMiB: null,
+  snapshots: null,
+  snapshotMiB: null,
+}
+
 /** What happens when the time of a sandbox is over, and when somebody knocks on one that is paused. */
 export interface Lifecycle {
   readonly onTimeout: 'kill' | 'pause'

@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest'
+import { NO_QUOTAS } from './record.ts'
 import { SnapshotRoom } from './snapshot-room.ts'
 
 const MIB = 1024 * 1024
 const NONE = { count: 0, bytes: 0 }
 const owner = (snapshots: number | null, snapshotMiB: number | null) => ({
   name: 'alice',
-  quotas: { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null, diskMiB: null, snapshots, snapshotMiB },
+  quotas: { ...NO_QUOTAS, snapshots, snapshotMiB },
 })
 /** Clients that are told when to ask again do so; no waiting helps here. */
 const exceeded = (message: string) => expect.objectContaining({ code: 'QUOTA_EXCEEDED', message, retryAfterS: undefined })

@@ -8,21 +8,11 @@ import { hashOfKey, type KeyRecord, type Keys, type KeyWish, matchingKey, newKey
 import type { Parts } from '../../host/api/parts.ts'
 import { FrontDoor } from '../../host/api/server.ts'
 import { StoredReplays } from '../../host/api/stored-replays.ts'
-import type { Owner } from '../../host/sandbox/record.ts'
+import { NO_QUOTAS, type Owner } from '../../host/sandbox/record.ts'
 import type { Store } from '../../host/store/store.ts'
 import { Meters } from '../../host/telemetry/meters.ts'
 import { noTraces } from '../../host/telemetry/telemetry.ts'
 import { FleetDouble, planOf } from './fleet-double.ts'
-
-const NO_QUOTAS = {
-  sandboxes: null,
-  createsPerSecond: null,
-  cpus: null,
-  memoryMiB: null,
-  diskMiB: null,
-  snapshots: null,
-  snapshotMiB: null,
-}
 
 const nowhere: Store = {
   put: async () => undefined,

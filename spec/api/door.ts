@@ -4,7 +4,7 @@ import type { Parts } from '../../host/api/parts.ts'
 import { FrontDoor, type ServerOptions } from '../../host/api/server.ts'
 import type { Entered, Fleet } from '../../host/sandbox/fleet.ts'
 import type { LiveSandbox } from '../../host/sandbox/life.ts'
-import type { Owner, SandboxRecord, Traffic } from '../../host/sandbox/record.ts'
+import { NO_QUOTAS, type Owner, type SandboxRecord, type Traffic } from '../../host/sandbox/record.ts'
 import { Meters } from '../../host/telemetry/meters.ts'
 import { noTraces } from '../../host/telemetry/telemetry.ts'
 import { Fault } from '../../wire/index.ts'
@@ -17,10 +17,9 @@ export const TRAFFIC_TOKEN = 'traffic-token-of-a-sandbox'
 const ANYTHING = { safeParse: (data: unknown) => ({ success: true, data }) } as unknown as Parameters<typeof readJson>[1]
 
 const leastWall = 'container'
-const quotas = { sandboxes: null, createsPerSecond: null, cpus: null, memoryMiB: null, diskMiB: null, snapshots: null, snapshotMiB: null }
 const owners = new Map<string, Owner>([
-  [KEY, { name: 'somebody', keyId: 'k1', operator: false, quotas, leastWall }],
-  [OPERATOR_KEY, { name: 'operator', keyId: 'k0', operator: true, quotas, leastWall }],
+  [KEY, { name: 'somebody', keyId: 'k1', operator: false, quotas: NO_QUOTAS, leastWall }],
+  [OPERATOR_KEY, { name: 'operator', keyId: 'k0', operator: true, quotas: NO_QUOTAS, leastWall }],
 ])
 
 export interface FakeSandbox {
