@@ -116,10 +116,12 @@ class Runtime:
 
     def _rehearse(self):
         """For whoever comes first. A fork makes each page that it changes its own, a thousand of them until its first run is over: here that is done while nobody waits."""
-        cells = self._rehearsals[-1]
+        cells, renewed = self._rehearsals[-1], self._renewed
         del self._rehearsals[1:]
         with self._control.muted(), self._stdio.hushed():
             self.warm(cells)
+        # A fork is nobody's double. What stands alone may be saved after this, and restored more than once.
+        self._renewed = renewed
         self._send({"type": "ready"})
 
     def _init(self, request):
