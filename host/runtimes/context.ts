@@ -247,7 +247,7 @@ export class Context {
   }
 }
 
-function newSeed(): string {
+export function newSeed(): string {
   return randomBytes(SEED_BYTES).toString('hex')
 }
 

@@ -37,7 +37,7 @@ export type RuntimeRequest =
   | { op: 'init'; cwd: string; env: Record<string, string>; seed: string }
   | { op: 'run'; id: number; code: string; env: Record<string, string>; program?: { path: string; args: string[] } }
   | { op: 'interrupt'; id: number }
-  /** Not answered. */
+  /** Not answered. Before `init`, that need not do it. */
   | { op: 'renew'; seed: string }
 
 /** Before `init`, to a program that a zygote forked: it walks the paths of a first run, leaves no trace of that, and answers `ready`. */

@@ -2,18 +2,23 @@ import { Fault, type Plan } from '@caisson/wire'
 import type { AgentConnection } from '../agent/connection.ts'
 import { attachProgram, type Judge, type Program, startProgram } from '../agent/process.ts'
 import { orAborted, unending } from '../lifetimes.ts'
+import { newSeed } from '../runtimes/context.ts'
 import { ControlLines, violation } from '../runtimes/control-lines.ts'
-import type { RehearsalRequest, RuntimeProcess } from '../runtimes/runtime.ts'
+import type { RehearsalRequest, RuntimeProcess, RuntimeRequest } from '../runtimes/runtime.ts'
 import * as shelf from '../runtimes/shelf.ts'
 import type { Template } from '../templates/template.ts'
 
 /** Nobody's process yet: how it ends is nobody's business. */
 const UNJUDGED: Judge = { exited: async (exit) => exit, lost: (failure) => Promise.reject(failure) }
-const REQUEST: RehearsalRequest = { op: 'rehearse' }
+const said = (request: RehearsalRequest | RuntimeRequest) => Buffer.from(`${JSON.stringify(request)}\n`)
 
-/** Has an interpreter that is inside already walk the paths of a first run, so that whoever gets it need not wait for that. */
+/**
+ * Has an interpreter that is inside already walk the paths of a first run, and renew its chance, so that whoever gets it need not wait for that. It may
+ * not be saved afterwards, for others to be restored from.
+ */
 export function rehearse(agent: AgentConnection, pid: number, signal: AbortSignal): Promise<void> {
-  return walked(attachProgram(agent, pid, { judge: UNJUDGED }, unending()), signal)
+  const program = attachProgram(agent, pid, { judge: UNJUDGED }, unending())
+  return walked(program, signal, () => program.sendControl(said({ op: 'renew', seed: newSeed() }), signal))
 }
 
 /**
@@ -36,9 +41,9 @@ export async function warmUp(
   return [program.pid]
 }
 
-async function walked(program: Program, signal: AbortSignal): Promise<void> {
+async function walked(program: Program, signal: AbortSignal, then?: () => Promise<void>): Promise<void> {
   try {
-    await orAborted(rehearsed(program, signal), signal)
+    await orAborted(rehearsed(program, signal).then(then), signal)
   } finally {
     program.letGo()
   }
@@ -46,7 +51,7 @@ async function walked(program: Program, signal: AbortSignal): Promise<void> {
 
 async function rehearsed(program: RuntimeProcess, signal: AbortSignal): Promise<void> {
   const lines = new ControlLines()
-  await program.sendControl(Buffer.from(`${JSON.stringify(REQUEST)}\n`), signal)
+  await program.sendControl(said({ op: 'rehearse' }), signal)
   for await (const { channel, bytes } of program.output) {
     if (channel !== 'control') throw violation('output before anybody ran anything')
     for (const { message } of lines.push(bytes)) {

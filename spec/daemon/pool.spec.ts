@@ -103,7 +103,7 @@ onWall('gvisor', () => {
     const second = await Guest.create(daemon, wish)
     expect((await pool()).hits).toBe(before.hits + 1)
     const identity =
-      'import sys, uuid, random, numpy, os; print("numpy" in sys.modules, uuid.uuid4(), random.random(), os.uname().nodename)'
+      'import sys, ssl, uuid, random, os; n = sys.modules.get("numpy"); print(n is not None, uuid.uuid4(), random.random(), n.random.rand(), ssl.RAND_bytes(8).hex(), os.uname().nodename)'
     const [one, other] = [await first.code(identity), await second.code(identity)]
     expect(other).toMatch(new RegExp(`^True .* ${second.id}\\n$`))
     expect(

@@ -31,7 +31,7 @@ class Runtime:
         self._complained = False
         # Between runs nothing is listened to; a thread of user code may speak at any time.
         self._running = False
-        # In a fork, which has time for it before anybody asks.
+        # Before anybody asked: in a fork, and in what waits in a pool.
         self._renewed = False
         # What a rehearsal walks: the next one, and those after it.
         self._rehearsals = [rehearsal.SHORT]
@@ -111,17 +111,16 @@ class Runtime:
             self._init(request)
         elif request["op"] == "renew":
             identity.renew(request["seed"])
+            self._renewed = True
         elif request["op"] == "run":
             self._execute(request)
 
     def _rehearse(self):
         """For whoever comes first. A fork makes each page that it changes its own, a thousand of them until its first run is over: here that is done while nobody waits."""
-        cells, renewed = self._rehearsals[-1], self._renewed
+        cells = self._rehearsals[-1]
         del self._rehearsals[1:]
         with self._control.muted(), self._stdio.hushed():
             self.warm(cells)
-        # A fork is nobody's double. What stands alone may be saved after this, and restored more than once.
-        self._renewed = renewed
         self._send({"type": "ready"})
 
     def _init(self, request):
