@@ -6,7 +6,8 @@ import { VERBS, type Verb } from './shelf.ts'
 const VERSION = '0.1.0'
 
 function usage(): string {
-  const verbs = Object.entries(VERBS).map(([name, verb]) => `  ${name.padEnd(10)}${verb.summary}`)
+  const width = Math.max(...Object.keys(VERBS).map((name) => name.length)) + 2
+  const verbs = Object.entries(VERBS).map(([name, verb]) => `  ${name.padEnd(width)}${verb.summary}`)
   return [
     'Usage: caisson VERB [options]',
     '',

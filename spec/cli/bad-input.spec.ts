@@ -102,6 +102,12 @@ test('with --json the error is a document too', async () => {
   expect(JSON.parse(ended.stdout)).toMatchObject({ exitCode: 125, error: { code: 'PROFILE_UNKNOWN' } })
 })
 
+test('help names each verb, apart from what it is for', async () => {
+  const { stdout } = await line.caisson(['--help'])
+  for (const [verb, { summary }] of Object.entries(VERBS))
+    expect(stdout.split('\n').map((row) => row.trim().split(/ {2,}/))).toContainEqual([verb, summary])
+})
+
 test.each(Object.keys(VERBS))('help of %s goes to standard output, with 0', async (verb) => {
   const ended = await line.caisson([verb, '--help'])
   expect(ended).toMatchObject({ exitCode: 0, stderr: '' })
