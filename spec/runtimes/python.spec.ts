@@ -101,6 +101,23 @@ test('a process that code forks draws other numbers, and has its own threads and
   expect((await sandbox.runCode(code)).text).toBe('(True, 1, True)')
 })
 
+test('one that goes on as several draws other numbers from the generator that the code has chosen, too', async () => {
+  const other = await sandbox.contexts.create({ language: 'python' })
+  const code = [
+    'import numpy as np',
+    'from caisson_runtime import identity',
+    'np.random.set_bit_generator(np.random.PCG64(7))',
+    'np.random.standard_normal()',
+    'def drawn(seed):',
+    '    identity.renew(seed * 32)',
+    '    return np.random.rand(), type(np.random.get_bit_generator()).__name__',
+    'one, two, again = drawn("00"), drawn("01"), drawn("00")',
+    'print(one == again, one[0] == two[0], one[1])',
+  ].join('\n')
+  expect(await sandbox.runCode(code, { context: other })).toMatchObject({ stdout: 'True False PCG64\n' })
+  await sandbox.contexts.delete(other)
+})
+
 test('magics, commands of the shell, and top-level await', async () => {
   expect((await sandbox.runCode('!echo from the shell')).stdout).toBe('from the shell\n')
   expect((await sandbox.runCode('%cd -q /tmp\n%pwd')).text).toBe("'/tmp'")
