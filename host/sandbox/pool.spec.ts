@@ -12,6 +12,7 @@ class Counted implements Pick<Creating, 'prepare' | 'isOutdone'> {
   made = 0
   ended = 0
   outdone = false
+  wall = 'container'
 
   isOutdone(): Promise<boolean> {
     return Promise.resolve(this.outdone)
@@ -23,7 +24,7 @@ class Counted implements Pick<Creating, 'prepare' | 'isOutdone'> {
       this.ended += 1
     }
     const cell = { death: new Promise(() => undefined), [Symbol.asyncDispose]: end }
-    return { cell, agent: { close: () => undefined } } as unknown as Waiting
+    return { plan: { wall: this.wall }, cell, agent: { close: () => undefined } } as unknown as Waiting
   }
 }
 
@@ -50,6 +51,69 @@ test('of kinds that a caller makes up, only so many have one waiting: those that
   expect(from.take({ memoryMiB: 199 })).toBeDefined()
   expect(from.take({ memoryMiB: 100 })).toBeUndefined()
   expect(creating.made - creating.ended).toBeLessThanOrEqual(17)
+})
+
+/** So many come at once. How many of them found one. */
+function crowd(from: Pool, count: number, memoryMiB = 100): number {
+  const before = from.count.hits
+  const done = from.busy()
+  for (let left = count; left > 0; left -= 1) from.take({ memoryMiB })
+  done()
+  return from.count.hits - before
+}
+
+const filled = (from: Pool) => vi.waitFor(() => expect(from.count.waiting).toBe(from.count.wanted), { timeout: 20_000, interval: 1 })
+
+test('a crowd finds as many waiting as came the last time, and what is left over each time is let go by halves', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'Date'] })
+  try {
+    const creating = new Counted()
+    const from = opened(creating)
+    from.expect({ memoryMiB: 100 }, 2)
+    await filled(from)
+    expect(crowd(from, 7)).toBe(2)
+    await filled(from)
+    expect(crowd(from, 7)).toBe(7)
+    // For a minute after the last who found none, it stays so.
+    for (let second = 0; second < 60; second += 15) {
+      await filled(from)
+      expect(crowd(from, 2)).toBe(2)
+      expect(from.count.wanted).toBe(7)
+      await vi.advanceTimersByTimeAsync(15_000)
+    }
+    const wanted = []
+    for (let second = 0; second < 90; second += 15) {
+      await filled(from)
+      expect(crowd(from, 2)).toBe(2)
+      await vi.advanceTimersByTimeAsync(15_000)
+      wanted.push(from.count.wanted)
+    }
+    expect(wanted).toEqual([4, 3, 2, 2, 2, 2])
+    await filled(from)
+    expect(creating.made - creating.ended - from.count.hits).toBe(2)
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
+test('however many come, and of however many kinds, what waits for them is bounded; of heavy walls by less', async () => {
+  const creating = new Counted()
+  const from = opened(creating)
+  for (let memoryMiB = 100; memoryMiB < 110; memoryMiB += 1) {
+    from.expect({ memoryMiB }, 1)
+    await filled(from)
+    crowd(from, 100, memoryMiB)
+    await filled(from)
+  }
+  expect(from.count.wanted).toBeGreaterThan(8 + 9)
+  expect(from.count.wanted).toBeLessThanOrEqual(64 + 9)
+  creating.wall = 'microvm'
+  const before = from.count.wanted
+  from.expect({ memoryMiB: 200 }, 1)
+  await filled(from)
+  crowd(from, 100, 200)
+  await filled(from)
+  expect(from.count.wanted - before).toBe(8)
 })
 
 test('where the machine has no room for another, none is made for nobody', async () => {

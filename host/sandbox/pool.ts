@@ -1,13 +1,19 @@
-import { type CreateRequest, Fault, within } from '@caisson/wire'
+import { totalmem } from 'node:os'
+import { type CreateRequest, Fault, type WallName, within } from '@caisson/wire'
 import type { Admission } from './admission.ts'
 import type { Creating } from './creating.ts'
 import type { Waiting } from './given.ts'
 
 const LAUNCH_MS = 60_000
+/** Of one kind; behind the container wall, where one costs some 5 MiB, as many as a sixty-fourth of the machine's memory holds. */
 const MAX_WAITING = 8
+const MAX_LIGHT = Math.min(64, Math.max(MAX_WAITING, Math.floor(totalmem() / (64 * 5 * 2 ** 20))))
 /** Callers say what a kind is: of more kinds than these, the one that nobody has wanted for longest is let go. */
 const MAX_KINDS = 16
-/** A kind of sandbox that nobody wanted for so long has one waiting at the most; after ten times as long, none. */
+/**
+ * A kind of sandbox that nobody wanted for so long has one waiting at the most; after ten times as long, none. One that was there whenever somebody wanted it
+ * has half of those let go that were left over each time, as far as they are more than were expected.
+ */
 const QUIET_MS = 60_000
 const TIDY_MS = 15_000
 /** After a failure: each try costs somebody else's time. */
@@ -18,11 +24,19 @@ const BREATH_MS = 40
 interface Shelf {
   readonly request: CreateRequest
   readonly waiting: Waiting[]
-  /** How many are to wait; doubles with each time that there was none. */
+  /** How many are to wait: one more with each time that there was none. */
   wanted: number
+  expected: number
+  /** Which they stand behind, as far as any has been made. */
+  wall: WallName | undefined
+  /** How many were left, at the least, since it was last looked after. */
+  spare: number
   lastTakenMs: number
+  lastMissedMs: number
   restUntilMs: number
 }
+
+const FRESH = { expected: 0, wall: undefined, spare: 0, lastMissedMs: 0, restUntilMs: 0 }
 
 interface PoolParts {
   readonly creating: Pick<Creating, 'prepare' | 'isOutdone'>
@@ -75,7 +89,8 @@ export class Pool implements AsyncDisposable {
   expect(request: CreateRequest, wanted: number): void {
     const shelf = this.#shelf(request)
     if (shelf === undefined) return
-    shelf.wanted = Math.max(shelf.wanted, Math.min(wanted, MAX_WAITING))
+    shelf.expected = Math.min(wanted, MAX_WAITING)
+    shelf.wanted = Math.max(shelf.wanted, shelf.expected)
     this.#refill()
   }
 
@@ -87,10 +102,12 @@ export class Pool implements AsyncDisposable {
     const found = shelf.waiting.shift()
     if (found === undefined) {
       this.#misses += 1
-      shelf.wanted = Math.min(MAX_WAITING, Math.max(1, shelf.wanted * 2))
+      shelf.lastMissedMs = shelf.lastTakenMs
+      if (shelf.wanted < this.#most(shelf)) shelf.wanted += 1
     } else {
       this.#hits += 1
     }
+    shelf.spare = Math.min(shelf.spare, shelf.waiting.length)
     return found
   }
 
@@ -117,10 +134,17 @@ export class Pool implements AsyncDisposable {
     if (key === undefined || kind === undefined) return undefined
     const known = this.#shelves.get(key)
     if (known !== undefined) return known
-    const shelf: Shelf = { request: kind, waiting: [], wanted: 0, lastTakenMs: Date.now(), restUntilMs: 0 }
+    const shelf: Shelf = { request: kind, waiting: [], wanted: 0, ...FRESH, lastTakenMs: Date.now() }
     this.#shelves.set(key, shelf)
     if (this.#shelves.size > MAX_KINDS) this.#forgetOldest()
     return shelf
+  }
+
+  /** All kinds together have no more than one may have, but for the first of each. */
+  #most({ wall, wanted }: Shelf): number {
+    if (wall !== 'container') return MAX_WAITING
+    const others = this.count.wanted - wanted
+    return Math.max(1, MAX_LIGHT - others)
   }
 
   #forgetOldest(): void {
@@ -149,6 +173,7 @@ export class Pool implements AsyncDisposable {
         this.#parts.admission.refuse()
         const waiting = await this.#parts.creating.prepare(shelf.request, within(LAUNCH_MS, this.#over.signal))
         shelf.waiting.push(waiting)
+        shelf.wall = waiting.plan.wall
         // Its kind may have been let go meanwhile.
         this.#evict(shelf)
         // One that dies waiting is nobody's loss.
@@ -174,6 +199,11 @@ export class Pool implements AsyncDisposable {
     for (const [key, shelf] of this.#shelves) {
       const quietMs = now - shelf.lastTakenMs
       if (quietMs > QUIET_MS) shelf.wanted = Math.min(shelf.wanted, quietMs > QUIET_MS * 10 ? 0 : 1)
+      else if (now - shelf.lastMissedMs > QUIET_MS) {
+        const least = Math.max(1, Math.min(shelf.wanted, shelf.expected))
+        shelf.wanted = Math.max(least, shelf.wanted - Math.ceil(shelf.spare / 2))
+      }
+      shelf.spare = shelf.waiting.length
       this.#evict(shelf)
       if (shelf.wanted === 0) this.#shelves.delete(key)
     }
