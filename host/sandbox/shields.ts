@@ -202,7 +202,7 @@ class Looking {
 }
 
 const text = ({ dev, ino }: BigIntStats): string => `${dev}:${ino}`
-const inodeOf = (open: number): string => text(fstatSync(open, { bigint: true }))
+export const inodeOf = (open: number): string => text(fstatSync(open, { bigint: true }))
 const inodeAt = (folder: number, name: string): string => text(lstatSync(nameIn(folder, name), { bigint: true }))
 const inodeOfPath = (path: string): string => text(statSync(path, { bigint: true }))
 
