@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { resolve } from 'node:path'
 import { Fault } from '@caisson/wire'
-import { seen } from './mounts.ts'
+import { heldLook, seen } from './mounts.ts'
 import { Placeholders } from './placeholders.ts'
 import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
@@ -14,7 +14,7 @@ export interface ShownFolder extends AsyncDisposable {
   readonly request: StrictCreateRequest
   /** Where commands begin; null: at home. */
   readonly cwd: string | null
-  /** One for each mount; empty where the profile hides nothing. */
+  /** One for each mount. */
   readonly looks: readonly Look[]
 }
 
@@ -26,7 +26,10 @@ export async function showFolder(
   signal: AbortSignal,
 ): Promise<ShownFolder> {
   const choice = profile.folder
-  if (choice === null) return { request, cwd: null, looks: [], [Symbol.asyncDispose]: async () => undefined }
+  if (choice === null) {
+    const looks = (request.mounts ?? []).map(({ source }) => heldLook(source))
+    return { request, cwd: null, looks, [Symbol.asyncDispose]: async () => undefined }
+  }
   if (folder === undefined) {
     throw new Fault('BAD_REQUEST', `folder: profile ${profile.name} shows the folder that the caller works in, and none is named`, {
       hint: 'Name it: `folder: process.cwd()`; with a daemon, only an operator may.',

@@ -98,3 +98,18 @@ test('what cannot be looked through to its end is not shown', async () => {
   for (let number = 0; number < 1000; number += 1) await put(`${number}.pem`)
   await expect(found()).rejects.toMatchObject(refused('more than a sandbox can have'))
 })
+
+test('a folder whose name is no UTF-8 cannot be looked through; a file of such a name can be shown, and not hidden', async () => {
+  const odd = (hex: string) => Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(hex, 'hex')])
+  const [plain, pem, cafe] = [odd('ff2e747874'), odd('ff2e70656d'), odd('636166e9')]
+  await writeFile(plain, 'x')
+  expect(await found()).toEqual([])
+  const refused = { code: 'MOUNT_UNREADABLE', message: expect.stringContaining('UTF-8') }
+  await writeFile(pem, 'x')
+  await expect(found()).rejects.toMatchObject(refused)
+  await rm(pem)
+  await mkdir(cafe)
+  await writeFile(Buffer.concat([cafe, Buffer.from('/.env')]), 'x')
+  await expect(found()).rejects.toMatchObject(refused)
+  expect(await found({ skipped: ['caf*'] })).toEqual([])
+})

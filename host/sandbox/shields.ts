@@ -2,6 +2,7 @@ import {
   type BigIntStats,
   closeSync,
   constants,
+  type Dirent,
   fstatSync,
   lstatSync,
   openSync,
@@ -32,6 +33,8 @@ const MAX_SHIELDS = 900
 /** Of them all together, as a keeper reads them. */
 const MAX_CHARACTERS = 512 * 1024
 const MAX_READ_BYTES = 64 * 1024
+/** What stands in a name for bytes that are no UTF-8. */
+const REPLACED = '\uFFFD'
 /** Then others get a turn. */
 const FOLDERS_A_TURN = 64
 
@@ -96,10 +99,25 @@ class Looking {
     if (this.#entries > MAX_ENTRIES) throw this.#tooMuch(`has more than ${MAX_ENTRIES} entries`)
     for (const entry of entries) {
       const path = [...names, entry.name]
-      if (entry.isSymbolicLink()) this.#link(folder, path, isFixed)
+      if (isUnspeakable(folder, entry.name)) this.#unspeakable(path, entry)
+      else if (entry.isSymbolicLink()) this.#link(folder, path, isFixed)
       else if (entry.isDirectory()) await this.#subfolder(folder, path, isFixed, signal)
       else this.#file(folder, path, isFixed, entry.isFile())
     }
+  }
+
+  /** By what was read of its name it cannot be opened, and a plan cannot name it: it is shown as it is, or nothing is. */
+  #unspeakable(names: readonly string[], entry: Dirent): void {
+    const { hidden, shown, redacted, fixed, skipped } = this.#tests
+    const isShown = entry.isDirectory() ? skipped.match(names) : entry.isFile() || entry.isSymbolicLink()
+    if (isShown && (!hidden.match(names) || shown.match(names)) && !redacted.match(names) && !fixed.match(names)) return
+    throw new Fault(
+      'MOUNT_UNREADABLE',
+      `${this.#source}: the name of ${names.join('/')} is no UTF-8, so that nothing of it can be hidden`,
+      {
+        hint: 'Rename it, or name it in `folder.skipped` of a profile of your own, with `*` for what is not shown of its name.',
+      },
+    )
   }
 
   async #subfolder(folder: number, names: string[], wasFixed: boolean, signal: AbortSignal): Promise<void> {
@@ -202,7 +220,9 @@ class Looking {
 }
 
 const text = ({ dev, ino }: BigIntStats): string => `${dev}:${ino}`
-const inodeOf = (open: number): string => text(fstatSync(open, { bigint: true }))
+export const inodeOf = (open: number): string => text(fstatSync(open, { bigint: true }))
+const isUnspeakable = (folder: number, name: string): boolean =>
+  name.includes(REPLACED) && lstatSync(nameIn(folder, name), { throwIfNoEntry: false }) === undefined
 const inodeAt = (folder: number, name: string): string => text(lstatSync(nameIn(folder, name), { bigint: true }))
 const inodeOfPath = (path: string): string => text(statSync(path, { bigint: true }))
 

@@ -64,6 +64,14 @@ onWall('microvm', () => {
     expect(Math.abs(Number(seconds) - Date.now() / 1000)).toBeLessThan(60)
   })
 
+  test('what carries the words of its agent has no file of the host’s, and QEMU, which has the same ids, none by way of it', () => {
+    const pilot = status(pids[0] ?? '', 'PPid') ?? ''
+    const open = readdirSync(`/proc/${pilot}/fd`).map((fd) => readlinkSync(`/proc/${pilot}/fd/${fd}`))
+    // What it would complain to is a file without a name.
+    const files = open.filter((path) => path.startsWith('/') && !/^(\/dev)?\/null$|\.err \(deleted\)$/.test(path))
+    expect(files).toEqual([])
+  })
+
   test('QEMU is in a narrow container: nobody’s ids, no capability, a filter, nothing to write to but one disk, and no network but `lo`', () => {
     expect(pids).toHaveLength(1)
     for (const pid of pids) {

@@ -1,14 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { lstatSync, readFileSync } from 'node:fs'
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { chown, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Sandbox } from '../../client/index.ts'
+import { Sandbox, type SandboxOptions } from '../../client/index.ts'
 import { Fault } from '../../wire/index.ts'
+import { SpecHost } from '../walls/home.ts'
 
-const LAUNCHES = 6
+const LAUNCHES = 8
+const LAUNCHES_OF_A_RARE_MOMENT = 30
 const TRIES = 200_000
 const SECRET = 'not for guests'
 
@@ -55,11 +57,11 @@ function isFooled(look: () => boolean, use: () => string): boolean {
 }
 
 /** What each of some sandboxes sees; of those that were refused, why. */
-async function launched(at: string, command: string): Promise<string[]> {
+async function launched(options: SandboxOptions, command: string, launches = LAUNCHES): Promise<string[]> {
   const seen: string[] = []
-  for (let launch = 0; launch < LAUNCHES; launch += 1) {
+  for (let launch = 0; launch < launches; launch += 1) {
     try {
-      await using sandbox = await Sandbox.create({ profile: 'project', folder: at, network: 'none' })
+      await using sandbox = await Sandbox.create({ network: 'none', ...options })
       seen.push((await sandbox.commands.run(['sh', '-c', command])).stdout)
     } catch (failure) {
       if (!(failure instanceof Fault)) throw failure
@@ -89,7 +91,8 @@ describe('the folder itself turns into a link to somewhere else', () => {
 
   test('a sandbox shows the folder that was meant, or is not made', async () => {
     await using _ = await flipping(at(), join(folder, 'link'))
-    for (const seen of await launched(at(), 'ls')) expect(seen).toMatch(/^(own\n|BAD_REQUEST|MOUNT_UNREADABLE)$/)
+    for (const seen of await launched({ profile: 'project', folder: at() }, 'ls'))
+      expect(seen).toMatch(/^(own\n|BAD_REQUEST|MOUNT_UNREADABLE)$/)
   })
 })
 
@@ -111,6 +114,33 @@ describe('a folder with a secret file is exchanged for one without', () => {
 
   test('a sandbox sees it nowhere, or is not made', async () => {
     await using _ = await flipping(join(at(), 'config'), join(at(), 'decoy'))
-    for (const seen of await launched(at(), 'cat config/.env decoy/.env')) expect(seen).toMatch(/^(|MOUNT_UNREADABLE)$/)
+    for (const seen of await launched({ profile: 'project', folder: at() }, 'cat config/.env decoy/.env'))
+      expect(seen).toMatch(/^(|MOUNT_UNREADABLE)$/)
+  })
+})
+
+describe('a folder that is mounted beside turns into a link to Caisson’s own state', () => {
+  const at = () => join(folder, 'beside')
+  let host: SpecHost
+  beforeAll(async () => {
+    host = await SpecHost.open()
+    await mkdir(at())
+    await writeFile(join(at(), 'own'), 'mine')
+    await symlink(host.home, join(folder, 'to-state'))
+  })
+  afterAll(() => host[Symbol.asyncDispose]())
+
+  test('a sandbox whose profile hides nothing shows the folder that was judged, or is not made', async () => {
+    await using _ = await flipping(at(), join(folder, 'to-state'))
+    for (const seen of await launched({ mounts: [{ source: at(), target: '/work', mode: 'ro' }], door: host.door }, 'ls /work'))
+      expect(seen).toMatch(/^(own\n|BAD_REQUEST|MOUNT_UNREADABLE)$/)
+  })
+  test('nor does it own there what the host’s root owns, whoever owns what the link leads to', async () => {
+    await writeFile(join(at(), 'roots'), SECRET, { mode: 0o600 })
+    await chown(at(), 12_345, 12_345)
+    await using _ = await flipping(at(), join(folder, 'to-state'))
+    const options: SandboxOptions = { mounts: [{ source: at(), target: '/work', mode: 'ro' }], door: host.door }
+    for (const seen of await launched(options, 'cat /work/roots', LAUNCHES_OF_A_RARE_MOMENT))
+      expect(seen).toMatch(/^(|BAD_REQUEST|MOUNT_UNREADABLE)$/)
   })
 })

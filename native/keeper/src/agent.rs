@@ -14,6 +14,15 @@ use crate::plan::{OnHit, Plan, Wall};
 use crate::say::Said;
 
 const STEP: &str = "agent";
+/// So long may a leash be full. Whoever is stuck at its other end is not waited for: no limit would end it meanwhile.
+const TAKES_WITHIN: Duration = Duration::from_secs(1);
+
+/// An end to every wait for the other end of a leash; `patience`: for what it says.
+pub fn bound(leash: &OwnedFd, patience: Duration) -> Outcome<()> {
+    let time = |patience: Duration| TimeVal::milliseconds(patience.as_millis() as i64);
+    setsockopt(leash, sockopt::SendTimeout, &time(TAKES_WITHIN)).at(STEP, "leash")?;
+    setsockopt(leash, sockopt::ReceiveTimeout, &time(patience)).at(STEP, "leash")
+}
 
 /// Tells it what it must know; it answers when it listens.
 pub fn greet(leash: &OwnedFd, plan: &Plan, single_id: bool) -> Outcome<()> {
@@ -64,4 +73,27 @@ pub fn hear_until(leash: &OwnedFd, until: Instant) -> Outcome<Said> {
     }
     setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::milliseconds(left)).at(STEP, "leash")?;
     hear(leash)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread::spawn;
+
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+    use super::*;
+
+    #[test]
+    fn whoever_takes_nothing_from_its_leash_is_not_waited_for() {
+        let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
+        let (leash, _stuck) = pair.unwrap();
+        bound(&leash, Duration::from_secs(60)).unwrap();
+        let (tell, told) = channel();
+        spawn(move || {
+            while send(leash.as_fd(), b"{}", &[]).is_ok() {}
+            tell.send(()).unwrap();
+        });
+        told.recv_timeout(Duration::from_secs(30)).unwrap();
+    }
 }

@@ -10,6 +10,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::boot_id;
 use crate::caps;
+use crate::descriptors::keep_only;
 use crate::fault::{At, Fault, Outcome};
 use crate::gate;
 use crate::landlock;
@@ -56,8 +57,11 @@ pub struct Inside<'a> {
 impl Inside<'_> {
     /// Does not return: the program runs, or the failure has been said and the process ends.
     pub fn run(self) -> ! {
+        // The record, the host's own words, its /proc: a pilot would have them for as long as its machine runs, and whoever gets out of that with it.
+        let kept = [&self.leash, &self.stands, &self.listener].into_iter().chain(&self.log);
+        let kept = keep_only("descriptors", kept);
         let leash = self.leash.try_clone();
-        let fault = match self.steps() {
+        let fault = match kept.and_then(|()| self.steps()) {
             Ok(never) => match never {},
             Err(fault) => fault,
         };

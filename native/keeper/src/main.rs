@@ -14,6 +14,7 @@ mod cgroup;
 mod clock;
 mod control;
 mod copy;
+mod descriptors;
 mod devices;
 mod digger;
 mod disk;

@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use caisson_zygote::message::receive;
 use libc::sock_filter;
-use nix::sys::socket::{setsockopt, sockopt};
-use nix::sys::time::TimeVal;
 use serde_json::json;
 
 use crate::agent;
@@ -243,8 +241,7 @@ impl Sandbox {
 
     fn receive_kit(&mut self) -> Outcome<()> {
         let leash = self.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, "inner walls", "no leash"))?;
-        let patience = TimeVal::new(PATIENCE.as_secs() as i64, 0);
-        setsockopt(leash, sockopt::ReceiveTimeout, &patience).at("inner walls", "leash")?;
+        agent::bound(leash, PATIENCE)?;
         let mut buffer = [0u8; 8192];
         let (length, fds) = receive(leash.as_fd(), &mut buffer).at("inner walls", "leash")?;
         let Said::Kit { notify, landlock } = Said::read(&buffer[..length], "inner walls")? else {

@@ -199,7 +199,12 @@ impl Stage<'_> {
 
     fn bind(&self, bind: &Bind) -> Outcome<()> {
         let source = Path::new(&bind.source);
-        let found = fs::metadata(source).coded(Code::MountUnreadable, STEP, source.display())?;
+        // From here on the source is what is held: whoever is in another sandbox of a folder above may put something else in its place.
+        let tree = Tree::open(source).coded(Code::MountUnreadable, STEP, source.display())?;
+        let found = tree.metadata().at(STEP, source.display())?;
+        if let Some(inode) = &bind.inode {
+            shields::same(&found, inode, &bind.source)?;
+        }
         let target = self.inside(&bind.target)?;
         if found.is_dir() {
             self.folder(&target)?;
@@ -218,10 +223,6 @@ impl Stage<'_> {
                 STEP,
                 format!("{} is neither a folder nor a file", source.display()),
             ));
-        }
-        let tree = Tree::open(source).coded(Code::MountUnreadable, STEP, source.display())?;
-        if let Some(inode) = &bind.inode {
-            shields::same(tree.inode().at(STEP, source.display())?, inode, &bind.source)?;
         }
         if let Some(owner) = bind.owned_by {
             self.show_as(owner, &tree, (found.uid(), found.gid()), source)?;

@@ -6,16 +6,16 @@
 //! `pinned`. Mounts from out here are locked for everyone inside (mount_namespaces(7)).
 //! Proven by spec/escape/project-*.spec.ts.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io::Write;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::plan::{Bind, Owner, Shield, ShieldKind};
 use crate::root::Stage;
-use crate::tree::{NODEV, NOSUID, RDONLY, Tree, inode};
+use crate::tree::{NODEV, NOSUID, RDONLY, Tree, inode, metadata};
 
 const STEP: &str = "shields";
 
@@ -25,7 +25,7 @@ pub fn raise(stage: &Stage<'_>, bind: &Bind, top: &Tree) -> Outcome<()> {
     for shield in &bind.shields {
         let name = format!("{}/{}", bind.source, shield.path);
         let place = top.below(&shield.path).map_err(|_| changed(&name))?;
-        same(inode(place.as_raw_fd()).at(STEP, &name)?, &shield.inode, &name)?;
+        same(&metadata(&place).at(STEP, &name)?, &shield.inode, &name)?;
         let tree = match shield.kind {
             ShieldKind::Pinned | ShieldKind::Fixed => Tree::at(&place).at(STEP, &name)?,
             ShieldKind::Covered => cover(stage, shield, &covers, &place)?,
@@ -38,8 +38,8 @@ pub fn raise(stage: &Stage<'_>, bind: &Bind, top: &Tree) -> Outcome<()> {
     Ok(())
 }
 
-pub fn same(found: String, expected: &str, name: &str) -> Outcome<()> {
-    if found == expected { Ok(()) } else { Err(changed(name)) }
+pub fn same(found: &Metadata, expected: &str, name: &str) -> Outcome<()> {
+    if inode(found) == expected { Ok(()) } else { Err(changed(name)) }
 }
 
 fn changed(name: &str) -> Fault {
@@ -54,7 +54,7 @@ fn cover(stage: &Stage<'_>, shield: &Shield, covers: &Path, place: &OwnedFd) -> 
     }
     let number = fs::read_dir(covers).at(STEP, covers.display())?.count();
     let path = covers.join(number.to_string());
-    if is_folder(place) {
+    if metadata(place).at(STEP, path.display())?.is_dir() {
         DirBuilder::new().mode(0o755).create(&path).at(STEP, path.display())?;
     } else {
         let mut open = OpenOptions::new();
@@ -63,12 +63,4 @@ fn cover(stage: &Stage<'_>, shield: &Shield, covers: &Path, place: &OwnedFd) -> 
     }
     stage.own(&path, Owner::User)?;
     Tree::open(&path).at(STEP, path.display())
-}
-
-fn is_folder(place: &OwnedFd) -> bool {
-    // SAFETY: all-zero is a valid stat, which outlives the call; what is left all-zero is no folder.
-    let mut found: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: as above.
-    unsafe { libc::fstat(place.as_raw_fd(), &raw mut found) };
-    found.st_mode & libc::S_IFMT == libc::S_IFDIR
 }

@@ -2,8 +2,10 @@
 //! open_tree(2), mount_setattr(2), move_mount(2), fsopen(2).
 
 use std::ffi::{CStr, CString};
+use std::fs::{File, Metadata};
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 pub const RDONLY: u64 = libc::MOUNT_ATTR_RDONLY;
@@ -71,8 +73,9 @@ impl Tree {
         if result == 0 { Ok(()) } else { Err(Error::last_os_error()) }
     }
 
-    pub fn inode(&self) -> Result<String> {
-        inode(self.0.as_raw_fd())
+    /// What is at its top, whatever its path has come to be.
+    pub fn metadata(&self) -> Result<Metadata> {
+        metadata(&self.0)
     }
 
     /// Adds flags to every mount of the tree.
@@ -134,15 +137,14 @@ fn configure(
     if result == 0 { Ok(()) } else { Err(Error::last_os_error()) }
 }
 
-/// `device:inode` of what is held.
-pub fn inode(open: i32) -> Result<String> {
-    // SAFETY: all-zero is a valid stat, which outlives the call.
-    let mut found: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: as above.
-    if unsafe { libc::fstat(open, &raw mut found) } != 0 {
-        return Err(Error::last_os_error());
-    }
-    Ok(format!("{}:{}", found.st_dev, found.st_ino))
+/// Of what is held.
+pub fn metadata(held: &OwnedFd) -> Result<Metadata> {
+    File::from(held.try_clone()?).metadata()
+}
+
+/// `device:inode`.
+pub fn inode(found: &Metadata) -> String {
+    format!("{}:{}", found.dev(), found.ino())
 }
 
 /// Adds flags to the one mount at `path`.

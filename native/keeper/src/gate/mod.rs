@@ -37,6 +37,7 @@ use nix::sys::signal::Signal;
 use nix::sys::socket::UnixAddr;
 use nix::unistd::{ForkResult, fork};
 
+use crate::descriptors::keep_only;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::plan::{Network, Plan};
 use serve::Serve;
@@ -152,33 +153,11 @@ fn run(plan: &Plan, listeners: Listeners, orders: OwnedFd, keeper: nix::unistd::
         return Err(Fault::new(Code::LaunchFailed, STEP, "the keeper ended"));
     }
     nix::sys::prctl::set_name(c"caisson-gate").at(STEP, "name")?;
-    keep_only(listeners.all().chain([&orders]).map(AsRawFd::as_raw_fd).collect())?;
+    keep_only(STEP, listeners.all().chain([&orders]))?;
     allow_descriptors(descriptors)?;
     let serve = Serve::new(plan, listeners, orders)?;
     confine::confine()?;
     serve.run()
-}
-
-/// Closes what the keeper has open: the gate speaks with what comes from inside, and has nothing to lose.
-fn keep_only(mut kept: Vec<RawFd>) -> Outcome<()> {
-    let null = std::fs::File::options().read(true).write(true).open("/dev/null").at(STEP, "/dev/null")?;
-    for standard in 0..2 {
-        // SAFETY: standard input and output are the keeper's conversation with its host, not ours.
-        if unsafe { libc::dup2(null.as_raw_fd(), standard) } < 0 {
-            return Err(std::io::Error::last_os_error()).at(STEP, "dup2");
-        }
-    }
-    drop(null);
-    kept.sort_unstable();
-    let mut from = 3;
-    for fd in kept.into_iter().map(|fd| fd as u32).chain([u32::MAX]) {
-        if from < fd {
-            // SAFETY: the copies of the keeper's descriptors; nothing of this process uses them again.
-            unsafe { libc::close_range(from, fd - 1, 0) };
-        }
-        from = fd.saturating_add(1);
-    }
-    Ok(())
 }
 
 fn refuse_too_many(descriptors: u64) -> Outcome<()> {
