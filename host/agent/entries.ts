@@ -1,5 +1,5 @@
 import { basename } from 'node:path'
-import type { EntryKind, FileEntry } from '@caisson/wire'
+import type { EntryKind, FileChange, FileEntry } from '@caisson/wire'
 import { type Entry, Entry_Kind } from '@caisson/wire/agent'
 
 const KINDS: Readonly<Record<number, EntryKind>> = {
@@ -26,6 +26,20 @@ export function fileEntry(entry: Entry): FileEntry {
   }
   if (Object.keys(entry.attributes).length > 0) shown.attributes = { ...entry.attributes }
   return shown
+}
+
+/** Besides its texts, roughly. */
+const ENTRY_BYTES = 256
+
+/** What one takes that is kept. Whoever is inside chooses how long its texts are. */
+export function bytesOfEntry({ path, owner, group, symlinkTarget = '', leadsTo, attributes = {} }: FileEntry): number {
+  const texts = [path, owner, group, symlinkTarget, leadsTo?.path ?? '', ...Object.entries(attributes).flat()]
+  return ENTRY_BYTES + texts.reduce((sum, text) => sum + text.length, 0)
+}
+
+/** The same of a change: texts may take two bytes a letter. */
+export function bytesOfChange({ name, entry }: FileChange): number {
+  return ENTRY_BYTES + 2 * name.length + (entry === undefined ? 0 : 2 * bytesOfEntry(entry))
 }
 
 /** A 64-bit number of the agent's, as one that JavaScript can count with. */

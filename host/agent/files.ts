@@ -3,16 +3,15 @@ import { Fault } from '@caisson/wire'
 import { Data_Channel as Channel, type Entry, type FileEvent, FileEvent_Kind as Kind } from '@caisson/wire/agent'
 import { cancelled, refuseAborted } from '../lifetimes.ts'
 import type { AgentConnection, Operation } from './connection.ts'
-import { fileEntry } from './entries.ts'
+import { bytesOfChange, bytesOfEntry, fileEntry } from './entries.ts'
 import type { AgentStream, OpenedResult } from './stream.ts'
 
 /** A listing comes in pages without credit: more than this is refused. */
 const MAX_LISTED_ENTRIES = 200_000
 const MAX_LISTED_BYTES = 64 * 1024 * 1024
-/** Rough cost of one entry besides its path. */
-const ENTRY_BYTES = 256
 /** Changes that nobody has read yet; then they are dropped and the reader is told so. */
 const MAX_WAITING_CHANGES = 4096
+const MAX_WAITING_BYTES = 4 * 1024 * 1024
 
 const CHANGES: Readonly<Record<number, FileChange['kind']>> = {
   [Kind.CREATE]: 'create',
@@ -106,14 +105,16 @@ export class AgentFiles implements Files {
   async list(path: string, options: FileOptions & { depth?: number }, signal: AbortSignal): Promise<FileEntry[]> {
     const { user = '', depth = 1 } = options
     whole('depth', depth)
-    const rest: Entry[] = []
+    const rest: FileEntry[] = []
     let bytes = 0
     const keep = (page: Entry[]) => {
-      for (const entry of page) bytes += ENTRY_BYTES + entry.path.length + entry.symlinkTarget.length
+      const entries = page.map(fileEntry)
+      for (const entry of entries) bytes += bytesOfEntry(entry)
       if (bytes > MAX_LISTED_BYTES || rest.length + page.length > MAX_LISTED_ENTRIES) {
-        stream.giveUp(new Fault('BAD_REQUEST', `list ${path}: more than ${MAX_LISTED_ENTRIES} entries; list its folders one by one`))
+        const most = `${MAX_LISTED_ENTRIES} entries, or ${MAX_LISTED_BYTES} bytes of them`
+        stream.giveUp(new Fault('BAD_REQUEST', `list ${path}: more than ${most}; list its folders one by one`))
       } else {
-        rest.push(...page)
+        rest.push(...entries)
       }
     }
     const stream = this.#connection.open(
@@ -123,7 +124,7 @@ export class AgentFiles implements Files {
     )
     const opened = (await stream.opened) as Extract<OpenedResult, { case: 'entries' }>
     await stream.closed
-    return [...opened.value.entries, ...rest].map(fileEntry)
+    return [...opened.value.entries.map(fileEntry), ...rest]
   }
 
   async makeDir(path: string, options: MakeOptions, signal: AbortSignal): Promise<FileEntry> {
@@ -173,19 +174,22 @@ export class AgentFiles implements Files {
 /** File changes between the agent and their reader. */
 class Changes {
   #waiting: FileChange[] = []
+  #bytes = 0
   #overflown = false
   #end: { failure: unknown } | undefined
   #wake: (() => void) | undefined
 
   push(event: FileEvent): void {
-    if (this.#waiting.length >= MAX_WAITING_CHANGES) {
+    if (this.#waiting.length >= MAX_WAITING_CHANGES || this.#bytes >= MAX_WAITING_BYTES) {
       if (!this.#overflown) this.#waiting.push({ kind: 'overflow', name: '' })
       this.#overflown = true
       return
     }
     const kind = CHANGES[event.kind]
     if (kind === undefined) throw new Fault('WIRE_VIOLATION', `the agent sent a change of kind ${event.kind}`)
-    this.#waiting.push({ kind, name: event.name, ...(event.entry === undefined ? {} : { entry: fileEntry(event.entry) }) })
+    const change: FileChange = { kind, name: event.name, ...(event.entry === undefined ? {} : { entry: fileEntry(event.entry) }) }
+    this.#waiting.push(change)
+    this.#bytes += bytesOfChange(change)
     this.#wake?.()
   }
 
@@ -200,6 +204,7 @@ class Changes {
         const change = this.#waiting.shift()
         if (change !== undefined) {
           if (this.#waiting.length === 0) this.#overflown = false
+          this.#bytes = this.#waiting.length === 0 ? 0 : this.#bytes - bytesOfChange(change)
           yield change
         } else if (this.#end !== undefined) {
           if (this.#end.failure !== undefined) throw this.#end.failure

@@ -4,6 +4,7 @@ import type { Store } from '../store/store.ts'
 import type { Replays } from './control-rooms.ts'
 
 const KEEP_MS = 24 * 3_600_000
+/** Of one owner: nobody's are forgotten for how many another has. */
 const MAX_KEPT = 10_000
 
 interface Made {
@@ -14,6 +15,8 @@ interface Made {
 
 /** In the store; its own id there is a digest of owner and key. */
 interface Kept {
+  /** A digest of it; absent: written by a version that counted all together. */
+  readonly owner?: string
   readonly body: string
   readonly atMs: number
   readonly id: string
@@ -22,7 +25,8 @@ interface Kept {
 /** In the store: a day of them, so that another daemon gives the same answer. What failed is not kept. */
 export class StoredReplays implements Replays {
   readonly #store: Store
-  readonly #made = new Map<string, Made>()
+  /** By owner. */
+  readonly #made = new Map<string, Map<string, Made>>()
 
   /** Knows nothing of earlier ones. */
   constructor(store: Store) {
@@ -33,8 +37,8 @@ export class StoredReplays implements Replays {
   static async open(store: Store): Promise<StoredReplays> {
     const replays = new StoredReplays(store)
     const kept = (await store.all('replay')).map(({ id, document }) => [id, document as Kept] as const)
-    for (const [name, { body, atMs, id }] of kept.sort(([, one], [, other]) => one.atMs - other.atMs)) {
-      replays.#made.set(name, { body, atMs, id: Promise.resolve(id) })
+    for (const [name, { owner = '', body, atMs, id }] of kept.sort(([, one], [, other]) => one.atMs - other.atMs)) {
+      replays.#of(owner).set(name, { body, atMs, id: Promise.resolve(id) })
     }
     await replays.#forget()
     return replays
@@ -43,8 +47,9 @@ export class StoredReplays implements Replays {
   async once(owner: string, key: string, request: unknown, create: () => Promise<string>): Promise<string> {
     const name = digest(`${owner}\0${key}`)
     const body = digest(JSON.stringify(request))
-    const earlier = this.#made.get(name)
-    if (earlier === undefined || isOld(earlier)) return this.#make(name, body, create)
+    const whose = digest(owner)
+    const earlier = this.#of(whose).get(name) ?? this.#of('').get(name)
+    if (earlier === undefined || isOld(earlier)) return this.#make(whose, name, body, create)
     if (earlier.body !== body) throw new Fault('CONFLICT', 'this Idempotency-Key was used with another request')
     try {
       return await earlier.id
@@ -54,30 +59,42 @@ export class StoredReplays implements Replays {
     }
   }
 
-  async #make(name: string, body: string, create: () => Promise<string>): Promise<string> {
+  async #make(owner: string, name: string, body: string, create: () => Promise<string>): Promise<string> {
     const atMs = Date.now()
     const making = create().then(async (id) => {
-      await this.#store.put('replay', name, { body, atMs, id } satisfies Kept)
+      await this.#store.put('replay', name, { owner, body, atMs, id } satisfies Kept)
       return id
     })
     // The map keeps the order in which they came.
-    this.#made.delete(name)
-    this.#made.set(name, { body, atMs, id: making })
+    const made = this.#of(owner)
+    made.delete(name)
+    made.set(name, { body, atMs, id: making })
     try {
       const id = await making
       await this.#forget()
       return id
     } catch (failure) {
-      this.#made.delete(name)
+      made.delete(name)
       throw failure
     }
   }
 
+  #of(owner: string): Map<string, Made> {
+    let made = this.#made.get(owner)
+    if (made === undefined) {
+      made = new Map()
+      this.#made.set(owner, made)
+    }
+    return made
+  }
+
   async #forget(): Promise<void> {
-    for (const [name, made] of this.#made) {
-      if (this.#made.size <= MAX_KEPT && !isOld(made)) return
-      this.#made.delete(name)
-      await this.#store.remove('replay', name)
+    for (const made of this.#made.values()) {
+      for (const [name, one] of made) {
+        if (made.size <= MAX_KEPT && !isOld(one)) break
+        made.delete(name)
+        await this.#store.remove('replay', name)
+      }
     }
   }
 }

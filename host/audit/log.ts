@@ -30,6 +30,9 @@ export interface LogOptions {
 const RECORDS_PER_CHECKPOINT = 512
 const CHECKPOINT_MS = 30_000
 
+/** Of a terminal's variables that are secrets: what looks for them takes memory for as long as the session lasts. */
+const MAX_SECRET_CHARACTERS = 32 * 1024
+
 /**
  * The append-only log of an installation (docs/decisions/0027). Hosts and keepers append to it at the same time; hosts sign where it stands, put full
  * files aside and remove those that are not to be kept any more.
@@ -50,7 +53,7 @@ export class AuditLog implements Disposable {
     this.folder = options.folder
     this.path = join(options.folder, CURRENT)
     this.#chain = new Chain(options.recorder, this.path)
-    const secrets = (variables: Variables) => [...storedSecrets(options.folder), ...this.#chain.secretsOf(variables)]
+    const secrets = (variables: Variables) => [...storedSecrets(options.folder), ...fewEnough(this.#chain.secretsOf(variables))]
     this.terminals = new Terminals(options.folder, options.terminals, (record) => this.append(record), secrets)
     try {
       this.#key = SigningKey.open(options.folder)
@@ -134,4 +137,14 @@ export class AuditLog implements Disposable {
       this.terminals.removeUpTo(segment.lastSeq ?? 0)
     }
   }
+}
+
+function fewEnough(secrets: string[]): string[] {
+  const characters = secrets.reduce((sum, { length }) => sum + length, 0)
+  if (characters <= MAX_SECRET_CHARACTERS) return secrets
+  throw new Fault(
+    'BAD_REQUEST',
+    `variables that are secrets have ${characters} characters; the recording of a terminal is kept free of ${MAX_SECRET_CHARACTERS} at most`,
+    { hint: 'Put what is long in a file, or start the command without a terminal.' },
+  )
 }

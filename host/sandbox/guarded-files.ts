@@ -1,6 +1,8 @@
 import type { FileChange, FileEntry, Files } from '@caisson/wire'
 import type { AgentFiles, Watching } from '../agent/files.ts'
 
+export { bytesOfChange } from '../agent/entries.ts'
+
 interface Guard {
   guard<T>(call: () => Promise<T>): Promise<T>
 }

@@ -7,6 +7,7 @@ import type { Walls } from '../walls/walls.ts'
 import { Admission } from './admission.ts'
 import { adoptAll } from './adoption.ts'
 import type { Creating } from './creating.ts'
+import { Departed } from './departed.ts'
 import type { Entered, Fleet, ForkWish, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
 import { asFault, forked } from './forked.ts'
 import type { Given } from './given.ts'
@@ -23,9 +24,6 @@ import { type Copied, ofSnapshot, Snapshots, type SnapshotsParts } from './snaps
 import { Strangers } from './strangers.ts'
 import { withWorkspace } from './workspace-life.ts'
 
-/** Why a sandbox ended is told for so long. */
-const REMEMBER_MS = 24 * 3600 * 1000
-const MAX_REMEMBERED = 10_000
 const CLEANUP_MS = 60_000
 
 export interface FleetParts extends SnapshotsParts {
@@ -53,8 +51,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
   readonly #snapshots: Snapshots
   readonly #kept: string
   #strangers: Strangers | undefined
-  /** Of those that are gone, the oldest first. */
-  readonly #gone: string[] = []
+  readonly #departed = new Departed()
 
   private constructor(parts: FleetParts, snapshots: Snapshots, quotas: Quotas) {
     this.#parts = parts
@@ -261,24 +258,20 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     const happened: ResidentParts['happened'] = (kind, changed) => this.#happened(kind, changed)
     const parts: ResidentParts = { ...this.#parts, keptFolder: this.#kept, happened }
     this.#residents.set(record.id, new Resident(parts, record, live))
-    if (record.state === 'gone') this.#gone.push(record.id)
+    if (record.state === 'gone') this.#departed.add(record.owner, { id: record.id, goneMs: record.goneMs ?? 0 })
   }
 
   #happened(kind: SandboxEvent['kind'], record: SandboxRecord): void {
     if (kind === 'gone') {
       this.#parts.telemetry.meters.ended(record.reason?.split(':')[0] ?? 'unknown')
-      this.#gone.push(record.id)
+      this.#departed.add(record.owner, { id: record.id, goneMs: record.goneMs ?? 0 })
       this.#forget().catch((failure: unknown) => this.#parts.notice(`those long gone could not be forgotten: ${String(failure)}`))
     }
     for (const listener of this.#listeners) listener({ kind, atMs: Date.now(), record })
   }
 
   async #forget(): Promise<void> {
-    const before = Date.now() - REMEMBER_MS
-    for (let id = this.#gone[0]; id !== undefined; id = this.#gone[0]) {
-      const goneMs = this.#residents.get(id)?.record.goneMs ?? 0
-      if (goneMs > before && this.#gone.length <= MAX_REMEMBERED) return
-      this.#gone.shift()
+    for (let id = this.#departed.forget(Date.now()); id !== undefined; id = this.#departed.forget(Date.now())) {
       this.#residents.delete(id)
       await this.#parts.store.remove('sandbox', id)
     }

@@ -6,6 +6,8 @@ import { StartRequestSchema, StartResponseSchema } from '@caisson/wire/envd/proc
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { residentBytes } from './daemon.ts'
 import { collect, EnvdSandbox, envelope, start } from './envd-sandbox.ts'
+import { everything } from './raw.ts'
+import { head } from './raw-client.ts'
 
 let sandbox: EnvdSandbox
 beforeAll(async () => {
@@ -141,6 +143,28 @@ describe('what is wrong is said', () => {
     expect(JSON.parse(twice.bytes.toString('utf8', twice.bytes.lastIndexOf('{"error'))).error.code).toMatch(
       /invalid_argument|unimplemented/,
     )
+  })
+
+  const part = (name: string) => `--b\r\ncontent-disposition: form-data; name="file"; filename="${name}"\r\n\r\n`
+  test.each([
+    ['a body that is not gzip', '/files?path=no', { 'content-type': 'application/octet-stream', 'content-encoding': 'gzip' }, '', 400],
+    ['a part twice', '/files', { 'content-type': 'multipart/form-data; boundary=b' }, `${part('one')}x\r\n${part('one')}`, 400],
+    ['a part that may not be', '/files', { 'content-type': 'multipart/form-data; boundary=b' }, part('/proc/none/x'), 404],
+    ['a large message', '/process.Process/SendInput', { 'content-type': 'application/json' }, '{"input":{"stdin":"', 429],
+  ])('%s, while the client sends on: it is heard out, and may ask again', async (_, path, headers, before, status) => {
+    const socket = connect(Number(new URL(sandbox.daemon.url).port), '127.0.0.1')
+    const all = everything(socket)
+    const about = { host: 'x', ...sandbox.address, 'x-access-token': sandbox.token }
+    const length = { 'content-length': String(before.length + 24 * MIB) }
+    socket.write(`${head(`POST ${path}`, { ...about, ...headers, ...length })}${before}`)
+    for (let sent = 0; sent < 24 && !socket.destroyed; sent += 1) {
+      const more = socket.write(Buffer.alloc(MIB, 'x'))
+      if (!more) await new Promise((resolve) => socket.once('drain', resolve).once('close', resolve))
+    }
+    socket.write(head('GET /health', { ...about, connection: 'close' }))
+    const { text, error } = await all
+    expect(error).toBeUndefined()
+    expect([...text.matchAll(/HTTP\/1.1 (\d+)/g)].map(([, code]) => Number(code))).toEqual([status, 204])
   })
 
   test('a command with more than the wire to the agent carries', async () => {

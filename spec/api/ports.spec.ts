@@ -48,6 +48,27 @@ test('a chunked body and its trailers arrive, and those of the answer come back'
   expect([answer.text, answer.trailers]).toEqual(['ok', { 'x-sum': '7' }])
 })
 
+test('what is not passed on before a body is not passed on behind it', async () => {
+  const trailers = [
+    'X-Sum: 5',
+    'X-Access-Token: secret',
+    `Authorization: Bearer ${KEY}`,
+    'E2B-Any: x',
+    'Host: y',
+    'Content-Type: z',
+    'X-End: 1',
+  ]
+  const about = Object.entries(to(3000)).map((pair) => pair.join(': '))
+  const head = ['POST /chunks HTTP/1.1', 'Host: x', ...about, 'Transfer-Encoding: chunked', 'Connection: close', '', '3', 'abc', '0']
+  const socket = connect(inside.door.port, '127.0.0.1')
+  const all = everything(socket)
+  socket.write([...head, ...trailers, '', ''].join('\r\n'))
+  expect(parseReply((await all).text).text).toContain('"trailers": "X-Sum: 5, X-End: 1"')
+  const lied = async (path: string, headers = {}) => (await inside.ask({ path, headers })).trailers
+  expect(await lied('/bold-trailers', to(3002))).toEqual({ 'x-sum': '7', nel: '{}' })
+  expect(await lied('/s/ione/3002/bold-trailers')).toEqual({ 'x-sum': '7' })
+})
+
 test('the server inside learns who asks, and none of what is Caisson’s', async () => {
   const secret = {
     'X-Access-Token': 'secret-1',

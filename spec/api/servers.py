@@ -29,7 +29,7 @@ class Honest(BaseHTTPRequestHandler):
                     line = self.rfile.readline().strip()
                     if not line:
                         return whole
-                    self.trailers = line.decode()
+                    self.trailers = line.decode() if self.trailers is None else f"{self.trailers}, {line.decode()}"
             self.rfile.readline()
 
     def answer(self, content, headers=()):
@@ -156,6 +156,7 @@ LIES = {
     "/two-answers": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison",
     "/no-content": b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nHTTP/",
     "/odd-trailers": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nContent-Length: 9\r\n\x01: x\r\n\r\n",
+    "/bold-trailers": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nAlt-Svc: h3\r\nSet-Cookie: a=b\r\nX-Sum: 7\r\nNEL: {}\r\n\r\n",
     "/bad-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
     "/upgrade-refused": b"HTTP/1.1 403 No\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nno",
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Harmless } from '../../client/cli/audit/harmless.ts'
+import { TakingOut } from '../../host/audit/terminals/taking-out.ts'
 import { openAudit } from '../../host/main.ts'
 import { ROOT } from '../cli/invoke.ts'
 import { SpecHost } from '../walls/home.ts'
@@ -135,6 +136,31 @@ describe('recordings', () => {
       )
       expect(saidBy('i')).toBe('[redacted]\r')
     }
+  })
+
+  test.each([
+    ['one that another begins with', ['letmein', 'letmein-and-out'], '<letmein-and-out> letmein-and-in', '<#> #-and-in'],
+    ['some that overlap', ['aaaaaa', 'aaabbb', 'bbbccc'], 'xaaaaaaaabbbcccx aaabbbccc', 'x#x #'],
+    ['one within another that is not there in the end', ['first-second-third', 'second'], 'first-second-thirty', 'first-#-thirty'],
+    ['one that is long, and shown almost', [`${'a'.repeat(16_000)}b`, 'c'.repeat(16_000)], `${'a'.repeat(20_000)}b${'c'.repeat(15_999)}`],
+  ])('take out known values, wherever a piece ends: %s', (_, known, shown, left = `${'a'.repeat(4000)}#${'c'.repeat(15_999)}`) => {
+    for (const size of [shown.length, 1, 7]) {
+      const taking = new TakingOut(known)
+      const pieces = Array.from({ length: Math.ceil(shown.length / size) }, (_, at) => taking.next(shown.slice(at * size, (at + 1) * size)))
+      expect([...pieces, taking.end()].join('').replaceAll('[redacted]', '#')).toBe(left)
+    }
+  })
+
+  test('are not begun with more secrets than can be looked for; which is said', () => {
+    writeFileSync(join(log.folder, 'secrets', 'KEY_2'), 's'.repeat(70_000))
+    using writer = log.open({ folder: join(log.folder, 'audit'), terminals: { mode: 'output', maxBytes: 100_000 } })
+    const begun = (length: number) => writer.terminals.begin('i1', size, { API_TOKEN: 't'.repeat(length), PATH: 'p'.repeat(100_000) })
+    expect(() => begun(32 * 1024 + 1)).toThrow(expect.objectContaining({ code: 'BAD_REQUEST', message: expect.stringContaining('32769') }))
+    const session = begun(32 * 1024)
+    session?.recording.shown(Buffer.from(`${'t'.repeat(32 * 1024)}${'s'.repeat(70_000)}.`))
+    session?.recording.end()
+    const texts = castsOf(join(log.folder, 'audit')).map((path) => eventsOf(path).at(-1)?.[2])
+    expect(texts).toContain('[redacted][redacted].')
   })
 
   test('are as long as they may be and no longer; what is typed is in them where the operator wants it', async () => {

@@ -26,7 +26,7 @@ test('the same key is the same sandbox after the daemon was killed, and another 
   expect((await ask(second, { templateID: 'base', timeout: 120 })).status).toBe(409)
 })
 
-test('a day of them is kept, and no more than ten thousand', async () => {
+test('a day of them is kept, and no more than ten thousand of one owner, whatever another has', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'cai-replays-'))
   vi.useFakeTimers({ toFake: ['Date'] })
   try {
@@ -35,17 +35,19 @@ test('a day of them is kept, and no more than ten thousand', async () => {
     {
       await using store = SqliteStore.open(join(folder, 'db'))
       const replays = await StoredReplays.open(store)
+      expect(await replays.once('bob', 'first', {}, create)).toBe('i1')
       for (let n = 0; n < 10_010; n += 1) await replays.once('ada', `k${n}`, {}, create)
       await expect(replays.once('ada', 'failing', {}, () => Promise.reject(new Error('no')))).rejects.toThrow('no')
-      expect(await store.all('replay')).toHaveLength(10_000)
+      expect(await store.all('replay')).toHaveLength(10_001)
     }
     await using store = SqliteStore.open(join(folder, 'db'))
     const replays = await StoredReplays.open(store)
-    expect(await replays.once('ada', 'k10009', {}, create)).toBe('i10010')
-    expect(await replays.once('bob', 'k10009', {}, create)).toBe('i10011')
-    expect(await replays.once('ada', 'k0', {}, create)).toBe('i10012')
+    expect(await replays.once('ada', 'k10009', {}, create)).toBe('i10011')
+    expect(await replays.once('bob', 'first', {}, create)).toBe('i1')
+    expect(await replays.once('bob', 'k10009', {}, create)).toBe('i10012')
+    expect(await replays.once('ada', 'k0', {}, create)).toBe('i10013')
     vi.advanceTimersByTime(25 * 3_600_000)
-    expect(await replays.once('ada', 'k10009', {}, create)).toBe('i10013')
+    expect(await replays.once('ada', 'k10009', {}, create)).toBe('i10014')
     expect(await store.all('replay')).toHaveLength(1)
   } finally {
     vi.useRealTimers()

@@ -94,6 +94,37 @@ test('a listing keeps its order over pages, and one without end is refused', asy
   await expect(endless).rejects.toMatchObject({ code: 'BAD_REQUEST', message: expect.stringContaining('more than') })
 })
 
+test('a listing is bounded by all that its entries say, not by their number alone', async () => {
+  await using agent = await FakeAgent.start()
+  const listing = new AgentFiles(agent.connection).list('/', {}, signal)
+  const { stream } = await agent.heard('listDir')
+  agent.opened(stream, { case: 'entries', value: { entries: [] } })
+  const page = [0, 1, 2].map((index) => ({ ...entry(`/${index}`), attributes: { note: 'n'.repeat(64 * 1024) } }))
+  for (let pages = 0; pages < 400; pages += 1) {
+    agent.say(stream, { case: 'event', value: { what: { case: 'entries', value: { entries: page } } } })
+  }
+  agent.close(stream)
+  await expect(listing).rejects.toMatchObject({ code: 'BAD_REQUEST', message: expect.stringContaining('bytes of them') })
+})
+
+test('nor are changes kept that are few and long', async () => {
+  await using agent = await FakeAgent.start()
+  const changes = new AgentFiles(agent.connection).watch('/a', { includeEntry: true }, signal)
+  const { stream } = await agent.heard('watch')
+  agent.opened(stream, { case: 'done', value: {} })
+  const long = { ...entry('/a/f'), attributes: { note: 'n'.repeat(64 * 1024) } }
+  const change = { kind: FileEvent_Kind.WRITE, name: 'f', entry: long }
+  for (let count = 0; count < 200; count += 1) agent.say(stream, { case: 'event', value: { what: { case: 'file', value: change } } })
+  agent.close(stream)
+  const later = agent.connection.open({ case: 'metrics', value: {} }, { what: 'metrics' }, signal)
+  agent.opened((await agent.heard('metrics')).stream, { case: 'metrics', value: {} })
+  await later.opened
+  const seen: string[] = []
+  for await (const { kind } of changes) seen.push(kind)
+  expect(seen.at(-1)).toBe('overflow')
+  expect(seen.length).toBeLessThan(50)
+})
+
 test('changes that nobody reads are dropped at a bound, and the reader is told', async () => {
   await using agent = await FakeAgent.start()
   const changes = new AgentFiles(agent.connection).watch('/a', {}, signal)

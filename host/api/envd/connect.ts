@@ -14,7 +14,7 @@ import {
 } from '@connectrpc/connect/protocol'
 import { wholeBody } from '../body.ts'
 import type { Visit } from '../call.ts'
-import { discardRest, isGone } from './failures.ts'
+import { bodyOf, discardRest, isGone } from './failures.ts'
 import { filesystemService } from './filesystem-service.ts'
 import { isOneMessage, type PlainStream, plainStream, wantedOf } from './plain-stream.ts'
 import { processService } from './process-service.ts'
@@ -80,7 +80,7 @@ export async function serveRpc(visit: Visit, path: string): Promise<void> {
     method: request.method ?? '',
     url: `http://envd${path}`,
     header: headersOf(request),
-    body: body === undefined ? request : createAsyncIterable([body]),
+    body: body === undefined ? bodyOf(request) : createAsyncIterable([body]),
     signal,
     contextValues: createContextValues().set(visitKey, asked),
   })

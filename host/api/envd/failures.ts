@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import { CATALOGUE, Fault, type FaultCode } from '@caisson/wire'
 import { Code, ConnectError } from '@connectrpc/connect'
 import type { Visit } from '../call.ts'
@@ -56,5 +57,13 @@ export function sendRefusal(visit: Visit, failure: unknown): void {
  * close the connection at once would take the answer from a client that still writes (EPIPE). Before its head is sent.
  */
 export function discardRest({ request, reply }: Visit): void {
-  if (!request.complete) reply.once('finish', () => request.resume())
+  if (request.complete) return
+  // Whoever has begun to read it may still be on the way to stopping: that ends what resume() has begun, but not this.
+  reply.once('finish', () => request.on('data', () => undefined).resume())
+}
+
+/** The body as it comes. A request whose reader stops is not destroyed, as it would be otherwise: nothing more would be read of it, and its client stall. */
+export async function* bodyOf(request: IncomingMessage): AsyncGenerator<Buffer> {
+  // Not yielded as it is: what is thrown into it by whoever reads would destroy the request all the same.
+  for await (const piece of request.iterator({ destroyOnReturn: false })) yield piece
 }

@@ -25,7 +25,7 @@ interface Part {
  * The files of a form, one at a time, in order; each must be read to its end before the next one. `path` is where it goes when the request says so,
  * else it is the whole of the part's file name. Rejects with BAD_REQUEST for what is not a form.
  */
-export async function* readParts(body: Readable, headers: IncomingHttpHeaders, path: string | null): AsyncGenerator<Incoming> {
+export async function* readParts(body: AsyncIterable<Buffer>, headers: IncomingHttpHeaders, path: string | null): AsyncGenerator<Incoming> {
   const form = new Form(headers)
   void form.feed(body)
   try {
@@ -53,11 +53,16 @@ class Form {
     this.#parser.on('error', (cause) => this.#over(malformed(cause)))
   }
 
-  async feed(body: Readable): Promise<void> {
+  async feed(body: AsyncIterable<Buffer>): Promise<void> {
     try {
-      for await (const chunk of body as AsyncIterable<Buffer>) {
-        await new Promise<void>((resolve) => this.#parser.write(chunk, () => resolve()))
-        while (this.#parts.length >= MAX_WAITING && !this.#isStopped) await this.#change()
+      for await (const chunk of body) {
+        let isTaken = false
+        this.#parser.write(chunk, () => {
+          isTaken = true
+          this.#changed()
+        })
+        // A part that nobody reads on is never taken.
+        while ((!isTaken || this.#parts.length >= MAX_WAITING) && !this.#isStopped) await this.#change()
         if (this.#isStopped) return
       }
       this.#parser.end()

@@ -1,11 +1,11 @@
-import { pipeline, type Readable } from 'node:stream'
+import { pipeline, Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { Fault, type FileEntry } from '@caisson/wire'
 import type { Visit } from '../call.ts'
 import { sendJson } from '../call.ts'
 import { checkedPath, checkedUser, mayLift, sayUser, wholePath } from './asked.ts'
 import { attributesOf } from './entry-info.ts'
-import { isCaissonClient } from './failures.ts'
+import { bodyOf, isCaissonClient } from './failures.ts'
 import { metadataHeaders } from './metadata.ts'
 import { readParts } from './multipart.ts'
 
@@ -69,13 +69,13 @@ function ownOptions(visit: Visit): { mode?: number; append?: boolean } {
   return { ...(mode === null ? {} : { mode: Number.parseInt(mode, 8) }), ...(append === null ? {} : { append: true }) }
 }
 
-function unpacked({ request }: Visit): Readable {
+function unpacked({ request }: Visit): AsyncIterable<Buffer> {
   const encoding = (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase()
-  if (encoding === 'identity' || encoding === '') return request
+  if (encoding === 'identity' || encoding === '') return bodyOf(request)
   if (encoding !== 'gzip') throw new Fault('BAD_REQUEST', `content-encoding: ${JSON.stringify(encoding)} is not gzip`)
   const body = createGunzip()
   // Failures of either reach whoever reads the result.
-  pipeline(request, body, () => undefined)
+  pipeline(Readable.from(bodyOf(request)), body, () => undefined)
   return body
 }
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Fault, type FileChange } from '@caisson/wire'
 import type { CreateWatcherRequest } from '@caisson/wire/envd/filesystem'
 import { Code } from '@connectrpc/connect'
+import { bytesOfChange } from '../../sandbox/guarded-files.ts'
 import type { LiveSandbox } from '../../sandbox/life.ts'
 import { connectFailure } from './failures.ts'
 import type { Rpc } from './serving.ts'
@@ -13,8 +14,6 @@ const MAX_WATCHERS = 64
 const MAX_WAITING = 10_000
 /** Of a sandbox, all of them together: whoever is inside chooses how long its names are. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024
-/** What a change takes besides its texts. */
-const CHANGE_BYTES = 256
 /** One that nobody asked for so long is forgotten. */
 const EXPIRES_MS = 3_600_000
 
@@ -75,7 +74,7 @@ class Watchers {
     try {
       for (let next = await folder.next(); next.done !== true; next = await folder.next()) {
         if (watcher.stop.signal.aborted) return
-        const bytes = bytesOf(next.value)
+        const bytes = bytesOfChange(next.value)
         const isFull = watcher.changes.length >= MAX_WAITING || this.#bytes + bytes > MAX_WAITING_BYTES
         if (isFull || (next.value.kind === 'overflow' && !isOwn)) watcher.failure = changesLost()
         else {
@@ -107,23 +106,6 @@ class Watchers {
   #expiry(id: string): NodeJS.Timeout {
     return setTimeout(() => this.#end(id), EXPIRES_MS).unref()
   }
-}
-
-/** Texts are kept with two bytes a letter at the most. */
-function bytesOf({ name, entry }: FileChange): number {
-  if (entry === undefined) return CHANGE_BYTES + 2 * name.length
-  const attributes = Object.entries(entry.attributes ?? {}).flat()
-  const texts = [
-    name,
-    entry.name,
-    entry.path,
-    entry.owner,
-    entry.group,
-    entry.symlinkTarget ?? '',
-    entry.leadsTo?.path ?? '',
-    ...attributes,
-  ]
-  return CHANGE_BYTES + 2 * texts.reduce((sum, text) => sum + text.length, 0)
 }
 
 /** They end with the sandbox, or with this life of it. */

@@ -25,6 +25,8 @@ const REPLACED: ReadonlySet<string> = new Set([
 const OURS = /^(e2b-|x-access-token$)/
 const KEY = /\be2b_[0-9a-f]{16,}\b/i
 const MAY_CARRY_A_KEY: ReadonlySet<string> = new Set(['x-api-key', 'authorization'])
+/** Too late behind a body (RFC 9110, 6.5.1). */
+const OF_A_HEAD: ReadonlySet<string> = new Set(['content-encoding', 'content-length', 'content-type', 'cookie', 'set-cookie', 'trailer'])
 /** What a server inside could do with them it would do to the daemon's own origin, when it is visited below it. */
 const OF_THE_ORIGIN: ReadonlySet<string> = new Set([
   'clear-site-data',
@@ -59,11 +61,7 @@ export function headersInward(request: IncomingMessage, guise: Guise): string[] 
   const inward = ['Host', hostFor(request, guise)]
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
     const [name = '', value = ''] = [rawHeaders[at], rawHeaders[at + 1]]
-    const lower = name.toLowerCase()
-    if (OF_THE_CONNECTION.has(lower) || REPLACED.has(lower) || named.has(lower)) continue
-    if (OURS.test(lower) || isSecret(lower, value, guise)) continue
-    // Cookies of the daemon's origin are those of every program of this machine that a browser knows by the same host.
-    if (guise.prefix !== '' && lower === 'cookie') continue
+    if (named.has(name.toLowerCase()) || !mayGoIn(name.toLowerCase(), value, guise)) continue
     inward.push(name, value)
   }
   const address = request.socket.remoteAddress ?? ''
@@ -84,8 +82,7 @@ export function headersOutward(answer: IncomingMessage, guise: Guise): string[] 
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
     const [name = '', value = ''] = [rawHeaders[at], rawHeaders[at + 1]]
     const lower = name.toLowerCase()
-    if (OF_THE_CONNECTION.has(lower) || named.has(lower) || lower === NEVER_PASSED_OUT) continue
-    if (isBelow && OF_THE_ORIGIN.has(lower)) continue
+    if (named.has(lower) || !mayGoOut(lower, guise)) continue
     // There is no body, whatever is said of its length (RFC 9110, 15.3.5).
     if (answer.statusCode === NO_CONTENT && lower === 'content-length') continue
     // A cookie is for the sandbox that sets it, not for its neighbours below the same domain.
@@ -97,6 +94,29 @@ export function headersOutward(answer: IncomingMessage, guise: Guise): string[] 
     if (headers['access-control-allow-origin'] === undefined) outward.push('Access-Control-Allow-Origin', '*')
   }
   return outward
+}
+
+/** What may be told after a body, name and value in turn: nothing that would not have been passed on before it, nor what says how long that is. */
+export function trailersInward({ rawTrailers }: IncomingMessage, guise: Guise): string[] {
+  return pairsOf(rawTrailers, (name, value) => !OF_A_HEAD.has(name) && mayGoIn(name, value, guise))
+}
+
+export function trailersOutward({ rawTrailers }: IncomingMessage, guise: Guise): string[] {
+  return pairsOf(rawTrailers, (name) => !OF_A_HEAD.has(name) && mayGoOut(name, guise))
+}
+
+function pairsOf(raw: readonly string[], isWanted: (name: string, value: string) => boolean): string[] {
+  return raw.filter((_, at) => isWanted((raw[at - (at % 2)] ?? '').toLowerCase(), raw[at - (at % 2) + 1] ?? ''))
+}
+
+function mayGoIn(name: string, value: string, guise: Guise): boolean {
+  if (OF_THE_CONNECTION.has(name) || REPLACED.has(name) || OURS.test(name) || isSecret(name, value, guise)) return false
+  // Cookies of the daemon's origin are those of every program of this machine that a browser knows by the same host.
+  return guise.prefix === '' || name !== 'cookie'
+}
+
+function mayGoOut(name: string, { prefix }: Guise): boolean {
+  return !OF_THE_CONNECTION.has(name) && name !== NEVER_PASSED_OUT && (prefix === '' || !OF_THE_ORIGIN.has(name))
 }
 
 /** The head of an answer that turns the connection into another protocol, as lines. Throws for what cannot be one. */

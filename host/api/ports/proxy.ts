@@ -7,7 +7,7 @@ import { sendBroken, sendClosedPort, sendCrowded } from '../edge.ts'
 import type { Upgrade } from '../incoming.ts'
 import { resetConnection } from '../reset.ts'
 import { connectInside, DIAL_MS, reusing, unused } from './connections.ts'
-import { type Guise, headersInward, headersOutward, headersUpgraded } from './headers.ts'
+import { type Guise, headersInward, headersOutward, headersUpgraded, trailersInward, trailersOutward } from './headers.ts'
 import { join } from './tunnel.ts'
 
 /** Servers inside, reached through the sandbox's agent. What they answer is input from the enemy: bounded, parsed strictly, framed anew. */
@@ -87,7 +87,7 @@ export class PortProxy {
       answered.reject(Object.assign(new Error('an upgrade that nobody asked for'), { code: 'HPE_UNEXPECTED_UPGRADE' }))
     })
     const stop = onAbort(visit.signal, () => asked.destroy())
-    if (hasBody) send(request, asked)
+    if (hasBody) send(request, asked, guise)
     else asked.end()
     try {
       await answered.promise
@@ -126,12 +126,12 @@ function awaitAnswer(asked: ClientRequest, visit: Visit, guise: Guise): Settled<
   return answered
 }
 
-function send(request: IncomingMessage, asked: ClientRequest): void {
+function send(request: IncomingMessage, asked: ClientRequest, guise: Guise): void {
   // A body may be long in coming, and the answer need not wait for it.
   asked.flushHeaders()
   request.pipe(asked, { end: false })
   request.once('end', () => {
-    if (request.rawTrailers.length > 0) addTrailers(asked, request.rawTrailers)
+    addTrailers(asked, trailersInward(request, guise))
     asked.end()
   })
   // What is left of an answer to half a request is worth nothing.
@@ -154,7 +154,7 @@ async function deliver(answer: IncomingMessage, { reply, request, signal }: Visi
   if (answer.headers['content-length'] === undefined) reply.flushHeaders()
   const over = settled<void>()
   answer.once('end', () => {
-    if (answer.rawTrailers.length > 0) addTrailers(reply, answer.rawTrailers)
+    addTrailers(reply, trailersOutward(answer, guise))
     reply.end()
   })
   answer.once('close', () => {
@@ -173,6 +173,7 @@ async function deliver(answer: IncomingMessage, { reply, request, signal }: Visi
 
 /** Called by listeners, of which what is thrown would be the end of the daemon. */
 function addTrailers(message: ServerResponse | ClientRequest, raw: string[]): void {
+  if (raw.length === 0) return
   try {
     message.addTrailers(pairs(raw))
   } catch (failure) {

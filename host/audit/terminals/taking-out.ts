@@ -1,55 +1,74 @@
+import { Words } from './words.ts'
+
 const INSTEAD = '[redacted]'
 /** Shorter ones stand on every screen (native/audit/src/redaction.rs has the same bound). */
 const LEAST_CHARACTERS = 6
-const MAX_VALUES = 4096
+
+/** A stretch that is not to be shown. */
+interface Hidden {
+  readonly from: number
+  to: number
+}
 
 /** Takes values that are known out of a stream of text, in whatever pieces it comes. What may be the beginning of one is held back until it is known. */
 export class TakingOut {
-  readonly #values: readonly string[]
-  readonly #any: RegExp | undefined
-  /** First characters of values: nothing is held back from anywhere else. */
-  readonly #firsts: ReadonlySet<string>
-  readonly #longest: number
+  readonly #words: Words | undefined
+  #place = 0
   #held = ''
+  /** Within what is held: those that nothing begins before any more have left. */
+  #hidden: Hidden[] = []
+  /** So much of what is held is hidden, and that has been said. */
+  #said = 0
 
   constructor(known: readonly string[]) {
     // A terminal ends lines with both.
     const all = known.flatMap((value) => [value, value.replaceAll(/\r?\n/g, '\r\n')])
-    const values = [...new Set(all)].filter(({ length }) => length >= LEAST_CHARACTERS).slice(0, MAX_VALUES)
-    // Of two that begin alike the longer one.
-    this.#values = values.sort((one, other) => other.length - one.length)
-    this.#any = values.length === 0 ? undefined : new RegExp(this.#values.map(literal).join('|'), 'g')
-    this.#firsts = new Set(values.map((value) => value.charAt(0)))
-    this.#longest = this.#values[0]?.length ?? 0
+    const values = [...new Set(all)].filter(({ length }) => length >= LEAST_CHARACTERS)
+    this.#words = values.length === 0 ? undefined : new Words(values)
   }
 
   /** What of it may be written by now. */
   next(piece: string): string {
-    if (this.#any === undefined) return piece
-    const text = (this.#held + piece).replaceAll(this.#any, INSTEAD)
-    const from = this.#beginning(text)
-    this.#held = text.slice(from)
-    return text.slice(0, from)
+    const words = this.#words
+    if (words === undefined) return piece
+    const text = this.#held + piece
+    for (let at = this.#held.length; at < text.length; at += 1) {
+      this.#place = words.next(this.#place, text.charCodeAt(at))
+      const length = words.found(this.#place)
+      if (length > 0) this.#hide(at + 1 - length, at + 1)
+    }
+    return this.#leave(text, text.length - words.depth(this.#place))
   }
 
   /** The rest, when nothing more comes. */
   end(): string {
-    const rest = this.#held
-    this.#held = ''
-    return rest
+    return this.#leave(this.#held, this.#held.length)
   }
 
-  /** Where the longest end of it stands that a value begins with. */
-  #beginning(text: string): number {
-    for (let from = Math.max(0, text.length - this.#longest + 1); from < text.length; from += 1) {
-      if (!this.#firsts.has(text.charAt(from))) continue
-      const end = text.slice(from)
-      if (this.#values.some((value) => value.length > end.length && value.startsWith(end))) return from
+  /** Stretches come in the order of their ends; those that overlap are one. */
+  #hide(from: number, to: number): void {
+    while ((this.#hidden.at(-1)?.from ?? -1) >= from) this.#hidden.pop()
+    const last = this.#hidden.at(-1)
+    if (last !== undefined && last.to > from) last.to = to
+    else this.#hidden.push({ from, to })
+  }
+
+  /** Nothing that is still to be found begins before `sure`. */
+  #leave(text: string, sure: number): string {
+    let shown = ''
+    let done = this.#said
+    let left = 0
+    for (const { from, to } of this.#hidden) {
+      if (from >= sure) break
+      left += 1
+      // It goes on where another has been said already.
+      if (from >= done) shown += text.slice(done, from) + INSTEAD
+      done = Math.max(done, to)
     }
-    return text.length
+    if (done < sure) shown += text.slice(done, sure)
+    this.#said = Math.max(0, done - sure)
+    this.#held = text.slice(sure)
+    this.#hidden = this.#hidden.slice(left).map(({ from, to }) => ({ from: from - sure, to: to - sure }))
+    return shown
   }
-}
-
-function literal(value: string): string {
-  return value.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')
 }
