@@ -46,11 +46,11 @@ const AbsolutePath = z
   .startsWith('/', 'must be an absolute path')
   .refine((path) => !path.includes('\0'), 'must not contain NUL')
 
-/** A name that a shell could set, and a value that execve can carry. */
+/** What execve can carry. Not only names that a shell could set: whole environments are handed on, with `ProgramFiles(x86)` and `BASH_FUNC_which%%` in them. */
 export const Environment = z
   .record(z.string(), z.string().max(128 * 1024))
   .superRefine((env, context) => {
-    const wrong = Object.keys(env).find((name) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+    const wrong = Object.keys(env).find((name) => !/^[^=\0]+$/.test(name))
     if (wrong !== undefined) context.addIssue({ code: 'custom', path: [wrong], message: 'not a name of a variable' })
   })
   .refine((env) => Object.keys(env).length <= 512, 'more than 512 variables')

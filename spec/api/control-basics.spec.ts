@@ -105,7 +105,7 @@ describe('create', () => {
     [{ templateID: 'base', timeout: '60' }, 400, 'timeout'],
     [{ templateID: 'base', timeout: 86_401 }, 400, 'Timeout cannot be greater than 24 hours'],
     [{ templateID: 'base', metadata: { a: 1 } }, 400, 'metadata.a'],
-    [{ templateID: 'base', envVars: { 'not a name': 'x' } }, 400, 'envVars'],
+    [{ templateID: 'base', envVars: { 'A=B': 'x' } }, 400, 'envVars'],
     [{ templateID: 'base', envVars: { A: 'x\0y' } }, 400, 'NUL'],
     [{ templateID: 'base', secure: false }, 400, 'secure'],
     [{ templateID: 'base', autoPauseMemory: false }, 400, 'autoPauseMemory'],
