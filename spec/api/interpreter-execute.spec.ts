@@ -191,6 +191,8 @@ describe('bad input', () => {
     [{ code: '1', colour: 'red' }, 400, 'colour: no such field'],
     [{ code: '1', env_vars: { 'A=B': '1' } }, 400, /^env_vars\.A=B: not a name of a variable$/],
     [{ code: '1', env_vars: { A: 1 } }, 400, /^env_vars\.A: /],
+    [{ code: '"cut in \ud83d"' }, 400, 'code: has half of a character in it'],
+    [{ code: '1', env_vars: { A: '\ude00' } }, 400, 'env_vars.A: has half of a character in it'],
     ['{"code": "1"', 400, /^the body is not JSON: /],
     ['', 400, 'code: Invalid input: expected string, received undefined'],
   ])('%j: %i', async (body, status, text) => {
