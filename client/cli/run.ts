@@ -14,7 +14,7 @@ import { networkTold, tellNetwork } from './run/network-told.ts'
 import type { Outcome } from './run/outcome.ts'
 import { type Durations, documentOf, tellFault } from './run/report.ts'
 import { aloud, quiet, type Say } from './run/say.ts'
-import { type RunWishes, runWishes } from './run/wishes.ts'
+import { ofOptions, type RunWishes, runWishes } from './run/wishes.ts'
 
 /** Runs once, in a sandbox of its own. */
 export async function run(argv: readonly string[]): Promise<number> {
@@ -33,7 +33,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     return await inSandbox(wishes, job, interrupts)
   } catch (error) {
     if (interrupts.exitCode !== undefined) return interrupts.exitCode
-    return tellFault(error, wishes.json)
+    return tellFault(ofOptions(error), wishes.json)
   } finally {
     await closeIdleHost()
   }

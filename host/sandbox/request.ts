@@ -46,11 +46,21 @@ const AbsolutePath = z
   .startsWith('/', 'must be an absolute path')
   .refine((path) => !path.includes('\0'), 'must not contain NUL')
 
-/** A name that a shell could set, and a value that execve can carry. */
+/** Half of a character (a lone surrogate, as of a text that was cut in the middle of an emoji) is no text: neither the record nor a program inside can have it. */
+const isWhole = (text: string) => !/\p{Surrogate}/u.test(text)
+const HALF = 'has half of a character in it'
+
+/** What execve can carry. Not only names that a shell could set: whole environments are handed on, with `ProgramFiles(x86)` and `BASH_FUNC_which%%` in them. */
 export const Environment = z
-  .record(z.string(), z.string().max(128 * 1024))
+  .record(
+    z.string(),
+    z
+      .string()
+      .max(128 * 1024)
+      .refine(isWhole, HALF),
+  )
   .superRefine((env, context) => {
-    const wrong = Object.keys(env).find((name) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+    const wrong = Object.keys(env).find((name) => !/^[^=\0\p{Surrogate}]+$/u.test(name))
     if (wrong !== undefined) context.addIssue({ code: 'custom', path: [wrong], message: 'not a name of a variable' })
   })
   .refine((env) => Object.keys(env).length <= 512, 'more than 512 variables')
@@ -65,7 +75,7 @@ export const StrictCreateRequest = z.strictObject({
   network: Network.optional(),
   env: Environment.optional(),
   metadata: z
-    .record(z.string().max(256), z.string().max(4096))
+    .record(z.string().max(256).refine(isWhole, HALF), z.string().max(4096).refine(isWhole, HALF))
     .refine((metadata) => Object.keys(metadata).length <= 64, 'more than 64 entries')
     .optional(),
   timeoutMs: LIMITS.timeoutMs.optional(),
@@ -90,7 +100,10 @@ export const StrictCreateRequest = z.strictObject({
 export type StrictCreateRequest = z.infer<typeof StrictCreateRequest>
 
 const Size = z.strictObject({ columns: z.int().min(1).max(10_000), rows: z.int().min(1).max(10_000) })
-const Text = z.string().refine((text) => !text.includes('\0'), 'must not contain NUL')
+const Text = z
+  .string()
+  .refine((text) => !text.includes('\0'), 'must not contain NUL')
+  .refine(isWhole, HALF)
 
 /** Strict form of wire/door.ts StartRequest. */
 const StrictStartRequest = z.strictObject({
@@ -98,10 +111,10 @@ const StrictStartRequest = z.strictObject({
   args: z.array(Text).max(65_536).optional(),
   env: Environment.optional(),
   cwd: Text.max(4096).optional(),
-  user: z.string().max(64).optional(),
+  user: Text.max(64).optional(),
   stdin: z.boolean().optional(),
   pty: Size.optional(),
-  tag: z.string().max(1024).optional(),
+  tag: Text.max(1024).optional(),
   timeoutMs: z.int().min(1).max(MAX_DAYS_MS).optional(),
 })
 
@@ -119,7 +132,7 @@ export function parseContext(request: unknown): { language: string; cwd?: string
 
 /** Strict form of wire/door.ts RunRequest. */
 const StrictRunRequest = z.strictObject({
-  code: z.string().max(MAX_CODE_CHARACTERS),
+  code: z.string().max(MAX_CODE_CHARACTERS).refine(isWhole, HALF),
   contextId: z.string().max(64).optional(),
   language: z.string().max(64).optional(),
   env: Environment.optional(),

@@ -60,3 +60,18 @@ test('what is no database, and what a newer version wrote, is refused', async ()
   database.close()
   expect(() => SqliteStore.open(newer)).toThrow(expect.objectContaining({ message: expect.stringContaining('newer version') }))
 })
+
+test('one that another program has locked says so; what was known stays, and what comes later is kept', { timeout: 60_000 }, async () => {
+  await using store = SqliteStore.open(path)
+  await store.put('key', 'a', {})
+  const { default: Database } = await import('libsql')
+  const other = new Database(path)
+  other.exec('BEGIN IMMEDIATE')
+  const locked = { code: 'STORE_UNUSABLE', message: `${path}: database is locked`, hint: expect.stringContaining('Let go of the lock') }
+  await expect(store.put('key', 'b', {})).rejects.toMatchObject(locked)
+  expect(await store.all('key')).toHaveLength(1)
+  other.exec('ROLLBACK')
+  other.close()
+  await store.put('key', 'b', {})
+  expect(await store.all('key')).toHaveLength(2)
+})

@@ -74,7 +74,7 @@ export class SqliteStore implements Store {
     } catch (cause) {
       throw new Fault('STORE_UNUSABLE', `${this.#path}: ${message(cause)}`, {
         cause,
-        hint: 'Nothing of it is lost. Free the disk, then try again.',
+        hint: `Nothing of it is lost. ${isHeld(cause) ? 'Let go of the lock: another program holds it' : 'Free the disk'}, then try again.`,
       })
     }
   }
@@ -107,4 +107,8 @@ function unusable(path: string, cause: unknown, isNew: boolean): Fault {
 
 function message(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)
+}
+
+function isHeld(cause: unknown): boolean {
+  return /database is locked/.test(message(cause))
 }

@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Answer, ControlClient } from './control-client.ts'
 import { SpecDaemon } from './daemon.ts'
+import { exchange } from './raw.ts'
 
 const WAIT_MS = 60_000
 const LOOK_MS = 50
@@ -50,6 +51,29 @@ async function file(id: string, path: string, text?: string): Promise<string> {
   expect(answer.status).toBe(200)
   return text
 }
+
+test('names of its ports lead here, and not to E2B’s own domain, for who asks from this machine', async () => {
+  const operator = new ControlClient(daemon.url, daemon.key)
+  const { sandboxID: id, domain } = (await operator.ask('POST', '/v2/sandboxes', { templateID: 'base', timeout: 300 })).body
+  const port = Number(new URL(daemon.url).port)
+  expect(domain).toBe(`localhost:${port}`)
+  expect((await operator.ask('POST', `/v2/sandboxes/${id}/connect`, {})).body.domain).toBe(domain)
+  const asked = (path: string, host: string) =>
+    exchange(port, `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nX-API-Key: ${daemon.key}\r\nConnection: close\r\n\r\n`)
+  expect((await asked('/', `3000-${id}.${domain}`)).body).toMatchObject({ sandboxId: id, port: 3000, code: 502 })
+  const told = async (host: string) => (await asked(`/sandboxes/${id}`, host)).body.domain
+  expect([await told('localhost'), await told('[::1]:80'), await told('127.0.0.1:9000')]).toEqual([
+    'localhost',
+    'localhost:80',
+    'localhost:9000',
+  ])
+  expect([await told('daemon.example:7007'), await told('127.0.0.1.example'), await told('localhost:7007.example')]).toEqual([
+    null,
+    null,
+    null,
+  ])
+  await operator.ask('DELETE', `/sandboxes/${id}`)
+})
 
 describe('time', () => {
   test('a sandbox ends when its time is over, is 404 then, and its owner is told why', async () => {

@@ -93,3 +93,29 @@ test('a body without end is cut off', async () => {
     body: { message: expect.stringContaining('larger than') },
   })
 })
+
+test.each(refused.map(({ method, path }) => [method, path] as const))(
+  '%s %s is refused by name, with what serves instead',
+  async (method, path) => {
+    const asked = path.replaceAll(/:\w+/g, 'x')
+    const { status, body, headers } = await operator.ask(method, asked, method === 'GET' ? undefined : { name: 'x' })
+    expect(status).toBe(501)
+    expect(body).toMatchObject({ code: 501, error_code: 'unsupported', message: expect.stringContaining(`${method} ${path}: `) })
+    expect(headers.get('should-retry')).toBe('false')
+  },
+)
+
+test.each([
+  ['GET', 'path'],
+  ['PATCH', 'path'],
+  ['DELETE', 'path'],
+  ['GET', 'dir'],
+  ['POST', 'dir'],
+  ['GET', 'file'],
+  ['PUT', 'file'],
+])('%s the %s of a volume: "not found" would be said of a path, and there are no volumes', async (method, of) => {
+  expect(await operator.ask(method, `/volumecontent/v/${of}?path=/a`)).toMatchObject({
+    status: 501,
+    body: { error_code: 'unsupported', message: expect.stringContaining('there are no volumes here') },
+  })
+})

@@ -171,6 +171,8 @@ describe('downloads', () => {
     await octets('empty', '')
     const empty = await read('empty')
     expect([empty.status, empty.headers.get('content-length'), await empty.text()]).toEqual([200, '0', ''])
+    const packed = await read('empty', { 'accept-encoding': 'gzip' })
+    expect([packed.status, packed.headers.get('content-length'), packed.headers.get('content-encoding')]).toEqual([200, '0', null])
     expect(await (await read('/proc/sys/kernel/random/boot_id')).text()).toMatch(/^[0-9a-f-]{36}\n$/)
   })
 

@@ -3,7 +3,7 @@ import { basic, begin, collect, EnvdSandbox, printed, start, until } from './env
 
 let sandbox: EnvdSandbox
 beforeAll(async () => {
-  sandbox = await EnvdSandbox.open({ envVars: { GREETING: 'hello' } })
+  sandbox = await EnvdSandbox.open({ envVars: { GREETING: 'hello', 'ODD-ONE': '1' } })
 })
 afterAll(() => sandbox[Symbol.asyncDispose]())
 
@@ -32,6 +32,16 @@ describe('a command', () => {
     expect(stdout).toBe(`hello mine true ${sandbox.id} /home/user user user\n/home/user\n`)
     expect((await sandbox.run('cat /run/e2b/.E2B_SANDBOX /run/e2b/.E2B_SANDBOX_ID')).stdout).toBe(`true\n${sandbox.id}\n`)
     expect((await sandbox.run('echo $GREETING', { envs: { GREETING: 'bye' } })).stdout).toBe('bye\n')
+  })
+
+  test('sees those that no shell could set: whole environments are handed on', async () => {
+    const envs = { 'ProgramFiles(x86)': 'C:\\', 'npm_config_//host/:_auth': 'a', 'BASH_FUNC_hi%%': '() { echo hi; }' }
+    const { stdout } = await sandbox.run("hi; env -0 | tr '\\0' '\\n' | grep -aE '^(ODD|Prog|npm_config_/)' | LC_ALL=C sort", { envs })
+    expect(stdout).toBe('hi\nODD-ONE=1\nProgramFiles(x86)=C:\\\nnpm_config_//host/:_auth=a\n')
+    for (const name of ['', 'A=B', 'A\0']) {
+      const refused = { code: 'invalid_argument', message: expect.stringContaining('not a name of a variable') }
+      expect((await sandbox.run('true', { envs: { [name]: 'x' } })).error).toMatchObject(refused)
+    }
   })
 
   test("finds E2B's code interpreter well at its port, from where it runs nothing; who is slow there is let go", async () => {

@@ -170,7 +170,7 @@ describe('what is wrong is said', () => {
   test('a command with more than the wire to the agent carries', async () => {
     const run = await sandbox.run(`: ${'x'.repeat(MIB)}`)
     expect(run.error.code).toBe('invalid_argument')
-    const names = await sandbox.run('true', { envs: { 'not a name': 'x' } })
+    const names = await sandbox.run('true', { envs: { 'A=B': 'x' } })
     expect(names.error).toMatchObject({ code: 'invalid_argument' })
   })
 })

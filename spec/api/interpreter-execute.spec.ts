@@ -165,7 +165,7 @@ describe('languages', () => {
 describe('variables of the environment', () => {
   let own: InterpreterServer
   beforeAll(async () => {
-    own = await server.beside({ envVars: { OF_ALL: 'sandbox' } })
+    own = await server.beside({ envVars: { OF_ALL: 'sandbox', 'BASH_FUNC_f%%': '() { :; }' } })
   })
   afterAll(() => own[Symbol.asyncDispose]())
 
@@ -177,7 +177,7 @@ describe('variables of the environment', () => {
   ])('%s: those of a call go over those of the sandbox, and are undone after it', async (language, code) => {
     const said = async (env_vars?: Record<string, string>) => (await own.run(code, { language, env_vars })).at(1)?.['text']
     expect(await said()).toBe('none sandbox\n')
-    expect(await said({ MARK: 'call', OF_ALL: 'over' })).toBe('call over\n')
+    expect(await said({ MARK: 'call', OF_ALL: 'over', 'no-name-to-a-shell': '1' })).toBe('call over\n')
     expect(await said()).toBe('none sandbox\n')
   })
 })
@@ -189,8 +189,10 @@ describe('bad input', () => {
     [{ code: 1 }, 400, 'code: Invalid input: expected string, received number'],
     [{}, 400, 'code: Invalid input: expected string, received undefined'],
     [{ code: '1', colour: 'red' }, 400, 'colour: no such field'],
-    [{ code: '1', env_vars: { 'A B': '1' } }, 400, /^env_vars\.A B: not a name of a variable$/],
+    [{ code: '1', env_vars: { 'A=B': '1' } }, 400, /^env_vars\.A=B: not a name of a variable$/],
     [{ code: '1', env_vars: { A: 1 } }, 400, /^env_vars\.A: /],
+    [{ code: '"cut in \ud83d"' }, 400, 'code: has half of a character in it'],
+    [{ code: '1', env_vars: { A: '\ude00' } }, 400, 'env_vars.A: has half of a character in it'],
     ['{"code": "1"', 400, /^the body is not JSON: /],
     ['', 400, 'code: Invalid input: expected string, received undefined'],
   ])('%j: %i', async (body, status, text) => {

@@ -124,7 +124,8 @@ describe.each(Object.entries(DOORS))('a sandbox of %s', (_, open) => {
     ['no such folder', ['true'] as const, { cwd: '/not/there' }, /FILE_MISSING|BAD_REQUEST/],
     ['no such user', ['true'] as const, { user: 'nobody-here' }, /USER_UNKNOWN/],
     ['a time that is none', ['true'] as const, { timeoutMs: 0 }, /BAD_REQUEST/],
-    ['a variable that is none', ['true'] as const, { env: { 'a b': '1' } }, /BAD_REQUEST/],
+    ['half of a character', ['echo', '\ud83d'] as const, {}, /BAD_REQUEST/],
+    ['a variable that is none', ['true'] as const, { env: { 'A=B': '1' } }, /BAD_REQUEST/],
   ])('%s: refused by name', async (_, command, options, code) => {
     await expect(sandbox.commands.run(command, options)).rejects.toMatchObject({ code: expect.stringMatching(code) })
   })

@@ -9,6 +9,7 @@ beforeAll(async () => {
   line = await CommandLine.open()
   await writeFile(join(line.work, 'noname'), 'print(1)\n')
   await writeFile(join(line.work, 'latin.py'), Buffer.from('print("\xfc")\n', 'latin1'))
+  await writeFile(join(line.work, 'book.ipynb'), '{"cells": []}')
   await writeFile(join(line.work, 'compiled'), Buffer.from('\x7fELF\x02\x01\x01\0\0', 'latin1'))
   await mkdir(join(line.work, 'folder.py'))
 })
@@ -50,7 +51,12 @@ test.each([
   ['a folder for the output that cannot be', [...RUN, '--out', '/proc/none/x'], 'FILE_MISSING', /\/proc\/none\/x/],
   ['an output folder without a name', [...RUN, '--out', ''], 'FILE_MISSING', /"" does not exist/],
   ['a variable without a value', [...RUN, '--env', 'CAISSON_NOT_SET'], 'BAD_REQUEST', /CAISSON_NOT_SET/],
-  ['too little memory', [...RUN, '--memory', '1'], 'BAD_(REQUEST|SIZE)', /memoryMiB/],
+  ['too little memory', [...RUN, '--memory', '1'], 'BAD_REQUEST', /: --memory: .*>=16\. Correct it\./],
+  ['too few processes', [...RUN, '--pids', '1'], 'BAD_REQUEST', /: --pids: .*>=4/],
+  ['too many processors', [...RUN, '--cpus', '9999', '--dry-run'], 'BAD_REQUEST', /: --cpus: .*<=1024/],
+  ['too small a disk', [...RUN, '--disk', '1'], 'BAD_REQUEST', /: --disk: .*>=4/],
+  ['a name that no workspace has', [...RUN, '--profile', 'workspace', '--workspace', 'A'], 'BAD_REQUEST', /: --workspace: /],
+  ['a notebook', ['run', 'book.ipynb'], 'LANGUAGE_UNKNOWN', /book\.ipynb .*nbconvert --to script/],
 ] as const)('%s is one line and 125', async (_, args, code, message) => {
   const ended = await line.caisson([...args])
   expect(ended.stderr).toMatch(new RegExp(`^caisson: ${code}: [^\\n]*\\n$`))
@@ -58,7 +64,7 @@ test.each([
   expect(ended.stdout).toBe('')
   expect(ended.exitCode).toBe(125)
   expect(await line.leftovers()).toEqual([])
-  expect(await readdir(line.work)).toEqual(['compiled', 'folder.py', 'latin.py', 'noname'])
+  expect(await readdir(line.work)).toEqual(['book.ipynb', 'compiled', 'folder.py', 'latin.py', 'noname'])
 })
 
 test('a template that is not built is named, with the command that builds it', async () => {

@@ -1,6 +1,7 @@
 import { lstat, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { SmallDisk } from '../walls/small-disk.ts'
 import { exported, sharedDaemonLine } from './daemon-line.ts'
 
 const daemon = sharedDaemonLine()
@@ -43,6 +44,14 @@ describe('the daemon itself', () => {
     const second = await daemon().line.caisson(['up', '--port', port, '--detach'], { env })
     expect(second.exitCode).toBe(125)
     expect(second.stderr).toMatch(new RegExp(`^caisson: ADDRESS_UNUSABLE: [^\\n]*${port}[^\\n]*--port[^\\n]*\\n$`))
+  })
+
+  test('a full disk is named, though the log has no room for what the daemon says of it', async () => {
+    using disk = new SmallDisk(join(daemon().line.folder, 'full'), 64)
+    disk.fill()
+    const second = await daemon().line.caisson(['up', '--port', '0', '--detach'], { env: { CAISSON_HOME: disk.path } })
+    expect(second).toMatchObject({ exitCode: 125, stdout: '' })
+    expect(second.stderr).toMatch(/^caisson: HOME_UNUSABLE: [^\n]*daemon\.log takes nothing [^\n]*ENOSPC[^\n]*Make room[^\n]*\n$/)
   })
 
   test.each([

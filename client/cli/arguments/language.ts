@@ -1,6 +1,9 @@
 import { extname } from 'node:path'
 import { Fault, LANGUAGES, type Language, languageOf, languageOfShebang } from '@caisson/wire'
 
+const NOTEBOOK = '.ipynb'
+const FROM_NOTEBOOK = 'A notebook is no program: `jupyter nbconvert --to script` makes one of it, with the language in its name.'
+
 /** What `--lang` says. */
 export function namedLanguage(word: string): Language {
   const language = languageOf(word)
@@ -16,7 +19,8 @@ export function namedLanguage(word: string): Language {
 export function languageOfFile(path: string, code: string): Language {
   const language = languageOf(extname(path)) ?? languageOfShebang(code.split('\n', 1)[0] ?? '')
   if (language === undefined) {
-    throw new Fault('LANGUAGE_UNKNOWN', `neither the name nor the first line of ${path} tells its language`)
+    const told = extname(path).toLowerCase() === NOTEBOOK ? { hint: FROM_NOTEBOOK } : {}
+    throw new Fault('LANGUAGE_UNKNOWN', `neither the name nor the first line of ${path} tells its language`, told)
   }
   return language
 }

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process'
-import { open, readFile } from 'node:fs/promises'
+import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { Fault } from '@caisson/wire'
 import { type LocalDaemon, localDaemon } from '../../local-daemon.ts'
 import { clientSettings } from '../../settings.ts'
+import { faultLine } from '../ending.ts'
 import { makeFolders } from '../folders.ts'
 
 const LOOK_MS = 50
@@ -33,7 +34,7 @@ export async function startDetached(words: readonly string[]): Promise<Detached>
   ended.catch(() => undefined)
   for (const late = Date.now() + START_MS; Date.now() < late; ) {
     const exitCode = await Promise.race([ended, setTimeout(LOOK_MS, undefined)])
-    if (exitCode !== undefined) return { exitCode, said: lastLine(await readFile(log, 'utf8'), before) }
+    if (exitCode !== undefined) return { exitCode, said: lastLine(await readFile(log, 'utf8'), before) ?? (await silence(file, log)) }
     const daemon = await announced(home)
     if (daemon !== undefined && daemon.pid === child.pid) {
       child.unref()
@@ -68,8 +69,23 @@ async function opened(log: string) {
   }
 }
 
-/** What a process that ended with an error said at last; older lines of the log are not its own. */
-function lastLine(log: string, from: number): string {
-  const lines = Buffer.from(log).subarray(from).toString('utf8').trim().split('\n')
-  return lines.findLast((line) => line.startsWith('caisson: ')) ?? lines.at(-1) ?? ''
+/** What a process that ended with an error said at last; older lines of the log are not its own. Undefined: nothing, or not to its end. */
+function lastLine(log: string, from: number): string | undefined {
+  const said = Buffer.from(log).subarray(from).toString('utf8')
+  if (!said.endsWith('\n')) return undefined
+  const lines = said.trim().split('\n')
+  return lines.findLast((line) => line.startsWith('caisson: ')) ?? lines.at(-1)
+}
+
+/** On a full disk the reason has no room either. */
+async function silence(file: FileHandle, log: string): Promise<string> {
+  const why = await file.write('caisson: the daemon ended, and did not say why\n').then(
+    () => 'it did not say why',
+    (cause: NodeJS.ErrnoException) => `${log} takes nothing of what it said (${cause.code})`,
+  )
+  return faultLine(
+    new Fault('HOME_UNUSABLE', `the daemon ended, and ${why}`, {
+      hint: 'Make room on the disk of the state folder; `caisson up` without --detach says why here.',
+    }),
+  )
 }

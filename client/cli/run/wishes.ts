@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { type CreateRequest, type Network, WALLS, wallNamed } from '@caisson/wire'
+import { type CreateRequest, Fault, type Network, WALLS, wallNamed } from '@caisson/wire'
 import { clientSettings } from '../../settings.ts'
 import { countOrNone, cpusOrNone } from '../arguments/count.ts'
 import { duration } from '../arguments/duration.ts'
@@ -146,4 +146,28 @@ interface Limit {
 
 function limit(parse: (text: string) => number | null): (text: string) => Limit {
   return (text) => ({ value: parse(text) })
+}
+
+/** What each field of a request is called here. */
+const OPTIONS: Partial<Record<string, string>> = {
+  workspace: '--workspace',
+  template: '--template',
+  network: '--net',
+  timeoutMs: '--timeout',
+  memoryMiB: '--memory',
+  cpus: '--cpus',
+  pids: '--pids',
+  diskMiB: '--disk',
+  outputMiB: '--output',
+  env: '--env',
+  mounts: '--mount',
+}
+
+/** What a host has against a field, as of the option that said it. */
+export function ofOptions(error: unknown): unknown {
+  if (!(error instanceof Fault) || error.code !== 'BAD_REQUEST') return error
+  const [, field = '', rest = ''] = /^(\w+)(\b.*)$/s.exec(error.message) ?? []
+  const option = OPTIONS[field]
+  if (option === undefined || !/^[.\w]*: /.test(rest)) return error
+  return new Fault(error.code, `${option}${rest}`, { hint: error.hint.replace('the named field', 'it'), cause: error })
 }

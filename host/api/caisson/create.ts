@@ -26,7 +26,7 @@ export const createCaissonSandbox: Route = {
   async handle(call) {
     const body = await readJson(call, CaissonCreateBody)
     const record = await createOnce(await wishOf(body, call), body, call)
-    sendJson(call.reply, 201, sandboxBody(record, call.rooms))
+    sendJson(call.reply, 201, sandboxBody(record, call))
   },
 }
 

@@ -21,7 +21,7 @@ function route(path: string, schema: z.ZodType<{ timeout: number; memory?: boole
       const { timeout, memory = true } = await readJson(call, schema)
       const wish = { timeoutMs: lifeLeftMs(timeout, 'timeout', call), memory }
       const { record, isResumed } = await withNamed(call, ({ id }) => call.rooms.fleet.connect(id, call.owner, wish, call.signal))
-      sendJson(call.reply, isResumed ? 201 : 200, sandboxBody(record, call.rooms))
+      sendJson(call.reply, isResumed ? 201 : 200, sandboxBody(record, call))
     },
   }
 }

@@ -47,7 +47,7 @@ function route(generation: 'v1' | 'v2', path: string): Route {
       const body = await readJson(call, Body)
       const wish = await wishOf(body, generation, call)
       const record = await createOnce(wish, { ...body, wall: wish.request.wall }, call)
-      sendJson(call.reply, 201, sandboxBody(record, call.rooms))
+      sendJson(call.reply, 201, sandboxBody(record, call))
     },
   }
 }

@@ -19,7 +19,7 @@ export const forkSandbox: Route = {
     const { timeout, count, memory } = await readJson(call, Body)
     const wish = { count, timeoutMs: lifeMs(timeout, 'timeout', call), ...(memory === undefined ? {} : { memory }) }
     const forks = await withNamed(call, ({ id }) => call.rooms.fleet.fork(id, call.owner, wish, call.signal))
-    const bodies = forks.map((fork) => (fork instanceof Fault ? { error: errorBody(fork) } : { sandbox: sandboxBody(fork, call.rooms) }))
+    const bodies = forks.map((fork) => (fork instanceof Fault ? { error: errorBody(fork) } : { sandbox: sandboxBody(fork, call) }))
     sendJson(call.reply, 201, bodies)
   },
 }

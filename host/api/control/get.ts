@@ -8,6 +8,6 @@ export const getSandbox: Route = {
   path: '/sandboxes/:id',
   async handle(call) {
     refuseQuery(call)
-    sendJson(call.reply, 200, detailBody(namedSandbox(call), call.rooms))
+    sendJson(call.reply, 200, detailBody(namedSandbox(call), call))
   },
 }

@@ -26,6 +26,6 @@ export const resumeSandbox: Route = {
       }
       return call.rooms.fleet.connect(id, call.owner, wish, call.signal)
     })
-    sendJson(call.reply, 201, sandboxBody(record, call.rooms))
+    sendJson(call.reply, 201, sandboxBody(record, call))
   },
 }

@@ -1,7 +1,7 @@
 import { availableParallelism, totalmem } from 'node:os'
 import { CATALOGUE, ENVD_VERSION, type Fault, type Plan } from '@caisson/wire'
 import type { Sample, SandboxRecord, SnapshotRecord } from '../../sandbox/record.ts'
-import type { ApiRooms } from '../call.ts'
+import type { Call } from '../call.ts'
 import { networkOf } from './network.ts'
 import { DEFAULT_TAG, fullName } from './template-reference.ts'
 
@@ -9,13 +9,18 @@ const MIB = 1024 * 1024
 /** E2B's clients want one; there is one machine. */
 const CLIENT_ID = 'caisson'
 
+/** This machine, as it was called in a request, and the port. */
+const LOCAL_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i
+
+type Asked = Pick<Call, 'rooms' | 'request'>
+
 /** What is answered when a sandbox is made, or connected to. */
-export function sandboxBody(record: SandboxRecord, rooms: ApiRooms) {
+export function sandboxBody(record: SandboxRecord, call: Asked) {
   return {
     ...identity(record),
     ...(record.accessToken === null ? {} : { envdAccessToken: record.accessToken }),
     trafficAccessToken: record.trafficToken,
-    domain: rooms.domain,
+    domain: domainFor(call),
   }
 }
 
@@ -33,11 +38,11 @@ export function listedBody(record: SandboxRecord) {
 }
 
 /** All that is told of one. */
-export function detailBody(record: SandboxRecord, rooms: ApiRooms) {
+export function detailBody(record: SandboxRecord, call: Asked) {
   return {
     ...listedBody(record),
     ...(record.accessToken === null ? {} : { envdAccessToken: record.accessToken }),
-    domain: rooms.domain,
+    domain: domainFor(call),
     ...networkOf(record),
     lifecycle: { onTimeout: record.lifecycle.onTimeout, autoResume: record.lifecycle.autoResume },
     ...(record.paused === null ? {} : { pauseMode: record.paused === 'stopped' ? 'filesystem' : 'full' }),
@@ -78,6 +83,16 @@ export function errorBody({ code, message, hint }: Fault) {
 
 export function time(milliseconds: number): string {
   return new Date(milliseconds).toISOString()
+}
+
+/**
+ * What names of servers inside end in. Null would be E2B's own domain to its clients, and what is meant for a server inside would go there. Names below localhost
+ * always lead here (host/api/evidence.ts), for whoever asks from this machine.
+ */
+function domainFor({ rooms, request }: Asked): string | null {
+  if (rooms.domain !== null) return rooms.domain
+  const local = LOCAL_HOST.exec(request.headers.host ?? '')
+  return local === null ? null : `localhost${local[1] ?? ''}`
 }
 
 function identity(record: SandboxRecord) {

@@ -1,6 +1,7 @@
 import { Fault } from '@caisson/wire'
 import { z } from 'zod'
 import { type OwnedCall, type Route, sendJson } from '../call.ts'
+import { shownKey } from '../tokens.ts'
 import { readQuery, refuseQuery, WholeNumber } from './query.ts'
 import { time } from './shapes.ts'
 import type { TeamSample } from './team-history.ts'
@@ -17,7 +18,7 @@ export const listTeams: Route = {
     refuseQuery(call)
     const { name } = call.owner
     // The caller's own key, as it came: none other is known here but by its hash.
-    sendJson(call.reply, 200, [{ teamID: name, name, apiKey: call.request.headers['x-api-key'] ?? '', isDefault: true }])
+    sendJson(call.reply, 200, [{ teamID: name, name, apiKey: shownKey(call.request) ?? '', isDefault: true }])
   },
 }
 
