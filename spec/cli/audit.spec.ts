@@ -1,8 +1,6 @@
-import { verify } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { PublicKey } from '../../host/audit/signing-key.ts'
 import { WebReceiver } from '../audit/receivers.ts'
 import { CommandLine } from './invoke.ts'
 
@@ -146,23 +144,6 @@ test('no file of the state folder has secrets that were said on command lines, b
   const search = (...more: string[]) => line.invoke('grep', ['-rlaF', ...words, ...more, line.home])
   expect(await search('--exclude-dir=secrets')).toMatchObject({ exitCode: 1, stdout: '' })
   expect((await search()).stdout.trim()).toBe(join(line.home, 'secrets', 'KEY_1'))
-})
-
-test('a report is signed with its key', async () => {
-  const { stdout, exitCode, stderr } = await line.caisson(['attack', '--wall', 'container', '--json'])
-  expect([exitCode, exitCode === 0 ? '' : stderr]).toEqual([0, ''])
-  const { report, key, signature } = JSON.parse(stdout)
-  const pem = (await audit('key')).stdout
-  expect(PublicKey.of(pem).id).toBe(key)
-  expect(verify(null, Buffer.from(JSON.stringify(report)), pem, Buffer.from(signature, 'base64'))).toBe(true)
-  expect(report).toMatchObject({ contained: true, walls: [{ wall: 'container', unavailable: null }] })
-  const ways = report.walls[0].tried.flatMap(({ ways }: { ways: { within: string; without: string }[] }) => ways)
-  expect(ways.length).toBeGreaterThan(400)
-  expect(new Set(ways.map(({ within }: { within: string }) => within))).toEqual(new Set(['contained']))
-  expect(new Set(ways.map(({ without }: { without: string }) => without))).toEqual(new Set(['escaped', 'missing']))
-  expect(await entries('--kind', 'act', '--owner', 'operator', '--last', '1')).toMatchObject([
-    { act: 'attack', detail: { contained: true } },
-  ])
 })
 
 test('goes to the sinks of the daemon, whose standing it tells; while one that is required lags, nothing is created', async () => {
