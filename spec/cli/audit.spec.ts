@@ -67,14 +67,40 @@ test('says which profile and policy it was, whatever becomes of their files', as
 })
 
 test('is exported as events of OCSF, each with its class and the record whole', async () => {
-  const { stdout } = await audit('export', '--format', 'ocsf', '--sandbox', id)
-  const events = stdout
-    .split('\n')
-    .slice(0, -1)
-    .map((text) => JSON.parse(text))
+  const data = join(line.work, 'data.csv')
+  writeFileSync(data, 'n\n1\n')
+  await line.caisson([
+    'run',
+    '--template',
+    'base',
+    '--in',
+    data,
+    '--out',
+    join(line.work, 'out'),
+    '--',
+    '/bin/sh',
+    '-c',
+    'mkdir out; cp data.csv out',
+  ])
+  expect(readFileSync(join(line.work, 'out', 'data.csv'), 'utf8')).toBe('n\n1\n')
+  const exported = async (...words: string[]) =>
+    (await audit('export', '--format', 'ocsf', ...words)).stdout
+      .split('\n')
+      .slice(0, -1)
+      .map((text) => JSON.parse(text))
+  const events = await exported()
   for (const event of events) expect(event.type_uid).toBe(event.class_uid * 100 + event.activity_id)
-  expect(events.find(({ message }) => message === 'exec')).toMatchObject({ class_uid: 1007, activity_id: 1, process: { pid: 1 } })
-  expect(events.find(({ message }) => message === 'death')).toMatchObject({ class_uid: 6002, activity_id: 4 })
+  const ofSandbox = await exported('--sandbox', id)
+  for (const event of ofSandbox) expect(event).toMatchObject({ device: { uid: id }, category_uid: Math.floor(event.class_uid / 1000) })
+  const of = (kind: string, among = ofSandbox) => among.filter(({ message }) => message === kind)
+  expect(of('create')).toMatchObject([{ class_uid: 6002, activity_id: 1, app: { uid: id }, unmapped: { profile: 'default' } }])
+  expect(of('exec')[0]).toMatchObject({ class_uid: 1007, activity_id: 1, process: { pid: 1 } })
+  expect(of('network')[0]).toMatchObject({ class_uid: 4003, activity_id: 1, status_id: 2, query: { hostname: 'one.refused.invalid' } })
+  expect(of('death')).toMatchObject([{ class_uid: 6002, activity_id: 4 }])
+  expect(of('act', events)[0]).toMatchObject({ class_uid: 3004, comment: 'secret.set', actor: { user: { name: 'operator' } } })
+  const files = of('file', events).map(({ class_uid, activity_id, file }) => [class_uid, activity_id, file.path])
+  expect(files).toContainEqual([1001, 3, '/home/user/data.csv'])
+  expect(files).toContainEqual([1001, 2, '/home/user/out/data.csv'])
 })
 
 test('is verified, also with a key that was kept elsewhere; a change is named, and ends with 1', async () => {
