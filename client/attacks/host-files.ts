@@ -1,10 +1,24 @@
+import { lstatSync, statSync } from 'node:fs'
+import { chmod, rm, utimes } from 'node:fs/promises'
+import { join } from 'node:path'
 import { python } from './attack.ts'
 import { Canaries } from './canaries.ts'
 import type { Stage } from './stage.ts'
 
-/** Files that anyone on the host may read, in places that no sandbox may see. */
-export function hostFiles(): Stage {
+/** That all sandboxes and the host have the same of. */
+const SHARED_FOLDERS = ['/', '/usr', '/usr/bin', '/usr/local/bin', '/usr/lib', '/etc', '/bin', '/lib', '/var', '/home', '/dev']
+const SHARED_PROGRAM = '/usr/bin/true'
+
+/**
+ * Files that anyone on the host may read, in places that no sandbox may see. Where root inside has a root of its own, it may write there; what it writes must
+ * not reach the host.
+ */
+export function hostFiles({ isOwnRoot = false } = {}): Stage {
   const canaries = new Canaries()
+  /** A name of its own in each: some are links to others. */
+  const made = SHARED_FOLDERS.map((folder, index) => ({ folder, path: join(folder, `shared-${canaries.token}-${index}`) }))
+  /** Of the program, before it is attacked. */
+  const { mode, atimeMs, mtimeMs } = statSync(SHARED_PROGRAM)
   const facts = () => ({ paths: canaries.paths, token: canaries.token })
   const untouched = () => canaries.check()
   const mend = async () => {
@@ -98,44 +112,63 @@ def unlink():
         name: 'writing what all sandboxes share',
 
         why: 'a changed program of /usr or file of /etc would meet the host and every other sandbox',
-        facts: () => ({ name: `shared-${canaries.token}` }),
-        stoppedBy: /^(EROFS|EACCES|EPERM|ENOENT)/,
+        facts: (walled) => ({ made, program: SHARED_PROGRAM, own: walled && isOwnRoot }),
+        stoppedBy: isOwnRoot ? /^(EROFS|EACCES|EPERM|ENOENT|only here)/ : /^(EROFS|EACCES|EPERM|ENOENT)/,
+        async untouched() {
+          const there = made.map(({ path }) => path).filter((path) => lstatSync(path, { throwIfNoEntry: false }))
+          await Promise.all(there.map((path) => rm(path, { force: true })))
+          if (there.length > 0) throw new Error(`${there.join(', ')} was made`)
+          const found = statSync(SHARED_PROGRAM)
+          if (found.mode === mode && found.mtimeMs === mtimeMs) return
+          await chmod(SHARED_PROGRAM, mode & 0o7777)
+          await utimes(SHARED_PROGRAM, atimeMs / 1000, mtimeMs / 1000)
+          throw new Error(`${SHARED_PROGRAM} was changed`)
+        },
         code: python`
-def maker(folder):
+def reached(what):
+    # Inside it works, and the host looks afterwards whether it is as it was.
+    if facts['own']:
+        raise Contained(f'only here: {what}')
+    return what
+
+def maker(path):
     def make():
-        path = os.path.join(folder, facts['name'])
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        os.unlink(path)
-        return path
+        if not facts['own']:
+            os.unlink(path)
+        return reached(path)
     return make
 
-for folder in ['/', '/usr', '/usr/bin', '/usr/local/bin', '/usr/lib', '/etc', '/bin', '/lib', '/var', '/home', '/dev']:
-    way(f'make a file in {folder}')(maker(folder))
+for one in facts['made']:
+    way(f"make a file in {one['folder']}")(maker(one['path']))
 
 @way('open a program of /usr for writing')
 def program():
-    return open_only('/usr/bin/true', os.O_WRONLY)
+    return reached(open_only(facts['program'], os.O_WRONLY))
 
 @way('open a file of /etc for writing')
 def etc():
-    return open_only('/etc/passwd', os.O_WRONLY)
+    return reached(open_only('/etc/passwd', os.O_WRONLY))
 
 @way('change its times')
 def times():
-    found = os.stat('/usr/bin/true')
-    os.utime('/usr/bin/true', ns=(found.st_atime_ns, found.st_mtime_ns))
-    return 'utime'
+    found = os.stat(facts['program'])
+    # Seen from outside only where it is meant to stay.
+    later = 10**9 if facts['own'] else 0
+    os.utime(facts['program'], ns=(found.st_atime_ns, found.st_mtime_ns + later))
+    return reached('utime')
 
 @way('change its mode')
 def mode():
-    os.chmod('/usr/bin/true', os.stat('/usr/bin/true').st_mode & 0o7777)
-    return 'chmod'
+    more = 0o020 if facts['own'] else 0
+    os.chmod(facts['program'], os.stat(facts['program']).st_mode & 0o7777 | more)
+    return reached('chmod')
 
 @way('set an attribute')
 def attribute():
-    os.setxattr('/usr/bin/true', 'user.' + facts['name'], b'x')
-    os.removexattr('/usr/bin/true', 'user.' + facts['name'])
-    return 'xattr'
+    os.setxattr(facts['program'], 'user.shared', b'x')
+    os.removexattr(facts['program'], 'user.shared')
+    return reached('xattr')
 `,
       },
       {

@@ -137,7 +137,8 @@ def memory():
     ],
     async open() {
       // Survives the one signal that is sent, and would show a second environment, root and working directory.
-      const script = 'trap : USR1; while :; do sleep 0.2; done'
+      // Whoever began it may be killed: it goes on no longer than that.
+      const script = 'trap : USR1; while kill -0 $PPID; do sleep 0.2; done'
       victim = spawn('/bin/bash', ['-c', script, token], { stdio: 'ignore', env: { SECRET: token, PATH: '/usr/bin:/bin' }, cwd: '/etc' })
     },
     async [Symbol.asyncDispose]() {

@@ -9,29 +9,45 @@ const PATIENCE_MS = 60_000
 const MAX_OUTPUT_BYTES = 1 << 20
 
 /** As root on this machine, with nothing between. */
-export async function runOutside({ code, place = 'alone', leak, facts }: Attack): Promise<Verdict[]> {
-  const source = program(code)
+export async function runOutside(attack: Attack, signal?: AbortSignal): Promise<Verdict[]> {
   if (process.getuid?.() !== 0) throw new Error('the attacks without the wall need root: run these specs as root')
-  const [command, ...args] = place === 'alone' ? ['/usr/bin/unshare', ...ALONE, ...INTERPRETER] : INTERPRETER
   const scratch = await mkdtemp(join(tmpdir(), 'caisson-scratch-'))
+  try {
+    return await runWith(scratch, attack, signal)
+  } finally {
+    // One level and no deeper: an attack may have mounted the host's own folders there, in its own namespace or, if that went wrong, here.
+    for (const name of await readdir(scratch)) {
+      const path = join(scratch, name)
+      await ((await lstat(path)).isDirectory() ? rmdir(path) : unlink(path))
+    }
+    await rmdir(scratch)
+  }
+}
+
+async function runWith(scratch: string, { code, place = 'alone', leak, facts }: Attack, signal?: AbortSignal): Promise<Verdict[]> {
+  signal?.throwIfAborted()
+  const source = program(code)
+  const [command, ...args] = place === 'alone' ? ['/usr/bin/unshare', ...ALONE, ...INTERPRETER] : INTERPRETER
   const child = spawn(command, [...args, source, JSON.stringify({ ...facts?.(false), scratch })], {
     stdio: ['ignore', 'pipe', 'pipe', ...(leak === undefined ? [] : [leak()])],
     timeout: PATIENCE_MS,
     killSignal: 'SIGKILL',
+    // A group of its own, which ends as a whole; Ctrl-C is told to us alone.
+    detached: true,
   })
   if (child.stdout === null || child.stderr === null) throw new Error('no pipes')
   const ended = new Promise<string>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code, signal) => resolve(signal ?? String(code)))
   })
-  const [stdout, stderr, end] = await Promise.all([text(child.stdout), text(child.stderr), ended])
-  // One level and no deeper: an attack may have mounted the host's own folders there, in its own namespace or, if that went wrong, here.
-  for (const name of await readdir(scratch)) {
-    const path = join(scratch, name)
-    await ((await lstat(path)).isDirectory() ? rmdir(path) : unlink(path))
+  const end = () => child.pid !== undefined && child.exitCode === null && process.kill(-child.pid, 'SIGKILL')
+  signal?.addEventListener('abort', end, { once: true })
+  try {
+    const [stdout, stderr, how] = await Promise.all([text(child.stdout), text(child.stderr), ended])
+    return read(stdout, `exit ${how}: ${stderr}`)
+  } finally {
+    signal?.removeEventListener('abort', end)
   }
-  await rmdir(scratch)
-  return read(stdout, `exit ${end}: ${stderr}`)
 }
 
 async function text(stream: AsyncIterable<Uint8Array>): Promise<string> {

@@ -1,44 +1,62 @@
-import { Fault, type WallName } from '@caisson/wire'
-import { Sandbox, type SandboxOptions } from '../sandbox.ts'
+import { Fault, type Network, type WallName } from '@caisson/wire'
+import { Sandbox } from '../sandbox.ts'
 import { INTERPRETER, type NamedAttack, program, read, type Verdict } from './attack.ts'
 import { hostKernel } from './host-kernel.ts'
 import { runOutside } from './outside.ts'
 import { worthOf } from './own-kernel.ts'
 import type { Tried, WallReport, Way } from './report.ts'
+import type { Target } from './target.ts'
 
 const PATIENCE_MS = 120_000
-const LIFE_MS = 3_600_000
+
+interface Besieged {
+  readonly target: Target
+  readonly network: Network
+  /** Told what is going on. */
+  readonly notice: (line: string) => void
+  /** Ends the sandboxes, and whatever runs without a wall. */
+  readonly signal: AbortSignal
+}
 
 /** Sandboxes of one profile, a wall each, that are attacked one attack after the other. */
 export class Siege implements AsyncDisposable {
-  readonly #options: SandboxOptions
-  readonly #notice: (line: string) => void
+  readonly #of: Besieged
   readonly #reports: WallReport[] = []
   readonly #sandboxes = new Map<WallName, Sandbox>()
   /** Behind these the host's kernel answers, whatever was promised: nothing is granted there. */
   readonly #shared = new Set<WallName>()
 
-  private constructor(options: SandboxOptions, notice: (line: string) => void) {
-    this.#options = options
-    this.#notice = notice
+  private constructor(of: Besieged) {
+    this.#of = of
+    // Whoever waits for one of them waits no longer.
+    of.signal.addEventListener('abort', () => void this[Symbol.asyncDispose]().catch(() => undefined), { once: true })
   }
 
-  /** `notice` is told what is going on. A wall that cannot be had here is in the reports, with the reason. */
-  static async open(walls: readonly WallName[], options: SandboxOptions, notice: (line: string) => void): Promise<Siege> {
-    const siege = new Siege({ template: 'base', timeoutMs: LIFE_MS, ...options }, notice)
+  /** A wall that cannot be had here is in the reports, with the reason. */
+  static async open(walls: readonly WallName[], of: Besieged): Promise<Siege> {
+    const siege = new Siege(of)
+    try {
+      await siege.#makeAll(walls)
+      if (siege.#attackable(hostKernel).length > 0) await siege.attack(hostKernel)
+      return siege
+    } catch (failure) {
+      await siege[Symbol.asyncDispose]()
+      throw failure
+    }
+  }
+
+  async #makeAll(walls: readonly WallName[]): Promise<void> {
     for (const wall of walls) {
-      notice(`a sandbox behind ${wall}`)
-      const unavailable = await siege.#make(wall).then(
+      this.#of.notice(`a sandbox behind ${wall}`)
+      const unavailable = await this.#make(wall).then(
         () => null,
         (failure: unknown) => {
-          if (!(failure instanceof Fault)) throw failure
+          if (!(failure instanceof Fault) || this.#of.signal.aborted) throw failure
           return `${failure.code}: ${failure.message}`
         },
       )
-      siege.#reports.push({ wall, unavailable, tried: [] })
+      this.#reports.push({ wall, unavailable, tried: [] })
     }
-    if (siege.#attackable(hostKernel).length > 0) await siege.attack(hostKernel)
-    return siege
   }
 
   get reports(): readonly WallReport[] {
@@ -47,8 +65,8 @@ export class Siege implements AsyncDisposable {
 
   /** First without a wall, in a child of its own; then behind each. */
   async attack(attack: NamedAttack): Promise<void> {
-    this.#notice(attack.name)
-    const without = await runOutside(attack).finally(() => attack.mend?.())
+    this.#of.notice(attack.name)
+    const without = await runOutside(attack, this.#of.signal).finally(() => attack.mend?.())
     for (const report of this.#attackable(attack)) {
       for (const user of attack.users ?? ['user', 'root']) {
         const within = await this.#within(report.wall, attack, user)
@@ -68,7 +86,8 @@ export class Siege implements AsyncDisposable {
   }
 
   async #make(wall: WallName): Promise<Sandbox> {
-    const sandbox = await Sandbox.create({ ...this.#options, wall })
+    const { target, network, signal } = this.#of
+    const sandbox = await Sandbox.create({ ...target.behind(wall), network, signal })
     this.#sandboxes.set(wall, sandbox)
     return sandbox
   }
@@ -81,6 +100,7 @@ export class Siege implements AsyncDisposable {
       const { exitCode, stdout, stderr } = await sandbox.commands.run([...command], { user, timeoutMs: PATIENCE_MS })
       return read(stdout, `exit ${exitCode}: ${stderr}`)
     } catch (failure) {
+      this.#of.signal.throwIfAborted()
       // An attack may be the end of its sandbox; the next one gets another.
       this.#sandboxes.delete(wall)
       await sandbox.kill().catch(() => undefined)

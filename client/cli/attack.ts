@@ -1,5 +1,5 @@
 import { arch, release } from 'node:os'
-import { Fault, WALLS, type WallName, wallNamed } from '@caisson/wire'
+import { Fault, type Network, WALLS, type WallName, wallNamed } from '@caisson/wire'
 import { abstractSockets } from '../attacks/abstract-sockets.ts'
 import type { NamedAttack } from '../attacks/attack.ts'
 import { egress } from '../attacks/egress.ts'
@@ -11,10 +11,11 @@ import { type AttackReport, isContained, type WallReport } from '../attacks/repo
 import * as calls from '../attacks/shelf.ts'
 import { Siege } from '../attacks/siege.ts'
 import type { Stage } from '../attacks/stage.ts'
+import { Target } from '../attacks/target.ts'
 import { attest } from '../embedded.ts'
-import type { SandboxOptions } from '../sandbox.ts'
 import { attackPage } from './attack/attack-page.ts'
 import { collected, parsed, verbParser } from './parsing.ts'
+import { Interrupts } from './run/interrupts.ts'
 
 const EXAMPLES = `
 Each attack is first run without a wall, in a throw-away child, where it must succeed: one that fails there shows nothing. Then it is run behind each wall, as user and
@@ -25,9 +26,6 @@ Examples:
   sudo caisson attack
   sudo caisson attack --wall gvisor
   sudo caisson attack --profile code-interpreter --json >report.json`
-
-/** Built before the sandboxes, so that they could be seen from there. */
-const STAGES: readonly (() => Stage)[] = [hostFiles, network, abstractSockets, hostEnvironment, hostProcesses]
 
 /** Attacks the sandboxes of this installation. */
 export async function attack(argv: readonly string[]): Promise<number> {
@@ -45,11 +43,22 @@ export async function attack(argv: readonly string[]): Promise<number> {
     throw new Fault('BAD_REQUEST', 'the attacks without the wall need root', { hint: 'Say sudo caisson attack.' })
   }
   const walls = wall === undefined ? WALLS : [wall]
-  const notice = (line: string) => process.stderr.write(`caisson: attack: ${line}\n`)
-  const reports = [
-    ...(await besieged(walls, { profile, network: { mode: 'none' } }, STAGES, Object.values(calls).flat(), only, notice)),
-    ...(await besieged(walls, { profile, network: { mode: 'open' } }, [egress], [], only, notice)),
-  ]
+  using interrupts = new Interrupts()
+  let reports: readonly WallReport[]
+  try {
+    await using target = await Target.of(profile, interrupts.signal)
+    const isMeant = ({ name }: NamedAttack) => only.length === 0 || only.some((text) => name.includes(text))
+    const siege = { target, walls, isMeant, signal: interrupts.signal }
+    // Built before the sandboxes, so that they could be seen from there.
+    const stages = [hostFiles(target), network(), abstractSockets(), hostEnvironment(), hostProcesses()]
+    reports = [
+      ...(await besieged(siege, { mode: 'none' }, stages, Object.values(calls).flat())),
+      ...(await besieged(siege, { mode: 'open' }, [egress()], [])),
+    ]
+  } catch (failure) {
+    if (interrupts.exitCode !== undefined) return interrupts.exitCode
+    throw failure
+  }
   if (reports.length === 0)
     throw new Fault('NOT_FOUND', `no attack has ${only.map((text) => JSON.stringify(text)).join(' or ')} in its name`)
   const merged = walls.map((name) => together(reports.filter((report) => report.wall === name)))
@@ -67,29 +76,33 @@ export async function attack(argv: readonly string[]): Promise<number> {
   return report.contained ? 0 : 1
 }
 
+interface Besieging {
+  readonly target: Target
+  readonly walls: readonly WallName[]
+  readonly isMeant: (attack: NamedAttack) => boolean
+  readonly signal: AbortSignal
+}
+
 async function besieged(
-  walls: readonly WallName[],
-  options: SandboxOptions,
-  stages: readonly (() => Stage)[],
+  { target, walls, isMeant, signal }: Besieging,
+  network: Network,
+  stages: readonly Stage[],
   asking: readonly NamedAttack[],
-  only: readonly string[],
-  notice: (line: string) => void,
 ): Promise<readonly WallReport[]> {
-  const made: Stage[] = []
+  // What nobody asked for is not set up.
+  const meant = stages.filter(({ attacks }) => attacks.some(isMeant))
   try {
-    for (const stage of stages) {
-      const one = stage()
-      made.push(one)
-      await one.open()
+    for (const stage of meant) await stage.open()
+    const all = [...meant.flatMap(({ attacks }) => attacks), ...asking].filter(isMeant)
+    const notice = (line: string) => process.stderr.write(`caisson: attack: ${line}\n`)
+    await using siege = await Siege.open(all.length === 0 ? [] : walls, { target, network, notice, signal })
+    for (const one of all) {
+      signal.throwIfAborted()
+      await siege.attack(one)
     }
-    const all = [...made.flatMap(({ attacks }) => attacks), ...asking].filter(
-      ({ name }) => only.length === 0 || only.some((text) => name.includes(text)),
-    )
-    await using siege = await Siege.open(all.length === 0 ? [] : walls, options, notice)
-    for (const one of all) await siege.attack(one)
     return siege.reports
   } finally {
-    await Promise.all(made.map((stage) => stage[Symbol.asyncDispose]()))
+    await Promise.all(meant.map((stage) => stage[Symbol.asyncDispose]()))
   }
 }
 

@@ -1,3 +1,4 @@
+import { endpointText, readEndpoint } from '../endpoint.ts'
 import type { Fact } from './fact.ts'
 
 /** What code seems to need, and the least profile for it. Read from the code: what it makes up while it runs is not in it. */
@@ -11,7 +12,9 @@ export interface Proposal {
 }
 
 const MAX_LISTED = 100
-const URL_IN_TEXT = /\b(https?|wss?):\/\/([a-z0-9.-]+)(?::(\d{1,5}))?/gi
+/** Scheme, host and port; a name and a password before the host are no host. */
+const URL_IN_TEXT = /\b(https?|wss?):\/\/(?:[^\s/?#@"'<>\\]{1,256}@)?(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]+)(?::(\d{1,5}))?/gi
+const HERE = new Set(['localhost', '127.0.0.1', '[::1]'])
 const PATH = /^(~|\.{1,2})?\/[\w.@+~ -]+(\/[\w.@+~ -]+)*\/?$/
 /** Of package clients, which ask the hosts that they are configured for. */
 const CLIENTS =
@@ -46,11 +49,13 @@ export function propose(facts: readonly Fact[]): Proposal {
   }
 }
 
+/** As a rule says them; what no rule can say is no host. */
 function hostsIn(text: string): string[] {
   return [...text.matchAll(URL_IN_TEXT)].flatMap(([, scheme = '', host = '', port]) => {
-    const name = host.replace(/\.+$/, '').toLowerCase()
-    const isSecure = /s$/i.test(scheme)
-    return name === '' || name === 'localhost' || name === '127.0.0.1' ? [] : [`${name}:${port ?? (isSecure ? 443 : 80)}`]
+    const whole = `http://${host.replace(/\.+$/, '')}`
+    const hostname = URL.canParse(whole) ? new URL(whole).hostname : ''
+    const said = HERE.has(hostname) ? null : readEndpoint(`${hostname}:${port ?? (/s$/i.test(scheme) ? 443 : 80)}`)
+    return said === null ? [] : [endpointText(said)]
   })
 }
 

@@ -1,8 +1,6 @@
-import { verify } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { PublicKey } from '../../host/audit/signing-key.ts'
 import { WebReceiver } from '../audit/receivers.ts'
 import { CommandLine } from './invoke.ts'
 
@@ -69,14 +67,40 @@ test('says which profile and policy it was, whatever becomes of their files', as
 })
 
 test('is exported as events of OCSF, each with its class and the record whole', async () => {
-  const { stdout } = await audit('export', '--format', 'ocsf', '--sandbox', id)
-  const events = stdout
-    .split('\n')
-    .slice(0, -1)
-    .map((text) => JSON.parse(text))
+  const data = join(line.work, 'data.csv')
+  writeFileSync(data, 'n\n1\n')
+  await line.caisson([
+    'run',
+    '--template',
+    'base',
+    '--in',
+    data,
+    '--out',
+    join(line.work, 'out'),
+    '--',
+    '/bin/sh',
+    '-c',
+    'mkdir out; cp data.csv out',
+  ])
+  expect(readFileSync(join(line.work, 'out', 'data.csv'), 'utf8')).toBe('n\n1\n')
+  const exported = async (...words: string[]) =>
+    (await audit('export', '--format', 'ocsf', ...words)).stdout
+      .split('\n')
+      .slice(0, -1)
+      .map((text) => JSON.parse(text))
+  const events = await exported()
   for (const event of events) expect(event.type_uid).toBe(event.class_uid * 100 + event.activity_id)
-  expect(events.find(({ message }) => message === 'exec')).toMatchObject({ class_uid: 1007, activity_id: 1, process: { pid: 1 } })
-  expect(events.find(({ message }) => message === 'death')).toMatchObject({ class_uid: 6002, activity_id: 4 })
+  const ofSandbox = await exported('--sandbox', id)
+  for (const event of ofSandbox) expect(event).toMatchObject({ device: { uid: id }, category_uid: Math.floor(event.class_uid / 1000) })
+  const of = (kind: string, among = ofSandbox) => among.filter(({ message }) => message === kind)
+  expect(of('create')).toMatchObject([{ class_uid: 6002, activity_id: 1, app: { uid: id }, unmapped: { profile: 'default' } }])
+  expect(of('exec')[0]).toMatchObject({ class_uid: 1007, activity_id: 1, process: { pid: 1 } })
+  expect(of('network')[0]).toMatchObject({ class_uid: 4003, activity_id: 1, status_id: 2, query: { hostname: 'one.refused.invalid' } })
+  expect(of('death')).toMatchObject([{ class_uid: 6002, activity_id: 4 }])
+  expect(of('act', events)[0]).toMatchObject({ class_uid: 3004, comment: 'secret.set', actor: { user: { name: 'operator' } } })
+  const files = of('file', events).map(({ class_uid, activity_id, file }) => [class_uid, activity_id, file.path])
+  expect(files).toContainEqual([1001, 3, '/home/user/data.csv'])
+  expect(files).toContainEqual([1001, 2, '/home/user/out/data.csv'])
 })
 
 test('is verified, also with a key that was kept elsewhere; a change is named, and ends with 1', async () => {
@@ -146,23 +170,6 @@ test('no file of the state folder has secrets that were said on command lines, b
   const search = (...more: string[]) => line.invoke('grep', ['-rlaF', ...words, ...more, line.home])
   expect(await search('--exclude-dir=secrets')).toMatchObject({ exitCode: 1, stdout: '' })
   expect((await search()).stdout.trim()).toBe(join(line.home, 'secrets', 'KEY_1'))
-})
-
-test('a report is signed with its key', async () => {
-  const { stdout, exitCode, stderr } = await line.caisson(['attack', '--wall', 'container', '--json'])
-  expect([exitCode, exitCode === 0 ? '' : stderr]).toEqual([0, ''])
-  const { report, key, signature } = JSON.parse(stdout)
-  const pem = (await audit('key')).stdout
-  expect(PublicKey.of(pem).id).toBe(key)
-  expect(verify(null, Buffer.from(JSON.stringify(report)), pem, Buffer.from(signature, 'base64'))).toBe(true)
-  expect(report).toMatchObject({ contained: true, walls: [{ wall: 'container', unavailable: null }] })
-  const ways = report.walls[0].tried.flatMap(({ ways }: { ways: { within: string; without: string }[] }) => ways)
-  expect(ways.length).toBeGreaterThan(400)
-  expect(new Set(ways.map(({ within }: { within: string }) => within))).toEqual(new Set(['contained']))
-  expect(new Set(ways.map(({ without }: { without: string }) => without))).toEqual(new Set(['escaped', 'missing']))
-  expect(await entries('--kind', 'act', '--owner', 'operator', '--last', '1')).toMatchObject([
-    { act: 'attack', detail: { contained: true } },
-  ])
 })
 
 test('goes to the sinks of the daemon, whose standing it tells; while one that is required lags, nothing is created', async () => {

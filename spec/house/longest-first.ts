@@ -4,6 +4,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const LONG = [
   'walls/promises',
   'escape/weakened',
+  'cli/attack',
   'walls/restored',
   'e2b/gvisor',
   'runtimes/languages',

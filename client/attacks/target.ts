@@ -1,0 +1,62 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { WALLS, type WallName } from '@caisson/wire'
+import { openProfiles, openWorkspaces } from '../embedded.ts'
+import type { SandboxOptions } from '../sandbox.ts'
+
+const LIFE_MS = 3_600_000
+
+/** What sandboxes of a profile are made with when they are attacked: where it shows a folder or keeps files, those are the attack's own, and not the caller's. */
+export class Target implements AsyncDisposable {
+  /** Root inside may change all of its root, which is a layer of the sandbox's own. */
+  readonly isOwnRoot: boolean
+  readonly #profile: string
+  readonly #folder: string | undefined
+  /** The start of its workspaces' names: one sandbox at a time has one. */
+  readonly #workspace: string | undefined
+
+  private constructor(profile: string, has: { isOwnRoot: boolean; folder: string | undefined; workspace: string | undefined }) {
+    this.#profile = profile
+    this.isOwnRoot = has.isOwnRoot
+    this.#folder = has.folder
+    this.#workspace = has.workspace
+  }
+
+  static async of(profile: string, signal: AbortSignal): Promise<Target> {
+    const says = await (await openProfiles('caisson attack')).show(profile, signal)
+    const value = (field: string) => says.find((saying) => saying.field === field)?.value
+    const showsFolder = says.some(({ field }) => field.startsWith('folder.'))
+    return new Target(profile, {
+      isOwnRoot: value('root') === 'overlay',
+      folder: showsFolder ? await mkdtemp(join(tmpdir(), 'caisson-scratch-')) : undefined,
+      workspace: value('files') === 'kept' ? `attack-${randomBytes(6).toString('hex')}` : undefined,
+    })
+  }
+
+  behind(wall: WallName): SandboxOptions {
+    return {
+      profile: this.#profile,
+      template: 'base',
+      wall,
+      timeoutMs: LIFE_MS,
+      // Attacks are what a scan refuses; what it overlooks is the wall's to stop.
+      scan: 'off',
+      // One of a daemon would go on when this process is killed.
+      leash: 'host',
+      ...(this.#folder === undefined ? {} : { folder: this.#folder }),
+      ...(this.#workspace === undefined ? {} : { workspace: `${this.#workspace}-${wall}` }),
+    }
+  }
+
+  /** When its sandboxes have ended. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#folder !== undefined) await rm(this.#folder, { recursive: true, force: true })
+    if (this.#workspace === undefined) return
+    const workspaces = await openWorkspaces('caisson attack')
+    const own = new Set(WALLS.map((wall) => `${this.#workspace}-${wall}`))
+    const { signal } = new AbortController()
+    for (const { name } of await workspaces.list()) if (own.has(name)) await workspaces.remove(name, signal)
+  }
+}
