@@ -22,3 +22,10 @@ test('long fields and long lists are cut, and say so', () => {
   expect(line).toContain('(100000 characters)')
   expect(line).toContain('(10000 in all)')
 })
+
+test('nothing is cut in the middle of a character', () => {
+  for (const before of [4094, 4095, 4096]) {
+    const { command: said } = JSON.parse(auditFields(command(`${'x'.repeat(before)}\u{1f600}${'x'.repeat(9)}`)))
+    expect(said).toMatch(/^x+(\u{1f600})?\.\.\. \(\d+ characters\)$/u)
+  }
+})

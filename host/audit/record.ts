@@ -63,9 +63,14 @@ function escaped(character: string): string {
   return text
 }
 
+/** The first so many, and no half of a character at the end (a high surrogate): what has one in it cannot be written down, and what it is about would not happen. */
+export function firstOf(text: string, most: number): string {
+  return text.slice(0, /[\ud800-\udbff]/.test(text[most - 1] ?? '') ? most - 1 : most)
+}
+
 function cut(value: unknown): unknown {
   if (typeof value === 'string') {
-    return value.length <= MAX_FIELD_CHARACTERS ? value : `${value.slice(0, MAX_FIELD_CHARACTERS)}... (${value.length} characters)`
+    return value.length <= MAX_FIELD_CHARACTERS ? value : `${firstOf(value, MAX_FIELD_CHARACTERS)}... (${value.length} characters)`
   }
   if (Array.isArray(value)) {
     const kept = value.slice(0, MAX_LISTED).map(cut)

@@ -1,4 +1,4 @@
-import type { AuditRecord } from './record.ts'
+import { type AuditRecord, firstOf } from './record.ts'
 
 /** Names and values; those count whose names say that they are secrets. */
 export type Variables = Readonly<Record<string, string>>
@@ -48,5 +48,5 @@ function values<T>(all: Readonly<Record<string, T>>, take: (asked: Asked) => Ask
 }
 
 function cut(text: string): string {
-  return text.length <= MAX_CHARACTERS ? text : text.slice(0, MAX_CHARACTERS)
+  return text.length <= MAX_CHARACTERS ? text : firstOf(text, MAX_CHARACTERS)
 }

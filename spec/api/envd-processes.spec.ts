@@ -79,6 +79,12 @@ describe('a command', () => {
     expect(run.error.message).toContain('/bin/none')
   })
 
+  test('may be longer than its record, which is not cut in the middle of a character', async () => {
+    for (const at of [4096, 16_384]) {
+      expect((await sandbox.run(`: '${'x'.repeat(at - 4)}\u{1f600}${'x'.repeat(99)}'; echo on`)).stdout).toBe('on\n')
+    }
+  })
+
   test('hands over bytes as they are, in pieces that clients are used to', async () => {
     const sizes: number[] = []
     let all = Buffer.alloc(0)

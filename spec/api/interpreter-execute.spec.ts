@@ -42,6 +42,12 @@ describe('the stream', () => {
     expect(said[1]?.['traceback']).toContain('undefined_name')
   })
 
+  // The record has the first 4,096 characters of it, and what is looked for secrets in the first 16,384.
+  test.each([4096, 16_384])('code with a character across the place where its record is cut, at %i', async (at) => {
+    const lines = await server.run(`"${'x'.repeat(at - 2)}\u{1f600}${'x'.repeat(99)}"[-1]`)
+    expect(lines.at(-2)).toMatchObject({ type: 'result', text: 'x' })
+  })
+
   test('all of it is ASCII, whatever is said', async () => {
     const response = await server.execute({ code: 'print("ä漢😀\\x7f\\u2028"); "é"' })
     const bytes = Buffer.from(await response.arrayBuffer())
