@@ -3,6 +3,7 @@ import { acquireDoor, type DoctorReport, doctorOf } from '../embedded.ts'
 import { mended } from './doctor/mended.ts'
 import { oneLine } from './ending.ts'
 import { parsed, verbParser } from './parsing.ts'
+import { Interrupts } from './run/interrupts.ts'
 
 const EXAMPLES = `
 Each wall is started and measured. Ends with 1 when sandboxes cannot be had here; a wall that only is not there as well is no reason,
@@ -27,13 +28,22 @@ export async function doctor(argv: readonly string[]): Promise<number> {
   const { json, fix, wall }: { json: boolean; fix: boolean; wall?: WallName } = command.opts()
   if (fix && process.getuid?.() !== 0)
     throw new Fault('BAD_REQUEST', '--fix: only root may mend this machine', { hint: 'Say sudo caisson doctor --fix.' })
-  const signal = new AbortController().signal
-  const { door, release } = await acquireDoor(signal)
+  using interrupts = new Interrupts()
   try {
-    let report = await doctorOf(door, wall, signal)
-    if (fix && (await mended(report))) report = await doctorOf(door, wall, signal)
+    const report = await examined(wall, fix, interrupts.signal)
     process.stdout.write(json ? `${JSON.stringify(report, null, 2)}\n` : page(report))
     return sound(report) ? 0 : 1
+  } catch (failure) {
+    if (interrupts.exitCode !== undefined) return interrupts.exitCode
+    throw failure
+  }
+}
+
+async function examined(wall: WallName | undefined, fix: boolean, signal: AbortSignal): Promise<DoctorReport> {
+  const { door, release } = await acquireDoor(signal)
+  try {
+    const report = await doctorOf(door, wall, signal)
+    return fix && (await mended(report)) ? await doctorOf(door, wall, signal) : report
   } finally {
     await release()
   }

@@ -1,7 +1,11 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { DoctorReport } from '../../client/embedded.ts'
 import { everyWall } from '../walls/every-wall.ts'
-import { CommandLine } from './invoke.ts'
+import { CommandLine, ROOT } from './invoke.ts'
 
 let line: CommandLine
 beforeAll(async () => {
@@ -20,4 +24,21 @@ everyWall((wall) => {
     expect(checks.filter(({ state }) => state !== 'proven')).toEqual([])
     expect(await line.leftovers()).toEqual([])
   })
+})
+
+test.each([
+  ['SIGTERM', 143],
+  ['SIGINT', 130],
+] as const)('%s: it leaves no canary behind, and ends with %i', async (signal, exitCode) => {
+  const canaries = () => readdirSync(line.work).filter((name) => name.startsWith('canary'))
+  const child = spawn(join(ROOT, 'caisson'), ['doctor', '--wall', 'container'], {
+    env: { ...line.environment, TMPDIR: line.work },
+    stdio: 'ignore',
+  })
+  const ended = once(child, 'exit')
+  await expect.poll(canaries, { timeout: 60_000, interval: 5 }).not.toEqual([])
+  child.kill(signal)
+  expect(await ended).toEqual([exitCode, null])
+  expect(canaries()).toEqual([])
+  expect(await line.leftovers()).toEqual([])
 })
