@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { lstatSync, readFileSync } from 'node:fs'
-import { chown, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { chown, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -10,7 +10,7 @@ import { Fault } from '../../wire/index.ts'
 import { SpecHost } from '../walls/home.ts'
 
 const LAUNCHES = 8
-const LAUNCHES_OF_A_RARE_MOMENT = 30
+const LAUNCHES_OF_A_RARE_MOMENT = 40
 const TRIES = 200_000
 const SECRET = 'not for guests'
 
@@ -142,5 +142,24 @@ describe('a folder that is mounted beside turns into a link to Caisson’s own s
     const options: SandboxOptions = { mounts: [{ source: at(), target: '/work', mode: 'ro' }], door: host.door }
     for (const seen of await launched(options, 'cat /work/roots', LAUNCHES_OF_A_RARE_MOMENT))
       expect(seen).toMatch(/^(|BAD_REQUEST|MOUNT_UNREADABLE)$/)
+  })
+})
+
+describe('a folder on the way to a mount, within another that somebody inside may write to, turns into a link out of it', () => {
+  test('nothing is made, and nothing mounted, where the link leads', async () => {
+    const [outer, inner, elsewhere] = ['outer', 'inner', 'elsewhere'].map((name) => join(folder, name)) as [string, string, string]
+    await mkdir(join(outer, 'way/here'), { recursive: true })
+    await mkdir(inner)
+    await writeFile(join(inner, 'own'), 'mine')
+    await mkdir(elsewhere)
+    await symlink(elsewhere, join(outer, 'out'))
+    await using _ = await flipping(join(outer, 'way'), join(outer, 'out'))
+    const mounts: SandboxOptions['mounts'] = [
+      { source: outer, target: '/work', mode: 'rw' },
+      { source: inner, target: '/work/way/here', mode: 'ro' },
+    ]
+    const seen = await launched({ mounts }, 'grep -c " /work/" /proc/self/mounts', LAUNCHES_OF_A_RARE_MOMENT)
+    for (const one of seen) expect(one).toMatch(/^(1\n|PLAN_INVALID|LAUNCH_FAILED|MOUNT_UNREADABLE)$/)
+    expect(await readdir(elsewhere)).toEqual([])
   })
 })

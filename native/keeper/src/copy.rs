@@ -1,12 +1,12 @@
 //! Copies of disk images: holes stay holes, and a copy has its name only when it is whole.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::unistd::{Whence, lseek};
 
 use crate::fault::{At, Code, Fault, Outcome};
 
@@ -53,16 +53,15 @@ pub fn sparse_copy(from: &Path, to: &Path, stop: &AtomicBool) -> Outcome<File> {
 
 /// All that is no hole, in order: where it lies, and what it is.
 pub fn each_piece(source: &File, from: &Path, mut take: impl FnMut(u64, &[u8]) -> Outcome<()>) -> Outcome<()> {
-    let mut offset: libc::off_t = 0;
+    let mut offset = 0;
     let mut buffer = vec![0u8; PIECE];
     loop {
-        // SAFETY: lseek on descriptors we own.
-        let data = unsafe { libc::lseek(source.as_raw_fd(), offset, libc::SEEK_DATA) };
-        if data < 0 {
-            return Ok(()); // ENXIO: no data after offset
-        }
-        // SAFETY: as above.
-        let hole = unsafe { libc::lseek(source.as_raw_fd(), data, libc::SEEK_HOLE) };
+        let data = match lseek(source, offset, Whence::SeekData) {
+            // No data after that; whatever else it is, there may be.
+            Err(nix::Error::ENXIO) => return Ok(()),
+            found => found.at(STEP, from.display())?,
+        };
+        let hole = lseek(source, data, Whence::SeekHole).at(STEP, from.display())?;
         offset = data;
         while offset < hole {
             let length = buffer.len().min((hole - offset) as usize);
@@ -97,6 +96,13 @@ mod tests {
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 2);
         assert!(whole_copy(&from, &to, &AtomicBool::new(false)).is_err());
         fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_read_to_its_end_is_not_taken_for_read() {
+        let (read, write) = nix::unistd::pipe().unwrap();
+        nix::unistd::write(write, b"there is something").unwrap();
+        assert!(each_piece(&read.into(), Path::new("a pipe"), |_, _| Ok(())).is_err());
     }
 
     #[test]

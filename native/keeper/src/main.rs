@@ -24,6 +24,7 @@ mod execs;
 mod fault;
 mod freezer;
 mod gate;
+mod ground;
 mod hierarchy;
 mod idmap;
 mod ids;

@@ -2,7 +2,7 @@
 //! here is locked read-only for everyone inside (mount_namespaces(7)).
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use crate::boot_id;
 use crate::devices;
 use crate::disk::{Mounted, hold};
 use crate::fault::{At, Code, Fault, Outcome};
+use crate::ground::Ground;
 use crate::idmap::IdMap;
 use crate::overlay;
 use crate::plan::{Bind, Mode, Owner, Plan, Root};
@@ -22,23 +23,13 @@ use crate::weakened::{Step, is_without};
 
 const STEP: &str = "root";
 /// The wall's own places, whatever else of the root can be changed.
-const OURS: [&str; 3] = ["caisson", "dev", "sys"];
+pub const OURS: [&str; 3] = ["caisson", "dev", "sys"];
 
 /// Who owns what is made here, as the host numbers them.
 #[derive(Clone, Copy)]
 pub struct Owners {
     pub root: (u32, u32),
     pub user: (u32, u32),
-}
-
-/// A place to make something at.
-enum Ground {
-    /// In memory, and ours until it is given to somebody.
-    Ours(PathBuf),
-    /// On the sandbox's disk, where ids are the sandbox's own.
-    Stored(PathBuf),
-    /// In the overlay, where nobody but ids of the sandbox can make anything.
-    Overlay(PathBuf),
 }
 
 pub struct Stage<'a> {
@@ -126,7 +117,7 @@ impl Stage<'_> {
         self.plan.binds.iter().position(on_disk).unwrap_or(self.plan.binds.len())
     }
 
-    fn is_overlay(&self) -> bool {
+    pub fn is_overlay(&self) -> bool {
         matches!(self.plan.root, Root::Overlay { .. })
     }
 
@@ -157,36 +148,6 @@ impl Stage<'_> {
                 self.make(&self.ground(path), Some(Owner::Root), make)
             }
         }
-    }
-
-    /// Where something new at this place of the root is made. Below a folder of the sandbox's disk that is on the disk itself: through the mount, this
-    /// process has no id.
-    fn ground(&self, path: &Path) -> Ground {
-        let below = |folder: &Path| path.strip_prefix(folder).ok().filter(|rest| *rest != Path::new(""));
-        let folders = self.plan.writable.iter().enumerate().filter(|_| self.stored.is_some());
-        for (number, writable) in folders {
-            if let Some(rest) = below(&self.root.join(writable.target.trim_start_matches('/'))) {
-                return Ground::Stored(self.disk.join(format!("w{number}")).join(rest));
-            }
-        }
-        let is_ours = !self.is_overlay() || OURS.iter().any(|name| below(&self.root.join(name)).is_some());
-        if is_ours { Ground::Ours(path.to_path_buf()) } else { Ground::Overlay(path.to_path_buf()) }
-    }
-
-    /// Makes something there that belongs to `owner`; None: to nobody in particular.
-    fn make<T>(&self, ground: &Ground, owner: Option<Owner>, how: impl FnOnce(&Path) -> io::Result<T>) -> Outcome<T> {
-        let (Ground::Ours(path) | Ground::Stored(path) | Ground::Overlay(path)) = ground;
-        let made = match ground {
-            Ground::Overlay(path) => overlay::with_ids(self.owners.root, || how(path)),
-            _ => how(path),
-        };
-        let made = made.at(STEP, path.display())?;
-        match (ground, owner) {
-            (Ground::Ours(path), Some(owner)) => self.own(path, owner)?,
-            (Ground::Stored(path), Some(owner)) => self.own_stored(path, owner)?,
-            (Ground::Overlay(_), _) | (_, None) => {}
-        }
-        Ok(made)
     }
 
     pub fn own(&self, path: &Path, owner: Owner) -> Outcome<()> {
@@ -231,7 +192,7 @@ impl Stage<'_> {
         // Without the mapping, its set-uid programs would be some user's of the host; with it, they are the sandbox's root's.
         let no_setuid = if bind.setuid { 0 } else { NOSUID };
         tree.set(read_only | no_setuid | NODEV).at(STEP, source.display())?;
-        tree.attach(&target).at(STEP, target.display())?;
+        self.held(&target).and_then(|place| tree.cover(&place).at(STEP, target.display()))?;
         shields::raise(self, bind, &tree)
     }
 
@@ -287,7 +248,7 @@ impl Stage<'_> {
     }
 
     /// On the disk, ids are the sandbox's own (see idmap.rs).
-    fn own_stored(&self, path: &Path, owner: Owner) -> Outcome<()> {
+    pub fn own_stored(&self, path: &Path, owner: Owner) -> Outcome<()> {
         let user = &self.plan.user;
         match (self.stored, owner) {
             (None, _) => self.own(path, owner),
