@@ -14,7 +14,8 @@ const MIGRATIONS = [
    ) WITHOUT ROWID`,
 ]
 
-const BUSY_MS = 5000
+/** All requests wait as long, because a write is waited for in one breath: whoever holds a lock for longer gets them errors. */
+const BUSY_MS = 500
 
 /** SQLite in one file. A write is in the log of the database before it returns: the end of this process loses nothing. */
 export class SqliteStore implements Store {
