@@ -18,7 +18,7 @@ export const KeeperRequest = z.discriminatedUnion('op', [
     detail: z.string().max(4096),
     keepDisk: z.string().startsWith('/').optional(),
   }),
-  /** For whoever comes later: answer `{ready, frozen, wallLeftMs}`, the event `ready` as it was told, and how it stands now. */
+  /** For whoever comes later: answer `{ready, frozen, wallLeftMs, pid}`, the event `ready` as it was told, and how it stands now. */
   z.strictObject({ seq: z.int(), op: z.literal('hello') }),
   /** A sandbox that was made in advance gets its life: from now on it is held so, and ends (or freezes) after `wallMs`. */
   z.strictObject({
@@ -84,8 +84,13 @@ const Ready = z.strictObject({
   steps: z.array(z.tuple([z.string(), z.number()])),
 })
 
-/** Answer to `hello`. `wallLeftMs`: of the wall-clock limit; of one that stands still, what will be left of it. */
-export const KeeperHello = z.strictObject({ ready: Ready, frozen: z.boolean(), wallLeftMs: z.number().nullable() })
+/** Answer to `hello`. `wallLeftMs`: of the wall-clock limit; of one that stands still, what will be left of it. `pid`: by which it is killed; absent: of a version that did not say. */
+export const KeeperHello = z.strictObject({
+  ready: Ready,
+  frozen: z.boolean(),
+  wallLeftMs: z.number().nullable(),
+  pid: z.int().positive().optional(),
+})
 
 export const KeeperEvent = z.discriminatedUnion('event', [
   /** The first word of one that came from a stock: its number on the host, by which it is killed if it says nothing else. */

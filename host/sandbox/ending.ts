@@ -83,6 +83,13 @@ export class Ending implements Judge {
     return this.#cell.death
   }
 
+  /** On request; by force where the keeper does not do it. */
+  async kill(): Promise<Death> {
+    const dies = this.end('kill', 'on request')
+    await this.#cell[Symbol.asyncDispose]()
+    return dies
+  }
+
   /** A judge for one process, that remembers which limits had been hit before it. */
   judge(): Judge {
     const mark = this.mark

@@ -127,15 +127,14 @@ export class LiveSandbox implements Held {
     })
   }
 
-  /** How it ended; undefined while it lives. */
+  /** Undefined while it lives. */
   get death(): Death | undefined {
     return this.#ending.death
   }
 
-  /** Rejects when the signal aborts; the sandbox ends all the same. */
-  kill(signal: AbortSignal): Promise<Death> {
-    const death = this.#ending.death
-    return death === undefined ? orAborted(this.#ending.end('kill', 'on request'), signal) : Promise.resolve(death)
+  /** By force where its keeper does not do it. Rejects when the signal aborts; the sandbox ends all the same. */
+  async kill(signal: AbortSignal): Promise<Death> {
+    return this.death ?? (await orAborted(this.#ending.kill(), signal))
   }
 
   /** What a daemon asks of its keeper: freeze, thaw, deadline, copyDisk. */

@@ -25,6 +25,8 @@ const KEEPER_MS = 30_000
 const NEEDS_ROOT = 'Files can be kept where the daemon runs as root.'
 /** For what the sandbox itself began. */
 const SETTLE_MS = 30_000
+/** Longer than a keeper is given to end it, and what ends it then. */
+const FORCE_MS = 120_000
 const BOOT_MS = 90_000
 /** What a sandbox that traffic woke is given to live (E2B: at least five minutes). */
 const WOKEN_MS = 300_000
@@ -357,7 +359,7 @@ export class Resident {
   async #end(live: LiveSandbox): Promise<Death> {
     this.#isStopping = true
     try {
-      return await live.kill(freshDeadline(KEEPER_MS))
+      return await live.kill(freshDeadline(FORCE_MS))
     } catch (failure) {
       this.#isStopping = false
       throw failure

@@ -94,6 +94,7 @@ export class Keeper implements Cell {
       keeper.#distrust('something else than hello', hello.error)
       throw new Fault('SANDBOX_GONE', `what answers for ${plan.id} is no keeper`, { cause: hello.error })
     }
+    if (hello.data.pid !== undefined) line.taken(hello.data.pid)
     keeper.#standing = hello.data.ready
     keeper.#ready.resolve(hello.data.ready)
     return keeper

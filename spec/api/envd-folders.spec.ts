@@ -202,7 +202,7 @@ describe('watching', () => {
   })
 
   test('a quiet one says now and then that it is there', async () => {
-    const events = sandbox.stream('filesystem.Filesystem/WatchDir', { path: '/tmp' }, { 'keepalive-ping-interval': '0.2' })
+    const events = sandbox.stream('filesystem.Filesystem/WatchDir', { path: '/tmp' }, { 'keepalive-ping-interval': '1' })
     await events.next()
     expect((await events.next()).value?.json).toEqual({ keepalive: {} })
     await events.return(undefined)

@@ -128,6 +128,9 @@ describe('time', () => {
   test('silence is broken by keepalives', async () => {
     const run = await sandbox.run('sleep 2.5', {}, { 'keepalive-ping-interval': '1' })
     expect(run.keepalives).toBeGreaterThanOrEqual(1)
+    for (const asked of ['0.001', '1e-3', '-1', 'often']) {
+      expect((await sandbox.run('sleep 0.3', {}, { 'keepalive-ping-interval': asked })).keepalives, asked).toBe(0)
+    }
     expect(run.end.exited).toBe(true)
   })
 })

@@ -86,6 +86,27 @@ test('a sandbox that died with its keeper is gone, and what it left is removed',
   expect(await frozen.at(second).run('cat /home/user/file')).toBe('kept\n')
 })
 
+test('a sandbox whose keeper stands still is ended by force, whoever started it', { timeout: 180_000 }, async () => {
+  const first = await SpecDaemon.open()
+  const adopted = await Guest.create(first)
+  const pids = [Number(await keeperOf(first, adopted))]
+  await first.stop('SIGKILL')
+  await using second = await first.again()
+  const started = await Guest.create(second)
+  pids.push(Number(await keeperOf(second, started)))
+  const traces = [adopted, started].map(({ id }) => new Traces(second.home, id))
+  for (const one of traces) await one.find()
+  for (const pid of pids) process.kill(pid, 'SIGSTOP')
+  try {
+    const answers = await Promise.all([adopted.at(second), started].map((guest) => guest.ask('DELETE', '')))
+    expect(answers.map(({ status }) => status)).toEqual([204, 204])
+    // The lock of its ids is free again; the file of it stays.
+    for (const one of traces) expect([...(await one.find()).keys()].filter((kind) => kind !== 'ids')).toEqual([])
+  } finally {
+    for (const pid of pids) if (existsSync(`/proc/${pid}`)) process.kill(pid, 'SIGKILL')
+  }
+})
+
 test('a sandbox that nobody was told of is ended, and what is left of others is cleared away', async () => {
   const first = await SpecDaemon.open()
   const guest = await Guest.create(first)

@@ -20,6 +20,8 @@ export const visitKey = createContextKey<RpcVisit | undefined>(undefined)
 /** Clients that say nothing of it hear from us this often. */
 const KEEPALIVE_S = 90
 const MAX_KEEPALIVE_S = 3600
+/** As E2B's has it: anything else is as if nothing had been said. A part of a second would be work without end for whoever asked once. */
+const WHOLE_SECONDS = /^[1-9]\d{0,8}$/
 
 /** One RPC, by whom, and until when: `signal` aborts at its deadline too, and then its reason is a ConnectError. */
 export interface Rpc {
@@ -35,8 +37,8 @@ function begin(context: RpcContext): Rpc {
   const visit = context.values.get(visitKey)?.visit
   if (visit === undefined) throw new ConnectError('no sandbox', Code.Internal)
   checkToken(visit)
-  const asked = Number(visit.request.headers['keepalive-ping-interval'])
-  const keepaliveS = Number.isFinite(asked) && asked > 0 ? Math.min(asked, MAX_KEEPALIVE_S) : KEEPALIVE_S
+  const asked = String(visit.request.headers['keepalive-ping-interval'] ?? '')
+  const keepaliveS = WHOLE_SECONDS.test(asked) ? Math.min(Number(asked), MAX_KEEPALIVE_S) : KEEPALIVE_S
   return { visit, user: userOf(visit), signal: context.signal, keepaliveMs: keepaliveS * 1000, isOwn: isCaissonClient(visit) }
 }
 

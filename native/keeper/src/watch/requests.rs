@@ -119,7 +119,7 @@ impl Watch {
 
     fn hello(&self) -> Value {
         let left = self.clock.left().map(|left| left.as_millis() as u64);
-        json!({ "ready": self.ready, "frozen": self.frozen, "wallLeftMs": left })
+        json!({ "ready": self.ready, "frozen": self.frozen, "wallLeftMs": left, "pid": std::process::id() })
     }
 
     fn assign(&mut self, leash: Leash, wall_ms: Option<u64>, on_wall: OnWall) -> Outcome<()> {
