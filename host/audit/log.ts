@@ -5,7 +5,7 @@ import { checkpoint } from './checkpoint.ts'
 import { firstLine, lastLine, parsedLine } from './lines.ts'
 import { type AuditRecord, auditFields } from './record.ts'
 import { redacted, type Variables } from './redaction.ts'
-import { CURRENT, outlived, remove, segments } from './segments.ts'
+import { CURRENT, outlived, remove, type Segment, segments } from './segments.ts'
 import { SigningKey } from './signing-key.ts'
 import { sentToAll } from './sinks/cursor.ts'
 import { storedSecrets } from './stored-secrets.ts'
@@ -126,9 +126,16 @@ export class AuditLog implements Disposable {
     return auditFields({ kind: 'segment', sandbox: '', key: this.#key.public.id })
   }
 
+  /** With the recordings that go with each. */
+  #weighed(): Segment[] {
+    const all = segments(this.folder)
+    const weights = this.terminals.weights(all.map(({ lastSeq }) => lastSeq))
+    return all.map((one, index) => ({ ...one, bytes: one.bytes + (weights[index] ?? 0) }))
+  }
+
   #retain(): void {
     const sent = sentToAll(this.folder)
-    for (const segment of outlived(segments(this.folder), this.#options.keep, Date.now())) {
+    for (const segment of outlived(this.#weighed(), this.#options.keep, Date.now())) {
       // Somebody has not got it yet.
       if ((segment.lastSeq ?? 0) > sent) return
       const hash = hashOf(lastLine(segment.path))

@@ -86,6 +86,7 @@ export class LiveSandbox implements Held {
   #isReleased = false
   /** For contexts that began without. */
   #late: Readonly<Record<string, string>> = {}
+  readonly #recordedOfTerminals = { bytes: 0 }
   #awakeSinceMs = 0
 
   constructor(parts: LifeParts) {
@@ -204,7 +205,7 @@ export class LiveSandbox implements Held {
 
   /** With what it shows recorded, if that is wanted. */
   async #onTerminal(size: Size, env: Record<string, string>, begin: () => Promise<Process>): Promise<Process> {
-    const session = this.#parts.auditLog.terminals.begin(this.id, size, env)
+    const session = this.#parts.auditLog.terminals.begin(this.id, size, env, this.#recordedOfTerminals)
     if (session === undefined) return await begin()
     try {
       return recordedTerminal(await begin(), session)

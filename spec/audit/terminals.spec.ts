@@ -180,6 +180,39 @@ describe('recordings', () => {
     expect(off.terminals.begin('i1', size)).toBeUndefined()
   })
 
+  test('of one sandbox are together as long as four may be, at once or one after the other', () => {
+    using writer = log.open({ terminals: { mode: 'output', maxBytes: 2000 } })
+    const ofSandbox = { bytes: 0 }
+    const others = { bytes: 0 }
+    for (let round = 0; round < 3; round += 1) {
+      const sessions = Array.from({ length: 3 }, () => writer.terminals.begin('i1', size, {}, ofSandbox))
+      const another = writer.terminals.begin('i2', size, {}, others)
+      for (let number = 0; number < 15; number += 1) for (const session of sessions) session?.recording.shown(Buffer.alloc(100, 'x'))
+      another?.recording.shown(Buffer.from('said\n'))
+      for (const session of [...sessions, another]) session?.recording.end()
+    }
+    const said = ends().slice(-12)
+    expect(said.map(({ sandbox, truncated }) => (truncated ? 'cut' : sandbox))).toEqual([
+      ...['i1', 'i1', 'i1', 'i2'],
+      ...['cut', 'cut', 'cut', 'i2'],
+      ...['cut', 'cut', 'cut', 'i2'],
+    ])
+    // Nothing but their heads, and that there would have been more.
+    expect(ofSandbox.bytes).toBeLessThan(8000 + 6 * 300)
+  })
+
+  test('are as heavy in what is kept as they are long', async () => {
+    using writer = log.open({ terminals: { mode: 'output', maxBytes: 20_000 }, segmentBytes: 1, keep: { bytes: 15_000, ms: 0 } })
+    for (let number = 0; number < 4; number += 1) {
+      const session = writer.terminals.begin('i1', size)
+      session?.recording.shown(Buffer.alloc(10_000, 'x'))
+      session?.recording.end()
+      writer.checkpoint()
+    }
+    expect(castsOf(log.folder)).toHaveLength(1)
+    expect((await log.verify()).bad).toBeNull()
+  })
+
   test('of a host that was killed are vouched for by the next one; they are removed with their records', async () => {
     {
       using writer = log.open({ terminals: { mode: 'output', maxBytes: 2000 } })

@@ -14,13 +14,20 @@ export interface Size {
 export interface Sealed {
   readonly bytes: number
   readonly sha256: string
-  /** It went on when the file was as long as it may be. */
+  /** It went on when the file, or all of its sandbox together, were as long as they may be. */
   readonly truncated: boolean
+}
+
+/** What all sessions of one sandbox have written so far, those of other hosts aside. */
+export interface Written {
+  bytes: number
 }
 
 export interface RecordingOptions {
   readonly path: string
   readonly maxBytes: number
+  readonly ofSandbox: Written
+  readonly maxOfSandboxBytes: number
   readonly title: string
   /** Values that are not to be in it. */
   readonly secrets: readonly string[]
@@ -82,7 +89,8 @@ export class Recording {
 
   #event(kind: 'o' | 'i' | 'r' | 'm', text: string): void {
     if (text === '' || this.#isOver || this.#isFull) return
-    this.#isFull = this.#bytes + text.length > this.#options.maxBytes
+    const { maxBytes, ofSandbox, maxOfSandboxBytes } = this.#options
+    this.#isFull = this.#bytes + text.length > maxBytes || ofSandbox.bytes + text.length > maxOfSandboxBytes
     const seconds = Number(((performance.now() - this.#begunMs) / 1000).toFixed(6))
     this.#line(this.#isFull ? [seconds, 'm', 'the recording is as long as it may be; the session went on'] : [seconds, kind, text])
   }
@@ -94,6 +102,7 @@ export class Recording {
     })
     this.#hash.update(line)
     this.#bytes += line.length
+    this.#options.ofSandbox.bytes += line.length
   }
 
   #do<T>(what: () => T): T {

@@ -4,14 +4,17 @@ import { join } from 'node:path'
 import { hashOf } from '../chain.ts'
 import type { Variables } from '../redaction.ts'
 import { castsIn, type Kept, TERMINALS } from './casts.ts'
-import { Recording, type Sealed, type Size } from './recording.ts'
+import { Recording, type Sealed, type Size, type Written } from './recording.ts'
+
+/** All sessions of one sandbox together may be as long as so many: how many there are is its own choice. */
+const SESSIONS_OF_ONE = 4
 
 /** `output`: what was shown; `all`: what was typed as well, and with it passwords. */
 export type TerminalMode = 'off' | 'output' | 'all'
 
 export interface TerminalOptions {
   readonly mode: TerminalMode
-  /** Of one session; what it shows beyond is not recorded, and its record says so. */
+  /** Of one session, and of all of one sandbox four times that; what is shown beyond is not recorded, and the record of the session says so. */
   readonly maxBytes: number
 }
 
@@ -49,8 +52,8 @@ export class Terminals implements Disposable {
     this.#secrets = secrets
   }
 
-  /** `variables`: those that what runs there starts with. Undefined: terminals are not recorded. Throws AUDIT_UNWRITABLE: then there is to be no session. */
-  begin(sandbox: string, size: Size, variables: Variables = {}): Session | undefined {
+  /** `variables`: those that what runs there starts with; `ofSandbox`: the same for all of its sessions. Undefined: terminals are not recorded. Throws AUDIT_UNWRITABLE: then there is to be no session. */
+  begin(sandbox: string, size: Size, variables: Variables = {}, ofSandbox: Written = { bytes: 0 }): Session | undefined {
     const { mode, maxBytes } = this.#options
     if (mode === 'off') return undefined
     const secrets = this.#secrets(variables)
@@ -62,7 +65,8 @@ export class Terminals implements Disposable {
       this.#live.delete(terminal)
       this.#keep({ terminal, path, sandbox }, sealed, this.#isInterrupted)
     }
-    const recording = new Recording({ path, maxBytes, title: `${sandbox} ${terminal}`, secrets, seal }, size)
+    const bounds = { maxBytes, ofSandbox, maxOfSandboxBytes: maxBytes * SESSIONS_OF_ONE }
+    const recording = new Recording({ path, ...bounds, title: `${sandbox} ${terminal}`, secrets, seal }, size)
     this.#live.set(terminal, recording)
     return { recording, input }
   }
@@ -74,6 +78,16 @@ export class Terminals implements Disposable {
       const text = readFileSync(path)
       this.#keep({ terminal, path, sandbox }, { bytes: text.length, sha256: hashOf(text), truncated: false }, true)
     }
+  }
+
+  /** How many bytes of recordings go with each file of the log, the oldest first, by the number of its last record: those that end in it; null: all others. */
+  weights(lastSeqs: readonly (number | null)[]): number[] {
+    const weights = lastSeqs.map(() => 0)
+    for (const { path, endSeq } of castsIn(this.#folder)) {
+      const file = lastSeqs.findIndex((lastSeq) => lastSeq === null || (endSeq !== null && endSeq <= lastSeq))
+      if (file >= 0) weights[file] = (weights[file] ?? 0) + (statSync(path, { throwIfNoEntry: false })?.size ?? 0)
+    }
+    return weights
   }
 
   /** Those whose records have gone. */
