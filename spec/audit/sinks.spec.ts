@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { AuditLog } from '../../host/audit/log.ts'
@@ -48,6 +48,24 @@ describe('every place gets every record, in order, as it was written', () => {
     }
     expect(readFileSync(path, 'utf8')).toBe(readFileSync(log.path, 'utf8'))
     expect(sinkStatuses(log.folder, log.folder)).toMatchObject([{ name: 'copy', lag: 0, failing: null }])
+  })
+
+  test('after the log could not be read for a while', async () => {
+    const path = join(log.folder, 'copy.jsonl')
+    const whole = log.path
+    setUp({ name: 'copy', kind: 'file', path })
+    write(3)
+    renameSync(whole, `${whole}.away`)
+    mkdirSync(whole)
+    {
+      await using _ = await open()
+      const failing = { reason: expect.stringContaining('the log cannot be read') }
+      await vi.waitFor(() => expect(sinkStatuses(log.folder, log.folder)).toMatchObject([{ failing }]), { timeout: 20_000 })
+      rmdirSync(whole)
+      renameSync(`${whole}.away`, whole)
+      await vi.waitFor(() => expect(readFileSync(path, 'utf8')).toBe(readFileSync(whole, 'utf8')), { timeout: 20_000 })
+    }
+    expect(sinkStatuses(log.folder, log.folder)).toMatchObject([{ lag: 0, failing: null }])
   })
 
   test('standard output, a line for each; what could not be written comes again, and nothing is lost', async () => {

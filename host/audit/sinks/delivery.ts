@@ -65,13 +65,20 @@ export class Delivery implements AsyncDisposable {
     this.sink.close?.()
   }
 
+  /** Reading may fail as giving may (no descriptor was left, a disk did not answer), and is tried again then. */
   async #run(signal: AbortSignal): Promise<void> {
-    try {
-      for await (const lines of linesFromStart(this.#parts.path, { follow: true, after: this.#cursor.seq }, signal)) {
-        for (const batch of batches(lines, this.#cursor.seq)) await this.#give(batch, signal)
+    for (let waitMs = FIRST_WAIT_MS; !signal.aborted; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
+      const { seq } = this.#cursor
+      try {
+        for await (const lines of linesFromStart(this.#parts.path, { follow: true, after: seq }, signal)) {
+          for (const batch of batches(lines, this.#cursor.seq)) await this.#give(batch, signal)
+        }
+      } catch (failure) {
+        if (signal.aborted) return
+        if (this.#cursor.seq > seq) waitMs = FIRST_WAIT_MS
+        this.#failed(`the log cannot be read: ${said(failure)}`)
       }
-    } catch (failure) {
-      if (!signal.aborted) this.#failed(`the log cannot be read: ${said(failure)}`)
+      await rest(waitMs, signal).catch(() => undefined)
     }
   }
 
@@ -85,8 +92,7 @@ export class Delivery implements AsyncDisposable {
       } catch (failure) {
         if (signal.aborted) throw failure
         this.#failed(said(failure))
-        // So that many daemons do not come back at the same moment.
-        await pause(waitMs * (0.5 + Math.random() / 2), undefined, { signal })
+        await rest(waitMs, signal)
       }
     }
     this.#oldestMs = undefined
@@ -127,6 +133,11 @@ function* batches(lines: readonly string[], after: number): Generator<Sent[]> {
     bytes += line.length
   }
   if (batch.length > 0) yield batch
+}
+
+/** So that many daemons do not come back at the same moment. */
+function rest(waitMs: number, signal: AbortSignal): Promise<void> {
+  return pause(waitMs * (0.5 + Math.random() / 2), undefined, { signal })
 }
 
 function said(failure: unknown): string {
