@@ -64,6 +64,7 @@ export class Keeper implements Cell {
   #heldBytes = 0
   #seq = 0
   #isReleased = false
+  #isEnding = false
 
   private constructor(line: Line, plan: Known, listening?: Listening) {
     this.#plan = plan
@@ -131,6 +132,7 @@ export class Keeper implements Cell {
 
   async ask(request: Asked, signal: AbortSignal): Promise<Record<string, unknown>> {
     if (this.#failure !== undefined) throw this.#failure
+    if (request.op === 'kill') this.#isEnding = true
     this.#seq += 1
     const answer = settled<Record<string, unknown>>()
     this.#answers.set(this.#seq, answer)
@@ -149,8 +151,11 @@ export class Keeper implements Cell {
 
   /** One that has not cleared its sandbox away by then is killed; what it leaves is for `Wall.sweep`. */
   async end(patienceMs: number): Promise<void> {
-    this.#say({ seq: -1, op: 'kill', reason: 'kill', detail: 'let go by the host' })
-    this.#line.end()
+    // One that was asked to already says last how it ended, and says it on a line that both hold.
+    if (!this.#isEnding) {
+      this.#say({ seq: -1, op: 'kill', reason: 'kill', detail: 'let go by the host' })
+      this.#line.end()
+    }
     if (await this.#diesWithin(patienceMs)) return
     this.#line.kill()
     // The kernel may hold on to one for longer, and then nothing helps.
