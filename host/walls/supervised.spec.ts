@@ -43,7 +43,7 @@ const plan = () =>
   }) as Plan
 
 /** A wall of nothing: what it is asked to do is noted. */
-function supervised(launch: Wall<object>['launch'], launchMs?: number) {
+function supervised(launch: Wall<object>['launch'], launchMs?: number, sweep = async (id: string) => void swept.push(id)) {
   const wall: Wall<object> = {
     name: 'container',
     options: z.strictObject({}),
@@ -52,7 +52,7 @@ function supervised(launch: Wall<object>['launch'], launchMs?: number) {
     engine: async () => ({ engine: null }),
     launch,
     adopt: launch,
-    sweep: async (id) => void swept.push(id),
+    sweep,
   }
   return new Supervised(wall, {}, join(folder, 'sandboxes'), (one) => recorded.push(one), launchMs)
 }
@@ -121,6 +121,22 @@ test('a death in order is read and forgotten; what a killed keeper left is swept
   crash.resolve(death('crash'))
   await second.death
   expect([swept, recorded, existsSync(plan().dir)]).toEqual([['i1'], [death('crash')], false])
+})
+
+test('one whose remains cannot be removed is dead all the same, which is said and recorded; the next host tries again', async () => {
+  const crash = settled<Death>()
+  const wall = supervised(
+    async () => cell(crash.promise),
+    undefined,
+    async () => {
+      throw new Error('ENODEV: no such device')
+    },
+  )
+  const held = await wall.launch(plan(), signal)
+  crash.resolve({ ...death('crash'), detail: 'it fell' })
+  const told = { ...death('crash'), detail: 'it fell; what it left could not be removed: ENODEV: no such device' }
+  await expect(held.death).resolves.toEqual(told)
+  expect([recorded, existsSync(plan().dir)]).toEqual([[told], true])
 })
 
 test('orphans are swept at start; those that live, are paused, or may be being made, are left alone', async () => {

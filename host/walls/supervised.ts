@@ -144,15 +144,22 @@ export class Supervised<Options> {
     return this.#clear(id, dir)
   }
 
-  /** Its record has been read with this. A keeper that was killed itself left everything else behind as well, its folder among it. */
+  /**
+   * Its record has been read with this. A keeper that was killed itself left everything else behind as well, its folder among it. Dead it is in any case: what
+   * cannot be removed is said with its death, and tried again by the next host.
+   */
   async #bury(plan: Known, death: Death): Promise<Death> {
-    await rm(plan.deathRecord, { force: true })
     // The folder of a zygote may be another one's already: `sweepDead` is called by whoever holds its lock.
-    if (plan.kind === 'sandbox' && death.reason === 'crash' && existsSync(plan.dir)) {
-      await this.#clear(plan.id, plan.dir)
-      this.#record(death)
+    const isLeft = plan.kind === 'sandbox' && death.reason === 'crash' && existsSync(plan.dir)
+    const told = { ...death }
+    try {
+      await rm(plan.deathRecord, { force: true })
+      if (isLeft) await this.#clear(plan.id, plan.dir)
+    } catch (failure) {
+      told.detail += `; what it left could not be removed: ${failure instanceof Error ? failure.message : String(failure)}`
     }
-    return death
+    if (isLeft) this.#record(told)
+    return told
   }
 
   /** The marker goes last: until then the next host would try again. */
@@ -240,6 +247,8 @@ export function answers(path: string): Promise<boolean> {
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(false)
+      // One that keeps its messages apart, as a zygote does, which Node cannot speak with.
+      else if (error.code === 'EPROTOTYPE') resolve(true)
       else reject(error)
     })
   })
