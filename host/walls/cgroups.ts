@@ -47,7 +47,8 @@ export async function sweepCgroups(id: string, uid: number, signal: AbortSignal)
 
 async function thaw(state: string): Promise<void> {
   await writeFile(state, 'THAWED', { flag: 'r+' }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error
+    // Not there any more, or removed when it had been opened.
+    if (error.code !== 'ENOENT' && error.code !== 'ENODEV') throw error
   })
 }
 
