@@ -1,3 +1,4 @@
+import type { FileChange } from '@caisson/wire'
 import { Data_Channel as Channel, Entry_Kind, FileEvent_Kind } from '@caisson/wire/agent'
 import { expect, test } from 'vitest'
 import { AgentFiles } from '../../host/agent/files.ts'
@@ -107,6 +108,17 @@ test('a listing is bounded by all that its entries say, not by their number alon
   await expect(listing).rejects.toMatchObject({ code: 'BAD_REQUEST', message: expect.stringContaining('bytes of them') })
 })
 
+/** What is there to be read of all that was said. */
+async function kept(agent: FakeAgent, changes: AsyncIterable<FileChange>): Promise<string[]> {
+  // Everything has arrived when what was sent after it has.
+  const later = agent.connection.open({ case: 'metrics', value: {} }, { what: 'metrics' }, signal)
+  agent.opened((await agent.heard('metrics')).stream, { case: 'metrics', value: {} })
+  await later.opened
+  const seen: string[] = []
+  for await (const { kind } of changes) seen.push(kind)
+  return seen
+}
+
 test('nor are changes kept that are few and long', async () => {
   await using agent = await FakeAgent.start()
   const changes = new AgentFiles(agent.connection).watch('/a', { includeEntry: true }, signal)
@@ -116,11 +128,7 @@ test('nor are changes kept that are few and long', async () => {
   const change = { kind: FileEvent_Kind.WRITE, name: 'f', entry: long }
   for (let count = 0; count < 200; count += 1) agent.say(stream, { case: 'event', value: { what: { case: 'file', value: change } } })
   agent.close(stream)
-  const later = agent.connection.open({ case: 'metrics', value: {} }, { what: 'metrics' }, signal)
-  agent.opened((await agent.heard('metrics')).stream, { case: 'metrics', value: {} })
-  await later.opened
-  const seen: string[] = []
-  for await (const { kind } of changes) seen.push(kind)
+  const seen = await kept(agent, changes)
   expect(seen.at(-1)).toBe('overflow')
   expect(seen.length).toBeLessThan(50)
 })
@@ -133,12 +141,7 @@ test('changes that nobody reads are dropped at a bound, and the reader is told',
   const change = { kind: FileEvent_Kind.CREATE, name: 'f' }
   for (let count = 0; count < 10_000; count += 1) agent.say(stream, { case: 'event', value: { what: { case: 'file', value: change } } })
   agent.close(stream)
-  // Everything has arrived when what was sent after it has.
-  const later = agent.connection.open({ case: 'metrics', value: {} }, { what: 'metrics' }, signal)
-  agent.opened((await agent.heard('metrics')).stream, { case: 'metrics', value: {} })
-  await later.opened
-  const seen: string[] = []
-  for await (const { kind } of changes) seen.push(kind)
+  const seen = await kept(agent, changes)
   expect(seen.length).toBeLessThan(10_000)
   expect(seen).toContain('overflow')
 })
