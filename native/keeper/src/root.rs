@@ -4,7 +4,7 @@
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::mount::mount;
@@ -150,12 +150,13 @@ impl Stage<'_> {
         }
     }
 
+    /// The thing itself: in a folder that somebody else may write to, a link may lie there by now.
     pub fn own(&self, path: &Path, owner: Owner) -> Outcome<()> {
         let (uid, gid) = match owner {
             Owner::Root => self.owners.root,
             Owner::User => self.owners.user,
         };
-        chown(path, Some(uid), Some(gid)).at(STEP, path.display())
+        lchown(path, Some(uid), Some(gid)).at(STEP, path.display())
     }
 
     fn bind(&self, bind: &Bind) -> Outcome<()> {
@@ -252,8 +253,8 @@ impl Stage<'_> {
         let user = &self.plan.user;
         match (self.stored, owner) {
             (None, _) => self.own(path, owner),
-            (_, Owner::Root) => chown(path, Some(0), Some(0)).at(STEP, path.display()),
-            (_, Owner::User) => chown(path, Some(user.uid), Some(user.gid)).at(STEP, path.display()),
+            (_, Owner::Root) => lchown(path, Some(0), Some(0)).at(STEP, path.display()),
+            (_, Owner::User) => lchown(path, Some(user.uid), Some(user.gid)).at(STEP, path.display()),
         }
     }
 }
