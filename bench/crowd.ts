@@ -11,7 +11,7 @@ const TICKS_PER_SECOND = 100
 
 /** A daemon with two thousand idle sandboxes: what it takes, and how long one more takes. */
 export async function crowd(rounds: number): Promise<Row[]> {
-  await using daemon = await BenchDaemon.open(4)
+  await using daemon = await BenchDaemon.open()
   const made: Guest[] = []
   let left = CROWD
   const begun = performance.now()
@@ -23,7 +23,7 @@ export async function crowd(rounds: number): Promise<Row[]> {
   }
   await Promise.all(Array.from({ length: AT_ONCE }, work))
   const each = (performance.now() - begun) / CROWD
-  await pause(5000)
+  await pause(8000)
   const before = await ticks(daemon.pid)
   await pause(WATCH_MS)
   const cpu = (((await ticks(daemon.pid)) - before) / TICKS_PER_SECOND / (WATCH_MS / 1000)) * 100

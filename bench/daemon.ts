@@ -33,14 +33,15 @@ export class BenchDaemon implements AsyncDisposable {
     this.#key = key
   }
 
-  static async open(pool: number): Promise<BenchDaemon> {
+  /** `pool`: how many wait at the least; undefined: as many as a daemon has of itself. */
+  static async open(pool?: number): Promise<BenchDaemon> {
     const home = await mkdtemp(join(tmpdir(), 'cai-'))
     const templates = process.env['CAISSON_TEMPLATES'] ?? join(process.env['CAISSON_HOME'] ?? join(homedir(), '.caisson'), 'templates')
     const env = {
       ...process.env,
       CAISSON_HOME: home,
       CAISSON_TEMPLATES: templates,
-      CAISSON_POOL: String(pool),
+      CAISSON_POOL: pool === undefined ? '' : String(pool),
       CAISSON_ZYGOTE_IDLE_MS: '0',
     }
     const child = spawn(process.execPath, [PROGRAM, 'up', '--port', '0'], { env, stdio: 'ignore' })

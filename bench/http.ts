@@ -13,24 +13,29 @@ import type { Row } from './report.ts'
 import { type Summary, series, summary, took } from './statistics.ts'
 
 const BURST = 100
+/** Fewer than half of what waits: nothing is made in advance meanwhile. */
+const IN_A_ROW = 20
+const WARM_ROWS = 3
 const FILE_BYTES = 256 * 2 ** 20
 const FILE_ROUNDS = 5
-/** The pool fills again meanwhile: what is measured is one create, not the next one's making. */
+/** Whoever asks now and then finds everything where the processor has to fetch it first; whoever asks at once again does not. */
 const REST_MS = 150
-/** In which as many are made as a crowd did not find. */
+/** In which the pool is full again. */
 const REFILL_MS = 8000
 
 /** Over HTTP, as any client would. */
 export async function http(rounds: number): Promise<Row[]> {
   const rows: Row[] = []
   {
-    await using daemon = await BenchDaemon.open(4)
-    await pause(3000)
+    await using daemon = await BenchDaemon.open()
+    await pause(REFILL_MS)
     rows.push({ what: 'create to first output, pool', unit: 'ms', measured: await creates(daemon, rounds, REST_MS), aim: 4 })
+    rows.push({ what: 'the same, one after another', unit: 'ms', measured: await row(daemon, rounds), aim: 4 })
     const guest = await daemon.create()
     rows.push({ what: 'command true', unit: 'ms', measured: await series(rounds * 5, 20, () => took(() => daemon.true(guest))), aim: 4 })
     rows.push({ what: 'code 1+1', unit: 'ms', measured: await series(rounds * 5, 20, () => took(() => daemon.code(guest))), aim: 3 })
     await daemon.end(guest)
+    await pause(REFILL_MS)
     rows.push({ what: `burst of ${BURST} that nobody foresaw, to first output`, unit: 'ms', measured: await burst(daemon), aim: 500 })
     await pause(REFILL_MS)
     rows.push({ what: `burst of ${BURST} after another, to first output`, unit: 'ms', measured: await burst(daemon), aim: 500 })
@@ -50,11 +55,11 @@ export async function http(rounds: number): Promise<Row[]> {
     })
     await daemon.end(keeper)
   }
-  rows.splice(3, 0, await bare(rounds * 5))
+  rows.splice(4, 0, await bare(rounds * 5))
   rows.push(...(await plain()))
   await using daemon = await BenchDaemon.open(0)
   await daemon.end(await daemon.create())
-  rows.splice(1, 0, { what: 'create to first output, no pool', unit: 'ms', measured: await creates(daemon, rounds, 0), aim: 25 })
+  rows.splice(2, 0, { what: 'create to first output, no pool', unit: 'ms', measured: await creates(daemon, rounds, 0), aim: 25 })
   return rows
 }
 
@@ -71,6 +76,25 @@ async function creates(daemon: BenchDaemon, rounds: number, restMs: number): Pro
     return ms
   })
   return measured
+}
+
+/** As many in a row as surely wait, none of which ends meanwhile; then the pool fills again. The first rows warm up. */
+async function row(daemon: BenchDaemon, rounds: number): Promise<Summary> {
+  const values: number[] = []
+  for (let nth = -WARM_ROWS; values.length < rounds; nth++) {
+    await pause(REFILL_MS)
+    const made: Guest[] = []
+    for (let left = IN_A_ROW; left > 0; left--) {
+      const ms = await took(async () => {
+        const guest = await daemon.create()
+        made.push(guest)
+        await daemon.code(guest)
+      })
+      if (nth >= 0) values.push(ms)
+    }
+    await Promise.all(made.map((guest) => daemon.end(guest)))
+  }
+  return summary(values)
 }
 
 async function burst(daemon: BenchDaemon): Promise<Summary> {

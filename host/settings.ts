@@ -1,5 +1,5 @@
 import { mkdirSync, statfsSync, statSync } from 'node:fs'
-import { homedir } from 'node:os'
+import { homedir, totalmem } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Fault } from '@caisson/wire'
@@ -22,7 +22,7 @@ export interface Settings {
   readonly snapshotBounds: { readonly count: number | null; readonly bytes: number | null }
   /** Whether states of sandboxes are saved, for others to be restored from. */
   readonly savesStates: boolean
-  /** How many sandboxes of the usual kind a daemon has waiting when it starts; it follows the demand from there. 0: none, ever. */
+  /** How many sandboxes of the usual kind a daemon has waiting at the least; more where the demand is more. 0: none, ever. */
   readonly pool: number
   /** Base URL of a collector of traces that speaks OTLP over HTTP; null: nobody collects. */
   readonly otlpEndpoint: string | null
@@ -70,7 +70,8 @@ export interface Settings {
 const DEFAULT_ZYGOTE_IDLE_MS = 600_000
 const DEFAULT_FROZEN_GRACE_MS = 600_000
 const DEFAULT_MAX_TIMEOUT_MS = 86_400_000
-const DEFAULT_POOL = 2
+/** As many as the hundred-and-twenty-eighth part of this machine's memory holds, one of them being some 4 MiB. */
+const DEFAULT_POOL = Math.min(48, Math.max(2, Math.floor(totalmem() / (128 * 4 * 2 ** 20))))
 const DEFAULT_SNAPSHOTS = 1000
 /** Of the disk that the state folder lies on. */
 const DEFAULT_SNAPSHOT_SHARE = 0.25

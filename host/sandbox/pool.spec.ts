@@ -116,6 +116,74 @@ test('however many come, and of however many kinds, what waits for them is bound
   expect(from.count.wanted - before).toBe(8)
 })
 
+test('as many as were expected wait for as long as it takes, whatever kinds callers make up; more than that go after a quiet minute', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'Date'] })
+  try {
+    const creating = new Counted()
+    const from = opened(creating)
+    from.expect({ memoryMiB: 100 }, 20)
+    await filled(from)
+    expect(crowd(from, 25)).toBe(20)
+    expect(from.count.wanted).toBe(25)
+    for (let memoryMiB = 101; memoryMiB < 121; memoryMiB += 1) {
+      ask(from, memoryMiB)
+      await filled(from)
+    }
+    await vi.advanceTimersByTimeAsync(75_000)
+    await filled(from)
+    await vi.advanceTimersByTimeAsync(3_600_000)
+    await filled(from)
+    expect(from.count).toMatchObject({ waiting: 20, wanted: 20 })
+    expect(from.take({ memoryMiB: 100 })).toBeDefined()
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
+test('the kind of which the smallest share waits is made first', async () => {
+  const creating = new Counted()
+  const from = opened(creating)
+  const done = from.busy()
+  from.expect({}, 40)
+  from.take({ memoryMiB: 100 })
+  const asked: unknown[] = []
+  const prepare = creating.prepare.bind(creating)
+  vi.spyOn(creating, 'prepare').mockImplementation((...made: unknown[]) => {
+    asked.push((made[0] as CreateRequest).memoryMiB)
+    return prepare()
+  })
+  done()
+  await filled(from)
+  expect(asked).toHaveLength(41)
+  expect(asked.indexOf(100)).toBeLessThan(2)
+})
+
+test('a machine that has no room left gets back what waits for nobody, by halves', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'Date'] })
+  try {
+    const creating = new Counted()
+    let isFull = false
+    const from = opened(creating, () => {
+      if (isFull) throw new Fault('OVERLOADED', 'only 1 MiB of memory is left on this machine')
+    })
+    from.expect({}, 20)
+    await filled(from)
+    isFull = true
+    const left = []
+    for (let tick = 0; tick < 3; tick += 1) {
+      await vi.advanceTimersByTimeAsync(15_000)
+      left.push(from.count.waiting)
+    }
+    expect(left).toEqual([10, 5, 2])
+    isFull = false
+    await vi.advanceTimersByTimeAsync(15_000)
+    await filled(from)
+    expect(from.count.waiting).toBe(20)
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
 test('where the machine has no room for another, none is made for nobody', async () => {
   const creating = new Counted()
   let refused = 0

@@ -8,17 +8,18 @@ const LAUNCH_MS = 60_000
 /** Of one kind; behind the container wall, where one costs some 5 MiB, as many as a sixty-fourth of the machine's memory holds. */
 const MAX_WAITING = 8
 const MAX_LIGHT = Math.min(64, Math.max(MAX_WAITING, Math.floor(totalmem() / (64 * 5 * 2 ** 20))))
-/** Callers say what a kind is: of more kinds than these, the one that nobody has wanted for longest is let go. */
+/** Callers say what a kind is: of more kinds than these, the one that nobody has wanted for longest is let go, if none was expected. */
 const MAX_KINDS = 16
 /**
  * A kind of sandbox that nobody wanted for so long has one waiting at the most; after ten times as long, none. One that was there whenever somebody wanted it
- * has half of those let go that were left over each time, as far as they are more than were expected.
+ * has half of those let go that were left over each time. As many as were expected stay, however long it takes.
  */
 const QUIET_MS = 60_000
 const TIDY_MS = 15_000
 /** After a failure: each try costs somebody else's time. */
 const REST_MS = 10_000
-/** Whoever has just got one has work for it: the next is made when that is under way, unless none is left. */
+/** Whoever has just got one has work for it: the next is made when nobody has come for so long, for less long where fewer than half are left, and at once where none is. */
+const CALM_MS = 1000
 const BREATH_MS = 40
 
 interface Shelf {
@@ -89,7 +90,7 @@ export class Pool implements AsyncDisposable {
   expect(request: CreateRequest, wanted: number): void {
     const shelf = this.#shelf(request)
     if (shelf === undefined) return
-    shelf.expected = Math.min(wanted, MAX_WAITING)
+    shelf.expected = wanted
     shelf.wanted = Math.max(shelf.wanted, shelf.expected)
     this.#refill()
   }
@@ -116,8 +117,10 @@ export class Pool implements AsyncDisposable {
     this.#busy += 1
     return () => {
       this.#busy -= 1
-      if ([...this.#shelves.values()].some(({ waiting, wanted }) => wanted > 0 && waiting.length === 0)) this.#refill()
-      else this.#breath ??= setTimeout(() => this.#breathe(), BREATH_MS).unref()
+      const least = Math.min(1, ...[...this.#shelves.values()].map(share))
+      clearTimeout(this.#breath)
+      if (least === 0) this.#refill()
+      else this.#breath = setTimeout(() => this.#refill(), least < 0.5 ? BREATH_MS : CALM_MS).unref()
     }
   }
 
@@ -148,21 +151,19 @@ export class Pool implements AsyncDisposable {
   }
 
   #forgetOldest(): void {
-    const oldest = [...this.#shelves].reduce((one, other) => (other[1].lastTakenMs < one[1].lastTakenMs ? other : one))
+    const made = [...this.#shelves].filter(([, { expected }]) => expected === 0)
+    const oldest = made.reduce((one, other) => (other[1].lastTakenMs < one[1].lastTakenMs ? other : one))
     this.#shelves.delete(oldest[0])
     oldest[1].wanted = 0
     this.#evict(oldest[1])
-  }
-
-  #breathe(): void {
-    this.#breath = undefined
-    this.#refill()
   }
 
   #refill(): void {
     if (this.#refilling !== undefined || this.#over.signal.aborted) return
     this.#refilling = this.#make().finally(() => {
       this.#refilling = undefined
+      // Whoever was served in this very moment did not find it over.
+      if (this.#busy === 0 && this.#lacking() !== undefined) this.#refill()
     })
   }
 
@@ -174,6 +175,8 @@ export class Pool implements AsyncDisposable {
         const waiting = await this.#parts.creating.prepare(shelf.request, within(LAUNCH_MS, this.#over.signal))
         shelf.waiting.push(waiting)
         shelf.wall = waiting.plan.wall
+        if (shelf.wall !== 'container') shelf.expected = Math.min(shelf.expected, MAX_WAITING)
+        shelf.wanted = Math.min(shelf.wanted, Math.max(shelf.expected, this.#most(shelf)))
         // Its kind may have been let go meanwhile.
         this.#evict(shelf)
         // One that dies waiting is nobody's loss.
@@ -189,26 +192,37 @@ export class Pool implements AsyncDisposable {
     }
   }
 
+  /** The kind of which the smallest share waits. */
   #lacking(): Shelf | undefined {
     const now = Date.now()
-    return [...this.#shelves.values()].find(({ waiting, wanted, restUntilMs }) => waiting.length < wanted && restUntilMs <= now)
+    const lacking = [...this.#shelves.values()].filter((shelf) => share(shelf) < 1 && shelf.restUntilMs <= now)
+    return lacking.sort((one, other) => share(one) - share(other))[0]
   }
 
   async #letGo(): Promise<void> {
     const now = Date.now()
     for (const [key, shelf] of this.#shelves) {
       const quietMs = now - shelf.lastTakenMs
-      if (quietMs > QUIET_MS) shelf.wanted = Math.min(shelf.wanted, quietMs > QUIET_MS * 10 ? 0 : 1)
-      else if (now - shelf.lastMissedMs > QUIET_MS) {
-        const least = Math.max(1, Math.min(shelf.wanted, shelf.expected))
-        shelf.wanted = Math.max(least, shelf.wanted - Math.ceil(shelf.spare / 2))
-      }
+      let wanted = shelf.wanted
+      if (quietMs > QUIET_MS) wanted = Math.min(wanted, quietMs > QUIET_MS * 10 ? 0 : 1)
+      else if (now - shelf.lastMissedMs > QUIET_MS) wanted = Math.max(1, wanted - Math.ceil(shelf.spare / 2))
+      shelf.wanted = Math.max(wanted, shelf.expected)
       shelf.spare = shelf.waiting.length
       this.#evict(shelf)
       if (shelf.wanted === 0) this.#shelves.delete(key)
     }
+    this.#makeRoom()
     await this.#letGoOfOutdone()
     this.#refill()
+  }
+
+  /** Where the machine has no room for another, what waits for nobody takes it from somebody: half goes each time. */
+  #makeRoom(): void {
+    try {
+      this.#parts.admission.refuse()
+    } catch {
+      for (const { waiting } of this.#shelves.values()) this.#end(waiting.splice(Math.floor(waiting.length / 2)))
+    }
   }
 
   /** Whoever took one that started before there was a state to be restored would wait longer than for one that is made now. */
@@ -248,6 +262,11 @@ function kindOf(request: CreateRequest): { key: string; kind: CreateRequest } | 
   const { env: _, metadata: __, timeoutMs: ___, leash: ____, mounts, workspace, folder, ...kind } = request
   if ((mounts !== undefined && mounts.length > 0) || workspace !== undefined || folder !== undefined) return undefined
   return { key: JSON.stringify(Object.entries(kind).sort(([one], [other]) => (one < other ? -1 : 1))), kind }
+}
+
+/** Of those that are wanted, how many are there. */
+function share({ waiting, wanted }: Shelf): number {
+  return wanted === 0 ? 1 : waiting.length / wanted
 }
 
 /** By us, or by Node in our name. */

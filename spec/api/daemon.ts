@@ -74,7 +74,7 @@ export class SpecDaemon implements AsyncDisposable {
         CAISSON_TEMPLATES: templates,
         CAISSON_ZYGOTE_IDLE_MS: '0',
         CAISSON_SAVED_STATES: '0',
-        ...(hasPool ? {} : { CAISSON_POOL: '0' }),
+        CAISSON_POOL: hasPool ? '2' : '0',
         ...env,
       },
       stdio: ['ignore', 'pipe', 'pipe'],

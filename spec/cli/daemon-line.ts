@@ -17,10 +17,10 @@ export class DaemonLine implements AsyncDisposable {
     this.variables = exported(up.stdout)
   }
 
-  /** `words` are further options of `up`. */
+  /** `words` are further options of `up`. Few wait in its pool, for the sake of what runs beside it. */
   static async open(words: readonly string[] = []): Promise<DaemonLine> {
     const line = await CommandLine.open()
-    return new DaemonLine(line, await line.caisson(['up', '--port', '0', '--detach', ...words]))
+    return new DaemonLine(line, await line.caisson(['up', '--port', '0', '--detach', ...words], { env: { CAISSON_POOL: '2' } }))
   }
 
   get url(): string {

@@ -1,4 +1,5 @@
 import { readdir } from 'node:fs/promises'
+import { totalmem } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { SpecDaemon } from '../api/daemon.ts'
@@ -129,6 +130,17 @@ test('it fills again, and ends with its daemon', async () => {
   const listed = (await (await daemon.fetch('/v2/sandboxes')).json()) as { sandboxID: string }[]
   for (let look = 0; look < 200 && (await readdir(folder)).length > listed.length; look += 1) await pause(50)
   expect((await readdir(folder)).sort()).toEqual(listed.map(({ sandboxID }) => sandboxID).sort())
+})
+
+test('without a word about it as many wait as a small part of the memory holds, and all of them end with their daemon', async () => {
+  await using usual = await SpecDaemon.open({ env: { CAISSON_POOL: '' } })
+  const least = Math.min(16, Math.floor(totalmem() / 2 ** 30))
+  const waiting = async () => (await readdir(`${usual.home}/sandboxes`)).length
+  await vi.waitFor(async () => expect(await waiting()).toBeGreaterThanOrEqual(least), { timeout: 100_000, interval: 50 })
+  expect(await (await usual.fetch('/v2/sandboxes')).json()).toEqual([])
+  await usual.stop()
+  expect(await waiting()).toBe(0)
+  expect(usual.log).not.toContain('could not be made')
 })
 
 test('a daemon that ends while it fills leaves nothing of what it was making', async () => {
