@@ -33,7 +33,7 @@ import { OutputMeter } from './output-meter.ts'
 import { Processes } from './processes.ts'
 import type { ContextRecord } from './record.ts'
 import { recordedTerminal } from './recorded-terminal.ts'
-import { parseStart } from './request.ts'
+import { parseStart, refuseLarge } from './request.ts'
 import { withTimeout } from './time-limit.ts'
 
 const USUAL_SIZE: Size = { columns: 80, rows: 24 }
@@ -193,9 +193,9 @@ export class LiveSandbox implements Held {
     return this.guard(async () => {
       const request = { ...(this.plan.cwd === undefined ? {} : { cwd: this.plan.cwd }), ...parseStart(raw) }
       const { command, args = [], user = '', cwd = '', timeoutMs } = request
-      const { auditLog, env } = this.#parts
-      await this.#parts.examination.command(command, args, signal)
-      const whole = { ...request, env: { ...env, ...request.env } }
+      const { auditLog, env, examination } = this.#parts
+      const whole = refuseLarge({ ...request, env: { ...env, ...request.env } })
+      await examination.command(command, args, signal)
       auditLog.append({ kind: 'command', sandbox: this.id, command, args, user, cwd }, whole.env)
       const begin = () => this.#metered((options) => startCommand(this.#agent, whole, options, signal))
       const started = request.pty === undefined ? await begin() : await this.#onTerminal(request.pty, whole.env, begin)

@@ -1,4 +1,4 @@
-import { Fault, type NetworkFile, type RunRequest, type StartRequest, wallNamed } from '@caisson/wire'
+import { Fault, MAX_FRAME_BYTES, type NetworkFile, type RunRequest, type StartRequest, wallNamed } from '@caisson/wire'
 import { z } from 'zod'
 import { notKnown } from './not-yet.ts'
 
@@ -121,6 +121,14 @@ const StrictStartRequest = z.strictObject({
 /** Throws BAD_REQUEST naming the field. */
 export function parseStart(request: unknown): StartRequest {
   return strictly(StrictStartRequest, request) as StartRequest
+}
+
+/** Throws BAD_REQUEST for what could not be sent: before anybody looks through all of it. */
+export function refuseLarge<R extends StartRequest>(request: R): R {
+  const { command, args = [], cwd = '', env = {} } = request
+  const bytes = [command, cwd, ...args, ...Object.entries(env).flat()].reduce((sum, text) => sum + Buffer.byteLength(text), 0)
+  if (bytes <= MAX_FRAME_BYTES) return request
+  throw new Fault('BAD_REQUEST', `the command, its arguments and its variables take ${bytes} bytes, more than ${MAX_FRAME_BYTES}`)
 }
 
 const StrictContextRequest = z.strictObject({ language: z.string().max(64), cwd: Text.min(1).max(4096).optional() })

@@ -40,6 +40,13 @@ function words(line: readonly string[], variables: Record<string, string> = {}):
 const code = (text: string, variables: Record<string, string> = {}) =>
   recorded({ kind: 'run', sandbox: 'i1', context: 'c', language: 'python', code: text, codeBytes: text.length }, variables)['code']
 
+test('hundreds of secret variables are found in long words, wherever they overlap', () => {
+  const variables = Object.fromEntries(Array.from({ length: 500 }, (_, number) => [`TOKEN_${number}`, `${'z'.repeat(40)}${number}.`]))
+  const long = 'z'.repeat(900)
+  const shown = words(['tool', `${long}17.`, `${long}18,`, ...Array(3).fill('y'.repeat(900)), `zz${'z'.repeat(40)}499.x`], variables)
+  expect(shown).toEqual(['tool', `${'z'.repeat(900 - 40)}[redacted]`, `${long}18,`, ...Array(3).fill('y'.repeat(900)), 'zz[redacted]x'])
+})
+
 test('what follows a flag that asks for a secret is not recorded, and what is none is', () => {
   for (const [line, shown] of [
     [

@@ -7,6 +7,7 @@ mod addresses;
 mod flags;
 mod named;
 mod shapes;
+mod values;
 
 use std::fs;
 use std::io::{ErrorKind, Result};
@@ -16,6 +17,7 @@ use std::time::SystemTime;
 
 use flags::Words;
 pub use named::is_secret;
+use values::Values;
 
 const INSTEAD: &str = "[redacted]";
 /// Shorter ones stand in every line.
@@ -67,12 +69,13 @@ impl Redaction {
     pub fn words(&self, words: &[String], known: &[String], cut: bool) -> Vec<String> {
         let mut following = Words::new();
         let last = words.len().saturating_sub(1);
+        let values = self.values(known, words.iter().map(String::len).sum());
         let one = |(index, word): (usize, &String)| {
-            let mut spans = self.spans(word, known);
+            let mut spans = spans(word, &values);
             spans.extend(following.next(word));
             spans.extend(named::whole(word));
             if cut && index == last {
-                spans.extend(self.beginnings(word, known));
+                spans.extend(beginnings(word, &values));
             }
             without(word, spans)
         };
@@ -81,35 +84,31 @@ impl Redaction {
 
     /// Code, rules, or a command line for a shell.
     pub fn text(&self, text: &str, known: &[String]) -> String {
-        without(text, self.spans(text, known))
+        without(text, spans(text, &self.values(known, text.len())))
     }
 
-    fn spans(&self, text: &str, known: &[String]) -> Spans {
-        let mut spans = Spans::new();
-        for value in self.values(known) {
-            spans.extend(text.match_indices(value).map(|(at, _)| at..at + value.len()));
-        }
-        addresses::find(text, &mut spans);
-        named::find(text, &mut spans);
-        shapes::find(text, &mut spans);
-        flags::find(text, &mut spans);
-        spans
+    fn values<'a>(&'a self, known: &'a [String], bytes: usize) -> Values<'a> {
+        let all = self.stored.iter().chain(known).map(String::as_str);
+        Values::of(all.filter(|value| value.len() >= LEAST_BYTES).collect(), bytes)
     }
+}
 
-    fn beginnings(&self, text: &str, known: &[String]) -> Option<Range<usize>> {
-        let ends = |value: &str| {
-            let lengths = LEAST_BEGINNING..value.len();
-            lengths
-                .rev()
-                .filter(|length| value.is_char_boundary(*length))
-                .find(|length| text.ends_with(&value[..*length]))
-        };
-        self.values(known).filter_map(ends).max().map(|length| text.len() - length..text.len())
-    }
+fn spans(text: &str, values: &Values) -> Spans {
+    let mut spans = Spans::new();
+    values.find(text, &mut spans);
+    addresses::find(text, &mut spans);
+    named::find(text, &mut spans);
+    shapes::find(text, &mut spans);
+    flags::find(text, &mut spans);
+    spans
+}
 
-    fn values<'a>(&'a self, known: &'a [String]) -> impl Iterator<Item = &'a str> {
-        self.stored.iter().chain(known).map(String::as_str).filter(|value| value.len() >= LEAST_BYTES)
-    }
+fn beginnings(text: &str, values: &Values) -> Option<Range<usize>> {
+    let ends = |value: &str| {
+        let lengths = LEAST_BEGINNING..value.len();
+        lengths.rev().filter(|length| value.is_char_boundary(*length)).find(|length| text.ends_with(&value[..*length]))
+    };
+    values.iter().filter_map(ends).max().map(|length| text.len() - length..text.len())
 }
 
 fn without(text: &str, mut spans: Spans) -> String {
