@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
+import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary, toJson } from '@bufbuild/protobuf'
 import { ListDirRequestSchema, ListDirResponseSchema } from '@caisson/wire/envd/filesystem'
 import { StartRequestSchema, StartResponseSchema } from '@caisson/wire/envd/process'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -52,6 +52,28 @@ describe('clients differ', () => {
       at = end
     }
     expect(events).toEqual(['start', 'data', 'end', '{}'])
+  })
+
+  test('a long listing comes in pieces, the same in every form: nobody waits for all of it to be written down', async () => {
+    await sandbox.run('mkdir -p long; cd long; touch $(seq 1000 1999)')
+    const names = Array.from({ length: 1000 }, (_, index) => `${1000 + index}`)
+    const plain = { 'content-type': 'application/json' }
+    const asked = { method: 'POST', body: JSON.stringify({ path: 'long' }) }
+    const list = (headers: Record<string, string>, body: string | Uint8Array<ArrayBuffer> = asked.body) =>
+      sandbox.fetch('/filesystem.Filesystem/ListDir', { ...asked, body, headers })
+    const whole = await list({ ...plain, 'accept-encoding': 'identity' })
+    expect([whole.headers.get('content-length'), whole.headers.get('content-encoding')]).toEqual([null, null])
+    const { entries } = (await whole.json()) as { entries: { name: string; permissions: string }[] }
+    expect(entries.map(({ name }) => name)).toEqual(names)
+    const packed = await list({ ...plain, 'accept-encoding': 'gzip' })
+    expect(packed.headers.get('content-encoding')).toBe('gzip')
+    expect(await packed.json()).toEqual({ entries })
+    const binary = await list({ 'content-type': 'application/proto' }, packedIn(ListDirRequestSchema, { path: 'long' }))
+    const read = fromBinary(ListDirResponseSchema, new Uint8Array(await binary.arrayBuffer()))
+    expect(read.entries.map(({ name }) => name)).toEqual(names)
+    expect(toJson(ListDirResponseSchema, read)).toEqual({ entries })
+    await sandbox.run('mkdir nothing')
+    expect(await (await list(plain, JSON.stringify({ path: 'nothing' }))).json()).toEqual({})
   })
 
   test('JSON in any dress: pretty, with both kinds of names, with fields that nobody knows', async () => {

@@ -1,12 +1,14 @@
 import type { IncomingMessage } from 'node:http'
+import { pipeline } from 'node:stream'
 import { promisify } from 'node:util'
-import { gunzip, gzip } from 'node:zlib'
+import { createGzip, gunzip, gzip } from 'node:zlib'
 import type { DescMethod } from '@bufbuild/protobuf'
 import { Filesystem } from '@caisson/wire/envd/filesystem'
 import { Process } from '@caisson/wire/envd/process'
 import { Code, ConnectError, createConnectRouter, createContextValues } from '@connectrpc/connect'
 import {
   type Compression,
+  compressionNegotiate,
   createAsyncIterable,
   createMethodUrl,
   type UniversalHandler,
@@ -16,6 +18,7 @@ import { wholeBody } from '../body.ts'
 import type { Visit } from '../call.ts'
 import { bodyOf, discardRest, isGone } from './failures.ts'
 import { filesystemService } from './filesystem-service.ts'
+import { type Listing, listed } from './listing.ts'
 import { isOneMessage, type PlainStream, plainStream, wantedOf } from './plain-stream.ts'
 import { processService } from './process-service.ts'
 import { type RpcVisit, visitKey } from './serving.ts'
@@ -24,6 +27,9 @@ import { written } from './written.ts'
 /** One message, as it came and unpacked. */
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 const COMPRESS_FROM_BYTES = 64 * 1024
+/** About as much. */
+const PACK_FROM_ENTRIES = 256
+const OK = 200
 /** What a timer can count. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
@@ -104,14 +110,29 @@ function timeoutOf({ headers }: IncomingMessage): string | null {
   return text === undefined || timeoutMs === 0 || timeoutMs > MAX_TIMEOUT_MS ? null : text
 }
 
+/** The listing instead of the empty message that stands for it; packed as that would have been. */
+function inPlace(listing: Listing, header: Headers, { request }: Visit): AsyncIterable<Uint8Array> {
+  header.delete('content-length')
+  const whole = listed(listing, header.get('content-type')?.includes('json') === true)
+  const wanted = compressionNegotiate([packed], null, `${request.headers['accept-encoding'] ?? ''}`, 'accept-encoding').response
+  if (wanted === null || listing.entries.length < PACK_FROM_ENTRIES) return whole
+  header.set('content-encoding', packed.name)
+  const small = createGzip({ level: 1 })
+  // What fails is heard of by whoever reads.
+  pipeline(whole, small, () => undefined)
+  return small
+}
+
 /** Rejects with what the front door must know of. */
 async function send(asked: RpcVisit, answer: UniversalServerResponse): Promise<void> {
   const { visit } = asked
   const { reply } = visit
   if (isGone(asked.failure)) throw asked.failure
   discardRest(visit)
-  reply.writeHead(answer.status, Object.fromEntries(answer.header ?? []))
-  for await (const piece of answer.body ?? []) {
+  const header = answer.header ?? new Headers()
+  const body = answer.status === OK && asked.listing !== undefined ? inPlace(asked.listing, header, visit) : (answer.body ?? [])
+  reply.writeHead(answer.status, Object.fromEntries(header))
+  for await (const piece of body) {
     // Not a clean end, which would say that all is well.
     if (isGone(asked.failure)) throw asked.failure
     await written(reply, piece)

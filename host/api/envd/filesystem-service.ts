@@ -36,7 +36,8 @@ export const filesystemService: ServiceImpl<typeof Filesystem> = {
   listDir: answering(async ({ path, depth }, rpc) => {
     const wish = { user: rpc.user, depth: depth === 0 ? 1 : depth }
     const entries = await filesOf(rpc).list(checkedPath(path, 'path'), wish, rpc.signal)
-    return { entries: entries.map((entry) => entryInfo(entry, rpc.isOwn)) }
+    rpc.asked.listing = { entries, isOwn: rpc.isOwn }
+    return {}
   }),
 
   remove: answering(async ({ path }, rpc) => {

@@ -4,12 +4,15 @@ import type { Visit } from '../call.ts'
 import { checkToken } from './access.ts'
 import { sayUser, userOf } from './asked.ts'
 import { connectFailure, isCaissonClient, isGone } from './failures.ts'
+import type { Listing } from './listing.ts'
 
 /** A visit that asks for an RPC. */
 export interface RpcVisit {
   readonly visit: Visit
   /** What is not the caller's fault, for the front door: the sandbox is gone, or we are wrong. */
   failure: unknown
+  /** In the place of an answer's message, which is empty then. */
+  listing?: Listing
 }
 
 /** What is used of a handler's context. */
@@ -25,6 +28,7 @@ const WHOLE_SECONDS = /^[1-9]\d{0,8}$/
 
 /** One RPC, by whom, and until when: `signal` aborts at its deadline too, and then its reason is a ConnectError. */
 export interface Rpc {
+  readonly asked: RpcVisit
   readonly visit: Visit
   readonly user: string
   readonly signal: AbortSignal
@@ -34,12 +38,13 @@ export interface Rpc {
 }
 
 function begin(context: RpcContext): Rpc {
-  const visit = context.values.get(visitKey)?.visit
-  if (visit === undefined) throw new ConnectError('no sandbox', Code.Internal)
+  const asked = context.values.get(visitKey)
+  if (asked === undefined) throw new ConnectError('no sandbox', Code.Internal)
+  const { visit } = asked
   checkToken(visit)
-  const asked = String(visit.request.headers['keepalive-ping-interval'] ?? '')
-  const keepaliveS = WHOLE_SECONDS.test(asked) ? Math.min(Number(asked), MAX_KEEPALIVE_S) : KEEPALIVE_S
-  return { visit, user: userOf(visit), signal: context.signal, keepaliveMs: keepaliveS * 1000, isOwn: isCaissonClient(visit) }
+  const interval = String(visit.request.headers['keepalive-ping-interval'] ?? '')
+  const keepaliveS = WHOLE_SECONDS.test(interval) ? Math.min(Number(interval), MAX_KEEPALIVE_S) : KEEPALIVE_S
+  return { asked, visit, user: userOf(visit), signal: context.signal, keepaliveMs: keepaliveS * 1000, isOwn: isCaissonClient(visit) }
 }
 
 function told(context: RpcContext, rpc: Rpc | undefined, failure: unknown): ConnectError {
