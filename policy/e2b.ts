@@ -35,7 +35,9 @@ export const E2B_EGRESS = {
       address: z.string().min(1).max(300),
       username: Word.optional(),
       password: Word.optional(),
-      tls: z.strictObject({ enabled: z.boolean(), serverName: z.string().max(253).optional(), caCert: z.string().max(8192).optional() }).nullish(),
+      tls: z
+        .strictObject({ enabled: z.boolean(), serverName: z.string().max(253).optional(), caCert: z.string().max(8192).optional() })
+        .nullish(),
     })
     .nullish(),
   /** By domain, exact or with one leading `*.`. */
