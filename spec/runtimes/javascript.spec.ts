@@ -22,6 +22,8 @@ describe.each(['javascript', 'typescript'])('%s', (language) => {
     ['the value of the last expression', '[1, { a: 2 }]', '[ 1, { a: 2 } ]'],
     ['an object alone', '{ a: 1 }', '{ a: 1 }'],
     ['a promise that is awaited', 'await Promise.resolve(42)', '42'],
+    ['a promise that the cell ends with', 'Promise.resolve(42)', '42'],
+    ['whatever can be waited for', '({ then: (keep) => keep(42) })', '42'],
     ['nothing for a declaration', 'const unused = 1', undefined],
     ['a function that stays', 'function twice(x) { return 2 * x }', undefined],
     ['and is there in the next cell', 'twice(21)', '42'],
@@ -30,6 +32,14 @@ describe.each(['javascript', 'typescript'])('%s', (language) => {
   ])('%s', async (_what, code, text) => {
     const result = await run(code)
     expect([result.error, result.text]).toEqual([undefined, text])
+  })
+
+  test('what is said and what goes wrong until a promise is settled belongs to the cell that ends with it', async () => {
+    const later = 'const pause = () => new Promise((resolve) => setTimeout(resolve, 50))'
+    const said = await run(`${later}\nasync function main() { await pause(); console.log("said"); return 5 }\nmain()`)
+    expect(said).toMatchObject({ stdout: 'said\n', text: '5' })
+    const failed = await run('(async () => { await pause(); throw new TypeError("late") })()')
+    expect(failed).toMatchObject({ error: { name: 'TypeError', value: 'late' }, results: [], stderr: '' })
   })
 
   test('imports of modules, static and dynamic, and of files', async () => {

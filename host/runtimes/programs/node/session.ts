@@ -36,7 +36,10 @@ export class Session {
     }) as never
   }
 
-  /** Runs a cell. Returns [value of its last expression], or nothing; what it throws is the cell's own. SIGINT interrupts what runs at once. */
+  /**
+   * Runs a cell. Returns [value of its last expression], or nothing; what it throws is the cell's own. A promise that it ends with is waited for, so that what
+   * `main()` says and gives is of this cell, and not of none. SIGINT interrupts what runs at once.
+   */
   async run(code: string, name: string): Promise<[unknown] | undefined> {
     const cell = this.#read(code, name)
     const fresh = cell.names.filter((declared) => !this.#declared.has(declared))
@@ -45,7 +48,8 @@ export class Session {
     if (cell.functions !== '') this.#evaluate(cell.functions, name, 0)
     this.caller = `${name}:${cell.body.split('\n').length + 1}:3`
     const head = cell.awaits ? ASYNC : SYNC
-    return (await this.#evaluate(`${head}${cell.body}\n})()`, name, head.length)) as [unknown] | undefined
+    const value = (await this.#evaluate(`${head}${cell.body}\n})()`, name, head.length)) as [unknown] | undefined
+    return value === undefined ? undefined : [await value[0]]
   }
 
   #read(code: string, name: string): ReturnType<typeof rewritten> {
