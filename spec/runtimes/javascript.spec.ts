@@ -66,16 +66,25 @@ describe.each(['javascript', 'typescript'])('%s', (language) => {
   })
 })
 
-test('types are for the reader: they are taken out, with interfaces, generics and satisfies', async () => {
-  const code = [
-    'interface Named { name: string }',
-    'type Pair<T> = [T, T]',
-    'const first = <T,>(pair: Pair<T>): T => pair[0]',
-    'const named = { name: "x" } satisfies Named as Named',
-    'first<string>([named.name!, "y"])',
-  ].join('\n')
-  const { error, text } = await sandbox.runCode(code, { language: 'typescript' })
-  expect([error, text]).toEqual([undefined, "'x'"])
+test.each(['javascript', 'typescript'])(
+  '%s: types are for the reader: they are taken out, with interfaces, generics and satisfies',
+  async (language) => {
+    const code = [
+      'interface Named { name: string }',
+      'type Pair<T> = [T, T]',
+      'const first = <T,>(pair: Pair<T>): T => pair[0]',
+      'const named = { name: "x" } satisfies Named as Named',
+      'first<string>([named.name!, "y"])',
+    ].join('\n')
+    const { error, text } = await sandbox.runCode(code, { language })
+    expect([error, text]).toEqual([undefined, "'x'"])
+  },
+)
+
+test('what is JavaScript without taking anything out is JavaScript; what is neither has the error of JavaScript', async () => {
+  const run = (code: string) => sandbox.runCode(code, { language: 'javascript' })
+  expect((await run('const one = 1; one<2>(3)')).text).toBe('false')
+  expect((await run('const none: number')).error).toMatchObject({ name: 'SyntaxError', value: 'Missing initializer in const declaration' })
 })
 
 test('contexts are apart, each with its folder; one that is restarted has forgotten, one that is deleted is gone', async () => {
