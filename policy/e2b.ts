@@ -35,6 +35,9 @@ export const E2B_EGRESS = {
       address: z.string().min(1).max(300),
       username: Word.optional(),
       password: Word.optional(),
+      tls: z
+        .strictObject({ enabled: z.boolean(), serverName: z.string().max(253).optional(), caCert: z.string().max(8192).optional() })
+        .nullish(),
     })
     .nullish(),
   /** By domain, exact or with one leading `*.`. */
@@ -74,7 +77,12 @@ export function fileOfE2b(network: E2bNetwork, field: string): Exclude<NetworkFi
 
 function proxyOf(said: E2bNetwork['egressProxy'] | null, field: string): NetworkProxy | null {
   if (!said) return null
-  const { password, username, address } = said
+  const { password, username, address, tls } = said
+  if (tls?.enabled) {
+    throw new Fault('UNSUPPORTED', `${field}.tls: a proxy is spoken to in plain SOCKS5, and not within TLS`, {
+      hint: `Leave ${field}.tls out.`,
+    })
+  }
   const proxy = { address, ...(username === undefined ? {} : { username }) }
   if (password !== undefined && username === undefined) throw new Fault('BAD_REQUEST', `${field}.password: it needs a username`)
   return inTheirTerms(() => {

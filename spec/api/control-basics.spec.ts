@@ -123,6 +123,7 @@ describe('create', () => {
     [{ templateID: 'base', network: { rules: { 'a.example': [{ transform: { headers: { A: 1 } } }] } } }, 400, 'network.rules.a.example'],
     [{ templateID: 'base', network: { dnsServers: ['8.8.8.8'] } }, 501, 'network.dnsServers'],
     [{ templateID: 'base', network: { egressProxy: { address: 'a' } } }, 400, 'network.egressProxy.address'],
+    [{ templateID: 'base', network: { egressProxy: { address: 'a.b:1080', tls: { enabled: true } } } }, 501, 'network.egressProxy.tls'],
     [
       { templateID: 'base', network: { rules: { 'a.b': [{ transform: { headers: { A: `\${e2b.identity.tokens.t}` } } }] } } },
       501,

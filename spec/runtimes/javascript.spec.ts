@@ -22,6 +22,8 @@ describe.each(['javascript', 'typescript'])('%s', (language) => {
     ['the value of the last expression', '[1, { a: 2 }]', '[ 1, { a: 2 } ]'],
     ['an object alone', '{ a: 1 }', '{ a: 1 }'],
     ['a promise that is awaited', 'await Promise.resolve(42)', '42'],
+    ['a promise that the cell ends with', 'Promise.resolve(42)', '42'],
+    ['whatever can be waited for', '({ then: (keep) => keep(42) })', '42'],
     ['nothing for a declaration', 'const unused = 1', undefined],
     ['a function that stays', 'function twice(x) { return 2 * x }', undefined],
     ['and is there in the next cell', 'twice(21)', '42'],
@@ -30,6 +32,14 @@ describe.each(['javascript', 'typescript'])('%s', (language) => {
   ])('%s', async (_what, code, text) => {
     const result = await run(code)
     expect([result.error, result.text]).toEqual([undefined, text])
+  })
+
+  test('what is said and what goes wrong until a promise is settled belongs to the cell that ends with it', async () => {
+    const later = 'const pause = () => new Promise((resolve) => setTimeout(resolve, 50))'
+    const said = await run(`${later}\nasync function main() { await pause(); console.log("said"); return 5 }\nmain()`)
+    expect(said).toMatchObject({ stdout: 'said\n', text: '5' })
+    const failed = await run('(async () => { await pause(); throw new TypeError("late") })()')
+    expect(failed).toMatchObject({ error: { name: 'TypeError', value: 'late' }, results: [], stderr: '' })
   })
 
   test('imports of modules, static and dynamic, and of files', async () => {
@@ -56,16 +66,25 @@ describe.each(['javascript', 'typescript'])('%s', (language) => {
   })
 })
 
-test('types are for the reader: they are taken out, with interfaces, generics and satisfies', async () => {
-  const code = [
-    'interface Named { name: string }',
-    'type Pair<T> = [T, T]',
-    'const first = <T,>(pair: Pair<T>): T => pair[0]',
-    'const named = { name: "x" } satisfies Named as Named',
-    'first<string>([named.name!, "y"])',
-  ].join('\n')
-  const { error, text } = await sandbox.runCode(code, { language: 'typescript' })
-  expect([error, text]).toEqual([undefined, "'x'"])
+test.each(['javascript', 'typescript'])(
+  '%s: types are for the reader: they are taken out, with interfaces, generics and satisfies',
+  async (language) => {
+    const code = [
+      'interface Named { name: string }',
+      'type Pair<T> = [T, T]',
+      'const first = <T,>(pair: Pair<T>): T => pair[0]',
+      'const named = { name: "x" } satisfies Named as Named',
+      'first<string>([named.name!, "y"])',
+    ].join('\n')
+    const { error, text } = await sandbox.runCode(code, { language })
+    expect([error, text]).toEqual([undefined, "'x'"])
+  },
+)
+
+test('what is JavaScript without taking anything out is JavaScript; what is neither has the error of JavaScript', async () => {
+  const run = (code: string) => sandbox.runCode(code, { language: 'javascript' })
+  expect((await run('const one = 1; one<2>(3)')).text).toBe('false')
+  expect((await run('const none: number')).error).toMatchObject({ name: 'SyntaxError', value: 'Missing initializer in const declaration' })
 })
 
 test('contexts are apart, each with its folder; one that is restarted has forgotten, one that is deleted is gone', async () => {

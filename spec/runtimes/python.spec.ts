@@ -126,6 +126,20 @@ test('magics, commands of the shell, and top-level await', async () => {
   expect((await sandbox.runCode('import asyncio\nawait asyncio.sleep(0, "slept")')).text).toBe("'slept'")
 })
 
+test('what one cell begins on the loop of asyncio, another can wait for', async () => {
+  const other = await sandbox.contexts.create({ language: 'python' })
+  const begun = 'import asyncio\nasync def later(word): return word\ntask = asyncio.get_event_loop().create_task(later("begun"))'
+  expect((await sandbox.runCode(begun, { context: other })).error).toBeUndefined()
+  expect((await sandbox.runCode('await task', { context: other })).text).toBe("'begun'")
+  // That one has a loop of its own, and leaves none behind.
+  expect((await sandbox.runCode('task = asyncio.ensure_future(later("kept")); asyncio.run(later("own"))', { context: other })).text).toBe(
+    "'own'",
+  )
+  expect((await sandbox.runCode('await task', { context: other })).text).toBe("'kept'")
+  expect((await sandbox.runCode('asyncio.get_event_loop().run_until_complete(later("after"))', { context: other })).text).toBe("'after'")
+  await sandbox.contexts.delete(other)
+})
+
 test.each([
   ['syntax', 'x = = 1', 'SyntaxError'],
   ['its own frames', 'def f():\n    return {}["key"]\nf()', 'KeyError'],

@@ -50,7 +50,7 @@ export async function egressOf(
     })
   }
   const network = fileOfE2b({ ...lists, egressProxy }, field)
-  const { password, ...proxy } = egressProxy ?? {}
+  const { password, tls: _, ...proxy } = egressProxy ?? {}
   const egress = { ...lists, ...(egressProxy ? { egressProxy: { address: egressProxy.address, ...proxy } } : {}) }
   return { network: await rooms.control.proxied(network, password, signal), egress }
 }

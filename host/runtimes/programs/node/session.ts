@@ -36,7 +36,10 @@ export class Session {
     }) as never
   }
 
-  /** Runs a cell. Returns [value of its last expression], or nothing; what it throws is the cell's own. SIGINT interrupts what runs at once. */
+  /**
+   * Runs a cell. Returns [value of its last expression], or nothing; what it throws is the cell's own. A promise that it ends with is waited for, so that what
+   * `main()` says and gives is of this cell, and not of none. SIGINT interrupts what runs at once.
+   */
   async run(code: string, name: string): Promise<[unknown] | undefined> {
     const cell = this.#read(code, name)
     const fresh = cell.names.filter((declared) => !this.#declared.has(declared))
@@ -45,21 +48,27 @@ export class Session {
     if (cell.functions !== '') this.#evaluate(cell.functions, name, 0)
     this.caller = `${name}:${cell.body.split('\n').length + 1}:3`
     const head = cell.awaits ? ASYNC : SYNC
-    return (await this.#evaluate(`${head}${cell.body}\n})()`, name, head.length)) as [unknown] | undefined
+    const value = (await this.#evaluate(`${head}${cell.body}\n})()`, name, head.length)) as [unknown] | undefined
+    return value === undefined ? undefined : [await value[0]]
   }
 
   #read(code: string, name: string): ReturnType<typeof rewritten> {
     const script = this.#typescript ? withoutTypes(code, name) : code
     // `{ a: 1 }` alone is meant as an object, not as a block with a label.
-    const object = script.trim().startsWith('{') && script.trim().endsWith('}') ? this.#parsed(`(${script}\n)`, name, true) : undefined
-    return object ?? (this.#parsed(script, name, false) as ReturnType<typeof rewritten>)
+    const object =
+      script.trim().startsWith('{') && script.trim().endsWith('}')
+        ? attempted(() => rewritten(`(${script}\n)`, this.#typescript))
+        : undefined
+    return object ?? this.#parsed(script, name)
   }
 
-  #parsed(script: string, name: string, attempt: boolean): ReturnType<typeof rewritten> | undefined {
+  #parsed(script: string, name: string): ReturnType<typeof rewritten> {
     try {
       return rewritten(script, this.#typescript)
     } catch (failure) {
-      if (attempt) return undefined
+      // E2B's JavaScript takes types as well.
+      const typed = this.#typescript ? undefined : attempted(() => rewritten(withoutTypes(script, name), true))
+      if (typed !== undefined) return typed
       // V8 shows the place. What only our parser understands, an import among the statements, it tells itself.
       if (!/^\s*(?:import|export)\b/m.test(script))
         new vm.Script(`${ASYNC}${script}\n})()`, { filename: name, columnOffset: -ASYNC.length })
@@ -81,5 +90,13 @@ export class Session {
     const known = this.#requires.get(folder) ?? createRequire(join(folder, 'cell'))
     this.#requires.set(folder, known)
     return known
+  }
+}
+
+function attempted<T>(parse: () => T): T | undefined {
+  try {
+    return parse()
+  } catch {
+    return undefined
   }
 }

@@ -149,6 +149,8 @@ await step('JavaScript: output, values, await, imports, state, directory', async
   assert.deepEqual((await js('console.log("Hello World!")')).logs.stdout, ['Hello World!\n'])
   assert.equal((await js('const add = (x, y) => x + y\nadd(1, 2)')).text, '3')
   assert.equal((await js('async function main() { return "Hello, World!" }\nawait main()')).text, 'Hello, World!')
+  assert.equal((await js('main()')).text, 'Hello, World!')
+  assert.equal((await js('const typed: number = 7; typed')).text, '7')
   assert.equal((await js('import { basename } from "node:path"\nbasename("/a/b")')).text, 'b')
   await js('const z = 1')
   assert.equal((await js('z')).text, '1')

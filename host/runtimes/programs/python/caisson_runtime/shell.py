@@ -87,6 +87,26 @@ class _Exit(ExitAutocall):
         raise SystemExit(code)
 
 
+class _Loop:
+    """Where a cell awaits: the loop that asyncio gives a cell that does not, so that what one begins another can wait for. (IPython's has one of its own.)"""
+
+    # The last one: asyncio.run() leaves none behind.
+    _kept = None
+
+    def __call__(self, coroutine):
+        import asyncio
+
+        try:
+            loop = asyncio.get_event_loop()
+        except RuntimeError:
+            loop = self._kept
+        if loop is None or loop.is_closed():
+            loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        self._kept = loop
+        return loop.run_until_complete(coroutine)
+
+
 class Shell(InteractiveShell):
     """`emit` takes each result; `failed` is the exception that ended the last run, `told` its text."""
 
@@ -107,6 +127,7 @@ class Shell(InteractiveShell):
         config.PlainTextFormatter.max_seq_length = 0
         shell = cls.instance(config=config)
         shell.emit = emit
+        shell.loop_runner = _Loop()
         shell.failed = shell.told = None
         shell.is_plain = Plain(shell)
         # The process ends without finalizers; programs run theirs (closing.py).
