@@ -16,6 +16,7 @@ use crate::swap;
 
 const STEP: &str = "cgroup";
 const CPU_PERIOD_US: u64 = 100_000;
+const SOCKETS: &str = "memory.kmem.tcp.limit_in_bytes";
 
 struct Controller {
     name: &'static str,
@@ -142,6 +143,10 @@ impl Cgroup {
                     if let Some(bytes) = limits.memory_bytes.map(|bytes| bytes + spare.bytes) {
                         let file = if *version == Version::One { "memory.limit_in_bytes" } else { "memory.max" };
                         write(dir, file, bytes)?;
+                        // What TCP holds of its own is counted with it by version 2, and by version 1 only where it is limited by itself.
+                        if *version == Version::One && dir.join(SOCKETS).exists() {
+                            write(dir, SOCKETS, bytes)?;
+                        }
                         swap::bound(dir, *version, bytes, Path::new(swap::SWAPS))?;
                     }
                 }
