@@ -5,7 +5,7 @@ import { Fault, WALLS, type WallName } from '@caisson/wire'
 import * as caissonRoutes from './api/caisson/shelf.ts'
 import * as controlRoutes from './api/control/shelf.ts'
 import { TeamHistory } from './api/control/team-history.ts'
-import { findSigned, serveEnvd } from './api/envd/envd.ts'
+import { SignedLinks, serveEnvd } from './api/envd/envd.ts'
 import { serveInterpreter } from './api/interpreter/interpreter.ts'
 import { newKey } from './api/keys.ts'
 import type { Parts } from './api/parts.ts'
@@ -163,6 +163,7 @@ async function openParts(
   place: { readonly domain: string | null },
 ): Promise<Parts> {
   const { settings, auditLog, creating, walls, exits } = rooms
+  const links = new SignedLinks()
   const control = {
     maxTimeoutMs: settings.maxTimeoutMs,
     auditLog: auditLog.path,
@@ -195,7 +196,7 @@ async function openParts(
     ownerOf: (shown) => keys.ownerOf(shown),
     serveEnvd,
     serveInterpreter,
-    findSigned,
+    findSigned: (call, fleet) => links.find(call, fleet),
   }
 }
 

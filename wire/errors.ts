@@ -83,7 +83,7 @@ export const CATALOGUE = {
   CONFLICT: { status: 409, title: 'the sandbox is in another state', hint: 'Ask for its state, and try again.', retry: 'later' },
   PAUSE_FAILED: {
     status: 507,
-    title: 'the memory of the sandbox could not be written to the disk',
+    title: 'the sandbox could not be paused: its memory could not be written to the disk, or its keeper does not answer',
     hint: 'It runs on. Make room, and pause it again; or pause it without its memory.',
     retry: 'later',
   },

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createInterface } from 'node:readline/promises'
+import { Fault } from '@caisson/wire'
 import { acquireDaemon } from '../embedded.ts'
 import { ofEach } from './daemon/ids.ts'
 import { parsed, verbParser } from './parsing.ts'
@@ -5,16 +8,47 @@ import { parsed, verbParser } from './parsing.ts'
 const EXAMPLES = `
 Examples:
   caisson kill i0123456789abcdefghi
-  caisson kill $(caisson ps --all --json | jq -r '.[].id')`
+  caisson kill --all
+  caisson kill $(caisson ps --json | jq -r '.[] | select(.metadata.job == "7") | .id')`
 
 /** Ends sandboxes, running or paused. */
 export async function kill(argv: readonly string[]): Promise<number> {
   const command = verbParser('kill')
-    .usage('ID...')
+    .usage('ID... | --all [--yes]')
     .description('Ends sandboxes, running or paused, with all that is in them; prints each that has ended.')
-    .argument('<ID...>')
+    .argument('[ID...]')
+    .option('--all', 'all that belong to the key, running or paused', false)
+    .option('--yes', 'with --all: do not ask first', false)
     .addHelpText('after', EXAMPLES)
   if (!parsed(command, argv)) return 0
+  const { all, yes }: { all: boolean; yes: boolean } = command.opts()
+  const ids = command.args
+  if (all ? ids.length > 0 : ids.length === 0) {
+    const wrong = all ? '--all and ids exclude each other' : 'no id is named'
+    throw new Fault('BAD_REQUEST', wrong, { hint: '`caisson kill ID...` ends those, `caisson kill --all` all there are.' })
+  }
+  if (yes && !all) throw new Fault('BAD_REQUEST', '--yes: nothing is asked without --all', { hint: 'Leave it out.' })
   const daemon = await acquireDaemon('caisson kill', new AbortController().signal)
-  return await ofEach(command.args, (id, signal) => daemon.kill(id, signal))
+  if (!all) return await ofEach(ids, (id, signal) => daemon.kill(id, signal))
+  const found: string[] = []
+  for await (const { id } of daemon.list({ states: ['running', 'paused'] }, new AbortController().signal)) found.push(id)
+  if (found.length === 0 || !(yes || (await isWanted(found)))) return 0
+  return await ofEach(found, (id, signal) => daemon.kill(id, signal))
+}
+
+/** Asked of whoever sits there; nobody is taken for a yes. */
+async function isWanted(ids: readonly string[]): Promise<boolean> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+    throw new Fault('BAD_REQUEST', '--all: there is nobody to be asked', { hint: 'Say `caisson kill --all --yes`.' })
+  }
+  const asking = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    const many = ids.length === 1 ? 'sandbox' : 'sandboxes'
+    const question = `This ends ${ids.length} ${many}, with all that is in them: ${ids.join(' ')}\nGo on? [y/N] `
+    // Whoever ends the input, or interrupts, has not said yes.
+    const answer = await Promise.race([asking.question(question), once(asking, 'close').then(() => '')])
+    return /^y(es)?$/i.test(answer.trim())
+  } finally {
+    asking.close()
+  }
 }

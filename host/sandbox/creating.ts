@@ -106,14 +106,14 @@ export class Creating {
       const cold = planned(this.#parts, decided, shown, await this.#zygote(decided, signal), given)
       const plan = await this.#from(cold, decided, given, signal)
       await makeDiskImage(plan.disk, signal)
-      await workspace?.mark()
       return { decided, plan, shown }
     })
     const { template } = decided
     const { metadata = {}, env = {} } = decided.request
     // First the record: what cannot be recorded does not happen.
     this.#recordCreate(plan, metadata, profileHash(decided.profile))
-    const { cell, built, agent } = await this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, given, signal))
+    const launch = () => this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, given, signal))
+    const { cell, built, agent } = await (workspace === undefined ? launch() : workspace.behind(launch))
     undo.add(() => cell[Symbol.asyncDispose]())
     const { plantFiles } = await this.#insides()
     const standing = { plan: built, cell, template, agent, forked: cell.ready.forked, scan: scanOf(decided) }

@@ -17,6 +17,8 @@ class Kept {
   #tell: (hit: Extract<KeeperEvent, { event: 'limit' }>) => void = () => undefined
   /** What the keeper says before it answers a question. */
   before: () => void = () => undefined
+  /** Why it does not keep a disk. */
+  refuses: Fault | undefined
 
   constructor(onHit: Limits['onHit']) {
     const cell: Cell = {
@@ -34,6 +36,7 @@ class Kept {
       ask: async (request: Partial<KeeperRequest>) => {
         this.asked.push(request.op === 'kill' ? `kill ${request.reason}` : `${request.op}`)
         this.before()
+        if (request.op === 'kill' && request.keepDisk !== undefined && this.refuses !== undefined) throw this.refuses
         if (request.op === 'kill' && request.reason !== undefined) this.die(request.reason)
         return {}
       },
@@ -119,6 +122,13 @@ test('a connection that breaks while the sandbox lives is the end of the sandbox
   const kept = new Kept('report')
   await expect(kept.ending.judge().lost(lost)).rejects.toMatchObject({ code: 'SANDBOX_GONE' })
   expect(kept.asked).toEqual(['kill crash'])
+})
+
+test('an end that is refused, since the disk cannot be kept, is not waited for', async () => {
+  const kept = new Kept('end')
+  kept.refuses = new Fault('LAUNCH_FAILED', 'a copy of the disk, or keeping it, needs root on the host')
+  await expect(kept.ending.end('pause', 'paused', '/kept/i1.img')).rejects.toBe(kept.refuses)
+  expect(kept.ending.death).toBeUndefined()
 })
 
 test('output is counted to its limit and one byte more; then the sandbox ends, or what printed is stopped', async () => {

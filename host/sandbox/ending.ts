@@ -75,11 +75,13 @@ export class Ending implements Judge {
     return 'ended'
   }
 
-  /** Has the keeper end the sandbox; resolves when nothing of it is left. */
+  /** Has the keeper end the sandbox; resolves when nothing of it is left. Rejects with LAUNCH_FAILED, as a keeper refuses, when its disk cannot be kept there. */
   async end(reason: EndReason, detail: string, keepDisk?: string): Promise<Death> {
-    const asked = this.#cell.ask({ op: 'kill', reason, detail, ...(keepDisk === undefined ? {} : { keepDisk }) }, freshDeadline(KEEPER_MS))
-    // A keeper that is ending already does not answer; its death record does.
-    asked.catch(() => undefined)
+    const keeping = keepDisk === undefined ? {} : { keepDisk }
+    await this.#cell.ask({ op: 'kill', reason, detail, ...keeping }, freshDeadline(KEEPER_MS)).catch((failure: unknown) => {
+      if (failure instanceof Fault && failure.code === 'LAUNCH_FAILED') throw failure
+      // A keeper that is ending already does not answer; its death record does.
+    })
     return this.#cell.death
   }
 

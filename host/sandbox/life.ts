@@ -154,9 +154,9 @@ export class LiveSandbox implements Held {
     })
   }
 
-  /** Ends its processes and keeps its disk at that path of the host. */
-  stop(keepDisk: string): Promise<Death> {
-    return this.#ending.end('pause', 'paused', keepDisk)
+  /** Ends its processes and keeps its disk at that path of the host. Rejects when the signal aborts; what its keeper was told stays told. */
+  stop(keepDisk: string, signal: AbortSignal): Promise<Death> {
+    return orAborted(this.#ending.end('pause', 'paused', keepDisk), signal)
   }
 
   /** Its time was over, and its plan says that it freezes then. */

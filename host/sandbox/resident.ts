@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Death, Fault, WALLS } from '@caisson/wire'
-import { freshDeadline } from '../lifetimes.ts'
+import { bounded, freshDeadline, unending } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
 import { imageIn } from '../walls/disk-images.ts'
 import type { Walls } from '../walls/walls.ts'
@@ -27,6 +27,8 @@ const NEEDS_ROOT = 'Files can be kept where the daemon runs as root.'
 const SETTLE_MS = 30_000
 /** Longer than a keeper is given to end it, and what ends it then. */
 const FORCE_MS = 120_000
+/** All of a disk may have to be written back first. One whose keeper hangs would never be paused, and could not even be killed meanwhile. */
+const STOP_MS = 120_000
 const BOOT_MS = 90_000
 /** What a sandbox that traffic woke is given to live (E2B: at least five minutes). */
 const WOKEN_MS = 300_000
@@ -255,8 +257,30 @@ export class Resident {
     if (!memory) return this.#stop(live, true)
     if (this.#sleeps) return this.#sleep.fall(live)
     this.#visitors.cutOff()
-    await live.ask({ op: 'freeze' }, freshDeadline(KEEPER_MS))
+    await this.#freeze(live)
     await this.#froze()
+  }
+
+  /** Rejects with PAUSE_FAILED when its keeper does not answer; it runs on then. */
+  #freeze(live: LiveSandbox): Promise<unknown> {
+    return bounded(
+      KEEPER_MS,
+      unending(),
+      (signal) => live.ask({ op: 'freeze' }, signal),
+      (cause) => {
+        // Its keeper may yet come to it, and undoes it with the next that it hears.
+        const wallMs = Math.max(1, this.#record.endMs - Date.now())
+        live.ask({ op: 'thaw', wallMs }, freshDeadline(KEEPER_MS)).catch(() => undefined)
+        return this.#unpaused(KEEPER_MS, cause)
+      },
+    )
+  }
+
+  #unpaused(ms: number, cause: unknown): Fault {
+    return new Fault('PAUSE_FAILED', `sandbox ${this.#record.id} is as it was: its keeper did not answer within ${ms / 1000} s`, {
+      hint: 'Try again, or kill it: a kill is carried out by force.',
+      cause,
+    })
   }
 
   async #clockFroze(live: LiveSandbox): Promise<void> {
@@ -293,16 +317,24 @@ export class Resident {
     await this.#update({ state: 'running', paused: null, pausedMs: null, endMs: Date.now() + timeoutMs })
   }
 
-  /** Its processes end; its disk stays. */
+  /** Its processes end; its disk stays. Rejects with PAUSE_FAILED when its keeper does not answer. */
   async #stop(live: LiveSandbox, filesOnly: boolean): Promise<void> {
     this.#visitors.cutOff()
     this.#isStopping = true
     let death: Death
     try {
-      death = await live.stop(this.#kept)
+      const late = (cause: unknown) => this.#unpaused(STOP_MS, cause)
+      death = await bounded(STOP_MS, unending(), (signal) => live.stop(this.#kept, signal), late)
+    } catch (cause) {
+      if (!(cause instanceof Fault) || cause.code !== 'LAUNCH_FAILED') throw cause
+      throw new Fault('PAUSE_FAILED', `sandbox ${this.#record.id} is as it was: ${cause.message}`, { hint: NEEDS_ROOT, cause })
     } finally {
       this.#isStopping = false
     }
+    await this.#stopped(death, filesOnly)
+  }
+
+  async #stopped(death: Death, filesOnly: boolean): Promise<void> {
     this.#live = undefined
     this.#entered = undefined
     if (!existsSync(this.#kept)) {
@@ -350,8 +382,8 @@ export class Resident {
     const death = this.#live === undefined ? undefined : await this.#end(this.#live)
     await rm(this.#kept, { force: true })
     await forget(this.#asleep)
-    // It may have been faster, with a reason of its own.
-    if (death === undefined || death.reason === 'kill') await this.#over(reason, detail, death)
+    // It may have been faster, with a reason of its own; a pause that came too late is none.
+    if (death === undefined || death.reason === 'kill' || death.reason === 'pause') await this.#over(reason, detail, death)
     else await this.#over(death.reason, death.detail, death)
   }
 
@@ -369,7 +401,10 @@ export class Resident {
   #ended(live: LiveSandbox, death: Death): void {
     if (this.#live !== live || this.#isStopping) return
     this.#visitors.cutOff()
-    this.#over(death.reason, death.detail, death).catch((failure: unknown) => this.#complain('its end could not be written down', failure))
+    // A keeper that was given up has come to it after all.
+    const noted =
+      death.reason === 'pause' ? this.#stopped(death, this.#record.paused !== 'frozen') : this.#over(death.reason, death.detail, death)
+    noted.catch((failure: unknown) => this.#complain('its end could not be written down', failure))
   }
 
   /** The first reason counts. */

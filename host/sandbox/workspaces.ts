@@ -29,8 +29,8 @@ export interface Claimed extends AsyncDisposable {
   readonly kept: Kept
   /** Of the disk that is there; undefined: there is none yet. */
   readonly diskMiB: number | undefined
-  /** From now on there is one, behind that wall. */
-  mark(): Promise<void>
+  /** There is one, behind that wall from when it is launched; where it does not come to stand nobody was in it, and it is behind the one it was. */
+  behind<T>(launch: () => Promise<T>): Promise<T>
 }
 
 export interface WorkspaceInfo {
@@ -86,7 +86,16 @@ export class Workspaces {
       return {
         kept,
         diskMiB: there,
-        mark: () => writeFile(this.#beside(image, MARK), JSON.stringify({ wall }), { mode: 0o600 }),
+        behind: async (launch) => {
+          await this.#write(image, wall)
+          try {
+            return await launch()
+          } catch (failure) {
+            // What nobody has written to any wall may have.
+            await this.#write(image, mark?.wall ?? WALLS[0])
+            throw failure
+          }
+        },
         [Symbol.asyncDispose]: () => held[Symbol.asyncDispose](),
       }
     } catch (failure) {
@@ -137,6 +146,10 @@ export class Workspaces {
       wall: mark?.wall ?? null,
       changedMs: (found ?? marked)?.mtimeMs ?? 0,
     }
+  }
+
+  #write(image: string, wall: WallName): Promise<void> {
+    return writeFile(this.#beside(image, MARK), JSON.stringify({ wall }), { mode: 0o600 })
   }
 
   async #mark(image: string): Promise<z.infer<typeof Mark> | undefined> {

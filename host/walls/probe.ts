@@ -5,6 +5,7 @@ import { access, mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Hierarchy, hierarchies } from './cgroups.ts'
 import { sharedTables } from './shared-tables.ts'
+import { type SwapBound, swapIn } from './swap.ts'
 import type { Finding } from './wall.ts'
 import { witnesses } from './witness.ts'
 
@@ -69,15 +70,16 @@ async function cgroup(controller: string, uid: number): Promise<Finding> {
     return { what, severity: 'missing', detail, mend: `mount -t cgroup -o ${controller} none /sys/fs/cgroup/${controller}` }
   }
   try {
-    await tryGroup(found, controller)
-    return { what, severity: 'fine', detail: `version ${found.version}, ${found.parent}` }
+    const swap = await tryGroup(found, controller)
+    const detail = [`version ${found.version}, ${found.parent}`, ...(swap === undefined ? [] : [swap.detail])].join('; ')
+    return swap?.mend === undefined ? { what, severity: 'fine', detail } : { what, severity: 'missing', detail, mend: swap.mend }
   } catch (error) {
     return { what, severity: 'missing', detail: `${message(error)}; only --${flag} none works`, ...mendCgroup(found, uid) }
   }
 }
 
-/** Makes a group, writes a limit, removes it: what a keeper will do. */
-async function tryGroup({ parent, version }: Hierarchy, controller: string): Promise<void> {
+/** Makes a group, writes a limit, removes it: what a keeper will do. Of memory, what becomes of swap. */
+async function tryGroup({ parent, version }: Hierarchy, controller: string): Promise<SwapBound | undefined> {
   const group = join(parent, `probe${randomBytes(6).toString('hex')}`)
   await mkdir(parent, { recursive: true })
   // Version 2 hands a controller down level by level; what could not be handed down shows below.
@@ -89,6 +91,7 @@ async function tryGroup({ parent, version }: Hierarchy, controller: string): Pro
     else if (controller === 'memory') await access(join(group, version === 1 ? 'memory.limit_in_bytes' : 'memory.max'), constants.W_OK)
     else if (controller === 'freezer') await access(join(group, version === 1 ? 'freezer.state' : 'cgroup.freeze'), constants.W_OK)
     else await access(join(group, version === 1 ? 'cpu.cfs_quota_us' : 'cpu.max'), constants.W_OK)
+    return controller === 'memory' ? await swapIn(group, version) : undefined
   } finally {
     await rmdir(group)
     // Shared with running sandboxes: it stays while one is there.

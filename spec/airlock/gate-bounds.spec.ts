@@ -94,6 +94,24 @@ print(sum(one.recv(10) == b'%d' % number for number, one in enumerate(ones)))
   expect(await gated.python(code, { port: 443 })).toBe('1000\n')
 })
 
+test('what a thousand connections say to somebody who does not listen is not all that the machine has', async () => {
+  const limits = { openFiles: 4096, memoryBytes: 64 << 20 }
+  await using gated = await Gated.open({}, (made) => ({ limits: { ...made.limits, ...limits } }))
+  using server = await Canary.open((peer) => peer.pause())
+  gated.airlock.rules.connect = () => tunnel
+  const code = python`
+ones = []
+for number in range(1000):
+    ones.append(socket.create_connection(('203.0.%d.%d' % (number // 250, number % 250 + 1), facts['port'])))
+    ones[-1].setblocking(False)
+print(stuffed(ones))
+`
+  // Most of it is the server's; a thousand of which each takes megabytes on the way would be more.
+  const taken = Number(await gated.python(code, { port: server.port }))
+  expect(taken).toBeGreaterThan(0)
+  expect(taken / 2 ** 20).toBeLessThan(1200)
+})
+
 test('no more connections, bytes and idleness than the plan has', async () => {
   await using gated = await Gated.open({ maxConnections: 4, bytesPerSecond: 1 << 20, idleMs: 600 })
   using server = await Canary.open(echo)

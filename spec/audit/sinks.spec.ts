@@ -218,6 +218,27 @@ describe('the log is the queue', () => {
   })
 })
 
+test('of a URL that may hold a secret, what is told and recorded is where it leads', async () => {
+  const web = await WebReceiver.open()
+  const { url } = web
+  const [hook, collector] = [
+    { name: 'hook', kind: 'webhook', url: `${url}/services/T0KEN?key=s3cret`, secret: 'HOOK' },
+    { name: 'otel', kind: 'otlp', url: `${url}/t/T0KEN` },
+  ]
+  setUp(hook, collector)
+  {
+    await using sinks = await open()
+    expect(sinks.places).toEqual({ hook: `webhook ${url}`, otel: `otlp ${url}` })
+  }
+  await web[Symbol.asyncDispose]()
+  for (const one of [hook, collector]) {
+    setUp(one)
+    const failure = await open().catch((cause: unknown) => cause)
+    expect(failure).toMatchObject({ code: 'SINK_UNREACHABLE', message: expect.stringContaining(`${one.kind}, ${url}): `) })
+    expect((failure as Error).message).not.toMatch(/T0KEN|s3cret/)
+  }
+})
+
 test('what is no sink is refused with its place, and one that is not there by name', async () => {
   const web = await WebReceiver.open()
   const { url, port } = web

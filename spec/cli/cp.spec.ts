@@ -69,6 +69,27 @@ describe('cp', () => {
     expect(await readdir(daemon().line.work)).not.toContain('.hidden')
   })
 
+  test('a name that is not UTF-8 is said as such, in words by which it is found', async () => {
+    const folder = join(daemon().line.work, 'latin')
+    await mkdir(folder)
+    await writeFile(Buffer.concat([Buffer.from(`${folder}/caf`), Buffer.from([0xe9]), Buffer.from('.txt')]), 'x')
+    const said = /^caisson: FILE_DENIED: \S*latin\/caf\\xe9\.txt: its name is not UTF-8, [^\n]*\n$/
+    expect(await daemon().line.caisson(['cp', 'latin', `${held.id}:`])).toMatchObject({
+      exitCode: 125,
+      stderr: expect.stringMatching(said),
+    })
+    const named = await daemon().line.invoke('bash', ['-c', `${join(ROOT, 'caisson')} cp latin/caf$'\\xe9'.txt ${held.id}:`])
+    expect(named).toMatchObject({ exitCode: 125, stderr: expect.stringMatching(said) })
+    await held.commands.run([
+      'bash',
+      '-c',
+      "mkdir -p latin2/d$'\\xe9'; echo x >latin2/x; echo x >latin2/f$'\\xe9'; echo y >latin2/d$'\\xe9'/y",
+    ])
+    const out = await daemon().line.caisson(['cp', `${held.id}:latin2`, 'latin2'])
+    expect(ours(out).sort()).toEqual(['d', 'f'].map((name) => `caisson: left behind: ${name}\uFFFD (it cannot be read by that name)`))
+    expect(await readdir(join(daemon().line.work, 'latin2'))).toEqual(['x'])
+  })
+
   test('a link in the place where a file is to land is replaced, not followed', async () => {
     await writeFile(join(daemon().line.work, 'precious'), 'precious')
     await symlink('precious', join(daemon().line.work, 'trap'))

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { RemoteDoor, Sandbox } from '../../client/index.ts'
 import { ours, sharedDaemonLine } from './daemon-line.ts'
+import { ROOT } from './invoke.ts'
 
 const daemon = sharedDaemonLine()
 
@@ -35,6 +36,34 @@ describe('the life of sandboxes', () => {
     const killed = await daemon().line.caisson(['kill', one.id, 'i0123456789abcdefghi', two.id])
     expect(killed).toMatchObject({ exitCode: 125, stdout: `${one.id}\n${two.id}\n` })
     expect(ours(killed)).toEqual([expect.stringMatching(/^caisson: NOT_FOUND: [^\n]*i0123456789abcdefghi/)])
+  })
+
+  test('kill --all: those of the key, when somebody has said yes', async () => {
+    const made = await daemon().line.caisson(['keys', 'create', 'carol'])
+    const env = { CAISSON_URL: daemon().url, CAISSON_API_KEY: made.stdout.trim(), CAISSON_HOME: join(daemon().line.folder, 'elsewhere') }
+    const door = new RemoteDoor({ url: env.CAISSON_URL, key: env.CAISSON_API_KEY })
+    const [foreign, one, two] = [
+      await daemon().sandbox(),
+      await Sandbox.create({ door, template: 'base' }),
+      await Sandbox.create({ door, template: 'base' }),
+    ]
+    await two.pause()
+    const killed = (words: string[]) => daemon().line.caisson(['kill', ...words], { env })
+    for (const words of [['--all'], ['--all', '--yes', one.id], ['--yes', one.id], []]) {
+      expect(await killed(words)).toMatchObject({ exitCode: 125, stdout: '', stderr: expect.stringMatching(/^caisson: BAD_REQUEST: /) })
+    }
+    const asked = async (answer: string) => {
+      const steps = JSON.stringify([['\\[y/N\\]', answer]])
+      const words = [join(ROOT, 'spec/cli/on-terminal.py'), '33x101', steps, join(ROOT, 'caisson'), 'kill', '--all']
+      return (await daemon().line.invoke('python3', words, { env })).stdout
+    }
+    for (const answer of ['\r', 'no\r', '\u0004', '\u0003']) expect(await asked(answer)).toContain('This ends 2 sandboxes')
+    expect((await daemon().line.caisson(['ps', '--all'], { env })).stdout).toContain(two.id)
+    expect(await asked('y\r')).toMatch(new RegExp(`\\n(${one.id}\r\n${two.id}|${two.id}\r\n${one.id})\r\n$`))
+    const last = await Sandbox.create({ door, template: 'base' })
+    expect(await killed(['--all', '--yes'])).toMatchObject({ exitCode: 0, stdout: `${last.id}\n` })
+    expect(await killed(['--all', '--yes'])).toMatchObject({ exitCode: 0, stdout: '' })
+    expect(await daemon().has(foreign.id)).toBe(true)
   })
 
   test('fork: copies with the files, which go their own ways', async () => {

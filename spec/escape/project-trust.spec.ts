@@ -67,18 +67,22 @@ def removed():
 
 test('where there is no repository, none can be made; when the sandbox has ended, nothing of that is left', async () => {
   await using bare = await Project.make()
-  execFileSync('rm', ['-rf', `${bare.folder}/.git`])
+  execFileSync('rm', ['-rf', `${bare.folder}/.git`, `${bare.folder}/.husky`])
   const { Sandbox } = await import('../../client/index.ts')
   const sandbox = await Sandbox.create({ profile: 'project', folder: bare.folder, network: 'none' })
   try {
     const made = await sandbox.commands.run(['sh', '-c', 'git init; mkdir -p .git/hooks; mv .git x; ls -A .git; echo new >new'])
     expect(made.stderr).toMatch(/Read-only file system/)
     expect(made.stdout).toBe('')
+    for (const path of ['.husky/pre-commit', '.githooks/pre-commit', '.devcontainer/devcontainer.json', '.vscode/tasks.json']) {
+      const { stderr } = await sandbox.commands.run(['sh', '-c', `mkdir -p ${path.split('/')[0]} && echo x >${path}`])
+      expect([path, stderr]).toEqual([path, expect.stringContaining('Read-only file system')])
+    }
   } finally {
     await sandbox.kill()
   }
   const left = execFileSync('ls', ['-A', bare.folder], { encoding: 'utf8' }).split('\n')
   expect(left).not.toContain('.git')
-  expect(left).not.toContain('.claude')
+  for (const name of ['.claude', '.husky', '.githooks', '.devcontainer']) expect(left).not.toContain(name)
   expect(left).toContain('new')
 })

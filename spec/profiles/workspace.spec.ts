@@ -7,6 +7,7 @@ import { Workspaces } from '../../host/sandbox/workspaces.ts'
 import { OwnAddresses } from '../airlock/own-addresses.ts'
 import { Canary } from '../airlock/servers.ts'
 import { SpecDaemon } from '../api/daemon.ts'
+import { onWall } from '../walls/every-wall.ts'
 import { SpecHost } from '../walls/home.ts'
 
 // What is left in a workspace of Replit's is there the next time; https://docs.replit.com is walked in its order: open, install, serve, leave, come back.
@@ -102,6 +103,17 @@ describe('whatever ends it', () => {
     expect(await said(next, 'cat note')).toBe('kept\n')
   })
 
+  onWall('gvisor', () => {
+    test('a launch that fails, behind a stronger wall than it was written behind: nobody was in it', async () => {
+      await (await opened('stronger', { wall: 'container' })).kill()
+      const failing = { wall: 'gvisor', memoryMiB: 16 } as const
+      for (const name of ['stronger', 'new']) await expect(opened(name, failing)).rejects.toMatchObject({ code: 'LAUNCH_FAILED' })
+      for (const name of ['stronger', 'new']) await (await opened(name, { wall: 'container' })).kill()
+      await (await opened('stronger', { wall: 'gvisor' })).kill()
+      await expect(opened('stronger', { wall: 'container' })).rejects.toMatchObject({ code: 'WALL_TOO_WEAK' })
+    })
+  })
+
   test('a launch that fails leaves it as it was', async () => {
     await (await opened('failing')).kill()
     await expect(opened('failing', { template: 'none-such' })).rejects.toMatchObject({ code: 'TEMPLATE_UNKNOWN' })
@@ -110,6 +122,30 @@ describe('whatever ends it', () => {
     )
     await using next = await opened('failing')
     expect(await said(next, 'echo stands')).toBe('stands\n')
+  })
+})
+
+// Its root inside may do what it likes; whose it is comes in again, and finds what else there was.
+describe('whatever was done to it', () => {
+  const fill = 'cat /dev/zero >/root/all 2>/dev/null; i=0; while : >/root/$i; do i=$((i+1)); done 2>/dev/null'
+  test.each([
+    ['its own files were removed', 'rm /etc/hosts /etc/hostname /etc/machine-id', ''],
+    ['folders are in their place', 'rm /etc/hosts; mkdir /etc/hosts; echo mine >/etc/hosts/mine', 'cat /etc/hosts.before-1/mine'],
+    ['/etc was removed', 'rm -rf /etc', ''],
+    ['/etc leads elsewhere', 'mv /etc /etc2; echo mine >/etc2/mine; ln -s etc2 /etc', 'cat /etc2/mine'],
+    ['its disk is full', fill, 'rm /root/all; echo mine'],
+    ['its disk is full, and its own files are gone', `rm /etc/hosts /etc/hostname /etc/machine-id; ${fill}`, 'rm /root/all; echo mine'],
+  ])('%s', async (name, deed, found) => {
+    const workspace = name.replaceAll(/[^a-z]/g, '')
+    const first = await opened(workspace, { diskMiB: 32 })
+    await said(first, 'echo kept >note; sync')
+    await said(first, deed, 'root')
+    await first.kill()
+    const second = await opened(workspace)
+    expect(await said(second, `cat /home/user/note; ${found}`, 'root')).toBe(found === '' ? 'kept\n' : 'kept\nmine\n')
+    await second.kill()
+    await using third = await opened(workspace)
+    expect(await said(third, 'grep -c localhost /etc/hosts; cat /etc/hostname; cat note')).toBe(`2\n${third.id}\nkept\n`)
   })
 })
 

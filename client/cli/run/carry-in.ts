@@ -4,6 +4,7 @@ import { basename, join, resolve } from 'node:path'
 import { Fault } from '@caisson/wire'
 import type { Sandbox } from '../../sandbox.ts'
 import { fileFault } from './job.ts'
+import { refuseUnspeakable, wireName } from './wire-name.ts'
 
 /** Checked before there is a sandbox: each path of `--in` exists and may be read. */
 export async function checkInputs(paths: readonly string[]): Promise<void> {
@@ -11,6 +12,7 @@ export async function checkInputs(paths: readonly string[]): Promise<void> {
     try {
       await access(path, constants.R_OK)
     } catch (cause) {
+      await refuseUnspeakable(path)
       throw fileFault(cause, path)
     }
   }
@@ -39,7 +41,8 @@ async function carry(sandbox: Sandbox, path: string, target: string, signal: Abo
   const entry = await lstat(path)
   if (entry.isDirectory()) {
     await sandbox.files.makeDir(target, { signal })
-    for (const name of (await readdir(path)).sort()) await carry(sandbox, join(path, name), `${target}/${name}`, signal)
+    const names = (await readdir(path, { encoding: 'buffer' })).map((name) => wireName(name, path))
+    for (const name of names.sort()) await carry(sandbox, join(path, name), `${target}/${name}`, signal)
   } else if (entry.isSymbolicLink()) {
     const made = await sandbox.commands.run(['/bin/ln', '-sfn', '--', await readlink(path), target], { signal })
     if (made.exitCode !== 0) throw new Fault('FILE_DENIED', `the link ${path} could not be made inside: ${made.stderr}`)

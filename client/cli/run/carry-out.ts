@@ -3,6 +3,8 @@ import type { Sandbox } from '../../sandbox.ts'
 import { type Landing, landingName } from './landing.ts'
 
 const MAX_DEPTH = 32
+/** In the place of bytes that are no UTF-8: by such a name nothing can be asked for (wire/agent.proto). */
+const REPLACED = '\uFFFD'
 
 export interface CarriedOut {
   /** Relative to the landing folder. */
@@ -33,18 +35,19 @@ async function folder(
     const name = landingName(entry.name)
     const where = [...inside, entry.name].join('/')
     if (name === undefined) carried.left.push(`${where} (a hidden or impossible name)`)
+    else if (entry.name.includes(REPLACED)) carried.left.push(`${where} (it cannot be read by that name)`)
     else if (entry.kind === 'directory') {
       await folder(sandbox, top, landing, [...inside, entry.name], [...outside, name], carried, signal)
     } else if (entry.kind !== 'file') carried.left.push(`${where} (not a regular file)`)
     else {
       const content = await sandbox.files.read(`${path}/${entry.name}`, { format: 'stream', signal })
       if (await isLanded(landing.put([...outside, name], content))) carried.saved.push([...outside, name].join('/'))
-      else carried.left.push(`${where} (it cannot be read by that name)`)
+      else carried.left.push(`${where} (it went away meanwhile)`)
     }
   }
 }
 
-/** False: it went away meanwhile, or its name is not UTF-8 and so cannot be asked for (wire/agent.proto). */
+/** False: it went away meanwhile. */
 async function isLanded(putting: Promise<void>): Promise<boolean> {
   try {
     await putting

@@ -9,7 +9,7 @@ import { sendRefusal } from './failures.ts'
 import { measure } from './metrics.ts'
 import { upload } from './upload.ts'
 
-export { findSigned } from './access.ts'
+export { SignedLinks } from './signed-links.ts'
 
 interface PlainRoute {
   check?: (visit: Visit) => void

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { parsedLine } from '../lines.ts'
-import { post, reachUrl, Url } from './posting.ts'
+import { originOf, post, reachUrl, Url } from './posting.ts'
 import type { Sent, Sink, SinkKind } from './sink.ts'
 
 const Options = z.strictObject({ url: Url })
@@ -19,19 +19,21 @@ export const otlp: SinkKind<z.infer<typeof Options>> = {
 
 class Collector implements Sink {
   readonly place: string
+  readonly #url: string
 
   constructor(url: string) {
-    this.place = url
+    this.place = originOf(url)
+    this.#url = url
   }
 
   async reach(signal: AbortSignal): Promise<void> {
-    await reachUrl(this.place, signal)
+    await reachUrl(this.#url, signal)
   }
 
   async send(records: readonly Sent[], signal: AbortSignal): Promise<void> {
     const scopeLogs = [{ scope: { name: 'caisson.audit' }, logRecords: records.map(logRecord) }]
     const resourceLogs = [{ resource: { attributes: [attribute('service.name', 'caisson')] }, scopeLogs }]
-    await post(this.place, { 'content-type': 'application/json' }, JSON.stringify({ resourceLogs }), signal)
+    await post(this.#url, { 'content-type': 'application/json' }, JSON.stringify({ resourceLogs }), signal)
   }
 }
 

@@ -9,6 +9,11 @@ export const Url = z.string().refine((text) => {
   return url !== undefined && Object.hasOwn(PORTS, url.protocol) && url.username === '' && url.password === '' && url.hash === ''
 }, 'is to be a URL of http or https, without a name and a password in it')
 
+/** What is told of it, and recorded: many a receiver is known by a path or a query that is as good as a password. */
+export function originOf(url: string): string {
+  return new URL(url).origin
+}
+
 /** Whether somebody listens there. */
 export async function reachUrl(text: string, signal: AbortSignal): Promise<void> {
   const { hostname, port, protocol } = new URL(text)

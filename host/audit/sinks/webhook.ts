@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { z } from 'zod'
-import { post, reachUrl, Url } from './posting.ts'
+import { originOf, post, reachUrl, Url } from './posting.ts'
 import type { Sent, Sink, SinkHouse, SinkKind } from './sink.ts'
 
 const Options = z.strictObject({
@@ -17,18 +17,20 @@ export const webhook: SinkKind<z.infer<typeof Options>> = {
 
 class Webhook implements Sink {
   readonly place: string
+  readonly #url: string
   readonly #secret: string
   readonly #house: SinkHouse
 
   constructor({ url, secret }: z.infer<typeof Options>, house: SinkHouse) {
-    this.place = url
+    this.place = originOf(url)
+    this.#url = url
     this.#secret = secret
     this.#house = house
   }
 
   async reach(signal: AbortSignal): Promise<void> {
     await this.#key()
-    await reachUrl(this.place, signal)
+    await reachUrl(this.#url, signal)
   }
 
   async send(records: readonly Sent[], signal: AbortSignal): Promise<void> {
@@ -42,7 +44,7 @@ class Webhook implements Sink {
       'x-caisson-signature': `t=${seconds},v1=${signature}`,
       'x-caisson-records': `${records[0]?.seq}-${records.at(-1)?.seq}`,
     }
-    await post(this.place, headers, body, signal)
+    await post(this.#url, headers, body, signal)
   }
 
   async #key(): Promise<string> {

@@ -12,9 +12,11 @@ use crate::fault::{At, Code, Fault, Outcome};
 use crate::freezer::Freezer;
 use crate::hierarchy::{Version, locate, locate_unified, mend};
 use crate::plan::{Kind, Limits, OnWall};
+use crate::swap;
 
 const STEP: &str = "cgroup";
 const CPU_PERIOD_US: u64 = 100_000;
+const SOCKETS: &str = "memory.kmem.tcp.limit_in_bytes";
 
 struct Controller {
     name: &'static str,
@@ -137,21 +139,15 @@ impl Cgroup {
     fn set(&self, limits: &Limits, spare: Spare) -> Outcome<()> {
         for Controller { name, version, dir } in &self.controllers {
             match (*name, version) {
-                ("memory", Version::One) => {
+                ("memory", version) => {
                     if let Some(bytes) = limits.memory_bytes.map(|bytes| bytes + spare.bytes) {
-                        write(dir, "memory.limit_in_bytes", bytes)?;
-                        // Absent without swap accounting; then there is no swap to bound either, or the kernel would say so here.
-                        if dir.join("memory.memsw.limit_in_bytes").exists() {
-                            write(dir, "memory.memsw.limit_in_bytes", bytes)?;
+                        let file = if *version == Version::One { "memory.limit_in_bytes" } else { "memory.max" };
+                        write(dir, file, bytes)?;
+                        // What TCP holds of its own is counted with it by version 2, and by version 1 only where it is limited by itself.
+                        if *version == Version::One && dir.join(SOCKETS).exists() {
+                            write(dir, SOCKETS, bytes)?;
                         }
-                    }
-                }
-                ("memory", Version::Two) => {
-                    if let Some(bytes) = limits.memory_bytes.map(|bytes| bytes + spare.bytes) {
-                        write(dir, "memory.max", bytes)?;
-                        if dir.join("memory.swap.max").exists() {
-                            write(dir, "memory.swap.max", 0)?;
-                        }
+                        swap::bound(dir, *version, bytes, Path::new(swap::SWAPS))?;
                     }
                 }
                 ("pids", _) => {

@@ -47,6 +47,7 @@ mod spare_disk;
 mod still;
 mod stock;
 mod sums;
+mod swap;
 mod syscalls;
 mod tally;
 mod tree;

@@ -22,12 +22,17 @@ const STEP: &str = "overlay";
 const REST: &str = ".caisson";
 const OPTIONS: &str = "lowerdir=ground:usr,upperdir=disk/over/upper,workdir=disk/over/work,\
     redirect_dir=nofollow,metacopy=off,index=off,nfs_export=off,xino=off";
+/// Inodes that nobody inside can use up: a mount takes some for a moment, and without it nobody could go in and make room.
+const SPARE: usize = 8;
 const MAX_MERGED: u64 = 64 * 1024;
 const HINT: &str = "It takes Linux 5.19, and a /usr on ext4, xfs, btrfs or the like; a profile with \"root\": \"read-only\" does without.";
 
 pub fn raise(stage: &Stage<'_>, ground: &str, usr: &str) -> Outcome<()> {
     let unmapped = || Fault::new(Code::WallUnavailable, STEP, "it takes root on the host, and a disk of its own");
     let map = stage.stored.ok_or_else(unmapped)?;
+    let spare = stage.disk.join("over/spare");
+    // None yet, or what is left of it where there was no room.
+    let _ = fs::remove_dir_all(&spare);
     own_layer(&stage.disk, &stage.plan.files)?;
     // Names in the options of the mount can be read inside: they say nothing of the host.
     let layers = stage.disk.with_file_name("layers");
@@ -53,6 +58,7 @@ pub fn raise(stage: &Stage<'_>, ground: &str, usr: &str) -> Outcome<()> {
     })
     .coded(Code::WallUnavailable, STEP, "mount")
     .map_err(|fault| fault.hint(HINT))?;
+    keep_spare(&spare);
     let at_usr = stage.root.join("usr");
     for (part, place) in [(&all.join(REST), &stage.root), (&all.to_path_buf(), &at_usr)] {
         let tree = Tree::open(part).at(STEP, part.display())?;
@@ -69,19 +75,47 @@ fn own_layer(disk: &Path, files: &[SmallFile]) -> Outcome<()> {
     let over = disk.join("over");
     let rest = over.join("upper").join(REST);
     let etc = rest.join("etc");
-    if fs::symlink_metadata(&over).is_err() {
+    let kept = fs::symlink_metadata(&over).is_ok();
+    if !kept {
         for path in [&over, &over.join("upper"), &over.join("work"), &rest, &etc] {
             folder(path)?;
         }
     }
-    if !fs::symlink_metadata(&etc).at(STEP, "/etc")?.is_dir() {
-        return Err(Fault::new(Code::LaunchFailed, STEP, "/etc of this disk is no folder any more"));
+    // Removed, or a link: the template's comes through again.
+    if !fs::symlink_metadata(&etc).is_ok_and(|found| found.is_dir()) {
+        give_way(&etc).at(STEP, "/etc")?;
+        folder(&etc)?;
     }
     for file in files {
         let path = etc.join(Path::new(&file.path).file_name().unwrap_or_default());
-        write_own(&path, file).at(STEP, &file.path)?;
+        match write_own(&path, file) {
+            // Without them it stands, so that somebody can go in and make room.
+            Err(error) if kept && error.kind() == ErrorKind::StorageFull => give_way(&path).at(STEP, &file.path)?,
+            written => written.at(STEP, &file.path)?,
+        }
     }
     Ok(())
+}
+
+/// As much as there is room for.
+fn keep_spare(place: &Path) {
+    if fs::create_dir(place).is_ok() {
+        let _ = (0..SPARE).try_for_each(|number| File::create_new(place.join(number.to_string())).map(drop));
+    }
+}
+
+/// What somebody inside has put in the place of something of ours: a folder keeps what is in it, under another name.
+fn give_way(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if !found.is_dir() => fs::remove_file(path),
+        Ok(_) => {
+            let aside = (1..).map(|number| path.with_added_extension(format!("before-{number}")));
+            let mut free = aside.filter(|path| fs::symlink_metadata(path).is_err());
+            free.next().map_or(Ok(()), |free| fs::rename(path, free))
+        }
+    }
 }
 
 fn write_own(path: &Path, file: &SmallFile) -> io::Result<()> {
@@ -89,10 +123,7 @@ fn write_own(path: &Path, file: &SmallFile) -> io::Result<()> {
         Some(mark) => lines_without(path, mark)?,
         None => String::new(),
     };
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    give_way(path)?;
     let mut open = OpenOptions::new().write(true).create_new(true).mode(file.mode).open(path)?;
     open.write_all(file.content.as_bytes())?;
     open.write_all(theirs.as_bytes())

@@ -96,8 +96,20 @@ impl Relay {
         if polls[0].revents != 0 && !self.read_leash()? {
             return Ok(false);
         }
+        self.pay();
         // Most of what was taken in can go at once.
         self.write_stream()
+    }
+
+    /// What has been taken may be sent again; told in one word for each line while the stream takes nothing, or one that never reads would have as many wait as it
+    /// sends bytes.
+    fn pay(&mut self) {
+        for (number, line) in &mut self.lines {
+            if line.owed > 0 && self.out.len() < ENOUGH {
+                encode(&mut self.out, Kind::Credit, *number, &(line.owed as u32).to_le_bytes());
+                line.owed = 0;
+            }
+        }
     }
 
     fn read_leash(&mut self) -> io::Result<bool> {
@@ -214,8 +226,7 @@ impl Relay {
         match line.flush() {
             None => self.end(number),
             Some(_) if line.is_over() => drop(self.lines.remove(&number)),
-            Some(0) => {}
-            Some(taken) => encode(&mut self.out, Kind::Credit, number, &(taken as u32).to_le_bytes()),
+            Some(taken) => line.owed += taken,
         }
     }
 

@@ -19,6 +19,8 @@ pub struct Line {
     pending: Vec<u8>,
     /// The other side will send nothing more.
     closing: bool,
+    /// What was taken, and the other side has not been told yet.
+    pub owed: usize,
 }
 
 pub enum Heard {
@@ -31,7 +33,7 @@ impl Line {
     pub fn new(socket: OwnedFd) -> io::Result<Line> {
         let flags = OFlag::from_bits_retain(fcntl(socket.as_fd(), FcntlArg::F_GETFL)?);
         fcntl(socket.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        Ok(Line { socket, credit: WINDOW, pending: Vec::new(), closing: false })
+        Ok(Line { socket, credit: WINDOW, pending: Vec::new(), closing: false, owed: 0 })
     }
 
     pub fn fd(&self) -> RawFd {
@@ -60,7 +62,7 @@ impl Line {
     }
 
     pub fn receive(&mut self, bytes: &[u8]) -> Result<(), Broken> {
-        if self.closing || self.pending.len() + bytes.len() > WINDOW {
+        if self.closing || self.pending.len() + self.owed + bytes.len() > WINDOW {
             return Err(Broken("more than it had credit for"));
         }
         self.pending.extend_from_slice(bytes);

@@ -119,6 +119,35 @@ fn a_guest_that_does_not_keep_to_it_ends_its_own_relay_and_nothing_else() {
 }
 
 #[test]
+fn a_guest_that_does_not_read_has_nothing_pile_up() {
+    let (one, mut other) = UnixStream::pair().unwrap();
+    let (host, relay) = start(Side::Host, one);
+    let (mut mine, given) = UnixStream::pair().unwrap();
+    send(host.as_fd(), b"connect", &[given.as_raw_fd()]).unwrap();
+    // Somebody takes each byte at once, and each would be owed a word of thirteen.
+    const BYTES: usize = 600_000;
+    let reader = thread::spawn(move || mine.read_exact(&mut [0; BYTES]).map(|()| mine));
+    let mut byte = Vec::new();
+    encode(&mut byte, Kind::Data, 1, b"x");
+    let mut opened = [0; frame::HEADER + 7];
+    other.read_exact(&mut opened).unwrap();
+    other.write_all(&byte.repeat(BYTES)).unwrap();
+    let _mine = reader.join().unwrap().unwrap();
+    let (mut words, mut granted) = (0, 0);
+    while granted < BYTES {
+        let mut word = [0; frame::HEADER + 4];
+        other.read_exact(&mut word).unwrap();
+        let (Frame { kind, payload, .. }, _) = frame::decode(&word).unwrap().unwrap();
+        assert_eq!(kind, Kind::Credit);
+        granted += u32::from_le_bytes(payload.try_into().unwrap()) as usize;
+        words += 1;
+    }
+    assert!(granted == BYTES && words < BYTES / 100, "{granted} in {words}");
+    drop(host);
+    relay.join().unwrap().unwrap();
+}
+
+#[test]
 fn a_guest_that_was_restored_starts_over_with_whoever_speaks_first() {
     let (mut host, other) = UnixStream::pair().unwrap();
     let (guest, relay) = start(Side::Guest, other);

@@ -1,6 +1,9 @@
 //! How much at once: bytes and questions per second, and what was refused, counted rather than told one by one.
 
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
+
+use nix::sys::socket::{setsockopt, sockopt};
 
 use serde_json::{Value, json};
 
@@ -17,6 +20,20 @@ const FEWEST_BYTES: u64 = 16 * 1024;
 /// A host answers many sandboxes; one that floods is slowed down, not served at the cost of others.
 const QUESTIONS_PER_SECOND: u64 = 1000;
 const QUESTIONS_AT_ONCE: u64 = 2000;
+
+/// Connections of which the kernel may hold as much as it finds good for their speed: megabytes each.
+const ROOMY: usize = 32;
+/// Of each after those, at either end and either way (the kernel takes twice that for its own words). Less than a segment of the loopback would make it wait.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// What waits for somebody who does not read is held by the host, not by the sandbox: with enough connections, all that the machine has for TCP.
+pub fn bound_buffers(socket: &impl AsFd, connections: usize) {
+    if connections >= ROOMY {
+        // Neither can be refused; a kernel that does has bounds of its own.
+        let _ = setsockopt(socket, sockopt::RcvBuf, &BUFFER_BYTES)
+            .and_then(|()| setsockopt(socket, sockopt::SndBuf, &BUFFER_BYTES));
+    }
+}
 
 impl Bucket {
     /// Holds a fifth of a second's worth.

@@ -10,6 +10,7 @@ use nix::sys::socket::{
     setsockopt, socket, sockopt,
 };
 
+use super::bounds::bound_buffers;
 use super::connection::{DIAL_PATIENCE, No, State, Why};
 use super::introduction::{Credentials, Heard, Introduction, Proxy};
 use super::link::Verdict;
@@ -60,6 +61,7 @@ impl Dial {
 impl Serve {
     /// The next of the addresses; without one, it has failed.
     pub(super) fn dial_next(&mut self, token: Token) {
+        let connections = self.connections.len();
         loop {
             let Some(connection) = self.connections.get(token) else { return };
             let State::Dialing(dial) = &mut connection.state else { return };
@@ -72,7 +74,7 @@ impl Serve {
             };
             let patience = if dial.left.is_empty() { DIAL_PATIENCE } else { DIAL_PATIENCE / 4 };
             connection.deadline = Some(Instant::now() + patience);
-            let Ok(socket) = connecting(to) else { continue };
+            let Ok(socket) = connecting(to, connections) else { continue };
             if !watch(&self.epoll, socket.as_fd(), token.remote()) {
                 continue;
             }
@@ -177,11 +179,13 @@ fn said(remote: &End, words: &[u8]) -> bool {
     send(remote.socket.as_raw_fd(), words, flags) == Ok(words.len())
 }
 
-fn connecting(to: SocketAddr) -> nix::Result<OwnedFd> {
+fn connecting(to: SocketAddr, connections: usize) -> nix::Result<OwnedFd> {
     let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(family, SockType::Stream, flags, SockProtocol::Tcp)?;
     setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
+    // Before it says how much it will take.
+    bound_buffers(&socket, connections);
     match connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
         Ok(()) | Err(nix::Error::EINPROGRESS) => Ok(socket),
         Err(error) => Err(error),

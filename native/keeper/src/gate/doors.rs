@@ -8,7 +8,7 @@ use nix::sys::socket::{SockFlag, SockaddrStorage, accept4, getsockname, setsocko
 use serde_json::json;
 
 use super::addresses::{PORT, number_of};
-use super::bounds::What;
+use super::bounds::{What, bound_buffers};
 use super::connection::{Connection, HEAD_PATIENCE, No, State, Way};
 use super::datagram::{self, Asker};
 use super::dns::{self, Code, Heard, MAX_QUESTION, Question};
@@ -74,6 +74,7 @@ impl Serve {
             };
             // Its bytes have waited at the other end already, if they had to.
             let _ = setsockopt(&socket, sockopt::TcpNoDelay, &true);
+            bound_buffers(&socket, self.connections.len());
             self.last_number += 1;
             let connection = make(self.last_number, socket, meant);
             if self.connections.len() >= self.max_connections {
