@@ -90,6 +90,21 @@ async function generate() {
     cwd: at('wire'),
     env: { PATH: `${at('node_modules/.bin')}:${process.env.PATH}` },
   })
+  await described(at('wire/gen/agent_pb.js'))
+}
+
+/** What describes the frames, decoded: to read it in its own encoding takes the description of descriptions, which is half of loading them. */
+async function described(path) {
+  const { file_agent: file } = await import(path)
+  const text = JSON.stringify(JSON.stringify(file.proto))
+  const encoded = /\bfileDesc\("[A-Za-z0-9+/=]+"\)/
+  const imports = /import \{([^}]*)\bfileDesc, ([^}]*)\} from "@bufbuild\/protobuf\/codegenv2";/
+  const source = await readFile(path, 'utf8')
+  if (!encoded.test(source) || !imports.test(source)) throw new Error(`${path} does not describe itself as it used to`)
+  const decoded = source
+    .replace(encoded, () => `createFileRegistry(JSON.parse(${text}), () => undefined).getFile(${JSON.stringify(file.proto.name)})`)
+    .replace(imports, 'import { createFileRegistry } from "@bufbuild/protobuf";\nimport {$1$2} from "@bufbuild/protobuf/codegenv2";')
+  await writeFile(path, decoded)
 }
 
 /** zod carries its messages in forty languages, a third of the bundle; Caisson's are English. */
@@ -162,7 +177,7 @@ const apart = {
 }
 
 /** Modules of Node's that take milliseconds to start and that most runs never call: started when something of them is asked for. */
-const LATER = /= ?require\("(node:(?:dgram|dns\/promises|http|http2|https|readline|tls|worker_threads))"\)/g
+const LATER = /=\s*require\("(node:(?:dgram|dns\/promises|http|http2|https|readline|tls|worker_threads|zlib))"\)/g
 const later = 'const __later = (name) => new Proxy({}, { get: (_, key) => require(name)[key] })'
 
 /** As CommonJS, which V8 can be given in its compiled form (client/cli/start.ts). */

@@ -15,7 +15,9 @@ bringAuthoritiesBack()
 
 const path = join(__dirname, 'verbs.cjs')
 const verb = /^[a-z]+$/.exec(process.argv[2] ?? '')?.[0] ?? 'none'
-const kept = join(__dirname, 'compiled', `${BUNDLE}-${verb}`)
+// What ends before it begins compiles little: kept for all, it would leave the rest to be compiled at each run.
+const isShort = process.argv.some((word) => word === '--help' || word === '-h' || word === '--dry-run')
+const kept = join(__dirname, 'compiled', `${BUNDLE}-${verb}${isShort ? '-short' : ''}`)
 
 // A parser that is compiled for itself costs more than the few values of one run; a daemon reads millions.
 if (verb !== 'up') Object.assign(globalThis, { __zod_globalConfig: { jitless: true } })
