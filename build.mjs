@@ -90,12 +90,25 @@ async function generate() {
     cwd: at('wire'),
     env: { PATH: `${at('node_modules/.bin')}:${process.env.PATH}` },
   })
+  await described(at('wire/gen/agent_pb.js'))
 }
 
-/** zod carries its messages in forty languages, a third of the bundle; Caisson's are English. */
+/** What describes the frames, decoded: to read it in its own encoding takes the description of descriptions, which is half of loading them. */
+async function described(path) {
+  const { file_agent: file } = await import(path)
+  const decoded = `createFileRegistry(JSON.parse(${JSON.stringify(JSON.stringify(file.proto))}), () => undefined).getFile('${file.proto.name}')`
+  const text = (await readFile(path, 'utf8'))
+    .replace(/\bfileDesc\("[A-Za-z0-9+/=]+"\)/, () => decoded)
+    .replace(/import \{([^}]*)\bfileDesc, /, 'import { createFileRegistry } from "@bufbuild/protobuf";\nimport {$1')
+  if (text.includes('fileDesc')) throw new Error(`${path} does not describe itself as it used to`)
+  await writeFile(path, text)
+}
+
+/** zod carries its messages in forty languages, a third of the bundle; Caisson's are English. What reads shapes from JSON Schema starts with a copy of all of zod. */
 const englishOnly = {
   name: 'english-only',
   setup(build) {
+    build.onLoad({ filter: /\/zod\/v4\/classic\/from-json-schema\.js$/ }, () => ({ contents: 'export const fromJSONSchema = undefined' }))
     build.onResolve({ filter: /\/locales\/index\.js$/ }, ({ importer }) =>
       importer.includes('/node_modules/zod/') ? { path: 'none', namespace: 'english-only' } : undefined,
     )
@@ -162,7 +175,7 @@ const apart = {
 }
 
 /** Modules of Node's that take milliseconds to start and that most runs never call: started when something of them is asked for. */
-const LATER = /= ?require\("(node:(?:dgram|dns\/promises|http|http2|https|readline|tls|worker_threads))"\)/g
+const LATER = /=\s*require\("(node:(?:dgram|dns\/promises|http|http2|https|readline|tls|worker_threads|zlib))"\)/g
 const later = 'const __later = (name) => new Proxy({}, { get: (_, key) => require(name)[key] })'
 
 /** As CommonJS, which V8 can be given in its compiled form (client/cli/start.ts). */
@@ -180,7 +193,9 @@ async function commandLine(node) {
     banner: { js: `const __url = require('node:url').pathToFileURL(__filename).href\n${later}` },
   })
   // What is compiled already cannot import by itself: the start does it.
-  const text = outputFiles[0].text.replaceAll(/\bimport\("/g, '__import("').replaceAll(LATER, '=__later("$1")')
+  const body = outputFiles[0].text.replaceAll(/\bimport\("/g, '__import("').replaceAll(LATER, '=__later("$1")')
+  // As one function, so that the start need not put it together.
+  const text = `(function (exports, require, module, __filename, __import) {${body}\n})`
   const name = createHash('sha256').update(text).digest('hex').slice(0, 16)
   const start = await build({
     ...node,

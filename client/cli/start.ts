@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Runs the command line (main.ts, bundled as verbs.cjs beside this file) from what V8 made of it at an earlier run. To compile it anew takes a tenth of
+// Runs the command line (main.ts, bundled as one function in verbs.cjs beside this file) from what V8 made of it at an earlier run. To compile it anew takes a tenth of
 // a second of every run; what was compiled is kept below `compiled`, by the verb, and under the name of the very bundle that it was made of.
 
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
@@ -15,12 +15,14 @@ bringAuthoritiesBack()
 
 const path = join(__dirname, 'verbs.cjs')
 const verb = /^[a-z]+$/.exec(process.argv[2] ?? '')?.[0] ?? 'none'
-const kept = join(__dirname, 'compiled', `${BUNDLE}-${verb}`)
+// What ends before it begins compiles little: kept for all, it would leave the rest to be compiled at each run.
+const isShort = process.argv.some((word) => word === '--help' || word === '-h' || word === '--dry-run')
+const kept = join(__dirname, 'compiled', `${BUNDLE}-${verb}${isShort ? '-short' : ''}`)
 
 // A parser that is compiled for itself costs more than the few values of one run; a daemon reads millions.
 if (verb !== 'up') Object.assign(globalThis, { __zod_globalConfig: { jitless: true } })
 const cachedData = readOrNone(kept)
-const script = new Script(`(function (exports, require, module, __filename, __import) {${readFileSync(path, 'latin1')}\n})`, {
+const script = new Script(readFileSync(path, 'latin1'), {
   filename: path,
   ...(cachedData === undefined ? {} : { cachedData }),
 })

@@ -51,7 +51,8 @@ export class Airlock implements AsyncDisposable {
   readonly #lines = new Set<GateLine>()
   readonly #peers = new Set<Socket>()
   readonly #over = new AbortController()
-  readonly #inspector: Inspector
+  /** From the first connection that is looked into on: most sandboxes open none, and `node:http` takes its time. */
+  #inspector: Inspector | undefined
   readonly #searchers: Searchers
   /** Connections that are looked into, of each sandbox. */
   readonly #inspected = new Map<string, number>()
@@ -61,10 +62,6 @@ export class Airlock implements AsyncDisposable {
     this.#parts = parts
     this.sockets = parts.sockets
     this.#searchers = new Searchers(parts.searcher)
-    this.#inspector = new Inspector({
-      leaves: new Leaves(async () => (await parts.inspection()).authority),
-      trust: new ServerTrust(async () => (await parts.inspection()).serverAuthorities),
-    })
   }
 
   /** Rejects with HOME_UNUSABLE; then nothing of it is left. */
@@ -94,7 +91,7 @@ export class Airlock implements AsyncDisposable {
     const guest = this.#guests.get(sandbox)
     if (guest === undefined) throw new Fault('NOT_FOUND', `sandbox ${sandbox} has no way out that could be changed`)
     guest.egress = egress
-    this.#inspector.forget(sandbox)
+    this.#inspector?.forget(sandbox)
     for (const line of this.#of(sandbox)) line.judgeAgain(egress)
   }
 
@@ -102,7 +99,7 @@ export class Airlock implements AsyncDisposable {
   forget(sandbox: string): void {
     this.#guests.get(sandbox)?.recordAll()
     this.#guests.delete(sandbox)
-    this.#inspector.forget(sandbox)
+    this.#inspector?.forget(sandbox)
     for (const line of this.#of(sandbox)) line.end()
   }
 
@@ -134,6 +131,10 @@ export class Airlock implements AsyncDisposable {
       const left = (this.#inspected.get(sandbox) ?? 1) - 1
       if (left > 0) this.#inspected.set(sandbox, left)
       else this.#inspected.delete(sandbox)
+    })
+    this.#inspector ??= new Inspector({
+      leaves: new Leaves(async () => (await this.#parts.inspection()).authority),
+      trust: new ServerTrust(async () => (await this.#parts.inspection()).serverAuthorities),
     })
     this.#inspector.serve(peer, inspected)
   }
@@ -180,7 +181,7 @@ export class Airlock implements AsyncDisposable {
   /** All that it let through ends within a second; what is asked from then on is answered no by the gates themselves. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#over.abort()
-    this.#inspector[Symbol.dispose]()
+    this.#inspector?.[Symbol.dispose]()
     await this.#searchers[Symbol.asyncDispose]()
     await this.#all[Symbol.asyncDispose]()
     for (const guest of this.#guests.values()) guest.recordAll()

@@ -1,7 +1,11 @@
-import { closeSync, fstatSync, lchownSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs'
+import { closeSync, fstatSync, lchownSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { rmdir } from 'node:fs/promises'
 import { basename } from 'node:path'
 import type { FolderChoice } from './profile.ts'
 import { nameIn, openFolder } from './shields.ts'
+
+/** Somebody has put something in, or has taken it away, or it cannot be removed from here. */
+const STAYS: ReadonlySet<string> = new Set(['ENOTEMPTY', 'ENOENT', 'ENOTDIR', 'EBUSY', 'EACCES', 'EPERM'])
 
 /**
  * A mount needs something to lie on. Where a folder of the caller has no `.git`, an empty one is made, so that nobody inside can make one whose hooks
@@ -31,16 +35,14 @@ export class Placeholders implements AsyncDisposable {
     }
   }
 
-  /** Removes those that nobody has put anything into. Under the mounts of another sandbox one stays: without it, they would be gone too. */
+  /**
+   * Removes those that nobody has put anything into. Under the mounts of another sandbox one stays: without it, they would be gone too. All at once: the kernel takes
+   * milliseconds for each on which something lay a moment ago.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#names.length === 0 || isMounted(this.#names.map((name) => `/${basename(this.#source)}/${name}`))) return
-    for (const name of this.#names) {
-      try {
-        rmdirSync(`${this.#source}/${name}`)
-      } catch (error) {
-        if (!['ENOTEMPTY', 'ENOENT', 'ENOTDIR', 'EBUSY', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? ''))
-          throw error
-      }
+    for (const removed of await Promise.allSettled(this.#names.map((name) => rmdir(`${this.#source}/${name}`)))) {
+      if (removed.status === 'rejected' && !STAYS.has((removed.reason as NodeJS.ErrnoException).code ?? '')) throw removed.reason
     }
   }
 }
@@ -77,15 +79,23 @@ function isEmptyFolder(path: string): boolean {
 
 /** In whichever mount namespace this process can look into, a mount whose origin ends so. Synchronous: what procfs says is there at once, and a caller waits. */
 function isMounted(ends: readonly string[]): boolean {
+  const told = ends.map((end) => `${asMountsAreTold(end)} `)
   const seen = new Set<string>()
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     const namespace = orGone(() => readlinkSync(`/proc/${pid}/ns/mnt`))
     if (namespace === undefined || seen.has(namespace)) continue
     seen.add(namespace)
     const mounts = orGone(() => readFileSync(`/proc/${pid}/mountinfo`, 'utf8')) ?? ''
-    if (mounts.split('\n').some((line) => ends.some((end) => (line.split(' ')[3] ?? '').endsWith(end)))) return true
+    const found = told.filter((end) => mounts.includes(end))
+    if (found.length === 0) continue
+    if (mounts.split('\n').some((line) => found.some((end) => `${line.split(' ')[3] ?? ''} `.endsWith(end)))) return true
   }
   return false
+}
+
+/** In mountinfo, what would part its fields is written in octal (proc_pid_mountinfo(5)). */
+function asMountsAreTold(path: string): string {
+  return path.replace(/[ \t\n\\]/g, (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`)
 }
 
 /** Processes end, and others' are not told about. */

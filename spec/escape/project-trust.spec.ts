@@ -1,4 +1,7 @@
 import { execFileSync } from 'node:child_process'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { attack, python, shared } from './attack.ts'
 import { Project } from './project-folder.ts'
@@ -85,4 +88,22 @@ test('where there is no repository, none can be made; when the sandbox has ended
   expect(left).not.toContain('.git')
   for (const name of ['.claude', '.husky', '.githooks', '.devcontainer']) expect(left).not.toContain(name)
   expect(left).toContain('new')
+})
+
+test('whose turn ends first takes no wall from another in the same folder, whatever that is called', async () => {
+  const { Sandbox } = await import('../../client/index.ts')
+  const above = await mkdtemp(join(tmpdir(), 'cai-'))
+  try {
+    const folder = join(above, 'my project')
+    await mkdir(folder)
+    const wishes = { profile: 'project', folder, network: 'none' } as const
+    await using longer = await Sandbox.create(wishes)
+    await (await Sandbox.create(wishes)).kill()
+    const made = await longer.commands.run(['sh', '-c', 'mkdir -p .git/hooks'])
+    expect(made.stderr).toMatch(/Read-only file system/)
+    await longer.kill()
+    expect(execFileSync('ls', ['-A', folder], { encoding: 'utf8' })).toBe('')
+  } finally {
+    await rm(above, { recursive: true })
+  }
 })

@@ -9,22 +9,18 @@ const MAX_RESTING = 8
 const MAX_HEAD_BYTES = 64 * 1024
 const REPEATABLE = new Set(['GET', 'HEAD', 'OPTIONS'])
 
-/** Connections of HTTP/1.1 to one server, kept for the next request. */
-export class KeptConnections extends Agent {
-  readonly #connect: () => Promise<Duplex>
-
-  constructor(connect: () => Promise<Duplex>) {
-    super({ keepAlive: true, maxFreeSockets: MAX_RESTING, timeout: REST_MS, scheduling: 'lifo' })
-    this.#connect = connect
-  }
-
+/** Connections of HTTP/1.1 to one server, kept for the next request. No class of its own: that would start `node:http` where nobody asks anything. */
+export function keptConnections(connect: () => Promise<Duplex>): Agent {
+  const agent = new Agent({ keepAlive: true, maxFreeSockets: MAX_RESTING, timeout: REST_MS, scheduling: 'lifo' })
   // Where it leads has been decided: what Node says of the host does not matter.
-  override createConnection(_: unknown, callback?: (error: Error | null, stream: Duplex) => void): undefined {
-    this.#connect().then(
+  const createConnection: Agent['createConnection'] = (_, callback) => {
+    connect().then(
       (socket) => callback?.(null, socket),
       (failure: Error) => callback?.(failure, undefined as unknown as Duplex),
     )
+    return undefined
   }
+  return Object.assign(agent, { createConnection })
 }
 
 export interface Sent<Heard> {
@@ -56,7 +52,7 @@ export type Upgraded = { readonly answer: Answer } | { readonly fields: readonly
 
 /** For a protocol of its own after the head; the connection is then nobody else's. */
 export function upgradeHttp1(connect: () => Promise<Duplex>, asking: Asking, protocol: string): Promise<Upgraded> {
-  const agent = new KeptConnections(connect)
+  const agent = keptConnections(connect)
   const sent = begin(agent, asking, [
     ['connection', 'upgrade'],
     ['upgrade', protocol],

@@ -4,7 +4,7 @@ import type { TLSSocket } from 'node:tls'
 import { onAbort } from '../../lifetimes.ts'
 import { type Destination, dial, type ServerTrust } from './dial.ts'
 import type { Answer, Asking } from './exchange.ts'
-import { askHttp1, KeptConnections, type Sent, type Upgraded, upgradeHttp1 } from './to-http1.ts'
+import { askHttp1, keptConnections, type Sent, type Upgraded, upgradeHttp1 } from './to-http1.ts'
 import { askHttp2, type Http2Sent, isUsable, openHttp2 } from './to-http2.ts'
 
 /** One server as one sandbox reaches it: its connections are kept, for the requests of this sandbox alone. */
@@ -13,7 +13,7 @@ export class Upstream {
   readonly #scheme: 'http' | 'https'
   readonly #trust: ServerTrust
   readonly #over: AbortSignal
-  readonly #agent = new KeptConnections(() => this.#connect(['http/1.1']))
+  readonly #agent = keptConnections(() => this.#connect(['http/1.1']))
   /** Dialled for HTTP/2, and the server speaks the older one. */
   readonly #spare: Duplex[] = []
   #session: Promise<ClientHttp2Session | undefined> | undefined

@@ -13,8 +13,9 @@ const PIECE_BYTES = 64 * 1024
 const MAX_PACKED_BYTES = 256 * 1024 * 1024
 const MAX_STATE_BYTES = 2 * 1024 * 1024 * 1024
 
-const inflated = promisify<Buffer, { maxOutputLength: number }, Buffer>(inflateRaw)
-const deflated = promisify<Buffer, { level: number }, Buffer>(deflateRaw)
+const inflated = (bytes: Buffer, options: { maxOutputLength: number }) =>
+  promisify<Buffer, typeof options, Buffer>(inflateRaw)(bytes, options)
+const deflated = (bytes: Buffer, options: { level: number }) => promisify<Buffer, typeof options, Buffer>(deflateRaw)(bytes, options)
 
 /**
  * Rewrites a checkpoint of runsc so that nothing in it is compressed any more: each sandbox that is restored from it would wait for that anew. It stays what
