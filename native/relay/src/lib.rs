@@ -215,7 +215,7 @@ impl Relay {
             None => self.end(number),
             Some(_) if line.is_over() => drop(self.lines.remove(&number)),
             Some(0) => {}
-            Some(taken) => encode(&mut self.out, Kind::Credit, number, &(taken as u32).to_le_bytes()),
+            Some(more) => encode(&mut self.out, Kind::Credit, number, &(more as u32).to_le_bytes()),
         }
     }
 

@@ -10,6 +10,8 @@ use crate::frame::Broken;
 
 /// Bytes of one line that the other side may send before it hears that some have been taken.
 pub const WINDOW: usize = 256 * 1024;
+/// What was taken is told when it is so much: each word of it wakes everybody on the way to the other side, and back.
+const WORTH_TELLING: usize = WINDOW / 4;
 
 pub struct Line {
     socket: OwnedFd,
@@ -17,6 +19,8 @@ pub struct Line {
     credit: usize,
     /// What came, and its reader has not taken yet; never more than a window.
     pending: Vec<u8>,
+    /// What its reader has taken, and the other side has not heard of.
+    taken: usize,
     /// The other side will send nothing more.
     closing: bool,
 }
@@ -31,7 +35,7 @@ impl Line {
     pub fn new(socket: OwnedFd) -> io::Result<Line> {
         let flags = OFlag::from_bits_retain(fcntl(socket.as_fd(), FcntlArg::F_GETFL)?);
         fcntl(socket.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        Ok(Line { socket, credit: WINDOW, pending: Vec::new(), closing: false })
+        Ok(Line { socket, credit: WINDOW, pending: Vec::new(), taken: 0, closing: false })
     }
 
     pub fn fd(&self) -> RawFd {
@@ -72,7 +76,7 @@ impl Line {
         if self.credit > WINDOW { Err(Broken("credit for more than a window")) } else { Ok(()) }
     }
 
-    /// Hands over what waits; how much it was. None: nobody reads it any more.
+    /// Hands over what waits; how much more the other side may be told to send. None: nobody reads it any more.
     pub fn flush(&mut self) -> Option<usize> {
         if self.pending.is_empty() {
             return Some(0);
@@ -85,7 +89,8 @@ impl Line {
         match Errno::result(sent) {
             Ok(length) => {
                 self.pending.drain(..length as usize);
-                Some(length as usize)
+                self.taken += length as usize;
+                Some(if self.taken < WORTH_TELLING { 0 } else { std::mem::take(&mut self.taken) })
             }
             Err(Errno::EAGAIN | Errno::EINTR) => Some(0),
             Err(_) => None,

@@ -119,6 +119,39 @@ fn a_guest_that_does_not_keep_to_it_ends_its_own_relay_and_nothing_else() {
 }
 
 #[test]
+fn what_was_taken_is_told_in_large_pieces_and_never_lost() {
+    let (one, mut other) = UnixStream::pair().unwrap();
+    let (host, _relay) = start(Side::Host, one);
+    let (mut mine, given) = UnixStream::pair().unwrap();
+    send(host.as_fd(), b"connect", &[given.as_raw_fd()]).unwrap();
+    drop(given);
+    other.read_exact(&mut [0; frame::HEADER + 7]).unwrap();
+    let piece = 1000;
+    let mut taken = 0;
+    let mut told = 0;
+    while told == 0 {
+        let mut bytes = Vec::new();
+        encode(&mut bytes, Kind::Data, 1, &vec![0; piece]);
+        other.write_all(&bytes).unwrap();
+        mine.read_exact(&mut vec![0; piece]).unwrap();
+        taken += piece;
+        assert!(taken < line::WINDOW, "a window that nobody opens again");
+        other
+            .set_read_timeout(Some(std::time::Duration::from_millis(if taken < line::WINDOW / 4 { 1 } else { 60_000 })))
+            .unwrap();
+        let mut credit = [0; frame::HEADER + 4];
+        match other.read(&mut credit[..1]) {
+            Ok(1) => other.read_exact(&mut credit[1..]).unwrap(),
+            _ => continue,
+        }
+        let (frame, _) = frame::decode(&credit).unwrap().unwrap();
+        assert_eq!(frame.kind, Kind::Credit);
+        told = u32::from_le_bytes(frame.payload.try_into().unwrap()) as usize;
+    }
+    assert!(taken > line::WINDOW / 8 && told == taken, "{told} of {taken}");
+}
+
+#[test]
 fn a_guest_that_was_restored_starts_over_with_whoever_speaks_first() {
     let (mut host, other) = UnixStream::pair().unwrap();
     let (guest, relay) = start(Side::Guest, other);
