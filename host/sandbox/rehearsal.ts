@@ -10,12 +10,6 @@ import type { Template } from '../templates/template.ts'
 import { ACCOUNT_VARIABLES } from './plan.ts'
 import { trustVariables } from './trust.ts'
 
-/**
- * Behind a wall that is a program: at the first walk an emulated processor translates what is walked, at the later ones it finds its way from one piece of that
- * to the next.
- */
-const WALKS = 3
-
 /** Nobody's process yet: how it ends is nobody's business. */
 const UNJUDGED: Judge = { exited: async (exit) => exit, lost: (failure) => Promise.reject(failure) }
 const said = (request: RehearsalRequest) => Buffer.from(`${JSON.stringify(request)}\n`)
@@ -24,11 +18,9 @@ const said = (request: RehearsalRequest) => Buffer.from(`${JSON.stringify(reques
  * Has an interpreter that is inside already walk the paths of a first run, and renew its chance, so that whoever gets it need not wait for that. It may
  * not be saved afterwards, for others to be restored from.
  */
-export async function rehearse(agent: AgentConnection, pid: number, plan: Plan, template: Template, signal: AbortSignal): Promise<void> {
-  for (let walk = 0; walk < (plan.engine === null ? 1 : WALKS); walk += 1) {
-    const program = attachProgram(agent, pid, { judge: UNJUDGED }, unending())
-    await walked(program, { ...expected(plan, template), seed: newSeed() }, signal)
-  }
+export function rehearse(agent: AgentConnection, pid: number, plan: Plan, template: Template, signal: AbortSignal): Promise<void> {
+  const program = attachProgram(agent, pid, { judge: UNJUDGED }, unending())
+  return walked(program, { ...expected(plan, template), seed: newSeed() }, signal)
 }
 
 /**

@@ -35,7 +35,7 @@ class Runtime:
         self._renewed = False
         # What was taken on for whoever is expected: variables, and what the clock was set by. None: whatever the process began with.
         self._env = self._zone = None
-        # What a rehearsal walks: the last first, and the first from then on.
+        # What a rehearsal walks: the next one, and those after it.
         self._rehearsals = [rehearsal.SHORT]
         self._speaking = threading.Lock()
         # As `python` without a file: modules are looked for where the code is.
@@ -57,7 +57,7 @@ class Runtime:
 
     def stands_alone(self):
         """Forked from nothing: all that there is to be walked is walked here, and again, shorter, by whoever is restored from this."""
-        self._rehearsals = [rehearsal.everyday(), rehearsal.again(), rehearsal.whole()]
+        self._rehearsals = [rehearsal.again(), rehearsal.whole()]
 
     def warm_serving(self, control, often=rehearsal.OFTEN):
         """Walks the way of requests and answers as a fork will go it, with nobody at the other end. Standard output and error must be pipes, as theirs are."""
@@ -121,7 +121,7 @@ class Runtime:
     def _rehearse(self, request):
         """For whoever comes first. A fork makes each page that it changes its own, a thousand of them until its first run is over: here that is done while nobody waits."""
         cells, path = self._rehearsals[-1], sys.path[:]
-        del self._rehearsals[max(1, len(self._rehearsals) - 1) :]
+        del self._rehearsals[1:]
         with self._control.muted(), self._stdio.hushed():
             self._init({**request, "seed": os.urandom(32).hex()})
             self.warm(cells)
