@@ -40,9 +40,15 @@ export type RuntimeRequest =
   /** Not answered. Before `init`, that need not do it. */
   | { op: 'renew'; seed: string }
 
-/** Before `init`, to a program that a zygote forked: it walks the paths of a first run, leaves no trace of that, and answers `ready`. */
+/**
+ * Before `init`, to a program that waits for somebody: it walks the paths of `init` and of a first run, leaves no trace of that but the variables, renews its
+ * chance, and answers `ready`. `env`: as far as it is known who will want it. `seed`: as of `renew`; empty: others are restored from it.
+ */
 export interface RehearsalRequest {
   op: 'rehearse'
+  cwd: string
+  env: Record<string, string>
+  seed: string
 }
 
 /** Program to host. It comes from inside the wall: bounded, parsed strictly, never trusted. */

@@ -259,7 +259,7 @@ export class Creating {
   /** Interpreters that nobody has to wait for: those that came with it, or where none can, one that is started inside. */
   async #warm({ plan, template, agent, forked }: Omit<Waiting, 'scan' | 'profileHash'>, signal: AbortSignal): Promise<readonly number[]> {
     const { rehearse, warmUp } = await this.#insides()
-    for (const pid of forked) await rehearse(agent, pid, signal)
+    for (const pid of forked) await rehearse(agent, pid, plan, template, signal)
     return forked.length > 0 || this.#deciding.forks(plan.wall) ? forked : warmUp(agent, plan, template, 'usual', signal)
   }
 

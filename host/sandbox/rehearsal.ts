@@ -4,21 +4,23 @@ import { attachProgram, type Judge, type Program, startProgram } from '../agent/
 import { orAborted, unending } from '../lifetimes.ts'
 import { newSeed } from '../runtimes/context.ts'
 import { ControlLines, violation } from '../runtimes/control-lines.ts'
-import type { RehearsalRequest, RuntimeProcess, RuntimeRequest } from '../runtimes/runtime.ts'
+import type { RehearsalRequest, RuntimeProcess } from '../runtimes/runtime.ts'
 import * as shelf from '../runtimes/shelf.ts'
 import type { Template } from '../templates/template.ts'
+import { ACCOUNT_VARIABLES } from './plan.ts'
+import { trustVariables } from './trust.ts'
 
 /** Nobody's process yet: how it ends is nobody's business. */
 const UNJUDGED: Judge = { exited: async (exit) => exit, lost: (failure) => Promise.reject(failure) }
-const said = (request: RehearsalRequest | RuntimeRequest) => Buffer.from(`${JSON.stringify(request)}\n`)
+const said = (request: RehearsalRequest) => Buffer.from(`${JSON.stringify(request)}\n`)
 
 /**
  * Has an interpreter that is inside already walk the paths of a first run, and renew its chance, so that whoever gets it need not wait for that. It may
  * not be saved afterwards, for others to be restored from.
  */
-export function rehearse(agent: AgentConnection, pid: number, signal: AbortSignal): Promise<void> {
+export function rehearse(agent: AgentConnection, pid: number, plan: Plan, template: Template, signal: AbortSignal): Promise<void> {
   const program = attachProgram(agent, pid, { judge: UNJUDGED }, unending())
-  return walked(program, signal, () => program.sendControl(said({ op: 'renew', seed: newSeed() }), signal))
+  return walked(program, { ...expected(plan, template), seed: newSeed() }, signal)
 }
 
 /**
@@ -27,7 +29,7 @@ export function rehearse(agent: AgentConnection, pid: number, signal: AbortSigna
  */
 export async function warmUp(
   agent: AgentConnection,
-  { user }: Plan,
+  plan: Plan,
   template: Template,
   imports: 'usual' | 'large',
   signal: AbortSignal,
@@ -35,23 +37,28 @@ export async function warmUp(
   const runtime = Object.values(shelf).find(({ zygote }) => zygote)
   if (template.zygote === null || runtime === undefined) return []
   const { command, args, env } = runtime.start
-  const start = { command, args: [...args, ...(runtime.warm?.[imports] ?? [])], env: { ...template.env, ...env }, cwd: user.home }
+  const start = { command, args: [...args, ...(runtime.warm?.[imports] ?? [])], env: { ...template.env, ...env }, cwd: plan.user.home }
   const program = await startProgram(agent, start, { judge: UNJUDGED }, signal)
-  await walked(program, signal)
+  await walked(program, { ...expected(plan, template), seed: '' }, signal)
   return [program.pid]
 }
 
-async function walked(program: Program, signal: AbortSignal, then?: () => Promise<void>): Promise<void> {
+/** What whoever comes will have asked for, if nothing in particular. */
+function expected(plan: Plan, { env }: Template): Pick<RehearsalRequest, 'op' | 'cwd' | 'env'> {
+  return { op: 'rehearse', cwd: plan.user.home, env: { ...ACCOUNT_VARIABLES, ...env, ...trustVariables(plan) } }
+}
+
+async function walked(program: Program, request: RehearsalRequest, signal: AbortSignal): Promise<void> {
   try {
-    await orAborted(rehearsed(program, signal).then(then), signal)
+    await orAborted(rehearsed(program, request, signal), signal)
   } finally {
     program.letGo()
   }
 }
 
-async function rehearsed(program: RuntimeProcess, signal: AbortSignal): Promise<void> {
+async function rehearsed(program: RuntimeProcess, request: RehearsalRequest, signal: AbortSignal): Promise<void> {
   const lines = new ControlLines()
-  await program.sendControl(said({ op: 'rehearse' }), signal)
+  await program.sendControl(said(request), signal)
   for await (const { channel, bytes } of program.output) {
     if (channel !== 'control') throw violation('output before anybody ran anything')
     for (const { message } of lines.push(bytes)) {

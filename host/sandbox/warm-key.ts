@@ -5,7 +5,7 @@ import type { Plan } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
 
 /** Raised when a state of before would not be what is made now. */
-const FORMAT = 4
+const FORMAT = 5
 
 /**
  * What two sandboxes must have in common for one state to serve both: all that is in it. Undefined: a sandbox like this one is not restored. A

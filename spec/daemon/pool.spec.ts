@@ -81,6 +81,20 @@ test('what ran in it while it waited has left no trace: it is as one that was ma
   for (const text of plain) expect(text.split('\n')).toEqual(plain[0]?.split('\n'))
 })
 
+test('what it was told to expect gives way to what whoever gets it has asked for', async () => {
+  await filled()
+  const { hits } = await pool()
+  const guest = await Guest.create(daemon, {
+    templateID: 'code-interpreter-v1',
+    envVars: { TZ: 'Asia/Tokyo', HOME: '/tmp', NEW: 'ä' },
+    timeout: 60,
+  })
+  expect((await pool()).hits - hits).toBe(1)
+  const asked =
+    'import time, os, subprocess; print(time.tzname[0], time.localtime(0).tm_hour, os.path.expanduser("~"), subprocess.getoutput("echo $TZ $HOME $NEW"))'
+  expect(await guest.code(asked)).toBe('JST 9 /tmp Asia/Tokyo /tmp ä\n')
+})
+
 test('its time runs from when it was given, not from when it was made', async () => {
   await filled()
   // Longer than it will have to live.

@@ -64,6 +64,16 @@ onWall('microvm', () => {
     expect(Math.abs(Number(seconds) - Date.now() / 1000)).toBeLessThan(60)
   })
 
+  test('its programs may use all of its processors, whichever its agent stays on', async () => {
+    const wide = await Sandbox.create({ template: 'base', wall: 'microvm', memoryMiB: 128, cpus: 2, timeoutMs: 120_000, door: host.door })
+    try {
+      const { stdout } = await wide.commands.run('nproc; grep Cpus_allowed_list /proc/self/status /proc/1/status')
+      expect(stdout.replaceAll(/[\t ]+/g, ' ')).toBe('2\n/proc/self/status:Cpus_allowed_list: 0-1\n/proc/1/status:Cpus_allowed_list: 0\n')
+    } finally {
+      await wide.kill()
+    }
+  })
+
   test('what carries the words of its agent has no file of the host’s, and QEMU, which has the same ids, none by way of it', () => {
     const pilot = status(pids[0] ?? '', 'PPid') ?? ''
     const open = readdirSync(`/proc/${pilot}/fd`).map((fd) => readlinkSync(`/proc/${pilot}/fd/${fd}`))

@@ -34,6 +34,27 @@ test.each([
   ])
 })
 
+test('a number is text alone, unless somebody has said how numbers are shown', async () => {
+  const own = await sandbox.contexts.create()
+  const shown = async (code: string) => (await sandbox.runCode(code, { context: own })).results
+  const html = 'html = get_ipython().display_formatter.formatters["text/html"]\n'
+  expect(await shown('41')).toEqual([{ text: '41', isMainResult: true }])
+  expect(await shown('%precision 2\n3.14159')).toMatchObject([{ text: '3.14' }])
+  expect(await shown(`${html}html.for_type(int, lambda number: f"<b>{number}</b>")\n41`)).toMatchObject([{ text: '41', html: '<b>41</b>' }])
+  expect(await shown('True')).toMatchObject([{ text: 'True', html: '<b>True</b>' }])
+  expect(await shown(`html.pop(int)\nhtml.for_type_by_name("builtins", "str", lambda text: "<i/>")\n"x"`)).toMatchObject([{ html: '<i/>' }])
+  expect(await shown('value = 1.5\nhtml.singleton_printers[id(value)] = lambda one: "<u/>"\nvalue')).toMatchObject([{ html: '<u/>' }])
+  const further = [
+    'from IPython.core.formatters import BaseFormatter',
+    'from traitlets import Unicode',
+    'class Further(BaseFormatter):',
+    '    format_type, print_method = Unicode("x/y"), "__str__"',
+    'get_ipython().display_formatter.register_formatter(Further())',
+    '2.5',
+  ]
+  expect(await shown(further.join('\n'))).toMatchObject([{ text: '2.50', extra: { 'x/y': '2.5' } }])
+})
+
 test('an object shows itself in each form that it knows', async () => {
   const code = [
     'class Both:',

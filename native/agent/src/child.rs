@@ -123,6 +123,7 @@ unsafe fn become_program(
         if libc::chdir(launch.cwd.as_ptr()) == -1 && !(launch.cwd_or_root && libc::chdir(c"/".as_ptr()) == 0) {
             return Err(Step::Cwd);
         }
+        crate::vm::place::roam();
         let program = find(&launch.candidates).ok_or(Step::Find)?;
         let mut none = std::mem::zeroed::<libc::sigset_t>();
         libc::sigemptyset(&raw mut none);

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use caisson_zygote::message::{receive, send};
 use frame::{Broken, Frame, Kind, encode};
-use line::{Heard, Line};
+use line::{Heard, Line, WORTH_TELLING};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -105,7 +105,7 @@ impl Relay {
     /// sends bytes.
     fn pay(&mut self) {
         for (number, line) in &mut self.lines {
-            if line.owed > 0 && self.out.len() < ENOUGH {
+            if line.owed >= WORTH_TELLING && self.out.len() < ENOUGH {
                 encode(&mut self.out, Kind::Credit, *number, &(line.owed as u32).to_le_bytes());
                 line.owed = 0;
             }

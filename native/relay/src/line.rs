@@ -10,6 +10,8 @@ use crate::frame::Broken;
 
 /// Bytes of one line that the other side may send before it hears that some have been taken.
 pub const WINDOW: usize = 256 * 1024;
+/// What was taken is told when it is so much: each word of it wakes everybody on the way to the other side, and back.
+pub const WORTH_TELLING: usize = WINDOW / 4;
 
 pub struct Line {
     socket: OwnedFd,

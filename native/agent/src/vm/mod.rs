@@ -7,6 +7,7 @@ pub mod execs;
 mod machine;
 mod network;
 mod nodes;
+pub mod place;
 pub mod proxy;
 mod renewal;
 mod root;
@@ -54,6 +55,7 @@ pub fn begin(word: Option<&str>) -> Outcome<OwnedFd> {
     let (leash, theirs) = pair.map_err(|error| format!("leash: {error}"))?;
     let relay = Relay::new(Side::Guest, theirs, port).map_err(|error| format!("relay: {error}"))?;
     let run = move || {
+        place::stay();
         let ended = relay.run();
         eprintln!("caisson-agent: the machine ends: {ended:?}");
         // The end of the first process is the end of the machine.
@@ -79,7 +81,9 @@ pub fn set_up(machine: &Machine, leash: &OwnedFd) -> Outcome<()> {
     steward::start(leash)?;
     root::enter()?;
     execs::start(leash, machine.commands)?;
-    root::give_up_rights(&machine.capabilities)
+    root::give_up_rights(&machine.capabilities)?;
+    place::stay();
+    Ok(())
 }
 
 fn load_modules(folder: &str) -> Outcome<()> {

@@ -42,7 +42,7 @@ pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String
         }
         _ => add(&["-kernel", stage::KERNEL, "-initrd", stage::INITRD, "-append", &kernel_line(emulated)?]),
     }
-    add(&["-smp", &machine.cpus.to_string()]);
+    add(&["-smp", &processors(machine.cpus, emulated)]);
     let translated = format!("tcg,thread=multi,tb-size={TRANSLATED_MIB}");
     add(&["-accel", if emulated { &translated } else { "kvm" }, "-cpu", if emulated { EMULATED } else { "host" }]);
     add(&["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
@@ -64,6 +64,12 @@ pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String
         add(&["-netdev", "user,id=out", "-device", "virtio-net-device,netdev=out"]);
     }
     Ok(argv)
+}
+
+/// Emulated ones have nothing in common that would be faster for both: each translates addresses for itself, and to wake another takes a thread of the host's.
+/// As processors of one package the kernel would have whoever is spoken to answer from the other one.
+fn processors(count: u32, emulated: bool) -> String {
+    if emulated { format!("{count},sockets={count},cores=1,threads=1") } else { count.to_string() }
 }
 
 /// A machine that others are to be restored from shares its memory with a file; they map that file, each for itself.

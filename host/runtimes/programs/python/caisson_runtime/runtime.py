@@ -33,6 +33,8 @@ class Runtime:
         self._running = False
         # Before anybody asked: in a fork, and in what waits in a pool.
         self._renewed = False
+        # What was taken on for whoever is expected: variables, and what the clock was set by. None: whatever the process began with.
+        self._env = self._zone = None
         # What a rehearsal walks: the next one, and those after it.
         self._rehearsals = [rehearsal.SHORT]
         self._speaking = threading.Lock()
@@ -73,6 +75,8 @@ class Runtime:
         control.leave()
         self._stdio.leave()
         self._control, self._renewed, self._count = None, False, 0
+        # A fork is given other variables, and wakes in another place.
+        self._env = self._zone = None
         sys.path[:] = path
         self._shell.forget()
 
@@ -106,29 +110,30 @@ class Runtime:
 
     def _carry_out(self, request):
         if request["op"] == "rehearse":
-            self._rehearse()
+            self._rehearse(request)
         elif request["op"] == "init":
             self._init(request)
         elif request["op"] == "renew":
-            identity.renew(request["seed"])
-            self._renewed = True
+            self._renew(request["seed"])
         elif request["op"] == "run":
             self._execute(request)
 
-    def _rehearse(self):
+    def _rehearse(self, request):
         """For whoever comes first. A fork makes each page that it changes its own, a thousand of them until its first run is over: here that is done while nobody waits."""
-        cells = self._rehearsals[-1]
+        cells, path = self._rehearsals[-1], sys.path[:]
         del self._rehearsals[1:]
         with self._control.muted(), self._stdio.hushed():
+            self._init({**request, "seed": os.urandom(32).hex()})
             self.warm(cells)
+        sys.path[:] = path
+        self._env = dict(os.environ)
+        # Of what is saved for others each is given its own.
+        if request["seed"]:
+            self._renew(request["seed"])
         self._send({"type": "ready"})
 
     def _init(self, request):
-        for name in [*os.environ]:
-            del os.environ[name]
-        for name, value in request["env"].items():
-            os.environ[name] = value
-        time.tzset()
+        self._take_on(request["env"])
         try:
             os.chdir(request["cwd"])
         except OSError as error:
@@ -140,6 +145,23 @@ class Runtime:
         if not self._renewed:
             identity.renew(request["seed"])
         self._send({"type": "ready"})
+
+    def _take_on(self, env):
+        """Only what differs: each variable is a walk into the C library, and there are dozens."""
+        before = dict(os.environ) if self._env is None else self._env
+        for name in before.keys() - env.keys():
+            del os.environ[name]
+        for name, value in env.items():
+            if before.get(name) != value:
+                os.environ[name] = value
+        zone = (env.get("TZ"),)
+        if zone != self._zone:
+            time.tzset()
+        self._zone = zone
+
+    def _renew(self, seed):
+        identity.renew(seed)
+        self._renewed = True
 
     def _execute(self, request):
         self._run, self._room, self._running = request["id"], MAX_RESULTS_BYTES, True

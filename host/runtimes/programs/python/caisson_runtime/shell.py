@@ -21,6 +21,7 @@ from traitlets import Dict, Type, Unicode
 from traitlets.config import Config
 
 from caisson_runtime import failure, images
+from caisson_runtime.formats import Formats
 from caisson_runtime.imports import AfterImport
 from caisson_runtime.plain import Plain
 from caisson_runtime.rich import CHART, PLAIN, TABLE, rich
@@ -161,7 +162,8 @@ class Shell(InteractiveShell):
         super().init_user_ns()
 
     def init_display_formatter(self):
-        super().init_display_formatter()
+        self.display_formatter = Formats(parent=self)
+        self.configurables.append(self.display_formatter)
         formatters = self.display_formatter.formatters
         formatters[TABLE] = _Table(parent=self.display_formatter)
         formatters[TABLE].for_type_by_name("pandas", "DataFrame", table)
@@ -172,6 +174,7 @@ class Shell(InteractiveShell):
         formatters[PLAIN] = _Plain(parent=self.display_formatter)
         for kind in (dict, list):
             formatters[PLAIN].for_type(kind, plain_json)
+        self.display_formatter.know()
         AfterImport.arrange("matplotlib", _use_our_backend)
         images.arrange()
 
