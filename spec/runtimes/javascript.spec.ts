@@ -81,6 +81,15 @@ test.each(['javascript', 'typescript'])(
   },
 )
 
+test('a namespace that holds values is refused by name; one of types alone is taken out with them', async () => {
+  const run = (code: string) => sandbox.runCode(code, { language: 'typescript' })
+  const { error } = await run('const before = 1\nnamespace Shapes {\n  export const sides = 4\n}\nShapes.sides')
+  expect(error).toMatchObject({ name: 'SyntaxError', value: expect.stringContaining('namespace Shapes (2)') })
+  const types = 'namespace Only { export type Side = number }\ndeclare namespace There { const far: number }'
+  const text = 'const side: Only.Side = `\nnamespace Q { const z = 1 }`.length'
+  expect(await run(`${types}\n${text}; side`)).toMatchObject({ text: '28' })
+})
+
 test('what is JavaScript without taking anything out is JavaScript; what is neither has the error of JavaScript', async () => {
   const run = (code: string) => sandbox.runCode(code, { language: 'javascript' })
   expect((await run('const one = 1; one<2>(3)')).text).toBe('false')

@@ -6,14 +6,35 @@ export function withoutTypes(code: string, path: string, to: 'esm' | 'cjs' = 'es
   if (/x$/.test(path)) transforms.push('jsx')
   try {
     // An import that this source does not use may be meant for the next cell.
-    return transform(code, { transforms, filePath: path, disableESTransforms: true, keepUnusedImports: true, preserveDynamicImport: true })
-      .code
+    const options = { transforms, filePath: path, disableESTransforms: true, keepUnusedImports: true, preserveDynamicImport: true }
+    const plain = transform(code, options).code
+    refuseLost(code.split('\n'), plain.split('\n'))
+    return plain
   } catch (cause) {
     const message = cause instanceof Error ? cause.message.replace(/^Error transforming .*?: /, '') : String(cause)
     const error = new SyntaxError(message)
     error.stack = `SyntaxError: ${message}\n    at ${path}`
     throw error
   }
+}
+
+const NAMESPACE = /^\s*(?:export\s+)?(?:namespace|module)\s+([\w$.]+)\s*\{/
+const VALUE = /\b(?:const|let|var|function|class|enum)\b/
+
+/** A namespace is taken out whole, as if it held nothing but types: values would be missed by whoever uses them, far from here. */
+function refuseLost(lines: readonly string[], left: readonly string[]): void {
+  lines.forEach((line, at) => {
+    const [, name] = NAMESPACE.exec(line) ?? []
+    if (name === undefined || left[at]?.includes(name) !== false) return
+    let depth = 0
+    const end = lines.findIndex((inside, place) => {
+      if (place < at) return false
+      depth += inside.split('{').length - inside.split('}').length
+      return depth <= 0
+    })
+    if (!lines.slice(at, end < 0 ? undefined : end + 1).some((inside) => VALUE.test(inside))) return
+    throw new SyntaxError(`namespace ${name} (${at + 1}): namespaces with values are not carried out here; use an object or a module`)
+  })
 }
 
 export function isTypeScript(path: string): boolean {
