@@ -70,8 +70,8 @@ export interface Settings {
 const DEFAULT_ZYGOTE_IDLE_MS = 600_000
 const DEFAULT_FROZEN_GRACE_MS = 600_000
 const DEFAULT_MAX_TIMEOUT_MS = 86_400_000
-/** As many as the hundred-and-twenty-eighth part of this machine's memory holds, one of them being some 4 MiB. */
-const DEFAULT_POOL = Math.min(48, Math.max(2, Math.floor(totalmem() / (128 * 4 * 2 ** 20))))
+/** As many as a sixty-fourth part of this machine's memory holds, one of them being some 8 MiB. */
+const DEFAULT_POOL = Math.min(48, Math.max(2, Math.floor(totalmem() / (64 * 8 * 2 ** 20))))
 const DEFAULT_SNAPSHOTS = 1000
 /** Of the disk that the state folder lies on. */
 const DEFAULT_SNAPSHOT_SHARE = 0.25

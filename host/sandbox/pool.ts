@@ -5,9 +5,9 @@ import type { Creating } from './creating.ts'
 import type { Waiting } from './given.ts'
 
 const LAUNCH_MS = 60_000
-/** Of one kind; behind the container wall, where one costs some 5 MiB, as many as a sixty-fourth of the machine's memory holds. */
+/** Of one kind; behind the container wall, where one that has rehearsed takes some 8 MiB, as many as a fortieth part of the machine's memory holds. */
 const MAX_WAITING = 8
-const MAX_LIGHT = Math.min(64, Math.max(MAX_WAITING, Math.floor(totalmem() / (64 * 5 * 2 ** 20))))
+const MAX_LIGHT = Math.min(64, Math.max(MAX_WAITING, Math.floor(totalmem() / (40 * 8 * 2 ** 20))))
 /** Callers say what a kind is: of more kinds than these, the one that nobody has wanted for longest is let go, if none was expected. */
 const MAX_KINDS = 16
 /**
