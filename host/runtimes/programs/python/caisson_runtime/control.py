@@ -16,6 +16,8 @@ MAX_LINE_BYTES = 31 * 1024 * 1024
 # A longer line is worth a write of its own.
 MAX_KEPT_BYTES = 16 * 1024
 
+_encode = json.JSONEncoder(allow_nan=False).encode
+
 
 def out_of_the_way(descriptor):
     """A copy that programs do not meet which count on low numbers or close a range of them; as high as the limit of open files lets it be."""
@@ -73,18 +75,25 @@ class Control:
         Returns the bytes of the line. Raises TooLarge, with nothing said. `with_next`: another message follows at once, and both go in one write: each wakes
         everybody on the way to the client.
         """
-        line = json.dumps(message, allow_nan=False).encode("ascii") + b"\n"
+        line = _encode(message).encode("ascii") + b"\n"
         if len(line) > MAX_LINE_BYTES:
             raise TooLarge(len(line))
+        if with_next and self._keep(line):
+            return len(line)
         with held(), self._lock:
             whole, self._kept = self._kept + line, b""
-            if with_next and len(whole) <= MAX_KEPT_BYTES:
-                self._kept = whole
-                return len(line)
             rest = memoryview(whole)
             while self._descriptor is not None and rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         return len(line)
+
+    def _keep(self, line):
+        """Whether there is room for it. An interrupt finds all of it kept, or nothing."""
+        with self._lock:
+            if len(self._kept) + len(line) > MAX_KEPT_BYTES:
+                return False
+            self._kept += line
+            return True
 
     def next(self):
         """The next request, or None when the host is gone."""
@@ -94,7 +103,7 @@ class Control:
                 return None
             self._unread += more
         line, _, self._unread = self._unread.partition(b"\n")
-        return json.loads(line)
+        return json.loads(line.decode())
 
     def interrupted(self, run):
         """Whether the host has taken this run back while the signal for it could not be heard yet."""

@@ -173,17 +173,23 @@ class Runtime:
         end = {"type": "end", "id": self._run, "executionCount": self._count}
         error, text = None, ""
         try:
-            with self._interrupts.allowed(), _environment(request["env"]) if request["env"] else contextlib.nullcontext():
-                if self._control is not None and self._control.interrupted(self._run):
+            try:
+                if self._interrupts.allow() and self._control is not None and self._control.interrupted(self._run):
                     raise KeyboardInterrupt
-                error, text = self._attempt(request, end)
+                if request["env"]:
+                    with _environment(request["env"]):
+                        error, text = self._attempt(request, end)
+                else:
+                    error, text = self._attempt(request, end)
+            finally:
+                self._interrupts.forbid()
         except KeyboardInterrupt as interrupt:
             # Between two lines of ours, or in an exit handler.
+            self._interrupts.forbid()
             error = failure.clean(interrupt)
             text = failure.plain(error)
             if "program" in request:
                 end["exitCode"] = program.INTERRUPTED
-        self._interrupts.forbid()
         stdio.flush()
         if self._control is not None and not self._control.ours:
             return
@@ -229,21 +235,28 @@ class Runtime:
             return
         stdio.flush()
         try:
-            with held(), self._speaking:
-                if not self._running:
-                    return
-                if self._room <= 0:
-                    raise TooLarge(0)
-                exact = {form: _encoded(result.pop(form)) for form in EXACT if form in result}
-                message = {"type": "result", "id": self._run, "result": result, "exact": exact}
-                # The value of the last line is followed by the end.
-                self._room -= self._send(message, with_next=result.get("isMainResult") is True)
+            # The value of the last line is followed by the end, which nothing interrupts: both are said then.
+            if result.get("isMainResult") is True:
+                self._say(result, with_next=True)
+            else:
+                with held():
+                    self._say(result)
         except TooLarge:
             if not self._complained:
                 sys.stderr.write("caisson: a result was left out: one may have 31 MiB, those of a run 60 MiB together\n")
             self._complained = True
         except ValueError as error:
             sys.stderr.write("caisson: a result was left out: %s\n" % error)
+
+    def _say(self, result, with_next=False):
+        with self._speaking:
+            if not self._running:
+                return
+            if self._room <= 0:
+                raise TooLarge(0)
+            exact = {form: _encoded(result.pop(form)) for form in EXACT if form in result}
+            message = {"type": "result", "id": self._run, "result": result, "exact": exact}
+            self._room -= self._send(message, with_next)
 
     def _send(self, message, with_next=False):
         return 0 if self._control is None else self._control.send(message, with_next)

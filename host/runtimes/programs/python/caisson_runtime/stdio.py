@@ -43,6 +43,7 @@ class Stdio:
     def keep(self):
         """The descriptors are what they are to be: they are found again here."""
         self._kept = {number: out_of_the_way(number) for number in (1, 2)}
+        self._known = {number: _identity(number) for number in (1, 2)}
 
     def leave(self):
         for kept in self._kept.values():
@@ -59,14 +60,14 @@ class Stdio:
     @contextlib.contextmanager
     def hushed(self):
         """What is said goes nowhere, by the same way."""
-        heard, null = self._kept, os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        self._kept = dict.fromkeys(heard, null)
+        heard, known, null = self._kept, self._known, os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        self._kept, self._known = dict.fromkeys(heard, null), dict.fromkeys(heard, _identity(null))
         try:
             for number in heard:
                 os.dup2(null, number)
             yield
         finally:
-            self._kept = heard
+            self._kept, self._known = heard, known
             for number, kept in heard.items():
                 os.dup2(kept, number)
             os.close(null)
@@ -74,8 +75,9 @@ class Stdio:
     def mend(self):
         """Undoes what earlier code did to the descriptors themselves. A replaced `sys.stdout` is state, and stays; a closed one does not."""
         for name, number in (("stdout", 1), ("stderr", 2)):
-            if _identity(number) != _identity(self._kept[number]):
+            if _identity(number) != self._known[number]:
                 os.dup2(self._kept[number], number)
+                self._known[number] = _identity(number)
             if getattr(getattr(sys, name, None), "closed", True):
                 self._open(name, number)
 
