@@ -55,6 +55,29 @@ test('a number is text alone, unless somebody has said how numbers are shown', a
   expect(await shown(further.join('\n'))).toMatchObject([{ text: '2.50', extra: { 'x/y': '2.5' } }])
 })
 
+test('what was said and shown before is at hand by the names that IPython gives it, and a name that is taken stays', async () => {
+  const own = await sandbox.contexts.create()
+  const shown = async (code: string) => (await sandbox.runCode(code, { context: own })).results.map(({ text }) => text)
+  for (const code of ['11', '22;', '33', 'None', '44', 'out = Out']) await shown(code)
+  expect(await shown('[_, __, ___, _1, _5, sorted(Out), _i, _i2, In[3], len(In), "_2" in globals()]')).toEqual([
+    "[44, 33, 11, 11, 44, [1, 3, 5], 'out = Out', '22;', '33', 8, False]",
+  ])
+  expect(await shown('Out is out')).toEqual(['True'])
+  await shown('_ = "mine"')
+  await shown('55')
+  expect(await shown('[_, "_9" in globals(), _10]')).toEqual(["['mine', False, 55]"])
+  await shown('del _')
+  await shown('66')
+  expect(await shown('[_, __]')).toEqual(["[66, ['mine', False, 55]]"])
+  expect(await shown('import builtins; builtins._ = "everywhere"; del _')).toEqual([])
+  await shown('77')
+  expect(await shown('_')).toEqual(["'everywhere'"])
+  // The tokens say so, not the letters.
+  expect(await shown('"a;"')).toEqual(["'a;'"])
+  expect(await shown('1 # ;')).toEqual(['1'])
+  expect(await shown('1; # so')).toEqual([])
+})
+
 test('an object shows itself in each form that it knows', async () => {
   const code = [
     'class Both:',
