@@ -57,7 +57,7 @@ export class Contexts {
   readonly #interpreters: Interpreters
   /** By id, in the order in which they came. */
   readonly #slots = new Map<string, Slot>()
-  /** What the sandbox came with, and has not begun. */
+  /** What the sandbox came with. */
   #warm: Interpreter | undefined
 
   /** A process that was forked into the sandbox as it was made becomes the default context of its language, at once and without a round trip. */
@@ -91,10 +91,9 @@ export class Contexts {
     }
   }
 
-  /** The sandbox is somebody's, and has its variables. */
+  /** The sandbox has its variables, or has others than before; no run was asked for so far. */
   begin(): void {
     if (this.#warm !== undefined) this.#interpreters.begin(this.#warm).catch(() => undefined)
-    this.#warm = undefined
   }
 
   /** As `Interpreters.told`. */

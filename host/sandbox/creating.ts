@@ -44,6 +44,8 @@ export interface CreatingParts {
 
 type Told = (contexts: ContextRecord[]) => void
 type ToldOf = (id: string, contexts: ContextRecord[]) => void
+/** `owner` undefined: the operator, or nobody yet. */
+type Whose = { readonly owner: string | undefined; readonly env: Readonly<Record<string, string>> }
 type Standing = Pick<LifeParts, 'plan' | 'cell' | 'template' | 'agent' | 'forked'> & Pick<Waiting, 'scan'>
 /** What is known of it. */
 type Adopted = Pick<SandboxRecord, 'owner' | 'request' | 'plan' | 'env' | 'contexts' | 'trusts'>
@@ -119,7 +121,7 @@ export class Creating {
     const { plantFiles } = await this.#insides()
     const standing = { plan: built, cell, template, agent, forked: cell.ready.forked, scan: scanOf(decided) }
     const afterDeath = () => this.#tidy(shown, plan.id)
-    const belonging = this.#belonging(standing, given.owner, env)
+    const belonging = this.#belonging(standing, { owner: given.owner, env })
     const sandbox = await this.#alive(standing, belonging, given.contextsChanged, { ...contextsBefore(given), afterDeath })
     sandbox.begin()
     if (given.remembered !== undefined) {
@@ -160,7 +162,10 @@ export class Creating {
     undo.add(() => agent.close())
     const forked = await this.#warm({ plan: built, cell, template, agent, forked: cell.ready.forked }, signal)
     const standing = { plan: built, cell, template, agent, forked, scan: scanOf(decided) }
-    const live = await this.#alive(standing, this.#belonging(standing, undefined, {}), (contexts) => contextsChanged(built.id, contexts))
+    const expected = this.#belonging(standing, { owner: undefined, env: {} })
+    const live = await this.#alive(standing, expected, (contexts) => contextsChanged(built.id, contexts))
+    // Most want no variables of their own, and find it begun. What is told of this one twice would stand in the path of modules twice.
+    if (expected.env['PYTHONPATH'] === undefined) live.begin()
     undo.move()
     this.#parts.warm.want(built, template)
     return { plan: built, cell, template, live, scan: standing.scan, sha256: sha256(built, decided.profile) }
@@ -181,7 +186,7 @@ export class Creating {
     const assigned = waiting.cell.ask({ op: 'assign', leash: 'none', wallMs, onWall }, signal)
     // While its keeper answers.
     const { live } = waiting
-    live.begin(this.#belonging({ ...waiting, plan }, life.owner, life.env))
+    live.giveTo(this.#belonging({ ...waiting, plan }, life))
     const [{ plantFiles }] = await Promise.all([this.#insides(), assigned])
     await plantFiles(live, this.#parts.exits, null, signal)
     undo.move()
@@ -215,7 +220,7 @@ export class Creating {
     const { AgentConnection } = await this.#insides()
     const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket), forked: cell.ready.forked, scan }
     const was = { adopted: record.contexts, trustsLate: record.trusts === true }
-    return await this.#alive(standing, this.#belonging(standing, record.owner, record.env), contextsChanged, was)
+    return await this.#alive(standing, this.#belonging(standing, record), contextsChanged, was)
   }
 
   #insides(): Promise<typeof import('./inside.ts')> {
@@ -223,11 +228,7 @@ export class Creating {
     return this.#inside
   }
 
-  #belonging(
-    { plan, template, scan }: Pick<Standing, 'plan' | 'template' | 'scan'>,
-    owner: string | undefined,
-    env: Record<string, string>,
-  ): Belonging {
+  #belonging({ plan, template, scan }: Pick<Standing, 'plan' | 'template' | 'scan'>, { owner, env }: Whose): Belonging {
     const { auditLog, exits, scanner } = this.#parts
     return {
       plan,

@@ -28,7 +28,7 @@ export interface Waiting {
   readonly plan: Plan
   readonly cell: Cell
   readonly template: Template
-  /** All of it but what comes with whoever it will belong to: it has not begun. */
+  /** All of it but what comes with whoever it will belong to. */
   readonly live: LiveSandbox
   readonly scan: ScanChoice
   readonly sha256: Sha256

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { isDeepStrictEqual } from 'node:util'
 import type {
   ContextInfo,
   Death,
@@ -51,6 +52,7 @@ export class LiveSandbox implements Held {
   /** What is heard of it, and is not any more once it was let go of: another life may be over the same cell, and many after that. */
   readonly #deaf: (() => void)[] = []
   #isReleased = false
+  #begunWith: Readonly<Record<string, string>> | undefined
   /** For contexts that began without. */
   #late: Readonly<Record<string, string>> = {}
   readonly #recordedOfTerminals = { bytes: 0 }
@@ -93,12 +95,18 @@ export class LiveSandbox implements Held {
     })
   }
 
-  /** The interpreter that it came with is told where it is. `given`: of one that waited for somebody, of whom nothing was asked so far. */
-  begin(given: Partial<Belonging> = {}): void {
-    // All that start processes have this one.
-    const env = Object.assign(this.#parts.env, given.env)
-    this.#parts = { ...this.#parts, ...given, env }
+  /** The interpreter that it came with is told where it is, and with what. */
+  begin(): void {
+    this.#begunWith = { ...this.#parts.env }
     this.#contexts.begin()
+  }
+
+  /** It waited for somebody, and nothing was asked of it so far. */
+  giveTo(owner: Belonging): void {
+    // All that start processes have this one.
+    const env = Object.assign(this.#parts.env, owner.env)
+    this.#parts = { ...this.#parts, ...owner, env }
+    if (!isDeepStrictEqual(env, this.#begunWith)) this.begin()
   }
 
   get plan(): Plan {

@@ -86,13 +86,14 @@ test('what it was told to expect gives way to what whoever gets it has asked for
   const { hits } = await pool()
   const guest = await Guest.create(daemon, {
     templateID: 'code-interpreter-v1',
-    envVars: { TZ: 'Asia/Tokyo', HOME: '/tmp', NEW: 'ä' },
+    envVars: { TZ: 'Asia/Tokyo', HOME: '/tmp', NEW: 'ä', PYTHONPATH: '/tmp/own' },
     timeout: 60,
   })
   expect((await pool()).hits - hits).toBe(1)
   const asked =
     'import time, os, subprocess; print(time.tzname[0], time.localtime(0).tm_hour, os.path.expanduser("~"), subprocess.getoutput("echo $TZ $HOME $NEW"))'
   expect(await guest.code(asked)).toBe('JST 9 /tmp Asia/Tokyo /tmp ä\n')
+  expect(await guest.code('import sys; print(sys.path.count("/tmp/own"))')).toBe('1\n')
 })
 
 test('its time runs from when it was given, not from when it was made', async () => {
