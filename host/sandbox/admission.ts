@@ -9,8 +9,9 @@ const RESERVED_MEMORY_BYTES = Math.max(256 * MIB, totalmem() * 0.03)
 const RESERVED_DISK_BYTES = 512 * MIB
 /** Asking the machine costs half a millisecond; a burst asks once. */
 const LOOK_MS = 200
-/** What was seen so long ago still holds for one more: the machine is asked after it. */
+/** What was seen so long ago still holds for one more: the machine is asked after it, when that one has most likely been served. */
 const STALE_MS = 2000
+const SERVED_MS = 25
 /** Launches at once; more would only make each of them slower. */
 const LAUNCHES = availableParallelism() * 2
 /** Of one owner, waiting for a turn; then the answer is an honest no. */
@@ -22,7 +23,7 @@ export class Admission {
   readonly #home: string
   readonly #turns = new FairTurns({ atOnce: LAUNCHES, ofOne: LAUNCHES, waitingOfOne: MAX_QUEUE })
   #looked = { atMs: 0, lacks: undefined as string | undefined }
-  #later: NodeJS.Immediate | undefined
+  #later: NodeJS.Timeout | undefined
 
   constructor(home: string) {
     this.#home = home
@@ -48,7 +49,7 @@ export class Admission {
   #lacks(): string | undefined {
     const agoMs = Date.now() - this.#looked.atMs
     if (agoMs >= STALE_MS) return this.#look()
-    if (agoMs >= LOOK_MS) this.#later ??= setImmediate(() => this.#lookAfter())
+    if (agoMs >= LOOK_MS) this.#later ??= setTimeout(() => this.#lookAfter(), SERVED_MS).unref()
     return this.#looked.lacks
   }
 
@@ -62,7 +63,7 @@ export class Admission {
   }
 
   #look(): string | undefined {
-    clearImmediate(this.#later)
+    clearTimeout(this.#later)
     this.#later = undefined
     const memory = freemem()
     const { bavail, bsize } = statfsSync(this.#home)

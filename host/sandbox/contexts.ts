@@ -57,6 +57,8 @@ export class Contexts {
   readonly #interpreters: Interpreters
   /** By id, in the order in which they came. */
   readonly #slots = new Map<string, Slot>()
+  /** What the sandbox came with. */
+  #warm: Interpreter | undefined
 
   /** A process that was forked into the sandbox as it was made becomes the default context of its language, at once and without a round trip. */
   constructor(parts: ContextsParts) {
@@ -74,7 +76,8 @@ export class Contexts {
     const warm = FIRST.find(({ zygote }) => zygote)
     if (pid !== undefined && warm !== undefined) {
       const slot = this.#default(warm.name)
-      this.#hold(slot, this.#interpreters.attach(warm, slot.info, pid))
+      this.#warm = this.#interpreters.attach(warm, slot.info, pid)
+      this.#hold(slot, this.#warm)
     }
     this.#changed()
   }
@@ -86,6 +89,11 @@ export class Contexts {
       const slot = this.#add(runtime, isDefault, { id, language, cwd })
       if (pid !== null) this.#hold(slot, this.#interpreters.adopt(runtime, slot.info, pid))
     }
+  }
+
+  /** The sandbox has its variables, or has others than before; no run was asked for so far. */
+  begin(): void {
+    if (this.#warm !== undefined) this.#interpreters.begin(this.#warm).catch(() => undefined)
   }
 
   /** As `Interpreters.told`. */

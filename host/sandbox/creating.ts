@@ -1,7 +1,6 @@
 import type { CreateRequest, Network, Plan } from '@caisson/wire'
 import type { Denials } from '../airlock/denials.ts'
 import type { Exits } from '../airlock/exits.ts'
-import { hashOf } from '../audit/chain.ts'
 import type { AuditLog } from '../audit/log.ts'
 import { Undos } from '../lifetimes.ts'
 import type { Scanner } from '../scan/scanner.ts'
@@ -14,12 +13,12 @@ import { type Decided, Deciding, scanOf } from './deciding.ts'
 import { makeDiskImage } from './disk.ts'
 import { Examination } from './examination.ts'
 import { type ShownFolder, showFolder } from './folder.ts'
-import type { Assignment, Given, Waiting } from './given.ts'
+import type { Assignment, Given, Sha256, Waiting } from './given.ts'
 import { type Launched, launchOnce, launchWarmest } from './launching.ts'
-import type { LifeParts, LiveSandbox } from './life.ts'
-import { outline } from './outline.ts'
+import type { LiveSandbox } from './life.ts'
+import type { Belonging, LifeParts } from './life-parts.ts'
+import { outline, sha256 } from './outline.ts'
 import { planned } from './planned.ts'
-import { profileHash } from './profile.ts'
 import type { ContextRecord, SandboxRecord } from './record.ts'
 import { contextsBefore, remembering } from './remembered.ts'
 import { type Rerouting, rerouted } from './rerouting.ts'
@@ -44,6 +43,10 @@ export interface CreatingParts {
 }
 
 type Told = (contexts: ContextRecord[]) => void
+type ToldOf = (id: string, contexts: ContextRecord[]) => void
+/** `owner` undefined: the operator, or nobody yet. */
+type Whose = { readonly owner: string | undefined; readonly env: Readonly<Record<string, string>> }
+type Standing = Pick<LifeParts, 'plan' | 'cell' | 'template' | 'agent' | 'forked'> & Pick<Waiting, 'scan'>
 /** What is known of it. */
 type Adopted = Pick<SandboxRecord, 'owner' | 'request' | 'plan' | 'env' | 'contexts' | 'trusts'>
 
@@ -111,14 +114,16 @@ export class Creating {
     const { template } = decided
     const { metadata = {}, env = {} } = decided.request
     // First the record: what cannot be recorded does not happen.
-    this.#recordCreate(plan, metadata, profileHash(decided.profile))
+    this.#recordCreate(plan, metadata, sha256(plan, decided.profile))
     const launch = () => this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, given, signal))
     const { cell, built, agent } = await (workspace === undefined ? launch() : workspace.behind(launch))
     undo.add(() => cell[Symbol.asyncDispose]())
     const { plantFiles } = await this.#insides()
     const standing = { plan: built, cell, template, agent, forked: cell.ready.forked, scan: scanOf(decided) }
     const afterDeath = () => this.#tidy(shown, plan.id)
-    const sandbox = await this.#alive(standing, given.owner, env, given.contextsChanged, { ...contextsBefore(given), afterDeath })
+    const belonging = this.#belonging(standing, { owner: given.owner, env })
+    const sandbox = await this.#alive(standing, belonging, given.contextsChanged, { ...contextsBefore(given), afterDeath })
+    sandbox.begin()
     if (given.remembered !== undefined) {
       sandbox.processes.adopt(given.remembered.contexts.flatMap(({ pid }) => pid ?? []))
       await sandbox.told(signal)
@@ -144,7 +149,7 @@ export class Creating {
   }
 
   /** One for the pool. */
-  async prepare(request: CreateRequest, signal: AbortSignal): Promise<Waiting> {
+  async prepare(request: CreateRequest, contextsChanged: ToldOf, signal: AbortSignal): Promise<Waiting> {
     const decided = await this.#deciding.decide({ ...request, leash: 'host', timeoutMs: null }, signal)
     const { template } = decided
     await using shown = await showFolder(decided.request, decided.profile, true, signal)
@@ -156,9 +161,14 @@ export class Creating {
     undo.add(() => cell[Symbol.asyncDispose]())
     undo.add(() => agent.close())
     const forked = await this.#warm({ plan: built, cell, template, agent, forked: cell.ready.forked }, signal)
+    const standing = { plan: built, cell, template, agent, forked, scan: scanOf(decided) }
+    const expected = this.#belonging(standing, { owner: undefined, env: {} })
+    const live = await this.#alive(standing, expected, (contexts) => contextsChanged(built.id, contexts))
+    // Most want no variables of their own, and find it begun. What is told of this one twice would stand in the path of modules twice.
+    if (expected.env['PYTHONPATH'] === undefined) live.begin()
     undo.move()
     this.#parts.warm.want(built, template)
-    return { plan: built, cell, template, agent, forked, scan: scanOf(decided), profileHash: profileHash(decided.profile) }
+    return { plan: built, cell, template, live, scan: standing.scan, sha256: sha256(built, decided.profile) }
   }
 
   /** Whether it started by itself, and one that is made now would be restored from a saved state. */
@@ -170,16 +180,17 @@ export class Creating {
   async assign(waiting: Waiting, life: Assignment, signal: AbortSignal): Promise<LiveSandbox> {
     const { wallMs, onWall } = life
     const plan: Plan = { ...waiting.plan, leash: 'none', limits: { ...waiting.plan.limits, wallMs, onWall } }
-    this.#recordCreate(plan, life.metadata, waiting.profileHash)
+    this.#recordCreate(plan, life.metadata, waiting.sha256)
     await using undo = new Undos()
     undo.add(() => waiting.cell[Symbol.asyncDispose]())
-    // What is needed here besides is done while its keeper answers.
     const assigned = waiting.cell.ask({ op: 'assign', leash: 'none', wallMs, onWall }, signal)
-    const lived = this.#alive({ ...waiting, plan }, life.owner, life.env, life.contextsChanged)
-    const [{ plantFiles }, sandbox] = await Promise.all([this.#insides(), lived, assigned])
-    await plantFiles(sandbox, this.#parts.exits, null, signal)
+    // While its keeper answers.
+    const { live } = waiting
+    live.giveTo(this.#belonging({ ...waiting, plan }, life))
+    const [{ plantFiles }] = await Promise.all([this.#insides(), assigned])
+    await plantFiles(live, this.#parts.exits, null, signal)
     undo.move()
-    return sandbox
+    return live
   }
 
   /** One that outlived the host that made it. */
@@ -193,7 +204,7 @@ export class Creating {
     const { exits, walls } = this.#parts
     await using undo = new Undos()
     const profile = await this.#deciding.profileOf(record.request, signal)
-    this.#recordCreate(record.plan, record.request.metadata ?? {}, profileHash(profile))
+    this.#recordCreate(record.plan, record.request.metadata ?? {}, sha256(record.plan, profile))
     const launch = async () => ({ cell: await walls.launch(record.plan, signal) })
     const { cell } = await admitted(exits, record.plan, await this.#egress(record, signal), launch, signal)
     undo.add(() => cell[Symbol.asyncDispose]())
@@ -208,10 +219,8 @@ export class Creating {
     const scan = await this.#deciding.scan(record.request, signal)
     const { AgentConnection } = await this.#insides()
     const standing = { plan: record.plan, cell, template, agent: AgentConnection.to(cell.agentSocket), forked: cell.ready.forked, scan }
-    return await this.#alive(standing, record.owner, record.env, contextsChanged, {
-      adopted: record.contexts,
-      trustsLate: record.trusts === true,
-    })
+    const was = { adopted: record.contexts, trustsLate: record.trusts === true }
+    return await this.#alive(standing, this.#belonging(standing, record), contextsChanged, was)
   }
 
   #insides(): Promise<typeof import('./inside.ts')> {
@@ -219,10 +228,18 @@ export class Creating {
     return this.#inside
   }
 
+  #belonging({ plan, template, scan }: Pick<Standing, 'plan' | 'template' | 'scan'>, { owner, env }: Whose): Belonging {
+    const { auditLog, exits, scanner } = this.#parts
+    return {
+      plan,
+      env: { ...template.env, ...trustVariables(plan), ...env, ...exits.planted(plan.id) },
+      examination: new Examination(scanner, scan, { id: plan.id, owner }, auditLog),
+    }
+  }
+
   async #alive(
-    standing: Omit<Waiting, 'profileHash'>,
-    owner: string | undefined,
-    env: Record<string, string>,
+    standing: Standing,
+    belonging: Belonging,
     contextsChanged: Told = () => undefined,
     {
       adopted = null,
@@ -236,9 +253,8 @@ export class Creating {
     const { LiveSandbox } = await this.#insides()
     return new LiveSandbox({
       ...standing,
-      env: { ...template.env, ...trustVariables(standing.plan), ...env, ...this.#parts.exits.planted(standing.plan.id) },
+      ...belonging,
       auditLog: this.#parts.auditLog,
-      examination: new Examination(this.#parts.scanner, standing.scan, { id: standing.plan.id, owner }, this.#parts.auditLog),
       denials: this.#parts.denials,
       freshZygote: (signal) => this.#parts.zygotes.replace(template, signal),
       contextsChanged,
@@ -250,14 +266,13 @@ export class Creating {
     })
   }
 
-  #recordCreate(plan: Plan, metadata: Record<string, string>, profileHash: string): void {
-    const { profile, template, wall, id, network } = plan
-    const sha256 = { profile: profileHash, policy: network.mode === 'gate' ? hashOf(JSON.stringify(network.policy)) : null }
+  #recordCreate(plan: Plan, metadata: Record<string, string>, sha256: Sha256): void {
+    const { profile, template, wall, id } = plan
     this.#parts.auditLog.append({ kind: 'create', sandbox: id, profile, template, wall, sha256, metadata, plan: outline(plan) })
   }
 
   /** Interpreters that nobody has to wait for: those that came with it, or where none can, one that is started inside. */
-  async #warm({ plan, template, agent, forked }: Omit<Waiting, 'scan' | 'profileHash'>, signal: AbortSignal): Promise<readonly number[]> {
+  async #warm({ plan, template, agent, forked }: Omit<Standing, 'scan'>, signal: AbortSignal): Promise<readonly number[]> {
     const { rehearse, warmUp } = await this.#insides()
     for (const pid of forked) await rehearse(agent, pid, plan, template, signal)
     return forked.length > 0 || this.#deciding.forks(plan.wall) ? forked : warmUp(agent, plan, template, 'usual', signal)

@@ -1,8 +1,8 @@
 import type { Plan } from '@caisson/wire'
-import type { AgentConnection } from '../agent/connection.ts'
 import type { Template } from '../templates/template.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { ScanChoice } from './examination.ts'
+import type { LiveSandbox } from './life.ts'
 import type { Kept } from './plan.ts'
 import type { ContextRecord } from './record.ts'
 import type { Remembered } from './remembered.ts'
@@ -27,13 +27,17 @@ export interface Given {
 export interface Waiting {
   readonly plan: Plan
   readonly cell: Cell
-  readonly agent: AgentConnection
   readonly template: Template
+  /** All of it but what comes with whoever it will belong to. */
+  readonly live: LiveSandbox
   readonly scan: ScanChoice
-  /** SHA-256 of its profile (profile.ts). */
-  readonly profileHash: string
-  /** Warm interpreters inside. */
-  readonly forked: readonly number[]
+  readonly sha256: Sha256
+}
+
+/** Of its profile (profile.ts) and of its rules of the network; null: it has none. */
+export interface Sha256 {
+  readonly profile: string
+  readonly policy: string | null
 }
 
 /** A life for it. */
@@ -43,5 +47,4 @@ export interface Assignment {
   metadata: Record<string, string>
   wallMs: number | null
   onWall: 'end' | 'freeze'
-  contextsChanged: (contexts: ContextRecord[]) => void
 }

@@ -59,17 +59,22 @@ export class Interpreters {
   async start(runtime: Runtime, info: ContextInfo, signal: AbortSignal): Promise<Interpreter> {
     const { agent, env } = this.#parts
     const pid = runtime.zygote ? await this.#fork(signal) : undefined
-    if (pid !== undefined) return this.attach(runtime, info, pid)
+    if (pid !== undefined) return this.#begun(this.attach(runtime, info, pid))
     const { command, args, env: own } = runtime.start
     const metered = this.#metered()
     const start = { command, args, env: { ...env, ...own }, cwd: info.cwd }
-    return this.#begin(runtime, info, await startProgram(agent, start, metered.options, signal), metered)
+    return this.#begun(this.#behind(runtime, info, await startProgram(agent, start, metered.options, signal), metered))
   }
 
-  /** One that was forked into the sandbox. */
+  /** One that was forked into the sandbox, and is yet to begin. */
   attach(runtime: Runtime, info: ContextInfo, pid: number): Interpreter {
     const metered = this.#metered()
-    return this.#begin(runtime, info, attachProgram(this.#parts.agent, pid, metered.options, unending()), metered)
+    return this.#behind(runtime, info, attachProgram(this.#parts.agent, pid, metered.options, unending()), metered)
+  }
+
+  /** It is told where it is, and with what. Rejects when the program would not begin. */
+  async begin({ context }: Interpreter): Promise<void> {
+    await context.init({ cwd: context.info.cwd, env: { ...ACCOUNT_VARIABLES, ...this.#parts.env } }, freshDeadline(INIT_MS))
   }
 
   /** One of a host that is no more. What it was doing was for somebody who has gone with that host. */
@@ -102,12 +107,16 @@ export class Interpreters {
     return metered
   }
 
-  #begin(runtime: Runtime, info: ContextInfo, program: Program, metered: Metered): Interpreter {
+  #behind(runtime: Runtime, info: ContextInfo, program: Program, metered: Metered): Interpreter {
     metered.program = program
     const context = new Context(program, runtime, info, { awakeSinceMs: this.#parts.awakeSinceMs })
-    const begun = context.init({ cwd: info.cwd, env: { ...ACCOUNT_VARIABLES, ...this.#parts.env } }, freshDeadline(INIT_MS))
+    return { program, context, meter: metered.meter, begun: Promise.resolve() }
+  }
+
+  #begun(interpreter: Interpreter): Interpreter {
+    const begun = this.begin(interpreter)
     begun.catch(() => undefined)
-    return { program, context, meter: metered.meter, begun }
+    return { ...interpreter, begun }
   }
 
   /** A warmed process in the sandbox; undefined when there is no zygote to be had. */

@@ -3,7 +3,8 @@ import { expect, test } from 'vitest'
 import type { AgentConnection } from '../agent/connection.ts'
 import { Onlookers, settled } from '../lifetimes.ts'
 import type { Cell } from '../walls/wall.ts'
-import { type LifeParts, LiveSandbox } from './life.ts'
+import { LiveSandbox } from './life.ts'
+import type { LifeParts } from './life-parts.ts'
 
 const DEATH: Death = { id: 'i1', reason: 'kill', detail: '', startedMs: 0, endedMs: 0, peakMemoryBytes: null, cpuUs: null }
 

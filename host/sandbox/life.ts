@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { isDeepStrictEqual } from 'node:util'
 import type {
   ContextInfo,
   Death,
@@ -16,19 +17,18 @@ import { type DialOptions, dial } from '../agent/dial.ts'
 import { AgentFiles } from '../agent/files.ts'
 import { agentMetrics } from '../agent/metrics.ts'
 import { attachCommand, type Command, findProcesses, type ProcessOptions, startCommand } from '../agent/process.ts'
-import type { Denials } from '../airlock/denials.ts'
 import type { Trust } from '../airlock/exits.ts'
-import type { AuditLog, Size } from '../audit/log.ts'
+import type { Size } from '../audit/log.ts'
 import { killNow, orAborted } from '../lifetimes.ts'
 import type { Listener } from '../runtimes/run.ts'
-import type { Template } from '../templates/template.ts'
 import type { Cell } from '../walls/wall.ts'
 import { aborted, Contexts } from './contexts.ts'
 import { Ending, endOf, gone } from './ending.ts'
-import { type Examination, refusedRun } from './examination.ts'
+import { refusedRun } from './examination.ts'
 import { GuardedFiles } from './guarded-files.ts'
 import { happeningsOf } from './happenings.ts'
 import { bringTrust, LATE_VARIABLES } from './late-trust.ts'
+import type { Belonging, LifeParts } from './life-parts.ts'
 import { OutputMeter } from './output-meter.ts'
 import { Processes } from './processes.ts'
 import type { ContextRecord } from './record.ts'
@@ -38,35 +38,6 @@ import { withTimeout } from './time-limit.ts'
 
 const USUAL_SIZE: Size = { columns: 80, rows: 24 }
 
-export interface LifeParts {
-  plan: Plan
-  cell: Cell
-  agent: AgentConnection
-  template: Template
-  /** What every process inside starts with. */
-  env: Record<string, string>
-  auditLog: AuditLog
-  denials: Denials
-  /** After a fork failed: another zygote, or null. */
-  freshZygote: (signal: AbortSignal) => Promise<string | null>
-  /** Told whenever contexts come or go. */
-  contextsChanged: (contexts: ContextRecord[]) => void
-  /** Contexts that were there before this process; null: the sandbox is new. */
-  adopted: readonly ContextRecord[] | null
-  /** Those are of another whose memory it goes on from: what they know of chance is that one's. */
-  renews: boolean
-  /** Contexts that it had before it booted again. */
-  kept: readonly ContextRecord[]
-  /** Warm interpreters inside. */
-  forked: readonly number[]
-  /** What looks into its connections was brought to it after it stood. */
-  trustsLate: boolean
-  /** Looks at what it is to run. */
-  examination: Examination
-  /** What of it is left outside of its wall is removed; never rejects. */
-  afterDeath?: () => Promise<void>
-}
-
 /** One sandbox, from the moment its wall stands. */
 export class LiveSandbox implements Held {
   readonly id: string
@@ -74,16 +45,14 @@ export class LiveSandbox implements Held {
   readonly files: GuardedFiles
   /** Commands that people may come back to. */
   readonly processes: Processes
-  /** Whether it is to end with this host. */
-  readonly leashed: boolean
-  readonly plan: Plan
-  readonly #parts: LifeParts
+  #parts: LifeParts
   readonly #agent: AgentConnection
   readonly #ending: Ending
   readonly #contexts: Contexts
   /** What is heard of it, and is not any more once it was let go of: another life may be over the same cell, and many after that. */
   readonly #deaf: (() => void)[] = []
   #isReleased = false
+  #begunWith: Readonly<Record<string, string>> | undefined
   /** For contexts that began without. */
   #late: Readonly<Record<string, string>> = {}
   readonly #recordedOfTerminals = { bytes: 0 }
@@ -93,11 +62,9 @@ export class LiveSandbox implements Held {
     const { plan, cell } = parts
     this.#parts = parts
     if (parts.trustsLate) this.#trustLate()
-    this.plan = plan
     this.id = plan.id
     const { ended, stop } = endOf(cell, parts.afterDeath)
     this.ended = ended
-    this.leashed = plan.leash === 'host'
     this.#ending = new Ending(cell, plan.limits)
     this.#agent = parts.agent
     this.files = new GuardedFiles(new AgentFiles(this.#agent), this, (act, path, to) => {
@@ -126,6 +93,29 @@ export class LiveSandbox implements Held {
     void this.#agent.lost.then((failure) => {
       if (!this.#isReleased) void this.#ending.explain(failure)
     })
+  }
+
+  /** The interpreter that it came with is told where it is, and with what. */
+  begin(): void {
+    this.#begunWith = { ...this.#parts.env }
+    this.#contexts.begin()
+  }
+
+  /** It waited for somebody, and nothing was asked of it so far. */
+  giveTo(owner: Belonging): void {
+    // All that start processes have this one.
+    const env = Object.assign(this.#parts.env, owner.env)
+    this.#parts = { ...this.#parts, ...owner, env }
+    if (!isDeepStrictEqual(env, this.#begunWith)) this.begin()
+  }
+
+  get plan(): Plan {
+    return this.#parts.plan
+  }
+
+  /** Whether it is to end with this host. */
+  get leashed(): boolean {
+    return this.plan.leash === 'host'
   }
 
   /** Undefined while it lives. */

@@ -60,9 +60,9 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     this.#admission = new Admission(parts.home)
     const { creating, telemetry, notice } = parts
     const evicted = () => telemetry.meters.evicted()
-    this.#pool = new Pool(parts.expected.length > 0, { creating, admission: this.#admission, evicted, notice })
-    this.#snapshots = snapshots
     const contextsChanged = (id: string, contexts: ContextRecord[]) => this.#residents.get(id)?.contextsChanged(contexts)
+    this.#pool = new Pool(parts.expected.length > 0, { creating, admission: this.#admission, evicted, contextsChanged, notice })
+    this.#snapshots = snapshots
     this.#raising = new Raising({ ...parts, admission: this.#admission, pool: this.#pool, contextsChanged })
   }
 

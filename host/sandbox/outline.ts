@@ -1,4 +1,7 @@
 import type { Bind, Plan } from '@caisson/wire'
+import { hashOf } from '../audit/chain.ts'
+import type { Sha256 } from './given.ts'
+import { type Profile, profileHash } from './profile.ts'
 
 /** Of the plan, what an auditor asks for: not the files' contents. */
 export function outline(plan: Plan) {
@@ -8,4 +11,8 @@ export function outline(plan: Plan) {
     ...(shields.length === 0 ? {} : { shields: shields.filter(({ as }) => as !== 'pinned').map(({ path, as }) => `${as} ${path}`) }),
   })
   return { ...rest, binds: binds.map(shielded) }
+}
+
+export function sha256({ network }: Plan, profile: Profile): Sha256 {
+  return { profile: profileHash(profile), policy: network.mode === 'gate' ? hashOf(JSON.stringify(network.policy)) : null }
 }

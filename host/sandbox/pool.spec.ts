@@ -24,12 +24,18 @@ class Counted implements Pick<Creating, 'prepare' | 'isOutdone'> {
       this.ended += 1
     }
     const cell = { death: new Promise(() => undefined), [Symbol.asyncDispose]: end }
-    return { plan: { wall: this.wall }, cell, agent: { close: () => undefined } } as unknown as Waiting
+    return { plan: { wall: this.wall }, cell, live: { letGo: () => cell } } as unknown as Waiting
   }
 }
 
 function opened(creating: Counted, refuse: () => void = () => undefined): Pool {
-  pool = new Pool(true, { creating, admission: { refuse }, evicted: () => undefined, notice: () => undefined })
+  pool = new Pool(true, {
+    creating,
+    admission: { refuse },
+    evicted: () => undefined,
+    contextsChanged: () => undefined,
+    notice: () => undefined,
+  })
   return pool
 }
 

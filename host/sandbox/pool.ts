@@ -3,6 +3,7 @@ import { type CreateRequest, Fault, type WallName, within } from '@caisson/wire'
 import type { Admission } from './admission.ts'
 import type { Creating } from './creating.ts'
 import type { Waiting } from './given.ts'
+import type { ContextRecord } from './record.ts'
 
 const LAUNCH_MS = 60_000
 /** Of one kind; behind the container wall, where one that has rehearsed takes some 8 MiB, as many as a fortieth part of the machine's memory holds. */
@@ -44,6 +45,8 @@ interface PoolParts {
   /** What nobody has asked for yet is made only where there is room for another. */
   readonly admission: Pick<Admission, 'refuse'>
   readonly evicted: () => void
+  /** Of one that has been taken since. */
+  readonly contextsChanged: (id: string, contexts: ContextRecord[]) => void
   readonly notice: (line: string) => void
 }
 
@@ -171,8 +174,9 @@ export class Pool implements AsyncDisposable {
     for (let next = this.#lacking(); next !== undefined && this.#busy === 0 && !this.#over.signal.aborted; next = this.#lacking()) {
       const shelf = next
       try {
-        this.#parts.admission.refuse()
-        const waiting = await this.#parts.creating.prepare(shelf.request, within(LAUNCH_MS, this.#over.signal))
+        const { admission, creating, contextsChanged } = this.#parts
+        admission.refuse()
+        const waiting = await creating.prepare(shelf.request, contextsChanged, within(LAUNCH_MS, this.#over.signal))
         shelf.waiting.push(waiting)
         shelf.wall = waiting.plan.wall
         if (shelf.wall !== 'container') shelf.expected = Math.min(shelf.expected, MAX_WAITING)
@@ -250,8 +254,7 @@ export class Pool implements AsyncDisposable {
 }
 
 async function end(waiting: Waiting): Promise<void> {
-  waiting.agent.close()
-  await waiting.cell[Symbol.asyncDispose]()
+  await waiting.live.letGo()[Symbol.asyncDispose]()
 }
 
 /**

@@ -52,7 +52,7 @@ export class Raising {
   }
 
   async #fromPool(request: CreateRequest, wish: Wish, { owner }: From, signal: AbortSignal): Promise<LiveSandbox | undefined> {
-    const { pool, creating, contextsChanged, telemetry } = this.#parts
+    const { pool, creating, telemetry } = this.#parts
     const waiting = pool.take(request)
     if (waiting === undefined) return undefined
     const { env = {}, metadata = {} } = request
@@ -62,7 +62,6 @@ export class Raising {
       metadata,
       wallMs: wish.timeoutMs,
       onWall: onWall(wish),
-      contextsChanged: (contexts: ContextRecord[]) => contextsChanged(waiting.plan.id, contexts),
     }
     try {
       return await telemetry.span('pool', {}, () => creating.assign(waiting, life, signal))

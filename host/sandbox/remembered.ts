@@ -1,7 +1,7 @@
 import type { Plan } from '@caisson/wire'
 import { unusable } from './asleep.ts'
 import type { Given } from './given.ts'
-import type { LifeParts } from './life.ts'
+import type { LifeParts } from './life-parts.ts'
 import type { ContextRecord } from './record.ts'
 
 /** What a sandbox goes on from that was another's: memory and disk of one moment, in a folder of the host. */

@@ -1,5 +1,6 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { totalmem } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { SpecDaemon } from '../api/daemon.ts'
@@ -86,13 +87,39 @@ test('what it was told to expect gives way to what whoever gets it has asked for
   const { hits } = await pool()
   const guest = await Guest.create(daemon, {
     templateID: 'code-interpreter-v1',
-    envVars: { TZ: 'Asia/Tokyo', HOME: '/tmp', NEW: 'ä' },
+    envVars: { TZ: 'Asia/Tokyo', HOME: '/tmp', NEW: 'ä', PYTHONPATH: '/tmp/own' },
     timeout: 60,
   })
   expect((await pool()).hits - hits).toBe(1)
   const asked =
     'import time, os, subprocess; print(time.tzname[0], time.localtime(0).tm_hour, os.path.expanduser("~"), subprocess.getoutput("echo $TZ $HOME $NEW"))'
   expect(await guest.code(asked)).toBe('JST 9 /tmp Asia/Tokyo /tmp ä\n')
+  expect(await guest.code('import sys; print(sys.path.count("/tmp/own"))')).toBe('1\n')
+})
+
+/** Kills the interpreters of all that waits, and of all that lives; how many. */
+async function killInterpreters(): Promise<number> {
+  const ids = await readdir(join(daemon.home, 'sandboxes'))
+  let killed = 0
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const said = await Promise.all(['cgroup', 'comm'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8'))).catch(() => undefined)
+    const [cgroup = '', comm = ''] = said ?? []
+    if (!comm.startsWith('python') || !ids.some((id) => cgroup.includes(id))) continue
+    process.kill(Number(pid), 'SIGKILL')
+    killed += 1
+  }
+  return killed
+}
+
+test('one whose interpreter died while it waited has another for whoever gets it', async () => {
+  await filled()
+  const { hits } = await pool()
+  expect(await killInterpreters()).toBeGreaterThanOrEqual(3)
+  // Its daemon hears of it.
+  await pause(500)
+  const guest = await Guest.create(daemon, { templateID: 'code-interpreter-v1', envVars: { MARK: 'own' }, timeout: 60 })
+  expect((await pool()).hits - hits).toBe(1)
+  expect(await guest.code('import os; print(os.environ["MARK"], 1 + 1)')).toBe('own 2\n')
 })
 
 test('its time runs from when it was given, not from when it was made', async () => {
