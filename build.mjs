@@ -259,12 +259,12 @@ async function bundle() {
 async function native() {
   const cwd = at('native')
   await run('cargo', ['build', '--release', '--locked', '-p', 'caisson-keeper', '-p', 'caisson-agent'], { cwd })
-  for (const name of ['zygote', 'preload', 'readonly', 'recorder', 'chance']) {
+  for (const name of ['zygote', 'preload', 'readonly', 'twins', 'recorder', 'chance']) {
     const library = ['-p', `caisson-${name}`, '--lib', '--crate-type', 'cdylib']
     await run('cargo', ['rustc', '--release', '--locked', ...library], { cwd, env: { RUSTFLAGS: '-C target-feature=-crt-static' } })
   }
-  for (const file of ['caisson-keeper', 'caisson-agent', 'libcaisson_zygote.so', 'libcaisson_preload.so', 'libcaisson_readonly.so'])
-    await place(await built(file), at('native/bin', file))
+  const files = ['caisson-keeper', 'caisson-agent', ...['zygote', 'preload', 'readonly', 'twins'].map((name) => `libcaisson_${name}.so`)]
+  for (const file of files) await place(await built(file), at('native/bin', file))
   await place(await built('libcaisson_recorder.so'), at('native/bin/caisson-recorder.node'))
   await place(await built('libcaisson_chance.so'), at('native/bin/caisson-chance.node'))
   await shownLibrary()

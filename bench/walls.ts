@@ -49,6 +49,8 @@ async function onDemand(wall: WallName, count: number): Promise<Row[]> {
   await using daemon = await BenchDaemon.open(0)
   await daemon.end(await first(daemon, wall))
   if (wall !== 'container') await daemon.saved()
+  // Where it is emulated, one that others are forked from comes to stand.
+  if (wall === 'microvm') await pause(SETTLE_MS)
   const aim = AIMS[wall]
   const create = await creates(daemon, wall, count, 0)
   const guest = await first(daemon, wall)

@@ -47,7 +47,7 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
   const keepers = new Keepers(settings.keeper, settings.home)
   const walls = new Walls({ ...settings, keepers }, record)
   const zygotes = new Zygotes({ settings, auditLog, walls, notice })
-  const warm = new WarmStates({ settings, auditLog, walls, notice })
+  const warm = new WarmStates({ settings, auditLog, walls, notice, lasts: idKind === 'i' })
   const secrets = new Secrets(settings.home)
   const denials = new Denials()
   const exits = new Exits({

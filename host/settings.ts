@@ -47,6 +47,8 @@ export interface Settings {
   readonly preloadLibrary: string
   /** Has an older QEMU open the memory of machines for reading only. */
   readonly readonlyLibrary: string
+  /** Has an emulated machine fork itself. */
+  readonly twinsLibrary: string
   /** Programs of the runtimes, bound at /caisson/runtimes. */
   readonly programs: string
   /** Program of the threads that search what leaves sandboxes. */
@@ -129,6 +131,7 @@ export function readSettings(options: SettingsOptions = {}): Settings {
     },
     preloadLibrary: built(join(bin, 'libcaisson_preload.so')),
     readonlyLibrary: built(join(bin, 'libcaisson_readonly.so')),
+    twinsLibrary: built(join(bin, 'libcaisson_twins.so')),
     programs: built(join(root, 'dist', 'runtimes')),
     searcher: built(join(root, 'dist', 'searcher.mjs')),
     scanning: built(join(root, 'dist', 'scanning.mjs')),

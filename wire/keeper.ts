@@ -40,6 +40,8 @@ export const KeeperRequest = z.discriminatedUnion('op', [
   z.strictObject({ seq: z.int(), op: z.literal('deadline'), wallMs: z.int().positive().nullable() }),
   /** Write its state to the folder that its plan names (`engine.warm`). It ends with that. */
   z.strictObject({ seq: z.int(), op: z.literal('save') }),
+  /** Of a machine of kind zygote: it stands still from now on, and others are forked from it (`engine.warm.mother`). */
+  z.strictObject({ seq: z.int(), op: z.literal('serve') }),
   /**
    * Write its memory to an empty folder of the host, and end (reason `pause`) with its disk kept at that path: both of one moment. If it cannot be, it goes on.
    * Nobody from the host may be connected to its agent.

@@ -125,12 +125,12 @@ export const Engine = z.strictObject({
   traces: z.boolean().default(false),
   /**
    * A state that it writes to a folder of the host when its keeper is asked to `save`, or that it starts from; there, `pid` is that of a warm Python inside,
-   * where there is one. `wake`: the same sandbox goes on that was put to `sleep` there. Null: it starts from nothing.
+   * where there is one, and `mother` the state folder of a machine of kind zygote that was restored from there too, and forks itself (native/twins). `wake`: the same sandbox goes on that was put to `sleep` there. Null: it starts from nothing.
    */
   warm: z
     .discriminatedUnion('op', [
       z.strictObject({ op: z.literal('save'), folder: HostPath }),
-      z.strictObject({ op: z.literal('restore'), folder: HostPath, pid: z.int().positive().nullable() }),
+      z.strictObject({ op: z.literal('restore'), folder: HostPath, pid: z.int().positive().nullable(), mother: HostPath.optional() }),
       z.strictObject({ op: z.literal('wake'), folder: HostPath }),
     ])
     .nullable(),
@@ -151,6 +151,8 @@ export const Machine = z.strictObject({
   cpus: z.int().min(1).max(64),
   /** Library that an older QEMU needs to map memory that it may not write; null: it can by itself. */
   reader: HostPath.nullable(),
+  /** For kind zygote: library that its QEMU forks itself by. */
+  twins: HostPath.optional(),
 })
 export type Machine = z.infer<typeof Machine>
 

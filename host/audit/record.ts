@@ -33,6 +33,7 @@ export type AuditRecord =
   /** Of a sandbox whose keeper did not live to write it. */
   | { kind: 'death'; sandbox: string; reason: string; detail: string }
   | TerminalRecord
+  | { kind: 'mother'; template: string; sandbox: string; outcome: 'started' | 'failed'; detail: string }
   | { kind: 'warm'; template: string; sandbox: string; outcome: 'saved' | 'failed' | 'discarded'; detail: string }
   | { kind: 'zygote'; template: string; sandbox: string; outcome: 'started' | 'failed'; detail: string }
   | NetworkRecord

@@ -32,7 +32,7 @@ export interface CreatingParts {
   auditLog: AuditLog
   walls: Pick<Walls, 'launch' | 'engine' | 'promises'>
   zygotes: Zygotes
-  warm: Pick<WarmStates, 'restoring' | 'starting' | 'want'>
+  warm: Pick<WarmStates, 'restored' | 'restoring' | 'starting' | 'want'>
   exits: Exits
   scanner: Scanner
   denials: Denials

@@ -3,4 +3,4 @@
 export { AgentConnection } from '../agent/connection.ts'
 export { LiveSandbox } from './life.ts'
 export { plantFiles } from './planting.ts'
-export { rehearse, warmUp } from './rehearsal.ts'
+export { rehearse, walkAgain, warmUp } from './rehearsal.ts'

@@ -15,7 +15,7 @@ const ENGINE_STEP = 'engine'
 export interface LaunchingParts {
   walls: Pick<Walls, 'launch'>
   zygotes: Pick<Zygotes, 'replace'>
-  warm: Pick<WarmStates, 'starting'>
+  warm: Pick<WarmStates, 'restored' | 'starting'>
   notice: (line: string) => void
 }
 
@@ -43,7 +43,7 @@ export async function launchOnce(
 
 /**
  * A zygote that died since it was last seen is replaced once; if there is none to be had the interpreter starts inside. So it does where a saved state
- * cannot be restored.
+ * cannot be restored; and it is restored where it cannot be forked.
  */
 export async function launchWarmest(
   { walls, zygotes, warm, notice }: LaunchingParts,
@@ -58,7 +58,13 @@ export async function launchWarmest(
       return await launchOnce({ walls }, built, insides, signal)
     } catch (failure) {
       if (!(failure instanceof LaunchFault)) throw failure
-      if (failure.step === ENGINE_STEP && built.engine?.warm?.op === 'restore') {
+      const from = built.engine?.warm
+      if (from?.op === 'restore' && from.mother !== undefined) {
+        // A mother that ends takes with her what her twins' disks are copied from: any step may have missed it.
+        built = warm.restored(built, failure.step === ZYGOTE_STEP || failure.step === ENGINE_STEP ? failure.message : undefined)
+        continue
+      }
+      if (from?.op === 'restore' && failure.step === ENGINE_STEP) {
         built = await warm.starting(built, failure.message)
         continue
       }

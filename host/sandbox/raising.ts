@@ -94,7 +94,8 @@ function late(cause: unknown): Fault {
 
 function pathOf({ zygote, engine }: Plan): CreatePath {
   if (zygote !== null) return 'zygote'
-  return engine?.warm?.op === 'restore' ? 'restored' : 'cold'
+  if (engine?.warm?.op !== 'restore') return 'cold'
+  return engine.warm.mother === undefined ? 'restored' : 'twin'
 }
 
 function onWall({ lifecycle }: Wish): 'freeze' | 'end' {

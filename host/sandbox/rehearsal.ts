@@ -1,6 +1,6 @@
 import { Fault, type Plan } from '@caisson/wire'
 import type { AgentConnection } from '../agent/connection.ts'
-import { attachProgram, type Judge, type Program, startProgram } from '../agent/process.ts'
+import { attachProgram, type Judge, type Program, startCommand, startProgram } from '../agent/process.ts'
 import { orAborted, unending } from '../lifetimes.ts'
 import { newSeed } from '../runtimes/context.ts'
 import { ControlLines, violation } from '../runtimes/control-lines.ts'
@@ -12,6 +12,8 @@ import { trustVariables } from './trust.ts'
 
 /** Nobody's process yet: how it ends is nobody's business. */
 const UNJUDGED: Judge = { exited: async (exit) => exit, lost: (failure) => Promise.reject(failure) }
+/** As the SDKs start what is given as one line. */
+const COMMAND = { command: '/bin/bash', args: ['-l', '-c', 'true'] }
 const said = (request: RehearsalRequest) => Buffer.from(`${JSON.stringify(request)}\n`)
 
 /**
@@ -21,6 +23,21 @@ const said = (request: RehearsalRequest) => Buffer.from(`${JSON.stringify(reques
 export function rehearse(agent: AgentConnection, pid: number, plan: Plan, template: Template, signal: AbortSignal): Promise<void> {
   const program = attachProgram(agent, pid, { judge: UNJUDGED }, unending())
   return walked(program, { ...expected(plan, template), seed: newSeed() }, signal)
+}
+
+/** For those that are forked from this machine: walks what a first command takes, and has interpreters walk a first run once more. Nothing that is drawn is kept. */
+export async function walkAgain(
+  agent: AgentConnection,
+  pids: readonly number[],
+  plan: Plan,
+  template: Template,
+  signal: AbortSignal,
+): Promise<void> {
+  const walk = expected(plan, template)
+  const command = await startCommand(agent, { ...COMMAND, env: walk.env, cwd: walk.cwd }, { judge: UNJUDGED }, signal)
+  for await (const _ of command.output);
+  await command.exit
+  for (const pid of pids) await walked(attachProgram(agent, pid, { judge: UNJUDGED }, unending()), { ...walk, seed: '' }, signal)
 }
 
 /**

@@ -3,13 +3,14 @@ import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { type Engine, Fault, type Plan, within } from '@caisson/wire'
 import { z } from 'zod'
-import type { AuditLog } from '../audit/log.ts'
 import type { Settings } from '../settings.ts'
 import type { Template } from '../templates/template.ts'
 import type { Walls } from '../walls/walls.ts'
+import { forNobody } from './for-nobody.ts'
 import { newId } from './ids.ts'
 import { lock } from './lock.ts'
 import { savesStates } from './machine.ts'
+import { Mothers, type MothersParts } from './mothers.ts'
 import { own, STATE_FILES, Sums, sums } from './state-files.ts'
 import { warmKey } from './warm-key.ts'
 
@@ -27,12 +28,9 @@ const MADE = 'made.json'
 const Made = z.strictObject({ pid: z.int().positive().nullable(), sums: Sums })
 type Made = z.infer<typeof Made>
 
-export interface WarmParts {
-  settings: Pick<Settings, 'home' | 'keeper' | 'savesStates' | 'uid'>
-  auditLog: AuditLog
+export interface WarmParts extends MothersParts {
+  settings: Pick<Settings, 'keeper' | 'savesStates'> & MothersParts['settings']
   walls: Pick<Walls, 'launch' | 'promises' | 'easeState'>
-  /** One line for whoever started this host. */
-  notice: (line: string) => void
 }
 
 /**
@@ -48,12 +46,14 @@ export class WarmStates implements AsyncDisposable {
   readonly #failedMs = new Map<string, number>()
   readonly #restingUntilMs = new Map<string, number>()
   readonly #over = new AbortController()
+  readonly #mothers: Mothers
   #making: Promise<void> = Promise.resolve()
   /** Kinds that one is to be made of. */
   #queued = 0
 
   constructor(parts: WarmParts) {
     this.#parts = parts
+    this.#mothers = new Mothers(parts)
     this.#folder = join(parts.settings.home, 'warm')
   }
 
@@ -62,7 +62,12 @@ export class WarmStates implements AsyncDisposable {
     const key = this.#key(plan, template)
     const made = key === undefined ? undefined : await this.#find(key, plan)
     if (key === undefined || made === undefined) return plan
-    return withWarm(plan, { op: 'restore', folder: join(this.#folder, key), pid: made.pid })
+    return this.#mothers.forked(withWarm(plan, { op: 'restore', folder: join(this.#folder, key), pid: made.pid }))
+  }
+
+  /** One that was not forked: to be restored. `why`: her mother is to blame. */
+  restored(plan: Plan, why: string | undefined): Plan {
+    return this.#mothers.without(plan, why)
   }
 
   /** One that could not be restored: the plan without. A machine that stood still may have kept it waiting for too long; a state that fails again later is not tried any more. */
@@ -84,7 +89,10 @@ export class WarmStates implements AsyncDisposable {
   want(plan: Plan, template: Template): void {
     const key = this.#key(plan, template)
     const warm = plan.engine?.warm
-    if (warm?.op === 'restore') this.#failedMs.delete(warm.folder)
+    if (warm?.op === 'restore') {
+      this.#failedMs.delete(warm.folder)
+      this.#mothers.want(plan, template)
+    }
     if (key === undefined || warm?.op === 'restore' || (this.#restingUntilMs.get(key) ?? 0) > Date.now()) return
     // Callers say what a kind is, and more than these are not kept.
     if (this.#queued >= MAX_STATES) return
@@ -100,6 +108,7 @@ export class WarmStates implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#over.abort(new Fault('CANCELLED', 'the host ends'))
     await this.#making
+    await this.#mothers[Symbol.asyncDispose]()
   }
 
   #key(plan: Plan, template: Template): string | undefined {
@@ -156,6 +165,8 @@ export class WarmStates implements AsyncDisposable {
         auditLog.append({ kind: 'warm', template: template.name, sandbox: id, outcome: 'saved', detail: key })
       }
       this.#restingUntilMs.delete(key)
+      const restored = await this.restoring(plan, template)
+      if (restored.engine?.warm?.op === 'restore') this.#mothers.want(restored, template)
       await this.#prune()
     } catch (failure) {
       this.#restingUntilMs.set(key, Date.now() + REST_MS)
@@ -213,20 +224,10 @@ export class WarmStates implements AsyncDisposable {
   }
 }
 
-/** A sandbox like the one of this plan, for nobody. */
+/** Its time is that of its making. */
 function toBeSaved(plan: Plan, id: string, home: string): Plan {
-  return {
-    ...plan,
-    id,
-    dir: `${home}/sandboxes/${id}`,
-    deathRecord: `${home}/deaths/${id}.json`,
-    leash: 'host',
-    hostName: id,
-    files: plan.files.map((file) => ({ ...file, content: file.content.replaceAll(plan.id, id) })),
-    limits: { ...plan.limits, wallMs: MAKE_MS, onWall: 'end', cpuMilli: null },
-    // What runs is ours, as in a zygote; whoever is restored from it has its commands recorded from then on.
-    audit: { ...plan.audit, commands: false },
-  }
+  const saved = forNobody(plan, id, home)
+  return { ...saved, limits: { ...saved.limits, wallMs: MAKE_MS } }
 }
 
 function withWarm(plan: Plan, warm: Engine['warm']): Plan {

@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
 /** How a sandbox came to be: handed over by the pool, forked from a zygote, or started cold. */
-export type CreatePath = 'pool' | 'zygote' | 'restored' | 'cold'
+export type CreatePath = 'pool' | 'zygote' | 'twin' | 'restored' | 'cold'
 
 const REQUEST_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300]
 const CREATE_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15]

@@ -40,7 +40,11 @@ function withoutHost(plan: Plan): Plan {
             ...plan.engine,
             program: HIDDEN,
             preload: plan.engine.preload && HIDDEN,
-            warm: plan.engine.warm && { ...plan.engine.warm, folder: HIDDEN },
+            warm: plan.engine.warm && {
+              ...plan.engine.warm,
+              folder: HIDDEN,
+              ...(plan.engine.warm.op === 'restore' && plan.engine.warm.mother !== undefined && { mother: HIDDEN }),
+            },
           },
     ...(plan.machine === undefined ? {} : { machine: { ...plan.machine, kernel: HIDDEN, initrd: HIDDEN, usr: HIDDEN, shown: HIDDEN } }),
     root: plan.root.kind === 'overlay' ? { ...plan.root, ground: HIDDEN, usr: HIDDEN } : plan.root,

@@ -1,6 +1,7 @@
 //! Capabilities by name (linux/capability.h), over the sandbox's own user namespace only.
 
 use crate::fault::{At, Code, Fault, Outcome};
+use crate::weakened::{Step, is_without};
 
 const STEP: &str = "capabilities";
 
@@ -89,6 +90,15 @@ pub fn set(keep: u64) -> Outcome<()> {
     // SAFETY: the two structures are those of capset(2) and outlive the call.
     if unsafe { libc::syscall(libc::SYS_capset, head.as_ptr(), data.as_ptr()) } != 0 {
         return Err(std::io::Error::last_os_error()).at(STEP, "capset");
+    }
+    Ok(())
+}
+
+/// What no program from here on can have again.
+pub fn give_up(all_but: u64, no_new_privileges: bool) -> Outcome<()> {
+    bound(if is_without(Step::Capabilities) { ALL } else { all_but })?;
+    if no_new_privileges && !is_without(Step::NoNewPrivileges) {
+        nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ pub enum Request {
     Deadline { seq: i64, wall_ms: Option<u64> },
     Stats { seq: i64 },
     Save { seq: i64 },
+    Serve { seq: i64 },
     Sleep { seq: i64, folder: String, keep_disk: String },
     Snapshot { seq: i64, folder: String, lasts: bool },
 }

@@ -85,7 +85,7 @@ fn let_go_of_disk(sandbox: &mut Sandbox, keep: Option<&Path>) -> Outcome<()> {
 /// What the keeper made in the state folder. A zygote's log stays, for whoever asks why it ended.
 fn clear_folder(plan: &crate::plan::Plan) -> std::io::Result<()> {
     let dir = Path::new(&plan.dir);
-    if plan.kind == Kind::Sandbox {
+    if plan.kind == Kind::Sandbox || plan.is_mother() {
         return fs::remove_dir_all(dir);
     }
     for socket in [dir.join("keeper.sock").as_path(), Path::new(plan.serve.as_ref().map_or("", |serve| &serve.socket))]

@@ -14,6 +14,7 @@ use crate::descriptors::keep_only;
 use crate::fault::{At, Fault, Outcome};
 use crate::gate;
 use crate::landlock;
+use crate::machine::Ends;
 use crate::plan::{Kind, Network, Plan, Root};
 use crate::program::Program;
 use crate::say::Said;
@@ -50,6 +51,8 @@ pub struct Inside<'a> {
     pub filter: &'a [sock_filter],
     pub notify: bool,
     pub single_id: bool,
+    /// To a machine's twin that is made elsewhere.
+    pub twin: Option<Ends>,
     /// Where a zygote's interpreter, or the engine, writes what it has to complain about.
     pub log: Option<OwnedFd>,
 }
@@ -58,7 +61,8 @@ impl Inside<'_> {
     /// Does not return: the program runs, or the failure has been said and the process ends.
     pub fn run(self) -> ! {
         // The record, the host's own words, its /proc: a pilot would have them for as long as its machine runs, and whoever gets out of that with it.
-        let kept = [&self.leash, &self.stands, &self.listener].into_iter().chain(&self.log);
+        let twin = self.twin.iter().flat_map(|ends| [&ends.stream, &ends.control]);
+        let kept = [&self.leash, &self.stands, &self.listener].into_iter().chain(&self.log).chain(twin);
         let kept = keep_only("descriptors", kept);
         let leash = self.leash.try_clone();
         let fault = match kept.and_then(|()| self.steps()) {
@@ -97,7 +101,7 @@ impl Inside<'_> {
         } else {
             caps::set_of(caps::ZYGOTE)?
         };
-        give_up(capabilities, self.plan.no_new_privileges)?;
+        caps::give_up(capabilities, self.plan.no_new_privileges)?;
         if let Some(ruleset) = &ruleset {
             landlock::restrict(ruleset)?;
         }
@@ -265,15 +269,6 @@ pub fn install(filter: &[sock_filter], notify: bool) -> Outcome<Option<OwnedFd>>
     // SAFETY: the program outlives the call.
     let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
     if result < 0 { Err(std::io::Error::last_os_error()).at("seccomp", "install") } else { Ok(None) }
-}
-
-/// What no program from here on can have again.
-pub fn give_up(all_but: u64, no_new_privileges: bool) -> Outcome<()> {
-    caps::bound(if is_without(Step::Capabilities) { caps::ALL } else { all_but })?;
-    if no_new_privileges && !is_without(Step::NoNewPrivileges) {
-        nix::sys::prctl::set_no_new_privs().at("no_new_privs", "prctl")?;
-    }
-    Ok(())
 }
 
 pub fn loopback_up() -> Outcome<()> {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::time::Duration;
 
 use caisson_zygote::message::{receive, send};
@@ -23,11 +24,14 @@ pub struct Nursery {
 
 /// A forked process that waits at the gate.
 pub struct Child {
-    gate: OwnedFd,
+    gate: Gate,
     stdout: OwnedFd,
     stderr: OwnedFd,
     control: OwnedFd,
 }
+
+/// Where it waits.
+pub struct Gate(OwnedFd);
 
 /// A process inside the sandbox: its number there, and our ends of its output and control channel.
 pub struct Entered {
@@ -53,7 +57,7 @@ pub fn open_namespace(pid: i32, name: &str) -> Outcome<File> {
 pub struct Wanted<'a> {
     pub plan: &'a Plan,
     pub namespaces: &'a Namespaces,
-    pub doors: &'a [OwnedFd],
+    pub doors: Vec<OwnedFd>,
     pub filter: &'a [sock_filter],
     pub landlock: bool,
     pub single_id: bool,
@@ -62,15 +66,18 @@ pub struct Wanted<'a> {
 }
 
 impl Nursery {
-    pub fn connect(path: &str, patience: Duration) -> Outcome<Nursery> {
+    pub fn connect(path: impl AsRef<Path>, patience: Duration) -> Outcome<Nursery> {
+        let path = path.as_ref();
         let socket =
             socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).at(STEP, "socket")?;
         wait_at_most(&socket, patience)?;
-        connect(socket.as_raw_fd(), &UnixAddr::new(path).at(STEP, path)?).at(STEP, path)?;
+        connect(socket.as_raw_fd(), &UnixAddr::new(path).at(STEP, path.display())?).at(STEP, path.display())?;
         let (length, mut fds) = receive(socket.as_fd(), &mut [0u8; 8]).at(STEP, "hello")?;
         match fds.pop() {
             Some(user_namespace) if length == 1 && fds.is_empty() => Ok(Nursery { socket, user_namespace }),
-            _ => Err(Fault::new(Code::LaunchFailed, STEP, format!("{path} does not speak as a zygote does"))),
+            _ => {
+                Err(Fault::new(Code::LaunchFailed, STEP, format!("{} does not speak as a zygote does", path.display())))
+            }
         }
     }
 
@@ -78,29 +85,28 @@ impl Nursery {
     pub fn fork(&self, wanted: &Wanted<'_>) -> Outcome<Child> {
         let (stdout, out) = pipe(wanted.owner)?;
         let (stderr, error) = pipe(wanted.owner)?;
-        let pair = |kind| socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).at(STEP, "socketpair");
+        let (control, theirs) = pair(SockType::Stream)?;
+        let gate = self.request(&header(wanted)?, wanted, [&out, &error, &theirs])?;
+        Ok(Child { gate, stdout, stderr, control })
+    }
+
+    /// Of a mother: one more of her, with these for its stream, its log and its control. It waits as well, and has no rights when it goes in.
+    pub fn bear(&self, wanted: &Wanted<'_>, ends: [&OwnedFd; 3], file_bytes: u64) -> Outcome<Gate> {
+        // As root of its own ids, and without a right, as a QEMU that is started.
+        let nobody =
+            Header { uid: 0, gid: 0, bounding: 0, no_new_privileges: 1, notify: 0, landlock: 0, ..header(wanted)? };
+        self.request(&Header { file_bytes, disk: 1, ..nobody }, wanted, ends)
+    }
+
+    fn request(&self, header: &Header, wanted: &Wanted<'_>, ends: [&OwnedFd; 3]) -> Outcome<Gate> {
         let (gate, childs_gate) = pair(SockType::SeqPacket)?;
-        let (control, childs_control) = pair(SockType::Stream)?;
-        let plan = wanted.plan;
-        let header = Header {
-            magic: MAGIC,
-            uid: plan.user.uid,
-            gid: plan.user.gid,
-            doors: wanted.doors.len() as u32,
-            bounding: caps::set_of(plan.capabilities.iter().map(String::as_str))?,
-            open_files: plan.limits.open_files,
-            no_new_privileges: plan.no_new_privileges.into(),
-            notify: plan.asks_before_exec().into(),
-            landlock: wanted.landlock.into(),
-            single_id: wanted.single_id.into(),
-            filter_length: wanted.filter.len() as u32,
-        };
-        let message = [bytes_of(&[header]), bytes_of(wanted.filter)].concat();
+        let message = [bytes_of(&[*header]), bytes_of(wanted.filter)].concat();
         let mut fds: Vec<RawFd> = wanted.namespaces.0.iter().map(AsRawFd::as_raw_fd).collect();
-        fds.extend([&childs_gate, &out, &error, &childs_control].map(AsRawFd::as_raw_fd));
+        fds.push(childs_gate.as_raw_fd());
+        fds.extend(ends.map(AsRawFd::as_raw_fd));
         fds.extend(wanted.doors.iter().map(AsRawFd::as_raw_fd));
         send(self.socket.as_fd(), &message, &fds).at(STEP, "request")?;
-        Ok(Child { gate, stdout, stderr, control })
+        Ok(Gate(gate))
     }
 
     /// The answer to the oldest request not answered yet.
@@ -122,17 +128,52 @@ impl Nursery {
 impl Child {
     /// The wall stands: the child goes in, and says who it is there.
     pub fn enter(self, mounts: &File, ruleset: Option<&OwnedFd>, patience: Duration) -> Outcome<Entered> {
-        wait_at_most(&self.gate, patience)?;
-        let fds: Vec<RawFd> = [mounts.as_raw_fd()].into_iter().chain(ruleset.map(AsRawFd::as_raw_fd)).collect();
-        send(self.gate.as_fd(), &[1], &fds).at(STEP, "gate")?;
+        let (pid, listener) = self.gate.pass(mounts, ruleset, patience)?;
+        Ok(Entered { pid, listener, ends: [self.stdout, self.stderr, self.control] })
+    }
+}
+
+impl Gate {
+    /// Its number inside, and what it has to hand out. `more`: what it is to have beside the mount namespace.
+    pub fn pass(self, mounts: &File, more: Option<&OwnedFd>, patience: Duration) -> Outcome<(u32, Option<OwnedFd>)> {
+        wait_at_most(&self.0, patience)?;
+        let fds: Vec<RawFd> = [mounts.as_raw_fd()].into_iter().chain(more.map(AsRawFd::as_raw_fd)).collect();
+        send(self.0.as_fd(), &[1], &fds).at(STEP, "gate")?;
         let mut buffer = [0u8; 16];
-        let (length, mut fds) = receive(self.gate.as_fd(), &mut buffer).at(STEP, "gate")?;
+        let (length, mut fds) = receive(self.0.as_fd(), &mut buffer).at(STEP, "gate")?;
         let pid = read::<u32>(&buffer[..length]);
         let pid = pid.ok_or_else(|| {
-            Fault::new(Code::LaunchFailed, STEP, "the forked process could not enter (see zygote.log)")
+            Fault::new(
+                Code::LaunchFailed,
+                STEP,
+                "the forked process could not enter (an interpreter says why in zygote.log)",
+            )
         })?;
-        Ok(Entered { pid, listener: fds.pop(), ends: [self.stdout, self.stderr, self.control] })
+        Ok((pid, fds.pop()))
     }
+}
+
+fn header(wanted: &Wanted<'_>) -> Outcome<Header> {
+    let plan = wanted.plan;
+    Ok(Header {
+        magic: MAGIC,
+        uid: plan.user.uid,
+        gid: plan.user.gid,
+        doors: wanted.doors.len() as u32,
+        bounding: caps::set_of(plan.capabilities.iter().map(String::as_str))?,
+        open_files: plan.limits.open_files,
+        file_bytes: 0,
+        no_new_privileges: plan.no_new_privileges.into(),
+        notify: plan.asks_before_exec().into(),
+        landlock: wanted.landlock.into(),
+        disk: 0,
+        single_id: wanted.single_id.into(),
+        filter_length: wanted.filter.len() as u32,
+    })
+}
+
+fn pair(kind: SockType) -> Outcome<(OwnedFd, OwnedFd)> {
+    socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).at(STEP, "socketpair")
 }
 
 fn wait_at_most(socket: &OwnedFd, patience: Duration) -> Outcome<()> {

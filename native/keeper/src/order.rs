@@ -68,6 +68,8 @@ pub struct Sandbox {
     pub helm: Option<OwnedFd>,
     /// Of a machine that is restored: what its memory was.
     pub before: Option<File>,
+    /// Of a machine that is forked: until it is in.
+    pub twin: Option<machine::Twin>,
     /// Where the wall is a program.
     pub engine: Option<engine::Held>,
     /// Where it connects to say what runs, until it has.
@@ -104,6 +106,7 @@ impl Sandbox {
             gate: None,
             helm: None,
             before: None,
+            twin: None,
             engine: None,
             trace_door: None,
             trace: None,
@@ -135,7 +138,7 @@ impl Sandbox {
         })?;
         let nursery = match &self.plan.zygote {
             Some(zygote) => Some(Nursery::connect(&zygote.socket, PATIENCE)?),
-            None => None,
+            None => self.mother()?,
         };
         self.step(&mut clock, "zygote");
         let site = self.begin_building(ground, socket, nursery.as_ref())?;
@@ -148,12 +151,15 @@ impl Sandbox {
         };
         self.step(&mut clock, "root and namespaces");
         self.map = None;
-        if self.plan.kind == Kind::Zygote {
+        if self.plan.kind == Kind::Zygote && self.plan.machine.is_none() {
             self.wait_for_zygote()?;
             self.step(&mut clock, "interpreter");
             return site.leave();
         }
-        self.receive_kit()?;
+        let disk = self.receive_kit()?;
+        if let Some(mother) = nursery.as_ref().filter(|_| self.twin.is_some()) {
+            self.let_twin_in(mother, disk)?;
+        }
         self.step(&mut clock, "inner walls");
         self.greet_agent()?;
         if let Some(cgroup) = self.cgroup.as_ref().filter(|_| engine::spare(&self.plan).cpu_later) {
@@ -213,13 +219,16 @@ impl Sandbox {
     }
 
     pub fn fork_from(&self, nursery: &Nursery) -> Outcome<Child> {
-        let doors = self.cgroup.as_ref().map_or(Ok(Vec::new()), Cgroup::doors)?;
+        nursery.fork(&self.wanted()?)
+    }
+
+    pub fn wanted(&self) -> Outcome<Wanted<'_>> {
         let missing = || Fault::new(Code::LaunchFailed, "zygote", "the sandbox has no namespaces");
         let user = &self.plan.user;
-        nursery.fork(&Wanted {
+        Ok(Wanted {
             plan: &self.plan,
             namespaces: self.namespaces.as_ref().ok_or_else(missing)?,
-            doors: &doors,
+            doors: self.cgroup.as_ref().map_or(Ok(Vec::new()), Cgroup::doors)?,
             filter: &self.filter,
             // Known before the first process has made it: it always makes one, or there is none on this kernel.
             landlock: landlock::is_here(),
@@ -239,7 +248,8 @@ impl Sandbox {
         Ok(entered.pid)
     }
 
-    fn receive_kit(&mut self) -> Outcome<()> {
+    /// The disk of a machine, where a twin is to have it.
+    fn receive_kit(&mut self) -> Outcome<Option<OwnedFd>> {
         let leash = self.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, "inner walls", "no leash"))?;
         agent::bound(leash, PATIENCE)?;
         let mut buffer = [0u8; 8192];
@@ -251,11 +261,12 @@ impl Sandbox {
         self.listeners.extend(if notify { fds.next() } else { None });
         self.ruleset = if landlock { fds.next() } else { None };
         self.helm = if self.plan.machine.is_some() { fds.next() } else { None };
+        let disk = if self.twin.is_some() { fds.next() } else { None };
         self.mounts = self.first.map(|pid| open_namespace(pid, "mnt")).transpose()?;
         let traced = self.plan.engine.as_ref().is_some_and(|engine| engine.is_traced(&self.plan));
         self.trace_door = if traced { fds.next() } else { None };
-        self.gate = Gate::start(&self.plan, fds.collect())?;
-        Ok(())
+        self.gate = if self.plan.is_mother() { None } else { Gate::start(&self.plan, fds.collect())? };
+        Ok(disk)
     }
 
     fn greet_agent(&mut self) -> Outcome<()> {

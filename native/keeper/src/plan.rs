@@ -248,7 +248,8 @@ impl Plan {
             return Err(invalid("`serve` belongs to kind zygote, and only to it".into()));
         }
         if let Network::Gate { max_connections, bytes_per_second, idle_ms, .. } = &plan.network {
-            if plan.kind == Kind::Zygote {
+            // A machine has a card in its state, and its mother no way out.
+            if plan.kind == Kind::Zygote && plan.machine.is_none() {
                 return Err(invalid("a zygote has no network".into()));
             }
             if !(1..=4096).contains(max_connections) || *bytes_per_second == Some(0) || *idle_ms == 0 {

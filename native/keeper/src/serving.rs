@@ -8,6 +8,7 @@ use std::path::Path;
 use caisson_zygote::message::receive;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 
+use crate::engine;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::nursery::Nursery;
 use crate::order::{PATIENCE, Sandbox};
@@ -17,6 +18,12 @@ impl Sandbox {
     pub fn listen_for_forks(&mut self) -> Outcome<OwnedFd> {
         let path = Path::new(&self.plan.dir).join("keeper.sock");
         self.control = Some(UnixListener::bind(&path).at("sockets", path.display())?);
+        if self.plan.engine.is_some() {
+            // A mother is rehearsed before she serves.
+            let path = Path::new(&self.plan.dir).join("agent.sock");
+            let agent = UnixListener::bind(&path).at("sockets", path.display())?;
+            self.engine = Some(engine::Held::new(&agent)?);
+        }
         let path = self.plan.serve.as_ref().map_or("", |serve| serve.socket.as_str());
         let socket =
             socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).at("sockets", path)?;

@@ -67,10 +67,13 @@ impl Site {
 
 impl Sandbox {
     pub fn begin_building(&mut self, ground: Ground, listener: OwnedFd, nursery: Option<&Nursery>) -> Outcome<Site> {
+        let twin = self.expect_twin()?;
         let dir = Path::new(&self.plan.dir);
         let log = match self.plan.kind {
-            Kind::Zygote => Some(File::create(dir.join("zygote.log")).at("state folder", "zygote.log")?.into()),
-            Kind::Sandbox => self.engine.as_mut().and_then(engine::Held::take_log),
+            Kind::Zygote if self.engine.is_none() => {
+                Some(File::create(dir.join("zygote.log")).at("state folder", "zygote.log")?.into())
+            }
+            _ => self.engine.as_mut().and_then(engine::Held::take_log),
         };
         let Ground { report, told: builders_report, mut digger } = ground;
         let pit = digger.as_mut().and_then(Digger::pit);
@@ -93,6 +96,7 @@ impl Sandbox {
                     filter: &self.filter,
                     notify,
                     single_id,
+                    twin,
                     log,
                 };
                 let range = self.range.as_ref().map(|range| (range.number, range.base()));
@@ -125,6 +129,7 @@ impl Sandbox {
                     let of = || Namespaces::of(pid).map_err(|fault| Said::instead_of(fault, &site.report, leash));
                     self.namespaces = (self.plan.kind == Kind::Sandbox).then(of).transpose()?;
                     self.step(clock, "namespaces");
+                    nursery.map_or(Ok(()), |nursery| self.ask_for_twin(nursery))?;
                     children = nursery.map_or(Ok(Vec::new()), |nursery| self.ask_for_forks(nursery))?;
                 }
                 _ => return Err(Fault::new(Code::LaunchFailed, "builder", "it said something else than agreed")),

@@ -23,6 +23,8 @@ use crate::plan::{Kind, Leash, OnHit, OnWall};
 use stillness::UnderWay;
 
 const MAX_CONNECTIONS: usize = 16;
+/// Why one ends that forks itself.
+const IDLE: &str = "no longer asked for";
 /// How often a limit is asked after that the kernel does not report (see cgroup.rs): seldom enough to cost nothing, and within a second.
 const ASK_SILENT: Duration = Duration::from_millis(700);
 
@@ -174,7 +176,7 @@ impl Watch {
             }
         }
         if woke(0) {
-            let detail = if self.sandbox.plan.kind == Kind::Zygote { "no longer asked for" } else { "the agent ended" };
+            let detail = if self.sandbox.plan.kind == Kind::Zygote { IDLE } else { "the agent ended" };
             let reason = if self.sandbox.plan.kind == Kind::Zygote { Reason::Exit } else { Reason::Crash };
             self.finish(reason, detail);
             return;

@@ -29,6 +29,8 @@ const STEP_PID: u32 = 2;
 pub const STEP_CLONE: u32 = 3;
 pub const STEP_FORK: u32 = 4;
 
+pub type Third = unsafe fn(*mut Dance) -> libc::pid_t;
+
 pub struct Dance {
     pid_namespace: i32,
     doors: *const OwnedFd,
@@ -40,18 +42,13 @@ pub struct Dance {
     pub failed_step: u32,
     pub errno: i32,
     /// Makes the third process: its number or -1, for the second; does not return in the third.
-    third: unsafe fn(*mut Dance) -> libc::pid_t,
+    third: Third,
     /// Of clone(2), for the second.
     inner_flags: libc::c_int,
 }
 
 impl Dance {
-    pub fn new(
-        fds: &[OwnedFd],
-        stacks: &Stacks,
-        third: unsafe fn(*mut Dance) -> libc::pid_t,
-        inner_flags: libc::c_int,
-    ) -> Dance {
+    pub fn new(fds: &[OwnedFd], stacks: &Stacks, third: Third, inner_flags: libc::c_int) -> Dance {
         let doors = &fds[FIXED_FDS..];
         Dance {
             pid_namespace: fds[FD_PID].as_raw_fd(),
@@ -70,9 +67,9 @@ impl Dance {
 }
 
 #[inline(never)]
-pub fn fork_into(fds: &[OwnedFd]) -> Forked {
+pub fn fork_into(fds: &[OwnedFd], third: Third) -> Forked {
     let Some(stacks) = Stacks::map() else { return Forked::Failed { step: STEP_CLONE, errno: errno() } };
-    let mut dance = Dance::new(fds, &stacks, copy, 0);
+    let mut dance = Dance::new(fds, &stacks, third, 0);
     let dance: *mut Dance = &raw mut dance;
     // SAFETY: getcontext returns a second time, in the child only, on the child's copy of this very frame: nothing between the two returns
     // popped it, because this process sleeps in clone(2) until both helpers have exited. `in_child` is read volatile for that reason.
@@ -98,7 +95,7 @@ pub fn fork_into(fds: &[OwnedFd]) -> Forked {
 ///
 /// # Safety
 /// Called by `inner` alone.
-unsafe fn copy(dance: *mut Dance) -> libc::pid_t {
+pub unsafe fn copy(dance: *mut Dance) -> libc::pid_t {
     // SAFETY: in the child, the frame that `back` names is there still.
     unsafe {
         let third = libc::fork();
@@ -112,7 +109,7 @@ unsafe fn copy(dance: *mut Dance) -> libc::pid_t {
 }
 
 /// Outside still: joins the cgroups and names the pid namespace of its child.
-pub extern "C" fn outer(argument: *mut c_void) -> libc::c_int {
+pub(crate) extern "C" fn outer(argument: *mut c_void) -> libc::c_int {
     let dance: *mut Dance = argument.cast();
     // SAFETY: the caller of clone sleeps and its frame lives; nobody else touches the structure meanwhile.
     unsafe {

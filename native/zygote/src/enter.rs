@@ -18,18 +18,29 @@ pub struct Entrance(pub Request);
 
 impl Entrance {
     pub fn enter(self) {
-        let Request { header, filter, fds } = self.0;
-        enter(&header, &filter, fds);
+        let (request, ruleset) = self.pass();
+        descriptors(&request.fds);
+        // Last: a small limit of open files must not stop the way in.
+        limits(&request.header);
+        // close_range has closed them: dropping would close the numbers again.
+        std::mem::forget((request, ruleset));
+    }
+
+    /// All but descriptors and limits; with what came beside the mount namespace.
+    pub fn pass(self) -> (Request, Option<OwnedFd>) {
+        let Request { header, filter, fds } = &self.0;
+        let handed = pass(header, filter, fds);
+        (self.0, handed)
     }
 }
 
-fn enter(header: &Header, filter: &[sock_filter], fds: Vec<OwnedFd>) {
+fn pass(header: &Header, filter: &[sock_filter], fds: &[OwnedFd]) -> Option<OwnedFd> {
     let gate = &fds[FD_GATE];
-    approach(header, &fds);
-    let (mounts, ruleset) = wait_at(gate, header.landlock != 0);
+    approach(header, fds);
+    let (mounts, handed) = wait_at(gate, header.landlock != 0 || header.disk != 0);
     // SAFETY: a descriptor we hold.
     must(unsafe { libc::setns(mounts.as_raw_fd(), libc::CLONE_NEWNS) }, "setns");
-    if let Some(ruleset) = &ruleset {
+    if let Some(ruleset) = handed.as_ref().filter(|_| header.landlock != 0) {
         // SAFETY: a ruleset descriptor, no flags.
         must(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) } as c_int, "landlock");
     }
@@ -44,11 +55,7 @@ fn enter(header: &Header, filter: &[sock_filter], fds: Vec<OwnedFd>) {
         stop("gate");
     }
     become_user(header);
-    descriptors(&fds);
-    // Last: a small limit of open files must not stop the way in.
-    limits(header);
-    // close_range has closed them: dropping would close the numbers again.
-    std::mem::forget((fds, mounts, ruleset));
+    handed
 }
 
 /// What does not have to wait for the wall: these namespaces were there when the fork was asked for.
@@ -78,8 +85,8 @@ fn approach(header: &Header, fds: &[OwnedFd]) {
     }
 }
 
-/// Nothing goes on before the keeper has said that the wall stands. The mount namespace, and the ruleset.
-fn wait_at(gate: &OwnedFd, with_ruleset: bool) -> (OwnedFd, Option<OwnedFd>) {
+/// Nothing goes on before the keeper has said that the wall stands. The mount namespace, and the ruleset or the disk.
+fn wait_at(gate: &OwnedFd, with_more: bool) -> (OwnedFd, Option<OwnedFd>) {
     let patience = libc::timeval { tv_sec: GATE_TIMEOUT_S, tv_usec: 0 };
     let size = size_of_val(&patience) as libc::socklen_t;
     // SAFETY: the value outlives the call and has the size said.
@@ -87,10 +94,10 @@ fn wait_at(gate: &OwnedFd, with_ruleset: bool) -> (OwnedFd, Option<OwnedFd>) {
         libc::setsockopt(gate.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const patience).cast(), size);
     }
     match receive(gate.as_fd(), &mut [0u8; 8]) {
-        Ok((1, fds)) if fds.len() == 1 + usize::from(with_ruleset) => {
+        Ok((1, fds)) if fds.len() == 1 + usize::from(with_more) => {
             let mut fds = fds.into_iter();
             match (fds.next(), fds.next()) {
-                (Some(mounts), ruleset) => (mounts, ruleset),
+                (Some(mounts), more) => (mounts, more),
                 (None, _) => stop("no mount namespace"),
             }
         }
@@ -98,9 +105,12 @@ fn wait_at(gate: &OwnedFd, with_ruleset: bool) -> (OwnedFd, Option<OwnedFd>) {
     }
 }
 
-fn limits(header: &Header) {
+pub fn limits(header: &Header) {
     // A core limit of 1 keeps a core_pattern pipe from being started on the host (core(5)).
-    for (resource, value) in [(libc::RLIMIT_CORE, 1), (libc::RLIMIT_NOFILE, header.open_files)] {
+    let of_files = (header.file_bytes != 0).then_some((libc::RLIMIT_FSIZE, header.file_bytes));
+    for (resource, value) in
+        [(libc::RLIMIT_CORE, 1), (libc::RLIMIT_NOFILE, header.open_files)].into_iter().chain(of_files)
+    {
         let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
         // SAFETY: the structure outlives the call.
         must(unsafe { libc::setrlimit(resource, &raw const limit) }, "rlimit");
@@ -121,7 +131,8 @@ fn become_user(header: &Header) {
     // SAFETY: plain calls on our own process; the structures are those of capset(2), version 3.
     unsafe {
         if header.single_id == 0 {
-            must(libc::setgroups(1, &raw const header.gid), "setgroups");
+            // A program that runs a machine has none beside its own.
+            must(libc::setgroups(usize::from(header.disk == 0), &raw const header.gid), "setgroups");
         }
         must(libc::setresgid(header.gid, header.gid, header.gid), "setresgid");
         must(libc::setresuid(header.uid, header.uid, header.uid), "setresuid");
@@ -158,7 +169,7 @@ fn must(result: c_int, step: &str) {
     }
 }
 
-fn stop(step: &str) -> ! {
+pub fn stop(step: &str) -> ! {
     eprintln!("caisson zygote child: {step}: {}", std::io::Error::last_os_error());
     // SAFETY: ends this process without running the interpreter's exit handlers.
     unsafe { libc::_exit(126) }

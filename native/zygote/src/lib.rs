@@ -10,17 +10,17 @@
 //! It shares the host's pid namespace, because a process can only be forked into a pid namespace below one's own, and because its end must not
 //! be theirs.
 
+pub mod dance;
+pub mod enter;
 pub mod message;
 pub mod request;
+pub mod serve;
+pub mod spare;
 
 mod arenas;
-mod dance;
-mod enter;
 mod fresh;
 mod huge;
 mod moving;
-mod serve;
-mod spare;
 
 use std::sync::Mutex;
 
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn caisson_zygote_serve(
         return -1;
     }
     huge::gather();
-    let fork = serve::serve(listener, user_namespace, idle_ms);
+    let fork = serve::serve(listener, user_namespace, idle_ms, spare::Spares::new(), dance::copy);
     fresh::fill();
     let kind = if matches!(fork, serve::Fork::Spare(_)) { SPARE } else { WANTED };
     FORK.lock().map_or(-1, |mut held| {

@@ -19,6 +19,7 @@ pub const FD_UTS: usize = 4;
 pub const FD_NET: usize = 5;
 /// A socket pair: the keeper says on it that the wall stands, with the mount namespace, and gets the child's number and notification descriptor.
 pub const FD_GATE: usize = 6;
+/// Of a machine's twin: the stream to its agent, its log, and its control (native/twins).
 pub const FD_STDOUT: usize = 7;
 pub const FD_STDERR: usize = 8;
 pub const FD_CONTROL: usize = 9;
@@ -35,11 +36,14 @@ pub struct Header {
     /// Bit set of the capabilities that set-user-id programs may gain.
     pub bounding: u64,
     pub open_files: u64,
+    /// The largest file that can be written; 0: as it was.
+    pub file_bytes: u64,
     pub no_new_privileges: u8,
     /// The filter answers execve by notification: send the descriptor back through the gate.
     pub notify: u8,
-    /// The gate's first message carries a Landlock ruleset, too.
+    /// The gate's first message carries something too: a Landlock ruleset, or the disk of a machine.
     pub landlock: u8,
+    pub disk: u8,
     /// The namespace has one id only: groups cannot be set.
     pub single_id: u8,
     pub filter_length: u32,

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-use crate::dance::{Forked, fork_into};
+use crate::dance::{Forked, Third, fork_into};
 use crate::enter::Entrance;
 use crate::message::{MAX_MESSAGE, receive, send};
 use crate::request::{Answer, Request, bytes_of};
@@ -20,10 +20,9 @@ pub enum Fork {
 }
 
 /// Returns in forked children only.
-pub fn serve(listener: RawFd, user_namespace: RawFd, idle_ms: libc::c_int) -> Fork {
+pub fn serve(listener: RawFd, user_namespace: RawFd, idle_ms: libc::c_int, mut spares: Spares, third: Third) -> Fork {
     let mut clients: Vec<OwnedFd> = Vec::new();
     let mut buffer = vec![0u8; MAX_MESSAGE];
-    let mut spares = Spares::new();
     let idle = Duration::from_millis(idle_ms as u64);
     let mut last_heard = Instant::now();
     loop {
@@ -58,7 +57,7 @@ pub fn serve(listener: RawFd, user_namespace: RawFd, idle_ms: libc::c_int) -> Fo
             }
             last_heard = Instant::now();
             spares.put_off(PAUSE);
-            match answer(clients[index].as_fd(), &mut buffer, &mut spares) {
+            match answer(clients[index].as_fd(), &mut buffer, &mut spares, third) {
                 Turn::Child(entrance) => {
                     // Entering closes every descriptor by range.
                     std::mem::forget((clients, spares));
@@ -94,13 +93,13 @@ enum Turn {
     Over,
 }
 
-fn answer(client: BorrowedFd<'_>, buffer: &mut [u8], spares: &mut Spares) -> Turn {
+fn answer(client: BorrowedFd<'_>, buffer: &mut [u8], spares: &mut Spares, third: Third) -> Turn {
     let Ok((length, fds)) = receive(client, buffer) else { return Turn::Over };
     let message = &buffer[..length];
     let Some(request) = Request::of(message, fds) else { return Turn::Over };
     let answer = match spares.take(message, &request.fds) {
         Some(answer) => answer,
-        None => match fork_into(&request.fds) {
+        None => match fork_into(&request.fds, third) {
             // Whatever fails from here on ends the child; the keeper sees the gate close.
             Forked::Child => return Turn::Child(Entrance(request)),
             Forked::Parent => Answer { errno: 0, step: 0 },

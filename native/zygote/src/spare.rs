@@ -35,10 +35,15 @@ pub struct Spares {
 }
 
 impl Spares {
-    pub fn new() -> Spares {
+    pub(crate) fn new() -> Spares {
         let mut spares = Spares { thread: Thread::of_this(), next: None, living: Vec::new(), due: None };
         spares.put_off(PAUSE);
         spares
+    }
+
+    /// Of a process whose forks are all made when they are asked for.
+    pub fn none() -> Spares {
+        Spares { thread: None, next: None, living: Vec::new(), due: None }
     }
 
     /// Something was asked: not now.

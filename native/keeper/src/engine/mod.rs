@@ -25,7 +25,7 @@ use crate::caps;
 use crate::cgroup::Spare;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::gate;
-use crate::inside::{Inside, give_up, loopback_up};
+use crate::inside::{Inside, loopback_up};
 use crate::machine;
 use crate::plan::{Network, Plan};
 use crate::program::Program;
@@ -37,7 +37,7 @@ use stage::attach;
 
 pub use stage::{finish, flags_of_root, stage};
 pub use wanted::{Engine, Platform, refuse};
-pub use warm::{Warm, save, sleep, snapshot};
+pub use warm::{Warm, save, serve, sleep, snapshot};
 
 const STEP: &str = "engine";
 /// A healthy machine needs a quarter of a second from here to the agent's first word.
@@ -90,11 +90,12 @@ impl Inside<'_> {
         let doors = if gated { gate::net::prepare(gate::net::Source::Here)? } else { Vec::new() };
         self.move_in()?;
         own_root()?;
+        own_proc()?;
         self.pivot()?;
         self.rlimits()?;
         // With a single id it maps that of its own root, for which the kernel asks for this one too (user_namespaces(7)).
         let mapping = self.single_id.then_some("SETFCAP");
-        give_up(caps::set_of(CAPABILITIES.into_iter().chain(mapping))?, true)?;
+        caps::give_up(caps::set_of(CAPABILITIES.into_iter().chain(mapping))?, true)?;
         let program = self.engine_program(engine, gated)?;
         let traced = engine.is_traced(self.plan).then(|| trace::listener(trace::SOCKET)).transpose()?;
         let kit: Vec<_> = traced.iter().chain(&doors).map(AsRawFd::as_raw_fd).collect();
@@ -142,10 +143,13 @@ pub fn own_root() -> Outcome<()> {
     let (none, here) = (None::<&str>, Path::new("."));
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at(STEP, "private mounts")?;
     let tree = Tree::open(here).at(STEP, "a copy of the root")?;
-    tree.attach(here).and_then(|()| tree.enter()).at(STEP, "root onto itself")?;
+    tree.attach(here).and_then(|()| tree.enter()).at(STEP, "root onto itself")
+}
+
+pub fn own_proc() -> Outcome<()> {
     // It starts itself again from here, and builds its roots below it.
     let strict = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), "proc", Some("proc"), strict, none).at(STEP, "/proc")
+    mount(Some("proc"), "proc", Some("proc"), strict, None::<&str>).at(STEP, "/proc")
 }
 
 /// What the wall takes of the host's groups besides.
@@ -194,6 +198,11 @@ impl Held {
         let door = door.try_clone().at(STEP, "dup")?;
         door.set_nonblocking(true).at(STEP, "its socket")?;
         Ok(Held { door, words, log: Some(log) })
+    }
+
+    /// Until it is started.
+    pub fn log(&self) -> Option<&OwnedFd> {
+        self.log.as_ref()
     }
 
     pub fn take_log(&mut self) -> Option<OwnedFd> {

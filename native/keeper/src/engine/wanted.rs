@@ -60,10 +60,26 @@ pub fn refuse(plan: &Plan) -> Outcome<()> {
     if plan.engine.is_some() && !matches!(plan.root, Root::ReadOnly {}) {
         return invalid("root: behind an engine it is read-only");
     }
-    if plan.engine.is_some() && (plan.kind == Kind::Zygote || plan.zygote.is_some()) {
+    if plan.engine.is_some() && (plan.kind == Kind::Zygote && plan.machine.is_none() || plan.zygote.is_some()) {
         return invalid("nothing is forked into another kernel: no zygote behind an engine");
     }
+    if (plan.is_mother() || plan.mother().is_some()) && !is_forked(plan) {
+        return invalid("engine: what is forked is a machine that QEMU emulates, restored from a state");
+    }
     Ok(())
+}
+
+/// A mother, or one of hers.
+fn is_forked(plan: &Plan) -> bool {
+    let (Some(machine), Some(engine)) = (&plan.machine, &plan.engine) else { return false };
+    let restored = match &engine.warm {
+        Some(Warm::Restore { mother, .. }) => plan.is_mother() == mother.is_none(),
+        _ => false,
+    };
+    restored
+        && machine.vmm == Vmm::Qemu
+        && engine.platform == Platform::Tcg
+        && machine.twins.is_some() == plan.is_mother()
 }
 
 /// A machine sees its images and its disk, and is as large as it is.

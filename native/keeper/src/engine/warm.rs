@@ -39,8 +39,14 @@ const MAX_WORDS: u64 = 4096;
 pub enum Warm {
     /// To be written there when it is asked for.
     Save { folder: String },
-    /// From there. `pid`: the warm interpreter's, inside, where there is one.
-    Restore { folder: String, pid: Option<u32> },
+    /// From there. `pid`: the warm interpreter's, inside, where there is one. `mother`: the state folder of a machine that was restored from there too, and
+    /// forks itself (native/twins).
+    Restore {
+        folder: String,
+        pid: Option<u32>,
+        #[serde(default)]
+        mother: Option<String>,
+    },
     /// The same sandbox, that went to sleep there.
     Wake { folder: String },
 }
@@ -136,6 +142,15 @@ pub fn save(sandbox: &mut Sandbox) -> Outcome<()> {
             }
         }
     }
+}
+
+/// The machine stands still from now on, and forks itself into the sandboxes of whoever asks.
+pub fn serve(sandbox: &mut Sandbox) -> Outcome<()> {
+    if !sandbox.plan.is_mother() {
+        return Err(Fault::new(Code::LaunchFailed, STEP, "it is not one that others are forked from"));
+    }
+    settle(sandbox)?;
+    machine::serve(sandbox)
 }
 
 /// As `save`, of a sandbox that somebody uses, for itself and nobody else.

@@ -23,6 +23,8 @@ enum Order {
     Stand {},
     /// After that.
     GoOn {},
+    /// For good: others are forked from it.
+    Stop {},
 }
 
 /// The keeper's end, and the pilot's.
@@ -41,7 +43,15 @@ pub fn stand(helm: &OwnedFd, devices: &File) -> Outcome<u64> {
 }
 
 pub fn go_on(helm: &OwnedFd) -> Outcome<()> {
-    order(helm, &Order::GoOn {}, &[])?;
+    obeyed(helm, &Order::GoOn {})
+}
+
+pub fn stop(helm: &OwnedFd) -> Outcome<()> {
+    obeyed(helm, &Order::Stop {})
+}
+
+fn obeyed(helm: &OwnedFd, what: &Order) -> Outcome<()> {
+    order(helm, what, &[])?;
     match answer(helm)? {
         Said::Ready(true) => Ok(()),
         _ => Err(not_agreed()),
@@ -71,6 +81,7 @@ pub fn steer(helm: &OwnedFd, mut captain: Box<dyn Captain>) {
         let done = match (serde_json::from_slice(&buffer[..length]), files.pop()) {
             (Ok(Order::Stand {}), Some(devices)) => captain.stand(&devices).map(|address| Said::Memory { address }),
             (Ok(Order::GoOn {}), None) => captain.go_on().map(|()| Said::Ready(true)),
+            (Ok(Order::Stop {}), None) => captain.stop().map(|()| Said::Ready(true)),
             _ if length == 0 => return,
             _ => Err(Fault::new(Code::LaunchFailed, STEP, "an order that is none")),
         };

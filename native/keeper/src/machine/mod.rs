@@ -16,8 +16,9 @@ mod saving;
 mod settling;
 mod stage;
 mod ticks;
+mod twin;
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use caisson_relay::{Relay, Side};
 use caisson_zygote::message::send;
@@ -26,16 +27,16 @@ use nix::unistd::{ForkResult, fork};
 use serde::Deserialize;
 
 use crate::caps;
-use crate::engine::{Engine, own_root};
+use crate::engine::{Engine, own_proc, own_root};
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::gate;
-use crate::inside::{Inside, give_up, install, loopback_up};
+use crate::inside::{Inside, install, loopback_up};
 use crate::plan::{Disk, Network, Plan};
 use crate::program::Program;
 use crate::say::Said;
 use crate::weakened::{Step, is_without};
 
-use monitor::{Parts, prepare};
+use monitor::{Begun, Kin, Parts, prepare};
 
 pub use describe::{describe, now_ns};
 pub use executed::Pace;
@@ -43,6 +44,7 @@ pub use monitor::Vmm;
 pub use saving::{save, sleep, snapshot};
 pub use settling::{SETTLING, Settling, go_on, not_settled};
 pub use stage::{memory_before, saved_disk, stage};
+pub use twin::{Ends, Twin, serve};
 
 const STEP: &str = "machine";
 
@@ -70,6 +72,9 @@ pub struct Machine {
     pub cpus: u32,
     /// Library that an older QEMU needs to map memory that it may not write; None: it can by itself.
     pub reader: Option<String>,
+    /// Library that a mother's QEMU is loaded with (native/twins); None: it is none.
+    #[serde(default)]
+    pub twins: Option<String>,
 }
 
 impl Machine {
@@ -91,22 +96,40 @@ impl Inside<'_> {
         self.take_ids()?;
         nix::unistd::sethostname(&self.plan.host_name).at("hostname", &self.plan.host_name)?;
         loopback_up()?;
-        let doors = if is_gated(self.plan) { gate::net::prepare(machine.vmm.source())? } else { Vec::new() };
+        let is_mother = self.plan.is_mother();
+        // Before the root is another: she hands it to whoever wants a twin, to live below.
+        let kin = if is_mother { Some(self.kin()?) } else { None };
+        let gated = is_gated(self.plan) && !is_mother;
+        let doors = if gated { gate::net::prepare(machine.vmm.source())? } else { Vec::new() };
         let disk = self.move_in()?.ok_or_else(no_disk)?;
         own_root()?;
+        if !is_mother {
+            // A mother is in no namespace of processes that is hers.
+            own_proc()?;
+        }
         self.pivot()?;
         self.rlimits()?;
-        bound_files(self.plan)?;
-        give_up(0, true)?;
+        if !is_mother {
+            bound_files(self.plan)?;
+        }
+        caps::give_up(if is_mother { caps::set_of(caps::ZYGOTE)? } else { 0 }, true)?;
         let (keepers, helm) = helm::pair()?;
-        let (program, monitor) = prepare(&Parts { plan: self.plan, engine, machine, log: self.log.as_ref() }, disk)?;
-        let leash = self.leash.try_clone().at(STEP, "dup")?;
+        if let Some(ends) = &self.twin {
+            install(self.filter, false)?;
+            caps::set(0)?;
+            let kit = twin::numbers(&keepers, Some(&disk), &doors);
+            send(self.leash.as_fd(), &Said::kit(false, false).bytes(), &kit).at("leash", "kit")?;
+            drop((doors, keepers, disk));
+            return self.steer(&helm, qemu::begin_twin(ends)?);
+        }
+        let parts = Parts { plan: self.plan, engine, machine, log: self.log.as_ref(), kin };
+        let (program, monitor) = prepare(&parts, disk)?;
         install(self.filter, false)?;
-        if !is_without(Step::Capabilities) {
+        if !is_without(Step::Capabilities) && !is_mother {
             caps::set(0)?;
         }
+        let kit = twin::numbers(&keepers, None, &doors);
         if is_without(Step::Engine) {
-            let kit: Vec<_> = std::iter::once(&keepers).chain(&doors).map(AsRawFd::as_raw_fd).collect();
             send(self.leash.as_fd(), &Said::kit(false, false).bytes(), &kit).at("leash", "kit")?;
             return self.agent_instead(helm);
         }
@@ -114,22 +137,40 @@ impl Inside<'_> {
         let child = match unsafe { fork() }.at(STEP, "fork")? {
             ForkResult::Parent { child } => child,
             ForkResult::Child => {
+                // In a namespace of processes it ends with the first one anyway; a mother is in none.
+                // SAFETY: a setting of this process.
+                unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
                 let _failed = program.exec();
                 // The pilot sees the end of whatever leads to it.
                 // SAFETY: ends this process without the keeper's exit handlers.
                 unsafe { libc::_exit(125) }
             }
         };
-        drop(program);
-        let kit: Vec<_> = std::iter::once(&keepers).chain(&doors).map(AsRawFd::as_raw_fd).collect();
+        drop((program, parts));
+        if is_mother {
+            caps::set(0)?;
+        }
         send(self.leash.as_fd(), &Said::kit(false, false).bytes(), &kit).at("leash", "kit")?;
         drop((doors, keepers));
-        let begun = monitor.begin(child)?;
+        self.steer(&helm, monitor.begin(child)?)
+    }
+
+    /// What a mother is asked by, and for.
+    fn kin(&self) -> Outcome<Kin> {
+        let place = "/proc/self/ns/user";
+        let user_namespace = std::fs::File::open(place).at("namespaces", place)?.into();
+        Ok(Kin { listener: self.listener.try_clone().at(STEP, "dup")?, user_namespace })
+    }
+
+    /// The pilot, as long as there is a machine.
+    fn steer(&self, helm: &OwnedFd, begun: Begun) -> Outcome<std::convert::Infallible> {
+        let leash = self.leash.try_clone().at(STEP, "dup")?;
         let mut relay = Relay::new(Side::Host, leash, begun.stream).at(STEP, "relay")?;
         if begun.was_restored {
             relay.begin_anew();
         }
         let captain = begun.captain;
+        let helm = helm.try_clone().at(STEP, "dup")?;
         std::thread::Builder::new().spawn(move || helm::steer(&helm, captain)).at(STEP, "a thread")?;
         let ended = relay.run();
         if let Err(error) = &ended {
@@ -162,9 +203,13 @@ fn is_gated(plan: &Plan) -> bool {
 /// What runs the machine holds the file of its disk: whoever has taken it over could fill the host's disk with it. Saved devices are a file, too, of a
 /// megabyte or two.
 fn bound_files(plan: &Plan) -> Outcome<()> {
-    let Disk::Image { bytes, .. } = plan.disk else { return Err(no_disk()) };
-    let most = bytes.max(LEAST_FILE_BYTES);
+    let most = bytes_of_files(plan)?;
     setrlimit(Resource::RLIMIT_FSIZE, most, most).at(STEP, "file size")
+}
+
+fn bytes_of_files(plan: &Plan) -> Outcome<u64> {
+    let Disk::Image { bytes, .. } = plan.disk else { return Err(no_disk()) };
+    Ok(bytes.max(LEAST_FILE_BYTES))
 }
 
 fn no_disk() -> Fault {

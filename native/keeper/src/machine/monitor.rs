@@ -40,6 +40,14 @@ pub struct Parts<'a> {
     pub machine: &'a Machine,
     /// Where what it has to complain about goes.
     pub log: Option<&'a OwnedFd>,
+    /// Of a mother.
+    pub kin: Option<Kin>,
+}
+
+/// Where a mother is asked for twins, and the user namespace that they live below.
+pub struct Kin {
+    pub listener: OwnedFd,
+    pub user_namespace: OwnedFd,
 }
 
 impl Parts<'_> {
@@ -71,6 +79,8 @@ pub trait Captain: Send {
     /// Has it stand still, with all that it is but for its memory in that file; where its memory begins. If it could not, it goes on.
     fn stand(&mut self, devices: &OwnedFd) -> Outcome<u64>;
     fn go_on(&mut self) -> Outcome<()>;
+    /// It stands still, for good.
+    fn stop(&mut self) -> Outcome<()>;
 }
 
 /// `disk`: its own, open for reading and writing.

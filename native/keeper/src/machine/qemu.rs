@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::Pid;
 
 use super::monitor::{Begun, Captain, Monitor, Parts};
 use super::qmp::Qmp;
+use super::twin::{self, Ends};
 use super::{STEP, arguments, stage};
 use crate::engine::Warm;
 use crate::fault::{At, Outcome};
@@ -22,16 +22,28 @@ pub struct Qemu {
 impl Qemu {
     pub fn prepare(parts: &Parts, disk: OwnedFd) -> Outcome<(Program, Box<dyn Monitor>)> {
         let (engine, machine) = (parts.engine, parts.machine);
-        let ((stream, streams), (control, controls)) = (pair()?, pair()?);
+        let (Ends { stream, control }, theirs) = twin::ends()?;
         let mut inherited = parts.streams()?;
         // As arguments.rs numbers them.
-        inherited.extend([streams, disk, controls]);
+        inherited.extend([theirs.stream, disk, theirs.control]);
         let is_restored = engine.warm.as_ref().is_some_and(Warm::takes_state);
         if is_restored {
             inherited.push(File::open(stage::STATE).at(STEP, stage::STATE)?.into());
         }
         let reader = machine.reader.as_ref().filter(|_| is_restored);
-        let env = reader.map(|_| format!("LD_PRELOAD={}", stage::READER));
+        let mut libraries: Vec<&str> = reader.map(|_| stage::READER).into_iter().collect();
+        let mut env = Vec::new();
+        if let (Some(kin), Some(serve)) = (&parts.kin, &parts.plan.serve) {
+            // As native/twins numbers them.
+            for fd in [&kin.listener, &kin.user_namespace] {
+                inherited.push(fd.try_clone().at(STEP, "dup")?);
+            }
+            libraries.push(stage::TWINS);
+            env.push(format!("CAISSON_TWINS_IDLE_MS={}", serve.idle_ms));
+        }
+        if !libraries.is_empty() {
+            env.push(format!("LD_PRELOAD={}", libraries.join(":")));
+        }
         let argv = arguments::of(parts.plan, engine, machine)?;
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
         let program = Program::new(&argv, env.into_iter(), inherited)?;
@@ -39,8 +51,12 @@ impl Qemu {
     }
 }
 
-fn pair() -> Outcome<(OwnedFd, OwnedFd)> {
-    socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC).at(STEP, "socketpair")
+/// It is on its way, and goes on when it is there: where its mother stood still.
+pub fn begin_twin(ends: &Ends) -> Outcome<Begun> {
+    let copy = |fd: &OwnedFd| fd.try_clone().at(STEP, "dup");
+    let mut qmp = Qmp::with(copy(&ends.control)?)?;
+    qmp.go_on()?;
+    Ok(Begun { stream: copy(&ends.stream)?, was_restored: true, captain: Box::new(qmp) })
 }
 
 impl Monitor for Qemu {
@@ -60,5 +76,9 @@ impl Captain for Qmp {
 
     fn go_on(&mut self) -> Outcome<()> {
         Qmp::go_on(self)
+    }
+
+    fn stop(&mut self) -> Outcome<()> {
+        Qmp::stop(self)
     }
 }

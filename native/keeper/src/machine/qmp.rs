@@ -32,17 +32,26 @@ pub struct Qmp {
 impl Qmp {
     /// When QEMU has begun to listen.
     pub fn greet(stream: OwnedFd) -> Outcome<Qmp> {
-        let stream = UnixStream::from(stream);
-        stream.set_read_timeout(Some(PATIENCE)).at(STEP, "control")?;
-        let mut qmp = Qmp { stream, pending: Vec::new(), holds_file: false };
+        let mut qmp = Qmp::with(stream)?;
         qmp.line()?;
         qmp.ask("qmp_capabilities", json!({}), None)?;
         Ok(qmp)
     }
 
+    /// One that has been greeted by another.
+    pub fn with(stream: OwnedFd) -> Outcome<Qmp> {
+        let stream = UnixStream::from(stream);
+        stream.set_read_timeout(Some(PATIENCE)).at(STEP, "control")?;
+        Ok(Qmp { stream, pending: Vec::new(), holds_file: false })
+    }
+
+    pub fn stop(&mut self) -> Outcome<()> {
+        self.ask("stop", json!({}), None).map(drop)
+    }
+
     /// It stands still, and what its devices are is in that file; where its memory begins, as QEMU numbers it. If that cannot be had, it goes on.
     pub fn stand(&mut self, devices: &OwnedFd) -> Outcome<u64> {
-        self.ask("stop", json!({}), None)?;
+        self.stop()?;
         let written = self.write_devices(devices).and_then(|()| self.memory());
         if written.is_err() {
             self.go_on()?;

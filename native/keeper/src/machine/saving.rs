@@ -96,7 +96,7 @@ fn remember(sandbox: &Sandbox, address: u64, folder: &Path, lasts: bool) -> Outc
         .collect())
 }
 
-fn helm_of(sandbox: &Sandbox) -> Outcome<&OwnedFd> {
+pub fn helm_of(sandbox: &Sandbox) -> Outcome<&OwnedFd> {
     sandbox.helm.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "nobody is at its helm"))
 }
 

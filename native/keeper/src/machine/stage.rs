@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-use super::{Machine, STEP, Vmm, devices, is_gated};
+use super::{Machine, STEP, Vmm, devices, is_gated, twin};
 use crate::engine::{Engine, Platform, Warm};
 use crate::fault::{At, Code, Outcome};
 use crate::gate::tap;
@@ -23,6 +23,7 @@ pub const SHOWN: &str = "/shown.erofs";
 pub const MEMORY: &str = "/memory";
 pub const STATE: &str = "/state";
 pub const READER: &str = "/reader.so";
+pub const TWINS: &str = "/twins.so";
 /// Of Firecracker: itself, and where it makes its sockets.
 pub const PROGRAM: &str = "/firecracker";
 pub const API: &str = "/run/api";
@@ -111,6 +112,7 @@ fn show_devices(plan: &Plan, (machine, engine): (&Machine, &Engine), dev: &Path,
 /// What the disk of one that is restored is copied from: it goes with its memory.
 pub fn saved_disk(engine: &Engine) -> Option<PathBuf> {
     match &engine.warm {
+        Some(Warm::Restore { mother: Some(mother), .. }) => Some(twin::disk_of(Path::new(mother))),
         Some(Warm::Restore { folder, .. }) => Some(Path::new(folder).join(DISK_FILE)),
         _ => None,
     }
@@ -135,6 +137,9 @@ fn show_state(machine: &Machine, warm: &Warm, place: &Path, owner: (u32, u32)) -
         Warm::Restore { folder, .. } | Warm::Wake { folder } => {
             if let Some(reader) = &machine.reader {
                 show(Path::new(reader), place, READER, RDONLY)?;
+            }
+            if let Some(twins) = &machine.twins {
+                show(Path::new(twins), place, TWINS, RDONLY)?;
             }
             let folder = Path::new(folder);
             show(&folder.join(STATE_FILE), place, STATE, RDONLY | NOEXEC)?;

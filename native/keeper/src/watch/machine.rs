@@ -2,7 +2,7 @@
 
 use std::os::fd::AsRawFd;
 
-use super::Watch;
+use super::{IDLE, Watch};
 use crate::agent;
 use crate::control::Reason;
 use crate::say::Said;
@@ -32,6 +32,10 @@ impl Watch {
                 if let Some(settling) = &self.settling {
                     settling.answered(whole);
                 }
+            }
+            // A mother ends by herself.
+            _ if self.sandbox.plan.is_mother() => {
+                self.finish(Reason::Exit, IDLE);
             }
             _ => {
                 self.finish(Reason::Crash, "the machine ended, or said something else than agreed");

@@ -51,6 +51,10 @@ impl Watch {
                 Ok(()) => answer(seq, json!({})),
                 Err(fault) => refusal(seq, &fault.to_string()),
             }),
+            Request::Serve { seq } => Some(match engine::serve(&mut self.sandbox) {
+                Ok(()) => answer(seq, json!({})),
+                Err(fault) => refusal(seq, &fault.to_string()),
+            }),
             Request::Sleep { seq, folder, keep_disk } => Some(self.sleep(seq, Path::new(&folder), &keep_disk)),
             Request::Snapshot { seq, folder, lasts } => Some(match self.snapshot(Path::new(&folder), lasts) {
                 Ok(()) => answer(seq, json!({})),

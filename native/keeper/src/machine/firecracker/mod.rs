@@ -66,6 +66,10 @@ impl Captain for Api {
     fn go_on(&mut self) -> Outcome<()> {
         Err(refusal())
     }
+
+    fn stop(&mut self) -> Outcome<()> {
+        Err(refusal())
+    }
 }
 
 fn refusal() -> Fault {

@@ -75,6 +75,7 @@ mod tests {
             memory_bytes: 240 << 20,
             cpus: 2,
             reader: None,
+            twins: None,
         }
     }
 
