@@ -11,11 +11,8 @@ from contextlib import nullcontext
 
 from IPython.core.autocall import ExitAutocall
 from IPython.core.compilerop import CachingCompiler
-from IPython.core.displayhook import DisplayHook
-from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import UsageError
 from IPython.core.formatters import BaseFormatter
-from IPython.core.history import HistoryManager
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.profiledir import ProfileDir
 from traitlets import Dict, Type, Unicode
@@ -25,67 +22,9 @@ from caisson_runtime import failure, images
 from caisson_runtime.formats import Formats
 from caisson_runtime.imports import AfterImport
 from caisson_runtime.plain import Plain
-from caisson_runtime.rich import CHART, PLAIN, TABLE, rich
+from caisson_runtime.rich import CHART, PLAIN, TABLE
+from caisson_runtime.shown import History, Hook, Publisher
 from caisson_runtime.tables import plain_json, table
-
-
-class _History(HistoryManager):
-    # Here and below: where IPython has traits that nobody observes, each of which takes twenty calls to be set.
-    _i = _ii = _iii = _i00 = ""
-
-
-class _Hook(DisplayHook):
-    """Takes the value of the last expression."""
-
-    exec_result = None
-
-    @staticmethod
-    def semicolon_at_end_of_expression(expression):
-        # The tokens need not be looked at where there is none.
-        return ";" in expression and DisplayHook.semicolon_at_end_of_expression(expression)
-
-    def update_user_ns(self, result):
-        """`_` to `___`, `_3` and `Out[3]`, with fewer walks through traitlets than IPython's own."""
-        shell, number = self.shell, self.prompt_count
-        names, hidden = shell.user_ns, shell.user_ns_hidden
-        out = names["_oh"]
-        if result is out:
-            return
-        if len(out) >= self.cache_size:
-            self.cull_cache()
-        last = {"_": self._, "__": self.__, "___": self.___}
-        # What somebody has given such a name to stays.
-        theirs = "_" in builtins.__dict__
-        for name, value in last.items():
-            theirs = theirs or (name in names and names[name] is not hidden.get(name, value))
-        self._, self.__, self.___ = result, self._, self.__
-        shown = {"_%s" % number: result}
-        if not theirs:
-            shown.update(_=result, __=self.__, ___=self.___)
-        shell.push(shown, interactive=False)
-        out[number] = result
-
-    def write_output_prompt(self):
-        """The number is in the end message."""
-
-    def write_format_data(self, format_dict, md_dict=None):
-        self.shell.emit(rich(format_dict, True))
-
-    def log_output(self, format_dict):
-        """It would keep every image in memory."""
-
-    def finish_displayhook(self):
-        self._is_active = False
-
-
-class _Publisher(DisplayPublisher):
-    """Takes what `display` is given."""
-
-    def publish(self, data, metadata=None, **_more):
-        self.shell.emit(rich(data, False))
-
-    def clear_output(self, wait=False):
-        """What was said has been sent."""
 
 
 class _Table(BaseFormatter):
@@ -146,8 +85,8 @@ class Shell(InteractiveShell):
     """`emit` takes each result; `failed` is the exception that ended the last run, `told` its text."""
 
     compiler_class = Type(_Compiler)
-    displayhook_class = Type(_Hook)
-    display_pub_class = Type(_Publisher)
+    displayhook_class = Type(Hook)
+    display_pub_class = Type(Publisher)
     mime_renderers = Dict()
     execution_count = 1
     last_execution_result = None
@@ -192,7 +131,7 @@ class Shell(InteractiveShell):
             self.profile_dir.location = place
 
     def init_history(self):
-        self.history_manager = _History(shell=self, parent=self)
+        self.history_manager = History(shell=self, parent=self)
         self.configurables.append(self.history_manager)
 
     def init_virtualenv(self):
