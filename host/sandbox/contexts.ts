@@ -93,6 +93,7 @@ export class Contexts {
 
   /** The sandbox has its variables, or has others than before; no run was asked for so far. */
   begin(): void {
+    // Why one does not begin is told by each run that it is asked for.
     if (this.#warm !== undefined) this.#interpreters.begin(this.#warm).catch(() => undefined)
   }
 

@@ -80,7 +80,8 @@ export class Mothers implements AsyncDisposable {
   }
 
   async #make(folder: string, plan: Plan, template: Template): Promise<void> {
-    if (this.#over.signal.aborted) return
+    // Others were made while this one waited for its turn.
+    if (this.#over.signal.aborted || this.#living.size >= MAX_MOTHERS) return
     const { auditLog } = this.#parts
     const mother = this.#plan(plan)
     try {
