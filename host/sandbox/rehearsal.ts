@@ -4,7 +4,7 @@ import { attachProgram, type Judge, type Program, startCommand, startProgram } f
 import { orAborted, unending } from '../lifetimes.ts'
 import { newSeed } from '../runtimes/context.ts'
 import { ControlLines, violation } from '../runtimes/control-lines.ts'
-import type { RehearsalRequest, RuntimeProcess } from '../runtimes/runtime.ts'
+import type { RehearsalRequest, RuntimeProcess, RuntimeRequest } from '../runtimes/runtime.ts'
 import * as shelf from '../runtimes/shelf.ts'
 import type { Template } from '../templates/template.ts'
 import { ACCOUNT_VARIABLES } from './plan.ts'
@@ -14,7 +14,9 @@ import { trustVariables } from './trust.ts'
 const UNJUDGED: Judge = { exited: async (exit) => exit, lost: (failure) => Promise.reject(failure) }
 /** As the SDKs start what is given as one line. */
 const COMMAND = { command: '/bin/bash', args: ['-l', '-c', 'true'] }
-const said = (request: RehearsalRequest) => Buffer.from(`${JSON.stringify(request)}\n`)
+/** As somebody would ask for them, all the way there and back: to read a request, to print and to show a value are paths of their own. The rehearsal after them forgets them. */
+const RUNS = ["print('warm')", '1', "print('warm')", '1'].map((code, id): RuntimeRequest => ({ op: 'run', id, code, env: {} }))
+const said = (request: RuntimeRequest | RehearsalRequest) => Buffer.from(`${JSON.stringify(request)}\n`)
 
 /**
  * Has an interpreter that is inside already walk the paths of a first run, and renew its chance, so that whoever gets it need not wait for that. It may
@@ -75,12 +77,15 @@ async function walked(program: Program, request: RehearsalRequest, signal: Abort
 
 async function rehearsed(program: RuntimeProcess, request: RehearsalRequest, signal: AbortSignal): Promise<void> {
   const lines = new ControlLines()
-  await program.sendControl(said(request), signal)
+  const asked: (RuntimeRequest | RehearsalRequest)[] = [...RUNS, request]
+  const ask = async () => program.sendControl(said(asked.shift() ?? request), signal)
+  await ask()
   for await (const { channel, bytes } of program.output) {
-    if (channel !== 'control') throw violation('output before anybody ran anything')
+    if (channel !== 'control') continue
     for (const { message } of lines.push(bytes)) {
-      if (message.type === 'ready') return
-      throw violation(`a message of type ${message.type} instead of ready`)
+      if (message.type === 'ready' && asked.length === 0) return
+      if (message.type === 'end' && asked.length > 0) await ask()
+      else if (message.type !== 'result') throw violation(`a message of type ${message.type} while nobody ran anything`)
     }
   }
   throw new Fault('AGENT_LOST', `the interpreter with pid ${program.pid} ended before anybody used it`)
