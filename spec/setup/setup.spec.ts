@@ -25,6 +25,15 @@ test('a bare clone is set up, then the words go on to the command line', async (
   expect((await stat(clone.state)).mode & 0o777).toBe(0o700)
 })
 
+test('whoever keeps what they make to themselves makes for sandboxes what those can read', async () => {
+  await using clone = await Clone.make()
+  await writeFile(clone.at('strict'), `umask 077\nexec /bin/bash '${clone.at('caisson')}' "$@"\n`)
+  expect((await clone.run(['setup'], {}, clone.at('strict'))).status).toBe(0)
+  const modes = await Promise.all(['native/bin', 'dist', 'dist/setup.mjs'].map(async (made) => (await stat(clone.at(made))).mode & 0o777))
+  expect(modes).toEqual([0o755, 0o755, 0o644])
+  expect((await stat(clone.state)).mode & 0o777).toBe(0o700)
+})
+
 test('with all in place nothing is started but find and the command line', async () => {
   await using clone = await Clone.make()
   await clone.run(['setup'])
