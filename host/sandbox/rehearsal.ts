@@ -14,9 +14,9 @@ import { trustVariables } from './trust.ts'
 const UNJUDGED: Judge = { exited: async (exit) => exit, lost: (failure) => Promise.reject(failure) }
 /** As the SDKs start what is given as one line. */
 const COMMAND = { command: '/bin/bash', args: ['-l', '-c', 'true'] }
+type Asked = RuntimeRequest | RehearsalRequest
 /** As somebody would ask for them, all the way there and back: to read a request, to print and to show a value are paths of their own. The rehearsal after them forgets them. */
 const RUNS = ["print('warm')", '1', "print('warm')", '1'].map((code, id): RuntimeRequest => ({ op: 'run', id, code, env: {} }))
-const said = (request: RuntimeRequest | RehearsalRequest) => Buffer.from(`${JSON.stringify(request)}\n`)
 
 /**
  * Has an interpreter that is inside already walk the paths of a first run, and renew its chance, so that whoever gets it need not wait for that. It may
@@ -24,7 +24,7 @@ const said = (request: RuntimeRequest | RehearsalRequest) => Buffer.from(`${JSON
  */
 export function rehearse(agent: AgentConnection, pid: number, plan: Plan, template: Template, signal: AbortSignal): Promise<void> {
   const program = attachProgram(agent, pid, { judge: UNJUDGED }, unending())
-  return walked(program, { ...expected(plan, template), seed: newSeed() }, signal)
+  return walked(program, [...RUNS, { ...expected(plan, template), seed: newSeed() }], signal)
 }
 
 /** For those that are forked from this machine: walks what a first command takes, and has interpreters walk a first run once more. Nothing that is drawn is kept. */
@@ -39,7 +39,7 @@ export async function walkAgain(
   const command = await startCommand(agent, { ...COMMAND, env: walk.env, cwd: walk.cwd }, { judge: UNJUDGED }, signal)
   for await (const _ of command.output);
   await command.exit
-  for (const pid of pids) await walked(attachProgram(agent, pid, { judge: UNJUDGED }, unending()), { ...walk, seed: '' }, signal)
+  for (const pid of pids) await walked(attachProgram(agent, pid, { judge: UNJUDGED }, unending()), [...RUNS, { ...walk, seed: '' }], signal)
 }
 
 /**
@@ -58,7 +58,8 @@ export async function warmUp(
   const { command, args, env } = runtime.start
   const start = { command, args: [...args, ...(runtime.warm?.[imports] ?? [])], env: { ...template.env, ...env }, cwd: plan.user.home }
   const program = await startProgram(agent, start, { judge: UNJUDGED }, signal)
-  await walked(program, { ...expected(plan, template), seed: '' }, signal)
+  // No runs: after them gVisor 20221219 cannot save it ("encoding error at object host.inode").
+  await walked(program, [{ ...expected(plan, template), seed: '' }], signal)
   return [program.pid]
 }
 
@@ -67,18 +68,21 @@ function expected(plan: Plan, { env }: Template): Pick<RehearsalRequest, 'op' | 
   return { op: 'rehearse', cwd: plan.user.home, env: { ...ACCOUNT_VARIABLES, ...env, ...trustVariables(plan) } }
 }
 
-async function walked(program: Program, request: RehearsalRequest, signal: AbortSignal): Promise<void> {
+async function walked(program: Program, asked: readonly Asked[], signal: AbortSignal): Promise<void> {
   try {
-    await orAborted(rehearsed(program, request, signal), signal)
+    await orAborted(rehearsed(program, [...asked], signal), signal)
   } finally {
     program.letGo()
   }
 }
 
-async function rehearsed(program: RuntimeProcess, request: RehearsalRequest, signal: AbortSignal): Promise<void> {
+/** The last of what is asked is a rehearsal. */
+async function rehearsed(program: RuntimeProcess, asked: Asked[], signal: AbortSignal): Promise<void> {
   const lines = new ControlLines()
-  const asked: (RuntimeRequest | RehearsalRequest)[] = [...RUNS, request]
-  const ask = async () => program.sendControl(said(asked.shift() ?? request), signal)
+  const ask = async () => {
+    const next = asked.shift()
+    if (next !== undefined) await program.sendControl(Buffer.from(`${JSON.stringify(next)}\n`), signal)
+  }
   await ask()
   for await (const { channel, bytes } of program.output) {
     if (channel !== 'control') continue
