@@ -2,7 +2,7 @@
 //   node build.mjs [ts|native|all]
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -36,12 +36,12 @@ async function filesIn(folder) {
   }
 }
 
-/** Replaces `to` in one step, and only if it differs: a running keeper or zygote may have the old one open. Sandboxes are others: whoever keeps a clone to themselves shows them this. */
+/** Replaces `to` in one step, and only if it differs: a running keeper or zygote may have the old one open. */
 async function place(from, to) {
   const [fresh, old] = await Promise.all([readFile(from), bytesOrNull(to)])
   if (old?.equals(fresh)) return
   await mkdir(dirname(to), { recursive: true })
-  await writeFile(`${to}.new`, fresh, { mode: (await stat(from)).mode & 0o100 ? 0o755 : 0o644 })
+  await copyFile(from, `${to}.new`)
   await rename(`${to}.new`, to)
 }
 

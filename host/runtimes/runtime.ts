@@ -41,7 +41,7 @@ export type RuntimeRequest =
   | { op: 'renew'; seed: string }
 
 /**
- * Before `init`, to a program that waits for somebody: it walks the paths of `init` and of a first run, leaves no trace of that but the variables, renews its
+ * Before `init`, and after runs that nobody asked for, if any, to a program that waits for somebody: it walks the paths of `init` and of a first run, leaves no trace of that but the variables, renews its
  * chance, and answers `ready`. `env`: as far as it is known who will want it. `seed`: as of `renew`; empty: others are restored from it.
  */
 export interface RehearsalRequest {

@@ -9,6 +9,7 @@ const PLAIN = [
   'awk',
   'bash',
   'cat',
+  'chmod',
   'env',
   'find',
   'flock',

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { readFile, realpath, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, realpath, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { Clone, ended } from './clone.ts'
 
@@ -28,9 +28,13 @@ test('a bare clone is set up, then the words go on to the command line', async (
 test('whoever keeps what they make to themselves makes for sandboxes what those can read', async () => {
   await using clone = await Clone.make()
   await writeFile(clone.at('strict'), `umask 077\nexec /bin/bash '${clone.at('caisson')}' "$@"\n`)
+  // Of a set-up before.
+  await mkdir(clone.at('dist/runtimes'), { recursive: true, mode: 0o700 })
+  await writeFile(clone.at('dist/runtimes/main.py'), '', { mode: 0o600 })
   expect((await clone.run(['setup'], {}, clone.at('strict'))).status).toBe(0)
-  const modes = await Promise.all(['native/bin', 'dist', 'dist/setup.mjs'].map(async (made) => (await stat(clone.at(made))).mode & 0o777))
-  expect(modes).toEqual([0o755, 0o755, 0o644])
+  const made = ['native/bin', 'dist', 'dist/setup.mjs', 'dist/runtimes', 'dist/runtimes/main.py']
+  const modes = await Promise.all(made.map(async (path) => (await stat(clone.at(path))).mode & 0o777))
+  expect(modes).toEqual([0o755, 0o755, 0o644, 0o755, 0o644])
   expect((await stat(clone.state)).mode & 0o777).toBe(0o700)
 })
 
