@@ -105,6 +105,15 @@ export class BenchDaemon implements AsyncDisposable {
     await this.#text('POST', `/sandboxes/${id}/connect`, { 'x-api-key': this.#key }, JSON.stringify({ timeout: 600 }))
   }
 
+  /** All that were asked for are there, and none was refused. */
+  async fork({ id }: Guest, count: number): Promise<Guest[]> {
+    const said = JSON.parse(await this.#text('POST', `/sandboxes/${id}/fork`, { 'x-api-key': this.#key }, JSON.stringify({ count })))
+    return (said as { sandbox?: { sandboxID: string; envdAccessToken: string } }[]).map(({ sandbox }) => {
+      if (sandbox === undefined) throw new Error(`a fork was refused: ${JSON.stringify(said)}`)
+      return { id: sandbox.sandboxID, token: sandbox.envdAccessToken }
+    })
+  }
+
   async upload(guest: Guest, bytes: number): Promise<void> {
     const headers = { ...this.#of(guest, 49983), 'content-type': 'application/octet-stream', 'content-length': String(bytes) }
     const asked = this.#ask('POST', '/files?path=/home/user/large', headers)

@@ -73,7 +73,7 @@ export async function proportionalMiB(pid: number): Promise<number> {
   return Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1] ?? 0) / 1024
 }
 
-async function availableMiB(): Promise<number> {
+export async function availableMiB(): Promise<number> {
   return Number(/^MemAvailable:\s+(\d+) kB/m.exec(await readFile('/proc/meminfo', 'utf8'))?.[1]) / 1024
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { WALLS, type WallName } from '@caisson/wire'
 import { coldMachine } from './cold-machine.ts'
 import { BenchDaemon, type Guest } from './daemon.ts'
-import { processes, proportionalMiB } from './density.ts'
+import { availableMiB, processes, proportionalMiB } from './density.ts'
 import { ENGINES } from './references.ts'
 import type { Row } from './report.ts'
 import { type Summary, series, summary, took } from './statistics.ts'
@@ -15,10 +15,14 @@ const AIMS: Readonly<Record<string, { demand: number; pool: number }>> = {
   microvm: { demand: 150, pool: 15 },
 }
 const PAUSE_AIM_MS = 1000
+const FORKS = 20
+const FORKS_AIM_MS = 3000
 /** The pool is being filled: nothing tells when, and a slow machine takes this long. */
 const SETTLE_MS = 15_000
 const REST_MS = 3000
-const IDLE = 3
+const IDLE = 10
+/** Of each, by what is available of the machine's memory: a quarter more than the engine by itself was measured to take. */
+const MEMORY_AIMS_MIB: Readonly<Record<string, number>> = { gvisor: 96, microvm: 27.5 }
 
 /**
  * The same of each wall in one run, without a network; beside what engines do by themselves. A round here is slow: a tenth of them is made. `only`: of this
@@ -49,8 +53,9 @@ async function onDemand(wall: WallName, count: number): Promise<Row[]> {
   await using daemon = await BenchDaemon.open(0)
   await daemon.end(await first(daemon, wall))
   if (wall !== 'container') await daemon.saved()
-  // Where it is emulated, one that others are forked from comes to stand.
-  if (wall === 'microvm') await pause(SETTLE_MS)
+  // Where it is emulated, one that others are forked from comes to stand; and the first one's memory is given back, bit by bit.
+  await pause(SETTLE_MS)
+  const idle = await idleMiB(daemon, wall)
   const aim = AIMS[wall]
   const create = await creates(daemon, wall, count, 0)
   const guest = await first(daemon, wall)
@@ -63,13 +68,23 @@ async function onDemand(wall: WallName, count: number): Promise<Row[]> {
       await daemon.code(guest)
     })
   })
+  const forks = await series(3, 0, async () => {
+    let made: Guest[] = []
+    const ms = await took(async () => {
+      made = await daemon.fork(guest, FORKS)
+    })
+    for (const fork of made) await daemon.code(fork)
+    for (const fork of made) await daemon.end(fork)
+    return ms
+  })
   await daemon.end(guest)
   return [
     { what: `${wall}: create to first output with numpy`, unit: 'ms', measured: create, ...(aim && { aim: aim.demand }) },
     { what: '  command true', unit: 'ms', measured: command },
     { what: '  pause, frozen', unit: 'ms', measured: summary(paused), aim: PAUSE_AIM_MS },
     { what: '  resume to an output', unit: 'ms', measured: resumed, aim: PAUSE_AIM_MS },
-    { what: `  PSS of each of ${IDLE} idle sandboxes`, unit: 'MiB', measured: summary([await idleMiB(daemon, wall)]) },
+    { what: `  ${FORKS} forks, all there`, unit: 'ms', measured: forks, aim: FORKS_AIM_MS },
+    ...idle,
   ]
 }
 
@@ -103,13 +118,19 @@ function creates(daemon: BenchDaemon, wall: WallName, count: number, restMs: num
   })
 }
 
-async function idleMiB(daemon: BenchDaemon, wall: WallName): Promise<number> {
-  const before = new Set(await processes())
+/** What all of a kind share is there already: somebody of it has lived. */
+async function idleMiB(daemon: BenchDaemon, wall: WallName): Promise<Row[]> {
+  const before = { processes: new Set(await processes()), availableMiB: await availableMiB() }
   const guests: Guest[] = []
   for (let number = 0; number < IDLE; number += 1) guests.push(await daemon.createBehind(wall))
   await pause(REST_MS)
+  const lostMiB = before.availableMiB - (await availableMiB())
   let pssMiB = 0
-  for (const pid of await processes()) if (!before.has(pid)) pssMiB += await proportionalMiB(pid)
+  for (const pid of await processes()) if (!before.processes.has(pid)) pssMiB += await proportionalMiB(pid)
   for (const guest of guests) await daemon.end(guest)
-  return pssMiB / IDLE
+  const aim = MEMORY_AIMS_MIB[wall]
+  const row = (what: string, all: number): Row => ({ what, unit: 'MiB', measured: summary([all / IDLE]) })
+  const pss = row(`  PSS of each of ${IDLE} idle sandboxes`, pssMiB)
+  // Less than what a daemon gives back meanwhile says nothing.
+  return aim === undefined ? [pss] : [pss, { ...row('  loss of MemAvailable, each of them', lostMiB), aim }]
 }
