@@ -46,6 +46,8 @@ pub struct Relay {
     out: Vec<u8>,
     /// From it, not yet a whole frame.
     heard: Vec<u8>,
+    /// What is read goes through here: to fill one with zeros each time would take longer than a message.
+    buffer: Vec<u8>,
 }
 
 impl Relay {
@@ -56,7 +58,7 @@ impl Relay {
             fcntl(socket.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
         }
         let (lines, out, heard) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Ok(Relay { side, leash, stream, lines, last: 0, out, heard })
+        Ok(Relay { side, leash, stream, lines, last: 0, out, heard, buffer: vec![0; frame::MAX_PAYLOAD] })
     }
 
     /// On the host's side, first of all: the guest was restored, and knows lines of somebody who is gone.
@@ -113,14 +115,13 @@ impl Relay {
     }
 
     fn read_leash(&mut self) -> io::Result<bool> {
-        let mut buffer = vec![0; frame::MAX_PAYLOAD];
-        let (length, mut descriptors) = match receive(self.leash.as_fd(), &mut buffer) {
+        let (length, mut descriptors) = match receive(self.leash.as_fd(), &mut self.buffer) {
             Ok((0, _)) => return Ok(false),
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
             Err(error) => return Err(error),
         };
-        let message = &buffer[..length];
+        let message = &self.buffer[..length];
         match descriptors.pop() {
             None => encode(&mut self.out, Kind::Message, 0, message),
             // One too many is closed, as the agent would do.
@@ -148,10 +149,9 @@ impl Relay {
     }
 
     fn read_stream(&mut self) -> io::Result<bool> {
-        let mut buffer = [0u8; CHUNK];
-        match nix::unistd::read(self.stream.as_fd(), &mut buffer) {
+        match nix::unistd::read(self.stream.as_fd(), &mut self.buffer[..CHUNK]) {
             Ok(0) => return Ok(false),
-            Ok(length) => self.heard.extend_from_slice(&buffer[..length]),
+            Ok(length) => self.heard.extend_from_slice(&self.buffer[..length]),
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(true),
             Err(Errno::ECONNRESET) => return Ok(false),
             Err(error) => return Err(error.into()),
@@ -212,8 +212,8 @@ impl Relay {
     fn serve(&mut self, number: u32, events: libc::c_short) {
         let Some(line) = self.lines.get_mut(&number) else { return };
         if line.events(true) & libc::POLLIN != 0 && events & !libc::POLLOUT != 0 {
-            match line.read(CHUNK) {
-                Heard::Bytes(bytes) => encode(&mut self.out, Kind::Data, number, &bytes),
+            match line.read(&mut self.buffer[..CHUNK]) {
+                Heard::Bytes(bytes) => encode(&mut self.out, Kind::Data, number, bytes),
                 Heard::Nothing => {}
                 Heard::End => return self.end(number),
             }

@@ -25,8 +25,8 @@ pub struct Line {
     pub owed: usize,
 }
 
-pub enum Heard {
-    Bytes(Vec<u8>),
+pub enum Heard<'a> {
+    Bytes(&'a [u8]),
     Nothing,
     End,
 }
@@ -49,14 +49,13 @@ impl Line {
         (if reads { libc::POLLIN } else { 0 }) | (if writes { libc::POLLOUT } else { 0 })
     }
 
-    pub fn read(&mut self, most: usize) -> Heard {
-        let mut buffer = vec![0; most.min(self.credit)];
-        match nix::unistd::read(self.socket.as_fd(), &mut buffer) {
+    pub fn read<'a>(&mut self, buffer: &'a mut [u8]) -> Heard<'a> {
+        let most = buffer.len().min(self.credit);
+        match nix::unistd::read(self.socket.as_fd(), &mut buffer[..most]) {
             Ok(0) => Heard::End,
             Ok(length) => {
                 self.credit -= length;
-                buffer.truncate(length);
-                Heard::Bytes(buffer)
+                Heard::Bytes(&buffer[..length])
             }
             Err(Errno::EAGAIN | Errno::EINTR) => Heard::Nothing,
             Err(_) => Heard::End,
