@@ -21,8 +21,9 @@ class Hook(DisplayHook):
 
     @staticmethod
     def semicolon_at_end_of_expression(expression):
-        # The tokens need not be looked at where there is none.
-        return ";" in expression and DisplayHook.semicolon_at_end_of_expression(expression)
+        _, found, after = expression.rpartition(";")
+        # The tokens need not be looked at where something follows that is no comment.
+        return bool(found) and ("#" in expression or not after.strip()) and DisplayHook.semicolon_at_end_of_expression(expression)
 
     def update_user_ns(self, result):
         """`_` to `___`, `_3` and `Out[3]`, with fewer walks through traitlets than IPython's own."""
