@@ -125,7 +125,7 @@ export class LiveSandbox implements Held {
 
   /** By force where its keeper does not do it. Rejects when the signal aborts; the sandbox ends all the same. */
   async kill(signal: AbortSignal): Promise<Death> {
-    return this.death ?? (await orAborted(this.#ending.kill(), signal))
+    return this.death ?? (await orAborted(this.#ending.force('kill', 'on request'), signal))
   }
 
   /** What a daemon asks of its keeper: freeze, thaw, deadline, copyDisk. */
@@ -146,7 +146,7 @@ export class LiveSandbox implements Held {
 
   /** Ends its processes and keeps its disk at that path of the host. Rejects when the signal aborts; what its keeper was told stays told. */
   stop(keepDisk: string, signal: AbortSignal): Promise<Death> {
-    return orAborted(this.#ending.end('pause', 'paused', keepDisk), signal)
+    return this.#ending.keep(keepDisk, signal)
   }
 
   /** Its time was over, and its plan says that it freezes then. */
