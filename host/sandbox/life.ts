@@ -195,7 +195,8 @@ export class LiveSandbox implements Held {
 
   /** With what it shows recorded, if that is wanted. */
   async #onTerminal(size: Size, env: Record<string, string>, begin: () => Promise<Process>): Promise<Process> {
-    const session = this.#parts.auditLog.terminals.begin(this.id, size, env, this.#recordedOfTerminals)
+    const shown = { columns: size.columns || USUAL_SIZE.columns, rows: size.rows || USUAL_SIZE.rows }
+    const session = this.#parts.auditLog.terminals.begin(this.id, shown, env, this.#recordedOfTerminals)
     if (session === undefined) return await begin()
     try {
       return recordedTerminal(await begin(), session)
