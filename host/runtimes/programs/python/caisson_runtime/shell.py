@@ -61,6 +61,10 @@ class _Exit(ExitAutocall):
         raise SystemExit(code)
 
 
+# Words of a cell that has asyncio run a loop.
+_RUNS_ONE = ("run(", "run_until_complete(", "run_forever(", "Runner(")
+
+
 class _Loop:
     """Where a cell awaits: the loop that asyncio gives a cell that does not, so that what one begins another can wait for. (IPython's has one of its own.)"""
 
@@ -160,9 +164,12 @@ class Shell(InteractiveShell):
 
     def should_run_async(self, raw_cell, *, transformed_cell=None, preprocessing_exc_tuple=None):
         # Compiled once less.
-        if transformed_cell is not None and "await" not in transformed_cell and "async" not in transformed_cell:
+        cell = transformed_cell
+        if cell is not None and "await" not in cell and "async" not in cell and "create_task" not in cell:
             return False
-        return super().should_run_async(raw_cell, transformed_cell=transformed_cell, preprocessing_exc_tuple=preprocessing_exc_tuple)
+        asks = super().should_run_async(raw_cell, transformed_cell=cell, preprocessing_exc_tuple=preprocessing_exc_tuple)
+        # What only begins a task wants a loop that runs, as a kernel of Jupyter's has one for all cells; what runs one of its own wants that there is none.
+        return asks or (cell is not None and "create_task" in cell and not any(run in cell for run in _RUNS_ONE))
 
     def transform_cell(self, raw_cell):
         if not self.is_plain(raw_cell):
