@@ -18,7 +18,7 @@ from IPython.core.profiledir import ProfileDir
 from traitlets import Dict, Type, Unicode
 from traitlets.config import Config
 
-from caisson_runtime import failure, images
+from caisson_runtime import failure, images, inline
 from caisson_runtime.formats import Formats
 from caisson_runtime.imports import AfterImport
 from caisson_runtime.plain import Plain
@@ -160,6 +160,7 @@ class Shell(InteractiveShell):
             formatters[PLAIN].for_type(kind, plain_json)
         self.display_formatter.know()
         AfterImport.arrange("matplotlib", _use_our_backend)
+        inline.arrange()
         images.arrange()
 
     def should_run_async(self, raw_cell, *, transformed_cell=None, preprocessing_exc_tuple=None):
@@ -191,6 +192,11 @@ class Shell(InteractiveShell):
     def enable_matplotlib(self, gui=None):
         _use_our_backend(__import__("matplotlib"), force=True)
         return "inline", "caisson"
+
+    def run_line_magic(self, magic_name, line, _stack_depth=1):
+        if magic_name == "config" and line.startswith("InlineBackend."):
+            inline.know(self)
+        return super().run_line_magic(magic_name, line, _stack_depth=_stack_depth + 1)
 
     def ask_exit(self):
         raise SystemExit
