@@ -6,6 +6,7 @@ import { Exits, sweepExits } from './airlock/exits.ts'
 import { Secrets } from './airlock/secrets.ts'
 import { AuditLog } from './audit/log.ts'
 import { freshDeadline } from './lifetimes.ts'
+import { Admission } from './sandbox/admission.ts'
 import { Creating } from './sandbox/creating.ts'
 import { WarmStates } from './sandbox/warm-states.ts'
 import { Zygotes } from './sandbox/zygote.ts'
@@ -47,7 +48,8 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
   const keepers = new Keepers(settings.keeper, settings.home)
   const walls = new Walls({ ...settings, keepers }, record)
   const zygotes = new Zygotes({ settings, auditLog, walls, notice })
-  const warm = new WarmStates({ settings, auditLog, walls, notice, lasts: idKind === 'i' })
+  const admission = new Admission(settings.home)
+  const warm = new WarmStates({ settings, auditLog, walls, admission, notice, lasts: idKind === 'i' })
   const secrets = new Secrets(settings.home)
   const denials = new Denials()
   const exits = new Exits({

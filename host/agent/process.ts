@@ -22,6 +22,8 @@ export interface ProcessOptions {
 
 const SIGKILL = 9
 const MAX_SIGNAL = 64
+/** As the kernel counts them; 0 says that nobody knows. */
+const MAX_CELLS = 65_535
 const UNKNOWN_EXIT_CODE = 255
 const DAY_MS = 86_400_000
 
@@ -66,7 +68,12 @@ class LiveProcess<Piece extends { channel: string; bytes: Uint8Array; atMs: numb
 
   async resize(size: { columns: number; rows: number }, signal: AbortSignal): Promise<void> {
     refuseAborted(signal)
-    this.#stream.control({ case: 'resize', value: { columns: size.columns, rows: size.rows } as never })
+    const { columns, rows } = size
+    for (const [name, cells] of Object.entries({ columns, rows })) {
+      if (Number.isInteger(cells) && cells >= 0 && cells <= MAX_CELLS) continue
+      throw new Fault('BAD_REQUEST', `pty.${name}: ${cells} is no whole number from 0 to ${MAX_CELLS}`)
+    }
+    this.#stream.control({ case: 'resize', value: { columns, rows } as never })
   }
 
   /** Stop listening; the process goes on. */

@@ -1,6 +1,6 @@
 import { type Death, type EndReason, Fault, type KeeperEvent, type KeeperRequest, type Limits } from '@caisson/wire'
 import { expect, test } from 'vitest'
-import { Onlookers, settled } from '../lifetimes.ts'
+import { Onlookers, settled, unending } from '../lifetimes.ts'
 import type { Cell } from '../walls/wall.ts'
 import { Ending } from './ending.ts'
 import { OutputMeter } from './output-meter.ts'
@@ -19,6 +19,8 @@ class Kept {
   before: () => void = () => undefined
   /** Why it does not keep a disk. */
   refuses: Fault | undefined
+  /** It does nothing, and says nothing. */
+  isHung = false
 
   constructor(onHit: Limits['onHit']) {
     const cell: Cell = {
@@ -36,12 +38,13 @@ class Kept {
       ask: async (request: Partial<KeeperRequest>) => {
         this.asked.push(request.op === 'kill' ? `kill ${request.reason}` : `${request.op}`)
         this.before()
+        if (this.isHung) return this.#death.promise.then(() => Promise.reject(new Fault('SANDBOX_GONE', 'it has ended')))
         if (request.op === 'kill' && request.keepDisk !== undefined && this.refuses !== undefined) throw this.refuses
         if (request.op === 'kill' && request.reason !== undefined) this.die(request.reason)
         return {}
       },
       release: () => undefined,
-      [Symbol.asyncDispose]: async () => undefined,
+      [Symbol.asyncDispose]: async () => this.die('crash'),
     }
     this.ending = new Ending(cell, { onHit } as Limits)
   }
@@ -124,10 +127,31 @@ test('a connection that breaks while the sandbox lives is the end of the sandbox
   expect(kept.asked).toEqual(['kill crash'])
 })
 
+test('a sandbox whose keeper hangs ends by force: for a connection that breaks, and for a limit that is counted here, which is still told', async () => {
+  const [breaks, fills] = [new Kept('end'), new Kept('end')]
+  for (const kept of [breaks, fills]) kept.isHung = true
+  await expect(breaks.ending.judge().lost(lost)).rejects.toMatchObject({ code: 'SANDBOX_GONE', message: expect.stringContaining('crash') })
+  expect(await fills.ending.judge().exited({ ...failed, diskFull: true })).toEqual({ exitCode: 137, limit: 'disk' })
+  expect([breaks.asked, fills.asked]).toEqual([['kill crash'], ['kill disk']])
+})
+
+test('nothing is forced while a disk is being kept; when that was given up, it is', async () => {
+  const kept = new Kept('end')
+  kept.isHung = true
+  const patience = new AbortController()
+  const keeping = kept.ending.keep('/kept/i1.img', patience.signal)
+  const explained = kept.ending.explain(lost)
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(kept.ending.death).toBeUndefined()
+  patience.abort()
+  await expect(keeping).rejects.toMatchObject({ code: 'CANCELLED' })
+  expect(await explained).toMatchObject({ reason: 'crash' })
+})
+
 test('an end that is refused, since the disk cannot be kept, is not waited for', async () => {
   const kept = new Kept('end')
   kept.refuses = new Fault('LAUNCH_FAILED', 'a copy of the disk, or keeping it, needs root on the host')
-  await expect(kept.ending.end('pause', 'paused', '/kept/i1.img')).rejects.toBe(kept.refuses)
+  await expect(kept.ending.keep('/kept/i1.img', unending())).rejects.toBe(kept.refuses)
   expect(kept.ending.death).toBeUndefined()
 })
 

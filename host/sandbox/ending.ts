@@ -1,6 +1,6 @@
 import { type Death, type EndReason, Fault, type Limits, type ProcessExit } from '@caisson/wire'
 import type { Judge } from '../agent/process.ts'
-import { freshDeadline, settled } from '../lifetimes.ts'
+import { freshDeadline, orAborted, settled } from '../lifetimes.ts'
 import type { Cell } from '../walls/wall.ts'
 
 /** The reasons that are limits: a call that was under way has an outcome to report. The others only say that the sandbox is gone. */
@@ -20,6 +20,8 @@ export class Ending implements Judge {
   #death: Death | undefined
   /** It goes on, or sleeps, without whoever calls here. */
   #isLetGo = false
+  /** Until an end that is to leave its disk behind has come, or was given up. */
+  #keeping: Promise<unknown> = Promise.resolve()
 
   constructor(cell: Cell, limits: Limits) {
     this.#cell = cell
@@ -71,25 +73,31 @@ export class Ending implements Judge {
   /** A limit that the host counts: ends the sandbox, or tells the caller to end only what hit it. */
   async hit(reason: 'output' | 'disk', detail: string): Promise<'ended' | 'report'> {
     if (this.#limits.onHit === 'report') return 'report'
-    await this.end(reason, detail)
+    await this.force(reason, detail)
     return 'ended'
   }
 
-  /** Has the keeper end the sandbox; resolves when nothing of it is left. Rejects with LAUNCH_FAILED, as a keeper refuses, when its disk cannot be kept there. */
-  async end(reason: EndReason, detail: string, keepDisk?: string): Promise<Death> {
-    const keeping = keepDisk === undefined ? {} : { keepDisk }
-    await this.#cell.ask({ op: 'kill', reason, detail, ...keeping }, freshDeadline(KEEPER_MS)).catch((failure: unknown) => {
+  /** Its disk is kept at that path of the host. Rejects when the signal aborts, and with LAUNCH_FAILED, as a keeper refuses, when it cannot be kept there. */
+  keep(disk: string, signal: AbortSignal): Promise<Death> {
+    const kept = orAborted(this.#end({ reason: 'pause', detail: 'paused', keepDisk: disk }), signal)
+    this.#keeping = kept.catch(() => undefined)
+    return kept
+  }
+
+  /** By force where the keeper does not do it; one that writes a disk back is given the time for that. Resolves when nothing of the sandbox is left. */
+  async force(reason: EndReason, detail: string): Promise<Death> {
+    const dies = this.#end({ reason, detail })
+    await this.#keeping
+    await this.#cell[Symbol.asyncDispose]()
+    return dies
+  }
+
+  async #end(how: { reason: EndReason; detail: string; keepDisk?: string }): Promise<Death> {
+    await this.#cell.ask({ op: 'kill', ...how }, freshDeadline(KEEPER_MS)).catch((failure: unknown) => {
       if (failure instanceof Fault && failure.code === 'LAUNCH_FAILED') throw failure
       // A keeper that is ending already does not answer; its death record does.
     })
     return this.#cell.death
-  }
-
-  /** On request; by force where the keeper does not do it. */
-  async kill(): Promise<Death> {
-    const dies = this.end('kill', 'on request')
-    await this.#cell[Symbol.asyncDispose]()
-    return dies
   }
 
   /** A judge for one process, that remembers which limits had been hit before it. */
@@ -101,8 +109,10 @@ export class Ending implements Judge {
   async exited(exit: ProcessExit & { diskFull: boolean }, mark = 0): Promise<ProcessExit> {
     const { diskFull, ...plain } = exit
     if (diskFull) {
-      const outcome = await this.hit('disk', 'no space or no inodes were left on the disk')
-      return outcome === 'ended' ? exitOf((await this.#cell.death).reason, plain) : { ...plain, limit: 'disk' }
+      if ((await this.hit('disk', 'no space or no inodes were left on the disk')) === 'report') return { ...plain, limit: 'disk' }
+      const { reason } = await this.#cell.death
+      // Where its keeper had to be killed for it, that is all that is known of the end.
+      return exitOf(reason === 'crash' ? 'disk' : reason, plain)
     }
     if (plain.exitCode === 0) return plain
     const limit = await this.hitSince(mark)
@@ -126,7 +136,7 @@ export class Ending implements Judge {
   /** A connection is lost because the sandbox ends, or it ends because of that: there is no other way in. */
   async explain(failure: Fault): Promise<Death> {
     if (this.#isLetGo) throw paused()
-    return this.end('crash', failure.message)
+    return this.force('crash', failure.message)
   }
 }
 

@@ -125,7 +125,7 @@ export class LiveSandbox implements Held {
 
   /** By force where its keeper does not do it. Rejects when the signal aborts; the sandbox ends all the same. */
   async kill(signal: AbortSignal): Promise<Death> {
-    return this.death ?? (await orAborted(this.#ending.kill(), signal))
+    return this.death ?? (await orAborted(this.#ending.force('kill', 'on request'), signal))
   }
 
   /** What a daemon asks of its keeper: freeze, thaw, deadline, copyDisk. */
@@ -146,7 +146,7 @@ export class LiveSandbox implements Held {
 
   /** Ends its processes and keeps its disk at that path of the host. Rejects when the signal aborts; what its keeper was told stays told. */
   stop(keepDisk: string, signal: AbortSignal): Promise<Death> {
-    return orAborted(this.#ending.end('pause', 'paused', keepDisk), signal)
+    return this.#ending.keep(keepDisk, signal)
   }
 
   /** Its time was over, and its plan says that it freezes then. */
@@ -195,7 +195,8 @@ export class LiveSandbox implements Held {
 
   /** With what it shows recorded, if that is wanted. */
   async #onTerminal(size: Size, env: Record<string, string>, begin: () => Promise<Process>): Promise<Process> {
-    const session = this.#parts.auditLog.terminals.begin(this.id, size, env, this.#recordedOfTerminals)
+    const shown = { columns: size.columns || USUAL_SIZE.columns, rows: size.rows || USUAL_SIZE.rows }
+    const session = this.#parts.auditLog.terminals.begin(this.id, shown, env, this.#recordedOfTerminals)
     if (session === undefined) return await begin()
     try {
       return recordedTerminal(await begin(), session)

@@ -5,6 +5,7 @@ import type { Settings } from '../settings.ts'
 import type { Template } from '../templates/template.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { Walls } from '../walls/walls.ts'
+import type { Admission } from './admission.ts'
 import { forNobody } from './for-nobody.ts'
 import { newId } from './ids.ts'
 
@@ -21,6 +22,7 @@ export interface MothersParts {
   settings: Pick<Settings, 'home' | 'uid' | 'twinsLibrary' | 'zygoteIdleMs'>
   auditLog: AuditLog
   walls: Pick<Walls, 'launch'>
+  admission: Pick<Admission, 'refuse'>
   /** One line for whoever started this host. */
   notice: (line: string) => void
   /** Of a host that others of the kind are asked of again. */
@@ -82,9 +84,10 @@ export class Mothers implements AsyncDisposable {
   async #make(folder: string, plan: Plan, template: Template): Promise<void> {
     // Others were made while this one waited for its turn.
     if (this.#over.signal.aborted || this.#living.size >= MAX_MOTHERS) return
-    const { auditLog } = this.#parts
+    const { auditLog, admission } = this.#parts
     const mother = this.#plan(plan)
     try {
+      admission.refuse()
       const cell = await this.#raised(mother, template, within(MAKE_MS, this.#over.signal))
       this.#living.set(folder, { cell, dir: mother.dir })
       cell.onDeath(() => this.#living.get(folder)?.cell === cell && this.#living.delete(folder))

@@ -33,8 +33,8 @@ export function recordedTerminal(process: Process, { recording, input }: Session
     closeStdin: (signal) => process.closeStdin(signal),
     signal: (number, signal) => process.signal(number, signal),
     resize: async (size, signal) => {
-      kept(() => recording.resized(size))
       await process.resize(size, signal)
+      kept(() => recording.resized(size))
     },
   }
 }

@@ -99,7 +99,9 @@ export const StrictCreateRequest = z.strictObject({
 })
 export type StrictCreateRequest = z.infer<typeof StrictCreateRequest>
 
-const Size = z.strictObject({ columns: z.int().min(1).max(10_000), rows: z.int().min(1).max(10_000) })
+/** Of a terminal, as the kernel counts it; 0 says that nobody knows, as it is where a terminal was given no size. */
+const Cells = z.int().min(0).max(65_535)
+const Size = z.strictObject({ columns: Cells, rows: Cells })
 const Text = z
   .string()
   .refine((text) => !text.includes('\0'), 'must not contain NUL')

@@ -168,6 +168,29 @@ test('so is one of a stock, by the number that it said, and no other program tha
   }
 })
 
+test('one that does not end its sandbox when asked to is killed, and the record says what it was asked for', async () => {
+  const cell = await launch(`${say(READY)}; exec sleep 600`)
+  const asked = cell.ask({ op: 'kill', reason: 'output', detail: 'too much' }, signal)
+  await (cell as Keeper).end(50)
+  await expect(asked).rejects.toMatchObject({ code: 'SANDBOX_GONE' })
+  expect(await cell.death).toMatchObject({
+    reason: 'crash',
+    detail: 'its keeper, which was to end it (output: too much), did not within 0.05 s, and was killed',
+  })
+})
+
+test('one that was released is nobody to end any more', async () => {
+  const cell = await launch(`echo $$ >"$0.pid"; ${say(READY)}; exec sleep 600`)
+  const pid = Number(await readFile(join(folder, 'keeper.pid'), 'utf8'))
+  try {
+    cell.release()
+    await (cell as Keeper).end(50)
+    expect(() => process.kill(pid, 0)).not.toThrow()
+  } finally {
+    process.kill(pid, 'SIGKILL')
+  }
+})
+
 async function waitFor<T>(look: () => Promise<T | undefined>): Promise<T> {
   for (;;) {
     const found = await look()

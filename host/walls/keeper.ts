@@ -64,7 +64,10 @@ export class Keeper implements Cell {
   #heldBytes = 0
   #seq = 0
   #isReleased = false
-  #isEnding = false
+  /** What it was asked to end the sandbox for. */
+  #asked: { reason: string; detail: string } | undefined
+  /** Why it had to be killed. */
+  #overdue: string | undefined
 
   private constructor(line: Line, plan: Known, listening?: Listening) {
     this.#plan = plan
@@ -132,7 +135,7 @@ export class Keeper implements Cell {
 
   async ask(request: Asked, signal: AbortSignal): Promise<Record<string, unknown>> {
     if (this.#failure !== undefined) throw this.#failure
-    if (request.op === 'kill') this.#isEnding = true
+    if (request.op === 'kill') this.#asked = request
     this.#seq += 1
     const answer = settled<Record<string, unknown>>()
     this.#answers.set(this.#seq, answer)
@@ -151,12 +154,16 @@ export class Keeper implements Cell {
 
   /** One that has not cleared its sandbox away by then is killed; what it leaves is for `Wall.sweep`. */
   async end(patienceMs: number): Promise<void> {
+    if (this.#failure !== undefined || this.#isReleased) return
     // One that was asked to already says last how it ended, and says it on a line that both hold.
-    if (!this.#isEnding) {
-      this.#say({ seq: -1, op: 'kill', reason: 'kill', detail: 'let go by the host' })
+    if (this.#asked === undefined) {
+      this.#asked = { reason: 'kill', detail: 'let go by the host' }
+      this.#say({ seq: -1, op: 'kill', reason: 'kill', detail: this.#asked.detail })
       this.#line.end()
     }
     if (await this.#diesWithin(patienceMs)) return
+    const { reason, detail } = this.#asked
+    this.#overdue = `its keeper, which was to end it (${reason}: ${detail}), did not within ${patienceMs / 1000} s, and was killed`
     this.#line.kill()
     // The kernel may hold on to one for longer, and then nothing helps.
     if (!(await this.#diesWithin(KILL_MS))) await this.#gone('the keeper could not be killed')
@@ -238,7 +245,8 @@ export class Keeper implements Cell {
     // Its death is nothing that was heard here, and no crash.
     if (this.#isReleased) return
     const words = this.#line.lastWords().slice(-MAX_SAID_CHARACTERS)
-    const whole = words === '' ? detail : `${detail}: ${words}`
+    const why = this.#overdue ?? detail
+    const whole = words === '' ? why : `${why}: ${words}`
     this.#ready.reject(new Fault('LAUNCH_FAILED', whole, { cause }))
     const times = { startedMs: this.#startedMs, endedMs: Date.now() }
     const crash: Death = { id: this.#plan.id, reason: 'crash', detail: whole, ...times, peakMemoryBytes: null, cpuUs: null }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { base64, begin, EnvdSandbox, type Envelope, envelope, envelopesOf, printed, start, until } from './envd-sandbox.ts'
+import { base64, begin, collect, EnvdSandbox, type Envelope, envelope, envelopesOf, printed, start, until } from './envd-sandbox.ts'
 
 let sandbox: EnvdSandbox
 beforeAll(async () => {
@@ -111,6 +111,31 @@ describe('a terminal', () => {
     expect((await sandbox.rpc('process.Process/CloseStdin', { process: { pid } })).json).toMatchObject({ code: 'unknown' })
     const wrong = await sandbox.rpc('process.Process/SendInput', { process: { pid }, input: { stdin: base64('x') } })
     expect(wrong.json.code).toBe('internal')
+    await sandbox.rpc('process.Process/SendSignal', { process: { pid }, signal: 'SIGNAL_SIGKILL' })
+    leave()
+  })
+
+  test('may have no known size, as one has that was given none; what the kernel cannot count is refused by name', async () => {
+    const { pid, events, leave } = await begin(sandbox, pty({ cols: 0, rows: 0 }))
+    const resize = (size: Record<string, number>) => sandbox.rpc('process.Process/Update', { process: { pid }, pty: { size } })
+    expect((await resize({ cols: 65_535, rows: 7 })).json).toEqual({})
+    for (const [size, name] of [
+      [{ cols: 1_000_000_000, rows: 24 }, 'columns'],
+      [{ cols: 80, rows: 65_536 }, 'rows'],
+    ] as const) {
+      expect((await resize(size)).json).toMatchObject({ code: 'invalid_argument', message: expect.stringContaining(`pty.${name}`) })
+      const { error } = await collect(sandbox.stream('process.Process/Start', pty(size)))
+      expect(error).toMatchObject({ code: 'invalid_argument', message: expect.stringContaining(`pty.${name}`) })
+    }
+    expect((await resize({ cols: -1, rows: 24 })).json).toMatchObject({
+      code: 'invalid_argument',
+      message: expect.stringContaining('cols'),
+    })
+    await sandbox.rpc('process.Process/SendInput', { process: { pid }, input: { pty: base64('stty size\n') } })
+    await until(events, printed('7 65535'))
+    await resize({})
+    await sandbox.rpc('process.Process/SendInput', { process: { pid }, input: { pty: base64('stty size\n') } })
+    await until(events, printed('0 0'))
     await sandbox.rpc('process.Process/SendSignal', { process: { pid }, signal: 'SIGNAL_SIGKILL' })
     leave()
   })

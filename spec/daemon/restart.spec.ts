@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -99,13 +99,19 @@ test('a sandbox whose keeper stands still is ended by force, whoever started it'
   await first.stop('SIGKILL')
   await using second = await first.again()
   const started = await Guest.create(second)
-  pids.push(Number(await keeperOf(second, started)))
-  const traces = [adopted, started].map(({ id }) => new Traces(second.home, id))
+  const bereft = await Guest.create(second)
+  for (const guest of [started, bereft]) pids.push(Number(await keeperOf(second, guest)))
+  const traces = [adopted, started, bereft].map(({ id }) => new Traces(second.home, id))
   for (const one of traces) await one.find()
   for (const pid of pids) process.kill(pid, 'SIGSTOP')
   try {
+    // Its first process is gone, and nobody asks that it be ended.
+    const waiting = bereft.run('sleep 600').catch((failure: unknown) => failure)
+    process.kill(await firstOf(pids[2] as number), 'SIGKILL')
     const answers = await Promise.all([adopted.at(second), started].map((guest) => guest.ask('DELETE', '')))
     expect(answers.map(({ status }) => status)).toEqual([204, 204])
+    expect(await waiting).toMatchObject({ cause: { code: 'ECONNRESET' } })
+    expect((await bereft.ask('GET', '')).status).toBe(404)
     // The lock of its ids is free again; the file of it stays.
     for (const one of traces) expect([...(await one.find()).keys()].filter((kind) => kind !== 'ids')).toEqual([])
   } finally {
@@ -184,6 +190,13 @@ async function keeperOf(daemon: SpecDaemon, guest: Guest): Promise<string> {
   const { execFileSync } = await import('node:child_process')
   const found = execFileSync('ss', ['-xlpH', 'src', join(daemon.home, 'sandboxes', guest.id, 'keeper.sock')], { encoding: 'utf8' })
   return /pid=(\d+)/.exec(found)?.[1] ?? ''
+}
+
+/** The first process of its sandbox, as the host numbers it. */
+async function firstOf(keeper: number): Promise<number> {
+  const children = (await readFile(`/proc/${keeper}/task/${keeper}/children`, 'utf8')).trim().split(' ')
+  for (const pid of children) if (/^NSpid:.*\t1$/m.test(await readFile(`/proc/${pid}/status`, 'utf8'))) return Number(pid)
+  throw new Error(`keeper ${keeper} has no first process`)
 }
 
 /** Two sandboxes of an owner who may have one that runs. */

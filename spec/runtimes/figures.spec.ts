@@ -30,3 +30,26 @@ describe('a figure is shown once', () => {
     expect(titles).toEqual([null, 'later'])
   })
 })
+
+const SVG = expect.stringMatching(/^<\?xml[\s\S]*<svg /)
+// Last: what is chosen stays.
+test.each([
+  ['by IPython', 'from matplotlib_inline.backend_inline import set_matplotlib_formats; set_matplotlib_formats("svg")', { svg: SVG }],
+  ['by its magic', '%config InlineBackend.figure_formats = ["png", "svg"]', { svg: SVG, png: expect.stringMatching(PNG) }],
+  ['by its magic, one', '%config InlineBackend.figure_format = "retina"', { png: expect.stringMatching(PNG) }],
+])('figures are shown in the forms that are chosen %s, once, and with their data', async (_how, choice, forms) => {
+  await figures.results(choice)
+  for (const [code, main] of [
+    ['fig, ax = plt.subplots(); ax.plot([1, 2]); fig', true],
+    ['plt.plot([1, 2]); None', false],
+    ['plt.plot([1, 2]); plt.savefig("a.png"); plt.show()', false],
+  ] as const) {
+    const shown = await figures.results(code)
+    expect(shown).toMatchObject([{ isMainResult: main, ...forms, chart: { type: 'line' } }])
+    expect(
+      Object.keys(shown[0] ?? {})
+        .filter((form) => ['png', 'svg'].includes(form))
+        .toSorted(),
+    ).toEqual(Object.keys(forms).toSorted())
+  }
+})

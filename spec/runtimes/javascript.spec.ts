@@ -66,6 +66,26 @@ describe.each(['javascript', 'typescript'])('%s', (language) => {
   })
 })
 
+test('what code shows of an error ends with its own frames', async () => {
+  const run = (code: string) => sandbox.runCode(code, { language: 'javascript' })
+  const last = 'cell \\d+:1:\\d+\\n?$'
+  const seen = 'function fails() { return new Error("seen") }; '
+  for (const shown of ['console.log(fails().stack)', 'console.log(fails())', '[1].map(() => console.log(fails()))'])
+    expect((await run(seen + shown)).stdout).toMatch(new RegExp(`^Error: seen\\n {4}at fails [\\s\\S]*${last}`))
+  expect((await run(`${seen}fails()`)).text).toMatch(new RegExp(`^Error: seen\\n {4}at fails .*\\n {4}at ${last}`))
+  const later = 'async function main() { await null; throw new TypeError("late") }\nawait main().catch((e) => console.error(e))'
+  expect((await run(later)).stderr).toMatch(/^TypeError: late\n {4}at main \(cell \d+:1:\d+\)\n {4}at async cell \d+:2:\d+\n$/)
+  // Node's errors are told as Node tells them, and its own frames among the user's are left.
+  expect((await run('try { Buffer.alloc("x") } catch (e) { console.log(e.stack) }')).stdout).toMatch(
+    /^TypeError \[ERR_INVALID_ARG_TYPE\]: The "size" argument .*\n {4}at Function.alloc \(node:buffer:[\s\S]*at cell \d+:1:\d+\n$/,
+  )
+  // Who asks for the frames has them.
+  const frames = 'const before = Error.prepareStackTrace; Error.prepareStackTrace = (_, all) => all; const all = new Error().stack; '
+  expect((await run(`${frames}Error.prepareStackTrace = before; all.length > 2 && typeof all[0].getLineNumber()`)).text).toBe("'number'")
+  const { error } = await run('require("fs").readFileSync("/nope")')
+  expect(error?.traceback).toMatch(/^Error: ENOENT: .*\n {4}at cell /)
+})
+
 test.each(['javascript', 'typescript'])(
   '%s: types are for the reader: they are taken out, with interfaces, generics and satisfies',
   async (language) => {

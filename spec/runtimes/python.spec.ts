@@ -184,6 +184,22 @@ test('what one cell begins on the loop of asyncio, another can wait for', async 
   await sandbox.contexts.delete(other)
 })
 
+test('a cell that awaits nothing can begin a task, which runs while later ones await; one that runs a loop of its own still can', async () => {
+  const other = await sandbox.contexts.create({ language: 'python' })
+  const run = (code: string) => sandbox.runCode(code, { context: other })
+  const begun =
+    'import asyncio\nasync def later(word):\n    await asyncio.sleep(0)\n    print(word)\n    return word\ntask = asyncio.create_task(later("begun"))'
+  expect((await run(begun)).error).toBeUndefined()
+  expect(await run('await asyncio.sleep(0.01)')).toMatchObject({ stdout: 'begun\n' })
+  expect((await run('task.result()')).text).toBe("'begun'")
+  const own = 'async def main(): return await asyncio.create_task(later("own"))\n'
+  for (const how of ['asyncio.run(main())', 'asyncio.new_event_loop().run_until_complete(main())'])
+    expect((await run(own + how)).text).toBe("'own'")
+  const { error } = await run('asyncio.create_task(later("never"))\n1 / 0')
+  expect(error).toMatchObject({ name: 'ZeroDivisionError', traceback: expect.not.stringMatching(/asyncio\/|IPython|caisson/) })
+  await sandbox.contexts.delete(other)
+})
+
 test.each([
   ['syntax', 'x = = 1', 'SyntaxError'],
   ['its own frames', 'def f():\n    return {}["key"]\nf()', 'KeyError'],

@@ -1,6 +1,7 @@
 //! The keeper's side of a zygote: the user namespace to live below, and warmed processes forked into the sandbox. See native/zygote.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
@@ -72,7 +73,12 @@ impl Nursery {
             socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).at(STEP, "socket")?;
         wait_at_most(&socket, patience)?;
         connect(socket.as_raw_fd(), &UnixAddr::new(path).at(STEP, path.display())?).at(STEP, path.display())?;
-        let (length, mut fds) = receive(socket.as_fd(), &mut [0u8; 8]).at(STEP, "hello")?;
+        let hello = receive(socket.as_fd(), &mut [0u8; 8]);
+        if hello.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
+            let message = format!("nobody answered at {} within {patience:?}", path.display());
+            return Err(Fault::new(Code::LaunchFailed, STEP, message));
+        }
+        let (length, mut fds) = hello.at(STEP, "hello")?;
         match fds.pop() {
             Some(user_namespace) if length == 1 && fds.is_empty() => Ok(Nursery { socket, user_namespace }),
             _ => {

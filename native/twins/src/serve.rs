@@ -1,7 +1,7 @@
 //! The mother: from the first connection on, QEMU's first thread is here, and returns in twins only.
 
 use std::ffi::c_int;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr::write_volatile;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering::SeqCst};
@@ -113,6 +113,9 @@ fn prepared(mother: &Mother) -> Result<(Thread, Table), String> {
 /// A step that fails is its end: there is no half of a twin.
 fn be_twin(entrance: Entrance, first: &Thread, table: &Table) {
     first.tell_kernel();
+    // Whoever waits for it hears why it ends.
+    // SAFETY: touches only this process's table.
+    unsafe { libc::dup2(entrance.0.fds[FD_STDERR].as_raw_fd(), libc::STDERR_FILENO) };
     let (request, disk) = entrance.pass();
     let Some(disk) = disk else { enter::stop("no disk") };
     let header = request.header;

@@ -33,6 +33,34 @@ export function failureOf(thrown: unknown, caller?: string): Failure {
   return { name: String(thrown.name), value: bounded(String(thrown.message)), traceback: bounded(traceback) }
 }
 
+/**
+ * What code shows of an error itself (`console.error(e)`, `e.stack`) ends with its own frames: not with ours, which run it, nor with the `caller` of the cell. Who
+ * sets `Error.prepareStackTrace` himself has all of them, as anywhere.
+ */
+export function hideOurFrames(caller: () => string): void {
+  const usual = Error.prepareStackTrace
+  const value: typeof Error.prepareStackTrace = (error, frames) => {
+    const kept = theirs(frames, caller())
+    if (usual !== undefined) return usual(error, kept)
+    return [headOf(error), ...kept].join('\n    at ')
+  }
+  Object.defineProperty(Error, 'prepareStackTrace', { value, writable: true, configurable: true, enumerable: false })
+}
+
+function theirs(frames: NodeJS.CallSite[], caller: string): NodeJS.CallSite[] {
+  const kept = frames.filter((frame) => frame.getFileName() !== __filename)
+  if (kept.length === frames.length) return frames
+  while (kept.at(-1)?.getFileName()?.startsWith('node:') === true) kept.pop()
+  if (String(kept.at(-1)) === caller) kept.pop()
+  return kept
+}
+
+/** As Node has it, which puts the code into that of its own errors. */
+function headOf(error: Error): string {
+  const isNodes = Object.getOwnPropertySymbols(error).some(({ description }) => description === 'kIsNodeError')
+  return isNodes ? `${error.name} [${(error as NodeJS.ErrnoException).code}]: ${error.message}` : Error.prototype.toString.call(error)
+}
+
 function isInterrupt(thrown: unknown): boolean {
   return thrown instanceof Error && (thrown as NodeJS.ErrnoException).code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED'
 }
@@ -53,8 +81,12 @@ function clean(error: Error, caller: string | undefined, seen: Set<unknown>): vo
   if (error instanceof AggregateError) for (const one of error.errors) if (one instanceof Error) clean(one, caller, seen)
 }
 
+/** A line of Node's own source, or of a text that is none. */
+const HEAD_OF_OTHERS = /^(?:node:.*|<anonymous_script>):\d+\n.*\n *\^*\n\n?/
+
 /** V8 puts the source line before some stacks, with what we put around a cell. It matters for a syntax error, which has no frames. */
-function withoutHead(error: Error, stack: string): string {
+function withoutHead(error: Error, whole: string): string {
+  const stack = whole.replace(HEAD_OF_OTHERS, '')
   const head = /^((?:cell \d+|\[eval\]):\d+)\n(\((?:async )?\(\) => \{)?(.*)\n( *\^+)\n\n?/.exec(stack)
   if (head === null) return stack
   const [all, place, wrapper = '', source, caret = ''] = head

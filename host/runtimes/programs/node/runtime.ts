@@ -1,7 +1,7 @@
 import process from 'node:process'
 import { renew } from './chance.ts'
 import { Control, type Request } from './control.ts'
-import { type Failure, failureOf, INTERRUPTED } from './failures.ts'
+import { type Failure, failureOf, hideOurFrames, INTERRUPTED } from './failures.ts'
 import { displayed, type Forms, formsOf } from './forms.ts'
 import { Loader } from './loader.ts'
 import { runProgram, toItsEnd } from './program.ts'
@@ -46,6 +46,7 @@ export class Runtime {
 
   serve(): void {
     for (const stream of [process.stdout, process.stderr]) blocking(stream as object)
+    hideOurFrames(() => this.#session.caller)
     this.#session.furnish((value) => this.#emit(displayed(value), false))
     process.on('SIGINT', this.#onInterrupt)
     process.on('uncaughtException', this.#onStray)

@@ -233,7 +233,7 @@ impl Held {
         greeted.map_err(|fault| self.with_words(last_said(leash).unwrap_or(fault)))
     }
 
-    fn with_words(&self, mut fault: Fault) -> Fault {
+    pub fn with_words(&self, mut fault: Fault) -> Fault {
         let mut buffer = [0u8; 4096];
         let heard = nix::unistd::read(&self.words, &mut buffer).unwrap_or(0);
         let said = String::from_utf8_lossy(&buffer[..heard]);

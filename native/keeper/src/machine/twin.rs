@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
@@ -16,6 +17,9 @@ use crate::plan::{Kind, Plan};
 
 /// Of her state folder: where a mother listens.
 const SOCKET: &str = "twins.sock";
+/// She answers, and a twin goes in, in milliseconds, for no more than a few at once (host/sandbox/admission.ts). One that stands still is done without: to be
+/// restored takes a second.
+const MOTHERS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What her twins' disks are copied from: it goes with her memory, and she writes no more.
 pub fn disk_of(mother: &Path) -> PathBuf {
@@ -75,7 +79,7 @@ impl Sandbox {
 
     /// Who is asked for it.
     pub fn mother(&self) -> Outcome<Option<Nursery>> {
-        self.plan.mother().map(|dir| Nursery::connect(dir.join(SOCKET), PATIENCE)).transpose()
+        self.plan.mother().map(|dir| Nursery::connect(dir.join(SOCKET), MOTHERS_PATIENCE)).transpose()
     }
 
     /// As soon as there are namespaces for it.
@@ -93,7 +97,8 @@ impl Sandbox {
         let Some(Twin { gate: Some(gate), .. }) = self.twin.take() else { return Err(missing()) };
         let (Some(mounts), Some(disk)) = (&self.mounts, disk) else { return Err(missing()) };
         mother.answer()?;
-        gate.pass(mounts, Some(&disk), PATIENCE).map(|_| ())
+        let inside = gate.pass(mounts, Some(&disk), MOTHERS_PATIENCE);
+        inside.map(|_| ()).map_err(|fault| with_words(self, fault))
     }
 }
 
@@ -101,7 +106,15 @@ impl Sandbox {
 pub fn serve(sandbox: &Sandbox) -> Outcome<()> {
     helm::stop(super::saving::helm_of(sandbox)?)?;
     let socket = sandbox.plan.serve.as_ref().map_or("", |serve| serve.socket.as_str());
-    Nursery::connect(socket, PATIENCE).map(|_| ())
+    Nursery::connect(socket, PATIENCE).map(|_| ()).map_err(|fault| with_words(sandbox, fault))
+}
+
+/// QEMU's own, or those of a twin of it, say why.
+fn with_words(sandbox: &Sandbox, fault: Fault) -> Fault {
+    match &sandbox.engine {
+        Some(engine) => engine.with_words(fault),
+        None => fault,
+    }
 }
 
 /// Of the one whose descriptor it is; to be told to the keeper.

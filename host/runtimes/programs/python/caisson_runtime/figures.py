@@ -4,6 +4,7 @@ import io
 import os
 import sys
 import weakref
+from functools import partial
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -13,6 +14,8 @@ from caisson_runtime.rich import CHART
 # What each figure looked like when it was last shown: it is shown once, and again only when it has changed.
 _shown = weakref.WeakKeyDictionary()
 _saving = []
+# By MIME type, what draws a figure, once somebody has chosen the forms that figures are shown in.
+_chosen = {}
 
 
 class FigureCanvas(FigureCanvasAgg):
@@ -42,6 +45,35 @@ def png(figure):
     return image
 
 
+def choose(shell, select, formats, **how):
+    """Of IPython's `select_figure_formats`, in its place: what is drawn by it counts as shown, and has its data beside it still."""
+    from matplotlib.figure import Figure
+
+    select(shell, formats, **how)
+    _chosen.clear()
+    formatters = shell.display_formatter.formatters
+    for mime, formatter in formatters.items():
+        drawn = formatter.type_printers.get(Figure)
+        if drawn is not None:
+            _chosen[mime] = drawn
+            formatter.for_type(Figure, partial(_drawn, drawn))
+    formatters[CHART].for_type(Figure, charts.chart)
+
+
+def _drawn(draw, figure):
+    form = draw(figure)
+    if form is not None:
+        # Not of the form itself: no two pictures as SVG are the same.
+        _shown[figure] = hash(_image(figure))
+    return form
+
+
+def _forms(figure, image):
+    forms = {mime: draw(figure) for mime, draw in _chosen.items()}
+    # With its size, from some.
+    return {mime: form[0] if isinstance(form, tuple) else form for mime, form in forms.items()} or {"image/png": image}
+
+
 def show(*_args, **_kwargs):
     """`plt.show()`."""
     emit()
@@ -66,7 +98,7 @@ def _show(figure):
     before = _shown.get(figure)
     image = png(figure)
     if image is not None and hash(image) != before:
-        display({"image/png": image, "text/plain": repr(figure), CHART: charts.chart(figure)}, raw=True)
+        display({**_forms(figure, image), "text/plain": repr(figure), CHART: charts.chart(figure)}, raw=True)
 
 
 def _image(figure):

@@ -18,7 +18,7 @@ from IPython.core.profiledir import ProfileDir
 from traitlets import Dict, Type, Unicode
 from traitlets.config import Config
 
-from caisson_runtime import failure, images
+from caisson_runtime import failure, images, inline
 from caisson_runtime.formats import Formats
 from caisson_runtime.imports import AfterImport
 from caisson_runtime.plain import Plain
@@ -59,6 +59,10 @@ class _Compiler(CachingCompiler):
 class _Exit(ExitAutocall):
     def __call__(self, code=None):
         raise SystemExit(code)
+
+
+# Words of a cell that has asyncio run a loop.
+_RUNS_ONE = ("run(", "run_until_complete(", "run_forever(", "Runner(")
 
 
 class _Loop:
@@ -156,13 +160,17 @@ class Shell(InteractiveShell):
             formatters[PLAIN].for_type(kind, plain_json)
         self.display_formatter.know()
         AfterImport.arrange("matplotlib", _use_our_backend)
+        inline.arrange()
         images.arrange()
 
     def should_run_async(self, raw_cell, *, transformed_cell=None, preprocessing_exc_tuple=None):
         # Compiled once less.
-        if transformed_cell is not None and "await" not in transformed_cell and "async" not in transformed_cell:
+        cell = transformed_cell
+        if cell is not None and "await" not in cell and "async" not in cell and "create_task" not in cell:
             return False
-        return super().should_run_async(raw_cell, transformed_cell=transformed_cell, preprocessing_exc_tuple=preprocessing_exc_tuple)
+        asks = super().should_run_async(raw_cell, transformed_cell=cell, preprocessing_exc_tuple=preprocessing_exc_tuple)
+        # What only begins a task wants a loop that runs, as a kernel of Jupyter's has one for all cells; what runs one of its own wants that there is none.
+        return asks or (cell is not None and "create_task" in cell and not any(run in cell for run in _RUNS_ONE))
 
     def transform_cell(self, raw_cell):
         if not self.is_plain(raw_cell):
@@ -184,6 +192,11 @@ class Shell(InteractiveShell):
     def enable_matplotlib(self, gui=None):
         _use_our_backend(__import__("matplotlib"), force=True)
         return "inline", "caisson"
+
+    def run_line_magic(self, magic_name, line, _stack_depth=1):
+        if magic_name == "config" and line.startswith("InlineBackend."):
+            inline.know(self)
+        return super().run_line_magic(magic_name, line, _stack_depth=_stack_depth + 1)
 
     def ask_exit(self):
         raise SystemExit
