@@ -132,6 +132,45 @@ test('a cell that is taken for plain Python is what IPython would have made of i
   expect(text).toBe('[[], True, [True, True, False, False, False, False], False]')
 })
 
+test('a plain cell, which is run in fewer calls, comes to what IPython makes of it', async () => {
+  const plain = [
+    '1+1|x = 1|x = 1\nx|x = 3; y = 2; y|1;|None|"a text"|_|In[-1]|1\n2\n3|# nothing|x: int = 1\n__annotations__|print(1)\nprint(2)',
+    '1/0|print(1)\n1/0\nprint(2)|assert 0, "no"|exec("1/0")|raise SystemExit(3)|raise KeyboardInterrupt|class A(Exception): pass\nraise A',
+    'import warnings; warnings.warn("so")|import warnings; warnings.warn("so")|1 is 1|"doc"\nx = 1\n__doc__|display(1, 2)|get_ipython().run_cell("5") and 6',
+    '(|return 1|print("before")\nreturn|x = 1\nfrom __future__ import annotations|def f():\n  yield 1\n[*f()]|import sys; sys.displayhook = print; 7|8',
+  ].flatMap((cells) => cells.split('|'))
+  await sandbox.files.write('/tmp/cells.json', JSON.stringify(plain))
+  const own = await sandbox.contexts.create()
+  const code = [
+    'import json, io, re, contextlib, linecache; ip = get_ipython()',
+    'def theirs(cell):',
+    '    result = ip.run_cell(cell, store_history=True)',
+    '    return result.error_before_exec or result.error_in_exec',
+    'def come(run, cell):',
+    '    shown, said, emit, number = [], io.StringIO(), ip.emit, ip.execution_count',
+    '    ip.emit = shown.append',
+    '    try:',
+    '        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said): error = run(cell)',
+    '    finally: ip.emit = emit',
+    '    kept = ip.history_manager.exceptions.get(number, {})',
+    '    last = ip.last_execution_result',
+    '    told = [shown, said.getvalue().split("ipython-input")[0], repr(error), In[-1], number in Out and repr(Out[number]), repr(ip.user_ns.get("_")),',
+    '      ip.execution_count - number, ip.last_execution_succeeded, repr(last.result), last.info.raw_cell, last.info.transformed_cell, kept.get("ename"), kept.get("evalue"),',
+    '      any(cell in "".join(lines[2]) for name, lines in linecache.cache.items() if "input-%d-" % number in name)]',
+    // The number of a cell is in its name.
+    '    return re.sub(r"input-[0-9]+", "input", repr(told))',
+    'cells = json.load(open("/tmp/cells.json")); different = []; usual = sum(map(ip.cells._is_usual, cells))',
+    'for cell in cells:',
+    '    one, other = come(theirs, cell), come(ip.cells.run, cell)',
+    '    if one != other: different.append((cell, one, other))',
+    // What those cells failed of is not what this one failed of.
+    'print(different, usual == len(cells)); ip.failed = None',
+  ].join('\n')
+  const { error, stdout } = await sandbox.runCode(code, { context: own })
+  expect(error).toBeUndefined()
+  expect(stdout).toBe('[] True\n')
+})
+
 test('a process that code forks draws other numbers, and has its own threads and locks', async () => {
   const code = [
     'import os, random, threading, logging, concurrent.futures, numpy as np',

@@ -6,7 +6,7 @@ import sys
 SHORT = ("print(end='')", "1")
 # Python rewrites the code that it runs often, and then leaves it alone: afterwards a fork has fewer pages to change.
 OFTEN = 20
-_EVERYDAY = ("import sys, os\nx = 1\nx", "print('warm')\n{'a': [1, 2.5, None]}")
+_EVERYDAY = ("import sys, os\nx = 1; x", "print('warm')\n{'a': [1, 2.5, None]}")
 _NUMPY = "import numpy as np\nint(np.ones(2).sum())\nnp.arange(3).mean()"
 _PANDAS = "import pandas as pd, numpy as np\nf = pd.DataFrame({'a': np.arange(3), 'b': list('xyz')})\nf.groupby('b').sum()\nf"
 _PLOT = "import matplotlib.pyplot as plt\nplt.plot([1, 2, 3]); plt.title('warm'); plt.show()"

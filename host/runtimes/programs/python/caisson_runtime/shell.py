@@ -19,6 +19,7 @@ from traitlets import Dict, Type, Unicode
 from traitlets.config import Config
 
 from caisson_runtime import failure, images, inline
+from caisson_runtime.cell import Cells
 from caisson_runtime.formats import Formats
 from caisson_runtime.imports import AfterImport
 from caisson_runtime.plain import Plain
@@ -93,6 +94,7 @@ class Shell(InteractiveShell):
     display_pub_class = Type(Publisher)
     mime_renderers = Dict()
     execution_count = 1
+    display_formatter = history_manager = builtin_trap = display_trap = None
     last_execution_result = None
     last_execution_succeeded = True
 
@@ -110,7 +112,7 @@ class Shell(InteractiveShell):
         shell.emit = emit
         shell.loop_runner = _Loop()
         shell.failed = shell.told = None
-        shell.is_plain = Plain(shell)
+        shell.is_plain, shell.cells = Plain(shell), Cells(shell)
         # The process ends without finalizers; programs run theirs (closing.py).
         atexit.unregister(shell.atexit_operations)
         # Said after each SystemExit.
@@ -136,6 +138,7 @@ class Shell(InteractiveShell):
 
     def init_history(self):
         self.history_manager = History(shell=self, parent=self)
+        self.history_manager.owner = self
         self.configurables.append(self.history_manager)
 
     def init_virtualenv(self):
@@ -144,6 +147,10 @@ class Shell(InteractiveShell):
     def init_user_ns(self):
         self.exiter = _Exit(self)
         super().init_user_ns()
+
+    def init_displayhook(self):
+        super().init_displayhook()
+        self.displayhook.owner = self
 
     def init_display_formatter(self):
         self.display_formatter = Formats(parent=self)
@@ -206,10 +213,9 @@ class Shell(InteractiveShell):
         self.failed = self.told = None
         self.compile.name = name
         try:
-            result = self.run_cell(code, store_history=True)
+            error = self.cells.run(code)
         finally:
             self.compile.name = None
-        error = result.error_before_exec or result.error_in_exec
         if error is not None and self.failed is None:
             self._fail(error)
         return self.failed

@@ -10,14 +10,42 @@ from caisson_runtime.rich import rich
 
 
 class History(HistoryManager):
-    # Here and in shell.py: where IPython has traits that nobody observes, each of which takes twenty calls to be set.
+    # Here and in shell.py: where IPython has traits that nobody observes, each of which takes two calls to be read and twenty to be set.
     _i = _ii = _iii = _i00 = ""
+    # Of which it is: `shell`, which is a trait.
+    owner = None
+
+    def store_inputs(self, line_num, source, source_raw=None):
+        """`In`, `_i` to `_iii` and `_i3`. There is no database that they would be kept for besides."""
+        said = (source if source_raw is None else source_raw).rstrip("\n")
+        if self._exit_re.match(said.strip()):
+            return
+        self.input_hist_parsed.append(source.rstrip("\n"))
+        self.input_hist_raw.append(said)
+        self._iii, self._ii, self._i, self._i00 = self._ii, self._i, self._i00, said
+        self.owner.push({"_i": self._i, "_ii": self._ii, "_iii": self._iii, "_i%s" % line_num: said}, interactive=False)
 
 
 class Hook(DisplayHook):
     """Takes the value of the last expression."""
 
-    exec_result = None
+    exec_result = owner = None
+
+    def __call__(self, result=None):
+        self.check_for_underscore()
+        if result is None or self.quiet():
+            return
+        self._is_active = True
+        forms, _ = self.owner.display_formatter.format(result)
+        self.update_user_ns(result)
+        self.fill_exec_result(result)
+        if forms:
+            self.owner.emit(rich(forms, True))
+        self._is_active = False
+
+    def quiet(self):
+        said = self.owner.history_manager.input_hist_parsed
+        return bool(said) and self.semicolon_at_end_of_expression(said[-1])
 
     @staticmethod
     def semicolon_at_end_of_expression(expression):
@@ -27,7 +55,8 @@ class Hook(DisplayHook):
 
     def update_user_ns(self, result):
         """`_` to `___`, `_3` and `Out[3]`, with fewer walks through traitlets than IPython's own."""
-        shell, number = self.shell, self.prompt_count
+        shell = self.owner
+        number = shell.execution_count - 1
         names, hidden = shell.user_ns, shell.user_ns_hidden
         out = names["_oh"]
         if result is out:
@@ -45,18 +74,6 @@ class Hook(DisplayHook):
             shown.update(_=result, __=self.__, ___=self.___)
         shell.push(shown, interactive=False)
         out[number] = result
-
-    def write_output_prompt(self):
-        """The number is in the end message."""
-
-    def write_format_data(self, format_dict, md_dict=None):
-        self.shell.emit(rich(format_dict, True))
-
-    def log_output(self, format_dict):
-        """It would keep every image in memory."""
-
-    def finish_displayhook(self):
-        self._is_active = False
 
 
 class Publisher(DisplayPublisher):

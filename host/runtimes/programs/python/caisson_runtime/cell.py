@@ -1,0 +1,74 @@
+"""A plain cell in a shell as it began: what IPython's `run_cell` comes to then, in half as many calls. Whatever is not as usual is IPython's to run."""
+
+import ast
+import re
+
+from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
+
+# Words of a cell that may want a loop (Shell.should_run_async), or that IPython keeps out of its history.
+_UNUSUAL = re.compile("await|async|create_task|paste")
+
+
+class Cells:
+    def __init__(self, shell):
+        self._shell = shell
+
+    def run(self, code):
+        """Returns the exception that ended it, or None."""
+        result = self._plainly(code) if self._is_usual(code) else None
+        if result is None:
+            result = self._shell.run_cell(code, store_history=True)
+        return result.error_before_exec or result.error_in_exec
+
+    def _is_usual(self, code):
+        shell = self._shell
+        told = shell.events.callbacks
+        return (
+            shell.is_plain(code)
+            and _UNUSUAL.search(code) is None
+            and shell.ast_node_interactivity == "last_expr"
+            and not (shell.ast_transformers or shell.custom_exceptions or shell.trio_runner)
+            and not (shell.logger.log_active or told["pre_run_cell"] or told["post_run_cell"])
+        )
+
+    def _plainly(self, code):
+        """None: it does not compile, and none of it has run."""
+        shell, count = self._shell, self._shell.execution_count
+        shell.events.trigger("pre_execute")
+        try:
+            cell = code if code.endswith("\n") else code + "\n"
+            try:
+                steps = self._compiled(cell, shell.compile.cache(cell, count, raw_code=code))
+            except Exception:
+                return None
+            result = ExecutionResult(ExecutionInfo(code, True, False, True, None, None, transformed_cell=cell))
+            result.execution_count, shell.execution_count = count, count + 1
+            history, hook = shell.history_manager, shell.displayhook
+            history.store_inputs(count, cell, code)
+            with shell.builtin_trap, shell.display_trap:
+                hook.exec_result = result
+                shell.last_execution_succeeded = all(self._step(step, result) for step in steps)
+                shell.last_execution_result = result
+                hook.exec_result = None
+            if result.error_in_exec is not None:
+                history.exceptions[count] = shell._format_exception_for_storage(result.error_in_exec)
+            return result
+        finally:
+            shell.events.trigger("post_execute")
+
+    def _compiled(self, cell, name):
+        """All of it before any of it runs: the last, if it is an expression, to be shown."""
+        compiler = self._shell.compile
+        nodes = compiler.ast_parse(cell, filename=name).body
+        shown = [nodes.pop()] if nodes and isinstance(nodes[-1], ast.Expr) else []
+        steps = [compiler(ast.Module(nodes, []), name, "exec")] if nodes else []
+        return steps + [compiler(ast.Interactive(shown), name, "single")] if shown else steps
+
+    def _step(self, code, result):
+        """Whether it came to its end."""
+        running = self._shell.run_code(code, result)
+        try:
+            # It awaits nothing.
+            running.send(None)
+        except StopIteration as ended:
+            return not ended.value
