@@ -7,14 +7,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use caisson_wire::{Close, Frame, HelloReply, MAX_DATA_BYTES, MAX_FRAME_BYTES, MAX_STREAMS, Open, frame, open, opened};
-use tokio::net::UnixListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
 
 use crate::agent::Agent;
 use crate::inbound::{Accepts, BadHost};
 use crate::operations;
-use crate::port::{Port, port, read, write_all};
 use crate::stream::Stream;
 
 const MAX_CONNECTIONS: usize = 64;
@@ -36,7 +37,7 @@ impl Guests {
         Guests { agent, open: Rc::new(()) }
     }
 
-    fn serve(&self, socket: Port) {
+    fn serve(&self, socket: UnixStream) {
         // This one, the one that listens, and one for each connection.
         if Rc::strong_count(&self.open) > MAX_CONNECTIONS + 1 {
             return;
@@ -60,7 +61,7 @@ impl Guests {
         for descriptor in descriptors {
             let socket = std::os::unix::net::UnixStream::from(descriptor);
             // What is no socket is nobody's connection.
-            if let Ok(socket) = socket.set_nonblocking(true).and_then(|()| port(socket.into())) {
+            if let Ok(socket) = socket.set_nonblocking(true).and_then(|()| UnixStream::from_std(socket)) {
                 self.serve(socket);
             }
         }
@@ -70,11 +71,7 @@ impl Guests {
 pub async fn accept(guests: Guests, listener: UnixListener) {
     loop {
         match listener.accept().await {
-            Ok((socket, _)) => {
-                if let Ok(socket) = socket.into_std().and_then(|socket| port(socket.into())) {
-                    guests.serve(socket);
-                }
-            }
+            Ok((socket, _)) => guests.serve(socket),
             // Out of descriptors or memory: some connection will end.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
@@ -83,39 +80,40 @@ pub async fn accept(guests: Guests, listener: UnixListener) {
 
 type Streams = Rc<RefCell<HashMap<u32, Rc<Stream>>>>;
 
-async fn serve(agent: Rc<Agent>, socket: Port) {
+async fn serve(agent: Rc<Agent>, socket: UnixStream) {
+    let (reader, writer) = socket.into_split();
     let (sender, receiver) = channel(OUTGOING_FRAMES);
     let connection = Connection { agent, outgoing: sender, streams: Streams::default(), last: 0, greeted: false };
     let streams = connection.streams.clone();
     tokio::select! {
-        heard = connection.listen(&socket) => if let Err(BadHost(why)) = heard {
+        heard = connection.listen(reader) => if let Err(BadHost(why)) = heard {
             // /dev/null inside a wall.
             eprintln!("caisson-agent: connection closed: {why}");
         },
-        _ = speak(&socket, receiver) => {}
+        _ = speak(writer, receiver) => {}
     }
     for stream in streams.borrow().values() {
         stream.cancel();
     }
 }
 
-async fn speak(socket: &Port, mut queue: Receiver<Vec<u8>>) -> std::io::Result<()> {
+async fn speak(mut socket: OwnedWriteHalf, mut queue: Receiver<Vec<u8>>) -> std::io::Result<()> {
     let mut frames = Vec::with_capacity(OUTGOING_FRAMES);
     let mut joined = Vec::new();
     while queue.recv_many(&mut frames, OUTGOING_FRAMES).await > 0 {
         for frame in frames.drain(..) {
             if joined.len() + frame.len() > SMALL_READ && !joined.is_empty() {
-                write_all(socket, &joined).await?;
+                socket.write_all(&joined).await?;
                 joined.clear();
             }
             if frame.len() > SMALL_READ {
-                write_all(socket, &frame).await?;
+                socket.write_all(&frame).await?;
             } else {
                 joined.extend_from_slice(&frame);
             }
         }
         if !joined.is_empty() {
-            write_all(socket, &joined).await?;
+            socket.write_all(&joined).await?;
             joined.clear();
         }
     }
@@ -132,7 +130,7 @@ struct Connection {
 
 impl Connection {
     /// Returns when the host is gone or broke the rules: there is no resynchronising.
-    async fn listen(mut self, socket: &Port) -> Result<(), BadHost> {
+    async fn listen(mut self, mut socket: OwnedReadHalf) -> Result<(), BadHost> {
         let mut buffer: Vec<u8> = Vec::with_capacity(SMALL_READ);
         loop {
             // Given back when nothing more comes for a while: to grow anew for each piece of a file costs more than the piece.
@@ -142,7 +140,7 @@ impl Connection {
             {
                 buffer = Vec::with_capacity(SMALL_READ);
             }
-            match read(socket, &mut buffer).await {
+            match socket.read_buf(&mut buffer).await {
                 Ok(0) | Err(_) => return Ok(()),
                 Ok(_) => {}
             }

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::future::pending;
-use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::agent::Agent;
 use crate::inbound::Lane;
-use crate::port::{Port, Slot, is_drained, waiting, writable};
+use crate::port::{Port, Slot};
 use crate::process::{End, Held, Process};
 use crate::refusal::{Outcome, Refusal};
 use crate::stream::Stream;
@@ -104,9 +103,6 @@ impl Pump<'_> {
             };
             last_byte = Instant::now();
             let (slot, channel) = outputs[index];
-            if index == CONTROL && read.as_ref().is_ok_and(|payload| is_drained(payload.len(), credit.min(CHUNK))) {
-                guard.clear_ready();
-            }
             match read {
                 Ok(payload) if index == CONTROL => {
                     drop(place);
@@ -132,7 +128,7 @@ impl Pump<'_> {
     fn hold(&self, bytes: Vec<u8>) {
         let [(first, _), (stderr, _), _] = self.process.ports.outputs();
         let ended = bytes.is_empty();
-        self.process.held.replace(Held { bytes, ended, owed: waiting([first, stderr]) });
+        self.process.held.replace(Held { bytes, ended, owed: [first.waiting(), stderr.waiting()] });
     }
 
     async fn forward_held(&self) -> Outcome<()> {
@@ -209,11 +205,10 @@ impl Pump<'_> {
                 // Nobody can take it any more.
                 None => drop(self.stream.take(lane)),
                 Some(port) => {
-                    let written = match self.stream.consume(lane, |bytes| write_some(&port, bytes)) {
-                        Err(error) if error.kind() == ErrorKind::WouldBlock => writable(&port).await,
-                        written => written,
-                    };
-                    if written.is_err() {
+                    if let Ok(mut ready) = port.writable().await
+                        && let Ok(Err(_)) =
+                            ready.try_io(|port| self.stream.consume(lane, |bytes| write_some(port, bytes)))
+                    {
                         // A control channel may still have something to say; a terminal always.
                         self.stream.take(lane);
                         if lane == Lane::Main && !self.process.ports.has_terminal {
@@ -230,10 +225,11 @@ impl Pump<'_> {
     async fn write_all(&self, slot: &Slot, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let Some(port) = slot.get() else { return };
-            match write_some(&port, bytes) {
-                Ok(count) => bytes = &bytes[count..],
-                Err(error) if error.kind() == ErrorKind::WouldBlock && writable(&port).await.is_ok() => {}
-                Err(_) => return,
+            let Ok(mut ready) = port.writable().await else { return };
+            match ready.try_io(|port| write_some(port, bytes)) {
+                Ok(Ok(count)) => bytes = &bytes[count..],
+                Ok(Err(_)) => return,
+                Err(_) => {}
             }
         }
     }
