@@ -1,4 +1,4 @@
-"""A plain cell in a shell as it began: what IPython's `run_cell` comes to then, in half as many calls. Whatever is not as usual is IPython's to run."""
+"""A plain cell in a shell as it began: what IPython's `run_cell` comes to then, in fewer calls. Whatever is not as usual is IPython's to run."""
 
 import ast
 import re
