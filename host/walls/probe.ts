@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { cgroupMoves } from './cgroup-moves.ts'
 import { type Hierarchy, hierarchies } from './cgroups.ts'
 import { sharedTables } from './shared-tables.ts'
 import { type SwapBound, swapIn } from './swap.ts'
@@ -17,6 +18,8 @@ export async function probeContainer(options: { keeper: string; uid: number }, s
   const root = options.uid === 0
   const findings = [await keeperProgram(options.keeper), identity(root), await namespaces(root, signal)]
   for (const controller of ['memory', 'pids', 'cpu']) findings.push(await cgroup(controller, options.uid))
+  if (hierarchies(options.uid).find(({ controllers }) => controllers.includes('memory'))?.version === 2)
+    findings.push(...cgroupMoves(await readFile('/proc/self/mountinfo', 'utf8')))
   findings.push(await freezer(options.uid), await seccomp(), await landlock(signal))
   findings.push(await gate(options.keeper, signal))
   findings.push(...(await sharedTables()), ...(await witnesses(options.keeper, signal)))

@@ -16,7 +16,8 @@ export async function leftovers(home: string, ids: ReadonlySet<string>): Promise
       left.push(`mounts in the namespace of ${pid}: ${command}`)
   }
   if ((await text('/proc/self/mountinfo')).includes(home)) left.push('mounts on this machine')
-  for (const controller of await readdir('/sys/fs/cgroup')) {
+  // Version 1 has a folder for each controller; version 2, where it is alone, has none.
+  for (const controller of ['.', ...(await readdir('/sys/fs/cgroup'))]) {
     for (const parent of await names(join('/sys/fs/cgroup', controller))) {
       if (!parent.startsWith('caisson')) continue
       for (const group of await names(join('/sys/fs/cgroup', controller, parent)))

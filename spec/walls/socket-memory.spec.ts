@@ -19,7 +19,12 @@ for _ in range(1000):
     accepted.append(listener.accept())
 print(stuffed(ones))
 `
-  const { stdout } = await run(cell, pythonProgram(code, {}))
+  const stdout = await run(cell, pythonProgram(code, {})).then(
+    (ran) => ran.stdout,
+    () => undefined,
+  )
+  // Version 2 counts it with all other memory: there it hits the limit.
+  if (stdout === undefined) return await expect.poll(() => cells.recorded.map(({ reason }) => reason)).toEqual(['memory'])
   expect(Number(stdout)).toBeGreaterThan(0)
   // Twice, since version 1 of control groups counts it apart; and what was on its way.
   expect(Number(stdout)).toBeLessThan(4 * 64 * MIB)

@@ -39,7 +39,8 @@ export class Traces {
       const mounts = await text(`/proc/${pid}/mountinfo`)
       if (mounts.includes(this.#id) || loops.some((name) => mounts.includes(` /dev/${name} `))) add('mount', `in the namespace of ${pid}`)
     }
-    for (const controller of await readdir('/sys/fs/cgroup')) {
+    // Version 1 has a folder for each controller; version 2, where it is alone, has none.
+    for (const controller of ['.', ...(await readdir('/sys/fs/cgroup'))]) {
       const parents = (await readdir(join('/sys/fs/cgroup', controller)).catch((): string[] => [])).filter((name) =>
         name.startsWith('caisson'),
       )

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::alarm::Alarm;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::freezer::Freezer;
-use crate::hierarchy::{Version, locate, locate_unified, mend};
+use crate::hierarchy::{Version, locate, locate_unified, make, mend};
 use crate::plan::{Kind, Limits, OnWall};
 use crate::swap;
 
@@ -130,7 +130,7 @@ impl Cgroup {
     fn folder(&mut self, version: Version, parent: &Path, id: &str) -> Outcome<PathBuf> {
         let dir = parent.join(id);
         if !self.dirs.iter().any(|(known, _)| *known == dir) {
-            make(parent, &dir)?;
+            make(parent, &dir, version)?;
             self.dirs.push((dir.clone(), version));
         }
         Ok(dir)
@@ -243,36 +243,6 @@ impl Cgroup {
             }
         }
         clean
-    }
-}
-
-/// The shared parent may vanish between two steps when another keeper removes it as empty: then it is made again.
-fn make(parent: &Path, dir: &Path) -> Outcome<()> {
-    let mut last = None;
-    for _ in 0..16 {
-        match fs::create_dir(parent) {
-            Ok(()) => enable(parent),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).at(STEP, parent.display()),
-        }
-        match fs::create_dir(dir) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => last = Some(error),
-            Err(error) => return Err(error).at(STEP, dir.display()),
-        }
-    }
-    Err(last.unwrap_or_else(|| ErrorKind::NotFound.into())).at(STEP, dir.display())
-}
-
-/// Version 2 hands controllers down level by level. What could not be handed down shows when the limit is written.
-fn enable(parent: &Path) {
-    for dir in [parent.parent(), Some(parent)].into_iter().flatten() {
-        for controller in ["+memory", "+pids", "+cpu"] {
-            let file = dir.join("cgroup.subtree_control");
-            if file.exists() && fs::write(&file, controller).is_err() {
-                continue;
-            }
-        }
     }
 }
 

@@ -1,6 +1,7 @@
-//! Where control groups are mounted, and which place below belongs to this user (proc_pid_mountinfo(5)).
+//! Where control groups are mounted, which place below belongs to this user (proc_pid_mountinfo(5)), and how a group comes to be there.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::fault::{At, Code, Fault, Outcome};
@@ -56,6 +57,46 @@ fn delegated(point: &str) -> Outcome<PathBuf> {
     Ok(parent.join("caisson"))
 }
 
+/// A group in the place that all keepers share. The last of them removes it: then it is made again.
+pub fn make(parent: &Path, dir: &Path, version: Version) -> Outcome<()> {
+    let mut last = None;
+    for _ in 0..16 {
+        match fs::create_dir(parent) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error).at(STEP, parent.display()),
+            _ => {}
+        }
+        match fs::create_dir(dir) {
+            Ok(()) => {
+                // Whoever made that place may have handed nothing down yet, or have died before.
+                if version == Version::Two && !has_controllers(dir) {
+                    hand_down(parent);
+                }
+                return Ok(());
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => last = Some(error),
+            Err(error) => return Err(error).at(STEP, dir.display()),
+        }
+    }
+    Err(last.unwrap_or_else(|| ErrorKind::NotFound.into())).at(STEP, dir.display())
+}
+
+const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+
+fn has_controllers(dir: &Path) -> bool {
+    let offered = fs::read_to_string(dir.join("cgroup.controllers")).unwrap_or_default();
+    CONTROLLERS.iter().all(|controller| offered.split_whitespace().any(|one| one == *controller))
+}
+
+/// Version 2 hands controllers down level by level (cgroup-v2.rst). What could not be handed down shows when a limit is written.
+fn hand_down(parent: &Path) {
+    for dir in [parent.parent(), Some(parent)].into_iter().flatten() {
+        let file = dir.join("cgroup.subtree_control");
+        for controller in CONTROLLERS {
+            let _ = file.exists() && fs::write(&file, format!("+{controller}")).is_ok();
+        }
+    }
+}
+
 /// What a person can do who has no control group of this kind.
 pub fn mend(controller: &str) -> String {
     // SAFETY: geteuid cannot fail.
@@ -64,4 +105,29 @@ pub fn mend(controller: &str) -> String {
     format!(
         "Delegate cgroups to this user with `sudo sh -c 'for c in memory pids cpu; do mkdir -p /sys/fs/cgroup/$c/caisson-{uid} && chown -R {uid} /sys/fs/cgroup/$c/caisson-{uid}; done'` (cgroup v1) or start under `systemd-run --user --scope -p Delegate=yes` (v2), run as root, or say plainly that the limit is not wanted: --{flag} none."
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As its files look where nobody enforces anything.
+    fn place() -> PathBuf {
+        let top = std::env::temp_dir().join(format!("caisson-groups-{}", std::process::id()));
+        fs::create_dir_all(top.join("caisson")).unwrap();
+        fs::write(top.join("cgroup.subtree_control"), "").unwrap();
+        fs::write(top.join("caisson/cgroup.subtree_control"), "").unwrap();
+        top
+    }
+
+    #[test]
+    fn a_place_that_another_made_and_handed_nothing_down_to_is_no_hindrance() {
+        let top = place();
+        let parent = top.join("caisson");
+        make(&parent, &parent.join("one"), Version::Two).unwrap();
+        let told = [top.join("cgroup.subtree_control"), parent.join("cgroup.subtree_control")].map(fs::read_to_string);
+        fs::remove_dir_all(&top).unwrap();
+        // Each word is written by itself: the last is what a plain file keeps.
+        assert_eq!(told.map(Result::unwrap), ["+cpu", "+cpu"]);
+    }
 }
