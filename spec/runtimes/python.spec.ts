@@ -218,7 +218,8 @@ test('what one cell begins on the loop of asyncio, another can wait for', async 
   expect((await sandbox.runCode('task = asyncio.ensure_future(later("kept")); asyncio.run(later("own"))', { context: other })).text).toBe(
     "'own'",
   )
-  expect((await sandbox.runCode('await task', { context: other })).text).toBe("'kept'")
+  expect((await sandbox.runCode('next = asyncio.ensure_future(later("next"))', { context: other })).error).toBeUndefined()
+  expect((await sandbox.runCode('await task + await next', { context: other })).text).toBe("'keptnext'")
   expect((await sandbox.runCode('asyncio.get_event_loop().run_until_complete(later("after"))', { context: other })).text).toBe("'after'")
   await sandbox.contexts.delete(other)
 })
@@ -234,6 +235,7 @@ test('a cell that awaits nothing can begin a task, which runs while later ones a
   const own = 'async def main(): return await asyncio.create_task(later("own"))\n'
   for (const how of ['asyncio.run(main())', 'asyncio.new_event_loop().run_until_complete(main())'])
     expect((await run(own + how)).text).toBe("'own'")
+  for (const ask of ['asyncio.get_running_loop()', 'asyncio.current_task()']) expect((await run(`${ask} is not None`)).text).toBe('True')
   const { error } = await run('asyncio.create_task(later("never"))\n1 / 0')
   expect(error).toMatchObject({ name: 'ZeroDivisionError', traceback: expect.not.stringMatching(/asyncio\/|IPython|caisson/) })
   await sandbox.contexts.delete(other)
