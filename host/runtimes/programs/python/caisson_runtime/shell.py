@@ -250,6 +250,7 @@ class Shell(InteractiveShell):
             return "%s: %s" % (kind.__name__, error) if str(error) else kind.__name__
         if isinstance(error, SyntaxError) and error.__traceback__ is None:
             return "\n".join(self.SyntaxTB.structured_traceback(kind, error, []))
+        failure.of_no_module(error)
         return "\n".join(self.InteractiveTB.structured_traceback(kind, error, error.__traceback__))
 
     def forget(self):
