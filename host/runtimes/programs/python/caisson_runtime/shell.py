@@ -22,6 +22,7 @@ from traitlets.config import Config
 from caisson_runtime import failure, images, inline
 from caisson_runtime.cell import MAY_WANT_LOOP, Cells
 from caisson_runtime.formats import Formats
+from caisson_runtime.frames import show_columns
 from caisson_runtime.imports import AfterImport
 from caisson_runtime.plain import Plain
 from caisson_runtime.rich import CHART, PLAIN, TABLE
@@ -173,6 +174,7 @@ class Shell(InteractiveShell):
         for kind in (dict, list):
             formatters[PLAIN].for_type(kind, plain_json)
         self.display_formatter.know()
+        AfterImport.arrange("pandas", show_columns)
         AfterImport.arrange("matplotlib", _use_our_backend)
         inline.arrange()
         images.arrange()
