@@ -241,6 +241,10 @@ test('a cell that awaits nothing can begin a task, which runs while later ones a
   await sandbox.contexts.delete(other)
 })
 
+test('a cell that reads arguments finds none', async () => {
+  expect((await sandbox.runCode('import argparse\nargparse.ArgumentParser().parse_args()')).text).toBe('Namespace()')
+})
+
 test('output says when it came', async () => {
   const times: number[] = []
   const before = Date.now()
