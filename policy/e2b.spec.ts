@@ -102,6 +102,8 @@ test('headers of E2B’s rules are set on requests of https to that domain, and 
     'API.example.com': [{ transform: { headers: { 'X-Key': 'v' } } }],
     '*.example.org': [{ transform: { headers: { A: 'b' } } }],
     'c.example': [],
+    'd.example': [{}],
+    'e.example': [{ transform: {} }],
   }
   const file = fileOfE2b(E2bNetwork.parse({ denyOut: [ALL], rules }), 'network.')
   expect(file).toMatchObject({

@@ -18,12 +18,16 @@ const Word = z
 
 const MAX_TRANSFORMED = 10
 const MAX_HEADERS = 20
+/** One may ask for nothing, as E2B's types have it. */
 const Transform = z.strictObject({
-  transform: z.strictObject({
-    headers: z
-      .record(z.string().min(1).max(64), z.string().max(2048))
-      .refine((headers) => Object.keys(headers).length <= MAX_HEADERS, `more than ${MAX_HEADERS} headers`),
-  }),
+  transform: z
+    .strictObject({
+      headers: z
+        .record(z.string().min(1).max(64), z.string().max(2048))
+        .refine((headers) => Object.keys(headers).length <= MAX_HEADERS, `more than ${MAX_HEADERS} headers`)
+        .optional(),
+    })
+    .optional(),
 })
 
 /** The fields of E2B's `network` that say what a sandbox may send out. */
@@ -97,7 +101,7 @@ function headersOf(rules: NonNullable<E2bNetwork['rules']>, field: string): Netw
     const place = `${field}.${domain}`
     const rule = readAllowed(domain, place)
     if (!rule.isName) throw new Fault('BAD_REQUEST', `${place}: ${domain} is not a domain`)
-    const [headers = {}] = entries.map(({ transform }) => transform.headers)
+    const [headers = {}] = entries.map(({ transform }) => transform?.headers)
     const token = Object.values(headers).find((value) => value.includes('${'))
     if (token !== undefined) {
       throw new Fault('UNSUPPORTED', `${place}: ${token}: there is nobody here who issues workload tokens`, {

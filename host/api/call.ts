@@ -93,8 +93,9 @@ export function sendFailure(reply: ServerResponse, failure: unknown): void {
   }
   const { status, retry } = CATALOGUE[fault.code]
   const headers: Record<string, string> = fault.retryAfterS === undefined ? {} : { 'retry-after': String(fault.retryAfterS) }
-  // E2B's SDKs try again on 429, 502, 503 and 504 unless they are told that it is no use.
-  if (retry === 'never' && status >= 429) headers['should-retry'] = 'false'
+  // E2B's SDKs try again on 429, 502, 503 and 504 unless they are told that it is no use: a quota with nothing said of when there is room has none by waiting.
+  const isNoUse = retry === 'never' || (status === 429 && fault.retryAfterS === undefined)
+  if (isNoUse && status >= 429) headers['should-retry'] = 'false'
   const body = { code: status, message: `${fault.message}. ${fault.hint}`, error_code: fault.code.toLowerCase(), hint: fault.hint }
   sendJson(reply, status, body, headers)
 }

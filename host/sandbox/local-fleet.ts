@@ -97,7 +97,8 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     const live = await this.#raising.raise(asked, wish, { owner: owner.name, ...from }, signal)
     const templateId = snapshot?.id ?? live.plan.template
     const network = await this.#parts.creating.deciding.network(asked, signal)
-    return this.#welcome(live, { ...wish, request: { ...asked, network } }, owner, { templateId, alias: snapshot?.names[0] ?? null })
+    const alias = snapshot === undefined ? templateId : (snapshot.names[0] ?? null)
+    return this.#welcome(live, { ...wish, request: { ...asked, network } }, owner, { templateId, alias })
   }
 
   find(id: string, owner: Owner): SandboxRecord {

@@ -78,6 +78,7 @@ export interface SandboxRecord {
   readonly owner: string
   /** What it was created from: a template or a snapshot, as the caller may name it again. */
   readonly templateId: string
+  /** What that is called, if it has a name. */
   readonly alias: string | null
   /** As it was asked for: what it boots from again. `network` is always said: what holds for it, now. */
   readonly request: CreateRequest

@@ -75,7 +75,15 @@ describe('the stream', () => {
     expect(said.slice(1)).toMatchObject([{ type: 'stdout', text: "['a'] __main__\n" }, { type: 'exit', exit_code: 3 }, end])
     const refused = await server.execute({ code, ...program })
     expect([refused.status, await refused.text()]).toEqual([400, 'program: no such field'])
-    expect(types(await server.run('exit 3', { language: 'bash' }))).toEqual(['number_of_executions', 'end_of_execution'])
+    for (const [code, value] of [
+      ['exit 3', '3'],
+      ['echo on; ls /not/there 2>/dev/null', '2'],
+    ] as const) {
+      const said = await server.run(code, { language: 'bash' })
+      expect(said.at(-2)).toEqual({ type: 'error', name: '', value, traceback: '' })
+      expect(types(said).filter((type) => type !== 'stdout')).toEqual(['number_of_executions', 'error', 'end_of_execution'])
+    }
+    expect(types(await server.run('false; true', { language: 'bash' }))).toEqual(['number_of_executions', 'end_of_execution'])
     expect(types(await server.run('exit 3', { language: 'bash' }, OURS))).toEqual(['number_of_executions', 'exit', 'end_of_execution'])
     expect((await server.run('"a"', {}, OURS)).at(-2)).toMatchObject({ text: "'a'" })
   })

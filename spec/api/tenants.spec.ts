@@ -119,6 +119,7 @@ test('so do those of its snapshots: their number, and what they take of the disk
   })
   // Waiting makes no room, and clients that are told to wait do.
   expect(second.headers.get('retry-after')).toBe(null)
+  expect(second.headers.get('should-retry')).toBe('false')
   const folder = join(daemon.home, 'snapshots')
   expect(await readdir(folder)).toEqual([`${first.body.snapshotID.split(':')[0]}.img`])
   const listed = (await operator.ask('GET', '/caisson/v1/keys')).body

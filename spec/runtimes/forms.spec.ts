@@ -60,6 +60,17 @@ describe('data frames', () => {
     expect(await line(code)).toContain('"n": [1152921504606846977, 2], "f": [1.0, null]')
   })
 
+  test('are shown with twenty columns, however wide, as in a notebook; a program prints them as Python does', async () => {
+    const names = Array.from({ length: 20 }, (_, index) => `the column number ${index}`)
+    const frame = `import pandas as pd\nframe = pd.DataFrame([range(20)], columns=${JSON.stringify(names)})\n`
+    const [result] = await results(`${frame}frame`)
+    for (const form of ['text', 'html']) for (const name of names) expect(result?.[form]).toContain(name)
+    const program = { program: { path: '/home/user/main.py', args: [] } }
+    const [, printed] = await server.run(`${frame}print(frame)`, program, { 'caisson-client': '1' })
+    expect(printed?.['text']).toContain(' ... ')
+    expect((await results(`${frame}frame`))[0]).toEqual(result)
+  })
+
   test('one that is too large is told by its text alone, never in part', async () => {
     const [result] = await results('import pandas as pd\npd.DataFrame({"n": range(1_000_001)})')
     expect(result).toMatchObject({ html: expect.any(String), text: expect.any(String) })

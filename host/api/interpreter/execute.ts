@@ -1,4 +1,4 @@
-import { type EndReason, Fault, type RunError, type RunRequest } from '@caisson/wire'
+import { type EndReason, type Execution, Fault, type RunError, type RunRequest } from '@caisson/wire'
 import { z } from 'zod'
 import type { ContextRecord } from '../../sandbox/record.ts'
 import { Environment } from '../../sandbox/request.ts'
@@ -44,7 +44,8 @@ export async function execute(visit: Visit): Promise<void> {
   const lines = new EventLines(reply, isOurs, languageOf(body, entered.live.contextRecords()))
   try {
     const execution = await entered.live.runCode(requestOf(body), lines.tell, visit.signal)
-    if (execution.error !== undefined) void lines.fail(explained(execution.error, execution.limit))
+    const error = execution.error ?? (isOurs ? undefined : failedExit(execution))
+    if (error !== undefined) void lines.fail(explained(error, execution.limit))
     if (execution.limit !== undefined) lines.add({ type: 'limit', reason: execution.limit })
     if (execution.exitCode !== undefined) lines.add({ type: 'exit', exit_code: execution.exitCode })
     lines.end()
@@ -54,6 +55,11 @@ export async function execute(visit: Visit): Promise<void> {
   } finally {
     lines.stop()
   }
+}
+
+/** E2B's Bash tells an exit code as an error without a name: the code itself is told to our own clients alone. */
+function failedExit({ exitCode = 0 }: Execution): RunError | undefined {
+  return exitCode === 0 ? undefined : { name: '', value: String(exitCode), traceback: '' }
 }
 
 /** Whoever is not told of limits otherwise reads of them where the failure is. */

@@ -124,4 +124,5 @@ def _close_fonts():
         fonts._get_font.cache_clear()
 
 
-main(sys.argv[1])
+# Not left for user code, which would take it for an argument of its own.
+main(sys.argv.pop())

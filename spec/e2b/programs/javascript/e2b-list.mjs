@@ -48,7 +48,8 @@ await step('by metadata: every pair must match, whatever is in it', async () => 
 })
 
 await step('by template, as the sandbox itself names it', async () => {
-  const { templateId } = await sandboxes[0].getInfo()
+  const { templateId, name } = await sandboxes[0].getInfo()
+  assert.equal(name, 'base')
   assert.deepEqual(ids(await all({ query: { ...mine, template: templateId } })), [third, second, first])
   assert.deepEqual(await all({ query: { ...mine, template: 'never-built' } }), [])
 })

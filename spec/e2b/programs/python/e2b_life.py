@@ -213,6 +213,7 @@ def _():
     assert listed(metadata={**mine, "odd key & co": "v=1&2 %25 ü"}) == [third, second, first]
     assert listed(metadata={**mine, "which": "9"}) == []
     info = made[1].get_info()
+    assert info.name == "base"
     assert listed(template=info.template_id) == [third, second, first]
     assert listed(template="never-built") == []
     assert listed(started_after=info.started_at) == [third, second]

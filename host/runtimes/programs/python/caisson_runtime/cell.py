@@ -5,8 +5,10 @@ import re
 
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
 
-# Words of a cell that may want a loop (Shell.should_run_async), or that IPython keeps out of its history.
-_UNUSUAL = re.compile("await|async|create_task|paste")
+# Words of a cell that may want a loop (Shell.should_run_async).
+MAY_WANT_LOOP = re.compile("await|async|create_task|running_loop|current_task")
+# What IPython keeps out of its history.
+_KEPT_OUT = "paste"
 
 
 class Cells:
@@ -25,7 +27,8 @@ class Cells:
         told = shell.events.callbacks
         return (
             shell.is_plain(code)
-            and _UNUSUAL.search(code) is None
+            and MAY_WANT_LOOP.search(code) is None
+            and _KEPT_OUT not in code
             and shell.ast_node_interactivity == "last_expr"
             and not (shell.ast_transformers or shell.custom_exceptions or shell.trio_runner)
             and not (shell.logger.log_active or told["pre_run_cell"] or told["post_run_cell"])

@@ -8,6 +8,7 @@ import types
 from contextlib import contextmanager
 
 from caisson_runtime import failure
+from caisson_runtime.frames import fitted_to_a_terminal
 
 INTERRUPTED = 130
 
@@ -38,7 +39,8 @@ def run(code, path):
     # No time stamp: the text that runs is the one we were given, whatever lies on the disk.
     linecache.cache[full] = (len(code), None, code.splitlines(keepends=True), full)
     try:
-        exec(compile(code, full, "exec", dont_inherit=True), main.__dict__)
+        with fitted_to_a_terminal():
+            exec(compile(code, full, "exec", dont_inherit=True), main.__dict__)
     except BaseException as error:
         return failure.clean(error)
     return None

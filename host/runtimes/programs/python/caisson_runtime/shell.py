@@ -4,6 +4,7 @@ import atexit
 import builtins
 import linecache
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -19,8 +20,9 @@ from traitlets import Dict, Type, Unicode
 from traitlets.config import Config
 
 from caisson_runtime import failure, images, inline
-from caisson_runtime.cell import Cells
+from caisson_runtime.cell import MAY_WANT_LOOP, Cells
 from caisson_runtime.formats import Formats
+from caisson_runtime.frames import show_columns
 from caisson_runtime.imports import AfterImport
 from caisson_runtime.plain import Plain
 from caisson_runtime.rich import CHART, PLAIN, TABLE
@@ -62,6 +64,8 @@ class _Exit(ExitAutocall):
         raise SystemExit(code)
 
 
+# Words of a cell that needs a loop that runs, though it awaits nothing.
+_WANTS_RUNNING = re.compile("create_task|running_loop|current_task")
 # Words of a cell that has asyncio run a loop.
 _RUNS_ONE = ("run(", "run_until_complete(", "run_forever(", "Runner(")
 
@@ -69,10 +73,14 @@ _RUNS_ONE = ("run(", "run_until_complete(", "run_forever(", "Runner(")
 class _Loop:
     """Where a cell awaits: the loop that asyncio gives a cell that does not, so that what one begins another can wait for. (IPython's has one of its own.)"""
 
-    # The last one: asyncio.run() leaves none behind.
+    # The last one.
     _kept = None
 
     def __call__(self, coroutine):
+        return self.given().run_until_complete(coroutine)
+
+    def given(self):
+        """It, for whoever asks asyncio: asyncio.run() leaves none behind, and no other is made then."""
         import asyncio
 
         try:
@@ -83,7 +91,7 @@ class _Loop:
             loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         self._kept = loop
-        return loop.run_until_complete(coroutine)
+        return loop
 
 
 class Shell(InteractiveShell):
@@ -166,6 +174,7 @@ class Shell(InteractiveShell):
         for kind in (dict, list):
             formatters[PLAIN].for_type(kind, plain_json)
         self.display_formatter.know()
+        AfterImport.arrange("pandas", show_columns)
         AfterImport.arrange("matplotlib", _use_our_backend)
         inline.arrange()
         images.arrange()
@@ -173,11 +182,12 @@ class Shell(InteractiveShell):
     def should_run_async(self, raw_cell, *, transformed_cell=None, preprocessing_exc_tuple=None):
         # Compiled once less.
         cell = transformed_cell
-        if cell is not None and "await" not in cell and "async" not in cell and "create_task" not in cell:
+        if cell is not None and MAY_WANT_LOOP.search(cell) is None:
             return False
+        self.loop_runner.given()
         asks = super().should_run_async(raw_cell, transformed_cell=cell, preprocessing_exc_tuple=preprocessing_exc_tuple)
-        # What only begins a task wants a loop that runs, as a kernel of Jupyter's has one for all cells; what runs one of its own wants that there is none.
-        return asks or (cell is not None and "create_task" in cell and not any(run in cell for run in _RUNS_ONE))
+        # What asks for a loop that runs has one, as a kernel of Jupyter's has one for all cells; what runs one of its own wants that there is none.
+        return asks or (cell is not None and _WANTS_RUNNING.search(cell) is not None and not any(run in cell for run in _RUNS_ONE))
 
     def transform_cell(self, raw_cell):
         if not self.is_plain(raw_cell):
@@ -242,6 +252,7 @@ class Shell(InteractiveShell):
             return "%s: %s" % (kind.__name__, error) if str(error) else kind.__name__
         if isinstance(error, SyntaxError) and error.__traceback__ is None:
             return "\n".join(self.SyntaxTB.structured_traceback(kind, error, []))
+        failure.of_no_module(error)
         return "\n".join(self.InteractiveTB.structured_traceback(kind, error, error.__traceback__))
 
     def forget(self):
