@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { fingerprintOf } from '@caisson/policy/fingerprint'
 import { Fault } from '@caisson/wire'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const SALT_BYTES = 16
 const LEAST_BYTES = 8
@@ -9,9 +9,9 @@ const MOST_BYTES = 512
 const LINE_END_BYTES = 2
 
 const EXAMPLES = `
-The value is read from standard input, so that it stands in no history and no list of processes; a line end behind it is not part of it. What is
-printed goes into dlp.fingerprints of a network policy. Values of one policy have one salt: give the one of the first with --salt for the others.
-A value that can be guessed (a word, a date of birth) can be guessed from its fingerprint too, by whoever has the policy.
+The value is read from standard input, so that it appears in no history and no process list; a line break at its end is dropped. The result goes into
+dlp.fingerprints of a network policy. All values of one policy share a salt: pass the salt of the first with --salt for the others. A value that can be
+guessed (a word, a date of birth) can also be guessed from its fingerprint, by anyone who has the policy.
 
 Examples:
   caisson fingerprint database-password <password.txt
@@ -21,10 +21,12 @@ Examples:
 export async function fingerprint(argv: readonly string[]): Promise<number> {
   const command = verbParser('fingerprint')
     .usage('[options] NAME')
-    .description('Prints what a value is known by when it leaves a sandbox, and from which it cannot be had back.')
+    .description(
+      'Prints the fingerprint of a value, by which the gate recognises it when it leaves a sandbox. The value cannot be read from it.',
+    )
     .argument('<NAME>')
-    .option('--salt <hex>', 'of the policy that it is for; absent: a new one')
-    .addHelpText('after', EXAMPLES)
+    .option('--salt <hex>', 'the salt of the policy; by default a new one')
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const [name = ''] = command.args
   const { salt = randomBytes(SALT_BYTES).toString('hex') } = command.opts<{ salt?: string }>()

@@ -11,12 +11,12 @@ function usage(): string {
   return [
     'Usage: caisson VERB [options]',
     '',
-    'Runs code that nobody has vouched for, inside a wall.',
+    'Runs untrusted code in a sandbox.',
     '',
     'Verbs:',
     ...verbs,
     '',
-    '`caisson VERB --help` says more.',
+    '`caisson VERB --help` describes one verb.',
     '',
   ].join('\n')
 }
