@@ -105,10 +105,10 @@ test.each([
   expect(await line.leftovers()).toEqual([])
 })
 
-test('a fork bomb in the shell ends with the limit of processes', async () => {
+test('a fork bomb in the shell ends with the process limit', async () => {
   const { exitCode, stderr } = await line.caisson(['run', '--lang', 'bash', '-c', ':(){ :|:& };:; wait; sleep 60'])
   expect(exitCode).toBe(137)
-  expect(ours(stderr)).toEqual([expect.stringMatching(/^caisson: LIMIT_HIT: the limit of processes/)])
+  expect(ours(stderr)).toEqual([expect.stringMatching(/^caisson: LIMIT_HIT: the process limit/)])
   expect(await line.leftovers()).toEqual([])
 })
 
