@@ -67,7 +67,7 @@ export const CATALOGUE = {
     hint: 'Name an existing folder that you may read.',
     retry: 'never',
   },
-  NOT_FOUND: { status: 404, title: 'not found', hint: 'Check the spelling. A sandbox that has ended is not found either.', retry: 'never' },
+  NOT_FOUND: { status: 404, title: 'not found', hint: 'Check the spelling, and whether it still exists.', retry: 'never' },
   UNAUTHENTICATED: {
     status: 401,
     title: 'the key is missing or unknown',

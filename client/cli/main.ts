@@ -16,7 +16,8 @@ function usage(): string {
     'Verbs:',
     ...verbs,
     '',
-    '`caisson VERB --help` describes one verb.',
+    '`caisson VERB --help` describes one verb. In a clone, `./caisson setup` sets up',
+    'everything and runs nothing.',
     '',
   ].join('\n')
 }
@@ -27,6 +28,8 @@ async function verbOf(name: string): Promise<Verb> {
 }
 
 async function main([name, ...argv]: readonly string[]): Promise<number> {
+  const [about] = argv
+  if (name === 'help' && about !== undefined) return await (await verbOf(about))(['--help'])
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     process.stdout.write(usage())
     return name === undefined ? 125 : 0

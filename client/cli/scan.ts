@@ -50,6 +50,8 @@ export async function scan(argv: readonly string[]): Promise<number> {
     .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const options: Options = command.opts()
+  if (command.args.length === 0 && options.code === undefined)
+    throw new Fault('BAD_REQUEST', 'nothing to scan', { hint: 'Name a FILE, -c CODE, or - for standard input.' })
   const job = await jobOf(source(command.args, undefined, options.code), options.lang)
   const language = job.kind === 'command' ? undefined : SCANNED[job.language]
   if (job.kind === 'command' || language === undefined)
@@ -68,7 +70,8 @@ async function tell({ findings, proposal }: Seen, { json, run }: Options, signal
   const { profile, ...intended } = proposal
   const seen = run === undefined ? undefined : await observed(intended, checkedId(run), signal)
   if (json) return void process.stdout.write(asJson({ findings, intended, profile, observed: seen }))
-  if (findings.length > 0) {
+  if (findings.length === 0) process.stdout.write('Nothing hostile was found.\n')
+  else {
     const rows = findings.map(({ line, column, rule, what, reason }) => [`${line}:${column}`, rule, reason, what])
     process.stdout.write(table(['PLACE', 'RULE', 'REASON', 'WHAT'], rows))
     for (const hint of new Set(findings.map((finding) => finding.hint))) process.stdout.write(`${hint}\n`)

@@ -32,6 +32,7 @@ test.each([
     ['exec', 'i0123456789abcdefghi', 'ls', '-l'],
     /no command is named after --\. Write: caisson exec ID -- COMMAND\./,
   ],
+  ['a scan of nothing', ['scan'], /nothing to scan\. Name a FILE, -c CODE, or - for standard input\./],
   ['a key without an owner', ['keys', 'create'], /caisson keys create OWNER/],
   ['no daemon', ['ps'], /caisson ps needs a daemon, and none is running\. [^\n]*`caisson up`/],
 ])('%s: what is wrong, and what to write', async (_, args, said) => {
@@ -44,4 +45,13 @@ test('why of a sandbox that was refused nothing says so', async () => {
   expect(await line.caisson(['run', '-c', '1'])).toMatchObject({ exitCode: 0 })
   expect(await line.caisson(['why', '--last'])).toEqual({ exitCode: 0, stdout: 'Nothing was refused.\n', stderr: '' })
   expect((await line.caisson(['why', '--last', '--json'])).stdout).toBe('[]\n')
+})
+
+test('a scan that finds nothing says so', async () => {
+  expect(await line.caisson(['scan', '-c', 'print(1)'])).toEqual({ exitCode: 0, stdout: 'Nothing hostile was found.\n', stderr: '' })
+})
+
+test('help VERB is VERB --help', async () => {
+  expect((await line.caisson(['help', 'why'])).stdout).toBe((await line.caisson(['why', '--help'])).stdout)
+  expect((await line.caisson(['help', 'fly'])).stderr).toMatch(/"fly" is not a verb/)
 })
