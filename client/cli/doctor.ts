@@ -41,11 +41,18 @@ export async function doctor(argv: readonly string[]): Promise<number> {
 async function examined(wall: WallName | undefined, fix: boolean, signal: AbortSignal): Promise<DoctorReport> {
   const { door, release } = await acquireDoor(signal)
   try {
-    const report = await doctorOf(door, wall, signal)
-    return fix && (await mended(report)) ? await doctorOf(door, wall, signal) : report
+    const report = await asked(door, wall, signal)
+    return fix && (await mended(report)) ? await asked(door, wall, signal) : report
   } finally {
     await release()
   }
+}
+
+/** Whole, or not at all: one that was interrupted half-way calls missing what was not tried, and must not be mended by. */
+async function asked(...[door, wall, signal]: Parameters<typeof doctorOf>): Promise<DoctorReport> {
+  const report = await doctorOf(door, wall, signal)
+  signal.throwIfAborted()
+  return report
 }
 
 /** Of the default profile. */
