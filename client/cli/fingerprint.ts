@@ -1,12 +1,12 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { fingerprintOf } from '@caisson/policy/fingerprint'
 import { Fault } from '@caisson/wire'
+import { hiddenValue } from './arguments/value.ts'
 import { fitted, parsed, verbParser } from './parsing.ts'
 
 const SALT_BYTES = 16
 const LEAST_BYTES = 8
 const MOST_BYTES = 512
-const LINE_END_BYTES = 2
 
 const EXAMPLES = `
 The value is read from standard input, so that it appears in no history and no process list; a line break at its end is dropped. The result goes into
@@ -31,7 +31,7 @@ export async function fingerprint(argv: readonly string[]): Promise<number> {
   const [name = ''] = command.args
   const { salt = randomBytes(SALT_BYTES).toString('hex') } = command.opts<{ salt?: string }>()
   if (!/^[0-9a-f]{32}$/.test(salt)) throw new Fault('BAD_REQUEST', `--salt: ${SALT_BYTES} bytes in hex are expected`)
-  const value = withoutLineEnd(await said())
+  const value = await hiddenValue(name, MOST_BYTES)
   if (value.length < LEAST_BYTES || value.length > MOST_BYTES) {
     throw new Fault(
       'BAD_REQUEST',
@@ -41,20 +41,4 @@ export async function fingerprint(argv: readonly string[]): Promise<number> {
   const digest = (key: string, bytes: Uint8Array) => createHmac('sha256', Buffer.from(key, 'hex')).update(bytes).digest('hex')
   process.stdout.write(`${JSON.stringify({ salt, values: [fingerprintOf(name, value, salt, digest)] }, null, 2)}\n`)
   return 0
-}
-
-async function said(): Promise<Buffer> {
-  const parts: Buffer[] = []
-  let bytes = 0
-  for await (const part of process.stdin) {
-    parts.push(part as Buffer)
-    bytes += (part as Buffer).length
-    if (bytes > MOST_BYTES + LINE_END_BYTES) break
-  }
-  return Buffer.concat(parts)
-}
-
-function withoutLineEnd(bytes: Buffer): Buffer {
-  const end = bytes.at(-1) === 0x0a ? (bytes.at(-2) === 0x0d ? -2 : -1) : bytes.length
-  return bytes.subarray(0, end)
 }

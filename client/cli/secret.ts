@@ -1,5 +1,6 @@
 import { Fault } from '@caisson/wire'
 import { openSecrets } from '../embedded.ts'
+import { hiddenValue } from './arguments/value.ts'
 import { fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
@@ -46,16 +47,8 @@ export async function secret(argv: readonly string[]): Promise<number> {
   })
 }
 
-/** All of standard input, but for the line break that editors put at its end. */
 async function given(name: string): Promise<string> {
-  const parts: Buffer[] = []
-  let bytes = 0
-  for await (const part of process.stdin) {
-    parts.push(part)
-    bytes += part.length
-    if (bytes > MAX_BYTES) throw new Fault('BAD_REQUEST', `the secret ${name} is longer than ${MAX_BYTES / 1024} KiB`)
-  }
-  return Buffer.concat(parts)
-    .toString()
-    .replace(/\r?\n$/, '')
+  const value = await hiddenValue(name, MAX_BYTES)
+  if (value.length > MAX_BYTES) throw new Fault('BAD_REQUEST', `the secret ${name} is longer than ${MAX_BYTES / 1024} KiB`)
+  return value.toString()
 }
