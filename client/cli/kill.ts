@@ -36,17 +36,23 @@ export async function kill(argv: readonly string[]): Promise<number> {
   return await ofEach(found, (id, signal) => daemon.kill(id, signal))
 }
 
+const INTERRUPTED = 130
+
 /** Asked of whoever sits there; nobody is taken for a yes. */
 async function isWanted(ids: readonly string[]): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) {
     throw new Fault('BAD_REQUEST', '--all asks first, and there is no terminal to ask on', { hint: 'Use `caisson kill --all --yes`.' })
   }
   const asking = createInterface({ input: process.stdin, output: process.stderr })
+  asking.once('SIGINT', () => {
+    asking.close()
+    process.exit(INTERRUPTED)
+  })
   try {
     const many = ids.length === 1 ? 'sandbox' : 'sandboxes'
-    const question = `This ends ${ids.length} ${many}, with all that is in them: ${ids.join(' ')}\nGo on? [y/N] `
-    // Whoever ends the input, or interrupts, has not said yes.
-    const answer = await Promise.race([asking.question(question), once(asking, 'close').then(() => '')])
+    const question = `This ends ${ids.length} ${many} and deletes ${ids.length === 1 ? 'its' : 'their'} files: ${ids.join(' ')}\nGo on? [y/N] `
+    // Whoever ends the input has not said yes: the question is refused then, or never answered.
+    const answer = await Promise.race([asking.question(question).catch(() => ''), once(asking, 'close').then(() => '')])
     return /^y(es)?$/i.test(answer.trim())
   } finally {
     asking.close()
