@@ -105,7 +105,12 @@ export const CATALOGUE = {
     hint: 'End a sandbox, or wait. `caisson keys` shows the quotas.',
     retry: 'later',
   },
-  OVERLOADED: { status: 503, title: 'the machine is full', hint: 'End some sandboxes, or try again when others have ended.', retry: 'later' },
+  OVERLOADED: {
+    status: 503,
+    title: 'the machine is full',
+    hint: 'End some sandboxes, or try again when others have ended.',
+    retry: 'later',
+  },
   SANDBOX_GONE: { status: 410, title: 'the sandbox has ended', hint: 'Create another one.', retry: 'never' },
   UNSUPPORTED: { status: 501, title: 'not supported here', hint: 'The message names an alternative.', retry: 'never' },
   WALL_UNKNOWN: { status: 400, title: 'no such wall', hint: '`caisson doctor` lists the walls.', retry: 'never' },
@@ -140,7 +145,12 @@ export const CATALOGUE = {
     retry: 'never',
   },
   LIMIT_HIT: { status: 422, title: 'a limit was hit', hint: 'The reason is one of timeout, memory, pids, disk, output.', retry: 'never' },
-  KILLED: { status: 422, title: 'the program was ended by a signal', hint: 'No limit was hit: a program inside sent the signal.', retry: 'never' },
+  KILLED: {
+    status: 422,
+    title: 'the program was ended by a signal',
+    hint: 'No limit was hit: a program inside sent the signal.',
+    retry: 'never',
+  },
   AGENT_LOST: { status: 502, title: 'the connection to the sandbox was lost', hint: 'Create another one.', retry: 'later' },
   WIRE_VIOLATION: {
     status: 502,
