@@ -35,7 +35,7 @@ export async function fingerprint(argv: readonly string[]): Promise<number> {
   if (value.length < LEAST_BYTES || value.length > MOST_BYTES) {
     throw new Fault(
       'BAD_REQUEST',
-      `the value has ${value.length > MOST_BYTES ? `more than ${MOST_BYTES}` : value.length} bytes; ${LEAST_BYTES} to ${MOST_BYTES} can be known again`,
+      `the value has ${value.length > MOST_BYTES ? `more than ${MOST_BYTES}` : value.length} bytes; it must have ${LEAST_BYTES} to ${MOST_BYTES}`,
     )
   }
   const digest = (key: string, bytes: Uint8Array) => createHmac('sha256', Buffer.from(key, 'hex')).update(bytes).digest('hex')
