@@ -72,7 +72,7 @@ export function unheld(door: Door): HeldDoor {
 }
 
 export function refuseEmbedded(what: string): never {
-  throw new Fault('UNSUPPORTED', `${what} needs a daemon: sandboxes of this process end with it`, {
+  throw new Fault('UNSUPPORTED', `${what} needs a daemon, and none is running`, {
     hint: 'Start one with `caisson up`, or name one with CAISSON_URL.',
   })
 }

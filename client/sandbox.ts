@@ -105,7 +105,7 @@ export class Sandbox implements AsyncDisposable {
   /** One of a daemon that runs, by its id. Its life stays as it is. Rejects with CONFLICT when it is paused. */
   static async attach(id: string, options: Options & { door?: Door } = {}): Promise<Sandbox> {
     const signal = signalOr(options.signal)
-    const daemon = await daemonOf(options.door, 'working in a sandbox of another process', signal)
+    const daemon = await daemonOf(options.door, 'working in a sandbox by its id', signal)
     const { held, info } = await daemon.attach(id, signal)
     return new Sandbox(held, Promise.resolve(), info.metadata)
   }

@@ -14,29 +14,29 @@ import type { Stage } from '../attacks/stage.ts'
 import { Target } from '../attacks/target.ts'
 import { attest } from '../embedded.ts'
 import { attackPage } from './attack/attack-page.ts'
-import { collected, parsed, verbParser } from './parsing.ts'
+import { collected, fitted, parsed, verbParser } from './parsing.ts'
 import { Interrupts } from './run/interrupts.ts'
 
 const EXAMPLES = `
-Each attack is first run without a wall, in a throw-away child, where it must succeed: one that fails there shows nothing. Then it is run behind each wall, as user and
-as root, where it must not. Needs root, for the half without the wall. Ends with 0 only if every way out was contained; the report is signed with the key
-of the audit log (caisson audit key).
+Each attack first runs without isolation, in a throw-away child process, where it must succeed. Then it runs behind each wall, as user and as root,
+where it must fail. Needs root. Exits with 0 only if every way out was contained. The report is signed with the key of the audit log
+(caisson audit key).
 
 Examples:
   sudo caisson attack
   sudo caisson attack --wall gvisor
   sudo caisson attack --profile code-interpreter --json >report.json`
 
-/** Attacks the sandboxes of this installation. */
+/** Attacks the walls of this installation. */
 export async function attack(argv: readonly string[]): Promise<number> {
   const command = verbParser('attack')
     .usage('[options]')
-    .description('Attacks the walls of this installation, and says what held.')
-    .option('--wall <name>', `only this one: ${WALLS.join(', ')}`, wallNamed)
+    .description('Attacks the sandboxes of this installation, and reports what held.')
+    .option('--wall <name>', `only this wall: ${WALLS.join(', ')}`, wallNamed)
     .option('--profile <name>', 'sandboxes of this profile', 'default')
-    .option('--only <text>', 'only attacks whose name has this in it; may be given several times', collected, [])
+    .option('--only <text>', 'only attacks whose name contains this; repeatable', collected, [])
     .option('--json', 'print the signed report as JSON', false)
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const { wall, profile, only, json }: { wall?: WallName; profile: string; only: string[]; json: boolean } = command.opts()
   if (process.getuid?.() !== 0) {

@@ -7,12 +7,12 @@ import { latest, mapped, printed } from './audit/printing.ts'
 import { replay } from './audit/replay.ts'
 import { sinksPage } from './audit/sinks-page.ts'
 import { verdictPage } from './audit/verdict-page.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
-The log is one chain: each record has the hash of the one before, and the installation signs where it stands. verify reads all of it, names the first record
-that is not what was written, and ends with 1 then. With a copy of the public key that was kept elsewhere (caisson audit key), whoever can write the
-state folder cannot make another chain unseen.
+The log is a hash chain: each record has the hash of the one before, and the installation signs checkpoints. verify reads all of it, names the first record
+that was changed, and exits with 1 then. Keep a copy of the public key elsewhere (caisson audit key): with it, verify notices even a log that was
+rewritten by somebody who can write to the state folder.
 
 Examples:
   caisson audit list --since 1h
@@ -52,20 +52,20 @@ export async function audit(argv: readonly string[]): Promise<number> {
     )
     .argument('[WORD...]')
     .option('--sandbox <id>', 'of one sandbox')
-    .option('--owner <name>', 'of what this owner made or did')
+    .option('--owner <name>', 'of what this owner created or did')
     .option('--kind <kind>', 'of one kind: create, command, exec, run, network, death, ...')
-    .option('--host <text>', 'connections and questions whose name or address has this in it')
-    .option('--command <text>', 'commands and code with this in them')
-    .option('--since <moment>', 'from then on: a date and time, or 30m, 2h, 7d ago', moment)
-    .option('--until <moment>', 'before then', moment)
-    .option('--last <number>', 'only so many, the latest', count('records'))
+    .option('--host <text>', 'connections and DNS queries whose name or address contains this')
+    .option('--command <text>', 'commands and code that contain this')
+    .option('--since <moment>', 'from this time on: a date and time, or 30m, 2h, 7d ago', moment)
+    .option('--until <moment>', 'before this time', moment)
+    .option('--last <number>', 'the latest records only', count('records'))
     .option('--key <file>', 'verify: the public key to check with')
     .option('--folder <dir>', 'a copy of a log, instead of that of the state folder')
     .option('--format <format>', 'export: jsonl, as it was written, or ocsf, events for a collector', 'jsonl')
-    .option('--speed <number>', 'replay: so many times as fast', factor, 1)
-    .option('--idle-limit <seconds>', 'replay: no pause is longer', factor)
+    .option('--speed <number>', 'replay: this many times as fast', factor, 1)
+    .option('--idle-limit <seconds>', 'replay: shorten longer pauses to this', factor)
     .option('--json', 'print JSON', false)
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const options: Options = command.opts()
   const [verb = 'list', ...words] = command.args
@@ -93,8 +93,8 @@ function workOf(verb: string, words: readonly string[], options: Options): () =>
       return 0
     }
   }
-  throw new Fault('BAD_REQUEST', `caisson audit ${[verb, ...words].join(' ')}: not something to be done with the log`, {
-    hint: '`caisson audit --help` lists what there is; --format is jsonl or ocsf.',
+  throw new Fault('BAD_REQUEST', `caisson audit ${[verb, ...words].join(' ')}: no such command`, {
+    hint: 'See `caisson audit --help`; --format is jsonl or ocsf.',
   })
 }
 

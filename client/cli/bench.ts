@@ -2,19 +2,19 @@ import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { Fault, WALLS } from '@caisson/wire'
 import { count } from './arguments/count.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 /** In the order in which they are run. */
 const BENCHMARKS = ['start', 'exec', 'command', 'project', 'density', 'dlp', 'http', 'airlock', 'audit', 'walls', 'crowd']
 
 const EXAMPLES = `
 Benchmarks:
-  start     from create to first output, beside the same with bwrap and with docker
-  exec      round trips in a live sandbox
+  start     from create to first output, beside bwrap and docker
+  exec      round trips in a running sandbox
   command   the first command of the README, as a whole
-  project   npm test in a project folder, beside the same without a wall
-  density   memory of idle sandboxes, five for each round
-  dlp       the search of what leaves, by what it is
+  project   npm test in a project folder, beside the same without isolation
+  density   memory of idle sandboxes, five per round
+  dlp       the search of outgoing data, by kind of data
   http      a daemon over HTTP: creates, commands, code, files
   airlock   what the gate adds to connections (as root)
   audit     what records cost, alone and at 5,000 a second
@@ -30,12 +30,12 @@ Examples:
 export async function bench(argv: readonly string[]): Promise<number> {
   const command = verbParser('bench')
     .usage('[options] [NAME...]')
-    .description('Measures this installation, beside the references that are installed.')
+    .description('Measures this installation, beside other tools that are installed.')
     .argument('[NAME...]', BENCHMARKS.join(', '))
-    .option('--rounds <number>', 'how often', count('rounds'), 100)
-    .option('--only <wall>', `of walls, this one: ${WALLS.join(', ')}`)
+    .option('--rounds <number>', 'number of rounds', count('rounds'), 100)
+    .option('--only <wall>', `for walls: only this one: ${WALLS.join(', ')}`)
     .option('--json', 'print JSON documents instead of tables', false)
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const options: { rounds: number; only?: string; json: boolean } = command.opts()
   const unknown = command.args.find((name) => !BENCHMARKS.includes(name))

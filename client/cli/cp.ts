@@ -3,15 +3,15 @@ import { Sandbox } from '../sandbox.ts'
 import { copyIn, copyOut } from './daemon/copying.ts'
 import { checkedId } from './daemon/ids.ts'
 import { oneLine } from './ending.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 import { Interrupts } from './run/interrupts.ts'
 
 const EXAMPLES = `
-A place inside is written ID:PATH; a path that does not begin with / begins at /home/user. A folder that is there already gets the copy, by its own
-name; else the copy gets the name that is written. A local path with a colon is written ./a:b.
+A path inside is written ID:PATH and starts at /home/user unless it begins with /. If the target is an existing folder, the copy goes into it;
+otherwise the copy gets the target's name. Write a local path with a colon as ./a:b.
 
-Links in a folder that goes in stay links; out come only regular files and folders, without hidden names, and what stays behind is named. Ends
-with 1 when something stayed behind.
+Links in a folder are copied in as links. Only regular files and folders without hidden names are copied out; what is not copied is named, and the
+exit code is 1.
 
 Examples:
   caisson cp data.csv i0123456789abcdefghi:
@@ -27,10 +27,10 @@ interface Place {
 export async function cp(argv: readonly string[]): Promise<number> {
   const command = verbParser('cp')
     .usage('FROM TO')
-    .description('Copies a file or a folder into a sandbox of the daemon, or out of it.')
+    .description('Copies a file or a folder into or out of a sandbox of the daemon.')
     .argument('<FROM>')
     .argument('<TO>')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const [from, to] = command.args.map(place)
   if (from === undefined || to === undefined || (from.id === undefined) === (to.id === undefined)) {

@@ -37,7 +37,7 @@ test('what is missing comes with its command', () => {
   const trial = { ok: false as const, code: 'LIMIT_UNAVAILABLE', message: 'no memory limit', hint: 'Mend it.' }
   const report: DoctorReport = { ...GOOD, walls: [{ name: 'container', findings, trial, checks: [] }] }
   expect(sound(report)).toBe(false)
-  expect(page(report)).toMatch(/✗ cgroup memory {2}not there\n +mend it: mount it\n {2}✗ a trial/)
+  expect(page(report)).toMatch(/✗ cgroup memory {2}not there\n +fix: mount it\n {2}✗ a trial/)
 })
 
 test('a template that is not built is not sound', () => {

@@ -2,12 +2,11 @@ import { Fault, WALLS, type WallName, wallNamed } from '@caisson/wire'
 import { acquireDoor, type DoctorReport, doctorOf } from '../embedded.ts'
 import { mended } from './doctor/mended.ts'
 import { oneLine } from './ending.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 import { Interrupts } from './run/interrupts.ts'
 
 const EXAMPLES = `
-Each wall is started and measured. Ends with 1 when sandboxes cannot be had here; a wall that only is not there as well is no reason,
-unless it is the one that --wall names.
+Each wall is started and measured. Exits with 1 if no sandbox can be created here. A missing wall is no reason for that, unless --wall names it.
 
 Examples:
   caisson doctor
@@ -19,11 +18,11 @@ Examples:
 export async function doctor(argv: readonly string[]): Promise<number> {
   const command = verbParser('doctor')
     .usage('[options]')
-    .description('Says what this machine has and lacks, each with the one command that mends it.')
-    .option('--wall <name>', `only this one: ${WALLS.join(', ')}`, wallNamed)
+    .description('Checks this machine, and names one command for each problem that it can fix.')
+    .option('--wall <name>', `only this wall: ${WALLS.join(', ')}`, wallNamed)
     .option('--json', 'print the findings as JSON', false)
-    .option('--fix', 'run what mends it; needs root', false)
-    .addHelpText('after', EXAMPLES)
+    .option('--fix', 'run the commands that fix it; needs root', false)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const { json, fix, wall }: { json: boolean; fix: boolean; wall?: WallName } = command.opts()
   if (fix && process.getuid?.() !== 0)
@@ -42,11 +41,18 @@ export async function doctor(argv: readonly string[]): Promise<number> {
 async function examined(wall: WallName | undefined, fix: boolean, signal: AbortSignal): Promise<DoctorReport> {
   const { door, release } = await acquireDoor(signal)
   try {
-    const report = await doctorOf(door, wall, signal)
-    return fix && (await mended(report)) ? await doctorOf(door, wall, signal) : report
+    const report = await asked(door, wall, signal)
+    return fix && (await mended(report)) ? await asked(door, wall, signal) : report
   } finally {
     await release()
   }
+}
+
+/** Whole, or not at all: one that was interrupted half-way calls missing what was not tried, and must not be mended by. */
+async function asked(...[door, wall, signal]: Parameters<typeof doctorOf>): Promise<DoctorReport> {
+  const report = await doctorOf(door, wall, signal)
+  signal.throwIfAborted()
+  return report
 }
 
 /** Of the default profile. */
@@ -81,8 +87,8 @@ export function page(report: DoctorReport): string {
   })
   const there = report.walls.filter(({ trial }) => trial.ok).map(({ name }) => name)
   const verdict = sound(report)
-    ? `Sandboxes can be had here; walls: ${there.join(', ')}.`
-    : 'Something is missing: see above for what mends it.'
+    ? `Sandboxes work on this machine. Walls: ${there.join(', ')}.`
+    : 'Something is missing: see above for the commands that fix it.'
   const opened =
     report.allowPrivate.length === 0 ? [] : [`sandboxes may be let reach (CAISSON_ALLOW_PRIVATE) ${report.allowPrivate.join(', ')}`]
   const { count, bytes, freeBytes } = report.snapshots
@@ -109,7 +115,7 @@ function block(title: string, lines: readonly Line[]): string {
   const width = Math.max(...lines.map(({ what }) => what.length))
   const rows = lines.flatMap(({ mark, what, detail, mend }) => {
     const row = `  ${mark} ${what.padEnd(width)}  ${oneLine(detail)}`
-    return mend === undefined || mark === '✓' ? [row] : [row, `    ${' '.repeat(width)}  mend it: ${mend}`]
+    return mend === undefined || mark === '✓' ? [row] : [row, `    ${' '.repeat(width)}  fix: ${mend}`]
   })
   return [title, ...rows, ''].join('\n')
 }

@@ -3,10 +3,10 @@ import { setTimeout } from 'node:timers/promises'
 import { Fault } from '@caisson/wire'
 import { isAlive, localDaemon } from '../local-daemon.ts'
 import { clientSettings } from '../settings.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
-Its sandboxes live on: the next \`caisson up\` finds them again. \`caisson kill\` ends them.
+Its sandboxes live on: the next \`caisson up\` takes them over. \`caisson kill\` ends them.
 
 Example:
   caisson down`
@@ -20,7 +20,7 @@ const SLACK_MS = 2000
 
 /** Ends the daemon of this machine, and waits until it has. */
 export async function down(argv: readonly string[]): Promise<number> {
-  const command = verbParser('down').usage('').description('Ends the daemon of this machine.').addHelpText('after', EXAMPLES)
+  const command = verbParser('down').usage('').description('Ends the daemon of this machine.').addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const { home } = clientSettings()
   const daemon = await localDaemon(home)

@@ -65,6 +65,12 @@ test('a fault is one line, whatever its message holds', () => {
   expect(oneLine('rm \u202exfr-\u202c \u200b/')).toBe('rm \ufffdxfr-\ufffd \ufffd/')
 })
 
+test('a hint that the message ends with is said once', () => {
+  const fault = new Fault('LANGUAGE_UNAVAILABLE', 'template base has no r. Install R.', { hint: 'Install R.' })
+  expect(faultLine(fault)).toBe('caisson: LANGUAGE_UNAVAILABLE: template base has no r. Install R.')
+  expect(faultLine(new Fault('SANDBOX_GONE', 'it was killed', { hint: '' }))).toBe('caisson: SANDBOX_GONE: it was killed.')
+})
+
 test('what is not of the catalogue is INTERNAL, with its cause', () => {
   const cause = new TypeError('x is not a function')
   expect(inTheCatalogue(cause)).toMatchObject({ code: 'INTERNAL', cause })

@@ -25,8 +25,10 @@ export function oneLine(text: string): string {
 }
 
 export function faultLine(fault: Fault): string {
-  const message = oneLine(fault.message).replace(/[.!?]$/, '')
-  return `caisson: ${fault.code}: ${message}. ${oneLine(fault.hint)}`
+  const [message, hint] = [oneLine(fault.message), oneLine(fault.hint)]
+  // Some messages end with their hint, for clients that show nothing else.
+  const said = hint !== '' && message.endsWith(hint) ? message.slice(0, -hint.length).trimEnd() : message
+  return `caisson: ${fault.code}: ${said.replace(/[.!?]$/, '')}. ${hint}`.trimEnd()
 }
 
 /** Which option gives more of it. */
@@ -41,9 +43,9 @@ const MORE: Partial<Record<EndReason, string>> = {
 const WHAT: Partial<Record<EndReason, string>> = {
   timeout: 'the time limit was reached',
   memory: 'the memory limit was hit',
-  pids: 'the limit of processes was hit',
+  pids: 'the process limit was hit',
   disk: 'the disk limit was hit',
-  output: 'the limit of output was hit',
+  output: 'the output limit was hit',
 }
 
 /** How a run ended that was not left to the program. */

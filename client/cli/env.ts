@@ -2,7 +2,7 @@ import { Fault } from '@caisson/wire'
 import { localDaemon } from '../local-daemon.ts'
 import { clientSettings } from '../settings.ts'
 import { exportLines, exportsOf, type Reach } from './daemon/exports.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
 Examples:
@@ -14,8 +14,8 @@ export async function env(argv: readonly string[]): Promise<number> {
   const command = verbParser('env')
     .usage('[options]')
     .description('Prints the variables that point E2B’s SDKs at the daemon, for eval.')
-    .option('--json', 'print them as a JSON object', false)
-    .addHelpText('after', EXAMPLES)
+    .option('--json', 'print a JSON object', false)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const { json }: { json: boolean } = command.opts()
   const variables = exportsOf(await reach())

@@ -5,10 +5,10 @@ import { environment } from './arguments/environment.ts'
 import { splitAtDashes } from './arguments/source.ts'
 import { checkedId } from './daemon/ids.ts'
 import { inside } from './daemon/inside.ts'
-import { collected, parsed, verbParser } from './parsing.ts'
+import { collected, fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
-Standard input is passed through; on a terminal the command gets a terminal. Ends with the command's own exit code, or as \`caisson run\` does.
+Standard input is passed through; on a terminal the command gets a terminal. Exit codes are those of \`caisson run\`.
 
 Examples:
   caisson exec i0123456789abcdefghi -- ls -l
@@ -28,18 +28,21 @@ export async function exec(argv: readonly string[]): Promise<number> {
   const { own, rest } = splitAtDashes(argv)
   const command = verbParser('exec')
     .usage('[options] ID -- COMMAND...')
-    .description('Runs a command in a sandbox of the daemon, and ends with its exit code.')
+    .description('Runs a command in a sandbox of the daemon, and exits with its exit code.')
     .argument('<ID>')
     .option('--user <name>', 'user or root')
-    .option('--cwd <folder>', 'where it starts; without it the home of the user')
-    .option('--env <name=value>', 'an environment variable; NAME alone hands on your own', collected, [])
-    .option('--timeout <time>', 'the command is killed after this long: 30s, 2m; or none', (text) => duration(text) ?? undefined)
-    .option('--json', 'print one JSON document at the end instead', false)
-    .addHelpText('after', EXAMPLES)
-  if (!parsed(command, own)) return 0
-  const options: Options = command.opts()
+    .option('--cwd <folder>', 'where it starts; by default the user’s home')
+    .option('--env <name=value>', 'an environment variable; NAME alone passes on your own value', collected, [])
+    .option('--timeout <time>', 'kill the command after this time: 30s, 2m; or none', (text) => duration(text) ?? undefined)
+    .option('--json', 'print one JSON document at the end instead of the output', false)
+    .addHelpText('after', fitted(EXAMPLES))
   const [program, ...args] = rest ?? []
-  if (program === undefined) throw new Fault('BAD_REQUEST', 'no command is named', { hint: 'Write caisson exec ID -- COMMAND.' })
+  // Said before the options of a command without -- are taken for the verb's own.
+  if (program === undefined && !own.includes('--help') && !own.includes('-h')) {
+    throw new Fault('BAD_REQUEST', 'no command is named after --', { hint: 'Write: caisson exec ID -- COMMAND.' })
+  }
+  if (!parsed(command, own) || program === undefined) return 0
+  const options: Options = command.opts()
   return await inside(checkedId(command.args[0] ?? ''), {
     command: [program, ...args],
     cwd: options.cwd,

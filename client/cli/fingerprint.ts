@@ -1,17 +1,17 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { fingerprintOf } from '@caisson/policy/fingerprint'
 import { Fault } from '@caisson/wire'
-import { parsed, verbParser } from './parsing.ts'
+import { hiddenValue } from './arguments/value.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const SALT_BYTES = 16
 const LEAST_BYTES = 8
 const MOST_BYTES = 512
-const LINE_END_BYTES = 2
 
 const EXAMPLES = `
-The value is read from standard input, so that it stands in no history and no list of processes; a line end behind it is not part of it. What is
-printed goes into dlp.fingerprints of a network policy. Values of one policy have one salt: give the one of the first with --salt for the others.
-A value that can be guessed (a word, a date of birth) can be guessed from its fingerprint too, by whoever has the policy.
+The value is read from standard input, so that it appears in no history and no process list; a line break at its end is dropped. The result goes into
+dlp.fingerprints of a network policy. All values of one policy share a salt: pass the salt of the first with --salt for the others. A value that can be
+guessed (a word, a date of birth) can also be guessed from its fingerprint, by anyone who has the policy.
 
 Examples:
   caisson fingerprint database-password <password.txt
@@ -21,38 +21,24 @@ Examples:
 export async function fingerprint(argv: readonly string[]): Promise<number> {
   const command = verbParser('fingerprint')
     .usage('[options] NAME')
-    .description('Prints what a value is known by when it leaves a sandbox, and from which it cannot be had back.')
+    .description(
+      'Prints the fingerprint of a value, by which the gate recognises it when it leaves a sandbox. The value cannot be read from it.',
+    )
     .argument('<NAME>')
-    .option('--salt <hex>', 'of the policy that it is for; absent: a new one')
-    .addHelpText('after', EXAMPLES)
+    .option('--salt <hex>', 'the salt of the policy; by default a new one')
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const [name = ''] = command.args
   const { salt = randomBytes(SALT_BYTES).toString('hex') } = command.opts<{ salt?: string }>()
   if (!/^[0-9a-f]{32}$/.test(salt)) throw new Fault('BAD_REQUEST', `--salt: ${SALT_BYTES} bytes in hex are expected`)
-  const value = withoutLineEnd(await said())
+  const value = await hiddenValue(name, MOST_BYTES)
   if (value.length < LEAST_BYTES || value.length > MOST_BYTES) {
     throw new Fault(
       'BAD_REQUEST',
-      `the value has ${value.length > MOST_BYTES ? `more than ${MOST_BYTES}` : value.length} bytes; ${LEAST_BYTES} to ${MOST_BYTES} can be known again`,
+      `the value has ${value.length > MOST_BYTES ? `more than ${MOST_BYTES}` : value.length} bytes; it must have ${LEAST_BYTES} to ${MOST_BYTES}`,
     )
   }
   const digest = (key: string, bytes: Uint8Array) => createHmac('sha256', Buffer.from(key, 'hex')).update(bytes).digest('hex')
   process.stdout.write(`${JSON.stringify({ salt, values: [fingerprintOf(name, value, salt, digest)] }, null, 2)}\n`)
   return 0
-}
-
-async function said(): Promise<Buffer> {
-  const parts: Buffer[] = []
-  let bytes = 0
-  for await (const part of process.stdin) {
-    parts.push(part as Buffer)
-    bytes += (part as Buffer).length
-    if (bytes > MOST_BYTES + LINE_END_BYTES) break
-  }
-  return Buffer.concat(parts)
-}
-
-function withoutLineEnd(bytes: Buffer): Buffer {
-  const end = bytes.at(-1) === 0x0a ? (bytes.at(-2) === 0x0d ? -2 : -1) : bytes.length
-  return bytes.subarray(0, end)
 }

@@ -1,8 +1,9 @@
+import { Option } from 'commander'
 import { acquireDaemon } from '../embedded.ts'
 import { count } from './arguments/count.ts'
 import { lifetime } from './arguments/duration.ts'
 import { checkedId } from './daemon/ids.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
 Examples:
@@ -13,13 +14,13 @@ Examples:
 export async function fork(argv: readonly string[]): Promise<number> {
   const command = verbParser('fork')
     .usage('[options] ID')
-    .description('Makes copies of a sandbox as it is now, all or none; prints their ids. The sandbox itself runs on.')
+    .description('Copies a sandbox as it is now, and prints the ids of the copies: all of them, or none. The sandbox itself keeps running.')
     .argument('<ID>')
     .option('--count <number>', 'how many', count('copies'), 1)
-    .option('--timeout <time>', 'how long each may live: 30s, 2m; without it 5m', lifetime, 300_000)
-    .option('--files', 'with its files alone, and not with what runs in it, where its wall can copy that', false)
+    .addOption(new Option('--timeout <time>', 'how long each copy may live: 30s, 2m').argParser(lifetime).default(300_000, '5m'))
+    .option('--files', 'copy the files only, even if the wall can copy memory', false)
     .option('--json', 'print the ids as a JSON array', false)
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const options: { count: number; timeout: number; files: boolean; json: boolean } = command.opts()
   const id = checkedId(command.args[0] ?? '')

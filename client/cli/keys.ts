@@ -4,18 +4,18 @@ import { count, cpusOrNone } from './arguments/count.ts'
 import { size } from './arguments/size.ts'
 import { createKey, type KeptSnapshots, type KeyInfo, listKeys, type Quotas, revokeKey } from './daemon/keyring.ts'
 import { table } from './daemon/table.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
-Only an operator's key may do this; the one of this machine's state folder is one. A key is printed once, when it is made: only its hash is kept.
-Sandboxes of one owner do not exist for another. Several keys may have the same owner.
+This requires an operator's key, such as the one in the state folder of this machine. A key is printed once, when it is created: only its hash is stored.
+Owners cannot see each other's sandboxes. One owner may have several keys.
 
 Examples:
   caisson keys
   caisson keys create alice --sandboxes 10 --memory 8GiB
   caisson keys create carol --snapshots 20 --snapshot-disk 4GiB
   caisson keys create mallory --least-wall gvisor
-  caisson keys revoke k0123456789`
+  caisson keys revoke 80640107-af7a-4f1e-837c-d399a369921b`
 
 const HEADINGS = [
   'ID',
@@ -49,19 +49,19 @@ interface Options {
 export async function keys(argv: readonly string[]): Promise<number> {
   const command = verbParser('keys')
     .usage('[options] [list | create OWNER | revoke ID...]')
-    .description('Lists the keys of the daemon, makes one for an owner, or revokes some.')
+    .description('Lists the keys of the daemon, creates one for an owner, or revokes some.')
     .argument('[WORD...]')
     .option('--operator', 'a key that may also do what concerns this machine', false)
     .option('--sandboxes <number>', 'quota: sandboxes at once', count('sandboxes'))
-    .option('--creates-per-second <number>', 'quota: sandboxes made in a second', count('sandboxes'))
-    .option('--cpus <number>', 'quota: processors of all of them', cpusOrNone)
-    .option('--memory <size>', 'quota: memory of all of them', size)
-    .option('--disk <size>', 'quota: disks of all of them, with workspaces', size)
-    .option('--snapshots <number>', 'quota: snapshots that are kept', count('snapshots'))
-    .option('--snapshot-disk <size>', 'quota: disk that they take', size)
-    .option('--least-wall <name>', `its sandboxes get no weaker one: ${WALLS.join(', ')}`, wallNamed)
+    .option('--creates-per-second <number>', 'quota: sandboxes created per second', count('sandboxes'))
+    .option('--cpus <number>', 'quota: processors of all its sandboxes', cpusOrNone)
+    .option('--memory <size>', 'quota: memory of all its sandboxes', size)
+    .option('--disk <size>', 'quota: disks of all its sandboxes and workspaces', size)
+    .option('--snapshots <number>', 'quota: number of snapshots', count('snapshots'))
+    .option('--snapshot-disk <size>', 'quota: disk space of snapshots', size)
+    .option('--least-wall <name>', `its sandboxes get no weaker wall: ${WALLS.join(', ')}`, wallNamed)
     .option('--json', 'print JSON', false)
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const options: Options = command.opts()
   const [verb = 'list', ...names] = command.args
@@ -94,7 +94,7 @@ function workOf(verb: string, names: readonly string[], options: Options): Work 
       return options.json ? json(names) : names.map((id) => `${id}\n`).join('')
     }
   }
-  throw new Fault('BAD_REQUEST', `caisson keys ${[verb, ...names].join(' ')}: not something to be done with keys`, {
+  throw new Fault('BAD_REQUEST', `caisson keys ${[verb, ...names].join(' ')}: no such command, or a word is missing`, {
     hint: 'Write caisson keys, caisson keys create OWNER, or caisson keys revoke ID.',
   })
 }

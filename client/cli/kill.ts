@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline/promises'
 import { Fault } from '@caisson/wire'
 import { acquireDaemon } from '../embedded.ts'
 import { ofEach } from './daemon/ids.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
 Examples:
@@ -15,11 +15,11 @@ Examples:
 export async function kill(argv: readonly string[]): Promise<number> {
   const command = verbParser('kill')
     .usage('ID... | --all [--yes]')
-    .description('Ends sandboxes, running or paused, with all that is in them; prints each that has ended.')
+    .description('Ends sandboxes, running or paused, and deletes their files; prints each one that has ended.')
     .argument('[ID...]')
-    .option('--all', 'all that belong to the key, running or paused', false)
+    .option('--all', 'all sandboxes of your key, running or paused', false)
     .option('--yes', 'with --all: do not ask first', false)
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const { all, yes }: { all: boolean; yes: boolean } = command.opts()
   const ids = command.args
@@ -36,17 +36,23 @@ export async function kill(argv: readonly string[]): Promise<number> {
   return await ofEach(found, (id, signal) => daemon.kill(id, signal))
 }
 
+const INTERRUPTED = 130
+
 /** Asked of whoever sits there; nobody is taken for a yes. */
 async function isWanted(ids: readonly string[]): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) {
-    throw new Fault('BAD_REQUEST', '--all: there is nobody to be asked', { hint: 'Say `caisson kill --all --yes`.' })
+    throw new Fault('BAD_REQUEST', '--all asks first, and there is no terminal to ask on', { hint: 'Use `caisson kill --all --yes`.' })
   }
   const asking = createInterface({ input: process.stdin, output: process.stderr })
+  asking.once('SIGINT', () => {
+    asking.close()
+    process.exit(INTERRUPTED)
+  })
   try {
     const many = ids.length === 1 ? 'sandbox' : 'sandboxes'
-    const question = `This ends ${ids.length} ${many}, with all that is in them: ${ids.join(' ')}\nGo on? [y/N] `
-    // Whoever ends the input, or interrupts, has not said yes.
-    const answer = await Promise.race([asking.question(question), once(asking, 'close').then(() => '')])
+    const question = `This ends ${ids.length} ${many} and deletes ${ids.length === 1 ? 'its' : 'their'} files: ${ids.join(' ')}\nGo on? [y/N] `
+    // Whoever ends the input has not said yes: the question is refused then, or never answered.
+    const answer = await Promise.race([asking.question(question).catch(() => ''), once(asking, 'close').then(() => '')])
     return /^y(es)?$/i.test(answer.trim())
   } finally {
     asking.close()

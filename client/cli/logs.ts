@@ -2,10 +2,10 @@ import { acquireDaemon } from '../embedded.ts'
 import { checkedId } from './daemon/ids.ts'
 import { type LogEntry, logOf } from './daemon/log.ts'
 import { oneLine } from './ending.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
-Also of a sandbox that is gone. What programs printed is not in it.
+Works after the sandbox has ended, too. The output of programs is not included.
 
 Examples:
   caisson logs i0123456789abcdefghi
@@ -15,11 +15,13 @@ Examples:
 export async function logs(argv: readonly string[]): Promise<number> {
   const command = verbParser('logs')
     .usage('[options] ID')
-    .description('Prints what happened in a sandbox of the daemon: commands, programs that they started, runs of code, limits, its end.')
+    .description(
+      'Prints what happened in a sandbox of the daemon: commands, the programs that they started, runs of code, limits, its end.',
+    )
     .argument('<ID>')
-    .option('--follow', 'go on until the sandbox is gone', false)
-    .option('--json', 'print JSON, one object a line', false)
-    .addHelpText('after', EXAMPLES)
+    .option('--follow', 'continue until the sandbox has ended', false)
+    .option('--json', 'print one JSON object per line', false)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const { follow, json }: { follow: boolean; json: boolean } = command.opts()
   const id = checkedId(command.args[0] ?? '')

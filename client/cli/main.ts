@@ -11,12 +11,13 @@ function usage(): string {
   return [
     'Usage: caisson VERB [options]',
     '',
-    'Runs code that nobody has vouched for, inside a wall.',
+    'Runs untrusted code in a sandbox.',
     '',
     'Verbs:',
     ...verbs,
     '',
-    '`caisson VERB --help` says more.',
+    '`caisson VERB --help` describes one verb. In a clone, `./caisson setup` sets up',
+    'everything and runs nothing.',
     '',
   ].join('\n')
 }
@@ -27,6 +28,8 @@ async function verbOf(name: string): Promise<Verb> {
 }
 
 async function main([name, ...argv]: readonly string[]): Promise<number> {
+  const [about] = argv
+  if (name === 'help' && about !== undefined) return await (await verbOf(about))(['--help'])
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     process.stdout.write(usage())
     return name === undefined ? 125 : 0

@@ -1,13 +1,16 @@
 import { Fault } from '@caisson/wire'
-import { Command, CommanderError } from 'commander'
+import { type AddHelpTextContext, Command, CommanderError, type Option } from 'commander'
+
+const COLUMNS = 80
 
 /** A verb's own parser: it throws instead of printing and exiting, so that every error has one form. */
 export function verbParser(name: string): Command {
   return new Command(`caisson ${name}`)
     .exitOverride()
     .configureOutput({ writeErr: () => undefined })
+    .configureHelp({ optionDescription: described })
     .allowExcessArguments(false)
-    .helpOption('-h, --help', 'say this')
+    .helpOption('-h, --help', 'show this help')
 }
 
 /** False: help was asked for and has been printed. */
@@ -19,11 +22,28 @@ export function parsed(command: Command, argv: readonly string[]): boolean {
     if (!(error instanceof CommanderError)) throw error
     if (error.code === 'commander.helpDisplayed') return false
     const message = error.message.replace(/^error: /, '').replace(/\n.*/s, '')
-    throw new Fault('BAD_REQUEST', message, { hint: `\`${command.name()} --help\` lists what there is.`, cause: error })
+    throw new Fault('BAD_REQUEST', message, { hint: `See \`${command.name()} --help\`.`, cause: error })
   }
 }
 
 /** For options that may be given several times. */
 export function collected(value: string, before: string[]): string[] {
   return [...before, value]
+}
+
+/** Text below the options, as wide as the terminal: paragraphs are filled anew, indented lines (examples) stay as they are. */
+export function fitted(text: string): (context: AddHelpTextContext) => string {
+  return ({ command }) => {
+    const width = command.configureOutput().getOutHelpWidth?.() ?? COLUMNS
+    const help = command.createHelp()
+    const lines = text.replaceAll(/(?<=^\S.*)\n(?=\S)/gm, ' ').split('\n')
+    return lines.map((line) => (line.startsWith(' ') ? line : help.boxWrap(line, width))).join('\n')
+  }
+}
+
+/** Without the defaults of switches and lists, which say nothing. */
+function described({ description, defaultValue, defaultValueDescription }: Option): string {
+  const isPlain = typeof defaultValue === 'string' || typeof defaultValue === 'number'
+  const shown = defaultValueDescription ?? (isPlain ? String(defaultValue) : undefined)
+  return shown === undefined ? description : `${description} (default: ${shown})`
 }

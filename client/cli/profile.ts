@@ -2,11 +2,11 @@ import { Fault } from '@caisson/wire'
 import { openProfiles } from '../embedded.ts'
 import { table } from './daemon/table.ts'
 import { exitCodeOf, faultLine, inTheCatalogue } from './ending.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
-A profile is named, or a file is (ending with .json). Those of one's own lie in the folder profiles of the state folder; what they extend and do not say,
-they have from that (docs/guide/profiles.md).
+NAME is a profile or the path of a file that ends with .json. Your own profiles are in the folder profiles of the state folder; what they leave out comes
+from the profile that they extend (docs/guide/profiles.md).
 
 Examples:
   caisson profile list
@@ -21,10 +21,10 @@ type Saying = Awaited<ReturnType<Profiles['show']>>[number]
 export async function profile(argv: readonly string[]): Promise<number> {
   const command = verbParser('profile')
     .usage('[options] [list | show NAME | check [NAME...] | diff NAME NAME]')
-    .description('Lists the profiles, shows one with the file that says each thing, checks some (all), or says in what two differ.')
+    .description('Lists the profiles, shows every choice of one, checks some or all, or compares two.')
     .argument('[WORD...]')
-    .option('--json', 'print them as JSON', false)
-    .addHelpText('after', EXAMPLES)
+    .option('--json', 'print JSON', false)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const { json }: { json: boolean } = command.opts()
   const [verb = 'list', ...names] = command.args

@@ -1,6 +1,6 @@
 import { acquireDaemon } from '../embedded.ts'
 import { span, table } from './daemon/table.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
 Examples:
@@ -16,10 +16,10 @@ type Info = Awaited<ReturnType<Awaited<ReturnType<typeof acquireDaemon>>['info']
 export async function ps(argv: readonly string[]): Promise<number> {
   const command = verbParser('ps')
     .usage('[options]')
-    .description('Lists the sandboxes of the daemon, newest first.')
-    .option('--all', 'paused ones too', false)
-    .option('--json', 'print them as JSON', false)
-    .addHelpText('after', EXAMPLES)
+    .description('Lists your key’s sandboxes, newest first.')
+    .option('--all', 'include paused ones', false)
+    .option('--json', 'print JSON', false)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const { all, json }: { all: boolean; json: boolean } = command.opts()
   const { signal } = new AbortController()

@@ -1,10 +1,10 @@
 import { acquireDaemon } from '../embedded.ts'
 import { lifetime } from './arguments/duration.ts'
 import { ofEach } from './daemon/ids.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
-One that runs already is given more time, never less.
+A running one gets more time, never less.
 
 Examples:
   caisson resume i0123456789abcdefghi
@@ -14,10 +14,10 @@ Examples:
 export async function resume(argv: readonly string[]): Promise<number> {
   const command = verbParser('resume')
     .usage('[options] ID...')
-    .description('Lets paused sandboxes go on; prints each that runs.')
+    .description('Continues paused sandboxes; prints each one that runs.')
     .argument('<ID...>')
-    .option('--timeout <time>', 'how long it may live from now: 30s, 2m; without it 5m', lifetime)
-    .addHelpText('after', EXAMPLES)
+    .option('--timeout <time>', 'how long it may live from now: 30s, 2m; by default 5m', lifetime)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const { timeout: timeoutMs }: { timeout?: number } = command.opts()
   const daemon = await acquireDaemon('caisson resume', new AbortController().signal)

@@ -3,14 +3,13 @@ import { openScanner } from '../embedded.ts'
 import { source } from './arguments/source.ts'
 import { checkedId } from './daemon/ids.ts'
 import { table } from './daemon/table.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 import { jobOf } from './run/job.ts'
 import { observed } from './scan/observed.ts'
 import { observedPage } from './scan/observed-page.ts'
 
 const EXAMPLES = `
-It reads the code and runs nothing. It is an early answer, never the wall: what it overlooks meets the wall of the sandbox (docs/guide/scan.md).
-Ends with 1 when a rule finds something.
+It reads the code and runs nothing. It gives early feedback and is not part of the isolation (docs/guide/scan.md). Exits with 1 if a rule finds something.
 
 Examples:
   caisson scan main.py
@@ -40,17 +39,19 @@ interface Options {
 export async function scan(argv: readonly string[]): Promise<number> {
   const command = verbParser('scan')
     .usage('[options] FILE | -c CODE | -')
-    .description('Says what in code looks hostile, what it seems to need, and the least profile for it.')
+    .description('Says what in code looks hostile, what it seems to need, and the smallest profile for it.')
     .argument('[FILE]')
     .option('-c, --code <code>', 'a piece of code')
     .option('--lang <language>', 'python, javascript, typescript or bash')
-    .option('--banned', 'also what a profile for analysing data does without: the network, other programs', false)
-    .option('--propose', 'print the least profile alone, as JSON', false)
-    .option('--run <id>', 'also say how what a sandbox did (hosts, commands) differs from what the code says')
-    .option('--json', 'print all as one JSON document', false)
-    .addHelpText('after', EXAMPLES)
+    .option('--banned', 'also report what the profile code-interpreter refuses: the network, other programs', false)
+    .option('--propose', 'print only the smallest profile for it, as JSON', false)
+    .option('--run <id>', 'also compare the code with what a sandbox did (hosts, commands)')
+    .option('--json', 'print everything as one JSON document', false)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const options: Options = command.opts()
+  if (command.args.length === 0 && options.code === undefined)
+    throw new Fault('BAD_REQUEST', 'nothing to scan', { hint: 'Name a FILE, -c CODE, or - for standard input.' })
   const job = await jobOf(source(command.args, undefined, options.code), options.lang)
   const language = job.kind === 'command' ? undefined : SCANNED[job.language]
   if (job.kind === 'command' || language === undefined)
@@ -69,7 +70,8 @@ async function tell({ findings, proposal }: Seen, { json, run }: Options, signal
   const { profile, ...intended } = proposal
   const seen = run === undefined ? undefined : await observed(intended, checkedId(run), signal)
   if (json) return void process.stdout.write(asJson({ findings, intended, profile, observed: seen }))
-  if (findings.length > 0) {
+  if (findings.length === 0) process.stdout.write('Nothing hostile was found.\n')
+  else {
     const rows = findings.map(({ line, column, rule, what, reason }) => [`${line}:${column}`, rule, reason, what])
     process.stdout.write(table(['PLACE', 'RULE', 'REASON', 'WHAT'], rows))
     for (const hint of new Set(findings.map((finding) => finding.hint))) process.stdout.write(`${hint}\n`)

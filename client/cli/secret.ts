@@ -1,10 +1,11 @@
 import { Fault } from '@caisson/wire'
 import { openSecrets } from '../embedded.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { hiddenValue } from './arguments/value.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
-A secret is kept in the state folder of this machine, for its owner's eyes alone. A network policy names it for a host (\`credentials\`): there it is put on
-requests at the gate. Inside a sandbox it never is. The value is read from standard input, so that it is in no list of commands.
+A secret is stored in the state folder of this machine, readable by its owner only. A network policy assigns it to a host (\`credentials\`), and the gate
+adds it to requests. It is never inside a sandbox. The value is read from standard input, so that it appears in no process list.
 
 Examples:
   caisson secret set OPENAI_KEY <key.txt
@@ -18,10 +19,10 @@ const MAX_BYTES = 64 * 1024
 export async function secret(argv: readonly string[]): Promise<number> {
   const command = verbParser('secret')
     .usage('[options] [list | set NAME | rm NAME...]')
-    .description('Lists the names of the secrets of this machine, stores one from standard input, or removes some.')
+    .description('Lists the names of this machine’s secrets, stores one from standard input, or removes some.')
     .argument('[WORD...]')
     .option('--json', 'print names as a JSON array', false)
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const { json }: { json: boolean } = command.opts()
   const [verb = 'list', ...names] = command.args
@@ -41,21 +42,13 @@ export async function secret(argv: readonly string[]): Promise<number> {
     for (const one of names) await secrets.remove(one)
     return 0
   }
-  throw new Fault('BAD_REQUEST', `caisson secret ${[verb, ...names].join(' ')}: not something to be done with secrets`, {
+  throw new Fault('BAD_REQUEST', `caisson secret ${[verb, ...names].join(' ')}: no such command, or a word is missing`, {
     hint: 'Write caisson secret list, caisson secret set NAME, or caisson secret rm NAME.',
   })
 }
 
-/** All of standard input, but for the line break that editors put at its end. */
 async function given(name: string): Promise<string> {
-  const parts: Buffer[] = []
-  let bytes = 0
-  for await (const part of process.stdin) {
-    parts.push(part)
-    bytes += part.length
-    if (bytes > MAX_BYTES) throw new Fault('BAD_REQUEST', `the secret ${name} is longer than ${MAX_BYTES / 1024} KiB`)
-  }
-  return Buffer.concat(parts)
-    .toString()
-    .replace(/\r?\n$/, '')
+  const value = await hiddenValue(name, MAX_BYTES)
+  if (value.length > MAX_BYTES) throw new Fault('BAD_REQUEST', `the secret ${name} is longer than ${MAX_BYTES / 1024} KiB`)
+  return value.toString()
 }

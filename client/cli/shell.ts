@@ -1,10 +1,10 @@
 import { Fault } from '@caisson/wire'
 import { checkedId } from './daemon/ids.ts'
 import { inside } from './daemon/inside.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
-\`exit\` or Ctrl-D leaves it; the sandbox lives on. Ends with the exit code of the shell.
+\`exit\` or Ctrl-D leaves it; the sandbox lives on. Exits with the exit code of the shell.
 
 Examples:
   caisson shell i0123456789abcdefghi
@@ -17,7 +17,7 @@ export async function shell(argv: readonly string[]): Promise<number> {
     .description('Opens a shell in a sandbox of the daemon, on this terminal.')
     .argument('<ID>')
     .option('--user <name>', 'user or root')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const { user }: { user?: string } = command.opts()
   const id = checkedId(command.args[0] ?? '')

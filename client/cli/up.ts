@@ -2,15 +2,15 @@ import { Fault } from '@caisson/wire'
 import { openDaemon } from '../embedded.ts'
 import { startDetached } from './daemon/detached.ts'
 import { exportLines, exportsOf, type Reach } from './daemon/exports.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const DEFAULT_PORT = '7007'
 
 const EXAMPLES = `
-The three lines that it prints point E2B's SDKs at it. With --domain and --tls they are other ones: names below the domain then lead to
-sandboxes over https, where they resolve.
+It prints three variables that point E2B's SDKs at it. With --domain and --tls they differ: sandboxes are then reached over HTTPS, by names below
+the domain.
 
-Ctrl-C or SIGTERM ends the daemon; its sandboxes live on, and the next one finds them.
+Ctrl-C or SIGTERM ends the daemon; its sandboxes live on, and the next daemon takes them over.
 
 Examples:
   caisson up
@@ -30,13 +30,13 @@ interface Options {
 export async function up(argv: readonly string[]): Promise<number> {
   const command = verbParser('up')
     .usage('[options]')
-    .description('Starts the daemon, which holds sandboxes for E2B’s SDKs, for Caisson’s own, and for the other verbs.')
-    .option('--port <number>', 'port to listen on; 0: any that is free', DEFAULT_PORT)
-    .option('--host <address>', 'address to listen on; without it only this machine reaches the daemon')
-    .option('--domain <name>', '<port>-<id>.<name> leads to servers inside')
-    .option('--tls', 'https, with a certificate for the domain by an authority of its own', false)
-    .option('--detach', 'in the background; waits until it answers', false)
-    .addHelpText('after', EXAMPLES)
+    .description('Starts the daemon, which runs sandboxes for E2B’s SDKs, for Caisson’s own, and for the other verbs.')
+    .option('--port <number>', 'port to listen on; 0 for any free one', DEFAULT_PORT)
+    .option('--host <address>', 'address to listen on; by default only this machine reaches the daemon')
+    .option('--domain <name>', 'servers inside are reached as <port>-<id>.<name>')
+    .option('--tls', 'HTTPS, with a certificate for the domain from Caisson’s own authority', false)
+    .option('--detach', 'run in the background; wait until it answers', false)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const options: Options = command.opts()
   const port = portOf(options.port)

@@ -3,10 +3,10 @@ import { clientSettings } from '../settings.ts'
 import { type Asked, askedBy, learned, withPort } from './daemon/connections.ts'
 import { checkedId } from './daemon/ids.ts'
 import { table } from './daemon/table.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
-Also of a sandbox that is gone. The last column is what --net would have to say for it to be let through; - where no rule would.
+Works without a daemon and after the sandbox has ended. The last column is what --net would have to allow; - if no rule can allow it.
 
 Examples:
   caisson why --last
@@ -30,17 +30,16 @@ interface Denial {
 export async function why(argv: readonly string[]): Promise<number> {
   const command = verbParser('why')
     .usage('[options] ID | --last')
-    .description('Lists what a sandbox was not let reach, with the smallest rule that would allow it.')
+    .description('Lists the network access that a sandbox was refused, with the smallest rule that would allow it.')
     .argument('[ID]')
-    .option('--last', 'the sandbox that was made last with this state folder', false)
-    .option('--learn', 'print the least rules that allow what it did reach, as JSON for --net or a profile', false)
-    .option('--json', 'print them as JSON', false)
-    .addHelpText('after', EXAMPLES)
+    .option('--last', 'the sandbox that was created last in this state folder', false)
+    .option('--learn', 'print the smallest rules that allow what it did reach, as JSON for --net or a profile', false)
+    .option('--json', 'print JSON', false)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const { json, last, learn }: { json: boolean; last: boolean; learn: boolean } = command.opts()
   const [named] = command.args
-  if ((named === undefined) !== last)
-    throw new Fault('BAD_REQUEST', 'one sandbox is to be named', { hint: 'Either by its ID, or with --last.' })
+  if ((named === undefined) !== last) throw new Fault('BAD_REQUEST', 'no sandbox is named, or two', { hint: 'Give one ID, or --last.' })
   if (last && clientSettings().url !== undefined) {
     throw new Fault('BAD_REQUEST', '--last is about this machine, and CAISSON_URL names another daemon', { hint: 'Name the ID.' })
   }
@@ -49,7 +48,7 @@ export async function why(argv: readonly string[]): Promise<number> {
   if (learn) process.stdout.write(`${JSON.stringify(learned(found.asked), null, 2)}\n`)
   else {
     const denials = denialsIn(found.asked)
-    process.stdout.write(json ? `${JSON.stringify(denials, null, 2)}\n` : table(HEADINGS, denials.map(row)))
+    process.stdout.write(json ? `${JSON.stringify(denials, null, 2)}\n` : page(denials))
   }
   return 0
 }
@@ -64,6 +63,10 @@ function denialsIn(asked: readonly Asked[]): Denial[] {
     denials.set(key, { target, times, lastAt: at, rule, reason, wouldAllow })
   }
   return [...denials.values()]
+}
+
+function page(denials: readonly Denial[]): string {
+  return denials.length === 0 ? 'Nothing was refused.\n' : table(HEADINGS, denials.map(row))
 }
 
 function row({ target, times, rule, reason, wouldAllow }: Denial): string[] {

@@ -1,10 +1,11 @@
 import { Fault } from '@caisson/wire'
 import { openWorkspaces } from '../embedded.ts'
 import { span, table } from './daemon/table.ts'
-import { parsed, verbParser } from './parsing.ts'
+import { fitted, parsed, verbParser } from './parsing.ts'
 
 const EXAMPLES = `
-A workspace is what a sandbox of profile workspace leaves behind for the next one: its home, and whatever else it wrote. One sandbox at a time has it.
+A workspace is the set of files that a sandbox of profile workspace leaves for the next one: its home, and whatever else it wrote. One sandbox at a
+time can use it.
 
 Examples:
   caisson run --profile workspace --workspace lessons -- bash
@@ -17,10 +18,10 @@ const MIB = 1024 * 1024
 export async function workspace(argv: readonly string[]): Promise<number> {
   const command = verbParser('workspace')
     .usage('[options] [list | remove NAME...]')
-    .description('Lists the workspaces of this machine, or removes some, with all that is in them.')
+    .description('Lists the workspaces of this machine, or removes some, with all their files.')
     .argument('[WORD...]')
-    .option('--json', 'print them as JSON', false)
-    .addHelpText('after', EXAMPLES)
+    .option('--json', 'print JSON', false)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
   const { json }: { json: boolean } = command.opts()
   const [verb = 'list', ...names] = command.args

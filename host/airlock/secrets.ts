@@ -48,10 +48,12 @@ export class Secrets {
     const named = SecretName.safeParse(name)
     if (!named.success) throw new Fault('BAD_REQUEST', `${JSON.stringify(name)} ${named.error.issues[0]?.message ?? 'is no name'}`)
     if (!/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(value)) {
-      throw new Fault('BAD_REQUEST', `the secret ${name} is to be one line of visible ASCII`)
+      throw new Fault('BAD_REQUEST', `the secret ${name} must be one line of visible ASCII characters`, { hint: 'Store another value.' })
     }
     if (value.length < MIN_CHARACTERS || value.length > MAX_CHARACTERS) {
-      throw new Fault('BAD_REQUEST', `the secret ${name} is to be of ${MIN_CHARACTERS} to ${MAX_CHARACTERS} characters`)
+      throw new Fault('BAD_REQUEST', `the secret ${name} must have ${MIN_CHARACTERS} to ${MAX_CHARACTERS} characters`, {
+        hint: 'Store another value.',
+      })
     }
     try {
       await mkdir(this.#folder, { recursive: true, mode: 0o700 })

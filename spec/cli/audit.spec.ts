@@ -122,7 +122,7 @@ test('is verified, also with a key that was kept elsewhere; a change is named, a
 
 test('what is no question is refused by name', async () => {
   for (const [words, said] of [
-    [['rewrite'], 'not something to be done with the log'],
+    [['rewrite'], 'caisson audit rewrite: no such command'],
     [['list', '--since', 'yesterday'], 'is no moment'],
     [['export', '--format', 'xml'], 'jsonl or ocsf'],
     [['show', 'first'], 'is no number of a record'],

@@ -55,11 +55,15 @@ describe('the life of sandboxes', () => {
     const asked = async (answer: string) => {
       const steps = JSON.stringify([['\\[y/N\\]', answer]])
       const words = [join(ROOT, 'spec/cli/on-terminal.py'), '33x101', steps, join(ROOT, 'caisson'), 'kill', '--all']
-      return (await daemon().line.invoke('python3', words, { env })).stdout
+      return await daemon().line.invoke('python3', words, { env })
     }
-    for (const answer of ['\r', 'no\r', '\u0004', '\u0003']) expect(await asked(answer)).toContain('This ends 2 sandboxes')
+    for (const answer of ['\r', 'no\r', '\u0004', '\u0003']) {
+      const { exitCode, stdout } = await asked(answer)
+      expect([stdout, exitCode]).toEqual([expect.stringContaining('This ends 2 sandboxes'), answer === '\u0003' ? 130 : 0])
+      expect(stdout).not.toContain('INTERNAL')
+    }
     expect((await daemon().line.caisson(['ps', '--all'], { env })).stdout).toContain(two.id)
-    expect(await asked('y\r')).toMatch(new RegExp(`\\n(${one.id}\r\n${two.id}|${two.id}\r\n${one.id})\r\n$`))
+    expect((await asked('y\r')).stdout).toMatch(new RegExp(`\\n(${one.id}\r\n${two.id}|${two.id}\r\n${one.id})\r\n$`))
     const last = await Sandbox.create({ door, template: 'base' })
     expect(await killed(['--all', '--yes'])).toMatchObject({ exitCode: 0, stdout: `${last.id}\n` })
     expect(await killed(['--all', '--yes'])).toMatchObject({ exitCode: 0, stdout: '' })

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -37,7 +38,7 @@ describe.runIf(isProven)('where an engine is missing', () => {
     const { exitCode, stdout, stderr, asked } = await fixed('echo "E: no network" >&2; exit 100')
     expect(asked).toBe('install -y runsc\n')
     expect(stderr).toContain('caisson: apt-get install -y runsc\ncaisson: it failed: 100: E: no network\n')
-    expect(stdout).toContain('mend it: apt-get install -y runsc')
+    expect(stdout).toContain('fix: apt-get install -y runsc')
     expect(stdout).toContain('Something is missing')
     expect(exitCode).toBe(1)
   }, 300_000)
@@ -49,7 +50,20 @@ describe.runIf(isProven)('where an engine is missing', () => {
     expect(stderr).not.toContain('it failed')
     expect(stdout).toMatch(new RegExp(`✓ engine +${place} `))
     expect(stdout).toContain('✓ process isolation')
-    expect(stdout).toContain('Sandboxes can be had here; walls: gvisor.')
+    expect(stdout).toContain('Sandboxes work on this machine. Walls: gvisor.')
     expect(exitCode).toBe(0)
   }, 300_000)
 })
+
+test('Ctrl-C while it looks: no report of half of it, which would call missing what was not tried, and nothing is mended', async () => {
+  await writeFile(join(bin, 'apt-get'), `#!/bin/sh\necho "$*" >>${line.folder}/asked\n`)
+  await chmod(join(bin, 'apt-get'), 0o755)
+  await rm(join(line.folder, 'asked'), { force: true })
+  await rm(place, { force: true })
+  await writeFile(place, '#!/bin/sh\nkill -INT $PPID\nexec sleep 20\n')
+  await chmod(place, 0o755)
+  const env = { PATH: `${bin}:${process.env['PATH']}`, CAISSON_RUNSC: place }
+  const ended = await line.caisson(['doctor', '--wall', 'gvisor', '--fix'], { env })
+  expect(ended).toEqual({ exitCode: 130, stdout: '', stderr: '' })
+  expect(existsSync(join(line.folder, 'asked'))).toBe(false)
+}, 300_000)

@@ -1,7 +1,7 @@
-import { readdir, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { CommandLine } from './invoke.ts'
+import { CommandLine, ROOT } from './invoke.ts'
 
 const VALUE = 'a-secret-of-some-length'
 
@@ -16,6 +16,21 @@ test('a secret is stored from standard input, for its owner’s eyes alone, list
   expect((await line.caisson(['secret', 'list', '--json'])).stdout).toBe('["KEY_1"]\n')
   expect((await line.caisson(['secret', 'rm', 'KEY_1'])).exitCode).toBe(0)
   expect(await readdir(folder)).toEqual([])
+})
+
+test('on a terminal a value is asked for, and not shown; Ctrl-C stores nothing', async () => {
+  await using line = await CommandLine.open()
+  const typed = (name: string, keys: string) => {
+    const words = [join(ROOT, 'spec/cli/on-terminal.py'), '33x101', JSON.stringify([['Enter: ', keys]]), join(ROOT, 'caisson')]
+    return line.invoke('python3', [...words, 'secret', 'set', name])
+  }
+  const ended = await typed('KEY_1', `${VALUE}x\u007f\r`)
+  expect(ended).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('type the value of KEY_1') })
+  expect(ended.stdout).not.toContain(VALUE)
+  expect(await readFile(join(line.home, 'secrets/KEY_1'), 'utf8')).toBe(VALUE)
+  expect((await typed('KEY_2', `${VALUE}\u0003`)).exitCode).toBe(130)
+  expect((await typed('KEY_2', '\u0004')).exitCode).toBe(125)
+  expect(await readdir(join(line.home, 'secrets'))).toEqual(['KEY_1'])
 })
 
 test('what is no secret is refused, and no message has it', async () => {

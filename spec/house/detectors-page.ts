@@ -12,7 +12,7 @@ export function detectorsPage(families: Readonly<Record<string, { readonly detec
   )
   return `# Detectors
 
-What is looked for in what leaves a sandbox ([what may not leave](dlp.md)), by the names that \`dlp.detectors\` takes: a detector's, its family's, or \`all\`.
+What \`dlp\` looks for in outgoing data ([what may not leave](dlp.md)). \`dlp.detectors\` takes the name of a detector, of its family, or \`all\`.
 This page is generated from policy/dlp/detectors (\`npm run docs\`).
 
 | Family | Detector | Finds |

@@ -14,10 +14,16 @@ export function errorsPage(catalogue: Readonly<Record<string, Entry>>): string {
   )
   return `# Errors
 
-Every error that Caisson reports has one of these codes, with a message that says what was wrong and where. This page is generated from
-wire/errors.ts (\`npm run docs\`).
+Every error has one of these codes and a message that says what was wrong and where. On the command line an error is one line, such as:
 
-| Code | What it means | What to do | Try again? | HTTP status |
+\`\`\`
+caisson: FILE_MISSING: report.py does not exist. Check the path.
+\`\`\`
+
+In the SDK it is a \`Fault\` with \`code\`, \`message\` and \`hint\`; over HTTP, JSON with \`error_code\`, \`message\` and \`hint\`. This page is generated from wire/errors.ts
+(\`npm run docs\`).
+
+| Code | Meaning | What to do | Retry? | HTTP status |
 |---|---|---|---|---|
 ${rows.join('\n')}
 `

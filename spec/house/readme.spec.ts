@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8')
-const rows = rowsBelow('Beside others')
+const rows = rowsBelow('Comparison')
 
 /** Of the table below a heading, without its own headings. */
 function rowsBelow(heading: string): string[] {
@@ -18,7 +18,7 @@ function pathsIn(row: string): string[] {
 }
 
 test('each reason to take it names what shows it', () => {
-  const reasons = rowsBelow('Why this one')
+  const reasons = rowsBelow('Why Caisson')
   expect(reasons.length).toBeGreaterThan(5)
   for (const reason of reasons) {
     const named = pathsIn(reason.split('|').at(-2) ?? '')
@@ -27,12 +27,12 @@ test('each reason to take it names what shows it', () => {
   }
 })
 
-test('each feature of another system names specs that are there, or is said not to be there', () => {
+test('each feature of another system names specs that are there, or is said not to be available', () => {
   expect(rows.length).toBeGreaterThan(15)
   for (const row of rows) {
     const here = row.split('|').at(-2) ?? ''
     const named = pathsIn(here)
-    if (named.length === 0) expect(row).toContain('not there')
+    if (named.length === 0) expect(row).toContain('not available')
     expect(named.filter((path) => !existsSync(join(ROOT, path)))).toEqual([])
   }
 })

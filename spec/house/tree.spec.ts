@@ -91,7 +91,7 @@ describe('documents', () => {
     const commands = [...text('README.md').matchAll(/^```sh\n([\s\S]*?)^```/gm)].flatMap(([, block]) => (block ?? '').trim().split('\n'))
     expect(commands.length).toBeGreaterThan(2)
     const scripts = (JSON.parse(text('package.json')) as { scripts: Record<string, string> }).scripts
-    const verbs = [...text('client/cli/shelf.ts').matchAll(/^ {2}(\w+): \{ summary/gm)].map(([, verb]) => verb)
+    const verbs = [...text('client/cli/shelf.ts').matchAll(/^ {2}(\w+): \{/gm)].map(([, verb]) => verb)
     for (const command of commands.map((line) => line.replace(/\s+#.*$/, ''))) {
       const [, verb, argument] = /^(?:[A-Z_]+=\S+ )*(?:eval "\$\()?\.\/caisson (\w+)(?: (\S+))?/.exec(command) ?? []
       const [, script] = /^npm (?:run )?(\w+)$/.exec(command) ?? []

@@ -6,6 +6,8 @@ import { Clone, ended } from './clone.ts'
 
 const stepsOf = async (clone: Clone) => (await readFile(clone.steps, 'utf8').catch(() => '')).trim().split('\n')
 
+const FIRST = 'caisson: setting up this clone; the first time takes a few minutes\n'
+
 /** A process that has ended and that nobody has asked about is not alive (proc_pid_stat(5): the third field). */
 async function living(pid: number): Promise<boolean> {
   const line = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') Z')
@@ -20,7 +22,7 @@ async function touch(path: string): Promise<void> {
 
 test('a bare clone is set up, then the words go on to the command line', async () => {
   await using clone = await Clone.make()
-  expect(await clone.run(['run', '-c', 'print(1)'])).toEqual({ status: 0, stdout: 'ran run -c print(1)\n', stderr: '' })
+  expect(await clone.run(['run', '-c', 'print(1)'])).toEqual({ status: 0, stdout: 'ran run -c print(1)\n', stderr: FIRST })
   expect((await stepsOf(clone)).sort()).toEqual(['bundles', 'native', 'packages', 'templates'])
   expect((await stat(clone.state)).mode & 0o777).toBe(0o700)
 })
@@ -82,6 +84,16 @@ test('help and doctor need neither native programs nor templates, what makes no 
   await clone.run(['run', '--template', 'base', '-c', 'x'])
   expect(existsSync(`${clone.state}/templates/base`)).toBe(true)
   expect(existsSync(`${clone.state}/templates/code-interpreter`)).toBe(false)
+})
+
+test('setup --help says what it does, and does nothing', async () => {
+  await using clone = await Clone.make()
+  expect(await clone.run(['setup', '--help'])).toMatchObject({
+    status: 0,
+    stdout: expect.stringMatching(/^Usage: caisson setup\n/),
+    stderr: '',
+  })
+  expect(existsSync(clone.steps)).toBe(false)
 })
 
 test('a step that fails ends it: status 125, the end of its log, and the next call tries again', async () => {

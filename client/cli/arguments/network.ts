@@ -10,7 +10,7 @@ export function network(text: string): Network {
   if (text === 'none' || text === 'open' || text === 'replay' || /^allow:[^,\s]+(,[^,\s]+)*$/.test(text)) return text
   if (text.endsWith('.json') || text.includes('/')) return ofFile(text)
   throw new Fault('BAD_REQUEST', `--net ${JSON.stringify(text)} is not a network mode`, {
-    hint: 'One of: none, open, replay, allow:HOST,HOST, or the path of a JSON file.',
+    hint: 'One of: none, open, learn, replay, allow:HOST,HOST, or the path of a JSON file.',
   })
 }
 
@@ -20,7 +20,7 @@ function ofFile(path: string): NetworkFile {
     said = JSON.parse(contentOf(path))
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw fileFault(cause, path)
-    throw new Fault('BAD_REQUEST', `--net ${path}: ${cause.message}`, { hint: 'It is to hold one JSON object.', cause })
+    throw new Fault('BAD_REQUEST', `--net ${path}: ${cause.message}`, { hint: 'The file must hold one JSON object.', cause })
   }
   if (typeof said === 'object' && said !== null && !Array.isArray(said)) return said as NetworkFile
   throw new Fault('BAD_REQUEST', `--net ${path}: it holds no JSON object`, {

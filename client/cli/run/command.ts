@@ -55,7 +55,7 @@ async function started(sandbox: Sandbox, command: CommandRun['command'], options
     return await sandbox.commands.start(command, options)
   } catch (cause) {
     if (!(cause instanceof Fault && cause.code === 'FILE_MISSING')) throw cause
-    const hint = 'What the sandbox offers is its template: see `caisson run -- sh -c "ls /usr/bin"`; or bring it with --in or --mount.'
+    const hint = 'A sandbox has the programs of its template (/usr/bin), and none of your folders: copy or mount what is missing.'
     throw new Fault('FILE_MISSING', `there is no command ${command[0]} inside`, { hint, cause })
   }
 }

@@ -9,7 +9,7 @@ import { network } from '../arguments/network.ts'
 import { scanMode } from '../arguments/scan-mode.ts'
 import { size, sizeOrNone } from '../arguments/size.ts'
 import { type Source, source, splitAtDashes } from '../arguments/source.ts'
-import { collected, parsed, verbParser } from '../parsing.ts'
+import { collected, fitted, parsed, verbParser } from '../parsing.ts'
 
 /** Everything that the command line of `run` says. */
 export interface RunWishes {
@@ -31,54 +31,49 @@ const LEARN = 'learn'
 
 const EXAMPLES = `
 Examples:
-  caisson run report.py                        a program, in the language of its extension or first line
-  caisson run report.py --out results          and bring back its charts and /home/user/out
+  caisson run report.py                        a program; its extension or first line tells the language
+  caisson run report.py --out results          also copies out its charts and /home/user/out
   caisson run -c 'print(6*7)'                  a piece of code
   echo 'console.log(1)' | caisson run --lang js -
-  caisson run --mount .:rw -- npm test         a command, in this folder, which it may write
+  caisson run --mount .:rw -- npm test         a command that may write to the current folder
   caisson run --timeout 5s --memory 256 -- make
 
-Beside examples/report.py a folder examples/report/ comes along, at /home/user/report; nothing else does.
+If there is a folder report/ beside report.py, it is copied to /home/user/report; nothing else is copied.
 
-Ends with the program's own exit code; 124: the time limit, 137: another limit or a kill, 125: Caisson could not run it,
-126: refused by a policy.`
+Exit codes: the program's own; 124 for the time limit, 125 if Caisson could not run it, 126 if a policy refused it, 137 for another limit or a kill.`
 
 /** Undefined: help was asked for, and given. */
 export function runWishes(argv: readonly string[]): RunWishes | undefined {
   const { own, rest } = splitAtDashes(argv)
   const command = verbParser('run')
     .usage('[options] FILE | -c CODE | - | -- COMMAND...')
-    .description('Runs it once in a sandbox of its own, prints what it prints, and ends with its exit code.')
-    .argument('[FILE...]', 'a program, and its arguments')
+    .description('Runs it once in a new sandbox, prints its output, and exits with its exit code.')
+    .argument('[FILE...]', 'a program and its arguments')
     .option('-c, --code <code>', 'a piece of code')
     .option('--lang <language>', 'python, javascript, typescript, bash, java or r')
-    .option('--profile <name>', 'a named set of choices: default, code-interpreter, project; `caisson profile list` has them all')
-    .option('--workspace <name>', 'which of the workspaces it is, where the profile keeps files (`workspace`); else the one called default')
-    .option('--wall <name>', `the kind of isolation: ${WALLS.join(', ')}; where none is named, the profile’s`, wallNamed)
+    .option('--profile <name>', 'a named set of choices: default, code-interpreter, project, ...; see `caisson profile list`')
+    .option('--workspace <name>', 'which workspace to use, if the profile keeps files (`workspace`); by default the one called default')
+    .option('--wall <name>', `the kind of isolation: ${WALLS.join(', ')}; by default the profile’s`, wallNamed)
     .option('--template <name>', 'the root file system: base, code-interpreter')
     .option(
       '--net <mode>',
-      'none, open, learn, allow:HOST,HOST, or a JSON file of rules; allow:registries is where this machine’s package clients go',
+      'what may be reached: none, open, learn, replay, allow:HOST,HOST, or a JSON file of rules; allow:registries means the hosts that this machine’s package clients use',
       (text) => (text === LEARN ? LEARN : network(text)),
     )
-    .option(
-      '--scan <mode>',
-      'what is done with code that looks hostile: off, report, block; where none is named, as the profile says',
-      scanMode,
-    )
+    .option('--scan <mode>', 'what to do with code that looks hostile: off, report, block; by default the profile’s', scanMode)
     .option('--timeout <time>', 'how long the sandbox may live: 30s, 2m; or none', limit(duration))
     .option('--memory <size>', 'MiB, or with a unit: 512, 1GiB; or none', limit(sizeOrNone))
     .option('--cpus <number>', 'processors: 1, 0.5; or none', limit(cpusOrNone))
     .option('--pids <number>', 'processes and threads; or none', limit(countOrNone))
-    .option('--disk <size>', 'what it may write', size)
-    .option('--output <size>', 'what it may print; or none', limit(sizeOrNone))
-    .option('--env <name=value>', 'an environment variable; NAME alone hands on your own', collected, [])
-    .option('--mount <dir[:ro|:rw]>', 'a folder of this machine, at the same path inside; read-only unless :rw', collected, [])
+    .option('--disk <size>', 'how much it may write', size)
+    .option('--output <size>', 'how much it may print; or none', limit(sizeOrNone))
+    .option('--env <name=value>', 'an environment variable; NAME alone passes on your own value', collected, [])
+    .option('--mount <dir[:ro|:rw]>', 'mount a folder of this machine at the same path; read-only unless :rw', collected, [])
     .option('--in <path>', 'copy a file or folder to /home/user', collected, [])
-    .option('--out <dir>', 'bring charts and /home/user/out here; else charts go to caisson-out')
-    .option('--json', 'print one JSON document at the end instead', false)
+    .option('--out <dir>', 'where to copy charts and /home/user/out; by default charts go to caisson-out')
+    .option('--json', 'print one JSON document at the end instead of the output', false)
     .option('--dry-run', 'print the plan as JSON, and run nothing', false)
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, own)) return undefined
   const options: Options = command.opts()
   return {

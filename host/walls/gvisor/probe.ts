@@ -77,7 +77,7 @@ function known(version: string): Finding[] {
   const found = advisoriesFor(version)
   if (found.length === 0) return [{ what, severity: 'fine', detail: `none known for ${version} (table of ${READ_ON})` }]
   return found.map(
-    (one): Finding => ({ what: one.id, severity: 'degraded', detail: `${one.what}; ${version} is older than its mending`, mend: NEWER }),
+    (one): Finding => ({ what: one.id, severity: 'degraded', detail: `${one.what}; ${version} is older than the fix`, mend: NEWER }),
   )
 }
 

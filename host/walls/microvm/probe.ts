@@ -65,7 +65,7 @@ function known(version: string): Finding[] {
   const found = advisoriesFor(version)
   if (found.length === 0) return [{ what: 'advisories', severity: 'fine', detail: `none known for ${version} (table of ${READ_ON})` }]
   return found.map(({ id, what, mended }): Finding => {
-    const detail = `${what}; ${version} is older than its mending (${mended.at(-1)}), unless the distribution mended it under this number`
+    const detail = `${what}; ${version} is older than the fix (${mended.at(-1)}), unless the distribution fixed it under this number`
     return { what: id, severity: 'degraded', detail, mend: NEWER }
   })
 }

@@ -42,12 +42,12 @@ impl Fault {
 
 fn hint(code: Code) -> &'static str {
     match code {
-        Code::PlanInvalid => "Plans are made by Caisson; print one with `caisson run --dry-run`.",
-        Code::LaunchFailed => "`caisson doctor` tries every step and names what mends it.",
+        Code::PlanInvalid => "Caisson makes plans; `caisson run --dry-run` prints one.",
+        Code::LaunchFailed => "`caisson doctor` tries every step and names the fix.",
         Code::LimitUnavailable => {
-            "Run as root, delegate a cgroup (see `caisson doctor`), or say plainly that the limit is not wanted."
+            "Run as root, delegate a cgroup (see `caisson doctor`), or lift the limit explicitly (`--memory none`)."
         }
-        Code::WallUnavailable => "`caisson doctor` names the command that mends it.",
+        Code::WallUnavailable => "`caisson doctor` names the command that fixes it.",
         Code::MountUnreadable => "Name an existing folder that you may read.",
     }
 }
