@@ -86,6 +86,28 @@ test('what code shows of an error ends with its own frames', async () => {
   expect(error?.traceback).toMatch(/^Error: ENOENT: .*\n {4}at cell /)
 })
 
+test('an error of several shows each of them', async () => {
+  const { error } = await sandbox.runCode('await Promise.any(["one", "other"].map((which) => Promise.reject(new TypeError(which))))', {
+    language: 'javascript',
+  })
+  expect(error).toMatchObject({ name: 'AggregateError', traceback: expect.stringMatching(/TypeError: one\n[\s\S]*TypeError: other\n/) })
+})
+
+test.each(['javascript', 'typescript'])('%s: what only our parser refuses is told as V8 would', async (language) => {
+  const { error } = await sandbox.runCode('const one = 1\nif (one) return 5', { language })
+  expect(error).toMatchObject({ name: 'SyntaxError', value: "'return' outside of function" })
+  expect(error?.traceback).toMatch(/^cell \d+:2\nif \(one\) return 5\n {9}\^\n\nSyntaxError: 'return' outside of function$/)
+})
+
+test('a function is told as it was written; one that names itself means the variable, which may be given another', async () => {
+  const run = (code: string) => sandbox.runCode(code, { language: 'javascript' })
+  expect((await run('function add(a, b) { return a + b }\nadd.toString()')).text).toBe("'function add(a, b) { return a + b }'")
+  const counted =
+    'let calls = 0\nfunction fib(n) { calls += 1; return n < 2 ? n : fib(n - 1) + fib(n - 2) }\nconst plain = fib, seen = new Map()'
+  await run(`${counted}\nfib = (n) => seen.get(n) ?? (seen.set(n, plain(n)), seen.get(n))`)
+  expect((await run('[fib(20), calls, plain.name]')).text).toBe("[ 6765, 21, 'fib' ]")
+})
+
 test.each(['javascript', 'typescript'])(
   '%s: types are for the reader: they are taken out, with interfaces, generics and satisfies',
   async (language) => {

@@ -136,7 +136,9 @@ class Rewriting {
     this.#body.blank(node.start, node.end)
     if (id === null) return
     this.#names.add(id.name)
-    const text = this.#code.slice(node.start, id.start) + blanked(id.name) + this.#code.slice(id.end, node.end)
+    // Its own name, within it, is the variable's, to which something else may be given. One that does not name itself is told as it was written.
+    const inside = this.#code.slice(id.end, node.end)
+    const text = this.#code.slice(node.start, id.start) + (inside.includes(id.name) ? blanked(id.name) : id.name) + inside
     this.#functions.push({ start: node.start, end: node.end, text: `${id.name}=${text};` })
   }
 

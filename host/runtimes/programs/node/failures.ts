@@ -28,7 +28,7 @@ export function failureOf(thrown: unknown, caller?: string): Failure {
   }
   clean(thrown, caller, new Set())
   if (thrown instanceof SystemExit) return { name: thrown.name, value: thrown.message, traceback: `SystemExit: ${thrown.message}` }
-  const more = thrown.cause !== undefined || Object.keys(thrown).length > 0
+  const more = thrown.cause !== undefined || thrown instanceof AggregateError || Object.keys(thrown).length > 0
   const traceback = more ? shown(thrown) : String(thrown.stack)
   return { name: String(thrown.name), value: bounded(String(thrown.message)), traceback: bounded(traceback) }
 }

@@ -72,7 +72,7 @@ export class Session {
       // V8 shows the place. What only our parser understands, an import among the statements, it tells itself.
       if (!/^\s*(?:import|export)\b/m.test(script))
         new vm.Script(`${ASYNC}${script}\n})()`, { filename: name, columnOffset: -ASYNC.length })
-      throw failure
+      throw placed(failure, script, name)
     }
   }
 
@@ -91,6 +91,15 @@ export class Session {
     this.#requires.set(folder, known)
     return known
   }
+}
+
+/** What our parser tells, as V8 would. */
+function placed(failure: unknown, script: string, name: string): unknown {
+  if (!(failure instanceof SyntaxError && 'loc' in failure)) return failure
+  const { line, column } = failure.loc as { line: number; column: number }
+  const error = new SyntaxError(failure.message.replace(/ \(\d+:\d+\)$/, ''))
+  error.stack = `${name}:${line}\n${script.split(/\r?\n/)[line - 1] ?? ''}\n${' '.repeat(column)}^\n\nSyntaxError: ${error.message}`
+  return error
 }
 
 function attempted<T>(parse: () => T): T | undefined {
