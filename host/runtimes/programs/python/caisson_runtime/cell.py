@@ -6,7 +6,7 @@ import re
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
 
 # Words of a cell that may want a loop (Shell.should_run_async), or that IPython keeps out of its history.
-_UNUSUAL = re.compile("await|async|create_task|paste")
+_UNUSUAL = re.compile("await|async|create_task|get_running_loop|paste")
 
 
 class Cells:

@@ -24,7 +24,7 @@ from caisson_runtime.imports import AfterImport
 from caisson_runtime.plain import Plain
 from caisson_runtime.rich import CHART, PLAIN, TABLE
 from caisson_runtime.shown import History, Hook, Publisher
-from caisson_runtime.tables import plain_json, table
+from caisson_runtime.tables import plain_json, show_columns, table
 
 
 class _Table(BaseFormatter):
@@ -61,8 +61,8 @@ class _Exit(ExitAutocall):
         raise SystemExit(code)
 
 
-# Words of a cell that has asyncio run a loop.
-_RUNS_ONE = ("run(", "run_until_complete(", "run_forever(", "Runner(")
+# Words of a cell that wants a loop that runs, and of one that has asyncio run its own.
+_WANTS_ONE, _RUNS_ONE = ("create_task", "get_running_loop"), ("run(", "run_until_complete(", "run_forever(", "Runner(")
 
 
 class _Loop:
@@ -111,6 +111,8 @@ class Shell(InteractiveShell):
         shell.emit = emit
         shell.loop_runner = _Loop()
         shell.failed = shell.told = None
+        # By the name that `display` gave it, what it looks like now.
+        shell.changed = {}
         shell.is_plain, shell.cells = Plain(shell), Cells(shell)
         # The process ends without finalizers; programs run theirs (closing.py).
         atexit.unregister(shell.atexit_operations)
@@ -166,17 +168,19 @@ class Shell(InteractiveShell):
             formatters[PLAIN].for_type(kind, plain_json)
         self.display_formatter.know()
         AfterImport.arrange("matplotlib", _use_our_backend)
+        AfterImport.arrange("pandas", show_columns)
         inline.arrange()
         images.arrange()
 
     def should_run_async(self, raw_cell, *, transformed_cell=None, preprocessing_exc_tuple=None):
         # Compiled once less.
         cell = transformed_cell
-        if cell is not None and "await" not in cell and "async" not in cell and "create_task" not in cell:
+        wants = cell is not None and any(word in cell for word in _WANTS_ONE)
+        if cell is not None and not wants and "await" not in cell and "async" not in cell:
             return False
         asks = super().should_run_async(raw_cell, transformed_cell=cell, preprocessing_exc_tuple=preprocessing_exc_tuple)
-        # What only begins a task wants a loop that runs, as a kernel of Jupyter's has one for all cells; what runs one of its own wants that there is none.
-        return asks or (cell is not None and "create_task" in cell and not any(run in cell for run in _RUNS_ONE))
+        # As a kernel of Jupyter's has one for all cells; what runs one of its own wants that there is none.
+        return asks or (wants and not any(run in cell for run in _RUNS_ONE))
 
     def transform_cell(self, raw_cell):
         if not self.is_plain(raw_cell):
@@ -215,6 +219,8 @@ class Shell(InteractiveShell):
             error = self.cells.run(code)
         finally:
             self.compile.name = None
+        if self.changed:
+            self.display_pub.settle()
         if error is not None and self.failed is None:
             self._fail(error)
         return self.failed

@@ -28,6 +28,12 @@ def table(frame):
     return columns
 
 
+def show_columns(pandas):
+    """As in a notebook: under an IPython that is no kernel of Jupyter's, pandas takes the screen for a terminal, and leaves out what it has no room for."""
+    if pandas.get_option("display.max_columns") == 0:
+        pandas.set_option("display.max_columns", 20)
+
+
 def _column(series):
     kind = getattr(series.dtype, "kind", "O")
     values = series.tolist()
