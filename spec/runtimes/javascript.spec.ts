@@ -99,6 +99,25 @@ test.each(['javascript', 'typescript'])('%s: what only our parser refuses is tol
   expect(error?.traceback).toMatch(/^cell \d+:2\nif \(one\) return 5\n {9}\^\n\nSyntaxError: 'return' outside of function$/)
 })
 
+test('code that has its own way of writing JSON, or of hearing what nobody catches, has it for itself', async () => {
+  const own = await sandbox.contexts.create({ language: 'javascript' })
+  const run = (code: string) => sandbox.runCode(code, { context: own })
+  expect(
+    await run('const usual = JSON.stringify; JSON.stringify = (value) => usual(value, null, 2); JSON.parse = () => "read"; [1]'),
+  ).toMatchObject({
+    results: [{ json: [1] }],
+  })
+  expect(await run('import { sep } from "node:path"\n[JSON.stringify([sep]), JSON.parse("2")]')).toMatchObject({
+    results: [{ json: ['[\n  "/"\n]', 'read'] }],
+  })
+  for (const event of ['unhandledRejection', 'uncaughtException'])
+    await run(`process.on("${event}", (error) => console.log("heard", error.message))`)
+  const later = 'await new Promise((resolve) => setTimeout(resolve, 20)); "over"'
+  const heard = await run(`Promise.reject(new Error("one")); setTimeout(() => { throw new Error("other") }); ${later}`)
+  expect(heard).toMatchObject({ stdout: 'heard one\nheard other\n', text: "'over'" })
+  expect(heard.error).toBeUndefined()
+})
+
 test('a function is told as it was written; one that names itself means the variable, which may be given another', async () => {
   const run = (code: string) => sandbox.runCode(code, { language: 'javascript' })
   expect((await run('function add(a, b) { return a + b }\nadd.toString()')).text).toBe("'function add(a, b) { return a + b }'")

@@ -1,5 +1,6 @@
 import type * as acorn from 'acorn'
 import { parse } from 'acorn'
+import { stringify } from './control.ts'
 import { blanked, Edits } from './edits.ts'
 
 /**
@@ -160,11 +161,9 @@ class Rewriting {
       }
       const name = specifier.type === 'ImportDefaultSpecifier' ? 'default' : nameOf(specifier.imported)
       wanted.push(name)
-      taken.push(`${specifier.local.name} = $[${JSON.stringify(name)}]`)
+      taken.push(`${specifier.local.name} = $[${stringify(name)}]`)
     }
-    const check = this.#lenient
-      ? []
-      : wanted.map((name) => `if (!(${JSON.stringify(name)} in $)) throw new SyntaxError(${missing(node, name)})`)
+    const check = this.#lenient ? [] : wanted.map((name) => `if (!(${stringify(name)} in $)) throw new SyntaxError(${missing(node, name)})`)
     const steps = [...check, ...taken].join('; ')
     this.#line(node, `;{ const $ = await import(${this.#from(node)}); ${steps} }`)
   }
@@ -187,8 +186,8 @@ class Rewriting {
   }
 
   #from(node: acorn.ImportDeclaration | acorn.ExportAllDeclaration): string {
-    const attributes = node.attributes.map(({ key, value }) => `${JSON.stringify(nameOf(key))}: ${value.raw ?? ''}`)
-    const source = JSON.stringify(node.source?.value)
+    const attributes = node.attributes.map(({ key, value }) => `${stringify(nameOf(key))}: ${value.raw ?? ''}`)
+    const source = stringify(node.source?.value)
     return attributes.length === 0 ? source : `${source}, { with: { ${attributes.join(', ')} } }`
   }
 
@@ -225,7 +224,7 @@ function nameOf(node: acorn.Identifier | acorn.Literal): string {
 }
 
 function missing(node: acorn.ImportDeclaration, name: string): string {
-  return JSON.stringify(`The requested module '${String(node.source.value)}' does not provide an export named '${name}'`)
+  return stringify(`The requested module '${String(node.source.value)}' does not provide an export named '${name}'`)
 }
 
 function isExpression(node: { type: string }): boolean {
