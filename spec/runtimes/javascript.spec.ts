@@ -99,6 +99,19 @@ test.each(['javascript', 'typescript'])('%s: what only our parser refuses is tol
   expect(error?.traceback).toMatch(/^cell \d+:2\nif \(one\) return 5\n {9}\^\n\nSyntaxError: 'return' outside of function$/)
 })
 
+test.each([
+  ['if (true) {\n  f(', '2\n  f(\n    ^', 'Unexpected end of input'],
+  ['const list = [1, 2\n', '2\n\n^', 'Unexpected end of input'],
+  ['1\n}', '2\n}\n^', "Unexpected token '}'"],
+  ['5 /* and so on', '1\n5 /* and so on\n  ^', 'Unterminated comment'],
+  ['const word = `and', '1\nconst word = `and\n              ^', 'Unterminated template'],
+  ['const a b', '1\nconst a b\n      ^', 'Missing initializer in const declaration'],
+])('a cell that ends too early, or goes on after its end, is told as it is: %s', async (code, place, value) => {
+  const { error } = await sandbox.runCode(code, { language: 'javascript' })
+  expect(error).toMatchObject({ name: 'SyntaxError', value })
+  expect(error?.traceback.replace(/^cell \d+:/, '')).toBe(`${place}\n\nSyntaxError: ${value}`)
+})
+
 test('code that has its own way of writing JSON, or of hearing what nobody catches, has it for itself', async () => {
   const own = await sandbox.contexts.create({ language: 'javascript' })
   const run = (code: string) => sandbox.runCode(code, { context: own })

@@ -70,8 +70,8 @@ export class Session {
       const typed = this.#typescript ? undefined : attempted(() => rewritten(withoutTypes(script, name), true))
       if (typed !== undefined) return typed
       // V8 shows the place. What only our parser understands, an import among the statements, it tells itself.
-      if (!/^\s*(?:import|export)\b/m.test(script))
-        new vm.Script(`${ASYNC}${script}\n})()`, { filename: name, columnOffset: -ASYNC.length })
+      const told = /^\s*(?:import|export)\b/m.test(script) ? undefined : toldByV8(script, name)
+      if (told !== undefined) throw told
       throw placed(failure, script, name)
     }
   }
@@ -93,13 +93,30 @@ export class Session {
   }
 }
 
+/** Undefined: it has nothing to tell, or would tell of what we put around the cell, as it does of one that ends too early. */
+function toldByV8(script: string, name: string): unknown {
+  try {
+    new vm.Script(`${ASYNC}${script}\n})()`, { filename: name, columnOffset: -ASYNC.length })
+  } catch (told) {
+    const [, line] = /^.*:(\d+)\n.*\n *\^/.exec(told instanceof Error ? String(told.stack) : '') ?? []
+    return Number(line) <= linesOf(script).length ? told : undefined
+  }
+  return undefined
+}
+
 /** What our parser tells, as V8 would. */
 function placed(failure: unknown, script: string, name: string): unknown {
-  if (!(failure instanceof SyntaxError && 'loc' in failure)) return failure
+  if (!(failure instanceof SyntaxError && 'loc' in failure && 'pos' in failure)) return failure
   const { line, column } = failure.loc as { line: number; column: number }
-  const error = new SyntaxError(failure.message.replace(/ \(\d+:\d+\)$/, ''))
-  error.stack = `${name}:${line}\n${script.split(/\r?\n/)[line - 1] ?? ''}\n${' '.repeat(column)}^\n\nSyntaxError: ${error.message}`
+  const [token] = /^(?:[\w$]+|\S)/.exec(script.slice(failure.pos as number)) ?? []
+  const unexpected = token === undefined ? 'Unexpected end of input' : `Unexpected token '${token}'`
+  const error = new SyntaxError(failure.message.replace(/ \(\d+:\d+\)$/, '').replace(/^Unexpected token$/, unexpected))
+  error.stack = `${name}:${line}\n${linesOf(script)[line - 1] ?? ''}\n${' '.repeat(column)}^\n\nSyntaxError: ${error.message}`
   return error
+}
+
+function linesOf(script: string): string[] {
+  return script.split(/\r\n|[\n\r\u2028\u2029]/)
 }
 
 function attempted<T>(parse: () => T): T | undefined {
