@@ -100,6 +100,19 @@ test.each(['javascript', 'typescript'])('%s: what only our parser refuses is tol
 })
 
 test.each([
+  ['missing', '1:1'],
+  ['await missing', '1:7'],
+  ['let one = 1\n  // of two\n\n  missing', '4:3'],
+  ['import { sep } from "node:path"\n\nmissing + sep', '3:1'],
+  ['function two() {}\nclass Three {}\nmissing;', '3:1'],
+  ['#!/usr/bin/node\nmissing', '2:1'],
+  ['export default missing', '1:16'],
+])('columns are those of the cell: %s', async (code, place) => {
+  const { error } = await sandbox.runCode(code, { language: 'javascript' })
+  expect(error?.traceback).toMatch(new RegExp(`^ReferenceError: missing is not defined\\n {4}at cell \\d+:${place}$`))
+})
+
+test.each([
   ['if (true) {\n  f(', '2\n  f(\n    ^', 'Unexpected end of input'],
   ['const list = [1, 2\n', '2\n\n^', 'Unexpected end of input'],
   ['1\n}', '2\n}\n^', "Unexpected token '}'"],

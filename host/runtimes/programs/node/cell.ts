@@ -14,6 +14,8 @@ export interface Cell {
   functions: string
   /** The rest, as the body of an arrow function that returns [value of the last expression], or nothing. */
   body: string
+  /** How many characters of ours it begins with: no column is to move either. */
+  lead: number
   /** Whether that function must be async. */
   awaits: boolean
 }
@@ -21,6 +23,7 @@ export interface Cell {
 type Node = acorn.AnyNode
 type Functions = 'FunctionDeclaration' | 'FunctionExpression' | 'ArrowFunctionExpression'
 const FUNCTIONS: readonly string[] = ['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression'] satisfies Functions[]
+const RETURNS = ';return [('
 const SOURCE = {
   ecmaVersion: 'latest',
   sourceType: 'script',
@@ -47,8 +50,9 @@ export function rewritten(code: string, lenient: boolean): Cell {
   const tree = program(code)
   const rewriting = new Rewriting(code, lenient)
   for (const statement of tree.body) rewriting.statement(statement)
-  const last = tree.body.filter(({ type }) => type !== 'EmptyStatement').at(-1)
-  if (last !== undefined) rewriting.value(last)
+  const last = tree.body.findLastIndex(({ type }) => type !== 'EmptyStatement')
+  const value = tree.body[last]
+  if (value !== undefined) rewriting.value(value, tree.body[last - 1]?.end ?? 0)
   return rewriting.cell(some(tree.body, (node) => isAwait(node) || node.type === 'ImportDeclaration' || isReExport(node)))
 }
 
@@ -58,6 +62,7 @@ class Rewriting {
   readonly #body: Edits
   readonly #names = new Set<string>()
   readonly #functions: { start: number; end: number; text: string }[] = []
+  #lead = 0
 
   constructor(code: string, lenient: boolean) {
     this.#code = code
@@ -73,7 +78,7 @@ class Rewriting {
       functions += blanked(this.#code.slice(at, start)) + text
       at = end
     }
-    return { names: [...this.#names], functions, body: this.#body.toString(), awaits }
+    return { names: [...this.#names], functions, body: this.#body.toString(), lead: this.#lead, awaits }
   }
 
   statement(node: acorn.Statement | acorn.ModuleDeclaration): void {
@@ -107,12 +112,13 @@ class Rewriting {
     }
   }
 
-  /** The last statement gives its value, if it has one. */
-  value(node: acorn.Statement | acorn.ModuleDeclaration): void {
-    const start = node.type === 'ExportDefaultDeclaration' && isExpression(node.declaration) ? node.declaration.start : node.start
-    if (node.type !== 'ExpressionStatement' && start === node.start) return
-    this.#body.insert(start, ';return [(')
+  /** The last statement gives its value, if it has one. `after`: where the one before it ends, which may be lines above. */
+  value(node: acorn.Statement | acorn.ModuleDeclaration, after: number): void {
+    const hasValue = node.type === 'ExpressionStatement' || (node.type === 'ExportDefaultDeclaration' && isExpression(node.declaration))
+    if (!hasValue) return
+    this.#body.insert(after, RETURNS)
     this.#body.insert(this.#endOf(node), ')]')
+    if (after === 0) this.#lead = RETURNS.length
   }
 
   #endOf(node: Node): number {

@@ -48,7 +48,7 @@ export class Session {
     if (cell.functions !== '') this.#evaluate(cell.functions, name, 0)
     this.caller = `${name}:${cell.body.split('\n').length + 1}:3`
     const head = cell.awaits ? ASYNC : SYNC
-    const value = (await this.#evaluate(`${head}${cell.body}\n})()`, name, head.length)) as [unknown] | undefined
+    const value = (await this.#evaluate(`${head}${cell.body}\n})()`, name, head.length + cell.lead)) as [unknown] | undefined
     return value === undefined ? undefined : [await value[0]]
   }
 
