@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 import traceback
 import types
@@ -11,6 +12,8 @@ from IPython.core.error import UsageError
 
 # Whole frames of these folders are left out, wherever they are in the traceback.
 _OURS = (os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep, os.path.dirname(os.path.abspath(IPython.__file__)) + os.sep)
+# What IPython calls a cell, as Python shows it.
+_CELL = re.compile('File "<ipython-input-([0-9]+)-[0-9a-f]+>"')
 MAX_TRACEBACK = 256 * 1024
 _MAX_CHAIN = 32
 
@@ -66,9 +69,9 @@ def told(shell, error, ran):
         lines = shell.SyntaxTB.structured_traceback(kind, error, traceback.extract_tb(error.__traceback__) if ran else [])
     elif isinstance(error, (UsageError, SystemExit)) or error.__traceback__ is None:
         return "%s: %s" % (kind.__name__, error) if str(error) else kind.__name__
-    elif any(isinstance(link, BaseExceptionGroup) for link in chain(error)):
-        # IPython says of a group how many are in it, and not which.
-        return plain(error)
+    elif any(isinstance(link, (BaseExceptionGroup, KeyboardInterrupt)) for link in chain(error)):
+        # IPython says of a group how many are in it, and not which; and it reads each file on the way, for which who was interrupted has no time.
+        return _CELL.sub(r"Cell In[\1]", plain(error))
     elif hasattr(error, "_render_traceback_"):
         lines = error._render_traceback_()
     else:
