@@ -118,3 +118,36 @@ describe('display', () => {
     expect(await results('[1, { a: "é" }]', 'javascript')).toMatchObject([{ text: "[ 1, { a: 'é' } ]", json: [1, { a: 'é' }] }])
   })
 })
+
+test('what is shown and then changed is shown as it was first and as it was last', async () => {
+  const code = [
+    'from IPython.display import display, update_display, HTML',
+    'bar = display(HTML("0"), display_id=True)',
+    'for part in range(1, 100): bar.update(HTML(str(part)))',
+    'display("other", display_id="other"); update_display("never seen", display_id="other"); display("anew", display_id="other")',
+    '"over"',
+  ].join('\n')
+  const shown = await results(code)
+  expect(shown.map(({ html, text, is_main_result }) => [html ?? text, is_main_result])).toEqual([
+    ['0', false],
+    ['other', false],
+    ['anew', false],
+    ['over', true],
+    ['99', false],
+  ])
+  expect(await results('bar.update(HTML("later"))')).toMatchObject([{ html: 'later', is_main_result: false }])
+})
+
+test('a wide frame is shown as in a notebook, also where a cell is the first to import pandas', async () => {
+  const code = [
+    'import json, os, socket, subprocess, sys',
+    'near, far = socket.socketpair()',
+    'alone = subprocess.Popen([sys.executable, "/caisson/runtimes/python/main.py"], close_fds=False, preexec_fn=lambda: os.dup2(far.fileno(), 3))',
+    'wide = "import pandas as pd\\nstr(pd.DataFrame([[1] * 15], columns=[\'column%d\' % one for one in range(15)]))"',
+    'for asked in ({"op": "init", "env": dict(os.environ), "cwd": "/tmp", "seed": "00" * 32}, {"op": "run", "id": 1, "code": wide, "env": {}}):',
+    '    near.sendall(json.dumps(asked).encode() + b"\\n")',
+    'lines = near.makefile(); ready, said = json.loads(lines.readline()), json.loads(lines.readline()); near.shutdown(socket.SHUT_WR); alone.wait()',
+    'said["result"]["text"].count("column"), "..." in said["result"]["text"]',
+  ].join('\n')
+  expect(await results(code)).toMatchObject([{ text: '(15, False)' }])
+})

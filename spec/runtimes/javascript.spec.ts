@@ -86,6 +86,73 @@ test('what code shows of an error ends with its own frames', async () => {
   expect(error?.traceback).toMatch(/^Error: ENOENT: .*\n {4}at cell /)
 })
 
+test('an error of several shows each of them', async () => {
+  const { error } = await sandbox.runCode('await Promise.any(["one", "other"].map((which) => Promise.reject(new TypeError(which))))', {
+    language: 'javascript',
+  })
+  expect(error).toMatchObject({ name: 'AggregateError', traceback: expect.stringMatching(/TypeError: one\n[\s\S]*TypeError: other\n/) })
+})
+
+test.each(['javascript', 'typescript'])('%s: what only our parser refuses is told as V8 would', async (language) => {
+  const { error } = await sandbox.runCode('const one = 1\nif (one) return 5', { language })
+  expect(error).toMatchObject({ name: 'SyntaxError', value: "'return' outside of function" })
+  expect(error?.traceback).toMatch(/^cell \d+:2\nif \(one\) return 5\n {9}\^\n\nSyntaxError: 'return' outside of function$/)
+})
+
+test.each([
+  ['missing', '1:1'],
+  ['await missing', '1:7'],
+  ['let one = 1\n  // of two\n\n  missing', '4:3'],
+  ['import { sep } from "node:path"\n\nmissing + sep', '3:1'],
+  ['function two() {}\nclass Three {}\nmissing;', '3:1'],
+  ['#!/usr/bin/node\nmissing', '2:1'],
+  ['export default missing', '1:16'],
+])('columns are those of the cell: %s', async (code, place) => {
+  const { error } = await sandbox.runCode(code, { language: 'javascript' })
+  expect(error?.traceback).toMatch(new RegExp(`^ReferenceError: missing is not defined\\n {4}at cell \\d+:${place}$`))
+})
+
+test.each([
+  ['if (true) {\n  f(', '2\n  f(\n    ^', 'Unexpected end of input'],
+  ['const list = [1, 2\n', '2\n\n^', 'Unexpected end of input'],
+  ['1\n}', '2\n}\n^', "Unexpected token '}'"],
+  ['5 /* and so on', '1\n5 /* and so on\n  ^', 'Unterminated comment'],
+  ['const word = `and', '1\nconst word = `and\n              ^', 'Unterminated template'],
+  ['const a b', '1\nconst a b\n      ^', 'Missing initializer in const declaration'],
+])('a cell that ends too early, or goes on after its end, is told as it is: %s', async (code, place, value) => {
+  const { error } = await sandbox.runCode(code, { language: 'javascript' })
+  expect(error).toMatchObject({ name: 'SyntaxError', value })
+  expect(error?.traceback.replace(/^cell \d+:/, '')).toBe(`${place}\n\nSyntaxError: ${value}`)
+})
+
+test('code that has its own way of writing JSON, or of hearing what nobody catches, has it for itself', async () => {
+  const own = await sandbox.contexts.create({ language: 'javascript' })
+  const run = (code: string) => sandbox.runCode(code, { context: own })
+  expect(
+    await run('const usual = JSON.stringify; JSON.stringify = (value) => usual(value, null, 2); JSON.parse = () => "read"; [1]'),
+  ).toMatchObject({
+    results: [{ json: [1] }],
+  })
+  expect(await run('import { sep } from "node:path"\n[JSON.stringify([sep]), JSON.parse("2")]')).toMatchObject({
+    results: [{ json: ['[\n  "/"\n]', 'read'] }],
+  })
+  for (const event of ['unhandledRejection', 'uncaughtException'])
+    await run(`process.on("${event}", (error) => console.log("heard", error.message))`)
+  const later = 'await new Promise((resolve) => setTimeout(resolve, 20)); "over"'
+  const heard = await run(`Promise.reject(new Error("one")); setTimeout(() => { throw new Error("other") }); ${later}`)
+  expect(heard).toMatchObject({ stdout: 'heard one\nheard other\n', text: "'over'" })
+  expect(heard.error).toBeUndefined()
+})
+
+test('a function is told as it was written; one that names itself means the variable, which may be given another', async () => {
+  const run = (code: string) => sandbox.runCode(code, { language: 'javascript' })
+  expect((await run('function add(a, b) { return a + b }\nadd.toString()')).text).toBe("'function add(a, b) { return a + b }'")
+  const counted =
+    'let calls = 0\nfunction fib(n) { calls += 1; return n < 2 ? n : fib(n - 1) + fib(n - 2) }\nconst plain = fib, seen = new Map()'
+  await run(`${counted}\nfib = (n) => seen.get(n) ?? (seen.set(n, plain(n)), seen.get(n))`)
+  expect((await run('[fib(20), calls, plain.name]')).text).toBe("[ 6765, 21, 'fib' ]")
+})
+
 test.each(['javascript', 'typescript'])(
   '%s: types are for the reader: they are taken out, with interfaces, generics and satisfies',
   async (language) => {

@@ -232,6 +232,9 @@ test('a cell that awaits nothing can begin a task, which runs while later ones a
   expect((await run(begun)).error).toBeUndefined()
   expect(await run('await asyncio.sleep(0.01)')).toMatchObject({ stdout: 'begun\n' })
   expect((await run('task.result()')).text).toBe("'begun'")
+  // A loop that runs is found as well as used.
+  expect((await run('from asyncio import get_running_loop as running\nloop = running()')).error?.name).toBeUndefined()
+  expect((await run('task = loop.create_task(later("found"))\nawait task')).text).toBe("'found'")
   const own = 'async def main(): return await asyncio.create_task(later("own"))\n'
   for (const how of ['asyncio.run(main())', 'asyncio.new_event_loop().run_until_complete(main())'])
     expect((await run(own + how)).text).toBe("'own'")

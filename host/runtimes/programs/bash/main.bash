@@ -220,6 +220,8 @@ if [[ -n ${1-} ]]; then
   exec {__caisson_state_fd}<&-
 else
   exec 213<&3 3<&-
+  # As where somebody types: what one cell defines, the next one uses.
+  builtin shopt -s expand_aliases
   __caisson_count=0 __caisson_running=0 __caisson_options='' __caisson_users_exit='' __caisson_env=()
 fi
 builtin trap '__caisson_on_exit $?' EXIT

@@ -1,5 +1,6 @@
 import type * as acorn from 'acorn'
 import { parse } from 'acorn'
+import { stringify } from './control.ts'
 import { blanked, Edits } from './edits.ts'
 
 /**
@@ -13,6 +14,8 @@ export interface Cell {
   functions: string
   /** The rest, as the body of an arrow function that returns [value of the last expression], or nothing. */
   body: string
+  /** How many characters of ours it begins with: no column is to move either. */
+  lead: number
   /** Whether that function must be async. */
   awaits: boolean
 }
@@ -20,6 +23,7 @@ export interface Cell {
 type Node = acorn.AnyNode
 type Functions = 'FunctionDeclaration' | 'FunctionExpression' | 'ArrowFunctionExpression'
 const FUNCTIONS: readonly string[] = ['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression'] satisfies Functions[]
+const RETURNS = ';return [('
 const SOURCE = {
   ecmaVersion: 'latest',
   sourceType: 'script',
@@ -46,8 +50,9 @@ export function rewritten(code: string, lenient: boolean): Cell {
   const tree = program(code)
   const rewriting = new Rewriting(code, lenient)
   for (const statement of tree.body) rewriting.statement(statement)
-  const last = tree.body.filter(({ type }) => type !== 'EmptyStatement').at(-1)
-  if (last !== undefined) rewriting.value(last)
+  const last = tree.body.findLastIndex(({ type }) => type !== 'EmptyStatement')
+  const value = tree.body[last]
+  if (value !== undefined) rewriting.value(value, tree.body[last - 1]?.end ?? 0)
   return rewriting.cell(some(tree.body, (node) => isAwait(node) || node.type === 'ImportDeclaration' || isReExport(node)))
 }
 
@@ -57,6 +62,7 @@ class Rewriting {
   readonly #body: Edits
   readonly #names = new Set<string>()
   readonly #functions: { start: number; end: number; text: string }[] = []
+  #lead = 0
 
   constructor(code: string, lenient: boolean) {
     this.#code = code
@@ -72,7 +78,7 @@ class Rewriting {
       functions += blanked(this.#code.slice(at, start)) + text
       at = end
     }
-    return { names: [...this.#names], functions, body: this.#body.toString(), awaits }
+    return { names: [...this.#names], functions, body: this.#body.toString(), lead: this.#lead, awaits }
   }
 
   statement(node: acorn.Statement | acorn.ModuleDeclaration): void {
@@ -106,12 +112,13 @@ class Rewriting {
     }
   }
 
-  /** The last statement gives its value, if it has one. */
-  value(node: acorn.Statement | acorn.ModuleDeclaration): void {
-    const start = node.type === 'ExportDefaultDeclaration' && isExpression(node.declaration) ? node.declaration.start : node.start
-    if (node.type !== 'ExpressionStatement' && start === node.start) return
-    this.#body.insert(start, ';return [(')
+  /** The last statement gives its value, if it has one. `after`: where the one before it ends, which may be lines above. */
+  value(node: acorn.Statement | acorn.ModuleDeclaration, after: number): void {
+    const hasValue = node.type === 'ExpressionStatement' || (node.type === 'ExportDefaultDeclaration' && isExpression(node.declaration))
+    if (!hasValue) return
+    this.#body.insert(after, RETURNS)
     this.#body.insert(this.#endOf(node), ')]')
+    if (after === 0) this.#lead = RETURNS.length
   }
 
   #endOf(node: Node): number {
@@ -136,7 +143,9 @@ class Rewriting {
     this.#body.blank(node.start, node.end)
     if (id === null) return
     this.#names.add(id.name)
-    const text = this.#code.slice(node.start, id.start) + blanked(id.name) + this.#code.slice(id.end, node.end)
+    // Its own name, within it, is the variable's, to which something else may be given. One that does not name itself is told as it was written.
+    const inside = this.#code.slice(id.end, node.end)
+    const text = this.#code.slice(node.start, id.start) + (inside.includes(id.name) ? blanked(id.name) : id.name) + inside
     this.#functions.push({ start: node.start, end: node.end, text: `${id.name}=${text};` })
   }
 
@@ -158,11 +167,9 @@ class Rewriting {
       }
       const name = specifier.type === 'ImportDefaultSpecifier' ? 'default' : nameOf(specifier.imported)
       wanted.push(name)
-      taken.push(`${specifier.local.name} = $[${JSON.stringify(name)}]`)
+      taken.push(`${specifier.local.name} = $[${stringify(name)}]`)
     }
-    const check = this.#lenient
-      ? []
-      : wanted.map((name) => `if (!(${JSON.stringify(name)} in $)) throw new SyntaxError(${missing(node, name)})`)
+    const check = this.#lenient ? [] : wanted.map((name) => `if (!(${stringify(name)} in $)) throw new SyntaxError(${missing(node, name)})`)
     const steps = [...check, ...taken].join('; ')
     this.#line(node, `;{ const $ = await import(${this.#from(node)}); ${steps} }`)
   }
@@ -185,8 +192,8 @@ class Rewriting {
   }
 
   #from(node: acorn.ImportDeclaration | acorn.ExportAllDeclaration): string {
-    const attributes = node.attributes.map(({ key, value }) => `${JSON.stringify(nameOf(key))}: ${value.raw ?? ''}`)
-    const source = JSON.stringify(node.source?.value)
+    const attributes = node.attributes.map(({ key, value }) => `${stringify(nameOf(key))}: ${value.raw ?? ''}`)
+    const source = stringify(node.source?.value)
     return attributes.length === 0 ? source : `${source}, { with: { ${attributes.join(', ')} } }`
   }
 
@@ -223,7 +230,7 @@ function nameOf(node: acorn.Identifier | acorn.Literal): string {
 }
 
 function missing(node: acorn.ImportDeclaration, name: string): string {
-  return JSON.stringify(`The requested module '${String(node.source.value)}' does not provide an export named '${name}'`)
+  return stringify(`The requested module '${String(node.source.value)}' does not provide an export named '${name}'`)
 }
 
 function isExpression(node: { type: string }): boolean {

@@ -8,6 +8,9 @@ export type Request =
   | { op: 'interrupt'; id: number }
   | { op: 'renew' }
 
+/** Taken before code that runs here can put its own in their place. */
+export const { parse, stringify } = JSON
+
 const DESCRIPTOR = 3
 /** What the host takes of one message (MAX_RUNTIME_MESSAGE_BYTES in wire/limits.ts), with some room. */
 const MAX_LINE_BYTES = 31 * 1024 * 1024
@@ -25,7 +28,7 @@ export class Control {
     this.#socket.on('data', (text: string) => {
       const lines = (this.#unread + text).split('\n')
       this.#unread = lines.pop() ?? ''
-      for (const line of lines) hear(JSON.parse(line) as Request)
+      for (const line of lines) hear(parse(line) as Request)
     })
     this.#socket.on('end', gone)
     this.#socket.on('error', gone)
@@ -38,7 +41,7 @@ export class Control {
 
   /** Said before it returns, so that it keeps its place among what is printed. Returns the bytes; 0: too long, and not said. */
   send(message: object): number {
-    const line = Buffer.from(`${JSON.stringify(message)}\n`, 'utf8')
+    const line = Buffer.from(`${stringify(message)}\n`, 'utf8')
     if (line.length > MAX_LINE_BYTES) return 0
     let sent = 0
     while (sent < line.length) {

@@ -28,7 +28,7 @@ export function failureOf(thrown: unknown, caller?: string): Failure {
   }
   clean(thrown, caller, new Set())
   if (thrown instanceof SystemExit) return { name: thrown.name, value: thrown.message, traceback: `SystemExit: ${thrown.message}` }
-  const more = thrown.cause !== undefined || Object.keys(thrown).length > 0
+  const more = thrown.cause !== undefined || thrown instanceof AggregateError || Object.keys(thrown).length > 0
   const traceback = more ? shown(thrown) : String(thrown.stack)
   return { name: String(thrown.name), value: bounded(String(thrown.message)), traceback: bounded(traceback) }
 }
@@ -87,7 +87,7 @@ const HEAD_OF_OTHERS = /^(?:node:.*|<anonymous_script>):\d+\n.*\n *\^*\n\n?/
 /** V8 puts the source line before some stacks, with what we put around a cell. It matters for a syntax error, which has no frames. */
 function withoutHead(error: Error, whole: string): string {
   const stack = whole.replace(HEAD_OF_OTHERS, '')
-  const head = /^((?:cell \d+|\[eval\]):\d+)\n(\((?:async )?\(\) => \{)?(.*)\n( *\^+)\n\n?/.exec(stack)
+  const head = /^((?:cell \d+|\[eval\]):\d+)\n(\((?:async )?\(\) => \{(?:;return \[\()?)?(.*)\n( *\^+)\n\n?/.exec(stack)
   if (head === null) return stack
   const [all, place, wrapper = '', source, caret = ''] = head
   const rest = stack.slice(all.length)

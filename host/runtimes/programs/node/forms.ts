@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import { parse, stringify } from './control.ts'
 
 const TEXTS = ['text', 'html', 'markdown', 'svg', 'latex', 'javascript'] as const
 const BINARIES = ['png', 'jpeg', 'pdf'] as const
@@ -81,9 +82,9 @@ function jsonOf(value: unknown, any = false): unknown {
   const made = Array.isArray(value) || isPlain(value) || (typeof value === 'object' && value !== null && 'toJSON' in value)
   if (!made && !any) return undefined
   try {
-    const text = JSON.stringify(value)
+    const text = stringify(value)
     if (text === undefined || text.length > MAX_JSON_CHARACTERS) return undefined
-    const json: unknown = JSON.parse(text)
+    const json: unknown = parse(text)
     return deeper(json, MAX_DEPTH) ? undefined : json
   } catch (failure) {
     // Circles, big integers, a `toJSON` that throws: it has no JSON.

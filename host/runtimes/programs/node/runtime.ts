@@ -1,6 +1,6 @@
 import process from 'node:process'
 import { renew } from './chance.ts'
-import { Control, type Request } from './control.ts'
+import { Control, type Request, stringify } from './control.ts'
 import { type Failure, failureOf, hideOurFrames, INTERRUPTED } from './failures.ts'
 import { displayed, type Forms, formsOf } from './forms.ts'
 import { Loader } from './loader.ts'
@@ -42,15 +42,16 @@ export class Runtime {
   }
 
   readonly #onInterrupt = () => this.#interrupt()
-  readonly #onStray = (error: unknown) => this.#stray(error)
+  readonly #onException = (error: unknown) => this.#stray('uncaughtException', error)
+  readonly #onRejection = (error: unknown) => this.#stray('unhandledRejection', error)
 
   serve(): void {
     for (const stream of [process.stdout, process.stderr]) blocking(stream as object)
     hideOurFrames(() => this.#session.caller)
     this.#session.furnish((value) => this.#emit(displayed(value), false))
     process.on('SIGINT', this.#onInterrupt)
-    process.on('uncaughtException', this.#onStray)
-    process.on('unhandledRejection', this.#onStray)
+    process.on('uncaughtException', this.#onException)
+    process.on('unhandledRejection', this.#onRejection)
     this.#control.listen(
       (request) => this.#hear(request),
       () => EXIT(0),
@@ -127,8 +128,8 @@ export class Runtime {
     this.#count += 1
     this.#current = { id: request.id, room: MAX_RESULTS_BYTES, failure: undefined, stop: () => undefined }
     process.off('SIGINT', this.#onInterrupt)
-    process.off('uncaughtException', this.#onStray)
-    process.off('unhandledRejection', this.#onStray)
+    process.off('uncaughtException', this.#onException)
+    process.off('unhandledRejection', this.#onRejection)
     process.exit = EXIT
     setEnvironment({ ...process.env, ...request.env } as Record<string, string>)
     this.#control.unref()
@@ -151,7 +152,9 @@ export class Runtime {
   }
 
   /** An exception that nobody awaited: of the run that is under way, else it is only told. */
-  #stray(error: unknown): void {
+  #stray(event: 'uncaughtException' | 'unhandledRejection', error: unknown): void {
+    // Code that listens itself has heard it.
+    if (process.listenerCount(event) > 1) return
     const failure = failureOf(error, this.#session.caller)
     if (this.#current === undefined) process.stderr.write(`${failure.traceback}\n`)
     else {
@@ -166,7 +169,7 @@ export class Runtime {
     if (running === undefined) return
     const { json, data, chart, extra, ...texts } = forms
     const exact = Object.entries({ json, data, chart, extra }).flatMap(([form, value]) =>
-      value === undefined ? [] : [[form, JSON.stringify(value)]],
+      value === undefined ? [] : [[form, stringify(value)]],
     )
     const message = { type: 'result', id: running.id, result: { ...texts, isMainResult }, exact: Object.fromEntries(exact) }
     const bytes = running.room > 0 ? this.#control.send(message) : 0

@@ -48,7 +48,7 @@ export class Session {
     if (cell.functions !== '') this.#evaluate(cell.functions, name, 0)
     this.caller = `${name}:${cell.body.split('\n').length + 1}:3`
     const head = cell.awaits ? ASYNC : SYNC
-    const value = (await this.#evaluate(`${head}${cell.body}\n})()`, name, head.length)) as [unknown] | undefined
+    const value = (await this.#evaluate(`${head}${cell.body}\n})()`, name, head.length + cell.lead)) as [unknown] | undefined
     return value === undefined ? undefined : [await value[0]]
   }
 
@@ -70,9 +70,9 @@ export class Session {
       const typed = this.#typescript ? undefined : attempted(() => rewritten(withoutTypes(script, name), true))
       if (typed !== undefined) return typed
       // V8 shows the place. What only our parser understands, an import among the statements, it tells itself.
-      if (!/^\s*(?:import|export)\b/m.test(script))
-        new vm.Script(`${ASYNC}${script}\n})()`, { filename: name, columnOffset: -ASYNC.length })
-      throw failure
+      const told = /^\s*(?:import|export)\b/m.test(script) ? undefined : toldByV8(script, name)
+      if (told !== undefined) throw told
+      throw placed(failure, script, name)
     }
   }
 
@@ -91,6 +91,32 @@ export class Session {
     this.#requires.set(folder, known)
     return known
   }
+}
+
+/** Undefined: it has nothing to tell, or would tell of what we put around the cell, as it does of one that ends too early. */
+function toldByV8(script: string, name: string): unknown {
+  try {
+    new vm.Script(`${ASYNC}${script}\n})()`, { filename: name, columnOffset: -ASYNC.length })
+  } catch (told) {
+    const [, line] = /^.*:(\d+)\n.*\n *\^/.exec(told instanceof Error ? String(told.stack) : '') ?? []
+    return Number(line) <= linesOf(script).length ? told : undefined
+  }
+  return undefined
+}
+
+/** What our parser tells, as V8 would. */
+function placed(failure: unknown, script: string, name: string): unknown {
+  if (!(failure instanceof SyntaxError && 'loc' in failure && 'pos' in failure)) return failure
+  const { line, column } = failure.loc as { line: number; column: number }
+  const [token] = /^(?:[\w$]+|\S)/.exec(script.slice(failure.pos as number)) ?? []
+  const unexpected = token === undefined ? 'Unexpected end of input' : `Unexpected token '${token}'`
+  const error = new SyntaxError(failure.message.replace(/ \(\d+:\d+\)$/, '').replace(/^Unexpected token$/, unexpected))
+  error.stack = `${name}:${line}\n${linesOf(script)[line - 1] ?? ''}\n${' '.repeat(column)}^\n\nSyntaxError: ${error.message}`
+  return error
+}
+
+function linesOf(script: string): string[] {
+  return script.split(/\r\n|[\n\r\u2028\u2029]/)
 }
 
 function attempted<T>(parse: () => T): T | undefined {

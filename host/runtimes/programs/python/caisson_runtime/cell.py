@@ -37,13 +37,13 @@ class Cells:
     def _plainly(self, code):
         """None: it does not compile, and none of it has run."""
         shell, count = self._shell, self._shell.execution_count
+        cell = code if code.endswith("\n") else code + "\n"
+        try:
+            steps = self._compiled(cell, shell.compile.cache(cell, count, raw_code=code))
+        except Exception:
+            return None
         shell.events.trigger("pre_execute")
         try:
-            cell = code if code.endswith("\n") else code + "\n"
-            try:
-                steps = self._compiled(cell, shell.compile.cache(cell, count, raw_code=code))
-            except Exception:
-                return None
             result = ExecutionResult(ExecutionInfo(code, True, False, True, None, None, transformed_cell=cell))
             result.execution_count, shell.execution_count = count, count + 1
             history, hook = shell.history_manager, shell.displayhook

@@ -4,15 +4,19 @@ import errno
 import inspect
 import json
 import os
+import re
 import sys
 import traceback
 import types
 from contextlib import suppress
 
 import IPython
+from IPython.core.error import UsageError
 
 # Whole frames of these folders are left out, wherever they are in the traceback.
 _OURS = (os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep, os.path.dirname(os.path.abspath(IPython.__file__)) + os.sep)
+# What IPython calls a cell, as Python shows it.
+_CELL = re.compile('File "<ipython-input-([0-9]+)-[0-9a-f]+>"')
 MAX_TRACEBACK = 256 * 1024
 # Programs carry answers out of a sandbox as the text of an exception. In one message, with the rest of it (MAX_LINE_BYTES in control.py).
 MAX_VALUE_BYTES = 16 * 1024 * 1024
@@ -27,11 +31,16 @@ def clean(error):
 
 
 def chain(error):
-    """The exception and those that led to it."""
-    links = []
-    while error is not None and not any(error is link for link in links) and len(links) < _MAX_CHAIN:
+    """The exception, those that led to it, and those that it is a group of."""
+    links, next_ones = [], [error]
+    while next_ones and len(links) < _MAX_CHAIN:
+        error = next_ones.pop(0)
+        if error is None or any(error is link for link in links):
+            continue
         links.append(error)
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        next_ones.append(error.__cause__ or (None if error.__suppress_context__ else error.__context__))
+        if isinstance(error, BaseExceptionGroup):
+            next_ones += error.exceptions
     return links
 
 
@@ -69,6 +78,24 @@ def message(error, text):
         # A __str__ of user code.
         value = "<unprintable %s>" % type(error).__name__
     return {"name": type(error).__name__, "value": value if _is_short(value) else _bounded(value), "traceback": _bounded(text)}
+
+
+def told(shell, error, ran):
+    """As IPython tells it. `ran`: of a syntax error, that it is not of the cell itself but of something that the cell has read."""
+    kind = type(error)
+    if isinstance(error, SyntaxError):
+        lines = shell.SyntaxTB.structured_traceback(kind, error, traceback.extract_tb(error.__traceback__) if ran else [])
+    elif isinstance(error, (UsageError, SystemExit)) or error.__traceback__ is None:
+        return "%s: %s" % (kind.__name__, error) if str(error) else kind.__name__
+    elif any(isinstance(link, (BaseExceptionGroup, KeyboardInterrupt)) for link in chain(error)):
+        # IPython says of a group how many are in it, and not which; and it reads each file on the way, for which who was interrupted has no time.
+        return _CELL.sub(r"Cell In[\1]", plain(error))
+    elif hasattr(error, "_render_traceback_"):
+        lines = error._render_traceback_()
+    else:
+        of_no_module(error)
+        lines = shell.InteractiveTB.structured_traceback(kind, error, error.__traceback__)
+    return "\n".join(map(str, lines or ()))
 
 
 def plain(error):

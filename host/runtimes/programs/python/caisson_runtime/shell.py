@@ -12,7 +12,6 @@ from contextlib import nullcontext
 
 from IPython.core.autocall import ExitAutocall
 from IPython.core.compilerop import CachingCompiler
-from IPython.core.error import UsageError
 from IPython.core.formatters import BaseFormatter
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.profiledir import ProfileDir
@@ -120,6 +119,8 @@ class Shell(InteractiveShell):
         shell.emit = emit
         shell.loop_runner = _Loop()
         shell.failed = shell.told = None
+        # By the name that `display` gave it, what it looks like now.
+        shell.changed = {}
         shell.is_plain, shell.cells = Plain(shell), Cells(shell)
         # The process ends without finalizers; programs run theirs (closing.py).
         atexit.unregister(shell.atexit_operations)
@@ -226,34 +227,36 @@ class Shell(InteractiveShell):
             error = self.cells.run(code)
         finally:
             self.compile.name = None
+        if self.changed:
+            self.display_pub.settle()
         if error is not None and self.failed is None:
             self._fail(error)
         return self.failed
 
     def showtraceback(self, exc_tuple=None, filename=None, tb_offset=None, exception_only=False, running_compiled_code=False):
-        self._fail((exc_tuple or sys.exc_info())[1])
+        try:
+            # Kept as `sys.last_value`: for `%tb`, `%debug` and `pdb.pm()`.
+            _, error, _ = self._get_exc_info(exc_tuple)
+        except ValueError:
+            print("No traceback available to show.", file=sys.stderr)
+        else:
+            self._fail(error, running_compiled_code)
 
     def showsyntaxerror(self, filename=None, running_compiled_code=False):
-        self._fail(sys.exc_info()[1])
+        self.showtraceback()
 
-    def _fail(self, error):
-        if error is None:
-            return
+    def _fail(self, error, ran=True):
         self.failed = failure.clean(error)
         try:
-            self.told = self._tell(error)
+            self.told = failure.told(self, error, ran)
         except Exception:
             # The formatter reads sources and values; a plain traceback needs neither.
             self.told = failure.plain(error)
 
-    def _tell(self, error):
-        kind = type(error)
-        if isinstance(error, (UsageError, SystemExit, KeyboardInterrupt)):
-            return "%s: %s" % (kind.__name__, error) if str(error) else kind.__name__
-        if isinstance(error, SyntaxError) and error.__traceback__ is None:
-            return "\n".join(self.SyntaxTB.structured_traceback(kind, error, []))
-        failure.of_no_module(error)
-        return "\n".join(self.InteractiveTB.structured_traceback(kind, error, error.__traceback__))
+    def _format_exception_for_storage(self, exception, filename=None, running_compiled_code=False):
+        """For `%notebook`. It has been told by now, and what it says of itself may be another exception."""
+        said = failure.message(exception, self.told or "")
+        return {"ename": said["name"], "evalue": said["value"], "traceback": [said["traceback"]]}
 
     def forget(self):
         """As new, after the warm-up: of the cells that ran nothing is to be found."""
@@ -264,6 +267,8 @@ class Shell(InteractiveShell):
         for name in self.compile._filename_map:
             linecache.cache.pop(name, None)
         self.compile._filename_map.clear()
+        for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+            vars(sys).pop(name, None)
         self.failed = self.told = None
 
 

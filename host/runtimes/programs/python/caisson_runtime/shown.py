@@ -79,8 +79,19 @@ class Hook(DisplayHook):
 class Publisher(DisplayPublisher):
     """Takes what `display` is given."""
 
-    def publish(self, data, metadata=None, **_more):
-        self.shell.emit(rich(data, False))
+    def publish(self, data, metadata=None, transient=None, update=False, **_more):
+        name, changed = (transient or {}).get("display_id"), self.shell.changed
+        if update:
+            # Nobody can be told that a result is another now, and a bar that moves would be a thousand of them: the last is shown when the cell is over.
+            changed[name] = data
+        else:
+            changed.pop(name, None)
+            self.shell.emit(rich(data, False))
+
+    def settle(self):
+        changed = self.shell.changed
+        while changed:
+            self.shell.emit(rich(changed.pop(next(iter(changed))), False))
 
     def clear_output(self, wait=False):
         """What was said has been sent."""

@@ -1,0 +1,26 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Sandbox } from '../../client/index.ts'
+import { SpecHost } from '../walls/home.ts'
+
+// What bash gives beyond what every language does.
+
+let host: SpecHost
+let sandbox: Sandbox
+beforeAll(async () => {
+  host = await SpecHost.open()
+  sandbox = await Sandbox.create({ timeoutMs: null, door: host.door })
+})
+afterAll(async () => {
+  await sandbox.kill()
+  await host[Symbol.asyncDispose]()
+})
+
+test('an alias that one cell defines is what the next ones say, also after the shell has ended', async () => {
+  const run = (code: string) => sandbox.runCode(code, { language: 'bash' })
+  await run("alias greet='echo hello'; alias set='echo not this one'")
+  expect(await run('greet you')).toMatchObject({ stdout: 'hello you\n', stderr: '' })
+  expect(await run('exit 3')).toMatchObject({ exitCode: 3 })
+  expect(await run('greet again')).toMatchObject({ stdout: 'hello again\n', stderr: '' })
+  expect(await run('unalias greet; shopt -u expand_aliases; alias greet="echo no"')).toMatchObject({ exitCode: 0 })
+  expect(await run('greet')).toMatchObject({ stdout: '', exitCode: 127 })
+})
