@@ -149,6 +149,26 @@ test('a snapshot outlives its sandbox, and can be created from by its name', asy
   expect((await remove()).status).toBe(404)
 })
 
+test('a copy that nobody waits for any more is a snapshot of its owner, and not a file that nobody knows', async () => {
+  const guest = await Guest.create(daemon)
+  await guest.run('head -c 300000000 /dev/zero | tr "\\0" x > /home/user/large; sync')
+  const files = () => readdir(join(daemon.home, 'snapshots'))
+  const gone = new AbortController()
+  const headers = { 'x-api-key': daemon.key }
+  const asked = fetch(`${daemon.url}/sandboxes/${guest.id}/snapshots`, { method: 'POST', body: '{}', headers, signal: gone.signal })
+  asked.catch(() => undefined)
+  const begun = await until(files, (names) => names.length > 0)
+  expect(begun).toEqual([expect.stringMatching(/\.img\.partial$/)])
+  gone.abort()
+  await until(files, (names) => names.every((name) => !name.endsWith('.partial')))
+  // Whatever is done to it next comes after that.
+  expect((await guest.ask('DELETE', '')).status).toBe(204)
+  const known = (await (await daemon.fetch('/snapshots')).json()) as { snapshotID: string }[]
+  expect(known.map(({ snapshotID }) => `${snapshotID.split(':')[0]}.img`)).toEqual(await files())
+  for (const { snapshotID } of known) await daemon.fetch(`/templates/${snapshotID}`, { method: 'DELETE' })
+  expect(await files()).toEqual([])
+})
+
 test('who hangs on to a sandbox that goes is cut off, not left waiting', async () => {
   const guest = await Guest.create(daemon)
   const waiting = guest.run('sleep 1000')
