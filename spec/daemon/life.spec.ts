@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { SpecDaemon } from '../api/daemon.ts'
+import { onWall } from '../walls/every-wall.ts'
 import { Guest } from './guest.ts'
 
 let daemon: SpecDaemon
@@ -111,6 +112,23 @@ test('auto-pause freezes it when its time is over; traffic wakes it where that i
   expect(await sleeper.health()).toBe(502)
   expect(await waker.run('cat /tmp/file')).toBe('kept\n')
   expect((await waker.info()).state).toBe('running')
+})
+
+onWall('microvm', () => {
+  test('paused by somebody at the very moment its time is over, it is paused, and can be resumed', async () => {
+    const guest = await Guest.create(daemon, { timeout: 6, autoPause: true, metadata: { 'caisson.wall': 'microvm' } })
+    await guest.run('echo kept > /home/user/file')
+    // Its keeper has begun to freeze it, and has not said so yet.
+    await pause(Math.max(0, Date.parse((await guest.info()).endAt) + 20 - Date.now()))
+    await guest.ask('POST', '/pause', {})
+    const { state } = await until(
+      () => guest.info(),
+      (info) => info.state === 'paused',
+    )
+    expect(state).toBe('paused')
+    expect((await guest.ask('POST', '/connect', { timeout: 60 })).status).toBe(201)
+    expect(await guest.run('cat /home/user/file')).toBe('kept\n')
+  })
 })
 
 test('a fork has the files of its origin, and nothing else of it', async () => {
