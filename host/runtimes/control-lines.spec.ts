@@ -1,5 +1,6 @@
+import { MAX_RUNTIME_MESSAGE_BYTES } from '@caisson/wire'
 import { expect, test } from 'vitest'
-import { ControlLines } from './control-lines.ts'
+import { Begun, ControlLines } from './control-lines.ts'
 
 const read = (...messages: unknown[]) => {
   const text = messages.map((message) => `${typeof message === 'string' ? message : JSON.stringify(message)}\n`).join('')
@@ -45,4 +46,21 @@ test.each([
   ['without its number', { type: 'end', executionCount: 1 }],
 ])('a message %s is refused', (_what, message) => {
   expect(() => read(message)).toThrow(expect.objectContaining({ code: 'WIRE_VIOLATION' }))
+})
+
+test('of messages that do not end only so much is kept, of all that belong together; what has ended, or whose runtime has, makes room', () => {
+  const begun = new Begun()
+  const most = Buffer.alloc(MAX_RUNTIME_MESSAGE_BYTES, 'x')
+  const push = (lines: ControlLines, bytes: Buffer) => [...lines.push(bytes)].length
+  const [one, two, three] = [new ControlLines(begun), new ControlLines(begun), new ControlLines(begun)]
+  for (const lines of [one, two]) expect(push(lines, most)).toBe(0)
+  expect(() => push(three, Buffer.from('{'))).toThrow(expect.objectContaining({ code: 'WIRE_VIOLATION' }))
+  for (const lines of [one, three]) lines.end()
+  const four = new ControlLines(begun)
+  const text = Buffer.from('{"type":"ready"}\n')
+  expect(push(four, Buffer.concat([text, text, most.subarray(text.length)]))).toBe(2)
+  expect(begun.bytes).toBe(2 * most.length - text.length)
+  for (const lines of [two, four]) lines.end()
+  expect(begun.bytes).toBe(0)
+  expect(push(new ControlLines(), text)).toBe(1)
 })

@@ -6,15 +6,37 @@ const NEWLINE = 0x0a
 const MAX_DEPTH = 100
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
+/** Of all the runtimes of a sandbox together: whoever is inside may have hundreds, and each keeps a message here for as long as it does not end. */
+const MAX_BEGUN_BYTES = 2 * MAX_RUNTIME_MESSAGE_BYTES
+
+/** What is kept of messages that have not ended, of several runtimes. */
+export class Begun {
+  bytes = 0
+}
+
 /** Puts the messages of a runtime together from the pieces in which they arrive. They come from inside the wall. */
 export class ControlLines {
+  readonly #begun: Begun
   #pieces: Uint8Array[] = []
   #bytes = 0
 
+  constructor(begun = new Begun()) {
+    this.#begun = begun
+  }
+
   #keep(piece: Uint8Array): void {
     this.#bytes += piece.length
+    this.#begun.bytes += piece.length
     if (this.#bytes > MAX_RUNTIME_MESSAGE_BYTES) throw violation(`a message of more than ${MAX_RUNTIME_MESSAGE_BYTES} bytes`)
+    if (this.#begun.bytes > MAX_BEGUN_BYTES) throw violation(`messages that do not end, of more than ${MAX_BEGUN_BYTES} bytes`)
     this.#pieces.push(piece)
+  }
+
+  /** Nothing more comes. */
+  end(): void {
+    this.#begun.bytes -= this.#bytes
+    this.#bytes = 0
+    this.#pieces = []
   }
 
   /** The messages that are complete now, with the bytes of their lines. Throws WIRE_VIOLATION. */
@@ -23,8 +45,7 @@ export class ControlLines {
     for (let at = rest.indexOf(NEWLINE); at !== -1; at = rest.indexOf(NEWLINE)) {
       this.#keep(rest.subarray(0, at))
       const line = Buffer.concat(this.#pieces)
-      this.#pieces = []
-      this.#bytes = 0
+      this.end()
       rest = rest.subarray(at + 1)
       yield { message: parse(line), bytes: line.length }
     }
