@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { MAX_RUNTIME_MESSAGE_BYTES } from '@caisson/wire'
 import { expect, test } from 'vitest'
 import { Begun, ControlLines } from './control-lines.ts'
@@ -64,3 +66,19 @@ test('of messages that do not end only so much is kept, of all that belong toget
   expect(begun.bytes).toBe(0)
   expect(push(new ControlLines(), text)).toBe(1)
 })
+
+test('of a message that comes byte by byte no more is kept than of one that comes at once', () => {
+  const lines = new ControlLines()
+  const before = settledHeap()
+  for (let left = 500_000; left > 0; left -= 1) for (const _ of lines.push(Uint8Array.of(0x78)));
+  expect(settledHeap() - before).toBeLessThan(8 * 500_000)
+  expect(() => [...lines.push(Buffer.from('\n'))]).toThrow(expect.objectContaining({ code: 'WIRE_VIOLATION' }))
+})
+
+/** What is in use, in bytes, when nothing is that could be let go of. */
+function settledHeap(): number {
+  setFlagsFromString('--expose-gc')
+  ;(runInNewContext('gc') as () => void)()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
+}
