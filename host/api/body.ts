@@ -3,9 +3,10 @@ import { Fault } from '@caisson/wire'
 
 /**
  * The body of a request, which is small enough to be held. Rejects with BAD_REQUEST when it has more than `maxBytes`: then the rest is read and thrown away, so
- * that who is refused gets the answer, and may ask something else on the same connection. Rejects with CANCELLED when the client goes before its end.
+ * that who is refused gets the answer, and may ask something else on the same connection; so it is with what `hold` throws, which is told of each piece. Rejects with
+ * CANCELLED when the client goes before its end.
  */
-export function wholeBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+export function wholeBody(request: IncomingMessage, maxBytes: number, hold?: (bytes: number) => void): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const pieces: Buffer[] = []
     let bytes = 0
@@ -15,10 +16,14 @@ export function wholeBody(request: IncomingMessage, maxBytes: number): Promise<B
     const take = (piece: Buffer) => {
       bytes += piece.length
       pieces.push(piece)
-      if (bytes <= maxBytes) return
-      over()
-      request.resume()
-      reject(new Fault('BAD_REQUEST', `the body is larger than ${maxBytes} bytes`))
+      try {
+        if (bytes > maxBytes) throw new Fault('BAD_REQUEST', `the body is larger than ${maxBytes} bytes`)
+        hold?.(piece.length)
+      } catch (failure) {
+        over()
+        request.resume()
+        reject(failure)
+      }
     }
     const end = () => {
       over()

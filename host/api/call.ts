@@ -51,9 +51,14 @@ const MAX_JSON_BYTES = 1024 * 1024
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-/** The body as `schema` wants it; no body is `{}`. Rejects with BAD_REQUEST naming the field. */
-export async function readJson<T>(call: Pick<Call, 'request'>, schema: z.ZodType<T>, maxBytes = MAX_JSON_BYTES): Promise<T> {
-  const body = await wholeBody(call.request, maxBytes)
+/** The body as `schema` wants it; no body is `{}`. `hold` as of `wholeBody`. Rejects with BAD_REQUEST naming the field. */
+export async function readJson<T>(
+  call: Pick<Call, 'request'>,
+  schema: z.ZodType<T>,
+  maxBytes = MAX_JSON_BYTES,
+  hold?: (bytes: number) => void,
+): Promise<T> {
+  const body = await wholeBody(call.request, maxBytes, hold)
   let value: unknown = {}
   try {
     if (body.length > 0) value = JSON.parse(utf8.decode(body))

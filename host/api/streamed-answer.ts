@@ -8,16 +8,18 @@ export class StreamedAnswer {
   readonly #reply: ServerResponse
   readonly #headers: OutgoingHttpHeaders
   readonly #firstMs: number
+  readonly #full: (() => void) | undefined
   #pieces: Uint8Array[] = []
   #first: NodeJS.Timeout | undefined
   #flush: NodeJS.Immediate | undefined
   #drained: Promise<void> | undefined
 
-  /** What begins the answer waits so long for what comes after it. */
-  constructor(reply: ServerResponse, headers: OutgoingHttpHeaders, firstMs: number) {
+  /** What begins the answer waits so long for what comes after it. `full` is called when the client has been sent more than it takes. */
+  constructor(reply: ServerResponse, headers: OutgoingHttpHeaders, firstMs: number, full?: () => void) {
     this.#reply = reply
     this.#headers = headers
     this.#firstMs = firstMs
+    this.#full = full
   }
 
   /** While the result is pending, the client has more to read than it can take. */
@@ -56,6 +58,7 @@ export class StreamedAnswer {
     const reply = this.#reply
     if (!reply.headersSent) reply.writeHead(200, this.#headers)
     const hasRoom = reply.write(this.#take())
+    if (!hasRoom) this.#full?.()
     if (hasRoom || this.#drained !== undefined || reply.destroyed) return
     this.#drained = new Promise((resolve) => {
       const go = () => {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { type ContextInfo, type Execution, Fault, type ProcessExit, type RunError, type RunRequest } from '@caisson/wire'
 import { cancelled, killNow, orAborted, refuseAborted, settled, unending } from '../lifetimes.ts'
-import { ControlLines, violation } from './control-lines.ts'
+import { type Begun, ControlLines, violation } from './control-lines.ts'
 import { type Listener, Run } from './run.ts'
 import type { Runtime, RuntimeMessage, RuntimeProcess, RuntimeRequest } from './runtime.ts'
 
@@ -18,6 +18,8 @@ export interface ContextOptions {
   isAdopted?: boolean
   /** Since when the sandbox has not been frozen; Infinity while it is. */
   awakeSinceMs?: () => number
+  /** With its siblings. */
+  begun?: Begun
 }
 
 interface Piece {
@@ -31,7 +33,7 @@ export class Context {
   readonly info: ContextInfo
   readonly #process: RuntimeProcess
   readonly #runtime: Runtime
-  readonly #lines = new ControlLines()
+  readonly #lines: ControlLines
   readonly #decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() }
   readonly #ready = settled<void>()
   /** False from `init` until the program has answered it. One that runs already is not asked again. */
@@ -56,7 +58,7 @@ export class Context {
     process: RuntimeProcess,
     runtime: Runtime,
     info: ContextInfo,
-    { isAdopted = false, awakeSinceMs = () => 0 }: ContextOptions = {},
+    { isAdopted = false, awakeSinceMs = () => 0, begun }: ContextOptions = {},
   ) {
     // Numbers of runs only grow, so that late word of an earlier host's runs is known as such.
     if (isAdopted) {
@@ -65,6 +67,7 @@ export class Context {
       this.#ready.resolve()
     }
     this.#awakeSinceMs = awakeSinceMs
+    this.#lines = new ControlLines(begun)
     this.#process = process
     this.#runtime = runtime
     this.info = info
@@ -189,6 +192,8 @@ export class Context {
       const fault = failure instanceof Fault ? failure : new Fault('INTERNAL', 'listening to a runtime failed', { cause: failure })
       this.#end(fault)
       if (fault.code === 'WIRE_VIOLATION') killNow(this.#process)
+    } finally {
+      this.#lines.end()
     }
   }
 

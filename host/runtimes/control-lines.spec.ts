@@ -1,5 +1,8 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { MAX_RUNTIME_MESSAGE_BYTES } from '@caisson/wire'
 import { expect, test } from 'vitest'
-import { ControlLines } from './control-lines.ts'
+import { Begun, ControlLines } from './control-lines.ts'
 
 const read = (...messages: unknown[]) => {
   const text = messages.map((message) => `${typeof message === 'string' ? message : JSON.stringify(message)}\n`).join('')
@@ -46,3 +49,36 @@ test.each([
 ])('a message %s is refused', (_what, message) => {
   expect(() => read(message)).toThrow(expect.objectContaining({ code: 'WIRE_VIOLATION' }))
 })
+
+test('of messages that do not end only so much is kept, of all that belong together; what has ended, or whose runtime has, makes room', () => {
+  const begun = new Begun()
+  const most = Buffer.alloc(MAX_RUNTIME_MESSAGE_BYTES, 'x')
+  const push = (lines: ControlLines, bytes: Buffer) => [...lines.push(bytes)].length
+  const [one, two, three] = [new ControlLines(begun), new ControlLines(begun), new ControlLines(begun)]
+  for (const lines of [one, two]) expect(push(lines, most)).toBe(0)
+  expect(() => push(three, Buffer.from('{'))).toThrow(expect.objectContaining({ code: 'WIRE_VIOLATION' }))
+  for (const lines of [one, three]) lines.end()
+  const four = new ControlLines(begun)
+  const text = Buffer.from('{"type":"ready"}\n')
+  expect(push(four, Buffer.concat([text, text, most.subarray(text.length)]))).toBe(2)
+  expect(begun.bytes).toBe(2 * most.length - text.length)
+  for (const lines of [two, four]) lines.end()
+  expect(begun.bytes).toBe(0)
+  expect(push(new ControlLines(), text)).toBe(1)
+})
+
+test('of a message that comes byte by byte no more is kept than of one that comes at once', () => {
+  const lines = new ControlLines()
+  const before = settledHeap()
+  for (let left = 500_000; left > 0; left -= 1) for (const _ of lines.push(Uint8Array.of(0x78)));
+  expect(settledHeap() - before).toBeLessThan(8 * 500_000)
+  expect(() => [...lines.push(Buffer.from('\n'))]).toThrow(expect.objectContaining({ code: 'WIRE_VIOLATION' }))
+})
+
+/** What is in use, in bytes, when nothing is that could be let go of. */
+function settledHeap(): number {
+  setFlagsFromString('--expose-gc')
+  ;(runInNewContext('gc') as () => void)()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
+}

@@ -4,27 +4,56 @@ import { EXACT, RuntimeMessage } from './runtime.ts'
 const NEWLINE = 0x0a
 /** JSON that is deeper is an attack on whoever walks through it later. Our own programs stop at 60. */
 const MAX_DEPTH = 100
+const NOTHING = Buffer.alloc(0)
 const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+/** Of all the runtimes of a sandbox together: whoever is inside may have hundreds, and each keeps a message here for as long as it does not end. */
+const MAX_BEGUN_BYTES = 2 * MAX_RUNTIME_MESSAGE_BYTES
+
+/** What is kept of messages that have not ended, of several runtimes. */
+export class Begun {
+  bytes = 0
+}
 
 /** Puts the messages of a runtime together from the pieces in which they arrive. They come from inside the wall. */
 export class ControlLines {
-  #pieces: Uint8Array[] = []
+  readonly #begun: Begun
+  /** One that grows: whoever sends single bytes is not to have a piece kept of each. */
+  #held = NOTHING
   #bytes = 0
 
+  constructor(begun = new Begun()) {
+    this.#begun = begun
+  }
+
   #keep(piece: Uint8Array): void {
+    const before = this.#bytes
     this.#bytes += piece.length
+    this.#begun.bytes += piece.length
     if (this.#bytes > MAX_RUNTIME_MESSAGE_BYTES) throw violation(`a message of more than ${MAX_RUNTIME_MESSAGE_BYTES} bytes`)
-    this.#pieces.push(piece)
+    if (this.#begun.bytes > MAX_BEGUN_BYTES) throw violation(`messages that do not end, of more than ${MAX_BEGUN_BYTES} bytes`)
+    if (this.#bytes > this.#held.length) {
+      const wider = Buffer.allocUnsafe(Math.max(this.#bytes, 2 * this.#held.length))
+      this.#held.copy(wider, 0, 0, before)
+      this.#held = wider
+    }
+    this.#held.set(piece, before)
+  }
+
+  /** Nothing more comes. */
+  end(): void {
+    this.#begun.bytes -= this.#bytes
+    this.#bytes = 0
+    this.#held = NOTHING
   }
 
   /** The messages that are complete now, with the bytes of their lines. Throws WIRE_VIOLATION. */
   *push(piece: Uint8Array): Generator<{ message: RuntimeMessage; bytes: number }> {
     let rest = piece
     for (let at = rest.indexOf(NEWLINE); at !== -1; at = rest.indexOf(NEWLINE)) {
-      this.#keep(rest.subarray(0, at))
-      const line = Buffer.concat(this.#pieces)
-      this.#pieces = []
-      this.#bytes = 0
+      if (this.#bytes > 0) this.#keep(rest.subarray(0, at))
+      const line = this.#bytes > 0 ? this.#held.subarray(0, this.#bytes) : rest.subarray(0, at)
+      this.end()
       rest = rest.subarray(at + 1)
       yield { message: parse(line), bytes: line.length }
     }
@@ -32,7 +61,7 @@ export class ControlLines {
   }
 }
 
-function parse(line: Buffer): RuntimeMessage {
+function parse(line: Uint8Array): RuntimeMessage {
   const read = RuntimeMessage.safeParse(json('a message', () => utf8.decode(line)))
   if (!read.success) throw violation(`a message of no known shape (${read.error.issues[0]?.message ?? ''})`, read.error)
   const message = read.data

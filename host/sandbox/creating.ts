@@ -176,13 +176,13 @@ export class Creating {
     return plan.engine !== null && plan.engine.warm === null && (await this.#parts.warm.restoring(plan, template)) !== plan
   }
 
-  /** Gives one of the pool its life. Rejects when it did not live to get it; then nothing of it is left. */
+  /** Gives one of the pool its life. Rejects when it did not live to get it; then it ends, and nobody waits for that. */
   async assign(waiting: Waiting, life: Assignment, signal: AbortSignal): Promise<LiveSandbox> {
     const { wallMs, onWall } = life
     const plan: Plan = { ...waiting.plan, leash: 'none', limits: { ...waiting.plan.limits, wallMs, onWall } }
     this.#recordCreate(plan, life.metadata, waiting.sha256)
     await using undo = new Undos()
-    undo.add(() => waiting.cell[Symbol.asyncDispose]())
+    undo.add(() => void waiting.cell[Symbol.asyncDispose]())
     const assigned = waiting.cell.ask({ op: 'assign', leash: 'none', wallMs, onWall }, signal)
     // While its keeper answers.
     const { live } = waiting

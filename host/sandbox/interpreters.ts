@@ -3,6 +3,7 @@ import type { AgentConnection } from '../agent/connection.ts'
 import { attachProgram, findProcesses, type ProcessOptions, type Program, startProgram } from '../agent/process.ts'
 import { freshDeadline, killNow, orAborted, unending } from '../lifetimes.ts'
 import { Context } from '../runtimes/context.ts'
+import { Begun } from '../runtimes/control-lines.ts'
 import type { Runtime } from '../runtimes/runtime.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { Ending } from './ending.ts'
@@ -49,6 +50,7 @@ export class Interpreters {
   readonly #parts: InterpreterParts
   #zygoteSocket: string | null
   readonly #telling: Promise<void>[] = []
+  readonly #messages = new Begun()
 
   constructor(parts: InterpreterParts) {
     this.#parts = parts
@@ -84,7 +86,7 @@ export class Interpreters {
     metered.program = program
     program.signal(SIGINT, unending()).catch(() => undefined)
     const { awakeSinceMs, renews } = this.#parts
-    const context = new Context(program, runtime, info, { isAdopted: true, awakeSinceMs })
+    const context = new Context(program, runtime, info, { isAdopted: true, awakeSinceMs, begun: this.#messages })
     if (renews && runtime.renews === true) this.#telling.push(renewed(program, context))
     return { program, context, meter: metered.meter, begun: Promise.resolve() }
   }
@@ -109,7 +111,7 @@ export class Interpreters {
 
   #behind(runtime: Runtime, info: ContextInfo, program: Program, metered: Metered): Interpreter {
     metered.program = program
-    const context = new Context(program, runtime, info, { awakeSinceMs: this.#parts.awakeSinceMs })
+    const context = new Context(program, runtime, info, { awakeSinceMs: this.#parts.awakeSinceMs, begun: this.#messages })
     return { program, context, meter: metered.meter, begun: Promise.resolve() }
   }
 

@@ -20,6 +20,8 @@ export interface RaisingParts {
 
 /** All of it, whatever it starts from: a memory of some gigabytes is read before it is taken on. Whoever waits may have no end of his own. */
 const MAKE_MS = 300_000
+/** What waits has nothing to do but to answer, which takes it milliseconds. */
+const GIVE_MS = 10_000
 
 /** What there was of it, or of another, before; and whose it is going to be. */
 type From = Pick<Given, 'kept' | 'remembered'> & { readonly owner: string }
@@ -63,10 +65,11 @@ export class Raising {
       wallMs: wish.timeoutMs,
       onWall: onWall(wish),
     }
+    const give = () => bounded(GIVE_MS, signal, (either) => creating.assign(waiting, life, either), silent)
     try {
-      return await telemetry.span('pool', {}, () => creating.assign(waiting, life, signal))
+      return await telemetry.span('pool', {}, give)
     } catch (failure) {
-      // One that died while it waited: another is made.
+      // One that died while it waited, or hangs: another is made.
       if (signal.aborted || !(failure instanceof Fault) || failure.code !== 'SANDBOX_GONE') throw failure
       return undefined
     }
@@ -90,6 +93,10 @@ export class Raising {
 
 function late(cause: unknown): Fault {
   return new Fault('LAUNCH_FAILED', `it was not made within ${MAKE_MS / 1000} s, and was given up`, { cause })
+}
+
+function silent(cause: unknown): Fault {
+  return new Fault('SANDBOX_GONE', `one that waited did not answer within ${GIVE_MS / 1000} s`, { cause })
 }
 
 function pathOf({ zygote, engine }: Plan): CreatePath {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Death, Fault, WALLS } from '@caisson/wire'
-import { bounded, freshDeadline, unending } from '../lifetimes.ts'
+import { bounded, freshDeadline, orAborted, unending } from '../lifetimes.ts'
 import type { Store } from '../store/store.ts'
 import { imageIn } from '../walls/disk-images.ts'
 import type { Walls } from '../walls/walls.ts'
@@ -29,6 +29,8 @@ const SETTLE_MS = 30_000
 const FORCE_MS = 120_000
 /** All of a disk may have to be written back first. One whose keeper hangs would never be paused, and could not even be killed meanwhile. */
 const STOP_MS = 120_000
+/** The same of a disk that is written anew. */
+const COPY_MS = 300_000
 const BOOT_MS = 90_000
 /** What a sandbox that traffic woke is given to live (E2B: at least five minutes). */
 const WOKEN_MS = 300_000
@@ -172,14 +174,27 @@ export class Resident {
     return this.#turns.take(() => this.#kill('kill', 'on request'), signal)
   }
 
-  /** Its files as they are at one moment, as a new file of the host. It stays as it is. Rejects with UNSUPPORTED without a disk of its own. */
+  /** Its files as they are at one moment, as a new file of the host. It stays as it is. Rejects with UNSUPPORTED without a disk of its own, SNAPSHOT_FAILED. */
   copyDisk(to: string, signal: AbortSignal): Promise<void> {
     return this.#turns.take(async () => {
       if (this.#record.plan.disk.kind !== 'image') throw new Fault('UNSUPPORTED', 'it has no disk of its own', { hint: NEEDS_ROOT })
       if (this.#record.paused === 'stopped' || this.#record.paused === 'asleep') await copySparse(this.#kept, to, signal)
       else if (this.#live === undefined) throw this.#gone()
-      else await this.#live.ask({ op: 'copyDisk', to }, signal)
+      else await this.#copyOf(this.#live, to)
     }, signal)
+  }
+
+  /** Its keeper writes what it was told to, whether anybody still waits for that or not. */
+  async #copyOf(live: LiveSandbox, to: string): Promise<void> {
+    const copying = live.ask({ op: 'copyDisk', to }, unending())
+    const late = (cause: unknown) => {
+      copying.then(() => rm(to, { force: true })).catch(() => undefined)
+      return new Fault('SNAPSHOT_FAILED', `the disk of sandbox ${this.#record.id} was not copied within ${COPY_MS / 1000} s`, {
+        hint: 'Try again, or pause it first: then nobody waits for its disk.',
+        cause,
+      })
+    }
+    await bounded(COPY_MS, unending(), (signal) => orAborted(copying, signal), late)
   }
 
   /** What a copy takes of the host's disk: as much as its disk does by now, and all that its memory may be. */

@@ -139,17 +139,16 @@ export class Snapshots {
     signal: AbortSignal,
   ): Promise<Copied> {
     const id = newId('s')
-    if (!memory) {
-      const disk = join(this.#folder, `${id}.img`)
-      await resident.copyDisk(disk, signal)
-      return { id, disk }
-    }
-    const folder = join(this.#folder, `${id}.memory`)
+    const place = join(this.#folder, memory ? `${id}.memory` : `${id}.img`)
     try {
-      const { plan, contexts } = await resident.copyMemory(folder, lasts, signal)
-      return { id, disk: join(folder, DISK), memory: { plan, contexts } }
+      if (!memory) {
+        await resident.copyDisk(place, signal)
+        return { id, disk: place }
+      }
+      const { plan, contexts } = await resident.copyMemory(place, lasts, signal)
+      return { id, disk: join(place, DISK), memory: { plan, contexts } }
     } catch (failure) {
-      await rm(folder, { recursive: true, force: true })
+      await rm(place, { recursive: true, force: true })
       throw failure
     }
   }

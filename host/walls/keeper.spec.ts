@@ -81,6 +81,25 @@ test('answers find their questions in any order, and limits are told', async () 
   await cell[Symbol.asyncDispose]()
 })
 
+test('that its time is over is heard by whoever comes to listen later, too, until it goes on', async () => {
+  const said = [{ event: 'frozen' }, { event: 'answer', seq: 1, ok: {} }, { event: 'answer', seq: 2, ok: {} }]
+  const cell = await launch(
+    `${say(READY)}; read -r one; ${say(said[0] as object)}; ${say(said[1] as object)}; read -r two; ${say(said[2] as object)}; cat >/dev/null`,
+  )
+  const heard: string[] = []
+  await cell.ask({ op: 'hello' }, signal)
+  const stop = cell.onFrozen(() => heard.push('late'))
+  cell.onFrozen(() => heard.push('gone'))()
+  await pause(0)
+  expect(heard).toEqual(['late'])
+  stop()
+  await cell.ask({ op: 'thaw', wallMs: null }, signal)
+  cell.onFrozen(() => heard.push('after'))
+  await pause(0)
+  expect(heard).toEqual(['late'])
+  await cell[Symbol.asyncDispose]()
+})
+
 test('a step that failed is named, under its code, with its hint', async () => {
   const failed = { event: 'failed', code: 'LIMIT_UNAVAILABLE', step: 'cgroup', message: 'memory: no', hint: 'Do this.' }
   await expect(launch(say(failed))).rejects.toMatchObject({

@@ -55,7 +55,7 @@ export class Keeper implements Cell {
   readonly #limits = new Set<(hit: Limit) => void>()
   readonly #freezes = new Set<() => void>()
   readonly #listening: Listening | undefined
-  readonly #answers = new Map<number, Settled<Record<string, unknown>>>()
+  readonly #answers = new Map<number, Settled<Record<string, unknown>> & Pick<Asked, 'op'>>()
   readonly #startedMs = Date.now()
   #standing: Ready | undefined
   /** What is asked of one that is dead fails with this. */
@@ -64,6 +64,8 @@ export class Keeper implements Cell {
   #heldBytes = 0
   #seq = 0
   #isReleased = false
+  /** Its time was over, and it has not gone on since. */
+  #isFrozen = false
   /** What it was asked to end the sandbox for. */
   #asked: { reason: string; detail: string } | undefined
   /** Why it had to be killed. */
@@ -128,8 +130,10 @@ export class Keeper implements Cell {
     return () => this.#limits.delete(listener)
   }
 
+  /** Whoever comes to listen when it stands still already hears of it, too: it is said once, and may be said between two who listen. */
   onFrozen(listener: () => void): () => void {
     this.#freezes.add(listener)
+    if (this.#isFrozen) queueMicrotask(() => this.#freezes.has(listener) && listener())
     return () => this.#freezes.delete(listener)
   }
 
@@ -138,7 +142,7 @@ export class Keeper implements Cell {
     if (request.op === 'kill') this.#asked = request
     this.#seq += 1
     const answer = settled<Record<string, unknown>>()
-    this.#answers.set(this.#seq, answer)
+    this.#answers.set(this.#seq, { ...answer, op: request.op })
     this.#say({ ...request, seq: this.#seq })
     return orAborted(answer.promise, signal)
   }
@@ -218,6 +222,7 @@ export class Keeper implements Cell {
         for (const listener of this.#limits) listener(event)
         return
       case 'frozen':
+        this.#isFrozen = true
         for (const listener of this.#freezes) listener()
         return
       case 'death':
@@ -225,6 +230,7 @@ export class Keeper implements Cell {
       case 'answer': {
         const waiting = this.#answers.get(event.seq)
         this.#answers.delete(event.seq)
+        if (event.error === undefined && waiting?.op === 'thaw') this.#isFrozen = false
         if (event.error === undefined) waiting?.resolve(event.ok ?? {})
         else waiting?.reject(new Fault('LAUNCH_FAILED', event.error))
         return

@@ -71,6 +71,16 @@ function cell(ending: Promise<Death>): Cell {
   }
 }
 
+test('one that had come to stand when nobody wanted it any more leaves nothing, its death record neither', async () => {
+  const wall = supervised(async ({ deathRecord }) => {
+    await writeFile(deathRecord, '{}')
+    throw new Fault('CANCELLED', 'nobody waits any more')
+  })
+  await expect(wall.launch(plan(), signal)).rejects.toMatchObject({ code: 'CANCELLED' })
+  expect(await readdir(folder)).toEqual(['sandboxes'])
+  expect(await readdir(join(folder, 'sandboxes'))).toEqual([])
+})
+
 test('the marker is there before anything else, for the owner alone', async () => {
   let mode = 0
   const wall = supervised(async (plan) => {

@@ -69,6 +69,8 @@ export class Supervised<Options> {
       cell = await bounded(this.#launchMs, signal, (either) => this.#wall.launch(plan, this.#options, either, listening), late)
     } catch (failure) {
       await this.#clear(plan.id, plan.dir)
+      // Of one that had come to stand when nobody wanted it any more.
+      await rm(plan.deathRecord, { force: true })
       throw failure
     }
     return this.#hold(plan, cell)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { SpecDaemon } from '../api/daemon.ts'
+import { onWall } from '../walls/every-wall.ts'
 import { Guest } from './guest.ts'
 
 let daemon: SpecDaemon
@@ -113,6 +114,23 @@ test('auto-pause freezes it when its time is over; traffic wakes it where that i
   expect((await waker.info()).state).toBe('running')
 })
 
+onWall('microvm', () => {
+  test('paused by somebody at the very moment its time is over, it is paused, and can be resumed', async () => {
+    const guest = await Guest.create(daemon, { timeout: 6, autoPause: true, metadata: { 'caisson.wall': 'microvm' } })
+    await guest.run('echo kept > /home/user/file')
+    // Its keeper has begun to freeze it, and has not said so yet.
+    await pause(Math.max(0, Date.parse((await guest.info()).endAt) + 20 - Date.now()))
+    await guest.ask('POST', '/pause', {})
+    const { state } = await until(
+      () => guest.info(),
+      (info) => info.state === 'paused',
+    )
+    expect(state).toBe('paused')
+    expect((await guest.ask('POST', '/connect', { timeout: 60 })).status).toBe(201)
+    expect(await guest.run('cat /home/user/file')).toBe('kept\n')
+  })
+})
+
 test('a fork has the files of its origin, and nothing else of it', async () => {
   const guest = await Guest.create(daemon)
   await guest.run('echo origin > /home/user/file; sleep 1000 &')
@@ -147,6 +165,26 @@ test('a snapshot outlives its sandbox, and can be created from by its name', asy
   const remove = () => daemon.fetch(`/templates/${encodeURIComponent(taken.snapshotID)}`, { method: 'DELETE' })
   expect((await remove()).status).toBe(204)
   expect((await remove()).status).toBe(404)
+})
+
+test('a copy that nobody waits for any more is a snapshot of its owner, and not a file that nobody knows', async () => {
+  const guest = await Guest.create(daemon)
+  await guest.run('head -c 300000000 /dev/zero | tr "\\0" x > /home/user/large; sync')
+  const files = () => readdir(join(daemon.home, 'snapshots'))
+  const gone = new AbortController()
+  const headers = { 'x-api-key': daemon.key }
+  const asked = fetch(`${daemon.url}/sandboxes/${guest.id}/snapshots`, { method: 'POST', body: '{}', headers, signal: gone.signal })
+  asked.catch(() => undefined)
+  const begun = await until(files, (names) => names.length > 0)
+  expect(begun).toEqual([expect.stringMatching(/\.img\.partial$/)])
+  gone.abort()
+  await until(files, (names) => names.every((name) => !name.endsWith('.partial')))
+  // Whatever is done to it next comes after that.
+  expect((await guest.ask('DELETE', '')).status).toBe(204)
+  const known = (await (await daemon.fetch('/snapshots')).json()) as { snapshotID: string }[]
+  expect(known.map(({ snapshotID }) => `${snapshotID.split(':')[0]}.img`)).toEqual(await files())
+  for (const { snapshotID } of known) await daemon.fetch(`/templates/${snapshotID}`, { method: 'DELETE' })
+  expect(await files()).toEqual([])
 })
 
 test('who hangs on to a sandbox that goes is cut off, not left waiting', async () => {

@@ -122,6 +122,37 @@ test('one whose interpreter died while it waited has another for whoever gets it
   expect(await guest.code('import os; print(os.environ["MARK"], 1 + 1)')).toBe('own 2\n')
 })
 
+test('one whose keeper hangs while it waits is not waited for: who would have got it has another', async () => {
+  await filled()
+  const [keepers, before] = [await stopKeepers(), await pool()]
+  expect(keepers.length).toBeGreaterThanOrEqual(3)
+  try {
+    const guest = await Guest.create(daemon, { templateID: 'code-interpreter-v1', timeout: 60 })
+    expect((await pool()).hits).toBe(before.hits + 1)
+    expect(await guest.run('echo alive')).toBe('alive\n')
+  } finally {
+    for (const pid of keepers) process.kill(pid, 'SIGCONT')
+  }
+})
+
+/** Of all that waits, and of all that lives. */
+async function stopKeepers(): Promise<number[]> {
+  const ids = await readdir(join(daemon.home, 'sandboxes'))
+  const stopped: number[] = []
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const said = await Promise.all(['cgroup', 'cmdline', 'status'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8'))).catch(
+      () => undefined,
+    )
+    const [cgroup = '', command = '', status = ''] = said ?? []
+    if (!command.startsWith('/caisson/agent') || !ids.some((id) => cgroup.includes(id))) continue
+    // The keeper is the parent of the sandbox's first process.
+    const keeper = Number(/PPid:\s+(\d+)/.exec(status)?.[1])
+    process.kill(keeper, 'SIGSTOP')
+    stopped.push(keeper)
+  }
+  return stopped
+}
+
 test('its time runs from when it was given, not from when it was made', async () => {
   await filled()
   // Longer than it will have to live.

@@ -24,8 +24,9 @@ export class EventLines {
   readonly #keepalive: NodeJS.Timeout
   #hasBegun = false
 
-  constructor(reply: ServerResponse, isOurs: boolean, language: string | undefined) {
-    this.#answer = new StreamedAnswer(reply, HEADERS, FIRST_MS)
+  /** `full` as of `StreamedAnswer`. */
+  constructor(reply: ServerResponse, isOurs: boolean, language: string | undefined, full: () => void) {
+    this.#answer = new StreamedAnswer(reply, HEADERS, FIRST_MS, full)
     this.#isOurs = isOurs
     this.#isEndApart = !isOurs && language === 'java'
     if (!isOurs && language === 'r') this.#whole = new WholeLines((text, atMs) => this.#write(printed('stdout', text, atMs)))

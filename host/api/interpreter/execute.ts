@@ -7,6 +7,8 @@ import { resetConnection } from '../reset.ts'
 import { isSame } from '../tokens.ts'
 import { contextFault } from './context-fault.ts'
 import { EventLines } from './event-lines.ts'
+import { HeldCode } from './held-code.ts'
+import { unread } from './unread.ts'
 
 /** Code of 8 Mi characters, all of them escaped. */
 const MAX_BODY_BYTES = 56 * 1024 * 1024
@@ -37,11 +39,12 @@ export async function execute(visit: Visit): Promise<void> {
   const { entered, reply } = visit
   refuseStranger(visit)
   const isOurs = visit.request.headers[OURS] === '1'
-  const body = await readJson(visit, ExecuteRequest, MAX_BODY_BYTES)
+  using held = new HeldCode(visit)
+  const body = await readJson(visit, ExecuteRequest, MAX_BODY_BYTES, held.add)
   const foreign = isOurs ? undefined : OURS_ONLY.find((field) => body[field] != null)
   if (foreign !== undefined) throw new Fault('BAD_REQUEST', `${foreign}: no such field`)
   if (body.context_id && body.language) throw new Fault('BAD_REQUEST', 'Only one of context_id or language can be provided')
-  const lines = new EventLines(reply, isOurs, languageOf(body, entered.live.contextRecords()))
+  const lines = new EventLines(reply, isOurs, languageOf(body, entered.live.contextRecords()), unread(visit))
   try {
     const execution = await entered.live.runCode(requestOf(body), lines.tell, visit.signal)
     const error = execution.error ?? (isOurs ? undefined : failedExit(execution))

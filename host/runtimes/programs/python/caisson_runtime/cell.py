@@ -1,12 +1,11 @@
 """A plain cell in a shell as it began: what IPython's `run_cell` comes to then, in fewer calls. Whatever is not as usual is IPython's to run."""
 
 import ast
-import re
 
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
 
-# Words of a cell that may want a loop (Shell.should_run_async).
-MAY_WANT_LOOP = re.compile("await|async|create_task|running_loop|current_task")
+from caisson_runtime.loop import MAY_WANT_LOOP
+
 # What IPython keeps out of its history.
 _KEPT_OUT = "paste"
 

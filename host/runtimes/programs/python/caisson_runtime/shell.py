@@ -4,7 +4,6 @@ import atexit
 import builtins
 import linecache
 import os
-import re
 import subprocess
 import sys
 import warnings
@@ -19,10 +18,11 @@ from traitlets import Dict, Type, Unicode
 from traitlets.config import Config
 
 from caisson_runtime import failure, images, inline
-from caisson_runtime.cell import MAY_WANT_LOOP, Cells
+from caisson_runtime.cell import Cells
 from caisson_runtime.formats import Formats
 from caisson_runtime.frames import show_columns
 from caisson_runtime.imports import AfterImport
+from caisson_runtime.loop import MAY_WANT_LOOP, Loop, wants_running
 from caisson_runtime.plain import Plain
 from caisson_runtime.rich import CHART, PLAIN, TABLE
 from caisson_runtime.shown import History, Hook, Publisher
@@ -63,36 +63,6 @@ class _Exit(ExitAutocall):
         raise SystemExit(code)
 
 
-# Words of a cell that needs a loop that runs, though it awaits nothing.
-_WANTS_RUNNING = re.compile("create_task|running_loop|current_task")
-# Words of a cell that has asyncio run a loop.
-_RUNS_ONE = ("run(", "run_until_complete(", "run_forever(", "Runner(")
-
-
-class _Loop:
-    """Where a cell awaits: the loop that asyncio gives a cell that does not, so that what one begins another can wait for. (IPython's has one of its own.)"""
-
-    # The last one.
-    _kept = None
-
-    def __call__(self, coroutine):
-        return self.given().run_until_complete(coroutine)
-
-    def given(self):
-        """It, for whoever asks asyncio: asyncio.run() leaves none behind, and no other is made then."""
-        import asyncio
-
-        try:
-            loop = asyncio.get_event_loop()
-        except RuntimeError:
-            loop = self._kept
-        if loop is None or loop.is_closed():
-            loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
-        self._kept = loop
-        return loop
-
-
 class Shell(InteractiveShell):
     """`emit` takes each result; `failed` is the exception that ended the last run, `told` its text."""
 
@@ -117,7 +87,7 @@ class Shell(InteractiveShell):
         config.PlainTextFormatter.max_seq_length = 0
         shell = cls.instance(config=config)
         shell.emit = emit
-        shell.loop_runner = _Loop()
+        shell.loop_runner = Loop()
         shell.failed = shell.told = None
         # By the name that `display` gave it, what it looks like now.
         shell.changed = {}
@@ -187,8 +157,7 @@ class Shell(InteractiveShell):
             return False
         self.loop_runner.given()
         asks = super().should_run_async(raw_cell, transformed_cell=cell, preprocessing_exc_tuple=preprocessing_exc_tuple)
-        # What asks for a loop that runs has one, as a kernel of Jupyter's has one for all cells; what runs one of its own wants that there is none.
-        return asks or (cell is not None and _WANTS_RUNNING.search(cell) is not None and not any(run in cell for run in _RUNS_ONE))
+        return asks or (cell is not None and wants_running(cell))
 
     def transform_cell(self, raw_cell):
         if not self.is_plain(raw_cell):

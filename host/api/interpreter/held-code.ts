@@ -1,0 +1,49 @@
+import { Fault } from '@caisson/wire'
+import type { Fleet } from '../../sandbox/fleet.ts'
+import type { Visit } from '../call.ts'
+
+const MIB = 1024 * 1024
+/** Of one owner, all of it together: some of the largest that there may be. */
+const MAX_HELD_BYTES = 128 * MIB
+const RETRY_S = 2
+
+/** By owner, of one daemon. */
+const held = new WeakMap<Fleet, Map<string, number>>()
+
+/** Code that this process has in memory for one request, from its first byte to the end of its run: runs of one context wait for each other. */
+export class HeldCode implements Disposable {
+  readonly #owner: string
+  readonly #all: Map<string, number>
+  #bytes = 0
+
+  constructor({ rooms, entered }: Pick<Visit, 'rooms' | 'entered'>) {
+    this.#owner = entered.record.owner
+    this.#all = held.get(rooms.fleet) ?? new Map()
+    held.set(rooms.fleet, this.#all)
+  }
+
+  /** Throws QUOTA_EXCEEDED when its owner has too much here. */
+  readonly add = (bytes: number): void => {
+    this.#count(bytes)
+    if (this.#ofOwner <= MAX_HELD_BYTES) return
+    throw new Fault('QUOTA_EXCEEDED', `more than ${MAX_HELD_BYTES / MIB} MiB of code of ${this.#owner} wait to be run`, {
+      hint: 'Wait until some of it has run, or write long programs to files and run those.',
+      retryAfterS: RETRY_S,
+    })
+  };
+
+  [Symbol.dispose](): void {
+    this.#count(-this.#bytes)
+  }
+
+  get #ofOwner(): number {
+    return this.#all.get(this.#owner) ?? 0
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes
+    const all = this.#ofOwner + bytes
+    if (all === 0) this.#all.delete(this.#owner)
+    else this.#all.set(this.#owner, all)
+  }
+}
