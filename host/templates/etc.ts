@@ -33,8 +33,12 @@ nogroup:x:65534:
   timezone: 'Etc/UTC\n',
   fstab: '',
   networks: 'default 0.0.0.0\nloopback 127.0.0.0\nlink-local 169.254.0.0\n',
+  // A new home has no profile of its own, and a terminal's shell is one of a log-in: what installers add to ~/.bashrc is read all the same.
   profile: `umask 022
-if [ -n "$BASH_VERSION" ] && [ -n "$PS1" ]; then . /etc/bash.bashrc; fi
+if [ -n "$BASH_VERSION" ] && [ -n "$PS1" ]; then
+  . /etc/bash.bashrc
+  if [ -r ~/.bashrc ] && [ ! -e ~/.bash_profile ] && [ ! -e ~/.bash_login ] && [ ! -e ~/.profile ]; then . ~/.bashrc; fi
+fi
 `,
   'bash.bashrc': `case $- in *i*) ;; *) return ;; esac
 PS1='\\u@\\h:\\w\\$ '

@@ -42,6 +42,17 @@ describe('programs', () => {
     expect(stdout).toMatch(shows)
   })
 
+  test('a terminal reads ~/.bashrc, which installers add to, unless there is a profile that would', async () => {
+    const said = async (before: string) =>
+      (await sandbox.commands.run(`cd; ${before}; bash -l -i -c 'echo "$FROM_RC"' 2>/dev/null`)).stdout.trim()
+    try {
+      expect(await said('echo "FROM_RC=bashrc" >.bashrc')).toBe('bashrc')
+      expect(await said('echo "FROM_RC=profile" >.profile')).toBe('profile')
+    } finally {
+      await sandbox.commands.run('cd; rm -f .bashrc .profile')
+    }
+  })
+
   test('links of the machine into /etc resolve', async () => {
     const command = 'for l in /etc/alternatives/*; do [ -e "$l" ] || echo "$l -> $(readlink $l)"; done'
     const { stdout } = await sandbox.commands.run(command)
