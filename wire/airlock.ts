@@ -1,44 +1,44 @@
 import { z } from 'zod'
 
 /**
- * What a keeper's gate and the host's airlock say to each other: JSON lines over a unix socket that the host listens on (`network.airlock` of the plan).
- * The gate connects, says Hello, and asks; the host answers. What a program inside does reaches the host only as a question, never as a
- * connection of its own. A gate that cannot ask answers no; tunnels end within a second of the loss of the connection.
+ * The protocol between a keeper's gate (the proxy beside the sandbox) and the host's airlock (the policy decision point): JSON lines over a unix socket that
+ * the host listens on (`network.airlock` in the plan). The gate connects, sends Hello, then asks; the host answers. A program inside reaches the host only as a
+ * question, never through a connection of its own. A gate that cannot ask answers no. Tunnels end within a second of losing this connection.
  */
 
-/** A name as it was asked for, lower case, without the dot at its end; only letters, digits, hyphens and dots reach the host. */
+/** A name as it was asked for, in lower case and without the trailing dot. Only letters, digits, hyphens and dots reach the host. */
 const Name = z
   .string()
   .regex(/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/)
   .max(253)
 const Port = z.int().min(1).max(65_535)
-/** As text, v4 or v6; a v4 address inside of a v6 one is told as v4. */
+/** An IPv4 or IPv6 address as text. An IPv4-mapped IPv6 address is given as IPv4. */
 const Address = z.string().max(45)
 
 export const GateRequest = z.discriminatedUnion('ask', [
-  /** First on every connection. */
+  /** The first message on every connection. */
   z.strictObject({ ask: z.literal('hello'), sandbox: z.string(), generation: z.literal(1) }),
-  /** Somebody inside wants to know the address of a name. */
+  /** A program inside wants to resolve a name. */
   z.strictObject({ ask: z.literal('name'), seq: z.int(), name: Name, type: z.enum(['A', 'AAAA', 'other']) }),
-  /** Somebody inside opens a TCP connection. `name`: what its address was given out for, or what a proxy client named; null: it used an address. */
+  /** A program inside opens a TCP connection. `name`: the name its address was given out for, or the one a proxy client named; null: a bare address. */
   z.strictObject({
     ask: z.literal('connect'),
     seq: z.int(),
-    /** Of this sandbox, never used again. */
+    /** Unique within this sandbox; never reused. */
     connection: z.int(),
     name: Name.nullable(),
     address: Address.nullable(),
     port: Port,
     /**
-     * How it came: caught on its way out, or through the gate's own proxies inside (127.0.0.1:3128 for HTTP, 127.0.0.1:1080 for SOCKS5).
-     * `http-proxy`: requests for http:// URLs; the first of them led to this question, later ones may be for other servers. So it is looked into,
-     * refused or denied; `tunnel` is taken for `deny`.
+     * How the connection arrived: intercepted on its way out, or through the gate's own proxies inside (127.0.0.1:3128 for HTTP, 127.0.0.1:1080 for SOCKS5).
+     * `http-proxy`: requests for http:// URLs. The first of them caused this question; later ones may go to other servers. Such a connection is therefore
+     * inspected, refused or denied, and the gate treats `tunnel` as `deny`.
      */
     way: z.enum(['direct', 'http-proxy', 'connect', 'socks5']),
   }),
   /**
-   * One that was let through (`tunnel` or `inspect`) has ended, or one that is still asked for: what is answered then is heard by nobody. A host that was away hears of it
-   * when it is back.
+   * An allowed connection (`tunnel` or `inspect`) has ended, or the program gave up on one still being asked for; the gate then ignores the answer. A host that
+   * was disconnected is told when it is back.
    */
   z.strictObject({
     ask: z.literal('closed'),
@@ -47,11 +47,11 @@ export const GateRequest = z.discriminatedUnion('ask', [
     bytesIn: z.int(),
     why: z.enum(['done', 'idle', 'failed', 'host', 'budget']),
   }),
-  /** What one that lasts has carried so far; said about once a minute while that grows. */
+  /** Bytes that a long-lived connection has carried so far. Sent about once a minute while the counts grow. */
   z.strictObject({ ask: z.literal('moved'), connection: z.int(), bytesOut: z.int(), bytesIn: z.int() }),
-  /** A tunnel has more to send than `most` of the answer, or of the last answer to this, let it. Until it hears, nothing more goes out. */
+  /** A tunnel has more to send than `most` permits (from the verdict or the last answer to this). It sends nothing until it is answered. */
   z.strictObject({ ask: z.literal('more'), seq: z.int(), connection: z.int() }),
-  /** Refused by the gate itself, and counted: other protocols, malformed questions, too many at once. */
+  /** Refused by the gate itself, and counted: other protocols, malformed questions, too many connections at once. */
   z.strictObject({
     ask: z.literal('refused'),
     what: z.enum(['udp', 'icmp', 'dns', 'too-many', 'proxy']),
@@ -62,24 +62,24 @@ export const GateRequest = z.discriminatedUnion('ask', [
 export type GateRequest = z.infer<typeof GateRequest>
 
 export const GateAnswer = z.discriminatedUnion('answer', [
-  /** The name may be asked for: the gate gives out an address of its own pool. False: it does not exist (NXDOMAIN). */
+  /** Allowed: the gate gives out an address from its own pool. Not allowed: the name does not exist (NXDOMAIN). */
   z.strictObject({ answer: z.literal('name'), seq: z.int(), allowed: z.boolean() }),
   z.strictObject({
     answer: z.literal('connect'),
     seq: z.int(),
     /**
-     * `tunnel`: the gate dials one of `dial`, in this order, and joins the two. `inspect`: it dials the host's own socket `network.inspect` and says
-     * there, in one JSON line, {sandbox, connection}; then the bytes. `refuse`: the same, for a refusal that the program can read; on the way
-     * `connect`, what the host says is the answer to the CONNECT itself, which it does not see; on the way `direct`, only if the first bytes are a
-     * request of HTTP/1 or the preface of HTTP/2, else the connection is reset, after half a second of silence too; on the way `socks5`, nothing is
-     * dialled, and the reply is 2 (not allowed). `deny`: the gate itself answers 403 with {code, message}, or reply 2, or resets.
+     * `tunnel`: the gate dials the addresses of `dial` in order and joins the two connections. `inspect`: it dials the host's own socket `network.inspect`,
+     * sends {sandbox, connection} there as one JSON line, then the bytes. `refuse`: the same, for a refusal that the program can read. With `connect`, what the
+     * host sends is the answer to the CONNECT, which the host does not see. With `direct`, it is sent only if the first bytes are an HTTP/1 request or the
+     * HTTP/2 preface; otherwise, and after half a second of silence, the connection is reset. With `socks5`, nothing is dialled, and the reply is 2 (not
+     * allowed). `deny`: the gate itself answers 403 with {code, message}, or reply 2, or resets.
      */
     verdict: z.enum(['tunnel', 'inspect', 'refuse', 'deny']),
-    /** Checked addresses; these and no others. */
+    /** The checked addresses: the gate dials these and no others. */
     dial: z.array(Address).max(16),
     /**
-     * `tunnel` only: a SOCKS5 proxy, which is dialled at the first of its own checked addresses that answers, and asked for an address of `dial`.
-     * Absent: what is in `dial` is dialled.
+     * `tunnel` only: a SOCKS5 proxy. The gate dials the first of its checked addresses that answers and asks it for an address of `dial`. Absent: the gate
+     * dials the addresses of `dial` directly.
      */
     proxy: z
       .strictObject({
@@ -88,25 +88,25 @@ export const GateAnswer = z.discriminatedUnion('answer', [
         credentials: z.strictObject({ username: z.string().max(255), password: z.string().max(255) }).nullable(),
       })
       .optional(),
-    /** `tunnel` only: bytes that may go out before the gate asks for more; absent: all. */
+    /** `tunnel` only: bytes that may go out before the gate asks for more; absent: unlimited. */
     most: z.int().min(0).optional(),
   }),
-  /** To a question for more: so many bytes. 0: the tunnel ends. */
+  /** The answer to `more`: how many more bytes may go out. 0: the tunnel ends. */
   z.strictObject({ answer: z.literal('more'), seq: z.int(), most: z.int().min(0) }),
-  /** The host takes its word back: these end now; null: all of them. */
+  /** The host revokes its permission: these connections end now; null: all of them. */
   z.strictObject({ answer: z.literal('end'), connections: z.array(z.int()).nullable() }),
 ])
 export type GateAnswer = z.infer<typeof GateAnswer>
 
-/** Where in what a sandbox sends something was found. */
+/** The part of the traffic in which something was found. */
 export type DlpPlace = 'name' | 'url' | 'header' | 'body' | 'message'
 
-/** What the audit log says of it: every verdict, before it holds; the bytes and the end of what was let through; what the gate refused by itself. */
+/** What the audit log records: each verdict, before it takes effect; the bytes and the end of each allowed connection; what the gate refused by itself. */
 export type NetworkRecord =
   | {
       kind: 'network'
       sandbox: string
-      /** Null: a question for a name. */
+      /** Null: a name query. */
       connection: number | null
       name: string | null
       address: string | null
@@ -115,24 +115,24 @@ export type NetworkRecord =
       verdict: 'allow' | Extract<GateAnswer, { answer: 'connect' }>['verdict']
       rule: string
       reason: string
-      /** The smallest rule that would let it through; null: none would, or it was let through. */
+      /** The smallest rule that would allow it. Null: no rule would, or it was allowed. */
       wouldAllow: string | null
     }
   | {
-      /** Something that must not leave was found; what it was is not said here or anywhere. */
+      /** Data that must not leave was found. The data itself is recorded nowhere. */
       kind: 'network-dlp'
       sandbox: string
       name: string | null
       address: string | null
       port: number | null
-      /** `github-token`, `canary:NAME`, `fingerprint:NAME`, `unscannable`, or a pattern of the operator's. */
+      /** `github-token`, `canary:NAME`, `fingerprint:NAME`, `unscannable`, or the name of an operator's pattern. */
       detector: string
       place: DlpPlace
-      /** The encodings that it was under, the outermost first. */
+      /** The encodings around it, outermost first. */
       through: string[]
       verdict: 'block' | 'redact' | 'alert'
     }
-  /** A request on a connection that is looked into. */
+  /** A request on an inspected connection. */
   | {
       kind: 'network-request'
       sandbox: string
@@ -142,13 +142,13 @@ export type NetworkRecord =
       port: number
       scheme: 'http' | 'https'
       method: string
-      /** Without its query. */
+      /** Without the query. */
       path: string
       verdict: 'allow' | 'deny'
       rule: string
       reason: string
       wouldAllow: string | null
-      /** Names of those that were put on it. */
+      /** Names of the secrets that were added to the request. */
       secrets: string[]
     }
   | ({ kind: 'network-end'; sandbox: string } & Omit<Extract<GateRequest, { ask: 'closed' }>, 'ask'>)

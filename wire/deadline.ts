@@ -1,10 +1,9 @@
 import { setMaxListeners } from 'node:events'
 
 /**
- * The caller's wish and a deadline, whichever comes first.
+ * Aborts on the caller's signal or at a deadline, whichever comes first.
  *
- * Not `AbortSignal.any` of the two: Node (20 to 24) holds the parts of such a signal weakly, so that a collection of garbage takes the timeout away and what waits
- * for it waits for ever.
+ * Not `AbortSignal.any`: Node (20 to 24) holds the parts of such a signal weakly. Garbage collection can then remove the timeout, and its waiters hang forever.
  */
 export function within(milliseconds: number, signal: AbortSignal): AbortSignal {
   if (signal.aborted) return signal

@@ -3,11 +3,11 @@ import type { Network } from './network.ts'
 import type { Plan } from './plan.ts'
 
 /**
- * The door: all that the SDK and the CLI ask of a host. The embedded host implements it in the same process; a daemon implements it over
+ * The door is the interface through which the SDK and the CLI use a host. The embedded host implements it in the same process; a daemon implements it over
  * HTTP. Paths are paths inside the sandbox; times are milliseconds; sizes are MiB. The `signal` is always the last argument.
  */
 
-/** `null` in a limit says plainly: not limited. Absent: as the profile says. */
+/** In a limit, `null` means explicitly unlimited. An absent field takes the profile's value. */
 export interface CreateRequest {
   profile?: string
   wall?: string
@@ -23,13 +23,13 @@ export interface CreateRequest {
   outputMiB?: number | null
   openFiles?: number
   mounts?: { source: string; target: string; mode: 'ro' | 'rw' }[]
-  /** The folder of this machine that the caller works in. It is shown where the profile says so (`project`), and only there. */
+  /** The caller's working folder on this machine. It is shown inside only where the profile says so (`project`). */
   folder?: string
-  /** Which of the caller's workspaces it is, where the profile keeps files (`workspace`), and only there; absent: `default`. */
+  /** Which of the caller's workspaces to use, where the profile keeps files (`workspace`). Absent: `default`. */
   workspace?: string
-  /** What is done with code and commands that the scan finds something in; absent: as the profile says. */
+  /** What happens to code and commands in which the scan finds something. Absent: the profile's setting. */
   scan?: 'off' | 'report' | 'block'
-  /** End the sandbox when this process ends (the default of an embedded host). */
+  /** `host`: end the sandbox when this process ends (the default of an embedded host). */
   leash?: 'host' | 'none'
 }
 
@@ -40,10 +40,10 @@ export interface Door {
   close(): Promise<void>
 }
 
-/** One sandbox, held open. Every member rejects with SANDBOX_GONE, naming the reason, once it has ended. */
+/** One sandbox, held open. After its end, every member rejects with SANDBOX_GONE and the reason. */
 export interface Held {
   readonly id: string
-  /** Resolves (never rejects) when the sandbox has ended and nothing of it is left. */
+  /** Resolves (never rejects) when the sandbox has ended and nothing of it is left behind. */
   readonly ended: Promise<Death>
   kill(signal: AbortSignal): Promise<Death>
   start(request: StartRequest, signal: AbortSignal): Promise<Process>
@@ -53,31 +53,34 @@ export interface Held {
   restartContext(id: string, signal: AbortSignal): Promise<void>
   deleteContext(id: string, signal: AbortSignal): Promise<void>
   /**
-   * Rejects only if the run could not take place; an exception of the code is an `error` event and `Execution.error`. While a promise that `on`
-   * returned is pending, nothing more is read of what the code says.
+   * Rejects only if the run could not take place. An exception in the code is an `error` event and `Execution.error`. Backpressure: no further output is read
+   * while a promise returned by `on` is pending.
    */
   runCode(request: RunRequest, on: (event: RunEvent) => void | Promise<void>, signal: AbortSignal): Promise<Execution>
   /** Like pressing Ctrl-C in the context. */
   interrupt(contextId: string, signal: AbortSignal): Promise<void>
   metrics(signal: AbortSignal): Promise<SandboxMetrics>
-  /** From now on; the last is `gone`. */
+  /** Events from now on. The last one is `gone`. */
   happenings(signal: AbortSignal): AsyncIterable<SandboxHappening>
 }
 
-/** Something that happened to a sandbox. `denied`: it was not let reach something, and which rule would let it; `missed`: how many came just before, and were too many to tell. */
+/**
+ * An event in the life of a sandbox. `denied`: a network access was refused, and which rule would allow it. `missed`: the number of events dropped just before,
+ * because there were too many.
+ */
 export type SandboxHappening =
   | {
       kind: 'denied'
       atMs: number
       host: string
-      /** Null: a question for a name. */
+      /** Null: a name query. */
       port: number | null
       rule: string
       reason: string
       wouldAllow: string | null
       missed: number
     }
-  /** `timeout`: the end of its time was moved. */
+  /** `timeout`: the deadline of the sandbox was moved. */
   | { kind: 'paused' | 'resumed' | 'timeout'; atMs: number }
   | { kind: 'gone'; atMs: number; reason: string }
 
@@ -98,13 +101,13 @@ export type OutputChannel = 'stdout' | 'stderr' | 'pty'
 export interface Output {
   channel: OutputChannel
   bytes: Uint8Array
-  /** When the agent read it. */
+  /** When the agent read it from the process. */
   atMs: number
 }
 
 export interface Process {
   readonly pid: number
-  /** Ends after the last output. A reader that stops reading stalls the process, and nothing else. */
+  /** Ends after the last output. A reader that stops reading stalls only this process. */
   readonly output: AsyncIterable<Output>
   /** Resolves after `output` has ended. */
   readonly exit: Promise<ProcessExit>
@@ -115,11 +118,11 @@ export interface Process {
 }
 
 export interface ProcessExit {
-  /** The program's own, or 128 + signal. */
+  /** The program's own exit code, or 128 + signal. */
   exitCode: number
-  /** Number of the signal that ended it. */
+  /** Number of the signal that killed the process. */
   signal?: number
-  /** The limit that ended it, when one did. */
+  /** The limit that ended the process, if one did. */
   limit?: EndReason
 }
 
@@ -134,7 +137,7 @@ export interface FileEntry {
   group: string
   modifiedMs: number
   symlinkTarget?: string
-  /** Of a link: what it leads to in the end; absent when that is nothing. */
+  /** For a symlink: its final target; absent if it dangles. */
   leadsTo?: { path: string; kind: EntryKind; mode: number }
   attributes?: Record<string, string>
 }
@@ -177,24 +180,26 @@ export interface ContextInfo {
 
 export interface RunRequest {
   code: string
-  /** A live context; absent: the default context of `language`. */
+  /** An existing context. Absent: the default context of `language`. */
   contextId?: string
   /** python (default), javascript, typescript, bash, java, r. */
   language?: string
-  /** For this run only; undone afterwards. */
+  /** For this run only; restored afterwards. */
   env?: Record<string, string>
-  /** The run is interrupted, then its context killed, after this long. */
+  /** After this long the run is interrupted; if that does not help, its context is killed. */
   timeoutMs?: number
   /**
-   * Run as a program: name of the file it came from, or `-c` or `-` for none, and its arguments. Exit status then counts (`Execution.exitCode`), and
-   * what it does not catch is printed. Without a file the value of the last expression is a result.
+   * Run the code as a program: `path` is the file it came from, or `-c` or `-` if there is none. The exit status then counts (`Execution.exitCode`), and
+   * uncaught exceptions are printed. Without a file, the value of the last expression is a result.
    */
   program?: { path: string; args: string[] }
-  /** What it says is told as events and kept nowhere: output and results of the Execution stay empty. */
+  /** Output is delivered as events only and not kept: output and results of the Execution stay empty. */
   streamed?: boolean
 }
 
-/** One rich result; each member is one form of the same thing. Keys are those of E2B's wire, so that it travels unchanged. */
+/**
+ * One rich result; each member is another representation of the same value. The keys are those of E2B's wire format, so that results pass through unchanged.
+ */
 export interface Rich {
   text?: string
   html?: string
@@ -207,26 +212,26 @@ export interface Rich {
   latex?: string
   json?: unknown
   javascript?: string
-  /** A data frame: column name to values. */
+  /** A data frame: column names mapped to values. */
   data?: Record<string, unknown[]>
   chart?: unknown
   extra?: Record<string, unknown>
-  /** The value of the last expression, as against something displayed on the way. */
+  /** True for the value of the last expression, false for something displayed earlier in the run. */
   isMainResult: boolean
 }
 
-/** Members of a Rich that are JSON, as the text that was written inside: it keeps what a number of JavaScript cannot (1.0, 2 ** 60 + 1). */
+/** The JSON members of a Rich, as the text written inside. It preserves what a JavaScript number cannot (1.0, 2 ** 60 + 1). */
 export type ExactJson = { [form in 'json' | 'data' | 'chart' | 'extra']?: string }
 
 export interface RunError {
   name: string
   value: string
-  /** No colours, no frames of Caisson's own. */
+  /** Without colours and without Caisson's own stack frames. */
   traceback: string
 }
 
 export type RunEvent =
-  /** Its turn has come, in a runtime that is ready: the first event. */
+  /** The first event: the run's turn has come and its runtime is ready. */
   | { type: 'started'; executionCount: number }
   | { type: 'stdout' | 'stderr'; text: string; atMs: number }
   | { type: 'result'; result: Rich; exact?: ExactJson }
@@ -237,18 +242,18 @@ export interface Execution {
   stdout: string
   stderr: string
   error?: RunError
-  /** How often this context has run something. */
+  /** How many times this context has run code. */
   executionCount: number
-  /** Of a program (`RunRequest.program`) or of Bash. */
+  /** For a program (`RunRequest.program`) and for Bash. */
   exitCode?: number
-  /** The limit that ended the run, when one did. */
+  /** The limit that ended the run, if one did. */
   limit?: EndReason
 }
 
 export interface SandboxMetrics {
   memoryUsedBytes: number
   memoryTotalBytes: number
-  /** Of files that were read and written, which goes when memory is wanted; not part of what is used. 0 where nothing counts it. */
+  /** Page cache, which the kernel reclaims under memory pressure; not part of the memory used. 0 where nothing measures it. */
   memoryCacheBytes: number
   diskUsedBytes: number
   diskTotalBytes: number

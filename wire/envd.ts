@@ -1,2 +1,2 @@
-/** What the control plane says of the daemon inside: E2B's clients decide by it what they may ask for. All that it stands for is there. */
+/** The envd version that the control plane reports. E2B's clients choose features by it; all features of this version are implemented. */
 export const ENVD_VERSION = '0.6.13'

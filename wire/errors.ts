@@ -1,6 +1,6 @@
 /**
- * The catalogue. Every error that a user can meet has a code here: what it means, what to do, and whether trying again helps.
- * `docs/reference/errors.md` is generated from it.
+ * The error catalogue. Every error that a user can meet has a code here, with its meaning, what to do, and whether a retry can help. `docs/reference/errors.md`
+ * is generated from it.
  */
 export const CATALOGUE = {
   BAD_REQUEST: { status: 400, title: 'the request is not valid', hint: 'Correct the named field.', retry: 'never' },
@@ -226,12 +226,12 @@ export const CATALOGUE = {
 
 export type FaultCode = keyof typeof CATALOGUE
 
-/** The one error class. `message` says what was wrong and where; `hint` what to do; `cause` stays in the process. */
+/** The only error class. `message` says what was wrong and where; `hint` says what to do; `cause` never leaves the process. */
 export class Fault extends Error {
   override readonly name = 'Fault'
   readonly code: FaultCode
   readonly hint: string
-  /** When trying again may help, where that is known. */
+  /** Seconds after which a retry may help, if known. */
   readonly retryAfterS?: number
 
   constructor(code: FaultCode, message: string, options: { hint?: string; cause?: unknown; retryAfterS?: number } = {}) {
@@ -241,7 +241,7 @@ export class Fault extends Error {
     if (options.retryAfterS !== undefined) this.retryAfterS = options.retryAfterS
   }
 
-  /** One line for a person. */
+  /** The error as one line for a person. */
   get line(): string {
     return `${this.code}: ${this.message}. ${this.hint}`
   }

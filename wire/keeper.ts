@@ -1,16 +1,17 @@
 import { z } from 'zod'
 
 /**
- * What host and keeper say to each other: JSON lines. The keeper's standard input is the first connection (its first line is the plan),
- * standard output the first stream of events; later ones connect to `keeper.sock`. Requests on any connection look alike.
+ * The protocol between the host and a keeper (the process that builds one sandbox and supervises it): JSON lines. The keeper's standard input is the first
+ * connection (its first line is the plan) and its standard output the first event stream; later clients connect to `keeper.sock`. Requests look the same on
+ * every connection.
  */
 
-/** Why a sandbox is no more. `pause`: its processes are gone, and its disk was kept to boot from again. */
+/** Why a sandbox ended. `pause`: its processes are gone, but its disk was kept so that it can boot from it again. */
 export const EndReason = z.enum(['exit', 'kill', 'timeout', 'memory', 'pids', 'disk', 'output', 'abandoned', 'crash', 'pause'])
 export type EndReason = z.infer<typeof EndReason>
 
 export const KeeperRequest = z.discriminatedUnion('op', [
-  /** End it now. `reason` is recorded. With `keepDisk`, a disk of kind image is moved to that path of the host when nothing writes to it any more. */
+  /** End the sandbox now and record `reason`. With `keepDisk`, a disk of kind image is moved to that host path once nothing writes to it any more. */
   z.strictObject({
     seq: z.int(),
     op: z.literal('kill'),
@@ -18,9 +19,9 @@ export const KeeperRequest = z.discriminatedUnion('op', [
     detail: z.string().max(4096),
     keepDisk: z.string().startsWith('/').optional(),
   }),
-  /** For whoever comes later: answer `{ready, frozen, wallLeftMs, pid}`, the event `ready` as it was told, and how it stands now. */
+  /** For a client that connects later. The answer is `{ready, frozen, wallLeftMs, pid}`: the `ready` event as first sent, and the current state. */
   z.strictObject({ seq: z.int(), op: z.literal('hello') }),
-  /** A sandbox that was made in advance gets its life: from now on it is held so, and ends (or freezes) after `wallMs`. */
+  /** Assign a sandbox that was prepared in advance. Its leash applies from now on, and it ends (or freezes) after `wallMs`. */
   z.strictObject({
     seq: z.int(),
     op: z.literal('assign'),
@@ -28,23 +29,23 @@ export const KeeperRequest = z.discriminatedUnion('op', [
     wallMs: z.int().positive().nullable(),
     onWall: z.enum(['end', 'freeze']),
   }),
-  /** No process of it runs until `thaw`, and its disk is whole on the host's. The wall clock stands still. Answers once that is so. Twice is no error. */
+  /** Stop all its processes until `thaw`, and flush its disk to the host's. The wall clock stops. Answers when that is done. Idempotent. */
   z.strictObject({ seq: z.int(), op: z.literal('freeze') }),
-  /** It goes on, with a new wall-clock limit from now. Twice is no error. */
+  /** Resume it, with a new wall-clock limit counted from now. Idempotent. */
   z.strictObject({ seq: z.int(), op: z.literal('thaw'), wallMs: z.int().positive().nullable() }),
-  /** A copy of its disk as it is at one moment, as a new sparse file of the host; it is frozen meanwhile, and stays as it was. */
+  /** Copy its disk, as of one moment, to a new sparse file on the host. The sandbox is frozen during the copy and then returns to its previous state. */
   z.strictObject({ seq: z.int(), op: z.literal('copyDisk'), to: z.string().startsWith('/') }),
-  /** Have `count` processes forked from the zygote; answer `{pids: number[]}`, ids inside, each to be attached to through the agent. */
+  /** Fork `count` processes from the zygote. The answer is `{pids: number[]}`, pids inside; attach to each through the agent. */
   z.strictObject({ seq: z.int(), op: z.literal('fork'), socket: z.string(), count: z.int().min(1).max(16) }),
   /** Replace the wall-clock limit, counted from now; null removes it. */
   z.strictObject({ seq: z.int(), op: z.literal('deadline'), wallMs: z.int().positive().nullable() }),
-  /** Write its state to the folder that its plan names (`engine.warm`). It ends with that. */
+  /** Save its state to the folder named in the plan (`engine.warm`). That ends the sandbox. */
   z.strictObject({ seq: z.int(), op: z.literal('save') }),
-  /** Of a machine of kind zygote: it stands still from now on, and others are forked from it (`engine.warm.mother`). */
+  /** For a machine of kind zygote: stop it for good and fork others from it (`engine.warm.mother`). */
   z.strictObject({ seq: z.int(), op: z.literal('serve') }),
   /**
-   * Write its memory to an empty folder of the host, and end (reason `pause`) with its disk kept at that path: both of one moment. If it cannot be, it goes on.
-   * Nobody from the host may be connected to its agent.
+   * Save its memory to an empty host folder and end it (reason `pause`), keeping its disk at that path. Memory and disk are of the same moment. On failure it
+   * continues. The host must have no connection to its agent.
    */
   z.strictObject({
     seq: z.int(),
@@ -53,16 +54,16 @@ export const KeeperRequest = z.discriminatedUnion('op', [
     keepDisk: z.string().startsWith('/'),
   }),
   /**
-   * Write its memory and its disk to an empty folder of the host, both of one moment, for others that go on from them (`engine.warm`). It stands still meanwhile,
-   * and goes on. `lasts`: with sums, and safe on the host's disk. Nobody from the host may be connected to its agent.
+   * Save memory and disk, as of the same moment, to an empty host folder from which other sandboxes can start (`engine.warm`). The sandbox stops meanwhile and
+   * then continues. `lasts`: with checksums, and synced to the host's disk. The host must have no connection to its agent.
    */
   z.strictObject({ seq: z.int(), op: z.literal('snapshot'), folder: z.string().startsWith('/'), lasts: z.boolean() }),
-  /** Answer `{peakMemoryBytes, cacheBytes, cpuUs, nowMs}`; null: there is no cgroup that counts it. */
+  /** The answer is `{peakMemoryBytes, cacheBytes, cpuUs, nowMs}`; null where no cgroup measures it. */
   z.strictObject({ seq: z.int(), op: z.literal('stats') }),
 ])
 export type KeeperRequest = z.infer<typeof KeeperRequest>
 
-/** Read once when a sandbox has ended, from `deathRecord` or the event. Times are milliseconds since 1970. */
+/** The death record, read once after a sandbox has ended, from `deathRecord` or from the event. Times are milliseconds since 1970. */
 export const Death = z.strictObject({
   id: z.string(),
   reason: EndReason,
@@ -76,17 +77,20 @@ export type Death = z.infer<typeof Death>
 
 const Ready = z.strictObject({
   event: z.literal('ready'),
-  /** PID 1 of the sandbox, as the host numbers it. */
+  /** PID 1 of the sandbox, in the host's numbering. */
   agentPid: z.int(),
-  /** First host uid of the sandbox's range; null when it has a single id. */
+  /** First host uid of the sandbox's range; null if it has only one id. */
   uidBase: z.int().nullable(),
-  /** Processes forked from the zygote, ids inside. */
+  /** Processes forked from the zygote, pids inside. */
   forked: z.array(z.int()),
-  /** Microseconds spent in each step of native/keeper/src/order.rs. */
+  /** Microseconds that each step of native/keeper/src/order.rs took. */
   steps: z.array(z.tuple([z.string(), z.number()])),
 })
 
-/** Answer to `hello`. `wallLeftMs`: of the wall-clock limit; of one that stands still, what will be left of it. `pid`: by which it is killed; absent: of a version that did not say. */
+/**
+ * The answer to `hello`. `wallLeftMs`: what is left of the wall-clock limit; for a frozen sandbox, what will be left of it. `pid`: the process to kill; absent
+ * in older keepers.
+ */
 export const KeeperHello = z.strictObject({
   ready: Ready,
   frozen: z.boolean(),
@@ -95,9 +99,9 @@ export const KeeperHello = z.strictObject({
 })
 
 export const KeeperEvent = z.discriminatedUnion('event', [
-  /** The first word of one that came from a stock: its number on the host, by which it is killed if it says nothing else. */
+  /** The first message of a keeper taken from the stock: its host pid, so that it can be killed even if it says nothing else. */
   z.strictObject({ event: z.literal('taken'), pid: z.int().positive() }),
-  /** What is written to the agent's socket from now on waits there until it has started. Before `ready`, where it can be said at all. */
+  /** Data written to the agent's socket is queued from now on until the agent has started. Comes before `ready`, from walls that can tell. */
   z.strictObject({ event: z.literal('listening') }),
   Ready,
   z.strictObject({
@@ -108,9 +112,9 @@ export const KeeperEvent = z.discriminatedUnion('event', [
     message: z.string(),
     hint: z.string(),
   }),
-  /** The wall-clock limit has passed, and the plan says that it freezes then. */
+  /** The wall-clock limit has passed, and the plan says to freeze then. */
   z.strictObject({ event: z.literal('frozen') }),
-  /** A limit was hit. With onHit `report` the sandbox lives on, with `end` its death follows. */
+  /** A limit was hit. With onHit `report` the sandbox lives on; with `end` its death follows. */
   z.strictObject({ event: z.literal('limit'), reason: EndReason, detail: z.string() }),
   z.strictObject({ event: z.literal('death'), death: Death }),
   z.strictObject({

@@ -1,4 +1,4 @@
-/** Other words for each language: file extensions carry a dot, the rest are aliases and the programs that a shebang names. */
+/** Other words for each language: file extensions (with a dot), aliases, and the program names found in shebangs. */
 export const LANGUAGES = {
   python: ['.py', '.pyw', '.ipy', 'py', 'python3', 'ipython', 'ipython3'],
   javascript: ['.js', '.mjs', '.cjs', 'js', 'node', 'nodejs'],
@@ -10,7 +10,7 @@ export const LANGUAGES = {
 
 export type Language = keyof typeof LANGUAGES
 
-/** The language that a word (a name, an alias, an extension with its dot) means, or undefined. */
+/** The language that a word (name, alias, or extension with its dot) stands for, or undefined. */
 export function languageOf(word: string): Language | undefined {
   const wanted = word.toLowerCase()
   for (const [language, words] of Object.entries(LANGUAGES) as [Language, readonly string[]][]) {
@@ -19,7 +19,7 @@ export function languageOf(word: string): Language | undefined {
   return undefined
 }
 
-/** The language that the first line of a program names: `#!/usr/bin/env python3`, `#!/bin/sh -e`, `#!/usr/bin/env -S node --x`. */
+/** The language named by a program's first line: `#!/usr/bin/env python3`, `#!/bin/sh -e`, `#!/usr/bin/env -S node --x`. */
 export function languageOfShebang(firstLine: string): Language | undefined {
   if (!firstLine.startsWith('#!')) return undefined
   const words = firstLine.slice(2).trim().split(/\s+/)

@@ -1,33 +1,33 @@
-/** Every bound of the wires, in one place. The Rust side repeats those marked [rust] in native/wire/src/lib.rs; spec/wire compares them. */
+/** All size and time limits of the wire protocols. The Rust side repeats those marked [rust] in native/wire/src/lib.rs; spec/wire compares them. */
 
 /** Largest frame on the agent wire, length prefix excluded. [rust] */
 export const MAX_FRAME_BYTES = 256 * 1024
 /** Largest payload a sender puts into one Data. [rust] */
 export const MAX_DATA_BYTES = 128 * 1024
-/** Credit a stream starts with, each way. [rust] */
+/** Flow-control credit that a stream starts with, in each direction. [rust] */
 export const INITIAL_WINDOW_BYTES = 1024 * 1024
 /** Streams open at once on one connection. [rust] */
 export const MAX_STREAMS = 1024
 /** The generation of agent.proto spoken here. [rust] */
 export const AGENT_GENERATION = 1
 
-/** One line from the keeper. It is our own process, but what a guest did may be quoted in it. */
+/** One line from the keeper. The keeper is trusted, but it may quote what a guest did. */
 export const MAX_KEEPER_LINE_BYTES = 256 * 1024
 /** A plan, as JSON. */
 export const MAX_PLAN_BYTES = 1024 * 1024
-/** One message of a runtime on its control channel; it comes from inside the wall. */
+/** One message from a runtime on its control channel; it comes from inside the sandbox and is untrusted. */
 export const MAX_RUNTIME_MESSAGE_BYTES = 32 * 1024 * 1024
-/** Rich results kept for one run, all together. */
+/** Total size of the rich results kept for one run. */
 export const MAX_RESULTS_BYTES = 64 * 1024 * 1024
 
-/** The version of E2B's daemon inside that ours behaves as. */
+/** The version of envd (E2B's daemon inside the sandbox) that ours implements. */
 export const ENVD_VERSION = '0.6.13'
 
-/** The head of a request, and of an answer from inside. */
+/** The head of an HTTP request, and of a response from inside. */
 export const MAX_HEAD_BYTES = 64 * 1024
-/** Connections to the daemon at once. */
+/** Concurrent connections to the daemon. */
 export const MAX_CONNECTIONS = 8192
-/** Requests and tunnels under way for one sandbox at once; fewer than its agent takes streams, so that its commands find room too. */
+/** Concurrent requests and tunnels for one sandbox; below its agent's stream limit, so that commands still find room. */
 export const MAX_SANDBOX_REQUESTS = 800
-/** Silence for this long ends a connection. */
+/** Idle timeout of a connection. */
 export const IDLE_CONNECTION_MS = 620_000

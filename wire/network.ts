@@ -1,12 +1,12 @@
 /**
- * What a sandbox may reach, as a profile or a request says it: `none`, `open`, `allow:` and a list of rules, or an object. policy/network.ts has its
- * strict form, and what each field means.
+ * What a sandbox may reach, as given in a profile or a request: `none`, `open`, `allow:` with a list of rules, or an object. policy/network.ts has the strict
+ * form and the meaning of each field.
  */
 export type Network = string | NetworkFile
 
 /**
- * `example.com`, `*.example.com:443`, `10.0.0.0/8:5432`, `GET https://api.example.com/v1/**`; or the same as an object, with examples of what it must
- * cover and what it must not.
+ * `example.com`, `*.example.com:443`, `10.0.0.0/8:5432`, `GET https://api.example.com/v1/**`; or the same as an object, with examples that it must and must not
+ * cover.
  */
 export type NetworkRule =
   | string
@@ -20,10 +20,10 @@ export type NetworkRule =
       not?: readonly string[]
     }
 
-/** A secret that the operator has stored, and that is put on requests to a host at the gate. */
+/** A secret stored by the operator. The gate adds it to requests for one host, so that it never enters the sandbox. */
 export interface NetworkCredential {
   secret: string
-  /** With a port, or else that of the scheme. */
+  /** With a port; without one, the scheme's default port applies. */
   host: string
   /** Absent: `https`. */
   scheme?: 'http' | 'https'
@@ -33,21 +33,21 @@ export interface NetworkCredential {
   value?: string
 }
 
-/** Fields that are set on requests to a host at the gate, whatever the program inside says of them. They are not kept secret: see NetworkCredential. */
+/** Header fields that the gate sets on requests to a host, replacing the program's own. They are not secret; for secrets see NetworkCredential. */
 export interface NetworkHeaders {
-  /** With a port, or else that of the scheme. */
+  /** With a port; without one, the scheme's default port applies. */
   host: string
   /** Absent: `https`. */
   scheme?: 'http' | 'https'
   headers: Readonly<Record<string, string>>
 }
 
-/** A SOCKS5 proxy that all connections go out through. */
+/** A SOCKS5 proxy for all outgoing connections. */
 export interface NetworkProxy {
   /** With its port. */
   address: string
   username?: string
-  /** Its password, as only this installation can read it. */
+  /** The proxy's password, encrypted so that only this installation can read it. */
   sealed?: string
 }
 
@@ -56,23 +56,23 @@ export type NetworkFile =
   | { mode: 'none' }
   | {
       mode: 'allow' | 'open'
-      /** Which list has the last word where both cover a connection; absent: `deny`. */
+      /** Which list wins when both cover a connection; absent: `deny`. */
       first?: 'deny' | 'allow'
       allow?: readonly NetworkRule[]
       deny?: readonly NetworkRule[]
       dlp?: NetworkDlp
-      /** Every connection is looked into, and those that are not HTTP end. */
+      /** Inspect every connection and end those that are not HTTP. */
       inspect?: boolean
-      /** Of answers of the preset's hosts; absent: `off`. */
+      /** Caching of answers from the preset's hosts; absent: `off`. */
       cache?: 'off' | 'keep' | 'replay'
       credentials?: readonly NetworkCredential[]
       headers?: readonly NetworkHeaders[]
       proxy?: NetworkProxy
     }
 
-/** What may not leave, as policy/dlp/file.ts has it. With it, every connection is looked into. */
+/** Data loss prevention: data that must not leave, in the form that policy/dlp/file.ts defines. It implies that every connection is inspected. */
 export interface NetworkDlp {
-  /** By the name of a detector or of a family, or `all`; absent: all are blocked. */
+  /** Keyed by the name of a detector or family, or `all`; absent: everything is blocked. */
   detectors?: Readonly<
     Record<string, 'block' | 'redact' | 'alert' | 'off' | { verdict: 'block' | 'redact' | 'alert'; except: readonly string[] }>
   >
@@ -84,23 +84,23 @@ export interface NetworkDlp {
     match: readonly string[]
     not?: readonly string[]
   }[]
-  /** Values that are not written here, but what they are known by. */
+  /** Values to look for that the policy does not contain, only their fingerprints. */
   fingerprints?: {
     salt: string
     verdict?: 'block' | 'alert'
     values: readonly { name: string; lengthBytes: number; piece: number; digest: string }[]
   }
   /**
-   * Values that each sandbox has for itself, and that are never sent by a program with good intentions: in a variable of the environment, or in a file of the
-   * home (`~/.aws/credentials`), in the place of `{canary}` in its text.
+   * Decoy values, unique to each sandbox, that no well-meaning program sends. Each is placed in an environment variable, or in a file of the home
+   * (`~/.aws/credentials`) where `{canary}` stands in its text.
    */
   canaries?: readonly ({ name: string; env: string } | { name: string; file: string; text?: string })[]
-  /** Bytes, by rule or `default`. */
+  /** Bytes, keyed by rule or `default`. */
   budgets?: Readonly<Record<string, number>>
-  /** Of names below one domain, within ten minutes. */
+  /** Bytes carried out in names below one domain, within ten minutes. */
   dnsBytes?: number
   /** Absent: `block`. */
   unscannable?: 'block' | 'alert'
-  /** Rules for connections that are not HTTP, and are not looked into. */
+  /** Rules for connections that are not HTTP and are not inspected. */
   tunnel?: readonly string[]
 }

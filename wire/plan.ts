@@ -2,9 +2,8 @@ import { z } from 'zod'
 import { WALLS } from './walls.ts'
 
 /**
- * Everything decided about one sandbox before anything is built. Pure data: the keeper gets exactly this (one line of JSON) and decides
- * nothing itself; `caisson run --dry-run` prints exactly this. native/keeper/src/plan.rs reads the same shape and refuses unknown
- * fields, as this schema does.
+ * Every decision about one sandbox, made before anything is built. The plan is pure data: the keeper receives exactly this (as one line of JSON) and decides
+ * nothing itself; `caisson run --dry-run` prints exactly this. native/keeper/src/plan.rs reads the same shape and, like this schema, refuses unknown fields.
  */
 
 const HostPath = z.string().startsWith('/').max(4096)
@@ -16,9 +15,9 @@ const InsidePath = z
 
 const Inode = z.string().regex(/^\d{1,20}:\d{1,20}$/, 'must be device:inode')
 
-/** What is different about one place of a bind. Nobody inside can take it away, and no folder on the way to it can be renamed. */
+/** A restriction on one path within a bind. Nobody inside can remove it or rename a folder on the way to it. */
 export const Shield = z.strictObject({
-  /** Below the bind; no part of it is a link. */
+  /** Relative to the bind; no component is a symlink. */
   path: z
     .string()
     .min(1)
@@ -27,31 +26,31 @@ export const Shield = z.strictObject({
       (path) => !path.includes('\0') && path.split('/').every((part) => !['', '.', '..'].includes(part)),
       'must be a plain relative path',
     ),
-  /** Of what was found there, `device:inode`. If something else is there by then, nothing is built. */
+  /** `device:inode` of what the planner found there. If it has changed by then, nothing is built. */
   inode: Inode,
-  /** `pinned`: it stays where it is. `fixed`: that, and nothing in it can be changed. `covered`: there is `content` in its place; a folder is empty. */
+  /** `pinned`: it cannot be moved. `fixed`: also, nothing in it can be changed. `covered`: `content` replaces it; a folder appears empty. */
   as: z.enum(['pinned', 'fixed', 'covered']),
   content: z.string().max(65536).optional(),
 })
 
-/** A part of the host that the sandbox sees. Everything not named here does not exist inside. Always nosuid and nodev. */
+/** A host path that the sandbox sees. Anything not listed does not exist inside. Always nosuid and nodev. */
 export const Bind = z.strictObject({
   source: HostPath,
   target: InsidePath,
   mode: z.enum(['ro', 'rw']),
-  /** Files of the source's owner appear as owned by this user inside (an idmapped mount; root only). Absent: owned by nobody. */
+  /** Files of the source's owner appear as this user's inside (an idmapped mount; root only). Absent: owned by nobody. */
   ownedBy: z.enum(['root', 'user']).optional(),
-  /** Set-uid programs of it work, for users of the sandbox only (an idmapped mount; root only; needs ownedBy root and no noNewPrivileges). */
+  /** Its set-uid programs work, but only for users of the sandbox (an idmapped mount; root only; needs ownedBy root and no noNewPrivileges). */
   setuid: z.boolean().optional(),
-  /** The host may change it while the sandbox lives: what is read there is not kept. */
+  /** The host may change it while the sandbox runs, so what is read from it is not cached. */
   live: z.boolean().optional(),
-  /** Of the source, as it was when it was looked at; something else is not mounted. */
+  /** Of the source, as the planner saw it. If it has changed, it is not mounted. */
   inode: Inode.optional(),
   /** Parents before children. */
   shields: z.array(Shield).max(1024).optional(),
 })
 
-/** A folder of the sandbox's own disk. */
+/** A folder on the sandbox's own disk. */
 export const Writable = z.strictObject({
   target: InsidePath,
   owner: z.enum(['root', 'user']),
@@ -59,73 +58,74 @@ export const Writable = z.strictObject({
   mode: z.int().min(0).max(0o7777),
 })
 
-/** Where the writable folders live, bounded in bytes and inodes by the file system itself. */
+/** Where the writable folders live. The file system itself limits bytes and inodes. */
 export const Disk = z.discriminatedUnion('kind', [
-  /** A sparse copy of a formatted image on a loop device: real disk, needs root on the host. */
+  /** A sparse copy of a formatted image on a loop device: real disk space; needs root on the host. */
   z.strictObject({
     kind: z.literal('image'),
     image: HostPath,
-    /** Start from `image` itself: it is moved into the state folder, and back if the sandbox does not come to stand. Else from a copy. */
+    /** Use `image` itself rather than a copy: it is moved into the state folder, and back if the sandbox fails to start. */
     take: z.boolean(),
-    /** However the sandbox ends, the image that was taken goes back to where it was. Absent: it goes with the sandbox. */
+    /** The image that was taken returns to its place however the sandbox ends. Absent: it is deleted with the sandbox. */
     returns: z.boolean().optional(),
     bytes: z.int().positive(),
     inodes: z.int().positive(),
   }),
-  /** Memory, and charged to the memory limit: what there is without root. */
+  /** In memory, and charged to the memory limit: the only kind available without root. */
   z.strictObject({ kind: z.literal('tmpfs'), bytes: z.int().positive(), inodes: z.int().positive() }),
 ])
 
-/** What lies under the writable folders. */
+/** The root file system beneath the writable folders. */
 export const Root = z.discriminatedUnion('kind', [
-  /** Made of binds; nothing of it can be changed. */
+  /** Made of bind mounts; nothing in it can be changed. */
   z.strictObject({ kind: z.literal('read-only') }),
   /**
-   * All of it can be changed by root of the sandbox, and what is changed lies on its disk: an overlay (native/keeper/src/overlay.rs). Needs a disk of
-   * kind image, so root on the host, and Linux 5.19.
+   * Root inside can change all of it; the changes lie on the sandbox's disk, in an overlay (native/keeper/src/overlay.rs). Needs a disk of kind image, hence
+   * root on the host, and Linux 5.19.
    */
   z.strictObject({
     kind: z.literal('overlay'),
-    /** The template's own layer above `usr` (templates/ground.py): what of it is hidden, and the rest of the root, in `.caisson`. */
+    /** The template's own layer above `usr` (templates/ground.py): what it hides of `usr`, and, in `.caisson`, the rest of the root. */
     ground: HostPath,
-    /** Seen at /usr, with root's files root's. */
+    /** Appears at /usr; files of host root belong to root inside. */
     usr: HostPath,
   }),
 ])
 
-/** Null means: not limited, and the request said so. A limit that cannot be had is an error of the keeper (LIMIT_UNAVAILABLE). */
+/** Null: explicitly unlimited by the request. If a limit cannot be enforced, the keeper fails (LIMIT_UNAVAILABLE). */
 export const Limits = z.strictObject({
-  /** Wall-clock life of the sandbox from ready. */
+  /** Wall-clock lifetime of the sandbox, counted from `ready`. */
   wallMs: z.int().positive().nullable(),
-  /** What happens then: the end, or a freeze until somebody thaws it. */
+  /** What happens at that time: the sandbox ends, or it freezes until somebody thaws it. */
   onWall: z.enum(['end', 'freeze']),
-  /** All of it: processes, page tables, tmpfs. */
+  /** Total memory: processes, page tables, tmpfs. */
   memoryBytes: z.int().positive().nullable(),
   /** Thousandths of a CPU. */
   cpuMilli: z.int().positive().nullable(),
   pids: z.int().positive().nullable(),
   /** Per process. */
   openFiles: z.int().positive(),
-  /** Bytes of stdout and stderr of one command or run; counted by the host. */
+  /** Bytes of stdout and stderr of one command or run, counted by the host. */
   outputBytes: z.int().positive().nullable(),
-  /** What a hit of memory, pids, disk or output means: the end of the sandbox, or of the one process, reported. */
+  /** What happens when memory, pids, disk or output hits its limit: the sandbox ends, or only the one process, which is reported. */
   onHit: z.enum(['end', 'report']),
 })
 
-/** A program of the host that is the wall, as it was found and tried. */
+/** A host program that forms the wall, as it was found and tested. */
 export const Engine = z.strictObject({
   program: HostPath,
-  /** As it says it. */
+  /** As the program reports it. */
   version: z.string().max(128),
-  /** How it catches the system calls of those inside, or runs their processor: what ran here when it was tried. */
+  /** How it intercepts system calls or runs the guest's processor: the platform that worked when it was tested here. */
   platform: z.enum(['systrap', 'ptrace', 'kvm', 'tcg']),
-  /** Library of the host that is loaded into programs inside, to mend what its kernel refuses; null: it refuses nothing that we know of. */
+  /** Host library preloaded into programs inside to work around what its kernel refuses; null: no such refusal is known. */
   preload: HostPath.nullable(),
-  /** It says what runs behind it, from before the first process on (gVisor's trace points); tried. Plans of before it was asked say nothing. */
+  /** It reports the processes that run behind it, from before the first one (gVisor's trace points); tested. Absent in older plans. */
   traces: z.boolean().default(false),
   /**
-   * A state that it writes to a folder of the host when its keeper is asked to `save`, or that it starts from; there, `pid` is that of a warm Python inside,
-   * where there is one, and `mother` the state folder of a machine of kind zygote that was restored from there too, and forks itself (native/twins). `wake`: the same sandbox goes on that was put to `sleep` there. Null: it starts from nothing.
+   * State in a host folder: written when the keeper is asked to `save`, or started from. When started from, `pid` is that of a warm Python inside, if any, and
+   * `mother` is the state folder of a machine of kind zygote that was restored from the same state and forks itself (native/twins). `wake`: resume the same
+   * sandbox that was put to `sleep` there. Null: a cold start.
    */
   warm: z
     .discriminatedUnion('op', [
@@ -137,21 +137,21 @@ export const Engine = z.strictObject({
 })
 export type Engine = z.infer<typeof Engine>
 
-/** What a machine is made of: files of the host, all read-only. */
+/** The files that make up a virtual machine: on the host, all read-only. */
 export const Machine = z.strictObject({
-  /** What runs it. Plans of before there was a choice say nothing. */
+  /** The virtual machine monitor. Absent in plans from before there was a choice. */
   vmm: z.enum(['qemu', 'firecracker']).default('qemu'),
   kernel: HostPath,
   initrd: HostPath,
-  /** Images: /usr, and what the template shows besides. */
+  /** Disk images: /usr, and what else the template shows. */
   usr: HostPath,
   shown: HostPath,
-  /** Of its kernel and those inside together. */
+  /** For the guest's kernel and its processes together. */
   memoryBytes: z.int().positive(),
   cpus: z.int().min(1).max(64),
-  /** Library that an older QEMU needs to map memory that it may not write; null: it can by itself. */
+  /** Library that an older QEMU needs to map memory that it may not write; null: not needed. */
   reader: HostPath.nullable(),
-  /** For kind zygote: library that its QEMU forks itself by. */
+  /** For kind zygote: the library by which its QEMU forks itself. */
   twins: HostPath.optional(),
 })
 export type Machine = z.infer<typeof Machine>
@@ -159,31 +159,31 @@ export type Machine = z.infer<typeof Machine>
 export const Plan = z.strictObject({
   version: z.literal(1),
   id: z.string().regex(/^[a-z0-9]{1,32}$/),
-  /** A zygote is a sandbox of its own that forks warmed processes into others (see native/zygote). */
+  /** A zygote is a sandbox that forks warmed processes into other sandboxes (see native/zygote). */
   kind: z.enum(['sandbox', 'zygote']),
   wall: z.enum(WALLS),
-  /** Who asked for it; where a better one was wanted, why that is not here. Plans of before there were preferences say nothing. */
+  /** Who asked for this wall and, where a better one was wanted, why that is unavailable. Absent in plans from before there were preferences. */
   wallReason: z.string().max(2048).optional(),
-  /** What builds the wall; null where it is the kernel itself (container). */
+  /** What builds the wall; null where the host kernel itself does (container). */
   engine: Engine.nullable(),
-  /** Absent: behind this wall there is no machine. */
+  /** Absent: this wall uses no virtual machine. */
   machine: Machine.optional(),
   template: z.string(),
   profile: z.string(),
-  /** `host`: the keeper ends the sandbox when its standard input closes. `none`: it outlives whoever started it. */
+  /** `host`: the keeper ends the sandbox when its standard input closes. `none`: the sandbox outlives the process that started it. */
   leash: z.enum(['host', 'none']),
-  /** Host files of this sandbox alone. `dir` exists, mode 0700; the keeper makes agent.sock and keeper.sock in it and removes it all at the end. */
+  /** Host files of this sandbox alone. `dir` exists with mode 0700; the keeper creates agent.sock and keeper.sock in it and removes all of it at the end. */
   dir: HostPath,
-  /** Where the death record goes. */
+  /** Where the death record is written. */
   deathRecord: HostPath,
   agent: HostPath,
   binds: z.array(Bind).max(256),
-  /** Where an overlay has one already, that one stays. */
+  /** In an overlay, an existing file at this path is left alone. */
   symlinks: z.array(z.strictObject({ path: InsidePath, to: z.string().min(1).max(4096) })).max(64),
   root: Root,
   /**
-   * Small files of this sandbox alone, on its read-only root, or over a bind: host name, machine id, hosts. In an overlay they lie directly in /etc, and
-   * are ordinary files of root's.
+   * Small files of this sandbox alone, on its read-only root or over a bind: host name, machine id, hosts. In an overlay they lie directly in /etc as ordinary
+   * files of root.
    */
   files: z
     .array(
@@ -191,7 +191,7 @@ export const Plan = z.strictObject({
         path: InsidePath,
         content: z.string().max(65536),
         mode: z.int().min(0).max(0o777),
-        /** How its lines end. In an overlay on a disk that was kept, only those are replaced. */
+        /** The suffix of generated lines. In an overlay on a kept disk, only lines with it are replaced. */
         mark: z.string().min(1).max(64).optional(),
       }),
     )
@@ -199,55 +199,55 @@ export const Plan = z.strictObject({
   writable: z.array(Writable).max(16),
   disk: Disk,
   hostName: z.string().regex(/^[a-z0-9-]{1,63}$/),
-  /** The ordinary user inside; root is 0 where there is a range of ids. */
+  /** The ordinary user inside. Root is 0 where there is a range of ids. */
   user: z.strictObject({ name: z.string(), uid: z.int().min(1).max(65533), gid: z.int().min(1).max(65533), home: InsidePath }),
-  /** Where commands begin that name no folder; absent: their user's home. */
+  /** Working directory of commands that name none; absent: their user's home. */
   cwd: InsidePath.optional(),
   network: z.discriminatedUnion('mode', [
-    /** `lo` and nothing else. */
+    /** Only the loopback device `lo`. */
     z.strictObject({ mode: z.literal('none') }),
-    /** Everything that leaves is caught by the keeper's gate, which asks the host (wire/airlock.ts). */
+    /** The keeper's gate intercepts all outgoing traffic and asks the host (wire/airlock.ts). */
     z.strictObject({
       mode: z.literal('gate'),
-      /** Where the gate asks. */
+      /** The socket on which the gate asks. */
       airlock: HostPath,
-      /** Where connections go that the host looks into, or refuses in words. */
+      /** The socket for connections that the host inspects, or refuses with a readable answer. */
       inspect: HostPath,
       maxConnections: z.int().min(1).max(4096),
-      /** Both ways together; null: as fast as it goes. */
+      /** Both directions together; null: unlimited. */
       bytesPerSecond: z.int().positive().nullable(),
       idleMs: z.int().positive(),
-      /** What the airlock was told of it at first, presets spelled out (policy/network.ts): for people; the keeper does not look. */
+      /** The airlock's initial policy, with presets expanded (policy/network.ts). For people; the keeper ignores it. */
       policy: z.record(z.string(), z.unknown()),
     }),
   ]),
   limits: Limits,
-  /** Linux capabilities that root inside may hold, over the sandbox's own user namespace only: "CHOWN", "KILL", ... */
+  /** Linux capabilities that root inside may hold, valid only in the sandbox's own user namespace: "CHOWN", "KILL", ... */
   capabilities: z.array(z.string().regex(/^[A-Z_]+$/)),
-  /** False lets set-uid programs of the sandbox's own files work (sudo). */
+  /** False lets set-uid programs among the sandbox's own files work (sudo). */
   noNewPrivileges: z.boolean(),
   seccomp: z.strictObject({ profile: z.literal('default'), allowUserNamespaces: z.boolean() }),
   audit: z.strictObject({
-    /** JSON lines, appended with one write each. */
+    /** JSON lines; each is appended with a single write. */
     log: HostPath,
-    /** Record execve of every process inside, by seccomp user notification. */
+    /** Record the execve of every process inside, by seccomp user notification. */
     commands: z.boolean(),
-    /** After this many bytes of records from one sandbox, further commands are refused. */
+    /** Once the records of one sandbox reach this many bytes, further commands are refused. */
     maxBytes: z.int().positive(),
   }),
-  /** Present: live inside this zygote's user namespace, and have this many processes forked from it at once. */
+  /** Present: the sandbox lives inside this zygote's user namespace and has this many processes forked from it at the start. */
   zygote: z.strictObject({ socket: HostPath, forks: z.int().min(0).max(16) }).nullable(),
-  /** For kind zygote: what to run as the forking process, after the wall stands. It gets the listening socket as descriptor 3. */
+  /** For kind zygote: the command of the forking process, run once the wall stands. It gets the listening socket as descriptor 3. */
   serve: z
     .strictObject({
       socket: HostPath,
       argv: z.array(z.string()).min(1),
       env: z.record(z.string(), z.string()),
-      /** Ends itself after this long without a request. */
+      /** The zygote ends itself after this long without a request. */
       idleMs: z.int().positive(),
     })
     .nullable(),
-  /** Where at the loopback the agent says that it is well, as E2B's code interpreter does; absent: nowhere. */
+  /** Loopback port on which the agent answers health checks, as E2B's code interpreter does; absent: none. */
   healthPort: z.int().min(1).max(65535).optional(),
 })
 

@@ -1,9 +1,6 @@
 import { Fault } from './errors.ts'
 
-/**
- * The kinds of isolation, the weakest first: whoever asks for one never gets one that stands before it here. host/walls/shelf.ts has one
- * line for each.
- */
+/** The kinds of isolation, weakest first. A request for one never gets one that stands earlier in this list. host/walls/shelf.ts has one line for each. */
 export const WALLS = ['container', 'gvisor', 'microvm'] as const
 export type WallName = (typeof WALLS)[number]
 
