@@ -1,6 +1,6 @@
 import type { EndReason, Execution, Rich, RunError } from '@caisson/wire'
 
-/** What a piece of code did. An exception of the code is `error`, not a rejection. */
+/** What a piece of code did. An exception in the code is `error`, not a rejection. */
 export class CodeResult implements Execution {
   readonly results: Rich[]
   readonly stdout: string
@@ -20,7 +20,7 @@ export class CodeResult implements Execution {
     if (execution.limit !== undefined) this.limit = execution.limit
   }
 
-  /** Text of the value of the last expression, if it had one. */
+  /** The text of the last expression's value, if it had one. */
   get text(): string | undefined {
     return this.results.find((result) => result.isMainResult)?.text
   }

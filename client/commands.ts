@@ -3,7 +3,7 @@ import { present } from './present.ts'
 import { type CommandOptions, RunningCommand } from './running-command.ts'
 import { signalOr } from './signals.ts'
 
-/** A string is a line for `/bin/bash -l -c`; an array is a program and its arguments, executed as they are. */
+/** A string is a command line for `/bin/bash -l -c`; an array is a program and its arguments, executed directly. */
 export type CommandLine = string | readonly [string, ...string[]]
 
 export interface StartOptions extends CommandOptions {
@@ -11,9 +11,9 @@ export interface StartOptions extends CommandOptions {
   env?: Record<string, string>
   /** A name in the sandbox's /etc/passwd: `user` (default) or `root`, where the wall has one. */
   user?: string
-  /** True keeps standard input open for `sendStdin`; otherwise the command reads /dev/null. */
+  /** True keeps standard input open for `sendStdin`; otherwise it is /dev/null. */
   stdin?: boolean
-  /** A terminal instead of pipes; all output then comes on the channel `pty`. */
+  /** A terminal instead of pipes; all output then arrives on the channel `pty`. */
   pty?: { columns: number; rows: number }
   /** The command is killed after this long; the sandbox lives on. */
   timeoutMs?: number
@@ -26,17 +26,17 @@ export interface RunOptions extends Omit<StartOptions, 'stdin' | 'pty'> {
 }
 
 /**
- * What a command did. An exit code other than 0 is a result, not an error: `run` rejects only when the command could not be run.
- * (E2B's SDK throws `CommandExitError` there.)
+ * What a command did. A non-zero exit code is a result, not an error: `run` rejects only if the command could not be run. (E2B's SDK throws `CommandExitError`
+ * instead.)
  */
 export interface CommandResult {
-  /** The program's own, or 128 + signal. */
+  /** The program's own exit code, or 128 + signal. */
   exitCode: number
   stdout: string
   stderr: string
-  /** Number of the signal that ended it. */
+  /** Number of the signal that killed it. */
   signal?: number
-  /** The limit that ended it, when one did. */
+  /** The limit that ended it, if one did. */
   limit?: EndReason
 }
 
@@ -50,7 +50,7 @@ export class Commands {
     this.#held = held
   }
 
-  /** Runs a command to its end. Rejects with a Fault when it cannot be started, or CANCELLED when `signal` aborts (the command is killed). */
+  /** Runs a command until it ends. Rejects with a Fault if it cannot be started, or with CANCELLED when `signal` aborts (which kills it). */
   async run(command: CommandLine, options: RunOptions = {}): Promise<CommandResult> {
     const { stdin, ...rest } = options
     const running = await this.start(command, { ...rest, stdin: stdin !== undefined })
@@ -59,7 +59,7 @@ export class Commands {
     return await finished
   }
 
-  /** Starts a command and hands it over while it runs. */
+  /** Starts a command and returns it while it runs. */
   async start(command: CommandLine, options: StartOptions = {}): Promise<RunningCommand> {
     const { signal, onStdout, onStderr, onPty, ...rest } = options
     const [program, ...args] = typeof command === 'string' ? ['/bin/bash', '-l', '-c', command] : command

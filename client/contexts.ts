@@ -15,7 +15,7 @@ export function contextId(context: ContextRef): string {
   return typeof context === 'string' ? context : context.id
 }
 
-/** Several interpreters in one sandbox, each with its language, its folder and its own state. */
+/** Several interpreters in one sandbox, each with its own language, working folder and state. */
 export class Contexts {
   readonly #held: Held
 
@@ -32,7 +32,7 @@ export class Contexts {
     return await this.#held.contexts(signalOr(options.signal))
   }
 
-  /** Forgets all state; language and folder stay. */
+  /** Discards all state; language and working folder stay. */
   async restart(context: ContextRef, options: Options = {}): Promise<void> {
     await this.#held.restartContext(contextId(context), signalOr(options.signal))
   }

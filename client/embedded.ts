@@ -20,29 +20,29 @@ import { SharedDoor } from './shared-door.ts'
 
 export type { AuditEntry, AuditQuery, Daemon, DaemonOptions, DoctorReport, SinkStatus, Verified }
 
-/** A door and the way to let go of it. */
+/** A door, and how to release it. */
 export interface HeldDoor {
   door: Door
   release(): Promise<void>
-  /** Lets go when the sandbox has ended, and resolves then. */
+  /** Releases it when the sandbox has ended, and then resolves. */
   releaseWith(held: Held): Promise<void>
 }
 
-/** A daemon of this machine that has not answered a first question by then is not one to be worked with. */
+/** A daemon of this machine that has not answered a first request within this time is not used. */
 const ANSWER_MS = 5000
 
-/** The one host of this process: module state on purpose, since two would both sweep the same state folder. */
+/** The single host of this process: deliberately module state, since two would both sweep the same state folder. */
 const shared = new SharedDoor<Host>(async () => {
   const { openHost } = await import('@caisson/host')
   return await openHost(new AbortController().signal, { notice: (line) => process.emitWarning(line, 'CaissonWarning') })
 })
 
-/** Daemons that this process has spoken to, so that connections are kept from one sandbox to the next. */
+/** Daemons that this process has connected to, so that connections are reused from one sandbox to the next. */
 const daemons = new Map<string, RemoteDoor>()
 
 /**
- * Where sandboxes come from: the daemon that CAISSON_URL names; else the one of this machine, where there is one; else a host in this process. A
- * daemon that was asked for and does not answer is an error, never replaced.
+ * Chooses where sandboxes come from: the daemon of CAISSON_URL; otherwise this machine's daemon, if there is one; otherwise a host in this process. A daemon
+ * that was asked for explicitly but does not answer is an error, never replaced.
  */
 export async function acquireDoor(signal: AbortSignal): Promise<HeldDoor> {
   const daemon = await findDaemon(signal)
@@ -52,12 +52,12 @@ export async function acquireDoor(signal: AbortSignal): Promise<HeldDoor> {
   return { door, release, releaseWith: (held) => held.ended.then(() => shared.releaseLater()) }
 }
 
-/** Before `process.exit`: a host that waits for the next sandbox ends, and what ends with it. */
+/** Call it before `process.exit`: it ends a host that lingers for the next sandbox, and everything that ends with it. */
 export function closeIdleHost(): Promise<void> {
   return shared.closeIdle()
 }
 
-/** The same, of a daemon alone. Rejects with UNSUPPORTED where there is none: `what` is what needs one. */
+/** The same, but a daemon only. Rejects with UNSUPPORTED if there is none; `what` names the operation that needs one. */
 export async function acquireDaemon(what: string, signal: AbortSignal): Promise<RemoteDoor> {
   return (await findDaemon(signal)) ?? refuseEmbedded(what)
 }
@@ -66,7 +66,7 @@ export async function hasDaemon(signal: AbortSignal): Promise<boolean> {
   return (await findDaemon(signal)) !== undefined
 }
 
-/** A door of somebody else's, or one that needs no letting go. */
+/** A door that somebody else owns, or that needs no release. */
 export function unheld(door: Door): HeldDoor {
   return { door, release: async () => undefined, releaseWith: async () => undefined }
 }
@@ -77,14 +77,14 @@ export function refuseEmbedded(what: string): never {
   })
 }
 
-/** Of one wall, or of each. */
+/** For one wall, or for all. */
 export async function doctorOf(door: Door, wall: WallName | undefined, signal: AbortSignal): Promise<DoctorReport> {
   const path = wall === undefined ? '/doctor' : `/doctor?wall=${wall}`
   if (door instanceof RemoteDoor) return (await door.tell('GET', path, undefined, 'doctor', signal)) as DoctorReport
   return await (door as Host).doctor(signal, wall)
 }
 
-/** Of this machine's state folder, which a daemon here shares. Rejects with UNSUPPORTED where another machine's daemon was asked for. */
+/** The secrets in this machine's state folder, shared with its daemon. Rejects with UNSUPPORTED if CAISSON_URL names another machine's daemon. */
 export async function openSecrets(what: string): Promise<RecordedSecrets> {
   if (clientSettings().url !== undefined) {
     throw new Fault('UNSUPPORTED', `${what} does not send secrets over the network`, {
@@ -95,13 +95,13 @@ export async function openSecrets(what: string): Promise<RecordedSecrets> {
   return host.openSecrets()
 }
 
-/** Needs no daemon, and no wall. */
+/** Needs neither a daemon nor a wall. */
 export async function openScanner(): Promise<ReturnType<typeof import('@caisson/host')['openScanner']>> {
   const host = await import('@caisson/host')
   return host.openScanner()
 }
 
-/** The audit log of this machine's state folder, or a copy in `folder`. Rejects with NOT_FOUND, or UNSUPPORTED where another machine's daemon was asked for. */
+/** The audit log in this machine's state folder, or a copy in `folder`. Rejects with NOT_FOUND, or UNSUPPORTED for another machine's daemon. */
 export async function openAudit(folder: string | undefined): Promise<AuditReading> {
   if (folder === undefined && clientSettings().url !== undefined) {
     throw new Fault('UNSUPPORTED', 'caisson audit reads the log where it lies', {
@@ -112,7 +112,7 @@ export async function openAudit(folder: string | undefined): Promise<AuditReadin
   return host.openAudit(folder === undefined ? {} : { folder })
 }
 
-/** How the sinks of this machine's state folder stand. Rejects with SINK_INVALID, or UNSUPPORTED where another machine's daemon was asked for. */
+/** The status of the sinks in this machine's state folder. Rejects with SINK_INVALID, or UNSUPPORTED for another machine's daemon. */
 export async function auditSinks(): Promise<SinkStatus[]> {
   if (clientSettings().url !== undefined) {
     throw new Fault('UNSUPPORTED', 'caisson audit sinks reads the state folder where it lies', {
@@ -123,7 +123,7 @@ export async function auditSinks(): Promise<SinkStatus[]> {
   return host.auditSinks()
 }
 
-/** Signs a report with the key of this machine's state folder, and records that. Rejects with UNSUPPORTED where another machine's daemon was asked for. */
+/** Signs a report with the key in this machine's state folder, and records that. Rejects with UNSUPPORTED for another machine's daemon. */
 export async function attest(
   act: string,
   text: string,
@@ -138,7 +138,7 @@ export async function attest(
   return host.attest(act, text, detail)
 }
 
-/** Of this machine, as files. Rejects with UNSUPPORTED where another machine's daemon was asked for. */
+/** This machine's profiles, as files. Rejects with UNSUPPORTED for another machine's daemon. */
 export async function openProfiles(what: string): Promise<Profiles> {
   if (clientSettings().url !== undefined) {
     throw new Fault('UNSUPPORTED', `${what} reads the profiles of this machine, and CAISSON_URL names another`, {
@@ -149,7 +149,7 @@ export async function openProfiles(what: string): Promise<Profiles> {
   return host.openProfiles()
 }
 
-/** Of this machine's state folder, which a daemon here shares: those of its operator. Rejects with UNSUPPORTED where another machine's daemon was asked for. */
+/** The operator's workspaces in this machine's state folder, shared with its daemon. Rejects with UNSUPPORTED for another machine's daemon. */
 export async function openWorkspaces(what: string): Promise<Workspaces> {
   if (clientSettings().url !== undefined) {
     throw new Fault('UNSUPPORTED', `${what} looks at the state folder of this machine, and CAISSON_URL names another`, {
@@ -160,7 +160,7 @@ export async function openWorkspaces(what: string): Promise<Workspaces> {
   return host.openWorkspaces()
 }
 
-/** What a sandbox of this machine's state folder asked of the network, as its log has it. */
+/** The network activity of a sandbox of this machine's state folder, from its log. */
 export async function recordedHere(sandbox: string | null, signal: AbortSignal): ReturnType<Host['networkOf']> {
   const host = await shared.acquire(signal)
   try {
@@ -170,13 +170,13 @@ export async function recordedHere(sandbox: string | null, signal: AbortSignal):
   }
 }
 
-/** Makes this process a daemon. */
+/** Turns this process into a daemon. */
 export async function openDaemon(options: DaemonOptions, signal: AbortSignal): Promise<Daemon> {
   const daemon = await import('@caisson/host/daemon')
   try {
     return await daemon.openDaemon(options, signal)
   } catch (cause) {
-    // The daemon is a bundle of its own, with a class of that name of its own.
+    // The daemon is a separate bundle, so its Fault is a different class.
     const { name, code, message, hint } = cause as Fault
     throw name === 'Fault' && Object.hasOwn(CATALOGUE, code) ? new Fault(code, message, { hint, cause }) : cause
   }
@@ -194,12 +194,12 @@ async function findDaemon(signal: AbortSignal): Promise<RemoteDoor | undefined> 
   return (await answers(door, signal)) ? remembered(name, () => door) : undefined
 }
 
-/** Where a daemon of this machine is to be reached by its own clients. */
+/** Where this machine's own clients reach its daemon. */
 export async function doorOf({ url, key, caPath }: LocalDaemon): Promise<RemoteDoor> {
   return new RemoteDoor({ url, key, ...(caPath === null ? {} : { ca: await readFile(caPath, 'utf8') }) })
 }
 
-/** False: it is gone, and has left its file behind. */
+/** False: the daemon is gone and has left its file behind. */
 async function answers(door: RemoteDoor, signal: AbortSignal): Promise<boolean> {
   const asking = within(ANSWER_MS, signal)
   try {

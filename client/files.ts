@@ -10,19 +10,19 @@ interface Options extends FileOptions {
 export interface ReadOptions extends Options {
   /** Bytes to skip. */
   offset?: number
-  /** Bytes to read at most. */
+  /** Maximum number of bytes to read. */
   length?: number
 }
 export interface WriteOptions extends Options {
   /** Permission bits of a new file. */
   mode?: number
   append?: boolean
-  /** Extended attributes, without the `user.` in front. */
+  /** Extended attributes, without the `user.` prefix. */
   attributes?: Record<string, string>
 }
 export type Content = string | Uint8Array | AsyncIterable<Uint8Array>
 
-/** The files of one sandbox, always through the agent inside it. Paths are absolute, or relative to the user's home. */
+/** The files of one sandbox, always accessed through the agent inside it. Paths are absolute, or relative to the user's home. */
 export class SandboxFiles {
   readonly #held: Held
 
@@ -46,20 +46,20 @@ export class SandboxFiles {
     return format === 'bytes' ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) : new TextDecoder().decode(bytes)
   }
 
-  /** Creates or replaces the file (or appends); folders on the way are made. */
+  /** Creates, replaces or appends to a file; missing parent folders are created. */
   async write(path: string, content: Content, options: WriteOptions = {}): Promise<FileEntry> {
     const { signal, ...rest } = options
     const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content
     return await this.#files.write(path, bytes, present(rest), signalOr(signal))
   }
 
-  /** `depth` 1 (default) is the folder itself, without what its folders hold. */
+  /** `depth` 1 (the default) lists the folder itself, without the contents of its subfolders. */
   async list(path: string, options: Options & { depth?: number } = {}): Promise<FileEntry[]> {
     const { signal, ...rest } = options
     return await this.#files.list(path, rest, signalOr(signal))
   }
 
-  /** With `follow` a symlink stands for what it points to; without (the default), for itself. */
+  /** With `follow`, a symlink stands for its target; without it (the default), for itself. */
   async stat(path: string, options: Options & { follow?: boolean } = {}): Promise<FileEntry> {
     const { signal, ...rest } = options
     return await this.#files.stat(path, rest, signalOr(signal))
@@ -75,7 +75,7 @@ export class SandboxFiles {
     }
   }
 
-  /** Makes the folder and those above it; one that exists is not an error. */
+  /** Creates the folder and its parents; an existing one is not an error. */
   async makeDir(path: string, options: Options = {}): Promise<FileEntry> {
     const { signal, ...rest } = options
     try {
@@ -93,7 +93,7 @@ export class SandboxFiles {
     return await this.#files.move(from, to, rest, signalOr(signal))
   }
 
-  /** Removes a file, a link, or a folder with all that is in it. */
+  /** Removes a file, a symlink, or a folder with its contents. */
   async remove(path: string, options: Options = {}): Promise<void> {
     const { signal, ...rest } = options
     await this.#files.remove(path, rest, signalOr(signal))

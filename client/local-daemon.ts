@@ -2,19 +2,19 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '@caisson/wire'
 
-/** What a daemon of this machine says of itself, in the state folder: `daemon.json`, and beside it the key of the operator. */
+/** How a daemon of this machine describes itself in the state folder: `daemon.json`, with the operator's key beside it. */
 export interface LocalDaemon {
   url: string
   pid: number
   startedMs: number
-  /** Names below it reach sandboxes, where they resolve. */
+  /** Names below this domain reach sandboxes, where they resolve. */
   domain: string | null
-  /** Of the certificate that it shows, when it speaks TLS. */
+  /** Path of its certificate, if it uses TLS. */
   caPath: string | null
   key: string
 }
 
-/** Undefined when there is none, or only what one that is gone has left. */
+/** Undefined if there is none, or only the files of a dead one. */
 export async function localDaemon(home: string): Promise<LocalDaemon | undefined> {
   const said = await contentOf(join(home, 'daemon.json'))
   if (said === undefined) return undefined
@@ -47,7 +47,7 @@ function daemonIn(said: string, path: string): Omit<LocalDaemon, 'key'> {
   })
 }
 
-/** One of another user's counts. */
+/** A process of another user counts too. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)

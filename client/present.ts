@@ -1,9 +1,9 @@
-/** What is left of `T` when members that may be undefined are absent instead. */
+/** `T` with members that may be undefined made optional. */
 type Present<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
   [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>
 }
 
-/** Without the members that are undefined: on the wires, absent and undefined are not the same. `null` stays. */
+/** Drops undefined members: on the wire, absent and undefined differ. `null` stays. */
 export function present<T extends object>(members: T): Present<T> {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as Present<T>
 }

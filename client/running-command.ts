@@ -4,7 +4,7 @@ import type { CommandResult } from './commands.ts'
 import { present } from './present.ts'
 import { onAbort, signalOr } from './signals.ts'
 
-/** Given, these are called with each piece of text as it comes, and the command is read from the start. */
+/** These callbacks receive each piece of text as it arrives; with one, the command is read from the start. */
 export interface CommandOptions {
   onStdout?: (text: string) => void
   onStderr?: (text: string) => void
@@ -13,7 +13,7 @@ export interface CommandOptions {
 
 /** A command while it runs. */
 export class RunningCommand {
-  /** Its number inside the sandbox. */
+  /** Its pid inside the sandbox. */
   readonly pid: number
   readonly #process: Process
   readonly #options: CommandOptions
@@ -28,12 +28,12 @@ export class RunningCommand {
     this.#signal = signal
     this.#killOnAbort()
     if (Object.keys(options).length > 0) {
-      // Whoever only listens need not call wait(); a rejection is still delivered to those who do.
+      // A caller that only listens need not call wait(). Its own callers still get the rejection.
       this.wait().catch(() => undefined)
     }
   }
 
-  /** Everything it writes, in order. Take it once, and before `wait`: what is read here is not in the result of `wait`. */
+  /** All of its output, in order. Take it once, before `wait`; what is read here is missing from the result of `wait`. */
   get output(): AsyncIterable<Output> {
     if (this.#outputTaken || this.#result !== undefined) {
       throw new Fault('BAD_REQUEST', 'the output of this command is already being read', {
@@ -50,7 +50,7 @@ export class RunningCommand {
     return this.#result
   }
 
-  /** Sends a signal, SIGKILL if none is named. */
+  /** Sends a signal, SIGKILL by default. */
   async kill(name: NodeJS.Signals = 'SIGKILL', options: { signal?: AbortSignal } = {}): Promise<void> {
     await this.#process.signal(constants.signals[name], signalOr(options.signal))
   }
@@ -67,7 +67,7 @@ export class RunningCommand {
     await this.#process.resize(size, signalOr(options.signal))
   }
 
-  /** Writes all of standard input and closes it. A command that ends without reading it all is not an error. */
+  /** Writes all of standard input and closes it. A command that ends without reading all of it is not an error. */
   async feed(data: string | Uint8Array, finished: Promise<unknown>): Promise<void> {
     const gone = finished.then(
       () => undefined,
@@ -76,12 +76,12 @@ export class RunningCommand {
     try {
       await Promise.race([this.sendStdin(data, { signal: this.#signal }).then(() => this.closeStdin({ signal: this.#signal })), gone])
     } catch (error) {
-      // The end of the command says more than the broken pipe does.
+      // The command's end says more than the broken pipe.
       if (!(error instanceof Fault)) throw error
     }
   }
 
-  /** Whoever reads what, and whether anybody waits: an abort is for the command. */
+  /** Kills the command on abort, whoever reads it and whether or not anybody waits. */
   #killOnAbort(): void {
     const stop = onAbort(this.#signal, () => {
       this.#process.signal(constants.signals.SIGKILL, signalOr(undefined)).catch(() => undefined)

@@ -20,10 +20,10 @@ import { type ListOptions, RemoteDoor, type Snapshot } from './remote/remote-doo
 import { RemoteHeld } from './remote/remote-held.ts'
 import { signalOr } from './signals.ts'
 
-/** Absent: as the profile says. `null` in a limit: not limited, and said so. Times are milliseconds, sizes MiB. */
+/** An absent option takes the profile's value. `null` in a limit: explicitly unlimited. Times are milliseconds, sizes MiB. */
 export interface SandboxOptions extends CreateRequest {
   signal?: AbortSignal
-  /** Where sandboxes come from; absent: the daemon of CAISSON_URL, else the one of this machine, else a host in this process. */
+  /** Where sandboxes come from; absent: the daemon of CAISSON_URL, else this machine's daemon, else a host in this process. */
   door?: Door
 }
 
@@ -32,7 +32,7 @@ interface Options {
 }
 
 export interface ConnectOptions extends Options {
-  /** It is to live at least this long from now. */
+  /** Minimum remaining lifetime, from now. */
   timeoutMs?: number
   door?: Door
 }
@@ -48,9 +48,9 @@ export interface RunCodeOptions {
   context?: ContextRef
   /** For this run only. */
   env?: Record<string, string>
-  /** The code is interrupted after this long; the sandbox lives on. */
+  /** After this long the code is interrupted; the sandbox lives on. */
   timeoutMs?: number
-  /** Run as a program rather than a cell: the name of the file it came from (`-c` for none), and its arguments. `exitCode` then counts. */
+  /** Run as a program rather than a cell: the name of its file (`-c` for none) and its arguments. `exitCode` then counts. */
   program?: { path: string; args: string[] }
   onStdout?: (text: string, atMs: number) => void
   onStderr?: (text: string, atMs: number) => void
@@ -65,8 +65,8 @@ export interface RunCodeOptions {
  *     await using sbx = await Sandbox.create({ profile: 'code-interpreter' })
  *     const { text } = await sbx.runCode('6 * 7')
  *
- * What the code inside does (an exception, an exit code, a limit it hits) is in the results; a rejection is always a Fault with a code
- * of the catalogue, and means that Caisson could not do what was asked.
+ * Whatever the code inside does (an exception, an exit code, hitting a limit) is in the results. A rejection is always a Fault with a code of the catalogue,
+ * and means that Caisson could not do what was asked.
  */
 export class Sandbox implements AsyncDisposable {
   readonly id: string
@@ -85,7 +85,7 @@ export class Sandbox implements AsyncDisposable {
     this.contexts = new Contexts(held)
     this.#held = held
     this.#released = released
-    // Delivered to whoever awaits kill(); a sandbox that ends by itself has nobody to tell.
+    // The rejection reaches callers of kill(). A sandbox that ends by itself has no caller to tell.
     this.#released.catch(() => undefined)
   }
 
@@ -102,7 +102,7 @@ export class Sandbox implements AsyncDisposable {
     }
   }
 
-  /** One of a daemon that runs, by its id. Its life stays as it is. Rejects with CONFLICT when it is paused. */
+  /** Attaches to a daemon's running sandbox by its id, without changing its timeout. Rejects with CONFLICT if it is paused. */
   static async attach(id: string, options: Options & { door?: Door } = {}): Promise<Sandbox> {
     const signal = signalOr(options.signal)
     const daemon = await daemonOf(options.door, 'working in a sandbox by its id', signal)
@@ -110,7 +110,7 @@ export class Sandbox implements AsyncDisposable {
     return new Sandbox(held, Promise.resolve(), info.metadata)
   }
 
-  /** One of a daemon, by its id. A paused one is resumed; the time of one that runs is extended, never shortened. */
+  /** Connects to a daemon's sandbox by its id. A paused one is resumed; the timeout of a running one is extended, never shortened. */
   static async connect(id: string, options: ConnectOptions = {}): Promise<Sandbox> {
     const signal = signalOr(options.signal)
     const daemon = await daemonOf(options.door, 'connecting to a sandbox', signal)
@@ -119,14 +119,14 @@ export class Sandbox implements AsyncDisposable {
     return new Sandbox(held, Promise.resolve(), metadata)
   }
 
-  /** Those of a daemon that belong to the holder of the key, running and paused, newest first. */
+  /** A daemon's sandboxes that belong to the key's owner, running and paused, newest first. */
   static async *list(options: ListSandboxesOptions = {}): AsyncGenerator<SandboxInfo> {
     const { signal: given, door, ...wished } = options
     const signal = signalOr(given)
     yield* (await daemonOf(door, 'listing sandboxes', signal)).list(wished, signal)
   }
 
-  /** Resolves, never rejects, when the sandbox has ended and nothing of it is left. */
+  /** Resolves, never rejects, when the sandbox has ended and nothing of it is left behind. */
   get ended(): Promise<Death> {
     return this.#held.ended
   }
@@ -151,7 +151,7 @@ export class Sandbox implements AsyncDisposable {
     return new CodeResult(execution)
   }
 
-  /** Like Ctrl-C in one context, or in all of them. */
+  /** Like Ctrl-C, in one context or in all of them. */
   async interrupt(options: { context?: ContextRef; signal?: AbortSignal } = {}): Promise<void> {
     const signal = signalOr(options.signal)
     if (options.context !== undefined) return await this.#held.interrupt(contextId(options.context), signal)
@@ -160,8 +160,7 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * What happens to it from now on: each thing that it was not let reach, with the rule that would allow it, and what becomes of it. Ends with its end, or with the
-   * signal.
+   * Events from now on: each denied network access, with the rule that would allow it, and changes of state. Ends with the sandbox or the signal.
    *
    *     for await (const event of sandbox.events()) if (event.kind === 'denied') console.log(event.host, event.wouldAllow)
    */
@@ -173,17 +172,17 @@ export class Sandbox implements AsyncDisposable {
     return await this.#held.metrics(signalOr(options.signal))
   }
 
-  /** How it stands, and until when. */
+  /** Its current state, and its deadline. */
   async getInfo(options: Options = {}): Promise<SandboxInfo> {
     return await this.#remote('getInfo').door.info(this.id, signalOr(options.signal))
   }
 
-  /** Its time is over in `timeoutMs` from now; this may shorten it too. The daemon counts in whole seconds. */
+  /** Moves its deadline to `timeoutMs` from now, which may also shorten it. The daemon counts in whole seconds. */
   async setTimeout(timeoutMs: number, options: Options = {}): Promise<void> {
     await this.#remote('setTimeout').door.setTimeout(this.id, timeoutMs, signalOr(options.signal))
   }
 
-  /** Stops it until somebody connects to it (`Sandbox.connect`, `resume`). One that is paused already is no error. */
+  /** Pauses it until somebody connects to it (`Sandbox.connect`, `resume`). Pausing a paused one is not an error. */
   async pause(options: Options = {}): Promise<void> {
     const signal = signalOr(options.signal)
     const { door } = this.#remote('pause')
@@ -200,26 +199,26 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * As it is now, to create others from: `Sandbox.create({ template: snapshot.id })`. It runs on. With its memory where its wall can (`microvm`), and with its files alone elsewhere;
-   * `memory: false` is files alone, `memory: true` rejects with UNSUPPORTED where it cannot be had.
+   * Saves its current state, to create others from: `Sandbox.create({ template: snapshot.id })`. It continues running. Memory is included where its wall can do
+   * that (`microvm`); elsewhere only files. `memory: false`: files only. `memory: true`: rejects with UNSUPPORTED where memory cannot be saved.
    */
   async snapshot({ name, memory, signal }: Options & { name?: string; memory?: boolean } = {}): Promise<Snapshot> {
     return await this.#remote('snapshot').door.snapshot(this.id, { name, memory }, signalOr(signal))
   }
 
-  /** Copies of it as it is now, which from then on have nothing to do with it or each other. All or none. `memory`: as of a snapshot. */
+  /** Copies of its current state, independent of it and of each other. All or none. `memory`: as for a snapshot. */
   async fork(options: Options & { count?: number; timeoutMs?: number; memory?: boolean } = {}): Promise<Sandbox[]> {
     const { count = 1, timeoutMs, memory, signal } = options
     const forks = await this.#remote('fork').door.fork(this.id, { count, timeoutMs, memory }, signalOr(signal))
     return forks.map((held) => new Sandbox(held, Promise.resolve(), this.metadata))
   }
 
-  /** `PORT-ID.DOMAIN`, the name under which a server inside is reached through the daemon, where that name resolves. */
+  /** `PORT-ID.DOMAIN`: the name that reaches a server inside through the daemon, where it resolves. */
   getHost(port: number): string {
     return this.#remote('getHost').hostOf(port)
   }
 
-  /** Ends the sandbox and waits until nothing of it is left. Says why it ended, also when it had ended before. */
+  /** Ends the sandbox and waits until nothing of it is left. Returns why it ended, even if it had ended before. */
   async kill(options: Options = {}): Promise<Death> {
     try {
       await this.#held.kill(signalOr(options.signal))

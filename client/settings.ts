@@ -1,17 +1,17 @@
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 
-/** What the environment says to the SDK and the CLI; the only place in this room that reads it. */
+/** Environment settings of the SDK and the CLI. Only this file in `client` reads the environment. */
 export interface ClientSettings {
-  /** A daemon to speak to, instead of one of this machine or a host in this process. */
+  /** A daemon to use, instead of this machine's or a host in this process. */
   url: string | undefined
-  /** The key to show it. */
+  /** The API key for it. */
   key: string | undefined
-  /** The state folder, where a daemon of this machine says where it is. */
+  /** The state folder, where this machine's daemon records its address. */
   home: string
-  /** The kind of terminal, for commands that get one. */
+  /** The terminal type, for commands that get a terminal. */
   term: string | undefined
-  /** All of it, for variables that the caller names one by one. */
+  /** The whole environment, for variables that the caller names. */
   environment: Readonly<Record<string, string | undefined>>
 }
 
@@ -25,7 +25,7 @@ export function clientSettings(env: Readonly<Record<string, string | undefined>>
   })
 }
 
-/** What `./caisson` took off the start of this Node, which would have read it then, is there again for what this process starts. */
+/** Restores, for child processes, what `./caisson` removed from this process's environment because Node would have read it at startup. */
 export function bringAuthoritiesBack(): void {
   const { CAISSON_CA_CERTS_PUT_BY: authorities } = process.env
   if (authorities === undefined) return
@@ -33,7 +33,7 @@ export function bringAuthoritiesBack(): void {
   delete process.env['CAISSON_CA_CERTS_PUT_BY']
 }
 
-/** Sets a variable of this process, for an attack to look for. The result takes it away. */
+/** Sets a variable of this process for an attack to look for. Returns its removal. */
 export function plantVariable(name: string, value: string): () => void {
   process.env[name] = value
   return () => {

@@ -1,9 +1,9 @@
 import { type Door, Fault } from '@caisson/wire'
 
-/** Who has ended a sandbox may want the next: opening again costs milliseconds, staying open nothing. */
+/** A caller that has ended a sandbox may want another: reopening costs milliseconds, staying open nothing. */
 const LINGER_MS = 1000
 
-/** One door for everyone who asks: opened by the first, closed when the last has let go, so that the program can end. */
+/** One door for all callers: the first opens it, and it closes when the last has released it, so that the program can end. */
 export class SharedDoor<D extends Pick<Door, 'close'>> {
   readonly #open: () => Promise<D>
   #users = 0
@@ -31,18 +31,18 @@ export class SharedDoor<D extends Pick<Door, 'close'>> {
     }
   }
 
-  /** Rejects with what went wrong when it was closed. */
+  /** Rejects with the error of closing it. */
   async release(): Promise<void> {
     this.#users--
     await this.closeIdle()
   }
 
-  /** At the end of the program: nothing stays open for whoever comes. */
+  /** At the end of the program: closes a door that stays open only for the next caller. */
   async closeIdle(): Promise<void> {
     if (this.#users === 0) await this.#close()
   }
 
-  /** Closes in a while, or when the program has nothing else to do, unless somebody comes. */
+  /** Closes after a while, or when the program has nothing else to do, unless a caller comes. */
   releaseLater(): void {
     this.#users--
     if (this.#users > 0) return

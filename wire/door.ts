@@ -186,7 +186,7 @@ export interface RunRequest {
   language?: string
   /** For this run only; restored afterwards. */
   env?: Record<string, string>
-  /** After this long the run is interrupted; if that does not help, its context is killed. */
+  /** After this long the run is interrupted, then its context is killed. */
   timeoutMs?: number
   /**
    * Run the code as a program: `path` is the file it came from, or `-c` or `-` if there is none. The exit status then counts (`Execution.exitCode`), and

@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:net'
 import { python } from './attack.ts'
 import { type Stage, unheard } from './stage.ts'
 
-/** Unix sockets of the host, abstract ones and files. */
+/** The host's unix sockets, in the abstract namespace and in the file system. */
 export function abstractSockets(): Stage {
   const token = randomBytes(12).toString('hex')
   const names = [`\0caisson-${token}`, `/tmp/canary-${token}.sock`, `/run/canary-${token}.sock`]

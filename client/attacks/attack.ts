@@ -2,30 +2,30 @@ import type { WallName } from '@caisson/wire'
 import { PRELUDE } from './prelude.ts'
 
 /**
- * An attack is a small Python program that is run twice: without the wall, where it must succeed, and within it, where it must not. An attack
- * that fails without the wall proves nothing about the wall, and one that breaks proves nothing at all.
+ * An attack is a small Python program that runs twice: without the wall, where it must succeed, and inside it, where it must fail. An attack that fails without
+ * the wall proves nothing about the wall; one that breaks proves nothing at all.
  */
 export interface Attack {
-  /** What somebody would gain. */
+  /** What an attacker would gain. */
   why: string
-  /** Ways out: functions marked `@way('name')` that return evidence, or raise OSError or Contained. See prelude.ts. */
+  /** The ways out: functions marked `@way('name')` that return evidence, or raise OSError or Contained. See prelude.ts. */
   code: string
-  /** What the reason must look like, so that a typing error does not pass for a wall. */
+  /** The pattern that the reason must match, so that a typing error does not pass for a wall. */
   stoppedBy: RegExp
-  /** Given to the program as `facts`; `walled` says on which side it runs. */
+  /** Passed to the program as `facts`; `walled` says on which side it runs. */
   facts?: (walled: boolean) => Record<string, unknown>
-  /** `alone` (default): in mount, pid, uts and ipc namespaces of its own. `here`: among the host's processes. */
+  /** `alone` (default): in its own mount, pid, uts and ipc namespaces. `here`: among the host's processes. */
   place?: 'alone' | 'here'
-  /** Without the wall: a descriptor of this process that the program gets as its number 3, as a careless launcher would leave it. */
+  /** Without the wall: a descriptor of this process that the program inherits as its number 3, as from a careless launcher. */
   leak?: () => number
-  /** Ways that this kernel does not have at all, and how it says so; anything else there is a failure, too. */
+  /** Ways that this kernel lacks, with the error that shows it. Any other error there is a failure too. */
   missing?: Record<string, RegExp>
   users?: readonly string[]
-  /** Those that it is an attack on; all, unless it says so. */
+  /** The walls that it attacks; all by default. */
   walls?: readonly WallName[]
-  /** What must hold on the host after the attack within the wall. */
+  /** Checks on the host after the attack inside the wall. */
   untouched?: () => Promise<void> | void
-  /** Puts the host right after the attack without the wall. */
+  /** Repairs the host after the attack without the wall. */
   mend?: () => Promise<void> | void
 }
 
@@ -46,7 +46,7 @@ export function program(code: string): string {
   return `${PRELUDE}${code}\n\nrun_ways()\n`
 }
 
-/** What a program said of its ways. `otherwise` says how it ended; throws when it did not end well, or said something else. */
+/** Parses what a program reported about its ways. `otherwise` describes how it ended; throws if it did not end well or printed something else. */
 export function read(stdout: string, otherwise: string): Verdict[] {
   const lines = stdout.split('\n').slice(0, -1)
   const verdicts = lines.map((line): Verdict => {

@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { access, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** Folders of the host that no sandbox may see. */
+/** Host folders that no sandbox may see. */
 const FOLDERS = ['/root', '/home', '/var', '/opt', '/run', '/etc', '/srv', '/tmp', '/var/tmp', '/dev/shm']
 
-/** Files of the host that anyone may read: where they stay unread, the wall did it,not their permission bits. */
+/** World-readable host files: if they stay unread, the wall stopped it, not permission bits. */
 export class Canaries implements AsyncDisposable {
   readonly token = randomBytes(12).toString('hex')
   readonly paths: readonly string[]
@@ -14,19 +14,19 @@ export class Canaries implements AsyncDisposable {
     this.paths = folders.map((folder) => join(folder, `canary-${this.token}`))
   }
 
-  /** One that stands for all. */
+  /** One of them, as an example. */
   get path(): string {
     const [path] = this.paths
     if (path === undefined) throw new Error('no canary')
     return path
   }
 
-  /** Also puts back what an attack without the wall has changed. */
+  /** Also restores what an attack without the wall has changed. */
   async plant(): Promise<void> {
     await Promise.all(this.paths.map((path) => writeFile(path, this.token, { mode: 0o644 })))
   }
 
-  /** Throws if one was changed, or has company. */
+  /** Throws if one was changed, or if another file appeared beside one. */
   async check(): Promise<void> {
     for (const path of this.paths) {
       const found = await readFile(path, 'utf8')

@@ -5,7 +5,7 @@ import { networkInterfaces } from 'node:os'
 import { python } from './attack.ts'
 import { type Stage, unheard } from './stage.ts'
 
-/** The host's own addresses, tried from a sandbox that may reach everything public: directly, and by each thing that the gate answers. */
+/** The host's own addresses, tried from a sandbox that may reach all public addresses: directly, and through everything that the gate answers. */
 export function egress(): Stage {
   const token = randomBytes(12).toString('hex')
   const own = Object.values(networkInterfaces()).flatMap((list = []) =>

@@ -4,9 +4,9 @@ import { plantVariable } from '../settings.ts'
 import { python } from './attack.ts'
 import type { Stage } from './stage.ts'
 
-/** A secret in the environment of the host. */
+/** A secret in the host's environment. */
 export function hostEnvironment(): Stage {
-  // In the environment of this process, which is the host of the sandbox, or of what asks its host.
+  // In the environment of this process, which either hosts the sandbox or is a client of its host.
   const secret = randomBytes(12).toString('hex')
   const remove = plantVariable('CAISSON_SPEC_SECRET', secret)
   let other: ChildProcess | undefined

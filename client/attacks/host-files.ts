@@ -5,19 +5,19 @@ import { python } from './attack.ts'
 import { Canaries } from './canaries.ts'
 import type { Stage } from './stage.ts'
 
-/** That all sandboxes and the host have the same of. */
+/** Folders that exist both on the host and in every sandbox. */
 const SHARED_FOLDERS = ['/', '/usr', '/usr/bin', '/usr/local/bin', '/usr/lib', '/etc', '/bin', '/lib', '/var', '/home', '/dev']
 const SHARED_PROGRAM = '/usr/bin/true'
 
 /**
- * Files that anyone on the host may read, in places that no sandbox may see. Where root inside has a root of its own, it may write there; what it writes must
- * not reach the host.
+ * World-readable host files in places that no sandbox may see. Where root inside has its own root file system, it may write there; those writes must not reach
+ * the host.
  */
 export function hostFiles({ isOwnRoot = false } = {}): Stage {
   const canaries = new Canaries()
-  /** A name of its own in each: some are links to others. */
+  /** A distinct name in each folder, since some folders are links to others. */
   const made = SHARED_FOLDERS.map((folder, index) => ({ folder, path: join(folder, `shared-${canaries.token}-${index}`) }))
-  /** Of the program, before it is attacked. */
+  /** State of the program before the attack. */
   const { mode, atimeMs, mtimeMs } = statSync(SHARED_PROGRAM)
   const facts = () => ({ paths: canaries.paths, token: canaries.token })
   const untouched = () => canaries.check()

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { type NamedAttack, python } from './attack.ts'
 
-/** Of walls with a kernel of their own. What else is found there is judged by it: what another kernel grants is worth little, and what the host's grants is a way out. */
+/**
+ * For walls with their own kernel. It decides how other findings count: what the host's kernel grants is an escape, what another kernel grants is worth little.
+ */
 export const hostKernel: NamedAttack = {
   name: 'the host’s kernel',
   why: 'whoever it answers can use its faults; behind this wall another one answers',

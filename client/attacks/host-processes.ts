@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { python } from './attack.ts'
 import type { Stage } from './stage.ts'
 
-/** A process of the host with something to hide. */
+/** A host process that holds something secret. */
 export function hostProcesses(): Stage {
   const token = randomBytes(12).toString('hex')
   let victim: ChildProcess | undefined
@@ -136,8 +136,8 @@ def memory():
       },
     ],
     async open() {
-      // Survives the one signal that is sent, and would show a second environment, root and working directory.
-      // Whoever began it may be killed: it goes on no longer than that.
+      // It survives the single signal that is sent, which would otherwise reveal a second environment, root and working directory. It ends with its parent,
+      // which may be killed.
       const script = 'trap : USR1; while kill -0 $PPID; do sleep 0.2; done'
       victim = spawn('/bin/bash', ['-c', script, token], { stdio: 'ignore', env: { SECRET: token, PATH: '/usr/bin:/bin' }, cwd: '/etc' })
     },

@@ -5,7 +5,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { python } from './attack.ts'
 import { type Stage, unheard } from './stage.ts'
 
-/** A listener of the host's that believes whoever comes from this machine. */
+/** A listener on the host that trusts any peer on this machine. */
 export function network(): Stage {
   const token = randomBytes(12).toString('hex')
   let heard = 0
@@ -26,7 +26,7 @@ export function network(): Stage {
         why: 'databases, clouds’ metadata and the browser’s debugger trust whoever comes from this machine',
         place: 'here',
         facts: (walled) => {
-          // What the attack without the wall made the listener hear does not count.
+          // Connections made by the attack without the wall do not count.
           if (walled) heard = 0
           return { tcp: (tcp.address() as AddressInfo).port, udp: udp.address().port, token }
         },

@@ -8,14 +8,14 @@ const ALONE = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill
 const PATIENCE_MS = 60_000
 const MAX_OUTPUT_BYTES = 1 << 20
 
-/** As root on this machine, with nothing between. */
+/** Runs an attack as root on this machine, without any isolation. */
 export async function runOutside(attack: Attack, signal?: AbortSignal): Promise<Verdict[]> {
   if (process.getuid?.() !== 0) throw new Error('the attacks without the wall need root: run these specs as root')
   const scratch = await mkdtemp(join(tmpdir(), 'caisson-scratch-'))
   try {
     return await runWith(scratch, attack, signal)
   } finally {
-    // One level and no deeper: an attack may have mounted the host's own folders there, in its own namespace or, if that went wrong, here.
+    // Only one level deep: an attack may have mounted the host's own folders there, in its own namespace or, if that went wrong, in ours.
     for (const name of await readdir(scratch)) {
       const path = join(scratch, name)
       await ((await lstat(path)).isDirectory() ? rmdir(path) : unlink(path))
@@ -32,7 +32,7 @@ async function runWith(scratch: string, { code, place = 'alone', leak, facts }: 
     stdio: ['ignore', 'pipe', 'pipe', ...(leak === undefined ? [] : [leak()])],
     timeout: PATIENCE_MS,
     killSignal: 'SIGKILL',
-    // A group of its own, which ends as a whole; Ctrl-C is told to us alone.
+    // A process group of its own, so that it can be killed as a whole. Ctrl-C reaches only us.
     detached: true,
   })
   if (child.stdout === null || child.stderr === null) throw new Error('no pipes')

@@ -1,8 +1,8 @@
 import type { WallName } from '@caisson/wire'
 
 /**
- * Of an attack, by its name: ways that a kernel of the sandbox's own grants, and what that is worth; `*` stands for all of them. Whatever is not here and
- * comes through has got out.
+ * By attack name: ways that the sandbox's own kernel grants, and what that is worth; `*` stands for all ways. Any way that succeeds and is not listed is an
+ * escape.
  */
 export type Granted = Readonly<Record<string, Readonly<Record<string, string>>>>
 
@@ -48,7 +48,7 @@ const GVISOR: Granted = {
 
 const LINUX = 'the machine’s own Linux, which has nothing but this sandbox'
 
-/** Root inside may turn switches of the machine's kernel and so become more than root inside: still in a machine that is nobody else's. */
+/** Root inside may change settings of the guest kernel and so gain more than root inside has. It is still in a virtual machine that nobody else uses. */
 const MICROVM: Granted = {
   'opening files by handle': {
     name_to_handle_at: 'a number for a file that is seen anyway; opening one by it takes a right that nobody inside has',
@@ -75,7 +75,7 @@ const MICROVM: Granted = {
   ),
 }
 
-/** Undefined: it is a way out. */
+/** Undefined: an escape. */
 export function worthOf(wall: WallName, attack: string, way: string): string | undefined {
   const granted = OWN_KERNEL[wall][attack]
   return granted?.[way] ?? granted?.['*']

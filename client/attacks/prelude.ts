@@ -1,4 +1,4 @@
-/** What every attack begins with, in Python. */
+/** The Python code that every attack begins with. */
 export const PRELUDE = String.raw`# What every attack begins with. A way is one road out; each runs in a process of its own, and ends in exactly one line:
 # ESCAPED <tab> name <tab> evidence, or CONTAINED <tab> name <tab> what stopped it. A way that breaks says neither.
 import ctypes, errno, json, os, platform, signal, socket, struct, subprocess, sys, tempfile, time, traceback

@@ -59,7 +59,7 @@ def bind():
         one.setsockopt(socket.SOL_SOCKET, 36, struct.pack('I', 1))
     return 'SO_MARK'
 `,
-    // Families are modules on most kernels, and not all of them are there.
+    // Most kernels build address families as modules, and not all of them are present.
     missing: Object.fromEntries(
       [
         'AF_VSOCK',

@@ -6,7 +6,7 @@ export const releaseAgent: readonly NamedAttack[] = [
 
     why: 'the program named there runs as root on the host when a control group empties (CVE-2022-0492)',
     stoppedBy: /^(EPERM|ENOENT|EROFS|EACCES|ENOSYS)/,
-    // Opened and never written; and mounts are the attack's own.
+    // Opened but never written. The mounts are the attack's own.
     code: python`
 PLACE = SCRATCH
 
@@ -40,7 +40,7 @@ def leave():
         raise FileNotFoundError(errno.ENOENT, 'no control group')
     return open_only(f'{path}/cgroup.procs', os.O_WRONLY)
 `,
-    // Version 1 or 2 of a controller, never both.
+    // A controller belongs to cgroup v1 or v2, never to both.
     missing: {
       'mount pids': /^(EBUSY|EINVAL|ENOENT)/,
       'mount memory': /^(EBUSY|EINVAL|ENOENT)/,

@@ -1,15 +1,15 @@
 import type { WallName } from '@caisson/wire'
 
-/** What became of one way out. `missing`: this kernel does not have it. `failed`: it does not work here even without a wall, so that nothing is shown. */
+/** Result of one way without the wall. `missing`: this kernel lacks it. `failed`: it fails here even without a wall, so the test shows nothing. */
 export type Without = 'escaped' | 'missing' | 'failed'
-/** `own kernel`: the sandbox's own kernel granted what the machine's would have to refuse; no way out. `broken`: the attack itself did not run. */
+/** Result inside the wall. `own kernel`: the sandbox's own kernel granted what the host's would have to refuse; no escape. `broken`: the attack did not run. */
 export type Within = 'contained' | 'escaped' | 'own kernel' | 'broken'
 
 export interface Way {
   way: string
   without: Without
   within: Within
-  /** What stopped it, or what it got. */
+  /** What stopped it, or what it obtained. */
   reason: string
 }
 
@@ -18,13 +18,13 @@ export interface Tried {
   why: string
   user: string
   ways: Way[]
-  /** What was found on the host afterwards that should not be; null: nothing. */
+  /** Unwanted changes found on the host afterwards; null: none. */
   damage: string | null
 }
 
 export interface WallReport {
   wall: WallName
-  /** Why the wall cannot be had here; null: it was attacked. */
+  /** Why this wall is unavailable here; null: it was attacked. */
   unavailable: string | null
   tried: Tried[]
 }
@@ -34,14 +34,14 @@ export interface AttackReport {
   at: string
   machine: { kernel: string; architecture: string }
   profile: string
-  /** The attacks whose name has one of these in it; null: all there are. */
+  /** Only attacks whose name contains one of these; null: all. */
   only: readonly string[] | null
   walls: WallReport[]
-  /** Every way was contained, and each had been shown to be one. False where no wall could be attacked. */
+  /** Every way was contained and had been shown to work without the wall. False if no wall could be attacked. */
   contained: boolean
 }
 
-/** With the installation's signature (Ed25519, base64) over the JSON of the report, as `caisson audit key` checks it. */
+/** With the installation's signature (Ed25519, base64) over the JSON of the report; `caisson audit key` verifies it. */
 export interface SignedReport {
   report: AttackReport
   key: string

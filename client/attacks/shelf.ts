@@ -1,4 +1,4 @@
-/** What asks a kernel for something that only the machine's owner should get. Where the kernel is the sandbox's own, own-kernel.ts says what getting it is worth. */
+/** Attacks that ask a kernel for what only the machine's owner should get. own-kernel.ts says what that is worth where the kernel is the sandbox's own. */
 export { bpf } from './bpf.ts'
 export { clock } from './clock.ts'
 export { corePattern } from './core-pattern.ts'

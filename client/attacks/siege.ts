@@ -12,27 +12,27 @@ const PATIENCE_MS = 120_000
 interface Besieged {
   readonly target: Target
   readonly network: Network
-  /** Told what is going on. */
+  /** Receives progress messages. */
   readonly notice: (line: string) => void
-  /** Ends the sandboxes, and whatever runs without a wall. */
+  /** Ends the sandboxes and everything that runs without a wall. */
   readonly signal: AbortSignal
 }
 
-/** Sandboxes of one profile, a wall each, that are attacked one attack after the other. */
+/** Sandboxes of one profile, one for each wall, attacked with one attack after another. */
 export class Siege implements AsyncDisposable {
   readonly #of: Besieged
   readonly #reports: WallReport[] = []
   readonly #sandboxes = new Map<WallName, Sandbox>()
-  /** Behind these the host's kernel answers, whatever was promised: nothing is granted there. */
+  /** Walls behind which the host's kernel answers, whatever was promised. Nothing is granted there. */
   readonly #shared = new Set<WallName>()
 
   private constructor(of: Besieged) {
     this.#of = of
-    // Whoever waits for one of them waits no longer.
+    // On abort, waiters must not wait any longer.
     of.signal.addEventListener('abort', () => void this[Symbol.asyncDispose]().catch(() => undefined), { once: true })
   }
 
-  /** A wall that cannot be had here is in the reports, with the reason. */
+  /** A wall that is unavailable here appears in the reports with the reason. */
   static async open(walls: readonly WallName[], of: Besieged): Promise<Siege> {
     const siege = new Siege(of)
     try {
@@ -63,7 +63,7 @@ export class Siege implements AsyncDisposable {
     return this.#reports
   }
 
-  /** First without a wall, in a child of its own; then behind each. */
+  /** Runs it first without a wall, in a child process, then behind each wall. */
   async attack(attack: NamedAttack): Promise<void> {
     this.#of.notice(attack.name)
     const without = await runOutside(attack, this.#of.signal).finally(() => attack.mend?.())
@@ -92,7 +92,7 @@ export class Siege implements AsyncDisposable {
     return sandbox
   }
 
-  /** A string: why there are none. */
+  /** A string: why there are no verdicts. */
   async #within(wall: WallName, { code, facts }: NamedAttack, user: string): Promise<Verdict[] | string> {
     const sandbox = this.#sandboxes.get(wall) ?? (await this.#make(wall))
     try {
@@ -101,7 +101,7 @@ export class Siege implements AsyncDisposable {
       return read(stdout, `exit ${exitCode}: ${stderr}`)
     } catch (failure) {
       this.#of.signal.throwIfAborted()
-      // An attack may be the end of its sandbox; the next one gets another.
+      // An attack may kill its sandbox; the next attack then gets a new one.
       this.#sandboxes.delete(wall)
       await sandbox.kill().catch(() => undefined)
       return failure instanceof Error ? failure.message : String(failure)
@@ -125,7 +125,7 @@ function judged(without: Verdict, within: Verdict[] | string, attack: NamedAttac
     return { ...way, within: 'own kernel', reason: `${found.text} (${worth})` }
   }
   const reason = shown === 'failed' ? `${found.text} (and without the wall: ${without.text})` : found.text
-  // The reasons of another kernel are its own.
+  // A different kernel has its own error messages.
   return { ...way, within: wall !== 'container' || stoppedBy.test(found.text) ? 'contained' : 'broken', reason }
 }
 

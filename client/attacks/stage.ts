@@ -1,9 +1,9 @@
 import type { NamedAttack } from './attack.ts'
 
-/** What has to be on the host so that an attack is one: canaries, listeners, a victim; and the attacks. */
+/** What attacks need on the host in order to prove something (canaries, listeners, a victim), and the attacks themselves. */
 export interface Stage extends AsyncDisposable {
   readonly attacks: readonly NamedAttack[]
-  /** Sets it up; disposing takes it away. */
+  /** Sets it up; disposing removes it. */
   open(): Promise<void>
 }
 

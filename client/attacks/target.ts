@@ -8,13 +8,13 @@ import type { SandboxOptions } from '../sandbox.ts'
 
 const LIFE_MS = 3_600_000
 
-/** What sandboxes of a profile are made with when they are attacked: where it shows a folder or keeps files, those are the attack's own, and not the caller's. */
+/** How the attacked sandboxes of a profile are created. Where the profile shows a folder or keeps files, the attack's own are used, not the caller's. */
 export class Target implements AsyncDisposable {
-  /** Root inside may change all of its root, which is a layer of the sandbox's own. */
+  /** Root inside may change its whole root file system, which is a layer of the sandbox's own. */
   readonly isOwnRoot: boolean
   readonly #profile: string
   readonly #folder: string | undefined
-  /** The start of its workspaces' names: one sandbox at a time has one. */
+  /** Prefix of its workspace names: only one sandbox at a time can have a workspace. */
   readonly #workspace: string | undefined
 
   private constructor(profile: string, has: { isOwnRoot: boolean; folder: string | undefined; workspace: string | undefined }) {
@@ -41,16 +41,16 @@ export class Target implements AsyncDisposable {
       template: 'base',
       wall,
       timeoutMs: LIFE_MS,
-      // Attacks are what a scan refuses; what it overlooks is the wall's to stop.
+      // A scan would refuse the attacks, but it is the wall that is being tested.
       scan: 'off',
-      // One of a daemon would go on when this process is killed.
+      // Without it, a daemon's sandbox would outlive this process if it is killed.
       leash: 'host',
       ...(this.#folder === undefined ? {} : { folder: this.#folder }),
       ...(this.#workspace === undefined ? {} : { workspace: `${this.#workspace}-${wall}` }),
     }
   }
 
-  /** When its sandboxes have ended. */
+  /** Call it after its sandboxes have ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#folder !== undefined) await rm(this.#folder, { recursive: true, force: true })
     if (this.#workspace === undefined) return

@@ -49,7 +49,7 @@ export async function attack(argv: readonly string[]): Promise<number> {
     await using target = await Target.of(profile, interrupts.signal)
     const isMeant = ({ name }: NamedAttack) => only.length === 0 || only.some((text) => name.includes(text))
     const siege = { target, walls, isMeant, signal: interrupts.signal }
-    // Built before the sandboxes, so that they could be seen from there.
+    // Set up before the sandboxes are created, so that the sandboxes could see it.
     const stages = [hostFiles(target), network(), abstractSockets(), hostEnvironment(), hostProcesses()]
     reports = [
       ...(await besieged(siege, { mode: 'none' }, stages, Object.values(calls).flat())),
@@ -89,7 +89,7 @@ async function besieged(
   stages: readonly Stage[],
   asking: readonly NamedAttack[],
 ): Promise<readonly WallReport[]> {
-  // What nobody asked for is not set up.
+  // Set up only what the selected attacks need.
   const meant = stages.filter(({ attacks }) => attacks.some(isMeant))
   try {
     for (const stage of meant) await stage.open()

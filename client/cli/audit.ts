@@ -43,7 +43,7 @@ interface Options {
 
 const { signal } = new AbortController()
 
-/** What the log of this machine's state folder says. */
+/** Reads the audit log in this machine's state folder. */
 export async function audit(argv: readonly string[]): Promise<number> {
   const command = verbParser('audit')
     .usage('[options] [list | show NUMBER... | verify | export | key | sinks | replay TERMINAL]')
@@ -73,7 +73,7 @@ export async function audit(argv: readonly string[]): Promise<number> {
   return await work()
 }
 
-/** What is wrong with the words is said before a log is opened. */
+/** Arguments are checked before a log is opened. */
 function workOf(verb: string, words: readonly string[], options: Options): () => Promise<number> {
   if (verb === 'list' && words.length === 0) return () => list(options)
   if (verb === 'show' && words.length > 0) return () => show(words.map(number), options)

@@ -4,7 +4,7 @@ import { Fault, WALLS } from '@caisson/wire'
 import { count } from './arguments/count.ts'
 import { fitted, parsed, verbParser } from './parsing.ts'
 
-/** In the order in which they are run. */
+/** In the order in which they run. */
 const BENCHMARKS = ['start', 'exec', 'command', 'project', 'density', 'dlp', 'http', 'airlock', 'audit', 'walls', 'crowd']
 
 const EXAMPLES = `
@@ -26,7 +26,7 @@ Examples:
   caisson bench walls --only gvisor
   caisson bench --rounds 20 --json`
 
-/** Measures in a process of its own, so that nothing of the command line is in the numbers. */
+/** Runs each benchmark in a separate process, so that the command line's own cost is not measured. */
 export async function bench(argv: readonly string[]): Promise<number> {
   const command = verbParser('bench')
     .usage('[options] [NAME...]')

@@ -36,7 +36,7 @@ export async function cp(argv: readonly string[]): Promise<number> {
   if (from === undefined || to === undefined || (from.id === undefined) === (to.id === undefined)) {
     throw new Fault('BAD_REQUEST', 'one of the two places has to be inside, and one on this machine', { hint: 'Write it as ID:PATH.' })
   }
-  // What has come half is removed again.
+  // Partial copies are removed again.
   using interrupts = new Interrupts()
   try {
     return await copied(checkedId(from.id ?? to.id ?? ''), from, to, interrupts.signal)

@@ -14,7 +14,7 @@ Examples:
   caisson doctor --json
   sudo caisson doctor --fix     runs the commands that mend what is missing, then looks again`
 
-/** Tries what this machine can do, and says what mends the rest. */
+/** Tests what this machine can do, and says how to fix the rest. */
 export async function doctor(argv: readonly string[]): Promise<number> {
   const command = verbParser('doctor')
     .usage('[options]')
@@ -48,17 +48,17 @@ async function examined(wall: WallName | undefined, fix: boolean, signal: AbortS
   }
 }
 
-/** Whole, or not at all: one that was interrupted half-way calls missing what was not tried, and must not be mended by. */
+/** Rejects if interrupted: a partial report calls untested items missing, and must not be used for repairs. */
 async function asked(...[door, wall, signal]: Parameters<typeof doctorOf>): Promise<DoctorReport> {
   const report = await doctorOf(door, wall, signal)
   signal.throwIfAborted()
   return report
 }
 
-/** Of the default profile. */
+/** The wall of the default profile. */
 const USUAL_WALL = 'container'
 
-/** Whether sandboxes can be had with the limits of the default profile: behind the wall it names, or the only one that was asked about. */
+/** Whether sandboxes work with the limits of the default profile: behind its wall, or behind the only one that was asked about. */
 export function sound(report: DoctorReport): boolean {
   return (
     report.walls.some(({ name, trial }) => (name === USUAL_WALL || report.walls.length === 1) && trial.ok) &&
@@ -76,7 +76,7 @@ interface Line {
 
 const MARKS = { fine: '✓', degraded: '~', missing: '✗' } as const
 
-/** The report for a person: what there is, and below each thing that is missing the command that mends it. */
+/** The report for a person: what is available and, below each missing item, the command that fixes it. */
 export function page(report: DoctorReport): string {
   const walls = report.walls.map(({ name, findings, trial, checks }) => {
     const lines: Line[] = findings.map(({ severity, what, detail, mend }) => ({ mark: MARKS[severity], what, detail, mend }))

@@ -12,13 +12,13 @@ Example:
   caisson down`
 
 const LOOK_MS = 50
-/** Longer than the daemon itself gives what is under way. */
+/** Longer than the daemon's own grace period for work in progress. */
 const END_MS = 60_000
 const MS_PER_TICK = 10
-/** Between the start of the process and the moment it takes for its own. */
+/** The difference between the kernel's start time of the process and the one that it records. */
 const SLACK_MS = 2000
 
-/** Ends the daemon of this machine, and waits until it has. */
+/** Stops this machine's daemon, and waits until it has ended. */
 export async function down(argv: readonly string[]): Promise<number> {
   const command = verbParser('down').usage('').description('Ends the daemon of this machine.').addHelpText('after', fitted(EXAMPLES))
   if (!parsed(command, argv)) return 0
@@ -42,10 +42,10 @@ export async function down(argv: readonly string[]): Promise<number> {
   return 0
 }
 
-/** When a process was started: one that is younger than the daemon says of itself has got its number since. 0: not known. */
+/** Start time of a process. A process that started later than the daemon recorded has reused its pid. 0: unknown. */
 async function startOf(pid: number): Promise<number> {
   const [stat, machine] = await Promise.all([`/proc/${pid}/stat`, '/proc/stat'].map((path) => readFile(path, 'utf8').catch(() => '')))
-  // The name in parentheses may hold anything; the 22nd field is the start, in ticks since the machine was started.
+  // The name in parentheses may contain anything. Field 22 is the start time in clock ticks since boot.
   const ticks = Number(stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19])
   const bootS = Number(/^btime (\d+)$/m.exec(machine ?? '')?.[1])
   return Number.isFinite(ticks) && Number.isFinite(bootS) ? bootS * 1000 + ticks * MS_PER_TICK : 0

@@ -1,22 +1,22 @@
 import { type EndReason, Fault, type FaultCode } from '@caisson/wire'
 
-/** The codes that Caisson itself ends with; below 124 they are the program's own. */
+/** Exit codes of Caisson itself; below 124 they are the program's own. */
 const EXIT = { timeout: 124, cannot: 125, refused: 126, killed: 137 } as const
 
-/** Caisson could have done it, and a rule says no. */
+/** Caisson was able to do it, but a rule forbids it. */
 const REFUSALS: ReadonlySet<FaultCode> = new Set(['AUDIT_UNWRITABLE', 'SCAN_REFUSED'])
 
 export function exitCodeOf(fault: Fault): number {
   return REFUSALS.has(fault.code) ? EXIT.refused : EXIT.cannot
 }
 
-/** Anything thrown, as an error of the catalogue. */
+/** Converts anything thrown into an error of the catalogue. */
 export function inTheCatalogue(error: unknown): Fault {
   if (error instanceof Fault) return error
   return new Fault('INTERNAL', error instanceof Error ? error.message : String(error), { cause: error })
 }
 
-/** Parts of these lines come from inside the wall: a control character in them must not reach the terminal, and what is not seen, or turns letters round, is shown. */
+/** Parts of these lines come from inside the sandbox: control characters are removed, and invisible or direction-changing characters are made visible. */
 export function oneLine(text: string): string {
   return text
     .replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ')
@@ -26,12 +26,12 @@ export function oneLine(text: string): string {
 
 export function faultLine(fault: Fault): string {
   const [message, hint] = [oneLine(fault.message), oneLine(fault.hint)]
-  // Some messages end with their hint, for clients that show nothing else.
+  // Some messages end with their hint, for clients that show only the message.
   const said = hint !== '' && message.endsWith(hint) ? message.slice(0, -hint.length).trimEnd() : message
   return `caisson: ${fault.code}: ${said.replace(/[.!?]$/, '')}. ${hint}`.trimEnd()
 }
 
-/** Which option gives more of it. */
+/** The option that raises each limit. */
 const MORE: Partial<Record<EndReason, string>> = {
   timeout: 'Give it more time with --timeout 5m, or none at all with --timeout none.',
   memory: 'Give it more with --memory 2GiB, or work on smaller pieces.',
@@ -48,13 +48,13 @@ const WHAT: Partial<Record<EndReason, string>> = {
   output: 'the output limit was hit',
 }
 
-/** How a run ended that was not left to the program. */
+/** How a run ended, when the program did not end it itself. */
 export interface Ending {
   exitCode: number
   fault: Fault
 }
 
-/** The end that `reason` (of a run, or of the whole sandbox) means. `detail` is the keeper's. */
+/** Maps `reason` (of a run or of the whole sandbox) to an ending. `detail` comes from the keeper. */
 export function endingOf(reason: EndReason, detail: string): Ending {
   const what = WHAT[reason]
   const more = detail === '' ? '' : ` (${detail})`
@@ -66,7 +66,7 @@ export function endingOf(reason: EndReason, detail: string): Ending {
   return { exitCode: EXIT.cannot, fault: new Fault('AGENT_LOST', `the sandbox ended by itself: ${reason}${more}`) }
 }
 
-/** Program ended by a signal, and no limit is to blame. */
+/** The program was killed by a signal, and no limit was the cause. */
 export function endingBySignal(number: number, name: string): Ending {
   return {
     exitCode: 128 + number,

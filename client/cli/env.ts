@@ -9,7 +9,7 @@ Examples:
   eval "$(caisson env)"
   caisson env --json`
 
-/** What `up` printed, again. */
+/** Prints the output of `up` again. */
 export async function env(argv: readonly string[]): Promise<number> {
   const command = verbParser('env')
     .usage('[options]')

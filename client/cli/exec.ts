@@ -37,7 +37,7 @@ export async function exec(argv: readonly string[]): Promise<number> {
     .option('--json', 'print one JSON document at the end instead of the output', false)
     .addHelpText('after', fitted(EXAMPLES))
   const [program, ...args] = rest ?? []
-  // Said before the options of a command without -- are taken for the verb's own.
+  // Reported first; otherwise the options of a command without -- would be parsed as the verb's own.
   if (program === undefined && !own.includes('--help') && !own.includes('-h')) {
     throw new Fault('BAD_REQUEST', 'no command is named after --', { hint: 'Write: caisson exec ID -- COMMAND.' })
   }

@@ -17,7 +17,7 @@ Examples:
   caisson fingerprint database-password <password.txt
   pass show signing-key | caisson fingerprint signing-key --salt 00112233445566778899aabbccddeeff`
 
-/** What a policy may hold of a secret in its place. */
+/** Prints what a policy may contain in place of a secret. */
 export async function fingerprint(argv: readonly string[]): Promise<number> {
   const command = verbParser('fingerprint')
     .usage('[options] NAME')

@@ -10,7 +10,7 @@ Examples:
   caisson fork i0123456789abcdefghi
   caisson fork --count 3 --timeout 10m i0123456789abcdefghi`
 
-/** Copies of a sandbox as it is now; the sandbox runs on. */
+/** Copies a sandbox in its current state; the original continues. */
 export async function fork(argv: readonly string[]): Promise<number> {
   const command = verbParser('fork')
     .usage('[options] ID')

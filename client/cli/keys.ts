@@ -45,7 +45,7 @@ interface Options {
   json: boolean
 }
 
-/** Who may use the daemon. */
+/** Manages who may use the daemon. */
 export async function keys(argv: readonly string[]): Promise<number> {
   const command = verbParser('keys')
     .usage('[options] [list | create OWNER | revoke ID...]')
@@ -73,7 +73,7 @@ export async function keys(argv: readonly string[]): Promise<number> {
 
 type Work = (daemon: Awaited<ReturnType<typeof acquireDaemon>>, signal: AbortSignal) => Promise<string>
 
-/** What is wrong with the words is said before a daemon is asked. */
+/** Arguments are checked before the daemon is asked. */
 function workOf(verb: string, names: readonly string[], options: Options): Work {
   const [name, ...more] = names
   if (verb === 'list' && name === undefined) {

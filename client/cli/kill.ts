@@ -11,7 +11,7 @@ Examples:
   caisson kill --all
   caisson kill $(caisson ps --json | jq -r '.[] | select(.metadata.job == "7") | .id')`
 
-/** Ends sandboxes, running or paused. */
+/** Ends sandboxes, whether running or paused. */
 export async function kill(argv: readonly string[]): Promise<number> {
   const command = verbParser('kill')
     .usage('ID... | --all [--yes]')
@@ -38,7 +38,7 @@ export async function kill(argv: readonly string[]): Promise<number> {
 
 const INTERRUPTED = 130
 
-/** Asked of whoever sits there; nobody is taken for a yes. */
+/** Asks the person at the terminal; without a terminal it is an error. */
 async function isWanted(ids: readonly string[]): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) {
     throw new Fault('BAD_REQUEST', '--all asks first, and there is no terminal to ask on', { hint: 'Use `caisson kill --all --yes`.' })
@@ -51,7 +51,7 @@ async function isWanted(ids: readonly string[]): Promise<boolean> {
   try {
     const many = ids.length === 1 ? 'sandbox' : 'sandboxes'
     const question = `This ends ${ids.length} ${many} and deletes ${ids.length === 1 ? 'its' : 'their'} files: ${ids.join(' ')}\nGo on? [y/N] `
-    // Whoever ends the input has not said yes: the question is refused then, or never answered.
+    // End of input is not a yes: the question then rejects or never resolves.
     const answer = await Promise.race([asking.question(question).catch(() => ''), once(asking, 'close').then(() => '')])
     return /^y(es)?$/i.test(answer.trim())
   } finally {

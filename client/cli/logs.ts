@@ -11,7 +11,7 @@ Examples:
   caisson logs i0123456789abcdefghi
   caisson logs --follow --json i0123456789abcdefghi | jq .message`
 
-/** What happened in a sandbox of the daemon. */
+/** Prints the events in a sandbox of the daemon. */
 export async function logs(argv: readonly string[]): Promise<number> {
   const command = verbParser('logs')
     .usage('[options] ID')

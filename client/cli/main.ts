@@ -41,10 +41,10 @@ async function main([name, ...argv]: readonly string[]): Promise<number> {
   return await (await verbOf(name))(argv)
 }
 
-// Node's own form has two lines, its process id, and advice about Node.
+// Node's own format takes two lines, with its process id and advice about Node.
 process.removeAllListeners('warning').on('warning', ({ message }) => process.stderr.write(`caisson: ${oneLine(message)}\n`))
 
-/** To its end, and until all that it printed has been taken. */
+/** Ends the process once the verb has finished and all of its output has been consumed. */
 async function ended(argv: readonly string[]): Promise<never> {
   const exitCode = await main(argv).catch((error: unknown) => {
     const fault = inTheCatalogue(error)

@@ -1,26 +1,26 @@
 import { Fault } from '@caisson/wire'
 import { faultLine } from './ending.ts'
 
-/** What a shell says of a program that wrote to a pipe without readers. */
+/** The exit code that a shell reports for a program killed by SIGPIPE. */
 const SIGPIPE_EXIT = 141
 const CANNOT_EXIT = 125
 
 let end: (exitCode: number) => void = (exitCode) => process.exit(exitCode)
 let failure: number | undefined
 
-/** What this process writes is watched from now on: whoever reads may go (`| head -1`), and a disk may be full. Without this, Node ends with a trace of its own. */
+/** Watches this process's output from now on: the reader may go (`| head -1`) or the disk may be full. Otherwise Node would exit with a stack trace. */
 export function watchOutput(): void {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', failed)
 }
 
-/** Instead of the end at once, for whoever has something to let go of first. */
+/** Calls `then` instead of exiting at once, for a caller that must clean up first. */
 export function whenOutputFails(then: (exitCode: number) => void): void {
   end = then
 }
 
 /**
- * What was written has been taken, or has failed and been told, when this resolves: a failure is told a moment after the write, when what wrote may have
- * come to its end. Then it is the exit code to end with.
+ * Resolves when all output has been consumed, or has failed and been reported. A failure is reported only after the write, when the writer may have finished;
+ * the result is then the exit code to use.
  */
 export async function settledOutput(): Promise<number | undefined> {
   for (const stream of [process.stdout, process.stderr]) {
@@ -30,7 +30,7 @@ export async function settledOutput(): Promise<number | undefined> {
   return failure
 }
 
-/** Who has gone wants no words. The first failure counts: each further write fails as well. */
+/** A reader that has gone needs no message. Only the first failure counts: every later write fails as well. */
 function failed({ code = 'unknown', cause }: NodeJS.ErrnoException): void {
   if (failure !== undefined) return
   failure = code === 'EPIPE' ? SIGPIPE_EXIT : CANNOT_EXIT

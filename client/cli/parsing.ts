@@ -3,7 +3,7 @@ import { type AddHelpTextContext, Command, CommanderError, type Option } from 'c
 
 const COLUMNS = 80
 
-/** A verb's own parser: it throws instead of printing and exiting, so that every error has one form. */
+/** A verb's parser. It throws instead of printing and exiting, so that all errors look the same. */
 export function verbParser(name: string): Command {
   return new Command(`caisson ${name}`)
     .exitOverride()
@@ -13,7 +13,7 @@ export function verbParser(name: string): Command {
     .helpOption('-h, --help', 'show this help')
 }
 
-/** False: help was asked for and has been printed. */
+/** False: help was requested and has been printed. */
 export function parsed(command: Command, argv: readonly string[]): boolean {
   try {
     command.parse([...argv], { from: 'user' })
@@ -26,12 +26,12 @@ export function parsed(command: Command, argv: readonly string[]): boolean {
   }
 }
 
-/** For options that may be given several times. */
+/** For options that may be repeated. */
 export function collected(value: string, before: string[]): string[] {
   return [...before, value]
 }
 
-/** Text below the options, as wide as the terminal: paragraphs are filled anew, indented lines (examples) stay as they are. */
+/** Help text below the options, fitted to the terminal: paragraphs are refilled, indented lines (examples) are kept. */
 export function fitted(text: string): (context: AddHelpTextContext) => string {
   return ({ command }) => {
     const width = command.configureOutput().getOutHelpWidth?.() ?? COLUMNS
@@ -41,7 +41,7 @@ export function fitted(text: string): (context: AddHelpTextContext) => string {
   }
 }
 
-/** Without the defaults of switches and lists, which say nothing. */
+/** Leaves out the defaults of switches and lists, which say nothing. */
 function described({ description, defaultValue, defaultValueDescription }: Option): string {
   const isPlain = typeof defaultValue === 'string' || typeof defaultValue === 'number'
   const shown = defaultValueDescription ?? (isPlain ? String(defaultValue) : undefined)

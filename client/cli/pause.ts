@@ -6,7 +6,7 @@ const EXAMPLES = `
 Example:
   caisson pause i0123456789abcdefghi && caisson resume i0123456789abcdefghi`
 
-/** Stops sandboxes until they are resumed. */
+/** Pauses sandboxes until they are resumed. */
 export async function pause(argv: readonly string[]): Promise<number> {
   const command = verbParser('pause')
     .usage('ID...')

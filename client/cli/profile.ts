@@ -17,7 +17,7 @@ Examples:
 type Profiles = Awaited<ReturnType<typeof openProfiles>>
 type Saying = Awaited<ReturnType<Profiles['show']>>[number]
 
-/** Named sets of choices, as files. */
+/** Manages profiles: named sets of options, stored as files. */
 export async function profile(argv: readonly string[]): Promise<number> {
   const command = verbParser('profile')
     .usage('[options] [list | show NAME | check [NAME...] | diff NAME NAME]')
@@ -55,7 +55,7 @@ async function show(profiles: Profiles, name: string, json: boolean, signal: Abo
   return 0
 }
 
-/** Every one is looked at, whatever is wrong with the others. */
+/** Checks every profile, even after one has failed. */
 async function check(profiles: Profiles, names: readonly string[], signal: AbortSignal): Promise<number> {
   const asked = names.length > 0 ? names : (await profiles.list(signal)).map(({ name }) => name)
   let exitCode = 0
@@ -71,7 +71,7 @@ async function check(profiles: Profiles, names: readonly string[], signal: Abort
   return exitCode
 }
 
-/** Ends with 1 where they differ, as diff(1) does. */
+/** Exits with 1 if they differ, as diff(1) does. */
 async function diff(profiles: Profiles, one: string, other: string, json: boolean, signal: AbortSignal): Promise<number> {
   const [before, after] = [await profiles.show(one, signal), await profiles.show(other, signal)]
   const text = (says: readonly Saying[], field: string) => JSON.stringify(says.find((saying) => saying.field === field)?.value)

@@ -12,7 +12,7 @@ const HEADINGS = ['ID', 'TEMPLATE', 'STATE', 'AGE', 'ENDS IN', 'CPUS', 'MEMORY',
 
 type Info = Awaited<ReturnType<Awaited<ReturnType<typeof acquireDaemon>>['info']>>
 
-/** The sandboxes of the daemon that belong to the holder of the key. */
+/** Lists the daemon's sandboxes that belong to the key's owner. */
 export async function ps(argv: readonly string[]): Promise<number> {
   const command = verbParser('ps')
     .usage('[options]')

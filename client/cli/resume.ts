@@ -10,7 +10,7 @@ Examples:
   caisson resume i0123456789abcdefghi
   caisson resume --timeout 1h i0123456789abcdefghi`
 
-/** Lets paused sandboxes go on. */
+/** Resumes paused sandboxes. */
 export async function resume(argv: readonly string[]): Promise<number> {
   const command = verbParser('resume')
     .usage('[options] ID...')

@@ -16,7 +16,7 @@ import { type Durations, documentOf, tellFault } from './run/report.ts'
 import { aloud, quiet, type Say } from './run/say.ts'
 import { ofOptions, type RunWishes, runWishes } from './run/wishes.ts'
 
-/** Runs once, in a sandbox of its own. */
+/** Runs one program in a new sandbox. */
 export async function run(argv: readonly string[]): Promise<number> {
   let wishes: RunWishes | undefined
   try {
@@ -52,10 +52,10 @@ async function dryRun(wishes: RunWishes, signal: AbortSignal): Promise<number> {
 async function inSandbox(wishes: RunWishes, job: Job, interrupts: Interrupts): Promise<number> {
   const say = wishes.json ? quiet() : aloud(interrupts)
   const begun = performance.now()
-  // A sandbox of a daemon would outlive this program, if that is killed.
+  // Without the leash, a daemon's sandbox would outlive this program if it is killed.
   await using sandbox = await Sandbox.create({ ...wishes.request, leash: 'host', signal: interrupts.signal })
   const created = performance.now()
-  // A killed sandbox makes whatever waits for it reject; the disposal below waits until nothing of it is left.
+  // Killing the sandbox rejects everything that waits for it; the disposal below waits until nothing of it is left.
   interrupts.signal.addEventListener('abort', () => void sandbox.kill().catch(() => undefined), { once: true })
   if (wishes.out !== undefined) await checkLanding(wishes.out)
   await carryAllIn(sandbox, wishes, job, interrupts.signal)
@@ -91,7 +91,7 @@ async function execute(sandbox: Sandbox, wishes: RunWishes, job: Job, say: Say, 
   return await runCommand(sandbox, { command: job.command, cwd: folderInside(wishes), keep: wishes.json }, say, interrupts)
 }
 
-/** A command runs in the current folder where that is mounted, else in the user's home. */
+/** A command runs in the current folder if that is mounted, otherwise in the user's home. */
 function folderInside(wishes: RunWishes): string | undefined {
   const here = resolve('.')
   const mounted = wishes.request.mounts?.some(({ target }) => here === target || here.startsWith(`${target}/`))

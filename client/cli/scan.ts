@@ -35,7 +35,7 @@ interface Options {
   json: boolean
 }
 
-/** What code would do, as far as it can be read. */
+/** Reports what code would do, as far as can be read from it. */
 export async function scan(argv: readonly string[]): Promise<number> {
   const command = verbParser('scan')
     .usage('[options] FILE | -c CODE | -')

@@ -12,10 +12,10 @@ Examples:
   caisson secret list
   caisson secret rm OPENAI_KEY`
 
-/** More than a secret may have. */
+/** More than a secret's size limit. */
 const MAX_BYTES = 64 * 1024
 
-/** What sandboxes may use, and not see. */
+/** Manages secrets, which sandboxes may use but not see. */
 export async function secret(argv: readonly string[]): Promise<number> {
   const command = verbParser('secret')
     .usage('[options] [list | set NAME | rm NAME...]')

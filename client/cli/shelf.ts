@@ -1,4 +1,4 @@
-/** The verbs: one line each. A verb's file is loaded only when it is asked for. */
+/** The verbs, one line each. A verb's file is loaded only when needed. */
 export const VERBS = {
   run: { summary: 'run a program, a piece of code or a command in a new sandbox', load: async () => (await import('./run.ts')).run },
   up: { summary: 'start the daemon', load: async () => (await import('./up.ts')).up },
@@ -44,5 +44,5 @@ export const VERBS = {
   bench: { summary: 'measure this installation', load: async () => (await import('./bench.ts')).bench },
 } as const satisfies Record<string, { summary: string; load: () => Promise<Verb> }>
 
-/** Gets the words after its name; resolves to the exit code. A Fault it rejects with becomes one line on stderr. */
+/** Receives the arguments after its name and resolves to the exit code. A Fault that it rejects with becomes one line on stderr. */
 export type Verb = (argv: readonly string[]) => Promise<number>

@@ -10,7 +10,7 @@ Examples:
   caisson shell i0123456789abcdefghi
   caisson shell --user root i0123456789abcdefghi`
 
-/** A shell in a sandbox of the daemon, on this terminal. */
+/** Opens a shell in a sandbox of the daemon, on this terminal. */
 export async function shell(argv: readonly string[]): Promise<number> {
   const command = verbParser('shell')
     .usage('[options] ID')

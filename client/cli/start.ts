@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Runs the command line (main.ts, bundled as one function in verbs.cjs beside this file) from what V8 made of it at an earlier run. To compile it anew takes a tenth of
-// a second of every run; what was compiled is kept below `compiled`, by the verb, and under the name of the very bundle that it was made of.
+// Runs the command line (main.ts, bundled as one function in verbs.cjs beside this file) from V8's code cache of an earlier run, because compiling takes a
+// tenth of a second of every run. The cache lies below `compiled`, by verb and by the hash of the bundle that it was made from.
 
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -8,18 +8,18 @@ import { dirname, join } from 'node:path'
 import { Script } from 'node:vm'
 import { bringAuthoritiesBack } from '../settings.ts'
 
-/** Told by build.mjs: a hash of the bundle. V8 itself compares no more than the length. */
+/** Set by build.mjs: a hash of the bundle. V8 itself compares only the length. */
 declare const BUNDLE: string
 
 bringAuthoritiesBack()
 
 const path = join(__dirname, 'verbs.cjs')
 const verb = /^[a-z]+$/.exec(process.argv[2] ?? '')?.[0] ?? 'none'
-// What ends before it begins compiles little: kept for all, it would leave the rest to be compiled at each run.
+// These runs compile little. Caching that for all would leave the rest to be compiled on every run.
 const isShort = process.argv.some((word) => word === '--help' || word === '-h' || word === '--dry-run')
 const kept = join(__dirname, 'compiled', `${BUNDLE}-${verb}${isShort ? '-short' : ''}`)
 
-// A parser that is compiled for itself costs more than the few values of one run; a daemon reads millions.
+// Compiling a schema costs more than validating the few values of one run; a daemon validates millions.
 if (verb !== 'up') Object.assign(globalThis, { __zod_globalConfig: { jitless: true } })
 const cachedData = readOrNone(kept)
 const script = new Script(readFileSync(path, 'latin1'), {
@@ -38,7 +38,7 @@ function readOrNone(file: string): Buffer | undefined {
   }
 }
 
-/** When all that this verb needs has been compiled. Whoever may not write here compiles each time. */
+/** Called once everything that this verb needs has been compiled. A user without write access here compiles each time. */
 function keep(): void {
   try {
     mkdirSync(dirname(kept), { recursive: true })

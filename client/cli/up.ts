@@ -26,7 +26,7 @@ interface Options {
   detach: boolean
 }
 
-/** Runs the daemon here, or, detached, in a process of its own. */
+/** Runs the daemon in this process or, detached, in a separate one. */
 export async function up(argv: readonly string[]): Promise<number> {
   const command = verbParser('up')
     .usage('[options]')
@@ -53,7 +53,7 @@ async function here(port: number, { host, domain, tls }: Options): Promise<numbe
   let asked = 0
   const end = () => {
     asked += 1
-    // What is under way gets its time; whoever asks again does not want to wait for it.
+    // The first request lets running work finish; a second one means at once.
     if (asked > 1) process.exit(130)
     close()
   }

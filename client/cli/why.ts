@@ -26,7 +26,7 @@ interface Denial {
   wouldAllow: string | null
 }
 
-/** What a sandbox wanted to reach and was not let, each once; or what it did reach, as rules. */
+/** Lists what a sandbox tried to reach and was denied, each once; or what it did reach, as rules. */
 export async function why(argv: readonly string[]): Promise<number> {
   const command = verbParser('why')
     .usage('[options] ID | --last')

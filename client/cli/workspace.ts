@@ -14,7 +14,7 @@ Examples:
 
 const MIB = 1024 * 1024
 
-/** What sandboxes leave behind for the next one. */
+/** Manages workspaces: files that sandboxes leave for the next one. */
 export async function workspace(argv: readonly string[]): Promise<number> {
   const command = verbParser('workspace')
     .usage('[options] [list | remove NAME...]')

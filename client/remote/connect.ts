@@ -4,17 +4,17 @@ import { asRecord, isRecord, type Json, parseJson, text, wholeJson } from './jso
 import { refusal, streamRefusal } from './refusal.ts'
 import { PORT, type Visit } from './visit.ts'
 
-/** Bit of an envelope's flags: the last of its stream. */
+/** Flag bit of an envelope: the last of its stream. */
 const END = 2
 
 interface Options {
   user?: string | undefined
-  /** The server ends the call after this long. */
+  /** After this long the server ends the call. */
   timeoutMs?: number | undefined
   isAhead?: boolean
 }
 
-/** One call of a service of the sandbox's agent, in the JSON form of the Connect protocol. Rejects with what its error means. */
+/** A unary call to a service of the sandbox's agent, in the JSON form of the Connect protocol. Rejects with the Fault that the error stands for. */
 export async function unary(
   visit: Visit,
   method: string,
@@ -29,7 +29,7 @@ export async function unary(
   throw await refusal(answer, what)
 }
 
-/** A call that answers with many messages. It ends without an error only when the server says that it is over. */
+/** A server-streaming call. It ends without an error only if the server ends the stream explicitly. */
 export async function* serverStream(
   visit: Visit,
   method: string,

@@ -7,12 +7,12 @@ export interface ControlOptions extends LinkOptions {
   key?: string | undefined
 }
 
-/** A daemon's control plane, asked with one key. */
+/** A daemon's control plane, used with one key. */
 export class Control {
   readonly link: Link
   readonly #key: string | undefined
 
-  /** Throws BAD_REQUEST when the address or the key cannot be one. */
+  /** Throws BAD_REQUEST if the address or the key is malformed. */
   constructor(options: ControlOptions) {
     this.link = new Link(options)
     this.#key = options.key
@@ -23,7 +23,7 @@ export class Control {
     }
   }
 
-  /** Rejects with what the answer means when it is no success. `what` says, in an error, what was wanted. */
+  /** Rejects with the Fault that an unsuccessful answer stands for. `what` names the operation in the error. */
   async ask(ask: Ask, what: string, signal: AbortSignal): Promise<Answer> {
     const key = this.#key === undefined ? {} : { 'x-api-key': this.#key }
     const answer = await this.link.ask({ ...ask, headers: { ...key, ...ask.headers } }, signal)
@@ -35,7 +35,7 @@ export class Control {
     return asRecord(await wholeJson(await this.ask(jsonAsk(method, path, body), what, signal), what), what)
   }
 
-  /** For what is answered with nothing that matters. */
+  /** For requests whose answer has no useful content. */
   async done(method: Ask['method'], path: string, body: object | undefined, what: string, signal: AbortSignal): Promise<void> {
     await wholeText(await this.ask(jsonAsk(method, path, body), what, signal), what)
   }
@@ -47,7 +47,7 @@ export function jsonAsk(method: Ask['method'], path: string, body: object | unde
     : { method, path, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
 }
 
-/** Of a sandbox, in E2B's control plane and, behind `/caisson/v1`, in ours. */
+/** The path of a sandbox, both in E2B's control plane and, below `/caisson/v1`, in ours. */
 export function sandboxPath(id: string): string {
   return `/sandboxes/${encodeURIComponent(id)}`
 }

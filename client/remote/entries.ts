@@ -15,10 +15,10 @@ const CHANGES: Readonly<Record<string, FileChange['kind']>> = {
   EVENT_TYPE_CHMOD: 'chmod',
 }
 
-/** What E2B calls metadata are attributes below this name. */
+/** E2B's metadata are stored as attributes with this prefix. */
 const METADATA = 'e2b.'
 
-/** A file as E2B's wire tells it. */
+/** A file entry from E2B's wire format. */
 export function entryOf(value: unknown, what: string): FileEntry {
   const entry = asRecord(value, what)
   const path = needed(text(entry, 'path'), what, 'a path')
@@ -29,7 +29,7 @@ export function entryOf(value: unknown, what: string): FileEntry {
   return {
     path,
     name: text(entry, 'name') ?? path.slice(path.lastIndexOf('/') + 1),
-    // Of a link, E2B's wire names the kind of what it leads to.
+    // For a symlink, E2B's wire gives the kind of its target.
     kind: symlinkTarget === undefined ? (KINDS[text(entry, 'type') ?? ''] ?? 'other') : 'symlink',
     size: number(entry, 'size') ?? 0,
     mode: number(entry, 'mode') ?? 0,
@@ -41,7 +41,7 @@ export function entryOf(value: unknown, what: string): FileEntry {
   }
 }
 
-/** A change in a watched folder; one of no known kind says that others were lost. */
+/** A change in a watched folder. An unknown kind means that other changes were lost. */
 export function changeOf(event: Readonly<Record<string, unknown>>): FileChange {
   const kind = CHANGES[text(event, 'type') ?? ''] ?? 'overflow'
   const entry = isRecord(event['entry']) ? { entry: entryOf(event['entry'], 'watch') } : {}

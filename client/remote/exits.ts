@@ -8,10 +8,10 @@ const KILLED_EXIT_CODE = 137
 const UNKNOWN_EXIT_CODE = 255
 const SIGKILL = 9
 
-/** Ends of a sandbox that a process which ran in it reports as its own. */
+/** Reasons for which a sandbox ends that a process in it reports as its own end. */
 const LIMITS: ReadonlySet<EndReason> = new Set(['timeout', 'memory', 'pids', 'disk', 'output'])
 
-/** What Go calls them, whose words are E2B's; others are "signal 34". */
+/** Signal descriptions as Go, and therefore E2B, words them; others are "signal 34". */
 const SIGNALS: Readonly<Record<string, NodeJS.Signals>> = {
   hangup: 'SIGHUP',
   interrupt: 'SIGINT',
@@ -38,7 +38,7 @@ const SIGNALS: Readonly<Record<string, NodeJS.Signals>> = {
   'bad system call': 'SIGSYS',
 }
 
-/** The end of a process, as E2B's wire tells it. */
+/** A process exit from E2B's wire format. */
 export function exitOf(end: Json): ProcessExit {
   const status = text(end, 'status') ?? ''
   const [, name = '', plain] = /^signal:? (?:(\d+)|(.*?))(?: \(core dumped\))?$/.exec(status) ?? []
@@ -53,7 +53,7 @@ export function exitOf(end: Json): ProcessExit {
   }
 }
 
-/** When the time of a process, or its sandbox with a limit, was over, that is how it ended. Throws any other failure. */
+/** The exit behind a failed stream: the process timed out, or its sandbox hit a limit. Rethrows any other failure. */
 export function exitBehind(failure: unknown, hasTimeout: boolean): ProcessExit {
   if (hasTimeout && failure instanceof Fault && failure.code === 'LIMIT_HIT') {
     return { exitCode: TIMEOUT_EXIT_CODE, signal: SIGKILL, limit: 'timeout' }

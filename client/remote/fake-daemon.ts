@@ -5,19 +5,19 @@ import { envelope } from './framing.ts'
 import { RemoteDoor } from './remote-door.ts'
 import type { RemoteHeld } from './remote-held.ts'
 
-/** One request that came, with its body. */
+/** A received request with its body. */
 export interface Came {
   request: IncomingMessage
   reply: ServerResponse
   body: Buffer
 }
 
-/** Answers to `METHOD /path`, the query apart. Without `whole` a handler gets the request before its body has come. */
+/** Answers by `METHOD /path`, without the query. Without `whole`, a handler gets the request before its body has arrived. */
 export type Script = Record<string, (came: Came) => unknown>
 
 export const ID = 'i0123456789abcdefghi'
 
-/** For specs: a server that does to a client what the script says, and remembers what it was asked. */
+/** For specs: a server that answers as its script says, and records the requests. */
 export class FakeDaemon implements AsyncDisposable {
   readonly asked: { line: string; headers: IncomingMessage['headers']; body: string }[] = []
   readonly sockets = new Set<Socket>()
@@ -46,13 +46,13 @@ export class FakeDaemon implements AsyncDisposable {
     return new RemoteDoor({ url: this.url, key: 'e2b_abc' })
   }
 
-  /** A sandbox, as `create` hands it over. */
+  /** A sandbox as `create` returns it. */
   async held(): Promise<RemoteHeld> {
     this.script['POST /caisson/v1/sandboxes'] ??= ({ reply }) => json(reply, 201, { sandboxID: ID, envdAccessToken: 'token' })
     return await this.door.create({}, new AbortController().signal)
   }
 
-  /** What was asked of one route, in order. */
+  /** The requests to one route, in order. */
   of(line: string): { headers: IncomingMessage['headers']; body: string; line: string }[] {
     return this.asked.filter((asked) => asked.line === line || asked.line.startsWith(`${line}?`))
   }
@@ -63,7 +63,7 @@ export class FakeDaemon implements AsyncDisposable {
     this.port = (this.#server.address() as AddressInfo).port
   }
 
-  /** As a killed daemon does: every connection breaks off, and nobody listens. */
+  /** Imitates a killed daemon: every connection breaks off, and nobody listens. */
   async die(): Promise<void> {
     const closed = once(this.#server, 'close')
     this.#server.close()
@@ -102,7 +102,7 @@ export function json(reply: ServerResponse, status: number, body: unknown, heade
   reply.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body))
 }
 
-/** Messages of a Connect stream, and its end unless the last is given as one. */
+/** Messages of a Connect stream, with an end message unless the last one is the end. */
 export function messages(...all: object[]): Buffer {
   return Buffer.concat(all.map((message) => envelope(JSON.stringify(message))))
 }
@@ -113,7 +113,7 @@ export function endOfStream(end: object = {}): Buffer {
   return whole
 }
 
-/** Writes the bytes one by one, so that every cut that there can be is there. */
+/** Writes the bytes one by one, to test every possible split. */
 export async function crumble(reply: ServerResponse, bytes: Buffer): Promise<void> {
   for (const byte of bytes) {
     reply.write(Uint8Array.of(byte))

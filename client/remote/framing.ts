@@ -1,6 +1,6 @@
 import { Fault } from '@caisson/wire'
 
-/** One message of a stream. A daemon bounds what a sandbox may say; this bounds what a daemon may. */
+/** Largest message of a stream. The daemon limits sandboxes; this limits the daemon. */
 const MAX_MESSAGE_BYTES = 128 * 1024 * 1024
 const PREFIX_BYTES = 5
 const NEWLINE = 10
@@ -11,7 +11,7 @@ export interface Envelope {
   payload: Buffer
 }
 
-/** The messages of a Connect stream, however they were cut on the way: a byte of flags, four of length, a payload. */
+/** The messages of a Connect stream, however the bytes were split: one byte of flags, four of length, then the payload. */
 export async function* envelopes(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Envelope> {
   const held = new Held()
   for await (const piece of bytes) {
@@ -32,7 +32,7 @@ export function envelope(payload: string): Buffer {
   return whole
 }
 
-/** Lines, each decoded as a whole: a character may be cut in two on the way. Empty ones are left out; the last one needs no end. */
+/** Lines, each decoded as a whole, since a character may be split across chunks. Empty lines are skipped; the last one needs no newline. */
 export async function* lines(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const held = new Held()
   for await (const piece of bytes) {
@@ -49,7 +49,7 @@ export async function* lines(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<s
   if (last !== '') yield last
 }
 
-/** Bytes that have come and not been used. They are joined once, when enough of them are there. */
+/** Bytes received but not yet consumed. They are joined only once, when enough have arrived. */
 class Held {
   bytes = 0
   #pieces: Uint8Array[] = []
@@ -61,7 +61,7 @@ class Held {
     if (this.bytes > MAX_MESSAGE_BYTES) throw new Fault('INTERNAL', `the daemon sent a message of more than ${MAX_MESSAGE_BYTES} bytes`)
   }
 
-  /** The first `length` bytes, without taking them. */
+  /** The first `length` bytes, without consuming them. */
   peek(length: number): Buffer {
     const first = this.#pieces[0]
     if (first !== undefined && first.length < length) this.#pieces = [Buffer.concat(this.#pieces)]
@@ -78,7 +78,7 @@ class Held {
   }
 }
 
-/** Of the first envelope; endless while its prefix is not all there. */
+/** Length of the first envelope; infinite while its prefix is incomplete. */
 function lengthIn(held: Held): number {
   return held.bytes < PREFIX_BYTES ? Number.POSITIVE_INFINITY : PREFIX_BYTES + held.peek(PREFIX_BYTES).readUInt32BE(1)
 }

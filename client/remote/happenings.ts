@@ -3,7 +3,7 @@ import { lines } from './framing.ts'
 import { isRecord, parseJson } from './json.ts'
 import type { Visit } from './visit.ts'
 
-/** What happens to a sandbox of a daemon, until it is gone. Rejects with DAEMON_UNREACHABLE when the daemon breaks off before. */
+/** Events of a daemon's sandbox until it is gone. Rejects with DAEMON_UNREACHABLE if the connection breaks off earlier. */
 export async function* happeningsOf(visit: Visit, signal: AbortSignal): AsyncGenerator<SandboxHappening> {
   const path = `/caisson/v1/events?sandbox=${encodeURIComponent(visit.id)}&denials=true`
   const { body } = await visit.control.ask({ method: 'GET', path }, 'events', signal)
@@ -16,7 +16,7 @@ export async function* happeningsOf(visit: Visit, signal: AbortSignal): AsyncGen
   throw new Fault('DAEMON_UNREACHABLE', `the daemon told no more of sandbox ${visit.id}`)
 }
 
-/** Undefined: nothing that a caller waits for. */
+/** Undefined: not an event for callers. */
 function happeningIn(line: unknown): SandboxHappening | undefined {
   if (!isRecord(line)) return undefined
   const { kind, at } = line

@@ -1,22 +1,22 @@
 import { isRecord, type Json, needed, number, text, texts, time } from './json.ts'
 
-/** What a daemon tells of a sandbox. */
+/** What a daemon reports about a sandbox. */
 export interface SandboxInfo {
   id: string
-  /** What it was made from; may be named again as `template`. */
+  /** What it was created from; can be used again as `template`. */
   template: string
   alias?: string
   state: 'running' | 'paused'
   startedMs: number
-  /** When its time is over. */
+  /** When its timeout expires. */
   endMs: number
   cpus: number
   memoryMiB: number
   diskMiB: number
   metadata: Record<string, string>
-  /** What happens then; told of one sandbox, not in lists. */
+  /** What happens then. Reported for a single sandbox, not in lists. */
   onTimeout?: 'kill' | 'pause'
-  /** Whether traffic resumes it; told of one sandbox, not in lists. */
+  /** Whether traffic resumes it. Reported for a single sandbox, not in lists. */
   autoResume?: boolean
 }
 

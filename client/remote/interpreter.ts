@@ -6,13 +6,13 @@ import { asList, asRecord, isRecord, type Json, needed, number, parseJson, text,
 import { refusalIn } from './refusal.ts'
 import { PORT, type Visit } from './visit.ts'
 
-/** While what it returns is pending, no more is read. */
+/** No more is read while a returned promise is pending (backpressure). */
 type Listener = (event: RunEvent) => void | Promise<void>
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 const NANOSECONDS_PER_MS = 1_000_000
 
-/** What a run may name of its own in its line of the wire; anything else is a form of a result that E2B has no name for. */
+/** Members of a result's line on the wire that have a name there; any other is a representation that E2B has no name for. */
 const FORMS = ['text', 'html', 'markdown', 'svg', 'png', 'jpeg', 'pdf', 'latex', 'json', 'javascript', 'data', 'chart', 'extra'] as const
 
 /** The code interpreter of a sandbox, over HTTP. */
@@ -61,7 +61,7 @@ export class Interpreter {
   }
 }
 
-/** What has been said of a run. */
+/** What has been received about a run. */
 class Heard {
   isOver = false
   readonly #on: Listener
@@ -76,14 +76,14 @@ class Heard {
     return { ...this.#rest, stdout: this.#texts.stdout.join(''), stderr: this.#texts.stderr.join('') }
   }
 
-  /** It ended with its sandbox, which hit a limit. */
+  /** The run ended with its sandbox, which hit a limit. */
   died(exitCode: number, limit: EndReason | undefined): void | Promise<void> {
     this.#rest = { ...this.#rest, exitCode, ...(limit === undefined ? {} : { limit }) }
     const value = 'the runtime was ended with its sandbox'
     return this.#fail({ name: 'RuntimeDied', value, traceback: `RuntimeDied: ${value}` })
   }
 
-  /** Throws what the daemon says was the failure of the run itself. */
+  /** Throws the failure of the run itself that the daemon reports. */
   line(line: Json): void | Promise<void> {
     switch (line['type']) {
       case 'failure':
@@ -106,7 +106,7 @@ class Heard {
     }
   }
 
-  /** What is not told to listeners. */
+  /** Handles what listeners are not told. */
   #note(line: Json): void {
     const limit = EndReason.safeParse(line['reason'])
     if (line['type'] === 'exit') this.#rest.exitCode = number(line, 'exit_code') ?? 0

@@ -3,7 +3,7 @@ import type { Answer } from './link.ts'
 
 export type Json = Readonly<Record<string, unknown>>
 
-/** What a daemon says in one answer; what may be long is read as a stream. */
+/** Largest answer of a daemon that is read whole; longer ones are read as streams. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 export async function wholeText(answer: Answer, what: string): Promise<string> {
@@ -48,14 +48,14 @@ export function text(record: Json, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
-/** Also of a string, as protobuf's JSON writes 64 bits. */
+/** Also accepts a string: protobuf's JSON writes 64-bit integers that way. */
 export function number(record: Json, name: string): number | undefined {
   const value = record[name]
   const found = typeof value === 'string' && value !== '' ? Number(value) : value
   return typeof found === 'number' && Number.isFinite(found) ? found : undefined
 }
 
-/** Milliseconds since 1970, of a time as text. */
+/** A time given as text, in milliseconds since 1970. */
 export function time(record: Json, name: string): number | undefined {
   const ms = Date.parse(text(record, name) ?? '')
   return Number.isNaN(ms) ? undefined : ms
@@ -71,7 +71,7 @@ export function needed<T>(value: T | undefined, what: string, name: string): T {
   return value
 }
 
-/** Not a daemon of Caisson's, or one of another version. */
+/** The peer is not a Caisson daemon, or one of another version. */
 function nonsense(what: string, why: string, cause?: unknown): Fault {
   return new Fault('INTERNAL', `the daemon's answer is ${why} (${what})`, {
     hint: 'Check that CAISSON_URL is the address of a Caisson daemon of this version.',

@@ -15,14 +15,14 @@ export interface Ask {
 export interface Answer {
   status: number
   headers: IncomingHttpHeaders
-  /** Rejects with CANCELLED when the signal of the request aborts, with DAEMON_UNREACHABLE when it breaks off. Leaving it ends the request. */
+  /** Rejects with CANCELLED when the request's signal aborts, or DAEMON_UNREACHABLE when it breaks off. Leaving the loop ends the request. */
   body: AsyncIterable<Uint8Array>
 }
 
 export interface LinkOptions {
-  /** Of the daemon; a path in it stays in front of every path. */
+  /** The daemon's URL; a path in it is prefixed to every request path. */
   url: string
-  /** Certificates to trust beside those of Node, as PEM. */
+  /** Certificates to trust in addition to Node's, as PEM. */
   ca?: string
 }
 
@@ -31,24 +31,24 @@ interface Transport {
   request: typeof plainRequest
 }
 
-/** Also tells a peer that is gone without a word, for streams on which nothing comes for hours. */
+/** TCP keep-alive; it also detects a peer that vanished silently, for streams that are idle for hours. */
 const PROBE_AFTER_MS = 30_000
-/** Failures that come of a connection which the other side had closed while it lay idle. */
+/** Errors of a kept-alive connection that the peer had closed while it was idle. */
 const STALE: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE'])
 
-/** A daemon, over HTTP with connections that are kept. Idle ones keep no process alive. */
+/** HTTP access to a daemon over kept-alive connections. Idle ones do not keep the process alive. */
 export class Link {
   readonly url: URL
   readonly #ca: string | undefined
   #transport: Promise<Transport> | undefined
 
-  /** Throws BAD_REQUEST when the address is none. */
+  /** Throws BAD_REQUEST if the address is malformed. */
   constructor(options: LinkOptions) {
     this.url = daemonUrl(options.url)
     this.#ca = options.ca
   }
 
-  /** Resolves when the answer has begun, whatever its status. Rejects with CANCELLED or DAEMON_UNREACHABLE. */
+  /** Resolves when the response head has arrived, whatever its status. Rejects with CANCELLED or DAEMON_UNREACHABLE. */
   async ask(ask: Ask, signal: AbortSignal): Promise<Answer> {
     const { agent, request } = await this.#open()
     for (let attempt = 0; ; attempt += 1) {
@@ -57,7 +57,7 @@ export class Link {
         return await this.#send(ask, agent, request, signal)
       } catch (failure) {
         const isStale = failure instanceof Unanswered && failure.wasKept && STALE.has(codeOf(failure.cause))
-        // What changes nothing may be asked twice; of anything else nobody knows whether it was carried out.
+        // Only a request that changes nothing may be repeated; any other may already have been carried out.
         if (isStale && ask.method === 'GET' && attempt === 0) continue
         throw failure instanceof Unanswered ? this.#unreachable(failure.cause) : failure
       }
@@ -92,7 +92,7 @@ export class Link {
         answered = answer
         resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: this.#pieces(answer, sent) })
       })
-      // A body that fails is the failure of the request; one that is refused is told by the answer.
+      // An error of the body is the request's failure; a refused body is explained by the response.
       this.#write(sent, bytes).catch((failure: unknown) => {
         sent.destroy(failure instanceof Error ? failure : new Error(String(failure)))
         reject(failure)
@@ -114,7 +114,7 @@ export class Link {
       over = true
       resume()
     }
-    // Once there is an answer, nobody reads the rest.
+    // Once there is a response, nobody reads the rest of the body.
     sent.on('drain', resume).on('close', finish).on('response', finish)
     for await (const piece of body) {
       if (over) return
@@ -129,7 +129,7 @@ export class Link {
     } catch (cause) {
       throw cause instanceof Fault ? cause : this.#broken(cause)
     } finally {
-      // After the end of both sides the connection is kept; whoever leaves earlier gives it up.
+      // The connection is reused only if both sides have finished; otherwise it is discarded.
       if (!answer.complete || !sent.writableEnded) sent.destroy()
     }
   }
@@ -153,13 +153,13 @@ export class Link {
   }
 }
 
-/** RFC 6761: names below `localhost` are this machine's, whatever its resolver says. */
+/** RFC 6761: names below `localhost` are this machine, whatever its resolver says. */
 const thisMachine: LookupFunction = (_name, options, answer) => {
   if (options.all === true) answer(null, [{ address: '127.0.0.1', family: 4 }])
   else answer(null, '127.0.0.1', 4)
 }
 
-/** No answer came. */
+/** There was no response. */
 class Unanswered extends Error {
   readonly wasKept: boolean
 
@@ -196,7 +196,7 @@ function codeOf(cause: unknown): string {
   return cause instanceof Error && 'code' in cause ? String(cause.code) : ''
 }
 
-/** Of several addresses that were tried, the first says enough. */
+/** Of several attempted addresses, the first error says enough. */
 function reasonOf(cause: unknown): string {
   if (cause instanceof AggregateError) return reasonOf(cause.errors[0])
   return codeOf(cause) === 'ECONNREFUSED' ? 'connection refused' : cause instanceof Error ? cause.message : String(cause)

@@ -1,6 +1,6 @@
-/** What has come and has not been read, up to a bound that the one who fills it keeps to. Has one reader. */
+/** A queue of received but unread items, for a single reader. The writer must respect its bound. */
 export class Pending<T> {
-  /** Of all that waits. */
+  /** Total size of the waiting items. */
   size = 0
   readonly #waiting: { value: T; size: number }[] = []
   #end: { failure?: unknown } | undefined
@@ -24,7 +24,7 @@ export class Pending<T> {
     this.#wakeReader?.()
   }
 
-  /** No more comes. A failure is thrown at the reader, after all that came before. */
+  /** Nothing more comes. The reader gets a failure only after everything before it. */
   end(failure?: unknown): void {
     this.#end ??= failure === undefined ? {} : { failure }
     this.#wakeReader?.()
@@ -39,7 +39,7 @@ export class Pending<T> {
     }
   }
 
-  /** Resolves when the reader, if there is one, has read all of it or has left. */
+  /** Resolves when the reader, if there is one, has read everything or left. */
   async drained(): Promise<void> {
     if (this.#isRead) await this.#left
   }

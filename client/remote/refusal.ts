@@ -2,7 +2,7 @@ import { CATALOGUE, Fault, type FaultCode } from '@caisson/wire'
 import { isRecord, type Json, number, text, wholeText } from './json.ts'
 import type { Answer } from './link.ts'
 
-/** For answers that name no code of the catalogue: what sits in front of a daemon answers too, and the routes that are E2B's alone. */
+/** For answers without a code of the catalogue: those of a proxy in front of a daemon, and of routes that only E2B has. */
 const OF_STATUS: Readonly<Record<number, FaultCode>> = {
   400: 'BAD_REQUEST',
   401: 'UNAUTHENTICATED',
@@ -20,7 +20,7 @@ const OF_STATUS: Readonly<Record<number, FaultCode>> = {
   507: 'LIMIT_HIT',
 }
 
-/** Of the Connect protocol. `unavailable` is what its caller finds out. */
+/** Codes of the Connect protocol. The caller finds out what `unavailable` means. */
 const OF_CONNECT: Readonly<Record<string, FaultCode>> = {
   canceled: 'CANCELLED',
   invalid_argument: 'BAD_REQUEST',
@@ -35,11 +35,11 @@ const OF_CONNECT: Readonly<Record<string, FaultCode>> = {
   unauthenticated: 'UNAUTHENTICATED',
 }
 
-/** Header and metadata that carry the code of the catalogue beside a Connect error. */
+/** Header and metadata key with the catalogue's code beside a Connect error. */
 export const CODE_HEADER = 'caisson-code'
 const LONGEST_MESSAGE = 4096
 
-/** An answer that is no success, as the error it means. Reads all of it. */
+/** Converts an unsuccessful response into a Fault. Reads all of it. */
 export async function refusal(answer: Answer, what: string): Promise<Fault> {
   const said = await wholeText(answer, what)
   const body = recordOf(said)
@@ -52,7 +52,7 @@ export async function refusal(answer: Answer, what: string): Promise<Fault> {
   return madeOf(code, messageOf(text(body, 'message') ?? '', answer.status, what), text(body, 'hint'), retryAfterS)
 }
 
-/** The same, of an error within an answer. */
+/** The same, for an error within a response. */
 export function refusalIn(error: Json, what: string): Fault {
   const status = number(error, 'code')
   const code = inCatalogue(text(error, 'error_code')) ?? OF_STATUS[status ?? 0] ?? 'INTERNAL'
@@ -68,7 +68,7 @@ export function streamRefusal(error: Json, metadata: unknown, what: string): Fau
 
 function madeOf(code: FaultCode, message: string, hint: string | undefined, retryAfterS: number | undefined): Fault {
   const own = hint ?? CATALOGUE[code].hint
-  // For callers without a field for it, the hint stands behind the message.
+  // For clients without a hint field, the hint follows the message.
   const tail = `. ${own}`
   const plain = message.endsWith(tail) ? message.slice(0, -tail.length) : message
   return new Fault(code, plain, { hint: own, ...(retryAfterS === undefined ? {} : { retryAfterS }) })

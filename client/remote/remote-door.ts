@@ -12,18 +12,18 @@ import { Visit } from './visit.ts'
 export interface ListOptions {
   /** Absent: both. */
   states?: readonly SandboxInfo['state'][]
-  /** All of them have to match. */
+  /** All must match. */
   metadata?: Readonly<Record<string, string>>
 }
 
-/** Files of a sandbox at one moment. */
+/** The state of a sandbox at one moment. */
 export interface Snapshot {
-  /** May be named as `template`. */
+  /** Can be used as `template`. */
   id: string
   names: string[]
 }
 
-/** One thing that happened in a sandbox. */
+/** An event in a sandbox. */
 export interface LogEntry {
   timestamp: string
   level: string
@@ -31,22 +31,22 @@ export interface LogEntry {
   fields: Record<string, string>
 }
 
-/** E2B's wire counts in seconds. */
+/** E2B's wire uses seconds. */
 const MS_PER_SECOND = 1000
 const CLEAN_UP_MS = 30_000
 
-/** A daemon. Needs no closing: its connections keep no process alive. */
+/** A daemon. It need not be closed: its connections do not keep the process alive. */
 export class RemoteDoor implements Door {
   readonly url: URL
   readonly #control: Control
 
-  /** Throws BAD_REQUEST when the address or the key cannot be one. */
+  /** Throws BAD_REQUEST if the address or the key is malformed. */
   constructor(options: ControlOptions) {
     this.#control = new Control(options)
     this.url = this.#control.link.url
   }
 
-  /** Whether a daemon answers; needs no key. Rejects with DAEMON_UNREACHABLE when nothing does. */
+  /** Whether a daemon answers; needs no key. Rejects with DAEMON_UNREACHABLE if nothing does. */
   async isAlive(signal: AbortSignal): Promise<boolean> {
     const answer = await this.#control.link.ask({ method: 'GET', path: '/health' }, signal)
     await wholeText(answer, 'health')
@@ -71,7 +71,7 @@ export class RemoteDoor implements Door {
     return (await this.#control.json('POST', '/caisson/v1/plan', request, 'plan a sandbox', signal)) as unknown as Plan
   }
 
-  /** One that runs, to work with; nothing of its life changes. Rejects with NOT_FOUND, or CONFLICT when it is paused. */
+  /** Attaches to a running sandbox without changing its timeout. Rejects with NOT_FOUND, or with CONFLICT if it is paused. */
   async attach(id: string, signal: AbortSignal): Promise<{ held: RemoteHeld; info: SandboxInfo }> {
     const detail = await this.#control.json('GET', sandboxPath(id), undefined, `find sandbox ${id}`, signal)
     if (detail['state'] === 'paused') {
@@ -80,7 +80,7 @@ export class RemoteDoor implements Door {
     return { held: this.#held(detail), info: infoOf(detail) }
   }
 
-  /** Extends the life of one that runs (never shortens it), resumes one that is paused. Absent: for the daemon's default time. */
+  /** Extends a running sandbox's timeout (never shortens it), or resumes a paused one. Absent: the daemon's default timeout. */
   async connect(id: string, wish: { timeoutMs?: number | undefined }, signal: AbortSignal): Promise<RemoteHeld> {
     const path = `/v2${sandboxPath(id)}/connect`
     return this.#held(await this.#control.json('POST', path, inSeconds(wish.timeoutMs), `connect to sandbox ${id}`, signal))
@@ -90,7 +90,7 @@ export class RemoteDoor implements Door {
     return infoOf(await this.#control.json('GET', sandboxPath(id), undefined, `find sandbox ${id}`, signal))
   }
 
-  /** Newest first. The next page is asked for when one is read. */
+  /** Newest first. Pages are fetched on demand. */
   async *list({ states, metadata }: ListOptions, signal: AbortSignal): AsyncGenerator<SandboxInfo> {
     const what = 'list sandboxes'
     let next: string | undefined
@@ -108,7 +108,7 @@ export class RemoteDoor implements Door {
     await this.#control.done('POST', `${sandboxPath(id)}/timeout`, inSeconds(timeoutMs), what, signal)
   }
 
-  /** Rejects with CONFLICT when it is paused already. */
+  /** Rejects with CONFLICT if it is already paused. */
   async pause(id: string, signal: AbortSignal): Promise<void> {
     await this.#control.done('POST', `${sandboxPath(id)}/pause`, {}, `pause sandbox ${id}`, signal)
   }
@@ -125,7 +125,7 @@ export class RemoteDoor implements Door {
     return { id: needed(text(made, 'snapshotID'), what, 'its id'), names: Array.isArray(names) ? names.map(String) : [] }
   }
 
-  /** All or none: when one cannot be had, those that were made are ended again, and its failure is thrown. */
+  /** All or none: if one copy fails, the others are ended and the failure is thrown. */
   async fork(
     id: string,
     wish: { count: number; timeoutMs?: number | undefined; memory?: boolean | undefined },
@@ -144,7 +144,7 @@ export class RemoteDoor implements Door {
     throw refusalIn(failure, what)
   }
 
-  /** What happened in a sandbox from that moment on, oldest first, as far as one answer goes. */
+  /** Events from that time on, oldest first, as many as one answer holds. */
   async log(id: string, fromMs: number, signal: AbortSignal): Promise<LogEntry[]> {
     const what = `read the log of sandbox ${id}`
     const { logs } = await this.#control.json('GET', `/v2${sandboxPath(id)}/logs?cursor=${fromMs}`, undefined, what, signal)
@@ -156,7 +156,7 @@ export class RemoteDoor implements Door {
     }))
   }
 
-  /** A route of Caisson's own; `path` begins behind `/caisson/v1`. */
+  /** Caisson's own API; `path` is relative to `/caisson/v1`. */
   async tell(method: Ask['method'], path: string, body: object | undefined, what: string, signal: AbortSignal): Promise<unknown> {
     const answer = await this.#control.ask(jsonAsk(method, `/caisson/v1${path}`, body), what, signal)
     return answer.status === 204 ? void (await wholeText(answer, what)) : await wholeJson(answer, what)
@@ -166,7 +166,7 @@ export class RemoteDoor implements Door {
     return this.#control.link.close()
   }
 
-  /** From now on the sandbox ends with this process, however that ends. */
+  /** From now on the sandbox ends with this process, however the process ends. */
   async #hold(id: string, signal: AbortSignal): Promise<void> {
     const path = `/caisson/v1${sandboxPath(id)}/leash`
     const leaving = new AbortController()
@@ -186,7 +186,7 @@ export class RemoteDoor implements Door {
   }
 }
 
-/** Until it ends. How it ends is no news: a sandbox whose daemon has gone lives on, and whoever uses it hears of that. */
+/** Reads until it ends. How it ends does not matter: a sandbox outlives its daemon, and its users will notice the loss. */
 async function read(body: AsyncIterable<Uint8Array>): Promise<void> {
   try {
     for await (const _ of body);
@@ -195,12 +195,12 @@ async function read(body: AsyncIterable<Uint8Array>): Promise<void> {
   }
 }
 
-/** Rounded up: who asks for half a second does not mean none. */
+/** Rounded up, so that half a second does not become zero. */
 function inSeconds(timeoutMs: number | undefined): { timeout?: number } {
   return timeoutMs === undefined ? {} : { timeout: Math.ceil(timeoutMs / MS_PER_SECOND) }
 }
 
-/** As E2B's SDKs write it: names and values encoded, and then all of it as a form. */
+/** As E2B's SDKs do: names and values are encoded, then the whole is encoded as a form. */
 function encoded(metadata: Readonly<Record<string, string>>): string {
   const form = new URLSearchParams()
   for (const [name, value] of Object.entries(metadata)) form.append(encodeURIComponent(name), encodeURIComponent(value))

@@ -8,11 +8,11 @@ import { Pending } from './pending.ts'
 import { refusal } from './refusal.ts'
 import { PORT, type Visit } from './visit.ts'
 
-/** Changes that nobody has read yet; then the daemon has to keep, or drop, the others. */
+/** Maximum number of unread changes; beyond it, the daemon has to keep or drop them. */
 const MAX_WAITING_CHANGES = 4096
 const NOT_SATISFIABLE = 416
 
-/** Files inside, over HTTP. */
+/** Files inside a sandbox, over HTTP. */
 export class RemoteFiles implements Files {
   readonly #visit: Visit
 
@@ -87,7 +87,7 @@ export class RemoteFiles implements Files {
     await this.#call('Remove', { path }, options, `remove ${path}`, signal)
   }
 
-  /** Watches from now on, whenever it is read. */
+  /** The watch starts now, even if it is read later. */
   watch(path: string, wish: FileOptions & { recursive?: boolean; includeEntry?: boolean }, signal: AbortSignal): AsyncIterable<FileChange> {
     const { user, recursive = false, includeEntry = false } = wish
     const watching = new AbortController()
@@ -129,7 +129,7 @@ export class RemoteFiles implements Files {
   }
 }
 
-/** What comes after the word that the watch is set up. */
+/** Collects what follows the confirmation that the watch is set up. */
 async function gather(events: AsyncIterable<Json>, pending: Pending<FileChange>): Promise<void> {
   for await (const event of events) {
     if (!isRecord(event['filesystem'])) continue
@@ -142,7 +142,7 @@ function entryIn(answer: Json, what: string): FileEntry {
   return entryOf(answer['entry'], what)
 }
 
-/** Where only a status says what is wrong, it is said of a file. */
+/** If only a status tells what is wrong, it is interpreted as an error about a file. */
 async function fileRefusal(answer: Parameters<typeof refusal>[0], what: string): Promise<Fault> {
   return asFileFault(await refusal(answer, what))
 }

@@ -21,7 +21,7 @@ import { startRemotely } from './remote-process.ts'
 import { PORT, type Visit } from './visit.ts'
 import { deathOf } from './watching.ts'
 
-/** A sandbox of a daemon, by its id. It lives on when this process ends. */
+/** A daemon's sandbox, by its id. It outlives this process. */
 export class RemoteHeld implements Held {
   readonly id: string
   readonly door: RemoteDoor
@@ -40,13 +40,13 @@ export class RemoteHeld implements Held {
     this.#interpreter = new Interpreter(visit)
   }
 
-  /** Asked for, it keeps this process alive, and a connection to the daemon open, until the sandbox has ended. */
+  /** Reading it keeps this process alive, and a connection to the daemon open, until the sandbox has ended. */
   get ended(): Promise<Death> {
     this.#ended ??= deathOf(this.#visit)
     return this.#ended
   }
 
-  /** Under which name a server inside is reached, where that name resolves. */
+  /** The name that reaches a server inside, where that name resolves. */
   hostOf(port: number): string {
     return `${port}-${this.id}.${this.#domain}`
   }
@@ -55,7 +55,7 @@ export class RemoteHeld implements Held {
     try {
       await this.door.kill(this.id, signal)
     } catch (failure) {
-      // It had ended before: how, is what is asked here.
+      // The sandbox had already ended; the death record says how.
       if (!(failure instanceof Fault && (failure.code === 'NOT_FOUND' || failure.code === 'SANDBOX_GONE'))) throw failure
     }
     const { death } = await this.#visit.standing(signal)

@@ -8,13 +8,13 @@ import { isRecord, type Json, needed, number, text } from './json.ts'
 import { Pending } from './pending.ts'
 import type { Visit } from './visit.ts'
 
-/** Output that waits for its reader; then the daemon, and in the end the process, has to wait. */
+/** Limit on unread output; beyond it, backpressure reaches the daemon and finally the process. */
 const WINDOW_BYTES = 1024 * 1024
-/** Bytes of one piece of input. */
+/** Largest single input message. */
 const MAX_INPUT_BYTES = 256 * 1024
 const END_OF_TRANSMISSION = Uint8Array.of(4)
 
-/** Starts a command. The caller's signal counts until it runs; from then on it lives until it ends. */
+/** Starts a command. The caller's signal counts only until it runs; then the command lives until it ends. */
 export async function startRemotely(visit: Visit, request: StartRequest, signal: AbortSignal): Promise<Process> {
   const { timeoutMs } = request
   if (timeoutMs !== undefined && !(Number.isInteger(timeoutMs) && timeoutMs >= 1)) {
@@ -59,7 +59,7 @@ class RemoteProcess implements Process {
   readonly #isTerminal: boolean
   readonly #hasTimeout: boolean
   readonly #pending = new Pending<Output>()
-  /** Input goes one piece after the other, whoever waits for it. */
+  /** Serialises input, whoever writes it. */
   #written: Promise<unknown> = Promise.resolve()
 
   constructor(visit: Visit, pid: number, request: StartRequest, events: AsyncGenerator<Json>) {
@@ -82,7 +82,7 @@ class RemoteProcess implements Process {
   }
 
   closeStdin(signal: AbortSignal): Promise<void> {
-    // A terminal has no end of its input but the character that says so.
+    // A terminal signals end of input only by a character.
     if (this.#isTerminal) return this.write(END_OF_TRANSMISSION, signal)
     return this.#inTurn(() => this.#tell('CloseStdin', {}, 'close the input of', signal))
   }
@@ -104,12 +104,12 @@ class RemoteProcess implements Process {
   #inTurn(work: () => Promise<void>): Promise<void> {
     const done = this.#written.then(work, work)
     this.#written = done
-    // Whoever called it hears of a failure; the next one does not.
+    // Its caller gets the failure; later writes do not.
     done.catch(() => undefined)
     return done
   }
 
-  /** Reads until the end, as far ahead of the reader as the window allows. */
+  /** Reads to the end, ahead of the reader by at most the window. */
   async #listen(events: AsyncGenerator<Json>): Promise<ProcessExit> {
     let exit: ProcessExit | undefined
     try {
@@ -140,7 +140,7 @@ class RemoteProcess implements Process {
   }
 }
 
-/** One of the things that `event` may be. */
+/** One alternative of the `event` union. */
 function memberOf(message: Json, name: string): Json | undefined {
   const event = message['event']
   const member = isRecord(event) ? event[name] : undefined

@@ -5,11 +5,11 @@ import { isRecord, type Json, number, text, time, wholeText } from './json.ts'
 import type { Answer, Ask } from './link.ts'
 import { refusal } from './refusal.ts'
 
-/** Where a sandbox serves what; the numbers are E2B's. */
+/** Ports of the services inside a sandbox; the numbers are E2B's. */
 export const PORT = { agent: 49983, interpreter: 49999 } as const
 export type Port = (typeof PORT)[keyof typeof PORT]
 
-/** How a sandbox stands, as its daemon knows. */
+/** The state of a sandbox, as its daemon knows it. */
 export interface Standing {
   state: 'running' | 'paused' | 'gone'
   death: Death | undefined
@@ -17,30 +17,30 @@ export interface Standing {
 
 /** A request to a sandbox. */
 interface Asked extends Ask {
-  /** Inside. */
+  /** The user inside. */
   user?: string | undefined
-  /** Goes ahead although a watch is being set up: it is that watch. */
+  /** Skips the wait for a watch that is being set up, because it is the request that sets it up. */
   isAhead?: boolean | undefined
 }
 
-/** After a conversation broke off, what became of the sandbox is asked this long. */
+/** After a connection broke off, how long to keep asking what became of the sandbox. */
 const ASKING_MS = 10_000
 
-/** What one daemon is told of one sandbox, and what is made of its silence. */
+/** Requests to one sandbox through one daemon, and the diagnosis when there is no answer. */
 export class Visit {
   readonly id: string
   readonly control: Control
   readonly #token: string | undefined
   readonly #settingUp = new Set<Promise<void>>()
 
-  /** `token` is the sandbox's own. */
+  /** `token` is the sandbox's own access token. */
   constructor(control: Control, id: string, token: string | undefined) {
     this.control = control
     this.id = id
     this.#token = token
   }
 
-  /** Whatever is asked from now on is asked when `done` has settled: requests on several connections have no order of their own. */
+  /** Delays all later requests until `done` settles, since requests on separate connections have no order. */
   after(done: Promise<unknown>): void {
     const settled = done.then(
       () => undefined,
@@ -50,14 +50,14 @@ export class Visit {
     void settled.then(() => this.#settingUp.delete(settled))
   }
 
-  /** Rejects with what the answer means when it is no success, with SANDBOX_GONE or CONFLICT when the sandbox is not there to answer. */
+  /** Rejects with the Fault that an unsuccessful answer stands for, or with SANDBOX_GONE or CONFLICT if the sandbox cannot answer. */
   async ask(port: Port, ask: Asked, what: string, signal: AbortSignal): Promise<Answer> {
     const answer = await this.attempt(port, ask, signal)
     if (answer.status >= 200 && answer.status < 300) return answer
     throw await refusal(answer, what)
   }
 
-  /** The same, but an answer that is no success is handed over, unless it is that nobody is there. */
+  /** The same, but returns an unsuccessful answer, unless it says that the sandbox cannot answer. */
   async attempt(port: Port, ask: Asked, signal: AbortSignal): Promise<Answer> {
     const { user, isAhead = false, ...rest } = ask
     if (!isAhead && this.#settingUp.size > 0) await Promise.all(this.#settingUp)
@@ -82,7 +82,7 @@ export class Visit {
     }
   }
 
-  /** What a failure to speak with the sandbox comes of: its end, its pause, or the connection alone. */
+  /** Determines why a request to the sandbox failed: the sandbox ended, it is paused, or only the connection failed. */
   async explain(failure: unknown, signal: AbortSignal): Promise<Fault> {
     if (!(failure instanceof Fault)) return new Fault('INTERNAL', `sandbox ${this.id} could not be spoken to`, { cause: failure })
     if (failure.code !== 'DAEMON_UNREACHABLE') return failure
@@ -95,7 +95,7 @@ export class Visit {
       return notThere(this.id, await this.standing(asking), failure)
     } catch (asked) {
       if (signal.aborted) return cancelled(signal)
-      // The daemon does not answer this either: the first failure says so.
+      // The daemon does not answer this either, so the first failure is the one to report.
       return asked instanceof Fault && asked.code !== 'DAEMON_UNREACHABLE' && asked.code !== 'CANCELLED' ? asked : failure
     }
   }
@@ -126,7 +126,7 @@ function notThere(id: string, { state, death }: Standing, cause: Fault): Fault {
   return new Fault('CONFLICT', `sandbox ${id} is paused`, { hint: `Resume it: \`caisson resume ${id}\`, or Sandbox.connect.`, cause })
 }
 
-/** SANDBOX_GONE, with all that is known of the end. */
+/** SANDBOX_GONE, with everything known about the end. */
 export class GoneFault extends Fault {
   readonly death: Death
 
@@ -143,7 +143,7 @@ function standingOf(id: string, record: Json): Standing {
   return { state: 'gone', death: deathOf(id, record) }
 }
 
-/** The keeper's own record where there is one, else what the daemon's store remembers. */
+/** The keeper's own record if there is one, otherwise what the daemon's store remembers. */
 function deathOf(id: string, record: Json): Death {
   const kept = isRecord(record['death']) ? Death.safeParse(record['death']) : undefined
   if (kept?.success) return kept.data
@@ -158,7 +158,7 @@ function deathOf(id: string, record: Json): Death {
   }
 }
 
-/** The daemon remembers those that ended for some time only. */
+/** The daemon remembers ended sandboxes only for some time. */
 export function unknownDeath(id: string): Death {
   return { id, reason: 'abandoned', detail: 'the daemon knows nothing of it', startedMs: 0, endedMs: 0, peakMemoryBytes: null, cpuUs: null }
 }

@@ -3,15 +3,15 @@ import { type Death, Fault } from '@caisson/wire'
 import { lines } from './framing.ts'
 import { unknownDeath, type Visit } from './visit.ts'
 
-/** Between two attempts to reach a daemon that does not answer; it may be starting again, and its sandboxes live on meanwhile. */
+/** Delay between attempts to reach a daemon that does not answer. It may be restarting; its sandboxes live on meanwhile. */
 const AGAIN_MS = 1000
 
-/** Resolves when the sandbox has ended, however often its daemon is restarted meanwhile. Never rejects: one that may not be asked about counts as gone. */
+/** Resolves when the sandbox has ended, even across daemon restarts. Never rejects: a sandbox that may not be queried counts as gone. */
 export async function deathOf(visit: Visit): Promise<Death> {
   for (;;) {
     const leaving = new AbortController()
     try {
-      // Listening begins before the question, so that nothing happens in between unheard.
+      // Subscribe before asking, so that no event in between is missed.
       const changes = lines(await eventsOf(visit, leaving.signal))
       for (let heard = false; !heard; heard = (await changes.next()).done === true) {
         const { state, death } = await visit.standing(leaving.signal)

@@ -1,4 +1,4 @@
-/** A stretch of one channel. */
+/** A run of bytes from one channel. */
 export interface Segment<Channel> {
   channel: Channel
   bytes: Uint8Array
@@ -8,7 +8,7 @@ export interface Segment<Channel> {
 interface Block<Channel> {
   bytes: Uint8Array
   used: number
-  /** Whole payloads are kept as they came; small ones share a block. */
+  /** Large payloads are kept as they arrived; small ones share a block. */
   shared: boolean
   marks: { channel: Channel; atUs: number; end: number }[]
   taken: number
@@ -19,8 +19,8 @@ const SMALL_BYTES = 1024
 const MAX_RETAINED_FACTOR = 4
 
 /**
- * What has come and not yet been read, in order. Credit bounds its bytes, not the number of pieces: so that a flood of one-byte pieces costs no
- * more than a small multiple of its bytes, small pieces share a block, and neighbours of one channel become one piece.
+ * Received but unread data, in order. Credit limits its bytes but not the number of pieces. So that a flood of one-byte pieces costs only a small multiple of
+ * its bytes, small pieces share a block, and adjacent pieces of one channel are merged.
  */
 export class Backlog<Channel> {
   #blocks: Block<Channel>[] = []
@@ -35,7 +35,7 @@ export class Backlog<Channel> {
     this.#bytes += bytes.length
     if (bytes.length > SMALL_BYTES) {
       const marks = [{ channel, atUs, end: bytes.length }]
-      // A view keeps all of its buffer alive: a little payload in a lot of padding is copied out.
+      // A view keeps its whole buffer alive, so a small payload from a large frame is copied out.
       const own = bytes.buffer.byteLength > bytes.length * MAX_RETAINED_FACTOR ? bytes.slice() : bytes
       this.#blocks.push({ bytes: own, used: own.length, shared: false, marks, taken: 0 })
       return
@@ -48,7 +48,7 @@ export class Backlog<Channel> {
     else block.marks.push({ channel, atUs, end: block.used })
   }
 
-  /** The oldest piece, all of one channel. */
+  /** The oldest piece, from a single channel. */
   take(): Segment<Channel> | undefined {
     const block = this.#blocks[0]
     const mark = block?.marks.shift()
@@ -68,7 +68,7 @@ export class Backlog<Channel> {
   #roomFor(length: number): Block<Channel> {
     const last = this.#blocks.at(-1)
     if (last?.shared && last.bytes.length - last.used >= length) return last
-    // The first piece of a quiet channel gets no more than it needs; a queue gets blocks to fill.
+    // On a quiet channel the first piece gets only what it needs; when data queues up, full blocks are allocated.
     const size = this.#blocks.length === 0 ? length : SHARED_BLOCK_BYTES
     const block = { bytes: new Uint8Array(size), used: 0, shared: true, marks: [], taken: 0 }
     this.#blocks.push(block)

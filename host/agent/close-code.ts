@@ -23,7 +23,7 @@ const CODES: Readonly<Record<string, FaultCode>> = {
 
 const MAX_QUOTED_CHARACTERS = 500
 
-/** Text from inside the wall, fit for a message to a person: one line, bounded, nothing that steers a terminal. */
+/** Makes text from inside the sandbox safe to show a person: one line, bounded, without terminal control characters. */
 function quoted(text: string): string {
   const plain = text.slice(0, MAX_QUOTED_CHARACTERS).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\u{fffd}')
   return text.length > MAX_QUOTED_CHARACTERS ? `${plain}...` : plain
@@ -33,7 +33,7 @@ export function isCloseCode(code: string): boolean {
   return code === '' || Object.hasOwn(CODES, code)
 }
 
-/** Why the agent did not do it. `what` names the operation and its object. */
+/** The error for an operation that the agent did not carry out. `what` names the operation and its object. */
 export function closeFault(close: Close, what: string): Fault {
   const missing = close.code === 'not_found' && what.startsWith('attach')
   const code = missing ? 'NOT_FOUND' : (CODES[close.code] ?? 'WIRE_VIOLATION')

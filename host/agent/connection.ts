@@ -7,9 +7,9 @@ import { encodeApart, encodeFrame, FrameDecoder, type FrameInit } from './frames
 import { type OperationCase, ruleFor } from './rules.ts'
 import { AgentStream, type EventWhat, type OpenedResult } from './stream.ts'
 
-/** Sent, and not taken by the agent: then whoever has more to send waits. */
+/** Bytes sent but not yet taken by the agent; above this, senders wait (backpressure). */
 const MAX_UNSENT_BYTES = 4 * 1024 * 1024
-/** And then nothing more is begun: what was given up stays on the way, too, until the agent has taken it. */
+/** Above this, no new operation may start: data of abandoned streams stays queued too, until the agent has taken it. */
 const MAX_UNSENT_BEGUN_BYTES = 16 * 1024 * 1024
 
 type OpenInit = NonNullable<Extract<FrameInit['body'], { case: 'open' }>['value']>
@@ -24,8 +24,8 @@ export interface OpenOptions {
 }
 
 /**
- * The one connection to a sandbox's agent: many streams over one socket. Everything that comes from it is input from the enemy: what the rules of
- * wire/agent.proto do not allow at that moment ends the connection, and nothing of it is kept beyond the credit given.
+ * The single connection to a sandbox's agent, multiplexing many streams over one socket. All input is hostile: anything that the rules of wire/agent.proto do
+ * not allow at that moment ends the connection, and nothing is buffered beyond the credit granted.
  */
 export class AgentConnection {
   readonly #socket: Socket
@@ -51,22 +51,22 @@ export class AgentConnection {
     this.hello.catch(() => undefined)
   }
 
-  /** Writes may begin before the socket is connected; a failure to connect is the loss of the connection. */
+  /** Writes may start before the socket is connected. Failure to connect counts as loss of the connection. */
   static to(path: string): AgentConnection {
     return new AgentConnection(connect({ path }))
   }
 
-  /** Why nothing more can be said here; undefined while it can. */
+  /** Why the connection is unusable; undefined while it works. */
   get failure(): Fault | undefined {
     return this.#failure
   }
 
-  /** Resolves, never rejects, when nothing more can be said here, with the reason. */
+  /** Resolves, never rejects, with the reason once the connection is unusable. */
   get lost(): Promise<Fault> {
     return this.#lost.promise
   }
 
-  /** Starts an operation. Aborting gives the stream up, now and later. */
+  /** Starts an operation. Aborting the signal abandons the stream, now or later. */
   open(operation: Operation, options: OpenOptions, signal: AbortSignal): AgentStream {
     refuseAborted(signal)
     if (this.#failure !== undefined) throw this.#failure
@@ -124,7 +124,7 @@ export class AgentConnection {
     stream.receive(frame.body)
   }
 
-  /** Frames of one turn of the event loop leave in one write. `stays`: nobody changes the payload any more. */
+  /** Frames of one turn of the event loop are sent in one write. `stays`: the payload will not be modified any more. */
   #write(frame: FrameInit, stays: boolean): void {
     if (this.#failure !== undefined) return
     const pieces = (stays ? encodeApart(frame) : undefined) ?? [encodeFrame(frame)]

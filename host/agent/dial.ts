@@ -7,19 +7,19 @@ import type { AgentConnection } from './connection.ts'
 import type { AgentStream } from './stream.ts'
 
 const LOOPBACKS = ['127.0.0.1', '::1']
-/** What a second address may fail with besides: there is no IPv6 inside. */
+/** Errors that a second address may fail with because there is no IPv6 inside. */
 const NOT_THERE: ReadonlySet<string> = new Set(['NOT_FOUND', 'INTERNAL'])
 
-/** How long a program inside may take to take what it was sent before both sides ended. */
+/** After both sides have ended, how long a program inside may take to read its remaining input. */
 const TAIL_MS = 10_000
 const LOOK_MS = 10
 
 export interface DialOptions {
-  /** True: the end of what comes leaves the other way open, as TCP has it. */
+  /** True: the end of incoming data leaves the outgoing direction open, as in TCP. */
   readonly allowHalfOpen: boolean
 }
 
-/** A connection to whatever listens on a port inside. Rejects with NOT_FOUND when nothing does. The signal counts until it stands. */
+/** Connects to a listener on a port inside. Rejects with NOT_FOUND if there is none. The signal applies only until the connection is established. */
 export async function dial(connection: AgentConnection, port: number, options: DialOptions, signal: AbortSignal): Promise<Duplex> {
   let refused: Fault | undefined
   for (const host of LOOPBACKS) {
@@ -41,7 +41,7 @@ async function open(connection: AgentConnection, port: number, host: string, sig
   return stream
 }
 
-/** Backpressure goes through to the program inside: nothing is taken from the agent before somebody reads, nothing is sent beyond its credit. */
+/** Passes backpressure on to the program inside: reads from the agent only on demand, and sends only within its credit. */
 class Dialled extends Duplex {
   readonly #stream: AgentStream
   readonly #ending = unending()
@@ -50,18 +50,18 @@ class Dialled extends Duplex {
   constructor(stream: AgentStream, { allowHalfOpen }: DialOptions) {
     super({ allowHalfOpen })
     this.#stream = stream
-    // A connection that breaks off while nobody reads is noticed all the same; whoever reads gets first what had come.
+    // A broken connection is noticed even while nobody reads. A reader first gets the data that had arrived.
     stream.closed.catch((failure: Error) => {
       if (!this.#isReading && !stream.hasOutput) this.destroy(failure)
     })
   }
 
-  /** Asked for by node:http, as of a socket: the answer is there, the connection is not wanted any more. */
+  /** node:http calls this as on a socket: it has the answer and no longer wants the connection. */
   destroySoon(): void {
     this.end(() => this.destroy())
   }
 
-  /** Asked for by node:http of whatever it keeps for later: nothing of this holds the process. */
+  /** node:http calls this on connections it keeps. This object never keeps the process alive. */
   ref(): this {
     return this
   }
@@ -83,7 +83,7 @@ class Dialled extends Duplex {
   override _destroy(failure: Error | null, done: (failure: Error | null) => void): void {
     const giveUp = () => this.#stream.giveUp(new Fault('CANCELLED', 'the host closed the connection', { cause: failure }))
     if (this.readableEnded && this.writableFinished) {
-      // All has been said; the last of it may still be on its way to a program that is slow to take it.
+      // All data has been sent, but a slow program may not have read the last of it yet.
       const timer = setTimeout(giveUp, TAIL_MS).unref()
       const stop = () => clearTimeout(timer)
       this.#stream.closed.then(stop, stop)
@@ -93,12 +93,12 @@ class Dialled extends Duplex {
     done(failure)
   }
 
-  /** What the other side takes no more is dropped: it may have answered before it stopped listening, and the reader learns how it ended. */
+  /** Data that the other side no longer takes is dropped: it may have answered before it stopped listening. The reader learns how it ended. */
   #send(bytes: Uint8Array, end: boolean, done: () => void): void {
     this.#stream.send(Channel.TCP, bytes, end, this.#ending).then(done, done)
   }
 
-  /** What had come before is read first: destroying a stream drops it. */
+  /** Lets the reader consume what had arrived, because destroying a stream drops it. */
   async #fail(failure: Error): Promise<void> {
     while (this.readableLength > 0 && !this.destroyed) await pause(LOOK_MS, undefined, { ref: false })
     this.destroy(failure)

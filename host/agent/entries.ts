@@ -28,21 +28,21 @@ export function fileEntry(entry: Entry): FileEntry {
   return shown
 }
 
-/** Besides its texts, roughly. */
+/** Approximate size besides its texts. */
 const ENTRY_BYTES = 256
 
-/** What one takes that is kept. Whoever is inside chooses how long its texts are. */
+/** Memory that a stored entry takes. The guest chooses the length of its texts. */
 export function bytesOfEntry({ path, owner, group, symlinkTarget = '', leadsTo, attributes = {} }: FileEntry): number {
   const texts = [path, owner, group, symlinkTarget, leadsTo?.path ?? '', ...Object.entries(attributes).flat()]
   return ENTRY_BYTES + texts.reduce((sum, text) => sum + text.length, 0)
 }
 
-/** The same of a change: texts may take two bytes a letter. */
+/** The same for a change. Text may take two bytes per character. */
 export function bytesOfChange({ name, entry }: FileChange): number {
   return ENTRY_BYTES + 2 * name.length + (entry === undefined ? 0 : 2 * bytesOfEntry(entry))
 }
 
-/** A 64-bit number of the agent's, as one that JavaScript can count with. */
+/** A 64-bit number from the agent, limited to JavaScript's safe range. */
 export function bounded(value: bigint): number {
   return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value)
 }

@@ -6,10 +6,10 @@ import type { AgentConnection, Operation } from './connection.ts'
 import { bytesOfChange, bytesOfEntry, fileEntry } from './entries.ts'
 import type { AgentStream, OpenedResult } from './stream.ts'
 
-/** A listing comes in pages without credit: more than this is refused. */
+/** Pages of a listing are not subject to credit, so longer listings are refused. */
 const MAX_LISTED_ENTRIES = 200_000
 const MAX_LISTED_BYTES = 64 * 1024 * 1024
-/** Changes that nobody has read yet; then they are dropped and the reader is told so. */
+/** Unread changes; beyond this they are dropped, and the reader is told. */
 const MAX_WAITING_CHANGES = 4096
 const MAX_WAITING_BYTES = 4 * 1024 * 1024
 
@@ -22,10 +22,10 @@ const CHANGES: Readonly<Record<number, FileChange['kind']>> = {
   [Kind.OVERFLOW]: 'overflow',
 }
 
-/** `lift`: where the user's rights do not reach, root makes it and gives it to the user; for users that may become root anyway. */
+/** `lift`: where the user lacks permission, root creates it and gives it to the user; for users that may become root anyway. */
 export type MakeOptions = FileOptions & { lift?: boolean }
 
-/** `own`: the file becomes the user's, whoever had it before. `stays`: the pieces of its content are not changed by whoever gives them when they have been taken. */
+/** `own`: the file becomes the user's, whoever owned it before. `stays`: the caller does not modify pieces of content after handing them over. */
 export type WriteOptions = MakeOptions & {
   mode?: number
   append?: boolean
@@ -34,15 +34,15 @@ export type WriteOptions = MakeOptions & {
   stays?: boolean
 }
 
-/** `localOnly` refuses what another machine or process serves, whose changes are not seen. */
+/** `localOnly` refuses file systems served by another machine or process, because their changes cannot be seen. */
 export type WatchOptions = FileOptions & { recursive?: boolean; includeEntry?: boolean; localOnly?: boolean }
 
 export interface Watching extends AsyncIterable<FileChange> {
-  /** Resolves when nothing that happens from then on is missed. */
+  /** Resolves once no later change can be missed. */
   readonly armed: Promise<void>
 }
 
-/** Files inside, through the agent: no path is ever opened on the host. */
+/** Files inside, accessed through the agent: the host never opens any path itself. */
 export class AgentFiles implements Files {
   readonly #connection: AgentConnection
 
@@ -54,7 +54,7 @@ export class AgentFiles implements Files {
     const { user = '', offset = 0, length } = options
     whole('offset', offset)
     if (length !== undefined) whole('length', length)
-    // Length 0 means "to the end" on the wire.
+    // On the wire, length 0 means "to the end".
     if (length === 0) return void (await this.stat(path, { user, follow: true }, signal))
     const value = { path, user, offset: BigInt(offset), length: BigInt(length ?? 0) }
     const stream = this.#open({ case: 'readFile', value }, `read ${path}`, signal)
@@ -86,7 +86,7 @@ export class AgentFiles implements Files {
       }
     } catch (failure) {
       stream.giveUp(new Fault('CANCELLED', 'the writer stopped', { cause: failure }))
-      // The agent's own reason (no_space) tells more than "it has ended".
+      // The agent's own reason (no_space) says more than "it has ended".
       await stream.closed.catch((cause: unknown) => {
         if (!(cause instanceof Fault) || cause.code !== 'CANCELLED') throw cause
       })
@@ -171,7 +171,7 @@ export class AgentFiles implements Files {
   }
 }
 
-/** File changes between the agent and their reader. */
+/** A queue of file changes between the agent and their reader. */
 class Changes {
   #waiting: FileChange[] = []
   #bytes = 0

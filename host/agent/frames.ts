@@ -20,10 +20,10 @@ export function encodeFrame(init: FrameInit): Uint8Array {
   return whole
 }
 
-/** From so many bytes on, copying them costs more than handing the kernel two pieces. */
+/** From this size on, copying costs more than handing the kernel two pieces. */
 const APART_BYTES = 4096
 
-/** The same in two pieces, the second of them the payload itself, which must stay as it is until all has been sent; undefined: not for this one. */
+/** The same in two pieces, the second being the payload itself, which must not change until it has been sent. Undefined: not possible for this frame. */
 export function encodeApart({ stream, body }: FrameInit): readonly [head: Uint8Array, payload: Uint8Array] | undefined {
   if (!stream || body?.case !== 'data' || body.value.atUs !== undefined || body.value.end === true) return undefined
   const { payload } = body.value
@@ -33,12 +33,12 @@ export function encodeApart({ stream, body }: FrameInit): readonly [head: Uint8A
 
 type DataInit = MessageInitShape<typeof DataSchema>
 
-/** Tag bytes of wire/agent.proto: the number of the field, and how long it is. */
+/** Tag bytes of wire/agent.proto: field number and wire type. */
 const [STREAM, DATA, CHANNEL, PAYLOAD, END] = [0x08, 0x22, 0x08, 0x12, 0x20]
-/** Lengths and numbers up to here take so many bytes at most. */
+/** Maximum encoded size of the lengths and numbers used here. */
 const MAX_VARINT_BYTES = 5
 
-/** What most bytes travel in: the payload is copied once, straight to where it belongs, or follows. The same bytes as those of `toBinary`. */
+/** Encodes Data, the most frequent frame. The payload is copied once, into its final place, or sent separately. The bytes equal those of `toBinary`. */
 function encodeData(stream: number, { channel = 0, payload = new Uint8Array(), end = false }: DataInit, isWhole: boolean): Uint8Array {
   const inner = (channel === 0 ? 0 : 2) + (payload.length === 0 ? 0 : 1 + varintBytes(payload.length) + payload.length) + (end ? 2 : 0)
   const body = 1 + varintBytes(stream) + 1 + varintBytes(inner) + inner
@@ -62,7 +62,7 @@ function varintBytes(value: number): number {
   return bytes
 }
 
-/** Returns where the next byte goes. */
+/** Returns the offset of the next byte. */
 function putVarint(to: Buffer, value: number, from: number): number {
   let [rest, at] = [value, from]
   for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) at = to.writeUInt8((rest & 0x7f) | 0x80, at)
@@ -70,8 +70,8 @@ function putVarint(to: Buffer, value: number, from: number): number {
 }
 
 /**
- * Bytes in, frames out. The other side is the enemy: a length is judged before anything is kept for it, so that at most one frame's worth
- * of bytes is ever held, and after the first violation nothing more is read. Proven by spec/wire/decoder.spec.ts.
+ * Decodes bytes into frames. The peer is hostile: a length is checked before anything is stored for it, so that at most one frame is buffered, and nothing is
+ * read after the first violation. Proven by spec/wire/decoder.spec.ts.
  */
 export class FrameDecoder {
   #prefix = Buffer.alloc(PREFIX_BYTES)
@@ -80,12 +80,12 @@ export class FrameDecoder {
   #filled = 0
   #broken = false
 
-  /** What is held of a frame that is not whole yet. */
+  /** Bytes buffered for an incomplete frame. */
   get heldBytes(): number {
     return this.#prefixed + this.#filled
   }
 
-  /** Throws WIRE_VIOLATION; then the connection must be closed. The frames may share memory with `chunk`. */
+  /** Throws WIRE_VIOLATION, after which the connection must be closed. The frames may share memory with `chunk`. */
   *push(chunk: Uint8Array): Generator<Frame> {
     if (this.#broken) throw new Fault('WIRE_VIOLATION', 'bytes after a violation')
     let rest = chunk

@@ -3,7 +3,7 @@ import type { AgentConnection } from './connection.ts'
 import { bounded } from './entries.ts'
 import type { OpenedResult } from './stream.ts'
 
-/** As the agent counts them, from inside. */
+/** Metrics measured by the agent, inside the sandbox. */
 export async function agentMetrics(connection: AgentConnection, signal: AbortSignal): Promise<Omit<SandboxMetrics, 'memoryCacheBytes'>> {
   const stream = connection.open({ case: 'metrics', value: {} }, { what: 'metrics' }, signal)
   const { value } = (await stream.opened) as Extract<OpenedResult, { case: 'metrics' }>

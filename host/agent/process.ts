@@ -6,28 +6,28 @@ import type { RuntimeProcess } from '../runtimes/runtime.ts'
 import type { AgentConnection, OpenOptions, Operation } from './connection.ts'
 import type { AgentStream, EventWhat, OpenedResult } from './stream.ts'
 
-/** What the end of a process means for the sandbox's owner, who knows of limits. */
+/** Interprets the end of a process for the sandbox's owner, who knows the limits. */
 export interface Judge {
-  /** The agent reported an end. */
+  /** The agent reported the exit. */
   exited(exit: ProcessExit & { diskFull: boolean }): Promise<ProcessExit>
-  /** The connection was lost with the process still running. Rejects with the reason unless a limit explains it. */
+  /** The connection was lost while the process ran. Rejects with the reason unless a limit explains it. */
   lost(failure: Fault): Promise<ProcessExit>
 }
 
 export interface ProcessOptions {
   judge: Judge
-  /** Bytes of output, as they come. */
+  /** Receives the size of each piece of output. */
   meter?: (bytes: number) => void
 }
 
 const SIGKILL = 9
 const MAX_SIGNAL = 64
-/** As the kernel counts them; 0 says that nobody knows. */
+/** Of the kernel's type, unsigned 16 bits; 0 means unknown. */
 const MAX_CELLS = 65_535
 const UNKNOWN_EXIT_CODE = 255
 const DAY_MS = 86_400_000
 
-/** The connection is no more, or not to be trusted. */
+/** Failures after which the connection is gone or cannot be trusted. */
 const BREAKS: ReadonlySet<string> = new Set(['AGENT_LOST', 'WIRE_VIOLATION'])
 
 const NAMES: Readonly<Record<number, 'stdout' | 'stderr' | 'pty' | 'control'>> = {
@@ -76,7 +76,7 @@ class LiveProcess<Piece extends { channel: string; bytes: Uint8Array; atMs: numb
     this.#stream.control({ case: 'resize', value: { columns, rows } as never })
   }
 
-  /** Stop listening; the process goes on. */
+  /** Stops listening; the process continues. */
   letGo(): void {
     this.#stream.giveUp(new Fault('CANCELLED', 'the host let go of the process'))
   }
@@ -86,7 +86,7 @@ class LiveProcess<Piece extends { channel: string; bytes: Uint8Array; atMs: numb
     try {
       for (;;) {
         const segment = await this.#stream.take().catch(() => undefined)
-        // However it ended, `exit` says so.
+        // `exit` tells how it ended.
         if (segment === undefined) return
         yield { channel: NAMES[segment.channel], bytes: segment.bytes, atMs: milliseconds(segment.atUs) } as Piece
       }
@@ -127,7 +127,7 @@ class Command extends LiveProcess<Output> implements Process {
 }
 
 class Program extends LiveProcess<{ channel: 'stdout' | 'stderr' | 'control'; bytes: Uint8Array; atMs: number }> implements RuntimeProcess {
-  /** Resolves when the agent passes on what is sent to it. */
+  /** Resolves when the agent forwards what is sent to the process. */
   readonly attached: Promise<void>
 
   constructor(stream: AgentStream, pid: number, exited: Promise<Exit>, judge: Judge) {
@@ -143,7 +143,7 @@ class Program extends LiveProcess<{ channel: 'stdout' | 'stderr' | 'control'; by
 
 export type { Command, Program }
 
-/** A command of a user. Rejects with FILE_MISSING when there is no such program, FILE_DENIED when it may not be run. */
+/** Starts a user's command. Rejects with FILE_MISSING if there is no such program, or FILE_DENIED if it may not be executed. */
 export async function startCommand(
   connection: AgentConnection,
   request: StartRequest & { env: Record<string, string> },
@@ -156,7 +156,7 @@ export async function startCommand(
   return new Command(stream, pid, exited, options.judge, pty !== undefined)
 }
 
-/** A command that was started over another connection, which it takes over from: its output from now on. */
+/** Takes over a command that was started on another connection; its output from now on comes here. */
 export async function attachCommand(
   connection: AgentConnection,
   found: Pick<FoundProcess, 'pid' | 'pty'>,
@@ -168,7 +168,7 @@ export async function attachCommand(
   return new Command(stream, pid, exited, options.judge, found.pty)
 }
 
-/** A process that the agent knows. What it was started with may be shortened. */
+/** A process that the agent knows. Its command line may be shortened. */
 export interface FoundProcess {
   readonly pid: number
   readonly command: string
@@ -179,14 +179,14 @@ export interface FoundProcess {
   readonly pty: boolean
 }
 
-/** All that the agent started or adopted and that still run. */
+/** All running processes that the agent started or adopted. */
 export async function findProcesses(connection: AgentConnection, signal: AbortSignal): Promise<FoundProcess[]> {
   const opened = await connection.open({ case: 'processes', value: {} }, { what: 'processes' }, signal).opened
   const { processes } = (opened as Extract<OpenedResult, { case: 'processes' }>).value
   return processes.map(({ pid, command, args, cwd, user, tag, pty }) => ({ pid, command, args, cwd, user, tag, pty }))
 }
 
-/** A runtime's program, started by the agent. */
+/** Starts a runtime's program through the agent. */
 export async function startProgram(
   connection: AgentConnection,
   start: { command: string; args: readonly string[]; env: Record<string, string>; cwd: string },
@@ -198,7 +198,7 @@ export async function startProgram(
   return new Program(stream, pid, exited, options.judge)
 }
 
-/** A process that is there already: forked from a zygote into the sandbox. What is sent to it before the agent has answered waits there. */
+/** Attaches to an existing process, forked from a zygote into the sandbox. Data sent before the agent has answered is queued. */
 export function attachProgram(connection: AgentConnection, pid: number, options: ProcessOptions, signal: AbortSignal): Program {
   const { stream, exited } = openProcess(connection, { case: 'attach', value: { pid } }, `attach to process ${pid}`, options, signal)
   return new Program(stream, pid, exited, options.judge)
@@ -226,7 +226,7 @@ function openProcess(connection: AgentConnection, operation: Operation, what: st
   return { stream, exited: exit.promise }
 }
 
-/** The caller's signal counts until the process runs; from then on it lives until it ends. */
+/** The caller's signal applies only until the process runs; then the process lives until it ends. */
 async function begin(connection: AgentConnection, operation: Operation, what: string, options: ProcessOptions, signal: AbortSignal) {
   const { stream, exited } = openProcess(connection, operation, what, options, signal)
   const opened = (await stream.opened) as Extract<OpenedResult, { case: 'started' }>
@@ -234,7 +234,7 @@ async function begin(connection: AgentConnection, operation: Operation, what: st
   return { stream, exited, pid: opened.value.pid }
 }
 
-/** The agent's report, bounded to what can be true. */
+/** The agent's report, limited to plausible values. */
 function read(exit: Exit): ProcessExit & { diskFull: boolean } {
   const diskFull = exit.diskFull
   if (exit.unknown) return { exitCode: UNKNOWN_EXIT_CODE, diskFull }
@@ -243,7 +243,7 @@ function read(exit: Exit): ProcessExit & { diskFull: boolean } {
   return { exitCode: 128 + exit.signal, signal: exit.signal, diskFull }
 }
 
-/** The clock is the agent's. One that is far from ours is not believed. */
+/** The timestamp comes from the agent's clock; one that is far from ours is ignored. */
 function milliseconds(atUs: number): number {
   const now = Date.now()
   const atMs = atUs / 1000

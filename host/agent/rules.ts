@@ -4,12 +4,12 @@ export type OperationCase = NonNullable<Open['operation']['case']>
 type OpenedCase = NonNullable<Opened['result']['case']>
 type EventCase = NonNullable<Event['what']['case']>
 
-/** What the agent may say on a stream, by the operation that the host opened it with. Anything else ends the connection. */
+/** What the agent may send on a stream, by the operation that opened it. Anything else ends the connection. */
 export interface Rule {
   readonly opened: OpenedCase
   readonly channels: readonly Channel[]
   readonly event?: EventCase
-  /** Each way ends for itself: nothing more to read is not yet the end of the operation. */
+  /** Each direction ends separately: the end of incoming data does not end the operation. */
   readonly halves?: true
 }
 
@@ -35,7 +35,7 @@ const RULES: Readonly<Record<OperationCase, Rule>> = {
   metrics: { opened: 'metrics', channels: [] },
 }
 
-/** Of one that starts a process, narrower: a terminal has no pipes, and there is a control channel only if one was asked for. */
+/** The rule for starting a process is narrower: a terminal has no pipes, and a control channel exists only if requested. */
 export function ruleFor(operation: Open['operation'] & { case: OperationCase }): Rule {
   if (operation.case !== 'start') return RULES[operation.case]
   const channels = operation.value.pty === undefined ? [Channel.STDOUT, Channel.STDERR] : [Channel.PTY]

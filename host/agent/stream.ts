@@ -6,7 +6,7 @@ import { closeFault, isCloseCode } from './close-code.ts'
 import type { FrameInit } from './frames.ts'
 import type { Rule } from './rules.ts'
 
-/** Credit is handed back in pieces of this size: often enough that the sender never waits for a reader that keeps up. */
+/** Credit is returned in pieces of this size, often enough that a sender never waits for a reader that keeps up. */
 const RETURN_BYTES = INITIAL_WINDOW_BYTES / 4
 
 export type OpenedResult = Opened['result']
@@ -15,19 +15,19 @@ type Body = NonNullable<FrameInit['body']>
 
 export interface StreamOptions {
   rule: Rule
-  /** Names the operation in errors. */
+  /** Names the operation in error messages. */
   what: string
   write: (body: Body, stays?: boolean) => void
-  /** The agent does not take what it was sent: credit bounds what one stream has on the way, this what all have. */
+  /** The agent does not read what it was sent. Credit limits the unread data of one stream; this limits that of all streams. */
   isBehind: () => boolean
-  /** Called once, when the agent has closed it or the connection is lost. */
+  /** Called once, when the agent has closed the stream or the connection is lost. */
   forget: () => void
-  /** The signal that it was opened with no longer counts. Twice is once. */
+  /** Detaches the stream from the signal that it was opened with. Idempotent. */
   outlive: () => void
   onEvent?: (what: EventWhat) => void
-  /** Sees every payload when it comes, whoever reads it later. */
+  /** Sees every payload as it arrives, before anyone reads it. */
   onData?: (channel: Channel, bytes: number) => void
-  /** The agent did what was asked for although the host had given it up: what to say so that it is undone, and the agent closes the stream. */
+  /** The agent carried out an operation that the host had already abandoned: returns the message that undoes it, after which the agent closes the stream. */
   undo?: (late: OpenedResult) => Body
 }
 
@@ -40,7 +40,7 @@ export class AgentStream {
   readonly #ended = new Set<Channel>()
   #isOpened = false
   #isClosed = false
-  /** Why nothing more is to be had here: the connection is lost, or the host gave the stream up. */
+  /** Why the stream yields nothing more: the connection is lost, or the host abandoned the stream. */
   #failure: Fault | undefined
   #givenUp = false
   #receiveCredit = INITIAL_WINDOW_BYTES
@@ -53,17 +53,17 @@ export class AgentStream {
     this.#options = options
   }
 
-  /** The agent's answer. Rejects with what its Close means, or with the loss of the connection. */
+  /** The agent's answer. Rejects with the error in its Close, or with the loss of the connection. */
   get opened(): Promise<OpenedResult> {
     return this.#opened.promise
   }
 
-  /** Resolves with a Close that says success, rejects otherwise. */
+  /** Resolves with a successful Close, rejects otherwise. */
   get closed(): Promise<Close> {
     return this.#closed.promise
   }
 
-  /** The next piece that came, of any channel; undefined after the last one. Rejects if the stream did not end well. */
+  /** The next received piece, from any channel; undefined after the last one. Rejects if the stream failed. */
   async take(): Promise<Segment<Channel> | undefined> {
     for (;;) {
       const segment = this.#givenUp ? undefined : this.#backlog.take()
@@ -81,14 +81,14 @@ export class AgentStream {
     }
   }
 
-  /** True when `take` has a piece at once. */
+  /** True if `take` would return a piece at once. */
   get hasOutput(): boolean {
     return this.#backlog.bytes > 0
   }
 
   /**
-   * Returns when all of it has been sent; waits while the agent gives no credit. Calls take turns. `stays`: the bytes are not changed later either, and
-   * need not be copied.
+   * Resolves when all of it has been sent; waits while there is no credit. Calls are serialised. `stays`: the bytes will not be modified later, so they need
+   * not be copied.
    */
   send(channel: Channel, bytes: Uint8Array, end: boolean, signal: AbortSignal, stays = false): Promise<void> {
     const turn = this.#turn.then(() => this.#send(channel, bytes, end, signal, stays))
@@ -102,12 +102,12 @@ export class AgentStream {
     this.#options.write({ case: 'control', value: { action } as Control })
   }
 
-  /** From now on it lives until it ends, whatever becomes of the signal that it was opened with. */
+  /** From now on the stream lives until it ends, regardless of the signal that it was opened with. */
   outlive(): void {
     this.#options.outlive()
   }
 
-  /** The host wants no more of it. What the agent still sends is dropped. */
+  /** Abandons the stream. Anything that the agent still sends is dropped. */
   giveUp(failure: Fault): void {
     if (this.#isClosed || this.#failure !== undefined) return
     this.#givenUp = true
@@ -115,19 +115,19 @@ export class AgentStream {
     if (this.#isOpened || this.#options.undo === undefined) this.#sayClose()
   }
 
-  /** The agent has taken all that it was sent. */
+  /** The agent has read everything that it was sent. */
   caughtUp(): void {
     this.#changed()
   }
 
-  /** The connection is no more. */
+  /** The connection is lost. */
   lose(failure: Fault): void {
     if (this.#isClosed) return
     this.#options.forget()
     this.#fail(this.#failure ?? failure)
   }
 
-  /** A frame of this stream came. Throws WIRE_VIOLATION. */
+  /** Handles a frame of this stream. Throws WIRE_VIOLATION. */
   receive(body: Frame['body']): void {
     switch (body.case) {
       case 'opened':
@@ -162,7 +162,7 @@ export class AgentStream {
     if (payload.length > this.#receiveCredit) throw this.#violation('more Data than it had credit for')
     this.#receiveCredit -= payload.length
     if (data.end) this.#ended.add(channel)
-    // Dropped; but one that is being undone must not stall on the way to its end.
+    // The payload is dropped, but its credit is returned: a stream that is being undone must not stall before its end.
     if (this.#givenUp && this.#options.undo !== undefined) this.#giveBack(payload.length)
     if (this.#givenUp) return
     if (payload.length === 0) return this.#changed()
@@ -172,7 +172,7 @@ export class AgentStream {
   }
 
   #receiveWindow(bytes: number): void {
-    // An honest agent returns what it was sent, so that credit never grows past where it began.
+    // An honest agent returns only credit that was used, so credit never exceeds its initial value.
     if (bytes === 0 || this.#sendCredit + bytes > INITIAL_WINDOW_BYTES) throw this.#violation(`a Window of ${bytes} bytes`)
     this.#sendCredit += bytes
     this.#changed()

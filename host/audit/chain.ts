@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { Fault } from '@caisson/wire'
 import type { Asked, Variables } from './redaction.ts'
 
-/** Where a record stands: its number, and the hash (SHA-256, hexadecimal) of its line without the newline. */
+/** Position of a record: its number, and the hash (SHA-256, hexadecimal) of its line without the newline. */
 export interface Place {
   readonly seq: number
   readonly hash: string
@@ -22,44 +22,44 @@ interface Recorder {
 const MAX_NAMES = 4096
 const require = createRequire(import.meta.url)
 
-/** The log as native/audit writes it, for keepers and for hosts: Node has no call that locks a file. Every member throws AUDIT_UNWRITABLE. */
+/** The log as native/audit writes it, for keepers and hosts alike: Node has no call that locks a file. Every member throws AUDIT_UNWRITABLE. */
 export class Chain implements Disposable {
   readonly #path: string
   readonly #recorder: Recorder
   readonly #log: unknown
-  /** Of variables, and whether they are secrets: they are the same from command to command. */
+  /** Variable names, and whether each means a secret: they recur from command to command. */
   readonly #names = new Map<string, boolean>()
 
-  /** `recorder` is the library of native/recorder. */
+  /** `recorder`: path of the library built from native/recorder. */
   constructor(recorder: string, path: string) {
     this.#path = path
     this.#recorder = require(recorder) as Recorder
     this.#log = this.#do(() => this.#recorder.open(path))
   }
 
-  /** `fields` is a JSON object of one line. On return it is in the log. */
+  /** Appends `fields`, a one-line JSON object. It is in the log when this returns. */
   append(fields: string): Place {
     return placeOf(this.#do(() => this.#recorder.append(this.#log, fields)))
   }
 
-  /** Undefined: nothing has been recorded. */
+  /** Undefined: the log is empty. */
   end(): Place | undefined {
     const said = this.#do(() => this.#recorder.end(this.#log))
     return said === '' ? undefined : placeOf(said)
   }
 
-  /** Begins another file, with `fields` in front, where this one has `bytes`. The name of the full one, if so. */
+  /** If the current file has reached `bytes`, starts a new one with `fields` first, and returns the name of the full one. */
   rotate(bytes: number, fields: string): string | undefined {
     return this.#do(() => this.#recorder.rotate(this.#log, bytes, fields)) || undefined
   }
 
-  /** Without the values of stored secrets, those of variables whose names say so, and what looks like a secret. */
+  /** Removes the values of stored secrets, the values of variables with secret-sounding names, and anything that looks like a secret. */
   redacted({ words, texts }: Asked, variables: Variables): Asked {
     const asked = JSON.stringify({ words, texts, known: this.secretsOf(variables) })
     return JSON.parse(this.#do(() => this.#recorder.redacted(this.#log, asked))) as Asked
   }
 
-  /** Values of those whose names say that they are secrets. */
+  /** Values of the variables whose names say that they are secrets. */
   secretsOf(variables: Variables): string[] {
     return Object.entries(variables).flatMap(([name, value]) => (this.#isSecret(name) ? [value] : []))
   }
@@ -91,7 +91,7 @@ function placeOf(said: string): Place {
   return { seq, hash }
 }
 
-/** Of a line without its newline. */
+/** The hash of a line without its newline. */
 export function hashOf(line: string | Buffer): string {
   return createHash('sha256').update(line).digest('hex')
 }

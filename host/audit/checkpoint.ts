@@ -1,11 +1,11 @@
 import type { Place } from './chain.ts'
 import type { PublicKey, SigningKey } from './signing-key.ts'
 
-/** A record that says, signed, where the chain stood: nothing up to there can be changed without the key. */
+/** A signed record of the chain's state: nothing up to that point can be changed without the key. */
 export interface Checkpoint {
   kind: 'checkpoint'
   sandbox: string
-  /** Of the key. */
+  /** Id of the key. */
   key: string
   covers: { seq: number; hash: string }
   signature: string
@@ -16,7 +16,7 @@ export function checkpoint(key: SigningKey, { seq, hash }: Place): Checkpoint {
   return { kind: 'checkpoint', sandbox: '', key: key.public.id, covers, signature: key.sign(text(key.public.id, covers)) }
 }
 
-/** What a record of that kind lacks to be one; undefined: nothing. */
+/** What is wrong with a record of this kind; undefined: nothing. */
 export function flawOf(record: Partial<Checkpoint>, key: PublicKey): string | undefined {
   const { covers, signature } = record
   if (record.key !== key.id) return `it is signed by another key, ${String(record.key)}`

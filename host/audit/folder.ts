@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs'
 
-/** Names of what is in it; none if there is no such folder. */
+/** Names of the folder's entries; none if it does not exist. */
 export function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder)

@@ -11,15 +11,15 @@ const NEWLINE = 0x0a
 const SEQ = /^\{"seq":(\d{1,15}),/
 
 export interface Reading {
-  /** Also what is appended from now on, until the signal aborts. */
+  /** Also lines appended from now on, until the signal aborts. */
   readonly follow: boolean
-  /** Files that end with this record, or before it, are left out; undefined: none is. */
+  /** Files that end at or before this record are skipped; undefined: none. */
   readonly after?: number | undefined
 }
 
-/** Whole lines of a log from its beginning, several at a time, through the files that were put aside. */
+/** Whole lines of a log from its beginning, in batches, including rotated files. */
 export async function* linesFromStart(path: string, { follow, after = -1 }: Reading, signal: AbortSignal): AsyncGenerator<string[]> {
-  /** Number of the last record that was read. Not the files themselves are remembered: the number of one that is gone may be another's. */
+  /** Number of the last record read. Files are not remembered by inode number, since that of a removed file may be reused. */
   let done = after
   let last: number | undefined
   for (;;) {
@@ -28,7 +28,7 @@ export async function* linesFromStart(path: string, { follow, after = -1 }: Read
     const file = await openIfThere(next.path)
     if (file === undefined) continue
     try {
-      // Put aside since it was listed: what has its name now comes later.
+      // Rotated since it was listed; the file that now has its name comes later.
       if ((await file.stat()).ino !== next.inode) continue
       last = next.inode
       for await (const lines of linesOfFile(file, () => follow && !isPutAside(path, next.inode), signal)) {
@@ -55,7 +55,7 @@ async function* linesOfFile(file: FileHandle, grows: () => boolean, signal: Abor
   let begun = Buffer.alloc(0)
   for (;;) {
     refuseAborted(signal)
-    // Asked before: what was written until then is read.
+    // Asked before reading, so that everything written until then is read.
     const mayGrow = grows()
     const chunk = Buffer.alloc(CHUNK_BYTES)
     const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, from)

@@ -1,22 +1,22 @@
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 
 const NEWLINE = 0x0a
-/** No record is longer: fields are cut (record.ts; the keeper does the same). */
+/** No record is longer, because fields are truncated (record.ts; the keeper does the same). */
 const MAX_LINE_BYTES = 4 * 1024 * 1024
 const STEP_BYTES = 64 * 1024
 
-/** What a line says; undefined: it is no JSON object (half a line, from before a crash). */
+/** Parses a line; undefined: not a JSON object (half a line, from before a crash). */
 export function parsedLine(line: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(line)
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
   } catch {
-    // Says nothing.
+    // A malformed line counts as none.
     return undefined
   }
 }
 
-/** Of a file; empty if there is none yet. */
+/** The first line of a file; empty if the file does not exist. */
 export function firstLine(path: string): string {
   return read(path, (fd) => {
     for (let bytes = STEP_BYTES; ; bytes *= 4) {
@@ -28,7 +28,7 @@ export function firstLine(path: string): string {
   })
 }
 
-/** Of a file that ends with a newline. */
+/** The last line of a file that ends with a newline. */
 export function lastLine(path: string): string {
   const { size } = statSync(path)
   return read(path, (fd) => {

@@ -15,27 +15,27 @@ export type { Size } from './terminals/recording.ts'
 export type { Session } from './terminals/terminals.ts'
 
 export interface LogOptions {
-  /** Of the log, its key and nothing else. */
+  /** A folder for the log and its key alone. */
   readonly folder: string
-  /** The library of native/recorder. */
+  /** Path of the library built from native/recorder. */
   readonly recorder: string
-  /** A file that has this many bytes is put aside. */
+  /** A file that reaches this size is rotated. */
   readonly segmentBytes: number
-  /** Files put aside beyond this are removed, the oldest first; 0: none is, ever. */
+  /** Rotated files beyond this are removed, oldest first; 0: never. */
   readonly keep: { readonly bytes: number; readonly ms: number }
   readonly terminals: TerminalOptions
 }
 
-/** So that little is lost of what can be proven when the machine is taken over. */
+/** Limits how much stays unproven if the machine is taken over. */
 const RECORDS_PER_CHECKPOINT = 512
 const CHECKPOINT_MS = 30_000
 
-/** Of a terminal's variables that are secrets: what looks for them takes memory for as long as the session lasts. */
+/** Maximum total size of a terminal's secret variables: the search for them takes memory as long as the session lasts. */
 const MAX_SECRET_CHARACTERS = 32 * 1024
 
 /**
- * The append-only log of an installation (docs/decisions/0027). Hosts and keepers append to it at the same time; hosts sign where it stands, put full
- * files aside and remove those that are not to be kept any more.
+ * The append-only log of an installation (docs/decisions/0027). Hosts and keepers append concurrently. Hosts also sign its state, rotate full files, and remove
+ * those past retention.
  */
 export class AuditLog implements Disposable {
   readonly path: string
@@ -66,8 +66,8 @@ export class AuditLog implements Disposable {
   }
 
   /**
-   * On return the record is in the log, without the secrets in it; `variables` are those that it happens with. Throws AUDIT_UNWRITABLE: then what it
-   * was about must not happen. Answers with its number.
+   * When this returns, the record is in the log, with secrets redacted; `variables` are the environment of the recorded action. Throws AUDIT_UNWRITABLE, and
+   * then the action must not happen. Returns the record's number.
    */
   append(record: AuditRecord, variables: Variables = {}): number {
     const { seq } = this.#chain.append(auditFields(redacted(record, (asked) => this.#chain.redacted(asked, variables))))
@@ -76,7 +76,7 @@ export class AuditLog implements Disposable {
     return seq
   }
 
-  /** Signs where the chain stands, and puts its file aside if it is full. Throws AUDIT_UNWRITABLE. */
+  /** Signs the chain's state, and rotates the file if it is full. Throws AUDIT_UNWRITABLE. */
   checkpoint(): void {
     const end = this.#chain.end()
     if (end === undefined) return
@@ -86,7 +86,7 @@ export class AuditLog implements Disposable {
     if (full !== undefined) this.#retain()
   }
 
-  /** Text that the installation vouches for; base64. */
+  /** Signs a text on the installation's behalf; base64. */
   sign(text: string): { key: string; signature: string } {
     return { key: this.#key.public.id, signature: this.#key.sign(text) }
   }
@@ -102,7 +102,7 @@ export class AuditLog implements Disposable {
     try {
       this.checkpoint()
     } catch (failure) {
-      // Nothing depends on this one; whoever records next hears of it.
+      // Nothing depends on this checkpoint; the next append will fail with the same error.
       if (!(failure instanceof Fault)) throw failure
     }
   }
@@ -113,7 +113,7 @@ export class AuditLog implements Disposable {
     const ours = this.#key.public.id
     if (first?.['kind'] !== 'begin' && first?.['kind'] !== 'segment') {
       this.append({ kind: 'begin', sandbox: '', key: ours })
-      // Begun by a keeper, or by a version that knew no chain: from here on, the first line says whose it is.
+      // The file was begun by a keeper, or by a version without a chain. Rotate, so that the first line names the log's owner.
       if (line !== '') this.#chain.rotate(0, this.#firstOfFile())
     } else if (first['key'] !== ours) {
       throw new Fault('AUDIT_FOREIGN', `${this.path}, line 1: the installation ${String(first['key'])} began it, and this one is ${ours}`, {
@@ -126,7 +126,7 @@ export class AuditLog implements Disposable {
     return auditFields({ kind: 'segment', sandbox: '', key: this.#key.public.id })
   }
 
-  /** With the recordings that go with each. */
+  /** With the recordings that belong to each file. */
   #weighed(): Segment[] {
     const all = segments(this.folder)
     const weights = this.terminals.weights(all.map(({ lastSeq }) => lastSeq))
@@ -136,7 +136,7 @@ export class AuditLog implements Disposable {
   #retain(): void {
     const sent = sentToAll(this.folder)
     for (const segment of outlived(this.#weighed(), this.#options.keep, Date.now())) {
-      // Somebody has not got it yet.
+      // Some sink has not received it yet.
       if ((segment.lastSeq ?? 0) > sent) return
       const hash = hashOf(lastLine(segment.path))
       this.append({ kind: 'retention', sandbox: '', removed: segment.name, lastSeq: segment.lastSeq ?? 0, hash })

@@ -2,13 +2,13 @@ import type { NetworkRecord } from '@caisson/wire'
 import { parsedLine } from './lines.ts'
 import { linesFromEnd } from './tail.ts'
 
-/** How far back in the log is looked. */
+/** How much of the log's end is searched. */
 const MAX_TAIL_BYTES = 256 * 1024 * 1024
 
-/** One question of a sandbox for a name or a connection, or one request on a connection that is looked into, and what was said. `ts`: when, as the log has it. */
+/** One name query, connection, or request on an inspected connection, with its verdict. `ts`: the log's timestamp. */
 export type Asked = Extract<NetworkRecord, { kind: 'network' | 'network-request' }> & { readonly ts: string }
 
-/** What a sandbox asked of the network, oldest first. `sandbox` null: the last that was made. Undefined: the log knows none such. */
+/** A sandbox's network activity, oldest first. `sandbox` null: the most recent one. Undefined: not in the log. */
 export async function networkOf(
   path: string,
   sandbox: string | null,

@@ -1,6 +1,6 @@
 import type { AuditEntry } from './query.ts'
 
-/** Of the Open Cybersecurity Schema Framework; the classes used here have been in it since 1.0. */
+/** Version of the Open Cybersecurity Schema Framework; the classes used here have existed since 1.0. */
 const VERSION = '1.3.0'
 const CATEGORY = { system: 1, identity: 3, network: 4, application: 6 } as const
 const OTHER = 99
@@ -11,7 +11,7 @@ const FAILURE = 2
 type Shown = Readonly<Record<string, unknown>>
 interface Event {
   readonly category: number
-  /** OCSF's number: 1001 files, 1007 processes, 3004 entities, 4001 network, 4002 HTTP, 4003 DNS, 6002 life of an application. */
+  /** OCSF class number: 1001 files, 1007 processes, 3004 entities, 4001 network, 4002 HTTP, 4003 DNS, 6002 application lifecycle. */
   readonly uid: number
   readonly activity: number
   readonly severity?: number
@@ -70,7 +70,7 @@ const KINDS: Readonly<Record<string, (entry: AuditEntry) => Event>> = {
   broken: (entry) => ({ ...life(OTHER, entry, {}), severity: SEVERITY.high }),
 }
 
-/** A record as an event of OCSF: what a collector knows by itself, and the record whole, as `unmapped`. */
+/** Converts a record to an OCSF event: the fields that collectors know, and the whole record as `unmapped`. */
 export function ocsf(entry: AuditEntry): Shown {
   const { seq, ts, sandbox, kind, prev: _, ...rest } = entry
   const show = Object.hasOwn(KINDS, String(kind)) ? KINDS[String(kind)] : undefined

@@ -3,16 +3,16 @@ import { linesFromStart } from './follow.ts'
 import { parsedLine } from './lines.ts'
 import { segments } from './segments.ts'
 
-/** Which records are wanted; what is not said does not matter. */
+/** A filter for records; absent fields match everything. */
 export interface AuditQuery {
   readonly sandbox?: string | undefined
-  /** Of sandboxes that this owner made, or that acted. */
+  /** Records of sandboxes that this owner created, and of the owner's own actions. */
   readonly owner?: string | undefined
   readonly kind?: string | undefined
-  /** Milliseconds since 1970; `until` is not among them any more. */
+  /** Milliseconds since 1970; `until` is exclusive. */
   readonly sinceMs?: number | undefined
   readonly untilMs?: number | undefined
-  /** Part of a name or address that was asked for. */
+  /** Part of a requested name or address. */
   readonly host?: string | undefined
   /** Part of a command line or of code. */
   readonly command?: string | undefined
@@ -20,7 +20,7 @@ export interface AuditQuery {
 
 export type AuditEntry = Readonly<Record<string, unknown>>
 
-/** Lines of the log that are wanted, several at a time, the oldest first; with `follow`, also what comes. */
+/** Matching lines of the log in batches, oldest first; with `follow`, also new ones. */
 export async function* chosenLines(path: string, query: AuditQuery, follow: boolean, signal: AbortSignal): AsyncGenerator<string[]> {
   const choice = new Choice(query)
   const isAll = Object.values(query).every((value) => value === undefined)
@@ -43,7 +43,7 @@ export function isThere(path: string): boolean {
   return segments(dirname(path)).length > 0
 }
 
-/** Remembers who made what, since later records name the sandbox alone. */
+/** Remembers each sandbox's owner, since later records name only the sandbox. */
 class Choice {
   readonly #query: AuditQuery
   readonly #owned = new Set<string>()
@@ -54,7 +54,7 @@ class Choice {
 
   wants(line: string): boolean {
     const { sandbox, kind } = this.#query
-    // Cheap first: most lines are about others.
+    // The cheap test first: most lines concern other sandboxes.
     if (sandbox !== undefined && !line.includes(sandbox)) return false
     const entry = parsedLine(line)
     if (entry === undefined) return false

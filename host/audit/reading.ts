@@ -10,17 +10,17 @@ import { digestOf } from './terminals/checking.ts'
 import { verifyLog } from './verify.ts'
 import type { Verified } from './walk.ts'
 
-/** A log that is only read: that of a state folder, or a copy of one. */
+/** Read-only access to a log: that of a state folder, or a copy. */
 export class AuditReading {
   readonly folder: string
 
-  /** Throws NOT_FOUND where there is no log. */
+  /** Throws NOT_FOUND if there is no log. */
   constructor(folder: string) {
     this.folder = folder
     if (!isThere(join(folder, CURRENT))) throw new Fault('NOT_FOUND', `${folder}: there is no audit log`)
   }
 
-  /** PEM; whoever has it can check what this installation signed. Throws NOT_FOUND. */
+  /** PEM; its holder can verify what this installation signed. Throws NOT_FOUND. */
   get publicKey(): string {
     const path = join(this.folder, 'public.pem')
     try {
@@ -34,14 +34,14 @@ export class AuditReading {
     return chosenEntries(join(this.folder, CURRENT), query, signal)
   }
 
-  /** The same as events of OCSF. */
+  /** The same as OCSF events. */
   async *events(query: AuditQuery, signal: AbortSignal): AsyncGenerator<Readonly<Record<string, unknown>>> {
     for await (const entry of this.entries(query, signal)) yield ocsf(entry)
   }
 
   /**
-   * The file of a recording (asciicast v2), once it has been held against its record; null: the session is not over, and nothing vouches for it yet.
-   * Rejects with NOT_FOUND, or AUDIT_BROKEN where it is not what was recorded.
+   * The file of a recording (asciicast v2), verified against its record. `seq` null: the session is not over, so nothing vouches for it yet. Rejects with
+   * NOT_FOUND, or AUDIT_BROKEN if the file differs from what was recorded.
    */
   async terminal(id: string, signal: AbortSignal): Promise<{ path: string; seq: number | null }> {
     const cast = castsIn(join(this.folder, TERMINALS)).find(({ terminal }) => terminal === id)
@@ -58,7 +58,7 @@ export class AuditReading {
     return { path: cast.path, seq: null }
   }
 
-  /** `key`: a file with the public key; null: the one that lies beside the log. Rejects with BAD_REQUEST. */
+  /** `key`: a file with the public key; null: the one stored beside the log. Rejects with BAD_REQUEST. */
   async verify(key: string | null, signal: AbortSignal): Promise<Verified> {
     return await verifyLog(this.folder, key === null ? PublicKey.of(this.publicKey) : PublicKey.read(key), signal)
   }

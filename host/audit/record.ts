@@ -3,16 +3,20 @@ import type { Checkpoint } from './checkpoint.ts'
 import type { TerminalRecord } from './terminals/terminals.ts'
 
 /**
- * What is recorded, one JSON object a line. The keeper appends `exec` (with `told: inside` where a machine says so of itself), `limit` and `death` to the same log, in the same shape; what writes the log
- * (native/audit) tells by itself of `torn` lines, of a `clock` that was set back, of a `broken` log, and of lines from before there was a chain (`unchained`).
+ * The audit records, one JSON object per line. The keeper appends `exec` (with `told: inside` where a virtual machine reports it itself), `limit` and `death`
+ * to the same log, in the same shape. The writer (native/audit) itself adds `torn` lines, a `clock` that was set back, a `broken` log, and lines from before
+ * there was a chain (`unchained`).
  */
 export type AuditRecord =
-  /** `key`: whose log it is (signing-key.ts). */
+  /** `key`: the log's owner (signing-key.ts). */
   | { kind: 'begin' | 'segment'; sandbox: string; key: string }
   | Checkpoint
-  /** `lastSeq` and `hash` of the last record that was removed. */
+  /** `lastSeq` and `hash`: those of the last removed record. */
   | { kind: 'retention'; sandbox: string; removed: string; lastSeq: number; hash: string }
-  /** `sha256` of the profile with all that it extends, and of the network policy with its presets spelled out: which of them it was, however they change. */
+  /**
+   * `sha256`: of the profile with everything it extends, and of the network policy with presets expanded. They identify the versions used, however these change
+   * later.
+   */
   | {
       kind: 'create'
       sandbox: string
@@ -24,13 +28,13 @@ export type AuditRecord =
       plan: unknown
     }
   | { kind: 'command'; sandbox: string; command: string; args: string[]; user: string; cwd: string }
-  /** Through the API, before it happens: what was read or changed; `to` of a move. */
+  /** File access through the API, recorded before it happens; `to`: the destination of a move. */
   | { kind: 'file'; sandbox: string; act: string; path: string; to: string | null }
-  /** What an owner did; `sandbox` is empty where it is about none. */
+  /** An action of an owner; `sandbox` is empty if it concerns none. */
   | { kind: 'act'; sandbox: string; by: string; act: string; detail: Readonly<Record<string, string | number | boolean | null>> }
   | { kind: 'run'; sandbox: string; context: string; language: string; code: string; codeBytes: number }
   | { kind: 'scan'; sandbox: string; language: string; mode: string; refused: boolean; rules: string[]; findings: string[] }
-  /** Of a sandbox whose keeper did not live to write it. */
+  /** The death of a sandbox whose keeper died before it could record it. */
   | { kind: 'death'; sandbox: string; reason: string; detail: string }
   | TerminalRecord
   | { kind: 'mother'; template: string; sandbox: string; outcome: 'started' | 'failed'; detail: string }
@@ -38,19 +42,19 @@ export type AuditRecord =
   | { kind: 'zygote'; template: string; sandbox: string; outcome: 'started' | 'failed'; detail: string }
   | NetworkRecord
 
-/** Longest text of one field; what is longer is cut and says so. */
+/** Longest text of a field; longer ones are truncated and marked. */
 const MAX_FIELD_CHARACTERS = 4096
 const MAX_LISTED = 256
-/** What a terminal or a reader's eye would take for something else: C1 controls, line separators, invisible and direction-changing characters. */
+/** Characters that mislead a terminal or a reader: C1 controls, line separators, invisible and direction-changing characters. */
 const DECEPTIVE = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu
 
-/** A JSON object of one line. JSON escapes C0 controls and quotes; the rest that could deceive is escaped here. */
+/** A one-line JSON object. JSON escapes C0 controls and quotes; this escapes the other deceptive characters. */
 export function auditFields(record: AuditRecord): string {
   const whole = JSON.stringify(record)
   return (isNeverCut(whole) ? whole : JSON.stringify(cut(record))).replace(DECEPTIVE, escaped)
 }
 
-/** So short a record has no text that is too long, and with so few commas no list; most are so. */
+/** A record this short has no overlong text and, with so few commas, no overlong list. Most records are. */
 function isNeverCut(whole: string): boolean {
   if (whole.length > MAX_FIELD_CHARACTERS) return false
   let commas = 0
@@ -64,7 +68,7 @@ function escaped(character: string): string {
   return text
 }
 
-/** The first so many, and no half of a character at the end (a high surrogate): what has one in it cannot be written down, and what it is about would not happen. */
+/** The first `most` characters, without half a surrogate pair at the end: a record with one cannot be written, and then its action could not happen. */
 export function firstOf(text: string, most: number): string {
   return text.slice(0, /[\ud800-\udbff]/.test(text[most - 1] ?? '') ? most - 1 : most)
 }

@@ -1,19 +1,19 @@
 import { type AuditRecord, firstOf } from './record.ts'
 
-/** Names and values; those count whose names say that they are secrets. */
+/** Names and values. Only variables whose names say that they are secrets count. */
 export type Variables = Readonly<Record<string, string>>
 
-/** Texts of a record that may have a secret in them. */
+/** Texts of a record that may contain a secret. */
 export interface Asked {
   readonly words: readonly string[]
   readonly texts: readonly string[]
 }
 
-/** Longer ones are cut in the record anyway; it leaves room for what is taken out. */
+/** Longer texts are truncated in the record anyway; this leaves room for removals. */
 const MAX_CHARACTERS = 16_384
 const MAX_WORDS = 512
 
-/** A record without the secrets in it, as `take` takes them out: command lines, code, names of the caller's own, paths of requests, rules. */
+/** The record with its secrets removed by `take`: from command lines, code, names chosen by the caller, request paths and rules. */
 export function redacted(record: AuditRecord, take: (asked: Asked) => Asked): AuditRecord {
   switch (record.kind) {
     case 'command': {

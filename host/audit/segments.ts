@@ -16,11 +16,11 @@ export interface Segment {
   readonly lastSeq: number | null
 }
 
-/** The files of a log, the oldest first; none if there is no such folder. While one is being put aside it has two names, and is listed once. */
+/** The files of a log, oldest first; none if the folder does not exist. A file being rotated briefly has two names but is listed once. */
 export function segments(folder: string): Segment[] {
   const seen = new Set<number>()
   const found: Segment[] = []
-  // In the order in which they are put aside: the one that grows last, so that none is missed that is put aside meanwhile.
+  // In order of rotation with the growing file last, so that one rotated meanwhile is not missed.
   for (const name of [
     ...namesIn(folder)
       .filter((name) => FULL.test(name))
@@ -36,7 +36,7 @@ export function segments(folder: string): Segment[] {
   return found
 }
 
-/** The oldest that are more than is to be kept; never the one that grows. */
+/** The oldest files beyond retention; never the growing one. */
 export function outlived(all: readonly Segment[], keep: { bytes: number; ms: number }, nowMs: number): Segment[] {
   let bytes = all.reduce((sum, one) => sum + one.bytes, 0)
   const gone: Segment[] = []

@@ -3,7 +3,7 @@ import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '@caisson/wire'
 
-/** The installation's own key (Ed25519): what it signs comes from it, as far as nobody else can read its state folder. */
+/** The installation's own key (Ed25519). Its signatures prove origin as long as nobody else can read the state folder. */
 export class SigningKey {
   readonly #secret: KeyObject
   readonly public: PublicKey
@@ -13,12 +13,12 @@ export class SigningKey {
     this.public = new PublicKey(createPublicKey(secret))
   }
 
-  /** That of the folder; made if there is none. Throws AUDIT_UNWRITABLE. */
+  /** Reads the folder's key, or creates it. Throws AUDIT_UNWRITABLE. */
   static open(folder: string): SigningKey {
     const path = join(folder, 'key.pem')
     try {
       const key = new SigningKey(createPrivateKey(readOrMake(path)))
-      // For whoever is to check without being able to sign.
+      // For verifiers, who must not be able to sign.
       writeFileSync(join(folder, 'public.pem'), key.public.pem, { mode: 0o644 })
       return key
     } catch (cause) {
@@ -34,7 +34,7 @@ export class SigningKey {
 
 export class PublicKey {
   readonly #key: KeyObject
-  /** SHA-256 of the key itself, hexadecimal: by it the installation is known. */
+  /** SHA-256 of the key, hexadecimal: the installation's identity. */
   readonly id: string
 
   constructor(key: KeyObject) {
@@ -70,7 +70,7 @@ export class PublicKey {
   }
 }
 
-/** Two hosts may begin at the same moment: the first one's key is the key. */
+/** Two hosts may start at the same moment: the first one's key wins. */
 function readOrMake(path: string): string {
   try {
     return readFileSync(path, 'utf8')

@@ -3,8 +3,8 @@ import { dirname, join } from 'node:path'
 import { Fault } from '@caisson/wire'
 
 /**
- * Values of the installation's stored secrets, a file each beside the folder of its log, as native/audit/src/redaction.rs reads them. Throws AUDIT_UNWRITABLE:
- * what cannot be read cannot be taken out, and then nothing is recorded.
+ * Values of the installation's stored secrets, one file each beside the log's folder, read as native/audit/src/redaction.rs does. Throws AUDIT_UNWRITABLE: a
+ * secret that cannot be read cannot be redacted, so nothing is recorded.
  */
 export function storedSecrets(logFolder: string): string[] {
   const folder = join(dirname(logFolder), 'secrets')
@@ -15,7 +15,7 @@ export function storedSecrets(logFolder: string): string[] {
   }
 }
 
-/** There are none, or one was removed since it was listed. */
+/** There are none, or one was removed after it was listed. */
 function orNone(look: () => string[]): string[] {
   try {
     return look()

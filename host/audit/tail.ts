@@ -7,8 +7,8 @@ const CHUNK_BYTES = 256 * 1024
 const NEWLINE = 0x0a
 
 /**
- * Whole lines from the end of a log to its beginning, through the files that were put aside, or as far back as `maxBytes` go. What is appended
- * meanwhile is not among them. A log that is not there has none.
+ * Whole lines from the end of a log to its beginning, including rotated files, at most `maxBytes` back. Lines appended meanwhile are not included. A missing
+ * log has none.
  */
 export async function* linesFromEnd(path: string, maxBytes: number, signal: AbortSignal): AsyncGenerator<string> {
   let left = maxBytes
@@ -25,7 +25,7 @@ async function* linesOfFile(path: string, maxBytes: number, signal: AbortSignal)
   try {
     const { size } = await file.stat()
     const floor = Math.max(0, size - maxBytes)
-    /** Begins in a part that has not been read yet. What stands behind the last newline is still being written. */
+    /** The end of a line whose start has not been read yet. Text after the last newline is still being written. */
     let begun: Buffer | undefined
     for (let from = size; from > floor; ) {
       refuseAborted(signal)
@@ -47,7 +47,7 @@ async function* linesOfFile(path: string, maxBytes: number, signal: AbortSignal)
   }
 }
 
-/** It may have been removed since it was listed, its time being over. */
+/** Retention may have removed the file after it was listed. */
 export async function openIfThere(path: string): Promise<FileHandle | undefined> {
   return open(path).catch((failure: NodeJS.ErrnoException) => {
     if (failure.code === 'ENOENT') return undefined
@@ -55,7 +55,7 @@ export async function openIfThere(path: string): Promise<FileHandle | undefined>
   })
 }
 
-/** From the last to the second; returns the first, which may begin earlier. */
+/** Yields from the last line to the second. Returns the first, which may start in earlier data. */
 function* wholeLines(text: Buffer): Generator<string, Buffer> {
   let end = text.length
   for (let newline = text.lastIndexOf(NEWLINE); newline >= 0; newline = newline === 0 ? -1 : text.lastIndexOf(NEWLINE, newline - 1)) {

@@ -9,9 +9,12 @@ import { type Told, type Verified, Walk } from './walk.ts'
 const CHUNK_BYTES = 1 << 20
 const NEWLINE = 0x0a
 
-/** Reads the whole log and holds every record against the one before, every checkpoint against the key, the end against the head, and recordings of terminals against their hashes. */
+/**
+ * Verifies the whole log: each record against its predecessor, each checkpoint against the key, the end against the head, and terminal recordings against their
+ * hashes.
+ */
 export async function verifyLog(folder: string, key: PublicKey, signal: AbortSignal): Promise<Verified> {
-  // First: what is recorded meanwhile stands behind it, and is held against the chain alone.
+  // Read first: records appended meanwhile come after it, and are checked only against the chain.
   const head = headOf(folder)
   const walk = new Walk(key, head)
   const walked = new Set<number>()
@@ -20,7 +23,7 @@ export async function verifyLog(folder: string, key: PublicKey, signal: AbortSig
     if (next === undefined) break
     const file = await open(next.path)
     try {
-      // Put aside since it was listed: what has its name now comes later.
+      // Rotated since it was listed; the file that now has its name comes later.
       if ((await file.stat()).ino !== next.inode) continue
       walked.add(next.inode)
       await through(file, next, walk, signal)
@@ -55,7 +58,7 @@ async function through(file: FileHandle, { name }: Segment, walk: Walk, signal: 
   if (begun.length > 0 && walk.bad === null) walk.endsWith(begun, { file: name, line: line + 1 })
 }
 
-/** A fault in it is a finding, not an error. */
+/** A damaged head is a finding, not an error. */
 function headOf(folder: string): Head | Told {
   const file = HEAD_FILE
   try {

@@ -5,28 +5,28 @@ import { parsedLine } from './lines.ts'
 import type { PublicKey } from './signing-key.ts'
 import type { Vouched } from './terminals/checking.ts'
 
-/** A line of the log; counts from 1, 0 is the file as a whole. */
+/** A line of the log; numbers start at 1, and 0 is the file as a whole. */
 export interface At {
   readonly file: string
   readonly line: number
 }
 
-/** Something in the log that a reader must know. */
+/** A fact about the log that its reader must know. */
 export interface Told extends At {
   readonly what: string
 }
 
 export interface Verified {
-  /** The first record that is not what was written; null: all are. */
+  /** The first record that differs from what was written; null: none. */
   readonly bad: Told | null
   readonly records: number
   readonly files: number
   readonly checkpoints: number
-  /** Records behind the last one that a signed checkpoint covers: only the chain vouches for them. */
+  /** Records after the last one that a signed checkpoint covers: only the chain vouches for them. */
   readonly unsigned: number
-  /** Number and hash of the last record; null: there is none. */
+  /** Number and hash of the last record; null: none. */
   readonly end: { readonly seq: number; readonly hash: string } | null
-  /** What writers told of and went on: torn lines, a clock that was set back, files removed when their time was over, lines from before there was a chain. */
+  /** What writers reported and survived: torn lines, a clock that was set back, files removed by retention, lines from before there was a chain. */
   readonly told: readonly Told[]
 }
 
@@ -38,10 +38,10 @@ interface Entry extends At {
 }
 
 const NOTHING = '0'.repeat(64)
-/** A checkpoint covers a record that was the last a moment before it. */
+/** A checkpoint covers a recent record, so only recent hashes are kept. */
 const REMEMBERED = 65_536
 
-/** Reads a log line by line, the oldest first, until the first that is not right. */
+/** Reads a log line by line, oldest first, up to the first fault. */
 export class Walk {
   bad: Told | null = null
   /** Recordings that records vouch for. */
@@ -50,11 +50,11 @@ export class Walk {
   readonly #head: Head | Told
   readonly #told: Told[] = []
   #last: Entry | undefined
-  /** Has another hash of the record before it than that has: which of the two was changed shows at the one after. */
+  /** A record whose `prev` differs from its predecessor's hash. The record after it shows which of the two was changed. */
   #doubt: { before: Entry; at: Entry } | undefined
-  /** Lines that are no records, which the record after them must own up to. */
+  /** Lines that are not records; the next record must account for them. */
   #strange: { at: At; bytes: number; hash: string; count: number } | undefined
-  /** The first record, if there were others before it; one that comes later must say that they were removed. */
+  /** The first record, if others preceded it; a later record must say that those were removed. */
   #start: Entry | undefined
   #records = 0
   #checkpoints = 0
@@ -68,7 +68,7 @@ export class Walk {
     this.#isHeadSeen = !('next' in head) || head.next === 0
   }
 
-  /** A line without its newline. */
+  /** Takes a line without its newline. */
   take(line: Buffer, at: At): void {
     const fields = parsedLine(line.toString())
     const { seq, prev } = fields ?? {}
@@ -80,7 +80,7 @@ export class Walk {
     if (this.bad === null) this.#judge(entry)
   }
 
-  /** What stands at the end of a file, without a newline. */
+  /** Takes the text after a file's last newline. */
   endsWith(line: Buffer, at: At): void {
     if (this.#strange !== undefined) return this.#fail(this.#strange.at, 'it is no record of the chain')
     this.#told.push({ ...at, what: `half a line of ${line.length} bytes, of a writer that was killed; the next one will record it` })
@@ -106,11 +106,11 @@ export class Walk {
   #settleDoubt(prev: string): void {
     if (this.#doubt === undefined) return
     const { before, at } = this.#doubt
-    // What the next one vouches for is as it was: then the one before is not.
+    // If the next record confirms this one, its predecessor was changed.
     this.#fail(prev === at.hash ? before : at, 'it was changed after it had been written')
   }
 
-  /** Whether this record says what the lines before it are, that are none. */
+  /** Checks that this record accounts for the preceding lines that are not records. */
   #ownUp({ fields }: Entry): void {
     const strange = this.#strange
     if (strange === undefined) return

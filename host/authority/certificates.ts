@@ -17,19 +17,19 @@ import {
 } from '@peculiar/x509'
 import type { Identity } from './identity.ts'
 
-/** Loaded only when a certificate has to be made: what writes them is large. */
+/** Loaded only when a certificate has to be made, because the library that makes them is large. */
 
 const CURVE = { name: 'ECDSA', namedCurve: 'P-256' }
 const SIGNING = { name: 'ECDSA', hash: 'SHA-256' }
 const DAY_MS = 86_400_000
 const AUTHORITY_DAYS = 3650
-/** Browsers take no longer ones (the CA/Browser Forum's baseline requirements). */
+/** Browsers reject longer ones (the CA/Browser Forum's baseline requirements). */
 const SERVER_DAYS = 397
 const LEAF_DAYS = 1
-/** Clocks differ. */
+/** Allows for clock skew. */
 const BACKDATED_MS = DAY_MS
 
-/** An authority that signs for servers, and for no other authority. */
+/** A certificate authority that may sign server certificates but no other authority. */
 export async function makeAuthority(name: string): Promise<Identity> {
   cryptoProvider.set(webcrypto as Crypto)
   const keys = await webcrypto.subtle.generateKey(CURVE, true, ['sign', 'verify'])
@@ -42,14 +42,14 @@ export async function makeAuthority(name: string): Promise<Identity> {
     extensions: [
       new BasicConstraintsExtension(true, 0, true),
       new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
-      // Python 3.13 and later want to find it.
+      // Python 3.13 and later require it.
       await SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   })
   return { key: pemOf(keys.privateKey), cert: `${cert.toString('pem')}\n` }
 }
 
-/** For a server that is known by any of these names and addresses. */
+/** A certificate for a server with these names and addresses. */
 export async function makeServerIdentity(
   authority: Identity,
   { names, addresses }: { names: readonly string[]; addresses: readonly string[] },
@@ -75,10 +75,7 @@ export async function makeServerIdentity(
   return { key: pemOf(keys.privateKey), cert: `${cert.toString('pem')}\n` }
 }
 
-/**
- * Signs for one name or address at a time, for a day: whoever trusts the authority is gone by then, or asks again. They share a key, which is never
- * written anywhere.
- */
+/** Signs one-day certificates, each for one name or address: by then its client has gone or asks again. They share a key that is never written to disk. */
 export async function leafSigner(
   authority: Identity,
 ): Promise<(place: { readonly name: string } | { readonly address: string }) => Promise<Identity>> {
@@ -91,7 +88,7 @@ export async function leafSigner(
     const alternative: JsonGeneralName = 'name' in place ? { type: 'dns', value: place.name } : { type: 'ip', value: place.address }
     const cert = await X509CertificateGenerator.create({
       serialNumber: newSerial(),
-      // A common name has room for 64 characters, and nobody looks at it.
+      // A common name is limited to 64 characters, and clients ignore it.
       subject: 'CN=Caisson inspection',
       issuer: issuer.subject,
       ...validity(LEAF_DAYS),
@@ -122,7 +119,7 @@ function validity(days: number): { notBefore: Date; notAfter: Date } {
   return { notBefore: new Date(Date.now() - BACKDATED_MS), notAfter: new Date(Date.now() + days * DAY_MS) }
 }
 
-/** Positive, and not to be guessed (RFC 5280, 4.1.2.2). */
+/** Positive and unpredictable (RFC 5280, 4.1.2.2). */
 function newSerial(): string {
   const bytes = randomBytes(16)
   bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40

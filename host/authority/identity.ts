@@ -1,4 +1,4 @@
-/** What a server shows that it is who its clients look for; PEM. Read anew for each connection: it may have been renewed. */
+/** A server's certificate and key, as PEM. Read again for each connection, because it may have been renewed. */
 export interface Identity {
   readonly key: string
   readonly cert: string

@@ -7,7 +7,7 @@ import type { Identity } from './identity.ts'
 import { javaStore } from './java-store.ts'
 
 const KEY_FILE = 'authority.pem'
-/** Bundles of the authorities that a system trusts, as the common ones keep them. */
+/** Trust bundles in the places where common systems keep them. */
 const SYSTEM_BUNDLES = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/tls/certs/ca-bundle.crt',
@@ -17,24 +17,24 @@ const SYSTEM_BUNDLES = [
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g
 const KEY = /-----BEGIN PRIVATE KEY-----[\s\S]+?-----END PRIVATE KEY-----/
 
-/** What sandboxes trust whose connections are looked into. Nobody outside of a sandbox has a reason to. */
+/** The certificates that sandboxes with inspected connections trust. Nothing outside a sandbox should. */
 export interface Inspection {
   readonly authority: Identity
-  /** Of the authority alone: for what adds to its own list (NODE_EXTRA_CA_CERTS). */
+  /** The authority alone, for programs that extend their trust list (NODE_EXTRA_CA_CERTS). */
   readonly certPath: string
-  /** The same among all that this machine trusts: for what replaces a list (SSL_CERT_FILE). */
+  /** The authority together with all that this machine trusts, for programs that replace their list (SSL_CERT_FILE). */
   readonly bundlePath: string
-  /** As Java keeps the same. */
+  /** The same in Java's format. */
   readonly javaPath: string
-  /** PEM; what the certificates of servers must rest on. */
+  /** PEM; the roots that server certificates must chain to. */
   readonly serverAuthorities: readonly string[]
 }
 
 /**
- * The authority of this state folder, made once: key and certificate are one file, so that of two processes which make it, one is first. Rejects with
+ * The inspection authority of this state folder, made once. Key and certificate are in one file, so that when two processes make it, one wins. Rejects with
  * HOME_UNUSABLE.
  *
- * @param extra file of further authorities (PEM) that servers may rest on; null: none
+ * @param extra file with further authorities (PEM) that servers may chain to; null: none
  */
 export async function openInspection(home: string, extra: string | null): Promise<Inspection> {
   const folder = join(home, 'inspection')
@@ -44,7 +44,7 @@ export async function openInspection(home: string, extra: string | null): Promis
     const known = await knownHere(extra)
     const certPath = join(folder, 'ca.pem')
     const bundlePath = join(folder, 'bundle.pem')
-    // Sandboxes have them bound, and read them as users of their own.
+    // Sandboxes bind these files and read them as their own users.
     await place(certPath, Buffer.from(authority.cert))
     const trusted = [...known, authority.cert.trim()]
     await place(bundlePath, Buffer.from(`${trusted.join('\n')}\n`))
@@ -66,7 +66,7 @@ async function make(folder: string): Promise<Identity> {
     await link(fresh, join(folder, KEY_FILE))
     return { key, cert }
   } catch (failure) {
-    // Another process was first.
+    // Another process was faster.
     const theirs = failure instanceof Error && 'code' in failure && failure.code === 'EEXIST' ? await kept(folder) : undefined
     if (theirs === undefined) throw failure
     return theirs
@@ -75,7 +75,7 @@ async function make(folder: string): Promise<Identity> {
   }
 }
 
-/** Undefined: there is none. */
+/** Undefined: there is none yet. */
 async function kept(folder: string): Promise<Identity | undefined> {
   const path = join(folder, KEY_FILE)
   const text = await textOf(path)

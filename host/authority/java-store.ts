@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 
 /**
- * Certificates as Java keeps those that it trusts (the format JKS, version 2, as OpenJDK's JavaKeyStore reads it). Java opens its own store without a password;
- * the digest at the end is by the one that everybody knows, for tools that ask for it.
+ * Certificates in the format of Java's trust store (JKS version 2, as OpenJDK's JavaKeyStore reads it). Java opens its own store without a password; the digest
+ * at the end uses the well-known default password, for tools that ask for it.
  */
 export function javaStore(certificates: readonly string[]): Buffer {
   const entries = certificates.map((certificate, index) => {
@@ -26,7 +26,7 @@ function u32(value: number): Buffer {
   return bytes
 }
 
-/** Of ASCII: its length in two bytes, and itself. */
+/** Text as Java writes it (ASCII only): its length in two bytes, then its bytes. */
 function text(value: string): Buffer {
   return Buffer.concat([Buffer.from([value.length >> 8, value.length & 0xff]), Buffer.from(value, 'latin1')])
 }

@@ -1,6 +1,6 @@
 import type { webcrypto } from 'node:crypto'
 
-/** What @peculiar/x509 calls by the names that a browser has for it. */
+/** Browser type names that @peculiar/x509 uses. */
 declare global {
   type Algorithm = webcrypto.Algorithm
   type AlgorithmIdentifier = webcrypto.AlgorithmIdentifier

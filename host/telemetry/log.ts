@@ -4,7 +4,7 @@ import pino from 'pino'
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 export type Fields = Readonly<Record<string, unknown>>
 
-/** One JSON object a line. Fields are chosen by whoever writes: never a token, a key, code, output, a body or a query. */
+/** One JSON object per line. Callers choose the fields: never a token, a key, code, output, a body or a query. */
 export interface Log {
   debug(fields: Fields, message: string): void
   info(fields: Fields, message: string): void
@@ -16,7 +16,7 @@ export interface OpenedLog extends Log, AsyncDisposable {}
 
 const MAX_TEXT_CHARACTERS = 2000
 const MAX_CAUSES = 5
-/** Lines wait so long for others: each write is a thread that is woken and wakes this one again, which costs more than the line. Those of failures do not wait. */
+/** Lines are batched for this long, because each write wakes a thread and then this one, which costs more than the line. Failures are written at once. */
 const GATHER_MS = 100
 const GATHER_LINES = 256
 const GATHER_BYTES = 8192
@@ -28,7 +28,7 @@ interface Line {
   readonly message: string
 }
 
-/** `to`: a descriptor or the path of a file, which is appended to. Lines leave in the background, some at a time, in order; they are put into words then, too, when nobody waits for it. */
+/** `to`: a descriptor, or the path of a file to append to. Lines are formatted and written in the background, in batches, in order. */
 export function openLog(options: { to: number | string; level: LogLevel }): OpenedLog {
   const destination = pino.destination({ dest: options.to, sync: false, append: true, mode: 0o600, minLength: GATHER_BYTES })
   let atMs = 0
@@ -72,7 +72,7 @@ export function openLog(options: { to: number | string; level: LogLevel }): Open
   }
 }
 
-/** A failure as fields of a line: itself and what caused it. Our own stack only; texts are cut, since what is inside a wall may have a hand in them. */
+/** A failure as log fields: itself and its causes. Only our own stack; texts are truncated, since a sandbox may have influenced them. */
 export function failureFields(failure: unknown): Fields {
   const causes: string[] = []
   for (let cause = causeOf(failure); cause !== undefined && causes.length < MAX_CAUSES; cause = causeOf(cause)) causes.push(textOf(cause))

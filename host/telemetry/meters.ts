@@ -1,14 +1,14 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
-/** How a sandbox came to be: handed over by the pool, forked from a zygote, or started cold. */
+/** How a sandbox was created: taken from the pool, forked from a zygote, forked as a twin, restored, or started cold. */
 export type CreatePath = 'pool' | 'zygote' | 'twin' | 'restored' | 'cold'
 
 const REQUEST_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300]
 const CREATE_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15]
-/** Each look at the event loop wakes the process, which is to sleep when nothing happens. */
+/** Each sample of the event loop wakes the process, which should sleep when idle. */
 const LOOP_SAMPLE_MS = 200
 
-/** Counts and durations of a daemon, in the words of Prometheus. The values of labels are few: patterns of routes, never paths or ids. */
+/** Counters and durations of a daemon, in Prometheus terms. Label values are few: route patterns, never paths or ids. */
 export class Meters {
   readonly contentType: string
   readonly #registry = new Registry()
@@ -62,7 +62,7 @@ export class Meters {
     this.#endings.inc({ reason })
   }
 
-  /** A number that is asked for when somebody looks: sandboxes by state, sandboxes waiting in the pool, open sockets. */
+  /** A gauge read on demand: sandboxes by state, sandboxes waiting in the pool, open sockets. */
   gauge(name: string, help: string, label: string, read: () => Readonly<Record<string, number>>): void {
     const gauge: Gauge<string> = new Gauge({
       name: `caisson_${name}`,
@@ -76,7 +76,7 @@ export class Meters {
     })
   }
 
-  /** The page that Prometheus reads. */
+  /** The page for Prometheus to scrape. */
   page(): Promise<string> {
     return this.#registry.metrics()
   }

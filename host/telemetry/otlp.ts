@@ -8,11 +8,11 @@ import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
 import type { Attributes, Span } from './telemetry.ts'
 import type { OpenedTraces } from './traces.ts'
 
-/** How long the last ones may take on their way when the daemon stops. */
+/** How long the last spans may take when the daemon stops. */
 const FLUSH_MS = 2_000
 const SERVICE = 'caisson'
 
-/** Collects what is told, and sends it in batches. What cannot be sent is dropped: nothing waits for it. */
+/** Collects spans and sends them in batches. Spans that cannot be sent are dropped, so that nothing waits for them. */
 export function sendTraces(endpoint: string, codeOf: (failure: unknown) => string): OpenedTraces {
   const exporter = new OTLPTraceExporter({ url: `${endpoint.replace(/\/+$/, '')}/v1/traces` })
   const provider = new TracerProvider({
@@ -27,7 +27,7 @@ export function sendTraces(endpoint: string, codeOf: (failure: unknown) => strin
     try {
       return await contexts.with(trace.setSpan(context, open), () => work({ set: (name, value) => void open.setAttribute(name, value) }))
     } catch (failure) {
-      // Its code alone: the text may quote what is nobody else's.
+      // Only its code: the text may quote private data.
       open.setStatus({ code: SpanStatusCode.ERROR, message: codeOf(failure) })
       throw failure
     } finally {

@@ -1,10 +1,10 @@
 import { Fault } from '@caisson/wire'
 
 const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const
-/** What a timer can hold; about 24 days. */
+/** The longest delay of a timer: about 24 days. */
 const LONGEST_MS = 2 ** 31 - 1
 
-/** `30s`, `500ms`, `2m`, `1.5h`, in milliseconds; `none` is null: not limited. */
+/** Parses `30s`, `500ms`, `2m`, `1.5h` into milliseconds; `none` is null: unlimited. */
 export function duration(text: string): number | null {
   if (text === 'none') return null
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text)
@@ -17,7 +17,7 @@ export function duration(text: string): number | null {
   return ms
 }
 
-/** The same, of what has an end. */
+/** The same, but it must be finite. */
 export function lifetime(text: string): number {
   const ms = duration(text)
   if (ms !== null) return ms

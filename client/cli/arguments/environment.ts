@@ -1,6 +1,6 @@
 import { Fault } from '@caisson/wire'
 
-/** `K=V` pairs. `K` alone hands on the caller's own value: a secret then need not stand on the command line. */
+/** `K=V` pairs. `K` alone passes on the caller's own value, so that a secret need not appear on the command line. */
 export function environment(pairs: readonly string[], own: Readonly<Record<string, string | undefined>>): Record<string, string> {
   const env: Record<string, string> = {}
   for (const pair of pairs) {

@@ -4,7 +4,7 @@ import { Fault, LANGUAGES, type Language, languageOf, languageOfShebang } from '
 const NOTEBOOK = '.ipynb'
 const FROM_NOTEBOOK = 'A notebook is no program: `jupyter nbconvert --to script` makes one of it, with the language in its name.'
 
-/** What `--lang` says. */
+/** The language named by `--lang`. */
 export function namedLanguage(word: string): Language {
   const language = languageOf(word)
   if (language === undefined) {

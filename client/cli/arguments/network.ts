@@ -2,10 +2,10 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { Fault, type Network, type NetworkFile } from '@caisson/wire'
 import { fileFault } from '../run/job.ts'
 
-/** More than a network policy may have (host/sandbox/request.ts). */
+/** More than the largest allowed network policy (host/sandbox/request.ts). */
 const MAX_BYTES = 128 * 1024
 
-/** `none`, `open`, `replay`, `allow:` and a list of names, or the path of a file that says it as an object; what is in it is for the host to judge. */
+/** `none`, `open`, `replay`, `allow:` with a list of names, or the path of a file with the policy as an object. The host validates its contents. */
 export function network(text: string): Network {
   if (text === 'none' || text === 'open' || text === 'replay' || /^allow:[^,\s]+(,[^,\s]+)*$/.test(text)) return text
   if (text.endsWith('.json') || text.includes('/')) return ofFile(text)
@@ -29,7 +29,7 @@ function ofFile(path: string): NetworkFile {
 }
 
 function contentOf(path: string): string {
-  // Without O_NONBLOCK the opening of a pipe would wait for its writer.
+  // Without O_NONBLOCK, opening a pipe would block until it has a writer.
   const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     if (!fstatSync(file).isFile()) throw new Fault('FILE_KIND', `${path} is not a regular file`, { hint: 'Name a JSON file.' })

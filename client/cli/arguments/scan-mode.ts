@@ -2,7 +2,7 @@ import { Fault } from '@caisson/wire'
 
 const MODES = ['off', 'report', 'block'] as const
 
-/** What is done with code that the scan finds something in. */
+/** What happens to code in which the scan finds something. */
 export function scanMode(text: string): (typeof MODES)[number] {
   const mode = MODES.find((one) => one === text)
   if (mode !== undefined) return mode

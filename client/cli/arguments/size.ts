@@ -3,7 +3,7 @@ import { Fault } from '@caisson/wire'
 const UNITS_MIB = { '': 1, m: 1, g: 1024, t: 1024 * 1024 } as const
 const LARGEST_MIB = 1024 * 1024 * 1024
 
-/** `512` and `512MiB`, `1GiB`, `1.5g`, in MiB; never 0. */
+/** Parses `512`, `512MiB`, `1GiB`, `1.5g` into MiB; never 0. */
 export function size(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(?:([mgt])(?:ib)?)?$/i.exec(text)
   const unit = (match?.[2] ?? '').toLowerCase() as keyof typeof UNITS_MIB
@@ -16,7 +16,7 @@ export function size(text: string): number {
   return mib
 }
 
-/** The same, or `none`: not limited. */
+/** The same, or `none`: unlimited. */
 export function sizeOrNone(text: string): number | null {
   return text === 'none' ? null : size(text)
 }

@@ -1,19 +1,19 @@
 import { Fault } from '@caisson/wire'
 
-/** What is to be run. */
+/** What to run. */
 export type Source =
   | { kind: 'file'; path: string; args: string[] }
   | { kind: 'code'; code: string }
   | { kind: 'stdin' }
   | { kind: 'command'; command: [string, ...string[]] }
 
-/** `--` ends Caisson's own words: without FILE before it, what follows is a command; with one, its arguments. */
+/** `--` ends Caisson's own arguments. Without FILE before it, a command follows; with FILE, its arguments. */
 export function splitAtDashes(argv: readonly string[]): { own: string[]; rest: string[] | undefined } {
   const at = argv.indexOf('--')
   return at === -1 ? { own: [...argv], rest: undefined } : { own: argv.slice(0, at), rest: argv.slice(at + 1) }
 }
 
-/** `operands` are the words before `--`, `rest` those after it, `code` what -c says. */
+/** `operands`: the words before `--`; `rest`: those after it; `code`: the value of -c. */
 export function source(operands: readonly string[], rest: readonly string[] | undefined, code: string | undefined): Source {
   const [first, ...more] = operands
   const args = [...more, ...(rest ?? [])]

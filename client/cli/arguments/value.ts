@@ -6,12 +6,12 @@ const LINE_END_BYTES = 2
 const INTERRUPTED = 130
 
 /**
- * A value that is to be seen by nobody: all of standard input without the line end that editors put there, and no more of it than shows that it is longer
- * than `most` bytes. On a terminal one line is asked for, and not shown.
+ * Reads a secret value: all of standard input without the trailing newline that editors add. It reads only enough to see that the value exceeds `most` bytes.
+ * On a terminal it prompts for one line without echo.
  */
 export async function hiddenValue(name: string, most: number): Promise<Buffer> {
   const said = process.stdin.isTTY ? Buffer.from(await typed(name)) : await piped(most + LINE_END_BYTES)
-  // Byte for byte: it need not be text.
+  // latin1 preserves every byte: the value need not be text.
   return Buffer.from(said.toString('latin1').replace(LINE_END, ''), 'latin1')
 }
 
@@ -29,7 +29,7 @@ async function piped(most: number): Promise<Buffer> {
 function typed(name: string): Promise<string> {
   const nowhere = new Writable({ write: (_, __, done) => done() })
   const lines = createInterface({ input: process.stdin, output: nowhere, terminal: true })
-  // Asked when the terminal no longer shows what is typed.
+  // The prompt appears only once echo is off.
   process.stderr.write(`caisson: type the value of ${name}, which is not shown, and Enter: `)
   return new Promise((resolve) => {
     lines.on('SIGINT', () => {

@@ -1,7 +1,7 @@
 import { isHeld, type SignedReport, type Tried, type WallReport } from '../../attacks/report.ts'
 import { oneLine } from '../ending.ts'
 
-/** The report for a person: a line for each attack, and every way that was not contained or not shown. */
+/** The report for a person: a line for each attack, and each way that was not contained or not shown to work. */
 export function attackPage({ report, key }: SignedReport): string {
   const { walls, contained, profile, machine, only } = report
   const which = only === null ? '' : `, only attacks named ${only.map((text) => `"${oneLine(text)}"`).join(' or ')}`

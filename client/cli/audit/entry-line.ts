@@ -1,11 +1,11 @@
 import type { AuditEntry } from '../../embedded.ts'
 import { oneLine } from '../ending.ts'
 
-/** What every record has, and what is too long for a line. */
+/** Fields that every record has, and fields too long for one line. */
 const ELSEWHERE = ['seq', 'prev', 'ts', 'sandbox', 'kind', 'plan', 'signature', 'hash', 'key', 'covers']
 const MAX_CHARACTERS = 240
 
-/** A record for a person, in one line: number, when, where, what, and its fields. */
+/** Formats a record as one line for a person: number, time, sandbox, kind, and its fields. */
 export function entryLine(entry: AuditEntry): string {
   const fields = Object.entries(entry).filter(([name]) => !ELSEWHERE.includes(name))
   const said = fields.map(([name, value]) => `${name}=${typeof value === 'string' ? quoted(value) : JSON.stringify(value)}`).join(' ')

@@ -1,21 +1,21 @@
-/** Of a sequence that begins with ESC [, the letters that draw: move, erase, insert, delete, colour. None makes a terminal answer. */
+/** Final letters of the ESC [ sequences that draw: move, erase, insert, delete, colour. None makes a terminal respond. */
 const DRAWING = /^[@-HJ-MPSTXZ`abd-fmrsu]$/
-/** With a question mark, others of them ask (`?u` what keys it tells, `?m` how, `?S` for pictures) or bring modes back (`?r`): these two erase. */
+/** With a question mark, some of them are queries (`?u` keys, `?m` modifiers, `?S` graphics) or restore modes (`?r`); these two only erase. */
 const ASKING = '?'
 const ERASING = /^[JK]$/
-/** With so many numbers as that it is a mouse that is followed. */
+/** With this many parameters, T means mouse tracking. */
 const FOLLOWING = /^.\[[^;]*;.*T$/
-/** The cursor, lines that wrap, the other screen; not the mouse, nor what else makes a terminal type by itself. */
+/** Cursor, line wrap, alternate screen; not the mouse or any other mode that makes a terminal send input by itself. */
 const SCREEN_MODES = /^.\[(4|\?(6|7|12|25|47|1047|1048|1049)(;(7|12|25))*)$/
 const MAX_SEQUENCE = 64
-/** ESC and one of these: a string for the terminal's own ears (titles, clipboard, keys, pictures), up to its end. */
+/** ESC and one of these starts a control string for the terminal itself (title, clipboard, keys, graphics), up to its terminator. */
 const STRINGS = 'P]X^_'
-/** Controls that move the cursor; and ESC, which begins the rest. */
+/** Control characters that move the cursor, and BEL. */
 const PLAIN = '\n\r\t\b\x07'
 
 /**
- * What a terminal may be shown that those inside have written: what draws. What would make the terminal act or answer (its title, its clipboard, reports
- * that it types by itself) is left out. Sequences may be cut in two anywhere.
+ * Filters terminal output written inside the sandbox: it keeps what draws and drops what would make the terminal act or respond (title, clipboard, reports that
+ * the terminal types by itself). A sequence may be split anywhere.
  */
 export class Harmless {
   #state: 'text' | 'escape' | 'sequence' | 'ignored' | 'charset' | 'string' | 'string-escape' = 'text'
@@ -57,7 +57,7 @@ export class Harmless {
       return ''
     }
     const code = character.codePointAt(0) ?? 0
-    // C1 controls are the same sequences in one character.
+    // C1 controls are single-character forms of the same sequences.
     if (code < 0x20 || (code >= 0x7f && code < 0xa0)) return PLAIN.includes(character) ? character : ''
     return character
   }
@@ -76,7 +76,7 @@ export class Harmless {
       return ''
     }
     const isFinal = character >= '@' && character <= '~'
-    // Intermediates and private marks: what they ask for is not drawing.
+    // Sequences with intermediate bytes or private markers do not draw.
     this.#state = isFinal ? 'text' : 'ignored'
     const isMode = character === 'h' || character === 'l'
     const whole = `${this.#held}${character}`

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
-/** Prints lines as fast as whoever reads takes them, and stops when nobody does any more. */
+/** Prints lines with backpressure, and stops when the reader has gone. */
 export async function printed(lines: AsyncIterable<string>): Promise<void> {
   try {
     await pipeline(Readable.from(lines), process.stdout, { end: false })
@@ -10,7 +10,7 @@ export async function printed(lines: AsyncIterable<string>): Promise<void> {
   }
 }
 
-/** The latest so many; undefined: all, as they come. */
+/** The last `count`; undefined: all, as they come. */
 export async function* latest<T>(all: AsyncIterable<T>, count: number | undefined): AsyncGenerator<T> {
   if (count === undefined) {
     yield* all

@@ -6,18 +6,18 @@ import { Harmless } from './harmless.ts'
 import { printed } from './printing.ts'
 
 export interface Playing {
-  /** So many times as fast. */
+  /** Playback speed factor. */
   readonly speed: number
-  /** Longest pause; undefined: as long as it was. */
+  /** The longest pause; undefined: pauses keep their length. */
   readonly idleSeconds: number | undefined
-  /** As it is in the file. */
+  /** Unfiltered, as in the file. */
   readonly raw: boolean
 }
 
-/** Colours, the cursor, and the screen as it was before. */
+/** Resets colours, the cursor and the screen. */
 const AS_BEFORE = '\x1b[0m\x1b[?25h\x1b[?1049l\n'
 
-/** Shows a recording on this terminal as it looked, at its pace; where there is no terminal, at once. What would make a terminal act is not played. */
+/** Plays a recording on this terminal at its original pace; without a terminal, at once. Sequences that would make a terminal act are left out. */
 export async function replay(path: string, playing: Playing): Promise<void> {
   if (playing.raw) return await printed(lines(path, (line) => `${line}\n`))
   const isTerminal = process.stdout.isTTY
@@ -39,7 +39,7 @@ async function* played(path: string, { speed, idleSeconds }: Playing): AsyncGene
   }
 }
 
-/** Undefined: the first line, which says what it is. */
+/** Undefined for the first line, which is the header. */
 function eventOf(text: string): { seconds: number; kind: string; text: string } | undefined {
   let value: unknown
   try {

@@ -1,7 +1,7 @@
 import type { Verified } from '../../embedded.ts'
 import { oneLine } from '../ending.ts'
 
-/** What came of reading the whole log. `isOwnKey`: it was checked with the key that lies beside it. */
+/** The result of verifying the whole log. `isOwnKey`: it was verified with the key stored beside it. */
 export function verdictPage(
   folder: string,
   { bad, records, files, checkpoints, unsigned, end, told }: Verified,

@@ -2,10 +2,10 @@ import type { NetworkFile } from '@caisson/wire'
 import { acquireDaemon, hasDaemon, recordedHere } from '../../embedded.ts'
 import { logOf } from './log.ts'
 
-/** One question of a sandbox for a name or a connection, or one request on a connection that is looked into, and what was said. */
+/** One name query, connection, or request on an inspected connection, with its verdict. */
 export interface Asked {
   at: string
-  /** Of a name alone: null. */
+  /** Null: a name query. */
   port: number | null
   host: string
   isAllowed: boolean
@@ -15,7 +15,7 @@ export interface Asked {
   wouldAllow: string | null
 }
 
-/** Those of a daemon's sandbox are asked of the daemon; those of runs that had none are in the log of this machine. Undefined: nobody knows such a sandbox. */
+/** The daemon is asked about its own sandboxes; runs without a daemon are in this machine's log. Undefined: no such sandbox is known. */
 export async function askedBy(id: string | undefined, signal: AbortSignal): Promise<{ id: string; asked: Asked[] } | undefined> {
   if (id?.startsWith('i') && (await hasDaemon(signal))) {
     const asked: Asked[] = []
@@ -41,7 +41,7 @@ function told(record: Readonly<Record<string, unknown>>): Asked {
   }
 }
 
-/** The least that would have let it do what it was let do: each name and address with its port. */
+/** The smallest policy that allows what it was allowed to do: each name and address with its port. */
 export function learned(asked: readonly Asked[]): NetworkFile {
   const used = asked.flatMap(({ host, port, isAllowed }) => (isAllowed && port !== null ? [withPort(host, port)] : []))
   return used.length === 0 ? { mode: 'none' } : { mode: 'allow', allow: [...new Set(used)].sort() }

@@ -7,7 +7,7 @@ import { carryOut } from '../run/carry-out.ts'
 import { fileFault } from '../run/job.ts'
 import { Landing, landingName } from '../run/landing.ts'
 
-/** Copies what is at `path` of this machine to `target` inside, or into it when that is a folder. */
+/** Copies `path` on this machine to `target` inside, or into it if that is a folder. */
 export async function copyIn(sandbox: Sandbox, path: string, target: string, signal: AbortSignal): Promise<void> {
   await checkInputs([path])
   const found = await foundInside(sandbox, target, signal)
@@ -15,12 +15,12 @@ export async function copyIn(sandbox: Sandbox, path: string, target: string, sig
   await carryIn(sandbox, path, isInto ? posix.join(target, nameInside(path)) : target, signal)
 }
 
-/** Copies what is at `path` inside to `target` of this machine, or into it when that is a folder. Resolves to what was left behind. */
+/** Copies `path` inside to `target` on this machine, or into it if that is a folder. Resolves to what was left out. */
 export async function copyOut(sandbox: Sandbox, path: string, target: string, signal: AbortSignal): Promise<string[]> {
   const entry = await sandbox.files.stat(path, { follow: true, signal })
   const isInto = await isFolder(target)
   if (entry.kind === 'directory') {
-    // The name in the caller's own words, not that of what a link inside leads to.
+    // The name as the caller wrote it, not that of a link's target.
     const name = posix.basename(posix.resolve(path))
     await using landing = await Landing.open(isInto ? join(target, landed(name)) : target)
     return (await carryOut(sandbox, path, landing, signal)).left

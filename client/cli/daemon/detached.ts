@@ -9,12 +9,12 @@ import { faultLine } from '../ending.ts'
 import { makeFolders } from '../folders.ts'
 
 const LOOK_MS = 50
-/** Its sandboxes may be many, and each is asked how it is. */
+/** The daemon may have many sandboxes, and it queries each at startup. */
 const START_MS = 120_000
 
 export type Detached = { daemon: LocalDaemon; log: string } | { exitCode: number; said: string }
 
-/** Starts `caisson up` with these words as a process of its own, and waits until it answers; or until it has ended, and why. */
+/** Starts `caisson up` with these arguments as a separate process. Waits until it answers, or until it ends and why. */
 export async function startDetached(words: readonly string[]): Promise<Detached> {
   const { home } = clientSettings()
   await makeHome(home)
@@ -45,7 +45,7 @@ export async function startDetached(words: readonly string[]): Promise<Detached>
   throw new Fault('DAEMON_UNREACHABLE', `the daemon has not answered within ${START_MS / 1000} s`, { hint: `See what it says in ${log}.` })
 }
 
-/** What an earlier one has left there may be anything: ours writes its own. */
+/** An earlier daemon may have left anything here; ours writes its own. */
 async function announced(home: string): Promise<LocalDaemon | undefined> {
   try {
     return await localDaemon(home)
@@ -69,7 +69,7 @@ async function opened(log: string) {
   }
 }
 
-/** What a process that ended with an error said at last; older lines of the log are not its own. Undefined: nothing, or not to its end. */
+/** The last words of a process that ended with an error; older lines of the log are not its own. Undefined: nothing, or an incomplete line. */
 function lastLine(log: string, from: number): string | undefined {
   const said = Buffer.from(log).subarray(from).toString('utf8')
   if (!said.endsWith('\n')) return undefined
@@ -77,7 +77,7 @@ function lastLine(log: string, from: number): string | undefined {
   return lines.findLast((line) => line.startsWith('caisson: ')) ?? lines.at(-1)
 }
 
-/** On a full disk the reason has no room either. */
+/** On a full disk there is no room for the reason either. */
 async function silence(file: FileHandle, log: string): Promise<string> {
   const why = await file.write('caisson: the daemon ended, and did not say why\n').then(
     () => 'it did not say why',

@@ -1,17 +1,17 @@
 import { dirname, join } from 'node:path'
 
-/** Where a daemon is, and what it takes to use it. */
+/** Where a daemon is, and what is needed to use it. */
 export interface Reach {
   url: string
   key: string
   domain: string | null
-  /** Of the certificate to trust, where there is TLS. */
+  /** Path of the certificate to trust, if the daemon uses TLS. */
   caPath: string | null
 }
 
 /**
- * The variables that E2B's SDKs read. With a certificate, names below the domain lead to it too, where they resolve; its own address always does.
- * SSL_CERT_FILE replaces what a program trusts: beside the certificate lies it with all the others.
+ * The variables that E2B's SDKs read. With a certificate, names below the domain lead to the daemon too, where they resolve; its own address always does.
+ * SSL_CERT_FILE replaces a program's trust store, so it names a file that holds this certificate and all the others.
  */
 export function exportsOf({ url, key, domain, caPath }: Reach): Record<string, string> {
   const reach = { E2B_API_URL: url, E2B_SANDBOX_URL: url, E2B_API_KEY: key }
@@ -21,7 +21,7 @@ export function exportsOf({ url, key, domain, caPath }: Reach): Record<string, s
   return { E2B_DOMAIN: place, ...reach, NODE_EXTRA_CA_CERTS: caPath, SSL_CERT_FILE: join(dirname(caPath), 'bundle.pem') }
 }
 
-/** For `eval`. */
+/** In a form for the shell's `eval`. */
 export function exportLines(variables: Readonly<Record<string, string>>): string {
   return Object.entries(variables)
     .map(([name, value]) => `export ${name}=${quoted(value)}\n`)

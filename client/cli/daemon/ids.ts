@@ -1,13 +1,13 @@
 import { Fault } from '@caisson/wire'
 import { exitCodeOf, faultLine, inTheCatalogue } from '../ending.ts'
 
-/** What an id looks like; what does not would lead to another route. */
+/** Checks the form of an id. A malformed one would lead to another route. */
 export function checkedId(id: string): string {
   if (/^[a-z0-9]{1,64}$/.test(id)) return id
   throw new Fault('BAD_REQUEST', `${JSON.stringify(id)} is not an id of a sandbox`, { hint: '`caisson ps` lists them.' })
 }
 
-/** Does the same to each, prints the id of each that worked, and one line for each that did not. */
+/** Does `work` for each id; prints each id that succeeded and one line for each failure. */
 export async function ofEach(ids: readonly string[], work: (id: string, signal: AbortSignal) => Promise<unknown>): Promise<number> {
   let exitCode = 0
   for (const id of ids.map(checkedId)) {

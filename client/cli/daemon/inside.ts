@@ -6,10 +6,7 @@ import type { Outcome } from '../run/outcome.ts'
 import { tellFault } from '../run/report.ts'
 import { aloud, quiet } from '../run/say.ts'
 
-/**
- * Runs a command in a sandbox that is there already, and leaves the sandbox as it is. Ctrl-C once is for the command; twice, or SIGTERM, ends the
- * command.
- */
+/** Runs a command in an existing sandbox and leaves the sandbox running. The first Ctrl-C goes to the command; a second one, or SIGTERM, ends the command. */
 export async function inside(id: string, run: CommandRun): Promise<number> {
   using interrupts = new Interrupts()
   try {

@@ -1,6 +1,6 @@
 import { Fault, type WallName } from '@caisson/wire'
 
-/** What a daemon tells of a key; never the key, but once. */
+/** What a daemon reports about a key. The key itself is shown only once. */
 export interface KeyInfo {
   id: string
   owner: string
@@ -10,7 +10,7 @@ export interface KeyInfo {
   createdAt: string
 }
 
-/** What its owner's snapshots are, and may be; null: as much as there is. */
+/** Current usage and limits of the owner's snapshots; null: unlimited. */
 export interface KeptSnapshots {
   count: number
   mostCount: number | null
@@ -18,19 +18,19 @@ export interface KeptSnapshots {
   mostBytes: number | null
 }
 
-/** What one owner may use at once; null: as much as the machine has. */
+/** Concurrent usage limits of one owner; null: limited only by the machine. */
 export interface Quotas {
   sandboxes: number | null
   createsPerSecond: number | null
   cpus: number | null
   memoryMiB: number | null
   diskMiB: number | null
-  /** Null: what the daemon says for everybody. */
+  /** Null: the daemon's default for everybody. */
   snapshots: number | null
   snapshotMiB: number | null
 }
 
-/** The part of a daemon that keys are asked of. */
+/** The part of a daemon's API that manages keys. */
 interface Told {
   tell(method: 'GET' | 'POST' | 'DELETE', path: string, body: object | undefined, what: string, signal: AbortSignal): Promise<unknown>
 }

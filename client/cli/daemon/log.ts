@@ -2,18 +2,18 @@ import { setTimeout } from 'node:timers/promises'
 import type { acquireDaemon } from '../../embedded.ts'
 
 type Daemon = Awaited<ReturnType<typeof acquireDaemon>>
-/** One thing that happened in a sandbox. */
+/** An event in a sandbox. */
 export type LogEntry = Awaited<ReturnType<Daemon['log']>>[number]
 
 const LOOK_AGAIN_MS = 500
 
-/** What has happened in a sandbox, oldest first; followed, also what happens until it is gone. */
+/** The events in a sandbox, oldest first; with `follow`, also new ones until it is gone. */
 export async function* logOf(daemon: Daemon, id: string, follow: boolean, signal: AbortSignal): AsyncGenerator<LogEntry> {
   let fromMs = 0
-  /** Those of the last moment: the next question asks for all of that moment again. */
+  /** Entries with the latest timestamp: the next request returns all of that moment again. */
   let seen = new Set<string>()
   for (;;) {
-    // Asked before the entries: whatever it says, they are all of what came before.
+    // Asked before the entries, so that no entry before a reported end is missed.
     const { state } = (await daemon.tell('GET', `/sandboxes/${id}`, undefined, `find sandbox ${id}`, signal)) as { state: string }
     const entries = await daemon.log(id, fromMs, signal)
     const fresh = entries.filter((entry) => !seen.has(JSON.stringify(entry)))

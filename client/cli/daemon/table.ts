@@ -1,6 +1,6 @@
 import { oneLine } from '../ending.ts'
 
-/** Rows below headings, each column as wide as its widest. What comes from outside cannot break out of its line. */
+/** Rows below headings, each column as wide as its widest cell. Untrusted text cannot break out of its line. */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [headings, ...rows.map((row) => row.map(oneLine))]
   const widths = headings.map((_, column) => Math.max(...all.map((row) => [...(row[column] ?? '')].length)))
@@ -26,7 +26,7 @@ const UNITS = [
   ['s', 1000],
 ] as const
 
-/** A span of time in its largest unit. */
+/** A duration in its largest unit. */
 export function span(milliseconds: number): string {
   const [name, unit] = UNITS.find(([, ms]) => milliseconds >= ms) ?? (['s', 1000] as const)
   return `${Math.max(0, Math.floor(milliseconds / unit))}${name}`

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process'
 import type { DoctorReport } from '../../embedded.ts'
 import { oneLine } from '../ending.ts'
 
-/** Commands that change what this machine has. Others of a report only look. */
+/** Commands that change this machine. The report's other commands only inspect it. */
 const MENDS = /^(apt-get install -y [a-z0-9.+ -]+|modprobe [a-z0-9_ -]+|mount -t cgroup [a-zA-Z0-9_/ -]+)$/
 
-/** Runs what mends this machine, each command once, and says so. True: something was run. */
+/** Runs each repair command once and announces it. True: something was run. */
 export async function mended(report: DoctorReport): Promise<boolean> {
   const commands = new Set(
     report.walls.flatMap(({ findings }) => findings.filter(({ severity }) => severity !== 'fine').flatMap(({ mend }) => mend ?? [])),
@@ -20,7 +20,7 @@ export async function mended(report: DoctorReport): Promise<boolean> {
   return isAny
 }
 
-/** Undefined: it ended well. */
+/** Undefined: success. */
 function run(command: string): Promise<string | undefined> {
   const [program = '', ...args] = command.split(' ')
   return new Promise((resolve) => {

@@ -8,19 +8,19 @@ import type { Job } from './job.ts'
 import { Landing, landingName } from './landing.ts'
 import type { Outcome } from './outcome.ts'
 
-/** Charts land here when no folder is named; it is made only when there is one. */
+/** Where charts are saved if no folder is named; created only when there is a chart. */
 const DEFAULT_OUT = 'caisson-out'
-/** What a program puts here comes out with `--out`. */
+/** With `--out`, everything that a program puts here is copied out. */
 const OUT_INSIDE = '/home/user/out'
 
 export interface BroughtBack {
   /** Paths on this machine, in order. */
   saved: string[]
-  /** What stayed inside, and why. */
+  /** What was not copied out, and why. */
   left: string[]
 }
 
-/** Saves the pictures among the results, and with a named folder everything under /home/user/out. */
+/** Saves the pictures among the results and, if a folder is named, everything under /home/user/out. */
 export async function bringBack(
   sandbox: Sandbox,
   out: string | undefined,
@@ -65,7 +65,7 @@ async function usualLanding(): Promise<Landing> {
   }
 }
 
-/** From inside: a link in its place would make the agent list another folder, still of the sandbox, but not what was asked for. */
+/** Checked from inside. If a symlink stood in its place, the agent would list another folder of the sandbox than was asked for. */
 async function present(sandbox: Sandbox, signal: AbortSignal): Promise<FileEntry | undefined> {
   try {
     return await sandbox.files.stat(OUT_INSIDE, { follow: false, signal })

@@ -6,7 +6,7 @@ import type { Sandbox } from '../../sandbox.ts'
 import { fileFault } from './job.ts'
 import { refuseUnspeakable, wireName } from './wire-name.ts'
 
-/** Checked before there is a sandbox: each path of `--in` exists and may be read. */
+/** Checks, before a sandbox is created, that each `--in` path exists and is readable. */
 export async function checkInputs(paths: readonly string[]): Promise<void> {
   for (const path of paths) {
     try {
@@ -19,19 +19,19 @@ export async function checkInputs(paths: readonly string[]): Promise<void> {
 }
 
 /**
- * Copies a file or a folder of this machine to `target` inside. A link in the folder is made again as a link, whatever it points to: nothing of this
- * machine comes in because a link inside the folder led to it.
+ * Copies a file or folder of this machine to `target` inside. A symlink in the folder is copied as a symlink and never followed, so that it cannot pull in
+ * other files of this machine.
  */
 export async function carryIn(sandbox: Sandbox, path: string, target: string, signal: AbortSignal): Promise<void> {
   try {
-    // The path itself is the caller's word: there, a link stands for what it points to.
+    // The caller named this path, so here a symlink stands for its target.
     await carry(sandbox, await realpath(path), target, signal)
   } catch (cause) {
     throw fileFault(cause, path)
   }
 }
 
-/** The name that a path has inside /home/user. */
+/** The name of a path inside /home/user. */
 export function nameInside(path: string): string {
   const name = basename(resolve(path))
   return name === '' ? 'root' : name

@@ -3,17 +3,17 @@ import type { Sandbox } from '../../sandbox.ts'
 import { type Landing, landingName } from './landing.ts'
 
 const MAX_DEPTH = 32
-/** In the place of bytes that are no UTF-8: by such a name nothing can be asked for (wire/agent.proto). */
+/** The replacement for bytes that are not UTF-8: a file with such a name cannot be requested (wire/agent.proto). */
 const REPLACED = '\uFFFD'
 
 export interface CarriedOut {
   /** Relative to the landing folder. */
   saved: string[]
-  /** Left behind, and why. */
+  /** What was left out, and why. */
   left: string[]
 }
 
-/** Brings everything under the folder `top` inside to `landing`: regular files and folders, nothing else. */
+/** Copies everything under the folder `top` inside to `landing`: only regular files and folders. */
 export async function carryOut(sandbox: Sandbox, top: string, landing: Landing, signal: AbortSignal): Promise<CarriedOut> {
   const carried: CarriedOut = { saved: [], left: [] }
   await folder(sandbox, top, landing, [], [], carried, signal)
@@ -47,7 +47,7 @@ async function folder(
   }
 }
 
-/** False: it went away meanwhile. */
+/** False: the file disappeared meanwhile. */
 async function isLanded(putting: Promise<void>): Promise<boolean> {
   try {
     await putting

@@ -6,7 +6,7 @@ import type { Job } from './job.ts'
 import { endOf, endOfRejection, type Outcome } from './outcome.ts'
 import type { Say } from './say.ts'
 
-/** Runs a program: prints what it prints, the traceback of what it did not catch among it, and the text of its results. */
+/** Runs a program. Prints its output, including the traceback of an uncaught exception, and the text of its results. */
 export async function runCode(
   sandbox: Sandbox,
   job: Exclude<Job, { kind: 'command' }>,

@@ -15,11 +15,11 @@ export interface CommandRun {
   user?: string | undefined
   env?: Record<string, string> | undefined
   timeoutMs?: number | undefined
-  /** Keep what it prints, for `--json`. */
+  /** Keep the output, for `--json`. */
   keep: boolean
 }
 
-/** Runs a command with this process's standard input, output and terminal passed through. */
+/** Runs a command connected to this process's standard input, output and terminal. */
 export async function runCommand(sandbox: Sandbox, run: CommandRun, say: Say, interrupts: Interrupts): Promise<Outcome> {
   using terminal = run.keep ? undefined : Terminal.ofThisProcess()
   const term = clientSettings().term
@@ -49,7 +49,7 @@ export async function runCommand(sandbox: Sandbox, run: CommandRun, say: Say, in
   }
 }
 
-/** The agent says what it could not find: the command, since the folder is there. What to do about it, only this side knows. */
+/** The agent names what was not found. The folder exists, so it is the command; only this side knows what to do about that. */
 async function started(sandbox: Sandbox, command: CommandRun['command'], options: StartOptions): Promise<RunningCommand> {
   try {
     return await sandbox.commands.start(command, options)
@@ -64,7 +64,7 @@ function asText(kept: Record<'stdout' | 'stderr', Uint8Array[]>): Pick<Outcome, 
   return { stdout: Buffer.concat(kept.stdout).toString('utf8'), stderr: Buffer.concat(kept.stderr).toString('utf8'), results: [] }
 }
 
-/** This process's standard input, until it ends or the command does. */
+/** Forwards this process's standard input until it or the command ends. */
 async function feed(running: RunningCommand, signal: AbortSignal): Promise<void> {
   signal.addEventListener('abort', () => process.stdin.destroy(), { once: true })
   for await (const piece of process.stdin) {
@@ -74,7 +74,7 @@ async function feed(running: RunningCommand, signal: AbortSignal): Promise<void>
   if (!signal.aborted) await running.closeStdin({ signal })
 }
 
-/** The command has ended before all was written, or this side has: how it ended is told elsewhere. */
+/** The command or this side ended before everything was written. How it ended is reported elsewhere. */
 function ignoreGone(error: unknown): void {
   if (error instanceof Fault) return
   const code = (error as NodeJS.ErrnoException).code

@@ -1,12 +1,12 @@
 import type { Rich } from '@caisson/wire'
 
-/** A form of a result that is a file rather than text. */
+/** A representation of a result that is a file rather than text. */
 export interface Picture {
   extension: string
   bytes: Uint8Array
 }
 
-/** The best form that a person opens rather than reads. */
+/** The best representation to open rather than read. */
 export function pictureOf(result: Rich): Picture | undefined {
   if (result.png !== undefined) return { extension: 'png', bytes: Buffer.from(result.png, 'base64') }
   if (result.svg !== undefined) return { extension: 'svg', bytes: Buffer.from(result.svg, 'utf8') }
@@ -16,7 +16,7 @@ export function pictureOf(result: Rich): Picture | undefined {
   return undefined
 }
 
-/** What is printed of a result: nothing of one that is a picture, whose text is only its type. */
+/** The printed text of a result. A picture prints nothing, since its text is only its type. */
 export function printed(result: Rich): string | undefined {
   return pictureOf(result) === undefined ? textOf(result) : undefined
 }

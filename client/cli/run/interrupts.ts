@@ -1,6 +1,6 @@
 /**
- * Ctrl-C once is for what runs inside; twice, or SIGTERM, or SIGHUP (a closed terminal), ends the sandbox. `signal` aborts then, and
- * `exitCode` says what to end with.
+ * The first Ctrl-C goes to the program inside. A second one, or SIGTERM, or SIGHUP (a closed terminal), ends the sandbox: `signal` aborts, and `exitCode` is
+ * the code to exit with.
  */
 export class Interrupts implements Disposable {
   readonly #ended = new AbortController()
@@ -22,12 +22,12 @@ export class Interrupts implements Disposable {
     return this.#ended.signal
   }
 
-  /** From now on the first Ctrl-C goes here. */
+  /** From now on the first Ctrl-C calls this. */
   inside(interrupt: () => Promise<void>): void {
     this.#inside = interrupt
   }
 
-  /** As if SIGTERM had come, for a reader of our output who has gone. */
+  /** Behaves as on SIGTERM, for when the reader of our output has gone. */
   abandon(exitCode: number): void {
     this.#end(exitCode)
   }
@@ -39,10 +39,10 @@ export class Interrupts implements Disposable {
   #interrupt(): void {
     this.#asked++
     if (this.#inside !== undefined && this.#asked === 1) {
-      // What cannot be interrupted (it has just ended, or it is stuck) is ended by the second one.
+      // If the interrupt fails (the program has just ended or is stuck), the second Ctrl-C ends it.
       this.#inside().catch(() => undefined)
     } else if (this.#asked <= 2) this.#end(130)
-    // Clean-up itself does not come back: the keeper ends the sandbox when this process has gone.
+    // Clean-up itself is stuck. Exiting is safe: the keeper ends the sandbox once this process has gone.
     else process.exit(130)
   }
 

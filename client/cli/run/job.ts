@@ -5,10 +5,10 @@ import { Fault, type Language } from '@caisson/wire'
 import { languageOfFile, namedLanguage } from '../arguments/language.ts'
 import type { Source } from '../arguments/source.ts'
 
-/** What is to be run, with everything read that this machine must give. */
+/** What to run, with everything already read from this machine. */
 export type Job =
   | { kind: 'program'; name: string; stem: string; code: string; language: Language; args: string[]; companion: string | undefined }
-  /** Code that came from no file: `-c` or `-`. */
+  /** Code that did not come from a file: `-c` or `-`. */
   | { kind: 'snippet'; path: '-c' | '-'; stem: string; code: string; language: Language }
   | { kind: 'command'; command: [string, ...string[]] }
 
@@ -55,7 +55,7 @@ async function program(path: string, args: string[], language: string | undefine
 
 async function readProgram(path: string): Promise<string> {
   try {
-    // Without O_NONBLOCK the opening of a pipe would wait for its writer.
+    // Without O_NONBLOCK, opening a pipe would block until it has a writer.
     await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
     if (!(await file.stat()).isFile()) throw new Fault('FILE_KIND', `${path} is not a regular file`, { hint: 'Name a program.' })
     return await text(file.createReadStream({ autoClose: false }), path)
@@ -64,7 +64,7 @@ async function readProgram(path: string): Promise<string> {
   }
 }
 
-/** An error of the file system of this machine, as an error of the catalogue. */
+/** Converts a file system error of this machine into an error of the catalogue. */
 export function fileFault(cause: unknown, path: string): Fault {
   if (cause instanceof Fault) return cause
   const code = (cause as NodeJS.ErrnoException).code
@@ -100,7 +100,7 @@ async function text(stream: AsyncIterable<Buffer | string>, what: string): Promi
   return decoded(Buffer.concat(pieces), what)
 }
 
-/** Without a byte order mark, which some editors put first and interpreters take for a character. What is no text would be changed on its way in. */
+/** Drops a byte order mark, which some editors add and interpreters treat as a character. Refuses bytes that are not text, since decoding would change them. */
 function decoded(bytes: Uint8Array, what: string): string {
   try {
     const code = new TextDecoder('utf-8', { fatal: true }).decode(bytes)

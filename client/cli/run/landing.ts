@@ -5,14 +5,14 @@ import { Fault } from '@caisson/wire'
 import { makeFolders } from '../folders.ts'
 import { fileFault } from './job.ts'
 
-/** Files that one run may bring out, and their bytes together. */
+/** Limits on what one run may copy out: the number of files and their total size. */
 const MAX_FILES_OUT = 10_000
 const MAX_BYTES_OUT = 4 * 1024 * 1024 * 1024
 const MAX_NAME_BYTES = 255
 
 /**
- * One name of a path as it may land on this machine, or undefined: names come from inside the wall. Hidden names are left behind, since
- * tools of this machine trust them (`.git/hooks`, `.envrc`).
+ * Checks one path component before it is created on this machine; undefined: refused. Names come from inside the sandbox. Hidden names are left out, since
+ * tools on this machine trust them (`.git/hooks`, `.envrc`).
  */
 export function landingName(name: string): string | undefined {
   const clean = name.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}/\\]/gu, '_')
@@ -21,8 +21,8 @@ export function landingName(name: string): string | undefined {
 }
 
 /**
- * A folder of this machine where things from inside land. Every step is taken from an open folder and follows no link: someone inside
- * who also has the folder mounted can swap names while this goes on.
+ * A folder of this machine that receives files from inside. Every step starts from an open directory and follows no symlink, because a sandbox that has the
+ * folder mounted can swap names meanwhile.
  */
 export class Landing implements AsyncDisposable {
   readonly path: string
@@ -35,7 +35,7 @@ export class Landing implements AsyncDisposable {
     this.#root = root
   }
 
-  /** Makes the folder when it is missing. Rejects with FILE_DENIED or FILE_KIND. */
+  /** Creates the folder if it is missing. Rejects with FILE_DENIED or FILE_KIND. */
   static async open(path: string): Promise<Landing> {
     try {
       await makeFolders(path, 0o777)
@@ -45,14 +45,14 @@ export class Landing implements AsyncDisposable {
     }
   }
 
-  /** A file under a name that the caller of this machine has chosen, hidden or not. */
+  /** Writes a file under a name that the caller chose, hidden or not. */
   async putNamed(name: string, content: AsyncIterable<Uint8Array>): Promise<void> {
     if (name === '' || name === '.' || name === '..' || name.includes('/'))
       throw new Fault('INTERNAL', `${JSON.stringify(name)} is no name`)
     await this.#counted([name], content)
   }
 
-  /** Names are landing names. A file of the same name is replaced at once, when the new one is whole. */
+  /** `names` must come from landingName. An existing file is replaced atomically once the new one is complete. */
   async put(names: readonly string[], content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
     if (names.length === 0 || names.some((part) => landingName(part) !== part)) {
       throw new Fault('INTERNAL', `${JSON.stringify(names)} may not land here`)
@@ -111,7 +111,7 @@ export class Landing implements AsyncDisposable {
   }
 }
 
-/** Makes the folder that somebody named, before there is anything to land: what a long run brings must not be lost in the end. Rejects as Landing.open. */
+/** Creates the named folder before the run, so that the results of a long run are not lost at the end. Rejects as Landing.open. */
 export async function checkLanding(path: string): Promise<void> {
   await using landing = await Landing.open(path)
   await access(landing.path, constants.W_OK).catch((cause: unknown) => {
@@ -119,7 +119,7 @@ export async function checkLanding(path: string): Promise<void> {
   })
 }
 
-/** openat(2), which Node has no word for: a path through the descriptor cannot be led elsewhere. */
+/** openat(2), which Node lacks: a path through the descriptor cannot be redirected. */
 function below(folder: FileHandle, name: string): string {
   return `/proc/self/fd/${folder.fd}/${name}`
 }

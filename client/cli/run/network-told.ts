@@ -1,15 +1,15 @@
 import { askedBy, learned } from '../daemon/connections.ts'
 import type { RunWishes } from './wishes.ts'
 
-/** What is said of the network when a run has ended. */
+/** What is reported about the network after a run. */
 export interface NetworkTold {
-  /** How often it was not let out. */
+  /** How many attempts were denied. */
   denied: number
-  /** With `--net learn`: the least rules that allow what it reached. */
+  /** With `--net learn`: the smallest policy that allows what it reached. */
   learned?: ReturnType<typeof learned>
 }
 
-/** Undefined: it was to have no network, or there is nothing to be told. */
+/** Undefined: the run had no network, or there is nothing to report. */
 export async function networkTold({ request, learn }: RunWishes, id: string, signal: AbortSignal): Promise<NetworkTold | undefined> {
   if (request.network === 'none' || (request.network === undefined && request.profile === undefined)) return undefined
   const asked = (await askedBy(id, signal))?.asked ?? []
@@ -18,7 +18,7 @@ export async function networkTold({ request, learn }: RunWishes, id: string, sig
   return denied === 0 ? undefined : { denied }
 }
 
-/** On standard error, where it does not get between what the program prints. */
+/** On standard error, so that it does not mix with the program's output. */
 export function tellNetwork(id: string, { denied, learned: rules }: NetworkTold): void {
   if (denied > 0)
     process.stderr.write(

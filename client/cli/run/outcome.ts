@@ -4,10 +4,10 @@ import { type Death, type EndReason, Fault, type Rich, type RunError } from '@ca
 import type { Sandbox } from '../../sandbox.ts'
 import { type Ending, endingBySignal, endingOf, exitCodeOf } from '../ending.ts'
 
-/** How a run came out. */
+/** The outcome of a run. */
 export interface Outcome {
   exitCode: number
-  /** Why, when it was not the program's own doing. */
+  /** The reason, if it was not the program's own doing. */
   fault?: Fault
   limit?: EndReason
   exception?: RunError
@@ -16,7 +16,7 @@ export interface Outcome {
   results: Rich[]
 }
 
-/** What is known of a run that came to its end. */
+/** What is known about a finished run. */
 export interface Ended {
   exitCode?: number | undefined
   signal?: number | undefined
@@ -24,10 +24,10 @@ export interface Ended {
   error?: RunError | undefined
 }
 
-/** As hosts call it (host/sandbox/examination.ts). */
+/** The name that hosts use (host/sandbox/examination.ts). */
 const SCAN_REFUSED = 'ScanRefused'
 const INTERRUPTED = 130
-/** How long the death of a sandbox may take to be told after its conversation broke off. */
+/** How long to wait for the sandbox's death record after the connection broke off. */
 const DEATH_MS = 5000
 
 export function endOf(ended: Ended, detail = ''): Pick<Outcome, 'exitCode' | 'fault' | 'limit' | 'exception'> {
@@ -43,7 +43,7 @@ export function endOf(ended: Ended, detail = ''): Pick<Outcome, 'exitCode' | 'fa
   return { ...exception, ...endingBySignal(killed, signalName(killed)) }
 }
 
-/** What a rejected run means: the sandbox's own death says more than the conversation that broke off. */
+/** What a rejected run means. The sandbox's own death record says more than the broken connection. */
 export async function endOfRejection(error: unknown, sandbox: Sandbox): Promise<Pick<Outcome, 'exitCode' | 'fault' | 'limit'>> {
   if (!(error instanceof Fault) || !DEADLY.has(error.code)) throw error
   const death = await soon(sandbox.ended)

@@ -31,7 +31,7 @@ export function documentOf(id: string, outcome: Outcome, back: BroughtBack, dura
   })
 }
 
-/** When nothing ran: one line on standard error, with `--json` also a document. Returns the exit code. */
+/** For when nothing ran: prints one line on standard error and, with `--json`, a document. Returns the exit code. */
 export function tellFault(error: unknown, json: boolean): number {
   const fault = inTheCatalogue(error)
   const exitCode = exitCodeOf(fault)

@@ -1,16 +1,16 @@
 import { whenOutputFails } from '../output.ts'
 import type { Interrupts } from './interrupts.ts'
 
-/** Where a run's output goes while it runs; `--json` keeps quiet until the end. */
+/** Where a run's output goes while it runs; with `--json`, nothing is printed until the end. */
 export interface Say {
   out(text: string): void
   err(text: string): void
-  /** Bytes of a command; resolves when the reader can take more. */
+  /** Output of a command; resolves when the reader can take more. */
   bytes(channel: 'stdout' | 'stderr' | 'pty', bytes: Uint8Array): Promise<void>
 }
 
 export function aloud(interrupts: Interrupts): Say {
-  // `caisson run ... | head`: whoever listened has gone, so the sandbox has nothing to live for.
+  // `caisson run ... | head`: the reader has gone, so the sandbox has no purpose any more.
   whenOutputFails((exitCode) => interrupts.abandon(exitCode))
   return {
     out: (text) => void process.stdout.write(text),

@@ -1,10 +1,10 @@
 type Size = { columns: number; rows: number }
 
-/** The terminal of this process, raw while it is held: Ctrl-C then is a byte for the program inside. */
+/** The terminal of this process, in raw mode until disposed: Ctrl-C is then a byte for the program inside. */
 export class Terminal implements Disposable {
   #resized: (() => void) | undefined
 
-  /** Undefined when either side of this process is not a terminal. */
+  /** Undefined if standard input or output is not a terminal. */
   static ofThisProcess(): Terminal | undefined {
     return process.stdin.isTTY && process.stdout.isTTY ? new Terminal() : undefined
   }

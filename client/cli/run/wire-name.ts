@@ -3,10 +3,10 @@ import { readdir } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { Fault } from '@caisson/wire'
 
-/** What stands in a text for bytes that are none. */
+/** The replacement character for bytes that are not text. */
 const REPLACED = '\uFFFD'
 
-/** Names are text on their way to a sandbox (wire/agent.proto). Throws FILE_DENIED for one that is not, in words by which it can be found. */
+/** Names travel to a sandbox as text (wire/agent.proto). Throws FILE_DENIED for a name that is not valid text, with a message that identifies it. */
 export function wireName(name: Buffer, folder: string): string {
   if (isUtf8(name)) return name.toString('utf8')
   const escaped = name.toString('latin1').replace(/[^ -~]|\\/g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`)
@@ -15,7 +15,7 @@ export function wireName(name: Buffer, folder: string): string {
   })
 }
 
-/** Of a path that was not found: Node reads arguments as text, and what was meant may be one whose name is none. Rejects with FILE_DENIED then. */
+/** Checks a path that was not found. Node decodes arguments as text, so the file meant may have a name that is not. Rejects with FILE_DENIED then. */
 export async function refuseUnspeakable(path: string): Promise<void> {
   const whole = resolve(path)
   if (!whole.includes(REPLACED)) return

@@ -11,19 +11,19 @@ import { size, sizeOrNone } from '../arguments/size.ts'
 import { type Source, source, splitAtDashes } from '../arguments/source.ts'
 import { collected, fitted, parsed, verbParser } from '../parsing.ts'
 
-/** Everything that the command line of `run` says. */
+/** The parsed command line of `run`. */
 export interface RunWishes {
   source: Source
-  /** As written; a language name, alias or extension. */
+  /** As written: a language name, alias or extension. */
   language: string | undefined
   request: CreateRequest
-  /** Paths of this machine to copy in. */
+  /** Paths on this machine to copy in. */
   inputs: string[]
-  /** Folder of this machine for what comes out. */
+  /** Folder on this machine for what is copied out. */
   out: string | undefined
   json: boolean
   dryRun: boolean
-  /** Every public address may be reached, and what was is told at the end, as rules. */
+  /** Allow every public address, and print the addresses reached as rules at the end. */
   learn: boolean
 }
 
@@ -42,7 +42,7 @@ If there is a folder report/ beside report.py, it is copied to /home/user/report
 
 Exit codes: the program's own; 124 for the time limit, 125 if Caisson could not run it, 126 if a policy refused it, 137 for another limit or a kill.`
 
-/** Undefined: help was asked for, and given. */
+/** Undefined: help was requested and printed. */
 export function runWishes(argv: readonly string[]): RunWishes | undefined {
   const { own, rest } = splitAtDashes(argv)
   const command = verbParser('run')
@@ -115,7 +115,7 @@ function requestOf(options: Options): CreateRequest {
   const request: CreateRequest = {}
   if (options.profile !== undefined) {
     request.profile = options.profile
-    // Shown only where the profile says so.
+    // Shown inside only if the profile says so.
     request.folder = resolve('.')
   }
   if (options.workspace !== undefined) request.workspace = options.workspace
@@ -134,7 +134,7 @@ function requestOf(options: Options): CreateRequest {
   return request
 }
 
-/** In a box, because commander takes a bare null for an option without a value. */
+/** Boxed, because commander treats a bare null as an option without a value. */
 interface Limit {
   value: number | null
 }
@@ -143,7 +143,7 @@ function limit(parse: (text: string) => number | null): (text: string) => Limit 
   return (text) => ({ value: parse(text) })
 }
 
-/** What each field of a request is called here. */
+/** The option that sets each field of a request. */
 const OPTIONS: Partial<Record<string, string>> = {
   workspace: '--workspace',
   template: '--template',
@@ -158,7 +158,7 @@ const OPTIONS: Partial<Record<string, string>> = {
   mounts: '--mount',
 }
 
-/** What a host has against a field, as of the option that said it. */
+/** Rewrites the host's complaint about a field in terms of the option that set it. */
 export function ofOptions(error: unknown): unknown {
   if (!(error instanceof Fault) || error.code !== 'BAD_REQUEST') return error
   const [, field = '', rest = ''] = /^(\w+)(\b.*)$/s.exec(error.message) ?? []

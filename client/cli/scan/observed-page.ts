@@ -1,7 +1,7 @@
 import { table } from '../daemon/table.ts'
 import type { Difference, Observed } from './observed.ts'
 
-/** For a person: what was done and not said, said and not done, and what nothing here could see. */
+/** For a person: what was done but not announced by the code, announced but not done, and what could not be observed. */
 export function observedPage({ hosts, commands, carried, unseen }: Observed, id: string): string {
   const rows = [...rowsOf('host', hosts), ...(commands === null ? [] : rowsOf('command', commands))]
   const told = rows.length === 0 ? [['as the code says', '', '']] : rows

@@ -4,7 +4,7 @@ import { clientSettings } from '../../settings.ts'
 import { withPort } from '../daemon/connections.ts'
 import { logOf } from '../daemon/log.ts'
 
-/** What code says that it needs. */
+/** What the code appears to need. */
 export interface Intended {
   readonly imports: readonly string[]
   readonly hosts: readonly string[]
@@ -12,33 +12,33 @@ export interface Intended {
   readonly commands: readonly string[]
 }
 
-/** `unexpected`: it did, and the code does not say it. `unused`: the code says it, and it did not. */
+/** `unexpected`: done, but not in the code. `unused`: in the code, but not done. */
 export interface Difference {
   readonly unexpected: readonly string[]
   readonly unused: readonly string[]
 }
 
-/** What a sandbox did, beside what code says. Null: nothing here sees that, which is no sign that it was not done. */
+/** What a sandbox did, compared with what its code says. Null: not observable here, which does not mean that it was not done. */
 export interface Observed {
   readonly hosts: Difference
   readonly commands: Difference | null
   readonly paths: null
   readonly imports: null
-  /** What came and went through the API: the caller's doing, not the program's. */
+  /** Copied in or out through the API: by the caller, not by the program. */
   readonly carried: readonly string[]
-  /** Why something is null. */
+  /** The reason for each null. */
   readonly unseen: readonly string[]
 }
 
 type Entry = Readonly<Record<string, unknown>>
 
 const UNSEEN = ['imports and paths: what a program opens is recorded by no wall']
-/** What starts what a shell is given: where there are commands at all, nothing of note. */
+/** Shells that merely start a command line: not worth reporting where the commands themselves are. */
 const SHELLS = new Set(['sh', 'bash', 'dash'])
-/** Programs of the wall's own, interpreters that it starts, and the places that are looked through for one. */
+/** The wall's own programs, interpreters that it starts, and the places searched for one. */
 const OWN = '/caisson/'
 
-/** Rejects with NOT_FOUND where there is no record of the sandbox. */
+/** Rejects with NOT_FOUND if there is no record of the sandbox. */
 export async function observed(intended: Intended, id: string, signal: AbortSignal): Promise<Observed> {
   const [hosts, commands, carried] = [new Set<string>(), new Set<string>(), new Set<string>()]
   let wall: unknown
@@ -75,7 +75,7 @@ async function* entriesOf(id: string, signal: AbortSignal): AsyncGenerator<Entry
   for await (const { fields } of logOf(daemon, id, false, signal)) yield fields
 }
 
-/** Undefined: it is not said, as by a daemon. */
+/** Undefined: unknown, as with a daemon. */
 function recordsCommands(plan: unknown): boolean | undefined {
   return (plan as { audit?: { commands?: boolean } } | undefined)?.audit?.commands
 }
@@ -95,7 +95,7 @@ function commandDifference(intended: readonly string[], seen: ReadonlySet<string
   return difference(intended, new Set(found))
 }
 
-/** A name of a host without port is the question before its connection. */
+/** A host name without a port is the name query that precedes a connection. */
 function difference(intended: readonly string[], seen: ReadonlySet<string>): Difference {
   const connected = [...seen].filter((one) => /:\d+$/.test(one)).map((one) => one.replace(/:\d+$/, ''))
   const isSaid = (one: string) => intended.includes(one) || intended.some((said) => said.replace(/:\d+$/, '') === one)

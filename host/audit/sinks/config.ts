@@ -20,17 +20,17 @@ const Named = z.looseObject({
     .default(LAG),
 })
 
-/** A sink as the operator set it up. */
+/** A sink as the operator configured it. */
 export interface SetUp {
   readonly name: string
   readonly kind: string
-  /** Without it no sandbox is made: then `lag` is how far it may be behind. */
+  /** If true, no sandbox is created while the sink is behind by more than `lag`. */
   readonly required: boolean
   readonly lag: { readonly records: number; readonly seconds: number }
   open(house: SinkHouse): Sink
 }
 
-/** What the file says; nothing, if there is none. Throws SINK_INVALID, naming the place. */
+/** Reads the configuration; empty if there is no file. Throws SINK_INVALID, naming the place. */
 export function readSinks(path: string): SetUp[] {
   let text: string
   try {

@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { namesIn } from '../folder.ts'
 
-/** How far a sink has come, kept beside the log: whoever goes on after a crash goes on from here. */
+/** A sink's position, kept beside the log so that delivery resumes there after a crash. */
 const Cursor = z.strictObject({
-  /** Number of the last record that it has; -1: none. */
+  /** Number of the last delivered record; -1: none. */
   seq: z.number().int().min(-1),
-  /** When it was last given something. */
+  /** Time of the last delivery. */
   atMs: z.number(),
-  /** Null: it takes what it is given. */
+  /** Null: the sink works. */
   failing: z.strictObject({ sinceMs: z.number(), tries: z.number(), reason: z.string() }).nullable(),
 })
 export type Cursor = z.infer<typeof Cursor>
@@ -17,7 +17,7 @@ export type Cursor = z.infer<typeof Cursor>
 const SUFFIX = '.cursor'
 export const NOTHING_SENT: Cursor = { seq: -1, atMs: 0, failing: null }
 
-/** Of a sink that is new, or whose cursor cannot be read: from the beginning, since twice is better than never. */
+/** A new sink, or one with an unreadable cursor, starts from the beginning: duplicates are better than losses. */
 export function readCursor(folder: string, name: string): Cursor {
   try {
     return Cursor.parse(JSON.parse(readFileSync(pathOf(folder, name), 'utf8')))
@@ -33,12 +33,12 @@ export function writeCursor(folder: string, name: string, cursor: Cursor): void 
   renameSync(`${path}.new`, path)
 }
 
-/** Of sinks that are no more, so that they hold nothing back. */
+/** Removes the cursors of former sinks, so that these do not hold back retention. */
 export function forgetOthers(folder: string, names: readonly string[]): void {
   for (const name of sinksIn(folder)) if (!names.includes(name)) rmSync(pathOf(folder, name), { force: true })
 }
 
-/** The number of the last record that every sink has; what comes behind it is not to be removed. Infinity: nobody waits for anything. */
+/** Number of the last record that every sink has; later records must be kept. Infinity: there are no sinks. */
 export function sentToAll(folder: string): number {
   return Math.min(...sinksIn(folder).map((name) => readCursor(folder, name).seq))
 }

@@ -5,10 +5,10 @@ import { parsedLine } from '../lines.ts'
 import { type Cursor, readCursor, writeCursor } from './cursor.ts'
 import type { Sent, Sink } from './sink.ts'
 
-/** Given at once; a single record may be larger than the bytes. */
+/** Limits of one batch; a single record may exceed the byte limit. */
 const MAX_BATCH = 500
 const MAX_BATCH_BYTES = 1024 * 1024
-/** How long the other side may take to say that it has them. */
+/** How long the receiver may take to acknowledge. */
 const SEND_MS = 15_000
 const FIRST_WAIT_MS = 250
 const LONGEST_WAIT_MS = 30_000
@@ -18,15 +18,15 @@ const SEQ = /^\{"seq":(\d{1,15}),/
 export interface DeliveryParts {
   readonly name: string
   readonly sink: Sink
-  /** Of the log that grows. */
+  /** The growing log file. */
   readonly path: string
-  /** Of the log. */
+  /** The log's folder. */
   readonly folder: string
 }
 
 /**
- * Gives one sink every record of the log, in order, each at least once. The log is the queue: what has been taken is remembered beside it, and whatever
- * ends this begins again there.
+ * Delivers every record of the log to one sink, in order, at least once. The log itself is the queue: the position is stored beside it, and delivery resumes
+ * there after any interruption.
  */
 export class Delivery implements AsyncDisposable {
   readonly name: string
@@ -35,16 +35,16 @@ export class Delivery implements AsyncDisposable {
   readonly #stop = new AbortController()
   readonly #over: Promise<void>
   #cursor: Cursor
-  /** When the oldest record that it is to have now was written. */
+  /** When the oldest record being delivered was written. */
   #oldestMs: number | undefined
 
-  /** `lastSeq`: that of the log, or -1. */
+  /** `lastSeq`: number of the log's last record, or -1. */
   constructor(parts: DeliveryParts, lastSeq: number) {
     this.name = parts.name
     this.sink = parts.sink
     this.#parts = parts
     const known = readCursor(parts.folder, parts.name)
-    // Of another log: this one has been begun anew.
+    // The cursor belongs to an earlier log; this one was begun anew.
     this.#cursor = known.seq > lastSeq ? { ...known, seq: -1 } : known
     this.#write(this.#cursor)
     this.#over = this.#run(this.#stop.signal)
@@ -54,7 +54,7 @@ export class Delivery implements AsyncDisposable {
     return this.#cursor
   }
 
-  /** How long the oldest record has waited that it has not got. */
+  /** How long the oldest undelivered record has waited. */
   waitedMs(nowMs: number): number {
     return this.#oldestMs === undefined ? 0 : Math.max(0, nowMs - this.#oldestMs)
   }
@@ -65,7 +65,7 @@ export class Delivery implements AsyncDisposable {
     this.sink.close?.()
   }
 
-  /** Reading may fail as giving may (no descriptor was left, a disk did not answer), and is tried again then. */
+  /** Reading can fail like sending (no free descriptor, an unresponsive disk), and is retried likewise. */
   async #run(signal: AbortSignal): Promise<void> {
     for (let waitMs = FIRST_WAIT_MS; !signal.aborted; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
       const { seq } = this.#cursor
@@ -82,7 +82,7 @@ export class Delivery implements AsyncDisposable {
     }
   }
 
-  /** Until it is taken. */
+  /** Retries until the batch is taken. */
   async #give(batch: readonly Sent[], signal: AbortSignal): Promise<void> {
     this.#oldestMs = Date.parse(String(parsedLine(batch[0]?.line ?? '')?.['ts'])) || Date.now()
     for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
@@ -105,7 +105,7 @@ export class Delivery implements AsyncDisposable {
     this.#write({ ...this.#cursor, failing: { sinceMs: failing?.sinceMs ?? Date.now(), tries: (failing?.tries ?? 0) + 1, reason: short } })
   }
 
-  /** Where it cannot be written, the disk is full: then records come twice, should this daemon end, and none is lost. */
+  /** If the cursor cannot be written, the disk is full. After a daemon restart records are then delivered twice, but none is lost. */
   #write(cursor: Cursor): void {
     this.#cursor = cursor
     try {
@@ -116,7 +116,7 @@ export class Delivery implements AsyncDisposable {
   }
 }
 
-/** What is no record (half a line) is told of by the record after it. */
+/** A malformed line (half a line) is reported by the record after it. */
 function* batches(lines: readonly string[], after: number): Generator<Sent[]> {
   let batch: Sent[] = []
   let bytes = 0
@@ -135,7 +135,7 @@ function* batches(lines: readonly string[], after: number): Generator<Sent[]> {
   if (batch.length > 0) yield batch
 }
 
-/** So that many daemons do not come back at the same moment. */
+/** Adds jitter, so that many daemons do not retry at the same moment. */
 function rest(waitMs: number, signal: AbortSignal): Promise<void> {
   return pause(waitMs * (0.5 + Math.random() / 2), undefined, { signal })
 }

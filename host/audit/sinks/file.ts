@@ -5,7 +5,7 @@ import type { Sent, Sink, SinkKind } from './sink.ts'
 
 const Options = z.strictObject({ path: z.string().refine(isAbsolute, 'is to be an absolute path') })
 
-/** A file that the lines are appended to, as they are in the log; on the disk before they count as sent. */
+/** Appends the lines, unchanged, to a file; they count as sent once they are on disk. */
 export const file: SinkKind<z.infer<typeof Options>> = {
   options: Options,
   open: ({ path }) => new FileSink(path),
@@ -23,7 +23,7 @@ class FileSink implements Sink {
     if (!(await file.stat()).isFile()) throw new Error('it is no file')
   }
 
-  /** It is opened each time: whoever rotates it may take it away between two. */
+  /** Reopened each time, because log rotation may move the file between two writes. */
   async send(records: readonly Sent[]): Promise<void> {
     await using file = await this.#open()
     await file.appendFile(records.map(({ line }) => `${line}\n`).join(''))

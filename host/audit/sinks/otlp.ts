@@ -8,10 +8,10 @@ const Options = z.strictObject({ url: Url })
 const NS_PER_MS = 1_000_000n
 const INFO = 9
 const WARN = 13
-/** What somebody should look at. */
+/** Record kinds that deserve attention. */
 const GRAVE: ReadonlySet<unknown> = new Set(['broken', 'torn', 'clock', 'limit'])
 
-/** A collector of OpenTelemetry's, over HTTP in JSON: the body of a log record is the line, its attributes are what one asks by. */
+/** An OpenTelemetry collector, over HTTP in JSON. The body of a log record is the line; its attributes are the usual search fields. */
 export const otlp: SinkKind<z.infer<typeof Options>> = {
   options: Options,
   open: ({ url }) => new Collector(`${url.replace(/\/+$/, '')}/v1/logs`),

@@ -1,4 +1,4 @@
-// Where records may go. A new kind is one file and one line here.
+// The kinds of sinks. A new kind is one file and one line here.
 export { file } from './file.ts'
 export { otlp } from './otlp.ts'
 export { stdout } from './stdout.ts'

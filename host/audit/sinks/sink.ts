@@ -1,30 +1,30 @@
 import type { z } from 'zod'
 
-/** One record of the log, as it was written, and what a receiver sorts by. */
+/** One record of the log as it was written, with the fields that receivers sort by. */
 export interface Sent {
-  /** Its number. */
+  /** The record's number. */
   readonly seq: number
-  /** Its line, without the newline. */
+  /** The record's line, without the newline. */
   readonly line: string
 }
 
-/** A place that records go to. */
+/** A destination for records. */
 export interface Sink {
-  /** For people; no secret is in it. */
+  /** For people; contains no secret. */
   readonly place: string
-  /** Rejects, saying why, where nobody is there to take anything. */
+  /** Rejects with the reason if the destination is unreachable. */
   reach(signal: AbortSignal): Promise<void>
-  /** In order. Resolves when the other side has them, as far as it says so; rejects otherwise, and then it may have some of them. */
+  /** Sends the records in order. Resolves when the receiver has them, as far as it acknowledges. On rejection it may have some of them. */
   send(records: readonly Sent[], signal: AbortSignal): Promise<void>
-  /** Lets go of what it holds. */
+  /** Releases its resources. */
   close?(): void
 }
 
-/** What sinks are opened with. */
+/** What sinks are given when opened. */
 export interface SinkHouse {
-  /** The value of a stored secret; undefined: there is none of that name. */
+  /** The value of a stored secret; undefined: no such secret. */
   secret(name: string): Promise<string | undefined>
-  /** The library of native/recorder. */
+  /** Path of the library built from native/recorder. */
   readonly recorder: string
 }
 

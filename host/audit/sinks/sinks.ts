@@ -11,7 +11,7 @@ import type { SinkHouse } from './sink.ts'
 import { refuseLag, SINKS_FILE } from './status.ts'
 
 const REACH_MS = 5_000
-/** How long what was recorded last may take on its way when the daemon ends; what does not make it goes with the next one. */
+/** When the daemon stops, how long the last records may take. The rest is delivered by the next daemon. */
 const LAST_MS = 2_000
 const LOOK_MS = 50
 
@@ -22,12 +22,12 @@ interface Standing {
 
 export interface SinksOptions {
   readonly home: string
-  /** Of the log. */
+  /** The log's folder. */
   readonly folder: string
   readonly house: SinkHouse
 }
 
-/** The places that a daemon gives the record to. */
+/** The destinations that a daemon delivers its records to. */
 export class Sinks implements AsyncDisposable {
   readonly #folder: string
   readonly #all: readonly Standing[]
@@ -37,7 +37,7 @@ export class Sinks implements AsyncDisposable {
     this.#all = all
   }
 
-  /** Rejects with SINK_INVALID, or with SINK_UNREACHABLE where one of them is not there; then nothing has been sent anywhere. */
+  /** Rejects with SINK_INVALID, or with SINK_UNREACHABLE if one of them does not answer; nothing has been sent then. */
   static async open({ home, folder, house }: SinksOptions, signal: AbortSignal): Promise<Sinks> {
     refuseAborted(signal)
     await using undo = new Undos()
@@ -63,18 +63,18 @@ export class Sinks implements AsyncDisposable {
     return new Sinks(folder, all)
   }
 
-  /** Each with where it leads to; for the record. */
+  /** Each sink with its destination, for the record. */
   get places(): Readonly<Record<string, string>> {
     return Object.fromEntries(this.#all.map(({ setUp, delivery }) => [setUp.name, `${setUp.kind} ${delivery.sink.place}`]))
   }
 
-  /** How many records each has not got yet. */
+  /** Number of undelivered records of each sink. */
   lags(): Readonly<Record<string, number>> {
     const last = this.#all.length === 0 ? -1 : lastSeq(this.#folder)
     return Object.fromEntries(this.#all.map(({ setUp, delivery }) => [setUp.name, Math.max(0, last - delivery.cursor.seq)]))
   }
 
-  /** Throws AUDIT_BEHIND while one that is required is further behind than it may be. */
+  /** Throws AUDIT_BEHIND while a required sink is further behind than allowed. */
   refuseBehind(): void {
     const required = this.#all.filter(({ setUp }) => setUp.required)
     if (required.length === 0) return

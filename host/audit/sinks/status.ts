@@ -4,19 +4,19 @@ import { lastSeq } from '../head.ts'
 import { readSinks, type SetUp } from './config.ts'
 import { type Cursor, readCursor } from './cursor.ts'
 
-/** Of the state folder: where the operator says which sinks there are. */
+/** File in the state folder where the operator configures sinks. */
 export const SINKS_FILE = 'sinks.json'
 
-/** How a sink stands, as the state folder has it; whether or not a daemon runs. */
+/** A sink's status as the state folder records it, whether or not a daemon runs. */
 export interface SinkStatus {
   readonly name: string
   readonly kind: string
   readonly required: boolean
-  /** Number of the last record that it has; null: none. */
+  /** Number of the last delivered record; null: none. */
   readonly seq: number | null
-  /** Records that it has not got. */
+  /** Number of undelivered records. */
   readonly lag: number
-  /** When it last took something; null: never. */
+  /** Time of the last delivery; null: never. */
   readonly takenMs: number | null
   readonly failing: { readonly sinceMs: number; readonly tries: number; readonly reason: string } | null
 }
@@ -31,7 +31,7 @@ export function sinkStatuses(home: string, folder: string): SinkStatus[] {
   })
 }
 
-/** For a host that gives nothing to sinks itself. Throws AUDIT_BEHIND while one that is required is further behind than it may be. */
+/** For a host that does not deliver to sinks itself. Throws AUDIT_BEHIND while a required sink is further behind than allowed. */
 export function refuseBehind(home: string, folder: string): void {
   const required = readSinks(join(home, SINKS_FILE)).filter((one) => one.required)
   if (required.length === 0) return
@@ -43,7 +43,7 @@ export function refuseBehind(home: string, folder: string): void {
   }
 }
 
-/** Throws AUDIT_BEHIND where that is more than its set-up allows. */
+/** Throws AUDIT_BEHIND if that exceeds the configured lag. */
 export function refuseLag(
   { name, kind, lag }: SetUp,
   { cursor, missing, waitedMs }: { cursor: Cursor; missing: number; waitedMs: number },

@@ -3,7 +3,7 @@ import type { Sent, Sink, SinkKind } from './sink.ts'
 
 const Options = z.strictObject({})
 
-/** The standard output of the daemon, for whoever collects that. */
+/** The daemon's standard output, for log collectors. */
 export const stdout: SinkKind<z.infer<typeof Options>> = {
   options: Options,
   open: () => new StandardOutput(),

@@ -6,10 +6,10 @@ import type { Sent } from './sink.ts'
 const FACILITY = 13
 const NOTICE = 5
 const ALERT = 1
-/** Private Enterprise Number for documentation (RFC 5612): there is none of our own. */
+/** Private Enterprise Number for documentation (RFC 5612); Caisson has none of its own. */
 const ENTERPRISE = 32473
 
-/** One message of RFC 5424 around a line. Where there are bounds, a longer one is cut and says so: whoever needs it whole asks the log for that number. */
+/** An RFC 5424 message around a line. A message beyond `maxBytes` is truncated and marked; the log has the whole record under that number. */
 export function message({ seq, line }: Sent, maxBytes = Number.POSITIVE_INFINITY): Buffer {
   const { ts, kind } = parsedLine(line) ?? {}
   const priority = FACILITY * 8 + (kind === 'broken' ? ALERT : NOTICE)
@@ -18,12 +18,12 @@ export function message({ seq, line }: Sent, maxBytes = Number.POSITIVE_INFINITY
   const whole = Buffer.from(`${head} ${data('')} ${line}`)
   if (whole.length <= maxBytes) return whole
   const short = Buffer.from(`${head} ${data(` cutFrom="${Buffer.byteLength(line)}"`)} `)
-  // Half a character at the end becomes a question mark of three bytes.
+  // Half a character at the end becomes a replacement character of three bytes.
   const kept = Buffer.from(line).subarray(0, maxBytes - short.length - 3)
   return Buffer.concat([short, Buffer.from(kept.toString())])
 }
 
-/** With its length before it (RFC 6587, 3.4.1): a line may have anything in it. */
+/** Prefixed with its length (RFC 6587, 3.4.1), because a line may contain anything. */
 export function framed(text: Buffer): Buffer {
   return Buffer.concat([Buffer.from(`${text.length} `), text])
 }

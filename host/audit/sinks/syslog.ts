@@ -12,10 +12,10 @@ import { type Address, connected } from './touching.ts'
 const To = z.string().refine((text) => placeOf(text) !== undefined, 'is to be unix:/PATH, tcp://HOST:PORT or udp://HOST:PORT')
 const Options = z.strictObject({ to: To })
 
-/** What UDP carries, with room for the headers below it; a unix socket takes more, but not much. */
+/** What fits in a UDP datagram with the headers below it; a unix socket takes slightly more. */
 const MAX_DATAGRAM_BYTES = 60_000
 
-/** RFC 5424: over TCP and unix streams counted (RFC 6587), over UDP (RFC 5426) and unix datagrams one each. */
+/** RFC 5424 messages: length-prefixed over TCP and unix streams (RFC 6587), one per datagram over UDP (RFC 5426) and unix datagrams. */
 export const syslog: SinkKind<z.infer<typeof Options>> = {
   options: Options,
   open({ to }, house) {
@@ -36,7 +36,7 @@ function placeOf(text: string): Place | undefined {
   return { by, host, port: Number(port) }
 }
 
-/** One connection, for as long as it holds. */
+/** One connection, reused until it breaks. */
 class Stream implements Sink {
   readonly place: string
   readonly #address: Address
@@ -56,7 +56,7 @@ class Stream implements Sink {
     try {
       await orAborted(written(socket, Buffer.concat(records.map((record) => framed(message(record))))), signal)
     } catch (failure) {
-      // What follows half a message would be read as its end.
+      // After a partial message, the receiver would read the next one as its rest.
       socket.destroy()
       throw failure
     }
@@ -69,7 +69,7 @@ class Stream implements Sink {
   async #connection(signal: AbortSignal): Promise<Socket> {
     if (this.#socket?.writable === true) return this.#socket
     const socket = await connected(this.#address, signal)
-    // The next one to write hears of it; what is said to us is thrown away.
+    // The next write reports the error. Incoming data is discarded.
     socket.on('error', () => undefined).on('end', () => socket.destroy())
     socket.setKeepAlive(true).resume()
     this.#socket = socket
@@ -98,7 +98,7 @@ class Datagrams implements Sink {
     this.#to = to
   }
 
-  /** Nobody says whether anybody listens: the name alone can be wrong. */
+  /** UDP has no acknowledgement, so only the name can be checked. */
   async reach(): Promise<void> {
     await lookup(this.#to.host)
   }
@@ -122,7 +122,7 @@ interface Recorder {
   datagram(path: string, text: string): void
 }
 
-/** Of the machine's own syslog. Most listen for datagrams, which Node cannot send; some for connections. */
+/** The machine's own syslog socket. Most listen for datagrams, which Node cannot send; some for connections. */
 class LocalSocket implements Sink {
   readonly place: string
   readonly #path: string

@@ -3,7 +3,7 @@ import { onAbort } from '../../lifetimes.ts'
 
 export type Address = { readonly host: string; readonly port: number } | { readonly path: string }
 
-/** A connection. Rejects where there is none to be had. */
+/** Connects to an address. Rejects if that fails. */
 export function connected(address: Address, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect(address)
@@ -19,7 +19,7 @@ export function connected(address: Address, signal: AbortSignal): Promise<Socket
   })
 }
 
-/** Whether somebody listens there. */
+/** Whether something listens there. */
 export async function touch(address: Address, signal: AbortSignal): Promise<void> {
   const socket = await connected(address, signal)
   socket.on('error', () => undefined)

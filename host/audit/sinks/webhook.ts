@@ -5,11 +5,11 @@ import type { Sent, Sink, SinkHouse, SinkKind } from './sink.ts'
 
 const Options = z.strictObject({
   url: Url,
-  /** Name of the stored secret that bodies are signed with. */
+  /** Name of the stored secret that signs the bodies. */
   secret: z.string(),
 })
 
-/** Lines are posted, several at a time, signed: `t=SECONDS,v1=HEX`, the HMAC-SHA256 of `SECONDS.BODY`. Taken is what is answered with 2xx. */
+/** Posts lines in batches, signed `t=SECONDS,v1=HEX` with the HMAC-SHA256 of `SECONDS.BODY`. A 2xx answer acknowledges them. */
 export const webhook: SinkKind<z.infer<typeof Options>> = {
   options: Options,
   open: (options, house) => new Webhook(options, house),

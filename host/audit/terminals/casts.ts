@@ -1,24 +1,24 @@
 import { join } from 'node:path'
 import { namesIn } from '../folder.ts'
 
-/** Below the folder of a log. */
+/** Name of the folder inside the log's folder. */
 export const TERMINALS = 'terminals'
 const CAST = /^(t[0-9a-f]{20})\.(\d{1,15})\.cast$/
-/** Of a session that is not over: who records it, and of which sandbox. */
+/** An unfinished recording: the session, the recording process and the sandbox. */
 const PART = /^(t[0-9a-f]{20})\.(\d{1,10})\.([a-z0-9]{1,64})\.part$/
 
 /** A recording. */
 export interface Kept {
   readonly terminal: string
   readonly path: string
-  /** Number of the record that has its hash; null: it is not over. */
+  /** Number of the record that holds its hash; null: unfinished. */
   readonly endSeq: number | null
-  /** Of one that is not over. */
+  /** The recording process of an unfinished one. */
   readonly pid: number | null
   readonly sandbox: string | null
 }
 
-/** None if there is no such folder. */
+/** Empty if the folder does not exist. */
 export function castsIn(folder: string): Kept[] {
   return namesIn(folder).flatMap((name): Kept[] => {
     const path = join(folder, name)

@@ -4,13 +4,13 @@ import { basename, join } from 'node:path'
 import { refuseAborted } from '../../lifetimes.ts'
 import { castsIn, TERMINALS } from './casts.ts'
 
-/** What a record says of a recording. */
+/** What a record says about a recording. */
 export interface Vouched {
   readonly terminal: string
   readonly sha256: string
 }
 
-/** The first recording that is not what was recorded, and why; undefined: all are. `folder`: of the log. */
+/** The first recording that differs from its record, and why; undefined: none. `folder`: the log's. */
 export async function flawedTerminal(
   folder: string,
   all: readonly Vouched[],

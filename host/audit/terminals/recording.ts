@@ -10,15 +10,15 @@ export interface Size {
   readonly rows: number
 }
 
-/** Of a session that is over: what its record says of the file. */
+/** What the final record says about the file of a finished session. */
 export interface Sealed {
   readonly bytes: number
   readonly sha256: string
-  /** It went on when the file, or all of its sandbox together, were as long as they may be. */
+  /** The session went on after the file, or all files of its sandbox together, had reached the size limit. */
   readonly truncated: boolean
 }
 
-/** What all sessions of one sandbox have written so far, those of other hosts aside. */
+/** Total size of one sandbox's sessions so far, not counting those of other hosts. */
 export interface Written {
   bytes: number
 }
@@ -29,13 +29,13 @@ export interface RecordingOptions {
   readonly ofSandbox: Written
   readonly maxOfSandboxBytes: number
   readonly title: string
-  /** Values that are not to be in it. */
+  /** Values that must not appear in it. */
   readonly secrets: readonly string[]
-  /** Told once, when it is over. */
+  /** Called once, at the end. */
   readonly seal: (sealed: Sealed) => void
 }
 
-/** What one terminal showed, as it is written: asciicast v2. Times are this host's, whatever those inside say. */
+/** The recording of what one terminal shows: asciicast v2. Times come from this host's clock, not from the sandbox. */
 export class Recording {
   readonly #options: RecordingOptions
   readonly #file: number
@@ -49,7 +49,7 @@ export class Recording {
   #isFull = false
   #isOver = false
 
-  /** Throws AUDIT_UNWRITABLE, as every member does that writes. */
+  /** Throws AUDIT_UNWRITABLE, as does every member that writes. */
   constructor(options: RecordingOptions, { columns, rows }: Size) {
     this.#options = options
     this.#fromShown = new TakingOut(options.secrets)
@@ -74,7 +74,7 @@ export class Recording {
     this.#event('r', `${columns}x${rows}`)
   }
 
-  /** Twice is once. */
+  /** Idempotent. */
   end(): void {
     if (this.#isOver) return
     try {

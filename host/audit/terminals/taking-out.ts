@@ -1,33 +1,33 @@
 import { Words } from './words.ts'
 
 const INSTEAD = '[redacted]'
-/** Shorter ones stand on every screen (native/audit/src/redaction.rs has the same bound). */
+/** Shorter values occur on every screen (native/audit/src/redaction.rs has the same bound). */
 const LEAST_CHARACTERS = 6
 
-/** A stretch that is not to be shown. */
+/** A range that must not be shown. */
 interface Hidden {
   readonly from: number
   to: number
 }
 
-/** Takes values that are known out of a stream of text, in whatever pieces it comes. What may be the beginning of one is held back until it is known. */
+/** Removes known values from a stream of text, however it is split. Text that may be the start of one is held back until that is known. */
 export class TakingOut {
   readonly #words: Words | undefined
   #place = 0
   #held = ''
-  /** Within what is held: those that nothing begins before any more have left. */
+  /** Ranges within the held text; those that no later match can precede are gone. */
   #hidden: Hidden[] = []
-  /** So much of what is held is hidden, and that has been said. */
+  /** How much of the held text is hidden and already replaced by the marker. */
   #said = 0
 
   constructor(known: readonly string[]) {
-    // A terminal ends lines with both.
+    // A terminal ends lines with CR LF.
     const all = known.flatMap((value) => [value, value.replaceAll(/\r?\n/g, '\r\n')])
     const values = [...new Set(all)].filter(({ length }) => length >= LEAST_CHARACTERS)
     this.#words = values.length === 0 ? undefined : new Words(values)
   }
 
-  /** What of it may be written by now. */
+  /** The part that can be written now. */
   next(piece: string): string {
     const words = this.#words
     if (words === undefined) return piece
@@ -40,12 +40,12 @@ export class TakingOut {
     return this.#leave(text, text.length - words.depth(this.#place))
   }
 
-  /** The rest, when nothing more comes. */
+  /** The rest, at the end of the stream. */
   end(): string {
     return this.#leave(this.#held, this.#held.length)
   }
 
-  /** Stretches come in the order of their ends; those that overlap are one. */
+  /** Ranges come in the order of their ends; overlapping ones are merged. */
   #hide(from: number, to: number): void {
     while ((this.#hidden.at(-1)?.from ?? -1) >= from) this.#hidden.pop()
     const last = this.#hidden.at(-1)
@@ -53,7 +53,7 @@ export class TakingOut {
     else this.#hidden.push({ from, to })
   }
 
-  /** Nothing that is still to be found begins before `sure`. */
+  /** No later match can start before `sure`. */
   #leave(text: string, sure: number): string {
     let shown = ''
     let done = this.#said
@@ -61,7 +61,7 @@ export class TakingOut {
     for (const { from, to } of this.#hidden) {
       if (from >= sure) break
       left += 1
-      // It goes on where another has been said already.
+      // Otherwise it continues a range whose marker was already written.
       if (from >= done) shown += text.slice(done, from) + INSTEAD
       done = Math.max(done, to)
     }

@@ -6,31 +6,31 @@ import type { Variables } from '../redaction.ts'
 import { castsIn, type Kept, TERMINALS } from './casts.ts'
 import { Recording, type Sealed, type Size, type Written } from './recording.ts'
 
-/** All sessions of one sandbox together may be as long as so many: how many there are is its own choice. */
+/** All sessions of one sandbox together may be this many times the limit of one: the sandbox itself chooses how many there are. */
 const SESSIONS_OF_ONE = 4
 
-/** `output`: what was shown; `all`: what was typed as well, and with it passwords. */
+/** `output`: what was shown; `all`: also what was typed, including passwords. */
 export type TerminalMode = 'off' | 'output' | 'all'
 
 export interface TerminalOptions {
   readonly mode: TerminalMode
-  /** Of one session, and of all of one sandbox four times that; what is shown beyond is not recorded, and the record of the session says so. */
+  /** Limit for one session; all sessions of one sandbox together have four times that. Output beyond it is not recorded, and the session's record says so. */
   readonly maxBytes: number
 }
 
 export type TerminalRecord =
-  /** A session begins. `input`: what is typed is recorded, too. */
+  /** A session begins. `input`: keyboard input is recorded too. */
   | { kind: 'terminal'; sandbox: string; terminal: string; columns: number; rows: number; input: boolean }
-  /** It is over; `interrupted`: for the recording, and the session may have gone on. */
+  /** The session is over; `interrupted`: only the recording is, and the session may have gone on. */
   | ({ kind: 'terminal-end'; sandbox: string; terminal: string; interrupted: boolean } & Sealed)
 
-/** A session that is being recorded. */
+/** A session being recorded. */
 export interface Session {
   readonly recording: Recording
   readonly input: boolean
 }
 
-/** Sessions on terminals, each in a file beside the log (0600), which the record that ends it has the hash of. */
+/** Recordings of terminal sessions, each in a file beside the log (0600); the session's final record has its hash. */
 export class Terminals implements Disposable {
   readonly #folder: string
   readonly #options: TerminalOptions
@@ -39,7 +39,7 @@ export class Terminals implements Disposable {
   readonly #live = new Map<string, Recording>()
   #isInterrupted = false
 
-  /** `folder`: of the log. `append` answers with the number of the record, `secrets` with the values that are not to be recorded. */
+  /** `folder`: the log's. `append` returns the record's number, `secrets` the values that must not be recorded. */
   constructor(
     folder: string,
     options: TerminalOptions,
@@ -52,7 +52,10 @@ export class Terminals implements Disposable {
     this.#secrets = secrets
   }
 
-  /** `variables`: those that what runs there starts with; `ofSandbox`: the same for all of its sessions. Undefined: terminals are not recorded. Throws AUDIT_UNWRITABLE: then there is to be no session. */
+  /**
+   * `variables`: the environment of the program in the session; `ofSandbox`: one object for all sessions of a sandbox. Undefined: terminals are not recorded.
+   * Throws AUDIT_UNWRITABLE, and then the session must not start.
+   */
   begin(sandbox: string, size: Size, variables: Variables = {}, ofSandbox: Written = { bytes: 0 }): Session | undefined {
     const { mode, maxBytes } = this.#options
     if (mode === 'off') return undefined
@@ -71,7 +74,7 @@ export class Terminals implements Disposable {
     return { recording, input }
   }
 
-  /** Sessions that a host recorded which did not live to say so. */
+  /** Seals recordings of hosts that died before they could. */
   sealOrphans(): void {
     for (const { terminal, path, pid, sandbox } of castsIn(this.#folder)) {
       if (pid === null || sandbox === null || isAlive(pid)) continue
@@ -80,7 +83,10 @@ export class Terminals implements Disposable {
     }
   }
 
-  /** How many bytes of recordings go with each file of the log, the oldest first, by the number of its last record: those that end in it; null: all others. */
+  /**
+   * Bytes of recordings that belong to each log file, oldest first. A file is given by the number of its last record and owns the recordings that end in it;
+   * null owns all others.
+   */
   weights(lastSeqs: readonly (number | null)[]): number[] {
     const weights = lastSeqs.map(() => 0)
     for (const { path, endSeq } of castsIn(this.#folder)) {
@@ -90,12 +96,12 @@ export class Terminals implements Disposable {
     return weights
   }
 
-  /** Those whose records have gone. */
+  /** Removes recordings whose records have been removed. */
   removeUpTo(seq: number): void {
     for (const { path, endSeq } of castsIn(this.#folder)) if (endSeq !== null && endSeq <= seq) rmSync(path, { force: true })
   }
 
-  /** Sessions go on; their recordings end. */
+  /** Sessions continue; their recordings end. */
   [Symbol.dispose](): void {
     this.#isInterrupted = true
     for (const recording of this.#live.values()) recording.end()
@@ -107,7 +113,7 @@ export class Terminals implements Disposable {
   }
 }
 
-/** Its number may be another's by now; then the next host finds it gone. */
+/** The pid may have been reused; a later host then finds it gone. */
 function isAlive(pid: number): boolean {
   return pid !== process.pid && statSync(`/proc/${pid}`, { throwIfNoEntry: false }) !== undefined
 }

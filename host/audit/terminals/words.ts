@@ -1,27 +1,26 @@
 import { randomInt } from 'node:crypto'
 
-/** Where every word begins. */
+/** The root state. */
 const START = 0
-/** Odd, and nobody's to know: keys that are made to meet in one slot would make a list of the table. */
+/** Odd and secret: otherwise keys crafted to collide would degrade the table to a list. */
 const [BY_PLACE, BY_CHARACTER] = [randomInt(2 ** 31) * 2 + 1, randomInt(2 ** 31) * 2 + 1]
 
 /**
- * Words that are looked for all at once, in one pass over a text, however many they are and however much alike (Aho and Corasick, 1975): whoever is inside
- * chooses both what is shown and some of the words, and may not choose how long this takes. A place stands for the longest end of what was read that a
- * word begins with.
+ * Searches a text for all words in one pass, however many and however similar they are (Aho and Corasick, 1975). The sandbox chooses both the text and some of
+ * the words, and must not be able to choose the running time. A place (state) stands for the longest suffix of the input that is a prefix of a word.
  */
 export class Words {
-  /** Open addressing: from a place and a character to the next place. No key is 0, and nothing leads to the start. */
+  /** An open-addressing hash table from a place and a character to the next place. No key is 0, and no transition leads to the root. */
   readonly #keys: Float64Array
   readonly #places: Int32Array
   readonly #bits: number
-  /** By place: the longest end of it that is a place, too. */
+  /** By place: its failure link, the longest proper suffix that is also a place. */
   readonly #shorter: Int32Array
   readonly #depths: Int32Array
-  /** By place: the length of the longest word that ends there; 0: none does. */
+  /** By place: the length of the longest word that ends there; 0: none. */
   readonly #ending: Int32Array
 
-  /** None of them may be empty. */
+  /** No word may be empty. */
   constructor(words: readonly string[]) {
     const most = words.reduce((sum, { length }) => sum + length, 1)
     this.#bits = Math.ceil(Math.log2(most * 2))
@@ -49,7 +48,7 @@ export class Words {
     this.#depths = depths.slice(0, count)
     this.#ending = ending.slice(0, count)
     this.#shorter = new Int32Array(count)
-    // What is shorter is known first.
+    // Shorter places first: their links are needed by the longer ones.
     const byDepth = new Int32Array(count).map((_, place) => place).sort((one, other) => at(depths, one) - at(depths, other))
     for (const place of byDepth.subarray(1)) {
       const parent = at(parents, place)
@@ -59,7 +58,7 @@ export class Words {
     }
   }
 
-  /** Where the next character leads to; 0 is where everything begins. */
+  /** The transition for a character; 0 is the root. */
   next(place: number, character: number): number {
     for (let from = place; ; from = at(this.#shorter, from)) {
       const to = at(this.#places, this.#slot(from, character))
@@ -67,12 +66,12 @@ export class Words {
     }
   }
 
-  /** How many characters of a word may have been read by now. */
+  /** How many of the last characters may belong to a word. */
   depth(place: number): number {
     return at(this.#depths, place)
   }
 
-  /** How long the longest word is that has been read by now; 0: none has. */
+  /** Length of the longest word that ends here; 0: none. */
   found(place: number): number {
     return at(this.#ending, place)
   }
