@@ -2,9 +2,9 @@ import type { IncomingMessage } from 'node:http'
 import { Fault } from '@caisson/wire'
 
 /**
- * The body of a request, which is small enough to be held. Rejects with BAD_REQUEST when it has more than `maxBytes`: then the rest is read and thrown away, so
- * that who is refused gets the answer, and may ask something else on the same connection; so it is with what `hold` throws, which is told of each piece. Rejects with
- * CANCELLED when the client goes before its end.
+ * Reads a request body that is small enough to hold in memory. Rejects with BAD_REQUEST if it exceeds `maxBytes`. The rest is then read and discarded, so that
+ * the client gets the answer and can reuse the connection. The same applies to what `hold` throws, which is called for each piece. Rejects with CANCELLED if
+ * the client leaves early.
  */
 export function wholeBody(request: IncomingMessage, maxBytes: number, hold?: (bytes: number) => void): Promise<Buffer> {
   return new Promise((resolve, reject) => {
@@ -33,7 +33,7 @@ export function wholeBody(request: IncomingMessage, maxBytes: number, hold?: (by
       over()
       reject(new Fault('CANCELLED', 'the client has gone', { cause: cause ?? request.errored }))
     }
-    // Of one that is over already nothing more is heard.
+    // A closed request emits no further events.
     if (request.destroyed) return fail()
     request.on('data', take).on('end', end).on('error', fail).on('close', fail)
   })

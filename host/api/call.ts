@@ -6,15 +6,15 @@ import type { Owner } from '../sandbox/record.ts'
 import { wholeBody } from './body.ts'
 import type { ControlRooms } from './control-rooms.ts'
 
-/** What the routes of this room work with; built by the daemon. */
+/** The services that the routes use; built by the daemon. */
 export interface ApiRooms {
   readonly fleet: Fleet
-  /** The domain under which `<port>-<id>.<domain>` reaches sandboxes; null: only headers do. */
+  /** The domain under which `<port>-<id>.<domain>` reaches sandboxes; null: sandboxes are reached through headers only. */
   readonly domain: string | null
   readonly control: ControlRooms
 }
 
-/** Why the signal of a request aborts that is under way when the daemon ends. */
+/** The abort reason of requests still running when the daemon stops. */
 export const DAEMON_STOPS = 'the daemon stops'
 
 /** One request. */
@@ -24,16 +24,16 @@ export interface Call {
   readonly reply: ServerResponse
   readonly params: Readonly<Record<string, string | undefined>>
   readonly query: URLSearchParams
-  /** Aborts when the client has gone, or the daemon is over. */
+  /** Aborts when the client disconnects or the daemon stops. */
   readonly signal: AbortSignal
 }
 
-/** One of somebody who has shown a key. */
+/** A request authenticated with a key. */
 export interface OwnedCall extends Call {
   readonly owner: Owner
 }
 
-/** One that is meant for a sandbox. */
+/** A request addressed to a sandbox. */
 export interface Visit extends Call {
   readonly entered: Entered
   readonly port: number
@@ -41,17 +41,17 @@ export interface Visit extends Call {
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-  /** `:name` stands for one segment. */
+  /** `:name` matches one segment. */
   readonly path: string
   handle(call: OwnedCall): Promise<void>
 }
 
-/** A request to the control plane is small; what carries files streams. */
+/** Control-plane requests are small; file contents are streamed. */
 const MAX_JSON_BYTES = 1024 * 1024
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-/** The body as `schema` wants it; no body is `{}`. `hold` as of `wholeBody`. Rejects with BAD_REQUEST naming the field. */
+/** Parses the body with `schema`; an empty body is `{}`. `hold` as in `wholeBody`. Rejects with BAD_REQUEST naming the field. */
 export async function readJson<T>(
   call: Pick<Call, 'request'>,
   schema: z.ZodType<T>,
@@ -89,7 +89,7 @@ export function sendNothing(reply: ServerResponse, status = 204): void {
   reply.end()
 }
 
-/** What a caller is told of a failure: E2B's shape, and Caisson's code and hint beside it. What is not a Fault is a fault of ours: it goes to the log, not out. */
+/** Reports a failure in E2B's shape, with Caisson's code and hint added. Anything but a Fault is a bug of ours: it is logged, not sent. */
 export function sendFailure(reply: ServerResponse, failure: unknown): void {
   const fault = failure instanceof Fault ? failure : new Fault('INTERNAL', 'the request could not be carried out', { cause: failure })
   if (reply.headersSent) {
@@ -98,7 +98,7 @@ export function sendFailure(reply: ServerResponse, failure: unknown): void {
   }
   const { status, retry } = CATALOGUE[fault.code]
   const headers: Record<string, string> = fault.retryAfterS === undefined ? {} : { 'retry-after': String(fault.retryAfterS) }
-  // E2B's SDKs try again on 429, 502, 503 and 504 unless they are told that it is no use: a quota with nothing said of when there is room has none by waiting.
+  // E2B's SDKs retry on 429, 502, 503 and 504 unless told that it is useless. A quota error without a retry time is such a case: waiting frees nothing.
   const isNoUse = retry === 'never' || (status === 429 && fault.retryAfterS === undefined)
   if (isNoUse && status >= 429) headers['should-retry'] = 'false'
   const body = { code: status, message: `${fault.message}. ${fault.hint}`, error_code: fault.code.toLowerCase(), hint: fault.hint }

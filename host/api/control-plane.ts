@@ -8,7 +8,7 @@ import { shownKey } from './tokens.ts'
 const MAX_PARAM_CHARACTERS = 1024
 const nobody = () => undefined
 
-/** Requests that are for no sandbox: routes by method and path, for whoever has shown a key. */
+/** Routes requests that are not for a sandbox by method and path. They require a key. */
 export class ControlPlane {
   readonly #parts: Parts
   readonly #router = Router({ maxParamLength: MAX_PARAM_CHARACTERS })
@@ -45,7 +45,7 @@ export class ControlPlane {
     sendJson(call.reply, 200, { status: 'ok' })
   }
 
-  /** For operators: what it says of the machine and of others' sandboxes is not every user's to know. */
+  /** For operators only: metrics reveal facts about the machine and other users' sandboxes. */
   async #sendMetrics(call: Incoming): Promise<void> {
     call.route = '/metrics'
     if (!this.#owner(call).operator)

@@ -14,11 +14,11 @@ import { isSame } from './tokens.ts'
 
 type ForSandbox = Extract<Evidence, { kind: 'sandbox' }>
 
-/** Codes that mean: there is no sandbox to answer. */
+/** Codes that mean that no sandbox is there to answer. */
 const GONE: ReadonlySet<string> = new Set(['SANDBOX_GONE', 'AGENT_LOST', 'WIRE_VIOLATION'])
 const UNKNOWN: ReadonlySet<string> = new Set([...GONE, 'NOT_FOUND'])
 
-/** Finds out what a request is for, and leads it there. */
+/** Determines what a request is for, and routes it. */
 export class Dispatch {
   readonly #parts: Parts
   readonly #control: ControlPlane
@@ -30,11 +30,11 @@ export class Dispatch {
     this.#parts = parts
     this.#control = new ControlPlane(parts)
     this.#ports = ports
-    // As E2B_DOMAIN has it, a domain may come with a port.
+    // Like E2B_DOMAIN, the domain may include a port.
     this.#domain = parts.rooms.domain?.replace(/:\d+$/, '').toLowerCase() ?? null
   }
 
-  /** What fails is told to the caller and recorded. */
+  /** Failures are reported to the caller and recorded. */
   async answer(call: Incoming, upgrade?: Upgrade): Promise<void> {
     try {
       await this.#lead(call, upgrade)
@@ -61,7 +61,7 @@ export class Dispatch {
     return this.#visit(call, evidence, upgrade)
   }
 
-  /** A signed link has no id of a sandbox: whose token made it is found out. */
+  /** A signed link does not contain a sandbox id. The sandbox whose token signed it is searched for. */
   async #followLink(call: Incoming): Promise<void> {
     call.route = 'signed'
     const found = this.#parts.findSigned(call, this.#parts.rooms.fleet)
@@ -97,7 +97,7 @@ export class Dispatch {
     return upgrade === undefined ? this.#ports.forward(visit, prefix) : this.#ports.tunnel(visit, prefix, upgrade)
   }
 
-  /** Undefined: the caller has been told why not. */
+  /** Undefined: the request has been refused. */
   async #enter(call: Incoming, id: string): Promise<Entered | undefined> {
     const { request, reply } = call
     try {
@@ -144,7 +144,7 @@ function isFault(failure: unknown, codes: ReadonlySet<string>): boolean {
   return failure instanceof Fault && codes.has(failure.code)
 }
 
-/** `/s/<id>/<port>`: links that a page inside writes relative to itself need the slash. */
+/** Redirects `/s/<id>/<port>` to the path with a slash, which relative links of a page inside need. */
 function redirectInto(call: Incoming, { prefix, query }: ForSandbox): void {
   call.reply.writeHead(308, { location: `${prefix}/${query}`, 'content-length': 0 })
   call.reply.end()

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { sendJson } from './call.ts'
 
-/** What somebody who knocks on a port is told when there is nothing behind it. The texts are E2B's: its SDKs read them. */
+/** Answers for a port with nothing behind it. The texts are E2B's, because its SDKs parse them. */
 
 export function sendGone(request: IncomingMessage, reply: ServerResponse, sandboxId: string): void {
   send(request, reply, 502, { sandboxId, message: 'The sandbox was not found', code: 502 })
@@ -67,7 +67,7 @@ function send(
   reply.end(page)
 }
 
-/** Who asks for HTML shows it to a person; so does who calls itself a browser and asks for anything, as E2B has it. Programs get JSON. */
+/** A client that asks for HTML shows it to a person; so does one that calls itself a browser and accepts anything, as in E2B. Programs get JSON. */
 function isBrowser({ headers }: IncomingMessage): boolean {
   const { accept = '*/*' } = headers
   return accept.includes('text/html') || (accept.includes('*/*') && headers['user-agent']?.startsWith('Mozilla/') === true)

@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http'
 import { Fault } from '@caisson/wire'
 
-/** What a request is for, as far as can be seen from outside. `path` begins with a slash and has no query; `query` begins with `?` or is empty. */
+/** What a request is for, judged by its form alone. `path` begins with a slash and has no query; `query` begins with `?` or is empty. */
 export type Evidence = { readonly path: string; readonly query: string } & (
   | { readonly kind: 'control' }
   | { readonly kind: 'signed' }
-  /** `prefix` is what the path began with to say so. */
+  /** `prefix`: the start of the path that named the sandbox. */
   | { readonly kind: 'sandbox'; readonly id: string; readonly port: number; readonly prefix: string }
 )
 
@@ -15,14 +15,14 @@ const MAX_PORT = 65535
 const SANDBOX_LABEL = /^(\d+)-([^.]*)\.(.+)$/
 const ALIAS = /^\/s\/([^/]*)\/([^/]*)(\/.*)?$/
 const ABSOLUTE = /^https?:\/\/([^/?#]*)(.*)$/i
-/** RFC 6761: always this machine. Curl and browsers resolve its subdomains by themselves. */
+/** RFC 6761: always this machine. Curl and browsers resolve its subdomains themselves. */
 const LOCAL = 'localhost'
-/** Hosts below the domain that are the control plane, or shared by all sandboxes and told apart by headers. */
+/** Hosts below the domain that are the control plane, or shared by all sandboxes and distinguished by headers. */
 const OURS = ['api', 'sandbox']
 
 /**
- * Looks at headers first, then at the host, then at the path. `domain` is the one that sandboxes have names below, without its port; null: only
- * those below `localhost` are known. Throws BAD_REQUEST for evidence that contradicts itself or names nothing that could be a sandbox.
+ * Checks headers first, then the host, then the path. `domain`: the one below which sandboxes have names, without its port; null: only names below `localhost`
+ * count. Throws BAD_REQUEST for contradictory evidence, or an impossible sandbox.
  */
 export function evidenceOf(request: IncomingMessage, domain: string | null): Evidence {
   const { target, host } = split(request)
@@ -44,7 +44,7 @@ export function evidenceOf(request: IncomingMessage, domain: string | null): Evi
   return { kind: 'control', path, query }
 }
 
-/** SDKs given a base URL that ends in a slash ask for `//execute`. */
+/** SDKs whose base URL ends in a slash request `//execute`. */
 export function singleSlashes(path: string): string {
   return path.includes('//') ? path.replace(/\/{2,}/g, '/') : path
 }
@@ -53,7 +53,7 @@ function isFiles(path: string): boolean {
   return path === '/files' || singleSlashes(path) === '/files'
 }
 
-/** A request to a proxy names scheme and host in its first line; then that host counts (RFC 9112, 3.2.2). */
+/** A request to a proxy has scheme and host in its request line; that host then counts (RFC 9112, 3.2.2). */
 function split(request: IncomingMessage): { target: string; host: string } {
   const target = request.url ?? ''
   const host = request.headers.host ?? ''

@@ -8,23 +8,23 @@ import type { ApiRooms, Call, OwnedCall, Visit } from './call.ts'
 
 const NO_PARAMS: Readonly<Record<string, string | undefined>> = Object.freeze({})
 const SWITCHING_PROTOCOLS = 101
-/** Nobody reads it: it tells "the client went away" from an answer. */
+/** Never sent: it distinguishes "the client disconnected" from an answer in the records. */
 const CLIENT_CLOSED_REQUEST = 499
 
-/** A connection that asked to speak another protocol from now on. */
+/** A connection that asked to switch to another protocol. */
 export interface Upgrade {
   readonly socket: Duplex
-  /** What came after the head of the request. */
+  /** The bytes after the head of the request. */
   readonly head: Buffer
-  /** It does from now on. */
+  /** The protocol has been switched. */
   accepted(): void
 }
 
-/** Ids of requests are told apart across daemons by the first part, within one by the second. */
+/** In request ids, the first part distinguishes daemons, the second requests within one. */
 const PROCESS_TAG = randomBytes(4).toString('hex')
 let count = 0
 
-/** One request on its way through the door. What not every request needs is made when it is first asked for. */
+/** One request through the front door. What not every request needs is created lazily. */
 export class Incoming implements Call {
   readonly rooms: ApiRooms
   readonly request: IncomingMessage
@@ -32,9 +32,9 @@ export class Incoming implements Call {
   readonly startedMs = performance.now()
   readonly number: number
   params = NO_PARAMS
-  /** Pattern of what was asked for: a word or a route, never a path. */
+  /** Pattern of the request's target: a word or a route, never a path. */
   route = 'none'
-  /** The connection speaks another protocol now. */
+  /** The connection has switched to another protocol. */
   tunnelled = false
   owner: Owner | undefined
   sandboxId: string | undefined
@@ -52,7 +52,7 @@ export class Incoming implements Call {
     this.number = count
   }
 
-  /** Of this request, in the log and beside what its caller was told. */
+  /** The request's id, in the log and in the answer. */
   get id(): string {
     return `${PROCESS_TAG}-${this.number}`
   }
@@ -85,14 +85,14 @@ export class Incoming implements Call {
     return this.#gone !== undefined
   }
 
-  /** Called once when it is over, however that came; at once if it is already. */
+  /** Called once when the request is over for any reason; at once if it already is. */
   whenOver(then: () => void): void {
     if (this.#isOver) return then()
     this.#then ??= []
     this.#then.push(then)
   }
 
-  /** True the first time. */
+  /** True only the first time. */
   end(isAnswered: boolean): boolean {
     if (this.#isOver) return false
     this.#isOver = true
@@ -101,7 +101,7 @@ export class Incoming implements Call {
     return true
   }
 
-  /** As it counts in logs and metrics. */
+  /** The status for logs and metrics. */
   get status(): number {
     if (this.tunnelled) return SWITCHING_PROTOCOLS
     return this.reply.headersSent ? this.reply.statusCode : CLIENT_CLOSED_REQUEST

@@ -7,13 +7,13 @@ import { onAbort } from '../lifetimes.ts'
 import { refuseMalformed } from './refusals.ts'
 import { carriedBy } from './reset.ts'
 
-/** First byte of a TLS connection (RFC 8446, 5.1: a record of type handshake). No request of HTTP begins so. */
+/** First byte of a TLS connection (RFC 8446, 5.1: a handshake record). No HTTP request begins with it. */
 const HANDSHAKE = 0x16
 const FIRST_BYTE_MS = 20_000
 const KEEP_ALIVE_PROBE_MS = 60_000
 const THIS_MACHINE = /^(127\.|::1$|::ffff:127\.)/
 
-/** One port for TLS and, from this machine, plain HTTP: what the first byte says. Nobody has to be waited for when `closing` aborts. */
+/** Serves TLS and, for this machine, plain HTTP on one port, distinguished by the first byte. Pending connections are dropped when `closing` aborts. */
 export function listenBoth(server: Server, identity: Identity, closing: AbortSignal): Listener {
   let known = identity.cert
   let secureContext = contextOf(identity)
@@ -42,7 +42,7 @@ export function listenBoth(server: Server, identity: Identity, closing: AbortSig
     },
   )
   listener.maxConnections = MAX_CONNECTIONS
-  // A server of HTTP that does not listen itself looks after its connections' timeouts from when it hears this.
+  // An HTTP server that does not listen itself starts its connection timeouts on this event.
   listener.once('listening', () => server.emit('listening'))
   return listener
 

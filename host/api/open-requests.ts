@@ -3,11 +3,11 @@ import { MAX_SANDBOX_REQUESTS } from '@caisson/wire'
 import type { Entered } from '../sandbox/fleet.ts'
 import { resetConnection } from './reset.ts'
 
-/** Requests under way, by sandbox: bounded, and broken off when the sandbox is paused or ends. */
+/** Running requests by sandbox: limited in number, and broken off when the sandbox is paused or ends. */
 export class OpenRequests {
   readonly #counts = new Map<string, number>()
 
-  /** The result ends it; undefined: there are too many already. */
+  /** Returns the function that ends the request; undefined: there are too many. */
   admit(entered: Entered, socket: Duplex): (() => void) | undefined {
     const { id } = entered.record
     const count = this.#counts.get(id) ?? 0

@@ -1,10 +1,10 @@
 import { STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 
-/** How long whoever is refused may take to read why. */
+/** How long a refused client may take to read the reason. */
 const READ_MS = 2_000
 
-/** What cannot be answered as a request is answered on its connection, which is over then. */
+/** Input that is not a valid request is answered on its connection, which is then closed. */
 export function refuseMalformed(socket: Duplex, status: number, message: string): void {
   if (socket.destroyed) return
   const body = JSON.stringify({ code: status, message })

@@ -1,14 +1,14 @@
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
-/** Sockets that speak TLS, with the connection that carries them. */
+/** TLS sockets, mapped to the TCP connections beneath them. */
 const carriers = new WeakMap<Duplex, Socket>()
 
 export function carriedBy(socket: Duplex, carrier: Socket): void {
   carriers.set(socket, carrier)
 }
 
-/** Breaks a connection off: an end that no client takes for the end of an answer. TCP says so with RST, which a socket of TLS cannot. */
+/** Breaks a connection so that no client mistakes it for the end of an answer. That takes a TCP RST, which a TLS socket cannot send itself. */
 export function resetConnection(socket: Duplex): void {
   const carrier = carriers.get(socket) ?? socket
   if (carrier instanceof Socket && !carrier.destroyed && !carrier.connecting) carrier.resetAndDestroy()

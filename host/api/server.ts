@@ -18,21 +18,21 @@ import { UpgradableRequest } from './upgradable.ts'
 
 export interface ServerOptions {
   readonly host: string
-  /** 0: any that is free. */
+  /** 0: any free port. */
   readonly port: number
   /** TLS and plain HTTP on the same port, the latter from this machine only; absent: plain HTTP. */
   readonly tls?: Identity
-  /** How long requests under way may go on after `close`. */
+  /** How long running requests may continue after `close`. */
   readonly drainMs: number
   readonly patience?: Patience
 }
 
-/** How long slow clients are waited for. */
+/** How long to wait for slow clients. */
 export interface Patience {
   readonly headMs: number
-  /** For bodies that are read whole before they are acted on; those that stream take their time. */
+  /** For bodies that are read whole before they are processed; streamed ones have no limit. */
   readonly bodyMs: number
-  /** With clients that still send when they have been answered: long enough to read the answer, which a reset would take away. */
+  /** For clients that still send after they have been answered: long enough to read the answer, which a reset would destroy. */
   readonly lingerMs: number
   readonly sweepMs: number
 }
@@ -40,10 +40,10 @@ export interface Patience {
 const PATIENCE: Patience = { headMs: 20_000, bodyMs: 60_000, lingerMs: 5_000, sweepMs: 5_000 }
 const KEEP_ALIVE_PROBE_MS = 60_000
 const BACKLOG = 4096
-/** Of one connection, unanswered. */
+/** Unanswered requests per connection. */
 const MAX_PIPELINED = 64
 
-/** The one port of a daemon. */
+/** The single port of a daemon. */
 export class FrontDoor implements AsyncDisposable {
   readonly #parts: Parts
   readonly #options: ServerOptions
@@ -51,7 +51,7 @@ export class FrontDoor implements AsyncDisposable {
   readonly #server: Server
   readonly #dispatch: Dispatch
   readonly #live = new Set<Incoming>()
-  /** Of each connection: Node tells only the oldest of its requests that it has closed. */
+  /** Requests by connection: Node reports a closed connection only to its oldest request. */
   readonly #carried = new WeakMap<Socket, Set<Incoming>>()
   readonly #sweeper: NodeJS.Timeout
   readonly #closing = new AbortController()
@@ -67,7 +67,7 @@ export class FrontDoor implements AsyncDisposable {
     this.#server = createServer({
       IncomingMessage: UpgradableRequest,
       maxHeaderSize: MAX_HEAD_BYTES,
-      // Whatever node was started with.
+      // Whatever flags Node was started with.
       insecureHTTPParser: false,
       headersTimeout: this.#patience.headMs,
       requestTimeout: 0,
@@ -77,7 +77,7 @@ export class FrontDoor implements AsyncDisposable {
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
     })
-    // The size of the head bounds their number; Node's own limit drops headers in silence.
+    // The head's size limits their number; Node's own limit would silently drop headers.
     this.#server.maxHeadersCount = 0
     this.#server.timeout = IDLE_CONNECTION_MS
     this.#server.maxConnections = MAX_CONNECTIONS
@@ -89,7 +89,7 @@ export class FrontDoor implements AsyncDisposable {
     parts.telemetry.meters.gauge('requests_live', 'Requests under way', 'kind', () => ({ all: this.#live.size }))
   }
 
-  /** Listens when it resolves. Rejects with ADDRESS_UNUSABLE. */
+  /** Resolves when it listens. Rejects with ADDRESS_UNUSABLE. */
   static async open(parts: Parts, options: ServerOptions, signal: AbortSignal): Promise<FrontDoor> {
     refuseAborted(signal)
     const door = new FrontDoor(parts, options)
@@ -107,7 +107,7 @@ export class FrontDoor implements AsyncDisposable {
     return address?.port ?? 0
   }
 
-  /** Takes no more, lets what is under way come to its end within the time, breaks off the rest. */
+  /** Stops accepting, lets running requests finish within the drain time, and breaks off the rest. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
@@ -123,7 +123,7 @@ export class FrontDoor implements AsyncDisposable {
     this.#listener = listener
     const listening = settled<void>()
     listener.on('error', (cause: NodeJS.ErrnoException) => {
-      // Later ones are of connections that could not be taken: no reason to end.
+      // Later errors concern connections that could not be accepted; they are no reason to stop.
       if (listener.listening) this.#parts.telemetry.log.error(failureFields(cause), 'a connection could not be taken')
       const why = cause.code === 'EADDRINUSE' ? 'something else listens there' : cause.message
       listening.reject(new Fault('ADDRESS_UNUSABLE', `${host}:${port}: ${why}`, { cause }))
@@ -134,7 +134,7 @@ export class FrontDoor implements AsyncDisposable {
 
   #receive(request: IncomingMessage, reply: ServerResponse): void {
     const { socket } = request
-    // It has been told that nothing more is read.
+    // The client has been told that nothing more is read.
     if (socket.writableEnded) return
     if (!isFramed(request)) return refuseMalformed(socket, 400, 'Transfer-Encoding: only chunked is taken')
     const carried = this.#carried.get(socket) ?? this.#carry(socket)
@@ -159,14 +159,14 @@ export class FrontDoor implements AsyncDisposable {
   }
 
   #receiveUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    // Whatever comes of it, this connection carries no other request.
+    // This connection carries no further request, whatever happens.
     const reply = new ServerResponse(request)
     reply.shouldKeepAlive = false
     reply.assignSocket(socket as Socket)
     const call = new Incoming(this.#parts.rooms, request, reply)
     reply.once('finish', () => {
       socket.end()
-      // Nobody reads from it any more, and so its end would not be noticed.
+      // Nobody reads from it any more, so its end would go unnoticed.
       setTimeout(() => socket.destroy(), this.#patience.lingerMs).unref()
     })
     socket.on('error', () => socket.destroy())
@@ -178,7 +178,7 @@ export class FrontDoor implements AsyncDisposable {
   }
 
   #begin(call: Incoming, upgrade: Upgrade | undefined): void {
-    // A write after the client has gone is no news: its end is recorded below.
+    // A write after the client has gone is expected; the end of the request is recorded below.
     call.reply.on('error', () => call.abandon('the client has gone'))
     this.#live.add(call)
     if (this.#closed !== undefined) call.reply.shouldKeepAlive = false
@@ -203,7 +203,7 @@ export class FrontDoor implements AsyncDisposable {
 
   #receiveMalformed(failure: NodeJS.ErrnoException, socket: Duplex): void {
     for (const { request, reply } of this.#live) {
-      // In the middle of an answer nothing can be said any more.
+      // In the middle of an answer, no error can be sent any more.
       if (request.socket === socket && reply.headersSent) return void socket.destroy()
     }
     if (failure.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
@@ -213,7 +213,7 @@ export class FrontDoor implements AsyncDisposable {
     else refuseMalformed(socket, 400, 'the request is not valid HTTP/1.1')
   }
 
-  /** Requests that are to be read whole before they are acted on, and do not come. */
+  /** Ends requests whose body must be read whole but does not arrive in time. */
   #sweep(): void {
     const now = performance.now()
     for (const { request, reply, sandboxId, startedMs } of this.#live) {
@@ -241,7 +241,7 @@ export class FrontDoor implements AsyncDisposable {
     await over.promise
   }
 
-  /** A tunnel has no end of its own that one could wait for. */
+  /** Tunnels have no natural end to wait for. */
   get #isQuiet(): boolean {
     for (const { tunnelled } of this.#live) if (!tunnelled) return false
     return true
@@ -256,7 +256,7 @@ export class FrontDoor implements AsyncDisposable {
   }
 }
 
-/** A body that is coded in another way as well ends where some say that it does, and others do not. */
+/** With an additional transfer coding, implementations disagree on where the body ends. */
 function isFramed({ headers }: IncomingMessage): boolean {
   const codings = headers['transfer-encoding']
   return codings === undefined || codings.trim().toLowerCase() === 'chunked'

@@ -8,15 +8,15 @@ interface Kept extends KeyRecord {
   readonly hash: Uint8Array
 }
 
-/** Keys of earlier versions say nothing of walls, nor of disks and snapshots. */
+/** Keys from earlier versions lack walls, disks and snapshots. */
 type Written = Omit<KeyRecord, 'leastWall'> & { hash: string; leastWall?: KeyRecord['leastWall'] }
 const UNSAID = { diskMiB: null, snapshots: null, snapshotMiB: null }
 
-/** Keys in the store, of which only the hash is kept. */
+/** Keys in the store, kept only as hashes. */
 export class StoredKeys implements Keys {
   readonly #store: Store
   readonly #kept = new Map<string, Kept>()
-  /** Of keys that were shown: a hash a request is cheap, looking at all of them is not. By the hash, never by the key. */
+  /** A cache by hash, never by key: hashing each request's key is cheap, scanning all keys is not. */
   readonly #owners = new Map<string, Owner>()
 
   private constructor(store: Store) {
@@ -41,7 +41,7 @@ export class StoredKeys implements Keys {
     return { record: await this.add(wish, key), key }
   }
 
-  /** A key that was made elsewhere. */
+  /** Adds a key that was created elsewhere. */
   async add(wish: KeyWish, key: string): Promise<KeyRecord> {
     const record: KeyRecord = { id: randomUUID(), ...wish, createdMs: Date.now() }
     const hash = hashOfKey(key)

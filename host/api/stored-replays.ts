@@ -4,7 +4,7 @@ import type { Store } from '../store/store.ts'
 import type { Replays } from './control-rooms.ts'
 
 const KEEP_MS = 24 * 3_600_000
-/** Of one owner: nobody's are forgotten for how many another has. */
+/** Per owner, so that one owner's creations never evict another's. */
 const MAX_KEPT = 10_000
 
 interface Made {
@@ -13,27 +13,27 @@ interface Made {
   readonly id: Promise<string>
 }
 
-/** In the store; its own id there is a digest of owner and key. */
+/** In the store, its id is a digest of owner and key. */
 interface Kept {
-  /** A digest of it; absent: written by a version that counted all together. */
+  /** A digest of the owner; absent in records of an older version, which counted all owners together. */
   readonly owner?: string
   readonly body: string
   readonly atMs: number
   readonly id: string
 }
 
-/** In the store: a day of them, so that another daemon gives the same answer. What failed is not kept. */
+/** Kept in the store for a day, so that another daemon gives the same answer. Failed creations are not kept. */
 export class StoredReplays implements Replays {
   readonly #store: Store
   /** By owner. */
   readonly #made = new Map<string, Map<string, Made>>()
 
-  /** Knows nothing of earlier ones. */
+  /** Starts without earlier ones. */
   constructor(store: Store) {
     this.#store = store
   }
 
-  /** With those that an earlier daemon wrote down. Rejects with STORE_UNUSABLE. */
+  /** Includes those that an earlier daemon stored. Rejects with STORE_UNUSABLE. */
   static async open(store: Store): Promise<StoredReplays> {
     const replays = new StoredReplays(store)
     const kept = (await store.all('replay')).map(({ id, document }) => [id, document as Kept] as const)
@@ -54,7 +54,7 @@ export class StoredReplays implements Replays {
     try {
       return await earlier.id
     } catch {
-      // It failed for whoever asked first, who may have gone away: that says nothing of this one.
+      // It failed for the first caller, who may have disconnected; that says nothing about this request.
       return this.once(owner, key, request, create)
     }
   }
@@ -65,7 +65,7 @@ export class StoredReplays implements Replays {
       await this.#store.put('replay', name, { owner, body, atMs, id } satisfies Kept)
       return id
     })
-    // The map keeps the order in which they came.
+    // The map preserves insertion order.
     const made = this.#of(owner)
     made.delete(name)
     made.set(name, { body, atMs, id: making })

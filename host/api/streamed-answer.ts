@@ -1,8 +1,8 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 
 /**
- * An answer that comes piece by piece. What comes in one turn of the event loop goes out in one write, and what has ended before anything went out goes out as one
- * whole with its length: each write wakes the client, and costs more than most of what it carries. Until the first write the answer may still be another.
+ * A streamed response. Pieces from one turn of the event loop are sent in one write, and a response that ends before anything was sent goes out whole, with its
+ * length: each write wakes the client, which costs more than most of its content. Until the first write, a different answer is still possible.
  */
 export class StreamedAnswer {
   readonly #reply: ServerResponse
@@ -14,7 +14,7 @@ export class StreamedAnswer {
   #flush: NodeJS.Immediate | undefined
   #drained: Promise<void> | undefined
 
-  /** What begins the answer waits so long for what comes after it. `full` is called when the client has been sent more than it takes. */
+  /** The start of the answer waits `firstMs` for what follows it. `full` is called when the client is sent more than it takes. */
   constructor(reply: ServerResponse, headers: OutgoingHttpHeaders, firstMs: number, full?: () => void) {
     this.#reply = reply
     this.#headers = headers
@@ -22,7 +22,7 @@ export class StreamedAnswer {
     this.#full = full
   }
 
-  /** While the result is pending, the client has more to read than it can take. */
+  /** The returned promise is pending while the client reads too slowly. */
   say(piece: Uint8Array): void | Promise<void> {
     this.#pieces.push(piece)
     if (this.#flush !== undefined) return this.#drained
@@ -39,7 +39,7 @@ export class StreamedAnswer {
     this.#reply.end(rest)
   }
 
-  /** Nothing more is said, and what waits to be is dropped. */
+  /** Sends nothing more, and drops what is waiting. */
   stop(): void {
     clearTimeout(this.#first)
     clearImmediate(this.#flush)

@@ -1,11 +1,11 @@
 import { IncomingMessage } from 'node:http'
 
 /**
- * A request whose wish to speak another protocol is heard only where it can be: Node would take every one of them out of HTTP, also the polite
- * `Upgrade: h2c` that some clients add to each request, and its body with it. Whoever is not heard is answered in HTTP/1.1 (RFC 9110, 7.8).
+ * A request whose Upgrade header is honoured only where that is possible. Node would take each such request out of HTTP, even the `Upgrade: h2c` that some
+ * clients always add, and its body with it. Others are answered in HTTP/1.1 (RFC 9110, 7.8).
  */
 export class UpgradableRequest extends IncomingMessage {
-  /** Set by the constructor of the class below, before there could be a field of our own. */
+  /** Set by the base class's constructor, before a field of our own could exist. */
   declare wishes: boolean
 
   get upgrade(): boolean {

@@ -5,7 +5,7 @@ import { withNamed } from '../control/named.ts'
 const Text = z.string().max(4096)
 const Body = z.strictObject({ path: Text.min(1), user: z.string().max(64).optional(), attributes: z.record(z.string().max(255), Text) })
 
-/** Attributes of a file, by names that headers cannot carry. */
+/** Sets file attributes whose names headers cannot carry. */
 export const setFileAttributes: Route = {
   method: 'POST',
   path: '/caisson/v1/sandboxes/:id/attributes',

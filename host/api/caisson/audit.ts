@@ -23,7 +23,7 @@ const Query = z.strictObject({
     .transform((text) => text === 'true' || text === '1'),
 })
 
-/** The log as it is, one JSON object a line: of one sandbox, owner, time, host or command, or all of it. */
+/** The log unchanged, one JSON object per line, filtered by sandbox, owner, time, host or command, or all of it. */
 export const showAudit = forOperators({
   method: 'GET',
   path: '/caisson/v1/audit',

@@ -19,7 +19,7 @@ export const CaissonCreateBody = StrictCreateRequest.extend({
 })
 type Body = z.infer<typeof CaissonCreateBody>
 
-/** Everything that a sandbox can be asked to be, in Caisson's own words. */
+/** Creates a sandbox with every option that Caisson has, in its own terms. */
 export const createCaissonSandbox: Route = {
   method: 'POST',
   path: '/caisson/v1/sandboxes',
@@ -30,14 +30,14 @@ export const createCaissonSandbox: Route = {
   },
 }
 
-/** Of the request, what a daemon's sandbox can be given to this caller. Throws ACCESS_DENIED, BAD_REQUEST, TEMPLATE_UNKNOWN. */
+/** The options of the request that this caller may have for a daemon's sandbox. Throws ACCESS_DENIED, BAD_REQUEST, TEMPLATE_UNKNOWN. */
 export function granted({ lifecycle: _, timeoutMs: __, template, folder, ...rest }: Body, call: OwnedCall): Wish['request'] {
   if (rest.mounts?.length && !call.owner.operator) {
     throw new Fault('ACCESS_DENIED', 'mounts: only an operator may show folders of this machine to a sandbox', {
       hint: 'Upload the files, or use the key of an operator.',
     })
   }
-  // Or it would be theirs to send to a host of their own.
+  // Otherwise a caller could have stored secrets sent to a host of its own.
   if (typeof rest.network === 'object' && 'credentials' in rest.network && !call.owner.operator) {
     throw new Fault('ACCESS_DENIED', 'network.credentials: only an operator may have stored secrets put on requests', {
       hint: 'Use a profile of the operator’s that names them, or the key of an operator.',
@@ -49,7 +49,7 @@ export function granted({ lifecycle: _, timeoutMs: __, template, folder, ...rest
     })
   }
   const named = template === undefined ? {} : { template: knownTemplate(template, 'template', call).name }
-  // Of others it is not asked whether the profile would show it.
+  // A folder on this machine is only for operators; for others it is ignored, whether or not the profile would show it.
   const shown = folder === undefined || !call.owner.operator ? {} : { folder }
   return { ...present(rest), ...named, ...shown, leash: 'none' }
 }
@@ -77,7 +77,7 @@ async function timeoutOf({ timeoutMs, profile }: Body, { rooms, signal }: OwnedC
   return Math.min(chosen?.limits.timeoutMs ?? DEFAULT_TIMEOUT_S.v2 * 1000, rooms.control.maxTimeoutMs)
 }
 
-/** What was left out stays out. */
+/** Drops undefined members. */
 function present<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>

@@ -6,7 +6,7 @@ import { forOperators } from './operator.ts'
 
 const Query = z.strictObject({ wall: z.string().transform(wallNamed).optional() })
 
-/** What this machine can do, for each wall or the one that is named; tries it. */
+/** Tests what this machine can do, for every wall or a given one. */
 export const examineMachine = forOperators({
   method: 'GET',
   path: '/caisson/v1/doctor',

@@ -6,19 +6,19 @@ import { readQuery } from '../control/query.ts'
 import { time } from '../control/shapes.ts'
 import { sendText } from './lines.ts'
 
-/** What waits for a reader that does not read; then the stream says that some were lost, and ends. */
+/** Limit on events waiting for a slow reader. Beyond it, the stream says that some were lost, and ends. */
 const MAX_WAITING = 1000
-/** So that both ends learn of a connection that is dead. */
+/** Keep-alive interval, so that both ends notice a dead connection. */
 const ALIVE_MS = 15_000
 
-/** Denials that wait; those beyond are counted, so that a sandbox cannot make its owner miss its end. */
+/** Limit on waiting denials. Further ones are only counted, so that a sandbox cannot make its owner miss its end. */
 const MAX_DENIALS = 500
 
 const Query = z
   .strictObject({ sandbox: z.string().max(64).optional(), denials: z.literal('true').optional() })
   .refine(({ sandbox, denials }) => denials === undefined || sandbox !== undefined, 'denials are told of one sandbox: name it')
 
-/** What happens to the caller's sandboxes from now on: JSON lines, or server-sent events for who asks for those. */
+/** Streams events of the caller's sandboxes from now on: JSON lines, or server-sent events if requested. */
 export const followEvents: Route = {
   method: 'GET',
   path: '/caisson/v1/events',
@@ -63,7 +63,7 @@ async function* eventsOf(call: OwnedCall, sandbox: string | undefined, denials: 
   const end = () => bell.resolve()
   call.signal.addEventListener('abort', end, { once: true })
   try {
-    // At once: whoever has read this misses nothing that happens afterwards.
+    // Sent at once: a client that has read it misses no later event.
     yield { kind: 'alive', at: time(Date.now()) }
     while (!call.signal.aborted) {
       for (const told of waiting.splice(0)) {

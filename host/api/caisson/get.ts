@@ -5,7 +5,7 @@ import { rememberedSandbox } from '../control/named.ts'
 import { refuseQuery } from '../control/query.ts'
 import { listedBody, time } from '../control/shapes.ts'
 
-/** All that is known of a sandbox, also when it is gone: whose it was, what it was made of, and why it ended. */
+/** Everything known about a sandbox, even one that is gone: its owner, what it was created from, and why it ended. */
 export const getCaissonSandbox: Route = {
   method: 'GET',
   path: '/caisson/v1/sandboxes/:id',
@@ -32,7 +32,7 @@ export function caissonBody(record: SandboxRecord) {
   }
 }
 
-/** The reason is one word of wire/keeper.ts, or that and what it was about. */
+/** The reason is one word of wire/keeper.ts, optionally followed by details. */
 function deathOf({ id, reason, startedMs, goneMs, used }: SandboxRecord) {
   if (goneMs === null) return null
   const [, word = 'crash', detail = ''] = /^([a-z]+)(?:: (.*))?$/s.exec(reason ?? '') ?? []

@@ -38,7 +38,7 @@ export const listKeys = forOperators({
   },
 })
 
-/** The key is in this answer and nowhere else. */
+/** The key appears only in this answer. */
 export const createKey = forOperators({
   method: 'POST',
   path: '/caisson/v1/keys',
@@ -62,7 +62,7 @@ export const revokeKey = forOperators({
   },
 })
 
-/** Of its owner: other keys of it share that. */
+/** Usage of the key's owner, shared by all keys of that owner. */
 function roomBody({ owner, quotas }: KeyRecord, { rooms }: OwnedCall) {
   const { used, most } = rooms.control.snapshotRoom({ name: owner, quotas })
   return { count: used.count, mostCount: most.count, bytes: used.bytes, mostBytes: most.bytes }

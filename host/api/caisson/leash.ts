@@ -5,15 +5,15 @@ import { namedSandbox } from '../control/named.ts'
 import { refuseQuery } from '../control/query.ts'
 import { sendText } from './lines.ts'
 
-/** So that both ends learn of a connection that is dead. */
+/** Keep-alive interval, so that both ends notice a dead connection. */
 const ALIVE_MS = 15_000
 const KILL_MS = 30_000
-/** It had ended by itself. */
+/** The sandbox had already ended by itself. */
 const ENDED: ReadonlySet<FaultCode> = new Set(['NOT_FOUND', 'SANDBOX_GONE'])
 
 /**
- * The sandbox ends with this answer: for a program that may be killed before it can end what it made. The end of the daemon ends no sandbox; then it
- * has its time limit alone.
+ * Ends the sandbox when this response's connection ends, for programs that may be killed before they can clean up. A daemon that stops ends no sandbox; then
+ * only the time limit applies.
  */
 export const holdLeash: Route = {
   method: 'GET',
@@ -31,7 +31,7 @@ export const holdLeash: Route = {
   },
 }
 
-/** An empty line now and then. */
+/** Sends an empty line at intervals. */
 async function* untilGone(call: OwnedCall, id: string): AsyncGenerator<string> {
   let bell: Settled<void> = settled()
   let isGone = false

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { OwnedCall } from '../call.ts'
 
-/** Text as it comes, at the pace of the reader. Ends, without a failure, when the reader goes away. */
+/** Streams text with backpressure. Ends without a failure when the reader leaves. */
 export async function sendText(call: OwnedCall, contentType: string, pieces: AsyncIterable<string>): Promise<void> {
   call.reply.writeHead(200, { 'content-type': contentType, 'cache-control': 'no-store' })
   call.reply.flushHeaders()

@@ -1,7 +1,7 @@
 import { Fault } from '@caisson/wire'
 import type { OwnedCall, Route } from '../call.ts'
 
-/** A route for operators only: what it tells or does concerns this machine and everybody on it. */
+/** A route for operators only: it concerns the machine and all its users. */
 export function forOperators(route: Route): Route {
   return {
     ...route,

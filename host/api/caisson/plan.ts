@@ -5,7 +5,7 @@ import { CaissonCreateBody, granted } from './create.ts'
 
 const HIDDEN = '/-'
 
-/** What a creation would hand to a keeper; nothing is built. Who is no operator is not told where things lie on this machine. */
+/** The plan that a creation would hand to a keeper; nothing is built. Only operators are shown paths on this machine. */
 export const planSandbox: Route = {
   method: 'POST',
   path: '/caisson/v1/plan',
@@ -19,7 +19,7 @@ export const planSandbox: Route = {
   },
 }
 
-/** A snapshot stands for the template that its sandbox was made of, and has the size of its disk. */
+/** A snapshot stands for the template that its sandbox was created from, and has the size of its own disk. */
 function ofSnapshot(template: string | undefined, call: OwnedCall): CreateRequest {
   const named = template === undefined ? undefined : findTemplate(template, 'template', call)
   if (named?.kind !== 'snapshot') return {}

@@ -6,7 +6,7 @@ import { sandboxBody } from './shapes.ts'
 
 const memory = z.boolean().optional()
 
-/** Extends the time of one that runs, and never shortens it; resumes one that is paused. */
+/** Extends the timeout of a running sandbox (never shortens it), or resumes a paused one. */
 export const connectSandbox: Route = route('/sandboxes/:id/connect', z.strictObject({ timeout: z.int().min(0), memory }))
 export const connectSandboxV2: Route = route(
   '/v2/sandboxes/:id/connect',

@@ -9,10 +9,10 @@ import { egressOf, NetworkConfig, saysEgress, trafficOf } from './network.ts'
 import { sandboxBody } from './shapes.ts'
 import { knownTemplate } from './template-reference.ts'
 
-/** Choices that E2B's own sandboxes come with. */
+/** The profile of E2B-compatible sandboxes. */
 export const E2B_PROFILE = 'e2b'
 
-/** How a client of E2B's names the wall (docs/guide/walls.md). */
+/** How an E2B client selects the wall (docs/guide/walls.md). */
 const WALL_HEADER = 'x-caisson-wall'
 const WALL_METADATA = 'caisson.wall'
 
@@ -27,7 +27,7 @@ const Body = z.strictObject({
   autoPause: z.boolean().optional(),
   autoPauseMemory: z.boolean().optional(),
   autoResume: z.strictObject({ enabled: z.boolean() }).nullish(),
-  /** Not for us: the SDK starts the gateway itself, by a command in the sandbox, and says so when there is none. */
+  /** Ignored: the SDK starts the MCP gateway itself, with a command in the sandbox, and reports if there is none. */
   mcp: z.record(z.string(), z.unknown()).nullish(),
   volumeMounts: z.array(z.strictObject({ name: z.string(), path: z.string() })).optional(),
   iam: z.strictObject({ tokens: z.record(z.string(), z.unknown()).optional() }).nullish(),
@@ -52,7 +52,7 @@ function route(generation: 'v1' | 'v2', path: string): Route {
   }
 }
 
-/** As the request says, or as an earlier one with the same Idempotency-Key said. */
+/** Creates a sandbox, or returns the one that an earlier request with the same Idempotency-Key created. */
 export async function createOnce(wish: Wish, body: unknown, call: OwnedCall): Promise<SandboxRecord> {
   const { fleet, control } = call.rooms
   const header = call.request.headers['idempotency-key']
@@ -90,7 +90,7 @@ async function wishOf(body: Body, generation: 'v1' | 'v2', call: OwnedCall): Pro
   }
 }
 
-/** What E2B's request has no word for. The header is for the whole client, the metadata for one sandbox of it, which therefore comes first. */
+/** The wall, for which E2B's API has no field. The header applies to the whole client and the metadata to one sandbox, so the metadata wins. */
 function wallOf({ metadata }: Body, { request }: OwnedCall): { wall?: string } {
   const wall = metadata?.[WALL_METADATA] ?? request.headers[WALL_HEADER]
   if (wall === undefined) return {}
@@ -98,7 +98,7 @@ function wallOf({ metadata }: Body, { request }: OwnedCall): { wall?: string } {
   throw new Fault('BAD_REQUEST', `${WALL_HEADER}: said more than once`)
 }
 
-/** Null: nothing is said of it, and it is as the profile has it. */
+/** Null: the request does not say, so the profile decides. */
 async function wayOut({ network = {}, allow_internet_access }: Body, call: OwnedCall) {
   if (allow_internet_access === undefined && !saysEgress(network)) return null
   const { allowPublicTraffic: _, maskRequestHost: __, httpsPorts: ___, ...egress } = network
@@ -117,7 +117,7 @@ function lifecycleOf({ autoPause = false, autoPauseMemory, autoResume }: Body): 
   return { onTimeout: autoPause ? 'pause' : 'kill', pauseMemory: autoPauseMemory ?? true, autoResume: autoResume?.enabled ?? false }
 }
 
-/** Known fields that no machine of one's own can serve yet. Refused rather than ignored. */
+/** Known fields that a self-hosted machine cannot serve yet. They are refused rather than ignored. */
 function refuseUnserved({ volumeMounts, iam }: Body): void {
   if (volumeMounts?.length) {
     throw new Fault('UNSUPPORTED', 'volumeMounts: there are no volumes here', {

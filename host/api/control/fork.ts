@@ -11,7 +11,7 @@ const Body = z.strictObject({
   memory: z.boolean().optional(),
 })
 
-/** Copies of a sandbox as it is at one moment; each comes to stand or fails on its own. */
+/** Copies a sandbox as of one moment. Each copy starts or fails on its own. */
 export const forkSandbox: Route = {
   method: 'POST',
   path: '/sandboxes/:id/fork',

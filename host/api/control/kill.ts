@@ -1,7 +1,7 @@
 import { type Route, sendNothing } from '../call.ts'
 import { withNamed } from './named.ts'
 
-/** A paused one too, with what was kept of it. */
+/** Also kills a paused sandbox and deletes its saved state. */
 export const killSandbox: Route = {
   method: 'DELETE',
   path: '/sandboxes/:id',

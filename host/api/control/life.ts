@@ -4,16 +4,16 @@ import type { OwnedCall } from '../call.ts'
 const SECOND_MS = 1000
 const HOUR_MS = 3_600_000
 
-/** What a sandbox gets when nothing is said; the generations of the API differ. */
+/** The default timeout; it differs between API generations. */
 export const DEFAULT_TIMEOUT_S = { v1: 15, v2: 300 } as const
 
-/** Milliseconds. Throws BAD_REQUEST for a time that is over before it begins, or longer than one may be given. */
+/** In milliseconds. Throws BAD_REQUEST for a timeout of zero or less, or one above the maximum. */
 export function lifeMs(seconds: number, field: string, { rooms }: Pick<OwnedCall, 'rooms'>): number {
   if (seconds <= 0) throw new Fault('BAD_REQUEST', `${field}: must be greater than 0 seconds, not ${seconds}`)
   return atMostMs(seconds * SECOND_MS, rooms.control.maxTimeoutMs, field)
 }
 
-/** As `lifeMs`, but a time that is over already is one: a sandbox may be told to end now. */
+/** Like `lifeMs`, but zero is allowed: it ends the sandbox now. */
 export function lifeLeftMs(seconds: number, field: string, { rooms }: Pick<OwnedCall, 'rooms'>): number {
   return atMostMs(Math.max(0, seconds) * SECOND_MS, rooms.control.maxTimeoutMs, field)
 }

@@ -27,7 +27,7 @@ const Query = z.strictObject({
 })
 type Query = z.infer<typeof Query>
 
-/** Those that run, all of them. */
+/** All running sandboxes. */
 export const listRunning: Route = {
   method: 'GET',
   path: '/sandboxes',

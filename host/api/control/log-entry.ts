@@ -1,6 +1,6 @@
 import { parsedLine } from '../../audit/lines.ts'
 
-/** How much it matters, in order. */
+/** Severity levels, in ascending order. */
 export const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type Level = (typeof LEVELS)[number]
 
@@ -17,7 +17,7 @@ interface Shown {
   fields?: readonly string[]
 }
 
-/** Of each kind of record, what the owner of the sandbox is shown. The rest is about the machine, and not the owner's to know. */
+/** For each kind of record, what the sandbox's owner is shown. The rest concerns the machine and is not for the owner. */
 const KINDS: Record<string, (record: Record<string, unknown>) => Shown> = {
   create: ({ template, profile }) => ({
     message: `created from ${text(template)} (profile ${text(profile)})`,
@@ -67,7 +67,7 @@ const KINDS: Record<string, (record: Record<string, unknown>) => Shown> = {
   }),
 }
 
-/** One line of the audit log, if it is about this sandbox. */
+/** Parses a line of the audit log, if it is about this sandbox. */
 export function logEntryOf(line: string, sandbox: string): LogEntry | undefined {
   if (!line.includes(sandbox)) return undefined
   const record = parsedLine(line)
@@ -80,7 +80,7 @@ export function logEntryOf(line: string, sandbox: string): LogEntry | undefined 
   return { atMs, message, level, fields: { kind: text(record['kind']), ...Object.fromEntries(shown) } }
 }
 
-/** When a line was written, whatever it is about: quotes in its texts are escaped, so that this is found nowhere else. */
+/** The timestamp of any log line. Quotes inside texts are escaped, so the pattern matches only the real field. */
 export function timeOfLine(line: string): number | undefined {
   const at = Date.parse(/"ts":"([^"]{1,40})"/.exec(line)?.[1] ?? '')
   return Number.isFinite(at) ? at : undefined

@@ -8,9 +8,9 @@ import { readQuery, WholeNumber } from './query.ts'
 import { time } from './shapes.ts'
 
 const MAX_ENTRIES = 1000
-/** How far back in the log one request looks. */
+/** How far back in the log one request searches. */
 const MAX_TAIL_BYTES = 32 * 1024 * 1024
-/** Lines of several processes may stand a little out of order. */
+/** Lines of different processes may be slightly out of order. */
 const SLACK_MS = 60_000
 
 const limit = WholeNumber.refine((limit) => limit <= MAX_ENTRIES, `must be at most ${MAX_ENTRIES}`).default(MAX_ENTRIES)
@@ -23,7 +23,7 @@ const Query = z.strictObject({
 })
 type Query = z.infer<typeof Query>
 
-/** What the audit log says of a sandbox, running, paused or gone. `cursor` is milliseconds since 1970: where to begin, itself included. */
+/** The audit log of a sandbox, running, paused or gone. `cursor`: inclusive start, in milliseconds since 1970. */
 export const getLogsV2: Route = {
   method: 'GET',
   path: '/v2/sandboxes/:id/logs',
@@ -46,7 +46,7 @@ export const getLogs: Route = {
   },
 }
 
-/** Oldest first where the direction is forward, else newest first. */
+/** Oldest first if the direction is forward, otherwise newest first. */
 async function entriesOf({ id, startedMs }: SandboxRecord, query: Query, { rooms, signal }: OwnedCall): Promise<LogEntry[]> {
   const isForward = query.direction === 'forward'
   const fromMs = isForward ? (query.cursor ?? 0) : 0
@@ -59,7 +59,7 @@ async function entriesOf({ id, startedMs }: SandboxRecord, query: Query, { rooms
     if (entry === undefined || entry.atMs < fromMs || entry.atMs > toMs) continue
     if (!levels.includes(entry.level) || !entry.message.includes(query.search)) continue
     found.push(entry)
-    // Going back, the latest are what comes first: forwards they are the ones that are too many.
+    // Backwards, the newest entries come first and reading can stop. Forwards, the newest are the surplus.
     if (!isForward && found.length >= query.limit) break
     if (isForward && found.length > 2 * MAX_ENTRIES) found = found.slice(-query.limit)
   }

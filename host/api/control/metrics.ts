@@ -16,7 +16,7 @@ const Ids = z.strictObject({
     .refine((ids) => ids.length >= 1 && ids.length <= MAX_IDS, `must be 1 to ${MAX_IDS} ids`),
 })
 
-/** Of one sandbox, oldest first. `start` and `end` are seconds since 1970, both included. */
+/** Metrics of one sandbox, oldest first. `start` and `end` are seconds since 1970, both inclusive. */
 export const getMetrics: Route = {
   method: 'GET',
   path: '/sandboxes/:id/metrics',
@@ -28,7 +28,7 @@ export const getMetrics: Route = {
   },
 }
 
-/** The latest of each. Those that are not there are left out: a list of ids is old by the time it is asked with. */
+/** The latest metrics of each sandbox. Missing sandboxes are skipped, because a client's list of ids is soon out of date. */
 export const getManyMetrics: Route = {
   method: 'GET',
   path: '/sandboxes/metrics',

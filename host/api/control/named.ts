@@ -2,19 +2,19 @@ import { Fault } from '@caisson/wire'
 import type { SandboxRecord } from '../../sandbox/record.ts'
 import type { OwnedCall } from '../call.ts'
 
-/** The sandbox that the path names, running or paused. Throws NOT_FOUND: also for one of another owner, and for one that is gone. */
+/** The sandbox in the path, running or paused. Throws NOT_FOUND, also for another owner's sandbox and for one that is gone. */
 export function namedSandbox(call: OwnedCall): SandboxRecord {
   const record = rememberedSandbox(call)
   if (record.state === 'gone') throw noSandbox(record.id)
   return record
 }
 
-/** As `namedSandbox`, but also one that is gone, as long as it is remembered. */
+/** Like `namedSandbox`, but includes sandboxes that are gone but still remembered. */
 export function rememberedSandbox(call: OwnedCall): SandboxRecord {
   return call.rooms.fleet.find(call.params['id'] ?? '', call.owner)
 }
 
-/** What is done to a sandbox that ends meanwhile is done to none. */
+/** If the sandbox ends meanwhile, the operation fails as if it had never existed. */
 export async function withNamed<T>(call: OwnedCall, act: (record: SandboxRecord) => Promise<T>): Promise<T> {
   const record = namedSandbox(call)
   try {

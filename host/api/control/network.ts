@@ -7,7 +7,7 @@ import type { OwnedCall } from '../call.ts'
 const AGENT_PORT = 49_983
 const ALL_TRAFFIC = '0.0.0.0/0'
 
-/** What a sandbox may send out. */
+/** Outgoing network access. */
 const Egress = { ...E2B_EGRESS, dnsServers: z.array(z.string().max(255)).max(16).optional() }
 
 /** Body of PUT /sandboxes/{id}/network. */
@@ -36,8 +36,8 @@ export const NetworkConfig = z.strictObject({
 })
 
 /**
- * The rules that E2B's fields stand for, and the fields themselves, as they are told again: without the proxy's password, which is in the rules, sealed. `field`: what
- * they are called under.
+ * The rules that E2B's fields stand for, and the fields as later reported: without the proxy's password, which is only in the rules, sealed. `field`: the
+ * prefix of their names.
  */
 export async function egressOf(
   { dnsServers, egressProxy, ...lists }: z.infer<typeof NetworkUpdate>,
@@ -55,7 +55,7 @@ export async function egressOf(
   return { network: await rooms.control.proxied(network, password, signal), egress }
 }
 
-/** Whether any of them is said. */
+/** Whether any of them is given. */
 export function saysEgress({ allowOut, denyOut, dnsServers, egressProxy, rules }: z.infer<typeof NetworkUpdate>): boolean {
   return [allowOut, denyOut, dnsServers, egressProxy, rules].some((field) => field !== undefined)
 }
@@ -68,7 +68,7 @@ export function trafficOf(network: z.infer<typeof NetworkConfig> | undefined): T
   }
 }
 
-/** What holds, as it is told of a sandbox: in the words it was asked for in, if they were E2B's. */
+/** The current network settings of a sandbox, reported in the terms in which they were requested, if those were E2B's. */
 export function networkOf({ egress, request, traffic }: Pick<SandboxRecord, 'egress' | 'request' | 'traffic'>) {
   const said = egress ?? inTheirWords(request.network ?? 'none')
   const { allow_internet_access: isOpen = true, ...lists } = said
@@ -85,7 +85,7 @@ export function networkOf({ egress, request, traffic }: Pick<SandboxRecord, 'egr
   }
 }
 
-/** Rules that were said in ours. */
+/** Translates rules given in Caisson's terms. */
 function inTheirWords(network: Network): E2bNetwork {
   if (network === 'open') return {}
   if (network === 'none') return { allow_internet_access: false, denyOut: [ALL_TRAFFIC] }

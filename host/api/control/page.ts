@@ -1,6 +1,6 @@
 import { Fault } from '@caisson/wire'
 
-/** What a list is ordered by: a time, and an id where times are the same. */
+/** The sort key of lists: a time, then an id as tie-breaker. */
 export interface Placed {
   readonly atMs: number
   readonly id: string
@@ -11,8 +11,8 @@ export type Order = 'asc' | 'desc'
 const CURSOR = /^(\d{1,15})__([a-z0-9-]{1,64})__(asc|desc)$/
 
 /**
- * One page of `items`, in order. The cursor says where the last page ended, not how many there were: what has come or gone meanwhile neither
- * repeats nor hides another. Throws BAD_REQUEST for a cursor that was not given by a list of the same order.
+ * One page of `items`, in order. The cursor holds the position of the last item rather than a count, so that items added or removed meanwhile cause neither
+ * repeats nor gaps. Throws BAD_REQUEST for a cursor from a list in another order.
  */
 export function pageOf<T>(
   items: readonly T[],

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { type OwnedCall, type Route, readJson, sendNothing } from '../call.ts'
 import { withNamed } from './named.ts'
 
-/** An agent that says nothing for this long does not answer. */
+/** How long to wait for the agent before it counts as unresponsive. */
 const ANSWER_MS = 5000
 
 const Body = z.strictObject({ memory: z.boolean().default(true), requireHealthyGuest: z.boolean().default(false) })

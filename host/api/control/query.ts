@@ -2,7 +2,7 @@ import { Fault } from '@caisson/wire'
 import { z } from 'zod'
 import { type OwnedCall, parsed } from '../call.ts'
 
-/** The query as `schema` wants it. Throws BAD_REQUEST naming the parameter: also for one that is not known, or comes twice. */
+/** Parses the query with `schema`. Throws BAD_REQUEST naming the parameter, also if it is unknown or repeated. */
 export function readQuery<T>({ query }: Pick<OwnedCall, 'query'>, schema: z.ZodType<T>): T {
   const values: Record<string, string> = Object.create(null)
   for (const [name, value] of query) {
@@ -12,7 +12,7 @@ export function readQuery<T>({ query }: Pick<OwnedCall, 'query'>, schema: z.ZodT
   return parsed(schema, { ...values })
 }
 
-/** For a route that takes no parameter. Throws BAD_REQUEST naming one that came all the same. */
+/** For routes without parameters. Throws BAD_REQUEST naming any that was given. */
 export function refuseQuery(call: Pick<OwnedCall, 'query'>): void {
   readQuery(call, z.strictObject({}))
 }
@@ -22,12 +22,12 @@ export const WholeNumber = z
   .regex(/^\d{1,15}$/, 'not a whole number')
   .transform(Number)
 
-/** How many of a list one answer holds. */
+/** How many items one answer holds. */
 export function pageLimit(most: number) {
   return WholeNumber.refine((limit) => limit >= 1 && limit <= most, `must be 1 to ${most}`).default(most)
 }
 
-/** RFC 3339, in milliseconds since 1970. */
+/** An RFC 3339 time, in milliseconds since 1970. */
 export const Instant = z
   .string()
   .regex(/^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/, 'not a time with its zone (RFC 3339)')

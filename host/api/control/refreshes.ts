@@ -6,7 +6,7 @@ import { withNamed } from './named.ts'
 
 const Body = z.strictObject({ duration: z.int().min(0).max(3600).default(DEFAULT_TIMEOUT_S.v1) })
 
-/** From now; never shortens. */
+/** Counted from now; never shortens the timeout. */
 export const refreshSandbox: Route = {
   method: 'POST',
   path: '/sandboxes/:id/refreshes',

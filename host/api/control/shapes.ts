@@ -6,15 +6,15 @@ import { networkOf } from './network.ts'
 import { DEFAULT_TAG, fullName } from './template-reference.ts'
 
 const MIB = 1024 * 1024
-/** E2B's clients want one; there is one machine. */
+/** E2B's clients require this field; there is only one machine. */
 const CLIENT_ID = 'caisson'
 
-/** This machine, as it was called in a request, and the port. */
+/** This machine as named in a request, and the port. */
 const LOCAL_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i
 
 type Asked = Pick<Call, 'rooms' | 'request'>
 
-/** What is answered when a sandbox is made, or connected to. */
+/** The answer to creating or connecting to a sandbox. */
 export function sandboxBody(record: SandboxRecord, call: Asked) {
   return {
     ...identity(record),
@@ -24,7 +24,7 @@ export function sandboxBody(record: SandboxRecord, call: Asked) {
   }
 }
 
-/** One of a list. */
+/** A sandbox as an item of a list. */
 export function listedBody(record: SandboxRecord) {
   return {
     ...identity(record),
@@ -37,7 +37,7 @@ export function listedBody(record: SandboxRecord) {
   }
 }
 
-/** All that is told of one. */
+/** All details of a sandbox. */
 export function detailBody(record: SandboxRecord, call: Asked) {
   return {
     ...listedBody(record),
@@ -49,7 +49,7 @@ export function detailBody(record: SandboxRecord, call: Asked) {
   }
 }
 
-/** What is not limited is as large as the machine. */
+/** Unlimited resources are reported as the size of the machine. */
 export function sizes(limits: Pick<Plan['limits'], 'cpuMilli' | 'memoryBytes'>, diskBytes: number) {
   return {
     cpuCount: limits.cpuMilli === null ? availableParallelism() : Math.ceil(limits.cpuMilli / 1000),
@@ -76,7 +76,7 @@ export function snapshotBody(snapshot: SnapshotRecord) {
   return { snapshotID: `${snapshot.id}:${DEFAULT_TAG}`, names: snapshot.names.map(fullName) }
 }
 
-/** One that failed, among others that did not. */
+/** The error of one item among successful others. */
 export function errorBody({ code, message, hint }: Fault) {
   return { code: CATALOGUE[code].status, message: `${message}. ${hint}`, error_code: code.toLowerCase(), hint }
 }
@@ -86,8 +86,8 @@ export function time(milliseconds: number): string {
 }
 
 /**
- * What names of servers inside end in. Null would be E2B's own domain to its clients, and what is meant for a server inside would go there. Names below localhost
- * always lead here (host/api/evidence.ts), for whoever asks from this machine.
+ * The domain suffix for servers inside. E2B's clients read null as E2B's own domain and would send traffic for a server inside there. Names below localhost
+ * always lead here (host/api/evidence.ts), for clients on this machine.
  */
 function domainFor({ rooms, request }: Asked): string | null {
   if (rooms.domain !== null) return rooms.domain

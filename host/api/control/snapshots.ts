@@ -18,7 +18,7 @@ const Query = z.strictObject({
   nextToken: z.string().max(256).optional(),
 })
 
-/** As it is at one moment: its files, and its memory where its wall can. The sandbox runs on. */
+/** Saves a sandbox as of one moment: its files, and its memory where its wall supports that. The sandbox keeps running. */
 export const createSnapshot: Route = {
   method: 'POST',
   path: '/sandboxes/:id/snapshots',
@@ -30,7 +30,7 @@ export const createSnapshot: Route = {
   },
 }
 
-/** Latest first. */
+/** Newest first. */
 export const listSnapshots: Route = {
   method: 'GET',
   path: '/snapshots',
@@ -44,7 +44,7 @@ export const listSnapshots: Route = {
   },
 }
 
-/** Snapshots are templates to E2B's clients; the installation's own are nobody's to delete. */
+/** To E2B's clients, snapshots are templates. The installation's own templates cannot be deleted. */
 export const deleteSnapshot: Route = {
   method: 'DELETE',
   path: '/templates/:id',
@@ -61,7 +61,7 @@ export const deleteSnapshot: Route = {
   },
 }
 
-/** With its tag, if it has one of its own. */
+/** With its tag, if it has one. */
 function newName(text: string, call: OwnedCall): string {
   const { name, tag } = parseReference(text, 'name')
   if (call.rooms.control.templates.named(name) === undefined) return tag === DEFAULT_TAG ? name : `${name}:${tag}`

@@ -15,7 +15,7 @@ const List = z
 const Assignment = z.strictObject({ target: z.string().max(256), tags: List })
 const Removal = z.strictObject({ name: z.string().max(256), tags: List })
 
-/** What `target` names is called `name:TAG` from now on as well, by its owner and nobody else. */
+/** From now on `name:TAG` also names `target`, but only for its owner. */
 export const assignTags: Route = {
   method: 'POST',
   path: '/templates/tags',

@@ -1,9 +1,9 @@
 import type { SandboxRecord } from '../../sandbox/record.ts'
 
 const TICK_MS = 30_000
-/** Creations of this long make up the rate. */
+/** Time window for the creation rate. */
 const RATE_MS = 60_000
-/** A day of one owner. */
+/** One day of one owner. */
 const MAX_SAMPLES = 2880
 const MAX_OWNERS = 1000
 
@@ -14,27 +14,27 @@ export interface TeamSample {
   readonly startRate: number
 }
 
-/** How many sandboxes each owner had, and how fast they came, over the last day of this daemon. */
+/** Per owner, the number of sandboxes and the rate of creation over the last day of this daemon. */
 export class TeamHistory implements Disposable {
   readonly #live: () => Iterable<SandboxRecord>
   readonly #samples = new Map<string, TeamSample[]>()
   readonly #timer: NodeJS.Timeout
 
-  /** `live`: those that run or are paused, of all owners. */
+  /** `live`: running and paused sandboxes of all owners. */
   constructor(live: () => Iterable<SandboxRecord>) {
     this.#live = live
     this.#timer = setInterval(() => this.tick(Date.now()), TICK_MS)
     this.#timer.unref()
   }
 
-  /** Oldest first; with how it is now, where the span reaches so far. */
+  /** Oldest first; includes the current values if the time span reaches that far. */
   of(owner: string, { fromMs, toMs }: { fromMs: number; toMs: number }): TeamSample[] {
     const atMs = Date.now()
     const now = this.#count(atMs).get(owner) ?? { atMs, concurrent: 0, startRate: 0 }
     return [...(this.#samples.get(owner) ?? []), now].filter((sample) => sample.atMs >= fromMs && sample.atMs <= toMs)
   }
 
-  /** Notes how it is. Owners that have nothing any more are forgotten when all that is known of them is that. */
+  /** Takes a sample. Owners without sandboxes are forgotten once all their samples are empty. */
   tick(atMs: number): void {
     const counted = this.#count(atMs)
     for (const owner of new Set([...this.#samples.keys(), ...counted.keys()])) {

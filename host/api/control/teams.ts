@@ -10,19 +10,19 @@ const span = { start: WholeNumber.optional(), end: WholeNumber.optional() }
 const Span = z.strictObject(span)
 const MaxQuery = z.strictObject({ ...span, metric: z.enum(['concurrent_sandboxes', 'sandbox_start_rate']) })
 
-/** An owner is what E2B calls a team; a caller sees its own. */
+/** An owner corresponds to E2B's team; a caller sees only its own. */
 export const listTeams: Route = {
   method: 'GET',
   path: '/teams',
   async handle(call) {
     refuseQuery(call)
     const { name } = call.owner
-    // The caller's own key, as it came: none other is known here but by its hash.
+    // The caller's own key, as received: all other keys are stored only as hashes.
     sendJson(call.reply, 200, [{ teamID: name, name, apiKey: shownKey(call.request) ?? '', isDefault: true }])
   },
 }
 
-/** Of the last day of this daemon, oldest first. `start` and `end` are seconds since 1970, both included. */
+/** The last day of this daemon, oldest first. `start` and `end` are seconds since 1970, both inclusive. */
 export const getTeamMetrics: Route = {
   method: 'GET',
   path: '/teams/:id/metrics',

@@ -5,19 +5,19 @@ import type { OwnedCall } from '../call.ts'
 export const DEFAULT_TAG = 'default'
 const NAME = /^[a-z0-9][a-z0-9_./-]{0,127}$/
 
-/** What a reference names: a template of the installation, or a snapshot of the caller. `name` is what it is called by everyone. */
+/** What a reference names: a template of the installation, or a snapshot of the caller. `name` is the same for all users. */
 export type Named =
   | { readonly kind: 'template'; readonly name: string }
   | { readonly kind: 'snapshot'; readonly name: string; readonly snapshot: SnapshotRecord }
 
-/** `name` or `name:tag`, whatever its case. Throws BAD_REQUEST when it is neither. */
+/** `name` or `name:tag`, case-insensitive. Throws BAD_REQUEST for anything else. */
 export function parseReference(reference: string, field: string): { name: string; tag: string } {
   const [name = '', tag = DEFAULT_TAG, ...rest] = reference.toLowerCase().split(':')
   if (NAME.test(name) && NAME.test(tag) && rest.length === 0) return { name, tag }
   throw new Fault('BAD_REQUEST', `${field}: ${JSON.stringify(reference)} is not a template: name, or name:tag`)
 }
 
-/** Of the caller's own, or of the installation; undefined when there is none. Throws BAD_REQUEST. */
+/** Searches the caller's own and the installation's; undefined if there is none. Throws BAD_REQUEST. */
 export function findTemplate(reference: string, field: string, call: Pick<OwnedCall, 'rooms' | 'owner'>): Named | undefined {
   const { name, tag } = parseReference(reference, field)
   const template = call.rooms.control.templates.named(name)
@@ -38,7 +38,7 @@ export function knownTemplate(reference: string, field: string, call: Pick<Owned
   })
 }
 
-/** Names of a snapshot as they are told: always with a tag. */
+/** Names of snapshots are always reported with a tag. */
 export function fullName(name: string): string {
   return name.includes(':') ? name : `${name}:${DEFAULT_TAG}`
 }

@@ -16,7 +16,7 @@ const MIB = 1024 * 1024
 const paging = { nextToken: z.string().max(256).optional(), limit: pageLimit(MAX_PAGE) }
 const team = z.string().max(256).optional()
 
-/** The installation's own. */
+/** The installation's templates. */
 export const listTemplates: Route = {
   method: 'GET',
   path: '/templates',
@@ -41,7 +41,7 @@ export const listTemplatesV2: Route = {
   },
 }
 
-/** A template with the one build that there is of it. */
+/** A template with its single build. */
 export const getTemplate: Route = {
   method: 'GET',
   path: '/templates/:id',
@@ -57,7 +57,7 @@ export const getTemplate: Route = {
   },
 }
 
-/** Whether there is one of that name. */
+/** Whether a template of that name exists. */
 export const getTemplateAlias: Route = {
   method: 'GET',
   path: '/templates/aliases/:alias',
@@ -75,7 +75,7 @@ async function allTemplates({ rooms, signal }: OwnedCall) {
   return (await rooms.control.templates.built(signal)).map((template) => templateBody(template, profile))
 }
 
-/** How often they were used is not counted; clients require the fields, and know zero from a platform's own templates. */
+/** Usage is not counted. Clients require the fields, and also see zero for a platform's own templates. */
 function templateBody({ name, aliases, generation, builtMs }: KnownTemplate, { limits }: Profile) {
   const { cpus, memoryMiB, diskMiB } = limits
   const cpuMilli = cpus === null ? null : cpus * 1000

@@ -5,7 +5,7 @@ import { withNamed } from './named.ts'
 
 const Body = z.strictObject({ timeout: z.int() })
 
-/** From now; may shorten. */
+/** Counted from now; may shorten the timeout. */
 export const setTimeoutOfSandbox: Route = {
   method: 'POST',
   path: '/sandboxes/:id/timeout',

@@ -38,7 +38,7 @@ export const getSecret = refusal('GET', '/secrets/:id', SECRETS)
 export const updateSecret = refusal('POST', '/secrets/:id', SECRETS)
 export const deleteSecret = refusal('DELETE', '/secrets/:id', SECRETS)
 
-/** A route of E2B's that a client may well ask for: it is told that it is not here, and what serves instead. */
+/** A route of E2B's API that clients may well call but that Caisson lacks: the refusal names the alternative. */
 function refusal(method: Route['method'], path: string, { what, hint }: { what: string; hint: string }): Route {
   return {
     method,

@@ -2,7 +2,7 @@ import { type Route, readJson, sendNothing } from '../call.ts'
 import { withNamed } from './named.ts'
 import { egressOf, NetworkUpdate } from './network.ts'
 
-/** Replaces what a sandbox may send out, all of it; what is no longer allowed ends. Nothing said: as a sandbox of E2B's begins. */
+/** Replaces all outgoing network rules of a sandbox; connections that are no longer allowed end. Without fields: E2B's initial rules. */
 export const updateNetwork: Route = {
   method: 'PUT',
   path: '/sandboxes/:id/network',

@@ -3,14 +3,14 @@ import type { Visit } from '../call.ts'
 import { isSame } from '../tokens.ts'
 import { expirationOf, type Question, sign } from './signed-links.ts'
 
-/** Throws UNAUTHENTICATED unless the token of the sandbox is shown. */
+/** Throws UNAUTHENTICATED unless the request carries the sandbox's token. */
 export function checkToken(visit: Visit): void {
   const { accessToken } = visit.entered.record
   if (accessToken === null || isSame(shownToken(visit) ?? '', accessToken)) return
   throw refused('unauthorized access, please provide a valid access token or method signing if supported')
 }
 
-/** The same for files, where a signature will do. The texts are E2B's. */
+/** The same for files, where a signature is sufficient. The texts are E2B's. */
 export function checkTokenOrSignature(visit: Visit): void {
   const { accessToken } = visit.entered.record
   if (accessToken === null) return

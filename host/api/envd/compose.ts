@@ -12,7 +12,7 @@ const ComposeRequest = z.strictObject({
   username: z.string().optional(),
 })
 
-/** POST /files/compose: one file of many, which are gone then. */
+/** POST /files/compose: concatenates files into one and removes them. */
 export async function compose(visit: Visit): Promise<void> {
   const { source_paths: sources, destination, username = '' } = await readJson(visit, ComposeRequest, MAX_BODY_BYTES)
   const user = checkedUser(username)

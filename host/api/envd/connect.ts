@@ -24,13 +24,13 @@ import { processService } from './process-service.ts'
 import { type RpcVisit, visitKey } from './serving.ts'
 import { written } from './written.ts'
 
-/** One message, as it came and unpacked. */
+/** Limit on one message, both as received and uncompressed. */
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 const COMPRESS_FROM_BYTES = 64 * 1024
-/** About as much. */
+/** Roughly the same size, counted in entries. */
 const PACK_FROM_ENTRIES = 256
 const OK = 200
-/** What a timer can count. */
+/** The longest delay of a timer. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
 const packed: Compression = {
@@ -66,12 +66,12 @@ function pathOf(method: DescMethod): string {
   return createMethodUrl('/', method)
 }
 
-/** Of a Connect service: whether there is such a method here. */
+/** Whether this is a method of a Connect service here. */
 export function isRpc(path: string): boolean {
   return handlers.has(path)
 }
 
-/** Resolves when the answer has been handed to the socket, or nobody wants it any more. */
+/** Resolves when the response has been handed to the socket, or nobody wants it any more. */
 export async function serveRpc(visit: Visit, path: string): Promise<void> {
   const { request, signal } = visit
   const handler = handlers.get(path)
@@ -102,7 +102,7 @@ function headersOf(request: IncomingMessage): Headers {
   return made
 }
 
-/** Null: without end, as none is, and more than a timer can count. */
+/** Null: no timeout. None was given, or it exceeds what a timer can count. */
 function timeoutOf({ headers }: IncomingMessage): string | null {
   const said = headers['connect-timeout-ms']
   const text = Array.isArray(said) ? said.join(', ') : said
@@ -110,7 +110,7 @@ function timeoutOf({ headers }: IncomingMessage): string | null {
   return text === undefined || timeoutMs === 0 || timeoutMs > MAX_TIMEOUT_MS ? null : text
 }
 
-/** The listing instead of the empty message that stands for it; packed as that would have been. */
+/** Sends the listing in place of its empty placeholder message, compressed if that would have been. */
 function inPlace(listing: Listing, header: Headers, { request }: Visit): AsyncIterable<Uint8Array> {
   header.delete('content-length')
   const whole = listed(listing, header.get('content-type')?.includes('json') === true)
@@ -118,12 +118,12 @@ function inPlace(listing: Listing, header: Headers, { request }: Visit): AsyncIt
   if (wanted === null || listing.entries.length < PACK_FROM_ENTRIES) return whole
   header.set('content-encoding', packed.name)
   const small = createGzip({ level: 1 })
-  // What fails is heard of by whoever reads.
+  // The reader of the stream gets the error.
   pipeline(whole, small, () => undefined)
   return small
 }
 
-/** Rejects with what the front door must know of. */
+/** Rejects with errors that the front door must handle. */
 async function send(asked: RpcVisit, answer: UniversalServerResponse): Promise<void> {
   const { visit } = asked
   const { reply } = visit
@@ -133,7 +133,7 @@ async function send(asked: RpcVisit, answer: UniversalServerResponse): Promise<v
   const body = answer.status === OK && asked.listing !== undefined ? inPlace(asked.listing, header, visit) : (answer.body ?? [])
   reply.writeHead(answer.status, Object.fromEntries(header))
   for await (const piece of body) {
-    // Not a clean end, which would say that all is well.
+    // A clean end would signal success.
     if (isGone(asked.failure)) throw asked.failure
     await written(reply, piece)
     if (reply.destroyed) return

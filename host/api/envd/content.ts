@@ -1,6 +1,6 @@
 import { extname } from 'node:path'
 
-/** What a browser that opens a signed link makes of a file. */
+/** Content types for browsers that open a signed link. */
 const TYPES: Readonly<Record<string, string>> = {
   '.css': 'text/css; charset=utf-8',
   '.csv': 'text/csv; charset=utf-8',
@@ -33,7 +33,7 @@ export function contentType(name: string): string {
   return TYPES[extname(name).toLowerCase()] ?? 'application/octet-stream'
 }
 
-/** A name from inside in a header: nothing that ends a line or a string is left in it (RFC 6266, RFC 8187). */
+/** Puts a file name from inside into a header, without anything that could end the line or the string (RFC 6266, RFC 8187). */
 export function contentDisposition(name: string): string {
   if (TOKEN.test(name)) return `inline; filename=${name}`
   if (PRINTABLE.test(name)) return `inline; filename="${name.replace(/["\\]/g, '\\$&')}"`

@@ -7,7 +7,7 @@ import { contentDisposition, contentType } from './content.ts'
 import { rangeOf, type Span } from './range.ts'
 import { written } from './written.ts'
 
-/** What is read whole before the answer begins. */
+/** Files up to this size are read whole before the response begins. */
 const SHORT_BYTES = 256 * 1024
 
 /** GET /files. */
@@ -52,7 +52,7 @@ async function send(visit: Visit, wanted: Wanted): Promise<void> {
   } else if (headers['if-modified-since'] === modified) {
     reply.writeHead(304, about).end()
   } else if (size === 0) {
-    // E2B's clients know an empty file by its length: packed, it would have another.
+    // E2B's clients recognise an empty file by its Content-Length, which compression would change.
     await copyUncounted(visit, await begun(read(visit, wanted)), about)
   } else if (wantsGzip(headers['accept-encoding'])) {
     const content = await begun(read(visit, wanted))
@@ -74,15 +74,15 @@ function headersOf(entry: FileEntry, modified: string): Record<string, string> {
     'last-modified': modified,
     'accept-ranges': 'bytes',
     vary: 'Accept-Encoding',
-    // What is in a sandbox may be a page, opened by a browser at the address where keys are shown too: it gets an origin of its own, without scripts.
+    // A file may be a page opened at the same address where API keys are shown. It gets an opaque origin, without scripts.
     'content-security-policy': 'sandbox',
     'x-content-type-options': 'nosniff',
   }
 }
 
 /**
- * Only for those who ask for nothing else, as E2B's clients do when they are told to. HTTP libraries offer gzip with every request; packing what
- * is read once costs more than it saves.
+ * Only for clients that accept nothing else, as E2B's do on request. HTTP libraries offer gzip with every request, but compressing what is read once costs more
+ * than it saves.
  */
 function wantsGzip(accepted: string | undefined): boolean {
   return /^\s*gzip\s*$/i.test(accepted ?? '')
@@ -92,7 +92,7 @@ function read(visit: Visit, { path, user }: Wanted, span?: Span): AsyncIterable<
   return visit.entered.live.files.read(path, { user, ...span }, visit.signal)
 }
 
-/** Rejects when nothing can be read at all: then the answer has not begun, and can say so. */
+/** Rejects if the file cannot be read at all: the response has not begun, so it can still report the error. */
 async function begun(content: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
   const pieces = content[Symbol.asyncIterator]()
   const first = await pieces.next()
@@ -108,16 +108,16 @@ async function copy(visit: Visit, content: AsyncIterable<Uint8Array>, length: nu
   let sent = 0
   for await (const piece of content) {
     sent += piece.length
-    // The answer is over with its last byte: whoever has that may pause the sandbox over this very connection.
+    // End with the last byte: the client may then pause the sandbox over this very connection.
     if (sent >= length) return void reply.end(piece)
     await written(reply, piece)
     if (reply.destroyed) return
   }
-  // It has become shorter meanwhile: the client must not wait for the rest.
+  // The file has shrunk meanwhile. Break off, so that the client does not wait for the rest.
   reply.destroy()
 }
 
-/** As long as it is found to be: programs replace small files by renaming others, and one may do so after it was asked for its size. */
+/** Sends as much as was read. Programs replace small files by renaming, which may happen after the size was asked for. */
 async function copyShort(visit: Visit, content: AsyncIterable<Uint8Array>, about: Record<string, string>): Promise<void> {
   const { reply } = visit
   const pieces: Uint8Array[] = []
@@ -135,7 +135,7 @@ async function copyShort(visit: Visit, content: AsyncIterable<Uint8Array>, about
   reply.end(rest)
 }
 
-/** A file of no size may have contents all the same: those of /proc. */
+/** For files of size 0 that may still have content, such as those in /proc. */
 async function copyUncounted(visit: Visit, content: AsyncIterable<Uint8Array>, about: Record<string, string>): Promise<void> {
   const { reply } = visit
   for await (const piece of content) {

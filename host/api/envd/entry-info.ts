@@ -13,13 +13,13 @@ const TYPES: Readonly<Record<EntryKind, FileType>> = {
   other: FileType.UNSPECIFIED,
 }
 
-/** As `ls` in Go's words, which E2B's clients show. */
+/** The mode letter of Go's FileMode string, which E2B's clients show. */
 const LETTERS: Readonly<Record<EntryKind, string>> = { file: '', directory: 'd', symlink: 'L', other: '?' }
 
-/** Extended attributes with this prefix are what E2B calls metadata. */
+/** Extended attributes with this prefix are E2B's metadata. */
 const METADATA = 'e2b.'
 
-/** `isOwn`: for a client of Caisson's own. */
+/** `isOwn`: for a Caisson client. */
 export function entryInfo(entry: FileEntry, isOwn: boolean): EntryInit {
   const shown: EntryInit = {
     name: entry.name,
@@ -38,7 +38,7 @@ export function entryInfo(entry: FileEntry, isOwn: boolean): EntryInit {
     return { ...shown, mode: entry.mode, attributes: entry.attributes ?? {}, ...target }
   }
   if (entry.kind !== 'symlink') return shown
-  // E2B shows a link as what it leads to. One that leads nowhere is a link, to what is not there.
+  // E2B reports a symlink as its target. A dangling one is reported as a symlink to a path that does not exist.
   const nowhere = { path: resolve(dirname(entry.path), entry.symlinkTarget ?? ''), kind: entry.kind, mode: entry.mode }
   const { path, kind, mode } = entry.leadsTo ?? nowhere
   return { ...shown, type: TYPES[kind], mode: mode & 0o777, symlinkTarget: path }

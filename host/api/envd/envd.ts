@@ -16,7 +16,7 @@ interface PlainRoute {
   serve: (visit: Visit) => Promise<void>
 }
 
-/** What there is beside the two Connect services. Nothing else: /init and its like are for whoever made the sandbox. */
+/** The plain routes besides the two Connect services. Others, such as /init, are only for whoever creates sandboxes. */
 const ROUTES: Readonly<Record<string, PlainRoute>> = {
   'GET /health': { serve: async ({ reply }) => sendNothing(reply) },
   'GET /files': { check: checkTokenOrSignature, serve: download },
@@ -26,7 +26,7 @@ const ROUTES: Readonly<Record<string, PlainRoute>> = {
   'GET /envs': { check: checkToken, serve: async ({ reply, entered }) => sendJson(reply, 200, entered.record.env) },
 }
 
-/** Everything that E2B's clients ask of the daemon inside a sandbox: commands, files, and how it is. Rejects when there is no sandbox any more. */
+/** Serves what E2B's clients expect of the daemon inside a sandbox: commands, files and status. Rejects if the sandbox is gone. */
 export async function serveEnvd(visit: Visit): Promise<void> {
   const { request, reply } = visit
   try {
@@ -37,7 +37,7 @@ export async function serveEnvd(visit: Visit): Promise<void> {
     route.check?.(visit)
     await route.serve(visit)
   } catch (failure) {
-    // Of a client that has gone nobody reads the answer.
+    // A client that has gone reads no answer.
     if (!reply.destroyed) sendRefusal(visit, failure)
   }
 }

@@ -4,7 +4,9 @@ import { Code, ConnectError } from '@connectrpc/connect'
 import type { Visit } from '../call.ts'
 import { sendJson } from '../call.ts'
 
-/** Without LIMIT_HIT, a full disk: it is `internal` as in E2B's envd. What is `resource_exhausted` is a rate for their clients, which say to come back later. */
+/**
+ * LIMIT_HIT (a full disk) is missing: it is `internal`, as in E2B's envd. E2B's clients treat `resource_exhausted` as a rate limit and advise to retry later.
+ */
 const CODES: Partial<Record<FaultCode, Code>> = {
   BAD_REQUEST: Code.InvalidArgument,
   FILE_MISSING: Code.NotFound,
@@ -20,29 +22,29 @@ const CODES: Partial<Record<FaultCode, Code>> = {
   AGENT_LOST: Code.Unavailable,
 }
 
-/** Of the plain routes, where E2B's are others than the catalogue's. */
+/** Status codes of the plain routes where E2B's differ from the catalogue's. */
 const STATUSES: Partial<Record<FaultCode, number>> = { LIMIT_HIT: 507, USER_UNKNOWN: 401 }
 
 const GONE: ReadonlySet<FaultCode> = new Set(['SANDBOX_GONE', 'AGENT_LOST', 'WIRE_VIOLATION'])
 
-/** Caisson's own clients say that they are; to others nothing is sent that E2B has no word for. */
+/** Caisson's own clients identify themselves; other clients get nothing that E2B does not define. */
 export function isCaissonClient(visit: Visit): boolean {
   return visit.request.headers['caisson-client'] === '1'
 }
 
-/** Whether there is no sandbox any more: E2B's clients know that by a connection that breaks, or an answer that says so, which is the front door's. */
+/** Whether the sandbox is gone. E2B's clients learn that from a broken connection or from the front door's answer. */
 export function isGone(failure: unknown): boolean {
   return failure instanceof Fault && GONE.has(failure.code)
 }
 
-/** As a Connect error. `code`: instead of the usual one. */
+/** Converts to a Connect error. `code` replaces the usual one. */
 export function connectFailure(failure: unknown, code?: Code): ConnectError {
   if (failure instanceof ConnectError) return failure
   if (!(failure instanceof Fault)) return new ConnectError('the request could not be carried out', Code.Internal)
   return new ConnectError(failure.message, code ?? CODES[failure.code] ?? Code.Internal, { 'caisson-code': failure.code.toLowerCase() })
 }
 
-/** Of the plain HTTP routes. What is no fault of the caller's is thrown on: the front door records it. */
+/** For the plain HTTP routes. Failures that are not the caller's fault are rethrown, and the front door records them. */
 export function sendRefusal(visit: Visit, failure: unknown): void {
   const { reply } = visit
   if (!(failure instanceof Fault) || isGone(failure) || reply.headersSent) throw failure
@@ -53,17 +55,17 @@ export function sendRefusal(visit: Visit, failure: unknown): void {
 }
 
 /**
- * After an answer to a request whose body may still be coming, the rest is read and thrown away, for as long as the front door puts up with it. To
- * close the connection at once would take the answer from a client that still writes (EPIPE). Before its head is sent.
+ * After an answer to a request whose body may still be arriving, the rest is read and discarded, within the front door's time limit. Closing the connection at
+ * once would take the answer from a client that is still writing (EPIPE). Call it before the head is sent.
  */
 export function discardRest({ request, reply }: Visit): void {
   if (request.complete) return
-  // Whoever has begun to read it may still be on the way to stopping: that ends what resume() has begun, but not this.
+  // A reader that is still stopping would end what resume() has begun, but not this.
   reply.once('finish', () => request.on('data', () => undefined).resume())
 }
 
-/** The body as it comes. A request whose reader stops is not destroyed, as it would be otherwise: nothing more would be read of it, and its client stall. */
+/** The body as it arrives. Unlike with the default iterator, the request survives a reader that stops: destroying it would stall its client. */
 export async function* bodyOf(request: IncomingMessage): AsyncGenerator<Buffer> {
-  // Not yielded as it is: what is thrown into it by whoever reads would destroy the request all the same.
+  // Not `yield*`: an error thrown in by the reader would destroy the request after all.
   for await (const piece of request.iterator({ destroyOnReturn: false })) yield piece
 }

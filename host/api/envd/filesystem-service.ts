@@ -7,7 +7,7 @@ import { answering, type Rpc, streaming } from './serving.ts'
 import { watchersOf } from './watchers.ts'
 import { changesOf, watchFolder } from './watching.ts'
 
-/** Code of the catalogue, for our own clients. */
+/** The catalogue's code, for our own clients. */
 const EXISTS = { 'caisson-code': 'file_exists' }
 
 export const filesystemService: ServiceImpl<typeof Filesystem> = {
@@ -67,7 +67,7 @@ function filesOf(rpc: Rpc) {
   return rpc.visit.entered.live.files
 }
 
-/** What there is in the place where a folder was to be made. */
+/** What exists at the path where a folder was to be made. */
 async function there(path: string, rpc: Rpc): Promise<Pick<FileEntry, 'path' | 'kind'>> {
   return await filesOf(rpc).stat(path, { user: rpc.user, follow: true }, rpc.signal)
 }

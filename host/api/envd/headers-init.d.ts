@@ -1,2 +1,2 @@
-/** Connect's types name what a browser has in its global scope, and Node's types have not. */
+/** A browser global that Connect's types use and Node's types lack. */
 type HeadersInit = ConstructorParameters<typeof Headers>[0]

@@ -2,12 +2,12 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { Fault } from '@caisson/wire'
 
 const PREFIX = 'x-metadata-'
-/** What a file system takes for a name, less what stands before it there. */
+/** The longest attribute name of a file system, less its prefix. */
 const MAX_KEY_BYTES = 246
 const MAX_TOTAL_BYTES = 4096
 const PRINTABLE = /^[\x20-\x7e]*$/
 
-/** What X-Metadata-* headers say of an uploaded file. Throws BAD_REQUEST. */
+/** The metadata in an upload's X-Metadata-* headers. Throws BAD_REQUEST. */
 export function metadataHeaders(headers: IncomingHttpHeaders): Record<string, string> {
   const metadata: Record<string, string> = {}
   let total = 0

@@ -11,7 +11,7 @@ interface Seen {
   readonly cpuUsedUs: number
 }
 
-/** What was measured last: use of a CPU is a difference. */
+/** The previous measurement: CPU usage is a difference. */
 const seen = new WeakMap<LiveSandbox, Seen>()
 
 /** GET /metrics. */

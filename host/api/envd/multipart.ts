@@ -4,14 +4,14 @@ import { Fault } from '@caisson/wire'
 import { Busboy } from '@fastify/busboy'
 import type { Incoming } from './upload.ts'
 
-/** Of one request. */
+/** Parts per request. */
 const MAX_PARTS = 10_000
-/** Parts that have been found and wait to be written: then nothing more is read. */
+/** Limit on parsed parts waiting to be written; beyond it, reading pauses. */
 const MAX_WAITING = 64
 const MAX_HEADERS = 32
 const MAX_HEADER_BYTES = 16 * 1024
 const WINDOW_BYTES = 256 * 1024
-/** The name of the parts that are files; others are passed over. */
+/** Name of the parts that are files; others are skipped. */
 const FIELD = 'file'
 
 type Parser = InstanceType<typeof Busboy>
@@ -22,8 +22,8 @@ interface Part {
 }
 
 /**
- * The files of a form, one at a time, in order; each must be read to its end before the next one. `path` is where it goes when the request says so,
- * else it is the whole of the part's file name. Rejects with BAD_REQUEST for what is not a form.
+ * The files of a form, one at a time, in order; each must be read to its end before the next. `path` is the destination if the request names one; otherwise the
+ * part's file name is the whole path. Rejects with BAD_REQUEST if the body is not a form.
  */
 export async function* readParts(body: AsyncIterable<Buffer>, headers: IncomingHttpHeaders, path: string | null): AsyncGenerator<Incoming> {
   const form = new Form(headers)
@@ -61,7 +61,7 @@ class Form {
           isTaken = true
           this.#changed()
         })
-        // A part that nobody reads on is never taken.
+        // After the reader has stopped, no part is taken any more.
         while ((!isTaken || this.#parts.length >= MAX_WAITING) && !this.#isStopped) await this.#change()
         if (this.#isStopped) return
       }
@@ -83,7 +83,7 @@ class Form {
     }
   }
 
-  /** Nobody reads on. */
+  /** The reader has stopped. */
   stop(): void {
     this.#isStopped = true
     for (const { content } of this.#parts) content.resume()
@@ -91,7 +91,7 @@ class Form {
   }
 
   #found(field: string, content: Readable, name: string | undefined): void {
-    // Whoever reads it hears of it too.
+    // The part's reader gets the error too.
     content.on('error', () => undefined)
     if (field !== FIELD || this.#isStopped) {
       content.resume()
@@ -104,7 +104,7 @@ class Form {
 
   #over(failure: unknown): void {
     this.#end ??= { failure }
-    // What was being read of it is not whole.
+    // The part being read is incomplete.
     if (failure !== undefined) this.#current?.destroy(failure instanceof Error ? failure : new Error(String(failure)))
     this.#changed()
   }
@@ -126,7 +126,7 @@ function parserFor(headers: IncomingHttpHeaders): Parser {
     return new Busboy({
       headers: { ...headers, 'content-type': headers['content-type'] ?? '' },
       preservePath: true,
-      // Also a field without a file name is bytes, and may be large.
+      // A field without a file name is bytes too, and may be large.
       isPartAFile: () => true,
       fileHwm: WINDOW_BYTES,
       limits,

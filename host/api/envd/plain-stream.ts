@@ -23,9 +23,9 @@ import { isGone } from './failures.ts'
 import { type RpcContext, type RpcVisit, visitKey } from './serving.ts'
 
 const HEAD_BYTES = 5
-/** Somebody may wait for nothing but that a command has started. */
+/** How long the first event waits for others: some clients wait only for the command to start. */
 const FIRST_MS = 4
-/** What is asked in ordinary requests is far smaller. */
+/** Ordinary requests are far smaller. */
 const MAX_BODY_BYTES = 256 * 1024
 const ENDINGS = createEndStreamSerialization(undefined)
 const WELL_ENDED = encodeEnvelope(endStreamFlag, ENDINGS.serialize({ metadata: new Headers() }))
@@ -35,19 +35,19 @@ export interface StreamLimits {
   readonly readMaxBytes: number
 }
 
-/** How a request wants to be understood and answered. */
+/** The encoding of the request and the wanted encoding of the answer. */
 interface Wanted {
   readonly binary: boolean
   readonly timeoutMs: number | undefined
   readonly compression: Compression | null
 }
 
-/** One RPC with one message in and many out. Resolves when its answer has been handed to the socket. Rejects with what the front door must know of. */
+/** A server-streaming RPC. Resolves when its answer has been handed to the socket. Rejects with errors that the front door must handle. */
 export type PlainStream = (asked: RpcVisit, wanted: Wanted, body: Uint8Array) => Promise<void>
 
 /**
- * The way of a request that is as most are: one message, whole, not packed. It says what Connect's own handler says, which takes every answer through a dozen
- * asynchronous generators that most of the time of a small command went to. Everything else is for that handler: `wanted` is undefined.
+ * A fast path for the common request: one message, whole, uncompressed. It answers as Connect's own handler does. That handler passes every answer through a
+ * dozen async generators, where most of the time of a small command went. All other requests go to that handler (`wanted` is undefined).
  */
 export function plainStream<I extends DescMessage, O extends DescMessage>(
   method: DescMethodServerStreaming<I, O>,
@@ -82,14 +82,14 @@ export function plainStream<I extends DescMessage, O extends DescMessage>(
     } finally {
       deadline?.cleanup()
     }
-    // Not a clean end, which would say that all is well.
+    // A clean end would signal success.
     if (isGone(asked.failure)) answer.stop()
     else answer.end(end)
     if (asked.failure !== undefined) throw asked.failure
   }
 }
 
-/** Undefined: not for a plain stream. By the head alone. */
+/** Decides from the headers alone. Undefined: not for the fast path. */
 export function wantedOf(headers: IncomingHttpHeaders, timeoutMs: string | null, compression: Compression): Wanted | undefined {
   const form = parseContentType(headers['content-type'] ?? null)
   const bytes = headers['content-length']
@@ -105,13 +105,13 @@ export function wantedOf(headers: IncomingHttpHeaders, timeoutMs: string | null,
   return { binary: form.binary, timeoutMs: timeout.timeoutMs, compression: response }
 }
 
-/** As `Headers` has it that was given them all. */
+/** The value that a `Headers` object built from them would have. */
 function said(headers: IncomingHttpHeaders, name: string): string | null {
   const value = headers[name]
   return Array.isArray(value) ? value.join(', ') : (value ?? null)
 }
 
-/** Whether these bytes are one message, not packed. */
+/** Whether the bytes are a single uncompressed message. */
 export function isOneMessage(body: Buffer): boolean {
   return body.length >= HEAD_BYTES && body.readUInt8(0) === 0 && body.readUInt32BE(1) === body.length - HEAD_BYTES
 }

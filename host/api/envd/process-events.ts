@@ -9,14 +9,14 @@ import { signalName } from './signals.ts'
 
 type EventInit = MessageInitShape<typeof ProcessEventSchema>
 
-/** E2B's clients are used to pieces of this size. */
+/** The piece size that E2B's clients expect. */
 const MAX_PIPE_BYTES = 32 * 1024
 const MAX_TERMINAL_BYTES = 16 * 1024
 
-/** All that one listener hears of a process, from its number to its end. */
+/** All events of a process for one listener, from its pid to its end. */
 export async function* eventsOf(process: RunningProcess, reader: ProcessReader, rpc: Rpc): AsyncGenerator<{ event: EventInit }> {
   const { signal } = rpc
-  // Not only at the end of this: of a client that is gone nobody asks for the next event.
+  // Also on abort: once a client is gone, nobody requests the next event.
   const stop = onAbort(signal, () => reader.close())
   try {
     yield { event: { event: { case: 'start', value: { pid: process.pid } } } }
@@ -50,7 +50,7 @@ function endOf(end: ProcessEnd, rpc: Rpc) {
   if (end.isLate) throw new ConnectError('the command took longer than its time limit, and was killed', Code.DeadlineExceeded)
   const { exit } = end
   const { visit, isOwn } = rpc
-  // The sandbox's own time was up: E2B's clients understand that by the break alone.
+  // The sandbox's own timeout: E2B's clients recognise it only by a broken connection.
   const { death } = visit.entered.live
   if (exit.limit === 'timeout' && !isOwn && death !== undefined) throw new Fault('SANDBOX_GONE', `the sandbox has ended: ${death.detail}`)
   const status = exit.signal === undefined ? `exit status ${exit.exitCode}` : `signal: ${signalName(exit.signal)}`

@@ -7,7 +7,7 @@ import { connectFailure } from './failures.ts'
 import { eventsOf } from './process-events.ts'
 import { answering, type Rpc, streaming } from './serving.ts'
 
-/** Why a command does not start: to E2B's clients it is the request that is wrong. */
+/** Reasons why a command does not start. E2B's clients see them as a bad request. */
 const NOT_STARTED: ReadonlySet<string> = new Set(['FILE_MISSING', 'FILE_DENIED', 'FILE_KIND'])
 
 export const processService = {
@@ -59,12 +59,12 @@ export const processService = {
 
   streamInput: answering(async (requests: AsyncIterable<StreamInputRequest>, rpc) => {
     let target: RunningProcess | undefined
-    // A race with its end would keep all that comes until then.
+    // If the process ends just then, an onlooker left behind would keep all that comes until then.
     let end: Onlookers<ProcessEnd> | undefined
     const coming = requests[Symbol.asyncIterator]()
     for (;;) {
       const next = await (end === undefined ? coming.next() : end.orEnd(coming.next()))
-      // Nobody will read what still comes.
+      // Nobody will read further output.
       if (!('done' in next)) throw new Fault('NOT_FOUND', `process with pid ${target?.pid} not found`)
       if (next.done === true) return {}
       const { event } = next.value
@@ -91,7 +91,7 @@ export const processService = {
   }),
 } satisfies ServiceImpl<typeof Process>
 
-/** The client's own deadline is the command's: it is killed then, whether or not the client still listens. */
+/** The client's deadline applies to the command: it is killed then, whether or not the client still listens. */
 function timeoutOf({ visit }: Rpc): { timeoutMs?: number } {
   const asked = Number(visit.request.headers['connect-timeout-ms'] ?? 0)
   return asked > 0 ? { timeoutMs: asked } : {}
@@ -138,7 +138,7 @@ async function give(process: RunningProcess, input: ProcessInput | undefined, { 
   try {
     await process.write(given.case, given.value, signal)
   } catch (failure) {
-    // The process is as it is; E2B calls that internal.
+    // The cause is the process's state; E2B reports that as internal.
     throw failure instanceof Fault && failure.code === 'BAD_REQUEST' ? connectFailure(failure, Code.Internal) : failure
   }
 }

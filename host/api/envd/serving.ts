@@ -6,34 +6,34 @@ import { sayUser, userOf } from './asked.ts'
 import { connectFailure, isCaissonClient, isGone } from './failures.ts'
 import type { Listing } from './listing.ts'
 
-/** A visit that asks for an RPC. */
+/** A visit that is an RPC. */
 export interface RpcVisit {
   readonly visit: Visit
-  /** What is not the caller's fault, for the front door: the sandbox is gone, or we are wrong. */
+  /** An error that is not the caller's fault, for the front door: the sandbox is gone, or there is a bug. */
   failure: unknown
-  /** In the place of an answer's message, which is empty then. */
+  /** Replaces the answer's message, which is then empty. */
   listing?: Listing
 }
 
-/** What is used of a handler's context. */
+/** The part of a handler's context that is used. */
 export type RpcContext = Pick<HandlerContext, 'signal' | 'values'>
 
 export const visitKey = createContextKey<RpcVisit | undefined>(undefined)
 
-/** Clients that say nothing of it hear from us this often. */
+/** Keep-alive interval for clients that do not choose one. */
 const KEEPALIVE_S = 90
 const MAX_KEEPALIVE_S = 3600
-/** As E2B's has it: anything else is as if nothing had been said. A part of a second would be work without end for whoever asked once. */
+/** As in E2B, any other value is ignored. A fraction of a second would let one request cause endless work. */
 const WHOLE_SECONDS = /^[1-9]\d{0,8}$/
 
-/** One RPC, by whom, and until when: `signal` aborts at its deadline too, and then its reason is a ConnectError. */
+/** An RPC, its user and its deadline: `signal` also aborts at the deadline, with a ConnectError as its reason. */
 export interface Rpc {
   readonly asked: RpcVisit
   readonly visit: Visit
   readonly user: string
   readonly signal: AbortSignal
   readonly keepaliveMs: number
-  /** Of a client of Caisson's own. */
+  /** From a Caisson client. */
   readonly isOwn: boolean
 }
 
@@ -49,7 +49,7 @@ function begin(context: RpcContext): Rpc {
 
 function told(context: RpcContext, rpc: Rpc | undefined, failure: unknown): ConnectError {
   const { signal } = context
-  // Whatever failed because the time was up: that is what is said.
+  // Once the deadline has passed, it is the error to report, whatever failed because of it.
   if (signal.aborted && signal.reason instanceof ConnectError) return signal.reason
   const asked = context.values.get(visitKey)
   const isOurs = !(failure instanceof Fault || failure instanceof ConnectError)
@@ -57,7 +57,7 @@ function told(context: RpcContext, rpc: Rpc | undefined, failure: unknown): Conn
   return connectFailure(rpc === undefined ? failure : sayUser(failure, rpc.user))
 }
 
-/** One message in, one message out. `Request` may be a stream of messages too. */
+/** A unary RPC. `Request` may also be a stream of messages. */
 export function answering<Request, Response>(serve: (request: Request, rpc: Rpc) => Promise<Response>) {
   return async (request: Request, context: RpcContext): Promise<Response> => {
     let rpc: Rpc | undefined
@@ -70,7 +70,7 @@ export function answering<Request, Response>(serve: (request: Request, rpc: Rpc)
   }
 }
 
-/** One message in, many out. */
+/** A server-streaming RPC. */
 export function streaming<Request, Response>(serve: (request: Request, rpc: Rpc) => AsyncGenerator<Response>) {
   return async function* (request: Request, context: RpcContext): AsyncGenerator<Response> {
     let rpc: Rpc | undefined

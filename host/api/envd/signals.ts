@@ -1,4 +1,4 @@
-/** What the kernel's signals are called in "signal: killed"; the words are those of Go's os package, which E2B's clients know. */
+/** Signal names for "signal: killed", in the words of Go's os package, which E2B's clients expect. */
 const NAMES = [
   ...['hangup', 'interrupt', 'quit', 'illegal instruction', 'trace/breakpoint trap', 'aborted', 'bus error', 'floating point exception'],
   ...['killed', 'user defined signal 1', 'segmentation fault', 'user defined signal 2', 'broken pipe', 'alarm clock', 'terminated'],

@@ -7,11 +7,11 @@ import type { Call } from '../call.ts'
 export type Question = Pick<Call, 'request' | 'query'>
 
 const SIGNATURE = /^v1_[A-Za-z0-9+/]{43}$/
-/** Of tokens, in vain: some hundredths of a processor. Whoever asks has shown nothing yet. */
+/** Limit on failed token checks, worth a few hundredths of a CPU. Such callers are unauthenticated. */
 const TRIES_PER_SECOND = 20_000
 const TRIES_AT_ONCE = 2 * TRIES_PER_SECOND
 
-/** Links without the id of a sandbox, as E2B's SDKs make them where all sandboxes have one address: the token of each sandbox that lives is tried. */
+/** Links without a sandbox id, as E2B's SDKs make them where all sandboxes share one address. The token of every live sandbox is tried. */
 export class SignedLinks {
   readonly #now: () => number
   #left = TRIES_AT_ONCE
@@ -22,12 +22,12 @@ export class SignedLinks {
     this.#filledMs = now()
   }
 
-  /** Whose token it was made with. Throws OVERLOADED when too many have been tried in vain. */
+  /** The sandbox whose token signed the link. Throws OVERLOADED after too many failed attempts. */
   find(call: Question, fleet: Pick<Fleet, 'live'>): SandboxRecord | undefined {
     const signature = call.query.get('signature')
     if (signature === null || !SIGNATURE.test(signature)) return undefined
     const expiration = expirationOf(call.query)
-    // Whoever made it, it is refused.
+    // Expired: refused whoever signed it.
     if (expiration !== null && expiration < Math.floor(this.#now() / 1000)) return undefined
     if (this.#fill() <= 0) {
       const hint = 'Try again; or name the sandbox, by its host or the header E2b-Sandbox-Id.'
@@ -37,7 +37,7 @@ export class SignedLinks {
     const begun = beginning(call)
     const found: SandboxRecord[] = []
     let tries = 0
-    // All are looked at, whatever is found: how long it takes tells nothing.
+    // All are checked even after a match, so that timing reveals nothing.
     for (const record of fleet.live()) {
       if (record.accessToken === null) continue
       tries += 1
@@ -57,12 +57,12 @@ export class SignedLinks {
   }
 }
 
-/** Source: E2B's signed links. The path and the user are as they were written, not as they are understood. */
+/** Source: E2B's signed links. Path and user are signed as written, before normalisation. */
 export function sign(question: Question, token: string): string {
   return ended(beginning(question), token, expirationOf(question.query))
 }
 
-/** What is the same whoever signs: it may be long. */
+/** The hash state common to all signers; its input may be long. */
 function beginning({ request, query }: Question): Hash {
   const operation = request.method === 'GET' ? 'read' : 'write'
   return createHash('sha256').update(`${query.get('path') ?? ''}:${operation}:${query.get('username') ?? ''}:`)

@@ -9,13 +9,13 @@ import { bodyOf, isCaissonClient } from './failures.ts'
 import { metadataHeaders } from './metadata.ts'
 import { readParts } from './multipart.ts'
 
-/** One file on its way in. */
+/** One file being uploaded. */
 export interface Incoming {
   readonly path: string
   readonly content: AsyncIterable<Uint8Array> | Uint8Array
 }
 
-/** POST /files. Answers what has been written, in the order in which it came, in E2B's words and no others. */
+/** POST /files. Lists the files written, in order of arrival, in E2B's format only. */
 export async function upload(visit: Visit): Promise<void> {
   const { request, query } = visit
   const user = checkedUser(query.get('username') ?? '')
@@ -60,7 +60,7 @@ function writer(visit: Visit, user: string, metadata: Record<string, string>) {
   }
 }
 
-/** What only Caisson's own clients ask for. */
+/** Options that only Caisson's own clients use. */
 function ownOptions(visit: Visit): { mode?: number; append?: boolean } {
   if (!isCaissonClient(visit)) return {}
   const [mode, append] = [visit.query.get('mode'), visit.query.get('append')]
@@ -74,7 +74,7 @@ function unpacked({ request }: Visit): AsyncIterable<Buffer> {
   if (encoding === 'identity' || encoding === '') return bodyOf(request)
   if (encoding !== 'gzip') throw new Fault('BAD_REQUEST', `content-encoding: ${JSON.stringify(encoding)} is not gzip`)
   const body = createGunzip()
-  // Failures of either reach whoever reads the result.
+  // Whoever reads the result gets errors of either stream.
   pipeline(Readable.from(bodyOf(request)), body, () => undefined)
   return body
 }

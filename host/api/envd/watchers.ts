@@ -8,25 +8,25 @@ import { connectFailure } from './failures.ts'
 import type { Rpc } from './serving.ts'
 import { type ChangeInit, changeEvent, changesLost, watchFolder } from './watching.ts'
 
-/** Of one sandbox. */
+/** Per sandbox. */
 const MAX_WATCHERS = 64
-/** Changes that wait to be asked for; what comes after them is lost, and said to be. */
+/** Limit on unread changes; further ones are dropped, and that is reported. */
 const MAX_WAITING = 10_000
-/** Of a sandbox, all of them together: whoever is inside chooses how long its names are. */
+/** For all watchers of a sandbox together: the guest chooses the length of its file names. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024
-/** One that nobody asked for so long is forgotten. */
+/** A watcher is removed after this long without a request. */
 const EXPIRES_MS = 3_600_000
 
 interface Watcher {
   readonly stop: AbortController
   changes: ChangeInit[]
   bytes: number
-  /** Told with the next answer. */
+  /** Reported with the next answer. */
   failure: unknown
   expiry: NodeJS.Timeout
 }
 
-/** Watched folders of a sandbox, for clients that ask from time to time. */
+/** Watched folders of a sandbox, for clients that poll. */
 class Watchers {
   readonly #byId = new Map<string, Watcher>()
   #bytes = 0
@@ -49,7 +49,7 @@ class Watchers {
     return id
   }
 
-  /** What has changed since it was last asked for. */
+  /** Changes since the last request. */
   drain(id: string): ChangeInit[] {
     const watcher = this.#find(id)
     clearTimeout(watcher.expiry)
@@ -108,7 +108,7 @@ class Watchers {
   }
 }
 
-/** They end with the sandbox, or with this life of it. */
+/** They end with the sandbox or when it is paused. */
 const all = new WeakMap<LiveSandbox, Watchers>()
 
 export function watchersOf(rpc: Rpc): Watchers {

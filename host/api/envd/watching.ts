@@ -18,7 +18,7 @@ const TYPES: Readonly<Record<FileChange['kind'], EventType>> = {
   overflow: EventType.UNSPECIFIED,
 }
 
-/** Resolves when nothing that happens from now on is missed. */
+/** Resolves once no later change can be missed. */
 export async function watchFolder(request: WatchRequest, rpc: Rpc, signal: AbortSignal): Promise<AsyncIterator<FileChange>> {
   const { recursive, includeEntry, allowNetworkMounts } = request
   const path = checkedPath(request.path, 'path')
@@ -28,7 +28,7 @@ export async function watchFolder(request: WatchRequest, rpc: Rpc, signal: Abort
   return watching[Symbol.asyncIterator]()
 }
 
-/** Changes as they come; `silent` when there was none for so long. Ends with the folder. */
+/** Changes as they arrive; `silent` after an interval without any. Ends with the folder. */
 export async function* changesOf(folder: AsyncIterator<FileChange>, rpc: Rpc): AsyncGenerator<ChangeInit | 'silent'> {
   try {
     for (let next = folder.next(); ; ) {
@@ -46,11 +46,11 @@ export async function* changesOf(folder: AsyncIterator<FileChange>, rpc: Rpc): A
   }
 }
 
-/** Throws DATA_LOSS for those who cannot be told in another way that changes were lost. */
+/** Throws DATA_LOSS for clients that have no other way to learn of lost changes. */
 export function changeEvent(change: FileChange, isOwn: boolean): ChangeInit {
   if (change.kind === 'overflow' && !isOwn) throw changesLost()
   const entry = change.entry === undefined ? {} : { entry: entryInfo(change.entry, isOwn) }
-  // E2B calls the watched folder itself "."
+  // E2B calls the watched folder itself ".".
   return { name: change.name === '' && !isOwn ? '.' : change.name, type: TYPES[change.kind], ...entry }
 }
 

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 
-/** Resolves when there is room for more, or nobody takes it any more (`reply.destroyed`). */
+/** Resolves when there is room for more, or the client has gone (`reply.destroyed`). */
 export async function written(reply: ServerResponse, piece: Uint8Array): Promise<void> {
   if (reply.destroyed || reply.write(piece)) return
   await new Promise<void>((resolve) => {

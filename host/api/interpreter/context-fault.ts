@@ -1,6 +1,6 @@
 import { Fault, type FaultCode } from '@caisson/wire'
 
-/** Failures that mean: the language cannot be had here. */
+/** Failures that mean that the language is unavailable here. */
 const UNMAKEABLE: ReadonlySet<FaultCode> = new Set([
   'LANGUAGE_UNKNOWN',
   'LANGUAGE_UNAVAILABLE',
@@ -10,7 +10,7 @@ const UNMAKEABLE: ReadonlySet<FaultCode> = new Set([
   'UNSUPPORTED',
 ])
 
-/** A failure that has its words on this port. */
+/** A failure with its own text on this port. */
 export class ContextFault extends Error {
   readonly status: number
 
@@ -20,7 +20,7 @@ export class ContextFault extends Error {
   }
 }
 
-/** What a failure of a context is called on this port; other failures stay as they are. */
+/** Translates a failure of a context for this port; other failures are unchanged. */
 export function contextFault(failure: unknown, id?: string): unknown {
   if (!(failure instanceof Fault)) return failure
   if (failure.code === 'NOT_FOUND' && id !== undefined) return new ContextFault(404, `Context ${id} not found`, failure)

@@ -10,8 +10,8 @@ const DEFAULT_LANGUAGE = 'python'
 const ContextRequest = z.strictObject({ language: z.string().nullish(), cwd: z.string().nullish() })
 
 /**
- * `POST /contexts`. E2B's kernels are at home when the folder that they are told is not there, and say that they are in it. Here it is made, if the
- * user may make it, so that what they say is true. Our own clients hear that it is missing, as they do without a daemon.
+ * `POST /contexts`. If the requested folder does not exist, E2B's kernels run in the home but report that folder. Here it is created if the user may do so,
+ * which makes the report true. Our own clients get an error instead, as they do without a daemon.
  */
 export async function createContext(visit: Visit): Promise<void> {
   const { language, cwd } = await readJson(visit, ContextRequest)
@@ -26,7 +26,7 @@ export async function createContext(visit: Visit): Promise<void> {
   const made = make().catch(async (failure: unknown) => {
     if (!is('FILE_MISSING', failure)) throw failure
     await live.files.makeDir(folder, {}, visit.signal).catch((refused: unknown) => {
-      // Another request has made it meanwhile.
+      // Another request has created it meanwhile.
       if (!is('FILE_EXISTS', refused)) throw refused
     })
     return make()
@@ -47,7 +47,7 @@ export async function restartContext(visit: Visit, id: string): Promise<void> {
   sendJson(visit.reply, 200, null)
 }
 
-/** `POST /contexts/:id/interrupt`: like Ctrl-C. E2B's wire has no word for it. */
+/** `POST /contexts/:id/interrupt`: like Ctrl-C. E2B's API has no equivalent. */
 export async function interruptContext(visit: Visit, id: string): Promise<void> {
   await named(visit.entered.live.interrupt(id, visit.signal), id)
   sendJson(visit.reply, 200, null)

@@ -3,28 +3,28 @@ import type { ExactJson, Fault, Rich, RunError, RunEvent } from '@caisson/wire'
 import { StreamedAnswer } from '../streamed-answer.ts'
 import { WholeLines } from './whole-lines.ts'
 
-/** Clients, and what lies between, take a connection for dead on which nothing is said. */
+/** Clients and proxies consider a silent connection dead. */
 const KEEPALIVE_MS = 5000
 const KEEPALIVE = '{"type":"keepalive"}\n'
 const END = '{"type":"end_of_execution"}\n'
 
-/** That a run has begun is news to nobody who asked for it. */
+/** How long the first event waits for others: a client does not need to know early that its run has started. */
 const FIRST_MS = 25
 const HEADERS = { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' }
 
-/** The answer of a run: one JSON object per line. Until the first one the answer may still be another. */
+/** The answer to a run: one JSON object per line. Until the first line is sent, a different answer is still possible. */
 export class EventLines {
   readonly #answer: StreamedAnswer
-  /** Our own clients are told more, and texts as they are. */
+  /** Our own clients get additional events, and unmodified texts. */
   readonly #isOurs: boolean
-  /** E2B's runtime of this language prints the end of a line by itself: programs look for lines without it. */
+  /** E2B's runtime for this language prints the newline separately: programs compare lines without it. */
   readonly #isEndApart: boolean
-  /** E2B's R prints a value at once, and programs look for it whole. */
+  /** E2B's R prints a value in one piece, and programs expect it whole. */
   readonly #whole: WholeLines | undefined
   readonly #keepalive: NodeJS.Timeout
   #hasBegun = false
 
-  /** `full` as of `StreamedAnswer`. */
+  /** `full`: as in `StreamedAnswer`. */
   constructor(reply: ServerResponse, isOurs: boolean, language: string | undefined, full: () => void) {
     this.#answer = new StreamedAnswer(reply, HEADERS, FIRST_MS, full)
     this.#isOurs = isOurs
@@ -33,12 +33,12 @@ export class EventLines {
     this.#keepalive = setInterval(() => void this.#write(KEEPALIVE), KEEPALIVE_MS)
   }
 
-  /** Whether a line has been told. */
+  /** Whether a line has been sent. */
   get hasBegun(): boolean {
     return this.#hasBegun
   }
 
-  /** While the result is pending, the client has more to read than it can take. */
+  /** The returned promise is pending while the client reads too slowly. */
   readonly tell = (event: RunEvent): void | Promise<void> => {
     if (this.#whole !== undefined && event.type === 'stdout') return this.#whole.add(event.text, event.atMs)
     void this.#whole?.flush()
@@ -55,7 +55,7 @@ export class EventLines {
       case 'result':
         return this.#write(resultLine(event.result, event.exact ?? {}, this.#isOurs))
       case 'error':
-        // Told at the end, when it is known whether a limit was behind it.
+        // Reported at the end, once it is known whether a limit was the cause.
         return undefined
     }
   }
@@ -65,12 +65,12 @@ export class EventLines {
     return this.#write(line({ type: 'error', name, value, traceback }))
   }
 
-  /** A line that only our own clients read. */
+  /** A line for our own clients only. */
   add(event: { type: 'exit'; exit_code: number } | { type: 'limit'; reason: string }): void {
     if (this.#isOurs) void this.#write(line(event))
   }
 
-  /** Why the run could not go on, in a line that only our own clients read. False: this is another one's, and must be told in E2B's words. */
+  /** Why the run could not continue, as a line for our own clients. False: for other clients, report it in E2B's format. */
   refuse({ code, message, hint }: Fault): boolean {
     if (this.#isOurs) void this.#write(line({ type: 'failure', error_code: code.toLowerCase(), message, hint }))
     return this.#isOurs
@@ -82,7 +82,7 @@ export class EventLines {
     this.#answer.end(Buffer.from(END))
   }
 
-  /** Nothing more is said. */
+  /** Sends nothing more. */
   stop(): void {
     clearInterval(this.#keepalive)
     this.#whole?.forget()
@@ -100,15 +100,12 @@ export class EventLines {
   }
 }
 
-/**
- * ASCII only: a client that decodes each piece of the stream by itself would break a character that lies across two. What has no value is not
- * there at all.
- */
+/** ASCII only, because a client that decodes each chunk separately would break a character split across two. Undefined members are left out. */
 function line(event: object): string {
   return `${ascii(JSON.stringify(event))}\n`
 }
 
-/** With nanoseconds, which are more digits than a number of JavaScript has. */
+/** With nanoseconds, which exceed the precision of a JavaScript number. */
 function printed(type: 'stdout' | 'stderr', text: string, atMs: number): string {
   return `${line({ type, text }).slice(0, -2)},"timestamp":${Math.round(atMs * 1000)}000}\n`
 }
@@ -124,7 +121,7 @@ function escaped(character: string): string {
 function resultLine({ isMainResult, text, ...others }: Rich, exact: ExactJson, isOurs: boolean): string {
   const shown = text === undefined || isOurs ? text : unquoted(text)
   const forms = { type: 'result', is_main_result: isMainResult, ...(shown === undefined ? {} : { text: shown }), extra: {}, ...others }
-  // As text they go last, and replace what was parsed of them.
+  // Appended as text, last, so that they replace the parsed members.
   const texts = Object.entries(exact).map(([form, json]) => {
     delete forms[form as keyof ExactJson]
     return `,"${form}":${ascii(json)}`
@@ -132,7 +129,7 @@ function resultLine({ isMainResult, text, ...others }: Rich, exact: ExactJson, i
   return `${line(forms).slice(0, -2)}${texts.join('')}}\n`
 }
 
-/** The text of a string is shown as a literal of its language; the string itself is what people expect. */
+/** A string's text is shown as a literal of its language; people expect the string itself. */
 function unquoted(text: string): string {
   const [first] = text
   const isQuoted = text.length > 1 && (first === "'" || first === '"' || first === '`') && text.endsWith(first)

@@ -10,9 +10,9 @@ import { EventLines } from './event-lines.ts'
 import { HeldCode } from './held-code.ts'
 import { unread } from './unread.ts'
 
-/** Code of 8 Mi characters, all of them escaped. */
+/** Room for 8 Mi characters of code, all of them escaped. */
 const MAX_BODY_BYTES = 56 * 1024 * 1024
-/** Whoever sends it reads the lines that are not E2B's, and may ask for what is not. */
+/** A client that sends this reads lines that E2B does not define, and may use options that E2B lacks. */
 const OURS = 'caisson-client'
 const OURS_ONLY = ['program', 'timeout_ms'] as const
 
@@ -34,7 +34,7 @@ const ExecuteRequest = z.strictObject({
 })
 type ExecuteRequest = z.infer<typeof ExecuteRequest>
 
-/** Runs code, and streams what comes of it. A client that goes interrupts the run. Rejects only before the answer has begun. */
+/** Runs code and streams the events. A client that disconnects interrupts the run. Rejects only before the answer has begun. */
 export async function execute(visit: Visit): Promise<void> {
   const { entered, reply } = visit
   refuseStranger(visit)
@@ -60,12 +60,12 @@ export async function execute(visit: Visit): Promise<void> {
   }
 }
 
-/** E2B's Bash tells an exit code as an error without a name: the code itself is told to our own clients alone. */
+/** E2B's Bash reports an exit code as a nameless error. The code itself is sent only to our own clients. */
 function failedExit({ exitCode = 0 }: Execution): RunError | undefined {
   return exitCode === 0 ? undefined : { name: '', value: String(exitCode), traceback: '' }
 }
 
-/** Whoever is not told of limits otherwise reads of them where the failure is. */
+/** Adds the limit to the error, for clients that get no other report of it. */
 function explained(error: RunError, limit: EndReason | undefined): RunError {
   return limit === undefined ? error : { ...error, value: `${error.value}${error.value === '' ? '' : ' '}(${LIMIT[limit] ?? limit})` }
 }
@@ -87,7 +87,7 @@ function requestOf(body: ExecuteRequest): RunRequest {
   }
 }
 
-/** The answer has begun: of a sandbox that is there the client is told why the run failed, of one that is not it loses the connection. */
+/** The answer has already begun. If the sandbox exists, the client is told why the run failed; otherwise its connection is broken. */
 async function broken(failure: unknown, lines: EventLines, { request, signal }: Visit): Promise<void> {
   const isTold = failure instanceof Fault && failure.code !== 'SANDBOX_GONE' && !signal.aborted
   if (!isTold) {
@@ -98,7 +98,7 @@ async function broken(failure: unknown, lines: EventLines, { request, signal }: 
   lines.end()
 }
 
-/** The id of a sandbox opens its contexts; to run code in it takes its token. */
+/** Contexts need only the sandbox's id; running code needs its token. */
 function refuseStranger({ request, entered }: Visit): void {
   const wanted = entered.record.accessToken
   if (wanted === null) return

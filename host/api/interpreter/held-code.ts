@@ -3,14 +3,14 @@ import type { Fleet } from '../../sandbox/fleet.ts'
 import type { Visit } from '../call.ts'
 
 const MIB = 1024 * 1024
-/** Of one owner, all of it together: some of the largest that there may be. */
+/** Limit for all code of one owner together: a few runs of the maximum size. */
 const MAX_HELD_BYTES = 128 * MIB
 const RETRY_S = 2
 
-/** By owner, of one daemon. */
+/** By owner, per daemon. */
 const held = new WeakMap<Fleet, Map<string, number>>()
 
-/** Code that this process has in memory for one request, from its first byte to the end of its run: runs of one context wait for each other. */
+/** Memory for the code of one request, from its first byte to the end of its run. Runs of one context wait for each other. */
 export class HeldCode implements Disposable {
   readonly #owner: string
   readonly #all: Map<string, number>
@@ -22,7 +22,7 @@ export class HeldCode implements Disposable {
     held.set(rooms.fleet, this.#all)
   }
 
-  /** Throws QUOTA_EXCEEDED when its owner has too much here. */
+  /** Throws QUOTA_EXCEEDED if the owner holds too much. */
   readonly add = (bytes: number): void => {
     this.#count(bytes)
     if (this.#ofOwner <= MAX_HELD_BYTES) return

@@ -7,13 +7,12 @@ import { execute } from './execute.ts'
 
 const MAX_PHRASE = 256
 
-/** The sandbox has no more to say here: the server knows how it answers for one that is not there. */
+/** The sandbox cannot answer; the server knows how to answer in its place. */
 const NOT_OURS: ReadonlySet<string> = new Set(['SANDBOX_GONE', 'AGENT_LOST', 'CANCELLED'])
 
 /**
- * The code interpreter of a sandbox, as E2B's SDKs know it on port 49999. Its failures are plain text; our own clients are told their code.
- * Rejects with SANDBOX_GONE, AGENT_LOST, CANCELLED, or what is no Fault; then nothing has been answered. That pages of every origin may ask is the
- * server's business.
+ * The code interpreter of a sandbox, as E2B's SDKs know it on port 49999. Failures are plain text; our own clients also get the code. Rejects with
+ * SANDBOX_GONE, AGENT_LOST, CANCELLED, or a non-Fault; nothing has been answered then. The server adds the CORS headers.
  */
 export async function serveInterpreter(visit: Visit): Promise<void> {
   const { request, reply } = visit
@@ -46,7 +45,7 @@ async function route(visit: Visit, method: string, path: string): Promise<void> 
   await handle()
 }
 
-/** Whatever the query says: clients add their own. */
+/** Ignores the query, since clients add their own. */
 function pathOf(url = '/'): string {
   try {
     return decodeURIComponent(url.split('?', 1)[0] ?? '/')
@@ -64,7 +63,7 @@ function sendText(reply: ServerResponse, status: number, text: string): void {
   reply.end(text)
 }
 
-/** E2B's client for JavaScript shows its caller the phrase of the status line, and nothing of the text. */
+/** E2B's JavaScript client shows the reason phrase of the status line and not the body. */
 function phraseOf(text: string): string {
   return text.replaceAll(/[^ -~]+/g, ' ').slice(0, MAX_PHRASE)
 }

@@ -3,15 +3,15 @@ import type { Fleet } from '../../sandbox/fleet.ts'
 import type { Visit } from '../call.ts'
 import { resetConnection } from '../reset.ts'
 
-/** Of one owner, all answers together: some of the largest results that there may be. */
+/** Limit for all answers to one owner together: a few of the largest results. */
 const MAX_UNREAD_BYTES = 256 * 1024 * 1024
 
-/** By owner, of one daemon: answers that are being given. */
+/** By owner, per daemon: answers in progress. */
 const given = new WeakMap<Fleet, Map<string, Set<ServerResponse>>>()
 
 /**
- * What a client does not read is in this process's memory, and a result is written as a whole. The result is called when a client has been sent more than it takes: where
- * its owner's have left too much unread, it is broken off.
+ * Output that a client does not read stays in this process's memory, and a result is written as a whole. Call the returned function when a client is sent more
+ * than it takes: if its owner's clients have left too much unread, this answer is broken off.
  */
 export function unread({ rooms, entered, request, reply }: Visit): () => void {
   const { owner } = entered.record

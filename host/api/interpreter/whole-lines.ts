@@ -1,10 +1,10 @@
-/** How long half a line waits for the rest of it: longer than a language takes from one word to the next, and too short to be noticed. */
+/** How long a partial line waits for its rest: longer than the gap between two words, too short to be noticed. */
 const HOLD_MS = 50
 const MOST_CHARACTERS = 64 * 1024
 
 type Say = (text: string, atMs: number) => void | Promise<void>
 
-/** Words put together to lines, of a language that prints its values word by word. */
+/** Joins words to lines, for a language that prints its values word by word. */
 export class WholeLines {
   readonly #say: Say
   #text = ''
@@ -15,7 +15,7 @@ export class WholeLines {
     this.#say = say
   }
 
-  /** `atMs`: when it was printed. A promise as `say` gives it. */
+  /** `atMs`: when it was printed. Returns a promise as `say` does. */
   add(text: string, atMs: number): void | Promise<void> {
     if (this.#text === '') this.#atMs = atMs
     this.#text += text
@@ -23,14 +23,14 @@ export class WholeLines {
     this.#timer ??= setTimeout(() => void this.flush(), HOLD_MS)
   }
 
-  /** Before anything else is told. */
+  /** Call it before any other event is sent. */
   flush(): void | Promise<void> {
     const text = this.#text
     this.forget()
     return text === '' ? undefined : this.#say(text, this.#atMs)
   }
 
-  /** What is half said is not said any more. */
+  /** Discards a partial line. */
   forget(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined

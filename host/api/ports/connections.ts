@@ -7,13 +7,13 @@ import { freshDeadline, settled } from '../../lifetimes.ts'
 import type { LiveSandbox } from '../../sandbox/life.ts'
 
 export const DIAL_MS = 10_000
-/** A server that has just been started may need a moment until it listens. */
+/** Retry delays: a server that was just started may take a moment to listen. */
 const TRIES_AFTER_MS = [10, 20, 40, 80]
-/** A connection that waits is one of the streams of the sandbox's agent; and many servers end theirs after five seconds. */
+/** An idle connection occupies one of the agent's streams, and many servers close theirs after five seconds. */
 const IDLE_MS = 4_000
 const MAX_IDLE = 8
 
-/** A connection to a server inside; TLS where the server speaks it, which shows whatever certificate it has. */
+/** Connects to a server inside; with TLS if the server speaks it, accepting any certificate. */
 export async function connectInside(
   live: LiveSandbox,
   port: number,
@@ -21,7 +21,7 @@ export async function connectInside(
   signal: AbortSignal,
 ): Promise<Duplex> {
   const plain = await dialInside(live, port, options.allowHalfOpen, signal)
-  // Whoever uses it hears of its end otherwise; an error without a listener would be the daemon's own.
+  // Users learn of its end in other ways. An error without a listener would crash the daemon.
   plain.on('error', () => plain.destroy())
   if (!options.isTls) return plain
   const secured = settled<Duplex>()
@@ -49,7 +49,7 @@ async function dialInside(live: LiveSandbox, port: number, allowHalfOpen: boolea
   return live.dial(port, { allowHalfOpen }, signal)
 }
 
-/** Connections to the servers of one sandbox, which serve one request after the other. */
+/** Keep-alive connections to the servers of one sandbox. */
 class InsideAgent extends Agent {
   readonly #connect: NonNullable<ClientRequestArgs['createConnection']>
 
@@ -79,18 +79,18 @@ type Created = (failure: Error | null, socket: Duplex) => void
 const idling = new WeakMap<Duplex, NodeJS.Timeout>()
 const agents = new WeakMap<LiveSandbox, InsideAgent>()
 
-/** For a request that may go over a connection which has served another: part of the options of `http.request`. */
+/** For requests that may reuse a connection: part of the options of `http.request`. */
 export function reusing(live: LiveSandbox, httpsPorts: readonly number[]): { agent: Agent } {
   let agent = agents.get(live)
   if (agent === undefined) {
-    // Lives and ends with the sandbox, whose connections break with it.
+    // Kept per sandbox life; its connections break when that ends.
     agent = new InsideAgent(live, httpsPorts)
     agents.set(live, agent)
   }
   return { agent }
 }
 
-/** For a request that gets a connection of its own. */
+/** For requests that need a new connection. */
 export function unused(live: LiveSandbox, httpsPorts: readonly number[]) {
   return {
     createConnection: (options: ClientRequestArgs, done: Created) => {

@@ -2,7 +2,7 @@ import { type IncomingMessage, validateHeaderName, validateHeaderValue } from 'n
 import type { TLSSocket } from 'node:tls'
 import { isSame } from '../tokens.ts'
 
-/** Headers of one connection, not of the message (RFC 9110, 7.6.1). */
+/** Hop-by-hop headers (RFC 9110, 7.6.1). */
 const OF_THE_CONNECTION: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
@@ -12,7 +12,7 @@ const OF_THE_CONNECTION: ReadonlySet<string> = new Set([
   'transfer-encoding',
   'upgrade',
 ])
-/** Made anew here, or answered already. */
+/** Regenerated or already handled here. */
 const REPLACED: ReadonlySet<string> = new Set([
   'host',
   'expect',
@@ -21,13 +21,13 @@ const REPLACED: ReadonlySet<string> = new Set([
   'x-forwarded-proto',
   'x-forwarded-prefix',
 ])
-/** For Caisson's own eyes. A server inside may well have an X-API-Key of its own: that one passes unless it is a key of ours. */
+/** Headers for Caisson only. A server inside may have its own X-API-Key, which is passed on unless it holds one of our keys. */
 const OURS = /^(e2b-|x-access-token$)/
 const KEY = /\be2b_[0-9a-f]{16,}\b/i
 const MAY_CARRY_A_KEY: ReadonlySet<string> = new Set(['x-api-key', 'authorization'])
-/** Too late behind a body (RFC 9110, 6.5.1). */
+/** Not allowed in trailers (RFC 9110, 6.5.1). */
 const OF_A_HEAD: ReadonlySet<string> = new Set(['content-encoding', 'content-length', 'content-type', 'cookie', 'set-cookie', 'trailer'])
-/** What a server inside could do with them it would do to the daemon's own origin, when it is visited below it. */
+/** Headers with which a server inside could affect the daemon's own origin when it is served below it. */
 const OF_THE_ORIGIN: ReadonlySet<string> = new Set([
   'clear-site-data',
   'nel',
@@ -37,16 +37,16 @@ const OF_THE_ORIGIN: ReadonlySet<string> = new Set([
   'set-cookie',
   'strict-transport-security',
 ])
-/** For the daemon's port, and no server inside has that. */
+/** It would apply to the daemon's port, which no server inside has. */
 const NEVER_PASSED_OUT = 'alt-svc'
 const NO_CONTENT = 204
 const COOKIE_DOMAIN = /;\s*domain\s*=[^;]*/gi
-/** A page below the daemon's origin is shown as if it had one of its own, which nothing else has. */
+/** A page served below the daemon's origin is given an opaque origin of its own. */
 const APART = 'sandbox allow-downloads allow-forms allow-modals allow-popups allow-scripts'
 
 export interface Guise {
   readonly port: number
-  /** Of the path by which it was reached; empty when it has an origin of its own. */
+  /** Path prefix through which it was reached; empty if it has its own origin. */
   readonly prefix: string
   /** Host header for servers inside. */
   readonly maskRequestHost: string | null
@@ -54,7 +54,7 @@ export interface Guise {
   readonly accessToken: string | null
 }
 
-/** The headers for the server inside, name and value in turn. Framing and the connection are the caller's. */
+/** Headers for the server inside, alternating names and values. Framing and connection headers are the caller's task. */
 export function headersInward(request: IncomingMessage, guise: Guise): string[] {
   const { rawHeaders, headers } = request
   const named = namedBy(headers.connection)
@@ -73,7 +73,7 @@ export function headersInward(request: IncomingMessage, guise: Guise): string[] 
   return inward
 }
 
-/** The headers for the client, name and value in turn, of what a server inside said. */
+/** Headers of a server's answer for the client, alternating names and values. */
 export function headersOutward(answer: IncomingMessage, guise: Guise): string[] {
   const { rawHeaders, headers } = answer
   const named = namedBy(headers.connection)
@@ -83,20 +83,20 @@ export function headersOutward(answer: IncomingMessage, guise: Guise): string[] 
     const [name = '', value = ''] = [rawHeaders[at], rawHeaders[at + 1]]
     const lower = name.toLowerCase()
     if (named.has(lower) || !mayGoOut(lower, guise)) continue
-    // There is no body, whatever is said of its length (RFC 9110, 15.3.5).
+    // There is no body, whatever its length is said to be (RFC 9110, 15.3.5).
     if (answer.statusCode === NO_CONTENT && lower === 'content-length') continue
-    // A cookie is for the sandbox that sets it, not for its neighbours below the same domain.
+    // A cookie is for the sandbox that sets it, not for others below the same domain.
     outward.push(name, lower === 'set-cookie' ? value.replace(COOKIE_DOMAIN, '') : value)
   }
   if (isBelow) {
     outward.push('Content-Security-Policy', APART)
-    // Without an origin, a page's requests to its own server are those of a stranger.
+    // In an opaque origin, a page's requests to its own server are cross-origin.
     if (headers['access-control-allow-origin'] === undefined) outward.push('Access-Control-Allow-Origin', '*')
   }
   return outward
 }
 
-/** What may be told after a body, name and value in turn: nothing that would not have been passed on before it, nor what says how long that is. */
+/** Trailers that may be passed on, alternating names and values: none that would not have passed as a header, nor any about framing. */
 export function trailersInward({ rawTrailers }: IncomingMessage, guise: Guise): string[] {
   return pairsOf(rawTrailers, (name, value) => !OF_A_HEAD.has(name) && mayGoIn(name, value, guise))
 }
@@ -111,7 +111,7 @@ function pairsOf(raw: readonly string[], isWanted: (name: string, value: string)
 
 function mayGoIn(name: string, value: string, guise: Guise): boolean {
   if (OF_THE_CONNECTION.has(name) || REPLACED.has(name) || OURS.test(name) || isSecret(name, value, guise)) return false
-  // Cookies of the daemon's origin are those of every program of this machine that a browser knows by the same host.
+  // Cookies of the daemon's origin include those of every program that the browser reaches under the same host name.
   return guise.prefix === '' || name !== 'cookie'
 }
 
@@ -119,7 +119,7 @@ function mayGoOut(name: string, { prefix }: Guise): boolean {
   return !OF_THE_CONNECTION.has(name) && name !== NEVER_PASSED_OUT && (prefix === '' || !OF_THE_ORIGIN.has(name))
 }
 
-/** The head of an answer that turns the connection into another protocol, as lines. Throws for what cannot be one. */
+/** The head of a response that upgrades the connection, as lines. Throws if it is malformed. */
 export function headersUpgraded(answer: IncomingMessage, guise: Guise): string {
   const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', `Upgrade: ${answer.headers.upgrade ?? ''}`]
   const headers = headersOutward(answer, guise)
@@ -136,7 +136,7 @@ export function headersUpgraded(answer: IncomingMessage, guise: Guise): string {
 function namedBy(connection: string | undefined): ReadonlySet<string> {
   if (connection === undefined) return OF_THE_CONNECTION
   const names = connection.toLowerCase().split(',')
-  // Framing is not the other side's to take away.
+  // The peer must not remove framing headers.
   return new Set(names.map((name) => name.trim()).filter((name) => name !== 'content-length' && name !== 'host'))
 }
 

@@ -10,7 +10,7 @@ import { connectInside, DIAL_MS, reusing, unused } from './connections.ts'
 import { type Guise, headersInward, headersOutward, headersUpgraded, trailersInward, trailersOutward } from './headers.ts'
 import { join } from './tunnel.ts'
 
-/** Servers inside, reached through the sandbox's agent. What they answer is input from the enemy: bounded, parsed strictly, framed anew. */
+/** A reverse proxy to servers inside, through the sandbox's agent. Their answers are hostile input: bounded, parsed strictly, and framed anew. */
 export class PortProxy {
   readonly #isKey: (value: string) => boolean
 
@@ -18,7 +18,7 @@ export class PortProxy {
     this.#isKey = (value) => parts.ownerOf(value) !== undefined
   }
 
-  /** Resolves when the answer has been handed over, or could not be. */
+  /** Resolves when the answer has been delivered, or could not be. */
   async forward(visit: Visit, prefix: string): Promise<void> {
     const { request } = visit
     const guise = this.#guise(visit, prefix)
@@ -26,7 +26,7 @@ export class PortProxy {
     try {
       return await this.#exchange(visit, guise, hasBody, !hasBody && TWICE.has(request.method ?? ''))
     } catch (failure) {
-      // A connection that had waited may be closed by the server at the very moment: then nothing has been heard of this request.
+      // A server may close an idle connection just as it is reused; it has then not received this request.
       if (!(failure instanceof Stale)) return refuse(visit, failure)
     }
     await this.#exchange(visit, guise, hasBody, false).catch((failure: unknown) => refuse(visit, failure))
@@ -48,7 +48,7 @@ export class PortProxy {
       asked.once('upgrade', (answer: IncomingMessage, _socket: Duplex, head: Buffer) => {
         upgrade.socket.off('close', abandon)
         const joined = async () => join(visit, upgrade, { socket: inside, head }, headersUpgraded(answer, guise))
-        // What is thrown here is a refusal of this visit; thrown by a listener it would be the end of the daemon.
+        // Errors thrown here refuse this visit; thrown in a listener they would crash the daemon.
         joined().then(answered.resolve, answered.reject)
       })
       asked.once('close', () => clearTimeout(timer))
@@ -65,7 +65,7 @@ export class PortProxy {
   }
 
   #target({ request, port }: Visit): RequestOptions {
-    // Strict whatever node was started with.
+    // Strict, whatever flags Node was started with.
     const strict = { maxHeaderSize: MAX_HEAD_BYTES, insecureHTTPParser: false }
     return { host: 'localhost', port, method: request.method, path: request.url, setHost: false, ...strict }
   }
@@ -100,9 +100,9 @@ export class PortProxy {
   }
 }
 
-/** How long a server inside may think about an upgrade: meanwhile nobody reads from the client, and its end would not be noticed. */
+/** How long a server inside may take to answer an upgrade. Nobody reads from the client meanwhile, so its disconnection would go unnoticed. */
 const UPGRADE_MS = 60_000
-/** Asking twice is no different from asking once. */
+/** Idempotent methods, which may be retried. */
 const TWICE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 const MAY_HAVE_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH'])
 
@@ -112,7 +112,7 @@ function isTls({ entered, port }: Visit): boolean {
   return entered.record.traffic.httpsPorts.includes(port)
 }
 
-/** Rejects when no answer comes. Once one has begun, what becomes of it is seen there: a server may say too much after a whole answer. */
+/** Rejects if no answer comes. Once an answer has begun, errors are handled there: a server may send too much after a complete answer. */
 function awaitAnswer(asked: ClientRequest, visit: Visit, guise: Guise): Settled<void> {
   const answered = settled<void>()
   let hasBegun = false
@@ -127,30 +127,30 @@ function awaitAnswer(asked: ClientRequest, visit: Visit, guise: Guise): Settled<
 }
 
 function send(request: IncomingMessage, asked: ClientRequest, guise: Guise): void {
-  // A body may be long in coming, and the answer need not wait for it.
+  // The body may take long, and the answer need not wait for it.
   asked.flushHeaders()
   request.pipe(asked, { end: false })
   request.once('end', () => {
     addTrailers(asked, trailersInward(request, guise))
     asked.end()
   })
-  // What is left of an answer to half a request is worth nothing.
+  // If the request was cut short, its answer is worthless.
   request.once('close', () => {
     if (!request.complete) asked.destroy()
   })
 }
 
-/** Resolves when the client has all of it; breaks the client's connection off when there is no whole answer to be had. */
+/** Resolves when the client has the whole answer; breaks the client's connection if it cannot be completed. */
 async function deliver(answer: IncomingMessage, { reply, request, signal }: Visit, guise: Guise): Promise<void> {
   if (reply.headersSent || signal.aborted) return void answer.destroy()
   try {
-    // Without its reason: nothing reads it. Throws for what is no status and no header; then nothing of it has been sent.
+    // The reason phrase is dropped, since nobody reads it. Throws on an invalid status or header; nothing has been sent then.
     reply.writeHead(answer.statusCode ?? 0, headersOutward(answer, guise))
   } catch (failure) {
     answer.destroy()
     throw failure
   }
-  // Who listens to events wants to know that it is heard, before there is one.
+  // A client of an event stream wants to know that it is connected before the first event.
   if (answer.headers['content-length'] === undefined) reply.flushHeaders()
   const over = settled<void>()
   answer.once('end', () => {
@@ -171,7 +171,7 @@ async function deliver(answer: IncomingMessage, { reply, request, signal }: Visi
   stop()
 }
 
-/** Called by listeners, of which what is thrown would be the end of the daemon. */
+/** Called from listeners, where an exception would crash the daemon. */
 function addTrailers(message: ServerResponse | ClientRequest, raw: string[]): void {
   if (raw.length === 0) return
   try {
@@ -187,7 +187,7 @@ function pairs(raw: readonly string[]): [string, string][] {
 
 const SANDBOX_LOST: ReadonlySet<string> = new Set(['SANDBOX_GONE', 'AGENT_LOST', 'WIRE_VIOLATION'])
 
-/** The texts are ours: what the server inside said is not repeated. */
+/** The texts are ours; what the server inside said is not repeated. */
 function refuse({ request, reply, entered, port, signal }: Visit, failure: unknown): void {
   const { id } = entered.record
   if (signal.aborted) return

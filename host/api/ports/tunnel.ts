@@ -6,10 +6,10 @@ import type { Visit } from '../call.ts'
 import type { Upgrade } from '../incoming.ts'
 import { resetConnection } from '../reset.ts'
 
-/** What one side still has to take when the other is gone. */
+/** After one side has gone, how long the other may take to receive the rest. */
 const TAIL_MS = 10_000
 
-/** From now on what one side says is for the other, each way until its own end. Resolves when the client's connection is closed. */
+/** Connects the two sides, each direction until its own end. Resolves when the client's connection is closed. */
 export async function join(visit: Visit, client: Upgrade, inside: { socket: Duplex; head: Buffer }, answer: string): Promise<void> {
   visit.reply.detachSocket(client.socket as Socket)
   client.accepted()

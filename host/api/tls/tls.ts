@@ -8,11 +8,11 @@ import { Fault } from '@caisson/wire'
 import type { Identity } from '../../authority/identity.ts'
 import { refuseAborted } from '../../lifetimes.ts'
 
-/** A server's identity, and what its clients must trust. */
+/** A server's identity, and the certificates that its clients must trust. */
 export interface Tls extends Identity {
-  /** The authority's certificate: for NODE_EXTRA_CA_CERTS, `curl --cacert`, browsers. */
+  /** The authority's certificate, for NODE_EXTRA_CA_CERTS, `curl --cacert` and browsers. */
   readonly caPath: string
-  /** The same among those that are trusted everywhere: for SSL_CERT_FILE and REQUESTS_CA_BUNDLE, which replace what a program trusts. */
+  /** The same together with the usual roots, for SSL_CERT_FILE and REQUESTS_CA_BUNDLE, which replace a program's trust list. */
   readonly bundlePath: string
 }
 
@@ -23,21 +23,21 @@ const LABELS = /^(?!-)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+$/
 const ADDRESSES = ['127.0.0.1', '::1']
 
 export interface Place {
-  /** Sandboxes have names below it; a port at its end does not matter. */
+  /** Sandboxes have names below it; a port at its end is ignored. */
   readonly domain: string | null
-  /** Name or address that is listened on. */
+  /** The name or address to listen on. */
   readonly host: string
 }
 
-/** What a certificate is for. */
+/** The names in a certificate. */
 interface Names {
   readonly names: readonly string[]
   readonly addresses: readonly string[]
 }
 
 /**
- * The identity of a daemon for its domain, all names below it, and this machine's own addresses, by an authority of this state folder that is made
- * once. It is renewed while it is used. Rejects with BAD_REQUEST for a domain that no certificate can be for, HOME_UNUSABLE when the files cannot be used.
+ * The identity of a daemon for its domain, all names below it, and this machine's own addresses. An authority in this state folder, created once, signs it. It
+ * is renewed while in use. Rejects with BAD_REQUEST for a domain that no certificate can have, or HOME_UNUSABLE.
  */
 export async function openTls(home: string, place: Place, signal: AbortSignal): Promise<Tls> {
   refuseAborted(signal)
@@ -64,7 +64,7 @@ function namesFor({ domain, host }: Place): Names {
   return { names: domain === null ? hosts : [...namesBelow(domain), ...hosts], addresses }
 }
 
-/** A wildcard stands for one label, and clients want at least two behind it. */
+/** A wildcard matches one label, and clients require at least two labels after it. */
 function namesBelow(domain: string): string[] {
   const bare = domain.replace(/:\d+$/, '').toLowerCase()
   if (LABELS.test(bare) && !/^[\d.]+$/.test(bare)) return [bare, `*.${bare}`]
@@ -75,11 +75,11 @@ function namesBelow(domain: string): string[] {
 
 async function newAuthority(): Promise<Identity> {
   const { makeAuthority } = await import('../../authority/certificates.ts')
-  // Of several that a browser may know, a person finds this one.
+  // A name by which a person can recognise it among others in a browser.
   return makeAuthority(`Caisson of ${hostname().replace(/[^\w.-]/g, '-')}`)
 }
 
-/** The kept one while it is good for these names and of this authority, else a new one. */
+/** The stored identity if it is valid for these names and from this authority, otherwise a new one. */
 async function serverIdentity(folder: string, authority: Identity, wanted: Names): Promise<Identity> {
   const found = await kept(folder, 'server')
   if (found !== undefined && isGood(found, authority, wanted)) return found
@@ -94,7 +94,7 @@ function isGood({ cert }: Identity, authority: Identity, { names, addresses }: N
   return isNamed && addresses.every((address) => read.checkIP(address) !== undefined)
 }
 
-/** Undefined: there is none, or its time is nearly over. Throws for one that is damaged: whoever trusted it is to decide. */
+/** Undefined: there is none, or it expires soon. Throws if it is damaged: whoever trusted it must decide. */
 async function kept(folder: string, name: string): Promise<Identity | undefined> {
   const [key, cert] = await Promise.all([textOf(join(folder, `${name}.key`)), textOf(join(folder, `${name}.pem`))])
   if (key === undefined || cert === undefined) return undefined
@@ -112,7 +112,7 @@ async function kept(folder: string, name: string): Promise<Identity | undefined>
 }
 
 async function keep(folder: string, name: string, identity: Identity): Promise<Identity> {
-  // A certificate without its key would be taken for damaged; a key without its certificate is as good as none.
+  // A certificate without its key would count as damaged; a key without its certificate counts as missing.
   await write(join(folder, `${name}.pem`), '')
   await write(join(folder, `${name}.key`), identity.key)
   await write(join(folder, `${name}.pem`), identity.cert)
@@ -146,7 +146,7 @@ class Renewed implements Tls {
     const look = async () => {
       this.#current = await renew()
     }
-    // What cannot be renewed today may be tomorrow: there is a month to do it in.
+    // A failed renewal can be retried: there is a month to do it.
     setInterval(() => look().catch(() => undefined), LOOK_MS).unref()
   }
 
