@@ -17,22 +17,29 @@ export class OpenRequests {
   crowded(owner: string, sandboxId?: string): 'sandbox' | 'owner' | undefined {
     if (sandboxId !== undefined && (this.#ofSandbox.get(sandboxId) ?? 0) >= MAX_SANDBOX_REQUESTS) return 'sandbox'
     // Never more than are left then: one alone has half at the most, and whoever comes finds room.
-    return (this.#ofOwner.get(owner) ?? 0) >= MAX_REQUESTS - this.#all ? 'owner' : undefined
+    return (this.#ofOwner.get(counted(owner, sandboxId)) ?? 0) >= MAX_REQUESTS - this.#all ? 'owner' : undefined
   }
 
   /** The result ends it. */
   admit(socket: Duplex, owner: string, sandboxId?: string): () => void {
     const quiet = this.#connections.busy(socket)
-    this.#all += 1
-    add(this.#ofOwner, owner, 1)
-    if (sandboxId !== undefined) add(this.#ofSandbox, sandboxId, 1)
+    this.#count(1, owner, sandboxId)
     return () => {
       quiet()
-      this.#all -= 1
-      add(this.#ofOwner, owner, -1)
-      if (sandboxId !== undefined) add(this.#ofSandbox, sandboxId, -1)
+      this.#count(-1, owner, sandboxId)
     }
   }
+
+  #count(more: number, owner: string, sandboxId: string | undefined): void {
+    this.#all += more
+    add(this.#ofOwner, counted(owner, sandboxId), more)
+    if (sandboxId !== undefined) add(this.#ofSandbox, sandboxId, more)
+  }
+}
+
+/** Apart: anybody may knock on a sandbox, and its owner must be able to end it. */
+function counted(owner: string, sandboxId: string | undefined): string {
+  return `${sandboxId === undefined ? 'by' : 'for'} ${owner}`
 }
 
 function add(counts: Map<string, number>, name: string, more: number): void {

@@ -1,8 +1,7 @@
 import { connect } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { MAX_REQUESTS, MAX_SANDBOX_REQUESTS } from '../../wire/index.ts'
-import { Door, KEY, OPERATOR_KEY } from './door.ts'
+import { Door, KEY } from './door.ts'
 import { everything, exchange, parseReply } from './raw.ts'
 
 // Whatever comes in on the port: a clear answer or none, bounded memory, and others are served meanwhile.
@@ -186,65 +185,6 @@ test('who goes away is noticed by whoever works for them', async () => {
   await expect(asked).rejects.toThrow()
   expect(await gone).toMatchObject({ code: 'CANCELLED' })
   while (!door.logged.some(({ status }) => status === 499)) await pause(5)
-})
-
-test('one sandbox takes so many requests at once; others have room', async () => {
-  // Eight hundred clients at once may be slow, on a busy machine.
-  await using patient = await Door.open((one) => one.sandboxes.set('i1', {}).set('i2', {}))
-  const started: (() => void)[] = []
-  patient.serveEnvd = (visit) =>
-    visit.entered.record.id === 'i2'
-      ? Promise.resolve(void visit.reply.end('other'))
-      : new Promise((resolve) => {
-          started.push(() => resolve(void visit.reply.end('late')))
-        })
-  const waiting = Array.from({ length: MAX_SANDBOX_REQUESTS }, () => fetch(patient.url, { headers: envd }))
-  while (started.length < MAX_SANDBOX_REQUESTS) await pause(10)
-  const refused = await fetch(patient.url, { headers: envd })
-  expect([refused.status, refused.headers.get('retry-after'), await refused.json()]).toEqual([
-    429,
-    '1',
-    expect.objectContaining({ sandboxId: 'i1', code: 429 }),
-  ])
-  expect(await (await fetch(patient.url, { headers: { ...envd, 'e2b-sandbox-id': 'i2' } })).text()).toBe('other')
-  for (const answer of started) answer()
-  for (const reply of await Promise.all(waiting)) expect(await reply.text()).toBe('late')
-  const again = fetch(patient.url, { headers: envd })
-  while (started.length === MAX_SANDBOX_REQUESTS) await pause(5)
-  started.at(-1)?.()
-  expect((await again).status).toBe(200)
-})
-
-test('one owner takes half of all at the most, however many sandboxes are its own; another has room', async () => {
-  await using patient = await Door.open((one) => {
-    for (let at = 1; at <= 5; at += 1) one.sandboxes.set(`i${at}`, {})
-  })
-  const started: (() => void)[] = []
-  patient.serveEnvd = (visit) =>
-    new Promise((resolve) => {
-      started.push(() => resolve(void visit.reply.end('late')))
-    })
-  // Many on each connection: they count all the same.
-  const each = 48
-  const sockets = Array.from({ length: MAX_REQUESTS / 2 / each }, (_, at) => {
-    const socket = connect(patient.port, '127.0.0.1')
-    const request = `GET / HTTP/1.1\r\nHost: x\r\nE2b-Sandbox-Id: i${1 + (at % 4)}\r\nE2b-Sandbox-Port: 49983\r\n\r\n`
-    socket.write(request.repeat(each))
-    return socket
-  })
-  while (started.length < MAX_REQUESTS / 2) await pause(10)
-  const asked = async (path: string, headers: Record<string, string>) => {
-    const reply = await fetch(`${patient.url}${path}`, { headers })
-    return [reply.status, reply.headers.get('retry-after'), await reply.json()]
-  }
-  const message = 'Too many requests to this sandbox and others of its owner are under way'
-  expect(await asked('/', { ...envd, 'e2b-sandbox-id': 'i5' })).toEqual([429, '1', { sandboxId: 'i5', message, code: 429 }])
-  const refused = { code: 429, error_code: 'quota_exceeded', message: expect.stringContaining('somebody') }
-  expect(await asked('/sandboxes/x', { 'x-api-key': KEY })).toEqual([429, '1', expect.objectContaining(refused)])
-  expect(await asked('/sandboxes/x', { 'x-api-key': OPERATOR_KEY })).toEqual([200, null, { id: 'x', owner: 'operator' }])
-  for (const answer of started) answer()
-  for (const socket of sockets) socket.destroy()
-  await expect.poll(() => asked('/sandboxes/x', { 'x-api-key': KEY }), { timeout: 10_000 }).toEqual([200, null, expect.anything()])
 })
 
 test('a fault of ours is told as one, without what caused it, and logged with it', async () => {
