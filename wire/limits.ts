@@ -27,6 +27,8 @@ export const ENVD_VERSION = '0.6.13'
 export const MAX_HEAD_BYTES = 64 * 1024
 /** Concurrent connections to the daemon. */
 export const MAX_CONNECTIONS = 8192
+/** Concurrent requests and tunnels of owners; fewer than MAX_CONNECTIONS, so that a client that has not authenticated yet still gets a connection. */
+export const MAX_REQUESTS = 6144
 /** Concurrent requests and tunnels for one sandbox; below its agent's stream limit, so that commands still find room. */
 export const MAX_SANDBOX_REQUESTS = 800
 /** Idle timeout of a connection. */
