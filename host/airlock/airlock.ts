@@ -17,33 +17,33 @@ import { Leaves } from './inspect/leaves.ts'
 import { refuseInWords } from './refusal.ts'
 import { Searchers } from './search/searchers.ts'
 
-/** Gates, and connections that are refused in words; more are turned away. */
+/** Limit on concurrent gates and on connections refused with a readable answer; further ones are rejected. */
 const MAX_PEERS = 8192
-/** Of one sandbox: each has buffers and keys of its own. */
+/** Per sandbox, because each has its own buffers and keys. */
 const MAX_INSPECTED = 512
 
 export interface AirlockParts {
-  /** Where gates ask, and where they bring what is refused in words; both are made, for this user alone. */
+  /** The sockets where gates ask, and to which they bring connections to be inspected or refused readably. Both are created, for this user only. */
   readonly sockets: { readonly socket: string; readonly inspect: string }
-  /** On return it is in the log; throws when it is not, and then nothing is let through. */
+  /** On return the record is in the log. Throws if it could not be written; then nothing is allowed. */
   readonly record: (record: NetworkRecord) => void
-  /** Of a name, as this machine knows it; none: it has none. Never rejects, and takes no longer than a gate waits. */
+  /** This machine's addresses of a name; empty if it has none. Never rejects, and takes less time than a gate waits. */
   readonly addresses: (name: string, sandbox: string, signal: AbortSignal) => Promise<readonly string[]>
-  /** Of those that the operator has stored; undefined: there is none of that name. */
+  /** A stored secret of the operator; undefined: no such secret. */
   readonly secret: (name: string) => Promise<string | undefined>
-  /** What a seal of this installation covers; undefined: it is none. */
+  /** Decrypts a value sealed by this installation; undefined: it was not. */
   readonly unseal: (sealed: string) => Promise<string | undefined>
-  /** Of package registries. */
+  /** Cached answers of package registries. */
   readonly answers: KeptAnswers
-  /** The program of the threads that search what leaves. */
+  /** The program of the search threads. */
   readonly searcher: string
-  /** Connections of one sandbox that are looked into at once; absent: 512. */
+  /** Limit on concurrently inspected connections of one sandbox; absent: 512. */
   readonly maxInspected?: number
-  /** Made when the first connection is looked into. */
+  /** Created when the first connection is inspected. */
   readonly inspection: () => Promise<Pick<Inspection, 'authority' | 'serverAuthorities'>>
 }
 
-/** The host's side of all gates (wire/airlock.ts): says for each question of a sandbox what its rules say. Of a sandbox it was not told of: no. */
+/** The host's end of all gates (wire/airlock.ts): decides each question of a sandbox by its rules. Questions of unknown sandboxes are denied. */
 export class Airlock implements AsyncDisposable {
   readonly sockets: AirlockParts['sockets']
   readonly #parts: AirlockParts
@@ -51,10 +51,10 @@ export class Airlock implements AsyncDisposable {
   readonly #lines = new Set<GateLine>()
   readonly #peers = new Set<Socket>()
   readonly #over = new AbortController()
-  /** From the first connection that is looked into on: most sandboxes open none, and `node:http` takes its time. */
+  /** Created at the first inspected connection: most sandboxes have none, and loading `node:http` takes time. */
   #inspector: Inspector | undefined
   readonly #searchers: Searchers
-  /** Connections that are looked into, of each sandbox. */
+  /** Inspected connections, by sandbox. */
   readonly #inspected = new Map<string, number>()
   #all = new Undos()
 
@@ -64,7 +64,7 @@ export class Airlock implements AsyncDisposable {
     this.#searchers = new Searchers(parts.searcher)
   }
 
-  /** Rejects with HOME_UNUSABLE; then nothing of it is left. */
+  /** Rejects with HOME_UNUSABLE, leaving nothing behind. */
   static async open(parts: AirlockParts, signal: AbortSignal): Promise<Airlock> {
     refuseAborted(signal)
     const airlock = new Airlock(parts)
@@ -76,7 +76,7 @@ export class Airlock implements AsyncDisposable {
     return airlock
   }
 
-  /** Before it starts. `auditBytes`: how much may be written about it. `canaries`: what is planted in it. */
+  /** Call it before the sandbox starts. `auditBytes`: limit on its records in the log. `canaries`: the decoys planted in it. */
   register(sandbox: string, egress: Egress, auditBytes: number, canaries: readonly Canary[] = []): void {
     const [write, searchers] = [this.#parts.record, this.#searchers]
     this.#guests.set(sandbox, new Guest({ sandbox, egress, auditBytes, canaries, write, searchers }))
@@ -86,7 +86,7 @@ export class Airlock implements AsyncDisposable {
     return this.#guests.has(sandbox)
   }
 
-  /** From now on; what is no longer allowed ends. */
+  /** Applies from now on; connections that are no longer allowed end. */
   replace(sandbox: string, egress: Egress): void {
     const guest = this.#guests.get(sandbox)
     if (guest === undefined) throw new Fault('NOT_FOUND', `sandbox ${sandbox} has no way out that could be changed`)
@@ -95,7 +95,7 @@ export class Airlock implements AsyncDisposable {
     for (const line of this.#of(sandbox)) line.judgeAgain(egress)
   }
 
-  /** It has ended. */
+  /** Call it when the sandbox has ended. */
   forget(sandbox: string): void {
     this.#guests.get(sandbox)?.recordAll()
     this.#guests.delete(sandbox)
@@ -107,7 +107,7 @@ export class Airlock implements AsyncDisposable {
     return [...this.#lines].filter((line) => line.sandbox === sandbox)
   }
 
-  /** What a gate brings: refused in words, or looked into. */
+  /** Serves a connection that a gate brings: refuses it readably, or inspects it. */
   #serve(peer: Socket, { sandbox, connection }: Named): void {
     for (const line of this.#of(sandbox)) {
       const refusal = line.refusalOf(connection)
@@ -159,10 +159,10 @@ export class Airlock implements AsyncDisposable {
     })
     server.maxConnections = MAX_PEERS
     try {
-      // One that a host left which was killed.
+      // A socket left by a host that was killed.
       await rm(path, { force: true })
       await once(server.listen(path), 'listening')
-      // The folder is this user's alone: nobody was faster.
+      // The folder belongs to this user alone, so nobody could connect before this.
       await chmod(path, 0o600)
     } catch (cause) {
       server.close()
@@ -178,7 +178,7 @@ export class Airlock implements AsyncDisposable {
     await closed
   }
 
-  /** All that it let through ends within a second; what is asked from then on is answered no by the gates themselves. */
+  /** Ends everything that was allowed within a second; the gates themselves answer no from then on. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#over.abort()
     this.#inspector?.[Symbol.dispose]()

@@ -1,18 +1,18 @@
 import type { Socket } from 'node:net'
 import { freshDeadline, onAbort } from '../lifetimes.ts'
 
-/** {sandbox, connection}, in one line. */
+/** {sandbox, connection} as one line. */
 const MAX_HEAD_BYTES = 512
 const PATIENCE_MS = 5000
 const NEWLINE = 0x0a
 
-/** Which connection of which sandbox. */
+/** A connection of a sandbox. */
 export interface Named {
   readonly sandbox: string
   readonly connection: number
 }
 
-/** Reads the line by which a gate says which connection it brings. `serve` has the peer paused, with all that came after the line in its buffer. */
+/** Reads the line that names the connection a gate brings. `serve` gets the peer paused, with everything after the line in its buffer. */
 export function readNamed(peer: Socket, serve: (named: Named) => void): void {
   const stop = onAbort(freshDeadline(PATIENCE_MS), () => peer.destroy())
   peer.on('close', stop)

@@ -1,20 +1,20 @@
 import { type Decision, decide, type Egress, hostAddresses, type Target } from './egress.ts'
 
-/** Of one policy; the oldest is forgotten first. Names and addresses are short, so these are some ten kilobytes. */
+/** Per policy, oldest evicted first. Names and addresses are short, so this takes a few tens of kilobytes. */
 const MAX_DECIDED = 64
 
 interface Decided {
-  /** Of this machine, while they were decided. */
+  /** This machine's addresses at the time of the decisions. */
   readonly hostAddresses: readonly string[]
   readonly decisions: Map<string, Decision>
 }
 
-/** A policy is never changed, only replaced, and what was decided by it goes with it. */
+/** A policy is never modified, only replaced, and its cached decisions go with it. */
 const DECIDED = new WeakMap<Egress, Decided>()
 
 /**
- * What `decide` says of a connection, without deciding twice: programs connect to the same few places again and again, and each of them waits for this.
- * A decision depends on the policy, on what is asked for and found, and on the addresses of this machine, and on nothing else.
+ * A cached `decide` for connections: programs connect to the same few places repeatedly, and each connection waits for this. A decision depends only on the
+ * policy, the target, its resolved addresses and this machine's own addresses.
  */
 export function decideAgain(egress: Egress, { name, address, port }: Target, found: readonly string[]): Decision {
   const { decisions } = decidedBy(egress)

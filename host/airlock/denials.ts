@@ -2,11 +2,11 @@ import type { NetworkRecord, SandboxHappening } from '@caisson/wire'
 
 export type Denial = Extract<SandboxHappening, { kind: 'denied' }>
 
-/** Who wants to hear at once of what a sandbox was not let reach. What is told has been recorded. */
+/** Immediate notification of denied accesses. They have been recorded before. */
 export class Denials {
   readonly #listeners = new Map<string, Set<(denial: Denial) => void>>()
 
-  /** The result stops it. */
+  /** Returns a function that stops listening. */
   listen(sandbox: string, listener: (denial: Denial) => void): () => void {
     const all = this.#listeners.get(sandbox) ?? new Set()
     this.#listeners.set(sandbox, all)

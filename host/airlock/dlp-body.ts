@@ -4,14 +4,14 @@ import type { Span } from './dlp-verdicts.ts'
 import type { Ground, Passed, Watch } from './inspect/passage.ts'
 import type { Coding } from './search/words.ts'
 
-/** As long as this, a run is held until all of it is known: what is sent in small pieces is judged with what went before. */
+/** Runs up to this length are held until complete: data sent in small pieces is judged together with what preceded it. */
 const WHOLE_BYTES = 4096
 const STAR = 0x2a
-/** Compression that is found by its first bytes, wherever it stands; and the one that may be the outermost besides. */
+/** Compression that is detected by its magic bytes, at any nesting level; the outermost coding may also be one of the others. */
 const KNOWN_BY_MARK = ['gzip', 'x-gzip', 'identity']
 const KNOWN_OUTERMOST = [...KNOWN_BY_MARK, 'deflate', 'br']
 
-/** A body or a message on its way out. As many bytes leave as came. */
+/** Watches an outgoing body or message. Its length does not change. */
 export class DlpWatch implements Watch {
   readonly keepsLength = true
   readonly #outflow: Outflow
@@ -22,10 +22,10 @@ export class DlpWatch implements Watch {
   #held: Buffer = Buffer.alloc(0)
   #passed = 0
   #isWhole: boolean
-  /** All of it, as long as it is small. */
+  /** The whole run, as long as it is small. */
   #said: Buffer | null = Buffer.alloc(0)
 
-  /** `codings`: of Content-Encoding. `lengthBytes`: of the whole; null: nobody knows. */
+  /** `codings`: from Content-Encoding. `lengthBytes`: total length; null: unknown. */
   constructor(
     outflow: Outflow,
     lane: Lane,
@@ -36,7 +36,7 @@ export class DlpWatch implements Watch {
     this.#lane = lane
     this.#place = place
     this.#codings = codings
-    // A message of a web socket ends soon, or is long.
+    // A WebSocket message either ends soon or is long.
     this.#isWhole = place === 'message' || (lengthBytes !== null && lengthBytes <= WHOLE_BYTES)
   }
 
@@ -45,9 +45,9 @@ export class DlpWatch implements Watch {
     const over = this.#outflow.budgets.spend(this.#lane.target, bytes.length)
     if (over !== null) return over
     const { looking, ground: unknown } = this.#begun()
-    // Before it is known what it is: another request may go on with it at the same time.
+    // Done before the verdict, because a concurrent request may continue this data.
     this.#outflow.remember(this.#lane, bytes)
-    // A copy: values in it may be masked.
+    // A copy, because values in it may be masked.
     this.#held = Buffer.concat([this.#held, bytes])
     const ground = unknown ?? (await looking.write(bytes))
     if (ground !== null) return ground
@@ -58,7 +58,7 @@ export class DlpWatch implements Watch {
   }
 
   async end(): Promise<Passed> {
-    // Nothing has been sent, and nothing says nothing.
+    // Nothing has been sent, so there is nothing to find.
     if (this.#looking === null) return Buffer.alloc(0)
     const found =
       (await this.#looking.settle()) ??
@@ -92,7 +92,7 @@ export class DlpWatch implements Watch {
   }
 }
 
-/** Brotli has no mark, and DEFLATE may leave its own away. */
+/** Brotli has no magic bytes, and DEFLATE may come without its header. */
 function unmarked(coding: string): Coding | null {
   return coding === 'br' || coding === 'deflate' ? coding : null
 }
@@ -109,7 +109,7 @@ export function mask(bytes: Buffer, { start, end }: Span): void {
   bytes.fill(STAR, Math.max(0, start), Math.max(0, end))
 }
 
-/** What the same message says in the same places, one time after the other, taken together. One message at a time: the next one is added to what this one left. */
+/** Joins what successive similar messages contain in the same places, and judges it. One message at a time, since each is added to what the last one left. */
 export function joinedGround(outflow: Outflow, lane: Lane, place: 'url' | 'body' | 'message', said: Buffer): Promise<Ground | null> {
   return lane.inTurn(async () => {
     for (const joined of lane.columns[place].add(said.toString('latin1'))) {

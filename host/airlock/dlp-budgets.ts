@@ -2,14 +2,14 @@ import { type DlpPolicy, readEndpoint } from '@caisson/policy'
 import type { Target } from './egress.ts'
 import type { Ground } from './inspect/passage.ts'
 
-/** Of what is left, a tunnel is lent this share at a time, or so many bytes, if that is more: many that last leave the others something. */
+/** A tunnel is lent this share of what is left, or a minimum if that is more, so that many long tunnels leave something for others. */
 const SHARE = 8
 const LEAST_BYTES = 4096
 
-/** How much one sandbox may still send to whom. */
+/** How much one sandbox may still send to each destination. */
 export class Budgets {
   readonly #budgetOf: DlpPolicy['budgetOf']
-  /** By rule; what another policy before has counted goes on. */
+  /** By rule; kept when the policy is replaced. */
   readonly spent: Map<string, number>
 
   constructor(budgetOf: DlpPolicy['budgetOf'], spent: Map<string, number>) {
@@ -17,7 +17,7 @@ export class Budgets {
     this.spent = spent
   }
 
-  /** Null: it is within the budget, and has been counted. */
+  /** Null: within the budget, and counted. */
   spend(target: Target, bytes: number): Ground | null {
     const budget = this.#of(target)
     if (budget === null) return null
@@ -27,18 +27,18 @@ export class Budgets {
     return null
   }
 
-  /** Whether there is an end to what may be sent there. */
+  /** Whether there is a limit for this destination. */
   has(target: Target): boolean {
     return this.#of(target) !== null
   }
 
-  /** Null: something may still be sent there. */
+  /** Null: the budget is not exhausted. */
   exhausted(target: Target): Ground | null {
     const budget = this.#of(target)
     return budget === null || this.#spentOf(budget.key) < budget.bytes ? null : over(budget, target)
   }
 
-  /** Bytes that a tunnel may send, and that are counted already, as nobody here sees them; 0: there are none left. Null: there is no end. */
+  /** Bytes that a tunnel may send. They are counted in advance, because nobody here sees the tunnel's data. 0: none are left. Null: unlimited. */
   lend(target: Target): number | null {
     const budget = this.#of(target)
     if (budget === null) return null
@@ -49,7 +49,7 @@ export class Budgets {
     return lent
   }
 
-  /** What was lent and not sent. */
+  /** Returns what was lent but not sent. */
   giveBack(target: Target, bytes: number): void {
     const budget = this.#of(target)
     if (budget !== null) this.spent.set(budget.key, Math.max(0, this.#spentOf(budget.key) - bytes))

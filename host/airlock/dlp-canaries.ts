@@ -7,13 +7,13 @@ const VALUE_LENGTH = 40
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
 
 export interface Planted extends Canary {
-  /** Where it stands: a variable, or a file below the home of the user and what is in it. */
+  /** Its location: an environment variable, or a file in the user's home with its text. */
   readonly at: { readonly env: string } | { readonly file: string; readonly text: string }
 }
 
 /**
- * Values that are one sandbox's alone. They are made from a key of this state folder and the sandbox's id, so that a host which comes back knows
- * them, and nothing has to keep them.
+ * Decoy values unique to one sandbox. They are derived from a key of this state folder and the sandbox's id, so that a restarted host can recompute them and
+ * nothing has to be stored.
  */
 export class Canaries {
   readonly #key: InstallationKey

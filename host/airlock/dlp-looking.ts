@@ -6,32 +6,32 @@ import type { Ground } from './inspect/passage.ts'
 import type { FarRun } from './search/searchers.ts'
 import { type Coding, NotSearched, type Told, type Which } from './search/words.ts'
 
-/** A hold of fewer bytes is not worth a stalled conversation: they are the constant beginnings of what is looked for. */
+/** Holding back fewer bytes is not worth stalling a connection: they are only constant prefixes of what is searched for. */
 const LEAST_HELD = 4
-/** What is searched on the thread that everything else of the host happens on: so little, and with so little work. */
+/** The limits for searching on the main thread: this many bytes, and little work. */
 const NEAR_BYTES = 4096
 const NEAR_STEPS = 128 * 1024
 const NOTHING = new Uint8Array(0)
 
 export interface Way {
   readonly which?: Which
-  /** It is unpacked before it is searched. */
+  /** Decompress before searching. */
   readonly coding?: Coding | null
-  /** How that is called in records. */
+  /** The name of the coding in records. */
   readonly codingName?: string
-  /** What went before, in other requests: it has been judged, and only what goes on in this one counts. */
+  /** Data of earlier requests: already judged, and only matches that continue into this one count. */
   readonly before?: Uint8Array
 }
 
 /**
- * One run of bytes on its way out, searched and judged. A little is searched here, at once; what is longer, packed, or more work than it
- * looks like goes to a searcher, and so does all that follows it.
+ * Searches and judges one outgoing run of bytes. A small one is searched here, on the main thread. One that is longer, compressed or unexpectedly costly goes
+ * to a searcher thread, with all that follows it.
  */
 export class Looking {
   readonly #outflow: Outflow
   readonly #way: Required<Way>
   readonly #judging: Judging
-  /** Undefined: nothing has been said yet. Null: it is not searched here. */
+  /** Undefined: nothing has been written yet. Null: not searched here. */
   #near: Near | null | undefined
   #far: FarRun | null = null
   #said: Buffer = Buffer.alloc(0)
@@ -75,7 +75,7 @@ export class Looking {
     return this.#judging.redactions
   }
 
-  /** It is over, or nobody wants it any more. */
+  /** The run has ended or been abandoned. */
   close(): void {
     this.#isClosed = true
     this.#far?.close()
@@ -107,7 +107,7 @@ export class Looking {
   }
 }
 
-/** A short text, in one go. What takes more work than it may is not known, which is a finding of its own. */
+/** Searches a short text in one go. If that exceeds its work limit, the content is unknown, which counts as a finding. */
 export function glance(outflow: Outflow, lane: Lane, place: DlpPlace, text: string): { ground: Ground | null; hasFound: boolean } {
   const near = new Near(outflow, 'joining', NOTHING)
   const judging = new Judging(outflow, lane, place)
@@ -119,7 +119,7 @@ export function glance(outflow: Outflow, lane: Lane, place: DlpPlace, text: stri
   return judging
 }
 
-/** A search on this thread. Null: it was too much work, and nothing is known of what was given last. */
+/** A search on the main thread. Null: it took too much work, and nothing is known about the last piece. */
 class Near {
   readonly #scanner: Scanner
   #findings: Finding[] = []

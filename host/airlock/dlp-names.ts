@@ -7,7 +7,10 @@ const WINDOW_MS = 10 * 60_000
 const MAX_PARENTS = 256
 const MAX_NAMES = 4096
 const DNS_PORT = 53
-/** `co.uk`: a name below it is somebody's own from the third label on. Countries give these out to nobody; whatever else is as short is somebody's (`abc.xyz`). */
+/**
+ * `co.uk`: below such a suffix, the third label is what somebody registers. Countries do not register names this short; other short names are ordinary
+ * (`abc.xyz`).
+ */
 const COUNTRY_BYTES = 2
 const NOBODYS = new Set(
   'ac art asn biz co com edu firm go gob gouv gov gr id ind inf info ltd me mil muni name ne net nic nom or org plc pro res sch tm web'.split(
@@ -17,7 +20,7 @@ const NOBODYS = new Set(
 
 interface Parent {
   readonly names: Set<string>
-  /** Those of them, and of the refused, that the log must not have. */
+  /** Allowed or refused names that the log must not contain. */
   readonly withheld: Set<string>
   readonly refused: Map<string, Ground>
   readonly columns: Columns
@@ -25,7 +28,7 @@ interface Parent {
   sinceMs: number
 }
 
-/** A question for a name carries the name to whoever serves it. What the names below one domain say, one by one and together, and how much it is. */
+/** A name query carries the name to its name server. Judges the names queried below one domain, singly and joined, and their total size. */
 export class DlpNames {
   readonly #outflow: Outflow
   readonly #parents = new Map<string, Parent>()
@@ -34,12 +37,12 @@ export class DlpNames {
     this.#outflow = outflow
   }
 
-  /** Null: it may be asked for. `name` is normal. */
+  /** Null: it may be queried. `name` must be normalised. */
   weigh(name: string): Ground | null {
     const { own, domain } = partsOf(name)
     const parent = this.#parent(domain)
     if (own.length === 0 || parent.names.has(name)) return null
-    // It is asked about several times on its way, and told once.
+    // A connection asks about its name several times, but a finding is recorded once.
     const ground = parent.refused.get(name) ?? this.#read(domain, own, parent) ?? this.#joined(domain, own, parent)
     if (ground !== null) {
       if (parent.refused.size < MAX_NAMES) parent.refused.set(name, ground)
@@ -55,14 +58,14 @@ export class DlpNames {
     return null
   }
 
-  /** As the log may have it: of a name that says something that must not leave, its domain. */
+  /** The name as the log may contain it: only its domain if the rest contains data that must not leave. */
   told(name: string): string {
     const { domain } = partsOf(name)
     return this.#parents.get(domain)?.withheld.has(name) === true ? domain : name
   }
 
   #read(domain: string, own: readonly string[], parent: Parent): Ground | null {
-    // With their dots, and as one text: encoders fill label after label.
+    // Both with dots and joined, since encoders fill label after label.
     return this.#look(domain, own, parent, `${own.join('.')}\n${own.join('')}\n`)
   }
 
@@ -106,7 +109,7 @@ export class DlpNames {
   }
 }
 
-/** What stands before the domain that somebody has registered. */
+/** Splits off the labels before the registered domain. */
 function partsOf(name: string): { own: string[]; domain: string } {
   const labels = name.split('.')
   const [second = '', country = ''] = labels.slice(-2)

@@ -5,12 +5,12 @@ import type { Target } from './egress.ts'
 import { digest } from './search/digest.ts'
 import type { Searchers } from './search/searchers.ts'
 
-/** What was sent to one destination is followed for so long. */
+/** How long data sent to one destination is remembered. */
 const WINDOW_MS = 10 * 60_000
 const MAX_LANES = 128
-/** Of what was sent before: a value cut in two by a border between two requests is whole with it. */
+/** How much of the sent data is kept, so that a value split across two requests is found. */
 const TAIL_BYTES = 1024
-/** Short runs of one sandbox that are searched on the thread that everything happens on, before others have their turn. */
+/** Short runs of one sandbox that are searched on the main thread before others get their turn. */
 const NEAR_AT_ONCE = 16
 
 export interface Found {
@@ -20,31 +20,31 @@ export interface Found {
   readonly verdict: 'block' | 'redact' | 'alert'
 }
 
-/** What is remembered of one destination. */
+/** What is remembered about one destination. */
 export interface Lane {
   readonly target: Target
   readonly columns: Readonly<Record<'url' | 'body' | 'message', Columns>>
   tail: Uint8Array
-  /** After all that was given before is over. */
+  /** Runs after all earlier work has finished. */
   inTurn<T>(work: () => Promise<T>): Promise<T>
   atMs: number
 }
 
-/** All that one sandbox sends, as far as it has to be known to say what may be sent next. */
+/** What one sandbox has sent, as far as it matters for judging what it sends next. */
 export class Outflow {
   readonly policy: DlpPolicy
   readonly watch: Watch
   readonly sandbox: string
   readonly canaries: readonly Canary[]
   readonly budgets: Budgets
-  /** Search what is too much for the thread that everything happens on. */
+  /** For searches too large for the main thread. */
   readonly searchers: Searchers
   readonly #record: (record: NetworkRecord) => boolean
   readonly #lanes = new Map<string, Lane>()
   #near = 0
   #others: Promise<void> | null = null
 
-  /** `spent`: of its budgets, by rule; what another policy before has counted goes on. */
+  /** `spent`: what its budgets have used, by rule; kept when the policy is replaced. */
   constructor(
     policy: DlpPolicy,
     {
@@ -86,7 +86,7 @@ export class Outflow {
     return lane
   }
 
-  /** Resolves when a short run may be searched here: messages of a web socket may have one byte each, and come by the ten thousand. */
+  /** Resolves when a short run may be searched here. WebSocket messages may be one byte each and come by the ten thousand. */
   async nearTurn(): Promise<void> {
     while (this.#near >= NEAR_AT_ONCE) await this.#others
     this.#near += 1
@@ -103,7 +103,7 @@ export class Outflow {
     lane.tail = bytes.length >= TAIL_BYTES ? bytes.slice(-TAIL_BYTES) : Buffer.concat([lane.tail, bytes]).subarray(-TAIL_BYTES)
   }
 
-  /** Whether the log has it; what it has not must not leave. */
+  /** Whether the finding is in the log; otherwise the data must not leave. */
   told(target: Target, { detector, place, through, verdict }: Found): boolean {
     const { name, address, port } = target
     return this.#record({

@@ -5,7 +5,7 @@ import type { Target } from './egress.ts'
 import type { Field, Question } from './inspect/exchange.ts'
 import type { Ground, Passage, Passed, Run } from './inspect/passage.ts'
 
-/** Looks at all that leaves on one connection: what is asked for, and what is sent with it. What comes in is not looked at. */
+/** Searches everything that leaves on one connection: the requests and their bodies. Incoming data is not searched. */
 export class DlpPassage implements Passage {
   readonly #outflow: Outflow
   readonly #lane: Lane

@@ -3,25 +3,25 @@ import type { DlpPlace } from '@caisson/wire'
 import type { Lane, Outflow } from './dlp-outflow.ts'
 import type { Ground } from './inspect/passage.ts'
 
-/** Findings that one run of bytes is told of in the log; the first of them are enough to know what it was. */
+/** Limit on recorded findings per run; the first ones show what it was. */
 const MAX_TOLD = 32
 
 export type Span = NonNullable<Finding['span']>
 
-/** What is done about what is found in one run of bytes. */
+/** Decides about the findings in one run of bytes. */
 export class Judging {
   readonly #outflow: Outflow
   readonly #lane: Lane
   readonly #place: DlpPlace
   readonly #told = new Set<string>()
-  /** What stood before the run, in bytes: places are counted from there. */
+  /** Bytes of context before the run; positions count from its start. */
   readonly #before: number
   readonly #hiddenIn: readonly string[]
   readonly redactions: Span[] = []
   #ground: Ground | null = null
   #hasFound = false
 
-  /** `hiddenIn`: what it was unpacked from; then nothing has a place of its own in what is sent. */
+  /** `hiddenIn`: what it was unpacked from; findings then have no position in the data as sent. */
   constructor(outflow: Outflow, lane: Lane, place: DlpPlace, { before = 0, hiddenIn = [] as readonly string[] } = {}) {
     this.#outflow = outflow
     this.#lane = lane
@@ -35,7 +35,7 @@ export class Judging {
     return this.#ground
   }
 
-  /** Whether anything was found, whatever is done about it: then the log must not quote what was looked at. */
+  /** Whether anything was found, whatever the verdict: the log must not quote the data then. */
   get hasFound(): boolean {
     return this.#hasFound
   }
@@ -58,7 +58,7 @@ export class Judging {
     if (said === null) return
     this.#hasFound = true
     const isHere = span !== null && span.start >= this.#before
-    // What is hidden has no place of its own in what is sent, and what began before has left.
+    // Hidden data has no position in what is sent, and data that began earlier has already left.
     const verdict = said === 'redact' && !isHere ? 'block' : said
     if (verdict === 'redact' && span !== null) this.redactions.push({ start: span.start - this.#before, end: span.end - this.#before })
     if (verdict === 'block') this.#ground ??= this.#groundOf(detector, through)

@@ -2,12 +2,12 @@ import { Scanner } from '@caisson/policy'
 import type { Outflow } from './dlp-outflow.ts'
 
 const WITHHELD = '/[withheld]'
-/** Of a path, in reasons (policy/decide.ts). */
+/** Longest path in reasons (policy/decide.ts). */
 const MAX_PATH_TOLD = 200
-/** It is searched for a line of the log, on the thread that everything happens on. */
+/** Work limit: it is searched on the main thread, for one log line. */
 const MAX_STEPS = 256 * 1024
 
-/** How to say something of a request without saying its path, where that has something in it which must not be written down. */
+/** Removes a request's path from a text if the path contains data that must not be logged. */
 export function withholding(outflow: Outflow | null, path: string): (text: string) => string {
   if (outflow === null || !hasFinding(outflow, path)) return (text) => text
   const [plain = ''] = path.split('?')
@@ -22,6 +22,6 @@ function hasFinding({ policy, watch }: Outflow, path: string): boolean {
   const scanner = new Scanner(policy.rules, watch, found, MAX_STEPS)
   scanner.write(Buffer.from(path, 'latin1'))
   scanner.settle()
-  // What nobody has looked at to its end may say anything.
+  // A path not searched to its end may contain anything.
   return isFound || scanner.isSpent
 }

@@ -1,2 +1,2 @@
-/** What E2B's clients say of the network, and what it means here. */
+/** E2B's network settings, translated to Caisson's. */
 export { E2B_EGRESS, type E2bNetwork, fileOfE2b } from '@caisson/policy'

@@ -2,11 +2,11 @@ import { decideProxy, type EgressProxy, type NetworkPolicy } from '@caisson/poli
 import { Fault, type Network, type NetworkFile } from '@caisson/wire'
 import { type Decision, type Egress, hostAddresses } from './egress.ts'
 
-/** What had to be asked before connections through the proxy of some rules can be decided on. */
+/** What has to be looked up before connections through an egress proxy can be decided. */
 export interface Beyond {
   readonly proxy: EgressProxy
   readonly addresses: readonly string[]
-  /** Null: there is none. Undefined: it cannot be read. */
+  /** Null: there is none. Undefined: it cannot be decrypted. */
   readonly password: string | null | undefined
 }
 
@@ -23,11 +23,11 @@ export async function beyond(
   return { proxy, addresses, password }
 }
 
-/** What was decided, through the proxy of the rules. One that may not be dialled, or whose password is lost, lets nothing out. */
+/** Applies the rules' proxy to a decision. A proxy that may not be dialled, or whose password is lost, lets nothing out. */
 export function byProxy(decision: Decision, { policy: { proxy }, operatorAllowed }: Egress, known: Beyond | null): Decision {
   const passes = decision.verdict === 'tunnel' || decision.verdict === 'inspect'
   if (proxy === null || !passes) return decision
-  // They came while it was being asked for; whoever tries again finds them.
+  // The rules changed during the lookup; a retry uses the new ones.
   if (known?.proxy !== proxy) return denied({ rule: 'egress proxy', reason: 'the rules are being changed' })
   const { addresses: resolved, password } = known
   if (password === undefined)
@@ -42,12 +42,12 @@ function denied({ rule, reason }: { rule: string; reason: string }): Decision {
   return { verdict: 'deny', dial: [], rule, reason, wouldAllow: null, through: null }
 }
 
-/** Whether what goes through the one goes through the other: a word that was changed is for those that come. */
+/** Whether both are the same proxy. A changed password applies only to new connections. */
 export function isSameProxy(one: NetworkPolicy['proxy'], other: NetworkPolicy['proxy']): boolean {
   return one?.text === other?.text && one?.username === other?.username
 }
 
-/** Refused before anything is made by rules through which nothing would get out as things are. Throws POLICY_INVALID. */
+/** Refuses rules through which nothing could currently get out, before anything is created. Throws POLICY_INVALID. */
 export function refuseProxy({ operatorAllowed }: Pick<Egress, 'operatorAllowed'>, { proxy, addresses: resolved, password }: Beyond): void {
   if (password === undefined) throw new Fault('POLICY_INVALID', 'network.proxy.sealed: it was not sealed by this installation')
   const decided = decideProxy(proxy, { resolved, operatorAllowed, hostAddresses: hostAddresses() })
@@ -57,7 +57,7 @@ export function refuseProxy({ operatorAllowed }: Pick<Egress, 'operatorAllowed'>
   })
 }
 
-/** As anybody may read it. */
+/** The rules without the sealed password, for any reader. */
 export function withoutSeal(network: NetworkFile): NetworkFile
 export function withoutSeal(network: Network): Network
 export function withoutSeal(network: Network): Network {

@@ -13,31 +13,31 @@ import type { ConfiguredHost } from './registries.ts'
 
 /** Stands for the hosts of this machine's package clients. */
 const REGISTRIES = 'registries'
-/** For documentation (RFC 5737): nothing is dialled where answers are replayed. */
+/** An address for documentation (RFC 5737): nothing is dialled when answers are replayed. */
 const NOWHERE = '192.0.2.1'
 
 /** What one sandbox may reach. */
 export interface Egress {
-  /** What `policy` was read from, presets spelled out. */
+  /** The source of `policy`, with presets expanded. */
   readonly file: NetworkFile
   readonly policy: NetworkPolicy
-  /** Reserved addresses that the operator named. */
+  /** Reserved addresses that the operator allows. */
   readonly operatorAllowed: readonly OperatorRange[]
-  /** Hosts that this machine's own configuration names: they may be reached wherever they are, a mirror beside this machine included. */
+  /** Hosts from this machine's own configuration. They are reachable at any address, for instance a mirror next to this machine. */
   readonly configured: readonly ConfiguredHost[]
 }
 
-/** A proxy as it is dialled, and how one shows oneself there. */
+/** A proxy's addresses and credentials. */
 export type Through = NonNullable<Extract<GateAnswer, { answer: 'connect' }>['proxy']>
 
 export interface Decision {
   readonly verdict: Extract<GateAnswer, { answer: 'connect' }>['verdict']
-  /** Checked, and to be dialled in this order. */
+  /** Checked addresses, in dialling order. */
   readonly dial: readonly string[]
   readonly rule: string
   readonly reason: string
   readonly wouldAllow: string | null
-  /** Absent or null: what is in `dial` is dialled. */
+  /** Absent or null: the addresses in `dial` are dialled directly. */
   readonly through?: Through | null
 }
 
@@ -47,7 +47,7 @@ export interface Target {
   readonly port: number
 }
 
-/** Of `network` as a request or a profile has it. Rejects with POLICY_INVALID naming the rule. */
+/** From `network` of a request or profile. Rejects with POLICY_INVALID naming the rule. */
 export async function egressOf(
   network: Network,
   registries: () => Promise<readonly ConfiguredHost[]>,
@@ -61,7 +61,7 @@ export async function egressOf(
   return { file, policy: policyOf(file), operatorAllowed, configured }
 }
 
-/** Most sandboxes have the same few: each is read, and its examples are tried, once. */
+/** Cache size. Most sandboxes share a few policies; each is parsed, and its examples tested, once. */
 const MAX_READ = 64
 const READ = new Map<string, NetworkPolicy>()
 
@@ -78,18 +78,18 @@ function policyOf(file: NetworkFile): NetworkPolicy {
 function spelledOut(text: string): NetworkFile {
   if (text === 'none' || text === 'open') return { mode: text }
   if (text === 'replay') return { mode: 'allow', allow: [REGISTRIES], cache: 'replay' }
-  // Named twice on a command line is no mistake that anybody needs to hear of.
+  // A duplicate on the command line is harmless.
   return { mode: 'allow', allow: [...new Set(text.replace(/^allow:/, '').split(','))] }
 }
 
-/** The preset's hosts in its place, but for those that are named beside it. */
+/** Replaces the preset by its hosts, except those that are also listed explicitly. */
 function expanded(wanted: readonly NetworkRule[], hosts: readonly string[]): NetworkRule[] {
   const named = new Set(wanted.map((rule) => (typeof rule === 'string' ? rule : rule.rule)))
   const others = [...new Set(hosts)].filter((host) => !named.has(host))
   return wanted.flatMap((rule) => (rule === REGISTRIES ? others : [rule]))
 }
 
-/** `found`: the addresses of its name on this machine. `wanted`: a request on a connection that is looked into; without one, the connection. */
+/** `found`: this machine's addresses of the name. `wanted`: a request on an inspected connection; absent: the connection itself. */
 export function decide(egress: Egress, target: Target, found: readonly string[], wanted?: HttpRequest): Decision {
   const { policy, operatorAllowed } = egress
   const isKept = policy.cache !== 'off' && isConfigured(egress, target)
@@ -106,7 +106,7 @@ export function isConfigured({ configured }: Egress, { name, port }: Target): bo
   return configured.some((one) => one.host === name && one.port === port)
 }
 
-/** The addresses of a name where nothing is asked of anybody: one that leads nowhere, or none. Undefined: they are to be looked up. */
+/** A name's addresses in replay mode, where nobody is asked: a dummy address or none. Undefined: they have to be resolved. */
 export function replayed({ policy, configured }: Egress, name: string): readonly string[] | undefined {
   if (policy.cache !== 'replay') return undefined
   return configured.some(({ host }) => host === name) ? [NOWHERE] : []
@@ -117,11 +117,11 @@ function notKept({ name, address, port }: Target): Decision {
   return { verdict: 'deny', dial: [], rule: 'cache replay', reason, wouldAllow: null }
 }
 
-/** Asked of the kernel once a second, not once for each of a thousand connections. */
+/** The kernel is asked at most once a second, not for each of a thousand connections. */
 const HOST_KNOWN_MS = 1000
 let known: { readonly addresses: readonly string[]; readonly untilMs: number } | undefined
 
-/** Of this machine's interfaces; the same array for as long as they are the same. */
+/** Addresses of this machine's interfaces; the same array as long as they are unchanged. */
 export function hostAddresses(): readonly string[] {
   if (known === undefined || known.untilMs < performance.now()) {
     const found = Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? [])

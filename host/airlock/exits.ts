@@ -17,29 +17,29 @@ import type { Secrets } from './secrets.ts'
 
 export interface ExitsParts {
   readonly home: string
-  /** `daemon`, whose gates find the next daemon at the same place, or the process id of an embedded host. */
+  /** `daemon` (gates find the next daemon at the same path), or the process id of an embedded host. */
   readonly owner: string
   readonly secrets: Secrets
-  /** The program of the threads that search what leaves. */
+  /** The program of the search threads. */
   readonly searcher: string
-  /** One line for whoever runs this host. */
+  /** Prints one line for the operator. */
   readonly notice: (line: string) => void
-  /** File of authorities (PEM) that servers may rest on besides those that this machine trusts; null: none. */
+  /** File with further authorities (PEM) that servers may chain to, besides this machine's; null: none. */
   readonly extraAuthorities: string | null
   readonly operatorAllowed: readonly OperatorRange[]
-  /** Variables that tell package clients where packages are, as one text. */
+  /** Environment variables that configure package clients, as one text. */
   readonly clientEnvironment: string
   readonly record: (record: NetworkRecord) => void
 }
 
 type NetworkRules = Exclude<NetworkFile, { mode: 'none' }>
 
-/** Files of the host's, for a sandbox to trust. */
+/** Host files with the certificates that a sandbox should trust. */
 export type Trust = Pick<Inspection, 'certPath' | 'bundlePath' | 'javaPath'>
 
-/** The airlock of one host, opened when the first of its sandboxes needs it. */
+/** The airlock of one host, opened when the first sandbox needs it. */
 export class Exits implements AsyncDisposable {
-  /** Known before there is anybody to listen: plans name them. */
+  /** Fixed before anybody listens, because plans name them. */
   readonly sockets: { readonly socket: string; readonly inspect: string }
   readonly #record: (record: NetworkRecord) => void
   readonly #operatorAllowed: readonly OperatorRange[]
@@ -69,7 +69,7 @@ export class Exits implements AsyncDisposable {
     this.#seal = new Seal(home)
   }
 
-  /** Of `network` as a request or a profile has it; null: nothing may be reached. Rejects with POLICY_INVALID naming the rule. */
+  /** From `network` of a request or profile; null: no network. Rejects with POLICY_INVALID naming the rule. */
   async egress(network: Network, signal: AbortSignal): Promise<Egress | null> {
     const egress = await egressOf(network, () => this.#registries.hosts(signal), this.#operatorAllowed)
     await this.#refuseUnknownSecrets(egress)
@@ -77,8 +77,8 @@ export class Exits implements AsyncDisposable {
   }
 
   /**
-   * Rules whose proxy nobody here has heard of, with its password sealed. Rejects with POLICY_INVALID when it has no address that may be dialled; later, when a sandbox
-   * lives by them already, that only lets nothing out.
+   * The rules with the proxy's password sealed, so that nobody can read it. Rejects with POLICY_INVALID if the proxy has no address that may be dialled. If
+   * that happens later, to a running sandbox, nothing gets out.
    */
   async proxied(network: NetworkRules, password: string | undefined, signal: AbortSignal): Promise<NetworkRules> {
     if (network.proxy === undefined) return network
@@ -91,7 +91,7 @@ export class Exits implements AsyncDisposable {
     return file
   }
 
-  /** What a sandbox with these rules is to trust; null: nothing beyond what everybody does. Rejects with HOME_UNUSABLE. */
+  /** What a sandbox with these rules must trust; null: only the usual certificates. Rejects with HOME_UNUSABLE. */
   async trust(egress: Egress | null): Promise<Trust | null> {
     if (egress === null || !mayInspect(egress.policy)) return null
     const { certPath, bundlePath, javaPath } = await this.#inspected()
@@ -117,7 +117,7 @@ export class Exits implements AsyncDisposable {
     }
   }
 
-  /** Before it starts. `auditBytes`: how much may be written about it. Rejects with HOME_UNUSABLE. */
+  /** Call it before the sandbox starts. `auditBytes`: limit on its records in the log. Rejects with HOME_UNUSABLE. */
   async admit(sandbox: string, egress: Egress, auditBytes: number, signal: AbortSignal): Promise<void> {
     const airlock = await this.#open()
     signal.throwIfAborted()
@@ -126,21 +126,21 @@ export class Exits implements AsyncDisposable {
     airlock.register(sandbox, egress, auditBytes, planted)
   }
 
-  /** What an admitted sandbox has in its environment, for nobody to use. */
+  /** Decoy environment variables of an admitted sandbox. */
   planted(sandbox: string): Record<string, string> {
     const planted = this.#planted.get(sandbox) ?? []
     return Object.fromEntries(planted.flatMap(({ at, value }) => ('env' in at ? [[at.env, value]] : [])))
   }
 
-  /** The same as files, by their path below the home of its user. */
+  /** The same as files, by path relative to the user's home. */
   plantedFiles(sandbox: string): { readonly file: string; readonly text: string }[] {
     return (this.#planted.get(sandbox) ?? []).flatMap(({ at }) => ('file' in at ? [at] : []))
   }
 
-  /** Other rules for one that stands. Rejects with HOME_UNUSABLE. */
+  /** Replaces the rules of a running sandbox. Rejects with HOME_UNUSABLE. */
   async change(sandbox: string, egress: Egress, auditBytes: number, signal: AbortSignal): Promise<void> {
     const airlock = await this.#open()
-    // One that could not be given its way out when it was taken over has it now.
+    // A sandbox that could not be given network access when it was taken over gets it now.
     if (airlock.knows(sandbox)) airlock.replace(sandbox, egress)
     else await this.admit(sandbox, egress, auditBytes, signal)
   }
@@ -164,7 +164,7 @@ export class Exits implements AsyncDisposable {
       this.#airlock = await this.#opening
       return this.#airlock
     } catch (failure) {
-      // The next one tries again.
+      // The next call tries again.
       this.#opening = undefined
       throw failure
     }
@@ -176,7 +176,7 @@ export class Exits implements AsyncDisposable {
   }
 }
 
-/** Sockets of embedded hosts that were killed. */
+/** Removes sockets of embedded hosts that were killed. */
 export async function sweepExits(home: string): Promise<void> {
   for (const name of await readdir(home)) {
     const pid = Number(/^airlock-(\d+)(-inspect|-refusals)?\.sock$/.exec(name)?.[1])

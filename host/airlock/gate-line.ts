@@ -10,17 +10,17 @@ import type { KeptAnswers } from './inspect/kept-answers.ts'
 import { InspectedConnection } from './inspected-connection.ts'
 import type { Refused } from './refusal.ts'
 
-/** No question is longer. */
+/** Longest question. */
 const MAX_LINE_BYTES = 8 * 1024
 const NEWLINE = 0x0a
 const NOTHING = Buffer.alloc(0)
-/** Questions under way; more are answered no at once. */
+/** Concurrent questions; further ones are denied at once. */
 const MAX_ASKING = 1024
-/** More than a plan allows (wire/plan.ts): a gate that has more says nothing true. */
+/** More than a plan allows (wire/plan.ts): a gate that claims more is lying. */
 const MAX_CONNECTIONS = 8192
-/** Refused ones that may still come to be told so in words; of these no end is told. */
+/** Refused connections that may still ask for a readable answer; the gate does not report their end. */
 const MAX_REFUSED = 4096
-/** Answers that a gate has not read. */
+/** Answers that the gate has not read. */
 const MAX_UNREAD_BYTES = 1024 * 1024
 
 type Asked<Kind extends GateRequest['ask']> = Extract<GateRequest, { ask: Kind }>
@@ -29,9 +29,9 @@ interface Connection {
   readonly asked: Asked<'connect'>
   readonly addresses: readonly string[]
   readonly decision: Decision
-  /** The rules that it goes by. */
+  /** The rules that allowed it. */
   egress: Egress
-  /** Of a budget; null: it has none. */
+  /** Bytes lent from a budget; null: it has no budget. */
   lentBytes: number | null
 }
 
@@ -43,13 +43,13 @@ export interface GateHouse {
   readonly answers: KeptAnswers
 }
 
-/** One conversation with the gate of one sandbox. What does not follow the contract ends it, and with it everything that the gate lets through. */
+/** The conversation with one sandbox's gate. A violation of the protocol ends it, and with it everything that the gate lets through. */
 export class GateLine {
   readonly #peer: Socket
   readonly #house: GateHouse
   readonly #connections = new Map<number, Connection>()
   readonly #refused = new Map<number, Refused>()
-  /** Connections that are being decided on, and what has been told of their end meanwhile. */
+  /** Connections being decided, with the message about their end if it came meanwhile. */
   readonly #undecided = new Map<number, Asked<'closed'> | null>()
   #sandbox: string | undefined
   #begun: Buffer = NOTHING
@@ -65,12 +65,12 @@ export class GateLine {
     return this.#sandbox
   }
 
-  /** Why a connection was refused, if that was not long ago. */
+  /** Why a recent connection was refused. */
   refusalOf(connection: number): Refused | undefined {
     return this.#refused.get(connection)
   }
 
-  /** One that is let through to be looked into. Undefined: there is none of that number. */
+  /** A connection allowed for inspection. Undefined: there is none with that number. */
   inspected(connection: number): InspectedConnection | undefined {
     const [known, sandbox] = [this.#connections.get(connection), this.#sandbox]
     if (known?.decision.verdict !== 'inspect' || sandbox === undefined) return undefined
@@ -92,7 +92,7 @@ export class GateLine {
     this.#peer.destroy()
   }
 
-  /** What is no longer allowed ends now. */
+  /** Ends what is no longer allowed. */
   judgeAgain(egress: Egress): void {
     const ending: number[] = []
     for (const [number, connection] of this.#connections) {
@@ -124,7 +124,7 @@ export class GateLine {
     this.#begun = rest.length === 0 ? NOTHING : Buffer.from(rest)
   }
 
-  /** False: that is not what a gate says here. */
+  /** False: the gate may not send this here. */
   #answer(asked: GateRequest): boolean {
     if (asked.ask === 'hello') {
       if (this.#sandbox !== undefined) return false
@@ -158,7 +158,7 @@ export class GateLine {
       guest?.recordedSoon({ kind: 'network-end', sandbox, ...said })
     } else if (told.ask === 'moved') {
       const { ask: _, ...said } = told
-      // What cannot be recorded does not go on.
+      // Without a record, it must not continue.
       const isRecorded = guest?.recorded({ kind: 'network-moved', sandbox, ...said }) === true
       if (!isRecorded) this.#say({ answer: 'end', connections: [told.connection] })
     } else {
@@ -167,7 +167,7 @@ export class GateLine {
     }
   }
 
-  /** A tunnel has sent what it was let. */
+  /** A tunnel has used up its lent bytes. */
   #lend({ seq, connection: number }: Asked<'more'>): void {
     const connection = this.#connections.get(number)
     const lent = connection === undefined ? 0 : (this.#budgets()?.lend(connection.asked) ?? 0)
@@ -179,7 +179,7 @@ export class GateLine {
     return this.#sandbox === undefined ? undefined : this.#house.guest(this.#sandbox)?.outflow?.budgets
   }
 
-  /** The names' addresses first, then the verdict by what holds at that moment, the record, and the answer in one go. */
+  /** Resolves the name first. Then decides by the state at that moment, records and answers in one step. */
   async #decide(asked: Asked<'name'> | Asked<'connect'>, sandbox: string): Promise<void> {
     const isCrowd = this.#asking >= MAX_ASKING
     this.#asking += 1
@@ -198,14 +198,14 @@ export class GateLine {
     }
   }
 
-  /** One that was let through when it had ended already has ended now. */
+  /** If the connection ended while it was being decided, it ends now. */
   #decided(connection: number, sandbox: string): void {
     const closed = this.#undecided.get(connection) ?? null
     this.#undecided.delete(connection)
     if (closed !== null && this.#connections.has(connection)) this.#told(closed, sandbox)
   }
 
-  /** Nothing that the sandbox may not ask for is asked of anybody. */
+  /** Names that the sandbox may not query are never looked up. */
   async #addresses(name: string | null, sandbox: string): Promise<readonly string[]> {
     const guest = this.#house.guest(sandbox)
     if (name === null || guest === undefined || !weighName(guest, name).allowed) return []
@@ -252,20 +252,20 @@ export class GateLine {
   }
 }
 
-/** What the policy says of a name, and what is said of it as something that leaves: whoever serves the domain hears it. */
+/** The policy's verdict on a name, and DLP's verdict on it as outgoing data: the domain's name server sees it. */
 function weighName({ egress, names }: Guest, name: string): Pick<NameVerdict, 'allowed' | 'rule' | 'reason' | 'wouldAllow'> {
   const said = decideName(egress.policy, name)
   const ground = said.allowed ? (names?.weigh(name) ?? null) : null
   return ground === null ? said : { allowed: false, ...ground, wouldAllow: null }
 }
 
-/** Null: it has no name, or one that may be asked for as far as what it says is concerned. */
+/** Null: there is no name, or DLP does not object to it. */
 function refusedName({ name }: Asked<'connect'>, guest: Guest): Decision | null {
   const ground = name === null || !decideName(guest.egress.policy, name).allowed ? null : (guest.names?.weigh(name) ?? null)
   return ground === null ? null : { verdict: 'deny', dial: [], ...ground, wouldAllow: null }
 }
 
-/** A tunnel to somebody who has been sent all that may be sent there is none. */
+/** Denies a tunnel to a destination whose budget is exhausted. */
 function withinBudget(decision: Decision, asked: Asked<'connect'>, { outflow }: Guest): Decision {
   const ground = decision.verdict === 'tunnel' ? (outflow?.budgets.exhausted(asked) ?? null) : null
   return ground === null ? decision : { verdict: 'deny', dial: [], ...ground, wouldAllow: null }
@@ -284,7 +284,7 @@ function isNamed({ name }: Asked<'name'>, addresses: readonly string[], sandbox:
   return guest.recorded({ kind: 'network', ...about, verdict: mayAsk ? 'allow' : 'deny' }) && mayAsk
 }
 
-/** A denial that its program can read, should it speak HTTP in the clear. Of what comes to an HTTP proxy, each request may be for another server. */
+/** Refuses readably, in case the program speaks plain HTTP. Requests to the HTTP proxy may each go to a different server. */
 function readable({ way }: Asked<'connect'>, decision: Decision): Decision {
   if (way === 'http-proxy' && decision.verdict === 'tunnel') return { ...decision, verdict: 'inspect' }
   return decision.verdict === 'deny' && way !== 'socks5' ? { ...decision, verdict: 'refuse' } : decision

@@ -5,23 +5,23 @@ import { Outflow } from './dlp-outflow.ts'
 import type { Egress } from './egress.ts'
 import type { Searchers } from './search/searchers.ts'
 
-/** Time and punctuation of a line. */
+/** Size of a line's timestamp and punctuation. */
 const LINE_BYTES = 64
-/** That are looked into at once, on all of its connections: each may hold a connection of the host's to a server. */
+/** Limit on concurrently inspected requests of one sandbox: each may hold a connection from the host to a server. */
 const MAX_REQUESTS = 1024
 
 interface GuestParts {
   readonly sandbox: string
   readonly egress: Egress
-  /** Of records; when they are used up, the answer is no, as it is when a record cannot be written. */
+  /** Limit on its records. Once it is used up, the answer is no, just as when a record cannot be written. */
   readonly auditBytes: number
-  /** Planted in it. */
+  /** Decoys planted in it. */
   readonly canaries: readonly Canary[]
   readonly write: (record: NetworkRecord) => void
   readonly searchers: Searchers
 }
 
-/** One sandbox as the airlock knows it: what it may reach, what it has sent, and how much may still be written about it. */
+/** One sandbox as the airlock knows it: what it may reach, what it has sent, and how much may still be logged about it. */
 export class Guest {
   readonly #parts: GuestParts
   #egress: Egress
@@ -29,7 +29,7 @@ export class Guest {
   #names: DlpNames | null = null
   #bytesLeft: number
   #requests = 0
-  /** Nothing depends on these. */
+  /** Nothing depends on these records. */
   #soon: NetworkRecord[] = []
 
   constructor(parts: GuestParts) {
@@ -48,7 +48,7 @@ export class Guest {
     this.#follow(egress)
   }
 
-  /** Null: nobody looks into what it sends. */
+  /** Null: its outgoing data is not searched. */
   get outflow(): Outflow | null {
     return this.#outflow
   }
@@ -57,7 +57,7 @@ export class Guest {
     return this.#names
   }
 
-  /** One request more is under way, until what comes back is called. A sentence without its dot: there are too many. */
+  /** Counts a running request until the returned function is called. A string (a sentence without its full stop): there are too many. */
   begin(): (() => void) | string {
     if (this.#requests >= MAX_REQUESTS) return `more than ${MAX_REQUESTS} of its requests are under way at once`
     this.#requests += 1
@@ -66,7 +66,7 @@ export class Guest {
     }
   }
 
-  /** Whether the log has it. What it has not must not happen. */
+  /** Whether the record is in the log; otherwise the event must not happen. */
   recorded(record: NetworkRecord): boolean {
     if (this.#bytesLeft <= 0) return false
     this.#bytesLeft -= JSON.stringify(record).length + LINE_BYTES
@@ -78,19 +78,19 @@ export class Guest {
     }
   }
 
-  /** For what has happened anyway: questions that wait for their answer come first. */
+  /** For events that have already happened; pending questions are answered first. */
   recordedSoon(record: NetworkRecord): void {
     if (this.#soon.push(record) === 1) setImmediate(() => this.recordAll())
   }
 
-  /** What was to be recorded soon, now. */
+  /** Writes the deferred records now. */
   recordAll(): void {
     const all = this.#soon
     this.#soon = []
     for (const record of all) this.recorded(record)
   }
 
-  /** What has been sent stays sent, whatever rules come. */
+  /** What has been sent stays counted, whatever rules come. */
   #follow({ policy }: Egress): void {
     const { sandbox, canaries, searchers } = this.#parts
     const spent = this.#outflow?.budgets.spent ?? new Map<string, number>()

@@ -6,29 +6,29 @@ import { orAborted } from '../lifetimes.ts'
 
 /** Less than a gate waits for an answer (native/keeper/src/gate/questions.rs). */
 const LOOKUP_MS = 3000
-/** A name server is asked twice, and has so long each time. */
+/** Timeout of one attempt; a name server is asked twice. */
 const SERVER_MS = 1200
 const TRIES = 2
-/** Questions to name servers cost this process a socket each, and no thread. */
+/** Name server queries cost this process a socket each, but no thread. */
 const TURNS = { atOnce: 128, ofOne: 16, waitingOfOne: 256 }
-/** Each holds a thread of the few that Node has for files and names together. */
+/** Each C library lookup holds one of the few threads that Node shares between files and names. */
 const THREAD_TURNS = { atOnce: 2, ofOne: 1, waitingOfOne: 64 }
 const KEPT_MS = 10_000
 const MAX_KEPT = 512
 const HOSTS = '/etc/hosts'
 const MAX_HOSTS_BYTES = 1024 * 1024
-/** The name servers know no such name, or none of its addresses. Anything else is about the servers. */
+/** The name does not exist or has no address. Any other error concerns the servers. */
 const NO_SUCH = ['ENOTFOUND', 'ENODATA', 'EBADNAME', 'EBADQUERY']
 
 export interface HostNamesOptions {
-  /** Of another hosts file, or other name servers (`127.0.0.1:53`), than this machine has. */
+  /** A hosts file, or name servers (`127.0.0.1:53`), other than this machine's. */
   readonly hosts?: string
   readonly servers?: readonly string[]
 }
 
 /**
- * Names as this machine knows them: its hosts file, then its name servers, and the C library where those do not answer. A name is asked for as it stands, without the
- * domains that a resolver might try behind it. Bounded in time, in number, and in how much is remembered; no sandbox waits for the many names of another.
+ * Resolves names as this machine does: its hosts file, then its name servers, then the C library if those do not answer. Names are queried as they stand,
+ * without search domains. Time, number and cache are bounded, and no sandbox waits for another's many names.
  */
 export class HostNames {
   readonly #hosts: HostsFile
@@ -43,7 +43,7 @@ export class HostNames {
     this.#servers = servers
   }
 
-  /** None: there is no such name, or it could not be found in time. `who`: the sandbox that asks. */
+  /** Empty: no such name, or no answer in time. `who`: the asking sandbox. */
   async addresses(name: string, who: string, signal: AbortSignal): Promise<readonly string[]> {
     const kept = this.#kept.get(name)
     if (kept !== undefined && kept.untilMs > Date.now()) return kept.addresses
@@ -51,7 +51,7 @@ export class HostNames {
     try {
       return await orAborted(this.#asking.get(key) ?? this.#ask(key, name, who), within(LOOKUP_MS, signal))
     } catch {
-      // Whatever the reason: a name without an address is a no.
+      // Whatever the reason, a name without an address is denied.
       return []
     }
   }
@@ -78,11 +78,11 @@ export class HostNames {
     return found
   }
 
-  /** Undefined: they do not answer. */
+  /** Undefined: the servers do not answer. */
   async #askServers(name: string): Promise<readonly string[] | undefined> {
     const resolver = new Resolver({ timeout: SERVER_MS, tries: TRIES })
     if (this.#servers !== undefined) resolver.setServers(this.#servers)
-    // With a dot at its end, nothing is put behind it.
+    // The trailing dot prevents search domains.
     const asked = await Promise.allSettled([resolver.resolve4(`${name}.`), resolver.resolve6(`${name}.`)])
     const found = asked.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
     const isAnswered = asked.some(
@@ -104,7 +104,7 @@ export class HostNames {
   }
 }
 
-/** hosts(5), read again when it has changed. */
+/** hosts(5), reread after changes. */
 class HostsFile {
   readonly #path: string
   #known: { readonly stamp: string; readonly names: ReadonlyMap<string, readonly string[]> } | undefined
@@ -113,7 +113,7 @@ class HostsFile {
     this.#path = path
   }
 
-  /** Undefined: it does not say. */
+  /** Undefined: the file has no entry. */
   async addresses(name: string): Promise<readonly string[] | undefined> {
     return (await this.#names()).get(name)
   }
@@ -127,7 +127,7 @@ class HostsFile {
       }
       return this.#known.names
     } catch {
-      // Not there: it says nothing.
+      // A missing file has no entries.
       return new Map()
     }
   }

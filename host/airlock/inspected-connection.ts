@@ -12,25 +12,25 @@ import type { KeptAnswers } from './inspect/kept-answers.ts'
 import { joined } from './inspect/passage.ts'
 import type { Refusal } from './refusal-page.ts'
 
-/** Of a path, in the log. */
+/** Longest path in the log. */
 const MAX_PATH = 300
 
 export interface InspectedParts {
   readonly sandbox: string
   readonly asked: Extract<GateRequest, { ask: 'connect' }>
-  /** Of its name, when it was let through. */
+  /** The name's addresses when the connection was allowed. */
   readonly addresses: readonly string[]
   guest(): Guest | undefined
   lookUp(name: string): Promise<readonly string[]>
-  /** Undefined: there is none of that name. */
+  /** Undefined: no such secret. */
   secret(name: string): Promise<string | undefined>
   beyond(egress: Egress): Promise<Beyond | null>
-  /** Where answers of package registries are kept. */
+  /** The cache for answers of package registries. */
   readonly answers: KeptAnswers
   reset(): void
 }
 
-/** A connection of a gate, as its requests are judged. */
+/** A gate's connection, as the judge of its requests. */
 export class InspectedConnection implements Inspected {
   readonly sandbox: string
   readonly name: string | null
@@ -67,7 +67,7 @@ export class InspectedConnection implements Inspected {
     if (egress === undefined) return { allowed: false, refusal: unknown }
     const decision = byProxy(decide(egress, target, found, wanted), egress, known)
     const puts = decision.verdict === 'deny' ? [] : await this.#puts(egress, target, wanted)
-    // Others have come meanwhile.
+    // The rules have changed meanwhile.
     if (this.#parts.guest()?.egress !== egress) return await this.judge(wanted)
     const missing = puts.find(({ put }) => put === undefined)
     const { rule, reason, wouldAllow, dial, through = null } = missing === undefined ? decision : withoutSecret(missing.header)
@@ -79,7 +79,7 @@ export class InspectedConnection implements Inspected {
     if (!isAllowed) return { allowed: false, refusal: { rule, reason, wouldAllow } }
     const put = puts.flatMap(({ put }) => put ?? [])
     const outflow = this.#parts.guest()?.outflow ?? null
-    // What the sandbox says is searched before anything is put on it that it has not said.
+    // The sandbox's own data is searched before credentials are added to it.
     const search = outflow === null ? [] : [new DlpPassage(outflow, target)]
     const passages = [...search, ...(put.length === 0 ? [] : [credentials(put)])]
     const passage = passages.length === 0 ? null : joined(passages)
@@ -89,7 +89,7 @@ export class InspectedConnection implements Inspected {
 
   refuse(wanted: Wanted | null, rule: string, reason: string): Refusal {
     const refusal = { rule, reason, wouldAllow: null }
-    // Refused it is in any case.
+    // It is refused whether or not it can be recorded.
     this.#recorded(wanted, wanted?.target ?? this.#parts.asked, refusal, 'deny', [])
     return refusal
   }
@@ -98,7 +98,7 @@ export class InspectedConnection implements Inspected {
     this.#parts.reset()
   }
 
-  /** Nothing that the sandbox may not ask for is asked of anybody. */
+  /** Names that the sandbox may not query are never looked up. */
   async #found(name: string | null): Promise<readonly string[]> {
     const egress = this.#parts.guest()?.egress
     if (name === null || egress === undefined || !decideName(egress.policy, name).allowed) return []
@@ -151,7 +151,7 @@ export class InspectedConnection implements Inspected {
 const unknown: Refusal = { rule: 'unknown', reason: 'the host knows no such sandbox', wouldAllow: null }
 const unrecorded: Refusal = { rule: 'audit', reason: 'what cannot be recorded does not happen', wouldAllow: null }
 
-/** Of the preset's hosts, and of nobody who shows a credential. */
+/** Only for the preset's hosts, and only for requests without credentials. */
 function keepOf(egress: Egress, target: Target, put: readonly Put[], answers: KeptAnswers): Keep | null {
   const { cache } = egress.policy
   if (cache === 'off' || !isConfigured(egress, target)) return null
@@ -166,7 +166,7 @@ function speaksOf({ rule, scheme }: HeaderRule, { name, port }: Target, wanted: 
   return (scheme === null || scheme === wanted) && covers(rule, { name, address: null, port })
 }
 
-/** The query may hold anything. */
+/** The query may contain anything. */
 function plainPath({ path }: Wanted): string {
   return path.split('?')[0] ?? ''
 }

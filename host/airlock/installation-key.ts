@@ -5,7 +5,7 @@ import { Fault } from '@caisson/wire'
 
 const KEY_BYTES = 32
 
-/** A key of the state folder's own, in a file that its owner alone reads; made when it is needed first. */
+/** A key of this state folder, in a file that only its owner can read; created on first use. */
 export class InstallationKey {
   readonly #home: string
   readonly #file: string
@@ -27,7 +27,7 @@ export class InstallationKey {
     }
   }
 
-  /** Made once: of two processes that make it, one is first. */
+  /** Created once: if two processes do so, one wins. */
   async #read(): Promise<Buffer> {
     const path = join(this.#home, this.#file)
     await mkdir(this.#home, { recursive: true, mode: 0o700 })

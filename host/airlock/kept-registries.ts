@@ -4,12 +4,12 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { ConfiguredHost, Registries } from './registries.ts'
 
-/** Asking npm, pip and go takes a second, which is too long for a single command; what they said holds for as long as their configuration stays. */
+/** Asking npm, pip and go takes a second, too long for a single command. Their answers are valid while their configuration is unchanged. */
 const KEPT_MS = 3_600_000
 const MAX_HOSTS = 512
 const MAX_BYTES = 256 * 1024
 
-/** Files that the clients have their configuration from; one that is not there counts as such. */
+/** The clients' configuration files; a missing one counts as such. */
 const OWN = [
   '.npmrc',
   '.pip/pip.conf',
@@ -22,13 +22,13 @@ const OWN = [
 ]
 const SYSTEM = ['npmrc', 'pip.conf', 'gitconfig', 'apt/sources.list', 'apt/sources.list.d']
 
-/** What package clients said, in a file of the state folder, for the hosts that come after. */
+/** The answers of package clients, cached in the state folder for later hosts. */
 export class KeptRegistries {
   readonly #path: string
   readonly #environment: string
   readonly #asked: Pick<Registries, 'hosts'>
 
-  /** `environment`: whatever variables tell the clients. */
+  /** `environment`: the variables that configure the clients. */
   constructor(home: string, environment: string, asked: Pick<Registries, 'hosts'>) {
     this.#path = join(home, 'registries.json')
     this.#environment = environment
@@ -46,14 +46,14 @@ export class KeptRegistries {
     return hosts
   }
 
-  /** Undefined: there is nothing, or it is of another configuration, or too old, or not what is written above. */
+  /** Undefined: missing, too old, malformed, or for another configuration. */
   async #kept(configuration: string): Promise<ConfiguredHost[] | undefined> {
     const text = await readFile(this.#path, 'utf8').catch(() => '')
     if (text === '' || text.length > MAX_BYTES) return undefined
     try {
       const said = JSON.parse(text) as { configuration: unknown; untilMs: unknown; hosts: unknown }
       const leftMs = typeof said.untilMs === 'number' ? said.untilMs - Date.now() : 0
-      // One from a clock that was ahead is not kept for years.
+      // A timestamp from a clock that was ahead must not make it valid for years.
       const isFresh = said.configuration === configuration && leftMs > 0 && leftMs <= KEPT_MS
       return isFresh && Array.isArray(said.hosts) && said.hosts.every(isHost) ? said.hosts : undefined
     } catch (error) {

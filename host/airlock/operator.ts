@@ -1,2 +1,2 @@
-/** What the operator of this machine opens to rules of sandboxes; read by the settings, shown by the doctor. */
+/** Reserved addresses that the operator opens to sandbox rules; read from the settings, shown by the doctor. */
 export { type OperatorRange, operatorRangeText, readOperatorSetting } from '@caisson/policy'

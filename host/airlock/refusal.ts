@@ -4,10 +4,10 @@ import type { GateRequest } from '@caisson/wire'
 import { freshDeadline, onAbort } from '../lifetimes.ts'
 import { type Refusal, refusalBody } from './refusal-page.ts'
 
-/** Of what the program says; it is not looked at. */
+/** Limit on the program's data, which is not examined. */
 const MAX_SAID_BYTES = 1024 * 1024
 const PATIENCE_MS = 5000
-/** Enough of the preface of HTTP/2 to tell it from any request of HTTP/1. */
+/** Enough of the HTTP/2 preface to distinguish it from any HTTP/1 request. */
 const PREFACE = Buffer.from('PRI ')
 
 export interface Refused {
@@ -15,10 +15,7 @@ export interface Refused {
   readonly decision: Refusal
 }
 
-/**
- * Serves a connection that was refused in words: the program inside gets a response of HTTP/1.1 or HTTP/2 that names the rule. Nothing of what it says
- * goes anywhere. `peer` is paused.
- */
+/** Refuses a connection with a readable HTTP/1.1 or HTTP/2 response that names the rule. Nothing that the program sends is forwarded. `peer` is paused. */
 export function refuseInWords(peer: Socket, sandbox: string, { way, decision }: Refused): void {
   const stop = onAbort(freshDeadline(PATIENCE_MS), () => peer.destroy())
   peer.on('close', stop)
@@ -27,7 +24,7 @@ export function refuseInWords(peer: Socket, sandbox: string, { way, decision }: 
   const answer = (): void => {
     peer.off('data', hear)
     let bytes = heard.length
-    // Read to the end, so that the response is not lost to a reset.
+    // Reads to the end, so that the response is not lost to a reset.
     peer.on('data', (more: Buffer) => {
       bytes += more.length
       if (bytes > MAX_SAID_BYTES) peer.destroy()
@@ -41,10 +38,10 @@ export function refuseInWords(peer: Socket, sandbox: string, { way, decision }: 
     if (!isHttp2) return answer()
     if (heard.length < PREFACE.length) return
     peer.off('data', hear).pause().unshift(heard)
-    // Who ends HTTP/2 has nothing more to hear.
+    // A client that ends HTTP/2 reads nothing more.
     http2Of(body).emit('connection', Object.assign(peer, { allowHalfOpen: false }))
   }
-  // The proxy's client waits for the answer to its CONNECT; who was caught has spoken already, or it would not have come here.
+  // A proxy client waits for the answer to its CONNECT. An intercepted one has already sent data, or it would not be here.
   if (way !== 'direct') return answer()
   peer.on('data', hear).resume()
 }
@@ -57,13 +54,13 @@ function responseOf(body: string): string {
   return `${['HTTP/1.1 403 Forbidden', ...head].join('\r\n')}\r\n\r\n${body}`
 }
 
-/** Answers whatever it is asked with this, once. */
+/** Answers any request with this, once. */
 function http2Of(body: string): Http2Server {
   const server = createServer({ maxSessionMemory: 1, settings: { maxConcurrentStreams: 8 } })
   server.on('sessionError', () => undefined)
   server.on('stream', (stream) => {
     stream.on('error', () => stream.destroy())
-    // Taken back before Node has told of it: an answer to that would be thrown back at the host.
+    // The client cancelled it before Node reported it; responding would throw.
     if (stream.closed || stream.destroyed) return
     stream.respond({ ...HEADERS, ':status': 403 })
     stream.end(body, () => stream.session?.close())

@@ -12,16 +12,16 @@ const KEPT_MS = 300_000
 const MAX_OUTPUT_BYTES = 1024 * 1024
 const MAX_HOSTS_OF_ONE = 64
 
-/** Where this machine's package clients get packages. */
+/** A host from which this machine's package clients get packages. */
 export interface ConfiguredHost {
   readonly host: string
   readonly port: number
 }
 
-/** What a client of this machine says of where it gets packages: text with URLs in it. Rejects where there is no such client. */
+/** Asks a client of this machine where it gets packages: a text with URLs. Rejects if the client is not installed. */
 type Client = (signal: AbortSignal) => Promise<string>
 
-/** Where it gets them when nothing is configured, pip knows by itself. */
+/** Without configuration, pip's built-in defaults apply. */
 const PIP_DEFAULTS = 'from pip._internal.models.index import PyPI; print(PyPI.simple_url, "https://" + PyPI.file_storage_domain)'
 
 const CLIENTS: Readonly<Record<string, Client>> = {
@@ -63,7 +63,7 @@ const CLIENTS: Readonly<Record<string, Client>> = {
   git: (signal) => said('git', ['config', '--get-regexp', String.raw`^url\..*\.(insteadof|pushinsteadof)$`], signal),
 }
 
-/** The hosts that package clients of this machine are configured to use, asked of the clients themselves and remembered for a while. */
+/** The hosts that this machine's package clients are configured to use. The clients themselves are asked, and their answers cached for a while. */
 export class Registries {
   readonly #clients: Readonly<Record<string, Client>>
   #known: { hosts: Promise<readonly ConfiguredHost[]>; untilMs: number } | undefined
@@ -72,7 +72,7 @@ export class Registries {
     this.#clients = clients
   }
 
-  /** A client that is not there, or does not answer in time, contributes nothing. */
+  /** A client that is missing or does not answer in time contributes nothing. */
   hosts(signal: AbortSignal): Promise<readonly ConfiguredHost[]> {
     if (this.#known === undefined || this.#known.untilMs < Date.now()) {
       this.#known = { hosts: this.#ask(), untilMs: Date.now() + KEPT_MS }
@@ -86,7 +86,7 @@ export class Registries {
         try {
           return hostsIn(await ask(freshDeadline(CLIENT_MS)))
         } catch {
-          // It is not there: nothing to allow.
+          // Not installed: nothing to allow.
           return []
         }
       }),
@@ -95,7 +95,7 @@ export class Registries {
   }
 }
 
-/** Of the URLs in a text. */
+/** The hosts of the URLs in a text. */
 function hostsIn(text: string): ConfiguredHost[] {
   const found = new Map<string, ConfiguredHost>()
   for (const [url] of text.matchAll(/https?:\/\/[^\s'",;|\]]+/g)) {

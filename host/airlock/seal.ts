@@ -4,12 +4,12 @@ import { InstallationKey } from './installation-key.ts'
 const ALGORITHM = 'aes-256-gcm'
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
-/** All words are as long under the seal. */
+/** All words are padded to this size, so that their length is not revealed. */
 const PADDED_BYTES = 256
 
 /**
- * Words that a sandbox's rules need and nobody is to read: in requests, snapshots and states they stand sealed, with a key of the state folder's own. So they go wherever
- * the rules go, and need no place to be kept in and removed from.
+ * Encrypts words that a sandbox's rules need but nobody should read. In requests, snapshots and states they are stored sealed with a key of this state folder.
+ * They thus travel with the rules, and need no storage or cleanup of their own.
  */
 export class Seal {
   readonly #key: InstallationKey
@@ -18,7 +18,7 @@ export class Seal {
     this.#key = new InstallationKey(home, 'seal.key')
   }
 
-  /** Of at most 255 bytes. Rejects with HOME_UNUSABLE. */
+  /** At most 255 bytes. Rejects with HOME_UNUSABLE. */
   async seal(word: string): Promise<string> {
     const bytes = Buffer.from(word)
     const padded = Buffer.alloc(PADDED_BYTES)
@@ -30,7 +30,7 @@ export class Seal {
     return Buffer.concat([nonce, cipher.getAuthTag(), ...sealed]).toString('base64url')
   }
 
-  /** Undefined: this installation has not sealed it. Rejects with HOME_UNUSABLE. */
+  /** Undefined: not sealed by this installation. Rejects with HOME_UNUSABLE. */
   async open(sealed: string): Promise<string | undefined> {
     const bytes = Buffer.from(sealed, 'base64url')
     if (bytes.length !== NONCE_BYTES + TAG_BYTES + PADDED_BYTES) return undefined
@@ -40,7 +40,7 @@ export class Seal {
       const padded = Buffer.concat([decipher.update(bytes.subarray(NONCE_BYTES + TAG_BYTES)), decipher.final()])
       return padded.subarray(1, 1 + (padded[0] ?? 0)).toString()
     } catch {
-      // Of another installation, or changed.
+      // From another installation, or modified.
       return undefined
     }
   }

@@ -4,16 +4,16 @@ import { join } from 'node:path'
 import { SecretName } from '@caisson/policy'
 import { Fault } from '@caisson/wire'
 
-/** What comes back from a server is searched for it: something shorter would be found where it is not. */
+/** Server responses are searched for secrets; a shorter one would match by chance. */
 const MIN_CHARACTERS = 8
 const MAX_CHARACTERS = 2048
 const MAX_SECRETS = 1000
-/** How long a change may take to be seen by hosts that did not make it. */
+/** How long other hosts may take to see a change. */
 const KEPT_MS = 1000
 
 /**
- * Secrets of the operator's, a file each that its owner alone reads: whoever can read the state folder is the operator. Their values go to requests
- * at the gate and nowhere else.
+ * The operator's secrets, one file each, readable only by its owner: whoever can read the state folder is the operator. The gate adds their values to requests;
+ * they go nowhere else.
  */
 export class Secrets {
   readonly #folder: string
@@ -23,7 +23,7 @@ export class Secrets {
     this.#folder = join(home, 'secrets')
   }
 
-  /** In order. */
+  /** Sorted. */
   async names(): Promise<string[]> {
     try {
       return (await readdir(this.#folder)).filter((name) => SecretName.safeParse(name).success).sort()
@@ -33,7 +33,7 @@ export class Secrets {
     }
   }
 
-  /** Undefined: there is none of that name. */
+  /** Undefined: no such secret. */
   async value(name: string): Promise<string | undefined> {
     const known = this.#kept.get(name)
     if (known !== undefined && known.untilMs > Date.now()) return await known.value
@@ -43,7 +43,7 @@ export class Secrets {
     return await value
   }
 
-  /** One of that name is replaced. Rejects with BAD_REQUEST or HOME_UNUSABLE; no message has the value in it. */
+  /** Replaces an existing one. Rejects with BAD_REQUEST or HOME_UNUSABLE; no message contains the value. */
   async set(name: string, value: string): Promise<void> {
     const named = SecretName.safeParse(name)
     if (!named.success) throw new Fault('BAD_REQUEST', `${JSON.stringify(name)} ${named.error.issues[0]?.message ?? 'is no name'}`)
@@ -70,7 +70,7 @@ export class Secrets {
     }
   }
 
-  /** From now on, requests that need it are refused. Rejects with NOT_FOUND where there is none. */
+  /** From now on, requests that need it are refused. Rejects with NOT_FOUND if there is none. */
   async remove(name: string): Promise<void> {
     this.#kept.delete(name)
     if (!SecretName.safeParse(name).success) throw new Fault('NOT_FOUND', `no secret ${JSON.stringify(name)}`)

@@ -2,8 +2,8 @@ import type { Readable, Writable } from 'node:stream'
 import { isGround, type Passed, type Watch, Withheld } from './passage.ts'
 
 /**
- * Resolves to how many bytes came. All of one into the other, as fast as that takes it, and what a watch makes of it. `keeping` gets what came. Neither is ended. Rejects with Withheld, or when one of
- * them is gone; the source is left as it is, so that whoever sends it can still be answered.
+ * Pipes `source` into `sink` with backpressure, through a watch that may change the data. `keeping` gets the data as received. Resolves to the number of bytes
+ * received. Ends neither stream. Rejects with Withheld, or when either stream is gone; `source` stays usable, so that its sender can still be answered.
  */
 export async function carry(
   source: Readable,

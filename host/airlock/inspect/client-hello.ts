@@ -1,9 +1,9 @@
-/** What the first message of TLS says in the clear (RFC 8446, 4.1.2). */
+/** The plaintext part of the first TLS message (RFC 8446, 4.1.2). */
 export interface ClientHello {
-  /** Lower case; null: none is named. */
+  /** Lower case; null: there is no server name. */
   readonly serverName: string | null
   readonly protocols: readonly string[]
-  /** Its inner hello is for somebody else (RFC 9849), or only looks so. */
+  /** It has an encrypted inner hello for another server (RFC 9849), or imitates one. */
   readonly isEncrypted: boolean
 }
 
@@ -17,16 +17,16 @@ const PROTOCOLS = 16
 const ENCRYPTED_CLIENT_HELLO = 0xfe0d
 const RECORD_HEAD_BYTES = 5
 const MAX_RECORD_BYTES = 16_384
-/** Key shares of post-quantum groups included, real ones are below 4 KiB. */
+/** Even with post-quantum key shares, real ones are below 4 KiB. */
 const MAX_HELLO_BYTES = 16_384
-/** Over so many it may be spread. Some spread it over a few; each costs time again whenever a byte more of it comes. */
+/** Limit on the records that it spans. Some clients use a few; each further one costs time whenever another byte arrives. */
 const MAX_RECORDS = 64
 
 export function isTls(first: number): boolean {
   return first === HANDSHAKE
 }
 
-/** Of the first bytes of a connection; `more`: not all of it is there yet. What is malformed here, OpenSSL does not take either, or nobody sends. */
+/** Parses the first bytes of a connection; `more`: incomplete. What counts as malformed here is also rejected by OpenSSL, or sent by nobody. */
 export function readClientHello(bytes: Buffer): Read {
   const message = handshakeIn(bytes)
   if (typeof message === 'string') return message
@@ -38,7 +38,7 @@ export function readClientHello(bytes: Buffer): Read {
   }
 }
 
-/** The message may be spread over several records. */
+/** The message may span several records. */
 function handshakeIn(bytes: Buffer): Buffer | 'more' | 'malformed' {
   const message = Buffer.alloc(bytes.length)
   let length = 0
@@ -60,7 +60,7 @@ function handshakeIn(bytes: Buffer): Buffer | 'more' | 'malformed' {
 }
 
 function helloOf(fields: Fields): ClientHello {
-  // Version, random, session, cipher suites, compression.
+  // Skips version and random; session, cipher suites and compression follow.
   fields.skip(34)
   fields.block(1)
   fields.block(2)
@@ -82,7 +82,7 @@ function helloOf(fields: Fields): ClientHello {
   return { serverName, protocols, isEncrypted }
 }
 
-/** One name and nothing else: of two, two readers may take either. */
+/** Exactly one name: given two, different parsers could choose differently. */
 function nameIn(content: Fields): string {
   const list = content.block(2)
   if (list.number(1) !== HOST_NAME) throw new Malformed()
@@ -122,7 +122,7 @@ class Fields {
     return this.skip(length).readUIntBE(0, length)
   }
 
-  /** With its length, of so many bytes, before it. */
+  /** A block with a length prefix of this many bytes. */
   block(lengthBytes: number): Fields {
     return new Fields(this.skip(this.number(lengthBytes)))
   }

@@ -15,17 +15,17 @@ import type { Upstreams } from './upstreams.ts'
 import { joinWebSocket } from './web-socket-pair.ts'
 
 const DEFAULT_PORT = { http: 80, https: 443 }
-/** TRACE says back what it was sent, credentials included; CONNECT asks for a connection that nobody has judged. */
+/** TRACE echoes the request, including credentials; CONNECT asks for a connection that nobody has judged. */
 const METHODS_REFUSED = new Set(['TRACE', 'TRACK', 'CONNECT'])
 const OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override']
-/** Names another server or protocol for later. */
+/** Fields that announce another server or protocol for later. */
 const NOT_HANDED_ON = ['alt-svc']
 
 const NOT_KEPT: Ground = { rule: 'cache replay', reason: 'it is not among the answers that are kept, and nothing else is asked for' }
 
 type Allowed = Extract<Judged, { allowed: true }>
 
-/** Requests of one connection, one after the other or side by side: each is judged, and then handed on or answered here. */
+/** The requests of one connection, sequential or concurrent. Each is judged, then forwarded or answered here. */
 export class Conversation implements Http1Asker {
   readonly scheme: 'http' | 'https'
   readonly #inspected: Inspected
@@ -79,7 +79,7 @@ export class Conversation implements Http1Asker {
       }
       const judged = await this.#inspected.judge(this.#inspected.isProxied ? { ...wanted, target } : wanted)
       if (!judged.allowed) return this.#refuse(reply, 403, judged.refusal)
-      // Now, by these rules: when others come while it is searched, there is nobody whom it could be sent to.
+      // By the current rules: if they change during the search, there is no upstream to send to.
       const upstream = this.#upstreams.to(this.#inspected.sandbox, this.scheme, judged)
       const passed = (await judged.passage?.request(said)) ?? said
       if (isGround(passed)) return this.#refuse(reply, 403, this.#inspected.refuse(wanted, passed.rule, passed.reason))
@@ -92,7 +92,7 @@ export class Conversation implements Http1Asker {
     }
   }
 
-  /** What the request says of where it goes must be where its connection goes. */
+  /** The target that the request names must be the target of its connection. */
   #targetOf({ authority, scheme }: Question): { name: string | null; address: string | null; port: number } | { refusal: Refusal } {
     const { name, address, port, isProxied } = this.#inspected
     const here = { name, address, port }
@@ -126,7 +126,7 @@ async function answerTo(asking: Asking, upstream: Upstream, passage: Passage | n
   const sent = await upstream.ask(asking)
   const { body } = asking.question
   const isOut = body === null ? Promise.resolve(sent.body.end()) : carryOut(body, sent, asking.question, passage)
-  // The server may answer, and hang up, before it has heard all.
+  // The server may answer and hang up before it has received everything.
   isOut.catch((failure: unknown) => sent.body.destroy(failure instanceof Error ? failure : undefined))
   return await Promise.race([sent.heard, isOut.then(() => sent.heard)])
 }
@@ -145,13 +145,13 @@ async function carryOut(
   sent.finish(trailers)
 }
 
-/** What comes before an answer is looked at as that is. What does not pass, or cannot be said, is missed by nobody. */
+/** Forwards a 1xx response, searched like a response. One that is refused or malformed is dropped, and nobody misses it. */
 async function hint(status: number, fields: readonly Field[], reply: Reply, passage: Passage | null): Promise<void> {
   try {
     const passed = passage === null ? fields : await passage.fields(fields, 'in')
     if (!isGround(passed)) reply.inform(status, passed)
   } catch {
-    // A server may say anything there: its answer comes all the same.
+    // A server may send anything here; its final response still comes.
   }
 }
 
@@ -163,7 +163,7 @@ async function giveBack(answer: Answer, reply: Reply, passage: Passage | null, k
     const changing = watch === null || watch.keepsLength ? [] : ['content-length']
     const to = reply.begin(answer.status, without(passed, ...NOT_HANDED_ON, ...changing))
     const length = await carry(answer.body, watch, to, keeping)
-    // HTTP/2 can be reset as if all had been said.
+    // An HTTP/2 stream can be reset as if it were complete.
     const isWhole = answer.isWhole() && (length === 0 || valuesOf(answer.fields, 'content-length').every((said) => Number(said) === length))
     if (!isWhole) throw new Error('the answer was cut off')
     const trailers = (await passage?.fields(answer.trailers(), 'in')) ?? answer.trailers()
@@ -176,7 +176,7 @@ async function giveBack(answer: Answer, reply: Reply, passage: Passage | null, k
   }
 }
 
-/** Its own, and those that some servers take instead. */
+/** Its own method, and those in headers that some servers honour instead. */
 function methodsOf({ method, fields }: Question): string[] {
   return [...new Set([method, ...OVERRIDES.flatMap((name) => valuesOf(fields, name))])]
 }
@@ -191,7 +191,7 @@ function endpointOf(authority: string, defaultPort: number) {
   return 'name' in named ? { name: named.name, address: null, ...port } : undefined
 }
 
-/** An address has many spellings, and one that URLs have. */
+/** An address has many spellings, but only one in URLs. */
 function canonical(address: string): string {
   return isIP(address) === 6 ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address
 }

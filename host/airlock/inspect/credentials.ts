@@ -2,18 +2,18 @@ import type { Field } from './exchange.ts'
 import { valuesOf, without } from './fields.ts'
 import type { Passage, Watch } from './passage.ts'
 
-/** A field that is put on a request. */
+/** A header field added to a request. */
 export interface Put {
   /** Lower case. */
   readonly header: string
   readonly value: string
-  /** What must not come back; null: nobody minds. */
+  /** The value that must not come back; null: not secret. */
   readonly secret: string | null
 }
 
 const STAR = 0x2a
 
-/** Sets these on a request, whatever its program said there, and takes the secrets out of what comes back. */
+/** Sets these fields on a request, replacing the program's own, and removes the secrets from the response. */
 export function credentials(puts: readonly Put[]): Passage {
   const secrets = puts.flatMap(({ secret }) => (secret === null ? [] : [secret]))
   const names = puts.map(({ header }) => header)
@@ -36,7 +36,7 @@ export function credentials(puts: readonly Put[]): Passage {
   }
 }
 
-/** As it is, and as URLs and JSON have it. */
+/** As it is, and as encoded in URLs and JSON. */
 function formsOf(secret: string): string[] {
   return [...new Set([secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)])]
 }
@@ -48,7 +48,7 @@ function withoutSecrets(bytes: Buffer, hidden: readonly Buffer[]): Buffer {
   return bytes
 }
 
-/** Holds back no more than what may be the beginning of a secret. */
+/** Holds back only what may be the start of a secret. */
 class Redacting implements Watch {
   readonly keepsLength = true
   readonly #hidden: readonly Buffer[]
@@ -59,7 +59,7 @@ class Redacting implements Watch {
   }
 
   chunk(bytes: Buffer): Buffer {
-    // A copy: what came belongs to whoever read it.
+    // A copy, because the data belongs to its reader.
     const all = withoutSecrets(Buffer.concat([this.#held, bytes]), this.#hidden)
     const held = Math.max(...this.#hidden.map((secret) => beginningAtEnd(all, secret)))
     this.#held = all.subarray(all.length - held)
@@ -73,7 +73,7 @@ class Redacting implements Watch {
   }
 }
 
-/** How many bytes at the end of `bytes` are the first of `secret`. */
+/** How many bytes at the end of `bytes` match the start of `secret`. */
 function beginningAtEnd(bytes: Buffer, secret: Buffer): number {
   for (let length = Math.min(bytes.length, secret.length - 1); length > 0; length -= 1) {
     if (bytes.compare(secret, 0, length, bytes.length - length) === 0) return length

@@ -5,24 +5,24 @@ import { within } from '@caisson/wire'
 import type { Through } from '../egress.ts'
 import { introduce, ProxyRefusal } from './introduction.ts'
 
-/** For the last address that is dialled, and for the handshake after it. */
+/** For the last address, including the handshake. */
 const PATIENCE_MS = 10_000
-/** For those before. */
+/** For each address before the last. */
 const TURN_MS = 2500
 const HANDSHAKE_MS = 10_000
-/** However many addresses a proxy and a target have. */
+/** Limit on attempts, however many addresses proxy and target have. */
 const MAX_HOPS = 16
 
-/** Where one sandbox goes: the addresses have been checked, and no others are dialled. */
+/** A sandbox's destination: its addresses have been checked, and no others are dialled. */
 export interface Destination {
   readonly name: string | null
   readonly port: number
   readonly dial: readonly string[]
-  /** Asked for them; null: they are dialled. */
+  /** The proxy to ask for them; null: they are dialled directly. */
   readonly through: Through | null
 }
 
-/** Rejects with the last address' failure. */
+/** Rejects with the error of the last address. */
 export async function dial({ port, dial: addresses, through }: Destination, signal: AbortSignal): Promise<Socket> {
   let failure: unknown = new Error('no address to dial')
   const hops = through === null ? addresses.map((host) => ({ host, port, target: null })) : hopsOf(through, addresses, port)
@@ -37,7 +37,7 @@ export async function dial({ port, dial: addresses, through }: Destination, sign
       socket.destroy()
       signal.throwIfAborted()
       failure = cause
-      // At its other addresses it is the same proxy.
+      // The proxy's other addresses lead to the same proxy.
       if (cause instanceof ProxyRefusal) break
     }
   }
@@ -49,7 +49,7 @@ function hopsOf({ dial, port }: Through, addresses: readonly string[], targetPor
   return all.slice(0, MAX_HOPS)
 }
 
-/** What a server's certificate must rest on; made once: reading the authorities takes a while. */
+/** The roots for server certificates, loaded once, because reading them takes time. */
 export class ServerTrust {
   readonly #authorities: () => Promise<readonly string[]>
   #context: Promise<SecureContext> | undefined
@@ -69,7 +69,7 @@ export class ServerTrust {
     }
   }
 
-  /** TLS with whoever it is that was dialled. Rejects unless its certificate is good for `name`, or for the address where there is no name. */
+  /** TLS with the dialled peer. Rejects unless its certificate is valid for `name`, or for the address if there is no name. */
   async secured(
     socket: Socket,
     { name, address, protocols, session }: { name: string | null; address: string; protocols: string[]; session: Buffer | undefined },

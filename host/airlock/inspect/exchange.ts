@@ -1,60 +1,60 @@
 import type { Readable, Writable } from 'node:stream'
 
-/** Name and value as they came, in their order. */
+/** Name and value as received, in order. */
 export type Field = readonly [name: string, value: string]
 
-/** One request, whatever version of HTTP it came in; what is between two neighbours only (RFC 9110, 7.6.1) is not in `fields`. */
+/** A request, independent of its HTTP version. Hop-by-hop fields (RFC 9110, 7.6.1) are not in `fields`. */
 export interface Question {
   readonly version: 1 | 2
   readonly method: string
   readonly scheme: 'http' | 'https'
-  /** As it is said: Host, :authority, or that of an absolute URL. Null: nowhere, which only HTTP/1.0 may. */
+  /** As the client gave it: from Host, :authority or an absolute URL. Null: absent, which only HTTP/1.0 permits. */
   readonly authority: string | null
-  /** With its query; `*`. */
+  /** With its query; or `*`. */
   readonly path: string
   /** Without Host. */
   readonly fields: readonly Field[]
   /** Null: none. */
   readonly body: Readable | null
-  /** Whether its body is over, and was not cut off. */
+  /** Whether the body has ended and was not cut off. */
   isWhole(): boolean
-  /** Known when the body is over. */
+  /** Available once the body has ended. */
   trailers(): readonly Field[]
 }
 
-/** Of a server, before its body. */
+/** A server's response before its body. */
 export interface Answer {
   readonly status: number
   readonly fields: readonly Field[]
   readonly body: Readable
-  /** Whether its body is over, and was not cut off. */
+  /** Whether the body has ended and was not cut off. */
   isWhole(): boolean
-  /** Known when the body is over. */
+  /** Available once the body has ended. */
   trailers(): readonly Field[]
 }
 
-/** Where the answer to a question goes. */
+/** The destination of a response. */
 export interface Reply {
-  /** Whether the head has been said: then nothing else can be. */
+  /** Whether the head has been sent, after which no other response is possible. */
   readonly isBegun: boolean
-  /** A status of 1xx. */
+  /** Sends a 1xx response. */
   inform(status: number, fields: readonly Field[]): void
-  /** The head; what comes back takes the body, and is ended by `finish`. */
+  /** Sends the head. The returned stream takes the body; end it with `finish`. */
   begin(status: number, fields: readonly Field[]): Writable
   finish(trailers: readonly Field[]): void
-  /** From now on its connection carries something else. */
+  /** The connection carries another protocol from now on. */
   letGo(): void
-  /** It ends in the middle, so that nobody takes a part for the whole. */
+  /** Breaks off, so that nobody takes a part for the whole. */
   breakOff(): void
-  /** Nobody waits for it any more. */
+  /** Called when the client no longer waits for it. */
   onGone(then: () => void): void
 }
 
 export interface Asking {
   readonly question: Question
-  /** Of the name, the port and the scheme that were judged, and no others. */
+  /** Exactly the name, port and scheme that were judged. */
   readonly authority: string
   inform(status: number, fields: readonly Field[]): void
-  /** Nobody waits for the answer any more. */
+  /** Aborts when nobody waits for the answer any more. */
   readonly signal: AbortSignal
 }

@@ -1,6 +1,6 @@
 import type { Field } from './exchange.ts'
 
-/** Said between neighbours, and not handed on (RFC 9110, 7.6.1; RFC 9113, 8.2.2). */
+/** Hop-by-hop fields, which are not forwarded (RFC 9110, 7.6.1; RFC 9113, 8.2.2). */
 const HOP_BY_HOP = new Set([
   'connection',
   'keep-alive',
@@ -14,7 +14,7 @@ const HOP_BY_HOP = new Set([
   'http2-settings',
 ])
 
-/** Of the list [name, value, name, value] that Node has of what was said. */
+/** From Node's raw list [name, value, name, value]. */
 export function fieldsOf(raw: readonly string[]): Field[] {
   const fields: Field[] = []
   for (let at = 0; at + 1 < raw.length; at += 2) fields.push([raw[at] ?? '', raw[at + 1] ?? ''])
@@ -29,7 +29,7 @@ export function without(fields: readonly Field[], ...names: string[]): Field[] {
   return fields.filter(([name]) => !names.includes(name.toLowerCase()))
 }
 
-/** Without what is between neighbours, and what Connection names; `te: trailers` and the names of trailers stay, since those are handed on. */
+/** Without hop-by-hop fields and those that Connection names. `te: trailers` and the names of trailers stay, since trailers are forwarded. */
 export function endToEnd(fields: readonly Field[]): Field[] {
   const named = valuesOf(fields, 'connection').flatMap((value) =>
     value
@@ -37,7 +37,7 @@ export function endToEnd(fields: readonly Field[]): Field[] {
       .split(',')
       .map((name) => name.trim()),
   )
-  // A set: a head has room for thousands of names, and for thousands that are named.
+  // A set, because a head can have thousands of fields, and Connection can name thousands.
   const dropped = new Set([...HOP_BY_HOP, ...named])
   const kept = fields.filter(([name]) => !dropped.has(name.toLowerCase()))
   const wantsTrailers = valuesOf(fields, 'te').some((value) => /(^|,)\s*trailers\s*(,|$)/i.test(value))
@@ -49,7 +49,7 @@ export function rawOf(fields: readonly Field[]): string[] {
   return fields.flat()
 }
 
-/** As HTTP/2 has them: lower case, several values of one name as a list. */
+/** In HTTP/2's form: lower case, repeated fields as a list. */
 export function listed(fields: readonly Field[]): Record<string, string | string[]> {
   const all: Record<string, string | string[]> = {}
   for (const [name, value] of fields) {

@@ -6,22 +6,22 @@ import { endToEnd, fieldsOf, rawOf, valuesOf, without } from './fields.ts'
 
 export const MAX_HEAD_BYTES = 32 * 1024
 const HEAD_MS = 15_000
-/** Between two requests. */
+/** Idle time between two requests. */
 const REST_MS = 60_000
-/** Requests of one connection that wait for their answers; of HTTP/2 as many may be side by side. Node reads on, however many there are. */
+/** Pipelined requests waiting for answers; HTTP/2 allows as many concurrent streams. Node itself has no limit. */
 const MAX_WAITING = 100
 
-/** What asks in HTTP/1.1; each answers for one connection. */
+/** The receiver of HTTP/1.1 requests of one connection. */
 export interface Http1Asker {
   readonly scheme: 'http' | 'https'
   asked(question: Question, reply: Reply): void
-  /** A web socket, wherever it is wanted: what follows on `socket` are its frames, `head` first. */
+  /** A WebSocket if permitted: its frames follow on `socket`, beginning with `head`. */
   upgraded(question: Question, reply: Reply, socket: Duplex, head: Buffer): void
-  /** Its connection has ended, as more than `waiting` of its requests would have waited for their answers. */
+  /** The connection was ended because more than `waiting` requests would have been pending. */
   crowded(waiting: number): void
 }
 
-/** Reads HTTP/1.1 as strictly as Node does: a request that two readers could take for two things ends its connection. */
+/** Parses HTTP/1.1 as strictly as Node does. An ambiguous request ends its connection. */
 export class Http1Askers {
   readonly #askers = new WeakMap<object, Http1Asker>()
   readonly #waiting = new WeakMap<object, number>()
@@ -53,7 +53,7 @@ export class Http1Askers {
     })
   }
 
-  /** From now on the connection is this room's; it has said nothing yet that is not in its buffer. */
+  /** Takes over the connection; anything already received must be in its buffer. */
   take(socket: Socket, asker: Http1Asker): void {
     this.#askers.set(socket, asker)
     this.#server.emit('connection', socket)
@@ -82,20 +82,20 @@ export class Http1Askers {
     response.assignSocket(request.socket)
     response.shouldKeepAlive = false
     response.on('finish', () => socket.end())
-    // Node has let go of it.
+    // Node no longer handles this socket.
     socket.on('error', () => socket.destroy()).on('drain', () => response.emit('drain'))
     const question = asker === undefined ? undefined : questionOf(request, asker.scheme)
     if (asker === undefined || question === undefined) return refuseRequest(response)
     if (request.headers.upgrade?.toLowerCase() === 'websocket' && request.method === 'GET') {
       return asker.upgraded(question, new Http1Reply(response), socket, head)
     }
-    // Another protocol may be declined by saying nothing of it; but what Node has not read as a body cannot be taken for one.
+    // An unwanted upgrade may be ignored. But data that Node has not read as a body must not be taken for one.
     if (question.body !== null || head.length > 0) return refuseRequest(response)
     asker.asked(question, new Http1Reply(response))
   }
 }
 
-/** Undefined: whom it is for is not said once and plainly. */
+/** Undefined: the target is missing or ambiguous. */
 function questionOf(request: IncomingMessage, scheme: 'http' | 'https'): Question | undefined {
   const fields = fieldsOf(request.rawHeaders)
   const hosts = valuesOf(fields, 'host')
@@ -119,7 +119,7 @@ function questionOf(request: IncomingMessage, scheme: 'http' | 'https'): Questio
   }
 }
 
-/** A path, or a whole URL as proxies are told. Undefined: neither. */
+/** A path, or an absolute URL as sent to proxies. Undefined: neither. */
 function placeOf(target: string, scheme: string): { authority: string | null; path: string } | undefined {
   if (target.startsWith('/') || target === '*') return { authority: null, path: target }
   const [, said, authority, path] = /^([a-z]+):\/\/([^/?#@]+)([/?][^#]*)?$/i.exec(target) ?? []
@@ -154,7 +154,7 @@ class Http1Reply implements Reply {
 
   begin(status: number, fields: readonly Field[]): Writable {
     this.#response.writeHead(status, rawOf(fields))
-    // With the first bytes of the body, unless those are long in coming.
+    // Sent together with the first bytes of the body, unless those take long.
     setImmediate(() => this.#response.flushHeaders())
     return this.#response
   }

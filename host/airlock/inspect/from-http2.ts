@@ -7,13 +7,13 @@ import { MAX_HEAD_BYTES } from './from-http1.ts'
 import { sayTrailers } from './trailers.ts'
 
 const MAX_STREAMS = 100
-/** Of one stream and of one connection; as much may lie here for each that its other side does not read. */
+/** Flow-control window of a stream and of a connection, and hence the limit on unread data for each. */
 const WINDOW_BYTES = 256 * 1024
 const MAX_SESSION_MIB = 4
-/** Without a request. */
+/** Idle time without a request. */
 const REST_MS = 60_000
 
-/** Reads HTTP/2 from a connection whose TLS has agreed on it. */
+/** Reads HTTP/2 from a connection, after ALPN has selected it. */
 export function askInHttp2(socket: Socket, scheme: 'http' | 'https', asked: (question: Question, reply: Reply) => void): void {
   const session: ServerHttp2Session = performServerHandshake(socket, {
     maxSessionMemory: MAX_SESSION_MIB,
@@ -29,7 +29,7 @@ export function askInHttp2(socket: Socket, scheme: 'http' | 'https', asked: (que
   session.setTimeout(REST_MS, () => session.close())
   session.on('stream', (stream: ServerHttp2Stream, headers: Parameters<typeof questionOf>[1], _flags: number, raw: string[]) => {
     stream.on('error', () => stream.destroy())
-    // Taken back before Node has told of it: an answer to that would be thrown back at the host.
+    // The client cancelled it before Node reported it; responding would throw.
     if (stream.closed || stream.destroyed) return
     const question = questionOf(stream, headers, fieldsOf(raw), scheme)
     if (question === undefined) return stream.respond({ [constants.HTTP2_HEADER_STATUS]: 400 }, { endStream: true })
@@ -85,7 +85,7 @@ class Http2Reply implements Reply {
 
   begin(status: number, fields: readonly Field[]): Writable {
     const isBare = this.#isHead || status === 204 || status === 304
-    // What HTTP/1.1 says of its trailers beforehand needs no saying here.
+    // The Trailer field of HTTP/1.1 is not needed here.
     this.#stream.respond(
       { ':status': status, ...listed(endToEnd(without(fields, 'trailer'))) },
       { endStream: isBare, waitForTrailers: !isBare },
@@ -97,7 +97,7 @@ class Http2Reply implements Reply {
     this.#trailers = trailers
     this.#isFinished = true
     this.#stream.end()
-    // What it is still being told, nobody needs to hear.
+    // Discards the rest of the request.
     this.#stream.resume()
   }
 

@@ -1,10 +1,10 @@
 import type { Answer, Question } from './exchange.ts'
 import type { Keeping, KeptAnswers } from './kept-answers.ts'
 
-/** How a request's answers may be kept. */
+/** How a request's answers are cached. */
 export interface Keep {
   readonly answers: KeptAnswers
-  /** Nothing is asked of any server. */
+  /** Replay: no server is ever asked. */
   readonly isReplay: boolean
 }
 
@@ -13,7 +13,7 @@ export interface Kept {
   readonly keeping: Keeping | undefined
 }
 
-/** The answer that is kept, where it cannot have changed; else the server's, kept. Undefined: it is not kept, and the server is not to be asked. */
+/** The cached answer if it cannot have changed; otherwise the server's, then cached. Undefined: it is not cached, and the server must not be asked. */
 export async function keptOr(
   { answers, isReplay }: Keep,
   url: string,

@@ -4,10 +4,10 @@ import type { Refusal } from '../refusal-page.ts'
 import type { Keep } from './from-kept.ts'
 import type { Passage } from './passage.ts'
 
-/** What a request asks for, as it is to be judged. */
+/** A request in the form in which it is judged. */
 export interface Wanted extends HttpRequest {
   readonly method: string
-  /** Where to; absent: where the connection goes. Only a request to the HTTP proxy may say it. */
+  /** Its target; absent: that of the connection. Only a request to the HTTP proxy may name one. */
   readonly target?: { readonly name: string | null; readonly address: string | null; readonly port: number }
 }
 
@@ -16,30 +16,30 @@ export type Judged =
       readonly allowed: true
       readonly name: string | null
       readonly port: number
-      /** Checked at this moment. */
+      /** Checked for this request. */
       readonly dial: readonly string[]
-      /** A proxy that they are asked for; null: they are dialled. */
+      /** The proxy to ask for them; null: they are dialled directly. */
       readonly through: Through | null
       readonly passage: Passage | null
-      /** Its answers may be kept; null: not. */
+      /** How its answers may be cached; null: not at all. */
       readonly keep: Keep | null
     }
   | { readonly allowed: false; readonly refusal: Refusal }
 
-/** A connection that the gate has brought because of the verdict `inspect`. */
+/** A connection brought by the gate because of the verdict `inspect`. */
 export interface Inspected {
   readonly sandbox: string
   readonly name: string | null
   readonly address: string | null
   readonly port: number
-  /** Requests of several servers may come, each with its own. */
+  /** Requests may go to different servers, each naming its own. */
   readonly isProxied: boolean
-  /** One request more is under way, until what comes back is called. A sentence without its dot: why there may be none. */
+  /** Counts a running request until the returned function is called. A string (a sentence without its full stop): why it is refused. */
   begin(): (() => void) | string
-  /** One request, by the rules of this moment; it is in the log when this resolves. */
+  /** Judges a request by the current rules; the verdict is in the log when this resolves. */
   judge(wanted: Wanted): Promise<Judged>
-  /** Something about it that no rule speaks of cannot be let through; it is in the log on return. `wanted` null: there is no request. */
+  /** Refuses it for a reason outside the rules; the refusal is in the log on return. `wanted` null: there is no request. */
   refuse(wanted: Wanted | null, rule: string, reason: string): Refusal
-  /** Ends it with a reset. */
+  /** Ends the connection with a reset. */
   reset(): void
 }

@@ -10,12 +10,12 @@ import type { Inspected } from './inspected.ts'
 import type { Leaves } from './leaves.ts'
 import { Upstreams } from './upstreams.ts'
 
-/** For the first words, and for the handshake. */
+/** Time for the first bytes, and for the handshake. */
 const PATIENCE_MS = 10_000
 const MAX_FIRST_BYTES = 32 * 1024
-/** The gate ends it before, with a reset. */
+/** The gate resets it before this. */
 const RESET_MS = 1000
-/** A method and a space; none of those that are in use is longer. */
+/** A method and a space; no method in use is longer. */
 const REQUEST_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}(?: |$)/
 const METHOD_BYTES = 33
 const HTTP2_PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
@@ -28,7 +28,7 @@ export interface InspectorParts {
   readonly trust: ServerTrust
 }
 
-/** Looks into connections: TLS ends here, each request is judged, and what is allowed is asked anew of the server that was checked. */
+/** Inspects connections: it terminates TLS, judges each request, and sends the allowed ones to the server that was checked. */
 export class Inspector implements Disposable {
   readonly #leaves: Leaves
   readonly #upstreams: Upstreams
@@ -39,7 +39,7 @@ export class Inspector implements Disposable {
     this.#upstreams = new Upstreams(trust)
   }
 
-  /** `peer` is paused, and has said nothing yet that is not in its buffer. */
+  /** `peer` is paused; anything already received must be in its buffer. */
   serve(peer: Socket, inspected: Inspected): void {
     const stop = onAbort(freshDeadline(PATIENCE_MS), () => notHttp(peer, inspected, 'it says nothing that would begin a request'))
     peer.on('close', stop)
@@ -58,7 +58,7 @@ export class Inspector implements Disposable {
     peer.on('data', hear).resume()
   }
 
-  /** Its rules are others, or it has ended: nothing that is kept for it is used again. */
+  /** The sandbox has ended or its rules have changed: none of its kept connections is used again. */
   forget(sandbox: string): void {
     this.#upstreams.forget(sandbox)
   }
@@ -74,18 +74,18 @@ export class Inspector implements Disposable {
       return void peer.end(UNRECOGNIZED_NAME)
     }
     const secureContext = await this.#leaves.contextFor(name, address ?? '')
-    // Who ends TLS has nothing more to hear.
+    // A client that ends TLS reads nothing more.
     peer.allowHalfOpen = false
     const secured = new TLSSocket(peer, { isServer: true, secureContext, ALPNProtocols: PROTOCOLS })
     const stop = onAbort(freshDeadline(PATIENCE_MS), () => peer.destroy())
-    // Who does not trust the certificate says so with an alert.
+    // A client that does not trust the certificate sends an alert.
     secured.on('error', () => peer.destroy()).on('close', stop)
     peer.on('close', () => secured.destroy())
     secured.on('secure', () => {
       stop()
-      // Two readers of one hello could disagree.
+      // Two parsers might read the same hello differently.
       if ((secured as { servername?: string | false }).servername !== (hello.serverName ?? false)) return void peer.destroy()
-      // Node says so of sockets of its own servers alone, and its HTTP/2 waits for it.
+      // Node sets this only on sockets of its own servers, and its HTTP/2 waits for it.
       Object.assign(secured, { secureConnecting: false })
       this.#converse(secured, inspected, 'https', secured.alpnProtocol === 'h2' ? 'http2' : 'http1')
     })

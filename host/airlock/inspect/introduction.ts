@@ -11,12 +11,12 @@ const V4 = 1
 const NAME = 3
 const V6 = 4
 
-/** It leads nowhere for us, at none of its addresses. */
+/** The proxy refuses us; its other addresses will not help. */
 export class ProxyRefusal extends Error {}
 
 /**
- * Shows itself at a SOCKS5 proxy (RFC 1928, RFC 1929), which is asked for the address that was checked and never for a name: it has nothing to look up. From then on
- * the socket is the server's. Rejects with ProxyRefusal, or when the proxy does not lead to this address.
+ * The client side of SOCKS5 (RFC 1928, RFC 1929). It asks for the checked address, never for a name, so that the proxy resolves nothing. Afterwards the socket
+ * leads to the server. Rejects with ProxyRefusal, or if the proxy does not connect to this address.
  */
 export async function introduce(
   socket: Socket,
@@ -55,7 +55,7 @@ function written(text: string): Buffer {
   return Buffer.concat([Buffer.from([address.family === 4 ? V4 : V6]), Buffer.from(hex, 'hex')])
 }
 
-/** What it says, piece by piece. */
+/** Reads the proxy's replies piece by piece. */
 class Hearing {
   readonly #socket: Socket
   readonly #signal: AbortSignal
@@ -66,7 +66,7 @@ class Hearing {
     this.#signal = signal
   }
 
-  /** All that is there is taken, and given back in `over`: who waits for more while something is left is woken at once, again and again. */
+  /** Takes everything available and puts the surplus back in `over`: waiting while unread data remains would wake up at once, in a loop. */
   async next(bytes: number): Promise<Buffer> {
     while (this.#heard.length < bytes) {
       const more: Buffer | null = this.#socket.read()
@@ -79,7 +79,7 @@ class Hearing {
     return wanted
   }
 
-  /** What came after is the server's. */
+  /** Data after the replies comes from the server. */
   over(): void {
     if (this.#heard.length > 0) this.#socket.unshift(this.#heard)
   }

@@ -8,13 +8,13 @@ import { valuesOf } from './fields.ts'
 
 const MAX_BYTES = 4 * 1024 ** 3
 const MAX_ONE_BYTES = 512 * 1024 ** 2
-/** Not written yet; more, and the answer is not kept. */
+/** Limit on unwritten data; beyond it, the answer is not cached. */
 const MAX_UNWRITTEN_BYTES = 8 * 1024 ** 2
-/** What a kept answer may depend on: it is asked for with these, and nothing else that a server could take up. */
+/** Fields that a cached answer may depend on. The request carries these and nothing else that could influence the answer. */
 const ASKED_WITH = ['accept', 'accept-encoding']
-/** What a request is kept out for: it is not for everybody, or not for all of it. */
+/** Fields that prevent caching: the answer is personal or partial. */
 const PERSONAL = /^(authorization|cookie|range|if-.*)$/
-/** Said anew by whoever serves it. */
+/** Fields that whoever serves the answer generates anew. */
 const NOT_KEPT = /^(connection|date|age|keep-alive|transfer-encoding|content-length|alt-svc)$/
 
 interface Kept {
@@ -24,29 +24,31 @@ interface Kept {
   readonly bytes: number
 }
 
-/** An answer that was kept, and whether the server said that it never changes. */
+/** A cached answer, and whether the server declared it immutable. */
 export interface Found {
   readonly answer: () => Answer
   readonly isImmutable: boolean
-  /** By which the server tells whether it is still so; none: it cannot be asked. */
+  /** Fields for revalidation; none: it cannot be revalidated. */
   readonly validators: readonly Field[]
 }
 
-/** Answers of package registries, by what was asked; bodies by their SHA-256. Whole answers only, of requests that anybody could have made. */
+/**
+ * A cache for answers of package registries, keyed by request, with bodies by their SHA-256. Only complete answers to requests that anybody could have made.
+ */
 export class KeptAnswers {
   readonly #folder: string
   readonly #notice: (line: string) => void
   readonly #maxBytes: number
   #bytes: Promise<number> | undefined
 
-  /** `notice`: told, once for each, of answers that have been damaged. */
+  /** `notice`: called once for each damaged answer. */
   constructor(home: string, notice: (line: string) => void, maxBytes: number = MAX_BYTES) {
     this.#folder = join(home, 'cache')
     this.#notice = notice
     this.#maxBytes = maxBytes
   }
 
-  /** The request as it is asked for all; undefined: its answer is for one alone. */
+  /** The request with everything personal removed; undefined: its answer is for one client only. */
   plainly(question: Question): Question | undefined {
     if (question.method !== 'GET' || question.body !== null || question.fields.some(isPersonal)) return undefined
     return { ...question, fields: question.fields.filter(([name]) => ASKED_WITH.includes(name.toLowerCase())) }
@@ -58,13 +60,13 @@ export class KeptAnswers {
     if (kept === undefined) return undefined
     if (kept === 'damaged' || kept.url !== url) return await this.#damaged(url, path)
     const blob = join(this.#folder, kept.blob)
-    // One that cannot be read counts as not kept: it is asked for anew, or, offline, refused.
+    // An unreadable one counts as missing: it is requested again or, offline, refused.
     const found = await stat(blob).catch(() => undefined)
-    // Made room for another.
+    // Evicted to make room.
     if (found === undefined) return undefined
     if (found.size !== kept.bytes) return await this.#damaged(url, path)
     const now = new Date()
-    // The one that was used least lately goes first; without its time noted it goes a little early.
+    // Least recently used is evicted first. If the time cannot be updated, it goes a little early.
     await Promise.all([path, blob].map((file) => utimes(file, now, now))).catch(() => undefined)
     const [tag, changed] = [valuesOf(kept.fields, 'etag')[0], valuesOf(kept.fields, 'last-modified')[0]]
     const validators: Field[] = tag !== undefined ? [['if-none-match', tag]] : changed !== undefined ? [['if-modified-since', changed]] : []
@@ -72,7 +74,7 @@ export class KeptAnswers {
     return { answer: () => answerOf(kept, blob, () => void this.#damaged(url, path)), isImmutable, validators }
   }
 
-  /** For one that comes now. Undefined: it is not to be kept. */
+  /** For an answer about to arrive. Undefined: it must not be cached. */
   async keep(url: string, question: Question, answer: Answer): Promise<Keeping | undefined> {
     if (!mayKeep(answer)) return undefined
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
@@ -122,7 +124,7 @@ export class KeptAnswers {
     const all = await Promise.all(
       names.map(async (name) => {
         const path = join(this.#folder, name)
-        // Removed meanwhile by another that makes room.
+        // Another process has evicted it meanwhile.
         const found = await stat(path).catch(() => undefined)
         return found === undefined ? [] : [{ path, size: found.size, usedMs: found.mtimeMs }]
       }),
@@ -131,7 +133,7 @@ export class KeptAnswers {
   }
 }
 
-/** One that is being kept while it passes. What goes wrong with it is nobody's matter but its own: then it is not kept. */
+/** An answer being cached while it passes. A failure only means that it is not cached. */
 export class Keeping {
   readonly #path: string
   readonly #hash = createHash('sha256')
@@ -198,12 +200,12 @@ async function entryIn(path: string): Promise<Kept | 'damaged' | undefined> {
   }
 }
 
-/** A query may hold anything. */
+/** A query may contain anything. */
 function plain(url: string): string {
   return url.split('?')[0] ?? ''
 }
 
-/** Read as it is sent, and held against its name before its last bytes: what has changed on the disk is not taken for whole. */
+/** Streams the body and verifies its hash before the last bytes are sent, so that a file damaged on disk is not taken for complete. */
 function answerOf({ fields, blob, bytes }: Kept, path: string, damaged: () => void): Answer {
   const hash = createHash('sha256')
   let last: Buffer | undefined

@@ -3,7 +3,7 @@ import type { Identity } from '../../authority/identity.ts'
 
 const MAX_KEPT = 512
 const HOUR_MS = 3_600_000
-/** Half of what a certificate is good for. */
+/** Half of a certificate's lifetime. */
 const KEPT_MS = 12 * HOUR_MS
 
 type Sign = (place: { readonly name: string } | { readonly address: string }) => Promise<Identity>
@@ -13,7 +13,7 @@ interface Kept {
   readonly untilMs: number
 }
 
-/** A certificate for each name that is inspected, by the authority that only sandboxes trust. */
+/** A certificate for each inspected name, issued by the authority that only sandboxes trust. */
 export class Leaves {
   readonly #authority: () => Promise<Identity>
   readonly #kept = new Map<string, Kept>()

@@ -1,45 +1,45 @@
 import type { Field, Question } from './exchange.ts'
 
-/** Why something does not pass, in the words of a verdict. */
+/** Why something is stopped, in the terms of a verdict. */
 export interface Ground {
   /** `dlp private-key`, `reflected secret`. */
   readonly rule: string
-  /** A sentence without its dot, and without what was found. */
+  /** A sentence without its full stop, and without the data that was found. */
   readonly reason: string
 }
 
 export type Passed = Buffer | Ground
 
-/** Looks at one run of bytes, from its first to its last. What it gives instead goes on; a ground ends the connection. */
+/** Examines one run of bytes from start to end. Its output is sent on; a ground ends the connection. */
 export interface Watch {
-  /** May hold bytes back, a bounded number of them, until more is known. */
+  /** May hold back a bounded number of bytes until more is known. */
   chunk(bytes: Buffer): Passed | Promise<Passed>
-  /** What is still held back. */
+  /** Returns what is still held back. */
   end(): Passed | Promise<Passed>
-  /** It is over, in whatever way. */
+  /** Called when the run is over, for whatever reason. */
   close?(): void
-  /** Whether as many bytes leave as came. False: no length is said beforehand. */
+  /** Whether the length stays the same. False: no Content-Length is sent. */
   readonly keepsLength: boolean
 }
 
-/** Which run of bytes: a body, or one message of a web socket, control frames included. */
+/** A run of bytes: a body, or one WebSocket message, control frames included. */
 export interface Run {
   readonly what: 'body' | 'message'
   readonly way: 'out' | 'in'
-  /** Of the head that it belongs to. */
+  /** The fields of the head that it belongs to. */
   readonly fields: readonly Field[]
 }
 
 /**
- * The one place through which all passes that an inspected connection carries: method, URL and fields of a request before a server is dialled, the
- * fields of an answer, bodies and trailers both ways, messages of web sockets both ways.
+ * The single point through which all content of an inspected connection passes: method, URL and fields of a request before a server is dialled, the fields of a
+ * response, bodies and trailers in both directions, and WebSocket messages in both directions.
  */
 export interface Passage {
-  /** A request that was allowed. Null: it passes; else it goes on changed. */
+  /** An allowed request. Null: unchanged; otherwise the modified request. */
   request(question: Question): Question | Ground | null | Promise<Question | Ground | null>
-  /** Fields of an answer, or trailers of either. */
+  /** Fields of a response, or trailers of either side. */
   fields(fields: readonly Field[], way: 'out' | 'in'): readonly Field[] | Ground | Promise<readonly Field[] | Ground>
-  /** Null: nobody looks. */
+  /** Null: not examined. */
   watch(run: Run): Watch | null
 }
 
@@ -47,7 +47,7 @@ export function isGround(passed: Passed | Question | readonly Field[] | Ground |
   return passed !== null && 'rule' in passed
 }
 
-/** What was found in the middle of something: its head has gone. */
+/** Something was found after the head had been sent. */
 export class Withheld extends Error {
   readonly ground: Ground
 
@@ -57,7 +57,7 @@ export class Withheld extends Error {
   }
 }
 
-/** One after the other: the last one sees what the first one lets through. */
+/** Applies them in sequence: each sees what the one before lets through. */
 export function joined(passages: readonly Passage[]): Passage {
   return {
     async request(question) {

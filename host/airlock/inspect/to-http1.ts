@@ -3,16 +3,16 @@ import type { Duplex } from 'node:stream'
 import type { Answer, Asking, Field } from './exchange.ts'
 import { endToEnd, fieldsOf, rawOf, valuesOf } from './fields.ts'
 
-/** Less than servers wait for the next request, so that few are sent into a closing connection. */
+/** Less than servers wait for the next request, so that few requests meet a closing connection. */
 const REST_MS = 4000
 const MAX_RESTING = 8
 const MAX_HEAD_BYTES = 64 * 1024
 const REPEATABLE = new Set(['GET', 'HEAD', 'OPTIONS'])
 
-/** Connections of HTTP/1.1 to one server, kept for the next request. No class of its own: that would start `node:http` where nobody asks anything. */
+/** Keep-alive HTTP/1.1 connections to one server. Not a subclass, which would load `node:http` even where it is not used. */
 export function keptConnections(connect: () => Promise<Duplex>): Agent {
   const agent = new Agent({ keepAlive: true, maxFreeSockets: MAX_RESTING, timeout: REST_MS, scheduling: 'lifo' })
-  // Where it leads has been decided: what Node says of the host does not matter.
+  // The destination is already decided; the host that Node passes is ignored.
   const createConnection: Agent['createConnection'] = (_, callback) => {
     connect().then(
       (socket) => callback?.(null, socket),
@@ -30,7 +30,7 @@ export interface Sent<Heard> {
   finish(trailers: readonly Field[]): void
 }
 
-/** Rejects when there is no answer. A question without a body that met a closing connection is asked once more. */
+/** Rejects if there is no answer. A request without a body that meets a closing connection is retried once. */
 export function askHttp1(agent: Agent, asking: Asking): Sent<Answer> {
   const { question } = asking
   const sent = begin(agent, asking, [])
@@ -50,7 +50,7 @@ export function askHttp1(agent: Agent, asking: Asking): Sent<Answer> {
 
 export type Upgraded = { readonly answer: Answer } | { readonly fields: readonly Field[]; readonly socket: Duplex; readonly head: Buffer }
 
-/** For a protocol of its own after the head; the connection is then nobody else's. */
+/** Upgrades to another protocol, on a connection of its own. */
 export function upgradeHttp1(connect: () => Promise<Duplex>, asking: Asking, protocol: string): Promise<Upgraded> {
   const agent = keptConnections(connect)
   const sent = begin(agent, asking, [
@@ -86,7 +86,7 @@ function begin(agent: Agent, { question, authority, inform, signal }: Asking, fu
   return sent
 }
 
-/** HTTP/2 has each cookie for itself, HTTP/1.1 all in one field (RFC 9113, 8.2.3). */
+/** HTTP/2 may split cookies into several fields; HTTP/1.1 needs a single one (RFC 9113, 8.2.3). */
 function crumbsJoined(fields: readonly Field[]): Field[] {
   const crumbs = valuesOf(fields, 'cookie')
   if (crumbs.length < 2) return [...fields]

@@ -8,7 +8,7 @@ const WINDOW_BYTES = 256 * 1024
 const MAX_SESSION_MIB = 8
 const REST_MS = 30_000
 
-/** A connection that speaks HTTP/2, for any number of requests. */
+/** An HTTP/2 connection for any number of requests. */
 export function openHttp2(socket: Duplex, scheme: 'http' | 'https'): ClientHttp2Session {
   const session = connect(`${scheme}://inspected`, {
     createConnection: () => socket,
@@ -26,7 +26,7 @@ export interface Http2Sent {
   finish(trailers: readonly Field[]): void
 }
 
-/** Rejects when there is no answer. */
+/** Rejects if there is no answer. */
 export function askHttp2(session: ClientHttp2Session, { question, authority, inform, signal }: Asking): Http2Sent {
   const { method, path, scheme, fields, body } = question
   const stream = session.request(
@@ -61,7 +61,7 @@ export function askHttp2(session: ClientHttp2Session, { question, authority, inf
   }
 }
 
-/** Whether it can take another question. */
+/** Whether it can take another request. */
 export function isUsable(session: ClientHttp2Session): boolean {
   return !session.closed && !session.destroyed
 }

@@ -3,8 +3,8 @@ import type { Field } from './exchange.ts'
 import { endToEnd, listed } from './fields.ts'
 
 /**
- * Says what is known at the end of a stream of HTTP/2. Fields that it cannot say, such as one twice that it has once, break it off. Node asks for them in an event:
- * what were thrown there would end the host.
+ * Sends trailers on an HTTP/2 stream. Invalid fields, such as a repeated field that may occur only once, break it off. Node requests trailers in an event,
+ * where an exception would crash the host.
  */
 export function sayTrailers(
   stream: Http2Stream & { sendTrailers(headers: OutgoingHttpHeaders): void },

@@ -7,20 +7,20 @@ import type { Answer, Asking } from './exchange.ts'
 import { askHttp1, keptConnections, type Sent, type Upgraded, upgradeHttp1 } from './to-http1.ts'
 import { askHttp2, type Http2Sent, isUsable, openHttp2 } from './to-http2.ts'
 
-/** One server as one sandbox reaches it: its connections are kept, for the requests of this sandbox alone. */
+/** One server as reached by one sandbox. Its connections are kept, and used only for requests of this sandbox. */
 export class Upstream {
   readonly #destination: Destination
   readonly #scheme: 'http' | 'https'
   readonly #trust: ServerTrust
   readonly #over: AbortSignal
   readonly #agent = keptConnections(() => this.#connect(['http/1.1']))
-  /** Dialled for HTTP/2, and the server speaks the older one. */
+  /** Connections dialled for HTTP/2 whose server only speaks HTTP/1.1. */
   readonly #spare: Duplex[] = []
   #session: Promise<ClientHttp2Session | undefined> | undefined
   #speaksHttp1 = false
   #ticket: Buffer | undefined
 
-  /** `over`: from then on nothing is asked of it, and what is under way ends, web sockets too. */
+  /** `over`: aborts everything that is running, WebSockets too, and prevents new requests. */
   constructor(destination: Destination, scheme: 'http' | 'https', { trust, over }: { trust: ServerTrust; over: AbortSignal }) {
     this.#destination = destination
     this.#scheme = scheme
@@ -28,7 +28,7 @@ export class Upstream {
     this.#over = over
   }
 
-  /** In the version that the question came in, or in 1.1 where the server speaks no other. Rejects when the server cannot be reached or believed. */
+  /** Uses the request's HTTP version, or 1.1 if the server speaks no other. Rejects if the server cannot be reached or authenticated. */
   async ask(asking: Asking): Promise<Sent<Answer> | Http2Sent> {
     const session = asking.question.version === 2 ? await this.#http2() : undefined
     return session === undefined ? askHttp1(this.#agent, asking) : askHttp2(session, asking)
@@ -43,7 +43,7 @@ export class Upstream {
     const before = this.#session
     const known = await before
     if (known !== undefined && isUsable(known)) return known
-    // Of several that find it gone, one begins anew.
+    // If several requests find the session gone, only one opens a new one.
     const session = this.#session === before ? this.#begin() : this.#session
     this.#session = session
     try {
@@ -86,10 +86,10 @@ export class Upstream {
     return socket
   }
 
-  /** It is not asked again. What is under way goes on, and its connections end with it. */
+  /** No new requests; running ones finish, and their connections close with them. */
   letGo(): void {
     for (const socket of [...this.#spare, ...Object.values(this.#agent.freeSockets).flatMap((free) => free ?? [])]) socket.destroy()
-    // One that never came to be has been told to whoever asked for it.
+    // A failed session has been reported to the request that opened it.
     this.#session?.then((session) => session?.close()).catch(() => undefined)
   }
 }

@@ -1,7 +1,7 @@
 import type { Destination, ServerTrust } from './dial.ts'
 import { Upstream } from './upstream.ts'
 
-/** Servers of one sandbox whose connections are kept; the one that was used least lately goes first. */
+/** Servers per sandbox whose connections are kept; the least recently used is dropped first. */
 const MAX_SERVERS = 256
 
 interface Reached {
@@ -9,7 +9,7 @@ interface Reached {
   readonly servers: Map<string, Upstream>
 }
 
-/** Whom the sandboxes talk to. What is kept for one is never used for another, and what was checked anew is dialled anew. */
+/** The servers that sandboxes talk to. Connections are never shared between sandboxes, and a newly checked destination is dialled anew. */
 export class Upstreams implements Disposable {
   readonly #trust: ServerTrust
   readonly #of = new Map<string, Reached>()
@@ -35,7 +35,7 @@ export class Upstreams implements Disposable {
     return upstream
   }
 
-  /** It has ended, or its rules are others: all that it has under way ends. */
+  /** The sandbox has ended or its rules have changed: everything that it has running ends. */
   forget(sandbox: string): void {
     this.#of.get(sandbox)?.over.abort()
     this.#of.delete(sandbox)

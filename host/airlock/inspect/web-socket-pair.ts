@@ -6,11 +6,11 @@ import { WebSocketFrames } from './web-socket.ts'
 
 interface End {
   readonly socket: Duplex
-  /** What it has said already. */
+  /** Bytes already received. */
   readonly head: Buffer
 }
 
-/** Says the server's yes to the client, and hands their frames on until one of them ends. */
+/** Forwards the server's acceptance to the client, then frames both ways until one side ends. */
 export async function joinWebSocket(
   client: End,
   server: End & { readonly fields: readonly Field[] },

@@ -3,7 +3,7 @@ import { Transform, type TransformCallback } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import { isGround, type Passed, type Watch, Withheld } from './passage.ts'
 
-/** Frames of a web socket (RFC 6455, 5.2), without extensions: none is agreed on. */
+/** WebSocket frames (RFC 6455, 5.2), without extensions, because none is negotiated. */
 
 const CONTINUATION = 0
 const CLOSE = 8
@@ -11,9 +11,9 @@ const PONG = 10
 const TEXT = 1
 const BINARY = 2
 const MAX_CONTROL_BYTES = 125
-/** A shorter frame is waited for; of a longer one, what is there is handed on. */
+/** A shorter frame is buffered whole; of a longer one, parts are passed on. */
 const WHOLE_BYTES = 4096
-/** After so many frames, others have their turn: they may be of no bytes at all, and then thousands come at once. */
+/** After this many frames, other work gets a turn: empty frames may arrive by the thousand. */
 const FRAMES_AT_ONCE = 64
 
 interface Frame {
@@ -23,16 +23,16 @@ interface Frame {
   length: number
 }
 
-/** One direction: frames in, frames out, each message seen by a watch of its own. Ends with Withheld, or with an error where no frame is. */
+/** One direction of a WebSocket. A separate watch examines each message. Ends with Withheld, or with an error for an invalid frame. */
 export class WebSocketFrames extends Transform {
   readonly #isMasked: boolean
   readonly #newWatch: () => Watch | null
   #rest: Buffer = Buffer.alloc(0)
   #frame: (Frame & { seen: number }) | undefined
-  /** Of the message whose frames are under way. */
+  /** State of the message in progress. */
   #message: { kind: number; watch: Watch | null } | undefined
 
-  /** `isMasked`: the client's direction. */
+  /** `isMasked`: the direction from the client. */
   constructor(isMasked: boolean, newWatch: () => Watch | null) {
     super()
     this.#isMasked = isMasked
@@ -57,7 +57,7 @@ export class WebSocketFrames extends Transform {
     done(isWhole ? null : new Error('the web socket ended in the middle of a message'))
   }
 
-  /** False: more is needed. */
+  /** False: more data is needed. */
   async #step(): Promise<boolean> {
     if (this.#frame === undefined) {
       const read = headIn(this.#rest, this.#isMasked)
@@ -121,7 +121,7 @@ export class WebSocketFrames extends Transform {
     if (!this.#isMasked) return void this.push(Buffer.concat([head, payload]))
     const key = randomBytes(4)
     const start = head.length + key.length
-    // A copy: whoever watches may hold on to what it gave.
+    // A copy, because a watch may keep what it returned.
     const frame = Buffer.concat([head, key, payload])
     for (let at = 0; at < length; at += 1) frame[start + at] = (frame[start + at] ?? 0) ^ (key[at % 4] ?? 0)
     this.push(frame)
@@ -151,7 +151,7 @@ function sixtyFour(length: number): Buffer {
   return bytes
 }
 
-/** What may go on of a piece. */
+/** The part of a piece that may be sent on. */
 async function seen(watch: Watch, piece: Buffer, isEnd: boolean): Promise<Buffer> {
   let isOver = true
   try {

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
 import type { Digest } from '@caisson/policy'
 
-/** HMAC-SHA-256: whoever has the policy file learns nothing of a value that could not be guessed. */
+/** HMAC-SHA-256: a reader of the policy file learns nothing about a value that cannot be guessed. */
 export const digest: Digest = (salt, value) => createHmac('sha256', Buffer.from(salt, 'hex')).update(value).digest('hex')

@@ -6,7 +6,7 @@ import type { Told, Wanted } from './words.ts'
 const MAX_POLICIES = 16
 const MAX_WATCHES = 256
 
-/** Policies and what is looked for by its value, as they were made for the last runs. */
+/** Compiled policies and watch lists of recent runs. */
 export class Known {
   readonly #policies = new Map<string, DlpPolicy>()
   readonly #watches = new Map<string, Watch>()
@@ -22,7 +22,7 @@ export class Known {
   }
 }
 
-/** One run of bytes under search, where nobody waits for anything else. */
+/** The search of one run of bytes, on a searcher thread. */
 export class SearchRun {
   readonly #scanner: Scanner
   readonly #unpacking: Unpacking | null
@@ -38,7 +38,7 @@ export class SearchRun {
     this.#findings = []
   }
 
-  /** What is found in it was judged before. */
+  /** Searches data again that has already been judged; its findings do not count. */
   async again(said: Uint8Array): Promise<void> {
     await this.write(said)
   }
@@ -67,7 +67,7 @@ export class SearchRun {
     const findings = this.#findings
     this.#findings = []
     const { heldBytes } = this.#scanner
-    // So many bytes more as may go into the same packed.
+    // As many more as the same data may take when compressed.
     return { findings, heldBytes: this.#unpacking === null || heldBytes === 0 ? heldBytes : Math.ceil(heldBytes * 1.25) + 16 }
   }
 }

@@ -4,7 +4,7 @@ import { type Answer, NotSearched, type Order, type Told } from './words.ts'
 
 const NOTHING: Told = { findings: [], heldBytes: 0 }
 
-/** A thread that searches, so that the host's own is never busy with it. It has one order at a time, and answers each. */
+/** A search thread, which keeps the main thread free. It processes one order at a time and answers each. */
 function main(): void {
   const port = parentPort
   if (port === null) throw new NotSearched('a searcher is a thread of a host')

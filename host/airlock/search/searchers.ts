@@ -4,27 +4,27 @@ import { FairTurns } from '../../fair-turns.ts'
 import { freshDeadline, onAbort } from '../../lifetimes.ts'
 import { type Answer, NotSearched, type Order, type Told, type Wanted } from './words.ts'
 
-/** One order, however slow the machine is. A thread that takes longer has got stuck. */
+/** Timeout of one order on even the slowest machine. A thread that takes longer is stuck. */
 const PATIENCE_MS = 60_000
-/** A search goes on in pieces of this size, so that nobody waits long for a turn. */
+/** Searches proceed in pieces of this size, so that nobody waits long for a turn. */
 const PIECE_BYTES = 32 * 1024
 const MOST = 4
 const HEAP_MB = 256
-/** Orders of one sandbox that wait; each of its connections has one. */
+/** Waiting orders per sandbox; each of its connections has one. */
 const MAX_WAITING = 1024
-/** Runs of one sandbox at once: each holds memory of the thread's. */
+/** Concurrent runs per sandbox: each holds memory of the thread. */
 const MAX_RUNS = 512
-/** A thread that nobody has needed for so long ends. */
+/** Idle timeout of a thread. */
 const IDLE_MS = 60_000
 
-/** A run of bytes in the hands of a searcher. Each of these rejects with NotSearched, and then nothing of the run may leave. */
+/** A run on a searcher thread. Each method rejects with NotSearched, and then nothing of the run may leave. */
 export interface FarRun {
   write(bytes: Uint8Array): Promise<Told>
   settle(): Promise<Told>
   close(): void
 }
 
-/** The threads that search what sandboxes send: few, begun when they are needed, and shared fairly between sandboxes. */
+/** The search threads: few, started on demand, and shared fairly between sandboxes. */
 export class Searchers implements AsyncDisposable {
   readonly #program: string
   readonly #most: number
@@ -38,12 +38,12 @@ export class Searchers implements AsyncDisposable {
     this.#most = most
   }
 
-  /** So that the first run does not wait for a thread. */
+  /** Starts a thread, so that the first run need not wait for one. */
   warm(): void {
     if (this.#searchers.size === 0) this.#least()
   }
 
-  /** `said`: what has been judged of it. Rejects with NotSearched. */
+  /** `said`: the part that has already been judged. Rejects with NotSearched. */
   async begin(sandbox: string, wanted: Wanted, said: Uint8Array): Promise<FarRun> {
     const count = (this.#runs.get(sandbox) ?? 0) + 1
     if (count > MAX_RUNS) throw new NotSearched(`more than ${MAX_RUNS} of its requests are searched at once`)
@@ -62,7 +62,7 @@ export class Searchers implements AsyncDisposable {
     }
   }
 
-  /** For specs: what a thread that is killed leaves. */
+  /** For specs: to test what a killed thread leaves behind. */
   get threads(): readonly Worker[] {
     return [...this.#searchers].map(({ worker }) => worker)
   }
@@ -82,7 +82,7 @@ export class Searchers implements AsyncDisposable {
   }
 }
 
-/** One thread. It has one order at a time; when it dies, all that it had in hand is refused. */
+/** One thread. It processes one order at a time. If it dies, everything it was working on is refused. */
 class Searcher {
   readonly worker: Worker
   readonly #turns = new FairTurns({ atOnce: 1, ofOne: 1, waitingOfOne: MAX_WAITING })
@@ -96,7 +96,7 @@ class Searcher {
   constructor(program: string, gone: () => void) {
     this.#gone = gone
     this.worker = new Worker(program, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MB }, env: {}, name: 'caisson-search' })
-    // It keeps no host alive that has nothing else to do.
+    // It must not keep an otherwise idle host alive.
     this.worker.unref()
     this.worker.on('message', (answer: Answer) => this.#hear(answer))
     this.worker.on('error', (failure) => this.#die(failure instanceof Error ? failure.message : String(failure)))
@@ -146,7 +146,7 @@ class Searcher {
       return await new Promise<Told>((resolve, reject) => {
         if (this.#died !== undefined) return reject(new NotSearched(this.#died))
         this.#waiting = { run: order.run, resolve, reject }
-        // While somebody waits for it, it does.
+        // It keeps the host alive while somebody waits for it.
         this.worker.ref()
         this.worker.postMessage(order)
       })

@@ -2,25 +2,25 @@ import { once } from 'node:events'
 import { createBrotliDecompress, createInflate, createInflateRaw } from 'node:zlib'
 import type { Coding } from './words.ts'
 
-/** What may come out: so much, and so many times what went in. */
+/** Limits on the output: an absolute size, and a multiple of the input. */
 const OUT_BYTES = 4 * 1024 * 1024
 const OUT_RATIO = 100
 
 const HEAD_BYTES = 2
 const DEFLATE = 8
 
-/** How it went on: null, well; else what is wrong with it. */
+/** Null: no problem; otherwise what is wrong. */
 export type Unpacked = 'bomb' | 'broken' | null
 
 type Unpacker = ReturnType<typeof createInflate | typeof createBrotliDecompress>
 
-/** Unpacks as it comes. Whatever is wrong with it, it is told once, and nothing is unpacked from then on. */
+/** Decompresses a stream. A problem is reported once, and decompression stops then. */
 export class Unpacking {
   readonly #coding: Coding
   readonly #out: (bytes: Uint8Array) => void
   #stream: Unpacker | null = null
   #over: Promise<unknown> = Promise.resolve()
-  /** Before it is known what it is. */
+  /** The start, until its format is known. */
   #first: Buffer = Buffer.alloc(0)
   #given = 0
   #got = 0
@@ -48,10 +48,10 @@ export class Unpacking {
     return stream
   }
 
-  /** Resolves when all that can be known of these bytes has come out. */
+  /** Resolves when everything decodable from these bytes has come out. */
   async feed(bytes: Uint8Array): Promise<Unpacked> {
     if (this.#wrong !== null) return null
-    // What follows the end is read by nobody but whoever wants it.
+    // Data after the end is read only by a receiver that looks for it.
     if (this.#isOver) return this.#stop('broken')
     this.#given += bytes.length
     const all = this.#first.length === 0 ? bytes : Buffer.concat([this.#first, bytes])
@@ -64,10 +64,10 @@ export class Unpacking {
     return this.#wrong
   }
 
-  /** What was cut off is as good as broken. */
+  /** A truncated stream counts as broken. */
   async end(): Promise<Unpacked> {
     if (this.#wrong !== null || this.#given === 0) return null
-    // So little of it packs nothing.
+    // Too short to be compressed data.
     this.#begin().end(this.#first)
     await this.#over
     return this.#wrong
@@ -84,7 +84,7 @@ export class Unpacking {
   }
 }
 
-/** `deflate` is zlib; some leave its head away, and those who unpack it take either: what has no proper head has none (RFC 1950, 2.2). */
+/** `deflate` means zlib, but some omit the header and decoders accept both: without a valid header there is none (RFC 1950, 2.2). */
 function isZlib([first = 0, second = 0]: Buffer): boolean {
   return first % 16 === DEFLATE && first < 128 && (first * 256 + second) % 31 === 0
 }

@@ -1,30 +1,30 @@
 import type { Canary, Finding } from '@caisson/policy'
 
-/** What a search has found since the last time, and how many of the last bytes may be the start of more. */
+/** Findings since the last answer, and how many of the last bytes may be the start of another. */
 export interface Told {
   readonly findings: readonly Finding[]
   readonly heldBytes: number
 }
 
-/** Which of a policy's machines: all that it names, or those whose values may be cut in pieces. */
+/** Which of a policy's automata: the full one, or that for values that may be split into pieces. */
 export type Which = 'rules' | 'joining'
 
-/** What has no mark of its own, or is more than the layers of a search unpack. */
+/** Codings without magic bytes, or with more output than a search's layers unpack. */
 export type Coding = 'br' | 'deflate'
 
-/** One run of bytes that is to be searched. */
+/** A run of bytes to search. */
 export interface Wanted {
   /** The `source` of its policy. */
   readonly policy: string
   readonly which: Which
   readonly canaries: readonly Canary[]
-  /** It is unpacked first. Null: it is searched as it is. */
+  /** Decompress first. Null: search as it is. */
   readonly coding: Coding | null
-  /** What went before in other requests; what is found there alone has been judged. */
+  /** Data of earlier requests; findings only there have been judged. */
   readonly before: Uint8Array
 }
 
-/** What the host says to a searcher; `forget` has no answer. `said`: of this run, and judged already. */
+/** Messages from the host to a searcher; `forget` has no answer. `said`: the part of this run that has already been judged. */
 export type Order =
   | { readonly run: number; readonly order: 'begin'; readonly wanted: Wanted; readonly said: Uint8Array }
   | { readonly run: number; readonly order: 'write'; readonly bytes: Uint8Array }
@@ -33,5 +33,5 @@ export type Order =
 
 export type Answer = { readonly run: number; readonly told: Told } | { readonly run: number; readonly failed: string }
 
-/** It cannot be known what is in something: nobody may take that for nothing. */
+/** The content is unknown, which must never be taken for harmless. */
 export class NotSearched extends Error {}
