@@ -1,10 +1,10 @@
-/** An IP address as a number, so that no two spellings of one address are judged apart. */
+/** An IP address as a number, so that all spellings of an address are judged alike. */
 export interface Address {
   readonly family: 4 | 6
   readonly value: bigint
 }
 
-/** All addresses whose first `prefix` bits are those of `first`. */
+/** All addresses that share their first `prefix` bits with `first`. */
 export interface Range {
   readonly first: Address
   readonly prefix: number
@@ -15,7 +15,7 @@ const V4_PART = /^(0|[1-9]\d{0,2})$/
 const V6_PART = /^[0-9a-f]{1,4}$/i
 const PREFIX = /^(0|[1-9]\d{0,2})$/
 
-/** Strict: four decimal numbers without leading zeros, or RFC 4291 without a zone. Null: it is not an address. */
+/** Strict: four decimal numbers without leading zeros, or RFC 4291 without a zone. Null: not an address. */
 export function readAddress(text: string): Address | null {
   const value = text.includes(':') ? readV6(text) : readV4(text)
   return value === null ? null : { family: text.includes(':') ? 6 : 4, value }
@@ -39,7 +39,7 @@ function readV6(text: string): bigint | null {
   return [...before, ...Array<number>(missing).fill(0), ...after].reduce((sum, group) => (sum << 16n) | BigInt(group), 0n)
 }
 
-/** The 16-bit groups of one side of a "::"; the last may be written as a v4 address. */
+/** The 16-bit groups on one side of "::". The last may be written as an IPv4 address. */
 function readGroups(text: string, last: boolean): number[] | null {
   if (text === '') return []
   const parts = text.split(':')
@@ -56,7 +56,7 @@ function readGroups(text: string, last: boolean): number[] | null {
   return groups
 }
 
-/** The one spelling in which addresses are dialled and told: RFC 5952. */
+/** The canonical spelling (RFC 5952), in which addresses are dialled and reported. */
 export function addressText({ family, value }: Address): string {
   if (family === 4) return [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 0xffn).join('.')
   const groups = Array.from({ length: 8 }, (_, index) => ((value >> BigInt(112 - 16 * index)) & 0xffffn).toString(16))
@@ -75,7 +75,7 @@ function longestZeros(groups: readonly string[]): { start: number; length: numbe
   return longest
 }
 
-/** An address, or a range in CIDR notation. `stray`: bits are set beyond the prefix; the range is the one without them. */
+/** An address, or a range in CIDR notation. `stray`: bits beyond the prefix were set; the range is returned without them. */
 export function readRange(text: string): (Range & { readonly stray: boolean }) | null {
   const [head = '', bits, ...rest] = text.split('/')
   const address = readAddress(head)
@@ -94,7 +94,7 @@ export function rangeText({ first, prefix }: Range): string {
 
 const MASKS = { 4: masks(32), 6: masks(128) } as const
 
-/** By how many of the first bits count. */
+/** Bit masks by prefix length. */
 function masks(bits: number): readonly bigint[] {
   const all = (1n << BigInt(bits)) - 1n
   return Array.from({ length: bits + 1 }, (_, prefix) => all ^ (all >> BigInt(prefix)))

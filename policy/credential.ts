@@ -2,9 +2,9 @@ import { z } from 'zod'
 import { invalid, type Rule, readRule } from './rule.ts'
 
 const PLACE = '{secret}'
-/** Names that a secret may have. */
+/** Permitted names of secrets. */
 export const SecretName = z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/, 'is no name of a secret (letters, digits, _ . and -)')
-/** What says where a request goes, how it is framed, or between whom, is not for a credential. */
+/** Headers about routing, framing or the connection may not carry a credential. */
 const RESERVED_HEADERS =
   /^(host|connection|content-length|content-encoding|transfer-encoding|te|trailer|upgrade|expect|keep-alive|proxy-.*|sec-websocket-.*|:.*)$/
 export const HeaderName = z
@@ -17,21 +17,21 @@ export const HeaderValue = z
   .max(2048)
   .regex(/^[\t\x20-\x7e]+$/, 'has characters in it that no header has')
 
-/** A secret that is put on requests at the gate; inside there is none. */
+/** A secret that the gate adds to requests. It never enters the sandbox. */
 export const Credential = z.strictObject({
-  /** The name that the operator stored it under. */
+  /** The name under which the operator stored it. */
   secret: SecretName,
-  /** `api.example.com`, `*.example.com`, or an address; with a port, or else that of the scheme. */
+  /** `api.example.com`, `*.example.com`, or an address; without a port, the scheme's default applies. */
   host: z.string().min(1).max(300),
   scheme: z.enum(['https', 'http']).default('https'),
   header: HeaderName.default('authorization'),
-  /** With `{secret}` in it once. */
+  /** Contains `{secret}` exactly once. */
   value: HeaderValue.default(`Bearer ${PLACE}`),
 })
 
 const MAX_HEADERS = 20
 
-/** Fields that are set as they stand here. */
+/** Fields that are set literally. */
 export const Headers = z.strictObject({
   host: z.string().min(1).max(300),
   scheme: z.enum(['https', 'http']).default('https'),
@@ -40,28 +40,28 @@ export const Headers = z.strictObject({
     .refine((headers) => Object.keys(headers).length <= MAX_HEADERS, `more than ${MAX_HEADERS} headers`),
 })
 
-/** A field that is set on each request to a host, whatever the program inside says of it. */
+/** A field that is set on each request to a host, replacing the program's own. */
 export interface HeaderRule {
   /** Host and port. */
   readonly rule: Rule
-  /** Null: both. */
+  /** Null: both schemes. */
   readonly scheme: 'https' | 'http' | null
   /** Lower case. */
   readonly header: string
-  /** `{secret}` stands for the secret. */
+  /** `{secret}` stands for the secret's value. */
   readonly value: string
-  /** Null: the value is all there is. */
+  /** Null: the value contains no secret. */
   readonly secret: string | null
 }
 
-/** Throws POLICY_INVALID naming what is wrong. */
+/** Throws POLICY_INVALID naming the problem. */
 export function readCredential(entry: z.infer<typeof Credential>, place: string): HeaderRule {
   const { secret, host, scheme, header, value } = entry
   if (value.split(PLACE).length !== 2) throw invalid(`${place}.value`, `${PLACE} is to stand in it once`)
   return { rule: hostRule(host, scheme, `${place}.host`), scheme, header: header.toLowerCase(), value, secret }
 }
 
-/** Throws POLICY_INVALID naming what is wrong. */
+/** Throws POLICY_INVALID naming the problem. */
 export function readHeaders({ host, scheme, headers }: z.infer<typeof Headers>, place: string): HeaderRule[] {
   const rule = hostRule(host, scheme, `${place}.host`)
   return Object.entries(headers).map(([header, value]) => ({ rule, scheme, header: header.toLowerCase(), value, secret: null }))

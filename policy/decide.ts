@@ -7,19 +7,19 @@ import { forbids, type HttpRequest, permits } from './request.ts'
 import { closing, formsOf, type OperatorRange, reservationsOf } from './reserved.ts'
 import { covers, type Rule } from './rule.ts'
 
-/** Addresses that one answer to the gate holds at most. */
+/** Maximum number of addresses in one answer to the gate. */
 const MAX_DIAL = 16
-/** Addresses of one name that are looked at: its name server may be the attacker's, and each is held against every rule. */
+/** Maximum number of a name's addresses that are examined: its name server may be hostile, and each address is compared with every rule. */
 const MAX_RESOLVED = 64
-/** Of a path, in reasons. */
+/** Longest path in reasons. */
 const MAX_PATH_TOLD = 200
 
 interface Ground {
   /** `allow *.example.com`, `deny 10.0.0.0/8`, `mode allow`, `reserved private`, `malformed`, `unresolved`. */
   readonly rule: string
-  /** A sentence without its dot. */
+  /** A sentence without its full stop. */
   readonly reason: string
-  /** The smallest rule which, added to `allow`, would let it through. Null: none would, or none needs to. */
+  /** The smallest rule that, added to `allow`, would allow it. Null: no rule would, or none is needed. */
   readonly wouldAllow: string | null
 }
 
@@ -27,13 +27,13 @@ interface Weighed extends Ground {
   readonly allowed: boolean
 }
 
-/** Not allowed: it must not be resolved either, as a question to a name server carries data. */
+/** A denied name must not be resolved either, because a DNS query carries data. */
 export interface NameVerdict extends Weighed {
-  /** Normal, as it is to be resolved. Null: it is none. */
+  /** Normalised, as it is to be resolved. Null: invalid. */
   readonly name: string | null
 }
 
-/** `name` null: an address was used. With a name, `address` is the gate's own and says nothing. */
+/** `name` null: the program used an address. With a name, `address` comes from the gate's own pool and is meaningless. */
 export interface Asked {
   readonly name: string | null
   readonly address: string | null
@@ -41,31 +41,31 @@ export interface Asked {
 }
 
 export interface Facts {
-  /** What the host found for the name that `decideName` allowed. Null: nothing. */
+  /** The host's lookup result for a name that `decideName` allowed. Null: none. */
   readonly resolved: readonly string[] | null
   readonly operatorAllowed: readonly OperatorRange[]
-  /** Of this machine's interfaces. */
+  /** Addresses of this machine's interfaces. */
   readonly hostAddresses: readonly string[]
 }
 
 export interface Verdict extends Ground {
-  /** `inspect`: it may be had where each of its requests is judged (`decideRequest`). */
+  /** `inspect`: allowed only where each request is judged (`decideRequest`). */
   readonly verdict: 'tunnel' | 'inspect' | 'deny'
-  /** Those that passed, in the order of `resolved`, and no others; as they are to be dialled, so that nothing is looked up again. */
+  /** The permitted addresses, in the order of `resolved`. They are dialled as they are, so that nothing is resolved again. */
   readonly dial: readonly string[]
 }
 
-/** Whether a name may be asked for at all; at which ports it may be connected to is for `decideConnect`. */
+/** Whether a name may be queried at all. Its ports are judged by `decideConnect`. */
 export function decideName(policy: NetworkPolicy, name: string): NameVerdict {
   return weighName(policy, name, null, null)
 }
 
-/** A connection, before anything has been said on it. */
+/** Judges a connection before any data has been sent on it. */
 export function decideConnect(policy: NetworkPolicy, asked: Asked, facts: Facts): Verdict {
   return decide(policy, asked, facts, null)
 }
 
-/** One request on a connection that is looked into; everything about the connection is judged again with it. */
+/** Judges one request on an inspected connection, together with the connection itself. */
 export function decideRequest(policy: NetworkPolicy, asked: Asked, facts: Facts, request: HttpRequest): Verdict {
   return decide(policy, asked, facts, request)
 }
@@ -107,7 +107,7 @@ interface WeighedAddress extends Weighed {
   readonly address: Address
 }
 
-/** One address, with the name that led to it. What it is reserved for comes first: no rule of a policy speaks to that. */
+/** Judges one address together with its name. Reserved addresses come first, because no rule of a policy can open them. */
 function weighAddress(
   policy: NetworkPolicy,
   endpoint: Endpoint & { address: Address; port: number },
@@ -122,7 +122,7 @@ function weighAddress(
   return { address, allowed: false, rule: `reserved ${closed}`, reason, wouldAllow: null }
 }
 
-/** First deny, then allow (or the other way, where the policy says so), else the mode. */
+/** Deny rules first, then allow rules (or the reverse, if the policy says so), then the mode. */
 function weigh(policy: NetworkPolicy, endpoint: Endpoint, isPublic: boolean, request: HttpRequest | null): Weighed {
   const where =
     request === null ? describe(endpoint) : `${request.methods[0]} ${request.scheme}://${describe(endpoint)}${pathText(request)}`
@@ -143,7 +143,7 @@ function weigh(policy: NetworkPolicy, endpoint: Endpoint, isPublic: boolean, req
   return { allowed: false, rule, reason, wouldAllow: smallest }
 }
 
-/** Before there is a request, a connection is let through on which there may be one that is allowed. */
+/** Without a request, a connection is allowed if some request on it may be. */
 function mayPermit({ requests }: Rule, request: HttpRequest | null): boolean {
   return requests === null || request === null || permits(requests, request)
 }
@@ -152,18 +152,18 @@ function mustForbid({ requests }: Rule, request: HttpRequest | null): boolean {
   return requests === null || (request !== null && forbids(requests, request))
 }
 
-/** As a rule has it: without its query, which may hold anything, and where no rule could speak of it, nothing. */
+/** The path as rules see it: without its query, which may contain anything; empty if no rule could match it. */
 function pathText({ path }: HttpRequest): string {
   const [plain = ''] = path.split('?')
   return 'segments' in readPath(plain) ? plain.slice(0, MAX_PATH_TOLD) : ''
 }
 
-/** Before its port is known, a name that is allowed at any port is. */
+/** Without a port, a name counts as allowed if it is allowed at any port. */
 function mayAllow(rule: Rule, endpoint: Endpoint): boolean {
   return covers(rule, endpoint.port === null ? { ...endpoint, port: rule.port } : endpoint)
 }
 
-/** What a denial has to be tried on: a denied v4 address is denied in its v6 clothes too. */
+/** The forms of an address to test for denials: a denied IPv4 address is also denied as an IPv4-mapped IPv6 address. */
 function formsIn(endpoint: Endpoint): Endpoint[] {
   return endpoint.address === null ? [endpoint] : formsOf(endpoint.address).map((address) => ({ ...endpoint, address }))
 }
@@ -177,12 +177,12 @@ function join(policy: NetworkPolicy, where: { name: string | null; port: number 
     const verdict = endpoints.some((endpoint) => needsInspection(policy, endpoint)) ? 'inspect' : 'tunnel'
     return { verdict, dial, rule: first.rule, reason: first.reason, wouldAllow: null }
   }
-  // One that a rule would mend says more than one that nothing would.
+  // A reason that a rule could remedy is more useful than one that no rule could.
   const told = weighed.find(({ wouldAllow }) => wouldAllow !== null) ?? weighed[0]
   return deny(told ?? malformed('there is no address to connect to'))
 }
 
-/** Whether the policy says anything of it that is not seen from outside. */
+/** Whether the policy depends on anything that cannot be seen without inspection. */
 function needsInspection(policy: NetworkPolicy, endpoint: Endpoint): boolean {
   const looks = ({ requests }: Rule) => requests !== null
   const here = (rule: Rule) => formsIn(endpoint).some((form) => covers(rule, form))
@@ -193,12 +193,12 @@ function needsInspection(policy: NetworkPolicy, endpoint: Endpoint): boolean {
   )
 }
 
-/** What is no HTTP, and may leave without being searched. */
+/** Not HTTP, and allowed to leave without being searched. */
 function isTunnelled({ dlp }: NetworkPolicy, endpoint: Endpoint): boolean {
   return dlp?.tunnel.some((rule) => covers(rule, endpoint)) === true
 }
 
-/** Whether a connection could ever be looked into. */
+/** Whether any connection could require inspection. */
 export function mayInspect({ inspect, cache, headers, allow, deny }: NetworkPolicy): boolean {
   return inspect || cache !== 'off' || headers.length > 0 || [...allow, ...deny].some(({ requests }) => requests !== null)
 }

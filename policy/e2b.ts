@@ -10,7 +10,7 @@ const ALL_TRAFFIC = '0.0.0.0/0'
 
 const Texts = z.array(z.string().max(255)).max(MAX_RULES)
 
-/** What SOCKS5 has room for. */
+/** Maximum length in SOCKS5. */
 const Word = z
   .string()
   .min(1)
@@ -18,7 +18,7 @@ const Word = z
 
 const MAX_TRANSFORMED = 10
 const MAX_HEADERS = 20
-/** One may ask for nothing, as E2B's types have it. */
+/** An empty one is valid, as in E2B's types. */
 const Transform = z.strictObject({
   transform: z
     .strictObject({
@@ -30,7 +30,7 @@ const Transform = z.strictObject({
     .optional(),
 })
 
-/** The fields of E2B's `network` that say what a sandbox may send out. */
+/** The fields of E2B's `network` that control outgoing traffic. */
 export const E2B_EGRESS = {
   allowOut: Texts.optional(),
   denyOut: Texts.optional(),
@@ -44,20 +44,20 @@ export const E2B_EGRESS = {
         .nullish(),
     })
     .nullish(),
-  /** By domain, exact or with one leading `*.`. */
+  /** Keyed by domain, exact or with one leading `*.`. */
   rules: z
     .record(z.string().max(255), z.array(Transform).max(1))
     .refine((rules) => Object.keys(rules).length <= MAX_TRANSFORMED, `more than ${MAX_TRANSFORMED} domains`)
     .nullish(),
 }
 
-/** The same and what stands beside it: the body of PUT /network. */
+/** The same with its sibling field: the body of PUT /network. */
 export const E2bNetwork = z.strictObject({ ...E2B_EGRESS, allow_internet_access: z.boolean().optional() })
 export type E2bNetwork = z.infer<typeof E2bNetwork>
 
 /**
- * E2B's meaning: all is open but what is denied; what is allowed wins over what is denied. What is closed altogether has a gate too, so that it can be
- * opened later. `field`: what the lists are called under (`network.`). A password of the proxy is not in it: it is for the host to seal. Throws BAD_REQUEST.
+ * Converts E2B's semantics: everything is open except what is denied, and allow wins over deny. Closed networks get a gate too, so that they can be opened
+ * later. `field`: the prefix of the lists' names (`network.`). The proxy's password is not included: the host has to seal it. Throws BAD_REQUEST.
  */
 export function fileOfE2b(network: E2bNetwork, field: string): Exclude<NetworkFile, { mode: 'none' }> {
   const denied = (network.denyOut ?? []).map((text, index) => readDenied(text, `${field}denyOut.${index}`))
@@ -71,7 +71,7 @@ export function fileOfE2b(network: E2bNetwork, field: string): Exclude<NetworkFi
   if (network.allow_internet_access === false) denied.unshift(ALL_TRAFFIC)
   const allow = distinct(allowed.map(({ rule }) => rule))
   const deny = distinct(denied)
-  // Who denies 0.0.0.0/0 means version 6 too: E2B's sandboxes have none. Who allows it means names as well.
+  // Denying 0.0.0.0/0 includes IPv6, which E2B's sandboxes lack. Allowing it includes names.
   const isClosed = deny.includes(ALL_TRAFFIC) && !allow.includes(ALL_TRAFFIC)
   const headers = headersOf(network.rules ?? {}, `${field}rules`)
   const lists = { mode: isClosed ? 'allow' : 'open', first: 'allow', allow, deny: withoutIdle(deny, allow, field) } as const
@@ -95,7 +95,7 @@ function proxyOf(said: E2bNetwork['egressProxy'] | null, field: string): Network
   })
 }
 
-/** The most exact first, which has the last word on a field. Rules of E2B's are not merged: of two that would meet here, neither is taken. */
+/** Most specific first, because the first one decides a field. E2B does not merge rules: of two equally specific ones, neither is accepted. */
 function headersOf(rules: NonNullable<E2bNetwork['rules']>, field: string): NetworkHeaders[] {
   const said = Object.entries(rules).flatMap(([domain, entries]) => {
     const place = `${field}.${domain}`
@@ -118,7 +118,7 @@ function headersOf(rules: NonNullable<E2bNetwork['rules']>, field: string): Netw
   return said
 }
 
-/** Those that something allowed silences are no mistake to E2B's clients, and one to a policy. */
+/** A deny rule silenced by an allow rule is an error in a policy, but not for E2B's clients. */
 function withoutIdle(deny: readonly string[], allow: readonly string[], field: string): string[] {
   const [strong, weak] = [allow, deny].map((texts) => texts.map((text) => ruleOf(text, field)))
   const idle = new Set(idleRules(strong ?? [], weak ?? []).map(({ index }) => index))
@@ -139,7 +139,7 @@ function readAllowed(text: string, place: string): { rule: string; isName: boole
   return inTheirTerms(() => ({ rule: ruleOf(text, place).text, isName: true }))
 }
 
-/** What is no policy of ours is a bad request of theirs. */
+/** Reports an invalid policy as a bad request, in E2B's terms. */
 function inTheirTerms<T>(read: () => T): T {
   try {
     return read()

@@ -1,14 +1,14 @@
 import { type Address, addressText, readAddress } from './addresses.ts'
 import { normaliseName } from './names.ts'
 
-/** Where somebody inside wants to go. `port` null: a name is asked for, and no port is known yet. */
+/** The target of a connection. `port` null: a name query, before any port is known. */
 export interface Endpoint {
   readonly name: string | null
   readonly address: Address | null
   readonly port: number | null
 }
 
-/** `host` is without its brackets. `port` null: none is said. */
+/** `host` has no brackets. `port` null: not given. */
 export interface HostPort {
   readonly host: string
   readonly port: number | null
@@ -22,7 +22,7 @@ export function isPort(port: number): boolean {
 
 /** `example.com`, `example.com:443`, `10.0.0.0/8:443`, `2001:db8::/32`, `[2001:db8::/32]:443`. Null: none of these. */
 export function readHostPort(text: string): HostPort | null {
-  // More than one colon and no bracket: an address of version 6, and none of its colons leads to a port.
+  // Several colons without brackets: an IPv6 address without a port.
   if (!text.startsWith('[') && text.indexOf(':') !== text.lastIndexOf(':')) return { host: text, port: null }
   const form = FORM.exec(text)
   if (form === null) return null
@@ -37,7 +37,7 @@ export function hostPortText({ host, port }: HostPort): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
-/** Reads an example of a rule. Null: neither a name nor an address. */
+/** Parses an example of a rule. Null: neither a name nor an address. */
 export function readEndpoint(text: string): Endpoint | null {
   const read = readHostPort(text)
   if (read === null) return null

@@ -2,9 +2,9 @@ const MAX_NAME = 253
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/
 const NUMBER = /^(?:\d+|0x[0-9a-f]*)$/
 
-/** What is wrong with the characters of a name, the most telling first. */
+/** Problems with the characters of a name, most informative first. */
 const REFUSALS: readonly (readonly [RegExp, string])[] = [
-  // A matcher sees the end of a name, a resolver in C stops at the NUL: they would speak of two hosts.
+  // JavaScript would match the whole name, while a C resolver stops at the NUL: two different hosts.
   [/\0/, 'it has a NUL byte in it'],
   [/[\r\n]/, 'it has a line break in it'],
   [/%/, 'it has a percent sign in it: names are not percent-decoded'],
@@ -13,7 +13,7 @@ const REFUSALS: readonly (readonly [RegExp, string])[] = [
 
 export type ReadName = { readonly name: string } | { readonly refused: string }
 
-/** Lower case, and without the one dot at its end; refused unless each label is of letters, digits, hyphens and underscores. */
+/** Converts to lower case and removes one trailing dot. Refused unless each label consists of letters, digits, hyphens and underscores. */
 export function normaliseName(text: string): ReadName {
   for (const [sign, refused] of REFUSALS) if (sign.test(text)) return { refused }
   const name = text.toLowerCase().replace(/\.$/, '')
@@ -30,7 +30,7 @@ export function normaliseName(text: string): ReadName {
   return { name }
 }
 
-/** Whether inet_aton would take it for an address (127.1, 0x7f.1, 2130706433): no top-level domain is a number. */
+/** Whether inet_aton would accept it as an address (127.1, 0x7f.1, 2130706433). No top-level domain is a number. */
 export function endsInNumber(name: string): boolean {
   return NUMBER.test(name.toLowerCase().replace(/\.$/, '').split('.').at(-1) ?? '')
 }

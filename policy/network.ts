@@ -9,15 +9,15 @@ const MAX_RULES = 1000
 const MAX_CREDENTIALS = 100
 
 const Rules = {
-  /** Which list has the last word where both cover a connection. */
+  /** Which list wins when both cover a connection. */
   first: z.enum(['deny', 'allow']).default('deny'),
   allow: z.array(RuleEntry).max(MAX_RULES).default([]),
   deny: z.array(RuleEntry).max(MAX_RULES).default([]),
-  /** What may not leave; with it, all that is let through is looked into. */
+  /** Data loss prevention; with it, all allowed traffic is inspected. */
   dlp: DlpFile.optional(),
-  /** True: every connection is looked into, and those that are not HTTP end. Else those of which something here says what only so is seen. */
+  /** True: every connection is inspected, and those that are not HTTP end. False: only those for which some rule needs it. */
   inspect: z.boolean().default(false),
-  /** Answers of the preset's hosts: `keep` them and ask anew only whether they have changed; `replay` them, and ask nobody for anything. */
+  /** Answers of the preset's hosts. `keep`: cache and revalidate them. `replay`: use only cached ones and ask nobody. */
   cache: z.enum(['off', 'keep', 'replay']).default('off'),
   credentials: z.array(Credential).max(MAX_CREDENTIALS).default([]),
   headers: z.array(Headers).max(MAX_CREDENTIALS).default([]),
@@ -25,8 +25,8 @@ const Rules = {
 }
 
 /**
- * What a profile says of the network. `none`: nothing. `allow`: what is allowed, and nothing if that is empty. `open`: all public addresses that
- * are not denied. Presets are names by the time they are here.
+ * The network section of a profile. `none`: no network. `allow`: only what is listed, hence nothing if the list is empty. `open`: all public addresses that are
+ * not denied. Presets have been expanded to names before.
  */
 export const PolicyFile = z.discriminatedUnion('mode', [
   z.strictObject({ mode: z.literal('none') }),
@@ -42,13 +42,13 @@ export interface NetworkPolicy {
   readonly dlp: DlpPolicy | null
   readonly inspect: boolean
   readonly cache: 'off' | 'keep' | 'replay'
-  /** What is put on requests at the gate; the first that speaks of a field has it. */
+  /** Fields that the gate sets on requests; the first rule for a field decides. */
   readonly headers: readonly HeaderRule[]
-  /** Null: connections go out from this machine itself. */
+  /** Null: connections go out directly from this machine. */
   readonly proxy: EgressProxy | null
 }
 
-/** `place`: where it stands, for messages. Throws POLICY_INVALID naming the rule and the reason. */
+/** `place`: its location, for messages. Throws POLICY_INVALID naming the rule and the reason. */
 export function readPolicy(input: unknown, place: string): NetworkPolicy {
   const read = PolicyFile.safeParse(input)
   if (!read.success) {
@@ -83,7 +83,7 @@ export function compile(file: z.infer<typeof PolicyFile>, place: string): Networ
     first: file.first,
     allow: file.allow.map((entry, index) => readRule(entry, `${place}.allow.${index}`)),
     deny: file.deny.map((entry, index) => readRule(entry, `${place}.deny.${index}`)),
-    // What is to be searched has to be seen.
+    // Data can only be searched on inspected connections.
     inspect: file.inspect || file.dlp !== undefined,
     cache: file.cache,
     headers: [
@@ -104,7 +104,7 @@ function refuseRepeated(rules: readonly Rule[], place: string): void {
   }
 }
 
-/** A rule that another one silences says something that does not hold. */
+/** Refuses a rule that has no effect because another one silences it. */
 function refuseIdle({ first, allow, deny }: NetworkPolicy, place: string): void {
   const [strong, weak] = first === 'deny' ? [deny, allow] : [allow, deny]
   const second = first === 'deny' ? 'allow' : 'deny'
@@ -114,16 +114,16 @@ function refuseIdle({ first, allow, deny }: NetworkPolicy, place: string): void 
   throw invalid(`${place}.${second}.${idle.index}`, `${JSON.stringify(weak[idle.index]?.text)} never takes effect: ${by} covers it all`)
 }
 
-/** A help for people, whose lists are short; held against each other, two long ones would keep everybody waiting. */
+/** The check helps people, whose lists are short; comparing two long lists would block everybody. */
 const MAX_COMPARED = 100_000
 
-/** Which of the weak ones, by their places, a strong one covers wholly. */
+/** The indexes of weak rules that a strong rule covers entirely. */
 export function idleRules(strong: readonly Rule[], weak: readonly Rule[]): { readonly index: number; readonly over: number }[] {
   if (strong.length * weak.length > MAX_COMPARED) return []
   return weak.map((rule, index) => ({ index, over: strong.findIndex((other) => coversAllOf(other, rule)) })).filter(({ over }) => over >= 0)
 }
 
-/** A secret for a host that nothing leads to is a slip of the pen, in one place or the other. */
+/** A secret for an unreachable host is a typing error in one place or the other. */
 function refuseUnreachable({ mode, allow, headers }: NetworkPolicy, place: string): void {
   if (mode !== 'allow') return
   for (const [index, { rule, secret }] of headers.entries()) {

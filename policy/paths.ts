@@ -1,6 +1,6 @@
 const MAX_PATH = 8192
 
-/** Segments, percent-decoded once; the last is never empty: `/a/` and `/a` are one. */
+/** Path segments, percent-decoded once. A trailing slash is dropped: `/a/` and `/a` are the same. */
 export type ReadPath = { readonly segments: readonly string[] } | { readonly refused: string }
 
 const REFUSALS: readonly (readonly [RegExp, string])[] = [
@@ -20,7 +20,7 @@ const DECODED_REFUSALS: readonly (readonly [RegExp, string])[] = [
   [/^\.\.?$/, 'it has . or .. for a segment'],
 ]
 
-/** Of a request, without its query. Refused is what two servers could take for two places: no rule can speak of it. */
+/** Parses a request's path, without its query. Paths that servers could interpret differently are refused, since no rule can judge them. */
 export function readPath(target: string): ReadPath {
   const [path = ''] = target.split('?')
   if (path.length > MAX_PATH) return { refused: `it is longer than ${MAX_PATH} characters` }
@@ -40,12 +40,12 @@ function decoded(text: string): string | null {
   try {
     return decodeURIComponent(text)
   } catch {
-    // Not UTF-8, or not encoded as it should be.
+    // Not UTF-8, or malformed percent-encoding.
     return null
   }
 }
 
-/** Of `/v1/a*`: an asterisk is anything within a segment, `**` alone in one any number of segments, none included. */
+/** A pattern such as `/v1/a*`: `*` matches anything within a segment; `**` as a whole segment matches any number of segments, including none. */
 export interface PathGlob {
   readonly text: string
   readonly segments: readonly string[]
@@ -60,7 +60,7 @@ export function readGlob(text: string): PathGlob | { readonly refused: string } 
   return { text, segments: read.segments }
 }
 
-/** `isLoose`: letters are one, large or small, as they are to some servers. */
+/** `isLoose`: ignore case, as some servers do. */
 export function covers(glob: PathGlob, path: readonly string[], isLoose: boolean): boolean {
   const fold = (text: string) => (isLoose ? text.toLowerCase() : text)
   return matches(glob.segments.map(fold), path.map(fold), (part) => part === '**', segmentCovers)
@@ -75,7 +75,7 @@ function segmentCovers(pattern: string, segment: string): boolean {
   )
 }
 
-/** With a wildcard that stands for any run; goes back to the last one only, so that no pattern takes longer than its length times that of the text. */
+/** Matches wildcards with backtracking to the last one only, so that the time is at most pattern length times text length. */
 function matches(
   pattern: readonly string[],
   text: readonly string[],

@@ -5,9 +5,9 @@ import { normaliseName } from './names.ts'
 import { closing, type OperatorRange, reservationsOf } from './reserved.ts'
 import { invalid } from './rule.ts'
 
-/** What SOCKS5 has room for (RFC 1929). */
+/** Maximum length in SOCKS5 (RFC 1929). */
 const MAX_WORD_BYTES = 255
-/** Addresses of one proxy that are tried. */
+/** Addresses of a proxy that are tried. */
 const MAX_DIAL = 4
 
 export const ProxyEntry = z.strictObject({
@@ -20,19 +20,19 @@ export const ProxyEntry = z.strictObject({
   sealed: z.string().min(1).max(1024).optional(),
 })
 
-/** A SOCKS5 proxy that all connections go out through. Rules do not speak of it: it is nobody that the sandbox talks to. */
+/** A SOCKS5 proxy for all outgoing connections. Rules do not apply to it, because the sandbox does not talk to it. */
 export interface EgressProxy {
-  /** Null: it is named by its address. */
+  /** Null: it is given by its address. */
   readonly name: string | null
   readonly address: Address | null
   readonly port: number
   readonly username: string | null
   readonly sealed: string | null
-  /** For people; the username is not in it. */
+  /** For people; without the username. */
   readonly text: string
 }
 
-/** Throws POLICY_INVALID naming what is wrong. */
+/** Throws POLICY_INVALID naming the problem. */
 export function readProxy({ address: text, username, sealed }: z.infer<typeof ProxyEntry>, place: string): EgressProxy {
   const read = readHostPort(text)
   if (read === null || read.port === null) {
@@ -55,8 +55,8 @@ export function readProxy({ address: text, username, sealed }: z.infer<typeof Pr
 }
 
 /**
- * Which of its addresses may be dialled; none: the reason. `resolved`: what the host found for its name. A proxy at a reserved address would be a way to there: it is
- * for the operator to open, like any other.
+ * The proxy addresses that may be dialled, or the reason if there is none. `resolved`: the host's lookup of its name. A proxy at a reserved address would open
+ * a way to it; like any other, that address must be allowed by the operator.
  */
 export function decideProxy(
   { name, address, port, text }: EgressProxy,
@@ -81,7 +81,7 @@ export function decideProxy(
   }
 }
 
-/** People write credentials before an @, and messages go further than answers do. */
+/** Removes credentials, which people write before an @: messages travel further than answers. */
 function told(address: string): string {
   return JSON.stringify(address.replace(/^.*@/s, '***@'))
 }

@@ -1,16 +1,16 @@
 import { z } from 'zod'
 import { covers, type PathGlob, readGlob, readPath } from './paths.ts'
 
-/** One request of HTTP, as it is to be judged. */
+/** An HTTP request in the form in which it is judged. */
 export interface HttpRequest {
   readonly scheme: 'http' | 'https'
-  /** What a server may take it for: its own, and what a header says instead of it (X-HTTP-Method-Override). */
+  /** All methods that a server may see: the request's own, and any override header (X-HTTP-Method-Override). */
   readonly methods: readonly string[]
-  /** With its query, which is not judged. */
+  /** Includes the query, which is not judged. */
   readonly path: string
 }
 
-/** What a rule says of requests; null: anything. */
+/** A rule's constraints on requests; null: any. */
 export interface RequestScope {
   readonly scheme: 'http' | 'https' | null
   readonly methods: readonly string[] | null
@@ -38,7 +38,7 @@ export const RequestFields = {
 
 const WRITTEN = /^(?:([A-Z][A-Z0-9-]*(?:\|[A-Z][A-Z0-9-]*)*) )?(https?):\/\/([^/?#]+)(\/[^ ]*)?$/
 
-/** `GET|HEAD https://api.example.com/v1/**`, taken apart. Null: not written so. */
+/** Splits `GET|HEAD https://api.example.com/v1/**` into its parts. Null: not of this form. */
 export function readWritten(text: string): { methods?: string[]; scheme: 'http' | 'https'; host: string; path?: string } | null {
   const [, methods, scheme, host, path] = WRITTEN.exec(text) ?? []
   if (scheme === undefined || host === undefined) return null
@@ -58,7 +58,7 @@ export function scopeText({ scheme, methods, paths }: RequestScope, host: string
   return others.length === 0 && scheme !== null ? `${what}${first.text}` : `${what} ${[first, ...others].map(({ text }) => text).join(' ')}`
 }
 
-/** Whether an allowing rule speaks of it: in every way that a server may take it. */
+/** Whether an allow rule covers the request under every interpretation by a server. */
 export function permits({ scheme, methods, paths }: RequestScope, request: HttpRequest): boolean {
   if (scheme !== null && scheme !== request.scheme) return false
   if (methods !== null && request.methods.some((method) => !methods.includes(method))) return false
@@ -67,7 +67,7 @@ export function permits({ scheme, methods, paths }: RequestScope, request: HttpR
   return 'segments' in path && paths.some((glob) => covers(glob, path.segments, false))
 }
 
-/** Whether a denying rule speaks of it: in any way that a server may take it. */
+/** Whether a deny rule covers the request under any interpretation by a server. */
 export function forbids({ scheme, methods, paths }: RequestScope, request: HttpRequest): boolean {
   if (scheme !== null && scheme !== request.scheme) return false
   if (methods !== null && !request.methods.some((method) => methods.includes(method.toUpperCase()))) return false

@@ -3,7 +3,7 @@ import { type Address, addressText, contains, lastOf, type Range, rangeText, rea
 import { hostPortText, readHostPort } from './endpoint.ts'
 import { invalid } from './rule.ts'
 
-/** Addresses that no policy opens, by what they are. An address may lie in several; then each counts. */
+/** Addresses that no policy can open, by category. An address may be in several; then each counts. */
 const RESERVED = {
   'a metadata service': [
     '169.254.169.254',
@@ -29,7 +29,7 @@ const RESERVED = {
   'a v4 address behind NAT64': ['64:ff9b::/96', '64:ff9b:1::/48'],
   'a v4 address behind 6to4': ['2002::/16', '192.88.99.0/24'],
   'for protocols': ['192.0.0.0/24', '2001::/23'],
-  // All of v6 but 2000::/3, which alone is given out.
+  // All of IPv6 except 2000::/3, the only allocated block.
   'not given out': ['240.0.0.0/4', '::/3', '4000::/2', '8000::/1'],
 } as const
 
@@ -48,7 +48,7 @@ function rangeOf(text: string): Range {
   return range
 }
 
-/** Forms of v6 that carry a v4 address, and how far it is from their end. */
+/** IPv6 formats that embed an IPv4 address, and its distance from the end. */
 const CARRIERS = [
   { prefix: '::ffff:0:0/96', shift: 0n },
   { prefix: '::ffff:0:0:0/96', shift: 0n },
@@ -57,14 +57,14 @@ const CARRIERS = [
   { prefix: '2002::/16', shift: 80n },
 ].map(({ prefix, shift }) => ({ range: rangeOf(prefix), shift }))
 
-/** An address, and the v4 address that it carries, if any. */
+/** An address, and the IPv4 address embedded in it, if any. */
 export function formsOf(address: Address): Address[] {
-  // :: and ::1 are what they are, and not 0.0.0.0 and 0.0.0.1.
+  // :: and ::1 are not the embedded addresses 0.0.0.0 and 0.0.0.1.
   const carriers = address.value > 1n ? CARRIERS.filter(({ range }) => contains(range, address)) : []
   return [address, ...carriers.map(({ shift }): Address => ({ family: 4, value: (address.value >> shift) & 0xffff_ffffn }))]
 }
 
-/** What an address is reserved for; `hostAddresses` are this machine's own. Nothing: it is public. */
+/** The categories of a reserved address; `hostAddresses` are this machine's own. Empty: the address is public. */
 export function reservationsOf(address: Address, hostAddresses: readonly string[]): Reservation[] {
   const own = hostAddresses.map(readAddress).flatMap((host) => (host === null ? [] : formsOf(host)))
   return formsOf(address).flatMap((form) => [
@@ -93,12 +93,12 @@ export function readOperatorRanges(texts: readonly string[], place: string): Ope
   })
 }
 
-/** Of these, only one address and port at a time is named on purpose: a range of them opens doors that nobody thought of. */
+/** In these categories only a single address with a port may be opened, because a range would expose services that nobody thought of. */
 const NARROW = ['a metadata service', 'loopback', 'this host or network']
 
 /**
- * What an operator opens to policies, as one text: addresses and ranges of what is reserved, with or without a port, separated by commas. What would
- * name nothing, or more than can be meant, is refused: POLICY_INVALID, with its place.
+ * Parses what an operator opens to policies: reserved addresses and ranges, with or without a port, separated by commas. Entries that name nothing reserved, or
+ * more than can be intended, are refused with POLICY_INVALID and their place.
  */
 export function readOperatorSetting(text: string, place: string): OperatorRange[] {
   const texts = text.split(',').map((one) => one.trim())
@@ -111,7 +111,7 @@ export function readOperatorSetting(text: string, place: string): OperatorRange[
         hint: `Name one address and port: ${hostPortText({ host: addressText(range.first), port: 8080 })}.`,
       })
     }
-    // One address may be this machine's own, which is known only when somebody asks for it.
+    // A single address may be this machine's own, which is not known until a connection asks for it.
     const isOne = lastOf(range).value === range.first.value
     if (!isOne && !RESERVATIONS.some((one) => within(range, one.range))) {
       throw new Fault('POLICY_INVALID', `${told} does not lie within one reserved range, so it would name nothing`, {
@@ -126,7 +126,7 @@ export function operatorRangeText({ range, port }: OperatorRange): string {
   return hostPortText({ host: rangeText(range), port })
 }
 
-/** What of that the operator has not named; undefined: nothing stands against it. */
+/** The category that the operator has not opened; undefined: none is in the way. */
 export function closing(
   reserved: readonly Reservation[],
   { address, port }: { address: Address; port: number },
@@ -135,7 +135,7 @@ export function closing(
   return reserved.find((one) => !isNamed(one, address, port, named))?.what
 }
 
-/** Whether the operator named what is reserved: a range that reaches beyond it (0.0.0.0/0) names nothing in particular. */
+/** Whether the operator named the reserved range itself. A wider range (0.0.0.0/0) does not count as naming it. */
 function isNamed({ range }: Reservation, address: Address, port: number, named: readonly OperatorRange[]): boolean {
   return named.some(
     (one) =>

@@ -9,7 +9,7 @@ import * as shelf from './rules/shelf.ts'
 const Text = z.string().min(1).max(300)
 const Examples = z.array(Text).max(100).default([])
 
-/** `'*.example.com:443'`, or the same with what it says of requests, and with examples of what it must cover and what it must not. */
+/** `'*.example.com:443'`; or an object with constraints on requests, and examples that the rule must and must not cover. */
 export const RuleEntry = z.preprocess(
   (value) => (typeof value === 'string' ? { rule: value } : value),
   z.strictObject({ rule: Text, ...RequestFields, match: Examples, not: Examples }),
@@ -20,11 +20,11 @@ export interface Rule extends Scope {
   readonly kind: string
   /** Null: every port. */
   readonly port: number | null
-  /** Null: nothing, so that no connection needs to be looked into for it. */
+  /** Null: no constraints, so the rule needs no inspection. */
   readonly requests: RequestScope | null
 }
 
-/** Throws POLICY_INVALID, with `place` and what is wrong there. */
+/** Throws POLICY_INVALID, with `place` and the problem. */
 export function readRule({ match, not, ...entry }: RuleEntry, place: string): Rule {
   const written = readWritten(entry.rule)
   const requests = requestsOf(entry, written, place)
@@ -40,12 +40,12 @@ export function readRule({ match, not, ...entry }: RuleEntry, place: string): Ru
   return rule
 }
 
-/** A URL without a port has that of its scheme. */
+/** A URL without a port has its scheme's default port. */
 function portSaid({ scheme, host }: { scheme: 'http' | 'https'; host: string }): string {
   return readHostPort(host)?.port === null ? `${host}:${scheme === 'http' ? 80 : 443}` : host
 }
 
-/** Of an address or name, with or without a port; or of `GET https://example.com/path`. */
+/** The example is an address or name, with or without a port, or `GET https://example.com/path`. */
 function coversExample(rule: Rule, example: string, place: string): boolean {
   const written = readWritten(example)
   const endpoint = readEndpoint(written?.host ?? example)
@@ -90,18 +90,18 @@ function readText(text: string, requests: RequestScope | null, place: string): R
   return { ...scope, kind: kind.name, port: read.port, requests, text: requests === null ? where : scopeText(requests, where) }
 }
 
-/** A rule without a port covers all; one with a port does not cover what has none yet. */
+/** A rule without a port covers every port. A rule with a port does not cover an endpoint whose port is unknown. */
 export function covers(rule: Rule, endpoint: Endpoint): boolean {
   return (rule.port === null || rule.port === endpoint.port) && rule.covers(endpoint)
 }
 
-/** Whether `rule` leaves nothing to do for `other`. */
+/** Whether `rule` makes `other` redundant. */
 export function coversAllOf(rule: Rule, other: Rule): boolean {
   const isWide = rule.requests === null && (rule.port === null || rule.port === other.port)
   return isWide && other.corners.every((corner) => rule.covers(corner))
 }
 
-/** Each kind keeps what its examples say, or no policy is loaded. */
+/** No policy is loaded unless every kind of rule matches its examples. */
 export function proveKinds(): void {
   for (const [name, { examples }] of Object.entries(shelf)) {
     readRule({ rule: examples.rule, match: [...examples.match], not: [...examples.not] }, `policy/rules/${name}`)

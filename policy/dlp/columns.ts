@@ -1,29 +1,29 @@
-/** A message is taken apart into so many pieces at most, and what its pieces make together is remembered for so long. */
+/** Limits on the pieces into which a message is split, and on the joined text that is remembered for each. */
 const MAX_PIECES = 48
 const MAX_JOINED = 1024
-/** What is shorter is not joined yet. */
+/** Shorter texts are not judged yet. */
 const LEAST_JOINED = 16
 const PIECE = /[A-Za-z0-9+/=_.~%-]+/g
 
-/** Kinds of messages that are followed side by side: by how many pieces they have. */
+/** Limit on message shapes (numbers of pieces) that are tracked at once. */
 const MAX_SHAPES = 8
 
 interface Shape {
   readonly last: readonly string[]
   readonly joined: readonly string[]
-  /** What a piece begins with that is the same each time; null: all of it has been the same so far. */
+  /** The constant prefix of a piece; null: the whole piece has been constant so far. */
   readonly frames: readonly (string | null)[]
 }
 
 /**
- * Messages that differ in some places only, one after the other: what stands in each of those places, put together. A value that is sent in
- * pieces, each in a request of its own with the same words around it, is whole there.
+ * Follows similar messages and concatenates what differs in each position. It reassembles a value that is sent in pieces, one per request, with the same words
+ * around each.
  */
 export class Columns {
   readonly #shapes = new Map<number, Shape>()
   #undo: () => void = () => undefined
 
-  /** The places that this message adds to, as they are now. */
+  /** Adds a message. Returns the joined texts of the positions that changed. */
   add(message: string): string[] {
     const pieces = (message.match(PIECE) ?? []).slice(0, MAX_PIECES)
     const shape = this.#shapes.get(pieces.length)
@@ -35,7 +35,7 @@ export class Columns {
       this.#keep({ last: pieces, joined: pieces.map((piece) => piece.slice(-MAX_JOINED)), frames: pieces.map(() => null) })
       return []
     }
-    // Once more the same is a second try, and no more of anything.
+    // An identical message is a retry and adds nothing.
     if (pieces.every((piece, index) => piece === shape.last[index])) return []
     const frames = pieces.map((piece, index) => frameOf(piece, shape.last[index] as string, shape.frames[index] as string | null))
     const joined = pieces.map((piece, index) => {
@@ -46,7 +46,7 @@ export class Columns {
     return joined.filter((text, index) => frames[index] !== null && text.length >= LEAST_JOINED)
   }
 
-  /** The last message has not been sent. */
+  /** The last message was not sent. */
   undo(): void {
     this.#undo()
   }
@@ -60,7 +60,7 @@ export class Columns {
   }
 }
 
-/** Up to the last sign that is no letter (`/c/`, `part-`), what two pieces begin with alike is the frame, and no part of the value. */
+/** The common prefix of two pieces, up to its last non-letter (`/c/`, `part-`), is the frame and not part of the value. */
 function frameOf(piece: string, other: string, frame: string | null): string | null {
   if (frame !== null) return piece.startsWith(frame) ? frame : ''
   if (piece === other) return null

@@ -7,23 +7,23 @@ const Examples = z.array(z.string().min(1).max(4096)).max(100)
 const Bytes = z.int().min(0)
 const Hex = (bytes: number) => z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`), `${bytes} bytes in hex are expected`)
 
-/** `'block'`, or with hosts that such a value may be sent to. `off`: it is not looked for. */
+/** `'block'`, or an object with the hosts that such a value may be sent to. `off`: not searched for. */
 const Setting = z.union([
   z.enum(['block', 'redact', 'alert', 'off']),
   z.strictObject({ verdict: Verdict, except: z.array(Rule).min(1).max(100) }),
 ])
 
-/** What `dlp` of a network policy says. */
+/** The `dlp` section of a network policy. */
 export const DlpFile = z.strictObject({
-  /** By the name of a detector or of a family; `all`: those that are not named. */
+  /** Keyed by the name of a detector or family; `all`: those not listed. */
   detectors: z.record(z.string(), Setting).default({ all: 'block' }),
-  /** The operator's own. */
+  /** The operator's own patterns. */
   patterns: z
     .array(
       z.strictObject({
         name: Name,
         pattern: z.string().min(1),
-        /** No letter, digit or underscore beside it. */
+        /** Require a word boundary on both sides. */
         edges: z.boolean().default(false),
         verdict: Verdict.default('block'),
         match: Examples.min(1),
@@ -32,7 +32,7 @@ export const DlpFile = z.strictObject({
     )
     .max(100)
     .default([]),
-  /** Values that are not written here; `caisson fingerprint` makes the entries. */
+  /** Values that the file does not contain, only their fingerprints; `caisson fingerprint` creates the entries. */
   fingerprints: z
     .strictObject({
       salt: Hex(16),
@@ -44,7 +44,7 @@ export const DlpFile = z.strictObject({
         .max(1000),
     })
     .optional(),
-  /** Planted in each sandbox, with a value of its own: in its environment, under this name, or in a file of its user's home. */
+  /** Decoys planted in each sandbox, with values unique to it: in an environment variable, or in a file of the user's home. */
   canaries: z
     .array(
       z.union([
@@ -68,13 +68,13 @@ export const DlpFile = z.strictObject({
     )
     .max(8)
     .default([]),
-  /** Bytes that a sandbox may send to each host in its life; `default`: to those that no rule here covers. */
+  /** Bytes that a sandbox may send to each host in its lifetime; `default`: to hosts without a rule of their own. */
   budgets: z.record(z.string(), Bytes).default({}),
-  /** Of new names below one domain: what they carry out, in bytes, within ten minutes. */
+  /** Bytes carried out in new names below one domain, within ten minutes. */
   dnsBytes: Bytes.default(2048),
-  /** What is said of data that cannot be looked into: encrypted, packed in a way that is not known here, packed too deep or too much. */
+  /** What to do with unreadable data: encrypted, in an unknown format, nested too deeply, or too large. */
   unscannable: z.enum(['block', 'alert']).default('block'),
-  /** Connections to these are let through and not looked into, since they are not HTTP. */
+  /** Connections to these are allowed without inspection, because they are not HTTP. */
   tunnel: z.array(Rule).max(100).default([]),
 })
 export type DlpFile = z.infer<typeof DlpFile>

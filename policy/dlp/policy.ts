@@ -8,7 +8,7 @@ import { prove } from './proof.ts'
 import { type Rules, rulesOf } from './rules.ts'
 import type { Fingerprint } from './watch.ts'
 
-/** The shortest match of a pattern of the operator's: shorter ones are everywhere. */
+/** Minimum match length of an operator's pattern: shorter ones match everywhere. */
 const LEAST_BYTES = 4
 const DEFAULT = 'default'
 const ALL = 'all'
@@ -20,29 +20,29 @@ interface Setting {
   readonly except: readonly Rule[]
 }
 
-/** What may not leave, and what is done about it. */
+/** What must not leave, and what to do about it. */
 export interface DlpPolicy {
-  /** What it was made from, as JSON; for whoever has to make it once more. */
+  /** The JSON that it was compiled from, for a thread that has to compile it again. */
   readonly source: string
   readonly rules: Rules
-  /** Of those alone whose values may be cut in pieces; for pieces that have been put together. */
+  /** Only rules for values that may be sent in pieces; for joined pieces. */
   readonly joining: Rules
   readonly salt: string
   readonly fingerprints: readonly Fingerprint[]
   readonly canaries: DlpFile['canaries']
   readonly dnsBytes: number
   readonly tunnel: readonly Rule[]
-  /** Null: it may be sent there. `detector` as a finding names it. */
+  /** Null: it may be sent there. `detector`: as named in a finding. */
   verdictOf(detector: string, to: Endpoint): DlpVerdict | null
-  /** Null: there is no end. */
+  /** Null: unlimited. */
   budgetOf(to: Endpoint): { readonly rule: string; readonly bytes: number } | null
 }
 
-/** Sandboxes of one profile have one policy, and its machine is large. */
+/** Cache size: sandboxes of one profile share a policy, and its automaton is large. */
 const MAX_KEPT = 16
 const kept = new Map<string, DlpPolicy>()
 
-/** `place`: where it stands. Throws POLICY_INVALID, naming what is wrong there. */
+/** `place`: its location in the profile, for messages. Throws POLICY_INVALID, naming the problem there. */
 export function compileDlp(file: DlpFile, place: string): DlpPolicy {
   const key = JSON.stringify(file)
   const policy = kept.get(key) ?? compiled(file, place)
@@ -53,7 +53,7 @@ export function compileDlp(file: DlpFile, place: string): DlpPolicy {
   return policy
 }
 
-/** From the `source` of one that was compiled before, in another thread: it keeps what its examples say. */
+/** Recompiles from the `source` of a policy, in another thread. Its examples have already been verified. */
 export function compiledAgain(source: string): DlpPolicy {
   const file = DlpFile.parse(JSON.parse(source))
   return made(file, file.patterns.map(detectorOf), 'dlp')
@@ -103,7 +103,7 @@ function builtIn(): Detector[] {
   return Object.values(shelf).flatMap(({ detectors }) => detectors)
 }
 
-/** Those of a detector, of its family, of all: the nearest holds. */
+/** Each detector's settings: its own, otherwise its family's, otherwise those of `all`. */
 function settingsOf({ detectors, patterns }: DlpFile, own: readonly Detector[], place: string): Map<string, Setting> {
   const families = Object.entries(shelf).map(([name, { detectors: members }]) => ({
     name: dashed(name),
@@ -167,7 +167,7 @@ function ownDetector(entry: DlpFile['patterns'][number], place: string): Detecto
   return detector
 }
 
-/** Each detector keeps what its examples say, or no policy is loaded. Once is enough: they do not change. */
+/** No policy is loaded unless all detectors match their examples. Checked once, because they never change. */
 let isProven = false
 function proveDetectors(): void {
   if (isProven) return

@@ -2,7 +2,7 @@ import type { Detector } from './detectors/family.ts'
 import { rulesOf } from './rules.ts'
 import { Scanner } from './scanner.ts'
 
-/** An example that does not hold: a match that is not found, or something found that is none. Null: all hold. */
+/** The first example that fails: a match not found, or a false positive. Null: all pass. */
 export function prove(detector: Detector): { readonly list: 'match' | 'not'; readonly index: number; readonly why: string } | null {
   const rules = rulesOf([detector])
   for (const [list, isWanted] of [['match', true] as const, ['not', false] as const]) {
@@ -11,7 +11,7 @@ export function prove(detector: Detector): { readonly list: 'match' | 'not'; rea
       const scanner = new Scanner(rules, null, (finding) => {
         isFound ||= finding.detector === detector.name
       })
-      // Something follows: what has only begun is no example of anything.
+      // The newline completes a match; an incomplete one would prove nothing.
       scanner.write(bytesOf(`${example}\n`))
       scanner.settle()
       if (isFound !== isWanted) return { list, index, why: isWanted ? 'does not find' : 'finds' }

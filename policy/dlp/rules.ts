@@ -6,7 +6,7 @@ import { readPositions } from './pattern/positions.ts'
 
 const hex = (byte: number): string => `\\x${byte.toString(16).padStart(2, '0')}`
 
-/** Data that is looked into by the layers themselves, and data that nobody here can look into. */
+/** Formats that the layers unpack themselves, and formats that cannot be read here. */
 const MARKS: readonly (readonly [name: string, meaning: Meaning, pattern: string])[] = [
   ['gzip', 'gzip', '\\x1f\\x8b\\x08'],
   ['zlib', 'zlib', ZLIB_HEADS.map((both) => both.map(hex).join('')).join('|')],
@@ -24,15 +24,15 @@ const MARKS: readonly (readonly [name: string, meaning: Meaning, pattern: string
 
 export interface Rules {
   readonly automaton: Automaton
-  /** Of each matcher. */
+  /** By matcher. */
   readonly meanings: readonly Meaning[]
   readonly names: readonly string[]
   readonly triesAll: readonly boolean[]
-  /** Null: it is none, beyond its form. `atLeast`: one is none yet. */
+  /** Null: the check rejects it. `atLeast`: the number of values that make a finding. */
   judge(matcher: number, value: string, place: Place): { readonly detector: string; readonly atLeast: number | null } | null
 }
 
-/** `holds`: what may become a finding of that detector is not let out. Throws PatternError. */
+/** `holds`: whether possible findings of a detector are held back. Throws PatternError. */
 export function rulesOf(detectors: readonly Detector[], holds: (detector: string) => boolean = () => true): Rules {
   const patterns = detectors.flatMap((detector) => detector.patterns.map((pattern) => ({ detector, pattern })))
   const matchers = patterns.map(({ detector: { name, edges, joins }, pattern }) => ({

@@ -4,26 +4,26 @@ import type { Automaton } from './pattern/automaton.ts'
 import type { Rules } from './rules.ts'
 import type { Known, Watch } from './watch.ts'
 
-/** Hidden in something hidden in something hidden: a body that is compressed, and two more. */
+/** Nesting limit: a compressed body, and two more levels. */
 const MAX_DEPTH = 3
 const MAX_LAYERS = 96
-/** What may come out of compressed data: so much, and so many times what went in. */
+/** Limits on decompressed output: an absolute size, and a multiple of the input. */
 const UNPACKED_BYTES = 4 * 1024 * 1024
 const UNPACKED_RATIO = 100
-/** The same for the work on all layers; a bound on the time for a byte, which holds for whatever is sent. */
+/** The same for the work on all layers. It bounds the time for a byte, whatever is sent. */
 const STEPS = 32 * 1024 * 1024
 const STEPS_RATIO = 400
-/** Values that are told apart. */
+/** Limit on distinct values that are remembered. */
 const MAX_SEEN = 512
 
-/** `through`: the encodings that it was under, the outermost first. `span`: where it stands in what was written; null: it is hidden there. */
+/** `through`: the encodings around it, outermost first. `span`: its position in the written data; null: it is encoded there. */
 export interface Finding {
   readonly detector: string
   readonly through: readonly string[]
   readonly span: { readonly start: number; readonly end: number } | null
 }
 
-/** Looks through one stream for whatever the rules name, and tells each value once. Holds no more than a few KiB of it. */
+/** Searches one stream for everything that the rules name, and reports each value once. Buffers only a few KiB. */
 export class Scanner {
   readonly #rules: Rules
   readonly #automaton: Automaton
@@ -40,7 +40,7 @@ export class Scanner {
   #unpacked = 0
   #steps = 0
 
-  /** `allowance`: steps, whatever is sent; for somebody who has no time for more, and has it searched elsewhere then. */
+  /** `allowance`: an absolute limit on the work, for a caller with little time that will have it searched elsewhere instead. */
   constructor(rules: Rules, watch: Watch | null, found: (finding: Finding) => void, allowance = Number.POSITIVE_INFINITY) {
     this.#allowance = allowance
     this.#rules = rules
@@ -56,23 +56,23 @@ export class Scanner {
     this.#layer.write(bytes)
   }
 
-  /** Nobody waits longer: what has begun is judged as it stands. What follows may still go on with it. */
+  /** Judges what has begun as it stands, without waiting for more. Later data may still continue it. */
   settle(): void {
     this.#layer.settle()
   }
 
-  /** What follows is another request. Values are followed over the border, numbers and words are not. */
+  /** A new request begins. Values are followed across the border, numbers and words are not. */
   broken(): void {
     this.#layer.broken()
     this.#seen.clear()
   }
 
-  /** Of what was written, the last bytes that may be the start of something, and must not leave before it is known. */
+  /** How many of the last bytes may be the start of a match and must not be sent yet. */
   get heldBytes(): number {
     return this.#layer.heldBytes
   }
 
-  /** The allowance was too little: what was found is not all. */
+  /** The allowance was exceeded, so the findings are incomplete. */
   get isSpent(): boolean {
     return this.#isSpent
   }
@@ -113,7 +113,7 @@ export class Scanner {
       this.#isOver('too many layers')
       return null
     }
-    // Compressed data comes and goes; the others are opened once in each layer.
+    // Not counted: compressed data comes and goes. The other decoders are opened once per layer.
     if (!['gzip', 'zlib', 'zip'].includes(through.at(-1) ?? '')) this.#layers += 1
     return new Layer(this.#house(), through)
   }
@@ -138,12 +138,12 @@ export class Scanner {
 
   #known({ name, fingerprint, piece }: Known, place: Finding['span'], through: readonly string[]): void {
     const detector = `${fingerprint === null ? 'canary' : 'fingerprint'}:${name}`
-    // Of a canary there are many pieces; one tells all.
+    // A canary consists of many pieces; one is enough to report it.
     this.#tell(detector, 'value', through, piece === null ? place : null)
   }
 
   #tell(detector: string, value: string | number, through: readonly string[], span: Finding['span']): void {
-    // Where it stands in the clear it is told wherever it stands: each has to be made unreadable.
+    // Every plaintext occurrence is reported, since each has to be masked.
     const isPlain = through.length === 0 && span !== null
     const key = `${detector} ${value}`
     if (this.#seen.has(key) && !isPlain) return
@@ -152,7 +152,7 @@ export class Scanner {
   }
 }
 
-/** FNV-1a: the value itself is not kept. */
+/** FNV-1a, so that the value itself is not kept. */
 function hashOf(value: string): number {
   let hash = 0x811c9dc5
   for (let at = 0; at < value.length; at += 1) hash = Math.imul(hash ^ value.charCodeAt(at), 0x01000193)

@@ -1,11 +1,11 @@
-/** Bytes of a piece by which a value is known. Values are no shorter. */
+/** Length of the piece by which a value is found. Values are at least as long. */
 export const PIECE_BYTES = 8
 const FILTER_BITS = 16
 
-/** `digest`: a keyed digest that cannot be turned round, as text (HMAC-SHA-256, hex). The host has one; this room does no cryptography. */
+/** `digest`: a keyed one-way digest as text (HMAC-SHA-256, hex). The host provides it; this folder does no cryptography. */
 export type Digest = (salt: string, value: Uint8Array) => string
 
-/** An exact value which is not written here: its length, a hash of its first bytes to find it by, and a digest of all to know it by. */
+/** A known value that is not stored: its length, a hash of its first bytes to find it, and a digest of all of it to confirm it. */
 export interface Fingerprint {
   readonly name: string
   readonly lengthBytes: number
@@ -13,7 +13,7 @@ export interface Fingerprint {
   readonly digest: string
 }
 
-/** A value that is nowhere but in one sandbox. */
+/** A value that exists only in one sandbox. */
 export interface Canary {
   readonly name: string
   readonly value: string
@@ -22,16 +22,16 @@ export interface Canary {
 export interface Known {
   readonly name: string
   readonly fingerprint: Fingerprint | null
-  /** The piece itself, folded. Null for a fingerprint: its digest tells. */
+  /** The piece itself, case-folded. Null for a fingerprint, which its digest confirms. */
   readonly piece: string | null
 }
 
-/** What is looked for by its exact value, found by a hash that rolls along: one step a byte, however many values there are. */
+/** Finds known values by a rolling hash: one step per byte, however many values there are. */
 export class Watch {
   readonly salt: string
   readonly digest: Digest
   readonly base: number
-  /** To take the byte that leaves the piece out again. */
+  /** The factor that removes the oldest byte from the hash. */
   readonly leaving: number
   readonly #filter = new Uint8Array(1 << (FILTER_BITS - 3))
   readonly #known = new Map<number, Known[]>()
@@ -74,12 +74,12 @@ export class Watch {
   }
 }
 
-/** Letters are one, large or small: names in DNS do not keep the difference. */
+/** Folds the case of letters, because DNS names do not preserve it. */
 export function folded(byte: number): number {
   return byte >= 65 && byte <= 90 ? byte | 32 : byte
 }
 
-/** As it may be written by somebody who does not want it to be seen: as it is, backwards, with letters moved by thirteen. */
+/** The value as somebody might disguise it: plain, reversed, ROT13. */
 function formsOf(value: string): string[] {
   const moved = value.replace(/[a-z]/g, (letter) => String.fromCharCode(((letter.charCodeAt(0) - 97 + 13) % 26) + 97))
   return [value, [...value].reverse().join(''), moved]
@@ -111,7 +111,7 @@ function pieceHash(base: number, bytes: Uint8Array): number {
   return hash >>> 0
 }
 
-/** What a policy file says of a value instead of the value. `salt`: the file's, for all of them. */
+/** The policy file's entry for a value that it must not contain. `salt`: one for the whole file. */
 export function fingerprintOf(name: string, value: Uint8Array, salt: string, digest: Digest): Fingerprint {
   return { name, lengthBytes: value.length, piece: pieceHash(baseOf(salt), value), digest: digest(salt, value) }
 }

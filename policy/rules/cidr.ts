@@ -14,7 +14,7 @@ const Cidr = z.string().transform((text, context) => {
   return z.NEVER
 })
 
-/** An address, or a range of them. */
+/** An address, or a range of addresses. */
 export const cidr = kind({
   name: 'cidr',
   claims: (host) => !host.includes('*') && (/[/:]/.test(host) || endsInNumber(host)),

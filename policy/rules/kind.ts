@@ -1,21 +1,21 @@
 import type { z } from 'zod'
 import type { Endpoint } from '../endpoint.ts'
 
-/** One kind of rule: what it is written like, what it covers, and examples that are tried whenever a policy is loaded. */
+/** A kind of rule: its syntax, what it covers, and examples that are tested when a policy is loaded. */
 interface Parts<Subject> {
   readonly name: string
-  /** Whether a text is meant as this kind; no text is claimed by two. */
+  /** Whether a text is of this kind; the kinds do not overlap. */
   readonly claims: (host: string) => boolean
-  /** Of the text without its port. */
+  /** Parses the text without its port. */
   readonly schema: z.ZodType<Subject, string>
   readonly text: (subject: Subject) => string
   readonly decide: (subject: Subject, endpoint: Endpoint) => boolean
-  /** Endpoints of which this holds: another rule that covers them covers everything that this one does. */
+  /** Representative endpoints: a rule that covers them covers everything that this one does. */
   readonly corners: (subject: Subject) => readonly Endpoint[]
   readonly examples: { readonly rule: string; readonly match: readonly string[]; readonly not: readonly string[] }
 }
 
-/** What a rule covers, its port aside. */
+/** What a rule covers, apart from its port. */
 export interface Scope {
   readonly text: string
   readonly corners: readonly Endpoint[]

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { endsInNumber, normaliseName } from '../names.ts'
 import { kind } from './kind.ts'
 
-/** Of a name as it is written in a rule; what it gives is normal. */
+/** A name as written in a rule; the result is normalised. */
 export const Name = z.string().transform((text, context) => {
   const read = normaliseName(text)
   if ('name' in read) return read.name
@@ -10,7 +10,7 @@ export const Name = z.string().transform((text, context) => {
   return z.NEVER
 })
 
-/** One name, and nothing below it. */
+/** One exact name, without its subdomains. */
 export const name = kind({
   name: 'name',
   claims: (host) => !/[*/:]/.test(host) && !endsInNumber(host),

@@ -4,7 +4,7 @@ import { Name } from './name.ts'
 
 const PREFIX = '*.'
 
-/** All names below one, however deep; not that name itself. */
+/** All subdomains of a name, at any depth, but not the name itself. */
 export const wildcard = kind({
   name: 'wildcard',
   claims: (host) => host.includes('*'),
@@ -14,9 +14,9 @@ export const wildcard = kind({
     .transform((text) => text.slice(PREFIX.length))
     .pipe(Name),
   text: (parent) => `${PREFIX}${parent}`,
-  // The dot is compared too: evil-example.com ends in example.com.
+  // The dot matters: evil-example.com ends in example.com.
   decide: (parent, endpoint) => endpoint.name?.endsWith(`.${parent}`) === true,
-  // No name has an asterisk in it, so only a wildcard covers this one.
+  // No real name contains an asterisk, so only a wildcard covers this one.
   corners: (parent) => [{ name: `${PREFIX}${parent}`, address: null, port: null }],
   examples: {
     rule: '*.example.com',

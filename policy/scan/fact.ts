@@ -2,16 +2,16 @@ export const SCANNED = ['python', 'javascript', 'shell'] as const
 export type Scanned = (typeof SCANNED)[number]
 
 /**
- * One thing that code says, whatever its language: what it imports, what it calls (by its full name, whatever it was called there), commands of a shell,
- * names of members, texts as they come out when they are put together, which files are written to, variables of the environment that are set, and a few shapes.
+ * One fact about code, independent of its language: an import, a call (by its full name, whatever its alias), a shell command, a member name, a text after
+ * concatenation, a file written to, an environment variable set, or one of a few structural patterns (shapes).
  */
 export interface Fact {
   readonly kind: 'import' | 'call' | 'command' | 'member' | 'text' | 'write' | 'variable' | 'shape'
-  /** `os.system`; a command with its arguments; a text. Texts are cut at 2,000 characters. */
+  /** `os.system`; a command with its arguments; a text. Texts are truncated to 2,000 characters. */
   readonly value: string
-  /** Of a call: its arguments, as far as they are known; `?` for one that is not. */
+  /** For a call: its arguments, as far as known; `?` for an unknown one. */
   readonly args: readonly string[]
-  /** From 1. Of code within a text: where the text begins. */
+  /** Starts at 1. For code inside a text: where the text begins. */
   readonly line: number
   readonly column: number
   readonly language: Scanned

@@ -1,7 +1,7 @@
 import { endpointText, readEndpoint } from '../endpoint.ts'
 import type { Fact } from './fact.ts'
 
-/** What code seems to need, and the least profile for it. Read from the code: what it makes up while it runs is not in it. */
+/** What code appears to need, and the least profile for it. It is read from the code alone, so values computed at run time are missing. */
 export interface Proposal {
   readonly imports: readonly string[]
   /** `example.com:443` */
@@ -12,11 +12,11 @@ export interface Proposal {
 }
 
 const MAX_LISTED = 100
-/** Scheme, host and port; a name and a password before the host are no host. */
+/** Scheme, host and port; credentials before the host are skipped. */
 const URL_IN_TEXT = /\b(https?|wss?):\/\/(?:[^\s/?#@"'<>\\]{1,256}@)?(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]+)(?::(\d{1,5}))?/gi
 const HERE = new Set(['localhost', '127.0.0.1', '[::1]'])
 const PATH = /^(~|\.{1,2})?\/[\w.@+~ -]+(\/[\w.@+~ -]+)*\/?$/
-/** Of package clients, which ask the hosts that they are configured for. */
+/** Package clients, which contact their configured hosts. */
 const CLIENTS =
   /^(sudo )?(pip3?|python3? -m pip|uv|npm|npx|pnpm|yarn|cargo|go|apt(-get)?|gem)\b.*\b(install|add|ci|get|download|i|update|fetch|build|sync|create)\b/
 const DATA = /^(numpy|pandas|matplotlib|scipy|sklearn|seaborn|PIL|plotly|statsmodels|sympy|IPython)(\.|$)/
@@ -49,7 +49,7 @@ export function propose(facts: readonly Fact[]): Proposal {
   }
 }
 
-/** As a rule says them; what no rule can say is no host. */
+/** In the form of rules; what no rule can express is not a host. */
 function hostsIn(text: string): string[] {
   return [...text.matchAll(URL_IN_TEXT)].flatMap(([, scheme = '', host = '', port]) => {
     const whole = `http://${host.replace(/\.+$/, '')}`

@@ -7,17 +7,17 @@ const Example = z.strictObject({ language: z.enum(SCANNED), code: z.string().max
 const Kind = z.enum(['import', 'call', 'command', 'member', 'text', 'write', 'variable', 'shape'])
 const Pattern = z.string().min(1).max(2000)
 
-/** As data. The patterns are regular expressions of JavaScript; facts are short. */
+/** A scan rule as data. Patterns are JavaScript regular expressions; they run on short facts. */
 export const ScanRule = z.strictObject({
   name: z.string().regex(/^[a-z0-9-]{3,48}$/),
-  /** `hostile`: nobody means well who writes that. `banned`: a profile may not want it (`code-interpreter`). */
+  /** `hostile`: no well-meaning code does this. `banned`: a profile may forbid it (`code-interpreter`). */
   set: z.enum(['hostile', 'banned']),
   kind: Kind,
   language: z.enum(SCANNED).optional(),
   pattern: Pattern,
-  /** Of a call: what its arguments must look like too, one after the other with a blank between. */
+  /** For a call: a pattern for its arguments, joined by spaces. */
   args: Pattern.optional(),
-  /** What the same code must say besides, anywhere: fetching is no harm, and neither is running what was put together; both are. */
+  /** Further facts required anywhere in the same code. Fetching is harmless and so is running assembled code; together they are not. */
   also: z
     .array(z.strictObject({ kind: Kind, pattern: Pattern, args: Pattern.optional() }))
     .min(1)
@@ -34,17 +34,17 @@ export interface ScanFinding {
   readonly set: ScanRule['set']
   readonly line: number
   readonly column: number
-  /** What was found there, cut at 120 characters. */
+  /** The text found there, truncated to 120 characters. */
   readonly what: string
   readonly reason: string
   readonly hint: string
 }
 
 const MAX_SHOWN = 120
-/** More say nothing more. */
+/** Further findings add nothing. */
 const MAX_FINDINGS = 200
 
-/** Rules, ready to be asked. */
+/** Compiled rules. */
 export class ScanRules {
   readonly #rules: readonly (ScanRule & { test: Test; tests: readonly Test[] })[]
 
@@ -65,7 +65,7 @@ export class ScanRules {
     return this.#rules
   }
 
-  /** In the order of the code; the same rule once a line. */
+  /** Findings in the order of the code; each rule at most once per line. */
   judge(facts: readonly Fact[], sets: readonly ScanRule['set'][]): ScanFinding[] {
     const findings = new Map<string, ScanFinding>()
     const rules = this.#rules.filter(({ set, tests }) => sets.includes(set) && tests.every((test) => facts.some(test)))
@@ -88,7 +88,7 @@ type Test = (fact: Fact) => boolean
 function testOf(rule: string, { kind, pattern, args }: Pick<ScanRule, 'kind' | 'pattern' | 'args'>): Test {
   const value = expression(rule, 'pattern', pattern)
   const given = args === undefined ? null : expression(rule, 'args', args)
-  // What is put together or decoded on the way to a call stands nowhere but there.
+  // A text assembled or decoded for a call appears only in the call's arguments.
   if (kind === 'text') return (fact) => (fact.kind === 'text' && value.test(fact.value)) || fact.args.some((arg) => value.test(arg))
   return (fact) => fact.kind === kind && value.test(fact.value) && (given === null || given.test(fact.args.join(' ')))
 }

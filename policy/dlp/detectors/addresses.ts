@@ -1,11 +1,11 @@
 import { family } from './family.ts'
 
 const NO_DOMAIN = /\.(png|jpe?g|gif|svg|webp|js|ts|css|map|json|html?|local|test|example|invalid)$/i
-/** A list of people; a form has one or two, a commit a handful. */
+/** Size of a mailing list; a form has one or two addresses, a commit a handful. */
 const LIST = 25
 const people = (count: number): string => Array.from({ length: count }, (_, index) => `person${index}@mail${index % 7}.org`).join('\n')
 
-/** Of people, many at once. */
+/** Email addresses, many at once. */
 export const addresses = family({
   name: 'email-list',
   finds: `${LIST} different e-mail addresses or more`,

@@ -1,4 +1,4 @@
-/** Check digits, as whoever gives the numbers out computes them. */
+/** Check digits, as defined by the issuers of the numbers. */
 
 export function digitsOf(text: string): number[] {
   return [...text].filter((character) => character >= '0' && character <= '9').map(Number)
@@ -12,19 +12,19 @@ export function isLuhn(digits: readonly number[]): boolean {
   return sum % 10 === 0
 }
 
-/** The sum of each digit times its weight; weights are repeated when there are more digits. */
+/** The weighted digit sum. Weights repeat if there are more digits. */
 export function weighted(digits: readonly number[], weights: readonly number[]): number {
   return digits.reduce((sum, digit, index) => sum + digit * (weights[index % weights.length] as number), 0)
 }
 
-/** ISO 7064, mod 97-10, of digits and letters. */
+/** ISO 7064, mod 97-10, over digits and letters. */
 export function mod97(text: string): number {
   let rest = 0
   for (const character of text) for (const digit of String(Number.parseInt(character, 36))) rest = (rest * 10 + Number(digit)) % 97
   return rest
 }
 
-/** ISO 7064, mod 11,10: what the last digit has to be. */
+/** ISO 7064, mod 11,10: the expected check digit. */
 export function mod11And10(digits: readonly number[]): number {
   let product = 10
   for (const digit of digits) {

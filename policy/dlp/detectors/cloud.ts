@@ -1,7 +1,7 @@
 import { family } from './family.ts'
 import { sample } from './samples.ts'
 
-/** Keys of clouds. */
+/** Keys of cloud providers. */
 export const cloud = family(
   {
     name: 'aws-access-key',

@@ -1,7 +1,7 @@
 import { family } from './family.ts'
 import { sample } from './samples.ts'
 
-/** Tokens of where code is kept, and of where packages are published. */
+/** Tokens of code hosting services and package registries. */
 export const code = family(
   {
     name: 'github-token',

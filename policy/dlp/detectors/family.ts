@@ -1,6 +1,6 @@
 import type { Place } from '../layer/layer.ts'
 
-/** Examples are put together from parts, so that nobody's scanner takes this file for a leak. */
+/** Examples are assembled from parts, so that secret scanners do not report this file. */
 interface Examples {
   readonly match: readonly string[]
   readonly not: readonly string[]
@@ -8,19 +8,19 @@ interface Examples {
 
 export interface Detector {
   readonly name: string
-  /** What it finds, for a person. */
+  /** A description for people. */
   readonly finds: string
-  /** See pattern/syntax.ts. */
+  /** The syntax is in pattern/syntax.ts. */
   readonly patterns: readonly string[]
-  /** No letter, digit or underscore beside it: for what has no prefix of its own. */
+  /** Requires a word boundary on both sides; for values without a prefix of their own. */
   readonly edges: boolean
-  /** A value may be cut in two by the border between two requests. */
+  /** A value may be split across two requests. */
   readonly joins: boolean
-  /** Whether that is one, beyond its form. */
+  /** An additional check beyond the pattern. */
   readonly check: (value: string, place: Place) => boolean
-  /** Other starts and ends are tried too, until the check holds. */
+  /** Try other starts and ends until the check passes. */
   readonly triesAll: boolean
-  /** So many different ones are a finding, and one is none. */
+  /** Number of different matches that make a finding. */
   readonly atLeast: number | null
   readonly examples: Examples
 }
@@ -31,13 +31,13 @@ export interface Family {
   readonly detectors: readonly Detector[]
 }
 
-/** Of values with a form of their own: as they stand. */
+/** Detectors of values with a distinctive format, checked by pattern alone. */
 export function family(...detectors: readonly Parts[]): Family {
   const usual = { edges: false, joins: true, check: () => true, triesAll: false, atLeast: null }
   return { detectors: detectors.map((one) => ({ ...usual, ...one })) }
 }
 
-/** Of numbers: with nothing of a word beside them, within one request, and by their check digits. */
+/** Detectors of numbers: at word boundaries, within one request, and with a check digit. */
 export function numbers(...detectors: readonly (Parts & Pick<Detector, 'check'>)[]): Family {
   const usual = { edges: true, joins: false, triesAll: true, atLeast: null }
   return { detectors: detectors.map((one) => ({ ...usual, ...one })) }

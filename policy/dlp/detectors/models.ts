@@ -1,7 +1,7 @@
 import { family } from './family.ts'
 import { sample } from './samples.ts'
 
-/** Keys of those who serve models. */
+/** API keys of model providers. */
 export const models = family(
   {
     name: 'openai-key',

@@ -2,7 +2,7 @@ import type { Place } from '../layer/layer.ts'
 import { digitsOf, isLuhn, mod97 } from './checks.ts'
 import { numbers } from './family.ts'
 
-/** Issuers: the first digits, from and to, and how many there are in all. */
+/** Card issuers: range of first digits, and valid lengths. */
 const ISSUERS: readonly (readonly [from: number, to: number, lengths: readonly number[]])[] = [
   [4, 4, [16]],
   [51, 55, [16]],
@@ -23,16 +23,16 @@ const ISSUERS: readonly (readonly [from: number, to: number, lengths: readonly n
   [6304, 6304, [16]],
   [67, 67, [16]],
 ]
-/** Groups in which people write them: 4-4-4-4, 4-6-5, 4-6-4. Nineteen digits in a row are an id of a database, one time in ten with a right check digit. */
+/** The usual groupings: 4-4-4-4, 4-6-5, 4-6-4. Nineteen digits in a row are a database id; one in ten has a correct check digit. */
 const GROUPS = /^(\d{14,16}|\d{4}([ +-])\d{4}\2\d{4}\2\d{4}(\2\d{3})?|\d{4}([ +-])\d{6}\4\d{4,5})$/
-/** Countries whose IBANs there are, and their lengths. */
+/** Countries with IBANs, and the lengths of these. */
 const IBANS: Readonly<Record<string, number>> = {
   ...{ AD: 24, AE: 23, AT: 20, BE: 16, BG: 22, CH: 21, CY: 28, CZ: 24, DE: 22, DK: 18, EE: 20, ES: 24, FI: 18, FR: 27, GB: 22, GR: 27 },
   ...{ HR: 21, HU: 28, IE: 22, IL: 23, IS: 26, IT: 27, LI: 21, LT: 20, LU: 20, LV: 21, MC: 27, MT: 31, NL: 18, NO: 15, PL: 28, PT: 25 },
   ...{ RO: 24, RS: 22, SA: 24, SE: 24, SI: 19, SK: 24, TR: 26, UA: 29 },
 }
 
-/** Numbers that money moves by. */
+/** Payment card and account numbers. */
 export const money = numbers(
   {
     name: 'card-number',
@@ -69,7 +69,7 @@ export const money = numbers(
 )
 
 function isCard(value: string, { before, after }: Pick<Place, 'before' | 'after'>): boolean {
-  // A fraction, a version, a part of something longer.
+  // Part of a fraction, a version, or something longer.
   if ([before, after].some((byte) => byte === 0x2d || byte === 0x2f) || before === 0x2e || !GROUPS.test(value)) return false
   const digits = digitsOf(value)
   const number = digits.join('')

@@ -4,11 +4,11 @@ import { numbers } from './family.ts'
 const DNI = 'TRWAGMYFPDXBNJZSQVHLCKE'
 const HETU = '0123456789ABCDEFHJKLMNPRSTUVWXY'
 const FISCAL_ODD = [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23]
-/** A word that says what the number is, where its check digit alone is not enough; and what stands between the two. */
+/** Requires a label before the number, where the check digit is not enough; allows a few characters between the two. */
 const named = (word: string, digits: string): string => `(?i)(${word})[^0-9A-Za-z]{1,3}([a-z]{1,6}[^0-9A-Za-z]{1,3})?${digits}`
 const last = (value: string, count: number): number[] => digitsOf(value).slice(-count)
 
-/** Numbers that states give to people; with their check digits where they have some, with their name beside them where they have none. */
+/** National identification numbers: by check digit where they have one, otherwise by a label beside them. */
 export const nationalIds = numbers(
   {
     name: 'us-ssn',

@@ -3,15 +3,15 @@ import { sample } from './samples.ts'
 
 const NAMES =
   '(password|passwd|passphrase|pwd|secret|secret[_-]?key|api[_-]?key|apikey|auth[_-]?token|access[_-]?token|client[_-]?secret|private[_-]?key)'
-/** What stands where a secret would, and is none: references, placeholders, code. */
+/** Text in a secret's place that is not one: references, placeholders, code. */
 const NO_SECRET =
   /^(\$|%|\{|<|\*|#|@|process\.|os\.|env\.|ENV|config\.|self\.|this\.|null|none|true|false|undefined|your|my|example|change|dummy|placeholder|redacted|xxx|\.\.\.|todo|test|secret|password|string|required|str|sha\d+|md5|file|vault|arn)/i
 const CODE = /[(){}[\]<>\\]|\.\.|::|=>|^\/|\//
-/** Bits a character, by how often each occurs in it: words of a language have less than random text of the same length. */
+/** Shannon entropy in bits per character. Words of a language have less than random text of the same length. */
 const LEAST_BITS = 3.2
 const LEAST_LENGTH = 10
 
-/** Values that are said to be secret, and look so. */
+/** Values that are labelled as secret and look like it. */
 export const passwords = family(
   {
     name: 'password',

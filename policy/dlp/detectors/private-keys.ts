@@ -3,7 +3,7 @@ import { sample } from './samples.ts'
 
 const DASHES = '-'.repeat(5)
 
-/** Private keys, in text and in bytes: what a PEM file has in base64 is known without its first line, too. */
+/** Private keys, as text and as bytes. The base64 content of a PEM file is recognised even without its first line. */
 export const privateKeys = family(
   {
     name: 'private-key',
@@ -13,11 +13,11 @@ export const privateKeys = family(
       'openssh-key-v1\\x00',
       'PuTTY-User-Key-File-[0-9]:',
       'AGE-SECRET-KEY-1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}',
-      // PrivateKeyInfo, with the OIDs of RSA, of elliptic curves, and of Ed25519 and X25519.
+      // PrivateKeyInfo, with the OIDs of RSA, elliptic curves, Ed25519 and X25519.
       '\\x30\\x82[\\x00-\\xff]{2}\\x02\\x01\\x00\\x30\\x0d\\x06\\x09\\x2a\\x86\\x48\\x86\\xf7\\x0d\\x01\\x01\\x01\\x05\\x00\\x04\\x82',
       '\\x30(\\x81[\\x00-\\xff]|\\x82[\\x00-\\xff]{2}|[\\x00-\\x7f])\\x02\\x01\\x00\\x30(\\x10|\\x13|\\x14)\\x06\\x07\\x2a\\x86\\x48\\xce\\x3d\\x02\\x01',
       '\\x30(\\x2e|\\x47)\\x02\\x01\\x00\\x30\\x05\\x06\\x03\\x2b\\x65[\\x6e-\\x71]\\x04',
-      // RSAPrivateKey and ECPrivateKey, as they are.
+      // Bare RSAPrivateKey and ECPrivateKey.
       '\\x30\\x82[\\x00-\\xff]{2}\\x02\\x01\\x00\\x02\\x82[\\x00-\\xff]{2}\\x00',
       '\\x30\\x77\\x02\\x01\\x01\\x04\\x20',
     ],

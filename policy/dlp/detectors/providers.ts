@@ -1,7 +1,7 @@
 import { family } from './family.ts'
 import { sample } from './samples.ts'
 
-/** Tokens of services that send messages, take payments and watch over others. */
+/** Tokens of messaging, payment and monitoring services. */
 export const providers = family(
   {
     name: 'slack-token',
@@ -30,7 +30,7 @@ export const providers = family(
   },
   {
     name: 'message-token',
-    // Of Discord's, the length of the first part is counted here: counting in the pattern would multiply the states of all the others.
+    // For Discord, the length of the first part is checked here: counting it in the pattern would multiply the states of all others.
     check: (value) => !/^[MNO]/.test(value) || /^[MNO][A-Za-z0-9]{23,25}\./.test(value),
     finds: 'a token of SendGrid, Twilio, Telegram, Mailgun or Discord',
     patterns: [

@@ -10,7 +10,7 @@ const ALPHABETS = {
   word: LOWER + LOWER.toUpperCase() + DIGITS,
 } as const
 
-/** Text that has the form of a token's body and is none; the same each time. */
+/** A deterministic text in the form of a token's body, but not a token. */
 export function sample(alphabet: keyof typeof ALPHABETS, length: number, seed = 1): string {
   const characters = ALPHABETS[alphabet]
   let state = (seed * 2_654_435_761) >>> 0

@@ -2,17 +2,17 @@ import type { Matcher } from '../pattern/automaton.ts'
 import { REACH_BYTES } from '../pattern/positions.ts'
 import type { LayerHouse } from './layer.ts'
 
-/** Ends of one match that are tried: of a number in groups, each digit may be the last. */
+/** Ends tried for one match: in a grouped number, each digit may be the last. */
 const MAX_ENDS = 24
 const NONE: readonly number[] = []
 
 interface Ground {
   byteAt(place: number): number
-  /** Before it nothing is known, or nothing counts. */
+  /** The earliest position that is known and counts. */
   floor(joins: boolean): number
 }
 
-/** Matches that have an end, while they may still go on: a value is judged once it is whole. */
+/** Matches that have ended but may still grow. A value is judged only when it is complete. */
 export class Candidates {
   readonly #house: LayerHouse
   readonly #through: readonly string[]
@@ -29,7 +29,7 @@ export class Candidates {
     return this.#open.size === 0
   }
 
-  /** `byte` led to `end`, where matches of `accepts` end. */
+  /** `byte` led to the position `end`, where matches of `accepts` end. */
   mark(accepts: readonly number[], end: number, byte: number): void {
     for (const matcher of this.#open.keys()) if (!accepts.includes(matcher)) this.#judge(matcher, byte)
     for (const matcher of accepts) {
@@ -74,7 +74,7 @@ export class Candidates {
     return this.#house.matched(matcher, value, { start, end, before, after }, this.#through)
   }
 
-  /** Where a match that ends at `end` may have begun, the first first: the pattern, walked backwards. */
+  /** Possible starts of a match that ends at `end`, earliest first, found by running the pattern backwards. */
   #starts(matcher: number, end: number): number[] {
     const { positions, edges, joins } = this.#house.automaton.matchers[matcher] as Matcher
     const { byteAt } = this.#ground

@@ -1,28 +1,28 @@
-/** Something that stands in the bytes of one layer and hides another one. It is fed them in order, in whatever pieces. */
+/** Detects hidden data within one layer and decodes it. It receives the layer's bytes in order, in pieces of any size. */
 export interface Decoder {
   feed(bytes: Uint8Array): void
-  /** Nobody waits longer for what may follow. */
+  /** Judge what is there now, without waiting for more data. */
   settle(): void
-  /** Another request begins. */
+  /** A new request begins. */
   broken(): void
-  /** What follows has nothing to do with what was, and what was is not judged: whoever wants that settles before. */
+  /** What follows is unrelated to what came before, which is not judged: call `settle` first if it should be. */
   restart(): void
-  /** Of the bytes that it was fed, the last ones, which may hide the start of a match. */
+  /** How many of the last bytes received may hide the start of a match. */
   readonly heldBytes: number
-  /** Something that is hidden is being unpacked, of which the bytes say nothing. */
+  /** Compressed data is being unpacked, and its bytes themselves say nothing. */
   readonly isUnpacking: boolean
 }
 
-/** What is hidden, once it is plain. */
+/** The decoded data, as a new layer. */
 export interface Inner {
   write(bytes: Uint8Array): void
   settle(): void
   broken(): void
   restart(): void
   readonly heldBytes: number
-  /** Something is being unpacked, of which the bytes say nothing. */
+  /** Compressed data is being unpacked, and its bytes themselves say nothing. */
   readonly isUnpacking: boolean
 }
 
-/** `through`: how it was hidden (`base64`). Null: it is hidden too deep, or there is too much of it; that has been told. */
+/** `through`: the encoding (`base64`). Null: nested too deeply, or too much data; that has been reported. */
 export type OpenInner = (through: string) => Inner | null

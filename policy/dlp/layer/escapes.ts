@@ -1,7 +1,7 @@
 import { REACH_BYTES } from '../pattern/positions.ts'
 import type { Decoder, Inner, OpenInner } from './decoder.ts'
 
-/** Without an escape for so long, the plain bytes are all that there is: the longest match, were it in hex in hex. */
+/** After this many bytes without an escape, the plain layer suffices: the longest match, hex-encoded twice. */
 const CLOSE_AFTER_BYTES = 4 * REACH_BYTES
 const PERCENT = 0x25
 const BACKSLASH = 0x5c
@@ -9,10 +9,10 @@ const BACKSLASH = 0x5c
 const LONGEST_ESCAPE = 6
 const NAMED: Readonly<Record<string, number>> = { n: 10, t: 9, r: 13, b: 8, f: 12, '/': 47, '"': 34, "'": 39, '\\': 92, '0': 0 }
 
-/** `%41`, `\u0041`, `\x41` and the short ones of JSON: the same bytes as they would be read, what is not escaped with them. */
+/** Decodes `%41`, `\u0041`, `\x41` and JSON's short escapes, together with the unescaped text around them. */
 export class Escapes implements Decoder {
   readonly #open: OpenInner
-  /** Up to so many bytes of what its layer was fed before. */
+  /** Returns a limited number of earlier bytes of its layer. */
   readonly #before: () => Uint8Array
   #inner: Inner | null | undefined
   #isOpen = false
@@ -52,7 +52,7 @@ export class Escapes implements Decoder {
         at += 1
         continue
       }
-      // What is no escape stands for itself, and its last byte may begin the next one.
+      // An invalid escape stands for itself, and its last byte may start another one.
       const isEscape = bytesOf !== 'none'
       const meant = isEscape ? bytesOf : [...this.#begun].map((character) => character.charCodeAt(0))
       out.set(meant, length)
@@ -64,7 +64,7 @@ export class Escapes implements Decoder {
       }
     }
     this.#inner?.write(out.subarray(0, length))
-    // What has begun here stands, as it is, in the plain bytes, too: only what is being unpacked does not.
+    // What has begun here is also found in the plain layer, except data that is being unpacked.
     if (this.#plain > CLOSE_AFTER_BYTES && this.#begun === '' && !this.isUnpacking) this.restart()
   }
 
@@ -93,14 +93,14 @@ export class Escapes implements Decoder {
   }
 }
 
-/** Where the next one may begin; else the end. */
+/** Position of the next possible escape, or the end. */
 function nextSign(bytes: Uint8Array, from: number): number {
   let at = from
   while (at < bytes.length && bytes[at] !== PERCENT && bytes[at] !== BACKSLASH) at += 1
   return at
 }
 
-/** Whether there is an escape, or the beginning of one at the end. */
+/** Whether there is an escape, or the start of one at the end. */
 function hasEscape(bytes: Uint8Array): boolean {
   for (let at = nextSign(bytes, 0); at < bytes.length; at = nextSign(bytes, at + 1)) {
     for (let end = at + 2; ; end += 1) {
@@ -112,7 +112,7 @@ function hasEscape(bytes: Uint8Array): boolean {
   return false
 }
 
-/** What an escape stands for; `more`: it may become one. */
+/** The bytes that an escape stands for; `more`: it is incomplete. */
 export function bytesMeant(said: string): number[] | 'more' | 'none' {
   const code = meaningOf(said)
   return typeof code === 'string' ? code : utf8(code)
@@ -132,7 +132,7 @@ function meaningOf(said: string): number | 'more' | 'none' {
   return NAMED[kind] ?? 'none'
 }
 
-/** `\u00e9` is a character, which is two bytes; `%e9` is a byte. */
+/** `\u00e9` is a character of two bytes; `%e9` is a single byte. */
 const WIDE = 0x10000
 
 function utf8(code: number): number[] {

@@ -1,7 +1,7 @@
 const WINDOW = 32 * 1024
-/** What only looks like compressed data is not worth more, and there is much of it. */
+/** Initial window size. Many inputs only look compressed, and are not worth more. */
 const FIRST_WINDOW = 512
-/** Handed on when so much is ready. */
+/** Output is passed on in blocks of this size. */
 const OUT = 8 * 1024
 const MAX_BITS = 15
 const LENGTH_BASE = [3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258]
@@ -13,15 +13,15 @@ const DISTANCE_BASE = [
 const DISTANCE_EXTRA = [0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13]
 const CODE_ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
 
-/** symbol << 4 | bits of its code, by as many of the next bits as the longest code has; 0: there is no such code. */
+/** symbol << 4 | code length, indexed by as many bits as the longest code has; 0: invalid code. */
 interface Codes {
   readonly table: Uint16Array
   readonly longest: number
 }
 
 /**
- * DEFLATE (RFC 1951) as it comes in, a byte at a time if need be. Written here because it has to stop and go on wherever a piece ends, give what it
- * has at once, and be bounded by whoever drives it; it is run on what an enemy sends. `put` says false when that is enough.
+ * A streaming DEFLATE decoder (RFC 1951). It is written here because it must stop and resume at any byte, deliver output immediately, and let its driver bound
+ * the work: its input is hostile. `put` returns false to stop it.
  */
 export class Inflate {
   readonly #put: (bytes: Uint8Array) => boolean
@@ -39,7 +39,7 @@ export class Inflate {
     this.#steps = this.#blocks()
   }
 
-  /** Null: it wants more. Else it has ended, and how: `wrong` is no DEFLATE. */
+  /** Null: it needs more input. Otherwise the result; `wrong`: not valid DEFLATE. */
   feed(bytes: Uint8Array): 'whole' | 'wrong' | 'enough' | null {
     this.#bytes = bytes
     this.#at = 0
@@ -148,7 +148,7 @@ export class Inflate {
     return both[0] === null || both[1] === null ? null : [both[0], both[1]]
   }
 
-  /** Whether there are so many bits. */
+  /** Whether this many bits are available. */
   #has(count: number): boolean {
     while (this.#bits < count) {
       if (this.#at >= this.#bytes.length) return false
@@ -159,7 +159,7 @@ export class Inflate {
     return true
   }
 
-  /** Of the next code; undefined: more bits are needed to say. */
+  /** The table entry of the next code; undefined: more bits are needed. */
   #peek({ table, longest }: Codes): number | undefined {
     const isWhole = this.#has(longest)
     const entry = table[this.#held & ((1 << longest) - 1)] as number
@@ -176,7 +176,7 @@ export class Inflate {
 
   #byte(byte: number): boolean {
     const { length } = this.#window
-    // As long as it has not been gone round, everything stands where it stood.
+    // Until the window wraps around, positions are unchanged.
     if (this.#written === length && length < WINDOW) {
       const larger = new Uint8Array(length * 2)
       larger.set(this.#window)
@@ -198,7 +198,7 @@ export class Inflate {
   }
 }
 
-/** Null: no set of codes has these lengths. One code alone may leave room, as encoders write it so. */
+/** Null: no code has these lengths. A single code may be incomplete, since encoders produce that. */
 function codesOf(lengths: Uint8Array): Codes | null {
   const counts = new Uint16Array(MAX_BITS + 1)
   for (const length of lengths) counts[length] = (counts[length] as number) + 1

@@ -11,13 +11,13 @@ import { Trail } from './trail.ts'
 const RING = 4 * REACH_BYTES
 const BLOCK = REACH_BYTES
 const SPACE = 0x20
-/** Compressed data within one layer at once. Each is believed until it is found to be none. */
+/** Concurrent candidates for compressed data within one layer. Each is followed until it proves invalid. */
 const MAX_PACKED = 4
 
 /** What a match means. */
 export type Meaning = 'detector' | 'opaque' | PackedKind
 
-/** Where in a layer something stands. `before` and `after`: the bytes beside it; -1: nothing. */
+/** The position of a match in its layer. `before` and `after`: the adjacent bytes; -1: none. */
 export interface Place {
   readonly start: number
   readonly end: number
@@ -29,20 +29,20 @@ export interface LayerHouse {
   readonly automaton: Automaton
   readonly watch: Watch | null
   meaning(matcher: number): Meaning
-  /** Whether it tries every start and end for a value that its check passes; else the longest from the first start alone. */
+  /** Whether to try every start and end until the check passes; otherwise only the longest match from the first start. */
   triesAll(matcher: number): boolean
   open(through: readonly string[]): Inner | null
-  /** Steps done; false: that is too many, and has been told. */
+  /** Counts work; false: the limit is exceeded, which has been reported. */
   step(count: number): boolean
   unpacked(bytes: number): boolean
-  /** Whether it is one. */
+  /** Whether the value passes its detector's check. */
   matched(matcher: number, value: Uint8Array, place: Place, through: readonly string[]): boolean
   nearly(matcher: number, through: readonly string[]): void
   known(known: Known, place: { readonly start: number; readonly end: number }, through: readonly string[]): void
   opaque(what: string, through: readonly string[]): void
 }
 
-/** One stream of bytes: what was sent, or what was hidden in it. All that is in it is looked for, in one pass and in any pieces. */
+/** A stream of bytes: the data as sent, or data decoded from it. Searches it for everything in one pass, in pieces of any size. */
 export class Layer implements Inner {
   readonly #house: LayerHouse
   readonly #through: readonly string[]
@@ -54,9 +54,9 @@ export class Layer implements Inner {
   #starting: { readonly kind: PackedKind; readonly at: number }[] = []
   #state: State
   #reached = 0
-  /** Before it there is nothing. */
+  /** Nothing before this position counts. */
   #origin = 0
-  /** Where the request began that goes on. */
+  /** Start of the current request. */
   #request = 0
 
   constructor(house: LayerHouse, through: readonly string[]) {
@@ -192,7 +192,7 @@ export class Layer implements Inner {
     this.#starting = []
   }
 
-  /** What stands before, from where a word begins: the end of one is another one. */
+  /** The preceding bytes from the start of a word, because the end of a word could match on its own. */
   #lookBackWhole(): Uint8Array {
     const bytes = this.#lookBack(this.#reached, REACH_BYTES)
     if (this.#reached - bytes.length === this.#origin) return bytes

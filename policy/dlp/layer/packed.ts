@@ -7,25 +7,25 @@ const ENCRYPTED = 1
 const STORED = 0
 const DEFLATED = 8
 
-/** Takes a header byte by byte, to its end: what follows is DEFLATE, or nobody here can look into it. */
+/** Consumes a header byte by byte. Afterwards comes DEFLATE data, or data that cannot be read. */
 type Header = Generator<undefined, 'data' | 'encrypted' | 'packed', number>
 
-/** Compressed data that begins with a known mark, within whatever. What only looks like it ends soon, as nearly no bytes are valid by chance. */
+/** Compressed data that starts with a known magic number, anywhere. False candidates end quickly, since random bytes are almost never valid. */
 export class Packed {
   readonly kind: PackedKind
   readonly #inflate: Inflate
   #inner: Inner | null | undefined
   #header: Header | null
 
-  /** `spend` says how much more may come out: false, that was enough. */
+  /** `spend` counts output bytes; false: the limit is exceeded. */
   constructor(kind: PackedKind, open: () => Inner | null, spend: (bytes: number) => boolean) {
     this.kind = kind
     this.#header = kind === 'zlib' ? null : kind === 'gzip' ? gzipHeader() : zipHeader()
-    // To where it takes its first byte.
+    // Runs up to the first byte that it needs.
     this.#header?.next()
     this.#inflate = new Inflate((bytes) => {
       if (!spend(bytes.length)) return false
-      // Not before there is something: most that looks like compressed data is none.
+      // Opened only at the first output, because most candidates are not compressed data.
       if (this.#inner === undefined) this.#inner = open()
       this.#inner?.write(bytes)
       return this.#inner !== null
@@ -36,7 +36,7 @@ export class Packed {
     return this.#inner ?? null
   }
 
-  /** What follows the mark. Null: it goes on; `encrypted`, `packed`: it does, and nobody here can look into it. */
+  /** The data after the magic number. Null: it continues; `encrypted`, `packed`: it cannot be read. */
   feed(bytes: Uint8Array): 'over' | 'encrypted' | 'packed' | null {
     let from = 0
     while (this.#header !== null) {
@@ -51,7 +51,7 @@ export class Packed {
   }
 }
 
-/** RFC 1952, behind `1f 8b 08`. Names may be of any length, and flags that mean nothing yet are nothing to those who unpack it. */
+/** RFC 1952, after `1f 8b 08`. Names may have any length, and reserved flags are ignored, as decoders do. */
 function* gzipHeader(): Header {
   const flags = yield
   yield* skip(6)
@@ -61,7 +61,7 @@ function* gzipHeader(): Header {
   return 'data'
 }
 
-/** A local file header, behind `PK\3\4`. What it says is stored as it is may be packed all the same: who unpacks it believes the directory at the end. */
+/** A local file header, after `PK\3\4`. Data marked as stored may still be compressed, because decoders trust the central directory at the end. */
 function* zipHeader(): Header {
   yield* skip(2)
   const flags = yield* word()

@@ -2,18 +2,18 @@ import type { Inner } from './decoder.ts'
 import { ZLIB_HEADS } from './zlib-heads.ts'
 
 const BUFFER = 256
-/** Of what does not look like anything, so that what begins in it and ends beyond is whole. */
+/** Bytes of noise that are kept, so that a value which starts in them is complete. */
 const KEPT = 64
-/** After so much that looks like nothing, it is noise again. */
+/** After this many bytes without text or a mark, the data counts as noise again. */
 const QUIET = 256
-/** So many characters in a row are text: no value that is looked for is shorter. */
+/** This many text characters in a row count as text: no value searched for is shorter. */
 const TEXT = 9
-/** What whatever is looked for in bytes that are no text has at its beginning (dlp/rules.ts): the first two, and what may follow them; nothing: whatever follows. */
+/** The first bytes of all binary values searched for (dlp/rules.ts): two bytes, with the possible third ones; an empty list: any. */
 const MARKS = new Map<number, readonly number[]>([
   [0x1f8b, [0x08]],
   ...ZLIB_HEADS.map(([first, second]): [number, number[]] => [first * 256 + second, []]),
   [0x504b, [0x03]],
-  // The versions of keys in DER.
+  // Version numbers of keys in DER.
   [0x0201, [0x00, 0x01]],
   [0x377a, [0xbc]],
   [0xfd37, [0x7a]],
@@ -24,10 +24,10 @@ const MARKS = new Map<number, readonly number[]>([
 ])
 const FIRSTS = new Uint8Array(256)
 for (const pair of MARKS.keys()) FIRSTS[pair >> 8] = 1
-/** 1: it is text. */
+/** 1: a text byte. */
 const TEXTS = Uint8Array.from({ length: 256 }, (_, byte) => Number((byte >= 32 && byte < 127) || [9, 10, 13].includes(byte)))
 
-/** A run read from one of its first symbols on. From all starts but one it gives noise, which is dropped before anybody looks at it. */
+/** Decodes a run starting at one of its first symbols. All starts but one yield noise, which is dropped before it is searched. */
 export class Phase {
   readonly #skip: number
   readonly #out = new Uint8Array(BUFFER)
@@ -46,7 +46,7 @@ export class Phase {
     this.#left = skip
   }
 
-  /** `values`: of the symbols, each of so many bits. */
+  /** `values`: of the symbols, `bits` bits each. */
   unfold(values: Uint8Array, bits: number, open: () => Inner | null): void {
     let at = Math.min(this.#left, values.length)
     this.#left -= at
@@ -68,7 +68,7 @@ export class Phase {
     let at = from
     while (at < to) {
       if (count === 0) {
-        // As long as whole bytes come of whole groups, nothing is left over to be counted.
+        // Groups that map to whole bytes leave no bits over, so they take a faster path.
         if (bits === 6) {
           for (; at + 4 <= to; at += 4, length += 3) {
             const three = (of(values, at) << 18) | (of(values, at + 1) << 12) | (of(values, at + 2) << 6) | of(values, at + 3)
@@ -94,7 +94,7 @@ export class Phase {
     this.#length = length
   }
 
-  /** Whether there is text, or a mark, in what has been decoded from there on. */
+  /** Whether the bytes decoded from `from` on contain text or a mark. */
   #looksLikeSomething(from: number): boolean {
     const out = this.#out
     const length = this.#length
@@ -139,7 +139,7 @@ export class Phase {
     return this.#isPlausible ? (this.#inner?.heldBytes ?? 0) : 0
   }
 
-  /** `isPlausible`: something in what has come since the last time looks like something. */
+  /** `isPlausible`: whether the bytes since the last call contain text or a mark. */
   #flush(isPlausible: boolean, open: () => Inner | null): void {
     this.#quiet = isPlausible ? 0 : this.#quiet + this.#length
     this.#isPlausible ||= isPlausible

@@ -2,29 +2,29 @@ import type { Decoder, OpenInner } from './decoder.ts'
 import { bytesMeant } from './escapes.ts'
 import { Phase } from './phase.ts'
 
-/** The shortest run that is looked into: in base64 it hides nine bytes, and no value that is looked for is shorter. */
+/** The shortest run that is decoded: in base64 it hides nine bytes, and no value searched for is shorter. */
 const LEAST_RUN = 12
-/** In base32 they hide twenty bytes. Fewer come by chance in whatever is base64, all the time. */
+/** In base32 this hides twenty bytes. Shorter mixed-case runs occur by chance in any base64. */
 const LEAST_MIXED = 32
-/** Symbols of a run that does not look like its encoding yet. */
+/** Symbols buffered while a run does not look like its encoding yet. */
 const MAX_WAITING = 256
 /** Line ends within a run: encoders break lines. */
 const MAX_GAP = 2
-/** And what a line begins with, where it stands deeper (YAML, XML). */
+/** Indentation at the start of its lines (YAML, XML). */
 const MAX_INDENT = 64
 const SIGNS = [0x25, 0x5c]
 
 interface Alphabet {
   readonly name: string
-  /** Of each byte its value, or -1. */
+  /** The value of each byte, or -1. */
   readonly values: Int8Array
   readonly bits: number
-  /** Symbols in which as much can hide; and how many must come where letters of both cases are mixed: that is no such encoding, but somebody's trick, or chance. */
+  /** Least symbols that hide LEAST_RUN; and the least where letters of both cases are mixed, which is not a regular encoding but a trick or chance. */
   readonly least: number
   readonly leastMixed: number
-  /** Where a run may begin, in symbols: what stands before it may be of the alphabet too. */
+  /** Number of possible start offsets, in symbols: text before the run may belong to the alphabet too. */
   readonly phases: number
-  /** Kinds of characters that it has, sooner or later; words and paths lack some. */
+  /** Character classes that every longer run contains; words and paths lack some. */
   readonly kinds: number
 }
 
@@ -45,14 +45,16 @@ const base64 = alphabet('base64', 6, 4, UPPER | LOWER, `${BASE64}+/`, `${BASE64}
 const hex = alphabet('hex', 4, 2, 0, '0123456789abcdef', '0123456789ABCDEF')
 const base32 = alphabet('base32', 5, 8, 0, `${LETTERS}234567`, `${LETTERS.toLowerCase()}234567`)
 
-/** Base64 (both alphabets), hex and base32, wherever they begin. The two smaller alphabets are part of the largest, which is looked for. */
+/**
+ * Base64 (both alphabets), hex and base32, at any offset. The two smaller alphabets are subsets of the largest, so only runs of the largest are searched for.
+ */
 export class Runs implements Decoder {
   readonly #unfolders: readonly Unfolder[]
   readonly #head = new Uint8Array(LEAST_RUN)
   #run = 0
   #gap = 0
   #indent = 0
-  /** Of an escape within a run of which something is being unpacked, that another layer, which begins with the escape, would not know. */
+  /** An escape within a run whose content is being unpacked. The layer of unescaped text starts at the escape and would miss the rest. */
   #escape = ''
 
   constructor(open: OpenInner) {
@@ -89,7 +91,7 @@ export class Runs implements Decoder {
     if (from >= 0) this.#take(bytes.subarray(from))
   }
 
-  /** What stands between two lines of a run. */
+  /** Whether the byte may separate two lines of a run. */
   #isBetween(byte: number): boolean {
     if (this.#run < LEAST_RUN) return false
     if (byte === 10 || byte === 13) {
@@ -99,7 +101,7 @@ export class Runs implements Decoder {
     this.#indent += 1
     return this.#gap > 0 && this.#indent <= MAX_INDENT && (byte === 9 || byte === 32)
   }
-  /** One byte more of an escape. Whether the run goes on behind it. */
+  /** Adds one byte to an escape. Returns whether the run continues after it. */
   #escaped(byte: number): boolean {
     const said = this.#escape + String.fromCharCode(byte)
     const meant = bytesMeant(said)
@@ -114,7 +116,7 @@ export class Runs implements Decoder {
     }
     if (this.#isBetween(only)) return true
     this.#end()
-    // What is no escape stands for itself.
+    // An invalid escape stands for itself.
     if (meant === 'none') this.feed(Uint8Array.from(said.slice(1), (character) => character.charCodeAt(0)))
     return false
   }
@@ -155,7 +157,7 @@ export class Runs implements Decoder {
   }
 }
 
-/** One alphabet within a run of the largest. */
+/** One alphabet, within a run of the largest one. */
 class Unfolder {
   readonly #alphabet: Alphabet
   readonly #open: OpenInner
@@ -164,7 +166,7 @@ class Unfolder {
   #meant = new Uint8Array(0)
   #length = 0
   #kinds = 0
-  /** The last symbols whose letters are of one case, that case, and the digits at their end. */
+  /** Number of the last symbols whose letters have one case, that case, and the number of digits at their end. */
   #alike = 0
   #case = 0
   #digits = 0
@@ -178,7 +180,7 @@ class Unfolder {
 
   take(bytes: Uint8Array): void {
     const { values } = this.#alphabet
-    // All of a run is of the largest.
+    // Every symbol of a run belongs to the largest alphabet.
     if (this.#isOpen && this.#alphabet === base64) return this.#unfold(bytes)
     let from = 0
     for (let at = 0; at < bytes.length; at += 1) {
@@ -232,7 +234,7 @@ class Unfolder {
   get heldBytes(): number {
     if (!this.#isOpen) return 0
     const inner = Math.max(...this.#phases.map((phase) => phase.heldBytes))
-    // A symbol more on either side; and the ends of lines.
+    // One symbol more on either side, plus line ends.
     return inner === 0 ? 0 : Math.ceil(((inner + 2) * 8) / this.#alphabet.bits) + Math.ceil(inner / 16) + 2
   }
 
@@ -262,7 +264,7 @@ class Unfolder {
   #unfold(symbols: Uint8Array): void {
     if (symbols.length === 0) return
     const { name, values, bits } = this.#alphabet
-    // Looked up once for all phases. Not shared: what is unfolded is searched, and unfolded again, meanwhile.
+    // Looked up once for all phases. Not shared: decoded data is searched, and decoded again, meanwhile.
     if (this.#meant.length < symbols.length) this.#meant = new Uint8Array(symbols.length)
     const meant = this.#meant.subarray(0, symbols.length)
     for (let at = 0; at < symbols.length; at += 1) meant[at] = values[symbols[at] as number] as number

@@ -1,21 +1,21 @@
 import { type Fingerprint, folded, type Known, PIECE_BYTES, type Watch } from '../watch.ts'
 
-/** Values that have begun as a known one does, and have not come to their end. More at once are a flood, made to hide one. */
+/** Limit on incomplete matches of known values. More at once are a flood, meant to hide one. */
 const MAX_BEGUN = 64
 
 export interface TrailHouse {
   readonly watch: Watch
-  /** The last bytes up to a place in the layer; shorter, when there are not so many. */
+  /** The last `length` bytes before a position of the layer, or fewer if there are not so many. */
   lookBack(end: number, length: number): Uint8Array
   knownFound(known: Known, start: number, end: number): void
   flooded(): void
 }
 
-/** Looks for exact values along one layer. */
+/** Searches one layer for known values. */
 export class Trail {
   readonly #house: TrailHouse
   #begun: { readonly fingerprint: Fingerprint; readonly known: Known; readonly start: number; readonly end: number }[] = []
-  /** The bytes of the piece, round and round. */
+  /** The bytes of the current piece, as a ring buffer. */
   readonly #piece = new Uint8Array(PIECE_BYTES)
   #hash = 0
   #count = 0
@@ -24,7 +24,7 @@ export class Trail {
     this.#house = house
   }
 
-  /** `at`: where in the layer they begin. The layer knows them already, so that it can look back on them. */
+  /** `at`: their position in the layer, which already contains them, so that it can look back. */
   feed(bytes: Uint8Array, at: number): void {
     const { watch } = this.#house
     const { base, leaving } = watch
@@ -44,7 +44,7 @@ export class Trail {
     this.#judge(at + bytes.length)
   }
 
-  /** What has begun, and may be a known value. */
+  /** Bytes that may be the start of a known value. */
   heldBytes(end: number): number {
     return this.#begun.reduce((most, { start }) => Math.max(most, end - start), 0)
   }

@@ -1,40 +1,40 @@
 import type { Positions } from './positions.ts'
 
-/** States that are remembered at once. Beyond, all are forgotten and made anew as they are met. */
+/** Cache limit. When it is reached, all states are discarded and rebuilt on demand. */
 const MAX_STATES = 4096
 const WORD = /[A-Za-z0-9_]/
 
 export interface Matcher {
   readonly positions: Positions
-  /** A match has no letter, digit or underscore beside it. */
+  /** A match needs a word boundary on both sides. */
   readonly edges: boolean
-  /** It is looked for across the end of one request and the start of the next. */
+  /** Matches may span two requests. */
   readonly joins: boolean
-  /** What may become a match is not let out before it is known. */
+  /** A possible match is held back until it is decided. */
   readonly holds: boolean
 }
 
-/** What a stream keeps of it, as its offset in the table means nothing once all were forgotten. */
+/** A stream's state. Its offset in the table becomes invalid when the table is cleared. */
 export interface State {
   readonly offset: number
-  /** Of all matchers together, ascending. */
+  /** NFA positions of all matchers, ascending. */
   readonly members: readonly number[]
   readonly afterWord: boolean
-  /** Matchers of which a match ends here. */
+  /** Matchers that have a match ending here. */
   readonly accepts: readonly number[]
-  /** Bytes up to here that may be the start of a match. */
+  /** How many of the last bytes may be the start of a match. */
   readonly held: number
 }
 
 /**
- * All patterns as one machine, in one pass: a byte leads from one set of positions to the next. Sets are found as they are met, so that the time for
- * a byte is bounded by the number of positions, and is that of one look into a table once a set has been seen.
+ * All patterns as one lazily built DFA, run in a single pass. Its states are sets of positions, built when first reached. The time for a byte is bounded by the
+ * number of positions, and is a single table lookup once a set is cached.
  */
 export class Automaton {
   readonly matchers: readonly Matcher[]
-  /** Of each byte; bytes that no pattern tells apart are one. */
+  /** The class of each byte; bytes that no pattern distinguishes share one. */
   readonly classes: Uint8Array
-  /** `next[state + class]`: 0, not found yet; below 0, something ends in that state. */
+  /** `next[state + class]`: 0: not computed yet; negative: a match ends in that state. */
   next: Int32Array
   #made = 0
   readonly #width: number
@@ -68,19 +68,19 @@ export class Automaton {
     this.#forget()
   }
 
-  /** How many sets have been found so far: each is dearer than a byte. */
+  /** Number of sets computed so far; each costs more than a byte. */
   get made(): number {
     return this.#made
   }
 
-  /** From `state` by `byte`; below 0 as in `next`. */
+  /** The transition from `state` by `byte`; negative as in `next`. */
   step(state: number, byte: number): number {
     const index = state + (this.classes[byte] as number)
     const known = this.next[index] as number
     return known !== 0 ? known : this.#find(state, this.classes[byte] as number)
   }
 
-  /** Another request begins. */
+  /** A new request begins. */
   broken(state: State): State {
     return this.#state(
       state.members.filter((member) => this.matchers[this.#owner[member] as number]?.joins === true),
@@ -88,7 +88,7 @@ export class Automaton {
     )
   }
 
-  /** The matchers of which most of a match stands here, and which look across requests. */
+  /** Matchers that span requests and have most of a match here. */
   nearly(state: State): number[] {
     const near = new Set<number>()
     for (const member of state.members) {
@@ -165,12 +165,12 @@ export class Automaton {
     this.next.fill(0)
   }
 
-  /** Of a fresh stream. */
+  /** The initial state of a stream. */
   root(): State {
     return this.#state([], false)
   }
 
-  /** Of a stream that goes on: the same set, as it is called now. */
+  /** The current equivalent of a state that a stream has kept. */
   now(state: State): State {
     const known = this.#states[state.offset / this.#width - 1]
     return known === state ? state : this.#state(state.members, state.afterWord)
@@ -181,7 +181,7 @@ export class Automaton {
   }
 }
 
-/** Bytes that are in the same sets, and on the same side of a word's edge, are one class. */
+/** Bytes in the same sets, and alike as to word boundaries, form a class. */
 function classesOf(matchers: readonly Matcher[]): { classes: Uint8Array; samples: Uint8Array } {
   const distinct = new Map<string, Uint8Array>()
   for (const { positions } of matchers) for (const set of positions.sets) distinct.set(set.join(''), set)

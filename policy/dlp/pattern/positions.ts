@@ -1,13 +1,13 @@
 import { type ByteSet, type Node, PatternError, readSyntax } from './syntax.ts'
 
-/** Of one pattern. It is what bounds the time for a byte. */
+/** Limit for one pattern. It bounds the time for a byte. */
 const MAX_POSITIONS = 1024
-/** How far back a stream remembers; a match that is longer is known by its last bytes. */
+/** How many bytes a stream remembers; a longer match is represented by its last bytes. */
 export const REACH_BYTES = 1024
 
 /**
- * A pattern as its bytes, each with those that may follow it (Glushkov's automaton: no state without a byte, so a set of positions is all that
- * there is to know in the middle of a stream).
+ * A pattern as a Glushkov automaton: its byte positions, each with those that may follow. It has no states without a byte, so that in the middle of a stream a
+ * set of positions is the entire state.
  */
 export interface Positions {
   readonly sets: readonly ByteSet[]
@@ -15,10 +15,10 @@ export interface Positions {
   readonly last: ReadonlySet<number>
   readonly follow: readonly (readonly number[])[]
   readonly precede: readonly (readonly number[])[]
-  /** Bytes of the shortest and of the longest way to each, itself included; the longest no more than REACH_BYTES. */
+  /** Length of the shortest and the longest path to each position, inclusive; the longest is capped at REACH_BYTES. */
   readonly least: readonly number[]
   readonly most: readonly number[]
-  /** Bytes of the shortest match. */
+  /** Length of the shortest match. */
   readonly shortest: number
 }
 
@@ -78,7 +78,7 @@ class Build {
       this.#link(again.last, again.first)
       return this.#join(part, maybe(again))
     }
-    // a(b(c)?)? and not a?b?c?: each is followed by one, and not by all that come after it.
+    // a(b(c)?)? rather than a?b?c?: each position then has one successor, not all later ones.
     const further = Array.from({ length: most - least }, () => this.add(node))
     return this.#join(
       part,
@@ -119,7 +119,7 @@ function shortest(count: number, first: readonly number[], follow: readonly Read
   return least
 }
 
-/** Round after round, each way one byte longer; where there is a way round, it ends at the reach. */
+/** Extends all paths by one byte per round; cycles are capped at the reach. */
 function longest(count: number, first: readonly number[], follow: readonly ReadonlySet<number>[]): number[] {
   const most = Array<number>(count).fill(0)
   let wave = new Set(first)

@@ -1,11 +1,11 @@
-/** What a pattern is made of: one byte of a set, one after the other, one or the other, or the same again. `most` null: without end. */
+/** The syntax tree of a pattern: a byte set, a sequence, an alternative, or a repetition. `most` null: unbounded. */
 export type Node =
   | { readonly kind: 'byte'; readonly set: ByteSet }
   | { readonly kind: 'sequence'; readonly parts: readonly Node[] }
   | { readonly kind: 'choice'; readonly parts: readonly Node[] }
   | { readonly kind: 'repeat'; readonly part: Node; readonly least: number; readonly most: number | null }
 
-/** 256 flags. */
+/** 256 flags, one for each byte. */
 export type ByteSet = Uint8Array
 
 const MAX_TEXT = 1000
@@ -25,8 +25,8 @@ const CONTROLS: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, 0: 0 }
 export class PatternError extends Error {}
 
 /**
- * Reads a pattern: literals, `.`, classes, `\d \w \s \xHH`, groups, `|`, `? * + {n} {n,} {n,m}`, and `(?i)` in front. These are what a machine
- * of finitely many states can follow, byte by byte and in one pass, whatever it is fed. Throws PatternError with what is wrong and where.
+ * Parses a pattern: literals, `.`, classes, `\d \w \s \xHH`, groups, `|`, `? * + {n} {n,} {n,m}`, and a leading `(?i)`. A finite automaton can match exactly
+ * these in one pass, byte by byte. Throws PatternError with the problem and its place.
  */
 export function readSyntax(text: string): Node {
   if (text.length > MAX_TEXT) throw new PatternError(`it is longer than ${MAX_TEXT} characters`)
@@ -126,7 +126,7 @@ class Reader {
     return set
   }
 
-  /** One byte, or a class that has a letter. */
+  /** A byte, or a class denoted by a letter. */
   #character(): number | ByteSet {
     const escaped = this.#takes('\\')
     const character = this.#next

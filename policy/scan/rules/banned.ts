@@ -3,7 +3,7 @@ import { javascript, python, shell } from './examples.ts'
 
 const HINT = 'Do it with the libraries that are here; a profile with `scan.banned: false` allows it.'
 
-/** What a profile for analysing data does without, as OpenAI's Code Interpreter does. Libraries may use it; the caller's code may not. */
+/** What a data analysis profile does without, as OpenAI's Code Interpreter does. Libraries may use it; the caller's code may not. */
 export const banned: ScanRule[] = [
   {
     name: 'network-module',

@@ -3,7 +3,7 @@ import { javascript, python, shell } from './examples.ts'
 
 const HINT = 'Where it is meant (a test of one’s own defences), run it with `--scan report`; the walls are the same.'
 
-/** What hides what it is, or lets somebody else in. */
+/** Code that disguises itself, or lets an attacker in. */
 export const hostile: ScanRule[] = [
   {
     name: 'reverse-shell-device',

@@ -3,7 +3,7 @@ import { javascript, python, shell } from './examples.ts'
 
 const HINT = 'Where it is meant (a test of one’s own defences), run it with `--scan report`; the walls are the same.'
 
-/** What destroys a machine, takes it over, or gets out of where it is. */
+/** Code that destroys a machine, takes it over, or escapes from its confinement. */
 export const machine: ScanRule[] = [
   {
     name: 'recursive-delete',

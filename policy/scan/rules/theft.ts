@@ -3,7 +3,7 @@ import { javascript, python, shell } from './examples.ts'
 
 const HINT = 'Where it is meant (a test of one’s own defences), run it with `--scan report`; the walls are the same.'
 
-/** What takes something away. */
+/** Code that steals data. */
 export const theft: ScanRule[] = [
   {
     name: 'credential-path',
