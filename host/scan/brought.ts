@@ -1,10 +1,10 @@
-/** Names of what code has decoded or fetched, and of what it has made of that; by what is said, not by what it comes to. */
+/** Tracks names that hold decoded or fetched data, or data derived from it. It looks at the source text, not at values. */
 export class Brought {
   readonly #names = new Set<string>()
   readonly #ways: RegExp
   readonly #nameOf: (name: string) => string | undefined
 
-  /** `ways`: what fetches or decodes. `nameOf`: what a name stands for. */
+  /** `ways`: pattern of what fetches or decodes. `nameOf`: resolves an alias. */
   constructor(ways: RegExp, nameOf: (name: string) => string | undefined) {
     this.#ways = ways
     this.#nameOf = nameOf
@@ -23,7 +23,7 @@ export class Brought {
     for (const name of names) this.#names.add(name)
   }
 
-  /** It decodes or fetches, under whatever name, or is made of what was. */
+  /** Whether the expression decodes or fetches, under any alias, or derives from data that was. */
   isIn(said: string): boolean {
     const text = said.slice(0, 4000)
     if (this.#ways.test(text)) return true

@@ -2,7 +2,7 @@ import type { Scanned, ScanRules } from '@caisson/policy'
 import { Fault } from '@caisson/wire'
 import type { Reader } from './reading.ts'
 
-/** Rejects with POLICY_INVALID, naming the rule and the example, where a rule does not find its own examples, or finds what it is to leave alone. */
+/** Rejects with POLICY_INVALID, naming rule and example, if a rule misses one of its own examples or matches a counterexample. */
 export async function checkExamples(rules: ScanRules, languages: readonly Scanned[], reader: Pick<Reader, 'facts'>): Promise<void> {
   for (const { name, set, examples } of rules.all) {
     for (const [isMatch, list] of [

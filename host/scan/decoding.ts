@@ -1,11 +1,11 @@
 import { brotliDecompressSync, gunzipSync, inflateRawSync, inflateSync } from 'node:zlib'
 
-/** What programs do to texts so that they cannot be read, undone. */
+/** Undoes common obfuscations of texts. */
 const MAX_RESULT = 65_536
 
 export const reversed = (text: string): string => [...text].reverse().join('')
 
-/** Null: it is none. */
+/** Null: not base64. */
 export function fromBase64(text: string): string | null {
   const plain = text.replace(/\s/g, '')
   return plain.length > 0 && plain.length <= MAX_RESULT && /^[A-Za-z0-9+/_-]+=*$/.test(plain)
@@ -55,7 +55,7 @@ function from85(text: string, alphabet: string): string | null {
 
 const UNPACKS = { gzip: gunzipSync, zlib: inflateSync, deflate: inflateRawSync, brotli: brotliDecompressSync } as const
 
-/** Null: it is none, or larger than is looked through. */
+/** Null: not compressed that way, or larger than the limit. */
 export function unpacked(text: string, way: keyof typeof UNPACKS): string | null {
   try {
     return UNPACKS[way](Buffer.from(text, 'latin1'), { maxOutputLength: MAX_RESULT }).toString('latin1')
@@ -70,7 +70,7 @@ export const rot13 = (text: string): string =>
     return String.fromCharCode(((letter.charCodeAt(0) - base + 13) % 26) + base)
   })
 
-/** Null: what comes of it is larger than is looked through. */
+/** Null: the result would exceed the limit. */
 export function replacedAll(text: string, from: string, to: string): string | null {
   const parts = text.split(from)
   return joinedBy(parts, to)
@@ -85,7 +85,7 @@ export function repeated(text: string, count: number): string | null {
   return count >= 0 && Number.isInteger(count) && text.length * count <= MAX_RESULT ? text.repeat(count) : null
 }
 
-/** Each character of `from` by the one in its place in `to`, as `tr` and `str.maketrans` have it. */
+/** Replaces each character of `from` by the one at its position in `to`, as `tr` and `str.maketrans` do. */
 export function translated(text: string, from: string, to: string): string {
   const [keys, values] = [[...from], [...to]]
   const table = new Map(keys.map((key, at) => [key, values[Math.min(at, values.length - 1)] ?? '']))
@@ -94,7 +94,7 @@ export function translated(text: string, from: string, to: string): string {
 
 const PLAIN: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', '0': '\0', a: '\x07', b: '\b', f: '\f', v: '\v', e: '\x1b' }
 
-/** Escapes as C, Python and JavaScript have them. */
+/** Resolves escapes of C, Python and JavaScript. */
 export function unescaped(text: string): string {
   if (!text.includes('\\')) return text
   return text.replace(

@@ -1,19 +1,19 @@
 import type { Fact, Scanned } from '@caisson/policy'
 import type { Node } from '@vscode/tree-sitter-wasm'
 
-/** It is larger, deeper or of more parts than is looked through; whoever wants to be sure takes it for refused. */
+/** The code exceeds a limit of the scan in size, depth or number of parts. A cautious caller treats it as refused. */
 export class TooMuch extends Error {}
 
 const MAX_FACTS = 20_000
 const MAX_TEXT = 2000
-/** Code in texts in code. */
+/** Nesting limit for code in texts of code. */
 export const MAX_LAYERS = 6
 const MAX_INNER = 400
 
-/** Reads code of a language; `at`: where it stands, if it is a text of other code. */
+/** Reads code of a language; `at`: its position, if it is a text within other code. */
 export type ReadInner = (language: Scanned, code: string, gathering: Gathering) => void
 
-/** What was found so far, and where in the whole the code is that is being read. */
+/** The facts found so far, and the position of the code being read. */
 export class Gathering {
   readonly facts: Fact[]
   readonly language: Scanned
@@ -44,7 +44,7 @@ export class Gathering {
     this.facts.push({ kind, value: short(value), args: args.map(short), language: this.language, ...this.#place(node) })
   }
 
-  /** Code that stands in a text. What is deeper than anybody writes is a shape of its own. */
+  /** Reads code that is inside a text. Implausibly deep nesting is refused. */
   read(language: Scanned, code: string, node: Pick<Node, 'startPosition'>): void {
     if (code.trim() === '') return
     this.#seen.inner += 1

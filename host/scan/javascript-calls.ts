@@ -4,7 +4,7 @@ import { sliced } from './operators.ts'
 
 const MAX_ITEMS = 4096
 
-/** Functions of JavaScript that make a text of something that cannot be read; what comes of them is decoded. */
+/** JavaScript functions that turn unreadable data into text; their results count as decoded. */
 const DECODES: ReadonlyMap<string, Call> = new Map<string, Call>(
   Object.entries<Call>({
     'String.fromCharCode': (...codes) => characters(codes),
@@ -22,7 +22,7 @@ const DECODES: ReadonlyMap<string, Call> = new Map<string, Call>(
   }),
 )
 
-/** Those that only put together. */
+/** Functions that only assemble values. */
 const MAKES: ReadonlyMap<string, Call> = new Map<string, Call>(
   Object.entries<Call>({
     String: (of) => (typeof of === 'string' || typeof of === 'number' ? String(of) : null),
@@ -53,7 +53,7 @@ interface Made {
   readonly isDecoding: boolean
 }
 
-/** What a function of JavaScript makes of what it is given; null: it is none that is known, or that is only known when it runs. */
+/** The result of a JavaScript function; null: unknown function, or a result known only at run time. */
 export function javascriptCall(name: string, args: readonly Known[]): Made | null {
   if (name === 'Buffer.from') return buffer(args)
   const value = (MAKES.get(name) ?? DECODES.get(name))?.(...args) ?? null
@@ -72,7 +72,7 @@ function buffer([of, coding]: readonly Known[]): Made | null {
   return value === null ? null : { value, isDecoding: value !== of }
 }
 
-/** Of texts, lists, numbers and tables. */
+/** Methods of texts, lists, numbers and tables. */
 export function javascriptMethod(of: Known, method: string, args: readonly Known[]): Made | null {
   const value = isList(of) ? ofList(of, method, args) : typeof of === 'number' ? ofNumber(of, method, args) : ofString(of, method, args)
   const isDecoding = method === 'reverse' || method === 'charAt' || (method === 'toString' && typeof of === 'number' && args.length > 0)
@@ -164,7 +164,7 @@ function ofString(of: Known, method: string, args: readonly Known[]): Known | nu
   }
 }
 
-/** `/../g`, `/.{1,8}/g`. Other expressions are not tried: what they cost is up to whoever wrote them. */
+/** `/../g`, `/.{1,8}/g`. Other expressions are not executed, because their author controls their cost. */
 function inPieces(of: string, expression: Known | undefined): string[] | null {
   const pattern = expression instanceof Map ? String(expression.get('regex') ?? '') : ''
   const [, dots = '', most] = /^(\.+|[\\[]\S{1,8}?)(?:\{(?:\d,)?(\d)\})?$/.exec(pattern) ?? []
@@ -172,7 +172,7 @@ function inPieces(of: string, expression: Known | undefined): string[] | null {
   return size > 0 && of.length <= MAX_ITEMS ? (of.match(new RegExp(`.{1,${size}}`, 'gs')) ?? []) : null
 }
 
-/** Of an expression that says nothing but a text, or which characters. */
+/** For a regular expression that is a plain text or a character class. */
 function without(of: string, pattern: string, by: string): string | null {
   const [, text] = /^((?:\\[^\w]|[\w\s@#~!%&;:,'"=-])+)$/.exec(pattern) ?? []
   if (text !== undefined) return replacedAll(of, text.replaceAll('\\', ''), by)

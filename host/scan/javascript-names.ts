@@ -2,9 +2,9 @@ import type { Node } from '@vscode/tree-sitter-wasm'
 import { KnownValues, MAX_DEPTH } from './known-values.ts'
 import { field, named } from './walking.ts'
 
-/** Names of JavaScript code. */
+/** Resolves names in JavaScript code. */
 export abstract class JavaScriptNames extends KnownValues {
-  /** `child_process.exec`, whatever way it was come by; `?` where it is not known. */
+  /** The full name, such as `child_process.exec`, whatever its alias; `?` if unknown. */
   name(node: Node | null, depth = 0): string {
     if (node === null || depth > MAX_DEPTH) return '?'
     switch (node.type) {
@@ -45,7 +45,7 @@ export const module = (name: string): string => name.replace(/^node:/, '')
 
 const plain = (name: string): string => name.replace(/^(globalThis|global|window|self)\.(?=\w)/, '')
 
-/** `(async () => {}).constructor` makes functions of texts. */
+/** `(async () => {}).constructor` creates functions from texts. */
 function isFunctionMaker(node: Node): boolean {
   if (field(node, 'property')?.text !== 'constructor') return false
   let of = field(node, 'object')

@@ -9,16 +9,16 @@ const RUNS_CODE = /^(eval|Function|Function\(\)|vm\.(runIn\w+|Script|compileFunc
 const BRINGS =
   /\batob\s*\(|['"`](base64|hex)['"`]|fromCharCode|fromCodePoint|\bunescape\s*\(|(inflate|gunzip|unzip|brotliDecompress)\w*\s*\(|createDecipher|\bfetch\s*\(|\baxios\b|\bgot\s*[.(]|https?\.get\s*\(|\.(png|jpe?g|gif|ico|bmp|wav)['"`]/
 const RUNS_IT = /(?<![\w.])(eval|Function|execSync|exec)\s*\(/
-/** Events by which something comes from elsewhere; what a process is told by its own terminal or parent is not. */
+/** Events that deliver data from elsewhere; a process's own terminal and parent do not count. */
 const COMES = /\.(on|once|addEventListener|addListener)$/
 const OWN = /^(process|parentPort|self|worker|rl|readline|window|document)\b/
 
-/** What JavaScript code runs: programs, shells, code; what of that stands in the code is read, and what was decoded or fetched is said. */
+/** What JavaScript code runs: programs, shells, code. Code found inline is read in turn; running decoded or fetched data is reported. */
 export class JavaScriptRunning {
   readonly #gathering: Gathering
   readonly #values: JavaScriptValues
   readonly #brought: Brought
-  /** It has started a shell. */
+  /** A shell has been started. */
   hasShell = false
 
   constructor(gathering: Gathering, values: JavaScriptValues) {
@@ -65,14 +65,14 @@ export class JavaScriptRunning {
     if (isConstructed(name, callee, texts[0] ?? '', node)) this.#walked(args, node)
   }
 
-  /** What a function is given, that is called when something comes. */
+  /** Marks the parameters of a callback for incoming data as fetched. */
   #handed(taker: Node | null): void {
     if (taker === null || !/^(arrow_function|function_expression)$/.test(taker.type)) return
     const given = field(taker, 'parameter') ?? field(taker, 'parameters')
     this.#brought.keep(given?.text.match(/[A-Za-z_$][\w$]*/g)?.slice(0, 8) ?? [])
   }
 
-  /** What is run there is not to be seen in the code. */
+  /** Reports what is run if it cannot be read in the code. */
   unseen(what: Node | null, node: Node): void {
     if (what === null) return
     const { text, isDecoded } = this.#values.read(what)
@@ -95,7 +95,7 @@ export class JavaScriptRunning {
     const isTimer = /^set/.test(name)
     const source = (name.startsWith('Function') ? args.at(-1) : args[0]) ?? null
     const code = this.#values.text(source)
-    // A function is what timers are usually given.
+    // Timers are usually given functions, which are not code in a text.
     if (isTimer && code === null) return
     if (source !== null && (this.#values.read(source).isDecoded || this.#brought.isIn(source.text)))
       this.#gathering.add('shape', 'decoded-code', node)
@@ -111,7 +111,7 @@ export class JavaScriptRunning {
   }
 }
 
-/** The constructor of a function makes functions of texts. */
+/** A function's constructor creates functions from texts. */
 function isConstructed(name: string, callee: string, first: string, node: Node): boolean {
   if (/constructor\.constructor$/.test(name) || /constructor\.constructor/.test(callee.slice(0, 200))) return true
   if (!/\.constructor$/.test(name) && !/\.constructor$/.test(callee)) return false

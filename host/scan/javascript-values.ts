@@ -6,7 +6,7 @@ import { type Callable, isList, type Known } from './known-values.ts'
 import { calculated, numberIn } from './operators.ts'
 import { field, named } from './walking.ts'
 
-/** Values of JavaScript code, and its names. */
+/** Evaluates JavaScript expressions, as far as possible. */
 export class JavaScriptValues extends JavaScriptNames {
   protected override made(node: Node, depth: number): Known | null {
     switch (node.type) {
@@ -58,7 +58,7 @@ export class JavaScriptValues extends JavaScriptNames {
     }
   }
 
-  /** A text with `?` for what is not known of it. */
+  /** A text with `?` for the unknown parts. */
   partly(node: Node): string {
     if (node.type !== 'binary_expression' || field(node, 'operator')?.text !== '+') return this.text(node) ?? '?'
     const whole = this.text(node)
@@ -67,7 +67,7 @@ export class JavaScriptValues extends JavaScriptNames {
     return left === null || right === null ? '?' : `${this.partly(left)}${this.partly(right)}`.replace(/\?{2,}/g, '?')
   }
 
-  /** One that only gives back an expression. */
+  /** A function that only returns an expression. */
   function(node: Node, depth = 0): Callable | null {
     const body = field(node, 'body')
     const [only, ...more] = body?.type === 'statement_block' ? named(body) : []
@@ -81,7 +81,7 @@ export class JavaScriptValues extends JavaScriptNames {
     }
   }
 
-  /** What a hole holds is `?` where it is not known. */
+  /** Placeholders with unknown values become `?`. */
   #template(node: Node, depth: number): string {
     const holes = named(node).filter(({ type }) => type === 'template_substitution')
     let [text, from] = ['', node.startIndex + 1]
@@ -111,7 +111,7 @@ export class JavaScriptValues extends JavaScriptNames {
     for (const part of named(node)) {
       const key = field(part, 'key')
       const value = part.type === 'pair' ? this.value(field(part, 'value'), depth) : null
-      // What is not known of it is not in it.
+      // Unknown entries are left out.
       if (key !== null && value !== null) table.set(/^(string|number)$/.test(key.type) ? String(this.value(key, depth)) : key.text, value)
     }
     return table.size === 0 ? null : table
@@ -126,14 +126,14 @@ export class JavaScriptValues extends JavaScriptNames {
     const operator = field(node, 'operator')?.text ?? ''
     const operands: Node[] = []
     let left: Node | null = node
-    // A long sum leans to the left.
+    // Iterative, because a long sum is a deep left-leaning tree.
     while (left?.type === 'binary_expression' && field(left, 'operator')?.text === operator) {
       const right = field(left, 'right')
       if (right !== null) operands.unshift(right)
       left = field(left, 'left')
     }
     let whole = this.value(left, depth)
-    // Whichever it is when it runs, it is one of these.
+    // At run time it is one of these; either one serves.
     if (operator === '||' || operator === '??') return whole ?? this.value(operands.at(-1) ?? null, depth)
     for (const operand of operands) {
       const value = whole === null ? null : this.value(operand, depth)
@@ -194,7 +194,7 @@ export class JavaScriptValues extends JavaScriptNames {
 }
 
 function combined(operator: string, left: Known, right: Known): Known | null {
-  // A byte is a number, too.
+  // A byte also counts as a number.
   if (operator === '^' && typeof left === 'string' && left.length === 1) return combined(operator, left.charCodeAt(0), right)
   if (operator === '^' && typeof right === 'string' && right.length === 1) return combined(operator, left, right.charCodeAt(0))
   if (operator === '+' && (typeof left === 'string' || typeof right === 'string'))

@@ -11,7 +11,7 @@ const TYPES = new Set([
   ...['new_expression', 'member_expression', 'subscript_expression', 'string', 'template_string', 'binary_expression', 'pair'],
   ...['while_statement', 'for_statement', 'for_in_statement', 'function_declaration', 'function_expression'],
 ])
-/** Folders with everything that somebody has. */
+/** Folders that contain all of somebody's files. */
 const EVERYTHING = /^(\/|~|\/(home|root|etc|usr|var))\/?$/
 const DESTROYS = /\b(rm|rmSync|rmdir|rmdirSync|unlink|unlinkSync|truncate|truncateSync|writeFile|writeFileSync)\s*\(/
 const TAKES = /\b(fetch|post|put|send|request|sendBeacon|upload\w*)\s*\(/
@@ -21,12 +21,12 @@ const ALL_ENVIRONMENT = /process\.env\b(?!\s*[.[])|\bdocument\.cookie\b(?!\s*\.)
 const FORKS =
   /\b(fork|spawn|exec|execFile)\s*\(\s*(__filename|process\.argv|process\.execPath|import\.meta)|new\s+Worker\s*\(\s*__filename|cluster\.fork\s*\(|new\s+Worker\s*\(/
 const INSIDE_OF = /^(global|globalThis|process|window|self|require|child_process|module|this)\b/
-/** A name that is looked for among all there are, so that it need not be written. */
+/** Finds a name by searching all existing ones, so that it need not be written. */
 const PICKS =
   /\b(Object\.(keys|getOwnPropertyNames)|Reflect\.ownKeys)\s*\(\s*(global|globalThis|process|window|self|require|module|this)\b.*\.(find|filter)\b/s
 const INSIDES = /^(binding|_linkedBinding|mainModule|dlopen|_load|__proto__|__defineGetter__)$/
 
-/** What JavaScript or TypeScript code says. */
+/** Extracts facts from JavaScript or TypeScript code. */
 export function readJavaScript(root: Node, gathering: Gathering): void {
   new Reading(gathering, root.text).all(root)
 }
@@ -34,18 +34,18 @@ export function readJavaScript(root: Node, gathering: Gathering): void {
 class Reading {
   readonly #values = new JavaScriptValues()
   readonly #running: JavaScriptRunning
-  /** What a name of a loop stands for, one after the other. */
+  /** The successive values of a loop variable. */
   readonly #turns = new Map<string, readonly Known[]>()
   readonly #gathering: Gathering
   readonly #source: string
   readonly #picked = new Set<string>()
-  /** Bodies of functions, by name. */
+  /** Function bodies, by name. */
   readonly #functions = new Map<string, string>()
-  /** Names of the whole environment, or of what was picked out of it. */
+  /** Names that hold the whole environment, or a selection from it. */
   readonly #environment = new Set<string>()
   #hasSocket = false
   #pipe: Node | null = null
-  /** It starts itself, and something in it has no end. */
+  /** The script starts itself; `#endless`: an endless loop in it. */
   #startsItself = false
   #endless: Node | null = null
 
@@ -102,7 +102,7 @@ class Reading {
     this.#functions.set(name, body)
     const call = this.#values.function(node)
     if (call !== null) this.#values.values.set(name, call)
-    // It starts itself, and then calls itself, waiting for nothing.
+    // It starts itself, then calls itself without waiting.
     if (
       FORKS.test(body) &&
       new RegExp(`(^|[^\\w$.])${name.replaceAll('$', '\\$')}\\s*\\(\\s*\\)`).test(body) &&
@@ -111,7 +111,7 @@ class Reading {
       this.#shape('fork-bomb', node)
   }
 
-  /** Of the environment of whatever is started. */
+  /** A variable in the environment of a started process. */
   #variable(name: Node | null, value: Node | null, node: Node): void {
     const [variable, text] = [name?.text.replace(/^['"]|['"]$/g, '') ?? '', this.#values.text(value)]
     if (text !== null && /^[A-Z][A-Z\d_]{2,}$/.test(variable)) this.#gathering.add('variable', `${variable}=${text}`, node)
@@ -195,10 +195,10 @@ class Reading {
     const said = field(node, 'arguments')?.text.slice(0, 4000) ?? ''
     if (SENDS.test(name) && this.#saysEnvironment(said)) this.#shape('environment-sent', node)
     if (/^set(Interval|Immediate)$/.test(name) && FORKS.test(said)) this.#shape('fork-bomb', node)
-    // As a function that is handed on.
+    // Passed on as a function.
     if (args.some((arg) => arg.type === 'identifier' && /^(eval|Function)$/.test(this.#values.name(arg))))
       this.#shape('computed-code', node)
-    // One of its own, that is begun where everything is.
+    // The code's own function, called with a folder that contains everything.
     const body = callee?.type === 'identifier' ? this.#functions.get(callee.text) : undefined
     if (body !== undefined && this.#running.isRunner(body)) for (const arg of args) this.#running.unseen(arg, node)
     if (body !== undefined && EVERYTHING.test(texts[0] ?? '') && /readdir|\bglob/.test(body)) {
@@ -211,11 +211,11 @@ class Reading {
       this.#pipe ??= node
     if (/(^|\.)(append|write)File(Sync)?$|(^|\.)createWriteStream$/.test(name) && texts[0] !== '?')
       this.#gathering.add('write', texts[0] ?? '', node)
-    // What is put together here is seen as a whole.
+    // The assembled path counts as a single text.
     if (/(^|\.)(join|resolve)$/.test(name)) this.#string(node)
   }
 
-  /** `import('x').then((m) => ...)`: within, `m` is `x`. */
+  /** `import('x').then((m) => ...)`: within the callback, `m` is `x`. */
   #handOn(callee: Node | null, taker: Node | null): void {
     if (callee === null || taker?.type !== 'arrow_function') return
     const [parameter = field(taker, 'parameter')] = named(field(taker, 'parameters'))
@@ -223,13 +223,13 @@ class Reading {
     this.#bind(left ?? null, field(callee, 'object'))
   }
 
-  /** All of it, under whatever name. */
+  /** Refers to the whole environment, under any alias. */
   #saysEnvironment(text: string): boolean {
     if (ALL_ENVIRONMENT.test(text)) return true
     return [...text.matchAll(/(?<![\w.$])([\w$]+)(?![\w$])(?!\s*[.[:])/g)].some(([, name = '']) => this.#environment.has(name))
   }
 
-  /** What is done with each of what is in a folder. */
+  /** A loop over the contents of a folder. */
   #each(over: Node | null, body: Node | null, node: Node): void {
     const left = field(node, 'left')
     const list = left?.type === 'identifier' ? this.#values.value(over) : null
@@ -249,14 +249,14 @@ class Reading {
 
   #load(first: Node | null, node: Node): void {
     const name = this.#values.text(first)
-    // A module that is written in its own address.
+    // A module whose code is in its own URL.
     if (/^[`"']data:/.test(first?.text ?? '') || /^data:/.test(name ?? '')) this.#shape('computed-code', node)
     if (name === null) return this.#shape('computed-import', node)
     this.#imported(name, node)
     if (!/^[./]/.test(name) && this.#isHidden(first, name)) this.#shape('hidden-import', node)
   }
 
-  /** A name that nobody reads in the code as it is when it runs. */
+  /** Whether the name cannot be read in the source as it is at run time. */
   #isHidden(node: Node | null, name: string): boolean {
     const isWritten = node?.type === 'string' || node?.type === 'template_string' || node?.type === 'identifier'
     return !isWritten || !(name.includes('?') || this.#source.includes(name)) || /\\x|\\u/.test(node?.text ?? '')

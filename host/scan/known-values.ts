@@ -3,18 +3,18 @@ import { TooMuch } from './gathering.ts'
 
 export const MAX_DEPTH = 24
 const MAX_SIZE = 65_536
-/** Who writes more than this wants to wear out whoever reads it. */
+/** Evaluation limit: longer code is meant to exhaust its reader. */
 const MAX_STEPS = 300_000
 
-/** What can be called, as far as it is written in the code; null: what comes of it is only known when it runs. */
+/** A function whose body is known; null: its result is known only at run time. */
 export type Callable = (args: readonly Known[]) => Known | null
-/** What an expression comes to. Bytes are texts of the characters 0 to 255; of a table, the keys are texts. */
+/** The value of an expression. Bytes are texts with the characters 0 to 255; keys of a table are texts. */
 export type Known = string | number | bigint | readonly Known[] | ReadonlyMap<string, Known> | Callable
 
-/** A function of a language, which makes something of what it is given. */
+/** A built-in function of a language. */
 export type Call = (...args: readonly Known[]) => Known | null
 
-/** One of texts alone. */
+/** A function of texts alone. */
 export const ofText =
   (call: (text: string) => Known | null): Call =>
   (first) =>
@@ -22,17 +22,17 @@ export const ofText =
 
 export const isList = (value: Known | null | undefined): value is readonly Known[] => Array.isArray(value)
 
-/** Names of code, and what they stand for as far as that is written there; for each language the same, but for how it writes things. */
+/** Names in code and their values, as far as the code shows them. The same for each language, except for syntax. */
 export abstract class KnownValues {
-  /** `s` stands for `os.system`. */
+  /** Maps an alias to a full name: `s` to `os.system`. */
   readonly names = new Map<string, string>()
   readonly values = new Map<string, Known>()
-  /** Names whose value was decoded. */
+  /** Names whose values were decoded. */
   readonly #decoded = new Set<string>()
   #decodings = 0
   #steps = 0
 
-  /** What an expression comes to; null: that is only known when the code runs. Throws TooMuch. */
+  /** The value of an expression; null: known only at run time. Throws TooMuch. */
   value(node: Node | null, depth = 0): Known | null {
     if (node === null || depth > MAX_DEPTH) return null
     this.#steps += 1
@@ -51,14 +51,14 @@ export abstract class KnownValues {
     return values.includes(null) ? null : (values as Known[])
   }
 
-  /** A text, and whether it stands in the code in another form than it has when it runs: in numbers, turned round, in base64. */
+  /** The value as a text, and whether the source writes it in a different form: as numbers, reversed, in base64. */
   read(node: Node | null): { text: string | null; isDecoded: boolean } {
     const before = this.#decodings
     const text = this.text(node)
     return { text, isDecoded: text !== null && this.#decodings > before }
   }
 
-  /** `name = node`; `at`: the item of it that it is, of `a, b = node`. */
+  /** `name = node`; `at`: the index of the item, for `a, b = node`. */
   bind(name: string, node: Node, at?: number): void {
     const before = this.#decodings
     const whole = this.value(node)
@@ -69,14 +69,14 @@ export abstract class KnownValues {
     else this.#decoded.delete(name)
   }
 
-  /** `name += node`; in a loop nobody knows how often. */
+  /** `name += node`; in a loop the number of repetitions is unknown. */
   extend(name: string, node: Node, isRepeated: boolean): void {
     const [old, more] = [this.values.get(name), this.value(node)]
     if (isRepeated || typeof old !== 'string' || typeof more !== 'string') this.values.delete(name)
     else this.values.set(name, (old + more).slice(0, MAX_SIZE))
   }
 
-  /** Of one node, by its type; what is within it is asked for by `value`. */
+  /** Evaluates a node by its type, using `value` for its children. */
   protected abstract made(node: Node, depth: number): Known | null
 
   protected named(name: string): Known | null {
@@ -84,13 +84,13 @@ export abstract class KnownValues {
     return this.values.get(name) ?? null
   }
 
-  /** Passes on what was decoded. */
+  /** Marks the value as decoded and returns it. */
   protected decoding<T>(value: T | null): T | null {
     if (value !== null) this.#decodings += 1
     return value
   }
 
-  /** While these names stand for these values. */
+  /** Runs with these names bound to these values. */
   protected scoped<T>(given: ReadonlyMap<string, Known>, run: () => T): T {
     const before = [...given.keys()].map((name) => [name, this.values.get(name)] as const)
     for (const [name, value] of given) this.values.set(name, value)

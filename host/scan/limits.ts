@@ -1,2 +1,2 @@
-/** Larger than what people or models write in one piece. */
+/** More than people or models write in one piece. */
 export const MAX_SCANNED_CHARACTERS = 256 * 1024

@@ -1,6 +1,6 @@
 import type { Known } from './known-values.ts'
 
-/** Of numbers, as Python and JavaScript both have it. Null: not for these. */
+/** Arithmetic that Python and JavaScript share. Null: not applicable. */
 export function calculated(operator: string, left: Known, right: Known): number | null {
   if (typeof left !== 'number' || typeof right !== 'number') return null
   const result = OPERATIONS.get(operator)?.(left, right) ?? Number.NaN
@@ -25,7 +25,7 @@ const OPERATIONS = new Map<string, (left: number, right: number) => number>(
   }),
 )
 
-/** Of a list or a text, as `[from:to:step]` has it. */
+/** A slice of a list or text, as `[from:to:step]`. */
 export function sliced(of: Known, from: number | null, to: number | null, step = 1): Known | null {
   if (typeof of !== 'string' && !Array.isArray(of)) return null
   if (step === 0 || ![from ?? 0, to ?? 0, step].every(Number.isInteger)) return null
@@ -39,7 +39,7 @@ export function sliced(of: Known, from: number | null, to: number | null, step =
   return typeof of === 'string' ? picked.join('') : picked
 }
 
-/** Of what is written: `12`, `0x1f`, `0b1`, `0o17`, `1_000`. */
+/** Parses a number literal: `12`, `0x1f`, `0b1`, `0o17`, `1_000`. */
 export function numberIn(text: string): number | bigint | null {
   const plain = text.replaceAll('_', '').replace(/n$/, '')
   if (/^(\d+|0x[\da-f]+|0b[01]+|0o[0-7]+)$/i.test(plain)) {

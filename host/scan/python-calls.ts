@@ -24,7 +24,7 @@ const ofItems =
     return items === null ? null : call(items)
   }
 
-/** Functions of Python that make a text of something that cannot be read; what comes of them is decoded. */
+/** Python functions that turn unreadable data into text; their results count as decoded. */
 const DECODES: ReadonlyMap<string, Call> = new Map<string, Call>(
   Object.entries<Call>({
     chr: (code) => (typeof code === 'number' ? character(code) : null),
@@ -58,7 +58,7 @@ const DECODES: ReadonlyMap<string, Call> = new Map<string, Call>(
   }),
 )
 
-/** Those that only put together. */
+/** Functions that only assemble values. */
 const MAKES: ReadonlyMap<string, Call> = new Map<string, Call>(
   Object.entries<Call>({
     str: (of) => (typeof of === 'string' || typeof of === 'number' || typeof of === 'bigint' ? String(of) : null),
@@ -113,7 +113,7 @@ const MAKES: ReadonlyMap<string, Call> = new Map<string, Call>(
   }),
 )
 
-/** What a function of Python makes of what it is given; null: it is none that is known, or that is only known when it runs. */
+/** The result of a Python function; null: unknown function, or a result known only at run time. */
 export function pythonCall(name: string, args: readonly Known[]): { value: Known; isDecoding: boolean } | null {
   const plain = name.replace(/^builtins\./, '')
   const isPath = /(^|\.)(Pure)?(Posix)?Path$/.test(plain)
@@ -121,10 +121,10 @@ export function pythonCall(name: string, args: readonly Known[]): { value: Known
   return value === null ? null : { value, isDecoding: DECODES.has(plain) }
 }
 
-/** As a function that is handed on: `map(chr, ...)`. */
+/** A function passed as an argument: `map(chr, ...)`. */
 export const pythonFunction = (name: string): Call | null => MAKES.get(name) ?? DECODES.get(name) ?? null
 
-/** Methods of texts, lists, tables and numbers that make a text of something that cannot be read. */
+/** Methods that turn unreadable texts, lists, tables and numbers into text. */
 const DECODING_METHODS = /^(translate|to_bytes|swapcase|hex|decompress)$/
 
 export function pythonMethod(of: Known, method: string, args: readonly Known[]): { value: Known; isDecoding: boolean } | null {

@@ -4,7 +4,7 @@ import { field, named } from './walking.ts'
 
 const FORKS = /\bfork\s*\(\s*\)|Popen\s*\(.*(__file__|sys\.argv|sys\.executable)|Process\s*\(\s*target/s
 const ENDLESS = /^(True|1|not False|itertools\.count\(\))$|\bfork\s*\(\s*\)/
-/** Walks that begin at all there is, or at all that is somebody's. */
+/** Walks that start at the root of everything, or of all of somebody's files. */
 const EVERYTHING = /^(\/|~|\/(home|root|etc|usr|var|mnt|media|srv|opt)|\/home\/\w+)(\/?\*{0,2})?(\/\*(\.\*)?)?\/?$/
 const WALKS = /(^|\.)(glob|iglob|rglob|walk|scandir|listdir|iterdir|fwalk)$/
 const DESTROYS =
@@ -13,7 +13,7 @@ const SENDS = /\.(storbinary|storlines|post|put|patch|sendall|sendto|sendmail|se
 const READS = /\bopen\s*\(|\.read_(text|bytes)\s*\(|\.add\s*\(/
 const KILLS = /\bkill(pg)?\s*\(|\.terminate\s*\(/
 const TRIES = /\b(connect_ex|create_connection|open_connection)\s*\(|\.connect\s*\(\s*\(/g
-/** Of addresses or ports, not of names that somebody wrote down. */
+/** Iterates over addresses or ports, rather than over listed names. */
 const MANY = /\brange\s*\(|\bproduct\s*\(|ip_network|ip_address/
 
 /** What a loop does, as shapes. */
@@ -35,20 +35,20 @@ export function loopShapes(node: Node, values: PythonValues): string[] {
   return shapes
 }
 
-/** A function that has itself begun by others, or forks and calls itself, and waits for nothing in between. */
+/** A function that starts itself through others, or forks and calls itself, without waiting in between. */
 export function isBomb(name: string, body: string): boolean {
   if (!/^\w{1,64}$/.test(name) || /\b(sleep|wait|join|Timer|recv|accept|get)\s*\(/.test(body)) return false
   const begun = new RegExp(`\\b(target\\s*=\\s*|(i?map\\w*|submit|apply_async|start_new_thread)\\s*\\(\\s*)${name}\\b`).test(body)
   return begun || (/\bos\.fork\s*\(\s*\)/.test(body) && new RegExp(`\\b${name}\\s*\\(`).test(body))
 }
 
-/** The same of a function of the code's own that walks from `from` on. */
+/** The same for a function of the code's own that walks from `from`. */
 export function walkShapes(from: string, body: string): string[] {
   if (!EVERYTHING.test(from) || !/\b(listdir|scandir|iterdir|walk|r?glob)\s*\(/.test(body)) return []
   return [...(DESTROYS.test(body) ? ['destroys-everything'] : []), ...(SENDS.test(body) ? ['takes-everything'] : [])]
 }
 
-/** To try the same place again until it answers is no scan. */
+/** Retrying the same place until it answers is not a scan. */
 function isTried(left: Node | null, body: string): boolean {
   const names = (left?.text.match(/\w+/g) ?? []).filter((name) => !name.startsWith('_')).slice(0, 8)
   return [...body.matchAll(TRIES)].some(({ index }) => {
@@ -57,7 +57,7 @@ function isTried(left: Node | null, body: string): boolean {
   })
 }
 
-/** Where a walk through folders begins; null: it is none, or that is not known. */
+/** The root of a directory walk; null: not a walk, or unknown. */
 function walkedFrom(over: Node | null, values: PythonValues): string | null {
   if (over?.type !== 'call') return null
   const callee = field(over, 'function')

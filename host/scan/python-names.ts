@@ -2,9 +2,9 @@ import type { Node } from '@vscode/tree-sitter-wasm'
 import { KnownValues, MAX_DEPTH } from './known-values.ts'
 import { field, named } from './walking.ts'
 
-/** Names of Python code. */
+/** Resolves names in Python code. */
 export abstract class PythonNames extends KnownValues {
-  /** The full name of what is called or looked at: `os.system`, whatever way it was come by. `?` where it is not known. */
+  /** The full name of what is called or accessed: `os.system`, whatever its alias. `?` if unknown. */
   name(node: Node | null, depth = 0): string {
     if (node === null || depth > MAX_DEPTH) return '?'
     switch (node.type) {
@@ -22,7 +22,7 @@ export abstract class PythonNames extends KnownValues {
         return this.#result(node, depth + 1)
       case 'string':
         return 'str'
-      // Whichever it is when it runs, it is one of these.
+      // At run time it is one of these; either one serves.
       case 'conditional_expression':
       case 'boolean_operator':
         return (

@@ -16,10 +16,10 @@ const BRINGS =
 const RUNS_IT = /(?<![\w.])(exec|eval)\s*\(|\bos\.(system|popen)\s*\(|\bshell\s*=\s*True/
 const FETCHES = /urlopen|urlretrieve|requests\.(get|post)|httpx\.|\.recv(from)?\s*\(|open_connection|create_connection/
 const UNPICKLES = /^(c?Pickle|pickle|_pickle|dill|cloudpickle|joblib|shelve|jsonpickle|marshal)\.(loads?|decode|Unpickler)$/
-/** What takes code or a command, when it is handed on as a function. */
+/** Functions that run code or a command when passed as a callback. */
 export const RUNS = /^(exec|eval|os\.(system|popen)|subprocess\.\w+)$/
 
-/** What Python code runs: programs, shells, code; what of that stands in the code is read, and what was decoded or fetched is said. */
+/** What Python code runs: programs, shells, code. Code found inline is read in turn; running decoded or fetched data is reported. */
 export class PythonRunning {
   readonly #gathering: Gathering
   readonly #values: PythonValues
@@ -63,7 +63,7 @@ export class PythonRunning {
     this.#handedOn(args, node)
   }
 
-  /** A function that runs things, and what it is to run: `map(os.system, [...])`, `Thread(target=exec, args=(x,))`. */
+  /** A function that runs things is passed on together with what to run: `map(os.system, [...])`, `Thread(target=exec, args=(x,))`. */
   #handedOn(args: readonly Node[], node: Node): void {
     const given = args.map((arg) => (arg.type === 'keyword_argument' ? field(arg, 'value') : arg))
     const taker = given.find((arg) => /^(identifier|attribute)$/.test(arg?.type ?? '') && RUNS.test(this.#values.name(arg)))
@@ -78,7 +78,7 @@ export class PythonRunning {
     }
   }
 
-  /** What is run there is not to be seen in the code. */
+  /** Reports what is run if it cannot be read in the code. */
   unseen(what: Node | null, node: Node): void {
     if (what === null) return
     const { text, isDecoded } = this.#values.read(what)
@@ -119,7 +119,7 @@ export class PythonRunning {
   }
 }
 
-/** As a word of a shell. */
+/** Quoted as a shell word. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`
 }

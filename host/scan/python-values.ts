@@ -9,7 +9,7 @@ import { field, named } from './walking.ts'
 
 const MAX_TURNS = 4096
 
-/** Values of Python code, and its names. */
+/** Evaluates Python expressions, as far as possible. */
 export class PythonValues extends PythonNames {
   protected override made(node: Node, depth: number): Known | null {
     switch (node.type) {
@@ -62,7 +62,7 @@ export class PythonValues extends PythonNames {
     }
   }
 
-  /** A text with `?` for what is not known of it. */
+  /** A text with `?` for the unknown parts. */
   partly(node: Node): string {
     const whole = this.text(node)
     if (whole !== null || node.type !== 'binary_operator' || field(node, 'operator')?.text !== '+') return whole ?? '?'
@@ -70,7 +70,7 @@ export class PythonValues extends PythonNames {
     return left === null || right === null ? '?' : `${this.partly(left)}${this.partly(right)}`.replace(/\?{2,}/g, '?')
   }
 
-  /** A function of the code's own that only gives back an expression. */
+  /** A function in the code that only returns an expression. */
   define(name: string, parameters: Node | null, body: Node | null): void {
     const [only, ...more] = named(body).filter(({ type }) => !/^(comment|import)/.test(type))
     if (only?.type !== 'return_statement' || more.length > 0) return
@@ -78,7 +78,7 @@ export class PythonValues extends PythonNames {
     if (call !== null) this.values.set(name, call)
   }
 
-  /** What a hole of an f-string holds is `?` where it is not known. */
+  /** Placeholders of an f-string with unknown values become `?`. */
   #literal(node: Node, depth: number): string {
     const raw = /^[bfu]*r/i.test(named(node)[0]?.text ?? '')
     return named(node)
@@ -121,7 +121,7 @@ export class PythonValues extends PythonNames {
     const operator = field(node, 'operator')?.text ?? ''
     const operands: Node[] = []
     let left: Node | null = node
-    // A long sum leans to the left.
+    // Iterative, because a long sum is a deep left-leaning tree.
     while (left?.type === 'binary_operator' && field(left, 'operator')?.text === operator) {
       const right = field(left, 'right')
       if (right !== null) operands.unshift(right)
@@ -136,7 +136,7 @@ export class PythonValues extends PythonNames {
   }
 
   #combined(operator: string, left: Known, right: Known): Known | null {
-    // A byte is a number, too.
+    // A byte also counts as a number.
     if ('^-+&|'.includes(operator) && typeof left === 'string' && left.length === 1 && typeof right === 'number')
       return calculated(operator, left.charCodeAt(0), right)
     if (operator === '^' && typeof left === 'string' && typeof right === 'string' && left.length === 1 && right.length === 1)
@@ -145,7 +145,7 @@ export class PythonValues extends PythonNames {
     if (operator === '+' && isList(left) && isList(right)) return [...left, ...right]
     if (operator === '*' && typeof left === 'string' && typeof right === 'number') return repeated(left, Math.max(0, right))
     if (operator === '%' && typeof left === 'string') return percentFormatted(left, right)
-    // Of pathlib.
+    // The path operator of pathlib.
     if (operator === '/' && typeof left === 'string' && typeof right === 'string') return `${left.replace(/\/$/, '')}/${right}`
     return calculated(operator, left, right)
   }
@@ -190,7 +190,7 @@ export class PythonValues extends PythonNames {
       result.push(value)
       return true
     }
-    // Conditions are taken for met.
+    // Conditions are assumed to be true.
     if (clause.type !== 'for_in_clause') return this.#turns(body, rest, depth, result)
     const over = itemsOf(this.value(field(clause, 'right'), depth) ?? undefined)
     const left = field(clause, 'left')
@@ -213,7 +213,7 @@ export class PythonValues extends PythonNames {
     const parts = named(field(node, 'arguments'))
     const name = this.name(callee, depth)
     if (/(^|\.)Path\.home$/.test(name)) return '~'
-    // `(x for x in y)` is an argument without brackets of its own.
+    // `(x for x in y)` as an argument has no brackets of its own.
     const given = field(node, 'arguments')
     const args = given?.type === 'generator_expression' ? this.all([given], depth) : this.#arguments(parts, depth)
     if (args === null) return null
@@ -228,7 +228,7 @@ export class PythonValues extends PythonNames {
     return made === null ? null : made.isDecoding ? this.decoding(made.value) : made.value
   }
 
-  /** In their order; names are left out: `b64decode(x, validate=True)`. */
+  /** Positional arguments in order; keyword arguments are skipped: `b64decode(x, validate=True)`. */
   #arguments(parts: readonly Node[], depth: number): Known[] | null {
     const args: Known[] = []
     for (const part of parts) {

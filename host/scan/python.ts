@@ -15,9 +15,9 @@ const STARTERS = /^(os|posix|nt|subprocess|pty|ctypes|shutil|commands)$/
 const SENDS =
   /^(requests|httpx|urllib|urllib3|aiohttp|http|socket|s|sock|client|conn|session)\b.*\.(post|put|patch|get|request|urlopen|send|sendall|sendto|Request)$|\.(post|put|patch|request|urlopen|send|sendall|sendto|sendmail|publish|Request|stor\w+|upload\w*)$/
 const ALL_ENVIRONMENT = /os\.environ\b(?!\s*(\.get\b|\[))|\benviron\.(items|copy)\b/
-/** Where names are looked up by texts. */
+/** Mappings in which names are looked up by text. */
 const NAMESPACE = /(^|\.)(__dict__|modules|__globals__|__builtins__)$|^(globals|locals|vars)\(\)$/
-/** What Python code says. `tree` is of the code without its magics. */
+/** Extracts facts from Python code. `root` belongs to the code without its magics. */
 export function readPython(root: Node, gathering: Gathering): void {
   new Reading(gathering, root.text).all(root)
 }
@@ -25,11 +25,11 @@ export function readPython(root: Node, gathering: Gathering): void {
 class Reading {
   readonly #values = new PythonValues()
   readonly #running: PythonRunning
-  /** What a name of a loop stands for, one after the other. */
+  /** The successive values of a loop variable. */
   readonly #turns = new Map<string, readonly Known[]>()
-  /** Bodies of functions, by name. */
+  /** Function bodies, by name. */
   readonly #functions = new Map<string, string>()
-  /** Names of the whole environment, or of what was picked out of it. */
+  /** Names that hold the whole environment, or a selection from it. */
   readonly #environment = new Set<string>()
   readonly #gathering: Gathering
   readonly #source: string
@@ -142,14 +142,14 @@ class Reading {
     this.#values.extend(left.text, right, isRepeated(node))
   }
 
-  /** Of the environment of whatever is started. */
+  /** A variable in the environment of a started process. */
   #variable(name: Node | null, value: Node | null, node: Node): void {
     const variable = name?.type === 'identifier' ? name.text : this.#values.text(name)
     const text = this.#values.text(value)
     if (text !== null && /^[A-Z][A-Z\d_]{2,}$/.test(variable ?? '')) this.#gathering.add('variable', `${variable}=${text}`, node)
   }
 
-  /** `@exec` runs what is below it. */
+  /** `@exec` runs the definition below it. */
   #decorated(node: Node): void {
     if (RUNS.test(this.#values.name(named(node)[0] ?? null))) this.#shape('decoded-code', node)
   }
@@ -170,7 +170,7 @@ class Reading {
     if (name === 'getattr') this.#getattr(args, node)
     if (/^os\.(putenv|environ\.setdefault)$/.test(name)) this.#variable(first, args[1] ?? null, node)
     if (body !== undefined && this.#running.isRunner(body)) for (const arg of args) this.#running.unseen(arg, node)
-    // `__import__('os').system(...)`: who means well imports it.
+    // `__import__('os').system(...)`: honest code imports the module.
     const of = callee?.type === 'attribute' ? field(callee, 'object') : null
     if (of?.type === 'call' && /^__import__$/.test(this.#values.name(field(of, 'function'))) && STARTERS.test(this.#values.name(of)))
       this.#shape('import-in-passing', node)
@@ -201,7 +201,7 @@ class Reading {
       const to = this.#values.text(field(callee, 'object'))
       if (to !== null) this.#gathering.add('write', to, node)
     }
-    // What is put together here is seen as a whole.
+    // The assembled path counts as a single text.
     if (/(^|\.)(Path|join|expanduser)$/.test(name)) this.#string(node)
   }
 
@@ -210,7 +210,7 @@ class Reading {
     return arg.type === 'list' || arg.type === 'tuple' ? '[]' : this.#values.partly(arg)
   }
 
-  /** All of it, under whatever name. */
+  /** Refers to the whole environment, under any alias. */
   #saysEnvironment(text: string): boolean {
     if (ALL_ENVIRONMENT.test(text)) return true
     const isAll = (name: string) => this.#environment.has(name) || this.#values.names.get(name) === 'os.environ'
@@ -238,7 +238,7 @@ class Reading {
     if (this.#isHidden(member ?? null, name)) this.#shape('hidden-call', node)
   }
 
-  /** A name that nobody reads in the code as it is when it runs. */
+  /** Whether the name cannot be read in the source as it is at run time. */
   #isHidden(node: Node | null, name: string): boolean {
     return (node?.type !== 'string' && node?.type !== 'identifier') || !(name.includes('?') || this.#source.includes(name))
   }
@@ -285,10 +285,10 @@ class Reading {
 
   #string(node: Node): void {
     if (node.type !== 'call' && (node.parent?.type === 'binary_operator' || node.parent?.type === 'concatenated_string')) {
-      // It is seen as a part of the whole, where that is known.
+      // It is reported as part of the whole, if that is known.
       if (this.#values.text(node.parent) !== null) return
     }
-    // What a text says about itself is for people.
+    // Docstrings are for people.
     if (node.parent?.type === 'expression_statement' && node.type === 'string') return
     const text = this.#values.text(node)
     if (text !== null && text !== '') this.#gathering.add('text', text, node)

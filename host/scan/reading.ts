@@ -10,16 +10,16 @@ import { readPython } from './python.ts'
 import { readShell } from './shell.ts'
 
 const PACKAGE = '@vscode/tree-sitter-wasm'
-/** TypeScript with JSX is what JavaScript and TypeScript are both read as. */
+/** Both JavaScript and TypeScript are parsed as TypeScript with JSX. */
 const GRAMMARS: Readonly<Record<Scanned, string>> = { python: 'python', javascript: 'tsx', shell: 'bash' }
 const READ = { python: readPython, javascript: readJavaScript, shell: readShell } as const
-/** A shell in a notebook: lines that begin so, and cells. A name begins with what is no space, so that spaces are read in one way alone. */
+/** Shell commands in a notebook: lines and cells with these prefixes. A name starts with a non-space, so that the pattern is unambiguous about spaces. */
 const MAGIC = /^(\s*(?:[\w.,][\w.,\s]*=\s*)?)(!{1,2}|%(?:sx|system|sc)\s+)(.*)$/
 const ANY_MAGIC = /^[^\S\n]*(?:[\w.,][\w.,\t ]*=[^\S\n]*)?[!%]/m
 const OTHER_MAGIC = /^\s*%{1,2}\w/
 const SHELL_CELL = /^%%(bash|sh|script|system|sx|!|zsh)\b[^\n]*\n/
 
-/** The parser of a language is not here yet. */
+/** The parser of a language is not loaded yet. */
 class Missing extends Error {
   readonly language: Scanned
 
@@ -29,7 +29,7 @@ class Missing extends Error {
   }
 }
 
-/** The parsers, which are WebAssembly: what goes wrong in one, goes wrong in there. Each is read when code of its language first comes. */
+/** The parsers, compiled to WebAssembly, which confines their bugs. Each is loaded when code of its language first arrives. */
 export class Reader {
   readonly #found: { Parser: typeof Parser; Language: typeof Language }
   readonly #folder: string
@@ -83,7 +83,7 @@ export class Reader {
   }
 }
 
-/** Lines keep their numbers. A line in a text of three quotes is none. */
+/** Blanks out magics so that line numbers stay. Lines inside triple-quoted texts are not magics. */
 function withoutMagics(code: string, gathering: Gathering): string {
   if (!ANY_MAGIC.test(code)) return code
   const cell = SHELL_CELL.exec(code)

@@ -5,26 +5,26 @@ import { freshDeadline, onAbort, orAborted } from '../lifetimes.ts'
 import { MAX_SCANNED_CHARACTERS } from './limits.ts'
 import type { Answer, Order, Seen } from './words.ts'
 
-/** It takes milliseconds; who needs longer, on however slow a machine, is at something else. */
+/** A scan takes milliseconds. One that needs longer, even on a slow machine, has gone wrong. */
 const PATIENCE_MS = 10_000
 const HEAP_MB = 512
-/** Of one owner: what one has looked at, however long that takes, holds nobody else up for longer than one look. */
+/** Limit per owner. An owner's slow code delays others by at most one scan. */
 const MAX_WAITING = 256
-/** What is run again and again says the same each time. */
+/** Cache size: code that is run repeatedly gives the same result. */
 const MAX_KEPT = 256
 const MAX_KEPT_CHARACTERS = 4096
 
-/** What code says, as far as it can be read; or why it cannot. */
+/** What the code says, or why it cannot be read. */
 export type Scan = ({ readonly seen: Seen } & { readonly unseen?: never }) | { readonly seen?: never; readonly unseen: string }
 
-/** The thread that scans, begun when it is first needed. It is an early answer and never the wall: whatever it overlooks, the walls hold. */
+/** The scan thread, started on demand. It gives early warnings and is not a security boundary: the walls hold whatever it overlooks. */
 export class Scanner implements AsyncDisposable {
   readonly #program: string
   readonly #waiting = new Map<number, (scan: Scan) => void>()
   readonly #kept = new Map<string, Scan>()
   #worker: Worker | undefined
   #next = 0
-  /** One at a time, so that each has all of its patience. */
+  /** One scan at a time, so that each has its full time limit. */
   readonly #turns = new FairTurns({ atOnce: 1, ofOne: 1, waitingOfOne: MAX_WAITING })
 
   /** `program`: the bundle of scanning.ts. */
@@ -32,7 +32,7 @@ export class Scanner implements AsyncDisposable {
     this.#program = program
   }
 
-  /** Rejects only when the signal aborts. `owner`: whose code it is. */
+  /** Rejects only when the signal aborts. `owner`: the code's owner. */
   async scan(language: Scanned, code: string, sets: readonly ScanRule['set'][], signal: AbortSignal, owner = ''): Promise<Scan> {
     if (code.length > MAX_SCANNED_CHARACTERS) return { unseen: `it is longer than ${MAX_SCANNED_CHARACTERS / 1024} KiB` }
     const key = JSON.stringify([language, sets, code])
@@ -40,7 +40,7 @@ export class Scanner implements AsyncDisposable {
     if (kept !== undefined) return kept
     const done = await this.#turns.take(owner, signal)
     if (done === null) return { unseen: 'too many others wait to be looked at' }
-    // Nobody may wait for it any more, and it goes on: the next one begins when it has ended.
+    // An aborted scan continues unobserved; the next one starts when it has ended.
     const scan = await orAborted(this.#ask({ order: this.#next++, language, code, sets }).finally(done), signal)
     if (scan.seen !== undefined && code.length <= MAX_KEPT_CHARACTERS) this.#keep(key, scan)
     return scan
@@ -58,7 +58,7 @@ export class Scanner implements AsyncDisposable {
     try {
       return await new Promise<Scan>((resolve) => {
         this.#waiting.set(order.order, resolve)
-        // While somebody waits for it, it keeps the process alive.
+        // It keeps the process alive while somebody waits for it.
         worker.ref()
         worker.postMessage(order)
       })
@@ -77,7 +77,7 @@ export class Scanner implements AsyncDisposable {
       this.#waiting.get(answer.order)?.('seen' in answer ? { seen: answer.seen } : { unseen: answer.unseen })
     })
     const gone = (why: string) => {
-      // One that was ended before has nobody waiting: those who wait now, wait for the next one.
+      // Nobody waits for a worker that was terminated earlier; those who wait now are waiting for its successor.
       if (this.#worker !== worker) return
       this.#worker = undefined
       for (const resolve of this.#waiting.values()) resolve({ unseen: why })

@@ -6,11 +6,11 @@ import { Reader } from './reading.ts'
 import type { Answer, Order, Seen } from './words.ts'
 
 /**
- * The thread that scans: parsers of other people's code do not run where the host decides. Rules are tried on their own examples when code of a
- * language first comes; with one that fails, nothing is judged.
+ * The scan thread: third-party parsers must not run on the host's main thread. When code of a language first arrives, the rules are tested on their own
+ * examples; if one fails, nothing is judged.
  */
 async function main(): Promise<void> {
-  // V8 would compile the parsers a second time, better, for seconds of a processor's time, and the process could not end meanwhile (seen with Node 20.20).
+  // Otherwise V8 recompiles the parsers with its optimising compiler, which costs seconds of CPU and delays the process's exit (seen with Node 20.20).
   setFlagsFromString('--liftoff-only')
   const port = parentPort
   if (port === null) throw new Error('scanning is a thread of a host')

@@ -2,7 +2,7 @@ import { fromBase32, fromBase64, fromHex, replacedAll, reversed, translated, une
 
 const MAX_SET = 512
 
-/** What a filter makes of a text that it is fed; null: it is none that is known. */
+/** The output of a filter for a given input; null: not a known filter. */
 export function decoded(text: string, [name, ...args]: readonly string[]): string | null {
   const said = args.join(' ')
   if (name === 'base64' && /-\w*[dD]|--decode/.test(said)) return fromBase64(text)
@@ -17,7 +17,7 @@ export function decoded(text: string, [name, ...args]: readonly string[]): strin
   return name === 'cat' || name === 'tee' ? text : null
 }
 
-/** What `echo` and `printf` make of their words. */
+/** The output of `echo` and `printf`. */
 export function printedBy(name: string, words: readonly string[]): string {
   const [format = '', ...rest] = words
   if (name !== 'printf' || !/%[sbcd]/.test(format)) return words.join(' ')
@@ -52,7 +52,7 @@ function characters(set: string): string {
     })
 }
 
-/** `s/x/y/g`, where it says nothing but texts. */
+/** `s/x/y/g`, if it consists of plain texts. */
 function substituted(text: string, args: readonly string[]): string | null {
   const script = args.find((arg) => !arg.startsWith('-')) ?? ''
   const [, , from, to = '', flags] = /^s([/|,#@])([\w\s.~_-]+)\1([\w\s./:~_-]*)\1(g?)$/.exec(script) ?? []

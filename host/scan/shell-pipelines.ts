@@ -6,15 +6,15 @@ import { field, named } from './walking.ts'
 
 const DECODES = /^(base64|base32|basenc|xxd|openssl|gunzip|zcat|bzcat|xzcat|uudecode|rev|gpg|tac)$/
 export const NETWORK = /^(\/\S*\/)?(curl|wget|nc|ncat|netcat|socat|telnet|ftp|sftp|ssh|mail|sendmail|openssl|dig|nslookup|host|ping)$/
-/** In the loop that what comes is read by. */
+/** Sends data, in the loop that reads the pipe. */
 const SENDS = /\b(curl|wget|nc|ncat|dig|nslookup|host|ping)\s/
 const TAKES = /^(tar|zip|cat|cpio|7z|gzip|base64|find|dd|xxd)$/
-/** What prints secrets. */
+/** Commands that print secrets. */
 const SECRETS =
   /^(sudo\s+)?(gpg2?\b.*--export-secret|kubectl\b.*\b(get|describe)\s+secrets?\b|security\s+(find|dump)|secret-tool\s|pass\s+show|aws\s+(configure\s+export|secretsmanager|ssm\s+get-param|sts\s+get-session)|gcloud\s+auth\s+(print|application)|az\s+account\s+get-access|vault\s+(kv|read|token)|op\s+(item|read)|git\s+credential|docker-credential|getent\s+shadow|history\b|ps\s+\w*e\w*ww|strings\s+\/proc)/
 export const SHELL = /^(\/(usr\/)?bin\/)?(sh|bash|zsh|dash|ksh|ash|fish)$/
 export const INTERPRETER = /^(\/(usr\/)?bin\/)?(sh|bash|zsh|dash|ksh|ash|python[\d.]*|node|perl|ruby|php|source|\.)$/
-/** What others say comes out of them, too, as it is. */
+/** Commands whose output is unmodified data from others. */
 const HEARS = /^(\/\S*\/)?(nc|ncat|netcat|socat|telnet|ftp|tftp|dig|nslookup|host)$/
 export const FETCHES = /^(\/\S*\/)?(curl|wget|fetch|lynx|aria2c|http)$/
 export const EVERYTHING = /^(~|\$HOME|\$\{HOME\}|\/(home|root|etc))(\/|$)|^\/$/
@@ -22,11 +22,11 @@ export const EVERYTHING = /^(~|\$HOME|\$\{HOME\}|\/(home|root|etc))(\/|$)|^\/$/
 interface Reading {
   readonly gathering: Gathering
   readonly words: ShellWords
-  /** The command of a stage, without what stands before it. */
+  /** The command of a stage, without prefixes such as sudo. */
   readonly nameOf: (stage: Node) => string
 }
 
-/** What commands hand on to each other. */
+/** Examines what the commands of a pipeline pass on. */
 export function readPipeline(node: Node, reading: Reading): void {
   const { gathering, words, nameOf } = reading
   const stages = named(node).map((stage) => (stage.type === 'redirected_statement' ? (field(stage, 'body') ?? stage) : stage))
@@ -54,14 +54,14 @@ export function readPipeline(node: Node, reading: Reading): void {
   if (printed !== null && SHELL.test(last)) gathering.read('shell', printed, node)
 }
 
-/** Whole folders of somebody's, or of the machine. */
+/** Reads whole folders of a user or of the machine. */
 function takes(stage: Node, { words, nameOf }: Reading): boolean {
   if (stage.type !== 'command') return false
   const [, ...args] = words.command(stage).map(({ text }) => text)
   return TAKES.test(nameOf(stage)) && args.some((word) => EVERYTHING.test(word))
 }
 
-/** What all but the last stage print. */
+/** The output of all stages but the last. */
 function piped(node: Node, words: ShellWords): string | null {
   const [first, ...stages] = named(node).slice(0, -1)
   let text = first === undefined ? null : (words.printed(first)?.text ?? null)

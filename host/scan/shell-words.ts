@@ -6,19 +6,19 @@ import { field, named } from './walking.ts'
 const MAX_DEPTH = 24
 const MAX_TEXT = 65_536
 
-/** A word as the shell makes it, and whether it can be read as it stands. */
+/** An expanded word, and whether it is readable in the source. */
 export interface Word {
   readonly text: string
-  /** It was put together of pieces, or decoded. */
+  /** It was assembled from pieces, or decoded. */
   readonly isHidden: boolean
-  /** A part of it is only known when it runs; that part stands in it as it is written. */
+  /** False: a part is known only at run time, and appears as written. */
   readonly isKnown: boolean
 }
 
 const plain = (text: string): Word => ({ text: text.slice(0, MAX_TEXT), isHidden: false, isKnown: true })
 const unknown = (text: string): Word => ({ text: text.slice(0, MAX_TEXT), isHidden: false, isKnown: false })
 
-/** Words of a script, with the variables that it sets. */
+/** Expands words of a script, with the variables that it sets. */
 export class ShellWords {
   readonly variables = new Map<string, string>([
     ['IFS', ' '],
@@ -26,11 +26,11 @@ export class ShellWords {
     ['BASH', '/bin/bash'],
     ['PATH', '/usr/bin'],
   ])
-  /** Of those, whose value was decoded. */
+  /** Variables whose values were decoded. */
   readonly decoded = new Set<string>()
   readonly lists = new Map<string, readonly string[]>()
 
-  /** What a variable is from then on: `a=b`, `a+=b`. */
+  /** The new value of a variable: `a=b`, `a+=b`. */
   assigned(node: Node): Word {
     const word = this.word(field(node, 'value'))
     const name = field(node, 'name')?.text ?? ''
@@ -100,7 +100,7 @@ export class ShellWords {
     const parts = named(node)
     const words = parts.map((part) => this.word(part, depth + 1))
     const variables = parts.filter(({ type }) => type === 'simple_expansion' || type === 'expansion').length
-    // Quotes in the midst of a word are for those who read it.
+    // Quotes in the middle of a word serve to mislead readers.
     const quotes = parts.filter(({ type }) => type === 'raw_string' || type === 'string').length
     const text = words.map((word) => word.text).join('')
     const isKnown = words.every((word) => word.isKnown)
@@ -127,7 +127,7 @@ export class ShellWords {
       : { text: known.text, isKnown: true, isHidden: known.isDecoded || /^(printf|echo)\b.*\\/s.test(inner?.text ?? '') }
   }
 
-  /** What commands print that only print and decode; null: that is not known. */
+  /** The output of commands that only print and decode; null: unknown. */
   printed(node: Node, depth = 0): { text: string; isDecoded: boolean } | null {
     if (depth > MAX_DEPTH) return null
     if (node.type === 'command') {
@@ -174,14 +174,14 @@ export class ShellWords {
     return text === null ? null : { text, isDecoded: true }
   }
 
-  /** Name and arguments. */
+  /** The name and the arguments of a command. */
   command(node: Node, depth = 0): Word[] {
     const parts = named(node).filter(
       ({ type }) => !['variable_assignment', 'file_redirect', 'herestring_redirect', 'heredoc_redirect'].includes(type),
     )
     let size = 0
     return parts.map((part) => {
-      // What comes after very much stands for itself: a few variables, repeated, would fill the memory.
+      // After a size limit, words are left unexpanded: a few repeated variables would fill the memory.
       const word = size > 4 * MAX_TEXT ? unknown(part.text) : this.word(part, depth + 1)
       size += word.text.length
       return word
@@ -189,7 +189,7 @@ export class ShellWords {
   }
 }
 
-/** `${a:1:2}`, `${a/x/y}`, `${a//x/y}`, `${a^^}`, `${a,,}`, `${a#x}`, `${a%x}`; null: something else. */
+/** `${a:1:2}`, `${a/x/y}`, `${a//x/y}`, `${a^^}`, `${a,,}`, `${a#x}`, `${a%x}`; null: any other. */
 function changed(value: string, change: string): string | null {
   if (change === '' || /^:[-=+]/.test(change)) return value
   const [, from, count] = /^:\s?(-?\d+)(?::(-?\d+))?$/.exec(change) ?? []

@@ -15,14 +15,14 @@ const TYPES = new Set([
   'unset_command',
   'declaration_command',
 ])
-/** What stands before the command that counts. */
+/** Prefixes before the command that counts. */
 const BEFORE = /^(sudo|doas|nohup|env|time|exec|command|builtin|timeout|nice|setsid|xargs|stdbuf|busybox|ionice|unbuffer|eatmydata)$/
-/** `/???/c?t`, `{curl,-s}`: a name that only the shell can read. */
+/** `/???/c?t`, `{curl,-s}`: names that only the shell can resolve. */
 const OBSCURE = /^(\/\S*[?[]\S*|\{[\w/.-]+,\S+\})(\s|$)/
 /** `name() { name | name & }`, `name() { name & name & }` */
 const BOMB = /([\w:.]{1,32})\s*\(\)\s*\{[\s;]{0,8}\1\s{0,4}(?:\|\s{0,4}\1\s{0,4})?&(?!&)/
 
-/** What a shell script says. */
+/** Extracts facts from a shell script. */
 export function readShell(root: Node, gathering: Gathering): void {
   new Reading(gathering).all(root)
 }
@@ -30,10 +30,10 @@ export function readShell(root: Node, gathering: Gathering): void {
 class Reading {
   readonly #words = new ShellWords()
   readonly #fetched = new Set<string>()
-  /** Variables that hold what was decoded or fetched, though not what that is. */
+  /** Variables with decoded or fetched content that is itself unknown. */
   readonly #brought = new Map<string, 'download-into-interpreter' | 'decoded-into-interpreter'>()
   readonly #gathering: Gathering
-  /** Where it stands, if that is where everything is. */
+  /** The current folder, if it contains everything. */
   #folder = ''
 
   constructor(gathering: Gathering) {
@@ -114,19 +114,19 @@ class Reading {
     this.#interpreted(rest, node)
   }
 
-  /** What a command will have printed into it. */
+  /** Marks a variable as downloaded or decoded by the command that it is assigned from. */
   #bring(variable: string, text: string): void {
     if (/[$`]\(?.*\b(curl|wget)\b/s.test(text)) this.#brought.set(variable, 'download-into-interpreter')
     else if (/[$`]\(?.*\b(base64|xxd|openssl|rev|tr)\b/s.test(text)) this.#brought.set(variable, 'decoded-into-interpreter')
   }
 
-  /** As the shell takes a word apart that it has expanded. */
+  /** Splits an expanded word as the shell does. */
   #split(text: string): string {
     const by = this.#words.variables.get('IFS') ?? ' '
     return by.trim() === '' || by.length > 8 ? text : [...text].map((one) => (by.includes(one) ? ' ' : one)).join('')
   }
 
-  /** Where something was fetched to. */
+  /** Remembers the files that something was downloaded to. */
   #remember(words: readonly Word[]): void {
     if (!FETCHES.test(words[0]?.text ?? '')) return
     const option = words.findIndex(({ text }) => /^(-\w*[oO]|--output(-document)?)$/.test(text))
@@ -152,7 +152,7 @@ class Reading {
     this.#gathering.add('command', texts.join(' '), node)
     if (texts[0] === 'cd') this.#folder = EVERYTHING.test(texts[1] ?? '~') ? (texts[1] ?? '~').replace(/\/$/, '') : ''
     if (texts[0] === 'cd' && texts[1] === '/') this.#folder = '/'
-    // What is there is everything there is.
+    // In this folder, a wildcard covers everything.
     const isAll = this.#folder !== '' && texts.some((text) => text === '*' || text === '.' || text === './*')
     if (isAll && /^(rm|shred|find)$/.test(texts[0] ?? ''))
       this.#gathering.add(
@@ -162,7 +162,7 @@ class Reading {
       )
   }
 
-  /** Code among the arguments. */
+  /** Reads code among the arguments. */
   #interpreted([name, ...args]: readonly Word[], node: Node): void {
     const program = name?.text ?? ''
     const after = (option: RegExp): Word | undefined => args[args.findIndex((word) => option.test(word.text)) + 1]
@@ -209,7 +209,7 @@ class Reading {
     this.#gathering.read(language, code.text, node)
   }
 
-  /** The command of a stage, without what stands before it. */
+  /** The command of a stage, without its prefixes. */
   #stage(stage: Node): string {
     if (stage.type !== 'command') return ''
     const words = this.#words.command(stage).map((word) => word.text)
@@ -221,7 +221,7 @@ class Reading {
     return first
   }
 
-  /** A here-document is the input of its command. */
+  /** A here-document is its command's input. */
   #fed(node: Node): void {
     const body = field(node, 'body')
     if (body?.type !== 'command') return
@@ -231,7 +231,7 @@ class Reading {
     for (const redirect of named(node)) this.#poured(this.#stage(body), redirect)
   }
 
-  /** What a command is given to read, by a here-document or a here-string. */
+  /** Reads a command's input from a here-document or here-string. */
   #poured(program: string, redirect: Node): void {
     const document = redirect.type === 'heredoc_redirect' ? named(redirect).find(({ type }) => type === 'heredoc_body') : undefined
     const word = redirect.type === 'herestring_redirect' ? this.#words.word(named(redirect)[0] ?? null) : undefined
@@ -249,7 +249,7 @@ class Reading {
 
   #endless(node: Node): void {
     const text = node.text.slice(0, 4000)
-    // Piece by piece, in names that somebody else's server is asked for.
+    // Data sent piece by piece, in DNS names queried from a foreign server.
     if (
       /^for\b.*\$\(.*\b(env|base64|base32|xxd|od|hexdump)\b/.test(text.slice(0, 400)) &&
       /\b(dig|nslookup|host|drill|ping|curl|wget)\b[^;\n]*\$/.test(text)
@@ -257,7 +257,7 @@ class Reading {
       this.#gathering.add('shape', 'files-sent', node)
     if (!/^while\s+(true|:|\[\s*1\s*\])|^for\s*\(\(\s*;\s*;\s*\)\)/.test(text)) return
     const isSelf = /(\$0|"\$0"|\bbash\s+\$0)[^\n]*&/.test(text)
-    // Into the background, and on at once: nothing in it waits for anything.
+    // Commands in the background, in a loop that never waits.
     const isFlood = /[^&>|]&(?![&>\d])/.test(text) && !/\b(wait|sleep|read|inotifywait|accept|jobs|flock|curl|nc)\b/.test(text)
     if (isSelf || isFlood) this.#gathering.add('shape', 'fork-bomb', node)
   }

@@ -4,7 +4,7 @@ import { TooMuch } from './gathering.ts'
 const MAX_DEPTH = 400
 const MAX_NODES = 400_000
 
-/** Every node of these types, in the order of the text. It does not call itself: code may be nested deeper than a stack. */
+/** Visits every node of these types in document order. Iterative, because code may be nested deeper than the stack. */
 export function walk(root: Node, types: ReadonlySet<string>, visit: (node: Node) => void): void {
   const cursor: TreeCursor = root.walk()
   try {
@@ -30,7 +30,7 @@ export function walk(root: Node, types: ReadonlySet<string>, visit: (node: Node)
 
 const LOOP = /^(for|while|do|for_in)_statement$/
 
-/** Whether it is done more than once. */
+/** Whether the node is inside a loop. */
 export function isRepeated(node: Node): boolean {
   let within = node.parent
   for (let depth = 0; within !== null && depth < MAX_DEPTH; depth += 1, within = within.parent) if (LOOP.test(within.type)) return true

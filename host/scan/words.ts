@@ -2,7 +2,7 @@ import type { Proposal, ScanFinding, Scanned, ScanRule } from '@caisson/policy'
 
 export type { ScanFinding, Scanned }
 
-/** What the host asks of the thread that scans, and what that answers. */
+/** The protocol between the host and the scan thread. */
 export interface Order {
   readonly order: number
   readonly language: Scanned

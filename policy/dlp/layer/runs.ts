@@ -19,7 +19,7 @@ interface Alphabet {
   /** The value of each byte, or -1. */
   readonly values: Int8Array
   readonly bits: number
-  /** Least symbols that hide LEAST_RUN; and the least where letters of both cases are mixed, which is not a regular encoding but a trick or chance. */
+  /** The fewest symbols that hide as much as LEAST_RUN; and the fewest if the case is mixed, which no encoder does: it is a trick or chance. */
   readonly least: number
   readonly leastMixed: number
   /** Number of possible start offsets, in symbols: text before the run may belong to the alphabet too. */
