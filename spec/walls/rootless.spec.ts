@@ -78,7 +78,7 @@ describe.runIf(isRoot)('without root (these specs make an ordinary user, and so 
     const refused = await caisson('run', '-c', 'print(1)')
     expect(refused.exitCode).toBe(125)
     expect(refused.stdout).toBe('')
-    expect(refused.stderr).toMatch(/^caisson: LIMIT_UNAVAILABLE: .*memory.*--memory none/m)
+    expect(refused.stderr).toMatch(/^caisson: LIMIT_UNAVAILABLE: .*memory.*: --memory none --pids none --cpus none\.$/m)
     expect((await caisson('run', '--memory', 'none', '-c', 'print(1)')).stderr).toMatch(/LIMIT_UNAVAILABLE: .*pids/)
     expect(await readdir(join(place, 'home', 'sandboxes'))).toEqual([])
   })
