@@ -240,7 +240,7 @@ function disk({ root, home, kept }: MachineFacts, diskMiB: number): Plan['disk']
   const size = { bytes: diskMiB * MIB, inodes: inodesFor(diskMiB) }
   if (root) return { kind: 'image', ...(kept ?? { image: diskImage(home, diskMiB), take: false }), ...size }
   if (kept !== null) {
-    throw new Fault('UNSUPPORTED', 'files are kept only where a sandbox has a disk of its own', { hint: 'Run the daemon as root.' })
+    throw new Fault('UNSUPPORTED', 'files are kept only where a sandbox has a disk of its own', { hint: 'Run Caisson as root.' })
   }
   return { kind: 'tmpfs', ...size }
 }

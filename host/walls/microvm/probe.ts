@@ -44,6 +44,7 @@ export async function probeMicrovm(options: CandidateOptions, signal: AbortSigna
 
 /** Where no command mends it, what else does. */
 function mending({ message, line }: Fault): Pick<Finding, 'detail' | 'mend'> {
+  if (process.getuid?.() !== 0) return { detail: line }
   if (message.includes('qemu-system')) return { detail: message, mend: INSTALL }
   if (!/firecracker/i.test(message) || message.includes(SETUP)) return { detail: message, mend: SETUP }
   return { detail: line }

@@ -70,16 +70,20 @@ impl Cgroup {
             ("pids", limits.pids.is_some()),
             ("cpu", limits.cpu_milli.is_some()),
         ];
+        let mut refused: Option<Fault> = None;
+        let mut missing = Vec::new();
         for (name, required) in wanted {
-            match locate(&mounts, name).and_then(|(version, parent)| group.join(name, version, &parent, id)) {
-                Ok(()) => {}
-                Err(_) if !required => {}
-                Err(fault) => {
-                    group.remove();
-                    let message = format!("{name}: {}", fault.message);
-                    return Err(Fault::new(Code::LimitUnavailable, STEP, message).hint(mend(name)));
-                }
+            let joined = locate(&mounts, name).and_then(|(version, parent)| group.join(name, version, &parent, id));
+            if let (Err(fault), true) = (joined, required) {
+                missing.push(name);
+                refused.get_or_insert_with(|| {
+                    Fault::new(Code::LimitUnavailable, STEP, format!("{name}: {}", fault.message))
+                });
             }
+        }
+        if let Some(fault) = refused {
+            group.remove();
+            return Err(fault.hint(mend(&missing)));
         }
         if kind == Kind::Sandbox {
             let counted = locate(&mounts, "cpuacct").and_then(|(version, parent)| group.folder(version, &parent, id));

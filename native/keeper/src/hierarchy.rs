@@ -97,13 +97,15 @@ fn hand_down(parent: &Path) {
     }
 }
 
-/// What a person can do who has no control group of this kind.
-pub fn mend(controller: &str) -> String {
+/// What a person can do who has no control groups of these kinds. It names each: lifting one limit would only bring the refusal of the next.
+pub fn mend(controllers: &[&str]) -> String {
     // SAFETY: geteuid cannot fail.
     let uid = unsafe { libc::geteuid() };
-    let flag = if controller == "cpu" { "cpus" } else { controller };
+    let flag = |controller: &&str| format!("--{} none", if *controller == "cpu" { "cpus" } else { controller });
+    let flags = controllers.iter().map(flag).collect::<Vec<_>>().join(" ");
+    let unwanted = if controllers.len() == 1 { "limit is" } else { "limits are" };
     format!(
-        "Delegate cgroups to this user with `sudo sh -c 'for c in memory pids cpu; do mkdir -p /sys/fs/cgroup/$c/caisson-{uid} && chown -R {uid} /sys/fs/cgroup/$c/caisson-{uid}; done'` (cgroup v1) or start under `systemd-run --user --scope -p Delegate=yes` (v2), run as root, or say plainly that the limit is not wanted: --{flag} none."
+        "Delegate cgroups to this user with `sudo sh -c 'for c in memory pids cpu; do mkdir -p /sys/fs/cgroup/$c/caisson-{uid} && chown -R {uid} /sys/fs/cgroup/$c/caisson-{uid}; done'` (cgroup v1) or start under `systemd-run --user --scope -p Delegate=yes` (v2), run as root, or say plainly that the {unwanted} not wanted: {flags}."
     )
 }
 
