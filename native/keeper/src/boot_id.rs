@@ -1,4 +1,5 @@
-//! What /proc/sys/kernel/random/boot_id says inside: each sandbox has booted by itself (inside.rs). A UUID of version 4.
+//! The content of /proc/sys/kernel/random/boot_id inside: a version 4 UUID of each sandbox's own (inside.rs), so that
+//! the host's is not visible.
 
 use std::fs;
 
@@ -6,7 +7,7 @@ use crate::fault::{At, Outcome};
 use crate::plan::Owner;
 use crate::root::Stage;
 
-/// Below the root.
+/// Relative to the sandbox's root.
 pub const PLACE: &str = "caisson/boot_id";
 
 pub fn write(stage: &Stage) -> Outcome<()> {
