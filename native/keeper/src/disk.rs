@@ -147,7 +147,7 @@ impl Loop {
         Err(Fault::new(Code::LaunchFailed, STEP, "other processes took every free loop device"))
     }
 
-    /// Creates its file system, not mounted anywhere yet.
+    /// Returns its file system, detached: mounted nowhere yet.
     pub fn system(self) -> Outcome<OwnedFd> {
         // An image damaged by a power cut is not repaired: the error is reported, and the disk turns read-only.
         let options = [("source", Some(self.device.as_str())), ("errors", Some("remount-ro")), ("noinit_itable", None)];

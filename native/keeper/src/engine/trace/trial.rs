@@ -10,7 +10,7 @@ use super::{Heard, STEP, Trace, configuration, listener};
 use crate::engine::PATIENCE;
 use crate::fault::{At, Code, Fault, Outcome};
 
-/// Listens at `path`, prints that and the engine's configuration, and, after the engine has ended, what it reported.
+/// Listens at `path`, then prints the engine's configuration. After the engine has ended, returns what it reported.
 pub fn watch(path: &str) -> Outcome<Value> {
     let door = listener(path)?;
     println!("{}", configuration(path));
