@@ -1,9 +1,11 @@
-//! The audit log for a host: what Node calls to append to it. Node has no call that locks a file.
+//! The audit log for a host: a Node addon, because Node cannot lock files.
 //!
-//! `open(path)` gives a log; `append(log, fields)` answers `[seq, hash]` as JSON, `end(log)` the same of the last record, or nothing; `rotate(log, bytes, fields)` the name of the full file, or nothing;
-//! `close(log)` lets go of its descriptors. `datagram(path, text)` sends a text to a local socket, for a syslog that listens for datagrams, which Node has no call for either;
-//! an empty one only looks whether somebody listens. `redacted(log, asked)` takes secrets out: `asked` is `{words, texts, known}` as JSON, and so is the answer; `secret(name)` says whether a variable
-//! of that name is one: it answers with the name, or nothing. Each throws with the reason.
+//! `open(path)` returns a log. `append(log, fields)` returns `[seq, hash]` as JSON, `end(log)` the same for the last
+//! record, or nothing. `rotate(log, bytes, fields)` returns the name of the full file, or nothing. `close(log)` closes
+//! its descriptors. `datagram(path, text)` sends a text to a local socket, for a syslog that listens for datagrams,
+//! which Node cannot send either; an empty text only checks whether somebody listens. `redacted(log, asked)` removes
+//! secrets: `asked` is `{words, texts, known}` as JSON, and so is the answer. `secret(name)` returns the name if a
+//! variable of that name is a secret, or nothing. Each throws with the reason.
 
 mod asked;
 mod datagram;

@@ -1,4 +1,5 @@
-//! Of Node-API what is used here (node_api.h): its names and shapes have not changed since Node 10, and Node itself brings them.
+//! The part of Node-API that is used here (node_api.h). Its names and types have not changed since Node 10, and Node
+//! itself provides it.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{null, null_mut};
@@ -41,7 +42,7 @@ unsafe extern "C" {
     fn napi_get_value_external(env: Env, value: Value, data: *mut *mut c_void) -> i32;
 }
 
-/// What Node itself refused; it has an exception waiting, or the arguments were of other kinds.
+/// Node refused the call: it has a pending exception, or the arguments had other types.
 pub struct Refused;
 
 fn held(status: i32) -> Result<(), Refused> {
@@ -110,10 +111,10 @@ pub unsafe fn throw(env: Env, message: &str) -> Value {
     null_mut()
 }
 
-/// Something of ours that Node keeps until nobody has it any more.
+/// Wraps a value of ours, which Node keeps until it is garbage-collected.
 ///
 /// # Safety
-/// Within a call from Node, with what it gave.
+/// Within a call from Node, with its own arguments.
 pub unsafe fn wrap<T>(env: Env, thing: T) -> Value {
     let mut made = null_mut();
     let data = Box::into_raw(Box::new(thing)).cast();
@@ -131,7 +132,7 @@ unsafe extern "C" fn let_go<T>(_env: Env, data: *mut c_void, _hint: *mut c_void)
 /// Within a call from Node, with what it gave; `value` came from `wrap` of the same kind.
 pub unsafe fn unwrapped<'call, T>(env: Env, value: Value) -> Result<&'call mut T, Refused> {
     let mut data = null_mut();
-    // SAFETY: as promised by the caller. JavaScript has one thread, so that nobody else has it during the call.
+    // SAFETY: as promised by the caller. JavaScript has one thread, so nobody else accesses it during the call.
     unsafe {
         held(napi_get_value_external(env, value, &raw mut data))?;
         data.cast::<T>().as_mut().ok_or(Refused)
