@@ -27,7 +27,7 @@ pub struct Place {
     pub hash: String,
 }
 
-/// Where a record is announced. One in a file that is not the log yet is announced nowhere.
+/// Whether the head is updated after a record: not for one in a file that is not the log yet.
 #[derive(PartialEq, Eq)]
 enum Tell {
     Head,

@@ -1,5 +1,5 @@
-//! The content of /proc/sys/kernel/random/boot_id inside: a version 4 UUID of each sandbox's own (inside.rs), so that
-//! the host's is not visible.
+//! The content of /proc/sys/kernel/random/boot_id inside. Each sandbox has its own version 4 UUID, which inside.rs
+//! mounts over the host's.
 
 use std::fs;
 

@@ -51,7 +51,7 @@ pub struct Spare {
 #[derive(Default)]
 pub struct Usage {
     pub peak_memory_bytes: Option<u64>,
-    /// Room for page cache, which the kernel reclaims under memory pressure.
+    /// Page cache, which the kernel reclaims under memory pressure.
     pub cache_bytes: Option<u64>,
     pub cpu_us: Option<u64>,
 }

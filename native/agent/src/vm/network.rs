@@ -40,7 +40,7 @@ pub fn raise(machine: &Machine) -> Outcome<()> {
     if added == 0 { Ok(()) } else { Err(format!("the way out: {}", std::io::Error::last_os_error())) }
 }
 
-/// Gives the restored machine another MAC address.
+/// Sets the MAC address, so that a restored machine appears to have another card.
 pub fn rename(machine: &Machine) -> Outcome<()> {
     let Some(address) = machine.hardware_address.as_ref().filter(|_| machine.network) else { return Ok(()) };
     let wrong = || format!("hardware address: {address:?} is none");

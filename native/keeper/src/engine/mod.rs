@@ -49,9 +49,9 @@ const BOOT_PATIENCE: Duration = Duration::from_secs(85);
 /// How long to wait for the engine's last messages after it has ended.
 const LAST_WORDS_MS: i64 = 50;
 
-/// The number of host processes and threads that `inside` processes need. The engine has some of its own. With the
-/// tracing platform, each process inside has one host thread for each engine thread that ever ran it, and these are
-/// kept for the next process: a busy shell with a dozen processes had two hundred.
+/// The number of host processes and threads that `inside` processes need. The engine has some of its own. Where its
+/// platform traces, each process inside has a host thread for each engine thread that ever ran it, and these are kept
+/// for the next process: a busy shell with a dozen processes had two hundred.
 const fn host_pids(inside: u64) -> u64 {
     inside.saturating_mul(4).saturating_add(192)
 }

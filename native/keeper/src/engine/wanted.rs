@@ -69,7 +69,7 @@ pub fn refuse(plan: &Plan) -> Outcome<()> {
     Ok(())
 }
 
-/// A mother (a machine that others are forked from), or one of her twins.
+/// A mother (a machine that others are forked from), or one of its twins.
 fn is_forked(plan: &Plan) -> bool {
     let (Some(machine), Some(engine)) = (&plan.machine, &plan.engine) else { return false };
     let restored = match &engine.warm {

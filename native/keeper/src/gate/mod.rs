@@ -44,7 +44,7 @@ use crate::plan::{Network, Plan};
 use serve::Serve;
 
 const STEP: &str = "gate";
-/// Sockets of one connection. The gate itself needs the other constant.
+/// Sockets per connection; below, what the gate itself needs.
 const DESCRIPTORS_EACH: u64 = 2;
 const DESCRIPTORS_BESIDE: u64 = 256;
 

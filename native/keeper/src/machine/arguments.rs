@@ -85,7 +85,7 @@ fn memory_of(engine: &Engine, machine: &Machine) -> String {
 }
 
 /// The kernel command line: no probing for missing hardware, and no mitigations of CPU side channels between processes
-/// inside. Words after `--` go to the first program.
+/// inside, which an emulated CPU does not need. Words after `--` go to the first program.
 fn kernel_line(emulated: bool) -> Outcome<String> {
     let time = if emulated {
         // There is no other clock to calibrate it by.

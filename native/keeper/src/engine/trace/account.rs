@@ -55,7 +55,7 @@ impl Account {
                 Ok(Some(Command { pid: 1, parent: None, uid: 0, words: Some(words) }))
             }
             Point::Cloned { by, thread, group } => {
-                // Its number may have belonged to a thread that died while it asked.
+                // Its number may have belonged to a thread that died during execve.
                 self.asking.remove(&thread);
                 if by != group {
                     self.parents.insert(group, by);
