@@ -162,7 +162,7 @@ impl Stage<'_> {
 
     fn bind(&self, bind: &Bind) -> Outcome<()> {
         let source = Path::new(&bind.source);
-        // From here on use what is held: another sandbox with a folder above may replace the path.
+        // From here on use the held tree: somebody in a sandbox with a parent folder may replace what is at the path.
         let tree = Tree::open(source).coded(Code::MountUnreadable, STEP, source.display())?;
         let found = tree.metadata().at(STEP, source.display())?;
         if let Some(inode) = &bind.inode {

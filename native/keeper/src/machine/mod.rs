@@ -98,7 +98,7 @@ impl Inside<'_> {
         nix::unistd::sethostname(&self.plan.host_name).at("hostname", &self.plan.host_name)?;
         loopback_up()?;
         let is_mother = self.plan.is_mother();
-        // Opened before the pivot. The mother hands it to keepers that want a twin, whose user namespace goes below it.
+        // Opened before the pivot. A mother hands its user namespace to keepers that want a twin; the twin's goes below.
         let kin = if is_mother { Some(self.kin()?) } else { None };
         let gated = is_gated(self.plan) && !is_mother;
         let doors = if gated { gate::net::prepare(machine.vmm.source())? } else { Vec::new() };
@@ -156,7 +156,7 @@ impl Inside<'_> {
         self.steer(&helm, monitor.begin(child)?)
     }
 
-    /// The socket over which a mother is asked, and the namespace that twins go below.
+    /// The socket over which a mother is asked, and the user namespace below which the twins' are created.
     fn kin(&self) -> Outcome<Kin> {
         let place = "/proc/self/ns/user";
         let user_namespace = std::fs::File::open(place).at("namespaces", place)?.into();

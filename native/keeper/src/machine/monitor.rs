@@ -45,7 +45,7 @@ pub struct Parts<'a> {
     pub kin: Option<Kin>,
 }
 
-/// Where a mother is asked for twins, and the user namespace that theirs go below.
+/// Where a mother is asked for twins, and the user namespace below which the twins' are created.
 pub struct Kin {
     pub listener: OwnedFd,
     pub user_namespace: OwnedFd,

@@ -53,7 +53,7 @@ pub fn snapshot(sandbox: &Sandbox, folder: &Path, lasts: bool) -> Outcome<()> {
     helm::go_on(helm_of(sandbox)?)?;
     let (mut sums, file) = taken?;
     if lasts {
-        // The machine already runs again.
+        // The machine already runs again, so this delays nobody.
         file.sync_all().at(STEP, copy.display())?;
         sums.insert(DISK_FILE.into(), sums::sum(&copy)?.into());
         whole::keep_with_disk(folder, &sums)?;

@@ -65,7 +65,7 @@ impl Api {
         Err(failed(format!("Firecracker refused PUT {path} ({}): {}", answer.status, answer.words())))
     }
 
-    /// Exactly one answer: nothing was asked that a second could follow.
+    /// Exactly one answer: no other request is open that a second one could belong to.
     fn answer(&mut self, path: &str, until: Instant) -> Outcome<Answer> {
         let (mut heard, mut buffer) = (Vec::new(), [0u8; 4096]);
         loop {
