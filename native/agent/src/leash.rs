@@ -109,7 +109,7 @@ pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::
                 (is_emptying, is_settling) = (false, true);
                 continue;
             }
-            // A process may have died before its answer, and no order reports that.
+            // A process that asked may have died instead of being answered, and no order reports that.
             () = tokio::time::sleep(SETTLING_LOOK), if is_settling => continue,
             ready = leash.readable() => ready?,
         };

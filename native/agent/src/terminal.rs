@@ -36,7 +36,7 @@ pub fn open(identity: &Identity, (columns, rows): (u16, u16)) -> Outcome<Pair> {
 
 const SLAVE: libc::c_int = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
 
-/// Independent of what lies in /dev/pts by now.
+/// Opens the slave side, whatever lies in /dev/pts by now.
 fn peer(master: &OwnedFd) -> nix::Result<OwnedFd> {
     // SAFETY: takes flags and makes a descriptor, for us.
     unsafe {
