@@ -10,9 +10,51 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
 /** Of all the runtimes of a sandbox together: whoever is inside may have hundreds, and each keeps a message here for as long as it does not end. */
 const MAX_BEGUN_BYTES = 2 * MAX_RUNTIME_MESSAGE_BYTES
 
-/** What is kept of messages that have not ended, of several runtimes. */
+/** Of all the sandboxes of an owner together: so much, and beyond it as much of each as all of them may have on average. Whoever has less is innocent of it. */
+const MAX_OWNER_BYTES = 4 * MAX_BEGUN_BYTES
+
+/** By owner, in this process: of how many sandboxes there are messages that have not ended, and how much. */
+const owners = new Map<string | undefined, { sandboxes: number; bytes: number }>()
+
+/** What is kept of messages that have not ended, of the runtimes of one sandbox. */
 export class Begun {
-  bytes = 0
+  #owner: string | undefined
+  #bytes = 0
+
+  /** `owner` undefined: the operator, or nobody yet. */
+  constructor(owner?: string) {
+    this.#owner = owner
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  belongTo(owner: string | undefined): void {
+    const bytes = this.#bytes
+    this.add(-bytes)
+    this.#owner = owner
+    this.add(bytes)
+  }
+
+  add(bytes: number): void {
+    const { sandboxes, bytes: before } = owners.get(this.#owner) ?? { sandboxes: 0, bytes: 0 }
+    const now = { sandboxes: sandboxes - Number(this.#bytes > 0) + Number(this.#bytes + bytes > 0), bytes: before + bytes }
+    this.#bytes += bytes
+    if (now.sandboxes === 0) owners.delete(this.#owner)
+    else owners.set(this.#owner, now)
+  }
+
+  /** Throws WIRE_VIOLATION when there is too much of it. */
+  refuse(): void {
+    if (this.#bytes > MAX_BEGUN_BYTES) throw violation(`messages that do not end, of more than ${MAX_BEGUN_BYTES} bytes`)
+    const { sandboxes, bytes } = owners.get(this.#owner) ?? { sandboxes: 0, bytes: 0 }
+    if (bytes > MAX_OWNER_BYTES && this.#bytes > MAX_OWNER_BYTES / sandboxes) {
+      throw violation(
+        `a part of messages that do not end, which in ${sandboxes} sandboxes of its owner have more than ${MAX_OWNER_BYTES} bytes`,
+      )
+    }
+  }
 }
 
 /** Puts the messages of a runtime together from the pieces in which they arrive. They come from inside the wall. */
@@ -29,9 +71,9 @@ export class ControlLines {
   #keep(piece: Uint8Array): void {
     const before = this.#bytes
     this.#bytes += piece.length
-    this.#begun.bytes += piece.length
+    this.#begun.add(piece.length)
     if (this.#bytes > MAX_RUNTIME_MESSAGE_BYTES) throw violation(`a message of more than ${MAX_RUNTIME_MESSAGE_BYTES} bytes`)
-    if (this.#begun.bytes > MAX_BEGUN_BYTES) throw violation(`messages that do not end, of more than ${MAX_BEGUN_BYTES} bytes`)
+    this.#begun.refuse()
     if (this.#bytes > this.#held.length) {
       const wider = Buffer.allocUnsafe(Math.max(this.#bytes, 2 * this.#held.length))
       this.#held.copy(wider, 0, 0, before)
@@ -42,7 +84,7 @@ export class ControlLines {
 
   /** Nothing more comes. */
   end(): void {
-    this.#begun.bytes -= this.#bytes
+    this.#begun.add(-this.#bytes)
     this.#bytes = 0
     this.#held = NOTHING
   }

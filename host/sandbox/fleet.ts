@@ -78,6 +78,8 @@ export interface Fleet {
   fork(id: string, owner: Owner, wish: ForkWish, signal: AbortSignal): Promise<(SandboxRecord | Fault)[]>
   /** Oldest first. */
   samples(id: string, owner: Owner, span: { fromMs: number; toMs: number }, signal: AbortSignal): Promise<Sample[]>
+  /** Undefined: there is no such sandbox. */
+  ownerOf(id: string): string | undefined
   /** For traffic, which knows an id and nothing else. Resumes it where its lifecycle says so. Rejects with SANDBOX_GONE or CONFLICT. */
   enter(id: string, signal: AbortSignal): Promise<Entered>
   /** What happens to sandboxes of this owner from now on; the result stops that. */

@@ -10,6 +10,8 @@ import type { ContextRecord } from './record.ts'
 /** What a sandbox that lives is made of. */
 export interface LifeParts {
   plan: Plan
+  /** Undefined: the operator, or nobody yet. */
+  owner: string | undefined
   cell: Cell
   agent: AgentConnection
   template: Template
@@ -38,4 +40,4 @@ export interface LifeParts {
 }
 
 /** Of those, what whoever it belongs to has it be. */
-export type Belonging = Pick<LifeParts, 'plan' | 'env' | 'examination'>
+export type Belonging = Pick<LifeParts, 'plan' | 'owner' | 'env' | 'examination'>

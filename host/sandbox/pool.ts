@@ -9,7 +9,10 @@ const LAUNCH_MS = 60_000
 /** Of one kind; behind the container wall, where one that has rehearsed takes some 8 MiB, as many as a fortieth part of the machine's memory holds. */
 const MAX_WAITING = 8
 const MAX_LIGHT = Math.min(64, Math.max(MAX_WAITING, Math.floor(totalmem() / (40 * 8 * 2 ** 20))))
-/** Callers say what a kind is: of more kinds than these, the one that nobody has wanted for longest is let go, if none was expected. */
+/**
+ * Callers say what a kind is: of more kinds than these, if none was expected, one is let go of whoever alone wants the most of them, the one that was not wanted
+ * for longest.
+ */
 const MAX_KINDS = 16
 /**
  * A kind of sandbox that nobody wanted for so long has one waiting at the most; after ten times as long, none. One that was there whenever somebody wanted it
@@ -26,6 +29,8 @@ const BREATH_MS = 40
 interface Shelf {
   readonly request: CreateRequest
   readonly waiting: Waiting[]
+  /** Who alone has asked for it; undefined: several, or it was expected. */
+  owner: string | undefined
   /** How many are to wait: one more with each time that there was none. */
   wanted: number
   expected: number
@@ -91,7 +96,7 @@ export class Pool implements AsyncDisposable {
 
   /** Has so many of a kind waiting before anybody asks. */
   expect(request: CreateRequest, wanted: number): void {
-    const shelf = this.#shelf(request)
+    const shelf = this.#shelf(request, undefined)
     if (shelf === undefined) return
     shelf.expected = wanted
     shelf.wanted = Math.max(shelf.wanted, shelf.expected)
@@ -99,8 +104,8 @@ export class Pool implements AsyncDisposable {
   }
 
   /** One that is just what is asked for, now the caller's; undefined: there is none, make one. */
-  take(request: CreateRequest): Waiting | undefined {
-    const shelf = this.#shelf(request)
+  take(request: CreateRequest, owner: string): Waiting | undefined {
+    const shelf = this.#shelf(request, owner)
     if (shelf === undefined || this.#over.signal.aborted) return undefined
     shelf.lastTakenMs = Date.now()
     const found = shelf.waiting.shift()
@@ -135,27 +140,43 @@ export class Pool implements AsyncDisposable {
     await Promise.all([...this.#shelves.values()].flatMap(({ waiting }) => waiting.splice(0).map(end)))
   }
 
-  #shelf(request: CreateRequest): Shelf | undefined {
+  #shelf(request: CreateRequest, owner: string | undefined): Shelf | undefined {
     const { key, kind } = kindOf(request) ?? {}
     if (key === undefined || kind === undefined) return undefined
     const known = this.#shelves.get(key)
-    if (known !== undefined) return known
-    const shelf: Shelf = { request: kind, waiting: [], wanted: 0, ...FRESH, lastTakenMs: Date.now() }
+    if (known !== undefined) {
+      if (known.owner !== owner) known.owner = undefined
+      return known
+    }
+    const shelf: Shelf = { request: kind, waiting: [], owner, wanted: 0, ...FRESH, lastTakenMs: Date.now() }
     this.#shelves.set(key, shelf)
     if (this.#shelves.size > MAX_KINDS) this.#forgetOldest()
     return shelf
   }
 
-  /** All kinds together have no more than one may have, but for the first of each. */
-  #most({ wall, wanted }: Shelf): number {
-    if (wall !== 'container') return MAX_WAITING
+  /** All kinds together have no more than one may have, but for the first of each; behind heavy walls, all those that one owner alone wants. */
+  #most(shelf: Shelf): number {
+    const { wall, wanted } = shelf
+    if (wall !== 'container') return Math.max(1, MAX_WAITING - this.#besides(shelf))
     const others = this.count.wanted - wanted
     return Math.max(1, MAX_LIGHT - others)
   }
 
+  /** Of heavy walls, and of other kinds that whoever wants this one wants alone. */
+  #besides(shelf: Shelf): number {
+    const others = this.#ownedBy(shelf.owner).filter((other) => other !== shelf && other.wall !== 'container')
+    return others.reduce((sum, { wanted }) => sum + wanted, 0)
+  }
+
+  #ownedBy(owner: string | undefined): Shelf[] {
+    return owner === undefined ? [] : [...this.#shelves.values()].filter((shelf) => shelf.owner === owner)
+  }
+
   #forgetOldest(): void {
     const made = [...this.#shelves].filter(([, { expected }]) => expected === 0)
-    const oldest = made.reduce((one, other) => (other[1].lastTakenMs < one[1].lastTakenMs ? other : one))
+    const owned = made.map(([, { owner }]) => this.#ownedBy(owner).length)
+    const most = made.filter((_, at) => Math.max(1, owned[at] ?? 0) === Math.max(1, ...owned))
+    const oldest = most.reduce((one, other) => (other[1].lastTakenMs < one[1].lastTakenMs ? other : one))
     this.#shelves.delete(oldest[0])
     oldest[1].wanted = 0
     this.#evict(oldest[1])
