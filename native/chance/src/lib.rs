@@ -23,7 +23,7 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn napi_register_module_v1(env: Env, _exports: Value) -> Value {
     let mut answer = null_mut();
-    // SAFETY: within Node's call, with what it gave; OpenSSL does its own locking.
+    // SAFETY: within Node's call, with its own arguments; OpenSSL does its own locking.
     unsafe {
         // RAND_poll only reports that it polled, not what it got.
         let has = RAND_poll() == 1 && RAND_status() == 1;

@@ -31,7 +31,7 @@ impl Alarm {
         if event < 0 {
             return Err(std::io::Error::last_os_error()).at(STEP, "eventfd");
         }
-        // SAFETY: just made, owned by nobody else.
+        // SAFETY: just created, owned by nobody else.
         let event = unsafe { OwnedFd::from_raw_fd(event) };
         let control = File::open(dir.join("memory.oom_control")).at(STEP, "memory.oom_control")?;
         write(dir, "cgroup.event_control", format!("{} {}", event.as_raw_fd(), control.as_raw_fd()))?;
@@ -70,7 +70,7 @@ impl Alarm {
         match &mut self.kind {
             AlarmKind::Event(event) => {
                 let mut count = [0u8; 8];
-                // SAFETY: the buffer is ours and as long as said; the descriptor is non-blocking.
+                // SAFETY: the buffer is ours and has the given length; the descriptor is non-blocking.
                 unsafe { libc::read(event.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) == count.len() as isize }
             }
             AlarmKind::Counter { file, key, seen, .. } => {

@@ -18,7 +18,7 @@ pub fn write(stage: &Stage) -> Outcome<()> {
 
 pub fn fresh() -> Outcome<String> {
     let mut random = [0u8; 16];
-    // SAFETY: the buffer is ours and as long as said.
+    // SAFETY: the buffer is ours and has the given length.
     if unsafe { libc::getrandom(random.as_mut_ptr().cast(), random.len(), 0) } != 16 {
         return Err(std::io::Error::last_os_error()).at("boot id", "getrandom");
     }

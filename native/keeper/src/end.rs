@@ -23,8 +23,8 @@ pub fn take_apart(sandbox: &mut Sandbox, end: &mut End) -> (Option<u64>, Option<
         cgroup.let_die();
     }
     if let Some(first) = sandbox.first.take() {
-        // Killing the first process of a pid namespace kills all of it, and reaping it waits for the others (pid_namespaces(7)).
-        // A zygote has no pid namespace of its own, and no children.
+        // Killing the first process of a pid namespace kills all of it, and reaping it waits for the others
+        // (pid_namespaces(7)). A zygote has no pid namespace of its own, and no children.
         // SAFETY: our own child, not waited for yet; rusage is filled by the call.
         cpu_us = unsafe {
             libc::kill(first, libc::SIGKILL);

@@ -42,7 +42,7 @@ impl Range {
     pub fn take() -> Outcome<Range> {
         fs::create_dir_all(LOCKS).at(STEP, LOCKS)?;
         let mut random = [0u8; 4];
-        // SAFETY: the buffer is ours and as long as said.
+        // SAFETY: the buffer is ours and has the given length.
         unsafe { libc::getrandom(random.as_mut_ptr().cast(), random.len(), 0) };
         let start = u32::from_ne_bytes(random);
         for step in 0..RANGES - 1 {

@@ -43,7 +43,7 @@ impl Work {
         if done < 0 {
             return Err(std::io::Error::last_os_error()).at(STEP, "eventfd");
         }
-        // SAFETY: just made, owned by nobody else.
+        // SAFETY: just created, owned by nobody else.
         let done = unsafe { OwnedFd::from_raw_fd(done) };
         let ring = done.try_clone().at(STEP, "dup")?;
         let stop = Arc::new(AtomicBool::new(false));

@@ -95,7 +95,7 @@ pub fn hold(path: &str) -> Outcome<Beforehand> {
         polls.extend(taken.iter().map(|news| wait_for(news.as_raw_fd(), 0)));
         polls.push(wait_for(0, libc::POLLIN));
         let patience = if spares.len() < SPARES { REST_MS } else { -1 };
-        // SAFETY: the array is ours and as long as said.
+        // SAFETY: the array is ours and has the given length.
         let waited = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, patience) };
         let over = polls.pop().is_some_and(|host| host.revents != 0);
         let ending = polls.split_off(spares.len()).iter().position(|one| one.revents != 0);

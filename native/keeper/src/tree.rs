@@ -60,7 +60,7 @@ impl Tree {
         how.flags = (libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW) as u64;
         how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
         let (path, size) = (c(Path::new(path))?, size_of::<libc::open_how>());
-        // SAFETY: a NUL-terminated path and a structure that outlives the call and has the size said.
+        // SAFETY: a NUL-terminated path and a structure that outlives the call and has the given size.
         owned(unsafe { libc::syscall(libc::SYS_openat2, self.0.as_raw_fd(), path.as_ptr(), &how, size) })
     }
 
@@ -163,7 +163,7 @@ fn attributes(set: u64, user_namespace: Option<i32>) -> libc::mount_attr {
 
 fn set_attributes(dir: i32, path: &CStr, wanted: &libc::mount_attr, recursive: i32) -> Result<()> {
     let (flags, size) = (libc::AT_EMPTY_PATH | recursive, size_of::<libc::mount_attr>());
-    // SAFETY: the structure outlives the call and has the size said.
+    // SAFETY: the structure outlives the call and has the given size.
     let result = unsafe { libc::syscall(libc::SYS_mount_setattr, dir, path.as_ptr(), flags, wanted as *const _, size) };
     if result == 0 { Ok(()) } else { Err(Error::last_os_error()) }
 }

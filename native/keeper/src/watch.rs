@@ -156,7 +156,7 @@ impl Watch {
         let connections = polls.len();
         polls.extend(self.connections.iter().map(|connection| input(connection.fd())));
 
-        // SAFETY: the array is ours and as long as said.
+        // SAFETY: the array is ours and has the given length.
         let ready = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, self.milliseconds_left()) };
         if self.clock.is_over() {
             return self.time_is_up();

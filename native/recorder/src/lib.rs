@@ -41,7 +41,7 @@ const OTHER: &str = "other arguments than agreed";
 const CLOSED: &str = "the log has been closed";
 
 unsafe extern "C" fn open(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         let path = node::arguments::<1>(env, info).and_then(|[path]| node::text(env, path));
         match path.map(|path| Chain::open(Path::new(&path)).map(|chain| (chain, Redaction::beside(Path::new(&path))))) {
@@ -53,7 +53,7 @@ unsafe extern "C" fn open(env: Env, info: *mut std::ffi::c_void) -> Value {
 }
 
 unsafe extern "C" fn append(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         let Ok([log, fields]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
         let (Ok(log), Ok(fields)) = (node::unwrapped::<Log>(env, log), node::text(env, fields)) else {
@@ -68,7 +68,7 @@ unsafe extern "C" fn append(env: Env, info: *mut std::ffi::c_void) -> Value {
 }
 
 unsafe extern "C" fn end(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         let Ok([log]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
         let Ok(log) = node::unwrapped::<Log>(env, log) else { return node::throw(env, OTHER) };
@@ -82,7 +82,7 @@ unsafe extern "C" fn end(env: Env, info: *mut std::ffi::c_void) -> Value {
 }
 
 unsafe extern "C" fn rotate(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         let Ok([log, bytes, fields]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
         let (Ok(log), Ok(bytes), Ok(fields)) =
@@ -99,7 +99,7 @@ unsafe extern "C" fn rotate(env: Env, info: *mut std::ffi::c_void) -> Value {
 }
 
 unsafe extern "C" fn close(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         if let Ok([log]) = node::arguments(env, info)
             && let Ok(log) = node::unwrapped::<Log>(env, log)
@@ -111,7 +111,7 @@ unsafe extern "C" fn close(env: Env, info: *mut std::ffi::c_void) -> Value {
 }
 
 unsafe extern "C" fn datagram(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         let Ok([path, text]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
         let (Ok(path), Ok(text)) = (node::text(env, path), node::text(env, text)) else {
@@ -125,7 +125,7 @@ unsafe extern "C" fn datagram(env: Env, info: *mut std::ffi::c_void) -> Value {
 }
 
 unsafe extern "C" fn redacted(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         let Ok([log, asked]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
         let (Ok(log), Ok(asked)) = (node::unwrapped::<Log>(env, log), node::text(env, asked)) else {
@@ -140,7 +140,7 @@ unsafe extern "C" fn redacted(env: Env, info: *mut std::ffi::c_void) -> Value {
 }
 
 unsafe extern "C" fn secret(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         match node::arguments::<1>(env, info).and_then(|[name]| node::text(env, name)) {
             Ok(name) => node::string(env, if is_secret(&name) { &name } else { "" }),

@@ -50,7 +50,7 @@ fn held(status: i32) -> Result<(), Refused> {
 }
 
 /// # Safety
-/// Within a call from Node, with what it gave.
+/// Within a call from Node, with its own arguments.
 pub unsafe fn export(env: Env, exports: Value, name: &CStr, callback: Callback) -> Result<(), Refused> {
     let mut made = null_mut();
     // SAFETY: as promised by the caller; the name outlives the calls.
@@ -61,7 +61,7 @@ pub unsafe fn export(env: Env, exports: Value, name: &CStr, callback: Callback) 
 }
 
 /// # Safety
-/// Within a call from Node, with what it gave.
+/// Within a call from Node, with its own arguments.
 pub unsafe fn arguments<const COUNT: usize>(env: Env, info: Info) -> Result<[Value; COUNT], Refused> {
     let (mut count, mut arguments) = (COUNT, [null_mut(); COUNT]);
     // SAFETY: as promised by the caller; the array has the length that is said.
@@ -70,7 +70,7 @@ pub unsafe fn arguments<const COUNT: usize>(env: Env, info: Info) -> Result<[Val
 }
 
 /// # Safety
-/// Within a call from Node, with what it gave.
+/// Within a call from Node, with its own arguments.
 pub unsafe fn text(env: Env, value: Value) -> Result<String, Refused> {
     let mut length = 0;
     // SAFETY: as promised by the caller; the first call asks for the length alone, the buffer of the second holds it and a NUL.
@@ -85,7 +85,7 @@ pub unsafe fn text(env: Env, value: Value) -> Result<String, Refused> {
 }
 
 /// # Safety
-/// Within a call from Node, with what it gave.
+/// Within a call from Node, with its own arguments.
 pub unsafe fn number(env: Env, value: Value) -> Result<f64, Refused> {
     let mut number = 0.0;
     // SAFETY: as promised by the caller.
@@ -94,7 +94,7 @@ pub unsafe fn number(env: Env, value: Value) -> Result<f64, Refused> {
 }
 
 /// # Safety
-/// Within a call from Node, with what it gave.
+/// Within a call from Node, with its own arguments.
 pub unsafe fn string(env: Env, text: &str) -> Value {
     let mut made = null_mut();
     // SAFETY: as promised by the caller. On failure it stays null, which Node takes for undefined.
@@ -103,7 +103,7 @@ pub unsafe fn string(env: Env, text: &str) -> Value {
 }
 
 /// # Safety
-/// Within a call from Node, with what it gave.
+/// Within a call from Node, with its own arguments.
 pub unsafe fn throw(env: Env, message: &str) -> Value {
     let message: Vec<u8> = message.bytes().filter(|byte| *byte != 0).chain([0]).collect();
     // SAFETY: as promised by the caller; the text ends with NUL.
@@ -129,7 +129,7 @@ unsafe extern "C" fn let_go<T>(_env: Env, data: *mut c_void, _hint: *mut c_void)
 }
 
 /// # Safety
-/// Within a call from Node, with what it gave; `value` came from `wrap` of the same kind.
+/// Within a call from Node, with its own arguments; `value` came from `wrap` of the same kind.
 pub unsafe fn unwrapped<'call, T>(env: Env, value: Value) -> Result<&'call mut T, Refused> {
     let mut data = null_mut();
     // SAFETY: as promised by the caller. JavaScript has one thread, so nobody else accesses it during the call.

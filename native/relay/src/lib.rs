@@ -84,7 +84,7 @@ impl Relay {
         ];
         let numbers: Vec<u32> = self.lines.keys().copied().collect();
         polls.extend(self.lines.values().map(|line| poll(line.fd(), line.events(may_send))));
-        // SAFETY: the array is ours and as long as said.
+        // SAFETY: the array is ours and has the given length.
         if unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, -1) } < 0 {
             return if Errno::last() == Errno::EINTR { Ok(true) } else { Err(io::Error::last_os_error()) };
         }

@@ -1,5 +1,5 @@
-//! The fork ("dance"): into the sandbox's cgroups and pid namespace, as a child of the sandbox's PID 1, copying the page
-//! tables only once.
+//! The fork ("dance"): into the sandbox's cgroups and pid namespace, as a child of the sandbox's PID 1, copying the
+//! page tables only once.
 //!
 //! Copying the warm interpreter's page tables is the main cost of a fork, so it must happen once. Three processes are
 //! needed all the same. The first joins the cgroups and sets the pid namespace for its children (it stays outside

@@ -89,7 +89,7 @@ fn approach(header: &Header, fds: &[OwnedFd]) {
 fn wait_at(gate: &OwnedFd, with_more: bool) -> (OwnedFd, Option<OwnedFd>) {
     let patience = libc::timeval { tv_sec: GATE_TIMEOUT_S, tv_usec: 0 };
     let size = size_of_val(&patience) as libc::socklen_t;
-    // SAFETY: the value outlives the call and has the size said.
+    // SAFETY: the value outlives the call and has the given size.
     unsafe {
         libc::setsockopt(gate.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const patience).cast(), size);
     }

@@ -60,7 +60,7 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, 
         }
     };
     let mut fds = Vec::new();
-    // SAFETY: the kernel filled the control buffer; CMSG_* walk within msg_controllen, and each descriptor is new and ours.
+    // SAFETY: the kernel filled the control buffer; CMSG_* stay within msg_controllen; each descriptor is new and ours.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
         while !header.is_null() {

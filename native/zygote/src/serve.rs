@@ -31,7 +31,7 @@ pub fn serve(listener: RawFd, user_namespace: RawFd, idle_ms: libc::c_int, mut s
         polls.push(wait_for(spares.line()));
         polls.push(wait_for(if room { listener } else { -1 }));
         let patience_ms = spares.due_ms().map_or(idle_ms, |due_ms| due_ms.min(idle_ms));
-        // SAFETY: the array is ours and as long as said.
+        // SAFETY: the array is ours and has the given length.
         let ready = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, patience_ms) };
         if ready == 0 && clients.is_empty() && last_heard.elapsed() >= idle {
             // SAFETY: ends this process; there is nothing to flush, because the interpreter has printed nothing since

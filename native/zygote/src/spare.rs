@@ -157,7 +157,7 @@ fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];
     let patience = libc::timeval { tv_sec: PATIENCE_S, tv_usec: 0 };
     let size = size_of_val(&patience) as libc::socklen_t;
-    // SAFETY: the kernel fills in two descriptors, which are ours; the value outlives the call and has the size said.
+    // SAFETY: the kernel fills in two descriptors, which are ours; the value outlives the call and has the given size.
     unsafe {
         if libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) != 0 {
             return Err(io::Error::last_os_error());

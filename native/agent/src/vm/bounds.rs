@@ -63,7 +63,7 @@ fn watch(mut files: Vec<File>, leash: &OwnedFd) {
             .iter()
             .map(|file| libc::pollfd { fd: file.as_fd().as_raw_fd(), events: libc::POLLPRI, revents: 0 })
             .collect();
-        // SAFETY: the array is ours and as long as said.
+        // SAFETY: the array is ours and has the given length.
         unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, -1) };
     }
 }

@@ -111,7 +111,7 @@ mod tests {
         let port = getsockname::<VsockAddr>(listener.as_raw_fd()).expect("a name").port();
         let stream = vsock(libc::VMADDR_CID_LOCAL, port).expect("somebody listens");
         let other = accept(listener.as_raw_fd()).expect("somebody");
-        // SAFETY: just made, owned by nobody else.
+        // SAFETY: just created, owned by nobody else.
         let other = unsafe { OwnedFd::from_raw_fd(other) };
         nix::unistd::write(&stream, b"hello").expect("said");
         let mut heard = [0; 5];

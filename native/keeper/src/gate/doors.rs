@@ -58,7 +58,7 @@ impl Serve {
     fn let_in(&mut self, listener: i32, make: fn(u64, OwnedFd, SocketAddr) -> Connection) {
         for _ in 0..AT_ONCE {
             let socket = match accept4(listener, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
-                // SAFETY: just made, owned by nobody else.
+                // SAFETY: just created, owned by nobody else.
                 Ok(socket) => unsafe { OwnedFd::from_raw_fd(socket) },
                 Err(nix::Error::EAGAIN) => return,
                 Err(nix::Error::EINTR | nix::Error::ECONNABORTED) => continue,

@@ -146,7 +146,7 @@ fn bind_to(socket: &OwnedFd, address: SocketAddr) -> Outcome<()> {
 
 fn set(socket: &OwnedFd, level: i32, option: i32) -> std::io::Result<()> {
     let one: i32 = 1;
-    // SAFETY: the value outlives the call and is as long as said.
+    // SAFETY: the value outlives the call and has the given length.
     let set = unsafe {
         libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const one).cast(), size_of_val(&one) as u32)
     };

@@ -98,7 +98,7 @@ impl Inside<'_> {
         nix::unistd::sethostname(&self.plan.host_name).at("hostname", &self.plan.host_name)?;
         loopback_up()?;
         let is_mother = self.plan.is_mother();
-        // Opened before the pivot. A mother hands its user namespace to keepers that want a twin; the twin's goes below.
+        // Opened before the pivot. A mother hands its user namespace to keepers that want a twin; the twin's is below.
         let kin = if is_mother { Some(self.kin()?) } else { None };
         let gated = is_gated(self.plan) && !is_mother;
         let doors = if gated { gate::net::prepare(machine.vmm.source())? } else { Vec::new() };

@@ -154,7 +154,7 @@ impl Trace {
     /// Returns the length of the message, which may exceed what was read.
     fn receive(&mut self, flags: MsgFlags) -> std::io::Result<usize> {
         let flags = (flags | MsgFlags::MSG_TRUNC).bits();
-        // SAFETY: the buffer is ours and as long as said.
+        // SAFETY: the buffer is ours and has the given length.
         let length =
             unsafe { libc::recv(self.socket.as_raw_fd(), self.buffer.as_mut_ptr().cast(), MAX_MESSAGE, flags) };
         usize::try_from(length).map_err(|_| std::io::Error::last_os_error())
