@@ -2,23 +2,23 @@ import { type ExactJson, Fault, MAX_RUNTIME_MESSAGE_BYTES } from '@caisson/wire'
 import { EXACT, RuntimeMessage } from './runtime.ts'
 
 const NEWLINE = 0x0a
-/** JSON that is deeper is an attack on whoever walks through it later. Our own programs stop at 60. */
+/** Deeper JSON is an attack on code that walks through it recursively. Our own programs stop at 60. */
 const MAX_DEPTH = 100
 const NOTHING = Buffer.alloc(0)
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-/** Of all the runtimes of a sandbox together: whoever is inside may have hundreds, and each keeps a message here for as long as it does not end. */
+/** For all runtimes of a sandbox together: the guest may have hundreds, and each unfinished message is kept here. */
 const MAX_BEGUN_BYTES = 2 * MAX_RUNTIME_MESSAGE_BYTES
 
-/** What is kept of messages that have not ended, of several runtimes. */
+/** Bytes of unfinished messages, over several runtimes. */
 export class Begun {
   bytes = 0
 }
 
-/** Puts the messages of a runtime together from the pieces in which they arrive. They come from inside the wall. */
+/** Assembles the messages of a runtime from the pieces in which they arrive. They come from inside the wall. */
 export class ControlLines {
   readonly #begun: Begun
-  /** One that grows: whoever sends single bytes is not to have a piece kept of each. */
+  /** One growing buffer: a guest that sends single bytes must not cost an object for each. */
   #held = NOTHING
   #bytes = 0
 
@@ -40,14 +40,14 @@ export class ControlLines {
     this.#held.set(piece, before)
   }
 
-  /** Nothing more comes. */
+  /** Drops an unfinished message. */
   end(): void {
     this.#begun.bytes -= this.#bytes
     this.#bytes = 0
     this.#held = NOTHING
   }
 
-  /** The messages that are complete now, with the bytes of their lines. Throws WIRE_VIOLATION. */
+  /** The messages that are now complete, with the length of their lines in bytes. Throws WIRE_VIOLATION. */
   *push(piece: Uint8Array): Generator<{ message: RuntimeMessage; bytes: number }> {
     let rest = piece
     for (let at = rest.indexOf(NEWLINE); at !== -1; at = rest.indexOf(NEWLINE)) {

@@ -30,9 +30,7 @@ export function rehearse(agent: AgentConnection, pid: number, plan: Plan, templa
   return walked(program, [...RUNS, { ...expected(plan, template), seed: newSeed() }], signal)
 }
 
-/**
- * Warms a machine up for being forked: executes the code paths of a first command, and a first run in its interpreters once more. No random numbers are kept.
- */
+/** Warms up a machine that others are forked from: a first command, and another first run in its interpreters. No random numbers are kept. */
 export async function walkAgain(
   agent: AgentConnection,
   pids: readonly number[],

@@ -30,7 +30,7 @@ const MAX_ENTRIES = 200_000
 const MAX_DEPTH = 64
 /** Each shield is a mount of the sandbox. */
 const MAX_SHIELDS = 900
-/** Total length of all shields; the keeper has the same bound. */
+/** Total length of all shields of a folder, in the form that the keeper reads. */
 const MAX_CHARACTERS = 512 * 1024
 const MAX_READ_BYTES = 64 * 1024
 /** Replaces bytes of a name that are not UTF-8. */
