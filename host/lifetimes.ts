@@ -3,7 +3,13 @@ import { Fault } from '@caisson/wire'
 
 type Undo = () => PromiseLike<void> | void
 
-/** Undo steps for resources that have been acquired and not handed on. Undone last-in first-out when the scope ends, unless moved out before: */
+/**
+ * Undo steps for resources that have been acquired and not handed on. Undone last-in first-out when the scope ends, unless moved out before:
+ *
+ *     await using undo = new Undos()
+ *     const dir = await makeDir(); undo.add(() => removeDir(dir))
+ *     return new Thing(dir, undo.move())
+ */
 export class Undos implements AsyncDisposable {
   #undos: Undo[] = []
 
