@@ -18,7 +18,7 @@ import { answers } from './walls/supervised.ts'
 import { Walls } from './walls/walls.ts'
 
 export const SWEEP_MS = 60_000
-/** For death records that no host has read. */
+/** How long death records that no host has read are kept. */
 const KEEP_DEATHS_MS = 7 * 86_400_000
 /** Far longer than a zygote takes to start, so that a new one is never taken for dead. */
 const KEEP_ZYGOTES_MS = 86_400_000

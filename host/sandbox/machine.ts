@@ -9,7 +9,7 @@ const MIB = 1024 * 1024
 const KERNEL_MIB = 112
 /** With less than this, a shell starts, and nothing more. */
 const LEAST_MEMORY_MIB = 64
-/** QEMU's microvm has no more (hw/i386/microvm.c), and an emulated one gains little from more. */
+/** QEMU's microvm has no more (hw/i386/microvm.c), and an emulated one gains nothing from many. */
 const MOST_CPUS = 8
 
 /** Pure. The machine of a sandbox behind a microvm wall. Throws BAD_REQUEST or TEMPLATE_NOT_BUILT. */

@@ -30,9 +30,9 @@ export interface MothersParts {
 }
 
 /**
- * Mothers: emulated machines that were restored from a saved state, have rehearsed a first run, and stand still. Further machines of that state, the twins, are
- * forked from them and inherit all code that their QEMU has translated (native/twins). There is one mother per state, for as long as it is asked for and this
- * host lives. A machine without a mother is restored.
+ * Mothers: emulated machines that were restored from a saved state, have rehearsed a first run, and now idle. Further machines of that state, the twins, are
+ * forked from them and inherit all code that their QEMU has translated (native/twins). There is one mother per state, while it is asked for and this host
+ * lives. A machine without a mother is restored.
  */
 export class Mothers implements AsyncDisposable {
   readonly #parts: MothersParts

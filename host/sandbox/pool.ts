@@ -6,7 +6,7 @@ import type { Waiting } from './given.ts'
 import type { ContextRecord } from './record.ts'
 
 const LAUNCH_MS = 60_000
-/** Pooled sandboxes of one kind. Behind the container wall a rehearsed one takes some 8 MiB, so together they may use a fortieth of the machine's memory. */
+/** Pooled sandboxes per kind. Behind the container wall, where one takes some 8 MiB, all kinds together may use a fortieth of the machine's memory. */
 const MAX_WAITING = 8
 const MAX_LIGHT = Math.min(64, Math.max(MAX_WAITING, Math.floor(totalmem() / (40 * 8 * 2 ** 20))))
 /** Callers define kinds by their requests, so the number is bounded: the kind unused for longest is dropped, unless it was expected. */
@@ -19,9 +19,7 @@ const QUIET_MS = 60_000
 const TIDY_MS = 15_000
 /** Pause after a failure: each attempt costs others' time. */
 const REST_MS = 10_000
-/**
- * A client that just got a sandbox has work for it. Refilling waits until no request came for so long; shorter below half, and not at all when none is left.
- */
+/** Pause before refilling, since a client that just got a sandbox has work for it. Shorter when fewer than half are left; none when a kind has run out. */
 const CALM_MS = 1000
 const BREATH_MS = 40
 

@@ -22,7 +22,7 @@ import { ShieldPatterns } from './shield-patterns.ts'
 /** A folder as it was when it was examined. */
 export interface Look {
   readonly inode: string
-  /** Parents before children. */
+  /** Mounts that hide a path, make it read-only, or pin it against renaming. Parents before children. */
   readonly shields: readonly Shield[]
 }
 

@@ -13,7 +13,7 @@ export const PLATFORMS: readonly Platform[] = ['systrap', 'ptrace', 'kvm']
 /** A working platform needs a quarter of a second. */
 const RUN_MS = 15_000
 const MAX_SAID_BYTES = 64 * 1024
-/** The agent's answer in a trial (native/agent/src/hello.rs). */
+/** The argument that makes the agent answer in a trial (native/agent/src/hello.rs). */
 const WORD = 'hello'
 const ANSWER = 'hello from inside'
 const REFUSES_STATX = 'statx refuses AT_NO_AUTOMOUNT'

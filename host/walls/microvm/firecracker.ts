@@ -9,7 +9,7 @@ import { isAtLeast, type Trusted, trusted } from './trusted.ts'
 
 const FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin']
 const DEVICES = ['/dev/kvm', '/dev/net/tun']
-/** Folder of the kernel's modules that the agent needs to reach the host. */
+/** Folder beside the kernel with the modules that the agent needs to reach the host. */
 export const VSOCK = 'vsock'
 /** The first version that describes its devices to the kernel by ACPI (its CHANGELOG), the only way that distribution kernels support. */
 const LEAST = [1, 8] as const

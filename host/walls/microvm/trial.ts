@@ -10,7 +10,7 @@ export const ACCELERATORS: readonly Accelerator[] = ['kvm', 'tcg']
 /** A working kvm needs half a second, an emulated processor two. */
 const RUN_MS = { kvm: 5_000, tcg: 60_000 }
 const MAX_SAID_BYTES = 256 * 1024
-/** The agent's answer in a trial (native/agent/src/main.rs). */
+/** The argument that makes the agent answer in a trial (native/agent/src/main.rs). */
 export const WORD = 'hello'
 const ANSWER = 'hello from inside'
 const KERNEL_LINE = 'console=ttyS0 quiet mitigations=off no_timer_check 8250.nr_uarts=1 panic=-1 reboot=t rdinit=/init'

@@ -143,7 +143,7 @@ class Rewriting {
     this.#body.blank(node.start, node.end)
     if (id === null) return
     this.#names.add(id.name)
-    // Inside the function or class, its name must mean the variable, which can be reassigned. If it does not use its name, its source text stays as written.
+    // Inside the function, its name must mean the variable, which can be reassigned. If the function does not use its name, its source text stays as written.
     const inside = this.#code.slice(id.end, node.end)
     const text = this.#code.slice(node.start, id.start) + (inside.includes(id.name) ? blanked(id.name) : id.name) + inside
     this.#functions.push({ start: node.start, end: node.end, text: `${id.name}=${text};` })
