@@ -12,7 +12,7 @@ import type { ContextRecord } from './record.ts'
 import { parseContext, parseRun } from './request.ts'
 
 const DEFAULT_LANGUAGE = 'python'
-/** Each context takes memory even without a process, and all of them are stored with the sandbox whenever one changes. */
+/** Each context is remembered even without a process, and all of them are stored with the sandbox whenever one changes. */
 const MAX_CONTEXTS = 256
 
 /** Languages that a new sandbox lists a context for. Only a forked interpreter has a process; the others are started at their first use. */
