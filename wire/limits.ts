@@ -27,6 +27,8 @@ export const ENVD_VERSION = '0.6.13'
 export const MAX_HEAD_BYTES = 64 * 1024
 /** Connections to the daemon at once. */
 export const MAX_CONNECTIONS = 8192
+/** Requests and tunnels of owners under way at once; fewer than there are connections, so that whoever has yet to say who he is finds one. */
+export const MAX_REQUESTS = 6144
 /** Requests and tunnels under way for one sandbox at once; fewer than its agent takes streams, so that its commands find room too. */
 export const MAX_SANDBOX_REQUESTS = 800
 /** Silence for this long ends a connection. */

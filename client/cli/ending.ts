@@ -31,13 +31,13 @@ export function faultLine(fault: Fault): string {
   return `caisson: ${fault.code}: ${said.replace(/[.!?]$/, '')}. ${hint}`.trimEnd()
 }
 
-/** Which option gives more of it. */
+/** Which option gives more of it. No number: what helps depends on what the limit was. */
 const MORE: Partial<Record<EndReason, string>> = {
-  timeout: 'Give it more time with --timeout 5m, or none at all with --timeout none.',
-  memory: 'Give it more with --memory 2GiB, or work on smaller pieces.',
-  pids: 'Allow more processes and threads with --pids 512.',
-  disk: 'Give it more with --disk 4GiB, or write less.',
-  output: 'Allow more with --output 256, or print less.',
+  timeout: 'Raise it with --timeout, or lift it with --timeout none.',
+  memory: 'Raise it with --memory, or work on smaller pieces.',
+  pids: 'Raise it with --pids, which counts threads too.',
+  disk: 'Raise it with --disk, or write less.',
+  output: 'Raise it with --output, or print less.',
 }
 
 const WHAT: Partial<Record<EndReason, string>> = {

@@ -2,19 +2,23 @@ import { Fault } from '@caisson/wire'
 import Router, { type HTTPMethod } from 'find-my-way'
 import { type Route, sendJson } from './call.ts'
 import type { Incoming } from './incoming.ts'
+import type { OpenRequests } from './open-requests.ts'
 import type { Parts } from './parts.ts'
 import { shownKey } from './tokens.ts'
 
 const MAX_PARAM_CHARACTERS = 1024
+const RETRY_S = 1
 const nobody = () => undefined
 
 /** Requests that are for no sandbox: routes by method and path, for whoever has shown a key. */
 export class ControlPlane {
   readonly #parts: Parts
+  readonly #open: OpenRequests
   readonly #router = Router({ maxParamLength: MAX_PARAM_CHARACTERS })
 
-  constructor(parts: Parts) {
+  constructor(parts: Parts, open: OpenRequests) {
     this.#parts = parts
+    this.#open = open
     for (const route of parts.routes) this.#router.on(route.method, route.path, nobody, route)
   }
 
@@ -37,6 +41,11 @@ export class ControlPlane {
     const owner = key === undefined ? undefined : this.#parts.ownerOf(key)
     if (owner === undefined) throw new Fault('UNAUTHENTICATED', key === undefined ? 'no key was sent' : 'the key is not known here')
     call.owner = owner
+    if (this.#open.crowded(owner.name) !== undefined) {
+      const hint = 'Wait until some of them have ended.'
+      throw new Fault('QUOTA_EXCEEDED', `too many requests of ${owner.name} are under way`, { hint, retryAfterS: RETRY_S })
+    }
+    call.whenOver(this.#open.admit(call.request.socket, owner.name))
     return owner
   }
 

@@ -7,9 +7,10 @@ import { allowOrigin, sendPreflight } from './cors.ts'
 import { sendCrowded, sendGone, sendRefused, sendTransitioning } from './edge.ts'
 import { type Evidence, evidenceOf, singleSlashes } from './evidence.ts'
 import type { Incoming, Upgrade } from './incoming.ts'
-import { OpenRequests } from './open-requests.ts'
+import type { OpenRequests } from './open-requests.ts'
 import { ENVD_PORT, INTERPRETER_PORT, type Parts } from './parts.ts'
 import type { PortProxy } from './ports/proxy.ts'
+import { resetConnection } from './reset.ts'
 import { isSame } from './tokens.ts'
 
 type ForSandbox = Extract<Evidence, { kind: 'sandbox' }>
@@ -23,12 +24,13 @@ export class Dispatch {
   readonly #parts: Parts
   readonly #control: ControlPlane
   readonly #ports: PortProxy
-  readonly #open = new OpenRequests()
+  readonly #open: OpenRequests
   readonly #domain: string | null
 
-  constructor(parts: Parts, ports: PortProxy) {
+  constructor(parts: Parts, ports: PortProxy, open: OpenRequests) {
     this.#parts = parts
-    this.#control = new ControlPlane(parts)
+    this.#control = new ControlPlane(parts, open)
+    this.#open = open
     this.#ports = ports
     // As E2B_DOMAIN has it, a domain may come with a port.
     this.#domain = parts.rooms.domain?.replace(/:\d+$/, '').toLowerCase() ?? null
@@ -76,11 +78,16 @@ export class Dispatch {
   async #visit(call: Incoming, { id, port, prefix }: ForSandbox, upgrade: Upgrade | undefined): Promise<void> {
     call.sandboxId = id
     call.route = routeTo(port)
+    const socket = upgrade?.socket ?? call.request.socket
+    const owner = this.#parts.rooms.fleet.ownerOf(id)
+    if (owner === undefined) return sendGone(call.request, call.reply, id)
+    // Before it is entered: whoever waits until it has woken counts, too.
+    const whose = this.#open.crowded(owner, id)
+    if (whose !== undefined) return sendCrowded(call.request, call.reply, id, whose)
+    call.whenOver(this.#open.admit(socket, owner, id))
     const entered = await this.#enter(call, id)
     if (entered === undefined || !this.#mayPass(call, entered, port)) return
-    const leave = this.#open.admit(entered, upgrade?.socket ?? call.request.socket)
-    if (leave === undefined) return sendCrowded(call.request, call.reply, id)
-    call.whenOver(leave)
+    call.whenOver(entered.onLeave(() => resetConnection(socket)))
     try {
       const visit = call.at(entered, port)
       const about = { 'caisson.sandbox': id, 'caisson.port': port }

@@ -25,8 +25,14 @@ export function sendRefused(request: IncomingMessage, reply: ServerResponse, san
   send(request, reply, 403, { sandboxId, message, code: 403 })
 }
 
-export function sendCrowded(request: IncomingMessage, reply: ServerResponse, sandboxId: string): void {
-  send(request, reply, 429, { sandboxId, message: 'Too many requests to this sandbox are under way', code: 429 }, { 'retry-after': '1' })
+export function sendCrowded(
+  request: IncomingMessage,
+  reply: ServerResponse,
+  sandboxId: string,
+  whose: 'sandbox' | 'owner' = 'sandbox',
+): void {
+  const whom = whose === 'sandbox' ? 'this sandbox' : 'this sandbox and others of its owner'
+  send(request, reply, 429, { sandboxId, message: `Too many requests to ${whom} are under way`, code: 429 }, { 'retry-after': '1' })
 }
 
 export function sendBroken(request: IncomingMessage, reply: ServerResponse, sandboxId: string, port: number, why: string): void {

@@ -1,7 +1,6 @@
 import type { Server } from 'node:http'
 import { createServer, type Server as Listener, type Socket } from 'node:net'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
-import { MAX_CONNECTIONS } from '@caisson/wire'
 import type { Identity } from '../authority/identity.ts'
 import { onAbort } from '../lifetimes.ts'
 import { refuseMalformed } from './refusals.ts'
@@ -41,7 +40,6 @@ export function listenBoth(server: Server, identity: Identity, closing: AbortSig
       })
     },
   )
-  listener.maxConnections = MAX_CONNECTIONS
   // A server of HTTP that does not listen itself looks after its connections' timeouts from when it hears this.
   listener.once('listening', () => server.emit('listening'))
   return listener

@@ -2,14 +2,16 @@ import { createServer, type IncomingMessage, type Server, ServerResponse } from 
 import type { AddressInfo, Server as Listener, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
-import { Fault, IDLE_CONNECTION_MS, MAX_CONNECTIONS, MAX_HEAD_BYTES } from '@caisson/wire'
+import { Fault, IDLE_CONNECTION_MS, MAX_HEAD_BYTES } from '@caisson/wire'
 import type { Identity } from '../authority/identity.ts'
 import { orAborted, refuseAborted, settled } from '../lifetimes.ts'
 import { failureFields } from '../telemetry/log.ts'
 import { DAEMON_STOPS } from './call.ts'
+import { Connections } from './connections.ts'
 import { Dispatch } from './dispatch.ts'
 import { Incoming, type Upgrade } from './incoming.ts'
 import { listenBoth } from './listener.ts'
+import { OpenRequests } from './open-requests.ts'
 import type { Parts } from './parts.ts'
 import { PortProxy } from './ports/proxy.ts'
 import { refuseMalformed } from './refusals.ts'
@@ -50,6 +52,7 @@ export class FrontDoor implements AsyncDisposable {
   readonly #patience: Patience
   readonly #server: Server
   readonly #dispatch: Dispatch
+  readonly #connections = new Connections()
   readonly #live = new Set<Incoming>()
   /** Of each connection: Node tells only the oldest of its requests that it has closed. */
   readonly #carried = new WeakMap<Socket, Set<Incoming>>()
@@ -63,7 +66,7 @@ export class FrontDoor implements AsyncDisposable {
     this.#parts = parts
     this.#options = options
     this.#patience = options.patience ?? PATIENCE
-    this.#dispatch = new Dispatch(parts, new PortProxy(parts))
+    this.#dispatch = new Dispatch(parts, new PortProxy(parts), new OpenRequests(this.#connections))
     this.#server = createServer({
       IncomingMessage: UpgradableRequest,
       maxHeaderSize: MAX_HEAD_BYTES,
@@ -80,7 +83,6 @@ export class FrontDoor implements AsyncDisposable {
     // The size of the head bounds their number; Node's own limit drops headers in silence.
     this.#server.maxHeadersCount = 0
     this.#server.timeout = IDLE_CONNECTION_MS
-    this.#server.maxConnections = MAX_CONNECTIONS
     this.#server.on('request', (request: IncomingMessage, reply: ServerResponse) => this.#receive(request, reply))
     this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => this.#receiveUpgrade(request, socket, head))
     this.#server.on('connect', (_request, socket: Duplex) => refuseMalformed(socket, 405, 'CONNECT is not offered'))
@@ -121,6 +123,7 @@ export class FrontDoor implements AsyncDisposable {
     const { host, port, tls } = this.#options
     const listener = tls === undefined ? this.#server : listenBoth(this.#server, tls, this.#closing.signal)
     this.#listener = listener
+    listener.on('connection', (socket: Socket) => this.#connections.add(socket))
     const listening = settled<void>()
     listener.on('error', (cause: NodeJS.ErrnoException) => {
       // Later ones are of connections that could not be taken: no reason to end.

@@ -67,6 +67,29 @@ test('of messages that do not end only so much is kept, of all that belong toget
   expect(push(new ControlLines(), text)).toBe(1)
 })
 
+test('of one owner so much is kept, of all its sandboxes together: beyond it, what has more than its part ends, and nothing else', () => {
+  const most = Buffer.alloc(MAX_RUNTIME_MESSAGE_BYTES, 'x')
+  const push = (lines: ControlLines, bytes: Buffer) => [...lines.push(bytes)].length
+  const two = (begun: Begun) => [new ControlLines(begun), new ControlLines(begun)]
+  // Nobody's, at first.
+  const begun = new Begun()
+  const [first, second] = two(begun) as [ControlLines, ControlLines]
+  const [innocent, other] = [new ControlLines(new Begun('one')), new ControlLines(new Begun('other'))]
+  const held = Array.from({ length: 4 }, () => two(new Begun('one'))).flat()
+  try {
+    for (const lines of [...held, first, other]) expect(push(lines, most)).toBe(0)
+    begun.belongTo('one')
+    expect(() => push(second, most)).toThrow(expect.objectContaining({ code: 'WIRE_VIOLATION' }))
+    expect(push(innocent, most.subarray(0, most.length / 4))).toBe(0)
+    second.end()
+    for (const lines of held) lines.end()
+    expect(push(second, most)).toBe(0)
+  } finally {
+    for (const lines of [...held, first, second, innocent, other]) lines.end()
+  }
+  expect(begun.bytes).toBe(0)
+})
+
 test('of a message that comes byte by byte no more is kept than of one that comes at once', () => {
   const lines = new ControlLines()
   const before = settledHeap()

@@ -10,9 +10,51 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
 /** For all runtimes of a sandbox together: the guest may have hundreds, and each unfinished message is kept here. */
 const MAX_BEGUN_BYTES = 2 * MAX_RUNTIME_MESSAGE_BYTES
 
+/** For all sandboxes of an owner together. Beyond this, each sandbox may have at most the average share, so one that has less is never blamed. */
+const MAX_OWNER_BYTES = 4 * MAX_BEGUN_BYTES
+
+/** Unfinished messages in this process, by owner: in how many sandboxes, and how many bytes. */
+const owners = new Map<string | undefined, { sandboxes: number; bytes: number }>()
+
 /** Bytes of unfinished messages, over several runtimes. */
 export class Begun {
-  bytes = 0
+  #owner: string | undefined
+  #bytes = 0
+
+  /** `owner` undefined: the operator, or not assigned yet. */
+  constructor(owner?: string) {
+    this.#owner = owner
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  belongTo(owner: string | undefined): void {
+    const bytes = this.#bytes
+    this.add(-bytes)
+    this.#owner = owner
+    this.add(bytes)
+  }
+
+  add(bytes: number): void {
+    const { sandboxes, bytes: before } = owners.get(this.#owner) ?? { sandboxes: 0, bytes: 0 }
+    const now = { sandboxes: sandboxes - Number(this.#bytes > 0) + Number(this.#bytes + bytes > 0), bytes: before + bytes }
+    this.#bytes += bytes
+    if (now.sandboxes === 0) owners.delete(this.#owner)
+    else owners.set(this.#owner, now)
+  }
+
+  /** Throws WIRE_VIOLATION when there are too many bytes. */
+  refuse(): void {
+    if (this.#bytes > MAX_BEGUN_BYTES) throw violation(`messages that do not end, of more than ${MAX_BEGUN_BYTES} bytes`)
+    const { sandboxes, bytes } = owners.get(this.#owner) ?? { sandboxes: 0, bytes: 0 }
+    if (bytes > MAX_OWNER_BYTES && this.#bytes > MAX_OWNER_BYTES / sandboxes) {
+      throw violation(
+        `a part of messages that do not end, which in ${sandboxes} sandboxes of its owner have more than ${MAX_OWNER_BYTES} bytes`,
+      )
+    }
+  }
 }
 
 /** Assembles the messages of a runtime from the pieces in which they arrive. They come from inside the wall. */
@@ -29,9 +71,9 @@ export class ControlLines {
   #keep(piece: Uint8Array): void {
     const before = this.#bytes
     this.#bytes += piece.length
-    this.#begun.bytes += piece.length
+    this.#begun.add(piece.length)
     if (this.#bytes > MAX_RUNTIME_MESSAGE_BYTES) throw violation(`a message of more than ${MAX_RUNTIME_MESSAGE_BYTES} bytes`)
-    if (this.#begun.bytes > MAX_BEGUN_BYTES) throw violation(`messages that do not end, of more than ${MAX_BEGUN_BYTES} bytes`)
+    this.#begun.refuse()
     if (this.#bytes > this.#held.length) {
       const wider = Buffer.allocUnsafe(Math.max(this.#bytes, 2 * this.#held.length))
       this.#held.copy(wider, 0, 0, before)
@@ -42,7 +84,7 @@ export class ControlLines {
 
   /** Drops an unfinished message. */
   end(): void {
-    this.#begun.bytes -= this.#bytes
+    this.#begun.add(-this.#bytes)
     this.#bytes = 0
     this.#held = NOTHING
   }

@@ -230,11 +230,8 @@ export class Creating {
 
   #belonging({ plan, template, scan }: Pick<Standing, 'plan' | 'template' | 'scan'>, { owner, env }: Whose): Belonging {
     const { auditLog, exits, scanner } = this.#parts
-    return {
-      plan,
-      env: { ...template.env, ...trustVariables(plan), ...env, ...exits.planted(plan.id) },
-      examination: new Examination(scanner, scan, { id: plan.id, owner }, auditLog),
-    }
+    const whole = { ...template.env, ...trustVariables(plan), ...env, ...exits.planted(plan.id) }
+    return { plan, owner, env: whole, examination: new Examination(scanner, scan, { id: plan.id, owner }, auditLog) }
   }
 
   async #alive(

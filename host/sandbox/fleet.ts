@@ -78,6 +78,8 @@ export interface Fleet {
   fork(id: string, owner: Owner, wish: ForkWish, signal: AbortSignal): Promise<(SandboxRecord | Fault)[]>
   /** Oldest first. */
   samples(id: string, owner: Owner, span: { fromMs: number; toMs: number }, signal: AbortSignal): Promise<Sample[]>
+  /** Undefined: no such sandbox. */
+  ownerOf(id: string): string | undefined
   /** For traffic, which knows only an id. Resumes the sandbox if its lifecycle says so. Rejects with SANDBOX_GONE or CONFLICT. */
   enter(id: string, signal: AbortSignal): Promise<Entered>
   /** Subscribes to the events of this owner's sandboxes; the returned function unsubscribes. */

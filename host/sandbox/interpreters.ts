@@ -3,7 +3,7 @@ import type { AgentConnection } from '../agent/connection.ts'
 import { attachProgram, findProcesses, type ProcessOptions, type Program, startProgram } from '../agent/process.ts'
 import { freshDeadline, killNow, orAborted, unending } from '../lifetimes.ts'
 import { Context } from '../runtimes/context.ts'
-import { Begun } from '../runtimes/control-lines.ts'
+import type { Begun } from '../runtimes/control-lines.ts'
 import type { Runtime } from '../runtimes/runtime.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { Ending } from './ending.ts'
@@ -26,6 +26,8 @@ export interface InterpreterParts {
   freshZygote: (signal: AbortSignal) => Promise<string | null>
   /** Since when the sandbox has not been frozen; Infinity while it is frozen. */
   awakeSinceMs: () => number
+  /** Shared with everything else of this sandbox. */
+  begun: Begun
   /** Adopted interpreters continue another sandbox's memory, so their random number generators must be reseeded. */
   renews: boolean
 }
@@ -50,7 +52,6 @@ export class Interpreters {
   readonly #parts: InterpreterParts
   #zygoteSocket: string | null
   readonly #telling: Promise<void>[] = []
-  readonly #messages = new Begun()
 
   constructor(parts: InterpreterParts) {
     this.#parts = parts
@@ -85,8 +86,8 @@ export class Interpreters {
     const program = attachProgram(this.#parts.agent, pid, metered.options, unending())
     metered.program = program
     program.signal(SIGINT, unending()).catch(() => undefined)
-    const { awakeSinceMs, renews } = this.#parts
-    const context = new Context(program, runtime, info, { isAdopted: true, awakeSinceMs, begun: this.#messages })
+    const { awakeSinceMs, begun, renews } = this.#parts
+    const context = new Context(program, runtime, info, { isAdopted: true, awakeSinceMs, begun })
     if (renews && runtime.renews === true) this.#telling.push(renewed(program, context))
     return { program, context, meter: metered.meter, begun: Promise.resolve() }
   }
@@ -111,7 +112,8 @@ export class Interpreters {
 
   #behind(runtime: Runtime, info: ContextInfo, program: Program, metered: Metered): Interpreter {
     metered.program = program
-    const context = new Context(program, runtime, info, { awakeSinceMs: this.#parts.awakeSinceMs, begun: this.#messages })
+    const { awakeSinceMs, begun } = this.#parts
+    const context = new Context(program, runtime, info, { awakeSinceMs, begun })
     return { program, context, meter: metered.meter, begun: Promise.resolve() }
   }
 

@@ -10,6 +10,8 @@ import type { ContextRecord } from './record.ts'
 /** The parts of a running sandbox. */
 export interface LifeParts {
   plan: Plan
+  /** Undefined: the operator, or not assigned yet. */
+  owner: string | undefined
   cell: Cell
   agent: AgentConnection
   template: Template
@@ -38,4 +40,4 @@ export interface LifeParts {
 }
 
 /** The parts that depend on its owner. */
-export type Belonging = Pick<LifeParts, 'plan' | 'env' | 'examination'>
+export type Belonging = Pick<LifeParts, 'plan' | 'owner' | 'env' | 'examination'>

@@ -1,10 +1,11 @@
 import type { Death, Plan } from '@caisson/wire'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { AgentConnection } from '../agent/connection.ts'
 import { Onlookers, settled } from '../lifetimes.ts'
+import { Begun } from '../runtimes/control-lines.ts'
 import type { Cell } from '../walls/wall.ts'
 import { LiveSandbox } from './life.ts'
-import type { LifeParts } from './life-parts.ts'
+import type { Belonging, LifeParts } from './life-parts.ts'
 
 const DEATH: Death = { id: 'i1', reason: 'kill', detail: '', startedMs: 0, endedMs: 0, peakMemoryBytes: null, cpuUs: null }
 
@@ -60,4 +61,15 @@ test('what is to be done after the death of the first is done once, whoever hold
   die()
   await expect(last.ended).resolves.toEqual(DEATH)
   expect([tidied, last.death]).toEqual([1, DEATH])
+})
+
+test('what its runtimes have begun to say counts for whoever it is given to', () => {
+  const belongTo = vi.spyOn(Begun.prototype, 'belongTo')
+  try {
+    const life = lives(listened().cell)
+    life.giveTo({ plan: life.plan, owner: 'one', env: {} } as unknown as Belonging)
+    expect(belongTo.mock.calls).toEqual([['one']])
+  } finally {
+    belongTo.mockRestore()
+  }
 })

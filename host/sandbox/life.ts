@@ -20,6 +20,7 @@ import { attachCommand, type Command, findProcesses, type ProcessOptions, startC
 import type { Trust } from '../airlock/exits.ts'
 import type { Size } from '../audit/log.ts'
 import { killNow, orAborted } from '../lifetimes.ts'
+import { Begun } from '../runtimes/control-lines.ts'
 import type { Listener } from '../runtimes/run.ts'
 import type { Cell } from '../walls/wall.ts'
 import { aborted, Contexts } from './contexts.ts'
@@ -49,6 +50,7 @@ export class LiveSandbox implements Held {
   readonly #agent: AgentConnection
   readonly #ending: Ending
   readonly #contexts: Contexts
+  readonly #begun: Begun
   /** Unsubscribes from the cell's events. Called when the sandbox is let go, because other LiveSandbox objects may use the same cell after that. */
   readonly #deaf: (() => void)[] = []
   #isReleased = false
@@ -61,6 +63,7 @@ export class LiveSandbox implements Held {
   constructor(parts: LifeParts) {
     const { plan, cell } = parts
     this.#parts = parts
+    this.#begun = new Begun(parts.owner)
     if (parts.trustsLate) this.#trustLate()
     this.id = plan.id
     const { ended, stop } = endOf(cell, parts.afterDeath)
@@ -80,7 +83,7 @@ export class LiveSandbox implements Held {
           return found.pty ? this.#onTerminal(USUAL_SIZE, parts.env, begin) : begin()
         }),
     })
-    this.#contexts = new Contexts({ ...parts, ending: this.#ending, awakeSinceMs: () => this.#awakeSinceMs })
+    this.#contexts = new Contexts({ ...parts, ending: this.#ending, awakeSinceMs: () => this.#awakeSinceMs, begun: this.#begun })
     const freezes = () => {
       this.#awakeSinceMs = Number.POSITIVE_INFINITY
     }
@@ -106,6 +109,7 @@ export class LiveSandbox implements Held {
     // Everything that starts processes holds this same object.
     const env = Object.assign(this.#parts.env, owner.env)
     this.#parts = { ...this.#parts, ...owner, env }
+    this.#begun.belongTo(owner.owner)
     if (!isDeepStrictEqual(env, this.#begunWith)) this.begin()
   }
 

@@ -180,6 +180,10 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     return this.#sampling.of(this.#resident(id, owner), span)
   }
 
+  ownerOf(id: string): string | undefined {
+    return this.#residents.get(id)?.record.owner
+  }
+
   async enter(id: string, signal: AbortSignal): Promise<Entered> {
     const resident = this.#residents.get(id)
     if (resident === undefined) throw new Fault('SANDBOX_GONE', `there is no sandbox ${JSON.stringify(id.slice(0, 64))}`)

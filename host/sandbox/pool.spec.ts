@@ -40,9 +40,9 @@ function opened(creating: Counted, refuse: () => void = () => undefined): Pool {
 }
 
 /** Somebody asks for one of that kind, does not find it, and gets one that was made for them. */
-function ask(from: Pool, memoryMiB: number): void {
+function ask(from: Pool, memoryMiB: number, owner = 'one'): void {
   const done = from.busy()
-  from.take({ memoryMiB })
+  from.take({ memoryMiB }, owner)
   done()
 }
 
@@ -54,16 +54,16 @@ test('of kinds that a caller makes up, only so many have one waiting: those that
     await vi.waitFor(() => expect(from.count.waiting).toBe(from.count.wanted), { timeout: 20_000, interval: 1 })
     expect(from.count.waiting).toBeLessThanOrEqual(16)
   }
-  expect(from.take({ memoryMiB: 199 })).toBeDefined()
-  expect(from.take({ memoryMiB: 100 })).toBeUndefined()
+  expect(from.take({ memoryMiB: 199 }, 'one')).toBeDefined()
+  expect(from.take({ memoryMiB: 100 }, 'one')).toBeUndefined()
   expect(creating.made - creating.ended).toBeLessThanOrEqual(17)
 })
 
 /** So many come at once. How many of them found one. */
-function crowd(from: Pool, count: number, memoryMiB = 100): number {
+function crowd(from: Pool, count: number, memoryMiB = 100, owner = 'one'): number {
   const before = from.count.hits
   const done = from.busy()
-  for (let left = count; left > 0; left -= 1) from.take({ memoryMiB })
+  for (let left = count; left > 0; left -= 1) from.take({ memoryMiB }, owner)
   done()
   return from.count.hits - before
 }
@@ -122,6 +122,23 @@ test('however many come, and of however many kinds, what waits for them is bound
   expect(from.count.wanted - before).toBe(8)
 })
 
+test('kinds that one owner makes up push out none that others want, and behind heavy walls it has no more of them than there may be of one, but for the first of each', async () => {
+  const creating = new Counted()
+  creating.wall = 'microvm'
+  const from = opened(creating)
+  crowd(from, 3, 50, 'other')
+  for (const owner of ['one', 'other']) ask(from, 60, owner)
+  await filled(from)
+  const before = from.count.wanted
+  for (let memoryMiB = 100; memoryMiB < 140; memoryMiB += 1) {
+    crowd(from, 20, memoryMiB)
+    await filled(from)
+    expect(from.count.waiting - before).toBeLessThanOrEqual(8 + 15)
+  }
+  expect(crowd(from, 5, 50, 'other')).toBe(3)
+  expect(crowd(from, 5, 60, 'third')).toBe(2)
+})
+
 test('as many as were expected wait for as long as it takes, whatever kinds callers make up; more than that go after a quiet minute', async () => {
   vi.useFakeTimers({ toFake: ['setInterval', 'Date'] })
   try {
@@ -140,7 +157,7 @@ test('as many as were expected wait for as long as it takes, whatever kinds call
     await vi.advanceTimersByTimeAsync(3_600_000)
     await filled(from)
     expect(from.count).toMatchObject({ waiting: 20, wanted: 20 })
-    expect(from.take({ memoryMiB: 100 })).toBeDefined()
+    expect(from.take({ memoryMiB: 100 }, 'one')).toBeDefined()
   } finally {
     vi.useRealTimers()
   }
@@ -151,7 +168,7 @@ test('the kind of which the smallest share waits is made first', async () => {
   const from = opened(creating)
   const done = from.busy()
   from.expect({}, 40)
-  from.take({ memoryMiB: 100 })
+  from.take({ memoryMiB: 100 }, 'one')
   const asked: unknown[] = []
   const prepare = creating.prepare.bind(creating)
   vi.spyOn(creating, 'prepare').mockImplementation((...made: unknown[]) => {
@@ -217,19 +234,19 @@ test.each<[CreateRequest, CreateRequest]>([
 ])('one that waits for %j is never handed out for %j', async (waiting, asked) => {
   const from = opened(new Counted())
   const done = from.busy()
-  from.take(waiting)
+  from.take(waiting, 'one')
   done()
   await vi.waitFor(() => expect(from.count.waiting).toBe(from.count.wanted), { timeout: 20_000, interval: 1 })
-  expect(from.take(asked)).toBeUndefined()
+  expect(from.take(asked, 'one')).toBeUndefined()
 })
 
 test('one that waits is handed out whatever it is to be called, and to whoever says the same in another order', async () => {
   const from = opened(new Counted())
   const done = from.busy()
-  from.take({ scan: 'off', memoryMiB: 100, env: { A: 'b' }, timeoutMs: 1 })
+  from.take({ scan: 'off', memoryMiB: 100, env: { A: 'b' }, timeoutMs: 1 }, 'one')
   done()
   await vi.waitFor(() => expect(from.count.waiting).toBe(1), { timeout: 20_000, interval: 1 })
-  expect(from.take({ memoryMiB: 100, scan: 'off', metadata: { a: 'b' }, leash: 'none' })).toBeDefined()
+  expect(from.take({ memoryMiB: 100, scan: 'off', metadata: { a: 'b' }, leash: 'none' }, 'one')).toBeDefined()
 })
 
 test('those that started before there was a saved state give way to restored ones', async () => {

@@ -26,6 +26,8 @@ const BREATH_MS = 40
 interface Shelf {
   readonly request: CreateRequest
   readonly waiting: Waiting[]
+  /** The only owner that has asked for it; undefined: there are several, or it was expected. */
+  owner: string | undefined
   /** Target number of waiting sandboxes. Each miss raises it by one. */
   wanted: number
   expected: number
@@ -91,7 +93,7 @@ export class Pool implements AsyncDisposable {
 
   /** Keeps at least this many of a kind ready, before the first request. */
   expect(request: CreateRequest, wanted: number): void {
-    const shelf = this.#shelf(request)
+    const shelf = this.#shelf(request, undefined)
     if (shelf === undefined) return
     shelf.expected = wanted
     shelf.wanted = Math.max(shelf.wanted, shelf.expected)
@@ -99,8 +101,8 @@ export class Pool implements AsyncDisposable {
   }
 
   /** A sandbox that matches the request exactly, now the caller's; undefined: there is none, so the caller makes one. */
-  take(request: CreateRequest): Waiting | undefined {
-    const shelf = this.#shelf(request)
+  take(request: CreateRequest, owner: string): Waiting | undefined {
+    const shelf = this.#shelf(request, owner)
     if (shelf === undefined || this.#over.signal.aborted) return undefined
     shelf.lastTakenMs = Date.now()
     const found = shelf.waiting.shift()
@@ -135,27 +137,43 @@ export class Pool implements AsyncDisposable {
     await Promise.all([...this.#shelves.values()].flatMap(({ waiting }) => waiting.splice(0).map(end)))
   }
 
-  #shelf(request: CreateRequest): Shelf | undefined {
+  #shelf(request: CreateRequest, owner: string | undefined): Shelf | undefined {
     const { key, kind } = kindOf(request) ?? {}
     if (key === undefined || kind === undefined) return undefined
     const known = this.#shelves.get(key)
-    if (known !== undefined) return known
-    const shelf: Shelf = { request: kind, waiting: [], wanted: 0, ...FRESH, lastTakenMs: Date.now() }
+    if (known !== undefined) {
+      if (known.owner !== owner) known.owner = undefined
+      return known
+    }
+    const shelf: Shelf = { request: kind, waiting: [], owner, wanted: 0, ...FRESH, lastTakenMs: Date.now() }
     this.#shelves.set(key, shelf)
     if (this.#shelves.size > MAX_KINDS) this.#forgetOldest()
     return shelf
   }
 
   /** All kinds together may have MAX_LIGHT, but each kind may have one. */
-  #most({ wall, wanted }: Shelf): number {
-    if (wall !== 'container') return MAX_WAITING
+  #most(shelf: Shelf): number {
+    const { wall, wanted } = shelf
+    if (wall !== 'container') return Math.max(1, MAX_WAITING - this.#besides(shelf))
     const others = this.count.wanted - wanted
     return Math.max(1, MAX_LIGHT - others)
   }
 
+  /** Of heavy walls, and of other kinds that whoever wants this one wants alone. */
+  #besides(shelf: Shelf): number {
+    const others = this.#ownedBy(shelf.owner).filter((other) => other !== shelf && other.wall !== 'container')
+    return others.reduce((sum, { wanted }) => sum + wanted, 0)
+  }
+
+  #ownedBy(owner: string | undefined): Shelf[] {
+    return owner === undefined ? [] : [...this.#shelves.values()].filter((shelf) => shelf.owner === owner)
+  }
+
   #forgetOldest(): void {
     const made = [...this.#shelves].filter(([, { expected }]) => expected === 0)
-    const oldest = made.reduce((one, other) => (other[1].lastTakenMs < one[1].lastTakenMs ? other : one))
+    const owned = made.map(([, { owner }]) => this.#ownedBy(owner).length)
+    const most = made.filter((_, at) => Math.max(1, owned[at] ?? 0) === Math.max(1, ...owned))
+    const oldest = most.reduce((one, other) => (other[1].lastTakenMs < one[1].lastTakenMs ? other : one))
     this.#shelves.delete(oldest[0])
     oldest[1].wanted = 0
     this.#evict(oldest[1])

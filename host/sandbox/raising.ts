@@ -55,7 +55,7 @@ export class Raising {
 
   async #fromPool(request: CreateRequest, wish: Wish, { owner }: From, signal: AbortSignal): Promise<LiveSandbox | undefined> {
     const { pool, creating, telemetry } = this.#parts
-    const waiting = pool.take(request)
+    const waiting = pool.take(request, owner)
     if (waiting === undefined) return undefined
     const { env = {}, metadata = {} } = request
     const life = {

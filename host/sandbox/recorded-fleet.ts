@@ -106,6 +106,10 @@ export class RecordedFleet implements Fleet {
     return this.#fleet.samples(id, owner, span, signal)
   }
 
+  ownerOf(id: string): string | undefined {
+    return this.#fleet.ownerOf(id)
+  }
+
   enter(id: string, signal: AbortSignal): Promise<Entered> {
     return this.#fleet.enter(id, signal)
   }

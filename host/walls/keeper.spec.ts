@@ -198,6 +198,19 @@ test('one that does not end its sandbox when asked to is killed, and the record 
   })
 })
 
+test('one that refused to end its sandbox, as its disk could not be kept, is asked anew when it is let go', async () => {
+  const refused = say({ event: 'answer', seq: 1, error: 'the disk cannot be kept there' })
+  const cell = await launch(
+    `${say(READY)}; read -r one; ${refused}; read -r two; echo "$two" >"$0.asked"; ${say({ event: 'death', death: DEATH })}`,
+  )
+  await expect(cell.ask({ op: 'kill', reason: 'pause', detail: 'paused', keepDisk: '/nowhere' }, signal)).rejects.toMatchObject({
+    code: 'LAUNCH_FAILED',
+  })
+  await (cell as Keeper).end(2_000)
+  expect(await cell.death).toEqual(DEATH)
+  expect(JSON.parse(await readFile(join(folder, 'keeper.asked'), 'utf8'))).toMatchObject({ op: 'kill', reason: 'kill' })
+})
+
 test('one that was released is nobody to end any more', async () => {
   const cell = await launch(`echo $$ >"$0.pid"; ${say(READY)}; exec sleep 600`)
   const pid = Number(await readFile(join(folder, 'keeper.pid'), 'utf8'))

@@ -67,7 +67,7 @@ export class Keeper implements Cell {
   /** It froze at its time limit, and has not been thawed since. */
   #isFrozen = false
   /** The reason that its last kill request gave. */
-  #asked: { reason: string; detail: string } | undefined
+  #asked: { reason: string; detail: string; seq: number } | undefined
   /** Why it had to be killed. */
   #overdue: string | undefined
 
@@ -139,8 +139,8 @@ export class Keeper implements Cell {
 
   async ask(request: Asked, signal: AbortSignal): Promise<Record<string, unknown>> {
     if (this.#failure !== undefined) throw this.#failure
-    if (request.op === 'kill') this.#asked = request
     this.#seq += 1
+    if (request.op === 'kill') this.#asked = { ...request, seq: this.#seq }
     const answer = settled<Record<string, unknown>>()
     this.#answers.set(this.#seq, { ...answer, op: request.op })
     this.#say({ ...request, seq: this.#seq })
@@ -161,7 +161,7 @@ export class Keeper implements Cell {
     if (this.#failure !== undefined || this.#isReleased) return
     // A keeper that was asked already reports the death on this line, so the line stays open.
     if (this.#asked === undefined) {
-      this.#asked = { reason: 'kill', detail: 'let go by the host' }
+      this.#asked = { reason: 'kill', detail: 'let go by the host', seq: -1 }
       this.#say({ seq: -1, op: 'kill', reason: 'kill', detail: this.#asked.detail })
       this.#line.end()
     }
@@ -231,6 +231,8 @@ export class Keeper implements Cell {
         const waiting = this.#answers.get(event.seq)
         this.#answers.delete(event.seq)
         if (event.error === undefined && waiting?.op === 'thaw') this.#isFrozen = false
+        // If its disk cannot be kept, the sandbox lives on.
+        if (event.error !== undefined && event.seq === this.#asked?.seq) this.#asked = undefined
         if (event.error === undefined) waiting?.resolve(event.ok ?? {})
         else waiting?.reject(new Fault('LAUNCH_FAILED', event.error))
         return

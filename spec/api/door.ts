@@ -83,7 +83,7 @@ export class Door implements AsyncDisposable {
     const note = (level: string) => (fields: object, message: string) => void this.logged.push({ level, message, ...fields })
     const log = { debug: note('debug'), info: note('info'), warn: note('warn'), error: note('error') }
     return {
-      rooms: { fleet: { enter: async (id: string) => this.#enter(id) } as unknown as Fleet, domain, control: {} as ControlRooms },
+      rooms: { fleet: this.#fleet(), domain, control: {} as ControlRooms },
       telemetry: { ...noTraces, log, meters: new Meters() },
       routes: this.routes,
       ownerOf: (key) => owners.get(key),
@@ -91,6 +91,11 @@ export class Door implements AsyncDisposable {
       serveInterpreter: (visit) => this.serveInterpreter(visit),
       findSigned: (call, fleet) => this.findSigned(call, fleet),
     }
+  }
+
+  #fleet(): Fleet {
+    const ownerOf = (id: string) => (this.sandboxes.has(id) ? 'somebody' : undefined)
+    return { ownerOf, enter: async (id: string) => this.#enter(id) } as unknown as Fleet
   }
 
   #enter(id: string): Entered {

@@ -93,6 +93,10 @@ export class FleetDouble implements Fleet {
     return this.measured.filter(({ atMs }) => atMs >= span.fromMs && atMs <= span.toMs)
   }
 
+  ownerOf(): undefined {
+    return undefined
+  }
+
   enter(): Promise<never> {
     throw new Fault('SANDBOX_GONE', 'there is nothing in a double')
   }
