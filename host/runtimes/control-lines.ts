@@ -16,7 +16,7 @@ const MAX_OWNER_BYTES = 4 * MAX_BEGUN_BYTES
 /** Unfinished messages in this process, by owner: in how many sandboxes, and how many bytes. */
 const owners = new Map<string | undefined, { sandboxes: number; bytes: number }>()
 
-/** Bytes of unfinished messages, over several runtimes. */
+/** Bytes of unfinished messages, over all runtimes of one sandbox. */
 export class Begun {
   #owner: string | undefined
   #bytes = 0

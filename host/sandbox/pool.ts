@@ -9,7 +9,10 @@ const LAUNCH_MS = 60_000
 /** Pooled sandboxes per kind. Behind the container wall, where one takes some 8 MiB, all kinds together may use a fortieth of the machine's memory. */
 const MAX_WAITING = 8
 const MAX_LIGHT = Math.min(64, Math.max(MAX_WAITING, Math.floor(totalmem() / (40 * 8 * 2 ** 20))))
-/** Callers define kinds by their requests, so the number is bounded: the kind unused for longest is dropped, unless it was expected. */
+/**
+ * Bounded, because callers define kinds by their requests. Beyond it, a kind that was not expected is dropped: of the owner that alone wants the most kinds,
+ * the one unused for longest.
+ */
 const MAX_KINDS = 16
 /**
  * A kind that was not asked for during this time keeps at most one sandbox; after ten times as long, none. A kind that never ran out during this time gives up
@@ -151,7 +154,7 @@ export class Pool implements AsyncDisposable {
     return shelf
   }
 
-  /** All kinds together may have MAX_LIGHT, but each kind may have one. */
+  /** Together, all kinds may have MAX_LIGHT, and those behind heavy walls that one owner alone wants MAX_WAITING; but each kind may have one. */
   #most(shelf: Shelf): number {
     const { wall, wanted } = shelf
     if (wall !== 'container') return Math.max(1, MAX_WAITING - this.#besides(shelf))
@@ -159,7 +162,7 @@ export class Pool implements AsyncDisposable {
     return Math.max(1, MAX_LIGHT - others)
   }
 
-  /** Of heavy walls, and of other kinds that whoever wants this one wants alone. */
+  /** Demand for the other kinds behind heavy walls that only this one's owner wants. */
   #besides(shelf: Shelf): number {
     const others = this.#ownedBy(shelf.owner).filter((other) => other !== shelf && other.wall !== 'container')
     return others.reduce((sum, { wanted }) => sum + wanted, 0)

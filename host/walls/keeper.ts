@@ -66,7 +66,7 @@ export class Keeper implements Cell {
   #isReleased = false
   /** It froze at its time limit, and has not been thawed since. */
   #isFrozen = false
-  /** The reason that its last kill request gave. */
+  /** The last kill request that it has not refused. */
   #asked: { reason: string; detail: string; seq: number } | undefined
   /** Why it had to be killed. */
   #overdue: string | undefined
