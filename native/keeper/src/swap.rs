@@ -30,7 +30,7 @@ pub fn bound(dir: &Path, version: Version, bytes: u64, swaps: &Path) -> Outcome<
     }
     let message =
         format!("memory: this machine swaps and does not count it: there is no {}", dir.join(counted).display());
-    let hint = "Boot the kernel with `swapaccount=1`, or `swapoff -a`; or say plainly that the limit is not wanted: --memory none.";
+    let hint = "Boot the kernel with `swapaccount=1`, or `swapoff -a`; or lift the limit: --memory none.";
     Err(Fault::new(Code::LimitUnavailable, STEP, message).hint(hint))
 }
 
