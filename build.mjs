@@ -4,9 +4,9 @@ import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { declare } from './client/declarations.mjs'
 
-const root = dirname(fileURLToPath(import.meta.url))
+const root = import.meta.dirname
 const at = (...parts) => join(root, ...parts)
 
 /** Runs a program with its output passed through; rejects when it does not end with 0. */
@@ -252,7 +252,7 @@ async function bundle() {
   }
   for (const [language, ...made] of [['python'], ['bash'], ['start'], ['r'], ['java', ...(await javaClasses())]])
     await mirror([at('host/runtimes/programs', language), ...made], at('dist/runtimes', language))
-  await shownLibrary()
+  await Promise.all([shownLibrary(), declare(root, run)])
 }
 
 /** Keeper and agent, static; the libraries with a dynamic C library, since programs of the template, and Node, load them. */

@@ -32,29 +32,29 @@ import { openTraces } from './telemetry/traces.ts'
 import { builtTemplates, templateNamed } from './templates/known.ts'
 
 export interface DaemonOptions {
-  /** Instead of CAISSON_HOME. */
+  /** Overrides CAISSON_HOME. */
   home?: string
-  /** 0: any that is free. */
+  /** 0: any free port. */
   port: number
-  /** Address to listen on. Absent: only this machine reaches it. */
+  /** Address to listen on. Absent: only this machine can reach it. */
   hostName?: string
-  /** `<port>-<id>.<domain>` leads to sandboxes, too. */
+  /** `<port>-<id>.<domain>` routes to sandboxes. */
   domain?: string
-  /** With a certificate for the domain, made by Caisson's own authority. */
+  /** Serves TLS with a certificate for the domain from Caisson's own authority. */
   tls?: boolean
 }
 
 export interface Daemon {
   readonly url: string
   readonly home: string
-  /** The operator's key: of whoever may read the state folder. */
+  /** The operator's key, which everyone who can read the state folder has. */
   readonly key: string
   readonly domain: string | null
-  /** The certificate to trust, where there is TLS. */
+  /** The certificate to trust, with TLS. */
   readonly caPath: string | null
-  /** Takes no more work, finishes what is under way, and lets its sandboxes live on. */
+  /** Accepts no more requests, finishes current ones, and leaves its sandboxes running. */
   close(): Promise<void>
-  /** Resolves when it is over. */
+  /** Resolves when it has closed. */
   readonly closed: Promise<void>
 }
 
@@ -62,8 +62,8 @@ const DRAIN_MS = 10_000
 const OPERATOR = { owner: 'operator', operator: true, quotas: NO_QUOTAS, leastWall: WALLS[0] }
 
 /**
- * Builds the daemon, from its state folder to its open port, in order. Rejects with DAEMON_RUNNING, HOME_UNUSABLE, STORE_UNUSABLE, AUDIT_UNWRITABLE,
- * SINK_INVALID, SINK_UNREACHABLE, SETUP_INCOMPLETE or ADDRESS_UNUSABLE; then nothing of it is left, and the sandboxes of an earlier one live on.
+ * Builds the daemon in order, from its state folder to its open port. Rejects with DAEMON_RUNNING, HOME_UNUSABLE, STORE_UNUSABLE, AUDIT_UNWRITABLE,
+ * SINK_INVALID, SINK_UNREACHABLE, SETUP_INCOMPLETE or ADDRESS_UNUSABLE; then nothing of it is left, and the sandboxes of an earlier daemon live on.
  */
 export async function openDaemon(options: DaemonOptions, signal: AbortSignal): Promise<Daemon> {
   refuseAborted(signal)
@@ -93,7 +93,7 @@ export async function openDaemon(options: DaemonOptions, signal: AbortSignal): P
   telemetry.meters.gauge('snapshots', 'Snapshots that are kept, and the bytes of the disk that they take', 'what', () => ({
     ...fleet.kept.used(),
   }))
-  // Its port is known when it listens.
+  // The port is known once it listens.
   const place = { domain: options.domain ?? null }
   const teams = new TeamHistory(() => fleet.live())
   undo.add(async () => teams[Symbol.dispose]())
@@ -109,7 +109,7 @@ export async function openDaemon(options: DaemonOptions, signal: AbortSignal): P
   const reach = { url, domain: place.domain, caPath: identity?.caPath ?? null }
   await announce(rooms.settings.home, { ...reach, pid: process.pid, startedMs: Date.now() })
   undo.add(() => rm(join(rooms.settings.home, 'daemon.json'), { force: true }))
-  // What an earlier host left holds up nobody.
+  // Cleaning up after an earlier host delays nobody.
   const sweeping = sweep(rooms).catch((failure: unknown) => notice(`what an earlier host left could not be removed: ${String(failure)}`))
   undo.add(() => sweeping)
   telemetry.log.info({ url, home: rooms.settings.home }, 'listening')
@@ -146,7 +146,7 @@ function openFleet(rooms: Rooms, store: SqliteStore, telemetry: Telemetry, signa
   )
 }
 
-/** Where else the record goes; which places these are is recorded first. */
+/** Opens the other destinations of the audit log. Which ones there are is recorded first. */
 async function openSinks({ settings, auditLog, secrets }: Rooms, signal: AbortSignal): Promise<Sinks> {
   const house = { recorder: settings.recorder, secret: (name: string) => secrets.value(name) }
   const sinks = await Sinks.open({ home: settings.home, folder: auditLog.folder, house }, signal)
@@ -200,7 +200,7 @@ async function openParts(
   }
 }
 
-/** The operator's key is in the state folder, for whoever may read that; the store has its hash, like that of any other. */
+/** The operator's key lies in the state folder, for everyone who can read that. The store has its hash, as for any other key. */
 async function openKeys(home: string, store: SqliteStore): Promise<{ key: string; keys: StoredKeys }> {
   const keys = await StoredKeys.open(store)
   const path = join(home, 'key')
@@ -216,7 +216,7 @@ interface Announced extends Pick<Daemon, 'url' | 'domain' | 'caPath'> {
   startedMs: number
 }
 
-/** For the command line and the SDK of this machine, which look here. */
+/** Announces the daemon to the command line and the SDK on this machine. */
 async function announce(home: string, about: Announced): Promise<void> {
   await place(join(home, 'daemon.json'), `${JSON.stringify(about)}\n`)
 }
@@ -226,7 +226,7 @@ async function place(path: string, text: string): Promise<void> {
   await rename(`${path}.new`, path)
 }
 
-/** Where programs of this machine find it, whether names below the domain resolve for them or not. */
+/** The address for programs on this machine, whether or not names below the domain resolve here. */
 function named(hostName: string): string {
   if (hostName === '0.0.0.0' || hostName === '::') return '127.0.0.1'
   return isIPv6(hostName) ? `[${hostName}]` : hostName

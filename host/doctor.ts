@@ -12,28 +12,28 @@ import { openTemplate, type Shelves, templateNames } from './templates/template.
 import type { Finding } from './walls/wall.ts'
 import { executionsDuring } from './walls/witness.ts'
 
-/** How far back in the record is looked for a sandbox of just now. */
+/** How much of the end of the audit log is searched for a sandbox that was just made. */
 const MAX_TAIL_BYTES = 16 * 1024 * 1024
 
-/** What this machine can do for each wall, found out by trying. */
+/** What this machine can do for each wall, found out by trial. */
 export interface DoctorReport {
   home: string
   walls: { name: WallName; findings: Finding[]; trial: Trial; checks: Check[] }[]
   templates: { name: string; languages: string[]; problem?: string }[]
-  /** What all snapshots take of the disk, and what is left there. */
+  /** Disk space of all snapshots, and what is left. */
   snapshots: { count: number; bytes: number; freeBytes: number }
-  /** Reserved addresses that the operator lets rules of sandboxes open (CAISSON_ALLOW_PRIVATE). */
+  /** Reserved addresses that the operator lets sandbox rules open (CAISSON_ALLOW_PRIVATE). */
   allowPrivate: string[]
 }
 
-/** A sandbox with every limit of the default profile, made, used and ended. */
+/** The result of making, using and ending a sandbox with every limit of the default profile. */
 type Trial = { ok: true; createMs: number; commandMs: number } | { ok: false; code: string; message: string; hint: string }
 
 interface Probing {
   probe(wall: WallName, signal: AbortSignal): Promise<Finding[]>
 }
 
-/** `only`: of this wall alone. */
+/** `only`: examine just this wall. */
 export async function examine(
   door: Pick<Door, 'create'>,
   walls: Probing,
@@ -44,7 +44,7 @@ export async function examine(
   const recorded = (sandbox: string, by: AbortSignal) => kindsOf(join(settings.home, 'audit', CURRENT), sandbox, by)
   const executions = (sandbox: string, during: () => Promise<unknown>, by: AbortSignal) =>
     executionsDuring(settings.keeper, sandbox, during, by)
-  // Behind the others the host's kernel sees nothing of what runs.
+  // Behind other walls, the host's kernel sees nothing of what runs.
   const sharesKernel = (name: WallName) => name === 'container'
   const templates = await Promise.all(templateNames().map((name) => template(name, settings, signal)))
   const built = templates.find(({ problem }) => problem === undefined)
@@ -56,14 +56,14 @@ export async function examine(
     snapshots: await snapshotsBelow(settings.home),
     allowPrivate: settings.allowPrivate.map(operatorRangeText),
   }
-  // One after the other: each is measured.
+  // Sequential, because each is timed.
   for (const name of only === undefined ? WALLS : [only]) {
     const findings = await walls.probe(name, signal)
     const tried = await trial(door, { ...request, wall: name }, signal)
     const checks = tried.ok
       ? await sevenChecks({ door, request: { ...request, wall: name }, recorded, ...(sharesKernel(name) ? { executions } : {}) }, signal)
       : CHECKS.map((check) => lacking(check, tried))
-    // No other has one.
+    // No other wall has one.
     const own = name === 'container' ? [await ownRoot(settings, signal)] : []
     report.walls.push({ name, findings: [...findings, ...own], trial: tried, checks })
   }
@@ -76,7 +76,7 @@ async function snapshotsBelow(home: string): Promise<DoctorReport['snapshots']> 
   return { count: found.length, bytes, freeBytes: bavail * bsize }
 }
 
-/** Whether sandboxes of profile `e2b` have a root that can be written to. */
+/** Whether sandboxes of profile `e2b` have a writable root. */
 export async function ownRoot(settings: Pick<Settings, 'uid' | keyof Shelves>, signal: AbortSignal): Promise<Finding> {
   const what = 'a root of its own'
   if (settings.uid !== 0) {
@@ -92,7 +92,7 @@ export async function ownRoot(settings: Pick<Settings, 'uid' | keyof Shelves>, s
   return { what, severity: 'degraded', detail: 'no template was built with what lies under it: run `./caisson setup` as root' }
 }
 
-/** What is wrong with it has a line of its own. */
+/** The problem has a line of its own. */
 function refused(failure: unknown): undefined {
   if (!(failure instanceof Fault)) throw failure
 }
@@ -101,7 +101,7 @@ function lacking(check: Check['check'], { code, message }: Extract<Trial, { ok: 
   return { check, state: 'unavailable', evidence: `${code}: ${message}` }
 }
 
-/** What the record says of a sandbox, by its kinds. */
+/** Kinds of the audit records of a sandbox. */
 async function kindsOf(log: string, sandbox: string, signal: AbortSignal): Promise<string[]> {
   const kinds: string[] = []
   for await (const line of linesFromEnd(log, MAX_TAIL_BYTES, signal)) {

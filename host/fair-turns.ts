@@ -1,10 +1,13 @@
 import { orAborted } from './lifetimes.ts'
 
-/** So many at once in all, and so many of one; who waits has a turn after each of the others has had one, however many of its own are waiting. */
+/**
+ * A fair semaphore: limits on concurrent work in total and per owner. Each owner that waits gets its next turn after one of every other, however many it has
+ * queued.
+ */
 export class FairTurns {
   readonly #bounds: { readonly atOnce: number; readonly ofOne: number; readonly waitingOfOne: number }
   readonly #under = new Map<string, number>()
-  /** In the order of their next turn. */
+  /** Owners, in order of their next turn. */
   readonly #waiting = new Map<string, (() => void)[]>()
   #all = 0
 
@@ -12,7 +15,7 @@ export class FairTurns {
     this.#bounds = bounds
   }
 
-  /** Resolves to what gives the turn back; null: too many of this one wait already. Rejects when the signal aborts before it is its turn. */
+  /** Resolves to a function that ends the turn; null: too many of this owner wait already. Rejects when the signal aborts before its turn. */
   async take(who: string, signal?: AbortSignal): Promise<(() => void) | null> {
     if (!this.#mayBegin(who)) {
       const line = this.#waiting.get(who) ?? []
@@ -33,7 +36,7 @@ export class FairTurns {
       await (signal === undefined ? turn : orAborted(turn, signal))
     } catch (failure) {
       const index = line.indexOf(mine)
-      // Its turn came in the same moment.
+      // Its turn came at the same moment.
       if (index < 0) this.#end(who)
       else line.splice(index, 1)
       if (line.length === 0 && this.#waiting.get(who) === line) this.#waiting.delete(who)
@@ -58,7 +61,7 @@ export class FairTurns {
     for (const [next, line] of this.#waiting) {
       if (!this.#mayBegin(next)) continue
       const go = line.shift()
-      // To the end of the row.
+      // Moves to the end of the queue.
       this.#waiting.delete(next)
       if (line.length > 0) this.#waiting.set(next, line)
       this.#begin(next)

@@ -4,7 +4,7 @@ import { Fault } from '@caisson/wire'
 type Undo = () => PromiseLike<void> | void
 
 /**
- * What has been acquired and not yet handed on. Undone last-in first-out when the scope ends, unless it has been moved out by then:
+ * Undo steps for resources that have been acquired and not handed on. Undone last-in first-out when the scope ends, unless moved out before:
  *
  *     await using undo = new Undos()
  *     const dir = await makeDir(); undo.add(() => removeDir(dir))
@@ -17,7 +17,7 @@ export class Undos implements AsyncDisposable {
     this.#undos.push(undo)
   }
 
-  /** Success: what was gathered now belongs to the result, and this stack undoes nothing. */
+  /** Success: the steps now belong to the result, and this stack undoes nothing. */
   move(): Undos {
     const moved = new Undos()
     moved.#undos = this.#undos
@@ -25,7 +25,7 @@ export class Undos implements AsyncDisposable {
     return moved
   }
 
-  /** Every undo runs, whatever the others do; the failures are joined. */
+  /** Runs every step even if others fail; joins the failures. */
   async [Symbol.asyncDispose](): Promise<void> {
     const failures: unknown[] = []
     for (let undo = this.#undos.pop(); undo !== undefined; undo = this.#undos.pop()) {
@@ -40,12 +40,12 @@ export class Undos implements AsyncDisposable {
   }
 }
 
-/** For clean-up: a deadline of its own, never the caller's signal, which may be aborted already. */
+/** For clean-up: an independent deadline, because the caller's signal may be aborted already. */
 export function freshDeadline(milliseconds: number): AbortSignal {
   return AbortSignal.timeout(milliseconds)
 }
 
-/** The caller's abort, as the one error that says so; `cause` is the reason it gave. */
+/** The one error for a caller's abort; `cause` is the reason that it gave. */
 export function cancelled(signal: AbortSignal): Fault {
   return new Fault('CANCELLED', 'cancelled by the caller', { cause: signal.reason })
 }
@@ -54,14 +54,14 @@ export function refuseAborted(signal: AbortSignal): void {
   if (signal.aborted) throw cancelled(signal)
 }
 
-/** Calls `then` when the signal aborts; the result stops that. Many operations may share one signal: that is no leak, and Node need not warn of it. */
+/** Calls `then` on abort. The returned function unsubscribes. Many operations may share one signal, so Node's warning of a listener leak is disabled. */
 export function onAbort(signal: AbortSignal, then: () => void): () => void {
   setMaxListeners(0, signal)
   signal.addEventListener('abort', then, { once: true })
   return () => signal.removeEventListener('abort', then)
 }
 
-/** Waits for `work`, or rejects when the signal aborts first. A result that arrives too late is handed to `undo`, never dropped. */
+/** Waits for `work`, or rejects if the signal aborts first. A result that arrives too late goes to `undo` instead of being dropped. */
 function orUndo<T>(work: Promise<T>, undo: (late: T) => Promise<void> | void, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     let over = false
@@ -85,14 +85,14 @@ function orUndo<T>(work: Promise<T>, undo: (late: T) => Promise<void> | void, si
   })
 }
 
-/** Waits for something that needs no undoing. */
+/** As `orUndo`, for a result that needs no undoing. */
 export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return orUndo(work, () => undefined, signal)
 }
 
 /**
- * Work with an end of its own: where that is what came first, it fails with what `late` makes of its failure. When it is done nothing is left that waits for
- * either (as `within` of the wire would, until its time is over).
+ * Work with a timeout of its own. If that expires first, it fails with `late(failure)`. Once done, it leaves no timer behind (`within` of the wire would leave
+ * one until its time is over).
  */
 export async function bounded<T>(
   milliseconds: number,
@@ -115,16 +115,16 @@ export async function bounded<T>(
   }
 }
 
-/** Never aborts: for a call that has its own end. */
+/** A signal that never aborts, for calls with a bound of their own. */
 export function unending(): AbortSignal {
   return new AbortController().signal
 }
 
 const SIGKILL = 9
-/** There is no such process any more, or nobody who could be told: its `exit` says which. */
+/** The process is gone, or cannot be reached any more; its `exit` says which. */
 const OVER: ReadonlySet<string> = new Set(['NOT_FOUND', 'SANDBOX_GONE', 'AGENT_LOST', 'WIRE_VIOLATION', 'CANCELLED'])
 
-/** Kills a process, if it is there, and does not wait for its end. That it has ended already is no failure; anything else is a warning of this program. */
+/** Kills a process without waiting for its end. A process that has ended already is no failure; any other failure becomes a process warning. */
 export function killNow(target: { signal(number: number, signal: AbortSignal): Promise<void> } | undefined): void {
   target?.signal(SIGKILL, unending()).catch((failure: unknown) => {
     if (failure instanceof Fault && OVER.has(failure.code)) return
@@ -138,7 +138,7 @@ export interface Settled<T> {
   reject(failure: unknown): void
 }
 
-/** A promise settled from outside. Nobody may be waiting when it fails: that alone is no unhandled rejection. */
+/** A promise that is settled from outside. If it rejects with nobody waiting, that is not an unhandled rejection. */
 export function settled<T>(): Settled<T> {
   let resolve: (value: T) => void = () => undefined
   let reject: (failure: unknown) => void = () => undefined
@@ -151,8 +151,8 @@ export function settled<T>(): Settled<T> {
 }
 
 /**
- * Those who want to hear of an end that may be far away, and who may stop waiting. A promise would keep each of them, and with `Promise.race` all that
- * they were told instead, until that end.
+ * Listeners for an event that may be far away, which can unsubscribe. A promise would keep each listener until the event, and with `Promise.race` also the
+ * other results.
  */
 export class Onlookers<T> {
   readonly #waiting = new Set<(end: T) => void>()
@@ -167,7 +167,7 @@ export class Onlookers<T> {
     })
   }
 
-  /** Calls `tell` once, and never before this returns. The result stops that. */
+  /** Calls `tell` once, never before this returns. The returned function unsubscribes. */
   add(tell: (end: T) => void): () => void {
     const own = (end: T) => tell(end)
     this.#waiting.add(own)
@@ -176,7 +176,7 @@ export class Onlookers<T> {
     return () => this.#waiting.delete(own)
   }
 
-  /** What comes first of the two. */
+  /** Whichever comes first. */
   async orEnd<U>(work: Promise<U>): Promise<U | T> {
     const first = settled<U | T>()
     const stop = this.add(first.resolve)

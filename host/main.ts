@@ -30,18 +30,18 @@ export type { Workspaces } from './sandbox/workspaces.ts'
 export type { Finding } from './walls/wall.ts'
 
 export interface HostOptions {
-  /** Instead of CAISSON_HOME. */
+  /** Overrides CAISSON_HOME. */
   home?: string
-  /** One line that whoever started this host should see: something works, but not as it should. */
+  /** Reports one line to the user who started this host: something works, but not as it should. */
   notice?: (line: string) => void
 }
 
-/** The host in this process. */
+/** The host: sandboxes in this process, without a daemon. */
 export interface Host extends Door {
   readonly home: string
-  /** What this machine can do; tries it. */
+  /** Finds out by trial what this machine can do. */
   doctor(signal: AbortSignal, wall?: WallName): Promise<DoctorReport>
-  /** What a sandbox of this state folder asked of the network, running or gone; null: the last one. Undefined: there is no record of it. */
+  /** Network requests of a sandbox of this state folder, running or gone; null: the last one. Undefined: there is no record of it. */
   networkOf(sandbox: string | null, signal: AbortSignal): ReturnType<typeof networkOf>
 }
 
@@ -51,22 +51,22 @@ export async function openHost(signal: AbortSignal, options: HostOptions = {}): 
   return new EmbeddedHost(openRooms(readSettings(options), { idKind: 'e', notice: options.notice ?? (() => undefined), traces: noTraces }))
 }
 
-/** Looks at code, and runs nothing. Rejects with SETUP_INCOMPLETE. To be disposed. */
+/** Scans code without running it. Rejects with SETUP_INCOMPLETE. Must be disposed. */
 export function openScanner(options: Pick<HostOptions, 'home'> = {}): Scanner {
   return new Scanner(readSettings(options).scanning)
 }
 
-/** Those that ship, and those of the state folder. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */
+/** The profiles that ship, and those of the state folder. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */
 export function openProfiles(options: Pick<HostOptions, 'home'> = {}): Profiles {
   return new Profiles(readSettings(options).profiles)
 }
 
-/** Those of the state folder's operator. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */
+/** The workspaces of the state folder's operator. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */
 export function openWorkspaces(options: Pick<HostOptions, 'home'> = {}): Workspaces {
   return new Workspaces(readSettings(options).home)
 }
 
-/** Those of the state folder. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */
+/** The secrets of the state folder. Throws HOME_UNUSABLE or SETUP_INCOMPLETE. */
 export function openSecrets(options: Pick<HostOptions, 'home'> = {}): RecordedSecrets {
   const settings = readSettings(options)
   const record = (one: AuditRecord) => {
@@ -76,18 +76,18 @@ export function openSecrets(options: Pick<HostOptions, 'home'> = {}): RecordedSe
   return new RecordedSecrets(new Secrets(settings.home), record)
 }
 
-/** The log of the state folder, or of another `folder`. Throws HOME_UNUSABLE, SETUP_INCOMPLETE, or NOT_FOUND where there is none. */
+/** The audit log of the state folder, or of another `folder`. Throws HOME_UNUSABLE, SETUP_INCOMPLETE, or NOT_FOUND where there is none. */
 export function openAudit({ folder, ...options }: Pick<HostOptions, 'home'> & { folder?: string } = {}): AuditReading {
   return new AuditReading(folder ?? join(readSettings(options).home, 'audit'))
 }
 
-/** How the sinks of the state folder stand. Throws HOME_UNUSABLE, SETUP_INCOMPLETE or SINK_INVALID. */
+/** Status of the state folder's audit sinks. Throws HOME_UNUSABLE, SETUP_INCOMPLETE or SINK_INVALID. */
 export function auditSinks(options: Pick<HostOptions, 'home'> = {}): SinkStatus[] {
   const { home } = readSettings(options)
   return sinkStatuses(home, join(home, 'audit'))
 }
 
-/** What the installation vouches for: text and, in the record, what it is about. Signed with the key of the audit log (Ed25519, base64). Throws AUDIT_UNWRITABLE. */
+/** Signs a text on behalf of the installation, with the audit log's key (Ed25519, base64); `detail` goes into the audit log. Throws AUDIT_UNWRITABLE. */
 export function attest(act: string, text: string, detail: Act['detail'], options: Pick<HostOptions, 'home'> = {}) {
   using log = openLog(readSettings(options))
   log.append({ kind: 'act', sandbox: '', by: 'operator', act, detail: { ...detail, sha256: hashOf(text) } })
@@ -99,7 +99,7 @@ class EmbeddedHost implements Host {
   readonly #rooms: Rooms
   readonly #live = new Set<LiveSandbox>()
   readonly #creating = new Set<Promise<unknown>>()
-  /** When the first sandbox stands: what others left behind holds up none of ours. */
+  /** Starts once the first sandbox runs, so that cleaning up after others delays none of ours. */
   #sweep: Promise<void> | undefined
   #closed = false
 
@@ -146,7 +146,7 @@ class EmbeddedHost implements Host {
     return networkOf(this.#rooms.auditLog.path, sandbox, signal)
   }
 
-  /** Ends the sandboxes that are on this host's leash, lets go of the others. */
+  /** Ends the sandboxes on this host's leash, and disconnects from the others. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true

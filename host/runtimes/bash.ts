@@ -2,7 +2,7 @@ import { LANGUAGES } from '@caisson/wire'
 import { fieldsEndingInNul } from './fields.ts'
 import type { Runtime } from './runtime.ts'
 
-/** One line: messages of the code in `eval` count their lines from it, and name `bash`. The rest is in main.bash. */
+/** On one line, because error messages of code in `eval` count their lines from it and name `bash`. The rest is in main.bash. */
 const LOOP = [
   '. /caisson/runtimes/bash/main.bash',
   'while __caisson_next; do { eval "$__caisson_code"; } 213>&-; { __caisson_settle $?; } 2>/dev/null; done',

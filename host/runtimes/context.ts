@@ -7,18 +7,18 @@ import type { Runtime, RuntimeMessage, RuntimeProcess, RuntimeRequest } from './
 
 const SIGINT = 2
 const SIGKILL = 9
-/** How long code may go on after an interrupt, to put its affairs in order. */
+/** Grace period between an interrupt and the kill, for the code to clean up. */
 const GRACE_MS = 2000
 const SEED_BYTES = 32
-/** Output that comes while nothing runs (a thread, a server in the background) belongs to the next run, up to this much of it. */
+/** Output that arrives while nothing runs (from a thread, or a background server) is kept for the next run, up to this many pieces. */
 const MAX_BACKLOG_PIECES = 256
 
 export interface ContextOptions {
-  /** Its program began for another host, and may still be busy with what that one asked. */
+  /** Its program was started by another host, and may still be busy with that host's run. */
   isAdopted?: boolean
-  /** Since when the sandbox has not been frozen; Infinity while it is. */
+  /** Since when the sandbox has not been frozen; Infinity while it is frozen. */
   awakeSinceMs?: () => number
-  /** With its siblings. */
+  /** Shared with the sandbox's other contexts. */
   begun?: Begun
 }
 
@@ -28,7 +28,7 @@ interface Piece {
   atMs: number
 }
 
-/** A language with state: one process inside the wall, and one run at a time. */
+/** A stateful interpreter: one process inside the wall, and one run at a time. */
 export class Context {
   readonly info: ContextInfo
   readonly #process: RuntimeProcess
@@ -36,22 +36,22 @@ export class Context {
   readonly #lines: ControlLines
   readonly #decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() }
   readonly #ready = settled<void>()
-  /** False from `init` until the program has answered it. One that runs already is not asked again. */
+  /** False from `init` until the program has answered. A program that runs already is not asked again. */
   #isReady = true
   readonly #awakeSinceMs: () => number
   #isStopped = false
   #backlog: Piece[] = []
   #current: Run | undefined
   #count = 0
-  /** How many it has carried out; undefined until the program has told, of one that began for another host. */
+  /** Number of runs carried out; undefined for an adopted program until it has told. */
   #executions: number | undefined = 0
-  /** Runs up to this number are another host's. */
+  /** Runs with ids up to this one belong to another host. */
   #strangers = 0
-  /** Set once no run can take place any more. */
+  /** Set when no further run is possible. */
   #over: Fault | undefined
-  /** What the run that is under way is told when the process ends, by whoever ends it. */
+  /** The error that the current run gets if the process is ended. */
   #reason: RunError | undefined
-  /** Resolves when the runs that were asked for before are over. */
+  /** Resolves when all earlier runs are over. */
   #turn: Promise<unknown> = Promise.resolve()
 
   constructor(
@@ -60,7 +60,7 @@ export class Context {
     info: ContextInfo,
     { isAdopted = false, awakeSinceMs = () => 0, begun }: ContextOptions = {},
   ) {
-    // Numbers of runs only grow, so that late word of an earlier host's runs is known as such.
+    // Run ids only grow, so that late messages about an earlier host's runs are recognised.
     if (isAdopted) {
       this.#count = this.#strangers = Date.now()
       this.#executions = undefined
@@ -81,15 +81,14 @@ export class Context {
     await orAborted(this.#ready.promise, signal)
   }
 
-  /** Other chance than its program had so far, before anything that is asked of it later. */
+  /** Reseeds the program's random number generators before any later request. */
   renew(signal: AbortSignal): Promise<void> {
     return this.#send({ op: 'renew', seed: newSeed() }, signal)
   }
 
   /**
-   * Runs after those that were asked for earlier. When the signal aborts or the time is over, the code is interrupted, and if that does not help its
-   * process is killed. Rejects with CANCELLED after an abort, WIRE_VIOLATION, or why there is no process any more; what the code does wrong is in
-   * the result.
+   * Runs code after all earlier runs. On abort or at the time limit it interrupts the code, and kills the process if that does not help. Rejects with CANCELLED
+   * after an abort, WIRE_VIOLATION, or the reason why there is no process any more. Errors of the code are in the result.
    */
   run(request: RunRequest, on: Listener, signal: AbortSignal): Promise<Execution> {
     const before = this.#turn
@@ -98,12 +97,12 @@ export class Context {
     return running
   }
 
-  /** Whether its process had to be killed so that a run ended. */
+  /** Whether its process had to be killed to stop a run. */
   get isStopped(): boolean {
     return this.#isStopped
   }
 
-  /** Like Ctrl-C. Without a run it means nothing. */
+  /** Like Ctrl-C. No effect while nothing runs. */
   async interrupt(signal: AbortSignal): Promise<void> {
     const run = this.#current
     if (run === undefined) return
@@ -113,7 +112,7 @@ export class Context {
     await this.#process.signal(SIGINT, signal)
   }
 
-  /** Ends the process, whatever it does; a run that is under way ends with `reason` as its error. */
+  /** Kills the process. The current run, if any, ends with `reason` as its error. */
   async close(reason: RunError, signal: AbortSignal): Promise<void> {
     this.#reason = reason
     if (this.#over === undefined) await this.#process.signal(SIGKILL, signal)
@@ -145,15 +144,15 @@ export class Context {
     }
   }
 
-  /** Interrupts the code, and kills its process if it has not ended when it has had its grace. */
+  /** Interrupts the code, and kills its process if it has not ended within the grace period. */
   #stop(run: Run, why: 'timeout' | 'abort'): void {
     if (run.stopped !== undefined) return
     run.stopped = why
     const askedMs = Date.now()
-    // The process may be gone already; then the run ends by that.
+    // If the process is gone already, the run ends because of that.
     this.interrupt(unending()).catch(() => undefined)
     const kill = () => {
-      // What is frozen hears nothing: its grace begins when it thaws.
+      // A frozen process receives nothing, so its grace period starts at the thaw.
       const leftMs = Math.max(askedMs, this.#awakeSinceMs()) + GRACE_MS - Date.now()
       if (leftMs > 0) timer = setTimeout(kill, Math.min(leftMs, GRACE_MS))
       else {
@@ -227,7 +226,7 @@ export class Context {
     this.#executions = executions
   }
 
-  /** Half a character at the end of a run stays half. */
+  /** An incomplete character at the end of a run is emitted as such, and not completed by the next run. */
   #flush(run: Run): void {
     for (const type of ['stdout', 'stderr'] as const) run.say(type, this.#decoders[type].decode(), Date.now())
   }
@@ -244,7 +243,7 @@ export class Context {
     this.#end(new Fault('NOT_FOUND', `the ${this.info.language} runtime of context ${this.info.id} was ended ${how}`))
   }
 
-  /** The first reason counts. */
+  /** Only the first reason is kept. */
   #end(fault: Fault): void {
     this.#over ??= fault
     this.#ready.reject(this.#over)
@@ -256,7 +255,7 @@ export function newSeed(): string {
   return randomBytes(SEED_BYTES).toString('hex')
 }
 
-/** Resolves when the run is over, or it has had `ms`. */
+/** Resolves when the run is over, or after `ms`. */
 function over(run: Run, ms: number): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, ms)

@@ -2,26 +2,26 @@ import { type ExactJson, Fault, MAX_RUNTIME_MESSAGE_BYTES } from '@caisson/wire'
 import { EXACT, RuntimeMessage } from './runtime.ts'
 
 const NEWLINE = 0x0a
-/** JSON that is deeper is an attack on whoever walks through it later. Our own programs stop at 60. */
+/** Deeper JSON is an attack on code that walks through it recursively. Our own programs stop at 60. */
 const MAX_DEPTH = 100
 const NOTHING = Buffer.alloc(0)
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-/** Of all the runtimes of a sandbox together: whoever is inside may have hundreds, and each keeps a message here for as long as it does not end. */
+/** For all runtimes of a sandbox together: the guest may have hundreds, and each unfinished message is kept here. */
 const MAX_BEGUN_BYTES = 2 * MAX_RUNTIME_MESSAGE_BYTES
 
-/** Of all the sandboxes of an owner together: so much, and beyond it as much of each as all of them may have on average. Whoever has less is innocent of it. */
+/** For all sandboxes of an owner together. Beyond this, each sandbox may have at most the average share, so one that has less is never blamed. */
 const MAX_OWNER_BYTES = 4 * MAX_BEGUN_BYTES
 
-/** By owner, in this process: of how many sandboxes there are messages that have not ended, and how much. */
+/** Unfinished messages in this process, by owner: in how many sandboxes, and how many bytes. */
 const owners = new Map<string | undefined, { sandboxes: number; bytes: number }>()
 
-/** What is kept of messages that have not ended, of the runtimes of one sandbox. */
+/** Bytes of unfinished messages, over all runtimes of one sandbox. */
 export class Begun {
   #owner: string | undefined
   #bytes = 0
 
-  /** `owner` undefined: the operator, or nobody yet. */
+  /** `owner` undefined: the operator, or not assigned yet. */
   constructor(owner?: string) {
     this.#owner = owner
   }
@@ -45,7 +45,7 @@ export class Begun {
     else owners.set(this.#owner, now)
   }
 
-  /** Throws WIRE_VIOLATION when there is too much of it. */
+  /** Throws WIRE_VIOLATION when there are too many bytes. */
   refuse(): void {
     if (this.#bytes > MAX_BEGUN_BYTES) throw violation(`messages that do not end, of more than ${MAX_BEGUN_BYTES} bytes`)
     const { sandboxes, bytes } = owners.get(this.#owner) ?? { sandboxes: 0, bytes: 0 }
@@ -57,10 +57,10 @@ export class Begun {
   }
 }
 
-/** Puts the messages of a runtime together from the pieces in which they arrive. They come from inside the wall. */
+/** Assembles the messages of a runtime from the pieces in which they arrive. They come from inside the wall. */
 export class ControlLines {
   readonly #begun: Begun
-  /** One that grows: whoever sends single bytes is not to have a piece kept of each. */
+  /** One growing buffer: a guest that sends single bytes must not cost an object for each. */
   #held = NOTHING
   #bytes = 0
 
@@ -82,14 +82,14 @@ export class ControlLines {
     this.#held.set(piece, before)
   }
 
-  /** Nothing more comes. */
+  /** Drops an unfinished message. */
   end(): void {
     this.#begun.add(-this.#bytes)
     this.#bytes = 0
     this.#held = NOTHING
   }
 
-  /** The messages that are complete now, with the bytes of their lines. Throws WIRE_VIOLATION. */
+  /** The messages that are now complete, with the length of their lines in bytes. Throws WIRE_VIOLATION. */
   *push(piece: Uint8Array): Generator<{ message: RuntimeMessage; bytes: number }> {
     let rest = piece
     for (let at = rest.indexOf(NEWLINE); at !== -1; at = rest.indexOf(NEWLINE)) {

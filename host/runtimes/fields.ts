@@ -1,7 +1,7 @@
 import { Fault } from '@caisson/wire'
 import type { RuntimeRequest } from './runtime.ts'
 
-/** For a program that reads no JSON: fields that each end in NUL, lists preceded by their length. Throws BAD_REQUEST for code that holds a NUL. */
+/** Encoding for programs that cannot read JSON: fields that each end in NUL, lists preceded by their length. Throws BAD_REQUEST for code with a NUL. */
 export function fieldsEndingInNul(language: string, request: RuntimeRequest): Uint8Array {
   const fields = fieldsOf(request)
   const broken = fields.find((field) => field.includes('\0'))
@@ -25,7 +25,7 @@ function fieldsOf(request: RuntimeRequest): string[] {
   }
 }
 
-/** A name that is none to a shell (`A.B`) cannot be set by it. */
+/** A shell cannot set a variable with an invalid name (`A.B`), so it is left out. */
 function environment(env: Record<string, string>): string[] {
   const settable = Object.entries(env).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
   return [String(settable.length), ...settable.flat()]

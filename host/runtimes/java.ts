@@ -3,8 +3,8 @@ import { fieldsEndingInNul } from './fields.ts'
 import type { Runtime } from './runtime.ts'
 
 /**
- * JShell, which is part of every JDK. Its folder and environment are those that it starts with, so a shell takes the first request. It starts with SIGINT
- * ignored, and hears of interrupts by name alone.
+ * JShell, which is part of every JDK. Its folder and environment are fixed at its start, so a shell reads the first request and then starts it. It starts with
+ * SIGINT ignored, and gets interrupts only as requests.
  */
 export const java: Runtime = {
   name: 'java',

@@ -2,8 +2,8 @@ import { LANGUAGES } from '@caisson/wire'
 import type { Runtime } from './runtime.ts'
 
 /**
- * Node's way to make SIGINT interrupt code that does not yield takes its other handlers away and puts them back: for a moment before and after such
- * code the signal would end the process. Code that yields needs no signal.
+ * To interrupt code that does not yield, Node replaces the other SIGINT handlers and restores them afterwards. For a moment before and after such code, the
+ * signal would end the process. Code that yields needs no signal.
  */
 export const SIGNAL_AFTER_MS = 100
 
@@ -14,6 +14,6 @@ export const javascript: Runtime = {
   zygote: false,
   renews: true,
   signalAfterMs: SIGNAL_AFTER_MS,
-  // The flag is for programs that are ES modules: they are made from text, as no file need be there.
+  // The flag is for ES module programs, which are built from text, because there need not be a file.
   start: { command: 'node', args: ['--experimental-vm-modules', '/caisson/runtimes/node/main.cjs', 'javascript'], env: {} },
 }

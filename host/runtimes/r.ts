@@ -5,8 +5,8 @@ import type { Runtime, RuntimeRequest } from './runtime.ts'
 const LENGTH_DIGITS = 10
 
 /**
- * R itself. Where it finds packages is settled by the folder and the environment that it starts with, so a shell takes the first request. While R waits for
- * a program (`system`), an interrupt ends that program alone, and the code goes on.
+ * R itself. Its folder and environment decide at its start where it finds packages, so a shell reads the first request and then starts it. While R waits for a
+ * program (`system`), an interrupt ends only that program, and the code goes on.
  */
 export const r: Runtime = {
   name: 'r',
@@ -18,7 +18,7 @@ export const r: Runtime = {
   encode: encoded,
 }
 
-/** R waits for as many bytes as it asks for: it has to know how many there are. Throws BAD_REQUEST. */
+/** R blocks until it has read as many bytes as it asks for, so the length comes first. Throws BAD_REQUEST. */
 function encoded(request: RuntimeRequest): Uint8Array {
   const fields = fieldsEndingInNul('r', request)
   if (request.op === 'init') return fields

@@ -3,15 +3,15 @@ import { type Settled, settled } from '../lifetimes.ts'
 import { violation } from './control-lines.ts'
 import type { RuntimeMessage } from './runtime.ts'
 
-/** Told what comes of a run; nothing more is read of it while a promise that it returned is pending. */
+/** Receives the events of a run. While a returned promise is pending, nothing more is read of it (backpressure). */
 export type Listener = (event: RunEvent) => void | Promise<void>
 
-/** One run under way: what has come of it so far. */
+/** The current run and what it has produced so far. */
 export class Run {
   readonly id: number
   readonly isProgram: boolean
   readonly ended: Settled<Execution> = settled()
-  /** Why it is being stopped, when it is. */
+  /** Why it is being stopped, if it is. */
   stopped: 'timeout' | 'abort' | undefined
   readonly #language: string
   readonly #isKept: boolean
@@ -29,7 +29,7 @@ export class Run {
     this.#on = on
   }
 
-  /** `executionCount`: this one included. */
+  /** `executionCount` includes this run. */
   start(executionCount: number): void {
     this.#tell({ type: 'started', executionCount })
   }
@@ -50,7 +50,7 @@ export class Run {
       this.#finish()
       return
     }
-    // An error is bounded by the same sum: a guest that sends them without end must not fill the host.
+    // Errors count towards the same bound: a guest that sends them without end must not fill the host's memory.
     this.#resultBytes += bytes
     if (this.#resultBytes > MAX_RESULTS_BYTES) throw violation(`more than ${MAX_RESULTS_BYTES} bytes of results`)
     if (message.type === 'result') {
@@ -63,7 +63,7 @@ export class Run {
     }
   }
 
-  /** The process is no more, and did not say how the run ended. A program may end itself; a context may not. `reason`: who ended it said why. */
+  /** The process ended without an end message. That is normal for a program, not for a context. `reason`: given by whoever ended it. */
   died(exit: ProcessExit, executionCount: number, reason: RunError | undefined): void {
     this.#execution.executionCount = executionCount
     this.#execution.exitCode = exit.exitCode
@@ -78,7 +78,7 @@ export class Run {
     this.#finish()
   }
 
-  /** Resolves when whoever listens wants more. */
+  /** Resolves when the listener is ready for more. */
   async listened(): Promise<void> {
     while (this.#stalled !== undefined) {
       const stalled = this.#stalled

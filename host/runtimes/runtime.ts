@@ -2,47 +2,47 @@ import type { ExactJson, ProcessExit, Rich, RunError } from '@caisson/wire'
 import { z } from 'zod'
 
 /**
- * A language with state. Its program runs inside the wall, one process per context, as an ordinary process of the agent; the host speaks
- * JSON lines with it over the control channel (descriptor 3). What the program prints goes through stdout and stderr: the agent forwards all that
- * was written before a control line ahead of that line, so order is kept.
+ * A stateful language. Its program runs inside the wall, one process per context, as an ordinary process of the agent. The host exchanges JSON lines with it
+ * over the control channel (descriptor 3). What it prints goes through stdout and stderr; the agent forwards everything that was written before a control line
+ * ahead of that line, which preserves the order.
  */
 export interface Runtime {
   readonly name: string
-  /** Other words for it: extensions with a dot, shebang programs, aliases. */
+  /** Other names: extensions with a dot, shebang programs, aliases. */
   readonly aliases: readonly string[]
-  /** A template that has a zygote forks this runtime from it; else `start` is executed by the agent. */
+  /** If the template has a zygote, this runtime is forked from it; otherwise the agent executes `start`. */
   readonly zygote: boolean
-  /** What somebody can do about it where a template has not got it. */
+  /** What to do where a template lacks it. */
   readonly mend: string
   /** Program and arguments inside; the programs folder is bound at /caisson/runtimes. */
   readonly start: { command: string; args: readonly string[]; env: Readonly<Record<string, string>> }
-  /** What `start` is told besides, to have imported what is usual before anybody asks it anything. */
+  /** Extra arguments of `start` that make it import the usual libraries in advance. */
   readonly warm?: { readonly usual: readonly string[]; readonly large: readonly string[] }
   /**
-   * For a program that cannot always survive SIGINT: how long it has for hearing `interrupt` itself before the signal follows. Programs of users
-   * get the signal at once.
+   * For a program that does not always survive SIGINT: how long it may take to handle `interrupt` itself before the signal follows. User programs get the
+   * signal at once.
    */
   readonly signalAfterMs?: number
-  /** It takes `renew`. */
+  /** It supports `renew`. */
   readonly renews?: boolean
-  /** How its program reads requests. Absent: as JSON lines. Throws BAD_REQUEST for one that cannot be said so. */
+  /** Encodes requests for its program. Absent: JSON lines. Throws BAD_REQUEST for a request that cannot be encoded. */
   encode?(request: RuntimeRequest): Uint8Array
 }
 
 /**
- * Host to program. One run at a time; SIGINT interrupts it. The signal may come before the program has begun the run, and then means nothing to
- * it: so `interrupt` goes ahead of it, for the program to find when it begins.
+ * Host to program. One run at a time; SIGINT interrupts it. The signal may arrive before the program has begun the run, and would then be lost. So `interrupt`
+ * is sent first, and the program finds it when it begins.
  */
 export type RuntimeRequest =
   | { op: 'init'; cwd: string; env: Record<string, string>; seed: string }
   | { op: 'run'; id: number; code: string; env: Record<string, string>; program?: { path: string; args: string[] } }
   | { op: 'interrupt'; id: number }
-  /** Not answered. Before `init`, that need not do it. */
+  /** Reseeds. Not answered. Unnecessary before `init`, which reseeds as well. */
   | { op: 'renew'; seed: string }
 
 /**
- * Before `init`, and after runs that nobody asked for, if any, to a program that waits for somebody: it walks the paths of `init` and of a first run, leaves no trace of that but the variables, renews its
- * chance, and answers `ready`. `env`: as far as it is known who will want it. `seed`: as of `renew`; empty: others are restored from it.
+ * To a program without an owner, before `init` and after any warm-up runs: it executes the code paths of `init` and of a first run, removes all traces but the
+ * environment, reseeds, and answers `ready`. `env`: the expected environment. `seed`: as in `renew`; empty: others will be restored from it.
  */
 export interface RehearsalRequest {
   op: 'rehearse'
@@ -51,12 +51,12 @@ export interface RehearsalRequest {
   seed: string
 }
 
-/** Program to host. It comes from inside the wall: bounded, parsed strictly, never trusted. */
+/** Program to host. It comes from inside the wall: bounded, strictly parsed, never trusted. */
 export const RuntimeMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('ready') }),
-  /** It cannot do its work here, and ends. */
+  /** It cannot work here, and ends. */
   z.strictObject({ type: z.literal('failed'), code: z.enum(['LANGUAGE_UNAVAILABLE', 'FILE_MISSING']), message: z.string().max(4096) }),
-  /** `exact`: the members of it that are JSON, as text of one line. */
+  /** `exact`: its JSON members, each as text of one line. */
   z.strictObject({
     type: z.literal('result'),
     id: z.int(),
@@ -95,7 +95,7 @@ const Exact_ = z.strictObject({
   extra: OneLine.optional(),
 })
 
-/** What the members that are JSON have to be. */
+/** Types of the JSON members. */
 export const EXACT: { [form in keyof ExactJson]-?: z.ZodType } = {
   json: z.unknown(),
   data: z.record(z.string(), z.array(z.unknown())),
@@ -103,10 +103,10 @@ export const EXACT: { [form in keyof ExactJson]-?: z.ZodType } = {
   extra: z.record(z.string(), z.unknown()),
 }
 
-/** A live runtime process, as the agent shows it. The agent connection provides it; contexts use it. */
+/** A live runtime process. The agent connection provides it; contexts use it. */
 export interface RuntimeProcess {
   readonly pid: number
-  /** Everything the process says, in order; ends when it has ended. */
+  /** All output in order; ends with the process. */
   readonly output: AsyncIterable<{ channel: 'stdout' | 'stderr' | 'control'; bytes: Uint8Array; atMs: number }>
   sendControl(bytes: Uint8Array, signal: AbortSignal): Promise<void>
   signal(number: number, signal: AbortSignal): Promise<void>

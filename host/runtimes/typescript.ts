@@ -2,7 +2,7 @@ import { LANGUAGES } from '@caisson/wire'
 import { SIGNAL_AFTER_MS } from './javascript.ts'
 import type { Runtime } from './runtime.ts'
 
-/** The JavaScript runtime, with the types taken out first; nothing is type-checked. */
+/** The JavaScript runtime, which removes the types first and checks none. */
 export const typescript: Runtime = {
   name: 'typescript',
   aliases: LANGUAGES.typescript,

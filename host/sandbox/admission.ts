@@ -4,21 +4,21 @@ import { Fault } from '@caisson/wire'
 import { FairTurns } from '../fair-turns.ts'
 
 const MIB = 1024 * 1024
-/** Below this much memory that can still be had, a new sandbox would be made at the others' cost. */
+/** With less memory available than this, a new sandbox would slow down the existing ones. */
 const RESERVED_MEMORY_BYTES = Math.max(256 * MIB, totalmem() * 0.03)
 const RESERVED_DISK_BYTES = 512 * MIB
-/** Asking the machine costs half a millisecond; a burst asks once. */
+/** Reading the machine's state takes half a millisecond, so a burst of requests shares one reading. */
 const LOOK_MS = 200
-/** What was seen so long ago still holds for one more: the machine is asked after it, when that one has most likely been served. */
+/** A reading up to this old still admits one more sandbox. The next reading is postponed until that sandbox has most likely been served. */
 const STALE_MS = 2000
 const SERVED_MS = 25
-/** Launches at once; more would only make each of them slower. */
+/** Concurrent launches. More would only slow each of them down. */
 const LAUNCHES = availableParallelism() * 2
-/** Of one owner, waiting for a turn; then the answer is an honest no. */
+/** Launches that one owner may have waiting. Further ones are refused with OVERLOADED. */
 const MAX_QUEUE = 512
 const RETRY_S = 2
 
-/** Says no before the machine drowns. */
+/** Admission control: refuses new sandboxes before the machine runs out of memory or disk. */
 export class Admission {
   readonly #home: string
   readonly #turns = new FairTurns({ atOnce: LAUNCHES, ofOne: LAUNCHES, waitingOfOne: MAX_QUEUE })
@@ -35,7 +35,7 @@ export class Admission {
     if (lacks !== undefined) throw new Fault('OVERLOADED', lacks, { retryAfterS: RETRY_S })
   }
 
-  /** Runs when it is its turn: whoever has many to make takes turns with the others. Rejects with OVERLOADED when too many of that owner's wait already. */
+  /** Runs `work` in turn. Owners take turns, however many launches each has queued. Rejects with OVERLOADED when this owner has too many queued. */
   async inTurn<T>(owner: string, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     const done = await this.#turns.take(owner, signal)
     if (done === null) throw new Fault('OVERLOADED', `${MAX_QUEUE} sandboxes of ${owner} wait to be made already`, { retryAfterS: RETRY_S })
@@ -57,7 +57,7 @@ export class Admission {
     try {
       this.#look()
     } catch {
-      // Whoever is next looks himself, and hears of it.
+      // The next caller reads the machine's state itself, and gets the error.
       this.#looked = { atMs: 0, lacks: undefined }
     }
   }

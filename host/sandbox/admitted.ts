@@ -4,7 +4,7 @@ import { Undos } from '../lifetimes.ts'
 import type { Cell } from '../walls/wall.ts'
 import type { Decided } from './deciding.ts'
 
-/** Launches a sandbox that the airlock knows before it starts, and forgets when it has ended. */
+/** Registers a sandbox with the airlock before launching it, and unregisters it when it has ended. */
 export async function admitted<Standing extends { readonly cell: Cell }>(
   exits: Pick<Exits, 'admit' | 'forget'>,
   plan: Plan,
@@ -22,7 +22,7 @@ export async function admitted<Standing extends { readonly cell: Cell }>(
   return standing
 }
 
-/** One of an earlier host gets its way out back. Without it, the answer to all that it asks is no; it lives on. */
+/** Registers an adopted sandbox with the airlock again. If that fails, the sandbox lives on, but all its connections are refused. */
 export async function readmitted(
   { exits, notice }: { exits: Pick<Exits, 'admit' | 'forget'>; notice: (line: string) => void },
   plan: Plan,

@@ -14,7 +14,7 @@ import type { LiveSandbox } from './life.ts'
 import { type ContextRecord, emptied, remains, type SandboxRecord } from './record.ts'
 
 const ADOPT_MS = 30_000
-/** How many are taken over at once. */
+/** Concurrent adoptions. */
 const AT_ONCE = 16
 
 export interface AdoptionParts {
@@ -23,20 +23,20 @@ export interface AdoptionParts {
   readonly store: Store
   readonly creating: Pick<Creating, 'adopt'>
   readonly walls: Pick<Walls, 'adopt' | 'bury' | 'salvageDisk' | 'remove'>
-  /** Told of a sandbox's contexts from now on. */
+  /** Called whenever the contexts of a sandbox change. */
   readonly contextsChanged: (id: string, contexts: ContextRecord[]) => void
   readonly notice: (line: string) => void
 }
 
 export interface Found {
   readonly record: SandboxRecord
-  /** Undefined: it is paused and has no process, or it is gone. */
+  /** Undefined if the sandbox is paused and has no process, or is gone. */
   readonly live: LiveSandbox | undefined
 }
 
 /**
- * What an earlier daemon left, made to agree with what lives: the sandbox itself is believed, not what was written down of it. Sandboxes that nobody
- * wrote down were never told to anyone: they are the strangers, by their ids.
+ * Reconciles the records of an earlier daemon with the sandboxes that are alive. Where the two differ, the sandbox is right. Sandboxes without a record were
+ * never announced to anyone; their ids are returned as the strangers.
  */
 export async function adoptAll(parts: AdoptionParts, signal: AbortSignal): Promise<{ found: Found[]; strangers: string[] }> {
   const records = (await parts.store.all('sandbox')).map(({ document }) => document as SandboxRecord)
@@ -57,7 +57,7 @@ export async function adoptAll(parts: AdoptionParts, signal: AbortSignal): Promi
     const before = records.find(({ id }) => id === record.id)
     if (record !== before) await parts.store.put('sandbox', record.id, record)
   }
-  // Those of an embedded host have names of their own (ids.ts), and end with it.
+  // Sandboxes of an embedded host have ids of their own kind (ids.ts) and end with that host.
   const strangers = (await readdir(join(parts.home, 'sandboxes'))).filter((id) => id.startsWith('i') && !known.has(id))
   return { found, strangers }
 }
@@ -72,7 +72,7 @@ async function adoptOne(parts: AdoptionParts, record: SandboxRecord): Promise<Fo
   } catch (failure) {
     parts.notice(`sandbox ${record.id} could not be taken over: ${failure instanceof Error ? failure.message : String(failure)}`)
   }
-  // A disk that a pause left, or was to leave, is kept; before the rest is buried.
+  // A disk that a pause left, or was about to leave, is kept. This comes before the rest is removed.
   const kept = (record.state === 'paused' || wasPausing(parts, record)) && (await hasFiles(parts, record))
   const death = await parts.walls.bury(plan, freshDeadline(ADOPT_MS))
   await parts.walls.remove(record.id, plan.dir)
@@ -86,7 +86,7 @@ async function adoptOne(parts: AdoptionParts, record: SandboxRecord): Promise<Fo
   return { record: remains({ ...record, ...gone }), live: undefined }
 }
 
-/** Written down as running, and its keeper has kept its disk since. */
+/** Whether the record says running, but the keeper has since saved the disk. */
 function wasPausing(parts: AdoptionParts, record: SandboxRecord): boolean {
   return existsSync(join(parts.keptFolder, `${record.id}.img`))
 }
@@ -97,7 +97,7 @@ async function takeOver(parts: AdoptionParts, record: SandboxRecord, cell: Cell)
     wallLeftMs: number | null
   }
   const contextsChanged = (contexts: ContextRecord[]) => parts.contextsChanged(record.id, contexts)
-  // It woke, or went on: what it was woken from, or what it was about to write, is no memory of it any more.
+  // The sandbox runs, so a memory image that it was woken from, or was about to write, is stale.
   await forget(sleepingPlace(parts.keptFolder, record.id))
   await unmarkKept(record.plan.dir, join(parts.keptFolder, `${record.id}.img`))
   const live = await parts.creating.adopt(record, cell, contextsChanged, freshDeadline(ADOPT_MS))
@@ -108,7 +108,7 @@ async function takeOver(parts: AdoptionParts, record: SandboxRecord, cell: Cell)
   return { record: { ...record, state: 'running', paused: null, pausedMs: null, endMs }, live }
 }
 
-/** A disk that a keeper left in the state folder when the machine or the keeper itself went down is moved to where stopped sandboxes keep theirs. */
+/** Also moves a disk that a crash of the machine or of the keeper left in the state folder to where the disks of stopped sandboxes are kept. */
 async function hasFiles(parts: AdoptionParts, record: SandboxRecord): Promise<boolean> {
   const kept = join(parts.keptFolder, `${record.id}.img`)
   if (existsSync(kept)) return true

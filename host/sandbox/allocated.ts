@@ -1,10 +1,10 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** st_blocks are of this size, whatever the file system's own are (stat(2)). */
+/** The unit of st_blocks, whatever block size the file system uses (stat(2)). */
 const BLOCK_BYTES = 512
 
-/** What a file takes of the disk, holes left out; of a folder, what is in it. 0: it is not there. */
+/** Allocated bytes of a file, without holes, or of everything in a folder. 0 if it does not exist. */
 export async function allocatedBytes(path: string): Promise<number> {
   try {
     const found = await stat(path)

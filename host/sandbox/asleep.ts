@@ -8,14 +8,14 @@ import { z } from 'zod'
 import { copySparse } from './sparse-copy.ts'
 import { MEMORY_FILES, STATE_FILES, Sums, sums } from './state-files.ts'
 
-/** Written last, by the keeper (native/keeper/src/whole.rs): a state without it was not written to its end. */
+/** The keeper writes this file last (native/keeper/src/whole.rs). A saved state without it is incomplete. */
 const WHOLE = 'whole.json'
 const MADE = 'made.json'
-/** Raised when a state of before could not be taken on. */
+/** Increased whenever states of earlier versions can no longer be restored. */
 const FORMAT = 3
 const NANOSECONDS = 1_000_000_000n
 
-/** What a state is good for, and nothing else: the very programs and images that it was written by and over. */
+/** What a state can be restored with: only the very programs and images that it was written with. */
 const Made = z.strictObject({
   format: z.int(),
   architecture: z.string(),
@@ -25,16 +25,16 @@ const Made = z.strictObject({
 })
 type Made = z.infer<typeof Made>
 
-/** What was written, and the disk that goes with it, where that is another's: size, and seconds of its last change. */
+/** Checksums of what was written. `disk`: size and modification time (in seconds) of the disk that belongs to it, if that lies elsewhere. */
 const Whole = z.strictObject({ sums: Sums, disk: z.strictObject({ bytes: z.int(), changed: z.string() }).optional() })
 type Whole = z.infer<typeof Whole>
 
-/** Of a sandbox of that id, among disks that are kept. */
+/** Where the memory of a sleeping sandbox lies, among the kept disks. */
 export function sleepingPlace(keptFolder: string, id: string): string {
   return join(keptFolder, `${id}.asleep`)
 }
 
-/** An empty folder for the memory of a sandbox that is about to sleep. */
+/** Prepares an empty folder for the memory of a sandbox that is about to sleep. */
 export async function layDown(folder: string, plan: Plan): Promise<void> {
   await forget(folder)
   await mkdir(folder, { mode: 0o700 })
@@ -47,7 +47,7 @@ export async function layDown(folder: string, plan: Plan): Promise<void> {
   }
 }
 
-/** A memory that has been looked at, and the disk that goes with it, in one new folder. */
+/** Copies a memory that has been verified, and the disk that belongs to it, into one new folder. */
 export async function copyMemory(
   plan: Plan,
   from: { memory: string; disk: string },
@@ -64,21 +64,21 @@ export async function copyMemory(
   await rename(draft, join(folder, WHOLE))
 }
 
-/** Whether a whole memory lies there. */
+/** Whether the folder holds a complete memory. */
 export function sleepsIn(folder: string): boolean {
   return existsSync(join(folder, WHOLE))
 }
 
-/** Nothing wakes from there any more. */
+/** Deletes a saved memory. */
 export async function forget(folder: string): Promise<void> {
-  // Without its last word, what is left after a power cut is nothing.
+  // The marker goes first: after a power cut, what is left counts as incomplete.
   await rm(join(folder, WHOLE), { force: true })
   await rm(folder, { recursive: true, force: true })
 }
 
 /**
- * The same sandbox, to be woken over the disk of that image. Rejects with MEMORY_UNUSABLE when what lies there is damaged, was written with something else
- * than what is here, or is older than the disk.
+ * The plan for waking this sandbox over the disk `image`. Rejects with MEMORY_UNUSABLE when the memory is damaged, was written with other programs or images
+ * than these, or is older than the disk.
  */
 export async function waking(
   { plan, folder, image }: { plan: Plan; folder: string; image: string },
@@ -100,7 +100,7 @@ export function unusable(whose: string, why: string, cause?: unknown): Fault {
   return new Fault('MEMORY_UNUSABLE', `the memory of ${whose} cannot be taken on: ${why}`, { cause })
 }
 
-/** By what is written beside it. Rejects with MEMORY_UNUSABLE when it is no memory, or was written with something else than the plan has. */
+/** Compares the files beside the memory with the plan. Rejects with MEMORY_UNUSABLE when there is no memory, or it was written with other parts. */
 export async function refuseForeign({ plan, folder, whose }: { plan: Plan; folder: string; whose: string }): Promise<Whole> {
   const made = await read(folder, MADE, Made, whose)
   const now = await madeBy(plan).catch((cause: unknown) => {
@@ -111,7 +111,7 @@ export async function refuseForeign({ plan, folder, whose }: { plan: Plan; folde
   return await read(folder, WHOLE, Whole, whose)
 }
 
-/** Rejects with MEMORY_UNUSABLE when these files are not what was written. */
+/** Rejects with MEMORY_UNUSABLE when the checksums of these files differ from those written. */
 export async function refuseDamaged(
   { folder, whose, names }: { folder: string; whose: string; names: readonly string[] },
   keeper: string,
@@ -141,7 +141,7 @@ function different(made: Made, now: Made): string | undefined {
   return part && `${part} (${made.parts[part]}, not ${now.parts[part]})`
 }
 
-/** Of what is there now. */
+/** As of now. */
 async function madeBy({ engine, machine }: Plan): Promise<Made> {
   const stamps = Object.entries({ usr: machine?.usr, shown: machine?.shown, program: engine?.program }).flatMap(([name, path]) =>
     path === undefined ? [] : [stat(path).then(({ size, mtimeMs }): [string, string] => [name, `${path} ${size} ${mtimeMs}`])],

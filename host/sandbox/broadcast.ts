@@ -1,10 +1,10 @@
-/** What a reader gets: pieces, then one end. */
+/** What a reader receives: any number of pieces, then one end. */
 export type Heard<Piece, End> = { type: 'piece'; piece: Piece } | { type: 'end'; end: End }
 
-/** Waits in one reader's queue before the writer is held up. */
+/** Bytes that may be queued for one reader before the writer is blocked. */
 const MAX_WAITING_BYTES = 256 * 1024
 
-/** One who listens. For a single caller of `next`. */
+/** One subscriber. `next` must not be called concurrently. */
 export class Reader<Piece extends { bytes: Uint8Array }, End> {
   readonly #forget: (reader: Reader<Piece, End>) => void
   readonly #waiting: Piece[] = []
@@ -18,7 +18,7 @@ export class Reader<Piece extends { bytes: Uint8Array }, End> {
     this.#forget = forget
   }
 
-  /** The next piece, or the end, again and again; `silent` when nothing came for so long; undefined when it has been closed. */
+  /** The next piece, or the end (repeatedly). `silent`: nothing arrived within `silenceMs`. Undefined: the reader was closed. */
   async next(silenceMs: number): Promise<Heard<Piece, End> | 'silent' | undefined> {
     if (!this.#isReady) await this.#something(silenceMs)
     if (this.#closed) return undefined
@@ -31,7 +31,7 @@ export class Reader<Piece extends { bytes: Uint8Array }, End> {
     return this.#end === undefined ? 'silent' : { type: 'end', end: this.#end.end }
   }
 
-  /** It listens no more, and holds nobody up. */
+  /** Unsubscribes, and releases a blocked writer. */
   close(): void {
     this.#closed = true
     this.#waiting.length = 0
@@ -40,7 +40,7 @@ export class Reader<Piece extends { bytes: Uint8Array }, End> {
     this.#wake?.()
   }
 
-  /** Undefined: there is room for more. */
+  /** Undefined if there is room for more; otherwise resolves when there is. */
   push(piece: Piece): Promise<void> | undefined {
     this.#waiting.push(piece)
     this.#bytes += piece.bytes.length
@@ -71,12 +71,12 @@ export class Reader<Piece extends { bytes: Uint8Array }, End> {
   }
 }
 
-/** From one source to any number of readers: the slowest sets the pace; where nobody listens, everything is let go of at once. */
+/** From one source to any number of readers, with backpressure: the slowest reader sets the pace. Without readers, pieces are discarded at once. */
 export class Broadcast<Piece extends { bytes: Uint8Array }, End> {
   readonly #readers = new Set<Reader<Piece, End>>()
   #end: { end: End } | undefined
 
-  /** From now on. After the end: the end. */
+  /** Subscribes from now on. After the end, the reader receives only the end. */
   listen(): Reader<Piece, End> {
     const reader = new Reader<Piece, End>((gone) => this.#readers.delete(gone))
     if (this.#end === undefined) this.#readers.add(reader)

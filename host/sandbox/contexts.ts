@@ -12,10 +12,10 @@ import type { ContextRecord } from './record.ts'
 import { parseContext, parseRun } from './request.ts'
 
 const DEFAULT_LANGUAGE = 'python'
-/** Each is remembered, also without a process, and written down with the sandbox whenever one of them changes. */
+/** Each context is remembered even without a process, and all of them are stored with the sandbox whenever one changes. */
 const MAX_CONTEXTS = 256
 
-/** Languages that a sandbox shows a context of from the start. Only what was forked with it has a process; the others get theirs when they are used. */
+/** Languages that a new sandbox lists a context for. Only a forked interpreter has a process; the others are started at their first use. */
 const FIRST: readonly Runtime[] = [shelf.python, shelf.javascript]
 
 export interface ContextsParts extends InterpreterParts {
@@ -24,26 +24,26 @@ export interface ContextsParts extends InterpreterParts {
   contextsChanged: (contexts: ContextRecord[]) => void
   adopted: readonly ContextRecord[] | null
   kept: readonly ContextRecord[]
-  /** Interpreters that were warm before anybody wanted them, by their numbers inside. */
+  /** Pids inside of the interpreters that were warmed up in advance. */
   forked: readonly number[]
 }
 
-/** A context, whether or not a process stands behind it: it is there before its first run, and after its process has died. */
+/** A context. It exists before its first run and after its process has died. */
 interface Slot {
   readonly info: ContextInfo
   readonly runtime: Runtime
   readonly isDefault: boolean
-  /** Undefined: the next run starts one. */
+  /** Undefined: the next run starts an interpreter. */
   making: Promise<Interpreter> | undefined
   interpreter: Interpreter | undefined
-  /** Resolves when the runs that were asked for before are over: the meter counts one at a time. */
+  /** Resolves when all earlier runs are over. Runs are serialised because the meter counts one at a time. */
   turn: Promise<unknown>
   /**
-   * Grows when its process ends otherwise than by the stop of a run. A run that was asked for before is not carried out by the next process, which
-   * knows nothing of what came earlier.
+   * Incremented when the process ends, unless it was killed to stop a run. A run that was queued before then fails instead of running in the next process,
+   * which lacks the state of the earlier runs.
    */
   life: number
-  /** What such a run is told. */
+  /** The error that such a run gets. */
   reason: RunError
 }
 
@@ -51,16 +51,16 @@ const RESTARTED: RunError = { name: 'ContextRestarting', value: 'Context was res
 const REMOVED: RunError = { name: 'UnexpectedEndOfExecution', value: 'the context was removed before the run was over', traceback: '' }
 const DIED: RunError = { name: 'ExecutionAborted', value: 'the context died in an earlier run; its state is lost', traceback: '' }
 
-/** The languages with state of one sandbox. */
+/** The stateful interpreters of one sandbox. */
 export class Contexts {
   readonly #parts: ContextsParts
   readonly #interpreters: Interpreters
-  /** By id, in the order in which they came. */
+  /** By id, in order of creation. */
   readonly #slots = new Map<string, Slot>()
-  /** What the sandbox came with. */
+  /** The interpreter that was forked into the sandbox. */
   #warm: Interpreter | undefined
 
-  /** A process that was forked into the sandbox as it was made becomes the default context of its language, at once and without a round trip. */
+  /** An interpreter that was forked into the sandbox becomes the default context of its language, without a round trip. */
   constructor(parts: ContextsParts) {
     this.#parts = parts
     this.#interpreters = new Interpreters(parts)
@@ -91,9 +91,9 @@ export class Contexts {
     }
   }
 
-  /** The sandbox has its variables, or has others than before; no run was asked for so far. */
+  /** Call this when the sandbox's environment is final, or has changed, and before any run. */
   begin(): void {
-    // Why one does not begin is told by each run that it is asked for.
+    // Each run reports why its interpreter did not begin.
     if (this.#warm !== undefined) this.#interpreters.begin(this.#warm).catch(() => undefined)
   }
 
@@ -102,7 +102,7 @@ export class Contexts {
     return this.#interpreters.told(signal)
   }
 
-  /** What another host needs to go on with them. */
+  /** What another host needs in order to adopt these contexts. */
   records(): ContextRecord[] {
     return [...this.#slots.values()].map(({ info, interpreter, isDefault }) => ({
       ...info,
@@ -111,7 +111,7 @@ export class Contexts {
     }))
   }
 
-  /** In which language a run is; what is no language is for the run to say. */
+  /** The language of a run. An unknown language is reported by the run itself. */
   languageOf({ contextId, language = 'python' }: Pick<RunRequest, 'contextId' | 'language'>): string {
     return this.#slots.get(contextId ?? '')?.runtime.name ?? languageOf(language) ?? ''
   }
@@ -139,7 +139,7 @@ export class Contexts {
     return slot.info
   }
 
-  /** The same id, language and folder, and nothing of what was there. */
+  /** Keeps id, language and folder, and drops all state. */
   async restart(id: string, signal: AbortSignal): Promise<void> {
     const slot = this.#find(id)
     if (slot.making === undefined) return
@@ -181,7 +181,7 @@ export class Contexts {
     return this.#judged(meter, await context.run(request, on, signal), mark)
   }
 
-  /** What went wrong may have been a limit: the kernel's kill of a child, a full disk. */
+  /** A failure may be due to a limit: the kernel killed a child, or the disk is full. */
   async #judged(meter: OutputMeter, execution: Execution, mark: number): Promise<Execution> {
     const { ending } = this.#parts
     if (execution.limit === 'disk') await ending.hit('disk', 'no space or no inodes were left on the disk')
@@ -216,7 +216,7 @@ export class Contexts {
     return slot
   }
 
-  /** The process behind it; started when there is none. */
+  /** The interpreter of this context, started if there is none. */
   #interpreter(slot: Slot): Promise<Interpreter> {
     if (slot.making !== undefined) return slot.making
     const making = this.#interpreters.start(slot.runtime, slot.info, freshDeadline(INIT_MS))
@@ -234,7 +234,7 @@ export class Contexts {
     slot.interpreter = interpreter
     const forget = () => {
       if (slot.making !== making) return
-      // Who asked for a run to be stopped wants the next one to take place.
+      // A caller who stopped a run expects the next one to work.
       if (interpreter.context.isStopped) this.#lose(slot)
       else this.#lose(slot, DIED)
     }
@@ -242,7 +242,7 @@ export class Contexts {
     this.#changed()
   }
 
-  /** One that ends, or could not be made, is forgotten: the next run makes another. */
+  /** Forgets an interpreter that has ended or could not be started. The next run starts another. */
   #lose(slot: Slot, reason?: RunError): void {
     slot.making = slot.interpreter = undefined
     if (reason !== undefined) Object.assign(slot, { life: slot.life + 1, reason })
@@ -261,7 +261,7 @@ export class Contexts {
   async #stop(slot: Slot, reason: RunError, signal: AbortSignal): Promise<void> {
     const { making } = slot
     this.#lose(slot, reason)
-    // What could not be made needs no end.
+    // An interpreter that never started needs no cleanup.
     const interpreter = await making?.catch(() => undefined)
     await interpreter?.context.close(reason, signal)
   }

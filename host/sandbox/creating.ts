@@ -36,7 +36,7 @@ export interface CreatingParts {
   exits: Exits
   scanner: Scanner
   denials: Denials
-  /** First letter of ids: those of a daemon are told from those that end with the host that made them. */
+  /** First letter of ids: `i` for sandboxes of a daemon, `e` for those that end with the host that made them. */
   idKind: 'i' | 'e'
   traces: Traces
   notice: (line: string) => void
@@ -44,13 +44,13 @@ export interface CreatingParts {
 
 type Told = (contexts: ContextRecord[]) => void
 type ToldOf = (id: string, contexts: ContextRecord[]) => void
-/** `owner` undefined: the operator, or nobody yet. */
+/** `owner` undefined: the operator, or not assigned yet. */
 type Whose = { readonly owner: string | undefined; readonly env: Readonly<Record<string, string>> }
 type Standing = Pick<LifeParts, 'plan' | 'cell' | 'template' | 'agent' | 'forked'> & Pick<Waiting, 'scan'>
-/** What is known of it. */
+/** What the record of an adopted sandbox must provide. */
 type Adopted = Pick<SandboxRecord, 'owner' | 'request' | 'plan' | 'env' | 'contexts' | 'trusts'>
 
-/** From a request to a standing sandbox. */
+/** Turns a request into a running sandbox. */
 export class Creating {
   readonly #parts: CreatingParts
   readonly #deciding: Deciding
@@ -63,7 +63,7 @@ export class Creating {
     this.#deciding = new Deciding(parts)
   }
 
-  /** What requests come to, and profiles and templates as this host knows them. */
+  /** How requests are resolved with the profiles and templates of this host. */
   get deciding(): Pick<Deciding, 'claim' | 'network' | 'wallAtLeast' | 'workspace'> {
     return this.#deciding
   }
@@ -73,7 +73,7 @@ export class Creating {
     return this.#workspaces.resting(owner)
   }
 
-  /** The plan of a sandbox that is not going to be: nothing is built, nothing is started. */
+  /** The plan that this request would get. Nothing is built or started. */
   async plan(request: CreateRequest, signal: AbortSignal): Promise<Plan> {
     const decided = await this.#deciding.decide(request, signal)
     const { template, wall, profile } = decided
@@ -84,7 +84,7 @@ export class Creating {
     return planned(this.#parts, decided, shown, isForked ? this.#parts.zygotes.place(template) : null, given)
   }
 
-  /** Undefined: its files go with it, or come from elsewhere. */
+  /** Undefined: the files are deleted with the sandbox, or come from elsewhere. */
   async #claim(request: CreateRequest, given: Given, signal: AbortSignal) {
     const wish = await this.#deciding.workspace(request, signal)
     if (wish === undefined || given.kept !== undefined) return undefined
@@ -92,14 +92,14 @@ export class Creating {
     return { ...claimed, given: { ...given, kept }, request: diskMiB === undefined ? request : { ...request, diskMiB } }
   }
 
-  /** Other rules for one that stands (rerouting.ts). */
+  /** Changes the network rules of a running sandbox (rerouting.ts). */
   reroute(plan: Plan, network: Network, trusts: boolean, signal: AbortSignal): Promise<Rerouting> {
     return rerouted(this.#parts.exits, plan, network, trusts, signal)
   }
 
   async create(asked: CreateRequest, signal: AbortSignal, told: Given = {}): Promise<LiveSandbox> {
     await using undo = new Undos()
-    // The caller's alone until its disk has been taken.
+    // Held exclusively until its disk has been taken.
     await using workspace = await this.#claim(asked, told, signal)
     const { request, given } = { request: asked, given: told, ...workspace }
     const { decided, plan, shown } = await this.#parts.traces.span('plan', {}, async () => {
@@ -113,7 +113,7 @@ export class Creating {
     })
     const { template } = decided
     const { metadata = {}, env = {} } = decided.request
-    // First the record: what cannot be recorded does not happen.
+    // The audit record comes first: what cannot be recorded must not happen.
     this.#recordCreate(plan, metadata, sha256(plan, decided.profile))
     const launch = () => this.#parts.traces.span('launch', {}, () => this.#raise(plan, decided, given, signal))
     const { cell, built, agent } = await (workspace === undefined ? launch() : workspace.behind(launch))
@@ -134,12 +134,12 @@ export class Creating {
     return sandbox
   }
 
-  /** What it starts from: another's memory, the saved state of its kind, or nothing. */
+  /** What the sandbox starts from: another one's memory, the saved state of its kind, or nothing. */
   #from(cold: Plan, { template }: Decided, { remembered }: Given, signal: AbortSignal): Promise<Plan> {
     return remembered === undefined ? this.#parts.warm.restoring(cold, template) : remembering(cold, remembered, signal)
   }
 
-  /** What was made in the caller's folder goes with the sandbox. */
+  /** Removes what was made in the caller's folder. A failure is only reported. */
   async #tidy(shown: ShownFolder, id: string): Promise<void> {
     try {
       await shown[Symbol.asyncDispose]()
@@ -148,7 +148,7 @@ export class Creating {
     }
   }
 
-  /** One for the pool. */
+  /** Makes a sandbox for the pool. */
   async prepare(request: CreateRequest, contextsChanged: ToldOf, signal: AbortSignal): Promise<Waiting> {
     const decided = await this.#deciding.decide({ ...request, leash: 'host', timeoutMs: null }, signal)
     const { template } = decided
@@ -164,19 +164,19 @@ export class Creating {
     const standing = { plan: built, cell, template, agent, forked, scan: scanOf(decided) }
     const expected = this.#belonging(standing, { owner: undefined, env: {} })
     const live = await this.#alive(standing, expected, (contexts) => contextsChanged(built.id, contexts))
-    // Most want no variables of their own, and find it begun. What is told of this one twice would stand in the path of modules twice.
+    // Most callers set no variables, so the interpreter begins early. Beginning twice would put PYTHONPATH into the module path twice.
     if (expected.env['PYTHONPATH'] === undefined) live.begin()
     undo.move()
     this.#parts.warm.want(built, template)
     return { plan: built, cell, template, live, scan: standing.scan, sha256: sha256(built, decided.profile) }
   }
 
-  /** Whether it started by itself, and one that is made now would be restored from a saved state. */
+  /** Whether it was started cold, while a sandbox made now would be restored from a saved state. */
   async isOutdone({ plan, template }: Pick<Waiting, 'plan' | 'template'>): Promise<boolean> {
     return plan.engine !== null && plan.engine.warm === null && (await this.#parts.warm.restoring(plan, template)) !== plan
   }
 
-  /** Gives one of the pool its life. Rejects when it did not live to get it; then it ends, and nobody waits for that. */
+  /** Gives a pooled sandbox to its owner. Rejects when it died before that; the sandbox is then ended in the background. */
   async assign(waiting: Waiting, life: Assignment, signal: AbortSignal): Promise<LiveSandbox> {
     const { wallMs, onWall } = life
     const plan: Plan = { ...waiting.plan, leash: 'none', limits: { ...waiting.plan.limits, wallMs, onWall } }
@@ -184,7 +184,7 @@ export class Creating {
     await using undo = new Undos()
     undo.add(() => void waiting.cell[Symbol.asyncDispose]())
     const assigned = waiting.cell.ask({ op: 'assign', leash: 'none', wallMs, onWall }, signal)
-    // While its keeper answers.
+    // Runs while the keeper handles its own request.
     const { live } = waiting
     live.giveTo(this.#belonging({ ...waiting, plan }, life))
     const [{ plantFiles }] = await Promise.all([this.#insides(), assigned])
@@ -193,13 +193,13 @@ export class Creating {
     return live
   }
 
-  /** One that outlived the host that made it. */
+  /** Adopts a sandbox that outlived the host that made it. */
   async adopt(record: Adopted, cell: Cell, contextsChanged: Told, signal: AbortSignal): Promise<LiveSandbox> {
     await readmitted(this.#parts, record.plan, () => this.#egress(record, signal), cell, signal)
     return this.again(record, cell, contextsChanged, signal)
   }
 
-  /** One that went to sleep, by its plan for waking. Rejects as `create`. */
+  /** Wakes a sandbox from its saved memory; the record has the plan for that. Rejects as `create` does. */
   async wake(record: Adopted, contextsChanged: Told, signal: AbortSignal): Promise<LiveSandbox> {
     const { exits, walls } = this.#parts
     await using undo = new Undos()
@@ -213,7 +213,7 @@ export class Creating {
     return sandbox
   }
 
-  /** One that stands, and has its way out. */
+  /** Reconnects to a running sandbox that the airlock knows already. */
   async again(record: Adopted, cell: Cell, contextsChanged: Told, signal: AbortSignal): Promise<LiveSandbox> {
     const template = await this.#deciding.template(record.plan.template, signal)
     const scan = await this.#deciding.scan(record.request, signal)
@@ -268,14 +268,14 @@ export class Creating {
     this.#parts.auditLog.append({ kind: 'create', sandbox: id, profile, template, wall, sha256, metadata, plan: outline(plan) })
   }
 
-  /** Interpreters that nobody has to wait for: those that came with it, or where none can, one that is started inside. */
+  /** Warm interpreters: those that were forked with the sandbox, or else one that is started inside. */
   async #warm({ plan, template, agent, forked }: Omit<Standing, 'scan'>, signal: AbortSignal): Promise<readonly number[]> {
     const { rehearse, warmUp } = await this.#insides()
     for (const pid of forked) await rehearse(agent, pid, plan, template, signal)
     return forked.length > 0 || this.#deciding.forks(plan.wall) ? forked : warmUp(agent, plan, template, 'usual', signal)
   }
 
-  /** The airlock knows it before it starts. In the place of a memory that cannot be taken on there is no other. */
+  /** The airlock is told first. If the sandbox is to continue a memory that cannot be restored, the launch fails; it never starts cold instead. */
   #raise(plan: Plan, { template, egress }: Decided, { remembered }: Given, signal: AbortSignal): Promise<Launched> {
     const launch = () =>
       remembered === undefined
@@ -284,13 +284,13 @@ export class Creating {
     return admitted(this.#parts.exits, plan, egress, launch, signal)
   }
 
-  /** What one that was made before may reach; null: nothing. */
+  /** What an adopted sandbox may reach; null: nothing. */
   async #egress({ request, plan }: Adopted, signal: AbortSignal): Promise<Decided['egress']> {
     if (plan.network.mode === 'none') return null
     return this.#parts.exits.egress(await this.#deciding.network(request, signal), signal)
   }
 
-  /** Null: interpreters start inside. */
+  /** Null: interpreters are started inside. */
   async #zygote({ template, wall }: Decided, signal: AbortSignal): Promise<string | null> {
     return this.#deciding.forks(wall.name) ? this.#parts.zygotes.socket(template, signal) : null
   }

@@ -18,12 +18,12 @@ import type { WorkspaceWish } from './workspaces.ts'
 const DEFAULT_PROFILE = 'default'
 const DEFAULT_WORKSPACE = 'default'
 
-/** A request with all that it names looked up. */
+/** A request with everything that it names looked up. */
 export interface Decided {
   request: StrictCreateRequest
   profile: Profile
   template: Template
-  /** What it may reach; null: nothing but itself. */
+  /** What it may reach; null: no network. */
   egress: Egress | null
   wall: MachineFacts['wall']
   trust: ShownTrust | null
@@ -33,24 +33,24 @@ interface DecidingParts {
   settings: Pick<Settings, 'profiles' | 'templates' | 'programs' | 'zygoteLibrary'>
   walls: Pick<Walls, 'engine' | 'promises'>
   exits: Pick<Exits, 'egress' | 'trust'>
-  /** One line for whoever started this host. */
+  /** Reports one line to the user who started this host. */
   notice: (line: string) => void
 }
 
-/** From a request to what a plan is made of. */
+/** Looks up everything that a plan is made of. */
 export class Deciding {
   readonly #parts: DecidingParts
-  /** Read once: a host's profiles and templates do not change under it. What could not be read is asked for again. */
+  /** Read once: profiles and templates do not change during the life of a host. A failed read is retried. */
   readonly #profiles = new Map<string, Profile>()
   readonly #templates = new Map<string, Template>()
-  /** Profiles of which it has been said that this machine lacks the wall that they would rather have. */
+  /** Profiles whose preferred wall this machine lacks, and for which that has been reported. */
   readonly #lacking = new Set<string>()
 
   constructor(parts: DecidingParts) {
     this.#parts = parts
   }
 
-  /** What a sandbox would take of the machine. */
+  /** What this sandbox would take of the machine. */
   async claim(request: CreateRequest, signal: AbortSignal): Promise<Claim> {
     const { request: strict, profile } = await this.decide(request, signal)
     const { memoryMiB = profile.limits.memoryMiB, cpus = profile.limits.cpus, diskMiB = profile.limits.diskMiB } = strict
@@ -58,15 +58,12 @@ export class Deciding {
     return { memoryMiB: memoryMiB ?? all, cpus: cpus ?? all, diskMiB }
   }
 
-  /** What a sandbox may reach that is asked for so: what the request says, or its profile. */
+  /** The network of a sandbox with this request: from the request, else from its profile. */
   async network({ network, profile }: Pick<CreateRequest, 'network' | 'profile'>, signal: AbortSignal): Promise<Network> {
     return network ?? (await this.#profile(profile ?? DEFAULT_PROFILE, signal)).network
   }
 
-  /**
-   * The wall to be asked for, where the least there may be is `least`; undefined: whatever is usual will do. Rejects with WALL_UNKNOWN or
-   * WALL_TOO_WEAK.
-   */
+  /** The wall to ask for, at least as strong as `least`; undefined: the default wall is strong enough. Rejects with WALL_UNKNOWN or WALL_TOO_WEAK. */
   async wallAtLeast({ wall, profile }: Pick<CreateRequest, 'wall' | 'profile'>, least: WallName, signal: AbortSignal) {
     if (wall === undefined && strongerWall(least, WALLS[0]) === WALLS[0]) return undefined
     const usual = await this.#profile(profile ?? DEFAULT_PROFILE, signal)
@@ -75,7 +72,7 @@ export class Deciding {
     return strong.length === 1 ? strong[0] : (await this.#firstOf(strong, usual.name, signal)).name
   }
 
-  /** The one that a sandbox is to have; undefined: none. Rejects with BAD_REQUEST where one is named and the profile keeps nothing. */
+  /** The workspace of a sandbox; undefined: none. Rejects with BAD_REQUEST where one is named but the profile keeps no files. */
   async workspace(
     { workspace, profile: asked, wall, diskMiB }: Pick<CreateRequest, 'workspace' | 'profile' | 'wall' | 'diskMiB'>,
     signal: AbortSignal,
@@ -124,18 +121,18 @@ export class Deciding {
     return chosen
   }
 
-  /** The profile of one that was made before, as it is now. */
+  /** The profile of an adopted sandbox, as it is now. */
   profileOf({ profile }: Pick<CreateRequest, 'profile'>, signal: AbortSignal): Promise<Profile> {
     return this.#profile(profile ?? DEFAULT_PROFILE, signal)
   }
 
-  /** Of one that stands. Where its profile is gone or has changed for the worse, the least is that nothing hostile is run. */
+  /** For a running sandbox. If its profile is gone or no longer valid, hostile code is still refused. */
   async scan({ profile: name, scan }: Pick<CreateRequest, 'profile' | 'scan'>, signal: AbortSignal): Promise<Profile['scan']> {
     const profile = await this.#profile(name ?? DEFAULT_PROFILE, signal).catch(() => ({ scan: { mode: 'block' as const, banned: false } }))
     return scanOf({ profile, request: { scan } })
   }
 
-  /** Whether interpreters of the host are forked into its sandboxes. */
+  /** Whether this wall forks interpreters from a zygote on the host. */
   forks(wall: WallName): boolean {
     return this.#parts.walls.promises(wall).forks
   }

@@ -1,4 +1,4 @@
-/** Why a sandbox ended is told for so long. */
+/** How long the reason of a sandbox's end can be asked for. */
 const REMEMBER_MS = 24 * 3600 * 1000
 const MAX_REMEMBERED = 10_000
 
@@ -7,22 +7,22 @@ interface Departure {
   readonly goneMs: number
 }
 
-/** Sandboxes that are gone, and which of them is forgotten next. When there are too many it is one of whoever has the most: nobody else's. */
+/** Sandboxes that are gone. When there are too many, the next one forgotten is the oldest of the owner with the most, so no owner displaces another's. */
 export class Departed {
-  /** By owner, the oldest first. */
+  /** By owner, oldest first. */
   readonly #byOwner = new Map<string, Departure[]>()
   #count = 0
 
   add(owner: string, departure: Departure): void {
     const theirs = this.#byOwner.get(owner) ?? []
     this.#byOwner.set(owner, theirs)
-    // Nearly always at the end; those of an earlier daemon come in any order.
+    // Nearly always appended; departures of an earlier daemon arrive in any order.
     const after = theirs.findLastIndex(({ goneMs }) => goneMs <= departure.goneMs)
     theirs.splice(after + 1, 0, departure)
     this.#count += 1
   }
 
-  /** One that is to be forgotten by now, which it is here; undefined: none is. */
+  /** Removes one that is due to be forgotten and returns its id; undefined: none is. */
   forget(nowMs: number): string | undefined {
     let most: Departure[] = []
     for (const [owner, theirs] of this.#byOwner) {

@@ -9,12 +9,12 @@ import { cancelled } from '../lifetimes.ts'
 const MAX_SAID_BYTES = 4096
 
 /**
- * Makes the formatted image that sandboxes of this disk size start from, once. It is sparse: a few dozen KiB, whatever its size. No journal, because
- * no sandbox's disk is mounted twice; nothing reserved; inode tables are not written in advance (mke2fs(8)).
+ * Makes, once, the formatted image that disks of this size are copied from. It is sparse: a few dozen KiB, whatever its size. It has no journal, because no
+ * sandbox's disk is mounted twice; no reserved blocks; and inode tables that are not written in advance (mke2fs(8)).
  */
 export async function makeDiskImage(disk: Plan['disk'], signal: AbortSignal): Promise<void> {
   if (disk.kind !== 'image' || existsSync(disk.image)) return
-  // Two hosts may do this at once: each makes its own, and the last rename wins with the same content.
+  // Two hosts may do this concurrently. Each makes its own draft, and either rename leaves the same content.
   const draft = `${disk.image}.${randomUUID()}`
   try {
     const file = await open(draft, 'wx', 0o600)

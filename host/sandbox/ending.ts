@@ -3,24 +3,24 @@ import type { Judge } from '../agent/process.ts'
 import { freshDeadline, orAborted, settled } from '../lifetimes.ts'
 import type { Cell } from '../walls/wall.ts'
 
-/** The reasons that are limits: a call that was under way has an outcome to report. The others only say that the sandbox is gone. */
+/** End reasons that are limits: a pending call reports this as its outcome. Any other reason means only that the sandbox is gone. */
 const LIMIT_REASONS: ReadonlySet<EndReason> = new Set(['timeout', 'memory', 'pids', 'disk', 'output'])
 const TIMEOUT_EXIT_CODE = 124
 const KILLED_EXIT_CODE = 137
 const SIGKILL = 9
-/** The keeper answers in microseconds, or is dead. */
+/** A keeper answers in microseconds, unless it is dead. */
 const KEEPER_MS = 10_000
 
-/** What limits and deaths mean for the calls under way. The keeper and the agent see the same events, each in its own order: asked here. */
+/** Decides what limits and deaths mean for pending calls. The keeper and the agent report the same events in different orders; this class reconciles them. */
 export class Ending implements Judge {
   readonly #cell: Cell
   readonly #limits: Limits
   readonly #hits: EndReason[] = []
   readonly #deaf: (() => void)[]
   #death: Death | undefined
-  /** It goes on, or sleeps, without whoever calls here. */
+  /** The sandbox lives on, or sleeps, but is no longer this caller's. */
   #isLetGo = false
-  /** Until an end that is to leave its disk behind has come, or was given up. */
+  /** Pending while an end that should keep the disk is under way. */
   #keeping: Promise<unknown> = Promise.resolve()
 
   constructor(cell: Cell, limits: Limits) {
@@ -36,7 +36,7 @@ export class Ending implements Judge {
     return this.#death
   }
 
-  /** From now on a connection that is lost is no reason to end it, and nothing of it is heard here. */
+  /** From now on a lost connection does not end the sandbox, and its events are ignored here. */
   letGo(): void {
     this.#isLetGo = true
     for (const stop of this.#deaf.splice(0)) stop()
@@ -48,14 +48,14 @@ export class Ending implements Judge {
     if (this.#isLetGo) throw paused()
   }
 
-  /** How many limits have been reported so far; a later call of `hitSince` tells what came after. */
+  /** How many limits have been reported so far. Pass this to `hitSince` later. */
   get mark(): number {
     return this.#hits.length
   }
 
   /**
-   * Whether a limit was hit since `mark`. An answer of the keeper comes after the news of every limit that was hit before the question, so that a
-   * process which the kernel killed for memory is never taken for one that failed by itself.
+   * The limit that was hit since `mark`, if any. The keeper reports every limit that was hit before it answers a question, so asking it ensures that a process
+   * which the kernel killed for memory is never taken for one that failed by itself.
    */
   async hitSince(mark: number): Promise<EndReason | undefined> {
     const answered = this.#cell.ask({ op: 'stats' }, freshDeadline(KEEPER_MS)).then(
@@ -65,26 +65,26 @@ export class Ending implements Judge {
     const dead = settled<void>()
     const stop = this.#cell.onDeath(() => dead.resolve())
     await Promise.race([answered, dead.promise]).finally(stop)
-    // With onHit `end` the keeper takes everything apart before it says so, and answers nobody meanwhile.
+    // With onHit `end`, the keeper first takes everything apart, and answers nobody meanwhile.
     if (this.#death !== undefined && LIMIT_REASONS.has(this.#death.reason)) return this.#death.reason
     return this.#hits.at(mark)
   }
 
-  /** A limit that the host counts: ends the sandbox, or tells the caller to end only what hit it. */
+  /** Reports a limit that the host counts. Either ends the sandbox, or tells the caller to end only the process that hit it. */
   async hit(reason: 'output' | 'disk', detail: string): Promise<'ended' | 'report'> {
     if (this.#limits.onHit === 'report') return 'report'
     await this.force(reason, detail)
     return 'ended'
   }
 
-  /** Its disk is kept at that path of the host. Rejects when the signal aborts, and with LAUNCH_FAILED, as a keeper refuses, when it cannot be kept there. */
+  /** Ends it and keeps its disk at that host path. Rejects when the signal aborts, and with LAUNCH_FAILED when the keeper cannot keep the disk. */
   keep(disk: string, signal: AbortSignal): Promise<Death> {
     const kept = orAborted(this.#end({ reason: 'pause', detail: 'paused', keepDisk: disk }), signal)
     this.#keeping = kept.catch(() => undefined)
     return kept
   }
 
-  /** By force where the keeper does not do it; one that writes a disk back is given the time for that. Resolves when nothing of the sandbox is left. */
+  /** Ends it, by force if the keeper fails to. A keeper that is writing back a disk gets the time for that. Resolves when nothing of the sandbox is left. */
   async force(reason: EndReason, detail: string): Promise<Death> {
     const dies = this.#end({ reason, detail })
     await this.#keeping
@@ -95,12 +95,12 @@ export class Ending implements Judge {
   async #end(how: { reason: EndReason; detail: string; keepDisk?: string }): Promise<Death> {
     await this.#cell.ask({ op: 'kill', ...how }, freshDeadline(KEEPER_MS)).catch((failure: unknown) => {
       if (failure instanceof Fault && failure.code === 'LAUNCH_FAILED') throw failure
-      // A keeper that is ending already does not answer; its death record does.
+      // A keeper that is already ending does not answer, but writes its death record.
     })
     return this.#cell.death
   }
 
-  /** A judge for one process, that remembers which limits had been hit before it. */
+  /** A judge for one process. It remembers how many limits had been hit before that process. */
   judge(): Judge {
     const mark = this.mark
     return { exited: (exit) => this.exited(exit, mark), lost: (failure) => this.lost(failure) }
@@ -111,7 +111,7 @@ export class Ending implements Judge {
     if (diskFull) {
       if ((await this.hit('disk', 'no space or no inodes were left on the disk')) === 'report') return { ...plain, limit: 'disk' }
       const { reason } = await this.#cell.death
-      // Where its keeper had to be killed for it, that is all that is known of the end.
+      // If the keeper had to be killed, nothing more is known about the end.
       return exitOf(reason === 'crash' ? 'disk' : reason, plain)
     }
     if (plain.exitCode === 0) return plain
@@ -126,21 +126,21 @@ export class Ending implements Judge {
     return { exitCode: limit === 'timeout' ? TIMEOUT_EXIT_CODE : KILLED_EXIT_CODE, signal: SIGKILL, limit }
   }
 
-  /** The limit that explains why the connection was lost. Throws SANDBOX_GONE when something else does. */
+  /** The limit that caused the lost connection. Throws SANDBOX_GONE for any other cause. */
   async limitBehind(failure: Fault): Promise<EndReason> {
     const death = await this.explain(failure)
     if (LIMIT_REASONS.has(death.reason)) return death.reason
     throw gone(death, failure)
   }
 
-  /** A connection is lost because the sandbox ends, or it ends because of that: there is no other way in. */
+  /** Waits for the end of the sandbox. The agent is the only way in: either the end broke the connection, or the lost connection now ends the sandbox. */
   async explain(failure: Fault): Promise<Death> {
     if (this.#isLetGo) throw paused()
     return this.force('crash', failure.message)
   }
 }
 
-/** Its end, once what is to be done after it is done: that is, whoever has the cell by then. Apart from a life, so that nothing else of one is kept with that. */
+/** The sandbox's end, after `afterDeath` has run for whoever holds the cell by then. Separate from LiveSandbox, so that it keeps no other part of one alive. */
 export function endOf(cell: Pick<Cell, 'onDeath'>, afterDeath?: () => Promise<void>): { ended: Promise<Death>; stop: () => void } {
   const died = settled<Death>()
   const stop = cell.onDeath(died.resolve)

@@ -9,7 +9,7 @@ export type ScanChoice = Profile['scan']
 const LANGUAGES: Readonly<Record<string, Scanned>> = { python: 'python', javascript: 'javascript', typescript: 'javascript', bash: 'shell' }
 const MAX_TOLD = 10
 
-/** What came of a look at code. `lines`: for people. */
+/** The result of scanning code. `lines`: for people. */
 export interface Judged {
   readonly isRefused: boolean
   readonly lines: readonly string[]
@@ -17,7 +17,7 @@ export interface Judged {
 
 const NOTHING: Judged = { isRefused: false, lines: [] }
 
-/** Looks at what a sandbox is to run before it runs it, as its profile says. An early answer: what it overlooks meets the walls. */
+/** Scans what a sandbox is about to run, as its profile says. This gives early feedback; the wall contains whatever the scan misses. */
 export class Examination {
   readonly #scanner: Scanner
   readonly #choice: ScanChoice
@@ -32,7 +32,7 @@ export class Examination {
     this.#auditLog = auditLog
   }
 
-  /** Code of a language of the runtimes. What cannot be looked through is refused where findings are. */
+  /** Scans code in a language of the runtimes. Where findings are refused, code that cannot be scanned is refused as well. */
   async code(language: string, code: string, signal: AbortSignal): Promise<Judged> {
     const { mode, banned } = this.#choice
     const scanned = LANGUAGES[language]
@@ -47,7 +47,7 @@ export class Examination {
     return { isRefused, lines }
   }
 
-  /** A command, as if it stood in a script. Rejects with SCAN_REFUSED. */
+  /** Scans a command as if it were a line of a shell script. Rejects with SCAN_REFUSED. */
   async command(command: string, args: readonly string[], signal: AbortSignal): Promise<void> {
     if (this.#choice.mode === 'off') return
     const script = [command, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ')
@@ -56,7 +56,7 @@ export class Examination {
   }
 }
 
-/** As an exception of the code, for those who only know of those. */
+/** The refusal as an exception of the code, for callers that know only exceptions. */
 export function refusedRun({ lines }: Judged): RunError {
   const more = lines.length > 1 ? ` (and ${lines.length - 1} more)` : ''
   return { name: 'ScanRefused', value: `${lines[0]}${more}`, traceback: ['ScanRefused: nothing of it was run', ...lines].join('\n') }

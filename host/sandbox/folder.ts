@@ -8,17 +8,17 @@ import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
 import { type Look, lookThrough } from './shields.ts'
 
-/** What a sandbox sees of the folder that its caller works in, and of every other folder that is mounted beside. */
+/** What a sandbox sees of its caller's working folder and of every other mounted folder. */
 export interface ShownFolder extends AsyncDisposable {
-  /** The same, with the folder among its mounts. */
+  /** The request, with the folder added to its mounts. */
   readonly request: StrictCreateRequest
-  /** Where commands begin; null: at home. */
+  /** Working directory of commands; null: the home folder. */
   readonly cwd: string | null
-  /** One for each mount. */
+  /** One per mount. */
   readonly looks: readonly Look[]
 }
 
-/** `build`: false for a plan that is only looked at; nothing is made then. Rejects with BAD_REQUEST or MOUNT_UNREADABLE. */
+/** `build` false: only for a plan; nothing is created. Rejects with BAD_REQUEST or MOUNT_UNREADABLE. */
 export async function showFolder(
   { folder, ...request }: StrictCreateRequest,
   profile: Profile,
@@ -39,7 +39,7 @@ export async function showFolder(
   const whole = await seen({ ...request, mounts: [own, ...(request.mounts ?? [])] })
   const mounts = whole.mounts ?? []
   const [{ source } = own] = mounts
-  // A caller stands in a folder, not on a link; what was a folder then and is a link now leads where somebody else wants.
+  // A working directory is never a link. If it is one now, somebody replaced the folder to redirect the mount.
   if (source !== resolve(folder)) {
     throw new Fault('BAD_REQUEST', `folder: ${folder} is reached through a link`, { hint: `Name the folder itself: ${source}.` })
   }
@@ -61,7 +61,7 @@ export async function showFolder(
   }
 }
 
-/** Whoever works in a home folder itself would show all that is in it: keys, histories, other projects. */
+/** Refuses a home folder, and any folder that contains one: it would expose keys, histories and other projects. */
 async function refuseHome(source: string): Promise<void> {
   const passwd = await readFile('/etc/passwd', 'utf8').catch(() => '')
   const homes = passwd.split('\n').flatMap((line) => {

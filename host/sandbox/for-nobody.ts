@@ -1,6 +1,6 @@
 import type { Plan } from '@caisson/wire'
 
-/** A sandbox like the one of this plan, that nobody asked for: what is made of it is for those after it. It ends with its host. */
+/** The plan for a sandbox like this one that belongs to nobody; later sandboxes are restored or forked from it. It ends with its host. */
 export function forNobody(plan: Plan, id: string, home: string): Plan {
   return {
     ...plan,
@@ -11,7 +11,7 @@ export function forNobody(plan: Plan, id: string, home: string): Plan {
     hostName: id,
     files: plan.files.map((file) => ({ ...file, content: file.content.replaceAll(plan.id, id) })),
     limits: { ...plan.limits, onWall: 'end', cpuMilli: null },
-    // What runs is ours, as in a zygote; whoever goes on from it has its commands recorded from then on.
+    // It runs only our own code, as a zygote does. Commands are recorded from the moment a sandbox continues from it.
     audit: { ...plan.audit, commands: false },
   }
 }

@@ -4,8 +4,8 @@ import type { Owner, SandboxRecord } from './record.ts'
 import { grantedWall } from './strength.ts'
 
 /**
- * What a fork is to be: as its source was asked for, behind the wall that the source's disk was written behind. Throws WALL_TOO_WEAK when the key
- * gets no sandbox of that wall.
+ * The wish for a fork: the source's request, behind the wall that the source's disk was written behind. Throws WALL_TOO_WEAK when the key requires a stronger
+ * wall.
  */
 export function forked(record: SandboxRecord, { leastWall }: Pick<Owner, 'leastWall'>, timeoutMs: number): Wish {
   const { request, plan, env, metadata, lifecycle, traffic, egress, accessToken } = record
@@ -14,7 +14,7 @@ export function forked(record: SandboxRecord, { leastWall }: Pick<Owner, 'leastW
   return { request: asked, timeoutMs, lifecycle, traffic, egress, secure: accessToken !== null }
 }
 
-/** Why one was not made, among others that were. */
+/** Why one of several forks failed. */
 export function asFault(failure: unknown): Fault {
   return failure instanceof Fault ? failure : new Fault('INTERNAL', 'the fork could not be made', { cause: failure })
 }

@@ -7,40 +7,40 @@ import type { Kept } from './plan.ts'
 import type { ContextRecord } from './record.ts'
 import type { Remembered } from './remembered.ts'
 
-/** What a daemon says of a sandbox besides the request. */
+/** What a daemon specifies for a sandbox besides the request. */
 export interface Given {
-  /** Of one that boots again. */
+  /** The id of a sandbox that boots again. */
   id?: string
   kept?: Kept
-  /** Its memory, with that disk. */
+  /** The memory to continue from, together with the disk. */
   remembered?: Remembered
-  /** Whose it is, and whose workspaces it may have; absent: the operator's. */
+  /** Owner of the sandbox and of its workspace; absent: the operator. */
   owner?: string
   onWall?: 'end' | 'freeze'
-  /** What it had before; their processes have ended. */
+  /** Earlier contexts, whose processes have ended. */
   contexts?: readonly ContextRecord[]
-  /** Told whenever contexts come or go. */
+  /** Called whenever contexts come or go. */
   contextsChanged?: (contexts: ContextRecord[]) => void
 }
 
-/** A sandbox that stands, and belongs to nobody yet. It ends with this host. */
+/** A running sandbox without an owner, in the pool. It ends with this host. */
 export interface Waiting {
   readonly plan: Plan
   readonly cell: Cell
   readonly template: Template
-  /** All of it but what comes with whoever it will belong to. */
+  /** Complete but for what its owner brings. */
   readonly live: LiveSandbox
   readonly scan: ScanChoice
   readonly sha256: Sha256
 }
 
-/** Of its profile (profile.ts) and of its rules of the network; null: it has none. */
+/** Hashes of its profile (profile.ts) and of its network rules; null: it has none. */
 export interface Sha256 {
   readonly profile: string
   readonly policy: string | null
 }
 
-/** A life for it. */
+/** What the owner of a pooled sandbox brings. */
 export interface Assignment {
   owner: string
   env: Record<string, string>

@@ -7,10 +7,10 @@ interface Guard {
   guard<T>(call: () => Promise<T>): Promise<T>
 }
 
-/** Something that changes files or shows what is in one. Throws where it cannot be recorded; then it does not happen. */
+/** Records an act that changes files or reads one. Throws if it cannot be recorded; the act must not happen then. */
 export type RecordFile = (act: 'read' | 'write' | 'make' | 'move' | 'remove' | 'attributes', path: string, to: string | null) => void
 
-/** Files of a sandbox that may end at any time: what fails because of that says so. */
+/** Files of a sandbox that may end at any time: a call that fails because of that reports the end. */
 export class GuardedFiles implements Files {
   readonly #files: AgentFiles
   readonly #guard: Guard
@@ -39,7 +39,7 @@ export class GuardedFiles implements Files {
   watch: AgentFiles['watch'] = (path, options, signal): Watching => {
     const opened = this.#guard.guard(async () => ({ watching: this.#files.watch(path, options, signal) }))
     const armed = this.#guard.guard(async () => (await opened).watching.armed)
-    // Whoever reads the changes hears of it too.
+    // The reader of the changes gets this error too.
     armed.catch(() => undefined)
     return { armed, [Symbol.asyncIterator]: () => this.#each<FileChange>(async () => (await opened).watching) }
   }

@@ -2,10 +2,10 @@ import type { Death, SandboxHappening } from '@caisson/wire'
 import type { Denials } from '../airlock/denials.ts'
 import { onAbort, type Settled, settled } from '../lifetimes.ts'
 
-/** Denials that wait for a reader; those beyond are counted, and the next one says how many. */
+/** Denials that are queued for a reader. Further ones are dropped and counted, and the next one delivered carries the count. */
 const MAX_WAITING = 500
 
-/** What a sandbox is denied, as it happens, and its end, which is the last. Ends, without a failure, when the signal aborts. */
+/** Yields each denied network request as it happens, and the sandbox's end as the last item. Ends without an error when the signal aborts. */
 export async function* happeningsOf(
   { id, ended }: { readonly id: string; readonly ended: Promise<Death> },
   denials: Denials,

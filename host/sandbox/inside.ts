@@ -1,4 +1,4 @@
-// What speaks with a sandbox that stands. Loaded while its wall is being built (creating.ts): the frames of the agent take as long to be made ready as that.
+// Everything that talks to a running sandbox. Loaded while the wall is being built (creating.ts), because preparing the agent's frames takes about as long.
 
 export { AgentConnection } from '../agent/connection.ts'
 export { LiveSandbox } from './life.ts'

@@ -10,7 +10,7 @@ import type { Ending } from './ending.ts'
 import { OutputMeter } from './output-meter.ts'
 import { ACCOUNT_VARIABLES } from './plan.ts'
 
-/** How long a program may take to be ready. */
+/** Time limit for a runtime program to become ready. */
 export const INIT_MS = 60_000
 const FORK_MS = 30_000
 const SIGINT = 2
@@ -20,15 +20,15 @@ export interface InterpreterParts {
   cell: Cell
   agent: AgentConnection
   ending: Ending
-  /** What every process inside starts with. */
+  /** Environment of every process inside. */
   env: Record<string, string>
-  /** After a fork failed: another zygote, or null. */
+  /** Called after a failed fork. Resolves to the socket of a new zygote, or null. */
   freshZygote: (signal: AbortSignal) => Promise<string | null>
-  /** Since when it has not been frozen; Infinity while it is. */
+  /** Since when the sandbox has not been frozen; Infinity while it is frozen. */
   awakeSinceMs: () => number
-  /** With whatever else is of this sandbox. */
+  /** Shared with everything else of this sandbox. */
   begun: Begun
-  /** Interpreters that are adopted have the chance of another sandbox's. */
+  /** Adopted interpreters continue another sandbox's memory, so their random number generators must be reseeded. */
   renews: boolean
 }
 
@@ -37,7 +37,7 @@ export interface Interpreter {
   readonly program: Program
   readonly context: Context
   readonly meter: OutputMeter
-  /** Rejects when the program would not begin. */
+  /** Rejects when the program does not start up. */
   readonly begun: Promise<void>
 }
 
@@ -47,7 +47,7 @@ interface Metered {
   program: Program | undefined
 }
 
-/** Where the processes behind contexts come from. */
+/** Starts, forks and adopts the processes behind contexts. */
 export class Interpreters {
   readonly #parts: InterpreterParts
   #zygoteSocket: string | null
@@ -58,7 +58,7 @@ export class Interpreters {
     this.#zygoteSocket = parts.plan.zygote?.socket ?? null
   }
 
-  /** Forked from the zygote where the language has one, else started. */
+  /** Forked from the zygote if the language has one, else started. */
   async start(runtime: Runtime, info: ContextInfo, signal: AbortSignal): Promise<Interpreter> {
     const { agent, env } = this.#parts
     const pid = runtime.zygote ? await this.#fork(signal) : undefined
@@ -69,18 +69,18 @@ export class Interpreters {
     return this.#begun(this.#behind(runtime, info, await startProgram(agent, start, metered.options, signal), metered))
   }
 
-  /** One that was forked into the sandbox, and is yet to begin. */
+  /** Attaches an interpreter that was forked into the sandbox and has not begun yet. */
   attach(runtime: Runtime, info: ContextInfo, pid: number): Interpreter {
     const metered = this.#metered()
     return this.#behind(runtime, info, attachProgram(this.#parts.agent, pid, metered.options, unending()), metered)
   }
 
-  /** It is told where it is, and with what. Rejects when the program would not begin. */
+  /** Sends the program its folder and environment. Rejects when it does not start up. */
   async begin({ context }: Interpreter): Promise<void> {
     await context.init({ cwd: context.info.cwd, env: { ...ACCOUNT_VARIABLES, ...this.#parts.env } }, freshDeadline(INIT_MS))
   }
 
-  /** One of a host that is no more. What it was doing was for somebody who has gone with that host. */
+  /** Adopts an interpreter of an earlier host, and interrupts it: the client of its current run went away with that host. */
   adopt(runtime: Runtime, info: ContextInfo, pid: number): Interpreter {
     const metered = this.#metered()
     const program = attachProgram(this.#parts.agent, pid, metered.options, unending())
@@ -92,15 +92,15 @@ export class Interpreters {
     return { program, context, meter: metered.meter, begun: Promise.resolve() }
   }
 
-  /** Resolves when those that would draw what others draw have been told otherwise, or have been ended. Nobody may know of the sandbox before that. */
+  /** Resolves when every interpreter that shares another's random state has been reseeded or killed. The sandbox must not be announced before that. */
   async told(signal: AbortSignal): Promise<void> {
     if (this.#telling.length === 0) return
     await orAborted(Promise.all(this.#telling), signal)
-    // The agent takes one thing after the other: whoever comes after a host that dies now finds it done.
+    // The agent handles requests in order, so by its answer the reseeding has reached it, even if this host dies now.
     await findProcesses(this.#parts.agent, signal)
   }
 
-  /** How a program's output is counted and its end judged; `program` is told to it as soon as there is one. */
+  /** Counts a program's output and judges its end. `program` is set as soon as it exists. */
   #metered(): Metered {
     const { ending, plan } = this.#parts
     const metered: Metered = { program: undefined, meter: undefined as never, options: undefined as never }
@@ -123,7 +123,7 @@ export class Interpreters {
     return { ...interpreter, begun }
   }
 
-  /** A warmed process in the sandbox; undefined when there is no zygote to be had. */
+  /** Forks a warm interpreter into the sandbox; undefined when no zygote is available. */
   async #fork(signal: AbortSignal): Promise<number | undefined> {
     for (let attempt = 0; this.#zygoteSocket !== null; attempt += 1) {
       try {
@@ -141,7 +141,7 @@ export class Interpreters {
   }
 }
 
-/** One that cannot be told would draw what its siblings draw. */
+/** Kills a program that cannot be reseeded: it would draw the same random numbers as its siblings. */
 async function renewed(program: Program, context: Context): Promise<void> {
   try {
     await program.attached

@@ -2,7 +2,7 @@ const STRING = /"(?:[^"\\]|\\.)*"/y
 const SPACE = /\s*/y
 const PLAIN = /[^\s,\]}]+/y
 
-/** The line, from 1, at which a member stands in a text of JSON that parses: `network.allow.1`. Of one that is not there: the nearest around it. */
+/** The line (from 1) of a member such as `network.allow.1` in valid JSON. For a member that does not exist: the line of its nearest existing parent. */
 export function lineOfMember(text: string, place: string): number {
   const end = new Walk(text).find(place.split('.'))
   return text.slice(0, end).split('\n').length
@@ -16,7 +16,7 @@ class Walk {
     this.#text = text
   }
 
-  /** Where the last of these names is that is there. */
+  /** Position of the deepest of these names that exists. */
   find(names: readonly string[]): number {
     this.#skip(SPACE)
     let found = this.#at
@@ -28,7 +28,7 @@ class Walk {
     return found
   }
 
-  /** Goes to the value of a member; false: there is none of this name. */
+  /** Moves to the value of a member; false: no member has this name. */
   #member(name: string): boolean {
     this.#at += 1
     while (this.#next() !== '}') {
@@ -51,7 +51,7 @@ class Walk {
     return false
   }
 
-  /** What comes after spaces and a comma. */
+  /** The next character after white space and commas. */
   #next(): string | undefined {
     this.#skip(SPACE)
     if (this.#text[this.#at] === ',') this.#at += 1
@@ -59,7 +59,7 @@ class Walk {
     return this.#text[this.#at]
   }
 
-  /** Goes past a value, however deep. */
+  /** Skips a value of any depth. */
   #value(): void {
     let depth = 0
     do {

@@ -3,17 +3,17 @@ import { Fault, type Files } from '@caisson/wire'
 import type { Trust } from '../airlock/exits.ts'
 import { JAVA_STORES, SYSTEM_STORES, variablesFor } from './trust.ts'
 
-/** Where `update-ca-certificates` looks for what somebody added. */
+/** Where `update-ca-certificates` looks for added certificates. */
 const AUTHORITY = '/usr/local/share/ca-certificates/caisson.crt'
 const BUNDLE = '/usr/local/share/caisson/trust.pem'
-/** Whoever has a larger store has put something else there. */
+/** A larger file is not a certificate store. */
 const MAX_STORE_BYTES = 8 * 1024 * 1024
 const ROOT = { user: 'root' } as const
 
-/** As `trustVariables`, of a sandbox to which it was brought later. */
+/** As `trustVariables`, for a sandbox that got the authority after its start. */
 export const LATE_VARIABLES: Readonly<Record<string, string>> = variablesFor({ bundle: BUNDLE, authority: AUTHORITY })
 
-/** Brings what is to be trusted into a sandbox that stands, whose root is its own: new files, and one more certificate in the system's store. */
+/** Adds our certificate authority to a running sandbox with a writable root: new files, and one more certificate in the system's store. */
 export async function bringTrust(
   files: Pick<Files, 'read' | 'stat' | 'write'>,
   { certPath, bundlePath, javaPath }: Trust,
@@ -23,7 +23,7 @@ export async function bringTrust(
   await files.write(AUTHORITY, authority, ROOT, signal)
   await files.write(BUNDLE, bundle, ROOT, signal)
   for (const store of JAVA_STORES) {
-    // It cannot be added to without Java; what this machine trusts is what was there.
+    // Java's store cannot be extended without Java, so it is replaced by our copy of this machine's store.
     if ((await contentOf(files, store, signal)) !== null) await files.write(store, await readFile(javaPath), ROOT, signal)
   }
   for (const store of SYSTEM_STORES) {
@@ -33,7 +33,7 @@ export async function bringTrust(
   }
 }
 
-/** Null: there is none that could be added to. */
+/** Null: there is no store that can be extended. */
 async function contentOf(files: Pick<Files, 'read' | 'stat'>, path: string, signal: AbortSignal): Promise<Buffer | null> {
   try {
     const { kind, size } = await files.stat(path, { ...ROOT, follow: true }, signal)

@@ -7,9 +7,9 @@ import type { Walls } from '../walls/walls.ts'
 import type { WarmStates } from './warm-states.ts'
 import type { Zygotes } from './zygote.ts'
 
-/** The step of native/keeper/src/order.rs that speaks with the zygote. */
+/** The launch step that talks to the zygote (native/keeper/src/order.rs). */
 const ZYGOTE_STEP = 'zygote'
-/** The one in which an engine is heard of, or not. */
+/** The launch step that waits for the engine to report. */
 const ENGINE_STEP = 'engine'
 
 export interface LaunchingParts {
@@ -19,7 +19,7 @@ export interface LaunchingParts {
   notice: (line: string) => void
 }
 
-/** A sandbox that stands, as what it was built, and the connection to its agent. */
+/** A running sandbox, the plan that it was built by, and the connection to its agent. */
 export interface Launched {
   readonly cell: Cell
   readonly built: Plan
@@ -28,7 +28,7 @@ export interface Launched {
 
 type Insides = Promise<typeof import('./inside.ts')>
 
-/** The keeper has its plan before anything is loaded, and the agent its first words before it starts, where they wait for it. */
+/** Sends the keeper its plan before the modules are loaded. The first messages to the agent are written before it starts, and wait for it in the socket. */
 export async function launchOnce(
   { walls }: Pick<LaunchingParts, 'walls'>,
   plan: Plan,
@@ -42,8 +42,8 @@ export async function launchOnce(
 }
 
 /**
- * A zygote that died since it was last seen is replaced once; if there is none to be had the interpreter starts inside. So it does where a saved state
- * cannot be restored; and it is restored where it cannot be forked.
+ * Launches with the warmest start that works: forked from a mother, else restored from a saved state, else with an interpreter started inside. A dead zygote is
+ * replaced once; if there is no new one, the interpreter starts inside.
  */
 export async function launchWarmest(
   { walls, zygotes, warm, notice }: LaunchingParts,
@@ -60,7 +60,7 @@ export async function launchWarmest(
       if (!(failure instanceof LaunchFault)) throw failure
       const from = built.engine?.warm
       if (from?.op === 'restore' && from.mother !== undefined) {
-        // A mother that ends takes with her what her twins' disks are copied from: any step may have missed it.
+        // A mother's end also removes the disk that its twins' disks are copied from, so any launch step may fail because of it.
         built = warm.restored(built, failure.step === ZYGOTE_STEP || failure.step === ENGINE_STEP ? failure.message : undefined)
         continue
       }

@@ -7,37 +7,37 @@ import type { Cell } from '../walls/wall.ts'
 import type { Examination } from './examination.ts'
 import type { ContextRecord } from './record.ts'
 
-/** What a sandbox that lives is made of. */
+/** The parts of a running sandbox. */
 export interface LifeParts {
   plan: Plan
-  /** Undefined: the operator, or nobody yet. */
+  /** Undefined: the operator, or not assigned yet. */
   owner: string | undefined
   cell: Cell
   agent: AgentConnection
   template: Template
-  /** What every process inside starts with. */
+  /** Environment of every process inside. */
   env: Record<string, string>
   auditLog: AuditLog
   denials: Denials
-  /** After a fork failed: another zygote, or null. */
+  /** Called after a failed fork. Resolves to the socket of a new zygote, or null. */
   freshZygote: (signal: AbortSignal) => Promise<string | null>
-  /** Told whenever contexts come or go. */
+  /** Called whenever contexts come or go. */
   contextsChanged: (contexts: ContextRecord[]) => void
-  /** Contexts that were there before this process; null: the sandbox is new. */
+  /** Contexts from before this host process; null: the sandbox is new. */
   adopted: readonly ContextRecord[] | null
-  /** Those are of another whose memory it goes on from: what they know of chance is that one's. */
+  /** Those contexts come from another sandbox's memory, and still have that one's random state. */
   renews: boolean
-  /** Contexts that it had before it booted again. */
+  /** Contexts from before its last boot. */
   kept: readonly ContextRecord[]
-  /** Warm interpreters inside. */
+  /** Pids of warm interpreters inside. */
   forked: readonly number[]
-  /** What looks into its connections was brought to it after it stood. */
+  /** The certificate authority of the inspecting gate was added after the sandbox's start. */
   trustsLate: boolean
-  /** Looks at what it is to run. */
+  /** Scans what it is about to run. */
   examination: Examination
-  /** What of it is left outside of its wall is removed; never rejects. */
+  /** Removes what it leaves outside its wall; never rejects. */
   afterDeath?: () => Promise<void>
 }
 
-/** Of those, what whoever it belongs to has it be. */
+/** The parts that depend on its owner. */
 export type Belonging = Pick<LifeParts, 'plan' | 'owner' | 'env' | 'examination'>

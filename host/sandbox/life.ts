@@ -44,18 +44,18 @@ export class LiveSandbox implements Held {
   readonly id: string
   readonly ended: Promise<Death>
   readonly files: GuardedFiles
-  /** Commands that people may come back to. */
+  /** Commands that clients may reconnect to. */
   readonly processes: Processes
   #parts: LifeParts
   readonly #agent: AgentConnection
   readonly #ending: Ending
   readonly #contexts: Contexts
   readonly #begun: Begun
-  /** What is heard of it, and is not any more once it was let go of: another life may be over the same cell, and many after that. */
+  /** Unsubscribes from the cell's events. Called when the sandbox is let go, because other LiveSandbox objects may use the same cell after that. */
   readonly #deaf: (() => void)[] = []
   #isReleased = false
   #begunWith: Readonly<Record<string, string>> | undefined
-  /** For contexts that began without. */
+  /** Environment for contexts that began without it. */
   #late: Readonly<Record<string, string>> = {}
   readonly #recordedOfTerminals = { bytes: 0 }
   #awakeSinceMs = 0
@@ -79,7 +79,7 @@ export class LiveSandbox implements Held {
       attach: (found, signal) =>
         this.guard(() => {
           const begin = () => this.#metered((options) => attachCommand(this.#agent, found, options, signal))
-          // How large it is now is not known.
+          // The terminal's current size is not known.
           return found.pty ? this.#onTerminal(USUAL_SIZE, parts.env, begin) : begin()
         }),
     })
@@ -92,21 +92,21 @@ export class LiveSandbox implements Held {
       cell.onFrozen(freezes),
       cell.onDeath(() => this.#agent.close()),
     )
-    // Without its agent a sandbox can do nothing for anyone: whatever the reason, it ends.
+    // Without its agent a sandbox is useless, so it ends, whatever the cause.
     void this.#agent.lost.then((failure) => {
       if (!this.#isReleased) void this.#ending.explain(failure)
     })
   }
 
-  /** The interpreter that it came with is told where it is, and with what. */
+  /** Initialises the warm interpreter with its folder and environment. */
   begin(): void {
     this.#begunWith = { ...this.#parts.env }
     this.#contexts.begin()
   }
 
-  /** It waited for somebody, and nothing was asked of it so far. */
+  /** Gives a pooled sandbox, which nothing has been asked of yet, to its owner. */
   giveTo(owner: Belonging): void {
-    // All that start processes have this one.
+    // Everything that starts processes holds this same object.
     const env = Object.assign(this.#parts.env, owner.env)
     this.#parts = { ...this.#parts, ...owner, env }
     this.#begun.belongTo(owner.owner)
@@ -117,7 +117,7 @@ export class LiveSandbox implements Held {
     return this.#parts.plan
   }
 
-  /** Whether it is to end with this host. */
+  /** Whether it ends with this host. */
   get leashed(): boolean {
     return this.plan.leash === 'host'
   }
@@ -127,12 +127,12 @@ export class LiveSandbox implements Held {
     return this.#ending.death
   }
 
-  /** By force where its keeper does not do it. Rejects when the signal aborts; the sandbox ends all the same. */
+  /** Ends it, by force if its keeper fails to. Rejects when the signal aborts; the sandbox ends all the same. */
   async kill(signal: AbortSignal): Promise<Death> {
     return this.death ?? (await orAborted(this.#ending.force('kill', 'on request'), signal))
   }
 
-  /** What a daemon asks of its keeper: freeze, thaw, deadline, copyDisk. */
+  /** A daemon's requests to the keeper: freeze, thaw, deadline, copyDisk. */
   ask(request: Parameters<Cell['ask']>[0], signal: AbortSignal): Promise<Record<string, unknown>> {
     return this.guard(async () => {
       const before = this.#awakeSinceMs
@@ -148,17 +148,17 @@ export class LiveSandbox implements Held {
     })
   }
 
-  /** Ends its processes and keeps its disk at that path of the host. Rejects when the signal aborts; what its keeper was told stays told. */
+  /** Ends its processes and keeps its disk at that host path. Rejects when the signal aborts; the keeper carries the order out all the same. */
   stop(keepDisk: string, signal: AbortSignal): Promise<Death> {
     return this.#ending.keep(keepDisk, signal)
   }
 
-  /** Its time was over, and its plan says that it freezes then. */
+  /** Called when its time is over and its plan says to freeze then. */
   onFrozen(listener: () => void): void {
     this.#deaf.push(this.#parts.cell.onFrozen(listener))
   }
 
-  /** Resolves when nothing in it has another's chance any more. */
+  /** Resolves when no interpreter shares another sandbox's random state any more. */
   told(signal: AbortSignal): Promise<void> {
     return this.guard(() => this.#contexts.told(signal))
   }
@@ -167,7 +167,7 @@ export class LiveSandbox implements Held {
     return this.#contexts.records()
   }
 
-  /** Nothing is asked of it here any more; whoever has its cell may. */
+  /** Hands its cell over. This object makes no further requests. */
   letGo(): Cell {
     this.#isReleased = true
     for (const stop of this.#deaf.splice(0)) stop()
@@ -176,7 +176,7 @@ export class LiveSandbox implements Held {
     return this.#parts.cell
   }
 
-  /** Lets go of a sandbox that is to live on. */
+  /** Disconnects from a sandbox that outlives this process. */
   release(): void {
     this.#isReleased = true
     this.#agent.close()
@@ -197,7 +197,7 @@ export class LiveSandbox implements Held {
     })
   }
 
-  /** With what it shows recorded, if that is wanted. */
+  /** Starts a process on a terminal, and records what it shows if that is configured. */
   async #onTerminal(size: Size, env: Record<string, string>, begin: () => Promise<Process>): Promise<Process> {
     const shown = { columns: size.columns || USUAL_SIZE.columns, rows: size.rows || USUAL_SIZE.rows }
     const session = this.#parts.auditLog.terminals.begin(this.id, shown, env, this.#recordedOfTerminals)
@@ -210,7 +210,7 @@ export class LiveSandbox implements Held {
     }
   }
 
-  /** A command whose output counts, and whose end is judged by the limits. */
+  /** A command whose output is counted, and whose end is judged by the limits. */
   async #metered(begin: (options: ProcessOptions) => Promise<Command>): Promise<Command> {
     let command: Command | undefined
     const meter = new OutputMeter(this.#parts.plan.limits.outputBytes, this.#ending, () => killNow(command))
@@ -218,7 +218,7 @@ export class LiveSandbox implements Held {
     return command
   }
 
-  /** From now on, what starts inside trusts what looks into its connections. */
+  /** From now on, new processes inside trust the certificate authority of the inspecting gate. */
   async bringTrust(trust: Trust, signal: AbortSignal): Promise<void> {
     await bringTrust(this.files, trust, signal)
     this.#trustLate()
@@ -226,7 +226,7 @@ export class LiveSandbox implements Held {
 
   #trustLate(): void {
     const { env } = this.#parts
-    // What whoever made it has said of the same stays.
+    // Variables that the creator of the sandbox has set are kept.
     this.#late = Object.fromEntries(Object.entries(LATE_VARIABLES).filter(([name]) => env[name] === undefined))
     Object.assign(env, this.#late)
   }
@@ -271,7 +271,7 @@ export class LiveSandbox implements Held {
         agentMetrics(this.#agent, signal),
         this.#parts.cell.ask({ op: 'stats' }, signal),
       ])
-      // The agent cannot see its own limits, nor what the kernel counts for it.
+      // The agent sees neither its own limits nor the kernel's cache accounting.
       const memoryCacheBytes = typeof cacheBytes === 'number' ? cacheBytes : 0
       return { ...metrics, memoryTotalBytes: memoryBytes ?? metrics.memoryTotalBytes, memoryCacheBytes }
     })
@@ -282,7 +282,7 @@ export class LiveSandbox implements Held {
     return this.guard(() => dial(this.#agent, port, options, signal))
   }
 
-  /** A call of a sandbox that has ended, or ends meanwhile, fails with the reason of the end. */
+  /** A call fails with the reason of the sandbox's end if the sandbox has ended, or ends during the call. */
   async guard<T>(call: () => Promise<T>): Promise<T> {
     this.#ending.refuseDead()
     try {

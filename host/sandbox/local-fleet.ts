@@ -31,7 +31,7 @@ export interface FleetParts extends SnapshotsParts {
   readonly creating: Creating
   readonly walls: Pick<Walls, 'adopt' | 'bury' | 'promises' | 'salvageDisk' | 'remove'>
   readonly frozenGraceMs: number
-  /** What is made in advance, and how many at the start. */
+  /** Kinds of sandbox to make in advance, and how many at the start. */
   readonly expected: readonly { request: CreateRequest; count: number }[]
   readonly telemetry: Pick<Telemetry, 'span' | 'meters'>
   readonly denials: Pick<Denials, 'listen'>
@@ -66,7 +66,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     this.#raising = new Raising({ ...parts, admission: this.#admission, pool: this.#pool, contextsChanged })
   }
 
-  /** Takes over what an earlier daemon left. Rejects with STORE_UNUSABLE. */
+  /** Adopts what an earlier daemon left. Rejects with STORE_UNUSABLE. */
   static async open(parts: FleetParts, signal: AbortSignal): Promise<LocalFleet> {
     const snapshots = await Snapshots.open(join(parts.home, 'snapshots'), parts)
     const fleet = new LocalFleet(parts, snapshots, await Quotas.open(parts.store))
@@ -139,7 +139,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     return this.#snapshots.take(source, owner, wish, signal)
   }
 
-  /** What snapshots take. */
+  /** Space that snapshots take. */
   get kept(): Pick<Snapshots, 'room' | 'used'> {
     return this.#snapshots
   }
@@ -206,7 +206,7 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     }
   }
 
-  /** The daemon ends; its sandboxes live on. */
+  /** Ends the daemon; its sandboxes live on. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#sampling[Symbol.dispose]()
     await this.#strangers?.[Symbol.asyncDispose]()
@@ -214,14 +214,14 @@ export class LocalFleet implements Fleet, AsyncDisposable {
     for (const resident of this.#residents.values()) resident.release()
   }
 
-  /** Held until the sandbox is among those that live. */
+  /** Reserves room. To be disposed once the sandbox counts among the living. */
   async #admit(request: CreateRequest, owner: Owner, signal: AbortSignal): Promise<Disposable> {
     const { claim, restingMiB } = await taking(this.#parts.creating, owner, request, signal)
     this.#admission.refuse()
     return this.#quotas.grant(owner, this.live(), claim, 1, restingMiB)
   }
 
-  /** Written down before anybody is told of it. */
+  /** Stores a new sandbox before anyone is told of it. */
   async #welcome(live: LiveSandbox, wish: Wish, owner: Owner, of: { templateId: string; alias: string | null }): Promise<SandboxRecord> {
     const { env = {}, metadata = {}, ...request } = wish.request
     const startedMs = Date.now()

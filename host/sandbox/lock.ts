@@ -3,8 +3,8 @@ import { Fault } from '@caisson/wire'
 import { cancelled } from '../lifetimes.ts'
 
 /**
- * Only one process of this machine at a time gets past this for the same file, and the kernel lets the next one in when it ends, however it ends:
- * flock(2), held by flock(1) because Node has no such call.
+ * A lock on a file between the processes of this machine. The kernel releases it when the holder ends, however it ends: flock(2), taken by flock(1) because
+ * Node has no such call.
  */
 const FLOCK = 'flock'
 
@@ -14,7 +14,7 @@ export async function lock(path: string, signal: AbortSignal): Promise<AsyncDisp
   return held
 }
 
-/** Undefined: somebody else has it. */
+/** Undefined: another process holds it. */
 export function lockNow(path: string, signal: AbortSignal): Promise<AsyncDisposable | undefined> {
   return flock(path, ['--nonblock', '--conflict-exit-code', String(TAKEN)], signal)
 }
@@ -24,7 +24,7 @@ const TAKEN = 75
 function flock(path: string, how: readonly string[], signal: AbortSignal): Promise<AsyncDisposable | undefined> {
   return new Promise((resolve, reject) => {
     const env = { PATH: '/usr/bin:/bin' }
-    // It says one line when it has the lock, and keeps it until its input ends: with this process, if need be.
+    // It prints one line once it has the lock, and holds it until its input closes, at the latest when this process ends.
     const child = spawn(FLOCK, ['--exclusive', ...how, path, 'sh', '-c', 'echo; exec cat'], {
       env,
       stdio: ['pipe', 'pipe', 'ignore'],

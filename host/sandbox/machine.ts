@@ -5,14 +5,14 @@ import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
 
 const MIB = 1024 * 1024
-/** What a kernel of its own takes for itself, with the agent, the programs of the runtimes and room to breathe. */
+/** What the guest kernel takes for itself, with the agent, the programs of the runtimes and some headroom. */
 const KERNEL_MIB = 112
-/** Below this a shell starts, and nothing more. */
+/** With less than this, a shell starts, and nothing more. */
 const LEAST_MEMORY_MIB = 64
 /** QEMU's microvm has no more (hw/i386/microvm.c), and an emulated one gains nothing from many. */
 const MOST_CPUS = 8
 
-/** Pure: the machine of a sandbox, where its wall is one. Throws BAD_REQUEST or TEMPLATE_NOT_BUILT. */
+/** Pure. The machine of a sandbox behind a microvm wall. Throws BAD_REQUEST or TEMPLATE_NOT_BUILT. */
 export function planMachine(
   { wall }: Pick<MachineFacts, 'wall'>,
   { name, shown }: Template,
@@ -33,12 +33,12 @@ export function planMachine(
   return { ...wall.machine, shown, memoryBytes, cpus: Math.min(MOST_CPUS, Math.max(1, Math.ceil(cpus ?? 1))) }
 }
 
-/** Whether what runs it saves its state, and takes it on again. */
+/** Whether its engine can save and restore its state. */
 export function savesStates({ machine }: Pick<Plan, 'machine'>): boolean {
   return machine?.vmm !== 'firecracker'
 }
 
-/** Nothing of the host can be shown behind such a wall, and what cannot be had is not left out in silence. Throws UNSUPPORTED. */
+/** Such a wall cannot show host folders, and a mount that cannot be had is an error, never left out silently. Throws UNSUPPORTED. */
 export function refuseMounts({ mounts }: Pick<StrictCreateRequest, 'mounts'>, { wall, trust }: Pick<MachineFacts, 'wall' | 'trust'>): void {
   if (mounts !== undefined && mounts.length > 0) {
     throw new Fault('UNSUPPORTED', `mounts: wall ${wall.name} shows no folders of the host`, {

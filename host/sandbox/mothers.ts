@@ -9,13 +9,13 @@ import type { Admission } from './admission.ts'
 import { forNobody } from './for-nobody.ts'
 import { newId } from './ids.ts'
 
-/** To be restored, and to walk what a first run does. */
+/** Time limit for restoring a mother and warming it up. */
 const MAKE_MS = 120_000
-/** One that could not be made is not tried again for so long: each try costs seconds of the machine. */
+/** Pause after a failure: each attempt costs the machine seconds. */
 const REST_MS = 300_000
-/** One that ends with its host has no need of an end of its own, but the plan wants one. */
+/** A mother on its host's leash needs no idle timeout, but the plan requires one. */
 const LEASHED_IDLE_MS = 86_400_000
-/** Of each a hundred MiB and more, as of any such machine. */
+/** Each takes a hundred MiB and more, like any such machine. */
 const MAX_MOTHERS = 4
 
 export interface MothersParts {
@@ -23,19 +23,20 @@ export interface MothersParts {
   auditLog: AuditLog
   walls: Pick<Walls, 'launch'>
   admission: Pick<Admission, 'refuse'>
-  /** One line for whoever started this host. */
+  /** Reports one line to the user who started this host. */
   notice: (line: string) => void
-  /** Of a host that others of the kind are asked of again. */
+  /** This host is long-lived, so more sandboxes of the same kind will be asked for. */
   lasts: boolean
 }
 
 /**
- * Emulated machines that were restored from a saved state, have walked a first run, and stand still: others of that state are forked from them, with all that their
- * QEMU has translated (native/twins). One for each state, for as long as somebody asks for it and this host lives. Who has none is restored.
+ * Mothers: emulated machines that were restored from a saved state, have rehearsed a first run, and now idle. Further machines of that state, the twins, are
+ * forked from them and inherit all code that their QEMU has translated (native/twins). There is one mother per state, while it is asked for and this host
+ * lives. A machine without a mother is restored.
  */
 export class Mothers implements AsyncDisposable {
   readonly #parts: MothersParts
-  /** By the folder of the state. */
+  /** By folder of the state. */
   readonly #living = new Map<string, { readonly cell: Cell; readonly dir: string }>()
   readonly #restingUntilMs = new Map<string, number>()
   readonly #over = new AbortController()
@@ -45,13 +46,13 @@ export class Mothers implements AsyncDisposable {
     this.#parts = parts
   }
 
-  /** One that is to be restored: forked, where there is somebody to be forked from. */
+  /** The same plan, forked from a mother if there is one. */
   forked(plan: Plan): Plan {
     const folder = restoredFrom(plan)
     return withMother(plan, folder === undefined ? undefined : this.#living.get(folder)?.dir)
   }
 
-  /** The plan without the one that it names. `why`: she gave no twin, and ends. */
+  /** The plan without its mother. `why`: the mother failed to give a twin, and is ended. */
   without(plan: Plan, why: string | undefined): Plan {
     const folder = restoredFrom(plan)
     const mother = folder === undefined ? undefined : this.#living.get(folder)
@@ -63,14 +64,14 @@ export class Mothers implements AsyncDisposable {
     return withMother(plan, undefined)
   }
 
-  /** A machine was restored from there, or can be: if those after it can be forked, they are. Nobody waits for that. */
+  /** Call this when a machine was restored from this state, or can be. Starts a mother in the background, so that later machines are forked. */
   want(plan: Plan, template: Template): void {
     const { settings, lasts } = this.#parts
     const folder = restoredFrom(plan)
     if (folder === undefined || !lasts || settings.uid !== 0 || plan.engine?.platform !== 'tcg') return
     if (this.#living.has(folder) || (this.#restingUntilMs.get(folder) ?? 0) > Date.now()) return
     if (this.#living.size >= MAX_MOTHERS) return
-    // Until she is there, or that has failed, nobody else is to ask for her.
+    // No second attempt until this one has succeeded or failed.
     this.#restingUntilMs.set(folder, Date.now() + MAKE_MS)
     this.#making = this.#making.then(() => this.#make(folder, plan, template))
   }
@@ -82,7 +83,7 @@ export class Mothers implements AsyncDisposable {
   }
 
   async #make(folder: string, plan: Plan, template: Template): Promise<void> {
-    // Others were made while this one waited for its turn.
+    // Other mothers may have been made while this one was queued.
     if (this.#over.signal.aborted || this.#living.size >= MAX_MOTHERS) return
     const { auditLog, admission } = this.#parts
     const mother = this.#plan(plan)
@@ -133,7 +134,7 @@ export class Mothers implements AsyncDisposable {
   }
 }
 
-/** Undefined: it is not restored, or no machine. */
+/** The folder of the state; undefined: this is no machine, or it is not restored. */
 function restoredFrom({ engine, machine }: Plan): string | undefined {
   return machine !== undefined && engine?.warm?.op === 'restore' ? engine.warm.folder : undefined
 }

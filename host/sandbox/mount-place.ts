@@ -1,9 +1,9 @@
 import { posix } from 'node:path'
 import { Fault } from '@caisson/wire'
 
-/** Places that are the wall's own: a mount there would hide or replace a part of it. */
+/** Places that belong to the wall: a mount there would hide or replace part of it. */
 const RESERVED = ['/caisson', '/dev', '/etc', '/proc', '/sys']
-/** Places that hold what runs; a mount may be below them, not in their stead. */
+/** Places that the sandbox itself needs. A mount may lie below them, but not replace them. */
 const KEPT = [
   '/',
   '/home',

@@ -4,10 +4,10 @@ import { Fault } from '@caisson/wire'
 import type { StrictCreateRequest } from './request.ts'
 import { inodeOf, type Look } from './shields.ts'
 
-/** open(2), O_PATH: held, and not opened. Node has no name for it. */
+/** O_PATH of open(2), which Node has no name for: a handle on the file without opening it. */
 const HELD = 0o10000000
 
-/** The folders to be mounted, as they really are: links resolved, so that what is judged is what is mounted. */
+/** Resolves links in the mounts, so that what is checked is what is mounted. */
 export async function seen(request: StrictCreateRequest): Promise<StrictCreateRequest> {
   if (request.mounts === undefined) return request
   const mounts = await Promise.all(
@@ -26,8 +26,8 @@ export async function seen(request: StrictCreateRequest): Promise<StrictCreateRe
 }
 
 /**
- * What a mount of `seen` is now, where nothing of it is hidden: whoever is inside another sandbox of a folder above may put a link in its place before it is
- * mounted, and the keeper compares. Throws MOUNT_UNREADABLE.
+ * Identity of a mount from `seen` in which nothing is hidden. A guest that has a parent folder mounted could replace it by a link before it is mounted, so the
+ * keeper compares. Throws MOUNT_UNREADABLE.
  */
 export function heldLook(source: string): Look {
   try {

@@ -1,4 +1,4 @@
-/** What other systems have and people will ask for by these names: refused like any field that is not known, and told plainly that it is no slip of the pen. */
+/** Options of other systems that users will try. They are refused like any unknown field, with a message that says why they do not exist here. */
 const NOT_YET: ReadonlyMap<string, string> = new Map(
   Object.entries({
     gpu: 'no sandbox has a GPU',
@@ -11,7 +11,7 @@ const NOT_YET: ReadonlyMap<string, string> = new Map(
   }),
 )
 
-/** What is said of a field that is not known. */
+/** The message for an unknown field. */
 export function notKnown(field: string): string {
   const why = NOT_YET.get(field.split('.').at(-1) ?? '')
   return why === undefined ? `${field}: no such field` : `${field}: not there yet: ${why}`

@@ -3,7 +3,7 @@ import { hashOf } from '../audit/chain.ts'
 import type { Sha256 } from './given.ts'
 import { type Profile, profileHash } from './profile.ts'
 
-/** Of the plan, what an auditor asks for: not the files' contents. */
+/** The parts of the plan that an auditor needs, without file contents. */
 export function outline(plan: Plan) {
   const { files: _, symlinks: __, binds, ...rest } = plan
   const shielded = ({ shields = [], inode: ___, ...bind }: Bind) => ({

@@ -2,7 +2,7 @@ import type { ProcessExit } from '@caisson/wire'
 import type { Judge } from '../agent/process.ts'
 import type { Ending } from './ending.ts'
 
-/** Counts the output of one command or one run, and acts when there is too much: the sandbox ends, or only what printed. */
+/** Counts the output of one command or run. Beyond the limit it ends the sandbox, or only the process that printed. */
 export class OutputMeter {
   readonly #limitBytes: number | null
   readonly #ending: Ending
@@ -20,7 +20,7 @@ export class OutputMeter {
     return this.#hit
   }
 
-  /** From the next byte on it is another run. */
+  /** The next byte belongs to another run. */
   reset(): void {
     this.#bytes = 0
     this.#hit = false
@@ -33,7 +33,7 @@ export class OutputMeter {
     void this.#act(`more than ${this.#limitBytes} bytes of output`)
   }
 
-  /** Says of a process that ended after it printed too much that this was the reason. */
+  /** Reports the output limit as the reason for the end of a process that printed too much. */
   judge(judge: Judge): Judge {
     return {
       exited: async (exit) => this.#explain(await judge.exited(exit)),

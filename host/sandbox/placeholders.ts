@@ -4,12 +4,12 @@ import { basename } from 'node:path'
 import type { FolderChoice } from './profile.ts'
 import { nameIn, openFolder } from './shields.ts'
 
-/** Somebody has put something in, or has taken it away, or it cannot be removed from here. */
+/** Failures of rmdir that mean: somebody has put something in, has removed it already, or it cannot be removed from here. */
 const STAYS: ReadonlySet<string> = new Set(['ENOTEMPTY', 'ENOENT', 'ENOTDIR', 'EBUSY', 'EACCES', 'EPERM'])
 
 /**
- * A mount needs something to lie on. Where a folder of the caller has no `.git`, an empty one is made, so that nobody inside can make one whose hooks
- * the host would run (compare CVE-2026-25725). Programs take an empty `.git` for none.
+ * A mount needs a mount point. Where the caller's folder has no `.git`, an empty one is made and mounted read-only, so that the guest cannot create one with
+ * hooks that the host would run (compare CVE-2026-25725). Programs take an empty `.git` for none.
  */
 export class Placeholders implements AsyncDisposable {
   readonly #source: string
@@ -20,7 +20,7 @@ export class Placeholders implements AsyncDisposable {
     this.#names = names
   }
 
-  /** Empty ones that are there already, which a sandbox that was killed has left, count as made now. */
+  /** Empty folders that a killed sandbox left count as made now. */
   static make(source: string, { mode, fixed }: FolderChoice): Placeholders {
     const wanted = fixed.filter((pattern) => pattern.indexOf('/') === pattern.length - 1).map((pattern) => pattern.slice(0, -1))
     if (mode === 'ro') return new Placeholders(source, [])
@@ -36,8 +36,8 @@ export class Placeholders implements AsyncDisposable {
   }
 
   /**
-   * Removes those that nobody has put anything into. Under the mounts of another sandbox one stays: without it, they would be gone too. All at once: the kernel takes
-   * milliseconds for each on which something lay a moment ago.
+   * Removes those that are still empty. One that is a mount point of another sandbox stays, because its mount would vanish with it. All are removed together:
+   * the kernel takes milliseconds for each one that was a mount point a moment ago.
    */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#names.length === 0 || isMounted(this.#names.map((name) => `/${basename(this.#source)}/${name}`))) return
@@ -54,7 +54,7 @@ function isOurs(folder: number, name: string): boolean {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EEXIST') return isEmptyFolder(path)
-    // Where the caller can make nothing, nobody inside can.
+    // Where the caller cannot write, neither can the guest.
     if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') return false
     throw error
   }
@@ -72,12 +72,12 @@ function isEmptyFolder(path: string): boolean {
       closeSync(folder)
     }
   } catch {
-    // A file, a link, or somebody else's.
+    // It is a file or a link, or belongs to somebody else.
     return false
   }
 }
 
-/** In whichever mount namespace this process can look into, a mount whose origin ends so. Synchronous: what procfs says is there at once, and a caller waits. */
+/** Whether any mount namespace that this process can read has a mount whose root ends so. Synchronous: procfs answers at once, and a caller waits. */
 function isMounted(ends: readonly string[]): boolean {
   const told = ends.map((end) => `${asMountsAreTold(end)} `)
   const seen = new Set<string>()
@@ -93,12 +93,12 @@ function isMounted(ends: readonly string[]): boolean {
   return false
 }
 
-/** In mountinfo, what would part its fields is written in octal (proc_pid_mountinfo(5)). */
+/** mountinfo writes field separators in octal (proc_pid_mountinfo(5)). */
 function asMountsAreTold(path: string): string {
   return path.replace(/[ \t\n\\]/g, (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`)
 }
 
-/** Processes end, and others' are not told about. */
+/** Ignores processes that have ended or belong to others. */
 function orGone(look: () => string): string | undefined {
   try {
     return look()

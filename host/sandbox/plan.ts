@@ -7,67 +7,67 @@ import type { Look } from './shields.ts'
 import { mounts } from './shown-mounts.ts'
 import { type ShownTrust, trustBinds } from './trust.ts'
 
-/** A disk that was there before: a snapshot's is copied, one of the sandbox's own is taken, a workspace's returns to its place. */
+/** An existing disk to start from. A snapshot's is copied, one of the sandbox's own is taken, and a workspace's is taken and returns to its place. */
 export interface Kept {
   readonly image: string
   readonly take: boolean
   readonly returns?: boolean
 }
 
-/** What a plan needs to know of this machine and this moment; looked up by others, so that the same input makes the same plan. */
+/** Facts about this machine and this moment. Callers look them up, so that planning is pure: the same input makes the same plan. */
 export interface MachineFacts {
-  /** Root on the host: a range of ids for each sandbox, a disk of its own, cgroups. */
+  /** Whether the host runs as root. Only then has each sandbox a range of ids, a disk of its own, and cgroups. */
   readonly root: boolean
   readonly home: string
   readonly agent: string
   readonly auditLog: string
   readonly id: string
-  /** 32 hexadecimal digits, of this sandbox alone (machine-id(5)). */
+  /** 32 hexadecimal digits, unique to this sandbox (machine-id(5)). */
   readonly machineId: string
-  /** A live zygote of the template; null: interpreters start inside. */
+  /** Socket of a live zygote of the template; null: interpreters start inside. */
   readonly zygoteSocket: string | null
-  /** A disk with files on it to start from; null: an empty one. */
+  /** A disk with files to start from; null: an empty one. */
   readonly kept: Kept | null
   readonly onWall: Plan['limits']['onWall']
-  /** Sockets of the airlock that lets this sandbox out, and no other way (wire/airlock.ts); null: it has no network. */
+  /** Sockets of the airlock (wire/airlock.ts), which is this sandbox's only way out; null: no network. */
   readonly airlock: { readonly socket: string; readonly inspect: string; readonly policy: NetworkFile } | null
   readonly wall: {
     readonly name: WallName
-    /** Why this one: for people, in the plan and in the record. */
+    /** Why this wall was chosen: for people, in the plan and in the audit record. */
     readonly reason?: string
-    /** The program that is it; null: the kernel. */
+    /** The program that implements the wall; null: the host's kernel does. */
     readonly engine: Engine | null
-    /** Where it is a machine: its parts that are the same for all. */
+    /** If the wall is a machine: the parts that all its machines share. */
     readonly machine?: Pick<Machine, 'vmm' | 'kernel' | 'initrd' | 'usr' | 'reader'>
-    /** Set-uid programs work behind it. */
+    /** Whether set-uid programs work behind it. */
     readonly sudo: boolean
-    /** Folders of the host can be shown behind it. */
+    /** Whether it can show folders of the host. */
     readonly mounts: boolean
   }
-  /** Where commands begin that name no folder (null: at home), and what is hidden and held in each mount (empty: nothing). Absent: as null and empty. */
+  /** `cwd`: default working directory of commands (null: the home folder). `looks`: what is hidden and fixed in each mount (empty: nothing). */
   readonly shown?: { readonly cwd: string | null; readonly looks: readonly Look[] }
-  /** What it is to trust beyond what everybody does; null: nothing. */
+  /** Certificate authorities to trust in addition; null: none. */
   readonly trust: ShownTrust | null
 }
 
 const MIB = 1024 * 1024
 const USER = { name: 'user', uid: 1000, gid: 1000, home: '/home/user' }
-/** What a program of the user's starts with (environ(7)): the agent gives it to commands. */
+/** Environment of the user's programs (environ(7)). The agent sets it for commands. */
 export const ACCOUNT_VARIABLES = { HOME: USER.home, USER: USER.name, LOGNAME: USER.name, SHELL: '/bin/bash' }
 
 /**
- * What root inside may do to files and processes of the sandbox's own, so that a root shell and a package's post-install script work. Not
- * among them: anything over the kernel, devices, raw sockets, other user namespaces, or the audit log.
+ * Capabilities of root inside, over the sandbox's own files and processes, so that a root shell and a package's post-install script work. It gets none over the
+ * kernel, devices, raw sockets, other user namespaces, or the audit log.
  */
 const ROOT_CAPABILITIES = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID', 'NET_BIND_SERVICE']
 
-/** Of the gate (native/keeper/src/gate/addresses.rs). */
+/** Address of the gate's name server (native/keeper/src/gate/addresses.rs). */
 const NAME_SERVER = '198.18.0.1'
 const MAX_CONNECTIONS = 2048
-/** Longer than any keep-alive of a database or a web socket. */
+/** Longer than the usual keep-alive of database connections and WebSockets. */
 const IDLE_MS = 900_000
 
-/** What programs look at to see where they are, as in E2B's sandboxes. Small files of ours are in /etc; the id is the host name. */
+/** Programs detect E2B's sandboxes by this file. Small files of ours lie in /etc; the sandbox id is the host name. */
 const E2B_FILE = { path: '/etc/e2b-sandbox', content: 'true\n', mode: 0o444 }
 const E2B_LINKS = [
   { path: '/run/e2b/.E2B_SANDBOX', to: E2B_FILE.path },
@@ -75,20 +75,20 @@ const E2B_LINKS = [
 ]
 
 const USR = '/usr'
-/** Of E2B's code interpreter: what it serves is served by the host, to whoever has a key; that it is there is said inside, too. */
+/** Port of E2B's code interpreter. The host serves it to holders of a key; inside, the sandbox is told that it exists. */
 const INTERPRETER_PORT = 49_999
 
-/** Tells lines of ours in /etc/hosts from those that somebody inside has added. */
+/** Distinguishes our lines in /etc/hosts from those that the guest has added. */
 const MARK = '# this sandbox'
 
-/** A file per 16 KiB, as mke2fs(8) counts for ordinary disks, and room for a few on the smallest. */
+/** One inode per 16 KiB, as mke2fs(8) plans for ordinary disks, with a minimum for the smallest disks. */
 const INODES_PER_MIB = 64
 const MIN_INODES = 1024
 
-/** Pure: everything decided about one sandbox. Throws BAD_REQUEST or MOUNT_UNREADABLE. Not checked again here: the keeper refuses what is no plan. */
+/** Pure. Decides everything about one sandbox. Throws BAD_REQUEST or MOUNT_UNREADABLE. The keeper rejects an invalid plan, so it is not checked again here. */
 export function planSandbox(request: StrictCreateRequest, profile: Profile, template: Template, facts: MachineFacts): Plan {
   const limits = { ...profile.limits, ...given(request) }
-  // Without root on the host there is no root inside to become, or to write.
+  // Without root on the host, nobody inside can become root or write to the root file system.
   const isSudo = facts.root && facts.wall.sudo && !profile.noNewPrivileges
   const isWritable = facts.root && facts.wall.engine === null && profile.root === 'overlay'
   const root = isWritable ? overlay(template) : ({ kind: 'read-only' } as const)
@@ -109,7 +109,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
     dir: `${facts.home}/sandboxes/${facts.id}`,
     deathRecord: `${facts.home}/deaths/${facts.id}.json`,
     agent: facts.agent,
-    // A machine has them in its images.
+    // A machine has them in its disk images.
     binds:
       machine === undefined
         ? inOrder([...shown(template, root, isSudo), ...preload.binds, ...trustBinds(facts.trust), ...mounts(request, facts)])
@@ -150,12 +150,15 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
   }
 }
 
-/** Behind an engine the host's kernel sees no command: the engine itself has to say them, or, in a machine, our agent. Else the plan does not say that they are recorded. */
+/**
+ * Whether commands are reported. The host's kernel sees none behind an engine: the engine must report them, or in a machine our agent. Otherwise the plan does
+ * not claim that they are recorded.
+ */
 function tellsCommands({ engine, machine }: MachineFacts['wall']): boolean {
   return machine !== undefined || (engine?.traces ?? true)
 }
 
-/** The dynamic loader reads the file whatever the environment (ld.so(8)). */
+/** The dynamic loader reads this file, whatever the environment says (ld.so(8)). */
 function preloaded({ name, preloads }: Template, engine: Engine | null): Pick<Plan, 'binds' | 'files'> {
   if (engine === null || engine.preload === null) return { binds: [], files: [] }
   if (!preloads)
@@ -167,12 +170,12 @@ function preloaded({ name, preloads }: Template, engine: Engine | null): Pick<Pl
   }
 }
 
-/** Its own, and some megabytes of each fork that was ready before it was asked for (MOST in native/zygote/src/spare.rs). */
+/** For the zygote itself and some megabytes for each fork that it keeps ready (MOST in native/zygote/src/spare.rs). */
 const ZYGOTE_MEMORY_MIB = 2048
 const ZYGOTE_PIDS = 1024
 const ZYGOTE_DISK_MIB = 64
 
-/** Pure: the wall around a template's zygote. It runs the template's code and nobody else's, and keeps nothing. */
+/** Pure. The plan for a template's zygote, which runs only the template's code and keeps no files. */
 export function planZygote(
   template: Template,
   facts: Omit<MachineFacts, 'zygoteSocket' | 'kept' | 'onWall' | 'airlock' | 'wall' | 'trust' | 'shown'> & {
@@ -206,7 +209,7 @@ export function planZygote(
     limits: {
       wallMs: null,
       onWall: 'end',
-      // Without root there may be no cgroup to be had, and the code inside is ours.
+      // Without root there may be no cgroup available, and the code inside is ours.
       memoryBytes: facts.root ? ZYGOTE_MEMORY_MIB * MIB : null,
       cpuMilli: null,
       pids: facts.root ? ZYGOTE_PIDS : null,
@@ -215,16 +218,16 @@ export function planZygote(
       onHit: 'end',
     },
     capabilities: [],
-    // Its forks would inherit it, and set it themselves where their plan says so. All that it sees is nosuid.
+    // Its forks would inherit this; they set it themselves if their plan says so. Everything that it sees is mounted nosuid.
     noNewPrivileges: !facts.root,
     seccomp: { profile: 'default', allowUserNamespaces: false },
-    // Its filter would be inherited by every fork, and answer to the wrong keeper.
+    // Every fork would inherit its seccomp filter, which reports to the zygote's keeper, not to the fork's.
     audit: { log: facts.auditLog, commands: false, maxBytes: MIB },
     zygote: null,
     serve: {
       socket: `${facts.dir}/zygote.sock`,
       argv: [...template.zygote.argv],
-      // Where its forks will be at home: what was made for one place is not made again for another.
+      // The forks' home: caches that are made for one path are not reused for another.
       env: { ...template.zygote.env, HOME: USER.home },
       idleMs: facts.idleMs,
     },
@@ -240,7 +243,7 @@ function disk({ root, home, kept }: MachineFacts, diskMiB: number): Plan['disk']
   const size = { bytes: diskMiB * MIB, inodes: inodesFor(diskMiB) }
   if (root) return { kind: 'image', ...(kept ?? { image: diskImage(home, diskMiB), take: false }), ...size }
   if (kept !== null) {
-    throw new Fault('UNSUPPORTED', 'files are kept only where a sandbox has a disk of its own', { hint: 'Run the daemon as root.' })
+    throw new Fault('UNSUPPORTED', 'files are kept only where a sandbox has a disk of its own', { hint: 'Run Caisson as root.' })
   }
   return { kind: 'tmpfs', ...size }
 }
@@ -250,14 +253,14 @@ function overlay({ name, ground }: Template): Plan['root'] {
   throw new Fault('TEMPLATE_NOT_BUILT', `template ${name} was built without what lies under a root that can be written to`)
 }
 
-/** What the template shows. Where sudo is to work, its rules in /etc are root's. */
+/** The template's mounts. If sudo is to work, its rules in /etc must belong to root. */
 function shown({ binds, etc, sudo }: Template, { kind }: Plan['root'], isSudo: boolean): Bind[] {
   const beside = kind === 'overlay' ? binds.filter(({ source }) => source !== USR && source !== etc) : binds
   if (!isSudo) return [...beside]
   return [...beside.map((bind): Bind => (bind.source === etc ? { ...bind, ownedBy: 'root' } : bind)), ...sudo]
 }
 
-/** The formatted image that a disk of this size is copied from (disk.ts makes it). */
+/** The formatted image that disks of this size are copied from (disk.ts makes it). */
 function diskImage(home: string, diskMiB: number): string {
   return `${home}/disks/ext4-${diskMiB}-${inodesFor(diskMiB)}.img`
 }
@@ -272,18 +275,18 @@ function writable(root: boolean): Plan['writable'] {
     { target: '/tmp', owner: 'root', mode: 0o1777 },
     { target: '/var/tmp', owner: 'root', mode: 0o1777 },
   ]
-  // What E2B runs for its users runs as root, and they begin contexts there: the user, who may become root, can at least stand in it.
+  // E2B runs such processes as root and starts contexts in /root. Here the user, who may become root, can at least enter that folder.
   return root ? [...folders, { target: '/root', owner: 'root', mode: 0o711 }] : folders
 }
 
-/** The limits that the request speaks of; null counts as spoken. */
+/** The limits that the request sets; null counts as set. */
 function given(request: StrictCreateRequest): Partial<Profile['limits']> {
   const { timeoutMs, memoryMiB, cpus, pids, diskMiB, outputMiB, openFiles } = request
   const asked = { timeoutMs, memoryMiB, cpus, pids, diskMiB, outputMiB, openFiles }
   return Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined))
 }
 
-/** Parents before children, or the parent's mount would hide the child's. */
+/** Parents first: a parent mounted later would hide its children. */
 function inOrder(binds: readonly Bind[]): Bind[] {
   return [...binds].sort((one, other) => (one.target < other.target ? -1 : one.target > other.target ? 1 : 0))
 }

@@ -16,7 +16,7 @@ export interface PlannedParts {
   readonly idKind: 'i' | 'e'
 }
 
-/** What has been decided, on this machine, with an id and a machine id of its own. */
+/** The plan for these decisions on this machine, with a new id and machine id. */
 export function planned(
   { settings, auditLog, exits, idKind }: PlannedParts,
   { profile, template, egress, wall, trust }: Decided,

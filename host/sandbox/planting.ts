@@ -1,10 +1,10 @@
 import type { Exits } from '../airlock/exits.ts'
 import type { LiveSandbox } from './life.ts'
 
-/** Nobody's secrets are for others to read. */
+/** A secret is readable by its owner only. */
 const MODE = 0o600
 
-/** Canaries that are files, before anybody else may do something in it. On a disk that was kept, something may be in their way: `notice` is told. */
+/** Plants canary files before the guest runs anything. On a kept disk, an existing file may be in the way: `notice` is told. */
 export async function plantFiles(
   { id, plan: { user }, files }: Pick<LiveSandbox, 'id' | 'plan' | 'files'>,
   exits: Pick<Exits, 'plantedFiles'>,

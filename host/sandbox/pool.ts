@@ -6,37 +6,37 @@ import type { Waiting } from './given.ts'
 import type { ContextRecord } from './record.ts'
 
 const LAUNCH_MS = 60_000
-/** Of one kind; behind the container wall, where one that has rehearsed takes some 8 MiB, as many as a fortieth part of the machine's memory holds. */
+/** Pooled sandboxes per kind. Behind the container wall, where one takes some 8 MiB, all kinds together may use a fortieth of the machine's memory. */
 const MAX_WAITING = 8
 const MAX_LIGHT = Math.min(64, Math.max(MAX_WAITING, Math.floor(totalmem() / (40 * 8 * 2 ** 20))))
 /**
- * Callers say what a kind is: of more kinds than these, if none was expected, one is let go of whoever alone wants the most of them, the one that was not wanted
- * for longest.
+ * Bounded, because callers define kinds by their requests. Beyond it, a kind that was not expected is dropped: of the owner that alone wants the most kinds,
+ * the one unused for longest.
  */
 const MAX_KINDS = 16
 /**
- * A kind of sandbox that nobody wanted for so long has one waiting at the most; after ten times as long, none. One that was there whenever somebody wanted it
- * has half of those let go that were left over each time. As many as were expected stay, however long it takes.
+ * A kind that was not asked for during this time keeps at most one sandbox; after ten times as long, none. A kind that never ran out during this time gives up
+ * half of those that were never needed. As many as were expected always stay.
  */
 const QUIET_MS = 60_000
 const TIDY_MS = 15_000
-/** After a failure: each try costs somebody else's time. */
+/** Pause after a failure: each attempt costs others' time. */
 const REST_MS = 10_000
-/** Whoever has just got one has work for it: the next is made when nobody has come for so long, for less long where fewer than half are left, and at once where none is. */
+/** Pause before refilling, since a client that just got a sandbox has work for it. Shorter when fewer than half are left; none when a kind has run out. */
 const CALM_MS = 1000
 const BREATH_MS = 40
 
 interface Shelf {
   readonly request: CreateRequest
   readonly waiting: Waiting[]
-  /** Who alone has asked for it; undefined: several, or it was expected. */
+  /** The only owner that has asked for it; undefined: there are several, or it was expected. */
   owner: string | undefined
-  /** How many are to wait: one more with each time that there was none. */
+  /** Target number of waiting sandboxes. Each miss raises it by one. */
   wanted: number
   expected: number
-  /** Which they stand behind, as far as any has been made. */
+  /** Their wall, once one has been made. */
   wall: WallName | undefined
-  /** How many were left, at the least, since it was last looked after. */
+  /** The lowest number left since the last clean-up. */
   spare: number
   lastTakenMs: number
   lastMissedMs: number
@@ -47,10 +47,10 @@ const FRESH = { expected: 0, wall: undefined, spare: 0, lastMissedMs: 0, restUnt
 
 interface PoolParts {
   readonly creating: Pick<Creating, 'prepare' | 'isOutdone'>
-  /** What nobody has asked for yet is made only where there is room for another. */
+  /** Sandboxes are made in advance only if the machine has room. */
   readonly admission: Pick<Admission, 'refuse'>
   readonly evicted: () => void
-  /** Of one that has been taken since. */
+  /** Called for a sandbox after it has been taken. */
   readonly contextsChanged: (id: string, contexts: ContextRecord[]) => void
   readonly notice: (line: string) => void
 }
@@ -59,13 +59,13 @@ export interface PoolCount {
   hits: number
   misses: number
   waiting: number
-  /** How many are to wait: the demand. */
+  /** Target number: the demand. */
   wanted: number
 }
 
 /**
- * Finished sandboxes that wait for somebody to want them, by what is asked of them. It follows the demand: what is asked for more often than it can be
- * had is kept in greater number, what nobody wants is let go. They end with this host.
+ * Ready sandboxes, by kind of request. The number follows the demand: a kind that runs out is stocked higher, and one that nobody wants is dropped. They end
+ * with this host.
  */
 export class Pool implements AsyncDisposable {
   readonly #parts: PoolParts
@@ -76,10 +76,10 @@ export class Pool implements AsyncDisposable {
   #busy = 0
   #hits = 0
   #misses = 0
-  /** One that is being made then is made for nobody. */
+  /** Aborts when the pool ends, also the making of a sandbox that is under way. */
   readonly #over = new AbortController()
 
-  /** `isOn` false: nobody ever waits. */
+  /** `isOn` false: the pool stays empty. */
   constructor(isOn: boolean, parts: PoolParts) {
     if (!isOn) this.#over.abort(new Error('there is no pool'))
     this.#parts = parts
@@ -94,7 +94,7 @@ export class Pool implements AsyncDisposable {
     return { hits: this.#hits, misses: this.#misses, waiting, wanted }
   }
 
-  /** Has so many of a kind waiting before anybody asks. */
+  /** Keeps at least this many of a kind ready, before the first request. */
   expect(request: CreateRequest, wanted: number): void {
     const shelf = this.#shelf(request, undefined)
     if (shelf === undefined) return
@@ -103,7 +103,7 @@ export class Pool implements AsyncDisposable {
     this.#refill()
   }
 
-  /** One that is just what is asked for, now the caller's; undefined: there is none, make one. */
+  /** A sandbox that matches the request exactly, now the caller's; undefined: there is none, so the caller makes one. */
   take(request: CreateRequest, owner: string): Waiting | undefined {
     const shelf = this.#shelf(request, owner)
     if (shelf === undefined || this.#over.signal.aborted) return undefined
@@ -120,7 +120,7 @@ export class Pool implements AsyncDisposable {
     return found
   }
 
-  /** Somebody waits for a sandbox that is being made: nothing is made in advance until the result is called. */
+  /** A client waits for a sandbox that is being made: the pool makes none until the returned function is called. */
   busy(): () => void {
     this.#busy += 1
     return () => {
@@ -154,7 +154,7 @@ export class Pool implements AsyncDisposable {
     return shelf
   }
 
-  /** All kinds together have no more than one may have, but for the first of each; behind heavy walls, all those that one owner alone wants. */
+  /** Together, all kinds may have MAX_LIGHT, and those behind heavy walls that one owner alone wants MAX_WAITING; but each kind may have one. */
   #most(shelf: Shelf): number {
     const { wall, wanted } = shelf
     if (wall !== 'container') return Math.max(1, MAX_WAITING - this.#besides(shelf))
@@ -162,7 +162,7 @@ export class Pool implements AsyncDisposable {
     return Math.max(1, MAX_LIGHT - others)
   }
 
-  /** Of heavy walls, and of other kinds that whoever wants this one wants alone. */
+  /** Demand for the other kinds behind heavy walls that only this one's owner wants. */
   #besides(shelf: Shelf): number {
     const others = this.#ownedBy(shelf.owner).filter((other) => other !== shelf && other.wall !== 'container')
     return others.reduce((sum, { wanted }) => sum + wanted, 0)
@@ -186,7 +186,7 @@ export class Pool implements AsyncDisposable {
     if (this.#refilling !== undefined || this.#over.signal.aborted) return
     this.#refilling = this.#make().finally(() => {
       this.#refilling = undefined
-      // Whoever was served in this very moment did not find it over.
+      // `busy` may have ended at this very moment, while a refill still counted as running.
       if (this.#busy === 0 && this.#lacking() !== undefined) this.#refill()
     })
   }
@@ -202,9 +202,9 @@ export class Pool implements AsyncDisposable {
         shelf.wall = waiting.plan.wall
         if (shelf.wall !== 'container') shelf.expected = Math.min(shelf.expected, MAX_WAITING)
         shelf.wanted = Math.min(shelf.wanted, Math.max(shelf.expected, this.#most(shelf)))
-        // Its kind may have been let go meanwhile.
+        // Its kind may have been dropped meanwhile.
         this.#evict(shelf)
-        // One that dies waiting is nobody's loss.
+        // One that dies while waiting is just removed.
         void waiting.cell.death.then(() => {
           const index = shelf.waiting.indexOf(waiting)
           if (index >= 0) shelf.waiting.splice(index, 1)
@@ -217,7 +217,7 @@ export class Pool implements AsyncDisposable {
     }
   }
 
-  /** The kind of which the smallest share waits. */
+  /** The kind with the smallest share of its target number. */
   #lacking(): Shelf | undefined {
     const now = Date.now()
     const lacking = [...this.#shelves.values()].filter((shelf) => share(shelf) < 1 && shelf.restUntilMs <= now)
@@ -241,7 +241,7 @@ export class Pool implements AsyncDisposable {
     this.#refill()
   }
 
-  /** Where the machine has no room for another, what waits for nobody takes it from somebody: half goes each time. */
+  /** When the machine has no room for another sandbox, half of the waiting ones are ended each time. */
   #makeRoom(): void {
     try {
       this.#parts.admission.refuse()
@@ -250,7 +250,7 @@ export class Pool implements AsyncDisposable {
     }
   }
 
-  /** Whoever took one that started before there was a state to be restored would wait longer than for one that is made now. */
+  /** Drops sandboxes that were started cold before their kind had a saved state: a sandbox made now would be faster. */
   async #letGoOfOutdone(): Promise<void> {
     for (const { waiting } of this.#shelves.values()) {
       for (const one of [...waiting]) {
@@ -261,7 +261,7 @@ export class Pool implements AsyncDisposable {
     }
   }
 
-  /** Those that are more than wanted. */
+  /** Ends those beyond the target number. */
   #evict(shelf: Shelf): void {
     this.#end(shelf.waiting.splice(shelf.wanted))
   }
@@ -279,8 +279,8 @@ async function end(waiting: Waiting): Promise<void> {
 }
 
 /**
- * All that two requests must have in common for one sandbox to serve either; undefined: this one is like no other. What it is not given with its life is
- * part of it, whatever that comes to be: a sandbox that was made for another choice is never handed out for this one.
+ * Key of all that two requests must share for one sandbox to serve both; undefined: this request gets no pooled sandbox. Every field that is not assigned later
+ * is part of the key, including future fields, so that a sandbox made for another choice is never handed out.
  */
 function kindOf(request: CreateRequest): { key: string; kind: CreateRequest } | undefined {
   const { env: _, metadata: __, timeoutMs: ___, leash: ____, mounts, workspace, folder, ...kind } = request
@@ -288,12 +288,12 @@ function kindOf(request: CreateRequest): { key: string; kind: CreateRequest } | 
   return { key: JSON.stringify(Object.entries(kind).sort(([one], [other]) => (one < other ? -1 : 1))), kind }
 }
 
-/** Of those that are wanted, how many are there. */
+/** Share of the target number that is there. */
 function share({ waiting, wanted }: Shelf): number {
   return wanted === 0 ? 1 : waiting.length / wanted
 }
 
-/** By us, or by Node in our name. */
+/** Aborted by us, or by Node on our signal. */
 function isCancelled(failure: unknown): boolean {
   return (failure instanceof Fault && failure.code === 'CANCELLED') || (failure instanceof Error && failure.name === 'AbortError')
 }

@@ -1,4 +1,4 @@
-/** What a host must know of a process that it finds again, kept with the process: the agent gives its tag back. */
+/** What a host needs in order to adopt a process. It is kept with the process: the agent returns it as the process's tag. */
 export interface ProcessLabel {
   readonly tag: string | undefined
   /** When its time is up. */
@@ -6,14 +6,14 @@ export interface ProcessLabel {
   readonly stdin: boolean
 }
 
-/** "1764100000000 i =work": deadline or "-", "i" when there is a pipe to write to, tag. */
+/** "1764100000000 i =work": the deadline or "-", "i" if its stdin is an open pipe, and the client's tag. */
 const LABEL = /^(-|\d{1,15})( i)?(?: =(.*))?$/s
 
 export function writeLabel({ tag, deadlineMs, stdin }: ProcessLabel): string {
   return `${deadlineMs === undefined ? '-' : Math.ceil(deadlineMs)}${stdin ? ' i' : ''}${tag === undefined ? '' : ` =${tag}`}`
 }
 
-/** It was inside the wall: what does not read as a label says nothing. */
+/** The label was inside the wall, so it is untrusted: one that does not parse is ignored. */
 export function readLabel(label: string): ProcessLabel {
   const [, deadline, stdin, tag] = LABEL.exec(label) ?? []
   const deadlineMs = deadline === undefined || deadline === '-' ? undefined : Number(deadline)

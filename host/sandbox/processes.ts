@@ -4,18 +4,18 @@ import { killNow, unending } from '../lifetimes.ts'
 import { Broadcast, type Reader } from './broadcast.ts'
 import { readLabel, writeLabel } from './process-label.ts'
 
-/** The end of a process is told to whoever asks for so long. */
+/** How long the end of a process can be asked for. */
 const KEEP_ENDED_MS = 30_000
-/** And of so many at most, in one sandbox: the oldest is forgotten first. */
+/** Ended processes kept per sandbox; the oldest is forgotten first. */
 const MAX_ENDED = 256
-/** What a timer can count; a time that is longer is no limit. */
+/** The longest time that a timer can count. A longer one is no limit. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-/** How a process ended; `isLate`: its time was up. `failure`: it was lost with its sandbox. */
+/** How a process ended. `isLate`: its time limit was hit. `failure`: it was lost with its sandbox. */
 export type ProcessEnd = { exit: ProcessExit; isLate: boolean } | { failure: unknown }
 export type ProcessReader = Reader<Output, ProcessEnd>
 
-/** What a process was started with. Of one that was found again, arguments may be shortened, and its variables are not known. */
+/** What a process was started with. For an adopted process, arguments may be truncated and its environment is unknown. */
 export interface ProcessFacts {
   readonly command: string
   readonly args: readonly string[]
@@ -35,7 +35,7 @@ export interface ProcessesParts {
   attach(found: FoundProcess, signal: AbortSignal): Promise<Process>
 }
 
-/** One command: any number of people may listen to it, talk to it, and come back later. */
+/** One command. Any number of clients may listen to it, write to it, and reconnect later. */
 export class RunningProcess {
   readonly pid: number
   readonly facts: ProcessFacts
@@ -47,7 +47,7 @@ export class RunningProcess {
   #timer: NodeJS.Timeout | undefined
   #isLate = false
 
-  /** What it prints is read from now on, whether or not anybody listens. `first` does, from the first byte. */
+  /** Starts reading the output at once, whether or not anybody listens. `first` listens from the first byte. */
   constructor(process: Process, facts: ProcessFacts, deadlineMs: number | undefined, first?: (reader: ProcessReader) => void) {
     this.pid = process.pid
     this.facts = facts
@@ -73,7 +73,7 @@ export class RunningProcess {
     return this.#process.resize(size, signal)
   }
 
-  /** `kind` is what the caller takes it for: a terminal, or a pipe. */
+  /** `kind`: whether the caller expects a terminal or a pipe. */
   write(kind: 'stdin' | 'pty', bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     if (kind === 'pty' && !this.facts.pty) throw new Fault('BAD_REQUEST', 'tty not assigned to process: write to its stdin')
     if (kind === 'stdin' && this.facts.pty) throw new Fault('BAD_REQUEST', 'the process has a tty: write to that, not to its stdin')
@@ -81,7 +81,7 @@ export class RunningProcess {
     return this.#process.write(bytes, signal)
   }
 
-  /** Twice is once. */
+  /** Idempotent. */
   async closeStdin(signal: AbortSignal): Promise<void> {
     if (this.facts.pty) throw new Fault('BAD_REQUEST', 'the stdin of a process with a tty cannot be closed: send it 0x04 (Ctrl-D) instead')
     if (!this.#isStdinOpen) return
@@ -108,7 +108,7 @@ export class RunningProcess {
   }
 }
 
-/** The commands of one sandbox that people may come back to. What runs code with state is not among them. */
+/** The commands of one sandbox that clients may reconnect to. Interpreters are not among them. */
 export class Processes {
   readonly #parts: ProcessesParts
   readonly #live = new Map<number, RunningProcess>()
@@ -120,7 +120,7 @@ export class Processes {
     this.#parts = parts
   }
 
-  /** Rejects as LiveSandbox.start does. `env` is set, but not shown. */
+  /** Rejects as LiveSandbox.start does. `env` is set, but not shown to clients. */
   async start(
     request: StartRequest,
     hidden: Record<string, string>,
@@ -150,13 +150,13 @@ export class Processes {
     return { process, reader: reader as ProcessReader }
   }
 
-  /** Those that run, in the order of their numbers. */
+  /** Running processes, by pid. */
   async list(): Promise<RunningProcess[]> {
     await this.#adopted
     return [...this.#live.values()].sort((one, other) => one.pid - other.pid)
   }
 
-  /** One that runs. Rejects with NOT_FOUND. */
+  /** A running process. Rejects with NOT_FOUND. */
   async find(selector: ProcessSelector): Promise<RunningProcess> {
     await this.#adopted
     const found = pick(this.#live, selector)
@@ -164,7 +164,7 @@ export class Processes {
     return found
   }
 
-  /** One that runs, or ended a moment ago. Rejects with NOT_FOUND. */
+  /** A process that runs or ended a moment ago. Rejects with NOT_FOUND. */
   async findOrEnded(selector: ProcessSelector): Promise<RunningProcess> {
     await this.#adopted
     const found = pick(this.#live, selector) ?? pick(this.#ended, selector)
@@ -173,12 +173,12 @@ export class Processes {
   }
 
   /**
-   * Takes on what an earlier daemon started, but for the processes with these numbers. That goes on by itself: in a frozen sandbox nobody answers
-   * until it is thawed, and whoever asks for a process waits for it.
+   * Adopts processes of an earlier daemon, except those with these pids. This runs in the background: a frozen sandbox answers only once it is thawed, and
+   * calls that look for a process wait for the adoption.
    */
   adopt(leaveAlone: readonly number[]): void {
     this.#adopted = this.#adopt(leaveAlone, unending())
-    // Whoever asks for a process hears of it.
+    // Calls that look for a process report this failure.
     this.#adopted.catch(() => undefined)
   }
 
@@ -190,7 +190,7 @@ export class Processes {
       try {
         attached = await this.#parts.attach(found, signal)
       } catch (failure) {
-        // It has ended in between.
+        // It has ended meanwhile.
         if (failure instanceof Fault && failure.code === 'NOT_FOUND') continue
         throw failure
       }
@@ -200,7 +200,7 @@ export class Processes {
   }
 
   #add(process: RunningProcess): RunningProcess {
-    // The number may have been another's before.
+    // The pid may have been another process's before.
     this.#ended.delete(process.pid)
     this.#live.set(process.pid, process)
     void process.ended.then(() => this.#retire(process))
@@ -219,7 +219,7 @@ export class Processes {
 
 function pick(among: ReadonlyMap<number, RunningProcess>, selector: ProcessSelector): RunningProcess | undefined {
   if ('pid' in selector) return among.get(selector.pid)
-  // The latest of that name.
+  // The latest with that tag.
   return [...among.values()].findLast(({ facts }) => facts.tag === selector.tag)
 }
 

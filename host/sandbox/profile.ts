@@ -7,7 +7,7 @@ import { egressOf } from '../airlock/egress.ts'
 import { lineOfMember } from './json-lines.ts'
 import { firstIssue, LIMITS, Network } from './request.ts'
 
-/** Names, and paths of several names, wherever they are in the folder; `*` stands for any part of a name (shield-patterns.ts). */
+/** Names, or paths of several names, that match anywhere in the folder. `*` stands for any part of a name (shield-patterns.ts). */
 const Patterns = z
   .array(
     z
@@ -21,23 +21,23 @@ const Patterns = z
 
 const Folder = z.strictObject({
   mode: z.enum(['ro', 'rw']),
-  /** There, and empty. */
+  /** Appear inside, but empty. */
   hidden: Patterns,
-  /** Not hidden, whatever else matches. */
+  /** Never hidden, whatever else matches. */
   shown: Patterns,
-  /** Shown without the lines that hold a credential, and read-only, where there are such lines. */
+  /** Files with credentials are shown read-only and without the lines that hold them. */
   redacted: Patterns,
-  /** Read-only: what the host acts on without being asked. One that ends with / is a folder, made where the folder of the caller has none. */
+  /** Read-only, because the host acts on them unasked. A pattern that ends with / is a folder, made where the caller's folder has none. */
   fixed: Patterns,
-  /** Not looked into: what is in them is shown as it is. */
+  /** Folders that are not searched: their contents are shown as they are. */
   skipped: Patterns,
 })
 export type FolderChoice = z.infer<typeof Folder>
 
-/** A named set of choices, from a file. Everything is said: a profile has no defaults but those of the profile that it extends. */
+/** A named set of choices, from a file. A profile sets every field itself, or by the profile that it extends; there are no other defaults. */
 const Complete = z.strictObject({
   description: z.string().max(400),
-  /** One; or several, of which a sandbox gets the first that this machine has, and none that is not named here. */
+  /** One wall, or several in order of preference: a sandbox gets the first that this machine has, and never one that is not named. */
   wall: z.union([
     z.enum(WALLS),
     z
@@ -55,35 +55,35 @@ const Complete = z.strictObject({
     diskMiB: LIMITS.diskMiB,
     outputMiB: LIMITS.outputMiB,
     openFiles: LIMITS.openFiles,
-    /** `end`: a hit ends the sandbox. `report`: it ends what hit it, and the sandbox lives on. */
+    /** `end`: hitting a limit ends the sandbox. `report`: it ends only the process that hit it, and the sandbox lives on. */
     onHit: z.enum(['end', 'report']),
   }),
   leash: z.enum(['host', 'none']),
   /**
-   * `overlay`: all of the root can be written to by root inside, and what is written is the sandbox's own, on its disk. Needs root on the host; without it,
-   * it is read-only whatever is said here, and there is no root inside who would miss it.
+   * `overlay`: root inside can write everywhere, and what is written lies on the sandbox's own disk. Needs root on the host; without it, the root file system
+   * is read-only whatever is set here, and nobody inside can become root anyway.
    */
   root: z.enum(['read-only', 'overlay']),
   /**
-   * `kept`: what a sandbox leaves on its disk is there for the next one of the same `workspace`, behind a wall that is no weaker. Needs root on the host.
-   * `scratch`: it goes with the sandbox.
+   * `kept`: the disk is kept for the next sandbox with the same `workspace`, behind a wall that is no weaker. Needs root on the host. `scratch`: it is deleted
+   * with the sandbox.
    */
   files: z.enum(['scratch', 'kept']),
-  /** False: `sudo` works inside, for root of the sandbox's own ids. Needs root on the host; without it, it is true whatever is said here. */
+  /** False: `sudo` works inside, for the root of the sandbox's own id range. Needs root on the host; without it, this is true whatever is set here. */
   noNewPrivileges: z.boolean(),
   seccomp: z.strictObject({ allowUserNamespaces: z.boolean() }),
-  /** The folder of the machine that the caller works in: how it is shown, at its own path. Null: it is not. */
+  /** How the caller's working folder is shown, at its own path. Null: it is not shown. */
   folder: Folder.nullable(),
   scan: z.strictObject({
-    /** What is done with code that a rule finds, before it runs: `report` says so and runs it, `block` refuses it. */
+    /** What happens before code runs in which a rule finds something: `report` says so and runs it, `block` refuses it. */
     mode: z.enum(['off', 'report', 'block']),
-    /** Besides what is hostile: modules and calls for the network, for programs, and around the language. */
+    /** Besides hostile code, also finds modules and calls for the network, for running programs, and around the language. */
     banned: z.boolean(),
   }),
   audit: z.strictObject({
     /** Record what every process inside executes. */
     commands: z.boolean(),
-    /** Records of one sandbox; then its further commands are refused. */
+    /** Audit records per sandbox. Beyond that, its further commands are refused. */
     maxMiB: z.int().min(1).max(1024),
   }),
 })
@@ -100,7 +100,7 @@ const File = Complete.partial().extend({
 })
 type File = z.infer<typeof File>
 
-/** SHA-256 of all that a profile says, with what it extends; its file's spaces and order do not count. */
+/** SHA-256 of everything that a profile says, with what it extends. White space and order in its file do not count. */
 export function profileHash(profile: Profile): string {
   return createHash('sha256').update(JSON.stringify(profile)).digest('hex')
 }
@@ -109,7 +109,7 @@ const NAME = /^[a-z0-9-]{1,64}$/
 const MAX_EXTENDS = 8
 const MAX_BYTES = 256 * 1024
 
-/** Where profiles lie: those that ship, then the operator's own. A name belongs to the first that has it. */
+/** Folders of profiles: those that ship, then the operator's own. The first folder that has a name wins. */
 export type ProfileFolders = readonly string[]
 
 export async function profilePaths(folders: ProfileFolders): Promise<Map<string, string>> {
@@ -126,7 +126,7 @@ export async function profilePaths(folders: ProfileFolders): Promise<Map<string,
   return paths
 }
 
-/** All there are. One that is not valid is PROFILE_INVALID, naming its file. */
+/** All profiles. An invalid one is PROFILE_INVALID, naming its file. */
 export async function readProfiles(folders: ProfileFolders, signal: AbortSignal): Promise<Profile[]> {
   return Promise.all([...(await profilePaths(folders)).keys()].sort().map((name) => readProfile(folders, name, signal)))
 }
@@ -136,7 +136,7 @@ export async function readProfile(folders: ProfileFolders, name: string, signal:
   return (await traceProfile(folders, name, signal)).profile
 }
 
-/** The same, with the files that it was made of, itself first. What is no name but a path (`./own.json`) is read as if it lay among the others. */
+/** As `readProfile`, with the files that it was made of, the profile's own first. A path (`./own.json`) is read as if it lay in one of the folders. */
 export async function traceProfile(
   folders: ProfileFolders,
   nameOrPath: string,
@@ -188,22 +188,22 @@ async function readFileOf(path: string, signal: AbortSignal): Promise<{ file: Fi
   return { file: file.data, text }
 }
 
-/** From 1. The parser names a position; where it names none, the text has broken off. */
+/** Line number, from 1. If the parser gives no position, the text ended too early. */
 function lineOf(text: string, reason: string): number {
   const [, position = text.length] = /at position (\d+)/.exec(reason) ?? []
   return text.slice(0, Number(position)).split('\n').length
 }
 
-/** `said` begins with the member that it is about. */
+/** `said` begins with the name of the member at fault. */
 function placeIn(path: string, text: string, said: string): string {
   const [, member = ''] = /^([\w.-]+):/.exec(said) ?? []
   return `${path}:${lineOfMember(text, member)}`
 }
 
-/** What is wrong with its rules is said when it is read, not when the first sandbox wants out. */
+/** Reports invalid rules when the profile is read, not when the first sandbox uses the network. */
 async function checkNetwork(network: NetworkWish, path: string, text: string): Promise<void> {
   try {
-    // Which hosts `registries` stands for is known later, and no reason to refuse.
+    // The hosts of `registries` are resolved later, and are no reason to refuse.
     await egressOf(network, async () => [])
   } catch (cause) {
     if (!(cause instanceof Fault)) throw cause
@@ -211,7 +211,7 @@ async function checkNetwork(network: NetworkWish, path: string, text: string): P
   }
 }
 
-/** What `over` says stands; the rest comes from `base`. Groups are merged member by member. */
+/** `over` wins; the rest comes from `base`. Groups are merged member by member. */
 function under(base: File, over: File): File {
   const merged: Record<string, unknown> = { ...base, ...over }
   for (const group of ['limits', 'seccomp', 'folder', 'scan', 'audit'] as const) {

@@ -1,15 +1,15 @@
 import { type ProfileFolders, profilePaths, readProfile, traceProfile } from './profile.ts'
 
-/** One thing that a profile says, and which file says it. Values are as in the file. */
+/** One setting of a profile, and the file that it comes from. Values are as in the file. */
 export interface Saying {
   /** `limits.pids` */
   field: string
   value: unknown
-  /** Name of the profile that says it. */
+  /** Name of the profile that sets it. */
   by: string
 }
 
-/** Profiles as files, for people who read and write them. Each member rejects with PROFILE_UNKNOWN or PROFILE_INVALID. */
+/** Profiles as files, for people who read and write them. Every method rejects with PROFILE_UNKNOWN or PROFILE_INVALID. */
 export class Profiles {
   readonly #folders: ProfileFolders
 
@@ -24,13 +24,13 @@ export class Profiles {
     )
   }
 
-  /** By name, or the path of a file, which is checked as if it lay among them. Resolves to what it extends, itself first. */
+  /** Checks a profile by name, or by the path of a file as if it lay in the folders. Resolves to its chain of `extends`, itself first. */
   async check(nameOrPath: string, signal: AbortSignal): Promise<string[]> {
     const { files } = await this.#trace(nameOrPath, signal)
     return files.map(({ name }) => name)
   }
 
-  /** All that holds, in the order of the shape. */
+  /** All effective settings, in the order of the schema. */
   async show(nameOrPath: string, signal: AbortSignal): Promise<Saying[]> {
     const { profile, files } = await this.#trace(nameOrPath, signal)
     const { name: _, ...whole } = profile
@@ -46,7 +46,7 @@ export class Profiles {
   }
 }
 
-/** Groups are told member by member; lists and network policies are one value. */
+/** Groups are listed member by member; lists and network policies are single values. */
 function flat(says: object): { field: string; value: unknown }[] {
   return Object.entries(says).flatMap(([name, value]) => {
     const isGroup = typeof value === 'object' && value !== null && !Array.isArray(value) && name !== 'network'

@@ -8,7 +8,7 @@ const RETRY_S = 2
 const DISK_HINT = 'Ask for a smaller disk, or remove workspaces that are not used any more.'
 const NOTHING: Disposable = { [Symbol.dispose]: () => undefined }
 
-/** What one sandbox would take. What has no limit takes all there is: more than anybody may have who may not have everything. */
+/** What one sandbox would take. A resource without a limit counts as infinite: only an owner without a quota may have it. */
 export interface Claim {
   readonly memoryMiB: number
   readonly cpus: number
@@ -19,12 +19,12 @@ export const NO_CLAIM: Claim = { memoryMiB: 0, cpus: 0, diskMiB: 0 }
 
 const all = (limit: number | null): number => limit ?? Number.POSITIVE_INFINITY
 
-/** What a sandbox takes: memory and processors while it runs, its disk until it is gone. */
+/** What a sandbox takes: memory and CPUs while it runs, its disk until it is gone. */
 export function claimOf({ plan: { limits, disk } }: Pick<SandboxRecord, 'plan'>): Claim {
   return { memoryMiB: all(limits.memoryBytes) / MIB, cpus: all(limits.cpuMilli) / 1000, diskMiB: disk.bytes / MIB }
 }
 
-/** What a sandbox has on the host's disk, or may come to have there. */
+/** Disk space on the host that a sandbox has, or may come to have. */
 function keptOf(sandbox: SandboxRecord): number {
   const { memoryMiB, diskMiB } = claimOf(sandbox)
   return diskMiB + (sandbox.paused === 'asleep' ? memoryMiB : 0)
@@ -34,15 +34,15 @@ type Held = Pick<Owner, 'name' | 'quotas'>
 
 interface Granted extends Claim {
   readonly sandboxes: number
-  /** Of one that is to wake: it is one, however many knock. */
+  /** Id of a sandbox that is about to wake. It counts once, however many requests wake it. */
   readonly id?: string
 }
 
-/** What owners may have at once. What has been granted counts until it is let go: by then its sandbox lives, and is counted as that, or has not come to be. */
+/** Quotas per owner. A grant counts until it is disposed: by then its sandbox lives and is counted as such, or was not made. */
 export class Quotas {
   readonly #buckets = new Map<string, { tokens: number; atMs: number }>()
   readonly #granted = new Map<string, Set<Granted>>()
-  /** As it was last said by a key of the owner: traffic that wakes a sandbox has none. In the store, too. */
+  /** Quotas as the owner's last used key stated them, also in the store: traffic that wakes a sandbox carries no key. */
   readonly #agreed: Map<string, Agreed>
   readonly #store: Pick<Store, 'put'>
 
@@ -51,14 +51,14 @@ export class Quotas {
     this.#agreed = agreed
   }
 
-  /** Knows what was agreed before a restart. Rejects with STORE_UNUSABLE. */
+  /** Loads the quotas agreed before a restart. Rejects with STORE_UNUSABLE. */
   static async open(store: Pick<Store, 'put' | 'all'>): Promise<Quotas> {
     return new Quotas(store, new Map((await store.all('quota')).map(({ id, document }) => [id, document as Agreed])))
   }
 
   /**
-   * For `count` new sandboxes. Rejects with QUOTA_EXCEEDED, STORE_UNUSABLE. `living`: everybody's, paused or not; asked when it is decided. `restingMiB`: of the
-   * owner's workspaces that no sandbox has.
+   * Grants `count` new sandboxes. Rejects with QUOTA_EXCEEDED or STORE_UNUSABLE. `living`: all owners' sandboxes, paused or not; read when the decision is
+   * made. `restingMiB`: workspaces of this owner that no sandbox has.
    */
   async grant({ name, quotas }: Held, living: Iterable<SandboxRecord>, claim: Claim, count: number, restingMiB = 0): Promise<Disposable> {
     await this.#agree({ name, quotas })
@@ -75,19 +75,19 @@ export class Quotas {
     return this.#keep(name, asked)
   }
 
-  /** For one that may be paused, and is going to run: by its owner, who says what was agreed, or by traffic that wakes it. Rejects with QUOTA_EXCEEDED, STORE_UNUSABLE. */
+  /** Grants the waking of a sandbox: by its owner, with the quotas of the key, or by traffic. Rejects with QUOTA_EXCEEDED or STORE_UNUSABLE. */
   async wake(sandbox: SandboxRecord, living: Iterable<SandboxRecord>, said?: Agreed): Promise<Disposable> {
     const { owner: name, state, lifecycle } = sandbox
     if (said !== undefined) await this.#agree({ name, quotas: said })
     const quotas = said ?? this.#agreed.get(name)
     if (state !== 'paused' || quotas === undefined || (said === undefined && !lifecycle.autoResume)) return NOTHING
-    // It has its disk already.
+    // Its disk is counted already.
     const asked = { sandboxes: 0, ...claimOf(sandbox), diskMiB: 0, id: sandbox.id }
     this.#refuse({ name, quotas }, of(name, living), asked)
     return this.#keep(name, asked)
   }
 
-  /** For traffic to come: what the key said that its owner used just now. Writes only what has changed. */
+  /** Remembers, for later traffic, what the key of this request says. Writes only changes. */
   async #agree({ name, quotas }: Held): Promise<void> {
     if (isDeepStrictEqual(this.#agreed.get(name), quotas)) return
     await this.#store.put('quota', name, quotas)
@@ -103,7 +103,7 @@ export class Quotas {
   }
 
   #refuseDisk({ name, quotas }: Held, own: readonly SandboxRecord[], asked: Granted, restingMiB: number): void {
-    // Keys of earlier versions say nothing of it.
+    // Keys of earlier versions lack this field.
     const most = quotas.diskMiB ?? null
     if (most === null) return
     const taken = own.reduce(
@@ -138,7 +138,7 @@ export class Quotas {
   }
 }
 
-/** By what its other sandboxes take: where nothing is, they need not be looked at, and there may be thousands. */
+/** Whether any quota depends on the owner's other sandboxes. If not, they are not counted; there may be thousands. */
 function isLimited({ sandboxes, memoryMiB, cpus, diskMiB = null }: Agreed): boolean {
   return sandboxes !== null || memoryMiB !== null || cpus !== null || diskMiB !== null
 }

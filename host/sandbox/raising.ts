@@ -18,15 +18,15 @@ export interface RaisingParts {
   contextsChanged(id: string, contexts: ContextRecord[]): void
 }
 
-/** All of it, whatever it starts from: a memory of some gigabytes is read before it is taken on. Whoever waits may have no end of his own. */
+/** Time limit for the whole start, whatever it starts from: a memory of some gigabytes is verified first. The caller may have no time limit of its own. */
 const MAKE_MS = 300_000
-/** What waits has nothing to do but to answer, which takes it milliseconds. */
+/** A pooled sandbox is idle, and answers within milliseconds. */
 const GIVE_MS = 10_000
 
-/** What there was of it, or of another, before; and whose it is going to be. */
+/** What it continues from, its own or another's, and its owner. */
 type From = Pick<Given, 'kept' | 'remembered'> & { readonly owner: string }
 
-/** From a wish that has been granted to a sandbox that lives: one of the pool, or one that is made now. */
+/** Turns a granted wish into a running sandbox, from the pool or newly made. */
 export class Raising {
   readonly #parts: RaisingParts
 
@@ -69,7 +69,7 @@ export class Raising {
     try {
       return await telemetry.span('pool', {}, give)
     } catch (failure) {
-      // One that died while it waited, or hangs: another is made.
+      // The pooled sandbox has died or hangs: make another.
       if (signal.aborted || !(failure instanceof Fault) || failure.code !== 'SANDBOX_GONE') throw failure
       return undefined
     }

@@ -1,16 +1,16 @@
 import type { CreateRequest, Death, Network, Plan, WallName } from '@caisson/wire'
 import type { E2bNetwork } from '../airlock/e2b.ts'
 
-/** Whoever holds a key. Sandboxes, snapshots and templates of one owner do not exist for another. */
+/** The holder of a key. Sandboxes, snapshots and templates of one owner do not exist for another. */
 export interface Owner {
-  /** Name of the owner; several keys may have the same. */
+  /** Several keys may have the same owner. */
   readonly name: string
-  /** Of the key that was used. */
+  /** Id of the key that was used. */
   readonly keyId: string
-  /** May use what touches this machine: mounts, doctor, keys, the audit log. */
+  /** May use what affects this machine: mounts, doctor, keys, the audit log. */
   readonly operator: boolean
   readonly quotas: Quotas
-  /** Its sandboxes get no weaker one. */
+  /** The weakest wall that its sandboxes may have. */
   readonly leastWall: WallName
 }
 
@@ -20,9 +20,9 @@ export interface Quotas {
   readonly createsPerSecond: number | null
   readonly cpus: number | null
   readonly memoryMiB: number | null
-  /** Of disks, as large as they may become: of sandboxes and of workspaces; with memory that lies there. */
+  /** Disk space of sandboxes and workspaces, counted at their full size, and of saved memory. */
   readonly diskMiB: number | null
-  /** Of snapshots null is what the daemon says for everybody (settings.ts). */
+  /** For snapshots, null means the daemon's default (settings.ts). */
   readonly snapshots: number | null
   readonly snapshotMiB: number | null
 }
@@ -37,83 +37,83 @@ export const NO_QUOTAS: Quotas = {
   snapshotMiB: null,
 }
 
-/** What happens when the time of a sandbox is over, and when somebody knocks on one that is paused. */
+/** What happens at a sandbox's time limit, and when traffic arrives for a paused one. */
 export interface Lifecycle {
   readonly onTimeout: 'kill' | 'pause'
-  /** Of a pause at the time limit: processes are kept, or only files. */
+  /** Whether a pause at the time limit keeps processes, or only files. */
   readonly pauseMemory: boolean
   readonly autoResume: boolean
 }
 
-/** Who may reach servers inside, and what they are told. */
+/** Who may reach servers inside, and how requests are passed on. */
 export interface Traffic {
-  /** False: every port but the agent's wants `trafficToken`. */
+  /** False: every port but the agent's requires `trafficToken`. */
   readonly public: boolean
   /** Host header shown to servers inside; `${PORT}` stands for the port. */
   readonly maskRequestHost: string | null
-  /** Ports that speak TLS inside. */
+  /** Ports inside that speak TLS. */
   readonly httpsPorts: readonly number[]
 }
 
-/** What there is of a paused sandbox: frozen processes, processes that were written to a disk, or a disk to boot from. */
+/** What is left of a paused sandbox: frozen processes, processes saved on disk, or only a disk to boot from. */
 export type Paused = 'frozen' | 'asleep' | 'stopped'
 
 export interface ContextRecord {
   readonly id: string
   readonly language: string
   readonly cwd: string
-  /** Inside; null: no process stands behind it yet, or any more. */
+  /** Pid inside; null: no process exists yet, or any more. */
   readonly pid: number | null
   readonly isDefault: boolean
 }
 
-/** What is left of contexts when their processes have ended: they are there, and know nothing. */
+/** Contexts after their processes have ended: they still exist, without state. */
 export function emptied(contexts: readonly ContextRecord[]): ContextRecord[] {
   return contexts.map((context) => ({ ...context, pid: null }))
 }
 
-/** All that is known of one sandbox of a daemon; a row of the store. */
+/** Everything known about one sandbox of a daemon; a row of the store. */
 export interface SandboxRecord {
   readonly id: string
   readonly owner: string
-  /** What it was created from: a template or a snapshot, as the caller may name it again. */
+  /** The template or snapshot that it was created from, by a name that the caller can use again. */
   readonly templateId: string
-  /** What that is called, if it has a name. */
+  /** Its alias, if it has one. */
   readonly alias: string | null
-  /** As it was asked for: what it boots from again. `network` is always said: what holds for it, now. */
+  /** The request, from which it boots again. `network` is always set, to the rules that apply now. */
   readonly request: CreateRequest
   readonly plan: Plan
   readonly state: 'running' | 'paused' | 'gone'
   readonly paused: Paused | null
   readonly pausedMs: number | null
-  /** It was paused so that only its files stay: traffic does not wake it. */
+  /** It was paused with its files only, so traffic does not wake it. */
   readonly filesOnly: boolean
   readonly metadata: Readonly<Record<string, string>>
   readonly env: Readonly<Record<string, string>>
   readonly startedMs: number
-  /** When its time is over; stored, never computed again, so that it stays the same to the millisecond. */
+  /** End of its time. Stored, never recomputed, so that it stays the same to the millisecond. */
   readonly endMs: number
   readonly lifecycle: Lifecycle
   readonly traffic: Traffic
-  /** What E2B's fields said of what it may send out (`request.network` is what that means); null: it was not said in them. */
+  /** E2B's own network fields, which `request.network` expresses in our terms; null: they were not used. */
   readonly egress: E2bNetwork | null
-  /** Wanted in X-Access-Token by the agent's port; null: the sandbox was created with `secure: false`. */
+  /** Required in X-Access-Token by the agent's port; null: the sandbox was created with `secure: false`. */
   readonly accessToken: string | null
   readonly trafficToken: string | null
-  /** What looks into its connections is trusted by it since its rules were changed; absent: it is so from the start, or nothing does. */
+  /** It was made to trust the inspecting gate after its rules changed; absent: it has from the start, or nothing is inspected. */
   readonly trusts?: true
   readonly contexts: readonly ContextRecord[]
-  /** Of one that is gone: why, and when. */
+  /** For a sandbox that is gone: why, and when. */
   readonly reason: string | null
   readonly goneMs: number | null
-  /** What its processes used, of one whose keeper could tell. */
+  /** Resources that its processes used, if its keeper could tell. */
   readonly used?: Used | undefined
 }
 
-/** Of what a caller said of one that is gone; there may be thousands of them. */
+/** Limit on caller-supplied text that is kept for a sandbox that is gone; there may be thousands. */
 const MAX_REMEMBERED_CHARACTERS = 4096
 
-/** What is remembered of one that is gone: whose it was, what it was, how it ended. Its variables, which may be secrets, are not; nor is what was said at great length. */
+/** What is kept of a sandbox that is gone: owner, kind and end. Its environment, which may hold secrets, is dropped, and so is very long text. */
 export function remains(record: SandboxRecord): SandboxRecord {
   const { request, plan, metadata } = record
   const network = plan.network.mode === 'gate' ? { ...plan.network, policy: {} } : plan.network
@@ -124,23 +124,23 @@ export function remains(record: SandboxRecord): SandboxRecord {
 /** As in a `Death`. */
 export type Used = Pick<Death, 'peakMemoryBytes' | 'cpuUs'>
 
-/** Files of a sandbox at one moment, and its memory where it is said, to create others from. */
+/** A sandbox's files at one moment, with its memory if present, to create other sandboxes from. */
 export interface SnapshotRecord {
   readonly id: string
   readonly owner: string
   readonly names: readonly string[]
-  /** The sandbox it was taken of. */
+  /** The sandbox that it was taken of. */
   readonly sandboxId: string
   readonly template: string
   readonly profile: string
-  /** What its files were written behind; absent: it was taken when there was one wall. Nothing weaker is made from it. */
+  /** The wall that its files were written behind; absent: it dates from when there was only one wall. Sandboxes made from it get no weaker one. */
   readonly wall?: WallName
   readonly diskMiB: number
-  /** What its sandbox could reach: what is made of it may reach the same, unless it is asked for otherwise. */
+  /** The network of its sandbox. Sandboxes made from it get the same, unless asked for otherwise. */
   readonly network: Network | null
-  /** On the host. */
+  /** Path on the host. */
   readonly disk: string
-  /** Its memory lies beside that disk, and is of a sandbox with this plan and these contexts; absent: files alone. */
+  /** Plan and contexts of the sandbox whose memory lies beside the disk; absent: files only. */
   readonly memory?: { readonly plan: Plan; readonly contexts: readonly ContextRecord[] }
   readonly createdMs: number
 }

@@ -4,12 +4,12 @@ import { freshDeadline } from '../lifetimes.ts'
 import type { Denial, Entered, Fleet, ForkWish, NetworkWish, SandboxEvent, Wish } from './fleet.ts'
 import type { Owner, Sample, SandboxRecord, SnapshotRecord } from './record.ts'
 
-/** What somebody did to a sandbox, or to what concerns all. */
+/** An act of an owner, on one sandbox or on something shared. */
 export interface Act {
   readonly kind: 'act'
-  /** Empty: none. */
+  /** Empty: no sandbox in particular. */
   readonly sandbox: string
-  /** An owner's name. */
+  /** Name of the owner. */
   readonly by: string
   readonly act: string
   readonly detail: Readonly<Record<string, string | number | boolean | null>>
@@ -17,20 +17,20 @@ export interface Act {
 
 const CLEANUP_MS = 10_000
 
-/** A fleet whose owners' acts are recorded before they happen. */
+/** A fleet that records every act of an owner before carrying it out. */
 export class RecordedFleet implements Fleet {
   readonly #fleet: Fleet
   readonly #record: (act: Act) => void
   readonly #refuseBehind: () => void
 
-  /** `record` throws what a record that cannot be written throws; `refuseBehind`, while the record does not get to where it must. */
+  /** `record` throws if the record cannot be written; `refuseBehind` throws while records do not reach a required sink. */
   constructor(fleet: Fleet, record: (act: Act) => void, refuseBehind: () => void) {
     this.#fleet = fleet
     this.#record = record
     this.#refuseBehind = refuseBehind
   }
 
-  /** Who it belongs to is known before anybody hears of it: the record of how it was made came before it was. */
+  /** The owner is recorded before anyone is told of the sandbox. How it was made is recorded earlier, before it exists. */
   async create(wish: Wish, owner: Owner, signal: AbortSignal): Promise<SandboxRecord> {
     this.#refuseBehind()
     const record = await this.#fleet.create(wish, owner, signal)
@@ -63,7 +63,7 @@ export class RecordedFleet implements Fleet {
     await this.#fleet.pause(id, owner, wish, signal)
   }
 
-  /** An end that cannot be recorded is an end nevertheless: nothing is let live because the disk is full. */
+  /** A kill is carried out even if it cannot be recorded: a full disk must not keep a sandbox alive. */
   async kill(id: string, owner: Owner, signal: AbortSignal): Promise<void> {
     this.#fleet.find(id, owner)
     try {

@@ -2,7 +2,7 @@ import type { Output, Process } from '@caisson/wire'
 import type { Session } from '../audit/log.ts'
 import { killNow } from '../lifetimes.ts'
 
-/** A process on a terminal, with what it shows recorded before anybody sees it. What cannot be recorded is not shown, and ends. */
+/** A process on a terminal whose output is recorded before anyone sees it. If recording fails, nothing more is shown and the process is killed. */
 export function recordedTerminal(process: Process, { recording, input }: Session): Process {
   const kept = (keep: () => void) => {
     try {
@@ -13,7 +13,7 @@ export function recordedTerminal(process: Process, { recording, input }: Session
     }
   }
   const end = () => recording.end()
-  // A record that cannot be written is told by the next one that must be; the file stays, and whoever comes next seals it.
+  // A failed write is reported by the next record that must be written. The file stays, and the next host seals it.
   process.exit.then(end, end).catch(() => undefined)
   return {
     pid: process.pid,

@@ -10,24 +10,27 @@ import type { Template } from '../templates/template.ts'
 import { ACCOUNT_VARIABLES } from './plan.ts'
 import { trustVariables } from './trust.ts'
 
-/** Nobody's process yet: how it ends is nobody's business. */
+/** The process has no owner yet, so its end is not judged. */
 const UNJUDGED: Judge = { exited: async (exit) => exit, lost: (failure) => Promise.reject(failure) }
-/** As the SDKs start what is given as one line. */
+/** How the SDKs start a one-line command. */
 const COMMAND = { command: '/bin/bash', args: ['-l', '-c', 'true'] }
 type Asked = RuntimeRequest | RehearsalRequest
-/** As somebody would ask for them, all the way there and back: to read a request, to print and to show a value are paths of their own. The rehearsal after them forgets them. */
+/**
+ * Complete runs, as a client would ask for them: reading a request, printing and showing a value are code paths of their own. The rehearsal after them clears
+ * their traces.
+ */
 const RUNS = ["print('warm')", '1', "print('warm')", '1'].map((code, id): RuntimeRequest => ({ op: 'run', id, code, env: {} }))
 
 /**
- * Has an interpreter that is inside already walk the paths of a first run, and renew its chance, so that whoever gets it need not wait for that. It may
- * not be saved afterwards, for others to be restored from.
+ * Makes an interpreter inside execute the code paths of a first run and reseed itself, so that its owner need not wait for that. After this it must not be
+ * saved for others to be restored from.
  */
 export function rehearse(agent: AgentConnection, pid: number, plan: Plan, template: Template, signal: AbortSignal): Promise<void> {
   const program = attachProgram(agent, pid, { judge: UNJUDGED }, unending())
   return walked(program, [...RUNS, { ...expected(plan, template), seed: newSeed() }], signal)
 }
 
-/** For those that are forked from this machine: walks what a first command takes, and has interpreters walk a first run once more. Nothing that is drawn is kept. */
+/** Warms up a machine that others are forked from: a first command, and another first run in its interpreters. No random numbers are kept. */
 export async function walkAgain(
   agent: AgentConnection,
   pids: readonly number[],
@@ -43,8 +46,8 @@ export async function walkAgain(
 }
 
 /**
- * Starts an interpreter inside, for nobody yet, and has it import what is usual (or, where a state costs nobody its size, what is large), and rehearse. Its
- * number inside; none where the template has nothing to warm up.
+ * Starts an interpreter inside that has no owner yet, and makes it import the usual libraries (or also the large ones, if the size of a state costs nothing)
+ * and rehearse. Returns its pid inside; none if the template has nothing to warm up.
  */
 export async function warmUp(
   agent: AgentConnection,
@@ -58,12 +61,12 @@ export async function warmUp(
   const { command, args, env } = runtime.start
   const start = { command, args: [...args, ...(runtime.warm?.[imports] ?? [])], env: { ...template.env, ...env }, cwd: plan.user.home }
   const program = await startProgram(agent, start, { judge: UNJUDGED }, signal)
-  // No runs: after them gVisor 20221219 cannot save it ("encoding error at object host.inode").
+  // No runs here: after one, gVisor 20221219 cannot save the state ("encoding error at object host.inode").
   await walked(program, [{ ...expected(plan, template), seed: '' }], signal)
   return [program.pid]
 }
 
-/** What whoever comes will have asked for, if nothing in particular. */
+/** What a client with default options will ask for. */
 function expected(plan: Plan, { env }: Template): Pick<RehearsalRequest, 'op' | 'cwd' | 'env'> {
   return { op: 'rehearse', cwd: plan.user.home, env: { ...ACCOUNT_VARIABLES, ...env, ...trustVariables(plan) } }
 }
@@ -76,7 +79,7 @@ async function walked(program: Program, asked: readonly Asked[], signal: AbortSi
   }
 }
 
-/** The last of what is asked is a rehearsal. */
+/** The last request is a rehearsal. */
 async function rehearsed(program: RuntimeProcess, asked: Asked[], signal: AbortSignal): Promise<void> {
   const lines = new ControlLines()
   const ask = async () => {

@@ -4,19 +4,19 @@ import type { Given } from './given.ts'
 import type { LifeParts } from './life-parts.ts'
 import type { ContextRecord } from './record.ts'
 
-/** What a sandbox goes on from that was another's: memory and disk of one moment, in a folder of the host. */
+/** Another sandbox's memory and disk of one moment, in a folder of the host, for a new sandbox to continue from. */
 export interface Remembered {
   readonly folder: string
   /** For messages. */
   readonly whose: string
-  /** Of that other one, as it was then. */
+  /** The plan of that other sandbox at that moment. */
   readonly plan: Plan
   readonly contexts: readonly ContextRecord[]
-  /** Rejects with MEMORY_UNUSABLE when it is not what was written, or was written with something else than this plan has. */
+  /** Rejects with MEMORY_UNUSABLE when the memory is damaged, or was written with other parts than this plan has. */
   refuseUnfit(plan: Plan, signal: AbortSignal): Promise<void>
 }
 
-/** The same sandbox, to go on from there. Rejects with MEMORY_UNUSABLE when it is to be another than can be had from that memory. */
+/** The plan for continuing from that memory. Rejects with MEMORY_UNUSABLE when the plan differs in anything that the memory fixes. */
 export async function remembering(plan: Plan, remembered: Remembered, signal: AbortSignal): Promise<Plan> {
   const { folder, whose } = remembered
   const [before, now] = [inMemory(remembered.plan), inMemory(plan)]
@@ -26,12 +26,12 @@ export async function remembering(plan: Plan, remembered: Remembered, signal: Ab
   return plan.engine === null ? plan : { ...plan, engine: { ...plan.engine, warm: { op: 'restore', folder, pid: null } } }
 }
 
-/** Those that it has from the start. */
+/** The contexts that it starts with. */
 export function contextsBefore({ remembered, contexts = [] }: Given): Partial<Pick<LifeParts, 'adopted' | 'kept' | 'renews'>> {
   return remembered === undefined ? { kept: contexts } : { adopted: remembered.contexts, renews: true }
 }
 
-/** What its kernel and its agent were told once, and hold to. */
+/** Settings that its kernel and agent were given once and keep in memory. */
 function inMemory({ wall, template, machine, disk, network, limits, user, writable, files, ...rights }: Plan): Record<string, string> {
   return {
     wall,

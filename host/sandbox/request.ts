@@ -4,14 +4,14 @@ import { notKnown } from './not-yet.ts'
 
 const MAX_DAYS_MS = 30 * 24 * 3600 * 1000
 const MAX_MEMORY_MIB = 16 * 1024 * 1024
-/** Longer programs are files. */
+/** Longer programs must be files. */
 const MAX_CODE_CHARACTERS = 8 * 1024 * 1024
 const MAX_DISK_MIB = 16 * 1024 * 1024
 
-/** Bounds of every limit; null says plainly "not limited". */
+/** Bounds of every limit; null means explicitly unlimited. */
 export const LIMITS = {
   timeoutMs: z.int().min(1).max(MAX_DAYS_MS).nullable(),
-  /** Below this not even the agent and a shell start. */
+  /** With less than this, not even the agent and a shell start. */
   memoryMiB: z.int().min(16).max(MAX_MEMORY_MIB).nullable(),
   cpus: z.number().min(0.01).max(1024).nullable(),
   pids: z.int().min(4).max(1_000_000).nullable(),
@@ -24,11 +24,11 @@ export const LIMITS = {
   openFiles: z.int().min(16).max(1_048_576),
 } as const
 
-/** Of a network policy, as JSON. */
+/** Maximum length of a network policy, as JSON. */
 const MAX_NETWORK_CHARACTERS = 65_536
 const NETWORK_WORDS = /^(none|open|replay|allow:[^,\s]+(,[^,\s]+)*)$/
 
-/** What a sandbox may reach, as wire/network.ts has it; what is in it is checked where it is read (airlock/egress.ts). */
+/** What a sandbox may reach, as in wire/network.ts. Its contents are checked by the code that interprets them (airlock/egress.ts). */
 export const Network = z.union(
   [
     z.string().max(16_384).regex(NETWORK_WORDS),
@@ -46,11 +46,14 @@ const AbsolutePath = z
   .startsWith('/', 'must be an absolute path')
   .refine((path) => !path.includes('\0'), 'must not contain NUL')
 
-/** Half of a character (a lone surrogate, as of a text that was cut in the middle of an emoji) is no text: neither the record nor a program inside can have it. */
+/** A lone surrogate (as in text cut in the middle of an emoji) is not valid text: neither the audit record nor a program inside can hold it. */
 const isWhole = (text: string) => !/\p{Surrogate}/u.test(text)
 const HALF = 'has half of a character in it'
 
-/** What execve can carry. Not only names that a shell could set: whole environments are handed on, with `ProgramFiles(x86)` and `BASH_FUNC_which%%` in them. */
+/**
+ * Any environment that execve can pass, not only names that a shell could set: whole environments are handed on, with `ProgramFiles(x86)` and
+ * `BASH_FUNC_which%%` in them.
+ */
 export const Environment = z
   .record(
     z.string(),
@@ -66,10 +69,10 @@ export const Environment = z
   .refine((env) => Object.keys(env).length <= 512, 'more than 512 variables')
   .refine((env) => Object.values(env).every((value) => !value.includes('\0')), 'a value contains NUL')
 
-/** Strict form of wire/door.ts CreateRequest: a field that is not known is refused by its name. */
+/** Strict form of CreateRequest of wire/door.ts: an unknown field is refused by name. */
 export const StrictCreateRequest = z.strictObject({
   profile: z.string().max(64).optional(),
-  /** What is no wall is WALL_UNKNOWN. */
+  /** An unknown name is WALL_UNKNOWN. */
   wall: z.string().transform(wallNamed).optional(),
   template: z.string().max(64).optional(),
   network: Network.optional(),
@@ -99,7 +102,7 @@ export const StrictCreateRequest = z.strictObject({
 })
 export type StrictCreateRequest = z.infer<typeof StrictCreateRequest>
 
-/** Of a terminal, as the kernel counts it; 0 says that nobody knows, as it is where a terminal was given no size. */
+/** Terminal size, as the kernel counts it. 0 means unknown, as for a terminal that was given no size. */
 const Cells = z.int().min(0).max(65_535)
 const Size = z.strictObject({ columns: Cells, rows: Cells })
 const Text = z
@@ -107,7 +110,7 @@ const Text = z
   .refine((text) => !text.includes('\0'), 'must not contain NUL')
   .refine(isWhole, HALF)
 
-/** Strict form of wire/door.ts StartRequest. */
+/** Strict form of StartRequest of wire/door.ts. */
 const StrictStartRequest = z.strictObject({
   command: Text.min(1).max(4096),
   args: z.array(Text).max(65_536).optional(),
@@ -125,7 +128,7 @@ export function parseStart(request: unknown): StartRequest {
   return strictly(StrictStartRequest, request) as StartRequest
 }
 
-/** Throws BAD_REQUEST for what could not be sent: before anybody looks through all of it. */
+/** Throws BAD_REQUEST for a request that is too large to be sent, before it is examined in full. */
 export function refuseLarge<R extends StartRequest>(request: R): R {
   const { command, args = [], cwd = '', env = {} } = request
   const bytes = [command, cwd, ...args, ...Object.entries(env).flat()].reduce((sum, text) => sum + Buffer.byteLength(text), 0)
@@ -140,7 +143,7 @@ export function parseContext(request: unknown): { language: string; cwd?: string
   return strictly(StrictContextRequest, request) as { language: string; cwd?: string }
 }
 
-/** Strict form of wire/door.ts RunRequest. */
+/** Strict form of RunRequest of wire/door.ts. */
 const StrictRunRequest = z.strictObject({
   code: z.string().max(MAX_CODE_CHARACTERS).refine(isWhole, HALF),
   contextId: z.string().max(64).optional(),
@@ -167,7 +170,7 @@ function strictly<T>(schema: z.ZodType<T>, request: unknown): T {
   return parsed.data
 }
 
-/** The first thing wrong, with the field's name; an unknown field is named too. */
+/** The first error, with the field's name; an unknown field is named as well. */
 export function firstIssue(error: z.ZodError): string {
   const issue = error.issues[0]
   if (issue === undefined) return error.message

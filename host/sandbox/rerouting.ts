@@ -3,13 +3,13 @@ import type { Exits, Trust } from '../airlock/exits.ts'
 import { doesTrust } from './trust.ts'
 
 export interface Rerouting {
-  /** What has to be brought inside before; null: what is needed is there. */
+  /** Certificates that must be added to the sandbox first; null: none. */
   readonly bring: Trust | null
-  /** The other rules hold when this has been called. */
+  /** Puts the new rules into force. */
   readonly hold: () => Promise<void>
 }
 
-/** Other rules for a sandbox that stands. `trusts`: what it is to trust was brought to it already. Rejects with CONFLICT, or POLICY_INVALID naming the rule. */
+/** Prepares new rules for a running sandbox. `trusts`: it got the certificates already. Rejects with CONFLICT, or POLICY_INVALID naming the rule. */
 export async function rerouted(exits: Exits, plan: Plan, network: Network, trusts: boolean, signal: AbortSignal): Promise<Rerouting> {
   const egress = await exits.egress(network, signal)
   if (plan.network.mode === 'none' || egress === null) {

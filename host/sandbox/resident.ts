@@ -23,40 +23,39 @@ import { refusePause } from './workspace-life.ts'
 
 const KEEPER_MS = 30_000
 const NEEDS_ROOT = 'Files can be kept where the daemon runs as root.'
-/** For what the sandbox itself began. */
+/** Time limit for state changes that the sandbox itself started. */
 const SETTLE_MS = 30_000
-/** Longer than a keeper is given to end it, and what ends it then. */
+/** Longer than a keeper may take to end its sandbox, plus the forced end after that. */
 const FORCE_MS = 120_000
-/** All of a disk may have to be written back first. One whose keeper hangs would never be paused, and could not even be killed meanwhile. */
+/** The whole disk may have to be written back first. Bounded, because a hanging keeper would otherwise block even a kill. */
 const STOP_MS = 120_000
-/** The same of a disk that is written anew. */
+/** As above, for a disk that is copied in full. */
 const COPY_MS = 300_000
 const BOOT_MS = 90_000
-/** What a sandbox that traffic woke is given to live (E2B: at least five minutes). */
+/** Time given to a sandbox that traffic woke (E2B: at least five minutes). */
 const WOKEN_MS = 300_000
-/** Tells a host's sweep that the disk below is worth keeping (walls/supervised.ts). */
+/** Tells the sweep of a host that this folder's disk must be kept (walls/supervised.ts). */
 const PAUSED_MARKER = 'paused'
 
 export interface ResidentParts extends SleepParts {
   readonly store: Pick<Store, 'put'>
   readonly creating: Pick<Creating, 'again' | 'create' | 'reroute' | 'wake'>
   readonly walls: Pick<Walls, 'promises'>
-  /** Where disks of stopped sandboxes lie. */
+  /** Folder for the disks of stopped sandboxes. */
   readonly keptFolder: string
   /** How long a paused sandbox keeps its processes, and with them its memory. */
   readonly frozenGraceMs: number
   readonly happened: (kind: SandboxEvent['kind'], record: SandboxRecord) => void
-  /** One line for whoever runs this daemon. */
+  /** Reports one line to the operator of this daemon. */
   readonly notice: (line: string) => void
 }
 
-/** Room for one that is about to run; let go of when it does, or does not come to. Rejects with why there is none. */
+/** Reserves room for a sandbox that is about to run. Disposed when it runs or has failed to. Rejects with the reason why there is no room. */
 type Admit = (record: SandboxRecord) => Promise<Disposable>
 
 /**
- * One sandbox of a daemon, through all its states. The keeper ends or freezes it when its time is over, daemon or no daemon; here that is noted. What
- * changes its state is done one at a time, and written down when it is done: whoever finds a sandbox in another state than it was
- * written down believes the sandbox.
+ * One sandbox of a daemon, through all its states. The keeper ends or freezes it at its time limit even without a daemon; this class takes note of that.
+ * Changes of state are carried out one at a time and stored when they are done. If the stored state differs from the sandbox's own, the sandbox is right.
  */
 export class Resident {
   readonly #parts: ResidentParts
@@ -68,7 +67,7 @@ export class Resident {
   readonly #sleep: Sleep
   #isStopping = false
   #grace: NodeJS.Timeout | undefined
-  /** One that nobody has entered yet has nothing to do. */
+  /** 0: nobody has entered it yet, so it counts as idle. */
   lastEnteredMs = 0
 
   constructor(parts: ResidentParts, record: SandboxRecord, live: LiveSandbox | undefined) {
@@ -79,19 +78,19 @@ export class Resident {
     this.#startGrace()
   }
 
-  /** One whose time is over is gone, whether its keeper has cleared it away yet or not. */
+  /** A sandbox past its end time counts as gone, even if its keeper has not removed it yet. */
   get record(): SandboxRecord {
     const { state, lifecycle, endMs } = this.#record
     if (state !== 'running' || lifecycle.onTimeout !== 'kill' || !this.#isOverdue) return this.#record
     return { ...this.#record, state: 'gone', reason: 'timeout: its time was over', goneMs: endMs }
   }
 
-  /** While it runs. */
+  /** Undefined unless it runs. */
   get live(): LiveSandbox | undefined {
     return this.#record.state === 'running' ? this.#live : undefined
   }
 
-  /** For traffic. `admit` as of `resume`. Rejects with SANDBOX_GONE, CONFLICT, or ACCESS_DENIED for one that only its owner may wake. */
+  /** For traffic. `admit` as in `resume`. Rejects with SANDBOX_GONE, CONFLICT, or ACCESS_DENIED for a sandbox that only its owner may wake. */
   async enter(admit: Admit, signal: AbortSignal): Promise<Entered> {
     this.lastEnteredMs = Date.now()
     if (this.#turns.isMoving) await this.#turns.settled(`sandbox ${this.#record.id}`, signal)
@@ -118,8 +117,8 @@ export class Resident {
   }
 
   /**
-   * False: it ran all along, and was only given more time. `admit` is asked when it is about to run again, whatever it was when somebody asked: it may have been
-   * on its way to be paused.
+   * Resolves to false if it was running and only got more time. `admit` is called right before it runs again, because its state may have changed since the
+   * call: it may have been about to be paused.
    */
   resume(wish: { timeoutMs: number; memory: boolean }, admit: Admit, signal: AbortSignal): Promise<boolean> {
     return this.#turns.take(async () => {
@@ -152,12 +151,12 @@ export class Resident {
     }, signal)
   }
 
-  /** Written down first: whoever finds it later judges it by these rules. */
+  /** Stored before the rules apply: a later daemon judges the sandbox by the stored rules. */
   setNetwork({ network, egress }: NetworkWish, signal: AbortSignal): Promise<void> {
     return this.#turns.take(async () => {
       const { state, plan, request } = this.#record
       if (state === 'gone' || this.#isOverdue) throw this.#gone()
-      // Without processes it boots by these rules, whatever they are.
+      // Without processes, its next boot applies these rules, whatever they are.
       const { bring, hold } = await this.#parts.creating.reroute(
         plan,
         network,
@@ -174,7 +173,7 @@ export class Resident {
     return this.#turns.take(() => this.#kill('kill', 'on request'), signal)
   }
 
-  /** Its files as they are at one moment, as a new file of the host. It stays as it is. Rejects with UNSUPPORTED without a disk of its own, SNAPSHOT_FAILED. */
+  /** Copies its files, as of one moment, to a new host file; it keeps its state. Rejects with UNSUPPORTED without a disk of its own, or SNAPSHOT_FAILED. */
   copyDisk(to: string, signal: AbortSignal): Promise<void> {
     return this.#turns.take(async () => {
       if (this.#record.plan.disk.kind !== 'image') throw new Fault('UNSUPPORTED', 'it has no disk of its own', { hint: NEEDS_ROOT })
@@ -184,7 +183,7 @@ export class Resident {
     }, signal)
   }
 
-  /** Its keeper writes what it was told to, whether anybody still waits for that or not. */
+  /** The keeper completes a copy even if the caller gives up, so a late one is removed. */
   async #copyOf(live: LiveSandbox, to: string): Promise<void> {
     const copying = live.ask({ op: 'copyDisk', to }, unending())
     const late = (cause: unknown) => {
@@ -197,7 +196,7 @@ export class Resident {
     await bounded(COPY_MS, unending(), (signal) => orAborted(copying, signal), late)
   }
 
-  /** What a copy takes of the host's disk: as much as its disk does by now, and all that its memory may be. */
+  /** Upper bound for a copy's size on the host's disk: what its disk takes now, and all memory that it may have. */
   async copyTakes(memory: boolean): Promise<number> {
     const { plan, paused } = this.#record
     if (plan.disk.kind !== 'image') return 0
@@ -205,14 +204,15 @@ export class Resident {
     return (disk || plan.disk.bytes) + (memory ? (plan.machine?.memoryBytes ?? plan.limits.memoryBytes ?? 0) : 0)
   }
 
-  /** Whether it can be copied with its memory, as it is now. */
+  /** Whether a copy with memory is possible in its current state. */
   get remembers(): boolean {
     return this.#sleeps && (this.#record.paused === 'asleep' || this.live !== undefined)
   }
 
   /**
-   * Its memory and its files as they are at one moment, in a new folder of the host. It stays as it is, but whoever was in has to come again. `lasts`: to be known again,
-   * and not only until those are there that it is for. Rejects with UNSUPPORTED, CONFLICT when it has none, SNAPSHOT_FAILED, or MEMORY_UNUSABLE for one that is asleep.
+   * Copies its memory and files, as of one moment, to a new host folder. It keeps its state, but its clients must reconnect. `lasts`: the copy must be
+   * verifiable later, beyond the forks that it is made for. Rejects with UNSUPPORTED, CONFLICT when it has no memory, SNAPSHOT_FAILED, or MEMORY_UNUSABLE when
+   * asleep.
    */
   copyMemory(folder: string, lasts: boolean, signal: AbortSignal): Promise<Pick<SandboxRecord, 'plan' | 'contexts'>> {
     return this.#turns.take(async () => {
@@ -237,19 +237,19 @@ export class Resident {
   }
 
   contextsChanged(contexts: readonly ContextRecord[]): void {
-    // One that was let go of has lost its connections, not its contexts.
+    // A sandbox that was let go has lost its connections, not its contexts.
     if (this.#record.state !== 'running' || this.#live === undefined) return
     this.#update({ contexts }).catch((failure: unknown) => this.#complain('its contexts could not be written down', failure))
   }
 
-  /** The daemon ends; the sandbox does not. */
+  /** For the end of the daemon; the sandbox lives on. */
   release(): void {
     clearTimeout(this.#grace)
     this.#visitors.cutOff()
     this.#live?.release()
   }
 
-  /** From now on `live` is it. */
+  /** Makes `live` the running sandbox. */
   #settle(live: LiveSandbox): void {
     this.#live = live
     const resident = this
@@ -276,14 +276,14 @@ export class Resident {
     await this.#froze()
   }
 
-  /** Rejects with PAUSE_FAILED when its keeper does not answer; it runs on then. */
+  /** Rejects with PAUSE_FAILED when its keeper does not answer; then it runs on. */
   #freeze(live: LiveSandbox): Promise<unknown> {
     return bounded(
       KEEPER_MS,
       unending(),
       (signal) => live.ask({ op: 'freeze' }, signal),
       (cause) => {
-        // Its keeper may yet come to it, and undoes it with the next that it hears.
+        // The keeper may still carry out the freeze; the next request that it reads then undoes it.
         const wallMs = Math.max(1, this.#record.endMs - Date.now())
         live.ask({ op: 'thaw', wallMs }, freshDeadline(KEEPER_MS)).catch(() => undefined)
         return this.#unpaused(KEEPER_MS, cause)
@@ -313,7 +313,7 @@ export class Resident {
     this.#startGrace()
   }
 
-  /** What is to be written must answer first. */
+  /** It must run to be saved: a frozen sandbox is thawed first. */
   async #fellAsleep(live: LiveSandbox): Promise<void> {
     await live.ask({ op: 'thaw', wallMs: SLEEP_MS }, freshDeadline(KEEPER_MS))
     try {
@@ -332,7 +332,7 @@ export class Resident {
     await this.#update({ state: 'running', paused: null, pausedMs: null, endMs: Date.now() + timeoutMs })
   }
 
-  /** Its processes end; its disk stays. Rejects with PAUSE_FAILED when its keeper does not answer. */
+  /** Ends its processes and keeps its disk. Rejects with PAUSE_FAILED when its keeper does not answer. */
   async #stop(live: LiveSandbox, filesOnly: boolean): Promise<void> {
     this.#visitors.cutOff()
     this.#isStopping = true
@@ -361,10 +361,10 @@ export class Resident {
     if (state === 'running') this.#parts.happened('paused', this.#record)
   }
 
-  /** New processes over its old files. If it does not come to stand it is what it was. */
+  /** Boots it with new processes on its old files. If that fails, its state does not change. */
   async #boot(timeoutMs: number): Promise<void> {
     const { id, request, plan, env, metadata, lifecycle, contexts: before } = this.#record
-    // Of those that sleep, nothing goes on when it boots.
+    // A boot continues no process, not even of a sandbox that is asleep.
     const had = emptied(before)
     const given: Given = {
       id,
@@ -374,7 +374,7 @@ export class Resident {
       contexts: had,
       contextsChanged: (contexts) => this.contextsChanged(contexts),
     }
-    // Its disk was written behind that wall: no other kernel is shown it, whatever the profile likes best by now.
+    // Its disk was written behind this wall, and must not be shown to another kernel, whatever wall the profile prefers by now.
     const wish = { ...request, wall: plan.wall, env: { ...env }, metadata: { ...metadata }, timeoutMs, leash: 'none' as const }
     const live = await this.#parts.creating.create(wish, freshDeadline(BOOT_MS), given)
     const endMs = Date.now() + timeoutMs
@@ -397,12 +397,12 @@ export class Resident {
     const death = this.#live === undefined ? undefined : await this.#end(this.#live)
     await rm(this.#kept, { force: true })
     await forget(this.#asleep)
-    // It may have been faster, with a reason of its own; a pause that came too late is none.
+    // It may have ended by itself first, for its own reason. A pause that completed too late is not one.
     if (death === undefined || death.reason === 'kill' || death.reason === 'pause') await this.#over(reason, detail, death)
     else await this.#over(death.reason, death.detail, death)
   }
 
-  /** On order: what is written down of it is not what its keeper was told. */
+  /** Ends it on request. The caller stores the reason, which may differ from what the keeper was told. */
   async #end(live: LiveSandbox): Promise<Death> {
     this.#isStopping = true
     try {
@@ -416,19 +416,19 @@ export class Resident {
   #ended(live: LiveSandbox, death: Death): void {
     if (this.#live !== live || this.#isStopping) return
     this.#visitors.cutOff()
-    // A keeper that was given up has come to it after all.
+    // A pause that was given up has been carried out by the keeper after all.
     const noted =
       death.reason === 'pause' ? this.#stopped(death, this.#record.paused !== 'frozen') : this.#over(death.reason, death.detail, death)
     noted.catch((failure: unknown) => this.#complain('its end could not be written down', failure))
   }
 
-  /** The first reason counts. */
+  /** Only the first reason is kept. */
   async #over(reason: string, detail: string, death: Used | undefined): Promise<void> {
     if (this.#record.state === 'gone') return
     clearTimeout(this.#grace)
     this.#live = undefined
     this.#entered = undefined
-    // Noted here first, whatever the store says: nobody may be told that it lives.
+    // Set in memory first, even if the store fails: nobody may be told that it is alive.
     const used = death && { peakMemoryBytes: death.peakMemoryBytes, cpuUs: death.cpuUs }
     const over = { state: 'gone', paused: null, reason: `${reason}: ${detail}`, goneMs: Date.now(), contexts: [], used } as const
     this.#record = { ...this.#record, ...over }
@@ -437,7 +437,7 @@ export class Resident {
     await this.#parts.store.put('sandbox', this.#record.id, this.#record)
   }
 
-  /** After its grace, a frozen sandbox gives its memory back. */
+  /** Frees the memory of a frozen sandbox after the grace period. */
   #startGrace(): void {
     const { state, paused, pausedMs, plan } = this.#record
     if (state !== 'paused' || paused !== 'frozen' || plan.disk.kind !== 'image') return
@@ -452,7 +452,7 @@ export class Resident {
     this.#grace.unref()
   }
 
-  /** Of itself, to those who put it to sleep. */
+  /** What `Sleep` needs of this sandbox. */
   #sleeper(): Sleeper {
     const resident = this
     return {
@@ -474,7 +474,7 @@ export class Resident {
     }
   }
 
-  /** Whether a pause with memory is one to a disk. */
+  /** Whether a pause with memory saves it to disk. */
   get #sleeps(): boolean {
     const { plan } = this.#record
     return this.#parts.walls.promises(plan.wall).snapshot === 'memory' && plan.disk.kind === 'image' && savesStates(plan)

@@ -5,7 +5,7 @@ import type { Owner } from './record.ts'
 
 type Known = Pick<Creating, 'deciding' | 'resting'>
 
-/** What a new sandbox would take, and what its owner's workspaces take that no sandbox has, in MiB; as far as either is counted. */
+/** What a new sandbox would take, and, in MiB, what those workspaces of its owner take that no sandbox has; only if there is a quota for it. */
 export async function taking(creating: Known, owner: Owner, request: CreateRequest, signal: AbortSignal) {
   const { memoryMiB, cpus, diskMiB = null } = owner.quotas
   const isCounted = memoryMiB !== null || cpus !== null || diskMiB !== null
@@ -13,11 +13,11 @@ export async function taking(creating: Known, owner: Owner, request: CreateReque
   if (diskMiB === null) return { claim, restingMiB: 0 }
   const { workspace = '' } = request
   const all = await creating.resting(owner.name)
-  // It takes its disk with it, as large as that is.
+  // It takes over the workspace's disk, at its actual size.
   return { claim: { ...claim, diskMiB: all.get(workspace) ?? claim.diskMiB }, restingMiB: sum(all, workspace) }
 }
 
-/** The same of workspaces, where none of them is taken. */
+/** The workspaces of this owner, none of which is about to be taken. */
 export async function resting(creating: Known, owner: Owner): Promise<number> {
   return (owner.quotas.diskMiB ?? null) === null ? 0 : sum(await creating.resting(owner.name), '')
 }

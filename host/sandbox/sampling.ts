@@ -3,12 +3,12 @@ import type { Sample } from './record.ts'
 import type { Resident } from './resident.ts'
 
 const TICK_MS = 5000
-/** One that nobody talks with is asked this seldom, and the more seldom the more there are: two thousand idle ones must cost next to nothing. */
+/** An idle sandbox is measured this rarely, and more rarely the more there are: two thousand idle ones must cost next to nothing. */
 const IDLE_MS = 60_000
 const IDLE_MS_EACH = 150
 const ACTIVE_MS = 30_000
 const ASK_MS = 5000
-/** Whoever wants something meanwhile comes in between. */
+/** Concurrent measurements. Other work is interleaved. */
 const AT_ONCE = 4
 /** An hour of an active sandbox. */
 const MAX_SAMPLES = 720
@@ -18,7 +18,7 @@ interface Series {
   cpuUsedUs: number
 }
 
-/** What sandboxes use, measured now and then. */
+/** Resource usage of sandboxes, sampled over time. */
 export class Sampling implements Disposable {
   readonly #residents: () => Iterable<Resident>
   readonly #series = new WeakMap<Resident, Series>()
@@ -32,7 +32,7 @@ export class Sampling implements Disposable {
     this.#timer.unref()
   }
 
-  /** Oldest first. A sandbox that has none yet, or an old one, is measured for the answer. */
+  /** Samples, oldest first. A sandbox without a recent sample is measured first. */
   async of(resident: Resident, span: { fromMs: number; toMs: number }): Promise<Sample[]> {
     const newest = this.#series.get(resident)?.samples.at(-1)
     if (span.toMs >= Date.now() && Date.now() - (newest?.atMs ?? 0) > TICK_MS) await this.#measure(resident)
@@ -47,13 +47,13 @@ export class Sampling implements Disposable {
     if (this.#isAtWork) return
     this.#isAtWork = true
     const now = Date.now()
-    // What is frozen does not answer.
+    // A frozen sandbox does not answer.
     const living = [...this.#residents()].filter(({ live, record }) => live !== undefined && record.state === 'running')
     const idleMs = Math.max(IDLE_MS, living.length * IDLE_MS_EACH)
     const isDue = (everyMs: number) => (resident: Resident) => now - this.#measuredMs(resident) >= everyMs - TICK_MS / 2
     const isActive = ({ lastEnteredMs }: Resident) => now - lastEnteredMs < ACTIVE_MS
     const idle = living.filter((resident) => !isActive(resident)).filter(isDue(idleMs))
-    // However many came at once, or were found at the start: never all of them in one turn.
+    // Spreads the idle ones over several ticks, however many arrived at once or were found at the start.
     const turn = Math.ceil((living.length * TICK_MS) / idleMs)
     const due = [...living.filter(isActive).filter(isDue(TICK_MS)), ...idle.slice(0, turn)]
     const work = async () => {
@@ -63,12 +63,12 @@ export class Sampling implements Disposable {
     this.#isAtWork = false
   }
 
-  /** Of one that has no sample yet: when it came, or this did. Whoever asks gets one at once. */
+  /** Time of the last sample, or else of its start, or of this object's if that was later: a new sandbox is not due at once. `of` measures it when asked. */
   #measuredMs(resident: Resident): number {
     return this.#series.get(resident)?.samples.at(-1)?.atMs ?? Math.max(resident.record.startedMs, this.#openedMs)
   }
 
-  /** One that does not answer, or has just ended, has no sample. */
+  /** A sandbox that does not answer, or has just ended, gets no sample. */
   async #measure(resident: Resident): Promise<void> {
     const { live } = resident
     if (live === undefined) return

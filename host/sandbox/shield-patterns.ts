@@ -1,13 +1,13 @@
-/** A pattern is a name or several with `/` between, which the last names of a path are compared with; `*` stands for any part of a name. */
+/** A pattern is a name, or several separated by `/`, and is compared with the last names of a path; `*` stands for any part of a name. */
 export class ShieldPatterns {
-  /** By number of names, each a list of tests. */
+  /** By number of names in the pattern. */
   readonly #patterns: readonly RegExp[][]
 
   constructor(patterns: readonly string[]) {
     this.#patterns = patterns.map((pattern) => pattern.replace(/\/$/, '').split('/').map(nameTest))
   }
 
-  /** `names` are those of a path, from the folder that is looked at. */
+  /** `names`: the names of a path, relative to the examined folder. */
   match(names: readonly string[]): boolean {
     return this.#patterns.some((tests) => {
       const skipped = names.length - tests.length
@@ -16,7 +16,7 @@ export class ShieldPatterns {
   }
 }
 
-/** Without backtracking to speak of: of the stars in a row one is enough. */
+/** Consecutive stars are merged to avoid catastrophic backtracking. */
 function nameTest(name: string): RegExp {
   const parts = name.replace(/\*+/g, '*').split('*')
   return new RegExp(`^${parts.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*')}$`, 'su')

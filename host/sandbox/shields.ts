@@ -19,36 +19,36 @@ import type { FolderChoice } from './profile.ts'
 import { withoutCredentials } from './redaction.ts'
 import { ShieldPatterns } from './shield-patterns.ts'
 
-/** A folder as it was when it was looked at. */
+/** A folder as it was when it was examined. */
 export interface Look {
   readonly inode: string
-  /** Parents before children. */
+  /** Mounts that hide a path, make it read-only, or pin it against renaming. Parents before children. */
   readonly shields: readonly Shield[]
 }
 
 const MAX_ENTRIES = 200_000
 const MAX_DEPTH = 64
-/** Each is a mount of the sandbox. */
+/** Each shield is a mount of the sandbox. */
 const MAX_SHIELDS = 900
-/** Of them all together, as a keeper reads them. */
+/** Total length of all shields of a folder, in the form that the keeper reads. */
 const MAX_CHARACTERS = 512 * 1024
 const MAX_READ_BYTES = 64 * 1024
-/** What stands in a name for bytes that are no UTF-8. */
+/** Replaces bytes of a name that are not UTF-8. */
 const REPLACED = '\uFFFD'
-/** Then others get a turn. */
+/** Folders examined before yielding to the event loop. */
 const FOLDERS_A_TURN = 64
 
 type Tests = Record<'hidden' | 'shown' | 'redacted' | 'fixed' | 'skipped', ShieldPatterns>
 
 /**
- * Looks for what a profile hides and holds in a folder. Somebody inside another sandbox may be at work there: nothing is reached by its whole path, and no
- * link is followed, so that what is looked at is the folder that was opened; the keeper compares what it mounts with what was seen (native/keeper/src/
- * shields.rs). What cannot be looked through to its end is not shown at all: MOUNT_UNREADABLE.
+ * Finds what a profile hides or makes read-only in a folder. A guest of another sandbox may be changing the folder meanwhile. So nothing is opened by its whole
+ * path and no link is followed: what is examined is the folder that was opened. The keeper compares what it mounts with what was seen here
+ * (native/keeper/src/shields.rs). A folder that cannot be searched completely is not shown at all: MOUNT_UNREADABLE.
  */
 export async function lookThrough(source: string, choice: FolderChoice, signal: AbortSignal): Promise<Look> {
   const root = openFolder(source)
   try {
-    // Were a folder on the way a link by now, it would be another one.
+    // If a folder on the path has become a link, this is another folder.
     if (readlinkSync(`/proc/self/fd/${root}`) !== source)
       throw new Fault('MOUNT_UNREADABLE', `${source} was moved while it was being looked at`)
     const looking = new Looking(source, choice)
@@ -59,7 +59,7 @@ export async function lookThrough(source: string, choice: FolderChoice, signal: 
   }
 }
 
-/** The folder itself, held: `/proc/self/fd/N/name` is a name in it, whatever its path is by then. */
+/** Opens the folder itself: `/proc/self/fd/N/name` is a name in it, wherever the folder is moved. */
 export function openFolder(path: string): number {
   return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
 }
@@ -70,7 +70,7 @@ class Looking {
   readonly #source: string
   readonly #tests: Tests
   readonly #found = new Map<string, Shield>()
-  /** Of the folders on the way, by path. */
+  /** Inode numbers of the parent folders, by path. */
   readonly #inodes = new Map<string, string>()
   #entries = 0
   #folders = 0
@@ -106,7 +106,7 @@ class Looking {
     }
   }
 
-  /** By what was read of its name it cannot be opened, and a plan cannot name it: it is shown as it is, or nothing is. */
+  /** An entry whose name is not valid UTF-8 can be neither opened nor named in a plan. Either it may be shown as it is, or the folder is refused. */
   #unspeakable(names: readonly string[], entry: Dirent): void {
     const { hidden, shown, redacted, fixed, skipped } = this.#tests
     const isShown = entry.isDirectory() ? skipped.match(names) : entry.isFile() || entry.isSymbolicLink()
@@ -131,7 +131,7 @@ class Looking {
     try {
       open = openFolder(nameIn(folder, name))
     } catch (error) {
-      // Who may not look into it, may not do so inside either, or it is gone.
+      // It is gone, or this user may not read it, so neither may the guest.
       if (['EACCES', 'ENOENT', 'ENOTDIR', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? '')) return
       throw error
     }
@@ -146,7 +146,7 @@ class Looking {
   #file(folder: number, names: string[], isFixed: boolean, isPlain: boolean): void {
     const { hidden, shown, redacted, fixed } = this.#tests
     const name = names.at(-1) ?? ''
-    // Behind a socket or a pipe there is a process of the host.
+    // A socket or pipe leads to a process of the host.
     const isHidden = !isPlain || (hidden.match(names) && !shown.match(names))
     if (isHidden) return this.#put(names, { as: 'covered', inode: inodeAt(folder, name) })
     if (redacted.match(names)) {
@@ -156,7 +156,7 @@ class Looking {
     if (!isFixed && fixed.match(names)) this.#put(names, { as: 'fixed', inode: inodeAt(folder, name) })
   }
 
-  /** A link is nothing that a mount can hold; what it leads to inside the folder can be hidden. */
+  /** A link cannot be covered by a mount; its target inside the folder can be hidden. */
   #link(folder: number, names: string[], isFixed: boolean): void {
     const { hidden, shown, fixed } = this.#tests
     if (hidden.match(names) && !shown.match(names)) this.#target(folder, names.at(-1) ?? '')
@@ -173,7 +173,7 @@ class Looking {
     try {
       target = realpathSync(nameIn(folder, name))
     } catch {
-      // It leads nowhere.
+      // A dangling link.
       return
     }
     const below = target.startsWith(`${this.#source}/`) ? target.slice(this.#source.length + 1).split('/') : []
@@ -190,7 +190,7 @@ class Looking {
     this.#found.set(path, { path, ...shield })
   }
 
-  /** With the folders on the way to each, which must not be renamed. In one that is read-only or covered nothing can be. */
+  /** All shields, and the parent folders of each, which must not be renamed. Inside a read-only or hidden folder nothing can be. */
   shields(): Shield[] {
     const all = new Map(this.#found)
     for (const path of this.#found.keys()) {
@@ -226,7 +226,7 @@ const isUnspeakable = (folder: number, name: string): boolean =>
 const inodeAt = (folder: number, name: string): string => text(lstatSync(nameIn(folder, name), { bigint: true }))
 const inodeOfPath = (path: string): string => text(statSync(path, { bigint: true }))
 
-/** What may be shown of a file instead of it; null: all of it. Of one that is too long, nothing. */
+/** The redacted text to show instead of a file; null: show all of it. A file that is too long is shown empty. */
 function readable(path: string): string | null {
   let file: number
   try {

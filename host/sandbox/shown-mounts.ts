@@ -3,7 +3,7 @@ import { plainTarget, within } from './mount-place.ts'
 import type { MachineFacts } from './plan.ts'
 import type { StrictCreateRequest } from './request.ts'
 
-/** Pure: what of the host the request wants shown. Throws BAD_REQUEST. */
+/** Pure. The host folders that the request mounts. Throws BAD_REQUEST. */
 export function mounts(request: StrictCreateRequest, facts: Pick<MachineFacts, 'home' | 'root' | 'shown'>): Bind[] {
   const binds = (request.mounts ?? []).map(({ source, target, mode }, index): Bind => {
     const field = `mounts.${index}`

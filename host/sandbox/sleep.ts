@@ -10,21 +10,21 @@ import { type ContextRecord, emptied, type SandboxRecord, type Used } from './re
 
 const KEEPER_MS = 30_000
 const BOOT_MS = 90_000
-/** Some hundreds of MiB on their way to a disk that may be busy. */
+/** Time to write some hundreds of MiB to a disk that may be busy. */
 export const SLEEP_MS = 180_000
 
 export interface SleepParts {
   readonly creating: Pick<Creating, 'again' | 'wake'>
-  /** Our keeper, which knows sums. */
+  /** The keeper program, which computes checksums. */
   readonly keeper: string
 }
 
-/** Who sleeps: what a resident lets be known of itself, and done with it. */
+/** The sandbox that is put to sleep: the part of a resident that `Sleep` may use. */
 export interface Sleeper {
   readonly record: SandboxRecord
-  /** Of the host: its disk while it does not run, and its memory beside it. */
+  /** Host paths of its disk while it does not run, and of its memory beside it. */
   readonly places: { readonly disk: string; readonly memory: string }
-  /** Whoever is in has to leave, and nothing more is told of it to anybody, until it has been settled again. */
+  /** Disconnects its clients, and reports nothing more of it until `settle`. */
   leave(live: LiveSandbox): Cell
   settle(live: LiveSandbox): void
   update(change: Partial<SandboxRecord>): Promise<void>
@@ -34,7 +34,7 @@ export interface Sleeper {
   contextsChanged(contexts: readonly ContextRecord[]): void
 }
 
-/** Memory of a sandbox on its way to the disk and back. */
+/** Writes the memory of a sandbox to disk, and restores it. */
 export class Sleep {
   readonly #parts: SleepParts
   readonly #sleeper: Sleeper
@@ -44,7 +44,7 @@ export class Sleep {
     this.#sleeper = sleeper
   }
 
-  /** Its memory is written to the disk. Rejects with PAUSE_FAILED: it runs on, or is paused with its files alone, as the message says; or with SANDBOX_GONE. */
+  /** Saves its memory to disk. Rejects with SANDBOX_GONE, or with PAUSE_FAILED: the message says whether it runs on or is paused with its files only. */
   async fall(live: LiveSandbox): Promise<void> {
     const { places } = this.#sleeper
     await layDown(places.memory, this.#sleeper.record.plan)
@@ -71,14 +71,14 @@ export class Sleep {
     await this.#sleeper.update({ state: 'paused', paused, pausedMs: Date.now(), filesOnly: false, contexts })
     if (state === 'running') this.#sleeper.paused()
     if (paused === 'asleep') return
-    // Its keeper was ended meanwhile: whoever counts on the memory must hear that there is none.
+    // Its keeper was killed before it was done: a caller who relies on the memory must learn that it is lost.
     throw new Fault('PAUSE_FAILED', `sandbox ${id} is paused with its files alone: its memory was not written to its end`, {
       hint: 'Resume it: it boots anew.',
       cause: refused,
     })
   }
 
-  /** The same processes, from the disk. If they cannot be had, everything is as it was. */
+  /** Restores its processes from disk. If that fails, nothing has changed. */
   async wake(timeoutMs: number): Promise<void> {
     const { record, places } = this.#sleeper
     const { plan, lifecycle, contexts } = record
@@ -94,14 +94,11 @@ export class Sleep {
     live.processes.adopt(contexts.flatMap(({ pid }) => pid ?? []))
     await this.#sleeper.update({ state: 'running', paused: null, pausedMs: null, endMs: Date.now() + timeoutMs, plan: woken })
     this.#sleeper.settle(live)
-    // What is in memory now is newer.
+    // The saved memory is out of date now.
     await forget(places.memory)
   }
 
-  /**
-   * Its memory and its disk as they are at one moment, in that empty folder; it goes on, without those who were in. Rejects with SNAPSHOT_FAILED, or
-   * SANDBOX_GONE.
-   */
+  /** Copies its memory and disk, as of one moment, to that empty folder. It runs on, without its clients. Rejects with SNAPSHOT_FAILED or SANDBOX_GONE. */
   async copy(live: LiveSandbox, folder: string, lasts: boolean): Promise<void> {
     const { id } = this.#sleeper.record
     const cell = this.#sleeper.leave(live)
@@ -116,14 +113,14 @@ export class Sleep {
     if (refused !== undefined) throw new Fault('SNAPSHOT_FAILED', `sandbox ${id} runs on: ${said(refused)}`, { cause: refused })
   }
 
-  /** Of one that is asleep: as `copy`. Rejects with MEMORY_UNUSABLE. */
+  /** As `copy`, for a sandbox that is asleep. Rejects with MEMORY_UNUSABLE. */
   async copyAsleep(folder: string, signal: AbortSignal): Promise<void> {
     const { record, places } = this.#sleeper
     await waking({ plan: record.plan, folder: places.memory, image: places.disk }, this.#parts.keeper, signal)
     await copyMemory(record.plan, places, folder, this.#parts.keeper, signal)
   }
 
-  /** One that stands is let in again. */
+  /** Reconnects to a sandbox that still runs. */
   async #goOn(cell: Cell, what: string): Promise<void> {
     const { record } = this.#sleeper
     const contextsChanged = (contexts: ContextRecord[]) => this.#sleeper.contextsChanged(contexts)
@@ -137,7 +134,7 @@ export class Sleep {
   }
 }
 
-/** Why it was refused; undefined: it was done. */
+/** Why the keeper refused; undefined: it was done. */
 function asked(cell: Cell, request: Parameters<Cell['ask']>[0]): Promise<unknown> {
   return cell.ask(request, freshDeadline(SLEEP_MS)).then(
     () => undefined,
@@ -145,7 +142,7 @@ function asked(cell: Cell, request: Parameters<Cell['ask']>[0]): Promise<unknown
   )
 }
 
-/** A keeper answers when it is done with what it was asked before. */
+/** Whether the sandbox still runs. The keeper answers only when it is done with the previous request. */
 function stands(cell: Cell): Promise<boolean> {
   return cell.ask({ op: 'hello' }, freshDeadline(SLEEP_MS)).then(Boolean, () => false)
 }

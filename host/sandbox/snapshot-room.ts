@@ -4,13 +4,13 @@ import type { Owner } from './record.ts'
 const MIB = 1024 * 1024
 const HINT = 'Delete one that is not needed any more; `caisson keys` shows what there is and what there may be.'
 
-/** What snapshots are, and take of the disk. */
+/** Number and size of snapshots. */
 export interface SnapshotUse {
   readonly count: number
   readonly bytes: number
 }
 
-/** What they may be at most; null: as much as there is. */
+/** Bounds for them; null: unbounded. */
 export interface SnapshotBounds {
   readonly count: number | null
   readonly bytes: number | null
@@ -18,13 +18,13 @@ export interface SnapshotBounds {
 
 type Held = Pick<Owner, 'name' | 'quotas'>
 
-/** How much of the disk an owner may keep in snapshots: they outlive their sandboxes, and no limit of a sandbox counts them. */
+/** Disk space that an owner's snapshots may take. They outlive their sandboxes, so no limit of a sandbox covers them. */
 export class SnapshotRoom {
   readonly #usual: SnapshotBounds
-  /** Bytes of those that are being taken, by owners. */
+  /** Bytes reserved for snapshots that are being taken, by owner. */
   readonly #claimed = new Map<string, number[]>()
 
-  /** `usual`: of whoever has a key that says nothing of it. */
+  /** `usual`: for owners whose key sets no bound. */
   constructor(usual: SnapshotBounds) {
     this.#usual = usual
   }
@@ -34,12 +34,12 @@ export class SnapshotRoom {
     return { count: snapshots ?? this.#usual.count, bytes: snapshotMiB === null ? this.#usual.bytes : snapshotMiB * MIB }
   }
 
-  /** For one more, of at most so many bytes; it counts until it is let go, and is among those that are `kept` by then. Throws QUOTA_EXCEEDED. */
+  /** Reserves one snapshot of up to this size. Dispose the reservation when the snapshot counts in `kept`, or has failed. Throws QUOTA_EXCEEDED. */
   claim(owner: Held, kept: SnapshotUse, bytes: number): Disposable {
     const claimed = this.#claimed.get(owner.name) ?? []
     const count = kept.count + claimed.length + 1
     const { count: mostCount } = this.most(owner)
-    // None of them becomes room by waiting: no Retry-After, which clients would follow.
+    // Without Retry-After, which clients would follow: waiting frees no room.
     if (mostCount !== null && count > mostCount)
       throw new Fault('QUOTA_EXCEEDED', `${owner.name} may keep ${mostCount} snapshots`, { hint: HINT })
     const taken = claimed.reduce((sum, one) => sum + one, kept.bytes)
@@ -48,7 +48,7 @@ export class SnapshotRoom {
     return { [Symbol.dispose]: () => this.#letGo(owner.name, bytes) }
   }
 
-  /** Beside what is `taken` already. Throws QUOTA_EXCEEDED. */
+  /** Throws QUOTA_EXCEEDED if there is no room for this in addition to `taken`. */
   refuse(owner: Held, taken: number, bytes: number): void {
     const { bytes: most } = this.most(owner)
     if (most === null || taken + bytes <= most) return

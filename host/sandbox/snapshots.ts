@@ -13,34 +13,34 @@ import { type SnapshotBounds, SnapshotRoom, type SnapshotUse } from './snapshot-
 import { STATE_FILES } from './state-files.ts'
 
 const MIB = 1024 * 1024
-/** For the sums of some gigabytes on a disk that may be busy. */
+/** Time to compute checksums of some gigabytes on a disk that may be busy. */
 const LOOK_MS = 180_000
-/** Beside a memory, as our keeper names it (native/keeper/src/machine/stage.rs). */
+/** The disk beside a memory, as the keeper names it (native/keeper/src/machine/stage.rs). */
 const DISK = 'disk.img'
-/** E2B's clients may give it a tag: `name:tag`. */
+/** E2B's clients may add a tag: `name:tag`. */
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}(:[a-z0-9][a-z0-9._-]{0,62})?$/
 
-/** A copy of a sandbox that nobody else knows. */
+/** A copy of a sandbox that is not published. */
 export type Copied = Pick<SnapshotRecord, 'id' | 'disk' | 'memory'>
 
 export interface SnapshotsParts {
-  /** Ours, which knows sums. */
+  /** The keeper program, which computes checksums. */
   readonly keeper: string
   readonly store: Store
-  /** What an owner's may be where its key says nothing of it. */
+  /** Bounds for owners whose key sets none. */
   readonly snapshotBounds: SnapshotBounds
 }
 
-/** Sandboxes at one moment, their files or their memory as well, kept to create others from. */
+/** Sandboxes at one moment, with files only or also memory, kept to create others from. */
 export class Snapshots {
   readonly #folder: string
   readonly #store: Store
   readonly #keeper: string
   readonly #room: SnapshotRoom
   readonly #known = new Map<string, SnapshotRecord>()
-  /** What each takes of the disk. */
+  /** Disk space that each takes. */
   readonly #bytes = new Map<string, number>()
-  /** Memories that have been looked at, by the snapshot's id: their sums take a while. */
+  /** Verified memories, by snapshot id; cached because checksums take a while. */
   readonly #whole = new Map<string, Promise<void>>()
 
   private constructor(folder: string, { keeper, store, snapshotBounds }: SnapshotsParts) {
@@ -57,7 +57,7 @@ export class Snapshots {
       snapshots.#known.set(record.id, record)
       snapshots.#bytes.set(record.id, await allocatedBytes(placeOf(record)))
     }
-    // What a daemon that was killed was about to take, or had taken for forks.
+    // Removes unfinished snapshots and copies for forks that a killed daemon left.
     for (const name of await readdir(folder)) {
       if (!snapshots.#known.has(name.split('.')[0] ?? '')) await rm(join(folder, name), { recursive: true, force: true })
     }
@@ -70,23 +70,25 @@ export class Snapshots {
       .sort((one, other) => one.createdMs - other.createdMs)
   }
 
-  /** By its id or one of its names. Another owner's is not there. */
+  /** By id or by one of its names; only this owner's. */
   find(reference: string, owner: Owner): SnapshotRecord | undefined {
     return this.list(owner).findLast(({ id, names }) => id === reference || names.includes(reference))
   }
 
-  /** All of them, or those of one owner. */
+  /** Usage in total, or of one owner. */
   used(owner?: string): SnapshotUse {
     const kept = [...this.#known.values()].filter((snapshot) => owner === undefined || snapshot.owner === owner)
     return { count: kept.length, bytes: kept.reduce((sum, { id }) => sum + (this.#bytes.get(id) ?? 0), 0) }
   }
 
-  /** What there is of an owner's, and what there may be. */
+  /** Usage and bounds of one owner. */
   room(owner: Pick<Owner, 'name' | 'quotas'>): { used: SnapshotUse; most: SnapshotBounds } {
     return { used: this.used(owner.name), most: this.#room.most(owner) }
   }
 
-  /** Rejects with BAD_REQUEST for a name that is none, QUOTA_EXCEEDED where it may take more than is left to its owner. A name that is in use moves to the new one. */
+  /**
+   * A name that is in use moves to the new snapshot. Rejects with BAD_REQUEST for an invalid name, or QUOTA_EXCEEDED where it might exceed the owner's bounds.
+   */
   async take(
     resident: Resident,
     owner: Owner,
@@ -114,7 +116,7 @@ export class Snapshots {
       createdMs: Date.now(),
     }
     try {
-      // It was written to until it stood still.
+      // Its size may have grown until it was paused for the copy.
       if (bytes > mostBytes) this.#room.refuse(owner, this.used(owner.name).bytes, bytes)
       await this.#store.put('snapshot', snapshot.id, snapshot)
     } catch (failure) {
@@ -132,7 +134,7 @@ export class Snapshots {
     return snapshot
   }
 
-  /** For forks, who discard it when they are there (not `lasts`). */
+  /** Copies a sandbox. Forks discard the copy once they exist (`lasts` false). */
   async copy(
     resident: Resident,
     { memory = resident.remembers, lasts }: { memory: boolean | undefined; lasts: boolean },
@@ -157,7 +159,7 @@ export class Snapshots {
     await rm(placeOf(copied), { recursive: true, force: true })
   }
 
-  /** What others go on from. `lasts`: it is looked at before. */
+  /** The memory for others to continue from. `lasts`: it is verified first. */
   remembered({ id, disk, memory }: Copied, { lasts }: { lasts: boolean }): Remembered | undefined {
     if (memory === undefined) return undefined
     const [folder, whose] = [dirname(disk), `snapshot ${id}`]
@@ -165,7 +167,7 @@ export class Snapshots {
       if (!lasts) return
       await refuseForeign({ plan, folder, whose })
       const files = { folder, whose, names: STATE_FILES[plan.wall] }
-      // Others wait for the same: that one of them goes away is nothing to the rest.
+      // The verification is shared, so one caller's abort must not stop it for the others.
       const looking = this.#whole.get(id) ?? refuseDamaged(files, this.#keeper, freshDeadline(LOOK_MS))
       this.#whole.set(id, looking)
       looking.catch(() => this.#whole.delete(id))
@@ -191,12 +193,12 @@ export class Snapshots {
   }
 }
 
-/** All of it: a file, or with its memory a folder. */
+/** Its file, or, with memory, its folder. */
 function placeOf({ disk, memory }: Pick<SnapshotRecord, 'disk' | 'memory'>): string {
   return memory === undefined ? disk : dirname(disk)
 }
 
-/** Its template and disk, and its network where nothing else is said; with its memory, its sizes as well. */
+/** The request with the snapshot's template and disk, and, unless the request sets them, its network and (with memory) its sizes. */
 export function ofSnapshot(request: CreateRequest, { template, diskMiB, network, memory }: SnapshotRecord): CreateRequest {
   if (request.workspace !== undefined) {
     throw new Fault('BAD_REQUEST', 'workspace: a snapshot brings its own files', { hint: 'Leave out one of the two.' })

@@ -3,7 +3,7 @@ import { rename, rm } from 'node:fs/promises'
 import { Fault } from '@caisson/wire'
 import { cancelled } from '../lifetimes.ts'
 
-/** cp(1) knows holes, and file systems that share blocks; Node's copy does not. */
+/** cp(1) preserves holes and can share blocks between files (reflink); Node's copy does neither. */
 export async function copySparse(from: string, to: string, signal: AbortSignal): Promise<void> {
   const draft = `${to}.partial`
   try {

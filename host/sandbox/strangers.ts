@@ -17,8 +17,8 @@ interface StrangersParts {
 }
 
 /**
- * Sandboxes that an earlier daemon was about to make when it died, and that nobody was told of. They are ended while the next daemon is at work already: a
- * keeper that is still building one listens to nobody until it is done.
+ * Ends the strangers: sandboxes that an earlier daemon was making when it died, and that nobody was told of. This runs in the background while the next daemon
+ * already works, because a keeper that is still building its sandbox answers nobody until it is done.
  */
 export class Strangers implements AsyncDisposable {
   readonly #parts: StrangersParts
@@ -30,7 +30,7 @@ export class Strangers implements AsyncDisposable {
     this.#ended = Promise.all(ids.map((id) => this.#endAtLast(id)))
   }
 
-  /** What has not been ended by now is left to the next daemon. */
+  /** Strangers that have not been ended by now are left to the next daemon. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#over.abort(new Error('the daemon ends'))
     await this.#ended
@@ -60,7 +60,7 @@ export class Strangers implements AsyncDisposable {
   }
 }
 
-/** What is to be known of a sandbox that nobody wrote down. */
+/** The facts about a sandbox that has no record. */
 function strangerAt(home: string, id: string, dir: string): Known {
   return { id, dir, kind: 'sandbox', deathRecord: join(home, 'deaths', `${id}.json`), disk: { kind: 'tmpfs', bytes: 1, inodes: 1 } }
 }

@@ -1,8 +1,8 @@
 import { Fault, strongerWall, type WallName } from '@caisson/wire'
 
 /**
- * The wall of a sandbox: what was asked for, or else the usual one made as strong as it must be. `least` is what the key, and whatever the sandbox is made from, demand.
- * Throws WALL_TOO_WEAK: whoever names a wall is told, and never given another.
+ * The wall of a sandbox: the one asked for, or else the default one, strengthened if necessary. `least`: what the key, and whatever the sandbox is made from,
+ * require. Throws WALL_TOO_WEAK: a wall that was asked for by name is never replaced.
  */
 export function grantedWall(asked: WallName | undefined, usual: WallName, least: WallName): WallName {
   if (asked === undefined) return strongerWall(usual, least)

@@ -3,7 +3,7 @@ import { killNow } from '../lifetimes.ts'
 
 const TIMEOUT_EXIT_CODE = 124
 
-/** The process is killed when its time is up; the sandbox lives on. */
+/** Kills the process at its time limit; the sandbox lives on. */
 export function withTimeout(process: Process, timeoutMs: number): Process {
   let late = false
   const timer = setTimeout(() => {

@@ -6,13 +6,13 @@ import type { Template } from '../templates/template.ts'
 
 const BUNDLE = '/caisson/trust/bundle.pem'
 const AUTHORITY = '/caisson/trust/ca.pem'
-/** Where programs look that look at no variable, as the systems have it that a template may come from. */
+/** Stores that programs use which read no environment variable, on the systems that a template may come from. */
 export const SYSTEM_STORES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem']
 
-/** Where Java looks: the stores of its packages lead here. */
+/** Java's stores: those of its packages link here. */
 export const JAVA_STORES = ['/etc/ssl/certs/java/cacerts', '/etc/pki/ca-trust/extracted/java/cacerts']
 
-/** For programs that replace what they trust, and for those that add to it. */
+/** Environment variables for programs that replace their trusted certificates (`bundle`), and for those that add to them (`authority`). */
 export function variablesFor({ bundle, authority }: { bundle: string; authority: string }): Readonly<Record<string, string>> {
   return {
     SSL_CERT_FILE: bundle,
@@ -28,7 +28,7 @@ export function variablesFor({ bundle, authority }: { bundle: string; authority:
   }
 }
 
-/** What a sandbox is shown of it. `stores`: those of the system's that its template has. */
+/** The certificates that a sandbox is shown. `stores`: the system stores that its template has. */
 export interface ShownTrust extends Trust {
   readonly stores: readonly string[]
   readonly javaStores: readonly string[]
@@ -51,12 +51,12 @@ export function trustBinds(trust: ShownTrust | null): Bind[] {
   return [...bundles, ...java, { source: trust.certPath, target: AUTHORITY, mode: 'ro' }]
 }
 
-/** Whether it was made to trust what looks into its connections. */
+/** Whether it was created to trust the inspecting gate. */
 export function doesTrust({ binds }: Plan): boolean {
   return binds.some(({ target }) => target === AUTHORITY)
 }
 
-/** Of one that was made with these, whoever made it. */
+/** The variables for a sandbox with this plan. */
 export function trustVariables({ binds }: Plan): Readonly<Record<string, string>> {
   return binds.some(({ target }) => target === BUNDLE) ? variablesFor({ bundle: BUNDLE, authority: AUTHORITY }) : {}
 }
@@ -65,7 +65,7 @@ async function isFile(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isFile()
   } catch {
-    // Whatever it is, nothing can be put in its place.
+    // Whatever this is, it cannot be mounted over.
     return false
   }
 }

@@ -1,20 +1,20 @@
 import { Fault, within } from '@caisson/wire'
 import { orAborted } from '../lifetimes.ts'
 
-/** A change of state that somebody else asked for is waited for so long; then the answer is that it changes. */
+/** How long a caller waits for another caller's change of state. After that the answer is CONFLICT. */
 const SETTLE_MS = 30_000
 
-/** What changes the state of one thing, done one at a time. */
+/** Serialises the changes of state of one thing. */
 export class Turns {
   #last: Promise<unknown> = Promise.resolve()
   #waiting = 0
 
-  /** Whether something is being done, or waits to be. */
+  /** Whether a change is running or queued. */
   get isMoving(): boolean {
     return this.#waiting > 0
   }
 
-  /** The signal counts until it is its turn; then it is carried out. */
+  /** Queues `work`. The signal only counts while it is queued; once started, it is carried out. */
   take<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     const mine = orAborted(this.#last, signal).then(work)
     this.#waiting += 1
@@ -24,7 +24,7 @@ export class Turns {
     return mine
   }
 
-  /** Resolves when all that was asked for so far is done. Rejects with CONFLICT, naming `what`, when that takes too long. */
+  /** Resolves when all changes queued so far are done. Rejects with CONFLICT, naming `what`, when that takes too long. */
   async settled(what: string, signal: AbortSignal): Promise<void> {
     try {
       await orAborted(this.#last, within(SETTLE_MS, signal))

@@ -1,8 +1,8 @@
-/** Those who talk with a sandbox at the moment, and how to cut them off. */
+/** The current clients of a sandbox, and how to disconnect them. */
 export class Visitors {
   readonly #leaves = new Set<() => void>()
 
-  /** Calls `leave` when they are to let go. The result stops that. */
+  /** Calls `leave` when the client must disconnect. The returned function unsubscribes. */
   add(leave: () => void): () => void {
     this.#leaves.add(leave)
     return () => this.#leaves.delete(leave)

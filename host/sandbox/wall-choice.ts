@@ -2,19 +2,19 @@ import { Fault, strongerWall, type WallName } from '@caisson/wire'
 import type { Profile } from './profile.ts'
 import { grantedWall } from './strength.ts'
 
-/** One that is given, tried, and why it is this one. */
+/** A wall that was built and tried, and why it was chosen. */
 export interface Chosen<Built> {
   readonly name: WallName
   readonly reason: string
   readonly built: Built
 }
 
-/** What a profile's sandboxes may stand behind, the best first. */
+/** The walls that a profile allows, in order of preference. */
 export function wallsOf({ wall }: Pick<Profile, 'wall'>): readonly WallName[] {
   return typeof wall === 'string' ? [wall] : wall
 }
 
-/** Of a profile's walls those that are no weaker than `least`, which itself stands in where none is. */
+/** The walls of a profile that are at least as strong as `least`; if there is none, `least` itself. */
 export function strongEnough(profile: Pick<Profile, 'wall'>, least: WallName): readonly WallName[] {
   const walls = wallsOf(profile)
   const strong = walls.filter((wall) => strongerWall(wall, least) === wall)
@@ -22,8 +22,8 @@ export function strongEnough(profile: Pick<Profile, 'wall'>, least: WallName): r
 }
 
 /**
- * The first that this machine has. `build` rejects with WALL_UNAVAILABLE where it has not; what else goes wrong with one is no reason to give another. Rejects
- * as the last one did.
+ * The first wall that this machine has. `build` rejects with WALL_UNAVAILABLE where it lacks one; any other failure does not lead to the next wall. Rejects
+ * with the last failure.
  */
 export async function firstBuilt<Built>(
   walls: readonly WallName[],

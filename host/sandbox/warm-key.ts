@@ -4,12 +4,12 @@ import { cpus, release } from 'node:os'
 import type { Plan } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
 
-/** Raised when a state of before would not be what is made now. */
+/** Increased when states of earlier versions differ from those made now. */
 const FORMAT = 5
 
 /**
- * What two sandboxes must have in common for one state to serve both: all that is in it. Undefined: a sandbox like this one is not restored. A
- * network of the host's cannot be saved by gVisor, and what the host may change meanwhile is not to be found in a state.
+ * Key of everything that is fixed in a saved state: two sandboxes with the same key can share one. Undefined: a sandbox like this is not restored. gVisor
+ * cannot save a state with the host's network, and nothing that the host may change later may be in a state.
  */
 export function warmKey(plan: Plan, { generation, zygote, env }: Template): string | undefined {
   const { engine, network, binds, disk, machine } = plan
@@ -34,7 +34,7 @@ export function warmKey(plan: Plan, { generation, zygote, env }: Template): stri
     .slice(0, 16)
 }
 
-/** Changes with the file. */
+/** A stamp that changes with the file. */
 function stamp(path: string): string {
   const { dev, ino, size, mtimeMs } = statSync(path)
   return `${path} ${dev} ${ino} ${size} ${mtimeMs}`

@@ -14,17 +14,17 @@ import { Mothers, type MothersParts } from './mothers.ts'
 import { own, STATE_FILES, Sums, sums } from './state-files.ts'
 import { warmKey } from './warm-key.ts'
 
-/** An emulated machine imports pandas and the like in a quarter of a minute; one that shares its processors with ten others, in minutes. */
+/** An emulated machine imports pandas and the like in 15 seconds; if it shares its CPUs with ten others, in minutes. */
 const MAKE_MS = 600_000
-/** One that could not be made is not tried again for so long: each try costs seconds of the machine. */
+/** Pause after a failure: each attempt costs the machine seconds. */
 const REST_MS = 60_000
-/** Failures within so long have one cause. */
+/** Failures within this time are taken to have one cause. */
 const SAME_MS = 60_000
-/** Kinds of sandbox; of each a few dozen MiB. */
+/** Kinds of sandbox; each state takes a few dozen MiB. */
 const MAX_STATES = 8
 const MADE = 'made.json'
 
-/** The number inside of the warm interpreter, where the template has one, and what the state must be to the bit. */
+/** `pid`: the warm interpreter's pid inside, if the template has one. `sums`: checksums of the state's files. */
 const Made = z.strictObject({ pid: z.int().positive().nullable(), sums: Sums })
 type Made = z.infer<typeof Made>
 
@@ -35,20 +35,20 @@ export interface WarmParts extends MothersParts {
 
 /**
  * Saved states of sandboxes with a warm interpreter, one per kind of sandbox, shared by all hosts of this state folder. The first sandbox of a kind starts
- * cold, and has a state made for those that come after it.
+ * cold, and triggers the making of a state for later ones.
  */
 export class WarmStates implements AsyncDisposable {
   readonly #parts: WarmParts
   readonly #folder: string
-  /** Looked at once: their sums take a while. */
+  /** Verified states. Cached, because checksums take a while. */
   readonly #known = new Map<string, Promise<Made | undefined>>()
-  /** By folder: when one was not restored, and none has been since. */
+  /** By folder: the time of the first failed restore since the last successful one. */
   readonly #failedMs = new Map<string, number>()
   readonly #restingUntilMs = new Map<string, number>()
   readonly #over = new AbortController()
   readonly #mothers: Mothers
   #making: Promise<void> = Promise.resolve()
-  /** Kinds that one is to be made of. */
+  /** Kinds whose state is being made or queued. */
   #queued = 0
 
   constructor(parts: WarmParts) {
@@ -57,7 +57,7 @@ export class WarmStates implements AsyncDisposable {
     this.#folder = join(parts.settings.home, 'warm')
   }
 
-  /** The same sandbox, to be restored, where there is a state for it. */
+  /** The plan, restored from a saved state if its kind has one. */
   async restoring(plan: Plan, template: Template): Promise<Plan> {
     const key = this.#key(plan, template)
     const made = key === undefined ? undefined : await this.#find(key, plan)
@@ -65,12 +65,15 @@ export class WarmStates implements AsyncDisposable {
     return this.#mothers.forked(withWarm(plan, { op: 'restore', folder: join(this.#folder, key), pid: made.pid }))
   }
 
-  /** One that was not forked: to be restored. `why`: her mother is to blame. */
+  /** After a failed fork: the same plan, restored from the state. `why`: the mother caused the failure. */
   restored(plan: Plan, why: string | undefined): Plan {
     return this.#mothers.without(plan, why)
   }
 
-  /** One that could not be restored: the plan without. A machine that stood still may have kept it waiting for too long; a state that fails again later is not tried any more. */
+  /**
+   * After a failed restore: the plan for a cold start. One failure is forgiven, since the machine may just have stalled; a state that fails again later is
+   * discarded.
+   */
   async starting(plan: Plan, why: string): Promise<Plan> {
     const { template, id, engine } = plan
     const warm = engine?.warm
@@ -85,7 +88,7 @@ export class WarmStates implements AsyncDisposable {
     return withWarm(plan, null)
   }
 
-  /** A sandbox of this kind stands: if it started cold, a state is made. Nobody waits for that. */
+  /** Call this when a sandbox of this kind runs. If it started cold, a state is made in the background. */
   want(plan: Plan, template: Template): void {
     const key = this.#key(plan, template)
     const warm = plan.engine?.warm
@@ -94,10 +97,10 @@ export class WarmStates implements AsyncDisposable {
       this.#mothers.want(plan, template)
     }
     if (key === undefined || warm?.op === 'restore' || (this.#restingUntilMs.get(key) ?? 0) > Date.now()) return
-    // Callers say what a kind is, and more than these are not kept.
+    // Callers define kinds by their requests, and no more states than these are kept.
     if (this.#queued >= MAX_STATES) return
     this.#queued += 1
-    // Until it is there, or has failed, nobody else is to ask for it.
+    // No second attempt until this one has succeeded or failed.
     this.#restingUntilMs.set(key, Date.now() + MAKE_MS)
     const make = () => this.#make(key, plan, template)
     this.#making = this.#making.then(make).finally(() => {
@@ -113,7 +116,7 @@ export class WarmStates implements AsyncDisposable {
 
   #key(plan: Plan, template: Template): string | undefined {
     const { settings, walls } = this.#parts
-    // runsc restores nothing for an ordinary user ("Rootless mode not supported with restore").
+    // runsc cannot restore as an ordinary user ("Rootless mode not supported with restore").
     if (plan.wall === 'gvisor' && settings.uid !== 0) return undefined
     return settings.savesStates && walls.promises(plan.wall).restores !== 'no' && savesStates(plan) ? warmKey(plan, template) : undefined
   }
@@ -123,12 +126,12 @@ export class WarmStates implements AsyncDisposable {
     if (known !== undefined) return known
     const found = this.#read(key, plan)
     this.#known.set(key, found)
-    // Another host may make it.
+    // Not cached: another host may make it.
     void found.then((made) => made === undefined && this.#known.delete(key))
     return found
   }
 
-  /** Undefined: there is none, or none that is whole. */
+  /** Undefined: there is no state, or it is damaged. */
   async #read(key: string, { wall }: Plan): Promise<Made | undefined> {
     const folder = join(this.#folder, key)
     const text = await readFile(join(folder, MADE), 'utf8').catch(() => undefined)
@@ -200,7 +203,7 @@ export class WarmStates implements AsyncDisposable {
     this.#parts.notice(`a saved state of wall ${wall} has a form that is not known; restoring takes longer`)
   }
 
-  /** The number inside of the interpreter that is in it, or null. */
+  /** Pid inside of the interpreter in the state, or null. */
   async #written(plan: Plan, template: Template, signal: AbortSignal): Promise<number | null> {
     const { walls } = this.#parts
     await using cell = await walls.launch(plan, signal)
@@ -212,7 +215,7 @@ export class WarmStates implements AsyncDisposable {
     return pid
   }
 
-  /** The latest stay. A sandbox that is about to be restored from another one starts cold. */
+  /** Keeps the latest. A sandbox that is about to be restored from a removed one starts cold. */
   async #prune(): Promise<void> {
     const names = (await readdir(this.#folder)).filter((name) => /^[0-9a-f]{16}$/.test(name))
     const found = await Promise.all(names.map(async (name) => ({ name, ms: (await stat(join(this.#folder, name))).mtimeMs })))
@@ -224,7 +227,7 @@ export class WarmStates implements AsyncDisposable {
   }
 }
 
-/** Its time is that of its making. */
+/** Its time limit is that of the making. */
 function toBeSaved(plan: Plan, id: string, home: string): Plan {
   const saved = forNobody(plan, id, home)
   return { ...saved, limits: { ...saved.limits, wallMs: MAKE_MS } }

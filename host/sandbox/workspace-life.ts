@@ -2,7 +2,7 @@ import { type CreateRequest, Fault, type Plan } from '@caisson/wire'
 import type { Deciding } from './deciding.ts'
 import type { Wish } from './fleet.ts'
 
-/** With the name of its workspace, where it is to have one: so that none that was made in advance serves. Rejects with BAD_REQUEST or UNSUPPORTED. */
+/** The request with the name of its workspace, if it gets one, so that no pooled sandbox matches. Rejects with BAD_REQUEST or UNSUPPORTED. */
 export async function withWorkspace(
   deciding: Pick<Deciding, 'workspace'>,
   request: CreateRequest,
@@ -15,7 +15,7 @@ export async function withWorkspace(
   return { ...request, workspace: workspace.name }
 }
 
-/** A pause may keep the disk elsewhere, and for longer than anybody remembers it. Throws UNSUPPORTED. */
+/** A pause could keep the workspace's disk elsewhere indefinitely, so it is refused. Throws UNSUPPORTED. */
 export function refusePause({ id, disk }: Pick<Plan, 'id' | 'disk'>): void {
   if (disk.kind === 'image' && disk.returns === true) throw neverPaused(`sandbox ${id}`)
 }

@@ -14,37 +14,37 @@ const BLOCK_BYTES = 512
 const IMAGE = '.img'
 const MARK = '.json'
 
-/** Beside the image, for as long as there is a workspace, whoever has its image at the moment. */
+/** Lies beside the image for the whole life of a workspace, also while a sandbox has the image. */
 const Mark = z.strictObject({ wall: z.enum(WALLS) })
 
 export interface WorkspaceWish {
   readonly name: string
   readonly wall: WallName
-  /** As it was asked for; undefined: it was not. */
+  /** As requested; undefined: no size was. */
   readonly diskMiB: number | undefined
 }
 
-/** One that is the caller's alone until it is disposed: by then a sandbox has its disk, or nobody has. */
+/** Exclusive hold on a workspace until it is disposed; by then a sandbox has taken its disk, or nobody has. */
 export interface Claimed extends AsyncDisposable {
   readonly kept: Kept
-  /** Of the disk that is there; undefined: there is none yet. */
+  /** Size of the existing disk; undefined: there is none yet. */
   readonly diskMiB: number | undefined
-  /** There is one, behind that wall from when it is launched; where it does not come to stand nobody was in it, and it is behind the one it was. */
+  /** Marks the workspace as belonging to the wall before `launch`. If that fails, nothing was written, and the earlier mark is restored. */
   behind<T>(launch: () => Promise<T>): Promise<T>
 }
 
 export interface WorkspaceInfo {
   readonly name: string
-  /** What it takes of the host's disk; null: a sandbox has it. */
+  /** Space on the host's disk; null: a sandbox has it. */
   readonly usedBytes: number | null
-  /** The sandbox that has it; null: none. */
+  /** The sandbox that has its disk; null: none. */
   readonly sandbox: string | null
-  /** Null: it has lost what says so, and no sandbox gets it. */
+  /** Null: the mark is missing, so no sandbox gets it. */
   readonly wall: WallName | null
   readonly changedMs: number
 }
 
-/** Disks that outlive their sandboxes, by owner and name. One sandbox at a time has one: it takes the image away, and its end brings it back. */
+/** Disks that outlive their sandboxes, by owner and name. A disk belongs to one sandbox at a time: the sandbox takes the image, and its end moves it back. */
 export class Workspaces {
   readonly #folder: string
   readonly #sandboxes: string
@@ -55,14 +55,14 @@ export class Workspaces {
     this.#sandboxes = join(home, 'sandboxes')
   }
 
-  /** What a plan says of its disk. */
+  /** The disk for a plan. */
   kept(name: string, owner = OPERATOR): Kept {
     return { image: join(this.#of(owner), `${name}${IMAGE}`), take: true, returns: true }
   }
 
   /**
-   * Rejects with CONFLICT while a sandbox has it, BAD_REQUEST where another size is asked for, and WALL_TOO_WEAK: what was written behind a wall is never shown
-   * to a kernel that the wall was to keep it from.
+   * Rejects with CONFLICT while a sandbox has it, BAD_REQUEST where another size is asked for, and WALL_TOO_WEAK: a disk that was written behind a wall is
+   * never shown to a kernel that the wall protects from such data.
    */
   async claim({ name, wall, diskMiB }: WorkspaceWish, owner: string | undefined, signal: AbortSignal): Promise<Claimed> {
     const kept = this.kept(name, owner)
@@ -91,7 +91,7 @@ export class Workspaces {
           try {
             return await launch()
           } catch (failure) {
-            // What nobody has written to any wall may have.
+            // A disk without data may go behind any wall.
             await this.#write(image, mark?.wall ?? WALLS[0])
             throw failure
           }
@@ -104,7 +104,7 @@ export class Workspaces {
     }
   }
 
-  /** Sizes of those whose disk no sandbox has, in MiB, by name. */
+  /** Sizes in MiB, by name, of workspaces that no sandbox has. */
   async resting(owner: string): Promise<ReadonlyMap<string, number>> {
     const folder = this.#of(owner)
     const images = (await readdir(folder).catch(() => [])).filter((file) => file.endsWith(IMAGE))
@@ -120,12 +120,12 @@ export class Workspaces {
     return await Promise.all([...new Set(names)].sort().map((name) => this.#info(name, owner)))
   }
 
-  /** With all that is in it. Rejects with NOT_FOUND, or CONFLICT while a sandbox has it. */
+  /** Deletes a workspace with its files. Rejects with NOT_FOUND, or CONFLICT while a sandbox has it. */
   async remove(name: string, signal: AbortSignal): Promise<void> {
     const found = (await this.list()).find((one) => one.name === name)
     if (found === undefined) throw new Fault('NOT_FOUND', `no workspace ${JSON.stringify(name.slice(0, 64))}`)
     const { image } = this.kept(name)
-    // Its lock stays: whoever waits for it has it open.
+    // The lock file stays: waiting processes have it open.
     await using _held = await lock(this.#beside(image, '.lock'), signal)
     if (!existsSync(image) && (await this.#holder(image)) !== undefined) throw await this.#taken(name, image)
     await rm(image, { force: true })
@@ -172,7 +172,7 @@ export class Workspaces {
     })
   }
 
-  /** The sandbox that took it (walls/disk-images.ts). */
+  /** The sandbox that took the image (walls/disk-images.ts). */
   async #holder(image: string): Promise<string | undefined> {
     for (const id of await readdir(this.#sandboxes)) {
       if ((await placeOf(join(this.#sandboxes, id))) === image) return id
@@ -190,7 +190,7 @@ export class Workspaces {
   }
 }
 
-/** It may have been written behind any wall: whoever knows which has to say so. */
+/** It may have been written behind any wall, so the operator must say which. */
 function lost(path: string, cause?: unknown): Fault {
   return new Fault('HOME_UNUSABLE', `${path} does not say which wall the workspace was written behind`, {
     hint: `If it is your own: put {"wall":"${WALLS.at(-1)}"} there, or the weaker one that you know it was.`,
@@ -198,7 +198,7 @@ function lost(path: string, cause?: unknown): Fault {
   })
 }
 
-/** Whatever cannot be looked at for another reason is not taken for something that is not there. */
+/** Only ENOENT means absent; any other failure is thrown. */
 function absent(error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT') throw error
 }

@@ -12,22 +12,22 @@ import { newId } from './ids.ts'
 import { lock } from './lock.ts'
 import { planZygote } from './plan.ts'
 
-/** Importing everything takes about a second; a cold disk takes longer. */
+/** Importing all modules takes about a second, and longer from a cold disk. */
 const START_MS = 60_000
-/** One that ends with its host has no need of an end of its own, but the plan wants one. */
+/** A zygote on its host's leash needs no idle timeout, but the plan requires one. */
 const LEASHED_IDLE_MS = 86_400_000
-/** A template whose zygote would not start is not tried again for so long: each try costs the caller a second. */
+/** Pause after a failed start: each attempt costs the caller a second. */
 const REST_MS = 60_000
 
 export interface ZygoteParts {
   settings: Settings
   auditLog: AuditLog
   walls: Pick<Walls, 'launch' | 'sweepDead'>
-  /** One line for whoever started this host. */
+  /** Reports one line to the user who started this host. */
   notice: (line: string) => void
 }
 
-/** The warmed interpreters, one per template, shared by all hosts of this state folder. */
+/** Zygotes: warm interpreters that new sandboxes are given forks of. One per template, shared by all hosts of this state folder. */
 export class Zygotes implements AsyncDisposable {
   readonly #parts: ZygoteParts
   readonly #starting = new Map<string, Promise<string | null>>()
@@ -39,30 +39,30 @@ export class Zygotes implements AsyncDisposable {
     this.#parts = parts
   }
 
-  /** Where the template's zygote listens, started if need be; null when there is none to be had: then interpreters start inside. */
+  /** Socket of the template's zygote, which is started if necessary; null: none is available, so interpreters start inside. */
   async socket(template: Template, signal: AbortSignal): Promise<string | null> {
     if (template.zygote === null) return null
     const dir = this.#dir(template)
     const socket = this.place(template)
     const starting = this.#starting.get(dir)
     if (starting !== undefined) return orAborted(starting, signal)
-    // Not asked whether it lives: a launch that finds it dead says so (`replace`), and all others are spared a round trip.
+    // No liveness check: a launch that finds it dead reports that (`replace`), and all others save a round trip.
     if (existsSync(socket)) return socket
     return this.#begin(template, dir, socket, signal)
   }
 
-  /** Where it would listen, whether it lives or not. */
+  /** Its socket path, whether it lives or not. */
   place(template: Template): string {
     return join(this.#dir(template), 'zygote.sock')
   }
 
-  /** A launch found the zygote at `socket` dead or deaf. */
+  /** Call this when a launch found the zygote dead or unresponsive. */
   async replace(template: Template, signal: AbortSignal): Promise<string | null> {
     const dir = this.#dir(template)
     return this.#starting.get(dir) ?? this.#begin(template, dir, this.place(template), signal)
   }
 
-  /** Ends the zygotes that were to end with this host. */
+  /** Ends the zygotes that are on this host's leash. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#over.abort(new Error('its host ends'))
     await Promise.allSettled(this.#starting.values())
@@ -73,7 +73,7 @@ export class Zygotes implements AsyncDisposable {
     return join(this.#parts.settings.home, 'zygotes', `${template.name}-${template.generation}`)
   }
 
-  /** The start goes on when the caller gives up: others wait for it too. */
+  /** The start continues if the caller gives up, because others wait for it too. */
   #begin(template: Template, dir: string, socket: string, signal: AbortSignal): Promise<string | null> {
     if ((this.#restingUntilMs.get(dir) ?? 0) > Date.now()) return Promise.resolve(null)
     const started = this.#start(template, dir, socket).finally(() => this.#starting.delete(dir))
@@ -87,7 +87,7 @@ export class Zygotes implements AsyncDisposable {
     try {
       const signal = within(START_MS, this.#over.signal)
       await using _held = await lock(`${dir}.lock`, signal)
-      // Both: the keeper of one that has just died answers for a while.
+      // Both must answer: the keeper of a zygote that just died still answers for a while.
       if ((await answers(join(dir, 'keeper.sock'))) && (await answers(socket))) return socket
       await walls.sweepDead(dir)
       const cell = await walls.launch(this.#plan(template, dir, id), signal)
@@ -96,7 +96,7 @@ export class Zygotes implements AsyncDisposable {
       auditLog.append({ kind: 'zygote', template: template.name, sandbox: id, outcome: 'started', detail: '' })
       return socket
     } catch (failure) {
-      // The record must be had, or nothing starts at all; being slow is no reason to fail.
+      // A failed audit record is an error for everybody; a failed zygote only makes starts slower.
       const detail = failure instanceof Fault ? failure.message : String(failure)
       auditLog.append({ kind: 'zygote', template: template.name, sandbox: id, outcome: 'failed', detail })
       if (this.#over.signal.aborted && failure instanceof Fault && failure.code === 'CANCELLED') return null

@@ -3,7 +3,7 @@ import { Fault } from '@caisson/wire'
 import Database from 'libsql'
 import type { Kind, Store, Stored } from './store.ts'
 
-/** Each is run once, in order; the number of those that were is the database's `user_version`. Never edited, only added to. */
+/** Each runs once, in order. The database's `user_version` is the number of those applied. Append only, never edit. */
 const MIGRATIONS = [
   `CREATE TABLE documents (
      kind TEXT NOT NULL,
@@ -14,10 +14,10 @@ const MIGRATIONS = [
    ) WITHOUT ROWID`,
 ]
 
-/** All requests wait as long, because a write is waited for in one breath: whoever holds a lock for longer gets them errors. */
+/** Writes are synchronous, so every request waits for a lock this long. If another process holds it longer, the write fails. */
 const BUSY_MS = 500
 
-/** SQLite in one file. A write is in the log of the database before it returns: the end of this process loses nothing. */
+/** SQLite in one file. A write is in the write-ahead log when it returns, so the end of this process loses nothing. */
 export class SqliteStore implements Store {
   readonly #database: Database.Database
   readonly #path: string
@@ -33,14 +33,14 @@ export class SqliteStore implements Store {
     this.#all = database.prepare('SELECT id, document FROM documents WHERE kind = ? ORDER BY id')
   }
 
-  /** Throws STORE_UNUSABLE. A database that is damaged is left as it is, with a copy beside it. */
+  /** Throws STORE_UNUSABLE. A damaged database is left as it is, with a copy beside it. */
   static open(path: string): SqliteStore {
     const isNew = !existsSync(path) || statSync(path).size === 0
     let database: Database.Database | undefined
     try {
       database = new Database(path, { timeout: BUSY_MS })
       if (!isNew) check(database)
-      // NORMAL with a write-ahead log: what was written survives this process, though perhaps not the machine's loss of power.
+      // NORMAL with a write-ahead log: writes survive the end of this process, but perhaps not a power failure.
       database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
       migrate(database)
       return new SqliteStore(path, database)
@@ -64,7 +64,7 @@ export class SqliteStore implements Store {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // Closing alone does not: statements that were prepared keep it half open (seen with libsql 0.5).
+    // Closing alone does not write the log back: prepared statements keep the database half open (seen with libsql 0.5).
     this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
     this.#database.close()
   }

@@ -1,10 +1,10 @@
-/** What has to survive a restart: documents of a few kinds. Small on purpose, so that any database can keep it. */
+/** What has to survive a restart: documents of a few kinds. The interface is deliberately small, so that any database can implement it. */
 export interface Store extends AsyncDisposable {
-  /** Writes it whole, new or not. On return it survives the end of this process. Rejects with STORE_UNUSABLE. */
+  /** Inserts or replaces a document. On return it survives the end of this process. Rejects with STORE_UNUSABLE. */
   put(kind: Kind, id: string, document: unknown): Promise<void>
-  /** One that is not there is no error. */
+  /** A missing document is no error. */
   remove(kind: Kind, id: string): Promise<void>
-  /** In the order of their ids. */
+  /** Ordered by id. */
   all(kind: Kind): Promise<Stored[]>
 }
 

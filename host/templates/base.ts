@@ -4,7 +4,7 @@ import type { Made } from './made.ts'
 import type { Recipe } from './recipe.ts'
 import { NAMES, searchPath } from './search-path.ts'
 
-/** The machine's own programs, and an /etc that says nothing of the machine. */
+/** The machine's own programs, and an /etc that reveals nothing about the machine. */
 export const base: Recipe = {
   name: 'base',
   aliases: [],
@@ -15,17 +15,17 @@ export const base: Recipe = {
   },
 }
 
-/** Python as a runtime needs IPython, which code-interpreter brings. */
+/** The Python runtime needs IPython, which code-interpreter brings. */
 const INTERPRETERS = [
   ['javascript', '/usr/bin/node'],
   ['typescript', '/usr/bin/node'],
   ['bash', '/bin/bash'],
-  // A JDK has it, a JRE has not.
+  // Part of a JDK, not of a JRE.
   ['java', '/usr/bin/jshell'],
   ['r', '/usr/bin/R'],
 ] as const
 
-/** What of the host every template shows. */
+/** What every template shows of the host. */
 export async function machine(): Promise<Pick<Made, 'host' | 'symlinks' | 'languages'>> {
   const host = ['/usr', ...(await mountsBelowUsr())]
   const symlinks: Made['symlinks'] = []
@@ -35,7 +35,7 @@ export async function machine(): Promise<Pick<Made, 'host' | 'symlinks' | 'langu
     else if (found?.isDirectory()) host.push(path)
   }
   symlinks.push(...(await otherNames()))
-  // Which CPUs there are: the C library, the JVM and OpenBLAS ask here.
+  // The C library, the JVM and OpenBLAS read the available CPUs here.
   if (await stat('/sys/devices/system/cpu').catch(absent)) host.push('/sys/devices/system/cpu')
   const languages: string[] = []
   for (const [language, interpreter] of INTERPRETERS) {
@@ -44,14 +44,14 @@ export async function machine(): Promise<Pick<Made, 'host' | 'symlinks' | 'langu
   return { host, symlinks, languages }
 }
 
-/** Programs written for other systems ask for `python`, or for `python3`, and mean the same. */
+/** Programs written for other systems call `python` or `python3` and mean the same. */
 async function otherNames(): Promise<Made['symlinks']> {
   const [python, python3] = await Promise.all(['/usr/bin/python', '/usr/bin/python3'].map((path) => stat(path).catch(absent)))
   if (python3 && !python) return [{ path: `${NAMES}/python`, to: '/usr/bin/python3' }]
   return python && !python3 ? [{ path: `${NAMES}/python3`, to: '/usr/bin/python' }] : []
 }
 
-/** A bind shows one file system. Others may be mounted below /usr (proc_pid_mountinfo(5): the fifth field is the mount point). */
+/** A bind mount shows one file system. Others may be mounted below /usr (proc_pid_mountinfo(5): the fifth field is the mount point). */
 async function mountsBelowUsr(): Promise<string[]> {
   const points = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').map((line) => line.split(' ')[4] ?? '')
   return [...new Set(points)].filter((point) => point.startsWith('/usr/') && !point.includes('\\')).sort()

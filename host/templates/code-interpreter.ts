@@ -5,10 +5,10 @@ import { makePython } from './python.ts'
 import type { Recipe } from './recipe.ts'
 import { searchPath } from './search-path.ts'
 
-/** `base`, and a Python with the usual libraries, warmed up. */
+/** `base`, with a warmed-up Python that has the usual libraries. */
 export const codeInterpreter: Recipe = {
   name: 'code-interpreter',
-  // As E2B's code interpreter asks for it.
+  // The name that E2B's code interpreter uses.
   aliases: ['code-interpreter-v1'],
   async build(folder, kitchen, signal) {
     const etc = await makeEtc(folder, searchPath(true), signal)

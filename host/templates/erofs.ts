@@ -6,12 +6,12 @@ import { Fault } from '@caisson/wire'
 
 const MAX_SAID_BYTES = 1024 * 1024
 const FORMATTER = 'mkfs.erofs'
-/** Nothing is compressed: an emulated processor would pay for it at each start. Programs compare the times of files with what they have made of them. */
+/** No compression, because an emulated processor would pay for it at each start. File times are kept, because programs compare them with their caches. */
 const FORM = ['--quiet', '-x-1', '--preserve-mtime', '--force-uid=0', '--force-gid=0']
 
 /**
- * Makes a read-only file system of a folder, in one step. All of it is root's. `binds`: folders of the host to be seen in it meanwhile, at these places,
- * in a mount namespace of its own. Rejects with TEMPLATE_BUILD_FAILED.
+ * Makes a read-only file system from a folder, in one step. Everything in it belongs to root. `binds`: host folders to mount there meanwhile, in a mount
+ * namespace of its own. Rejects with TEMPLATE_BUILD_FAILED.
  */
 export async function makeImage(
   image: string,

@@ -5,10 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 const SESSION = 'account required pam_permit.so\nsession required pam_permit.so\n'
 const ANYONE = `auth required pam_permit.so\n${SESSION}`
 
-/**
- * An /etc that is made, not taken: accounts, names and shells of the sandbox's own, and of the host's only what programs below /usr
- * cannot do without and every user of the host may read anyway.
- */
+/** A generated /etc: the sandbox's own accounts, names and shells, and from the host only what programs below /usr need and every host user may read anyway. */
 const WRITTEN: Readonly<Record<string, string>> = {
   passwd: `root:x:0:0:root:/root:/bin/bash
 user:x:1000:1000:user:/home/user:/bin/bash
@@ -19,13 +16,13 @@ tty:x:5:
 user:x:1000:
 nogroup:x:65534:
 `,
-  // Some walls load a library into every program.
+  // Some walls preload a library into every program.
   'ld.so.preload': '',
-  // Each sandbox has its own over these three.
+  // Each sandbox mounts its own over these three.
   hostname: 'sandbox\n',
   hosts: '127.0.0.1 localhost\n::1 localhost\n',
   'machine-id': '',
-  // No name server: a name is refused at once, not after a wait.
+  // No name server: lookups fail at once instead of timing out.
   'resolv.conf': '',
   'nsswitch.conf': 'passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n',
   'host.conf': 'multi on\n',
@@ -33,7 +30,7 @@ nogroup:x:65534:
   timezone: 'Etc/UTC\n',
   fstab: '',
   networks: 'default 0.0.0.0\nloopback 127.0.0.0\nlink-local 169.254.0.0\n',
-  // A new home has no profile of its own, and a terminal's shell is one of a log-in: what installers add to ~/.bashrc is read all the same.
+  // A new home has no profile, and a terminal runs a login shell. It still reads what installers add to ~/.bashrc.
   profile: `umask 022
 if [ -n "$BASH_VERSION" ] && [ -n "$PS1" ]; then
   . /etc/bash.bashrc
@@ -44,17 +41,17 @@ fi
 PS1='\\u@\\h:\\w\\$ '
 alias ls='ls --color=auto' grep='grep --color=auto'
 `,
-  // For those sandboxes in which set-uid programs work (profile: noNewPrivileges). No other service of PAM lets anyone in.
+  // For sandboxes in which set-uid programs work (profile: noNewPrivileges). No other PAM service lets anyone in.
   'pam.d/sudo': ANYONE,
   'pam.d/sudo-i': ANYONE,
   'pam.d/su': `auth sufficient pam_rootok.so\nauth required pam_deny.so\n${SESSION}`,
   'pam.d/su-l': `auth sufficient pam_rootok.so\nauth required pam_deny.so\n${SESSION}`,
   'pam.d/other': 'auth required pam_deny.so\naccount required pam_deny.so\npassword required pam_deny.so\nsession required pam_deny.so\n',
-  // Not to touch the limit of core dumps: what the wall has set cannot be raised again (native/keeper/src/inside.rs).
+  // sudo must not change the core dump limit: what the wall has set cannot be raised again (native/keeper/src/inside.rs).
   'sudo.conf': 'Set disable_coredump false\nSet probe_interfaces false\n',
 }
 
-/** What a command of the caller had in its environment stays outside of sudo. */
+/** sudo drops the environment of the calling command. */
 function sudoers(path: string): string {
   return `Defaults env_reset, !syslog
 Defaults secure_path="${path}"
@@ -69,7 +66,7 @@ const LINKED: Readonly<Record<string, string>> = {
   'os-release': '../usr/lib/os-release',
 }
 
-/** Of the host's. A folder means all below it. Nothing that is known to hold addresses, names of people, or passwords. */
+/** Copied from the host; a folder includes everything below. None of these is known to hold addresses, people's names, or passwords. */
 const COPIED = [
   /^alternatives$/,
   /^(ld\.so\.cache|ld\.so\.conf|ld\.so\.conf\.d)$/,
@@ -78,7 +75,7 @@ const COPIED = [
   /^(fonts|terminfo|vim|groff|perl|gss|sgml|xml|ImageMagick-[0-9]+|R|texmf|OpenCL)$/,
   /^(python[0-9.]*|java-[a-z0-9.-]*)$/,
 ]
-/** Where administrators put what is theirs alone: Renviron.site, vimrc.local. */
+/** Site-specific files of administrators: Renviron.site, vimrc.local. */
 const OF_THE_SITE = /\.(site|local)$/
 const CERTIFICATES = [
   'ssl/certs',
@@ -90,12 +87,12 @@ const CERTIFICATES = [
 ]
 const MAX_FILE_BYTES = 8 * 1024 * 1024
 
-/** Names and contents of all that is written, for a sandbox with this search path. */
+/** Names and contents of all generated files, for a sandbox with this PATH. */
 export function written(path: string): Record<string, string> {
   return { ...WRITTEN, sudoers: sudoers(path) }
 }
 
-/** Makes `etc-HASH` below `folder`, unless it is there, and gives its name. `path`: what sudo looks for programs in. */
+/** Makes `etc-HASH` in `folder`, unless it exists, and returns its name. `path`: where sudo looks for programs. */
 export async function makeEtc(folder: string, path: string, signal: AbortSignal, host = '/etc'): Promise<string> {
   await mkdir(folder, { recursive: true })
   const fresh = await mkdtemp(join(folder, '.etc-'))
@@ -124,7 +121,7 @@ export async function makeEtc(folder: string, path: string, signal: AbortSignal,
   }
 }
 
-/** Only what anyone on the host may read, and links that lead to /usr or stay within /etc. */
+/** Copies only files that every host user may read, and links that lead to /usr or stay within /etc. */
 async function copy(from: string, to: string, hash: ReturnType<typeof createHash>, host: string): Promise<void> {
   const found = await lstat(from).catch(unreadable)
   if (found === null || OF_THE_SITE.test(from)) return

@@ -10,8 +10,8 @@ const execute = promisify(execFile)
 const PYTHON = '/usr/bin/python3'
 
 /**
- * Makes `ground-HASH` below `folder`, unless it is there: what lies between this machine's /usr and a root that can be written to (templates/ground.py,
- * `program`). `interpreter`: of the template's Python; null: it has none. Gives its name; null without root or Python, where there is no such root.
+ * Makes `ground-HASH` in `folder`, unless it exists: the layer between this machine's /usr and a writable root (templates/ground.py, `program`). `interpreter`:
+ * the template's Python; null: it has none. Returns its name; null without root or Python, since there is no writable root then.
  */
 export async function makeGround(
   folder: string,

@@ -6,25 +6,25 @@ import { promisify } from 'node:util'
 import { Fault } from '@caisson/wire'
 
 const execute = promisify(execFile)
-/** The distribution's kernel for virtual machines: small, and kept mended by others. */
+/** The distribution's kernel for virtual machines: small, and maintained by the distribution. */
 const PACKAGE = 'linux-image-cloud-amd64'
 const MAX_SAID_BYTES = 1024 * 1024
 const MAX_KERNEL_BYTES = 512 * 1024 * 1024
-/** As the kernel's own LZ4 frames begin (scripts/extract-vmlinux). */
+/** Magic number of the kernel's LZ4 frames (scripts/extract-vmlinux). */
 const LZ4 = Buffer.from([0x02, 0x21, 0x4c, 0x18])
 const ELF = Buffer.from([0x7f, 0x45, 0x4c, 0x46])
 
-/** In the order in which one needs the other. */
+/** In order of dependency. */
 const MODULES = [
   ...['virtio_ring', 'virtio', 'virtio_mmio', 'virtio_blk', 'virtio_console'],
   ...['failover', 'net_failover', 'virtio_net', 'libcrc32c', 'erofs'],
 ]
 
-/** For Firecracker besides; in a folder of their own, because a machine loads all that it is given. */
+/** Also needed for Firecracker. In a folder of its own, because a machine loads every module that it is given. */
 const VSOCK = 'vsock'
 const VSOCK_MODULES = ['vsock', 'vmw_vsock_virtio_transport_common', 'vmw_vsock_virtio_transport']
 
-/** Fetches it below `folder`, unless it is there: `kernel-VERSION`, with `vmlinux` and the modules that a machine needs. Its name. */
+/** Fetches `kernel-VERSION` into `folder`, unless it exists, with `vmlinux` and the modules that a machine needs. Returns its name. */
 export async function fetchKernel(folder: string, say: (line: string) => void, signal: AbortSignal): Promise<string> {
   const { stdout } = await execute('apt-cache', ['depends', '--important', PACKAGE], { maxBuffer: MAX_SAID_BYTES, signal })
   const dependency = /Depends: (linux-image-(\d[a-z0-9.+-]{1,64}))$/m.exec(stdout)
@@ -54,7 +54,7 @@ export async function fetchKernel(folder: string, say: (line: string) => void, s
     const said = (cause as { stderr?: string }).stderr?.trim().split('\n').at(-1)
     const why = `${dependency[1]}: ${said || (cause instanceof Error ? cause.message : String(cause))}`
     if (!isThere || signal.aborted) throw new Fault('TEMPLATE_BUILD_FAILED', why, { cause })
-    // QEMU does without.
+    // QEMU does not need it.
     say(`${why}. Machines are run by QEMU until that is mended`)
     return name
   } finally {
@@ -62,13 +62,13 @@ export async function fetchKernel(folder: string, say: (line: string) => void, s
   }
 }
 
-/** QEMU starts the kernel itself a second sooner than what unpacks it. */
+/** Unpacks the kernel, because QEMU starts it a second sooner than the self-extracting image. */
 async function unpack(image: string, to: string, signal: AbortSignal): Promise<void> {
   const bytes = await readFile(image)
   const at = bytes.indexOf(LZ4)
   if (at < 0) throw new Error('a kernel that is not packed with LZ4')
   await writeFile(`${to}.lz4`, bytes.subarray(at))
-  // What lies behind the frame is none of it, and lz4 says so after all is written.
+  // Data follows the frame; lz4 reports that only after it has written everything.
   const options = { encoding: 'buffer', maxBuffer: MAX_KERNEL_BYTES, signal } as const
   const { stdout } = await execute('lz4', ['-d', '-c', `${to}.lz4`], options).catch((error: { stdout?: Buffer }) => {
     if (error.stdout === undefined || error.stdout.length === 0) throw error
@@ -85,7 +85,7 @@ async function takeModules(from: string, modules: readonly string[], to: string)
   const order: string[] = []
   for (const module of modules) {
     const path = found.find((one) => one.endsWith(`/${module}.ko`))
-    // Some kernels have it built in.
+    // Built into some kernels.
     if (path === undefined) continue
     await copyFile(join(from, path), join(to, `${module}.ko`))
     order.push(`${module}.ko`)

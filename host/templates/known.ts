@@ -4,7 +4,7 @@ import { Fault } from '@caisson/wire'
 import * as shelf from './shelf.ts'
 import { openTemplate, type Shelves } from './template.ts'
 
-/** A template that has been built, as it is told to others. */
+/** A built template, as clients see it. */
 export interface KnownTemplate {
   readonly name: string
   readonly aliases: readonly string[]
@@ -14,12 +14,12 @@ export interface KnownTemplate {
   readonly builtMs: number
 }
 
-/** The template's own name, for its name or an alias of it. */
+/** The template's own name, given that name or an alias. */
 export function templateNamed(name: string): string | undefined {
   return Object.values(shelf).find((recipe) => recipe.name === name || recipe.aliases.includes(name))?.name
 }
 
-/** Those that have been built. */
+/** All built templates. */
 export async function builtTemplates(shelves: Shelves, signal: AbortSignal): Promise<KnownTemplate[]> {
   const known: KnownTemplate[] = []
   for (const { name, aliases } of Object.values(shelf)) {

@@ -6,17 +6,17 @@ import { fetchKernel } from './kernel.ts'
 import { makeShownImage } from './shown-image.ts'
 import { makeUsrImage } from './usr-image.ts'
 
-/** Beside the templates. */
+/** Folder beside the templates. */
 export const MACHINE = 'machine'
 const NEEDED = ['/usr/bin/qemu-system-x86_64', '/usr/bin/mkfs.erofs', '/usr/bin/lz4', '/var/lib/dpkg/status']
-/** Said where one of them is missing; the wall says it too, to whoever asks for it. */
+/** Shown where one of them is missing, also by the wall. */
 const INSTALL = 'apt-get install -y --no-install-recommends qemu-system-x86 erofs-utils lz4'
 
 type Say = (line: string) => void
 
 /**
- * Makes what all machines are made of: a kernel and an image of /usr. What cannot be had is said, with what mends it, and stops nobody who wants none:
- * false. Idempotent, and goes on where it was interrupted.
+ * Makes the shared parts of machines: a kernel and an image of /usr. If something is missing, it reports the fix and resolves to false, because users of other
+ * walls need not care. Idempotent, and resumes where it was interrupted.
  */
 export async function buildMachines(templates: string, say: Say, signal: AbortSignal): Promise<boolean> {
   if (process.getuid?.() !== 0) {
@@ -36,7 +36,7 @@ export async function buildMachines(templates: string, say: Say, signal: AbortSi
   })
 }
 
-/** Makes an image of each of these templates, which have been built, for machines that `buildMachines` has made. The same holds for it. */
+/** Makes an image of each of these built templates for machines, after `buildMachines`. Fails in the same way. */
 export async function showTemplates(templates: string, names: readonly string[], say: Say, signal: AbortSignal): Promise<boolean> {
   return await wherePossible(say, signal, async () => {
     for (const name of names) await makeShownImage(join(templates, name), say, signal)

@@ -2,7 +2,7 @@ import { z } from 'zod'
 
 const HostPath = z.string().startsWith('/')
 
-/** templates/NAME/template.json: what was built, and of what. Folders are relative to it. */
+/** templates/NAME/template.json: what was built, and from what. Folders are relative to it. */
 export const Made = z.strictObject({
   version: z.literal(1),
   name: z.string(),

@@ -7,18 +7,18 @@ import { createInterface } from 'node:readline'
 import { Fault } from '@caisson/wire'
 import type { Made } from './made.ts'
 
-/** The machine's own: whatever else comes first in PATH may live in somebody's home. */
+/** The machine's own Python: another one that comes first in PATH may lie in a user's home. */
 const INTERPRETER = '/usr/bin/python3'
 const OLDEST = [3, 11] as const
 const INSTALL = 'As root, run: apt-get install -y python3 python3-venv'
-/** Where the environment is inside. Everything in it that names its own place must name this one. */
+/** Path of the environment inside. Everything in it that contains its own path must contain this one. */
 const INSIDE = '/caisson/python'
-/** Raised when the steps below change what they make. */
+/** Increased when the steps below change their output. */
 const RECIPE = 1
 
 type Say = (line: string) => void
 
-/** Makes `python-HASH` below `folder`, unless it is there: a virtual environment that holds exactly `requirements`. */
+/** Makes `python-HASH` in `folder`, unless it exists: a virtual environment with exactly `requirements`. */
 export async function makePython(
   folder: string,
   requirements: string,
@@ -68,7 +68,7 @@ async function findInterpreter(signal: AbortSignal): Promise<{ interpreter: stri
   return { interpreter: await realpath(INTERPRETER), version }
 }
 
-/** Gives the pip to fill it with: its own, or the machine's where the machine has no ensurepip. */
+/** Returns the pip command to fill it with: its own, or the machine's if the machine has no ensurepip. */
 async function makeEnvironment(to: string, interpreter: string, signal: AbortSignal): Promise<string[]> {
   const silent = () => undefined
   const venv = [interpreter, '-I', '-B', '-m', 'venv', '--symlinks']
@@ -84,8 +84,8 @@ async function makeEnvironment(to: string, interpreter: string, signal: AbortSig
 }
 
 /**
- * matplotlib looks for fonts at its first import and keeps the list in a folder that it can write. Inside there is none that would outlive
- * a sandbox, so it is taught to read a list beside its own data first.
+ * matplotlib searches for fonts at its first import and caches the list in a writable folder. Inside, no such folder outlives a sandbox, so matplotlib is
+ * patched to read a list beside its own data first.
  */
 async function warmFonts(environment: string, signal: AbortSignal): Promise<void> {
   const python = join(environment, 'bin', 'python')
@@ -112,7 +112,7 @@ async function warmFonts(environment: string, signal: AbortSignal): Promise<void
   await rm(scratch, { recursive: true })
 }
 
-/** Scripts begin with the path of their interpreter, and pyvenv.cfg tells where it was made. */
+/** Replaces the build path by the path inside: scripts start with their interpreter's path, and pyvenv.cfg says where it was made. */
 async function speakOfInside(environment: string): Promise<void> {
   const bin = join(environment, 'bin')
   const files = (await readdir(bin)).map((name) => join(bin, name))
@@ -124,13 +124,13 @@ async function speakOfInside(environment: string): Promise<void> {
 }
 
 /**
- * Inside nothing can be compiled for keeps. Unchecked: nothing can change there either, and a copy of the folder stays valid. The packages' own tests are
- * a third of all, and run by nobody.
+ * Compiles in advance, because no sandbox can keep bytecode. Unchecked, because nothing can change there, and so that a copy of the folder stays valid. The
+ * packages' own tests are a third of all files, and nobody runs them.
  */
 async function compile(environment: string, signal: AbortSignal): Promise<void> {
   const from = ['-x', '/tests/', '-s', environment, '-p', INSIDE, join(environment, 'lib')]
   const python = join(environment, 'bin', 'python')
-  // Some packages carry files that are no Python, on purpose, for their own tests: 1 means that some were met.
+  // Some packages contain invalid Python on purpose, for their tests: exit code 1 means that some was found.
   await run(
     [python, '-I', '-B', '-m', 'compileall', '-q', '-q', '-j', '0', '--invalidation-mode', 'unchecked-hash', ...from],
     () => undefined,
@@ -146,7 +146,7 @@ async function succeeds(argv: string[], signal: AbortSignal): Promise<boolean> {
   return code === 0
 }
 
-/** Runs a step, with each of its lines said, and gives what it printed on standard output. */
+/** Runs a step, reports each of its lines, and returns its standard output. */
 async function run(
   argv: string[],
   say: Say,

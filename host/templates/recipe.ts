@@ -3,19 +3,18 @@ import type { Made } from './made.ts'
 /** How a template is made: one file per template, one line in shelf.ts. */
 export interface Recipe {
   readonly name: string
-  /** Other names that callers know it by. */
+  /** Other names that clients use. */
   readonly aliases: readonly string[]
   /**
-   * Builds what is not there yet below `folder` and says what there is. Content-addressed: a second build of the same finds all in place, and
-   * folders of an earlier one are left alone (live sandboxes may have them bound; see setup.ts). Rejects with TEMPLATE_BUILD_FAILED or
-   * LANGUAGE_UNAVAILABLE.
+   * Builds what is missing in `folder` and returns what exists. Content-addressed: a second build of the same reuses everything, and leaves folders of an
+   * earlier one alone (live sandboxes may have them mounted; see setup.ts). Rejects with TEMPLATE_BUILD_FAILED or LANGUAGE_UNAVAILABLE.
    */
   build(folder: string, kitchen: Kitchen, signal: AbortSignal): Promise<Made>
 }
 
 export interface Kitchen {
-  /** Where this template's recipe files are (templates/NAME of the repository). */
+  /** Folder of this template's recipe files (templates/NAME of the repository). */
   readonly files: string
-  /** One line of progress. */
+  /** Reports one line of progress. */
   say(line: string): void
 }

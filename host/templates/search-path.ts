@@ -1,6 +1,6 @@
-/** Where programs inside are looked for. What is in the last folder stands in for names that the machine's own programs do not have. */
+/** PATH of programs inside. The last folder provides names that the machine's own programs lack. */
 export function searchPath(python: boolean): string {
-  // The first is there where it may be installed into (templates/ground.py).
+  // The first exists where packages can be installed (templates/ground.py).
   const first = python ? ['/opt/caisson/python/bin', '/caisson/python/bin'] : []
   return [...first, '/usr/local/bin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin', NAMES].join(':')
 }

@@ -8,12 +8,12 @@ import type { Made } from './made.ts'
 import type { Recipe } from './recipe.ts'
 import * as shelf from './shelf.ts'
 
-/** Live sandboxes have the folders of earlier builds bound, and find them empty once they are removed. */
+/** Live sandboxes have folders of earlier builds mounted, and would see them empty once they are removed. */
 const KEEP_EARLIER_MS = 24 * 3600 * 1000
-/** Machines too, for the wall microvm. */
+/** Also sets up machines, for the microvm wall. */
 const MACHINES = '--machines'
 
-/** Builds one template below `templates`: new folders first, then template.json, replaced in one step. */
+/** Builds one template in `templates`: new folders first, then template.json, replaced atomically. */
 export async function buildTemplate(recipe: Recipe, templates: string, say: (line: string) => void, signal: AbortSignal): Promise<Made> {
   const folder = join(templates, recipe.name)
   const recipes = join(dirname(dirname(fileURLToPath(import.meta.url))), 'templates')
@@ -33,7 +33,7 @@ export async function buildTemplate(recipe: Recipe, templates: string, say: (lin
   return made
 }
 
-/** `interpreter` is what ./caisson compares /usr/bin/python3 with, `ground` where template.ts finds it. */
+/** Points a link to what was built. ./caisson compares `interpreter` with /usr/bin/python3; template.ts finds `ground`. */
 async function point(path: string, to: string): Promise<void> {
   await rm(`${path}.new`, { force: true })
   await symlink(to, `${path}.new`)
@@ -69,9 +69,9 @@ async function main(argv: readonly string[]): Promise<number> {
   const stop = new AbortController()
   process.once('SIGTERM', () => stop.abort(new Error('stopped by SIGTERM')))
   const say = (line: string) => process.stdout.write(`${line}\n`)
-  // What machines share is made meanwhile: that waits for the disk, templates for the network and the processor.
+  // The parts of machines are made concurrently: they wait for the disk, templates for the network and the CPU.
   const under = argv.includes(MACHINES) && templates !== undefined ? buildMachines(templates, say, stop.signal) : Promise.resolve(false)
-  // How it ended is asked for in a moment, and until then nobody's fault.
+  // Its result is awaited below; until then a failure must not count as unhandled.
   under.catch(() => false)
   try {
     await buildTemplates(names, templates, say, stop.signal)

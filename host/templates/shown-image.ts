@@ -5,15 +5,15 @@ import { makeImage } from './erofs.ts'
 import { Made } from './made.ts'
 import { shownImage } from './shown-name.ts'
 
-/** Where a machine puts something of its own (native/agent/src/vm/root.rs). */
+/** Where a machine puts files of its own (native/agent/src/vm/root.rs). */
 const PLACES = [
   ...['usr', 'proc', 'sys', 'dev', 'run', 'mnt', 'opt', 'srv', 'media', 'tmp', 'root', 'var/tmp', 'var/lib', 'var/log', 'home/user'],
   ...['caisson/runtimes', 'caisson/python'],
 ]
-/** Rules of a program that does not work there, and not for everybody to read. */
+/** Private files of programs that do not work there. */
 const PRIVATE = ['sudoers', 'sudoers.d', 'shadow', 'gshadow']
 
-/** Makes the image of what this template shows besides /usr, unless it is there, and lets go of earlier ones. */
+/** Makes the image of what this template shows besides /usr, unless it exists, and removes earlier ones. */
 export async function makeShownImage(folder: string, say: (line: string) => void, signal: AbortSignal): Promise<void> {
   const text = await readFile(join(folder, 'template.json'), 'utf8')
   const made = Made.parse(JSON.parse(text))
@@ -28,12 +28,12 @@ export async function makeShownImage(folder: string, say: (line: string) => void
       await rm(draft, { recursive: true, force: true })
     }
   }
-  // Machines that run hold theirs open.
+  // Running machines keep theirs open.
   for (const other of await readdir(folder))
     if (/^shown-.*\.erofs$/.test(other) && other !== name) await rm(join(folder, other), { force: true })
 }
 
-/** Puts it together in a folder; what is large is bound there meanwhile. */
+/** Assembles it in a folder; large parts are bind-mounted there meanwhile. */
 async function lay(draft: string, folder: string, made: Made): Promise<{ source: string; at: string }[]> {
   for (const place of PLACES) await mkdir(join(draft, place), { recursive: true, mode: 0o755 })
   await cp(join(folder, made.etc), join(draft, 'etc'), { recursive: true, preserveTimestamps: true, verbatimSymlinks: true })
@@ -43,7 +43,7 @@ async function lay(draft: string, folder: string, made: Made): Promise<{ source:
     await mkdir(dirname(join(draft, path)), { recursive: true, mode: 0o755 })
     await symlink(to, join(draft, path))
   }
-  // A file to be covered by the agent that runs.
+  // A mount point for the running agent.
   await writeFile(join(draft, 'caisson/agent'), '')
   const binds = made.host
     .filter((path) => !path.startsWith('/usr') && !path.startsWith('/sys'))

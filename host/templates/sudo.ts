@@ -2,12 +2,12 @@ import { realpath, stat } from 'node:fs/promises'
 import type { Bind } from '@caisson/wire'
 
 const PROGRAM = '/usr/bin/sudo'
-/** Its plug-ins: it loads none that somebody else than root owns. */
+/** Its plug-ins: sudo loads only those that belong to root. */
 const PLUGINS = ['/usr/libexec/sudo', '/usr/lib/sudo']
 
 /**
- * What `sudo` needs to work inside: the program alone is set-uid there, and it and its plug-ins are owned by the sandbox's root. The rest of /usr stays
- * owned by nobody, or root inside could read what only the host's root may. Empty where the machine has no sudo.
+ * Mounts that `sudo` needs to work inside: only the program is set-uid there, and it and its plug-ins belong to the sandbox's root. The rest of /usr stays
+ * owned by nobody, or root inside could read what only the host's root may read. Empty if the machine has no sudo.
  */
 export async function sudoBinds(): Promise<Bind[]> {
   const program = await realpath(PROGRAM).catch(() => undefined)

@@ -8,28 +8,28 @@ import * as shelf from './shelf.ts'
 import { shownImage } from './shown-name.ts'
 import { sudoBinds } from './sudo.ts'
 
-/** A root file system made of the machine itself, and the process that is warmed up for it. */
+/** A root file system assembled from the machine itself, and the process that is warmed up for it. */
 export interface Template {
   readonly name: string
   /** Folder that is bound at /etc. It is among `binds`. */
   readonly etc: string
   readonly binds: readonly Bind[]
-  /** Folder that lies above /usr in a root that can be written to (ground.ts); null: none has been built. */
+  /** Folder that overlays /usr in a writable root (ground.ts); null: none has been built. */
   readonly ground: string | null
-  /** Image of what it shows besides /usr, for machines (shown-image.ts); null: none has been built, or of another build. */
+  /** Image of what it shows besides /usr, for machines (shown-image.ts); null: none has been built for this build. */
   readonly shown: string | null
-  /** A library may be loaded into every program: there is a place to say so. Older builds have none. */
+  /** Whether a library can be preloaded into every program: older builds have no file to name it in. */
   readonly preloads: boolean
-  /** What is bound besides where `sudo` is to work. */
+  /** Additional mounts where `sudo` is to work. */
   readonly sudo: readonly Bind[]
   readonly symlinks: readonly { path: string; to: string }[]
-  /** What every program inside starts with. */
+  /** Environment of every program inside. */
   readonly env: Readonly<Record<string, string>>
-  /** Names of runtimes whose interpreter is there. */
+  /** Names of the runtimes whose interpreter it has. */
   readonly languages: readonly string[]
-  /** Absent: this template has nothing worth warming up. */
+  /** Null: this template has nothing worth warming up. */
   readonly zygote: { readonly argv: readonly string[]; readonly env: Readonly<Record<string, string>> } | null
-  /** Changes with everything that a process warmed up earlier would not have; 8 letters. */
+  /** Changes with everything that an earlier warmed process would lack; 8 letters. */
   readonly generation: string
 }
 
@@ -47,10 +47,10 @@ export function templateNames(): string[] {
   return Object.values(shelf).map((recipe) => recipe.name)
 }
 
-/** A home is new each time: what asks once a week for newer versions of itself would ask at every command, and the command would wait for the answer. */
+/** Homes are new each time, so a weekly check for newer versions would run at every command, and delay it. */
 const NO_NEWS = { npm_config_update_notifier: 'false', PIP_DISABLE_PIP_VERSION_CHECK: '1' }
 
-/** Rejects with TEMPLATE_UNKNOWN, or TEMPLATE_NOT_BUILT when it has not been built, or not by this version, or its Python is gone. */
+/** Rejects with TEMPLATE_UNKNOWN, or with TEMPLATE_NOT_BUILT when it has not been built by this version, or its Python is gone. */
 export async function openTemplate(name: string, shelves: Shelves, signal: AbortSignal): Promise<Template> {
   if (!templateNames().includes(name)) {
     throw new Fault('TEMPLATE_UNKNOWN', `no template ${JSON.stringify(name)}; there are: ${templateNames().join(', ')}`)
@@ -100,7 +100,7 @@ export async function openTemplate(name: string, shelves: Shelves, signal: Abort
     ...common,
     zygote: {
       argv: ['/caisson/python/bin/python', '/caisson/runtimes/python/zygote.py', '/caisson/zygote.so'],
-      // A fork that was ready goes on as another thread to the kernel (native/zygote/src/moving.rs), which would write to the first one's area.
+      // A prepared fork goes on as another thread in the kernel's view (native/zygote/src/moving.rs), and the kernel would write to the first one's rseq area.
       env: { ...env, GLIBC_TUNABLES: 'glibc.pthread.rseq=0' },
     },
     generation: await generation(text, shelves, signal),
@@ -124,10 +124,10 @@ async function readMade(path: string, name: string, signal: AbortSignal): Promis
   throw new Fault('TEMPLATE_NOT_BUILT', `${path} belongs to another template`)
 }
 
-/** Raised when the plan of zygotes changes in what their forks inherit. */
+/** Increased when the zygote's plan changes in what its forks inherit. */
 const ZYGOTE_WALL = '2'
 
-/** Sizes and times stand for contents here: build.mjs leaves a file alone that would not change. */
+/** Hashes sizes and times instead of contents: build.mjs does not touch a file that would not change. */
 async function generation(made: string, shelves: Shelves, signal: AbortSignal): Promise<string> {
   const hash = createHash('sha256').update(made).update(shelves.programs).update(ZYGOTE_WALL)
   const folder = join(shelves.programs, 'python')

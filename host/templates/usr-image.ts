@@ -11,25 +11,25 @@ const MAX_LIST_BYTES = 16 * 1024 * 1024
 const LEFT_OUT = ['local', 'src', 'lib/debug', 'share/doc', 'share/man', 'share/info']
 const VERSION = '1'
 
-/** The name of the image of this machine's /usr as it is today: it changes with the packages that are installed. */
+/** Name of the image of this machine's current /usr. It changes with the installed packages. */
 export async function usrImage(): Promise<string> {
   const { size, mtimeMs } = await stat('/var/lib/dpkg/status')
   return `usr-${createHash('sha256').update(`${VERSION} ${size} ${mtimeMs}`).digest('hex').slice(0, 8)}.erofs`
 }
 
-/** Makes it below `folder`, unless it is there, and lets go of earlier ones. Its name. */
+/** Makes the image in `folder`, unless it exists, and removes earlier ones. Returns its name. */
 export async function makeUsrImage(folder: string, say: (line: string) => void, signal: AbortSignal): Promise<string> {
   const name = await usrImage()
   if (!existsSync(join(folder, name))) {
     say('an image of /usr, for machines (some minutes, and as large as /usr)')
     await makeImage(join(folder, name), '/usr', { leftOut: [...LEFT_OUT, ...(await hidden(signal))] }, signal)
   }
-  // Machines that run hold theirs open.
+  // Running machines keep theirs open.
   for (const other of await readdir(folder)) if (other.startsWith('usr-') && other !== name) await rm(join(folder, other), { force: true })
   return name
 }
 
-/** What not everybody on this machine may read: in an image all of it would be the sandbox's root's. */
+/** Files that not every user of this machine may read: in the image, all files would belong to the sandbox's root. */
 async function hidden(signal: AbortSignal): Promise<string[]> {
   const closed = ['(', '-type', 'd', '!', '-perm', '-005', '-prune', '-o', '-type', 'f', '!', '-perm', '-004', ')']
   const { stdout } = await promisify(execFile)('find', ['/usr', ...closed, '-printf', '%P\\0'], { maxBuffer: MAX_LIST_BYTES, signal })

@@ -1,12 +1,12 @@
 import { release } from 'node:os'
 import type { Finding } from './wall.ts'
 
-/** The first kernel that knows the option (cgroup-v2.rst, mounting). */
+/** The first kernel with the mount option favordynmods (cgroup-v2.rst, mounting). */
 const KNOWS_FAVORDYNMODS = 6
 
 /**
- * Where version 2 of control groups limits sandboxes, whoever moves into a group waits until every processor has come to rest, unless the machine is told that
- * groups change often here. A start on demand waits for that once; one from the pool does not. `mountinfo`: proc_pid_mountinfo(5).
+ * With cgroup version 2, moving a process into a group waits for an RCU grace period on all CPUs, unless the hierarchy is mounted with favordynmods. A start on
+ * demand waits for that once; one from the pool does not. `mountinfo`: proc_pid_mountinfo(5).
  */
 export function cgroupMoves(mountinfo: string, kernel = release()): Finding[] {
   if (Number.parseInt(kernel, 10) < KNOWS_FAVORDYNMODS) return []

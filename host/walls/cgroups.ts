@@ -3,12 +3,12 @@ import { readFile, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 
-/** Where keepers make their groups: the same places as native/keeper/src/cgroup.rs. */
+/** Where keepers create their cgroups: the same places as in native/keeper/src/cgroup.rs. */
 export interface Hierarchy {
   version: 1 | 2
-  /** memory, pids, cpu, cpuacct, freezer: those of them that it has. */
+  /** Those of memory, pids, cpu, cpuacct and freezer that it has. */
   controllers: string[]
-  /** The folder below which each sandbox has its own. */
+  /** The folder in which each sandbox has its own group. */
   parent: string
 }
 
@@ -28,7 +28,7 @@ export function hierarchies(uid: number): Hierarchy[] {
       if (controllers.length > 0) found.push({ version: 1, controllers, parent: join(point, uid === 0 ? 'caisson' : `caisson-${uid}`) })
     } else if (kind === 'cgroup2') {
       const offered = text(join(point, 'cgroup.controllers')).split(/\s+/)
-      // It freezes by itself, whatever controllers it has.
+      // Version 2 can freeze without a controller.
       const controllers = CONTROLLERS.filter((name) => offered.includes(name) || name === 'freezer')
       found.push({ version: 2, controllers, parent: join(uid === 0 ? point : delegated(point), 'caisson') })
     }
@@ -36,18 +36,18 @@ export function hierarchies(uid: number): Hierarchy[] {
   return found
 }
 
-/** Kills what is left in the groups of this id, frozen or not, and removes them. Nothing else has that id. */
+/** Kills what is left in the cgroups of this id, frozen or not, and removes them. The id is unique to this sandbox. */
 export async function sweepCgroups(id: string, uid: number, signal: AbortSignal): Promise<void> {
   const groups = hierarchies(uid).map(({ parent }) => join(parent, id))
   for (const group of groups) await killAll(group)
-  // Version 1 holds the signal back while they are frozen; nothing of them runs between the thaw and their end.
+  // Version 1 delivers the signal only after a thaw. Nothing inside runs between the thaw and its end.
   for (const group of groups) await thaw(join(group, 'freezer.state'))
   for (const group of groups) await remove(group, signal)
 }
 
 async function thaw(state: string): Promise<void> {
   await writeFile(state, 'THAWED', { flag: 'r+' }).catch((error: NodeJS.ErrnoException) => {
-    // Not there any more, or removed when it had been opened.
+    // Gone already, or removed after it was opened.
     if (error.code !== 'ENOENT' && error.code !== 'ENODEV') throw error
   })
 }
@@ -67,7 +67,7 @@ async function remove(dir: string, signal: AbortSignal): Promise<void> {
       if (code === 'ENOENT') return
       if (code !== 'EBUSY' || attempt === ATTEMPTS - 1) throw error
     }
-    // The kernel tears the last process down in its own time, and says nothing when it is done.
+    // The kernel takes its time to tear the last process down, and does not report when it is done.
     await pause(BETWEEN_MS, undefined, { signal })
   }
 }

@@ -6,42 +6,42 @@ import { Fault, type Plan } from '@caisson/wire'
 
 /** The image of a live sandbox, in its state folder (native/keeper/src/disk.rs). */
 const IMAGE = 'disk.img'
-/** Says where the image belongs that was taken for a sandbox which does not stand yet, or that is about to be kept. */
+/** A file that holds the place where the image belongs, while it is taken for a sandbox that does not run yet, or is about to be kept. */
 const TAKEN = 'taken'
 const BETWEEN_MS = 5
 
-/** Of the sandbox that has this folder, while it lives. */
+/** Image of the live sandbox with this folder. */
 export function imageIn(dir: string): string {
   return join(dir, IMAGE)
 }
 
-/** A keeper that fails moves the image back itself; this is for one that is killed meanwhile. */
+/** A keeper that fails moves the image back itself. This marker is for a keeper that is killed before that. */
 export function markTaken(plan: Plan): void {
   if (takes(plan)) writeFileSync(join(plan.dir, TAKEN), plan.disk.kind === 'image' ? plan.disk.image : '', { mode: 0o600 })
 }
 
-/** From now on the image is the sandbox's; one that returns at the end is so while the sandbox lives, whatever happens to its keeper. */
+/** The sandbox runs, so the image is its own. If the image returns at the end, the marker stays, whatever happens to the keeper. */
 export function stands(plan: Pick<Plan, 'dir' | 'disk'>): void {
   if (takes(plan) && !returns(plan)) rmSync(join(plan.dir, TAKEN), { force: true })
 }
 
-/** Its keeper is asked to keep the image there, and may be killed meanwhile. */
+/** The keeper is about to keep the image there, and may be killed meanwhile. */
 export function markKept(dir: string, place: string): void {
   writeFileSync(join(dir, TAKEN), place, { mode: 0o600 })
 }
 
-/** It was not kept: the image is the sandbox's. One that belongs elsewhere still does. */
+/** The image was not kept, so it is the sandbox's again, unless it belongs elsewhere. */
 export async function unmarkKept(dir: string, place: string): Promise<void> {
   if ((await placeOf(dir)) === place) rmSync(join(dir, TAKEN), { force: true })
 }
 
-/** What was taken for a sandbox that did not come to stand goes back to its place. */
+/** Returns an image to its place if the sandbox that took it did not come up. */
 export async function giveBack(dir: string, signal: AbortSignal): Promise<void> {
   const place = await placeOf(dir)
   if (place !== undefined && existsSync(join(dir, IMAGE)) && !existsSync(place)) await moveDisk(dir, place, signal)
 }
 
-/** Where the disk of the sandbox that has this folder belongs; undefined: it is nobody's but its own. */
+/** Where the disk of the sandbox with this folder belongs; undefined: only to the sandbox itself. */
 export async function placeOf(dir: string): Promise<string | undefined> {
   return (await readFile(join(dir, TAKEN), 'utf8').catch(() => '')) || undefined
 }
@@ -50,12 +50,12 @@ export async function placeOf(dir: string): Promise<string | undefined> {
 export async function moveDisk(dir: string, to: string, signal: AbortSignal): Promise<void> {
   if (!existsSync(join(dir, IMAGE))) throw new Fault('NOT_FOUND', `${dir}: there is no disk to be kept`)
   const image = await realpath(join(dir, IMAGE))
-  // The kernel writes the file system back and lets go of the device in its own time, and says nothing when it is done.
+  // The kernel writes the file system back and detaches the device asynchronously, and does not report when it is done.
   while (await isAttached(image)) await pause(BETWEEN_MS, undefined, { signal })
   await rename(image, to)
 }
 
-/** To a loop device. */
+/** Whether it is attached to a loop device. */
 async function isAttached(image: string): Promise<boolean> {
   const devices = (await readdir('/sys/block')).filter((name) => name.startsWith('loop'))
   const files = await Promise.all(devices.map((name) => readFile(`/sys/block/${name}/loop/backing_file`, 'utf8').catch(() => '')))

@@ -8,15 +8,15 @@ import type { Line } from './keeper.ts'
 import type { LastWords } from './last-words.ts'
 
 const PROGRAM = 'caisson-keeper'
-/** What is said of a process that is not there any more. */
+/** Errors for a process that no longer exists. */
 const ENDED: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH'])
 
-/** A keeper that another process started, spoken with over a socket. */
+/** A keeper that another process started, reached over a socket. */
 export class KeeperSocket implements Line {
   readonly #socket: Socket
-  /** What it has been taken with from a stock: this is its first host. */
+  /** Set if it was taken from a stock: this is its first host. */
   readonly #words: LastWords | undefined
-  /** Nobody of the stock came to take this connection. */
+  /** Called if no keeper of the stock accepted this connection. */
   readonly #unanswered: () => void
   #pid: number | undefined
 
@@ -26,7 +26,7 @@ export class KeeperSocket implements Line {
     this.#unanswered = unanswered
   }
 
-  /** One that has no plan yet, of a stock that listens there. `unanswered`: it had to be given up before it said a word. */
+  /** A keeper without a plan, from the stock that listens there. `unanswered`: it had to be given up before it said anything. */
   static taken(path: string, words: LastWords, unanswered: () => void): KeeperSocket {
     return new KeeperSocket(connect({ path }), words, unanswered)
   }
@@ -58,7 +58,8 @@ export class KeeperSocket implements Line {
   }
 
   end(): void {
-    // For a keeper's first host as the end of its standard input. Any other's connection is over for the keeper then, and its last word is still to be heard.
+    // A keeper takes this from its first host as the end of its standard input. For any other host it would close the connection before the keeper's last
+    // message.
     if (this.#words !== undefined) this.#socket.end()
   }
 
@@ -75,20 +76,20 @@ export class KeeperSocket implements Line {
   }
 
   kill(): void {
-    // One that has ended has closed its side: its number may be another's by now.
+    // If the keeper has ended, its side is closed, and another process may have its pid by now.
     if (this.#socket.closed) return
     if (this.#pid === undefined) this.#unanswered()
     else killKeeper(this.#pid)
     this.#socket.destroy()
   }
 
-  /** Those of one that was not taken here went to whoever started it. */
+  /** The errors of an adopted keeper went to the process that started it. */
   lastWords(): string {
     return this.#words?.read() ?? ''
   }
 }
 
-/** Nothing else is killed, whatever has that number by now. */
+/** Kills only a keeper, even if another process has that pid by now. */
 function killKeeper(pid: number): void {
   try {
     if (!basename(readlinkSync(`/proc/${pid}/exe`)).startsWith(PROGRAM)) return

@@ -6,11 +6,11 @@ import type { Line } from './keeper.ts'
 import { KeeperSocket } from './keeper-socket.ts'
 import { LastWords } from './last-words.ts'
 
-/** A small process that has keepers waiting (native/keeper/src/stock.rs): to take one is to connect. It ends with this host; the keepers that were taken do not. */
+/** A small process that keeps idle keepers ready (native/keeper/src/stock.rs): connecting takes one. It ends with this host; keepers in use live on. */
 export class KeeperStock {
   readonly #child: ChildProcess
   readonly #path: string
-  /** Of all its keepers together. */
+  /** Shared by all its keepers. */
   readonly #words: LastWords
   readonly #closed: Promise<void>
   #state: 'starting' | 'open' | 'closed' = 'starting'
@@ -52,7 +52,7 @@ export class KeeperStock {
   }
 
   take(): Line {
-    // Those that wait are stuck, and so would be whoever comes next: they end with it.
+    // If a keeper does not answer, the stock is stuck, and so would the next caller be: it is killed with its idle keepers.
     return KeeperSocket.taken(this.#path, this.#words, () => this.#child.kill('SIGKILL'))
   }
 
@@ -62,7 +62,7 @@ export class KeeperStock {
     await this.#closed
   }
 
-  /** Whether this process waits for it to end. */
+  /** Whether this child keeps our event loop alive. */
   #waitFor(wanted: boolean): void {
     for (const one of [this.#child, this.#child.stdin, this.#child.stdout] as ({ ref(): void; unref(): void } | null)[]) {
       if (wanted) one?.ref()

@@ -9,32 +9,32 @@ type Limit = Extract<KeeperEvent, { event: 'limit' }>
 type Asked = Parameters<Cell['ask']>[0]
 
 const NEWLINE = 0x0a
-/** A sandbox that is let go of is cleared away in milliseconds, or in seconds where the machine is busy. */
+/** A sandbox is cleared away in milliseconds, or in seconds on a busy machine. */
 const END_MS = 30_000
 const MAX_SAID_CHARACTERS = 500
-/** Between a kill and the kernel's word of it. */
+/** Time from SIGKILL until the kernel reports the end. */
 const KILL_MS = 5_000
 
-/** What carries the conversation: the streams of a keeper that was started here, or its socket. */
+/** The connection to a keeper: the streams of one that was started here, or its socket. */
 export interface Line {
-  /** Called once, before anything is written. `over`: nothing more will be heard; why, as far as is known here. */
+  /** Called once, before any write. `over`: nothing more will arrive, with the reason as far as it is known here. */
   listen(heard: (chunk: Buffer) => void, over: (detail: string, cause?: unknown) => void): void
   write(text: string): void
-  /** Nothing more will be asked. What happens is still heard. */
+  /** No more requests follow. Events still arrive. */
   end(): void
-  /** The keeper lives on without this process, and this process ends without it. */
+  /** Disconnects, so that the keeper and this process can outlive each other. */
   release(): void
-  /** What was heard is not what a keeper says. */
+  /** Called when the other side does not speak the keeper protocol. */
   distrust(): void
-  /** It has said who it is. */
+  /** The keeper has told its pid. */
   taken(pid: number): void
-  /** It has not ended when it should have: it is killed, as far as it is known, and nothing more is heard. */
+  /** Kills a keeper that is overdue, if its pid is known. Nothing more is read. */
   kill(): void
-  /** What it said that was no event. */
+  /** What it printed besides events. */
   lastWords(): string
 }
 
-/** Told apart by the step that failed (native/keeper/src/order.rs). */
+/** A failed launch, with the step that failed (native/keeper/src/order.rs). */
 export class LaunchFault extends Fault {
   readonly step: string
 
@@ -44,7 +44,7 @@ export class LaunchFault extends Fault {
   }
 }
 
-/** A keeper, and all that it says. */
+/** One keeper: the native process that builds a sandbox, holds it and cleans up after it. Its protocol is one JSON object per line. */
 export class Keeper implements Cell {
   readonly agentSocket: string
   readonly #plan: Known
@@ -58,15 +58,15 @@ export class Keeper implements Cell {
   readonly #answers = new Map<number, Settled<Record<string, unknown>> & Pick<Asked, 'op'>>()
   readonly #startedMs = Date.now()
   #standing: Ready | undefined
-  /** What is asked of one that is dead fails with this. */
+  /** Requests to a dead keeper fail with this. */
   #failure: Fault | undefined
   #held: Buffer[] = []
   #heldBytes = 0
   #seq = 0
   #isReleased = false
-  /** Its time was over, and it has not gone on since. */
+  /** It froze at its time limit, and has not been thawed since. */
   #isFrozen = false
-  /** What it was asked to end the sandbox for, and has not refused. */
+  /** The last kill request that it has not refused. */
   #asked: { reason: string; detail: string; seq: number } | undefined
   /** Why it had to be killed. */
   #overdue: string | undefined
@@ -82,9 +82,9 @@ export class Keeper implements Cell {
     )
   }
 
-  /** Gives a keeper that does nothing yet its plan. */
+  /** Gives an idle keeper its plan. */
   static launched(line: Line, plan: Plan, listening?: Listening): Keeper {
-    // Why it is this wall is for people.
+    // The reason for the wall is for people only.
     const text = `${JSON.stringify({ ...plan, wallReason: undefined })}\n`
     if (Buffer.byteLength(text) > MAX_PLAN_BYTES) throw new Fault('BAD_REQUEST', `the plan is larger than ${MAX_PLAN_BYTES} bytes`)
     const keeper = new Keeper(line, plan, listening)
@@ -92,7 +92,7 @@ export class Keeper implements Cell {
     return keeper
   }
 
-  /** One that another process launched. Rejects with SANDBOX_GONE when it ends meanwhile. */
+  /** A keeper that another process launched. Rejects with SANDBOX_GONE when it ends meanwhile. */
   static async adopted(line: Line, plan: Known, signal: AbortSignal): Promise<Keeper> {
     const keeper = new Keeper(line, plan)
     const hello = KeeperHello.safeParse(await keeper.ask({ op: 'hello' }, signal))
@@ -115,7 +115,7 @@ export class Keeper implements Cell {
     return this.#death.promise
   }
 
-  /** Rejects with the step that failed; then the keeper has ended and taken everything with it. */
+  /** Resolves when the sandbox runs. Rejects with the step that failed; by then the keeper has cleaned up and ended. */
   async standing(signal: AbortSignal): Promise<this> {
     await orAborted(this.#ready.promise, signal)
     return this
@@ -130,7 +130,7 @@ export class Keeper implements Cell {
     return () => this.#limits.delete(listener)
   }
 
-  /** Whoever comes to listen when it stands still already hears of it, too: it is said once, and may be said between two who listen. */
+  /** Also notifies a listener that is added while the sandbox is frozen: the event is sent once, and may arrive between two listeners. */
   onFrozen(listener: () => void): () => void {
     this.#freezes.add(listener)
     if (this.#isFrozen) queueMicrotask(() => this.#freezes.has(listener) && listener())
@@ -156,10 +156,10 @@ export class Keeper implements Cell {
     return this.end(END_MS)
   }
 
-  /** One that has not cleared its sandbox away by then is killed; what it leaves is for `Wall.sweep`. */
+  /** Ends the sandbox. A keeper that does not clear it away in time is killed, and `Wall.sweep` handles the rest. */
   async end(patienceMs: number): Promise<void> {
     if (this.#failure !== undefined || this.#isReleased) return
-    // One that was asked to already says last how it ended, and says it on a line that both hold.
+    // A keeper that was asked already reports the death on this line, so the line stays open.
     if (this.#asked === undefined) {
       this.#asked = { reason: 'kill', detail: 'let go by the host', seq: -1 }
       this.#say({ seq: -1, op: 'kill', reason: 'kill', detail: this.#asked.detail })
@@ -169,7 +169,7 @@ export class Keeper implements Cell {
     const { reason, detail } = this.#asked
     this.#overdue = `its keeper, which was to end it (${reason}: ${detail}), did not within ${patienceMs / 1000} s, and was killed`
     this.#line.kill()
-    // The kernel may hold on to one for longer, and then nothing helps.
+    // The kernel may delay the kill for longer; nothing can be done about that.
     if (!(await this.#diesWithin(KILL_MS))) await this.#gone('the keeper could not be killed')
   }
 
@@ -231,7 +231,7 @@ export class Keeper implements Cell {
         const waiting = this.#answers.get(event.seq)
         this.#answers.delete(event.seq)
         if (event.error === undefined && waiting?.op === 'thaw') this.#isFrozen = false
-        // Where its disk cannot be kept, it goes on.
+        // If its disk cannot be kept, the sandbox lives on.
         if (event.error !== undefined && event.seq === this.#asked?.seq) this.#asked = undefined
         if (event.error === undefined) waiting?.resolve(event.ok ?? {})
         else waiting?.reject(new Fault('LAUNCH_FAILED', event.error))
@@ -242,15 +242,15 @@ export class Keeper implements Cell {
     }
   }
 
-  /** It is no keeper of ours any more. */
+  /** Stops trusting this keeper after a protocol violation. */
   #distrust(what: string, cause?: unknown): void {
     this.#line.distrust()
     void this.#gone(`the keeper said ${what}`, cause)
   }
 
-  /** What it recorded counts, even if it could not say it here any more. */
+  /** A death record on disk counts, even if the keeper could not send it. */
   async #gone(detail: string, cause?: unknown): Promise<void> {
-    // Its death is nothing that was heard here, and no crash.
+    // After a release, a lost connection is neither a death nor a crash.
     if (this.#isReleased) return
     const words = this.#line.lastWords().slice(-MAX_SAID_CHARACTERS)
     const why = this.#overdue ?? detail
@@ -269,7 +269,7 @@ export class Keeper implements Cell {
   }
 }
 
-/** Undefined when its keeper did not come to write one. */
+/** The death record; undefined if the keeper did not get to write one. */
 export async function recordedDeath({ deathRecord }: Pick<Plan, 'deathRecord'>): Promise<Death | undefined> {
   try {
     return Death.parse(JSON.parse(await readFile(deathRecord, 'utf8')))

@@ -3,7 +3,7 @@ import type { Line } from './keeper.ts'
 import { KeeperStock } from './keeper-stock.ts'
 import { LastWords } from './last-words.ts'
 
-/** A keeper process, spoken with over its standard streams. It does nothing until it is given a plan, and ends when it cannot be given one any more. */
+/** A keeper process with its standard streams as the line. It does nothing until it gets a plan, and ends when none can come any more. */
 class Started implements Line {
   readonly #child: ChildProcess
   readonly #words: LastWords
@@ -11,7 +11,7 @@ class Started implements Line {
   constructor(program: string, folder: string) {
     this.#words = new LastWords(folder)
     this.#child = spawn(program, ['run'], { cwd: '/', env: {}, detached: true, stdio: ['pipe', 'pipe', this.#words.descriptor] })
-    // Writing to one that has ended: its end is told by `close`.
+    // Writing to a keeper that has ended; `close` reports its end.
     this.#child.stdin?.on('error', () => undefined)
     this.#child.on('close', () => this.#words.close())
   }
@@ -26,7 +26,7 @@ class Started implements Line {
     this.#child.stdin?.write(text)
   }
 
-  /** For a sandbox on the host's leash, this alone is its end. */
+  /** A sandbox on the host's leash ends because of this alone. */
   end(): void {
     this.#child.stdin?.end()
   }
@@ -42,7 +42,7 @@ class Started implements Line {
   }
 
   taken(): void {
-    // It is known already.
+    // Its pid is known.
   }
 
   kill(): void {
@@ -54,7 +54,7 @@ class Started implements Line {
   }
 }
 
-/** Where keepers come from: a host that makes one sandbox starts one, a host that makes more has them in stock. */
+/** Provides keepers: the native programs that build and hold sandboxes. A host that makes one sandbox starts one; a host that makes more keeps a stock. */
 export class Keepers implements AsyncDisposable {
   readonly #program: string
   readonly #folder: string
@@ -62,7 +62,7 @@ export class Keepers implements AsyncDisposable {
   #taken = 0
   #isOver = false
 
-  /** `folder` is where sockets, and files without a name, may be made. */
+  /** `folder`: for sockets and unnamed files. */
   constructor(program: string, folder: string) {
     this.#program = program
     this.#folder = folder
@@ -73,7 +73,7 @@ export class Keepers implements AsyncDisposable {
     return this.#stock?.isOpen === true ? this.#stock.take() : new Started(this.#program, this.#folder)
   }
 
-  /** To be called when there is time. Does nothing for a host that has made one sandbox and may never make another. */
+  /** Call this when there is time. Does nothing for a host that has made one sandbox only, and may never make another. */
   prepare(): void {
     if (this.#isOver || this.#taken < 2 || this.#stock?.isClosed === false) return
     this.#stock = new KeeperStock(this.#program, this.#folder)

@@ -8,24 +8,24 @@ import type { Wall } from './wall.ts'
 
 const PATIENCE_MS = 20_000
 
-/** What every wall needs that a keeper builds and holds. */
+/** Options of every wall that is built and held by a keeper. */
 export const KeptOptions = z.strictObject({
   keepers: z.instanceof(Keepers),
   /** The keeper program. */
   keeper: z.string().startsWith('/'),
   uid: z.int().min(0),
-  /** How long a keeper may take to clear away what it did not bring to stand; absent: the usual. */
+  /** How long a keeper may take to clean up after a failed launch; absent: the default. */
   patienceMs: z.int().positive().optional(),
 })
 export type KeptOptions = z.infer<typeof KeptOptions>
 
-/** Three members of a wall, the same for all that keepers build: the plan says which one it is. */
+/** Three members of a wall that are the same for all that keepers build: the plan says which wall it is. */
 export const kept: Pick<Wall<KeptOptions>, 'launch' | 'adopt' | 'sweep'> = {
   async launch(plan, options, signal, listening) {
     const keeper = Keeper.launched(options.keepers.take(), plan, listening)
     try {
       const standing = await keeper.standing(signal)
-      // Whoever waited for this has the first word with the agent; then there is time.
+      // The caller, who waited for this sandbox, talks to the agent first.
       setImmediate(() => options.keepers.prepare())
       return standing
     } catch (failure) {

@@ -5,13 +5,13 @@ import { Fault } from '@caisson/wire'
 
 const MAX_WORDS_BYTES = 4096
 
-/** Where a keeper says what it has to complain about: a file without a name, not a pipe, because it may outlive this process, and its last words must not fail. */
+/** Standard error of a keeper: an unnamed file rather than a pipe, because the keeper may outlive this process and its writes must not fail. */
 export class LastWords {
   readonly descriptor: number
-  /** Once it is closed. */
+  /** Set when it is closed. */
   #text: string | undefined
 
-  /** `folder` is where files without a name may be made. Throws HOME_UNUSABLE. */
+  /** `folder`: where unnamed files may be made. Throws HOME_UNUSABLE. */
   constructor(folder: string) {
     const path = join(folder, `keeper-${randomUUID()}.err`)
     try {
@@ -26,7 +26,7 @@ export class LastWords {
     }
   }
 
-  /** The end of what has been said. */
+  /** The last part of what was written. */
   read(): string {
     if (this.#text !== undefined) return this.#text
     const bytes = Buffer.alloc(MAX_WORDS_BYTES)
@@ -35,7 +35,7 @@ export class LastWords {
     return bytes.toString('utf8', 0, length).trim()
   }
 
-  /** What is said later is not heard. */
+  /** Later output is ignored. */
   close(): void {
     if (this.#text !== undefined) return
     this.#text = this.read()

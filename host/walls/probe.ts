@@ -13,7 +13,7 @@ import { witnesses } from './witness.ts'
 const TOOL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const PROBE_PIDS = 64
 
-/** What this machine has and lacks for the container wall. Each answer was tried, not guessed from version numbers. */
+/** What this machine has and lacks for the container wall. Each answer is from a trial, not guessed from version numbers. */
 export async function probeContainer(options: { keeper: string; uid: number }, signal: AbortSignal): Promise<Finding[]> {
   const root = options.uid === 0
   const findings = [await keeperProgram(options.keeper), identity(root), await namespaces(root, signal)]
@@ -81,11 +81,11 @@ async function cgroup(controller: string, uid: number): Promise<Finding> {
   }
 }
 
-/** Makes a group, writes a limit, removes it: what a keeper will do. Of memory, what becomes of swap. */
+/** Creates a group, sets a limit and removes it, as a keeper will. For memory, resolves to how swap is bounded. */
 async function tryGroup({ parent, version }: Hierarchy, controller: string): Promise<SwapBound | undefined> {
   const group = join(parent, `probe${randomBytes(6).toString('hex')}`)
   await mkdir(parent, { recursive: true })
-  // Version 2 hands a controller down level by level; what could not be handed down shows below.
+  // Version 2 delegates a controller level by level. If that fails, the write below shows it.
   const handDown = (dir: string) => writeFile(join(dir, 'cgroup.subtree_control'), `+${controller}`).catch(() => undefined)
   if (version === 2) await handDown(dirname(parent)).then(() => handDown(parent))
   await mkdir(group)
@@ -97,14 +97,14 @@ async function tryGroup({ parent, version }: Hierarchy, controller: string): Pro
     return controller === 'memory' ? await swapIn(group, version) : undefined
   } finally {
     await rmdir(group)
-    // Shared with running sandboxes: it stays while one is there.
+    // Running sandboxes share this group; then it stays.
     await rmdir(parent).catch((error: NodeJS.ErrnoException) => {
       if (!['ENOTEMPTY', 'EBUSY', 'ENOENT', 'EACCES', 'EPERM'].includes(error.code ?? '')) throw error
     })
   }
 }
 
-/** Version 1's own, or any of version 2. Where there is none, a sandbox cannot be paused with its processes; all else works. */
+/** Version 1's freezer controller, or any version 2 hierarchy. Without it, a sandbox cannot be paused with its processes; all else works. */
 async function freezer(uid: number): Promise<Finding> {
   const what = 'cgroup freezer'
   const found = hierarchies(uid).find((hierarchy) => hierarchy.controllers.includes('freezer'))
@@ -131,7 +131,7 @@ async function seccomp(): Promise<Finding> {
   return { what, severity: 'missing', detail: `the kernel (5.0 or later is needed) has no ${lacking.join(', ')}`, mend: 'uname -r' }
 }
 
-/** landlock_create_ruleset(2) with the version flag; there is no file that says it. */
+/** landlock_create_ruleset(2) with the version flag; no file tells the version. */
 const LANDLOCK_VERSION = 'import ctypes; print(ctypes.CDLL(None).syscall(444, None, 0, 1))'
 
 async function landlock(signal: AbortSignal): Promise<Finding> {
@@ -143,7 +143,7 @@ async function landlock(signal: AbortSignal): Promise<Finding> {
   return { what, severity: 'degraded', detail, mend: tried.ok ? 'cat /sys/kernel/security/lsm' : 'apt-get install -y python3' }
 }
 
-/** The keeper makes one in namespaces of its own, and sends something out. Without it there are sandboxes, and none of them has a network. */
+/** Tries the gate: the keeper sets one up in namespaces of its own and sends something out. Without it, sandboxes work but have no network. */
 async function gate(keeper: string, signal: AbortSignal): Promise<Finding> {
   const what = 'gate'
   const tried = await run(keeper, ['try-gate'], signal)
@@ -153,7 +153,7 @@ async function gate(keeper: string, signal: AbortSignal): Promise<Finding> {
   return { what, severity: 'degraded', detail, mend: 'sudo modprobe -a nf_tables nft_tproxy nft_log nft_limit nfnetlink_log' }
 }
 
-/** The message of what a keeper says before it ends. */
+/** The error message in a keeper's last output. */
 function faultOf(said: string): string {
   try {
     const { message } = JSON.parse(said) as { message?: unknown }

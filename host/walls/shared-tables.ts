@@ -1,20 +1,20 @@
 import { readFile } from 'node:fs/promises'
 import type { Finding } from './wall.ts'
 
-/** As native/keeper/src/tally.rs has it: what one sandbox may have at the most, and never more than half of what there is. */
+/** As in native/keeper/src/tally.rs: what one sandbox may have at most; never more than half of the total. */
 const MOST_OF_ONE = 128
-/** For sixty-four sandboxes that take all they may have. */
+/** Enough for 64 sandboxes that use their maximum. */
 const ENOUGH = 64 * MOST_OF_ONE
 /** linux/capability.h */
 const CAP_SYS_RESOURCE = 24n
 
-/** What the kernel counts by user, and sandboxes of one template with a zygote share (docs/threat-model.md). */
+/** Kernel limits that are counted per user, and so shared by all sandboxes of one template with a zygote (docs/threat-model.md). */
 export async function sharedTables(): Promise<Finding[]> {
   const read = (path: string) => readFile(path, 'utf8').catch(() => '')
   return [inotify(await read('/proc/sys/fs/inotify/max_user_instances')), ...limits(await read('/proc/self/status'))]
 }
 
-/** `text`: what the kernel says of `fs.inotify.max_user_instances`; empty: it has none. */
+/** `text`: content of `fs.inotify.max_user_instances`; empty: the kernel has no inotify. */
 export function inotify(text: string): Finding {
   const what = 'inotify'
   if (text.trim() === '') return { what, severity: 'degraded', detail: 'this kernel has none: nothing inside can watch files' }
@@ -25,7 +25,7 @@ export function inotify(text: string): Finding {
   return { what, severity: 'degraded', detail, mend: `sudo sysctl -w fs.inotify.max_user_instances=${ENOUGH}` }
 }
 
-/** `status`: /proc/self/status of whoever starts keepers. Nothing is said of an ordinary user, whose sandboxes share what he has in any case. */
+/** `status`: /proc/self/status of the process that starts keepers. No finding for an ordinary user, whose sandboxes share that user's limits in any case. */
 export function limits(status: string): Finding[] {
   const field = (name: string) => new RegExp(`^${name}:\\s+(\\w+)`, 'm').exec(status)?.[1]
   const effective = BigInt(`0x${field('CapEff') ?? '0'}`)

@@ -8,28 +8,28 @@ import { giveBack, markTaken, moveDisk, stands } from './disk-images.ts'
 import { recordedDeath } from './keeper.ts'
 import type { Built, Cell, Finding, Known, Listening, Promises, Wall } from './wall.ts'
 
-/** Longer than the keeper's own patience, so that its word comes first. */
+/** Longer than the keeper's own timeout, so that its error arrives first. */
 const LAUNCH_MS = 90_000
 const SWEEP_MS = 30_000
-/** A keeper answers in microseconds, or is dead. */
+/** A keeper answers in microseconds, unless it is dead. */
 const ADOPT_MS = 10_000
-/** A folder of which no keeper answers may be one of a sandbox that is being made. */
+/** A younger folder whose keeper does not answer may belong to a sandbox that is still being made. */
 const YOUNG_MS = LAUNCH_MS + 30_000
-/** The folder of a sandbox has its id for a name; that of a zygote has its template's. */
+/** A sandbox's folder is named after its id, a zygote's after its template. This file holds a zygote's id. */
 const ZYGOTE_ID = 'id'
-/** Which wall it stands behind, in its folder; absent: the first there was. */
+/** This file in its folder names its wall; absent: the first wall that existed. */
 const WALL_MARKER = 'wall'
 const FIRST_WALL = 'container'
-/** A daemon's marker: a frozen sandbox, whose disk it wants to find again. It is the daemon's to remove. */
+/** A daemon sets this marker for a frozen sandbox whose disk it wants to keep. Only the daemon removes it. */
 const PAUSED = 'paused'
 
-/** What no wall may do for itself, done for all of them: a marker before any resource, a deadline, the sweep after a crash. */
+/** What every wall needs and none implements itself: a marker before any resource is taken, a deadline, and the sweep after a crash. */
 export class Supervised<Options> {
   readonly #wall: Wall<Options>
   readonly #options: Options
-  /** Where the state folders are: sandboxes/ of the home. */
+  /** The folder `sandboxes` of the home, with one state folder per sandbox. */
   readonly #folder: string
-  /** Handed in, because walls know nothing of the audit log. */
+  /** Injected, because walls do not know the audit log. */
   readonly #record: (death: Death) => void
   readonly #launchMs: number
 
@@ -53,12 +53,12 @@ export class Supervised<Options> {
     return this.#wall.probe(this.#options, signal)
   }
 
-  /** As Wall.easeState; true for a wall that has no such thing. */
+  /** As Wall.easeState; true if the wall does not implement it. */
   async easeState(file: string, signal: AbortSignal): Promise<boolean> {
     return (await this.#wall.easeState?.(file, signal)) ?? true
   }
 
-  /** As Wall.launch; `death` of the cell waits for the sweep if the keeper did not live to do it. */
+  /** As Wall.launch. If the keeper did not live to clean up, the cell's `death` waits for the sweep. */
   async launch(plan: Plan, signal: AbortSignal, listening?: Listening): Promise<Cell> {
     refuseAborted(signal)
     mark(plan)
@@ -69,20 +69,20 @@ export class Supervised<Options> {
       cell = await bounded(this.#launchMs, signal, (either) => this.#wall.launch(plan, this.#options, either, listening), late)
     } catch (failure) {
       await this.#clear(plan.id, plan.dir)
-      // Of one that had come to stand when nobody wanted it any more.
+      // The record of a sandbox that came up after its caller had given up.
       await rm(plan.deathRecord, { force: true })
       throw failure
     }
     return this.#hold(plan, cell)
   }
 
-  /** The cell of a sandbox that another process launched, as if it had been launched here. Rejects with SANDBOX_GONE when its keeper does not answer: see `bury`. */
+  /** The cell of a sandbox that another process launched. Rejects with SANDBOX_GONE when its keeper does not answer: see `bury`. */
   async adopt(plan: Known, signal: AbortSignal): Promise<Cell> {
     refuseAborted(signal)
     return this.#hold(plan, await this.#wall.adopt(plan, this.#options, within(ADOPT_MS, signal)))
   }
 
-  /** How a sandbox ended whose keeper is gone. What it left is removed. */
+  /** How a sandbox without a live keeper ended. Removes what it left. */
   async bury(plan: Plan, signal: AbortSignal): Promise<Death> {
     refuseAborted(signal)
     const times = { startedMs: Date.now(), endedMs: Date.now() }
@@ -90,7 +90,7 @@ export class Supervised<Options> {
     return this.#bury(plan, (await recordedDeath(plan)) ?? crash)
   }
 
-  /** Takes the disk out of the folder of a sandbox whose keeper is gone, before that is removed. Rejects with NOT_FOUND when there is none. */
+  /** Moves the disk of a sandbox whose keeper is gone out of its folder, before that is removed. Rejects with NOT_FOUND when there is none. */
   async salvageDisk(plan: Plan, to: string, signal: AbortSignal): Promise<void> {
     refuseAborted(signal)
     await this.#wall.sweep(plan.id, this.#options, freshDeadline(SWEEP_MS))
@@ -105,7 +105,7 @@ export class Supervised<Options> {
     )
   }
 
-  /** Removes what sandboxes of this wall left whose keepers are gone. Those that live, or may still be being made, are left alone. */
+  /** Removes what sandboxes of this wall left whose keepers are gone. It skips those that live or may still be being made. */
   async sweepOrphans(signal: AbortSignal): Promise<void> {
     for (const id of await readdir(this.#folder)) {
       refuseAborted(signal)
@@ -120,7 +120,7 @@ export class Supervised<Options> {
     }
   }
 
-  /** Removes what is left there of a zygote that is known to be dead. Its keeper may still be clearing away: that is waited for. */
+  /** Removes what a dead zygote left. If its keeper is still cleaning up, this waits for it. */
   async sweepDead(dir: string): Promise<void> {
     const id = await readFile(join(dir, ZYGOTE_ID), 'utf8').catch(() => undefined)
     if (id !== undefined) {
@@ -136,22 +136,22 @@ export class Supervised<Options> {
     try {
       await using _last = await this.adopt(plan, freshDeadline(SWEEP_MS))
     } catch (failure) {
-      // It was done before it could answer.
+      // The keeper finished before it could answer.
       if (!(failure instanceof Fault && failure.code === 'SANDBOX_GONE')) throw failure
     }
   }
 
-  /** Removes what is left of a sandbox that is known to be dead. */
+  /** Removes what a dead sandbox left. */
   remove(id: string, dir: string): Promise<void> {
     return this.#clear(id, dir)
   }
 
   /**
-   * Its record has been read with this. A keeper that was killed itself left everything else behind as well, its folder among it. Dead it is in any case: what
-   * cannot be removed is said with its death, and tried again by the next host.
+   * Deletes the death record, which has been read by now. A keeper that was killed has left everything else as well, including its folder. What cannot be
+   * removed is mentioned in the death, which counts in any case, and the next host tries again.
    */
   async #bury(plan: Known, death: Death): Promise<Death> {
-    // The folder of a zygote may be another one's already: `sweepDead` is called by whoever holds its lock.
+    // The folder may belong to a new zygote already; only the holder of its lock calls `sweepDead`.
     const isLeft = plan.kind === 'sandbox' && death.reason === 'crash' && existsSync(plan.dir)
     const told = { ...death }
     try {
@@ -164,7 +164,7 @@ export class Supervised<Options> {
     return told
   }
 
-  /** The marker goes last: until then the next host would try again. */
+  /** The folder, which is the marker, goes last: until then the next host would try again. */
   async #clear(id: string, dir: string): Promise<void> {
     await this.#wall.sweep(id, this.#options, freshDeadline(SWEEP_MS))
     await giveBack(dir, freshDeadline(SWEEP_MS))
@@ -174,7 +174,7 @@ export class Supervised<Options> {
 
 function mark(plan: Plan): void {
   try {
-    // Synchronous: on the way to every sandbox, and shorter than a turn of the thread pool.
+    // Synchronous: it is on the path of every launch, and faster than a round trip through the thread pool.
     mkdirSync(plan.dir, { mode: 0o700 })
     markTaken(plan)
     if (plan.wall !== FIRST_WALL) writeFileSync(join(plan.dir, WALL_MARKER), plan.wall, { mode: 0o600 })
@@ -184,7 +184,7 @@ function mark(plan: Plan): void {
   }
 }
 
-/** The wall of the sandbox that has this folder. */
+/** The wall of the sandbox with this folder. */
 export function wallAt(dir: string): string {
   try {
     return readFileSync(join(dir, WALL_MARKER), 'utf8')
@@ -239,7 +239,7 @@ class SupervisedCell implements Cell {
   }
 }
 
-/** Whether somebody listens there. A socket file whose listener is gone refuses (unix(7)). */
+/** Whether a process listens there. A socket file without a listener refuses connections (unix(7)). */
 export function answers(path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path })
@@ -249,7 +249,7 @@ export function answers(path: string): Promise<boolean> {
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(false)
-      // One that keeps its messages apart, as a zygote does, which Node cannot speak with.
+      // A zygote's SOCK_SEQPACKET socket, which Node does not support: somebody listens.
       else if (error.code === 'EPROTOTYPE') resolve(true)
       else reject(error)
     })

@@ -12,22 +12,22 @@ export interface WallsOptions {
   readonly uid: number
   /** State folder. */
   readonly home: string
-  /** The operator's own choice of it; null: what is found in the PATH. */
+  /** The operator's choice of runsc; null: found in the PATH. */
   readonly runsc: string | null
-  /** What runs machines, and where Firecracker is, in the operator's words. */
+  /** What runs machines, and where Firecracker is, as the operator configured it. */
   readonly machines: Machines
   readonly firecracker: string | null
-  /** The agent program, which is what an engine is tried with. */
+  /** The agent program; trials of an engine run it. */
   readonly agent: string
   /** Programs of the runtimes. */
   readonly programs: string
-  /** Built templates; the parts of machines lie among them. */
+  /** Built templates, and among them the parts of machines. */
   readonly templates: string
   readonly preloadLibrary: string
   readonly readonlyLibrary: string
 }
 
-/** All walls of this machine. What is asked of a sandbox goes to the wall that it stands behind, and to no other. */
+/** All walls of this machine. Each call goes to the wall of the sandbox concerned, and to no other. */
 export class Walls {
   readonly #walls: Record<WallName, Supervised<unknown>>
 
@@ -58,12 +58,12 @@ export class Walls {
     return this.#walls[wall].probe(signal)
   }
 
-  /** What builds it here, tried. Rejects with WALL_UNAVAILABLE, naming what mends it. */
+  /** The engine of this wall, after a trial. Rejects with WALL_UNAVAILABLE, with the command that fixes it. */
   engine(wall: WallName, signal: AbortSignal): Promise<Built> {
     return this.#walls[wall].engine(signal)
   }
 
-  /** Makes a state that was just saved easier to restore; `file` of it. False: it is as it was, and restoring takes longer. */
+  /** Makes a newly saved state faster to restore; `file`: of that state. False: it is unchanged, and restoring takes longer. */
   easeState(wall: WallName, file: string, signal: AbortSignal): Promise<boolean> {
     return this.#walls[wall].easeState(file, signal)
   }
@@ -93,12 +93,12 @@ export class Walls {
     for (const wall of WALLS) await this.#walls[wall].sweepOrphans(signal)
   }
 
-  /** Zygotes are processes of the container wall. */
+  /** Zygotes always stand behind the container wall. */
   sweepDead(dir: string): Promise<void> {
     return this.#walls.container.sweepDead(dir)
   }
 
-  /** Of a sandbox that may have been written down by nobody: its own folder tells. */
+  /** By the sandbox's folder, because the sandbox may have no record. */
   #of(dir: string): Supervised<unknown> {
     return this.#walls[wallNamed(wallAt(dir))]
   }

@@ -7,7 +7,7 @@ import { z } from 'zod'
 import type { Finding } from './wall.ts'
 
 const ASK_MS = 10_000
-/** Of what is counted in the meantime, and of its answer. */
+/** Time limit for what is counted and for the answer. */
 const COUNT_MS = 60_000
 const Lacking = z.strictObject({ lacking: z.string() })
 const Offered = z.strictObject({
@@ -15,7 +15,9 @@ const Offered = z.strictObject({
   audit: z.union([Lacking, z.strictObject({ enabled: z.int(), listener: z.int() })]),
 })
 
-/** Who else in this kernel could see what runs: tried by a keeper (native/keeper/src/witness.rs), and what it is used for. Nothing depends on either. */
+/**
+ * Kernel facilities that could also observe executions, as tried by a keeper (native/keeper/src/witness.rs), and their use. Sandboxes depend on none of them.
+ */
 export async function witnesses(keeper: string, signal: AbortSignal): Promise<Finding[]> {
   const [ebpf, audit] = ['eBPF', 'audit of the kernel']
   try {
@@ -44,8 +46,8 @@ function audited({ enabled, listener }: { enabled: number; listener: number }): 
 }
 
 /**
- * How many executions the kernel counts in the sandbox `id` while `during` runs. Undefined: it cannot be asked here, and `during` has run all the same.
- * Rejects with what `during` rejects with.
+ * How many executions the kernel counts in the sandbox `id` while `during` runs. Undefined: counting is not possible here, and `during` ran all the same.
+ * Rejects as `during` does.
  */
 export async function executionsDuring(
   keeper: string,
@@ -60,7 +62,7 @@ export async function executionsDuring(
   }
   const late = within(COUNT_MS, signal)
   const child = spawn(keeper, ['witness', pid], { env: {}, stdio: ['pipe', 'pipe', 'ignore'], signal: late })
-  // Its output ends as well.
+  // Its output ends in this case, too.
   child.on('error', () => undefined)
   child.stdin.on('error', () => undefined)
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
@@ -80,7 +82,7 @@ function told({ value, done }: IteratorResult<string>): Record<string, unknown> 
   return done === true ? {} : JSON.parse(value)
 }
 
-/** A process in it, as the host numbers it. */
+/** Host pid of a process in the sandbox. */
 async function processOf(id: string): Promise<string | undefined> {
   const own = await readlink('/proc/self/ns/pid')
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {

@@ -123,6 +123,7 @@ test('is verified, also with a key that was kept elsewhere; a change is named, a
 test('what is no question is refused by name', async () => {
   for (const [words, said] of [
     [['rewrite'], 'caisson audit rewrite: no such command'],
+    [['export', '--format', 'xml'], '--format: "xml" is no format. Give jsonl or ocsf.'],
     [['list', '--since', 'yesterday'], 'is no moment'],
     [['export', '--format', 'xml'], 'jsonl or ocsf'],
     [['show', 'first'], 'is no number of a record'],

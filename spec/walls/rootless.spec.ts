@@ -78,9 +78,16 @@ describe.runIf(isRoot)('without root (these specs make an ordinary user, and so 
     const refused = await caisson('run', '-c', 'print(1)')
     expect(refused.exitCode).toBe(125)
     expect(refused.stdout).toBe('')
-    expect(refused.stderr).toMatch(/^caisson: LIMIT_UNAVAILABLE: .*memory.*--memory none/m)
+    expect(refused.stderr).toMatch(/^caisson: LIMIT_UNAVAILABLE: .*memory.*: --memory none --pids none --cpus none\.$/m)
     expect((await caisson('run', '--memory', 'none', '-c', 'print(1)')).stderr).toMatch(/LIMIT_UNAVAILABLE: .*pids/)
     expect(await readdir(join(place, 'home', 'sandboxes'))).toEqual([])
+  })
+
+  test('what needs root is said to need it, and no command is named that would not mend it', async () => {
+    const { stdout } = await caisson('doctor', '--wall', 'microvm')
+    expect(stdout).toMatch(/✗ engine +WALL_UNAVAILABLE: microvm: it needs root on the host\. Run Caisson as root\.\n(?! +fix:)/)
+    const kept = await caisson('run', ...UNLIMITED, '--profile', 'workspace', '-c', '1')
+    expect(kept.stderr).toMatch(/UNSUPPORTED: files are kept only where .*\. Run Caisson as root\.$/m)
   })
 
   test('code runs, on one id, with nothing of the host in sight', async () => {

@@ -1,12 +1,12 @@
 import { day } from './found.ts'
 
-/** When this table was last held against the published advisories. A version made later than this is judged by what was known then. */
+/** When this table was last checked against the published advisories. Later versions are judged by what was known then. */
 export const READ_ON = '2026-11-26'
 
 interface Advisory {
   readonly id: string
   readonly what: string
-  /** Versions made before this day are taken for affected: the day of the mended release, else that of the publication. */
+  /** Versions made before this day count as affected: the day of the fixed release, else that of the publication. */
   readonly before: number
 }
 
@@ -19,7 +19,7 @@ const ADVISORIES: readonly Advisory[] = [
   { id: 'CVE-2025-2713', before: 20250319, what: 'runsc opened files with more rights than its caller had, until it first forked' },
 ]
 
-/** Those that this version is known to have; all of them for one that does not say when it was made. */
+/** The advisories that affect this version; all of them if its date is unknown. */
 export function advisoriesFor(version: string): readonly Advisory[] {
   return ADVISORIES.filter(({ before }) => day(version) < before)
 }

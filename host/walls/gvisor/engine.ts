@@ -6,35 +6,35 @@ import { z } from 'zod'
 import { type Runsc, runscs } from './found.ts'
 import { PLATFORMS, tryPlatform } from './trial.ts'
 
-/** What mends a machine without it. */
+/** The command that installs it. */
 export const INSTALL = 'apt-get install -y runsc'
 
-/** Raised when more is tried than before. */
+/** Increased when trials test more than before. */
 const FORMAT = 2
 const Remembered = z.strictObject({ key: z.string(), engine: Engine })
 
 export interface EngineOptions {
   readonly runsc: string | null
   readonly agent: string
-  /** What mends, for programs inside, what it refuses. */
+  /** Library for programs inside that works around calls which gVisor refuses. */
   readonly preloadLibrary: string
-  /** What listens to it, in a trial as later. */
+  /** Receives its trace points, in trials and in use. */
   readonly keeper: string
-  /** Folder that remembers what was tried: trying takes a second. */
+  /** Folder that caches results: a trial takes a second. */
   readonly cache: string
 }
 
-/** Of this process, by what it was looked for with. */
+/** Results of this process, by the options that they were found with. */
 const known = new Map<string, Promise<Engine>>()
 
-/** The newest runsc that runs something here, and by which platform. Rejects with WALL_UNAVAILABLE. */
+/** The newest runsc that works here, and its platform. Rejects with WALL_UNAVAILABLE. */
 export function gvisorEngine(options: EngineOptions, signal: AbortSignal): Promise<Engine> {
   const key = JSON.stringify([options.runsc, options.cache])
   const before = known.get(key)
   if (before !== undefined) return before
   const found = find(options, signal)
   known.set(key, found)
-  // What is not there today may be installed tomorrow.
+  // A failure is not cached: it may be installed later.
   found.catch(() => known.delete(key))
   return found
 }
@@ -76,7 +76,7 @@ async function remembered(runsc: Runsc, options: EngineOptions): Promise<Engine 
     const { key, engine } = Remembered.parse(JSON.parse(text))
     return key === keyOf(runsc, options) ? engine : undefined
   } catch {
-    // Written by another version, or torn: it is tried again.
+    // Written by another version, or truncated: try again.
     return undefined
   }
 }

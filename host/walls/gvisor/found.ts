@@ -8,22 +8,22 @@ const FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin']
 const ASK_MS = 10_000
 const MAX_SAID_BYTES = 64 * 1024
 
-/** A runsc of this machine. */
+/** An installed runsc. */
 export interface Runsc {
   readonly program: string
-  /** As it says it: `release-20240729.0`, or `0.0~20221219.0` of a distribution. */
+  /** As it prints it: `release-20240729.0`, or `0.0~20221219.0` from a distribution. */
   readonly version: string
-  /** Changes with the file. */
+  /** A stamp that changes with the file. */
   readonly stamp: string
 }
 
-/** Why one that is there is not used. */
+/** Why an installed runsc is not used. */
 export interface Passed {
   readonly program: string
   readonly why: string
 }
 
-/** The newest first. `named`: that one and no other. */
+/** Newest first. `named`: only this one. */
 export async function runscs(named: string | null, signal: AbortSignal): Promise<{ found: Runsc[]; passed: Passed[] }> {
   const found: Runsc[] = []
   const passed: Passed[] = []
@@ -39,7 +39,7 @@ export async function runscs(named: string | null, signal: AbortSignal): Promise
   return { found: found.sort((one, other) => day(other.version) - day(one.version)), passed }
 }
 
-/** The day on which it was made, as a number like 20240729; 0: it does not say. */
+/** Its release date as a number like 20240729; 0: unknown. */
 export function day(version: string): number {
   return Number(/(\d{8})/.exec(version)?.[1] ?? 0)
 }
@@ -47,7 +47,7 @@ export function day(version: string): number {
 async function look(program: string, signal: AbortSignal): Promise<Runsc | undefined> {
   const status = await stat(program).catch(() => undefined)
   if (status === undefined) return undefined
-  // It is going to hold the wall: whoever may write it may open every sandbox.
+  // It will enforce the wall: whoever can write it can break out of every sandbox.
   if ((status.mode & 0o022) !== 0) throw new Fault('WALL_UNAVAILABLE', `${program} may be written by others (chmod go-w ${program})`)
   if (status.uid !== 0 && status.uid !== process.getuid?.()) throw new Fault('WALL_UNAVAILABLE', `${program} belongs to another user`)
   const { stdout } = await promisify(execFile)(program, ['--version'], { env: {}, timeout: ASK_MS, maxBuffer: MAX_SAID_BYTES, signal })

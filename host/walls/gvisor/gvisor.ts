@@ -13,10 +13,7 @@ const Options = KeptOptions.extend({
 })
 type Options = z.infer<typeof Options>
 
-/**
- * A kernel of its own, in user space: `runsc` answers the system calls of those inside, and is itself held by the keeper in the namespaces,
- * ids and control groups that a container has.
- */
+/** A kernel in user space: `runsc` handles the system calls of the guest. The keeper holds runsc in namespaces, ids and cgroups as it does a container. */
 export const gvisor: Wall<Options> = {
   name: 'gvisor',
   options: Options,

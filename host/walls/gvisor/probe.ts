@@ -8,7 +8,7 @@ import { PLATFORMS, type Platform, type Tried, tryPlatform } from './trial.ts'
 
 const NEWER = 'put a newer runsc into /usr/local/bin, or name one with CAISSON_RUNSC'
 
-/** What this machine has and lacks for the gvisor wall: each runsc that is there is started, on each way of catching system calls. */
+/** What this machine has and lacks for the gvisor wall: starts each installed runsc on each platform. */
 export async function probeGvisor(options: EngineOptions, signal: AbortSignal): Promise<Finding[]> {
   const { found, passed } = await runscs(options.runsc, signal)
   const findings = passed.map(({ program, why }): Finding => ({ what: 'runsc', severity: 'degraded', detail: `${program}: ${why}` }))
@@ -81,7 +81,7 @@ function known(version: string): Finding[] {
   )
 }
 
-/** Its ways to a GPU are not offered: why, for whoever looks for them. */
+/** Explains why gVisor's GPU support is not offered. */
 async function gpu(): Promise<Finding> {
   const there = await access('/dev/nvidiactl').then(
     () => true,

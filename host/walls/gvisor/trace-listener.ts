@@ -5,14 +5,14 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { within } from '@caisson/wire'
 
-/** To listen is a matter of milliseconds; what has been told is known when the engine has ended. */
+/** Starting to listen takes milliseconds, and all trace points have arrived when the engine has ended. */
 const PATIENCE_MS = 30_000
-/** The agent, and a command that it starts; and one whose words cannot be told (native/agent/src/hello.rs). */
+/** Expected: the agent and a command that it starts, and one command whose arguments cannot be read (native/agent/src/hello.rs). */
 const COMPLETE = { told: 2, unread: 1 }
 
-/** A keeper that listens to what a gVisor says of what runs in it. Node itself has no sockets of the kind that gVisor speaks through. */
+/** A keeper that receives the trace points of a gVisor. Node does not support the kind of socket that gVisor uses. */
 export class TraceListener implements AsyncDisposable {
-  /** Of the engine's command line. */
+  /** Flags for the engine's command line. */
   readonly flags: string[]
   readonly #child: ChildProcess
   readonly #lines: AsyncIterator<string>
@@ -25,7 +25,7 @@ export class TraceListener implements AsyncDisposable {
     this.flags = why === undefined ? [`--pod-init-config=${config}`] : []
   }
 
-  /** In this folder. Never rejects: where nobody listens, `lacking` says why. */
+  /** Opens it in this folder. Never rejects: if it fails, `lacking` says why. */
   static async open(keeper: string, folder: string, signal: AbortSignal): Promise<TraceListener> {
     const child = spawn(keeper, ['try-trace', join(folder, 'trace')], { stdio: ['pipe', 'pipe', 'ignore'], env: {} })
     const failed = new Promise<string>((resolve) => child.once('error', ({ message }) => resolve(message)))
@@ -39,10 +39,10 @@ export class TraceListener implements AsyncDisposable {
     return new TraceListener(child, lines, config, undefined)
   }
 
-  /** When the engine has ended: why what it told is not all that ran; undefined: it is. */
+  /** To be called when the engine has ended. Why its trace points do not cover all that ran; undefined: they do. */
   async lacking(signal: AbortSignal): Promise<string | undefined> {
     if (this.#why !== undefined) return this.#why
-    // Who has not connected by now will not.
+    // An engine that has not connected by now will not.
     this.#child.stdin?.end()
     const said = await nextOf(this.#lines, signal)
     const fault = faultOf(said)
@@ -60,7 +60,7 @@ export class TraceListener implements AsyncDisposable {
   }
 }
 
-/** Undefined: there is none. */
+/** Undefined: no further line. */
 async function nextOf(lines: AsyncIterator<string>, signal: AbortSignal): Promise<Record<string, unknown> | undefined> {
   const late = within(PATIENCE_MS, signal)
   const over = new Promise<undefined>((resolve) => late.addEventListener('abort', () => resolve(undefined), { once: true }))

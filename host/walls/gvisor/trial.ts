@@ -8,34 +8,34 @@ import type { Runsc } from './found.ts'
 import { TraceListener } from './trace-listener.ts'
 
 export type Platform = Engine['platform']
-/** As gVisor itself prefers them; kvm hangs on some virtual machines, so it is tried where nothing else runs. */
+/** In gVisor's own order of preference. kvm hangs on some virtual machines, so it is tried only if nothing else runs. */
 export const PLATFORMS: readonly Platform[] = ['systrap', 'ptrace', 'kvm']
-/** A healthy one needs a quarter of a second. */
+/** A working platform needs a quarter of a second. */
 const RUN_MS = 15_000
 const MAX_SAID_BYTES = 64 * 1024
-/** What the agent says to this word (native/agent/src/hello.rs). */
+/** The argument that makes the agent answer in a trial (native/agent/src/hello.rs). */
 const WORD = 'hello'
 const ANSWER = 'hello from inside'
 const REFUSES_STATX = 'statx refuses AT_NO_AUTOMOUNT'
 
-/** What a sandbox that does next to nothing was like. */
+/** Properties of a sandbox that does next to nothing. */
 export interface Tried {
-  /** From nothing to its end, in milliseconds. */
+  /** From start to exit, in milliseconds. */
   readonly ms: number
-  /** What it refuses to programs inside. */
+  /** Whether it refuses statx(2) to programs inside. */
   readonly refusesStatx: boolean
-  /** Why what it says of what runs in it is no record of that; undefined: it is one. */
+  /** Why its trace points are no complete record of executions; undefined: they are. */
   readonly untraced?: string
 }
 
 export interface TrialParts {
   readonly agent: string
   readonly keeper: string
-  /** A folder of ours. */
+  /** A private folder. */
   readonly cache: string
 }
 
-/** Starts the real thing: a sandbox that runs the agent, which says a line or two, and two commands. Leaves nothing. `why`: it did not run. */
+/** Runs a real sandbox with the agent, which prints a line or two, and two commands. Leaves nothing behind. `why`: it did not run. */
 export async function tryPlatform(
   runsc: Runsc,
   platform: Platform,
@@ -64,7 +64,7 @@ export async function tryPlatform(
         maxBuffer: MAX_SAID_BYTES,
         signal,
       })
-    // One that knows no trace points, or cannot connect, does not start with them.
+    // A runsc that has no trace points, or cannot connect, does not start with these flags.
     const { stdout } = await run(listener.flags).catch((failure) => {
       if ((failure as { killed?: boolean }).killed === true || signal.aborted) throw failure
       return run([])

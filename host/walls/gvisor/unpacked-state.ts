@@ -2,14 +2,14 @@ import { constants, open, rename, rm } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { deflateRaw, inflateRaw } from 'node:zlib'
 
-/** `pkg/state/statefile` of gVisor: this, the length of a text (8 bytes, big endian), the text, and a hash over all that. */
+/** `pkg/state/statefile` of gVisor: this magic, a length (8 bytes, big endian), a text of that length, and a hash over all of it. */
 const MAGIC = Buffer.from('gVisorSF', 'latin1')
 const HASH_BYTES = 32
-/** `pkg/compressio`: the size of a piece (4 bytes), then the pieces, each with its compressed size before it (4 bytes). runsc makes them a MiB large. */
+/** `pkg/compressio`: the chunk size (4 bytes), then the chunks, each preceded by its compressed size (4 bytes). runsc uses chunks of 1 MiB. */
 const MAX_PIECE_BYTES = 4 * 1024 * 1024
-/** A small one stays in the processor's caches, and its buffer costs the reader no new pages: with a MiB a restore takes 40 ms more. */
+/** A small chunk stays in the CPU's caches, and its buffer costs the reader no new pages: with 1 MiB a restore takes 40 ms more. */
 const PIECE_BYTES = 64 * 1024
-/** A warm interpreter with numpy has 7 MiB, and 26 unpacked. */
+/** A warm interpreter with numpy takes 7 MiB, and 26 MiB unpacked. */
 const MAX_PACKED_BYTES = 256 * 1024 * 1024
 const MAX_STATE_BYTES = 2 * 1024 * 1024 * 1024
 
@@ -18,13 +18,13 @@ const inflated = (bytes: Buffer, options: { maxOutputLength: number }) =>
 const deflated = (bytes: Buffer, options: { level: number }) => promisify<Buffer, typeof options, Buffer>(deflateRaw)(bytes, options)
 
 /**
- * Rewrites a checkpoint of runsc so that nothing in it is compressed any more: each sandbox that is restored from it would wait for that anew. It stays what
- * the engine reads, because deflate has blocks that are stored. False: it has another form than the one that is known, and is as it was.
+ * Rewrites a checkpoint of runsc without compression, so that not every restore has to decompress it. runsc can still read it, because deflate has stored
+ * blocks. False: the file has an unknown format and was left unchanged.
  */
 export async function unpackState(path: string, signal: AbortSignal): Promise<boolean> {
   const beside = `${path}.unpacked`
   try {
-    // The engine wrote it, in a folder of its own: what it may have laid there instead is neither followed nor waited for.
+    // The engine wrote this in a folder of its own, so a link or a FIFO there must neither be followed nor block.
     await using from = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
     const status = await from.stat()
     if (!status.isFile() || status.size > MAX_PACKED_BYTES) return false
@@ -43,14 +43,14 @@ export async function unpackState(path: string, signal: AbortSignal): Promise<bo
   }
 }
 
-/** The new file; ends with undefined where the old one is not what it is taken for. */
+/** The new file; yields undefined and ends if the old one has an unexpected format. */
 async function* unpacked(state: Buffer): AsyncGenerator<Buffer | undefined> {
   const head = headOf(state)
   if (head === undefined) return yield undefined
   const pieceBytes = head.readUInt32BE(head.length - 4)
   head.writeUInt32BE(PIECE_BYTES, head.length - 4)
   yield head
-  // All of them but the last are to be just as large as was said.
+  // All chunks but the last must have exactly the declared size.
   let left = Buffer.alloc(0)
   for (let at = head.length; at < state.length; ) {
     const size = at + 4 > state.length ? state.length : state.readUInt32BE(at)
@@ -65,7 +65,7 @@ async function* unpacked(state: Buffer): AsyncGenerator<Buffer | undefined> {
   }
 }
 
-/** With the size of a piece at its end. A copy. */
+/** The header, with the chunk size at its end. A copy. */
 function headOf(state: Buffer): Buffer | undefined {
   const textAt = MAGIC.length + 8
   if (state.length < textAt || !state.subarray(0, MAGIC.length).equals(MAGIC)) return undefined

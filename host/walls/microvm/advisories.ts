@@ -1,14 +1,14 @@
-/** When this table was last held against the published advisories. A version made later than this is judged by what was known then. */
+/** When this table was last checked against the published advisories. Later versions are judged by what was known then. */
 export const READ_ON = '2026-11-26'
 
 interface Advisory {
   readonly id: string
   readonly what: string
-  /** The first release of each series that mends it, oldest first. A series that is not named, and is older than the last of them, has it. */
+  /** The first fixed release of each series, oldest first. A series that is not listed, and is older than the last one listed, is affected. */
   readonly mended: readonly [string, ...string[]]
 }
 
-/** Of the devices that our machines have (serial, disk, network, all of them by memory-mapped registers); those of others are not here. */
+/** Only advisories for the devices of our machines (serial, disk and network, all memory-mapped). */
 const ADVISORIES: readonly Advisory[] = [
   {
     id: 'CVE-2023-6693',
@@ -26,7 +26,7 @@ const ADVISORIES: readonly Advisory[] = [
   { id: 'CVE-2026-50626', mended: ['11.1.0'], what: 'root inside can give a device a longer queue than there is room for' },
 ]
 
-/** Those that this version is known to have; all of them for one that says none. Mendings that a distribution made without a new number are not seen. */
+/** The advisories that affect this version; all of them if the version is unknown. Distribution backports without a new version number are not recognised. */
 export function advisoriesFor(version: string): readonly Advisory[] {
   return ADVISORIES.filter(({ mended }) => !isMended(parts(version), mended.map(parts)))
 }

@@ -8,24 +8,24 @@ import { isAtLeast, type Trusted } from './trusted.ts'
 
 export interface CandidateOptions extends Omit<InitrdOptions, 'kernel' | 'modules'> {
   readonly templates: string
-  /** For a QEMU that cannot map memory that it may not write. */
+  /** For a QEMU that cannot map memory read-only by itself. */
   readonly readonlyLibrary: string
   readonly machines: Machines
-  /** The Firecracker to use, and no other; null: the first of the usual places. */
+  /** The only Firecracker to use; null: the first of the usual places. */
   readonly firecracker: string | null
 }
 
-/** The first QEMU that can map memory for reading by itself (`rom=off` of memory-backend-file). */
+/** The first QEMU that maps memory read-only by itself (`rom=off` of memory-backend-file). */
 const READS_BY_ITSELF = [8, 2] as const
 
-/** A program that may run machines here, and how to find out. */
+/** A program that may run machines here, and how to try it. */
 export interface Candidate extends Trusted {
   readonly vmm: Machine['vmm']
-  /** As people call it. */
+  /** Display name. */
   readonly name: string
   /** In the order in which they are tried. */
   readonly accelerators: readonly Accelerator[]
-  /** Folders of the kernel's modules that its machines need. */
+  /** Folders of kernel modules that its machines need. */
   readonly modules: readonly string[]
   readonly reader: string | null
   readonly tryBy: (accelerator: Accelerator, from: From, signal: AbortSignal) => Promise<Tried>
@@ -34,7 +34,7 @@ export interface Candidate extends Trusted {
 export interface Candidates {
   /** In the order in which they are tried. */
   readonly found: readonly Candidate[]
-  /** Why another is not among them. */
+  /** Why others are not among them. */
   readonly passed: readonly string[]
 }
 
@@ -70,7 +70,7 @@ function ofQemu(program: Trusted, { readonlyLibrary }: CandidateOptions): Candid
   }
 }
 
-/** Undefined: there is none, and nobody asked for it. */
+/** Undefined: there is none, and none was asked for. */
 async function ofFirecracker({ machines, firecracker: named }: CandidateOptions, signal: AbortSignal): Promise<Candidate | undefined> {
   const program = await firecracker(named, signal)
   if (program === undefined && machines === 'firecracker') throw noFirecracker()

@@ -3,14 +3,14 @@ const FOLDER = 0o040755
 const FILE = 0o100755
 const ALIGNMENT = 4
 
-/** One thing in an archive. */
+/** One file or folder of an archive. */
 export interface Entry {
   readonly path: string
   /** Absent: a folder. */
   readonly content?: Buffer
 }
 
-/** An archive as the kernel unpacks it into its first root (Documentation/driver-api/early-userspace/buffer-format.rst): all of it root's. */
+/** An archive in the format of the initial root file system (Documentation/driver-api/early-userspace/buffer-format.rst). Everything belongs to root. */
 export function cpio(entries: readonly Entry[]): Buffer {
   const pieces = entries.flatMap((entry, index) => piece(entry.path, entry.content === undefined ? FOLDER : FILE, entry.content, index + 1))
   return Buffer.concat([...pieces, ...piece('TRAILER!!!', 0, undefined, 0)])

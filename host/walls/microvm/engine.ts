@@ -8,15 +8,15 @@ import { type Candidate, type CandidateOptions, candidates } from './candidates.
 import { parts } from './found.ts'
 import { initrd } from './initrd.ts'
 
-/** What was chosen. */
+/** The choice, as remembered on disk. */
 const Chosen = z.strictObject({ engine: Engine, vmm: Machine.shape.vmm })
 type Chosen = z.infer<typeof Chosen>
 const Remembered = z.strictObject({ key: z.string(), chosen: Chosen })
 
-/** Of this process, by what it was looked for with. */
+/** Results of this process, by the options that they were found with. */
 const known = new Map<string, Promise<Chosen>>()
 
-/** By what started a machine here, and the parts of machines. Rejects with WALL_UNAVAILABLE. */
+/** The engine that started a machine here, and the parts of machines. Rejects with WALL_UNAVAILABLE. */
 export async function machineEngine(options: CandidateOptions, signal: AbortSignal): Promise<Built> {
   const { kernel, usr } = await parts(options.templates)
   const { found } = await candidates(options, signal)
@@ -26,7 +26,7 @@ export async function machineEngine(options: CandidateOptions, signal: AbortSign
   const tried = before ?? choose(found, key, kernel, options, signal)
   if (before === undefined) {
     known.set(place, tried)
-    // What does not start today may start tomorrow.
+    // A failure is not cached: the cause may be fixed later.
     tried.catch(() => known.delete(place))
   }
   const { engine, vmm } = await tried
@@ -64,7 +64,7 @@ async function choose(
   throw new Fault('WALL_UNAVAILABLE', `microvm: no machine starts: ${reasons.join('; ')}`, { hint: mending(found, options) })
 }
 
-/** A KVM that is there and starts nothing is another machine's to mend: the one that this one runs on. */
+/** A KVM that exists but starts nothing can only be fixed on the machine that this virtual machine runs on. */
 function mending(found: readonly Candidate[], { machines }: CandidateOptions): string {
   const again = '`caisson doctor` tries it again.'
   if (machines !== 'firecracker' || found.length === 0) return again
@@ -78,7 +78,7 @@ async function remembered(path: string, key: string): Promise<Chosen | undefined
     const before = Remembered.parse(JSON.parse(text))
     return before.key === key ? before.chosen : undefined
   } catch {
-    // Written by another version, or torn: it is tried again.
+    // Written by another version, or truncated: try again.
     return undefined
   }
 }

@@ -9,16 +9,16 @@ import { isAtLeast, type Trusted, trusted } from './trusted.ts'
 
 const FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin']
 const DEVICES = ['/dev/kvm', '/dev/net/tun']
-/** Of the kernel's folder: what the agent needs there to reach the host. */
+/** Folder beside the kernel with the modules that the agent needs to reach the host. */
 export const VSOCK = 'vsock'
-/** The first that describes its devices to the kernel by ACPI (its CHANGELOG): kernels of distributions know no other way. */
+/** The first version that describes its devices to the kernel by ACPI (its CHANGELOG), the only way that distribution kernels support. */
 const LEAST = [1, 8] as const
 const PLACE =
   'Put a release of it (1.8 or later) into /usr/local/bin, or name its place with CAISSON_FIRECRACKER; CAISSON_MACHINES=qemu lets QEMU run machines.'
 const KERNEL_LINE =
   'console=ttyS0 quiet 8250.nr_uarts=1 pci=off i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd panic=-1 reboot=k rdinit=/init'
 
-/** Undefined: there is none, and nobody named one. `named`: that one and no other. Rejects with WALL_UNAVAILABLE. */
+/** The Firecracker to use; undefined: there is none, and none was named. `named`: only this one. Rejects with WALL_UNAVAILABLE. */
 export async function firecracker(named: string | null, signal: AbortSignal): Promise<Trusted | undefined> {
   for (const program of named === null ? FOLDERS.map((folder) => join(folder, 'firecracker')) : [named]) {
     const found = await trusted(program, /^Firecracker v(\d[\d.]{1,32})/m, PLACE, signal)
@@ -30,12 +30,12 @@ export async function firecracker(named: string | null, signal: AbortSignal): Pr
   throw noFirecracker(`there is no ${named}`)
 }
 
-/** Nothing else is taken in its place. */
+/** Firecracker was asked for, so nothing replaces it. */
 export function noFirecracker(why = 'there is no firecracker in the PATH of the system'): Fault {
   return new Fault('WALL_UNAVAILABLE', `microvm: ${why}`, { hint: PLACE })
 }
 
-/** Starts the real thing, as `tryAccelerator` does. Leaves nothing. */
+/** Boots a real machine, as `tryAccelerator` does. Leaves nothing behind. */
 export async function tryFirecracker({ program }: Trusted, { kernel, initrd }: From, signal: AbortSignal): Promise<Tried> {
   const missing = DEVICES.find((device) => !existsSync(device))
   if (missing !== undefined) return { why: `there is no ${missing}` }

@@ -4,7 +4,7 @@ import { Fault } from '@caisson/wire'
 import { type Trusted, trusted } from './trusted.ts'
 
 const QEMU = '/usr/bin/qemu-system-x86_64'
-/** What mends a machine without them. */
+/** The command that installs them. */
 export const INSTALL = 'apt-get install -y --no-install-recommends qemu-system-x86'
 export const SETUP = './caisson setup'
 
@@ -16,9 +16,9 @@ export async function qemu(signal: AbortSignal): Promise<Trusted> {
   return found
 }
 
-/** What set-up has made (host/templates/machines.ts). */
+/** The parts that set-up has made (host/templates/machines.ts). */
 export interface Parts {
-  /** Folder with `vmlinux` and `modules`; its name has the version. */
+  /** Folder with `vmlinux` and `modules`; its name includes the version. */
   readonly kernel: string
   readonly usr: string
 }

@@ -7,9 +7,9 @@ import { cpio, type Entry } from './cpio.ts'
 const KEEP_EARLIER_MS = 24 * 3600 * 1000
 
 export interface InitrdOptions {
-  /** Folder of the kernel. */
+  /** The kernel's folder. */
   readonly kernel: string
-  /** Folders of it that are taken along, where they are there. */
+  /** Module folders to include, where they exist. */
   readonly modules: readonly string[]
   readonly agent: string
   readonly programs: string
@@ -17,8 +17,8 @@ export interface InitrdOptions {
 }
 
 /**
- * What a kernel starts with: the agent as its first program, the modules that it needs, and the programs of the runtimes. Made once for each build
- * of them; its path.
+ * Makes the initial file system of a kernel: the agent as its first program, the modules that it needs, and the programs of the runtimes. Made once per build
+ * of these. Returns its path.
  */
 export async function initrd({ kernel, modules, agent, programs, cache }: InitrdOptions): Promise<string> {
   const names = await files(programs)
@@ -37,7 +37,7 @@ export async function initrd({ kernel, modules, agent, programs, cache }: Initrd
     ...(await tree('runtimes', programs, names)),
   ]
   const draft = `${path}.${randomUUID()}`
-  // For QEMU to read, which is nobody on this machine.
+  // QEMU runs as an id of its own and must be able to read it.
   await writeFile(draft, cpio(entries), { mode: 0o644 })
   await rename(draft, path)
   await removeEarlier(cache, path)

@@ -14,8 +14,8 @@ const Options = KeptOptions.extend({
 type Options = z.infer<typeof Options>
 
 /**
- * A machine of its own for each sandbox, with a kernel of its own: QEMU or Firecracker, itself held by the keeper in the namespaces, ids and control groups that a
- * container has, with no capability and behind a filter of system calls. States are saved by QEMU alone (host/sandbox/machine.ts).
+ * A virtual machine with its own kernel for each sandbox: QEMU or Firecracker. The keeper holds that program in namespaces, ids and cgroups as it does a
+ * container, without capabilities and behind a seccomp filter. Only QEMU saves states (host/sandbox/machine.ts).
  */
 export const microvm: Wall<Options> = {
   name: 'microvm',

@@ -9,7 +9,7 @@ import type { Tried } from './trial.ts'
 
 const NEWER = 'install a newer QEMU, of the distribution or of its backports'
 
-/** What this machine has and lacks for the microvm wall: a machine is started by each means that there is. */
+/** What this machine has and lacks for the microvm wall: starts a machine by each available engine. */
 export async function probeMicrovm(options: CandidateOptions, signal: AbortSignal): Promise<Finding[]> {
   const findings: Finding[] = []
   try {
@@ -42,8 +42,9 @@ export async function probeMicrovm(options: CandidateOptions, signal: AbortSigna
   return findings
 }
 
-/** Where no command mends it, what else does. */
+/** The fix, where it is not a command. */
 function mending({ message, line }: Fault): Pick<Finding, 'detail' | 'mend'> {
+  if (process.getuid?.() !== 0) return { detail: line }
   if (message.includes('qemu-system')) return { detail: message, mend: INSTALL }
   if (!/firecracker/i.test(message) || message.includes(SETUP)) return { detail: message, mend: SETUP }
   return { detail: line }

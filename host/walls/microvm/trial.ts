@@ -5,26 +5,26 @@ import { promisify } from 'node:util'
 import type { Trusted } from './trusted.ts'
 
 export type Accelerator = 'kvm' | 'tcg'
-/** As fast as they are; kvm hangs on some virtual machines, so what counts is that it starts something. */
+/** Fastest first. kvm hangs on some virtual machines, so it only counts if it starts something. */
 export const ACCELERATORS: readonly Accelerator[] = ['kvm', 'tcg']
-/** A healthy kvm needs half a second, an emulated processor two. */
+/** A working kvm needs half a second, an emulated processor two. */
 const RUN_MS = { kvm: 5_000, tcg: 60_000 }
 const MAX_SAID_BYTES = 256 * 1024
-/** What the agent says to this word (native/agent/src/main.rs). */
+/** The argument that makes the agent answer in a trial (native/agent/src/main.rs). */
 export const WORD = 'hello'
 const ANSWER = 'hello from inside'
 const KERNEL_LINE = 'console=ttyS0 quiet mitigations=off no_timer_check 8250.nr_uarts=1 panic=-1 reboot=t rdinit=/init'
 
-/** How long a machine took from nothing to its end, in milliseconds; or why it did not start. */
+/** How long a machine took from start to exit, in milliseconds, or why it did not start. */
 export type Tried = { readonly ms: number } | { readonly why: string }
 
-/** What it is started from. */
+/** What the machine is started from. */
 export interface From {
   readonly kernel: string
   readonly initrd: string
 }
 
-/** Starts the real thing: a machine whose first program is the agent, which says one line. Leaves nothing. */
+/** Boots a real machine whose first program is the agent, which prints one line. Leaves nothing behind. */
 export async function tryAccelerator(
   { program }: Trusted,
   accelerator: Accelerator,
@@ -49,7 +49,7 @@ export async function tryAccelerator(
   return await run(program, [...machine, ...bare, ...narrow, ...started], accelerator, signal)
 }
 
-/** Runs what is to print the agent's answer, and end. */
+/** Runs a program that should print the agent's answer and exit. */
 export async function run(program: string, words: readonly string[], accelerator: Accelerator, signal: AbortSignal): Promise<Tried> {
   try {
     const begun = performance.now()
@@ -71,7 +71,7 @@ export async function run(program: string, words: readonly string[], accelerator
   }
 }
 
-/** Near enough for a machine that lives for a second. */
+/** Accurate enough for a machine that lives for a second. */
 async function kilohertz(): Promise<number> {
   const megahertz = /^cpu MHz\s*:\s*([\d.]+)$/m.exec(await readFile('/proc/cpuinfo', 'utf8'))?.[1]
   return Math.round(Number(megahertz ?? 2000) * 1000)

@@ -8,25 +8,25 @@ const MAX_SAID_BYTES = 64 * 1024
 const OTHERS_MAY_WRITE = 0o022
 const EVERYBODY_MAY_RUN = 0o005
 
-/** A program that is going to hold the wall. */
+/** A program that will enforce the wall. */
 export interface Trusted {
   readonly program: string
-  /** As it says it: `7.2.22`. */
+  /** As it prints it: `7.2.22`. */
   readonly version: string
-  /** Changes with the file. */
+  /** A stamp that changes with the file. */
   readonly stamp: string
 }
 
-/** Versions, by program and stamp: QEMU takes a twentieth of a second to say its own. */
+/** Versions, by program and stamp: QEMU takes 50 ms to print its own. */
 const heard = new Map<string, string>()
 
-/** Undefined: it is not there. Rejects with WALL_UNAVAILABLE where machines cannot be run at all, or not by this one. `says`: its version, in a group. */
+/** Undefined: it does not exist. Rejects with WALL_UNAVAILABLE where no machine can be run, or not by this program. `says`: matches its version as a group. */
 export async function trusted(program: string, says: RegExp, hint: string, signal: AbortSignal): Promise<Trusted | undefined> {
   if (process.arch !== 'x64') throw new Fault('WALL_UNAVAILABLE', 'microvm: machines are built on x86-64 only')
   if (process.getuid?.() !== 0) throw new Fault('WALL_UNAVAILABLE', 'microvm: it needs root on the host', { hint: 'Run Caisson as root.' })
   const status = await stat(program).catch(() => undefined)
   if (status === undefined) return undefined
-  // Whoever may write it may open every sandbox.
+  // Whoever can write this program can break out of every sandbox.
   if ((status.mode & OTHERS_MAY_WRITE) !== 0 || status.uid !== 0)
     throw new Fault('WALL_UNAVAILABLE', `microvm: ${program} may be written by others than root`)
   if ((status.mode & EVERYBODY_MAY_RUN) !== EVERYBODY_MAY_RUN)
@@ -48,7 +48,7 @@ export async function trusted(program: string, says: RegExp, hint: string, signa
   return { program, version, stamp }
 }
 
-/** Of versions such as 8.2 or 1.13.1. */
+/** For versions such as 8.2 or 1.13.1. */
 export function isAtLeast(version: string, [least, leastMinor]: readonly [number, number]): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number)
   return major > least || (major === least && minor >= leastMinor)

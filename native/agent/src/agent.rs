@@ -1,4 +1,4 @@
-//! What all connections share.
+//! State shared by all connections.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,10 +9,10 @@ use crate::process::{Process, Table};
 use crate::pump;
 use crate::threads::Threads;
 
-/// Memory that was needed for a while goes back to the system when nothing has happened for this long.
+/// Memory needed only for a while is returned to the system after this much idle time.
 const REST_AFTER: Duration = Duration::from_millis(500);
 
-/// Ended processes whose pipes are emptied for the sake of their children.
+/// The most ended processes whose pipes are drained for the sake of their children.
 const MAX_DRAINING: usize = 64;
 
 pub struct Agent {
@@ -34,7 +34,8 @@ impl Agent {
         })
     }
 
-    /// What a process left running in the background may still hold its pipes: nobody listens any more, and printing must not end it.
+    /// Background processes may still hold the pipes of an ended process. Nobody reads their output any more, but
+    /// writing must not kill them.
     pub fn drain(self: &Rc<Self>, process: &Rc<Process>) {
         if process.ports.has_terminal || self.draining.get() >= MAX_DRAINING {
             return;
@@ -49,7 +50,7 @@ impl Agent {
         });
     }
 
-    /// Called at the end of each operation.
+    /// Call it at the end of each operation.
     pub fn rest(self: &Rc<Self>) {
         let before = self.resting.get();
         self.resting.set(before + 1);

@@ -1,4 +1,4 @@
-//! From fork to exec. Everything that needs memory is made before; in between, only what signal-safety(7) allows.
+//! From fork to exec. Everything that needs memory is allocated before; in between, only what signal-safety(7) allows.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -9,25 +9,26 @@ use nix::fcntl::{FcntlArg, fcntl};
 use crate::refusal::{OrRefuse, Outcome, Refusal};
 use crate::users::Account;
 
-/// The child's descriptors wait above this, so that putting them in their places overwrites none of them.
+/// The child's descriptors are kept above this number, so that dup2 to their final numbers overwrites none of them.
 const ASIDE: i32 = 64;
 
 pub struct Launch {
-    /// Where the program may be; the first that can be executed is.
+    /// Where the program may be; the first executable file is used.
     pub candidates: Vec<CString>,
     pub argv: Vec<CString>,
     pub env: Vec<CString>,
     pub cwd: CString,
-    /// Nobody asked for that directory, it is only the home: without it, the program starts in the root, as a login does.
+    /// The caller did not ask for this folder; it is only the home. If it is missing, the program starts in the root,
+    /// as a login does.
     pub cwd_or_root: bool,
-    /// None: as whoever the agent is.
+    /// None: the agent's own user.
     pub account: Option<Account>,
     pub open_files: u64,
-    /// Descriptors 0, 1, 2 and, if there is a fourth, 3; all `aside`.
+    /// Descriptors 0, 1, 2 and, if there is a fourth, 3; all moved `aside`.
     pub descriptors: Vec<OwnedFd>,
     /// Descriptor 0 becomes the controlling terminal.
     pub terminal: bool,
-    /// Where the child says what went wrong, `aside`; closed silently when all went well.
+    /// Where the child reports a failure, moved `aside`; closed by exec on success.
     pub report: OwnedFd,
 }
 
@@ -56,7 +57,7 @@ pub fn parse_report(bytes: [u8; REPORT_BYTES]) -> Option<(Step, Errno)> {
 
 pub fn aside(descriptor: OwnedFd) -> Outcome<OwnedFd> {
     let number = fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(ASIDE)).or_refuse(|| "descriptor")?;
-    // SAFETY: fcntl has just made it, for us.
+    // SAFETY: fcntl has just created it for us.
     Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(number) })
 }
 
@@ -66,8 +67,9 @@ pub fn fork(launch: &Launch) -> Outcome<i32> {
         strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
     };
     let (argv, env) = (pointers(&launch.argv), pointers(&launch.env));
-    // SAFETY: all zeroes is valid storage for a signal set; sigfillset and pthread_sigmask fill them. Signals are held back so that none runs
-    // a handler of ours in the child. Between fork and exec the child touches only memory made above.
+    // SAFETY: all zeroes is valid storage for a signal set; sigfillset and pthread_sigmask fill them. Signals are
+    // blocked so that none runs a handler of ours in the child. Between fork and exec the child touches only memory
+    // allocated above.
     let pid = unsafe {
         let (mut all, mut before) = std::mem::zeroed::<(libc::sigset_t, libc::sigset_t)>();
         libc::sigfillset(&raw mut all);
@@ -90,13 +92,14 @@ pub fn fork(launch: &Launch) -> Outcome<i32> {
 /// Returns only on failure, with errno set.
 ///
 /// # Safety
-/// In the child of a fork only: it changes the whole process. `argv` and `env` end in null.
+/// Only in the child of a fork, because it changes the whole process. `argv` and `env` end in null.
 unsafe fn become_program(
     launch: &Launch,
     argv: &[*const libc::c_char],
     env: &[*const libc::c_char],
 ) -> Result<(), Step> {
-    // SAFETY: system calls on numbers, and on memory that was made before the fork and is not freed in this process.
+    // SAFETY: system calls on numbers, and on memory that was allocated before the fork and is not freed in this
+    // process.
     unsafe {
         reset_signal_action(libc::SIGPIPE);
         check(libc::setsid(), Step::Session)?;
@@ -106,14 +109,14 @@ unsafe fn become_program(
         if launch.terminal {
             check(libc::ioctl(0, libc::TIOCSCTTY, 0), Step::Terminal)?;
         }
-        // Everything of ours is close-on-exec from its making; this holds even if one were not.
+        // All our descriptors are close-on-exec; this covers one that might not be.
         let first = launch.descriptors.len() as libc::c_uint;
         let flags = libc::CLOSE_RANGE_CLOEXEC as libc::c_int;
-        // The highest number that a descriptor can have; gVisor takes none above it.
+        // The highest possible descriptor; gVisor accepts no higher number.
         check(libc::close_range(first, libc::c_int::MAX as libc::c_uint, flags), Step::Descriptors)?;
         limit_open_files(launch.open_files)?;
         if let Some(account) = &launch.account {
-            // Raw calls: the C library's functions would look for other threads to change.
+            // Raw system calls: the C library's functions would try to change other threads too.
             let (uid, gid) = (account.uid, account.gid);
             let groups = &account.groups;
             check_long(libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()), Step::User)?;
@@ -140,15 +143,16 @@ fn check_long(result: libc::c_long, step: Step) -> Result<(), Step> {
     if result == -1 { Err(step) } else { Ok(()) }
 }
 
-/// An ignored signal stays ignored over exec: what this program was started with is forgotten once, so that no child need do it, for which each call is
-/// dear behind an engine. SIGPIPE stays ignored here, as Rust wants it. Actions of ours end by themselves at exec. Before any thread exists.
+/// Ignored signals stay ignored across exec. What this program inherited is reset once here, so that no child has to,
+/// because each call is expensive behind an engine. SIGPIPE stays ignored here, as Rust wants it. Exec resets our
+/// handlers by itself. Call it before any thread exists.
 pub fn forget_ignored_signals() {
     for number in (1..=64).filter(|number| *number != libc::SIGPIPE && is_ignored(*number)) {
         reset_signal_action(number);
     }
 }
 
-/// struct sigaction as the kernel has it: what is done, flags, what returns, what is blocked.
+/// The kernel's struct sigaction: handler, flags, restorer, mask.
 type Action = [u64; 4];
 
 fn is_ignored(number: libc::c_int) -> bool {
@@ -159,18 +163,19 @@ fn is_ignored(number: libc::c_int) -> bool {
 }
 
 fn reset_signal_action(number: libc::c_int) {
-    // All zero: SIG_DFL, no flags, nothing blocked.
+    // All zero: SIG_DFL, no flags, empty mask.
     let default: Action = [0; 4];
     // SAFETY: the kernel reads the structure above.
     unsafe { change_signal_action(number, &raw const default, std::ptr::null_mut()) };
 }
 
-/// A raw call, because the C library keeps two numbers to itself. Where there is no such action (SIGKILL), it fails and changes nothing.
+/// A raw system call, because the C library reserves two signal numbers for itself. For SIGKILL and the like it fails
+/// and changes nothing.
 ///
 /// # Safety
 /// Both are null, or point to an action.
 unsafe fn change_signal_action(number: libc::c_int, wanted: *const Action, before: *mut Action) {
-    // SAFETY: the caller's.
+    // SAFETY: promised by the caller.
     unsafe { libc::syscall(libc::SYS_rt_sigaction, number, wanted, before, size_of::<u64>()) };
 }
 
@@ -179,14 +184,15 @@ fn limit_open_files(wanted: u64) -> Result<(), Step> {
     // SAFETY: both calls read or write the structure above.
     unsafe {
         check(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), Step::Limit)?;
-        // Never more than the keeper gave.
+        // Never more than the keeper allowed.
         let files = wanted.min(limit.rlim_max);
         limit = libc::rlimit { rlim_cur: files, rlim_max: files };
         check(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), Step::Limit)
     }
 }
 
-/// Looks before it executes: each try of execve would be a record in the audit. Sets errno when there is none.
+/// Checks before exec, because each failed execve would appear in the audit log. Sets errno if there is no such
+/// program.
 fn find(candidates: &[CString]) -> Option<&CStr> {
     let mut denied = false;
     for candidate in candidates {
@@ -211,7 +217,7 @@ mod tests {
 
     #[test]
     fn what_was_ignored_from_the_start_is_not_in_children() {
-        // SAFETY: actions of numbers that nothing in this test program uses.
+        // SAFETY: actions of signals that nothing else in this test program uses.
         unsafe {
             libc::signal(libc::SIGTTOU, libc::SIG_IGN);
             libc::signal(libc::SIGPIPE, libc::SIG_IGN);
@@ -221,7 +227,7 @@ mod tests {
         assert!(!is_ignored(libc::SIGTTOU) && is_ignored(libc::SIGPIPE));
         reset_signal_action(libc::SIGPIPE);
         assert!(!is_ignored(libc::SIGPIPE));
-        // SAFETY: as it was.
+        // SAFETY: restores the previous action.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     }
 }

@@ -1,4 +1,4 @@
-//! One connection of the host: frames in, frames out, streams between.
+//! One connection of a host: frames in, frames out, and the streams between.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,13 +19,13 @@ use crate::operations;
 use crate::stream::Stream;
 
 const MAX_CONNECTIONS: usize = 64;
-/// Frames that wait for the socket. Whoever wants to send more waits, so this bounds what a connection holds.
+/// Frames that wait for the socket. Senders block when the queue is full, so this bounds the memory of a connection.
 const OUTGOING_FRAMES: usize = 8;
 const SMALL_READ: usize = 8 * 1024;
-/// How long a large buffer waits for more.
+/// How long a large buffer is kept without input.
 const GIVE_BACK: Duration = Duration::from_millis(500);
 
-/// The host's connections, so many at once.
+/// The hosts' connections; their number is limited.
 #[derive(Clone)]
 pub struct Guests {
     agent: Rc<Agent>,
@@ -38,7 +38,7 @@ impl Guests {
     }
 
     fn serve(&self, socket: UnixStream) {
-        // This one, the one that listens, and one for each connection.
+        // This handle, the listener's, and one for each connection.
         if Rc::strong_count(&self.open) > MAX_CONNECTIONS + 1 {
             return;
         }
@@ -49,18 +49,18 @@ impl Guests {
         });
     }
 
-    /// When no connection is left. Only the keeper waits for that, and it has a limit to its patience.
+    /// Returns when no connection is left. Only the keeper waits for this, with a timeout.
     pub async fn gone(&self) {
         while Rc::strong_count(&self.open) > 1 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
 
-    /// One that the keeper took for us.
+    /// Serves a connection that the keeper accepted for us.
     pub fn welcome(&self, descriptors: Vec<OwnedFd>) {
         for descriptor in descriptors {
             let socket = std::os::unix::net::UnixStream::from(descriptor);
-            // What is no socket is nobody's connection.
+            // Ignore a descriptor that is not a socket.
             if let Ok(socket) = socket.set_nonblocking(true).and_then(|()| UnixStream::from_std(socket)) {
                 self.serve(socket);
             }
@@ -72,7 +72,7 @@ pub async fn accept(guests: Guests, listener: UnixListener) {
     loop {
         match listener.accept().await {
             Ok((socket, _)) => guests.serve(socket),
-            // Out of descriptors or memory: some connection will end.
+            // Out of descriptors or memory, until some connection ends.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
@@ -87,7 +87,7 @@ async fn serve(agent: Rc<Agent>, socket: UnixStream) {
     let streams = connection.streams.clone();
     tokio::select! {
         heard = connection.listen(reader) => if let Err(BadHost(why)) = heard {
-            // /dev/null inside a wall.
+            // Goes to /dev/null inside a wall.
             eprintln!("caisson-agent: connection closed: {why}");
         },
         _ = speak(writer, receiver) => {}
@@ -129,11 +129,11 @@ struct Connection {
 }
 
 impl Connection {
-    /// Returns when the host is gone or broke the rules: there is no resynchronising.
+    /// Returns when the host is gone or violated the protocol; there is no resynchronisation.
     async fn listen(mut self, mut socket: OwnedReadHalf) -> Result<(), BadHost> {
         let mut buffer: Vec<u8> = Vec::with_capacity(SMALL_READ);
         loop {
-            // Given back when nothing more comes for a while: to grow anew for each piece of a file costs more than the piece.
+            // Shrink only after a pause: growing again for each chunk of a file costs more than the chunk.
             if buffer.is_empty()
                 && buffer.capacity() > SMALL_READ
                 && timeout(GIVE_BACK, socket.readable()).await.is_err()
@@ -154,7 +154,7 @@ impl Connection {
             }
             buffer.drain(..used);
             if filled {
-                // Grows only while a frame or a flood fills it, never past the largest frame.
+                // Grows only while a large frame or a flood fills it, and never beyond the largest frame.
                 let wanted = (buffer.capacity() * 2).min(MAX_FRAME_BYTES + 4);
                 buffer.reserve_exact(wanted.saturating_sub(buffer.len()));
             }
@@ -177,7 +177,7 @@ impl Connection {
             return Err(BadHost("a frame that only the agent sends"));
         }
         let stream = self.streams.borrow().get(&id).cloned();
-        // What was under way when the stream ended is nobody's fault.
+        // The frame was in flight when the stream ended, which is not an error.
         let Some(stream) = stream else { return Ok(()) };
         match body {
             frame::Body::Data(data) if data.payload.len() > MAX_DATA_BYTES => Err(BadHost("a payload over the limit")),
@@ -216,7 +216,7 @@ impl Connection {
                 Ok(()) => Close::default(),
                 Err(refusal) => refusal.into(),
             };
-            // Before the Close is sent: a host that has seen it may count on the place being free.
+            // Before the Close is sent, so that a host that has received it can count on the free slot.
             streams.borrow_mut().remove(&id);
             stream.close(close).await;
             agent.rest();

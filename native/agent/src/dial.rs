@@ -1,4 +1,4 @@
-//! A TCP connection to a port inside, relayed.
+//! A relayed TCP connection to a port inside.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -17,7 +17,7 @@ const CHUNK: usize = 64 * 1024;
 pub async fn run(stream: &Stream, request: Dial) -> Outcome<()> {
     let address = address(&request)?;
     let socket = TcpStream::connect(address).await.or_refuse(|| format!("connect to {address}"))?;
-    // The host on the other side has its own idea of when to send.
+    // The peer on the host's side decides itself when to send.
     socket.set_nodelay(true).or_refuse(|| "connection")?;
     stream.opened(opened::Result::Done(Done {})).await?;
     let (reader, writer) = socket.into_split();

@@ -1,5 +1,5 @@
-//! What E2B's templates say at the port of their code interpreter: that it is there. Code is run by the host, for those who have a key, and whoever is
-//! inside runs programs anyway; so there is nothing to ask for here, and the host hears nothing of it.
+//! Answers the health check at the port where E2B's templates have their code interpreter. It answers nothing else: the
+//! host runs code for callers with a key, and whoever is inside can run programs anyway. The host is not involved.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-/// More wait to be accepted.
+/// Served at once; more wait to be accepted.
 const MOST: usize = 8;
 const HEAD_BYTES: usize = 4096;
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,16 +21,16 @@ const WELL: &str =
 const ELSEWHERE: &str = "HTTP/1.1 404 Not Found\r\ncontent-type: text/plain\r\ncontent-length: 75\r\nconnection: close\r\n\r\n\
     inside a sandbox only GET /health is answered: code is run from outside it\n";
 
-/// Returns only if it cannot listen: somebody else is there already.
+/// Returns only if it cannot listen, because the port is taken.
 pub async fn serve(port: u16) {
-    // Not at every address: what leaves the sandbox for this port of another machine would come here.
+    // Not on every address: traffic from the sandbox to this port of another machine would arrive here.
     let Ok(listener) = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await else { return };
     let places = Arc::new(Semaphore::new(MOST));
     while let Ok(place) = places.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((visitor, _)) => {
                 tokio::task::spawn_local(async move {
-                    // Who is slow is let go.
+                    // Slow clients are dropped.
                     let _ = timeout(PATIENCE, answer(visitor)).await;
                     drop(place);
                 });

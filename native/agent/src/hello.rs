@@ -1,11 +1,13 @@
-//! What an engine is tried with (host/walls/gvisor/trial.ts): that it runs a program at all, and what it refuses that everyday programs ask for.
+//! The test program for an engine (host/walls/gvisor/trial.ts): whether it runs a program at all, and which everyday
+//! system calls it refuses.
 
 use std::ffi::{OsStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
-/// Two commands for whoever watches: one that gVisor tells of, and one whose words it cannot send, because they are not UTF-8.
+/// Two commands for the observer: one that gVisor reports, and one whose arguments it cannot send, because they are not
+/// UTF-8.
 const COMMANDS: [&[u8]; 2] = [b"again", b"\xff"];
 
 pub fn say() {
@@ -21,7 +23,7 @@ pub fn say() {
     COMMANDS.iter().for_each(|word| start(&program, OsStr::from_bytes(word)));
 }
 
-/// Where it fails, whoever watches finds it missing.
+/// If this fails, the observer notices the missing command.
 fn start(program: &OsString, word: &OsStr) {
     let child =
         Command::new(program).args([OsStr::new("hello"), word]).stdin(Stdio::null()).stdout(Stdio::null()).status();

@@ -1,4 +1,4 @@
-//! File operations happen as the user they are done for: the kernel's own permission checks decide, not ours.
+//! File operations run as the user they are done for, so that the kernel's own permission checks decide.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::users::{self, Account};
 #[derive(Clone)]
 pub struct Identity {
     pub account: Arc<Account>,
-    /// False where the agent is that user already and can be nobody else.
+    /// False where the agent already is that user and cannot be another.
     switch: bool,
     threads: Threads,
 }
@@ -24,7 +24,7 @@ impl Identity {
         Ok(Identity { account, switch: !agent.config.single_user, threads: agent.threads.clone() })
     }
 
-    /// Root, working for this user; None where nobody can be root.
+    /// Root acting for this user; None where root is not available.
     pub fn lifted(&self) -> Option<Identity> {
         let root = Account {
             name: "root".into(),
@@ -37,7 +37,7 @@ impl Identity {
         self.switch.then(|| Identity { account: Arc::new(root), ..self.clone() })
     }
 
-    /// Runs `work` on a thread of its own, as this user.
+    /// Runs `work` on a file thread, as this user.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
         let identity = self.clone();
         let assumed = move || {
@@ -47,8 +47,8 @@ impl Identity {
         self.threads.run(assumed).await
     }
 
-    /// This thread acts as the user until the answer is dropped. The kernel takes the file capabilities of root away with the user id, and
-    /// gives them back with it (capabilities(7)).
+    /// This thread acts as the user until the result is dropped. With the user id, the kernel also drops root's file
+    /// capabilities, and later restores both (capabilities(7)).
     pub fn assume(&self) -> Outcome<Option<Assumed>> {
         if !self.switch {
             return Ok(None);
@@ -66,7 +66,7 @@ pub struct Assumed;
 
 impl Drop for Assumed {
     fn drop(&mut self) {
-        // A thread with wrong rights must not do the next operation.
+        // A thread with wrong rights must not run the next operation.
         if set_file_ids(0, 0).is_err() || set_groups(&[]).is_err() {
             std::process::abort();
         }
@@ -79,11 +79,11 @@ fn set_groups(groups: &[u32]) -> nix::Result<()> {
     Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
 }
 
-/// setfsuid(2) reports no errors: the second call says what the first did.
+/// setfsuid(2) reports no errors; a second call returns the current value.
 fn set_file_ids(uid: u32, gid: u32) -> nix::Result<()> {
     // SAFETY: these calls take numbers only.
     let (now_uid, now_gid) = unsafe {
-        // The group first: afterwards there may be no right to.
+        // The group first, because afterwards there may be no right to.
         if uid == 0 {
             libc::setfsuid(uid);
         }
@@ -94,11 +94,12 @@ fn set_file_ids(uid: u32, gid: u32) -> nix::Result<()> {
     if now_uid as u32 == uid && now_gid as u32 == gid {
         return Ok(());
     }
-    // gVisor's kernel has no such call. There nobody outside of this process could tell the difference.
+    // gVisor's kernel lacks this call. There, effective ids do: nobody outside this process could notice the
+    // difference.
     if now_uid == -1 && Errno::last() == Errno::ENOSYS { set_effective_ids(uid, gid) } else { Err(Errno::EPERM) }
 }
 
-/// Of this thread alone; the real and the saved id stay, so that the way back is open.
+/// For this thread alone; the real and saved ids stay, to allow switching back.
 fn set_effective_ids(uid: u32, gid: u32) -> nix::Result<()> {
     let same = u32::MAX;
     // SAFETY: these calls take numbers only.

@@ -1,16 +1,17 @@
-//! What the host has sent on a stream and nobody has taken yet: judged when it comes, bounded by credit.
+//! Data that the host has sent on a stream and that is not consumed yet. It is validated on arrival and bounded by
+//! credit.
 
 use std::collections::VecDeque;
 
 use caisson_wire::data::Channel;
 use caisson_wire::{Control, Data, INITIAL_WINDOW_BYTES, control};
 
-/// Credit is returned in steps of this, so that small messages cost no Window each.
+/// Credit is returned in steps of this size, so that small messages do not each cost a Window frame.
 const RETURN_STEP: usize = INITIAL_WINDOW_BYTES / 4;
-/// Small payloads are joined up to this, so that what waits costs little more than its bytes.
+/// Small payloads are joined up to this size, to keep the overhead per queued byte low.
 const JOINED_BYTES: usize = 64 * 1024;
 
-/// Which Data the host may send on a stream; anything else breaks the connection.
+/// Which Data frames the host may send on a stream; any other ends the connection.
 #[derive(Clone, Copy, Default)]
 pub struct Accepts {
     pub stdin: bool,
@@ -18,7 +19,7 @@ pub struct Accepts {
     pub control: bool,
     pub file: bool,
     pub tcp: bool,
-    /// The stream has a process: Control makes sense.
+    /// The stream has a process, so Control is valid.
     pub process: bool,
 }
 
@@ -28,11 +29,11 @@ pub enum Lane {
     Control,
 }
 
-/// The host broke the rules of the wire; the connection ends.
+/// The host violated the protocol; the connection ends.
 #[derive(Debug)]
 pub struct BadHost(pub &'static str);
 
-/// What Control asked for since the last look.
+/// What Control requested since the last check.
 pub struct Orders {
     pub signals: Vec<i32>,
     pub resize: Option<(u16, u16)>,
@@ -41,7 +42,7 @@ pub struct Orders {
 #[derive(Default)]
 struct Waiting {
     chunks: VecDeque<Vec<u8>>,
-    /// Bytes of the first chunk that have been used.
+    /// Consumed bytes of the first chunk.
     used: usize,
     ended: bool,
 }
@@ -49,11 +50,11 @@ struct Waiting {
 pub struct Inbound {
     accepts: Accepts,
     lanes: [Waiting; 2],
-    /// What the host may still send.
+    /// Bytes that the host may still send.
     allowance: usize,
-    /// Used up here and not yet returned as a Window.
+    /// Bytes consumed but not yet returned as a Window.
     returnable: usize,
-    /// One bit per signal number that waits to be sent.
+    /// One bit per pending signal number.
     signals: u64,
     resize: Option<(u16, u16)>,
 }
@@ -98,7 +99,7 @@ impl Inbound {
         Ok(())
     }
 
-    /// None: nothing has come and more may. False: the lane has ended, and everything was used.
+    /// None: nothing is queued, but more may come. False: the lane has ended, and everything was consumed.
     pub fn has(&self, lane: Lane) -> Option<bool> {
         let waiting = &self.lanes[lane as usize];
         if waiting.chunks.is_empty() { waiting.ended.then_some(false) } else { Some(true) }
@@ -131,7 +132,7 @@ impl Inbound {
         self.returnable >= RETURN_STEP
     }
 
-    /// The bytes that the host may send anew.
+    /// Returns the number of bytes that the host may send again.
     pub fn return_all(&mut self) -> usize {
         let bytes = std::mem::take(&mut self.returnable);
         self.allowance += bytes;
@@ -159,7 +160,7 @@ impl Waiting {
     }
 }
 
-/// Columns and rows as a terminal counts them.
+/// Columns and rows in the terminal's number range.
 pub fn cells(columns: u32, rows: u32) -> (u16, u16) {
     (u16::try_from(columns).unwrap_or(u16::MAX), u16::try_from(rows).unwrap_or(u16::MAX))
 }

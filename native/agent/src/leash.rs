@@ -1,4 +1,5 @@
-//! The socket to the keeper: what the sandbox is like, processes to adopt, and, when it closes, the end.
+//! The leash: the socket to the keeper. Over it come the sandbox's configuration and processes to adopt; when it
+//! closes, the agent exits.
 
 use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -25,12 +26,12 @@ pub struct Config {
     pub single_user: bool,
     /// Open files per process.
     pub open_files: u64,
-    /// Of one user, where nothing else counts them.
+    /// Processes per user, where nothing else limits them.
     pub processes: Option<u64>,
     pub user: User,
-    /// Where a full disk would be noticed.
+    /// The folders where a full disk would be noticed.
     pub writable: Vec<String>,
-    /// At the loopback (health.rs).
+    /// On the loopback (health.rs).
     pub health_port: Option<u16>,
 }
 
@@ -50,28 +51,28 @@ enum Order {
     Adopt {
         pid: i32,
     },
-    /// A connection of the host, where it cannot knock by itself. Not answered.
+    /// A connection of the host, where the host cannot connect itself. Not answered.
     Connect {},
-    /// Of a machine (vm/steward.rs): answered when its disk is whole, and nothing more is written to it.
+    /// A machine only (vm/steward.rs): answered once its disk is complete, after which nothing more is written to it.
     WriteBack {},
     /// Not answered.
     GoOn {},
-    /// Of a machine that was restored: who it is now. Answered by its steward.
+    /// A restored machine only: its new identity. Answered by its steward.
     Renew(Box<vm::Machine>),
-    /// What time it is, after that: a machine takes long over its first words.
+    /// The time, sent after that because a machine's first answer takes long.
     #[serde(rename_all = "camelCase")]
     Clock {
         now_ns: u64,
     },
-    /// Everybody from the host is about to leave. Answered when they have, and when all that a machine executes and has told of is recorded; from then on
-    /// it executes nothing, until `GoOn` or `Clock`.
+    /// All hosts are about to disconnect. Answered once they have, and once all commands that a machine has reported
+    /// are recorded. From then on it executes nothing, until `GoOn` or `Clock`.
     Settle {},
-    /// Of a machine (vm/execs.rs): one that was told is recorded, or must not be executed. Not answered.
+    /// A machine only (vm/execs.rs): a reported command is recorded, or must not be executed. Not answered.
     Recorded {
         id: u64,
         allowed: bool,
     },
-    /// This process was restored from a state that others are restored from as well.
+    /// This process was restored from a state that other sandboxes are restored from as well.
     #[serde(rename_all = "camelCase")]
     Rename {
         host_name: String,
@@ -86,13 +87,13 @@ enum Answer {
     Error(String),
 }
 
-/// What comes first: what there is to be known of the sandbox.
+/// Reads the first message: the configuration.
 pub fn read<T: serde::de::DeserializeOwned>(leash: &OwnedFd) -> Result<T, String> {
     let (message, _) = receive(leash.as_raw_fd(), MsgFlags::empty()).map_err(|error| format!("leash: {error}"))?;
     serde_json::from_slice(&message).map_err(|error| format!("configuration: {error}"))
 }
 
-/// Answers that the agent is ready, then takes orders until the keeper is gone.
+/// Answers that the agent is ready, then carries out orders until the keeper is gone.
 pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::Result<()> {
     let mut leash = port(leash)?;
     answer(&leash, &Answer::Ready(true))?;
@@ -108,7 +109,7 @@ pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::
                 (is_emptying, is_settling) = (false, true);
                 continue;
             }
-            // Whoever asked may have died instead, of which no order tells.
+            // A process that asked may have died instead of being answered, and no order reports that.
             () = tokio::time::sleep(SETTLING_LOOK), if is_settling => continue,
             ready = leash.readable() => ready?,
         };
@@ -132,7 +133,8 @@ pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::
             }
             Ok(Order::Rename { host_name }) => {
                 drop(ready);
-                // A restored gVisor (2022) does not watch descriptors of the host's that were watched before: it has to be asked again.
+                // A restored gVisor (2022) no longer watches host descriptors that were watched before, so register
+                // again.
                 leash = port(leash.into_inner())?;
                 match naming::rename(&host_name).and_then(|()| breathe()) {
                     Ok(()) => Answer::Ready(true),
@@ -167,7 +169,7 @@ pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::
     }
 }
 
-/// Whoever watches what runs here hears of a thread: the keeper lets nobody in before it has heard something.
+/// Starts a thread, so that the trace reports something: the keeper lets nobody in before that.
 fn breathe() -> Result<(), String> {
     let thread = std::thread::Builder::new().spawn(|| ()).map_err(|error| format!("a thread: {error}"))?;
     thread.join().map_err(|_| "a thread that does nothing has failed".into())
@@ -181,12 +183,12 @@ fn adopt(agent: &Rc<Agent>, pid: i32, descriptors: Vec<OwnedFd>) -> Result<(), S
 
 fn answer(leash: &Port, answer: &Answer) -> std::io::Result<()> {
     let text = serde_json::to_vec(answer)?;
-    // Answers are few and small: a leash that cannot take one is broken.
+    // Answers are few and small, so a full leash is broken.
     send(leash.as_raw_fd(), &text, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT)?;
     Ok(())
 }
 
-/// One message and the descriptors that came with it. Empty: the other end is closed.
+/// One message and its descriptors. Empty: the other end is closed.
 fn receive(leash: RawFd, flags: MsgFlags) -> std::io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut bytes = vec![0; MAX_MESSAGE_BYTES];
     let mut space = nix::cmsg_space!([RawFd; MAX_DESCRIPTORS]);

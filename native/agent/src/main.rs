@@ -1,6 +1,7 @@
-//! PID 1 inside every wall. It is started with an empty environment by the keeper, after the wall stands: descriptor 3 listens for the host,
-//! descriptor 4 is the leash to the keeper. With the word `leash`, standard input is the leash, and connections of the host come over it; with `vm`,
-//! it is the first program of a machine, and makes itself a leash. What it says is never trusted by the host; what it hears from the host it checks all the same.
+//! The agent: PID 1 behind every wall. The keeper starts it with an empty environment once the wall stands: descriptor
+//! 3 listens for the host, descriptor 4 is the leash to the keeper. With the argument `leash`, standard input is the
+//! leash and the host's connections come over it; with `vm`, the agent is the first program of a machine and creates
+//! the leash itself. The host never trusts its messages, and it validates the host's all the same.
 
 mod agent;
 mod child;
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
     match run(word.as_deref().unwrap_or_default()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            // /dev/null inside a wall, the console of a machine; a person who starts the program by hand sees it.
+            // Goes to /dev/null inside a wall and to the console in a machine; visible when started by hand.
             eprintln!("caisson-agent: {message}");
             ExitCode::FAILURE
         }
@@ -88,21 +89,21 @@ fn run(word: &str) -> Result<(), String> {
         }
         leash::hold(agent, guests, leash).await
     });
-    // Not by returning: file operations under way would be waited for.
+    // Exit instead of returning, which would wait for file operations in progress.
     match ended {
         Ok(()) => std::process::exit(0),
         Err(error) => Err(format!("leash: {error}")),
     }
 }
 
-/// The leash of a machine, when it is what the keeper said.
+/// A machine's leash, once the machine is set up as the keeper said.
 fn machine() -> Result<OwnedFd, String> {
     let leash = vm::begin(std::env::args().nth(2).as_deref())?;
     vm::set_up(&leash::read(&leash)?, &leash)?;
     Ok(leash)
 }
 
-/// Behind an engine there is one descriptor of the keeper's, and connections come over it.
+/// Behind an engine there is only one descriptor of the keeper's, and the host's connections come over it.
 fn standard_input() -> Result<OwnedFd, String> {
     let leash = std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| format!("leash: {error}"))?;
     let null = std::fs::File::open("/dev/null").map_err(|error| format!("/dev/null: {error}"))?;
@@ -128,12 +129,13 @@ fn harden() -> Result<(), String> {
     // Processes inside that share the agent's user must not read its memory or take its descriptors.
     nix::sys::prctl::set_dumpable(false).map_err(|error| format!("dumpable: {error}"))?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-    // Each process and each stream costs a few.
+    // Each process and each stream needs a few.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| format!("open files: {error}"))?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most).map_err(|error| format!("open files: {error}"))?;
     child::forget_ignored_signals();
     reap::block_signals().map_err(|error| format!("signals: {error}"))?;
-    // SAFETY: plain settings of the allocator, made before any thread exists. One arena: threads come and go, and each arena would stay.
+    // SAFETY: plain allocator settings, made before any thread exists. One arena only, because each short-lived thread
+    // could otherwise leave one behind.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_MMAP_THRESHOLD, 1024 * 1024);

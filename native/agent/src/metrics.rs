@@ -1,11 +1,11 @@
-//! What can be known from inside: the processes of this pid namespace and the writable disk. The limits are the host's to tell.
+//! Measurements from inside: the processes of this pid namespace and the writable disk. The host reports the limits.
 
 use caisson_wire::MetricsReply;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::statvfs::{Statvfs, statvfs};
 use nix::unistd::{SysconfVar, sysconf};
 
-/// ext4 refuses a large write whole: a program fails for want of space while this much is left.
+/// ext4 refuses a large write as a whole, so a program can run out of space while this much is left.
 const FULL_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Whether one of the file systems had no bytes or no inodes left.
@@ -16,11 +16,11 @@ pub fn disk_full(writable: &[String]) -> bool {
 fn is_full(disk: &Statvfs) -> bool {
     let full = FULL_BYTES.min(disk.blocks() * disk.fragment_size() / 8);
     let no_bytes = disk.blocks() > 0 && disk.blocks_available() * disk.fragment_size() < full;
-    // Some file systems count no inodes at all.
+    // Some file systems do not count inodes.
     no_bytes || (disk.files() > 0 && disk.files_available() == 0)
 }
 
-/// Of the processes that have ended and been reaped. (The calling thread does not matter.)
+/// CPU time of the processes that have ended and been reaped. (The calling thread does not matter.)
 pub fn reaped_cpu_us() -> u64 {
     getrusage(UsageWho::RUSAGE_CHILDREN).map_or(0, |usage| {
         let (user, system) = (usage.user_time(), usage.system_time());
@@ -32,7 +32,7 @@ pub fn measure(writable: &[String], reaped_us: u64) -> MetricsReply {
     let mut reply = MetricsReply { cpu_used_us: reaped_us, ..MetricsReply::default() };
     let (page_bytes, ticks) = (constant(SysconfVar::PAGE_SIZE), constant(SysconfVar::CLK_TCK));
     for pid in pids() {
-        // One that has ended meanwhile is not counted.
+        // A process that has just ended is not counted.
         let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else { continue };
         let Some((pages, cpu_ticks)) = parse(&String::from_utf8_lossy(&stat)) else { continue };
         reply.memory_used_bytes += pages * page_bytes;
@@ -41,7 +41,7 @@ pub fn measure(writable: &[String], reaped_us: u64) -> MetricsReply {
     }
     let mut seen = Vec::new();
     for disk in writable.iter().filter_map(|path| statvfs(path.as_str()).ok()) {
-        // Several folders of one file system count once.
+        // Count folders of the same file system only once.
         let id = (disk.filesystem_id(), disk.blocks(), disk.files());
         if !seen.contains(&id) {
             seen.push(id);
@@ -62,7 +62,8 @@ fn pids() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
-/// Resident pages and ticks of CPU, from /proc/PID/stat. The command name in it may hold anything, also spaces and parentheses.
+/// Resident pages and CPU ticks from /proc/PID/stat. The command name may contain anything, including spaces and
+/// parentheses.
 fn parse(stat: &str) -> Option<(u64, u64)> {
     let (_, rest) = stat.rsplit_once(')')?;
     // Numbered as in proc_pid_stat(5); the first field after the name is the third.

@@ -1,6 +1,7 @@
-//! After a restore: a name of its own, and then no more rights than one that was started has.
+//! After a restore: takes on a host name of its own, then drops the extra rights, so that it has no more than an agent
+//! that was started normally.
 
-/// Only to set the name, and to give these two up again (native/keeper/src/engine/warm.rs).
+/// Needed only to set the name, and to give up these two again (native/keeper/src/engine/warm.rs).
 const NAMING: [u32; 2] = [CAP_SETPCAP, CAP_SYS_ADMIN];
 /// linux/capability.h
 const CAP_SETPCAP: u32 = 8;
@@ -12,7 +13,8 @@ pub fn rename(host_name: &str) -> Result<(), String> {
     NAMING.iter().rev().try_for_each(|number| give_up(*number))
 }
 
-/// For whatever is started from here on, and for this thread; the others of this process run file operations only, and are started from this one.
+/// For everything that is started from here on, and for this thread. The process's other threads only run file
+/// operations, and are started from this one.
 fn give_up(number: u32) -> Result<(), String> {
     let failed = |what: &str| format!("{what} of capability {number}: {}", std::io::Error::last_os_error());
     // SAFETY: numbers only.
@@ -26,7 +28,7 @@ fn give_up(number: u32) -> Result<(), String> {
         if libc::syscall(libc::SYS_capget, head.as_ptr(), data.as_mut_ptr()) != 0 {
             return Err(failed("reading"));
         }
-        // Effective, permitted and inheritable: first the lower half of each, where both numbers are.
+        // Effective, permitted and inheritable: the lower halves come first and contain both bits.
         data[..3].iter_mut().for_each(|set| *set &= !(1 << number));
         if libc::syscall(libc::SYS_capset, head.as_ptr(), data.as_ptr()) != 0 {
             return Err(failed("setting"));

@@ -1,4 +1,4 @@
-//! What the host can ask for: one line each.
+//! The host's operations: one line each.
 
 use std::rc::Rc;
 
@@ -13,13 +13,13 @@ use crate::refusal::{Outcome, Refusal};
 use crate::stream::Stream;
 use crate::{dial, files, metrics, pump, start};
 
-/// What a list of processes may take of a frame.
+/// The most bytes of a frame that a list of processes may take.
 const LIST_BYTES: usize = 192 * 1024;
 
 /// Everything up to the Close.
 pub async fn run(agent: &Rc<Agent>, stream: &Rc<Stream>, operation: Operation) -> Outcome<()> {
     if let Operation::WriteFile(request) = operation {
-        // It sees to its own end: what was half written must be gone before the Close.
+        // It handles cancellation itself, because a half-written file must be gone before the Close.
         let (identity, path) = who_and_where(agent, &request.user, &request.path)?;
         return files::write::run(stream, &identity, path, request).await;
     }

@@ -1,4 +1,4 @@
-//! Descriptors that the event loop watches.
+//! Descriptors watched by the event loop.
 
 use std::cell::RefCell;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
 pub type Port = AsyncFd<OwnedFd>;
 
 pub fn port(descriptor: OwnedFd) -> std::io::Result<Port> {
-    // SAFETY: it is moved in, owns its descriptor, and nothing takes or replaces it before it is dropped.
+    // SAFETY: it is moved in, owns its descriptor, and is neither taken out nor replaced before it is dropped.
     Ok(unsafe { AsyncFd::register(descriptor) }?)
 }
 
@@ -30,7 +30,7 @@ impl Slot {
     pub fn close(&self) {
         self.0.take();
     }
-    /// What waits to be read.
+    /// The number of bytes waiting to be read.
     pub fn waiting(&self) -> usize {
         let Some(port) = self.get() else { return 0 };
         let mut bytes: libc::c_int = 0;

@@ -1,4 +1,5 @@
-//! The processes that the host can see: those it had started, and those it had forked into the sandbox and the agent adopted.
+//! The processes that the host can see: those started on its request, and those forked into the sandbox and adopted by
+//! the agent.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -16,25 +17,26 @@ use crate::metrics;
 use crate::port::Slot;
 use crate::reap::{Status, Strangers};
 
-/// Ended processes whose end nobody has heard of yet, and which keep their last words in their pipes: descriptors are few.
+/// How many ended processes keep their last output in their pipes until somebody hears of their end. Descriptors are
+/// scarce.
 const UNHEARD: usize = 64;
-/// Those before them keep how they ended. The oldest is forgotten first.
+/// How many older ones keep only their exit status. The oldest is forgotten first.
 const UNCLAIMED: usize = 1024;
 
-/// Our ends of what a process has open; a slot that is empty from the start is one it does not have.
+/// Our ends of a process's pipes; a slot that is empty from the start does not exist for it.
 #[derive(Default)]
 pub struct Ports {
     pub stdin: Slot,
     pub stdout: Slot,
     pub stderr: Slot,
-    /// The master side; then there are none of the three above.
+    /// The terminal's master side; then the three above are empty.
     pub pty: Slot,
     pub has_terminal: bool,
     pub control: Slot,
 }
 
 impl Ports {
-    /// What the process says, and the channel it goes to.
+    /// The outputs of the process, and their channels.
     pub fn outputs(&self) -> [(&Slot, Channel); 3] {
         let first = if self.has_terminal { (&self.pty, Channel::Pty) } else { (&self.stdout, Channel::Stdout) };
         [first, (&self.stderr, Channel::Stderr), (&self.control, Channel::Control)]
@@ -47,7 +49,8 @@ impl Ports {
     }
 }
 
-/// Control bytes that were read, and what must be forwarded before them: the order rule of host/runtimes/runtime.ts.
+/// Control bytes already read, and the output that must be forwarded before them: the ordering rule of
+/// host/runtimes/runtime.ts.
 #[derive(Default)]
 pub struct Held {
     pub bytes: Vec<u8>,
@@ -57,11 +60,11 @@ pub struct Held {
 }
 
 pub struct End {
-    /// None: nobody could tell.
+    /// None: unknown.
     pub status: Option<Status>,
     pub disk_full: bool,
     pub at: tokio::time::Instant,
-    /// Bytes that were in the pipes when the process ended: they are its last words, whoever else writes there.
+    /// Bytes in the pipes when the process ended. They count as its last output, whoever else writes there.
     pub owed: Cell<[usize; 3]>,
 }
 
@@ -71,7 +74,7 @@ pub struct Process {
     pub ports: Ports,
     pub held: RefCell<Held>,
     end: RefCell<Option<Rc<End>>>,
-    /// Which attachment gets the output; each takes over from the one before.
+    /// Which attachment receives the output; each new one takes over from the previous.
     turn: Cell<u64>,
     attached: Cell<bool>,
     changed: Notify,
@@ -121,7 +124,7 @@ impl Process {
         Attachment { process: self.clone(), turn }
     }
 
-    /// To its process group when it leads one, so that a shell's children hear it too.
+    /// Signals its process group if it leads one, so that a shell's children receive the signal too.
     pub fn signal(&self, number: i32) {
         if self.end.borrow().is_some() {
             return;
@@ -179,7 +182,7 @@ impl Table {
         self.get(pid).filter(|process| process.end.borrow().is_none())
     }
 
-    /// Unless its number has meanwhile been given to another.
+    /// Does nothing if the number now belongs to another process.
     pub fn remove(&mut self, process: &Rc<Process>) {
         if self.all.get(&process.pid).is_some_and(|other| Rc::ptr_eq(other, process)) {
             self.all.remove(&process.pid);
@@ -209,7 +212,7 @@ impl Table {
     }
 }
 
-/// A process that was forked into our pid namespace by the zygote.
+/// Adopts a process that the zygote forked into our pid namespace.
 pub fn adopt(agent: &Rc<Agent>, pid: i32, stdout: OwnedFd, stderr: OwnedFd, control: OwnedFd) -> std::io::Result<()> {
     let ports = Ports {
         stdout: Slot::new(stdout)?,
@@ -221,7 +224,7 @@ pub fn adopt(agent: &Rc<Agent>, pid: i32, stdout: OwnedFd, stderr: OwnedFd, cont
     if pid <= 1 || table.live(pid).is_some() {
         return Err(std::io::Error::other("the agent has this process, or is it"));
     }
-    // SAFETY: signal 0 only asks whether there is such a process; one that has ended and is not reaped counts.
+    // SAFETY: signal 0 only checks whether the process exists; an unreaped one counts.
     let alive = unsafe { libc::kill(pid, 0) } == 0 || Errno::last() == Errno::EPERM;
     let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let info = ProcessInfo {

@@ -1,5 +1,6 @@
-//! What moves between a process and the stream that is attached to it. Nothing is read from a pipe before there is credit and a place in the
-//! connection's queue for it, so a reader that stalls costs a full pipe and no memory; and nothing that was read can be lost when the stream ends.
+//! Moves data between a process and the stream attached to it. A pipe is only read when there is credit and a place in
+//! the connection's queue. So a stalled reader costs a full pipe but no memory, and nothing that was read can be lost
+//! when the stream ends.
 
 use std::cell::RefCell;
 use std::future::pending;
@@ -20,11 +21,11 @@ use crate::refusal::{Outcome, Refusal};
 use crate::stream::Stream;
 use crate::terminal;
 
-/// What a pipe holds.
+/// The capacity of a pipe.
 const CHUNK: usize = 64 * 1024;
-/// After its process has ended, a pipe that others hold open is listened to until it was silent for so long.
+/// After the process has ended, a pipe that others hold open is read until it has been silent for this long.
 const SILENCE: Duration = Duration::from_millis(50);
-/// And never longer than this.
+/// But never longer than this.
 const LAST_CALL: Duration = Duration::from_secs(1);
 const FORGET_PAUSE: Duration = Duration::from_millis(5);
 const END_OF_TRANSMISSION: u8 = 4;
@@ -34,7 +35,7 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
 }
 
-/// Until the process has ended and its last words are sent, or the stream is over.
+/// Returns once the process has ended and its last output is sent, or the stream is over.
 pub async fn serve(agent: &Rc<Agent>, stream: &Stream, process: &Rc<Process>) -> Outcome<()> {
     let attachment = process.attach();
     let pump = Pump { stream, process };
@@ -113,7 +114,7 @@ impl Pump<'_> {
                     self.pay(index, payload.len());
                     place.put_data(channel, payload, false);
                 }
-                // The end of the file, or of the terminal (EIO).
+                // End of file, or of the terminal (EIO).
                 _ => {
                     self.pay(index, usize::MAX);
                     slot.close();
@@ -123,8 +124,9 @@ impl Pump<'_> {
         }
     }
 
-    /// Control bytes wait until everything that was written before them is forwarded. What is in the pipes now was, or cannot be told
-    /// from it; counting it keeps a thread that never stops printing from holding the control bytes back for ever.
+    /// Holds control bytes back until everything that was written before them is forwarded. What is in the pipes now
+    /// was written before them, or is indistinguishable from it. Counting it prevents a thread that never stops
+    /// printing from holding the control bytes back for ever.
     fn hold(&self, bytes: Vec<u8>) {
         let [(first, _), (stderr, _), _] = self.process.ports.outputs();
         let ended = bytes.is_empty();
@@ -138,7 +140,7 @@ impl Pump<'_> {
             while held.borrow().owed[index] > 0 {
                 let credit = self.stream.credit().await;
                 let place = self.stream.place().await?;
-                // Read without asking for readiness first: the event loop may not have heard of it yet.
+                // Read without waiting for readiness: the event loop may not have been notified yet.
                 let read = slot.get().map(|port| read_some(&port, credit));
                 let owed = &mut held.borrow_mut().owed[index];
                 match read {
@@ -167,7 +169,7 @@ impl Pump<'_> {
         Ok(())
     }
 
-    /// Counts down what the process left behind when it ended.
+    /// Counts down the output that was left when the process ended.
     fn pay(&self, index: usize, bytes: usize) {
         if let Some(end) = self.process.ended() {
             let mut owed = end.owed.get();
@@ -192,24 +194,24 @@ impl Pump<'_> {
         let slot = &self.process.ports.control;
         self.write_lane(Lane::Control, slot).await?;
         if let Some(port) = slot.get() {
-            // SAFETY: takes numbers only. If the process has closed its end, there is nothing left to say.
+            // SAFETY: takes numbers only. Fails if the process has closed its end, which does not matter.
             unsafe { libc::shutdown(port.as_raw_fd(), libc::SHUT_WR) };
         }
         pending().await
     }
 
-    /// Until the host ends the lane.
+    /// Returns when the host ends the lane.
     async fn write_lane(&self, lane: Lane, slot: &Slot) -> Outcome<()> {
         while self.stream.wait(lane).await {
             match slot.get() {
-                // Nobody can take it any more.
+                // Nobody can receive it any more.
                 None => drop(self.stream.take(lane)),
                 Some(port) => {
                     if let Ok(mut ready) = port.writable().await
                         && let Ok(Err(_)) =
                             ready.try_io(|port| self.stream.consume(lane, |bytes| write_some(port, bytes)))
                     {
-                        // A control channel may still have something to say; a terminal always.
+                        // The process may still send on a control channel, and always on a terminal.
                         self.stream.take(lane);
                         if lane == Lane::Main && !self.process.ports.has_terminal {
                             slot.close();
@@ -238,7 +240,7 @@ impl Pump<'_> {
         loop {
             let orders = self.stream.orders().await;
             if let (Some(size), Some(port)) = (orders.resize, self.process.ports.pty.get()) {
-                // A terminal whose other side is gone has no size.
+                // Fails for a terminal whose other side is gone.
                 let _ = terminal::resize(&port.get_ref().as_raw_fd(), size);
             }
             for number in orders.signals {
@@ -279,12 +281,12 @@ fn write_some(port: &Port, bytes: &[u8]) -> std::io::Result<usize> {
     }
 }
 
-/// Reads and forgets until the other ends are closed: what a program left running in the background may go on printing.
+/// Reads and discards until the other ends are closed, so that background processes can go on printing.
 pub async fn forget(slot: &Slot) {
     while let Some(port) = slot.get() {
         let Ok(mut ready) = port.readable().await else { return };
         match ready.try_io(|port| read_some(port, CHUNK)) {
-            // Nobody waits for it, so it may be slow, and must not keep the agent busy.
+            // Nobody waits for this output, so slow down to spare the CPU.
             Ok(Ok(bytes)) if !bytes.is_empty() => sleep(FORGET_PAUSE).await,
             Err(_) => {}
             _ => slot.close(),

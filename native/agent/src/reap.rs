@@ -1,4 +1,4 @@
-//! PID 1 inherits every orphan: all that end are reaped, whoever started them.
+//! PID 1 inherits every orphan, so this reaps every child that ends, whoever started it.
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
@@ -11,9 +11,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::agent::Agent;
 use crate::port::{Port, port};
 
-/// Ends of processes that nobody knew; an adoption may ask for one later.
+/// Exit statuses of unknown processes; a later adoption may ask for one.
 const REMEMBERED: usize = 64;
-/// Others get their turn after so many, even in a storm of orphans.
+/// Yields to other tasks after this many, even in a storm of orphans.
 const AT_ONCE: usize = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Strangers {
         self.0.push_back((pid, status));
     }
 
-    /// The latest end of a process with this number.
+    /// The latest exit status of a process with this number.
     pub fn recall(&mut self, pid: i32) -> Option<Status> {
         let found = self.0.iter().rfind(|(other, _)| *other == pid).map(|(_, status)| *status);
         self.0.retain(|(other, _)| *other != pid);
@@ -51,12 +51,12 @@ impl Strangers {
     }
 }
 
-/// Before any thread exists, so that all of them inherit it.
+/// Call it before any thread exists, so that all threads inherit it.
 pub fn block_signals() -> nix::Result<()> {
     SigSet::from(Signal::SIGCHLD).thread_block()
 }
 
-/// The descriptor that tells of children's ends.
+/// The descriptor that reports ended children.
 pub fn signals() -> std::io::Result<(SignalFd, Port)> {
     let descriptor =
         SignalFd::with_flags(&SigSet::from(Signal::SIGCHLD), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
@@ -66,7 +66,7 @@ pub fn signals() -> std::io::Result<(SignalFd, Port)> {
 
 pub async fn reap(agent: Rc<Agent>, (signals, watched): (SignalFd, Port)) {
     loop {
-        // Before waiting: a child may have ended before the descriptor existed.
+        // Before the first wait, because a child may have ended before the descriptor existed.
         while reap_some(&agent) {
             tokio::task::yield_now().await;
         }

@@ -1,4 +1,4 @@
-//! Why an operation was not done, in the words of Close (wire/agent.proto).
+//! Why an operation was refused, in the terms of Close (wire/agent.proto).
 
 use std::fmt::Display;
 
@@ -54,7 +54,7 @@ impl Refusal {
         Self::new("failed", message)
     }
 
-    /// A refusal by the kernel: `doing` says what was tried, on what.
+    /// A refusal by the kernel; `doing` names what was tried, and on what.
     pub fn os(doing: impl Display, errno: Errno) -> Self {
         Self::new(code_of(errno), format_args!("{doing}: {}", errno.desc()))
     }
@@ -78,7 +78,7 @@ impl Refusal {
 impl From<Refusal> for Close {
     fn from(refusal: Refusal) -> Close {
         let mut message = refusal.message;
-        // Paths and names come from the host in frames of bounded size; this bounds what is quoted back.
+        // Paths and names arrive in frames of bounded size; this bounds what is quoted back.
         if let Some((cut, _)) = message.char_indices().nth(1024) {
             message.truncate(cut);
         }

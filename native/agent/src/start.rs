@@ -24,7 +24,7 @@ use crate::terminal;
 use crate::users::Account;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// What a list of processes shows of one.
+/// The most bytes of a command line that a list of processes shows.
 const SHOWN_BYTES: usize = 1024;
 
 pub async fn run(agent: &Rc<Agent>, stream: &Stream, start: Start) -> Outcome<()> {
@@ -89,7 +89,7 @@ async fn launch(agent: &Rc<Agent>, start: Start) -> Outcome<Rc<Process>> {
         report: aside(theirs)?,
     };
     let pid = child::fork(&launch)?;
-    // Ours to close: as long as we held them open, no pipe would end.
+    // Close our copies: as long as we hold them, no pipe would end.
     drop(launch);
     let process = Process::new(pid, ProcessInfo { pid: pid as u32, ..info }, ports);
     agent.processes.borrow_mut().add(process.clone());
@@ -104,7 +104,7 @@ fn pipe() -> Outcome<(OwnedFd, OwnedFd)> {
     pipe2(OFlag::O_CLOEXEC).or_refuse(|| "pipe")
 }
 
-/// Waits until the child has become the program (its end of the pipe closes) or says why not.
+/// Waits until the child has become the program (which closes its end of the pipe) or reports why not.
 async fn outcome(report: OwnedFd) -> Outcome<Option<(Step, Errno)>> {
     let report = Slot::new(report).or_refuse(|| "pipe")?;
     let report = report.get().ok_or_else(|| Refusal::failed("pipe"))?;
@@ -114,7 +114,7 @@ async fn outcome(report: OwnedFd) -> Outcome<Option<(Step, Errno)>> {
         let Ok(read) = ready.try_io(|port| Ok(nix::unistd::read(port.as_fd(), &mut bytes)?)) else { continue };
         return match read.or_refuse(|| "pipe")? {
             0 => Ok(None),
-            // Smaller than a pipe's buffer: written and read in one piece.
+            // Smaller than a pipe's buffer, so it is written and read in one piece.
             _ => Ok(parse_report(bytes)),
         };
     }
@@ -137,7 +137,7 @@ fn text(text: &str) -> Outcome<CString> {
     CString::new(text).map_err(|_| Refusal::invalid("a NUL in a path, argument or variable"))
 }
 
-/// The variables as the kernel takes them, and PATH.
+/// The environment for execve, and PATH.
 fn environment(start: &Start, account: &Account) -> Outcome<(Vec<CString>, String)> {
     let mut env = start.env.clone();
     let defaults = [
@@ -161,7 +161,8 @@ fn environment(start: &Start, account: &Account) -> Outcome<(Vec<CString>, Strin
     Ok((variables, path))
 }
 
-/// With a slash: that path, from the working directory. Without: in each folder of PATH; an empty folder is the working directory (POSIX).
+/// With a slash: that path, relative to the working directory. Without: in each folder of PATH; an empty entry is the
+/// working directory (POSIX).
 fn candidates(command: &str, path: &str) -> Outcome<Vec<CString>> {
     if command.is_empty() {
         return Err(Refusal::invalid("no command"));

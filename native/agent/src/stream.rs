@@ -1,4 +1,4 @@
-//! One stream of a connection: what may still be sent, what has come in and waits, and whether it is over.
+//! One stream of a connection: its credit, its queued input, and whether it is over.
 
 use std::cell::{Cell, RefCell};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -38,7 +38,7 @@ impl Stream {
         }
     }
 
-    // ---- what the connection hands in
+    // ---- called by the connection
 
     pub fn receive_data(&self, data: Data) -> Result<(), BadHost> {
         self.inbound.borrow_mut().receive_data(data)?;
@@ -75,7 +75,8 @@ impl Stream {
 
     // ---- sending
 
-    /// A place in the connection's queue. Places are given in the order they were asked for, one frame each: that is the fairness.
+    /// Waits for a place in the connection's queue. Places are given first come, first served, for one frame each,
+    /// which makes it fair.
     pub async fn place(&self) -> Outcome<Place<'_>> {
         let permit = self.outgoing.reserve().await.map_err(|_| Refusal::cancelled())?;
         Ok(Place { stream: self, permit })
@@ -97,7 +98,7 @@ impl Stream {
         }
     }
 
-    /// Waits until something may be sent, and says how many bytes.
+    /// Waits for credit, and returns the number of bytes that may be sent.
     pub async fn credit(&self) -> usize {
         loop {
             let credited = self.credited.notified();
@@ -108,9 +109,9 @@ impl Stream {
         }
     }
 
-    // ---- what came in
+    // ---- receiving
 
-    /// Waits until the lane has bytes or has ended. False: it has ended, and everything was used.
+    /// Waits until the lane has bytes or has ended. False: it has ended, and everything was consumed.
     pub async fn wait(&self, lane: Lane) -> bool {
         self.when(|inbound| inbound.has(lane)).await
     }
@@ -129,17 +130,17 @@ impl Stream {
         }
     }
 
-    /// Shows the first bytes of the lane to `consume`, which returns how many it used.
+    /// Passes the first bytes of the lane to `consume`, which returns how many it used.
     pub fn consume<E>(&self, lane: Lane, consume: impl FnOnce(&[u8]) -> Result<usize, E>) -> Result<(), E> {
         self.inbound.borrow_mut().consume(lane, consume)
     }
 
-    /// Everything that waits in the lane, as it came.
+    /// Takes everything queued in the lane, in the original chunks.
     pub fn take(&self, lane: Lane) -> Vec<Vec<u8>> {
         self.inbound.borrow_mut().take(lane)
     }
 
-    /// Returns credit for what was used, when it is worth a frame.
+    /// Returns credit for consumed bytes, once it is worth a frame.
     pub async fn return_credit(&self) -> Outcome<()> {
         if !self.inbound.borrow().is_worth_returning() {
             return Ok(());
@@ -166,7 +167,7 @@ impl Place<'_> {
         self.permit.send(bytes);
     }
 
-    /// Spends the credit of `payload`; the caller has seen that there is enough.
+    /// Spends the credit for `payload`; the caller has checked that there is enough.
     pub fn put_data(self, channel: Channel, payload: Vec<u8>, end: bool) {
         let stream = self.stream;
         stream.credit.set(stream.credit.get().saturating_sub(payload.len() as u64));

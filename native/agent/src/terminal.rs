@@ -9,12 +9,12 @@ use crate::identity::Identity;
 use crate::refusal::{OrRefuse, Outcome};
 
 pub struct Pair {
-    /// Ours; does not block.
+    /// Our side; non-blocking.
     pub master: OwnedFd,
     pub slave: OwnedFd,
 }
 
-/// The kernel gives the slave to whoever opens the pair (devpts), so it is opened as the user.
+/// The kernel gives the slave to whoever opens the pair (devpts), so the user opens it.
 pub fn open(identity: &Identity, (columns, rows): (u16, u16)) -> Outcome<Pair> {
     let assumed = identity.assume()?;
     let flags = libc::O_NOCTTY | libc::O_CLOEXEC | libc::O_NONBLOCK;
@@ -26,7 +26,7 @@ pub fn open(identity: &Identity, (columns, rows): (u16, u16)) -> Outcome<Pair> {
     Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlocked) })
         .or_refuse(|| "terminal")?;
     let slave = match peer(&master) {
-        // gVisor has no such call.
+        // gVisor lacks this call.
         Err(Errno::ENOTTY) => by_number(&master).or_refuse(|| "terminal")?,
         found => found.or_refuse(|| "terminal")?,
     };
@@ -36,7 +36,7 @@ pub fn open(identity: &Identity, (columns, rows): (u16, u16)) -> Outcome<Pair> {
 
 const SLAVE: libc::c_int = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
 
-/// Whatever lies in /dev/pts by now.
+/// Opens the slave side, whatever lies in /dev/pts by now.
 fn peer(master: &OwnedFd) -> nix::Result<OwnedFd> {
     // SAFETY: takes flags and makes a descriptor, for us.
     unsafe {
@@ -56,7 +56,7 @@ fn by_number(master: &OwnedFd) -> nix::Result<OwnedFd> {
     }
 }
 
-/// Also tells the foreground processes (SIGWINCH).
+/// Also notifies the foreground processes (SIGWINCH).
 pub fn resize(master: &impl AsRawFd, (columns, rows): (u16, u16)) -> nix::Result<()> {
     let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: reads one winsize.

@@ -1,4 +1,5 @@
-//! Threads for what may block. Tokio has such a pool too, but it panics when no thread can be made, and a fork bomb inside sees to that.
+//! A thread pool for blocking work. Tokio's own pool panics when no thread can be created, and a fork bomb inside can
+//! cause that.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -8,9 +9,9 @@ use tokio::sync::oneshot;
 
 use crate::refusal::{Outcome, Refusal};
 
-/// Under way at once; a piece of a file is one piece of work, so a stalled reader holds none.
+/// Jobs at once. One chunk of a file is one job, so a stalled reader occupies no thread.
 const MOST: usize = 4;
-/// The first stays once it is there: when the sandbox has all its processes, there might be no other.
+/// The first thread never ends: once the sandbox has reached its process limit, no other could be created.
 const LEAST: usize = 1;
 const IDLE: Duration = Duration::from_secs(2);
 const STACK: usize = 512 * 1024;
@@ -36,7 +37,7 @@ struct State {
 impl Threads {
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
         let (answer, result) = oneshot::channel();
-        // Nobody waits for the answer of an operation that was cut short.
+        // Sending fails if the operation was cancelled, because nobody waits for the answer.
         self.put(Box::new(move || drop(answer.send(work()))))?;
         result.await.unwrap_or_else(|_| Err(Refusal::failed("the operation broke")))
     }
@@ -48,7 +49,7 @@ impl Threads {
             match std::thread::Builder::new().stack_size(STACK).spawn(move || shared.serve()) {
                 Ok(_) => state.threads += 1,
                 Err(error) if state.threads == 0 => return Err(Refusal::io("no thread can be made", &error)),
-                // The others will come to it.
+                // The existing threads will do it.
                 Err(_) => {}
             }
         }

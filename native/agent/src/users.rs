@@ -1,4 +1,5 @@
-//! Who is who inside, by /etc/passwd and /etc/group of the sandbox. Both are input from inside: bounded, and lines that are not well-formed are passed over.
+//! Users and groups, by the sandbox's /etc/passwd and /etc/group. Both are untrusted input: sizes are bounded, and
+//! malformed lines are skipped.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -35,7 +36,7 @@ pub fn account(config: &Config, name: &str) -> Outcome<Account> {
     let listed = passwd.lines().filter_map(Account::parse).find(|account| account.name == *name);
     let mut account = match listed {
         Some(account) if account.name != ordinary.name => account,
-        // What the plan says of the ordinary user holds, whatever the file says.
+        // For the ordinary user, the plan overrides the file.
         listed if *name == ordinary.name => Account {
             name: ordinary.name.clone(),
             uid: ordinary.uid,
@@ -79,7 +80,7 @@ fn groups_of(file: &str, account: &Account) -> Vec<u32> {
     groups
 }
 
-/// Names for the numbers in a listing.
+/// Names for the numeric ids in a listing.
 #[derive(Default)]
 pub struct Names {
     users: HashMap<u32, String>,
@@ -107,23 +108,24 @@ impl Names {
     }
 }
 
-/// In both files the name comes first and the number third; the first line of a number counts.
+/// In both files the name is the first field and the number the third; the first line for a number counts.
 fn note(names: &mut HashMap<u32, String>, line: &str) {
     let mut fields = line.split(':');
     let (Some(name), Some(id)) = (fields.next(), fields.nth(1)) else { return };
-    // A name is shown in every entry, so a long one would make pages of nothing else.
+    // The name appears in every entry, so a long one would fill the pages.
     if let (Some(id), 1..=64) = (number(id), name.len()) {
         names.entry(id).or_insert_with(|| name.to_owned());
     }
 }
 
-/// Digits only: `parse` alone would take a plus sign. The last number is no id: to the kernel it means "leave as it is".
+/// Digits only: `parse` alone would accept a plus sign. The largest number is no id, because the kernel takes it for
+/// "leave unchanged".
 fn number(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten().filter(|id| *id != u32::MAX)
 }
 
-/// Empty when it is not there, too large, or no ordinary file.
+/// Empty if it does not exist, is too large, or is not a regular file.
 fn read(path: &str) -> String {
     let mut text = Vec::new();
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;

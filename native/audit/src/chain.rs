@@ -1,4 +1,4 @@
-//! Appending, and going on with another file when one is full.
+//! Appends records, and rotates to a new file when one is full.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Error, ErrorKind, Result, Write};
@@ -14,20 +14,20 @@ use crate::lock;
 use crate::moment::{now_ms, timestamp};
 use crate::tail;
 
-/// A clock that was set back by more than this is told; less is the clock being kept right.
+/// A clock set back by more than this is recorded; less is normal clock adjustment.
 const BACK_MS: u64 = 1000;
-/// A log that was moved away by hand is found out after this.
+/// How long it may take to notice that a log was moved away by hand.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Where a record stands.
+/// The position of a record.
 #[derive(Debug)]
 pub struct Place {
     pub seq: u64,
-    /// Of its line, without the newline.
+    /// The hash of its line, without the newline.
     pub hash: String,
 }
 
-/// Who hears of a record at once. Of one in a file that is no log yet: nobody.
+/// Whether the head is updated after a record: not for one in a file that is not the log yet.
 #[derive(PartialEq, Eq)]
 enum Tell {
     Head,
@@ -38,12 +38,12 @@ pub struct Chain {
     path: PathBuf,
     log: File,
     head: File,
-    /// When it was last seen that the log has its name.
+    /// When it was last checked that `path` still refers to this log.
     looked: Option<Instant>,
 }
 
 impl Chain {
-    /// `path` is that of the file which grows; full ones lie beside it, named by the number of their last record.
+    /// `path` is the file that grows. Full ones lie beside it, named after the number of their last record.
     pub fn open(path: &Path) -> Result<Chain> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -55,7 +55,8 @@ impl Chain {
         })
     }
 
-    /// `fields` is a JSON object of one line. On return the record is in the log; on error it is not, and what it was about must not happen.
+    /// `fields` is a JSON object in one line. On success the record is in the log. On error it is not, and the caller
+    /// must not do what it describes.
     pub fn append(&mut self, fields: &str) -> Result<Place> {
         let fields = checked(fields)?;
         let _held = lock::lock(self.head.as_raw_fd())?;
@@ -63,14 +64,15 @@ impl Chain {
         self.record(head, fields)
     }
 
-    /// Where the chain ends. None: nothing has been recorded.
+    /// The last record of the chain. None: nothing has been recorded.
     pub fn end(&mut self) -> Result<Option<Place>> {
         let _held = lock::lock(self.head.as_raw_fd())?;
         let head = self.caught_up()?;
         Ok(head.next.checked_sub(1).map(|seq| Place { seq, hash: head.hash }))
     }
 
-    /// Begins another file once this one has `bytes`; its first record is `fields`. None: there was no need. Some: the name of the full one.
+    /// Starts a new file once this one has `bytes`; `fields` is the new file's first record. Returns the name of the
+    /// full file; None: rotation was not needed.
     pub fn rotate(&mut self, bytes: u64, fields: &str) -> Result<Option<String>> {
         let fields = checked(fields)?;
         let _held = lock::lock(self.head.as_raw_fd())?;
@@ -85,7 +87,8 @@ impl Chain {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        // There is no moment without a log: the full file has two names for a while, then the fresh one takes the first.
+        // The log exists at every moment: first the full file gets a second name, then the fresh one replaces the first
+        // name.
         self.log = open_log(&fresh)?;
         let head = self.put(Head { size: 0, inode: self.log.metadata()?.ino(), ..head }, fields, Tell::Nobody)?;
         name_too(&self.path, &full)?;
@@ -94,11 +97,11 @@ impl Chain {
         Ok(full.file_name().map(|name| name.to_string_lossy().into_owned()))
     }
 
-    /// The end of the chain, with whatever an earlier writer left put right, and told.
+    /// The end of the chain, after repairing and recording whatever an earlier writer left behind.
     fn caught_up(&mut self) -> Result<Head> {
         let mut status = self.log.metadata()?;
         let known = Head::read(&self.head);
-        // Most of the time nobody else has done anything, and the name need not be asked after.
+        // Usually no other writer was active, and the path need not be checked.
         if let Ok(Some(head)) = &known
             && head.inode == status.ino()
             && head.size == status.len()
@@ -128,7 +131,7 @@ impl Chain {
             let head = if ends { head } else { self.end_line(head)? };
             return self.broken(head, &told);
         }
-        // Behind what is known, or the file that another writer went on with.
+        // After the known end, or in the file that another writer has rotated to.
         let base = if head.inode == inode { head.size } else { 0 };
         self.heal(&Head { size: base, inode, ..head }, size)
     }
@@ -150,7 +153,7 @@ impl Chain {
         let fresh = Head { inode, ..Head::none() };
         if damage.is_none() {
             let tail = tail::read(&self.log, &fresh, size)?;
-            // New, or with nothing in it but what a writer began with that was killed at once.
+            // New, or containing only the first record of a writer that was killed right after it.
             if size == 0 || tail.strange == 0 && tail.head.next <= 1 {
                 return self.mend(tail);
             }
@@ -160,7 +163,7 @@ impl Chain {
         let is_older = tail.head.next == 0 && damage.is_none();
         let head = self.mend(tail)?;
         if is_older {
-            // Of a version that knew no chain.
+            // Written by a version without a chain.
             return self.put(
                 head,
                 &json!({ "kind": "unchained", "sandbox": "", "bytes": size }).to_string(),
@@ -171,7 +174,7 @@ impl Chain {
         self.broken(head, &json!({ "what": what }))
     }
 
-    /// Half a line stays as it is, ended, and a record says what it is.
+    /// A partial line stays as it is, gets a newline, and is followed by a record about it.
     fn mend(&mut self, tail: tail::Tail) -> Result<Head> {
         let Some(torn) = tail.torn else { return Ok(tail.head) };
         let head = self.end_line(tail.head)?;
@@ -210,7 +213,7 @@ impl Chain {
         Ok(Place { seq: head.next - 1, hash: head.hash })
     }
 
-    /// Nothing of a record that could not be written whole stays.
+    /// If a record cannot be written completely, nothing of it remains.
     fn put(&mut self, head: Head, fields: &str, tell: Tell) -> Result<Head> {
         let at_ms = now_ms();
         let (next, prev, ts) = (head.next, &head.hash, timestamp(at_ms));
@@ -233,7 +236,7 @@ impl Chain {
     }
 }
 
-/// A writer that was killed half-way may have done it already.
+/// A writer that was killed half-way may have created the link already.
 fn name_too(log: &Path, full: &Path) -> Result<()> {
     match fs::hard_link(log, full) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {

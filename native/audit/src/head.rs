@@ -1,5 +1,5 @@
-//! Where the chain ends: beside the log, and written after each record. It spares a writer to read what others wrote, and it tells when the log has been
-//! cut, or has grown by other hands.
+//! The head: where the chain ends. It is kept beside the log, and written after each record. It saves a writer from
+//! reading what others wrote, and reveals that the log was cut, or that something else appended to it.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
@@ -7,31 +7,31 @@ use std::os::unix::fs::FileExt;
 
 use sha2::{Digest, Sha256};
 
-/// Of a record that has none before it.
+/// The previous hash of the first record.
 pub const NOTHING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 const LENGTH: usize = 192;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Head {
-    /// Number of the record to come.
+    /// Number of the next record.
     pub next: u64,
-    /// Of the last line, without its newline.
+    /// Hash of the last line, without its newline.
     pub hash: String,
-    /// Bytes of the log.
+    /// Size of the log in bytes.
     pub size: u64,
-    /// The file that it is.
+    /// Inode of the log file.
     pub inode: u64,
-    /// When the last was recorded.
+    /// When the last record was written.
     pub at_ms: u64,
 }
 
 impl Head {
-    /// Of a log that nobody has written to.
+    /// The head of an empty log.
     pub fn none() -> Head {
         Head { next: 0, hash: NOTHING.to_string(), size: 0, inode: 0, at_ms: 0 }
     }
 
-    /// None: there is none yet. What cannot be read as one is an error: it is not taken for a new log.
+    /// None: there is no head yet. An unreadable head is an error, and is not taken for a new log.
     pub fn read(file: &File) -> Result<Option<Head>> {
         let mut bytes = [0u8; LENGTH];
         let mut length = 0;
@@ -57,7 +57,7 @@ impl Head {
         head.map(Some).ok_or_else(|| Error::new(ErrorKind::InvalidData, "the head of the audit log is damaged"))
     }
 
-    /// In one write, always of the same length.
+    /// In a single write of constant length.
     pub fn write(&self, file: &File) -> Result<()> {
         let Head { next, hash, size, inode, at_ms } = self;
         let text = format!("{:<width$}\n", format!("1 {next} {hash} {size} {inode} {at_ms}"), width = LENGTH - 1);

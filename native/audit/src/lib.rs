@@ -1,8 +1,9 @@
-//! The audit log: one chain of records for an installation, appended to by hosts and keepers alike.
+//! The audit log: one chain of records per installation, to which hosts and keepers append.
 //!
-//! A record is one line of JSON. It begins with its number and the hash of the line before, so that none can be changed, taken out or moved without the
-//! next one telling. Whoever appends holds a lock of the kernel's, so that there is one order, whatever clocks say; it goes with its holder, however that ends.
-//! Both languages append through this library, so that there is one idea of the chain.
+//! A record is one line of JSON. It begins with its number and the hash of the previous line, so the next record
+//! reveals it if one is changed, removed or moved. Writers hold a kernel lock, so there is a single order whatever the
+//! clocks say; the kernel releases the lock when its holder ends, however that happens. Both languages append through
+//! this library, so that there is only one implementation of the chain.
 
 mod chain;
 mod head;

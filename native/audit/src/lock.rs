@@ -1,15 +1,15 @@
-//! One writer at a time: flock(2), which the kernel takes back when its holder ends.
+//! One writer at a time: flock(2), which the kernel releases when its holder ends.
 
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-/// A record takes microseconds. Whoever holds the log longer has been stopped; then what is to be recorded must not happen.
+/// Writing a record takes microseconds. A longer holder has been stopped; what cannot be recorded then must not happen.
 const PATIENCE: Duration = Duration::from_secs(5);
 const FIRST_WAIT: Duration = Duration::from_micros(20);
 const LONGEST_WAIT: Duration = Duration::from_millis(2);
 
-/// Ends before the descriptor does: both are held by one function's caller.
+/// Dropped before the descriptor is closed, because one function's caller owns both.
 pub struct Held(RawFd);
 
 pub fn lock(file: RawFd) -> Result<Held> {

@@ -1,4 +1,4 @@
-//! When something was recorded.
+//! Timestamps of records.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

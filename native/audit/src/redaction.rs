@@ -1,7 +1,9 @@
-//! Takes secrets out of command lines and texts before they are recorded: the values of stored secrets and of variables whose names say so, what follows
-//! flags and names that ask for one, passwords in addresses, headers, and keys known by their form.
+//! Removes secrets from command lines and texts before they are recorded: stored secrets, values of variables whose
+//! names mark them as secret, values of flags and names that ask for a secret, passwords in URLs, headers, and keys
+//! recognisable by their form.
 //!
-//! It is not a wall: whoever wants to say a secret so that nobody sees it can. It keeps those out that are said as programs want them.
+//! This is not a security boundary: anyone who wants to can write a secret in a form that it does not recognise. It
+//! catches secrets in the forms that programs normally use.
 
 mod addresses;
 mod flags;
@@ -20,9 +22,9 @@ pub use named::is_secret;
 use values::Values;
 
 const INSTEAD: &str = "[redacted]";
-/// Shorter ones stand in every line.
+/// Shorter values would occur in every line.
 const LEAST_BYTES: usize = 6;
-/// Of a value that was cut off at the end of a text.
+/// The least recognised part of a value that is cut off at the end of a text.
 const LEAST_BEGINNING: usize = 4;
 
 type Spans = Vec<Range<usize>>;
@@ -34,13 +36,14 @@ pub struct Redaction {
 }
 
 impl Redaction {
-    /// The stored secrets of an installation lie beside the folder of its log, a file each (host/airlock/secrets.ts).
+    /// The stored secrets of an installation lie beside the folder of its log, one file each (host/airlock/secrets.ts).
     pub fn beside(log: &Path) -> Redaction {
         let home = log.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
         Redaction { folder: home.join("secrets"), changed: None, stored: Vec::new() }
     }
 
-    /// Values that were stored, changed or removed since are known from here on. What cannot be read cannot be taken out, and then nothing is recorded.
+    /// Loads values that were stored, changed or removed since. If one cannot be read it cannot be redacted, so this
+    /// fails, and nothing is recorded.
     pub fn refresh(&mut self) -> Result<()> {
         let changed = match fs::metadata(&self.folder) {
             Ok(status) => Some(status.modified()?),
@@ -65,7 +68,8 @@ impl Redaction {
         Ok(())
     }
 
-    /// A command line: a program and its arguments. `known` are values of its variables; `cut`: the last word goes on where nobody has read.
+    /// A command line: a program and its arguments. `known` are values of its variables; `cut`: the last word continues
+    /// beyond what was read.
     pub fn words(&self, words: &[String], known: &[String], cut: bool) -> Vec<String> {
         let mut following = Words::new();
         let last = words.len().saturating_sub(1);

@@ -1,5 +1,5 @@
-//! What stands behind the end that is known: records of a writer that was killed before it said where the chain ends, half a line of one that was killed
-//! while it wrote, or what no writer has written.
+//! What follows the known end of the log: records of a writer that was killed before it updated the head, a partial
+//! line of a writer that was killed while writing, or lines that no writer wrote.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
@@ -9,19 +9,19 @@ use serde_json::Value;
 
 use crate::head::{self, Head};
 
-/// Far more than one log is let grow to.
+/// Far more than a log may grow to.
 const MAX_BYTES: u64 = 1 << 30;
 
 pub struct Tail {
-    /// After the last whole record that continues the chain. Its size is that of all that was read.
+    /// The state after the last whole record that continues the chain; its size covers everything read.
     pub head: Head,
-    /// Half a line at the very end.
+    /// A partial line at the very end.
     pub torn: Option<Vec<u8>>,
-    /// Whole lines that are no records of this chain.
+    /// Number of whole lines that are not records of this chain.
     pub strange: u64,
 }
 
-/// Reads from where `head` ends to `size`.
+/// Reads from the end given by `head` up to `size`.
 pub fn read(log: &File, head: &Head, size: u64) -> Result<Tail> {
     let length = size - head.size;
     if length > MAX_BYTES {
@@ -46,7 +46,7 @@ pub fn read(log: &File, head: &Head, size: u64) -> Result<Tail> {
     Ok(tail)
 }
 
-/// Of a log whose end nobody knows: what its last whole line says of itself.
+/// For a log without a known end: takes the number from its last whole line.
 pub fn last(log: &File, size: u64) -> Result<Tail> {
     let from = size.saturating_sub(MAX_BYTES);
     let mut bytes = vec![0u8; (size - from) as usize];
@@ -62,7 +62,7 @@ pub fn last(log: &File, size: u64) -> Result<Tail> {
     Ok(Tail { head, torn, strange: 0 })
 }
 
-/// Of a line that continues what has this hash.
+/// The number of a line that continues the line with this hash.
 fn number(line: &[u8], hash: &str) -> Option<u64> {
     let value: Value = serde_json::from_slice(line).ok()?;
     (value["prev"] == hash).then(|| value["seq"].as_u64())?

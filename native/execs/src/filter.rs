@@ -1,4 +1,4 @@
-//! Programs of classic BPF for seccomp, as far as they are written by hand here and in the keeper.
+//! Hand-written classic BPF programs for seccomp, for here and for the keeper.
 
 use libc::sock_filter;
 
@@ -13,7 +13,7 @@ pub const RET_NOTIFY: u32 = 0x7FC0_0000;
 pub const RET_ERRNO: u32 = 0x0005_0000;
 pub const RET_KILL_PROCESS: u32 = 0x8000_0000;
 
-// Of struct seccomp_data.
+// Offsets in struct seccomp_data.
 pub const OFFSET_OF_NUMBER: u32 = 0;
 pub const OFFSET_OF_ARCH: u32 = 4;
 pub const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
@@ -22,14 +22,14 @@ pub const JUMP_ABOVE: u16 = 0x25;
 pub const JUMP_AT_LEAST: u16 = 0x35;
 pub const RETURN: u16 = 0x06;
 
-/// The first of the x32 ABI, whose execve has a number of its own.
+/// The first system call number of the x32 ABI, which has its own execve.
 const X32: u32 = 0x4000_0000;
 
 pub fn step(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
     sock_filter { code, jt, jf, k }
 }
 
-/// Those that execute something are asked for.
+/// Passes execve and execveat to the listener.
 pub fn asking() -> [sock_filter; 4] {
     [
         step(JUMP_EQUAL, 0, 1, libc::SYS_execve as u32),
@@ -39,7 +39,8 @@ pub fn asking() -> [sock_filter; 4] {
     ]
 }
 
-/// Tells of every execve, and leaves the rest to the kernel. System calls of 32 bits and of x32 would be ways around it: they are ended, and refused.
+/// Passes every execve to the listener, and leaves the rest to the kernel. 32-bit and x32 system calls would bypass it,
+/// so the first kill the process and the second are refused.
 pub fn execs() -> Vec<sock_filter> {
     let mut program = vec![
         step(LOAD, 0, 0, OFFSET_OF_ARCH),

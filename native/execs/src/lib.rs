@@ -1,6 +1,6 @@
-//! Every execve is held up until somebody has said that it may go on (seccomp_unotify(2)): by the keeper for a container, by the agent inside for a machine,
-//! whose kernel is its own. The arguments are read from the caller's memory: another thread of it may change them afterwards, so what is read is what was
-//! asked for, and walls do not depend on it.
+//! Holds every execve back until it is allowed (seccomp_unotify(2)): by the keeper for a container, and for a machine,
+//! which has its own kernel, by the agent inside. The arguments are read from the caller's memory, and another of its
+//! threads may change them afterwards. So a record shows what was requested, and no wall depends on it.
 
 pub mod filter;
 mod memory;
@@ -29,16 +29,17 @@ const MAX_VARIABLES: usize = 512;
 const MAX_VARIABLES_BYTES: usize = 65_536;
 const MAX_SECRETS_BYTES: usize = 32_768;
 
-/// Somebody waits to execute something.
+/// A process that waits for its execve.
 pub struct Asked {
-    /// Of this wait, among all that this listener ever heard of.
+    /// Identifies this wait, unique for this listener.
     pub id: u64,
-    /// As the listener numbers processes.
+    /// In the listener's numbering.
     pub pid: u32,
     call: libc::seccomp_data,
 }
 
-/// What is to be executed. `secrets` are values of its variables whose names say that they are; `truncated`: there were more arguments.
+/// A program about to be executed. `secrets`: values of variables whose names mark them as secret; `truncated`: there
+/// were more arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exec {
     pub id: u64,
@@ -49,8 +50,9 @@ pub struct Exec {
     pub secrets: Vec<Vec<u8>>,
 }
 
-/// For this thread, and whatever it starts. `killable`: a signal that would interrupt the wait interrupts it no more once it was heard of, where the
-/// kernel can do that; or the same execve would be asked for again.
+/// Installs the filter for this thread and whatever it starts. `killable`: once the listener has received a request,
+/// signals no longer interrupt the wait, where the kernel supports that. Otherwise the same execve would be reported
+/// again.
 pub fn listen(filter: &[sock_filter], killable: bool) -> Result<OwnedFd> {
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     let install = |flags: libc::c_ulong| {
@@ -69,7 +71,8 @@ pub fn listen(filter: &[sock_filter], killable: bool) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(listener as i32) })
 }
 
-/// The next who waits. None: that one has died meanwhile, and others may come. An error: nobody can ask through this descriptor any more.
+/// The next waiting process. None: it has died meanwhile, but others may come. An error: nobody can ask through this
+/// descriptor any more.
 pub fn next(listener: &OwnedFd) -> Result<Option<Asked>> {
     // SAFETY: all-zero is valid, and demanded by the kernel.
     let mut asked: libc::seccomp_notif = unsafe { std::mem::zeroed() };
@@ -77,7 +80,7 @@ pub fn next(listener: &OwnedFd) -> Result<Option<Asked>> {
     while unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_RECV, &raw mut asked) } != 0 {
         let error = Error::last_os_error();
         match error.raw_os_error() {
-            // Whatever stops this process for a moment interrupts (signal(7)); who asks still waits for the answer.
+            // EINTR also occurs when this process is merely stopped (signal(7)); the asking process still waits.
             Some(libc::EINTR) => {}
             Some(libc::ENOENT | libc::EAGAIN) => return Ok(None),
             _ => return Err(error),
@@ -86,14 +89,14 @@ pub fn next(listener: &OwnedFd) -> Result<Option<Asked>> {
     Ok(Some(Asked { id: asked.id, pid: asked.pid, call: asked.data }))
 }
 
-/// An error: whoever asked has died, and the number may have passed to another process.
+/// An error: the asking process has died, and its number may belong to another one.
 pub fn read(asked: &Asked, listener: &OwnedFd) -> Result<Exec> {
     let mut memory = Memory::of(asked.pid as libc::pid_t);
     let offset = usize::from(i64::from(asked.call.nr) == libc::SYS_execveat);
     let path = memory.string(asked.call.args[offset], MAX_PATH);
     let (argv, truncated) = memory.strings(asked.call.args[offset + 1], MAX_ARGS, MAX_ARGS_BYTES);
     let (variables, _) = memory.strings(asked.call.args[offset + 2], MAX_VARIABLES, MAX_VARIABLES_BYTES);
-    // Then what was read is somebody else's.
+    // If the request is no longer valid, the memory may have been another process's.
     // SAFETY: reads one u64.
     if unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_ID_VALID, &raw const asked.id) } != 0 {
         return Err(std::io::ErrorKind::NotFound.into());
@@ -101,7 +104,7 @@ pub fn read(asked: &Asked, listener: &OwnedFd) -> Result<Exec> {
     Ok(Exec { id: asked.id, pid: asked.pid, path, argv, truncated, secrets: secrets(&variables) })
 }
 
-/// Goes on, or is refused with EPERM.
+/// Continues the execve, or refuses it with EPERM.
 pub fn answer(listener: &OwnedFd, id: u64, allowed: bool) {
     #[repr(C)]
     struct Answer {
@@ -112,11 +115,11 @@ pub fn answer(listener: &OwnedFd, id: u64, allowed: bool) {
     }
     let (error, flags) = if allowed { (0, FLAG_CONTINUE) } else { (-libc::EPERM, 0) };
     let answer = Answer { id, value: 0, error, flags };
-    // SAFETY: the structure has the size that the number says. ENOENT: who asked died meanwhile.
+    // SAFETY: the structure has the size that the number says. ENOENT: the asking process died meanwhile.
     unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_SEND, &raw const answer) };
 }
 
-/// The values of those variables (`NAME=value`) whose names say that they are secrets, as far as one message holds them.
+/// The values of the variables (`NAME=value`) whose names mark them as secret, as many as fit into one message.
 pub fn secrets(variables: &[impl AsRef<[u8]>]) -> Vec<Vec<u8>> {
     let mut left = MAX_SECRETS_BYTES;
     let value_of = |one: &_| {
@@ -146,7 +149,7 @@ mod tests {
         assert_eq!(secrets(&vec![one; 5]).len(), 1);
     }
 
-    /// Itself: a child asks, and this process answers.
+    /// Tests itself: a child asks, and this process answers.
     #[test]
     fn who_asks_is_heard_and_goes_on_or_is_refused() {
         use std::os::unix::process::CommandExt;
@@ -155,7 +158,7 @@ mod tests {
             let (mine, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
             let mut command = Command::new("/bin/true");
             command.arg("one");
-            // SAFETY: between fork and exec: system calls alone.
+            // SAFETY: only system calls between fork and exec.
             unsafe {
                 command.pre_exec(move || {
                     libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

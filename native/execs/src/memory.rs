@@ -1,13 +1,13 @@
-//! The memory of a process, read by the right to trace it. (/proc/PID/mem would also ask for the owner, which for a process that may not be dumped is the
-//! host's root.)
+//! Reads the memory of a process that it may trace. (/proc/PID/mem would also check the owner, which is the host's root
+//! for a non-dumpable process.)
 
 const PAGE: usize = 4096;
 
-/// Keeps the page that was read last: what is read here stands close together.
+/// Caches the last page, because the strings to read lie close together.
 pub struct Memory {
     pid: libc::pid_t,
     page: [u8; PAGE],
-    /// Address of the page that is kept; none begins at 1.
+    /// The address of the cached page; 1, which no page has, for none.
     at: u64,
 }
 
@@ -16,7 +16,7 @@ impl Memory {
         Memory { pid, page: [0; PAGE], at: 1 }
     }
 
-    /// From there to the end of the page. None: there is no memory.
+    /// The bytes from there to the end of the page. None: no memory is mapped.
     fn from(&mut self, address: u64) -> Option<&[u8]> {
         let within = (address % PAGE as u64) as usize;
         let at = address - within as u64;
@@ -24,7 +24,8 @@ impl Memory {
             self.at = 1;
             let ours = libc::iovec { iov_base: self.page.as_mut_ptr().cast(), iov_len: PAGE };
             let theirs = libc::iovec { iov_base: at as *mut libc::c_void, iov_len: PAGE };
-            // SAFETY: both descriptions outlive the call, and ours is of the page; theirs is an address in another process.
+            // SAFETY: both descriptions outlive the call, and ours covers the page; theirs is an address in another
+            // process.
             let read = unsafe { libc::process_vm_readv(self.pid, &raw const ours, 1, &raw const theirs, 1, 0) };
             if read != PAGE as isize {
                 return None;
@@ -34,7 +35,7 @@ impl Memory {
         Some(&self.page[within..])
     }
 
-    /// Up to NUL or `most` bytes, page by page: the string may end just before memory that is not there.
+    /// Up to NUL or `most` bytes, page by page, because the string may end just before unmapped memory.
     pub fn string(&mut self, address: u64, most: usize) -> Vec<u8> {
         let mut found = Vec::new();
         while found.len() < most {
@@ -49,7 +50,7 @@ impl Memory {
         found
     }
 
-    /// Those that a list of pointers leads to, which ends with null; whether there were more.
+    /// The strings of a null-terminated list of pointers, and whether there were more.
     pub fn strings(&mut self, address: u64, most: usize, most_bytes: usize) -> (Vec<Vec<u8>>, bool) {
         let (pointers, mut truncated) = self.pointers(address, most);
         let (mut found, mut bytes) = (Vec::new(), 0);
@@ -70,7 +71,7 @@ impl Memory {
         while found.len() < most {
             let mut pointer = [0u8; 8];
             for (index, byte) in pointer.iter_mut().enumerate() {
-                // One that lies across two pages is put together.
+                // Byte by byte, because a pointer may cross a page boundary.
                 let from = address.wrapping_add((8 * found.len() + index) as u64);
                 match self.from(from) {
                     Some(bytes) => *byte = bytes[0],

@@ -1,14 +1,14 @@
-//! How an exec is told over a leash, where it was heard of inside and is recorded outside: numbers, and texts that end with NUL, as the kernel has them. Whoever
-//! tells may be an enemy: what is read here is bounded, and is what it says or nothing.
+//! The message that reports an exec over a leash, where it is noticed inside and recorded outside: numbers, and
+//! NUL-terminated strings. The sender may be hostile, so the input is bounded, and accepted only if it is well-formed.
 
 use super::{Exec, MAX_ARGS, MAX_ARGS_BYTES, MAX_PATH, MAX_SECRETS_BYTES, MAX_VARIABLES};
 
-/// What no message of JSON begins with.
+/// A first byte that no JSON message has.
 const MARK: u8 = 1;
 const HEADER: usize = 16;
 pub const MOST_TOLD_BYTES: usize = HEADER + MAX_PATH + 1 + MAX_ARGS_BYTES + MAX_ARGS + MAX_SECRETS_BYTES;
 
-/// Whether a message is of this kind at all.
+/// Whether a message is of this kind.
 pub fn is_told(message: &[u8]) -> bool {
     message.first() == Some(&MARK)
 }
@@ -26,7 +26,7 @@ impl Exec {
         told
     }
 
-    /// None: it is not as agreed.
+    /// None: it is malformed.
     pub fn hear(told: &[u8]) -> Option<Exec> {
         let (header, texts) = told.split_first_chunk::<HEADER>()?;
         let [MARK, truncated @ 0..=1, count_low, count_high, pid @ .., _, _, _, _, _, _, _, _] = *header else {
@@ -85,7 +85,8 @@ mod tests {
     fn what_is_cut_short_or_says_more_than_agreed_is_nothing() {
         let told = exec().tell();
         for length in 0..told.len() {
-            // Without its last secret, or an argument's end, it may be another; never one with less than it counts.
+            // Cut before its last secret, or before the end of an argument, it may decode to another exec, but never to
+            // one with fewer arguments than it counts.
             if let Some(heard) = Exec::hear(&told[..length]) {
                 assert_eq!(heard.argv.len(), 3);
             }

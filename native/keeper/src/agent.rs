@@ -1,4 +1,5 @@
-//! The keeper's conversation with the agent over the leash. Short: who lives there, and who has come in through the zygote.
+//! The keeper's side of the conversation with the agent over the leash (their socket pair). It is short: the keeper
+//! says who lives in the sandbox, and hands over processes that came in through the zygote.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -14,17 +15,18 @@ use crate::plan::{OnHit, Plan, Wall};
 use crate::say::Said;
 
 const STEP: &str = "agent";
-/// So long may a leash be full. Whoever is stuck at its other end is not waited for: no limit would end it meanwhile.
+/// How long a leash may stay full. The keeper does not wait longer for a stuck peer, because no limit would be enforced
+/// meanwhile.
 const TAKES_WITHIN: Duration = Duration::from_secs(1);
 
-/// An end to every wait for the other end of a leash; `patience`: for what it says.
+/// Bounds every wait for the other end of a leash. `patience` applies to reads.
 pub fn bound(leash: &OwnedFd, patience: Duration) -> Outcome<()> {
     let time = |patience: Duration| TimeVal::milliseconds(patience.as_millis() as i64);
     setsockopt(leash, sockopt::SendTimeout, &time(TAKES_WITHIN)).at(STEP, "leash")?;
     setsockopt(leash, sockopt::ReceiveTimeout, &time(patience)).at(STEP, "leash")
 }
 
-/// Tells it what it must know; it answers when it listens.
+/// Tells the agent what it must know. The agent answers once it listens.
 pub fn greet(leash: &OwnedFd, plan: &Plan, single_id: bool) -> Outcome<()> {
     let user = &plan.user;
     let writable: Vec<&str> = plan.writable.iter().map(|writable| writable.target.as_str()).collect();
@@ -33,7 +35,7 @@ pub fn greet(leash: &OwnedFd, plan: &Plan, single_id: bool) -> Outcome<()> {
         "openFiles": plan.limits.open_files,
         "user": { "name": user.name, "uid": user.uid, "gid": user.gid, "home": user.home },
         "writable": writable,
-        // Behind gVisor the host sees no single process: what is only to be reported is held back inside.
+        // Behind gVisor the host cannot see individual processes, so a limit that is only reported is enforced inside.
         "processes": plan.limits.pids.filter(|_| plan.wall == Wall::Gvisor && plan.limits.on_hit == OnHit::Report),
         "healthPort": plan.health_port,
     });
@@ -48,7 +50,7 @@ pub fn hear_ready(leash: &OwnedFd) -> Outcome<()> {
     }
 }
 
-/// Hands over the keeper's ends of a process that is the agent's child already.
+/// Hands the agent the keeper's ends of the pipes of a process that is already the agent's child.
 pub fn adopt(leash: &OwnedFd, pid: u32, ends: &[OwnedFd; 3], patience: Duration) -> Outcome<()> {
     let message = json!({ "adopt": { "pid": pid } });
     let fds = [0, 1, 2].map(|index| ends[index].as_raw_fd());
@@ -65,7 +67,7 @@ pub fn hear(leash: &OwnedFd) -> Outcome<Said> {
     Said::read(&buffer[..length], STEP)
 }
 
-/// As `hear`, until then and no longer.
+/// As `hear`, but gives up at `until`.
 pub fn hear_until(leash: &OwnedFd, until: Instant) -> Outcome<Said> {
     let left = until.saturating_duration_since(Instant::now()).as_millis() as i64;
     if left == 0 {

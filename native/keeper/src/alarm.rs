@@ -1,4 +1,4 @@
-//! How the kernel tells that a limit of a cgroup has been hit.
+//! How the kernel signals that a limit of a cgroup has been hit.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -10,16 +10,16 @@ use crate::fault::{At, Outcome};
 
 const STEP: &str = "cgroup";
 
-/// Something to poll, that signals when a limit may have been hit.
+/// Something to poll that signals when a limit may have been hit.
 pub struct Alarm {
     pub reason: &'static str,
     kind: AlarmKind,
 }
 
 enum AlarmKind {
-    /// Version 1 memory: signals each time the group is out of memory, a moment before the kill is counted anywhere.
+    /// Version 1 memory: signals each out-of-memory condition of the group, a moment before any counter shows the kill.
     Event(OwnedFd),
-    /// A file of counters: signals when one has changed, except that version 1 stays silent and must be asked.
+    /// A file of counters: signals when one has changed. Under version 1 it never signals and must be polled.
     Counter { file: File, key: &'static str, seen: u64, silent: bool },
 }
 
@@ -31,7 +31,7 @@ impl Alarm {
         if event < 0 {
             return Err(std::io::Error::last_os_error()).at(STEP, "eventfd");
         }
-        // SAFETY: just made, owned by nobody else.
+        // SAFETY: just created, owned by nobody else.
         let event = unsafe { OwnedFd::from_raw_fd(event) };
         let control = File::open(dir.join("memory.oom_control")).at(STEP, "memory.oom_control")?;
         write(dir, "cgroup.event_control", format!("{} {}", event.as_raw_fd(), control.as_raw_fd()))?;
@@ -49,7 +49,7 @@ impl Alarm {
     fn counter(dir: &Path, file: &str, key: &'static str, reason: &'static str, silent: bool) -> Outcome<Alarm> {
         let path = dir.join(file);
         let mut file = File::open(&path).at(STEP, path.display())?;
-        // The kernel reports changes since the last read of this very descriptor.
+        // The kernel reports changes since the last read of this descriptor.
         file.read_to_string(&mut String::new()).at(STEP, path.display())?;
         Ok(Alarm { reason, kind: AlarmKind::Counter { file, key, seen: 0, silent } })
     }
@@ -70,7 +70,7 @@ impl Alarm {
         match &mut self.kind {
             AlarmKind::Event(event) => {
                 let mut count = [0u8; 8];
-                // SAFETY: the buffer is ours and as long as said; the descriptor is non-blocking.
+                // SAFETY: the buffer is ours and has the given length; the descriptor is non-blocking.
                 unsafe { libc::read(event.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) == count.len() as isize }
             }
             AlarmKind::Counter { file, key, seen, .. } => {

@@ -1,4 +1,5 @@
-//! The keeper's records in the audit log: commands, limits, deaths. What cannot be recorded is not allowed to happen: callers refuse on error.
+//! The keeper's records in the audit log: commands, limits, deaths. What cannot be recorded must not happen, so callers
+//! refuse on error.
 
 use std::path::Path;
 
@@ -15,7 +16,7 @@ pub struct Audit {
     sandbox: String,
     written: u64,
     budget: u64,
-    /// Commands that were not executed, because they could not be recorded.
+    /// Number of commands that were refused because they could not be recorded.
     refused: u64,
 }
 
@@ -26,12 +27,12 @@ impl Audit {
         Ok(Audit { chain, redaction, sandbox: sandbox.to_string(), written: 0, budget, refused: 0 })
     }
 
-    /// True once the sandbox has used up what it may write by acting.
+    /// True once the sandbox has used up the log space that its own actions may fill.
     pub fn spent(&self) -> bool {
         self.written >= self.budget
     }
 
-    /// A command is not executed. The first is told at once, and how many they were at the end.
+    /// Counts a refused command. The first refusal is reported at once, the total at the end.
     pub fn refuse(&mut self) {
         self.refused += 1;
         if self.refused == 1 {
@@ -57,7 +58,8 @@ impl Audit {
         }
     }
 
-    /// A command line without the secrets in it; `known` are values of its variables, and `cut`: it goes on where nobody has read.
+    /// Removes the secrets from a command line. `known` are values of its variables. `cut` means that the line
+    /// continues beyond what was read.
     pub fn redacted(&mut self, words: &[String], known: &[String], cut: bool) -> std::io::Result<Vec<String>> {
         self.redaction.refresh()?;
         Ok(self.redaction.words(words, known, cut))

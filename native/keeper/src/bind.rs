@@ -1,4 +1,4 @@
-//! A part of the host that the sandbox sees, as wire/plan.ts has it.
+//! A part of the host that the sandbox sees, as in wire/plan.ts.
 
 use serde::Deserialize;
 
@@ -52,7 +52,7 @@ pub enum ShieldKind {
 }
 
 impl Bind {
-    /// A file of Caisson's own, to be read.
+    /// A read-only file of Caisson's own.
     pub fn ours(source: &str, target: &str) -> Bind {
         let (source, target) = (source.into(), target.into());
         let (owned_by, inode, shields) = (None, None, Vec::new());

@@ -1,4 +1,5 @@
-//! What /proc/sys/kernel/random/boot_id says inside: each sandbox has booted by itself (inside.rs). A UUID of version 4.
+//! The content of /proc/sys/kernel/random/boot_id inside. Each sandbox has its own version 4 UUID, which inside.rs
+//! mounts over the host's.
 
 use std::fs;
 
@@ -6,7 +7,7 @@ use crate::fault::{At, Outcome};
 use crate::plan::Owner;
 use crate::root::Stage;
 
-/// Below the root.
+/// Relative to the sandbox's root.
 pub const PLACE: &str = "caisson/boot_id";
 
 pub fn write(stage: &Stage) -> Outcome<()> {
@@ -17,7 +18,7 @@ pub fn write(stage: &Stage) -> Outcome<()> {
 
 pub fn fresh() -> Outcome<String> {
     let mut random = [0u8; 16];
-    // SAFETY: the buffer is ours and as long as said.
+    // SAFETY: the buffer is ours and has the given length.
     if unsafe { libc::getrandom(random.as_mut_ptr().cast(), random.len(), 0) } != 16 {
         return Err(std::io::Error::last_os_error()).at("boot id", "getrandom");
     }

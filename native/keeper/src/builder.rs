@@ -1,5 +1,6 @@
-//! The builder: a process between the keeper and the sandbox. It makes the first process in its namespaces, gives it its ids, and ends. The root is
-//! assembled meanwhile, by a mason in the builder's mount namespace (mason.rs); whatever mounts they made live on only in the sandbox's own.
+//! The builder: a short-lived process between the keeper and the sandbox. It creates the sandbox's first process in new
+//! namespaces, maps its ids, and exits. Meanwhile a mason (mason.rs) assembles the root in the builder's mount
+//! namespace. Mounts made there survive only in the sandbox's own mount namespace.
 
 use std::fs::File;
 use std::io::Write;
@@ -26,19 +27,19 @@ pub struct Builder<'a> {
     pub plan: &'a Plan,
     /// Number and first host id of the sandbox's range; None without root.
     pub range: Option<(u32, u32)>,
-    /// The user namespace of the zygote, to live below.
+    /// The zygote's user namespace, which becomes the parent of the sandbox's.
     pub nursery: Option<OwnedFd>,
     pub doors: Vec<OwnedFd>,
     pub mason: Mason<'a>,
     /// To the keeper.
     pub report: OwnedFd,
     pub inside: Inside<'a>,
-    /// The leash's end of the keeper, to say that ids are there; closed here afterwards.
+    /// The keeper's end of the leash, used to announce that the ids are mapped and then closed in this process.
     pub leash: OwnedFd,
 }
 
 impl Builder<'_> {
-    /// In the forked builder; does not return.
+    /// Runs in the forked builder; does not return.
     pub fn run(self) -> ! {
         let report = self.report.try_clone();
         let fault = self.steps().err();
@@ -51,10 +52,11 @@ impl Builder<'_> {
 
     fn steps(self) -> Outcome<()> {
         self.join_cgroup()?;
-        // SAFETY: cannot fail. Folders of the new root have the modes that they are made with, however the host was started.
+        // SAFETY: cannot fail. Folders of the new root get exactly their mode, whatever umask the host was started
+        // with.
         unsafe { libc::umask(0o022) };
         let rootless = self.range.is_none() && self.inside.single_id;
-        // Kept: /proc is about to become the sandbox's.
+        // Held open, because /proc is about to become the sandbox's.
         let proc = open_folder("/proc")?;
         if rootless {
             self.enter_own_user_namespace(&proc)?;
@@ -66,24 +68,25 @@ impl Builder<'_> {
             ForkResult::Parent { child } => child,
         };
         let made = self.make_first(&proc, rootless);
-        // Whoever waits for this process waits for both.
+        // So whoever waits for this process waits for both.
         waitpid(mason, None).at(STEP, "the mason's end")?;
         made
     }
 
     fn make_first(self, proc: &OwnedFd, rootless: bool) -> Outcome<()> {
-        // Its end of the way to the first process is the only one, so that its end is heard there.
+        // The first process must hold the only copy of its end, so that it notices when the mason dies.
         drop(self.mason);
         if let Some(nursery) = self.nursery.as_ref().filter(|_| !rootless) {
             setns(nursery, CloneFlags::CLONE_NEWUSER).at(STEP, "the zygote's user namespace")?;
-            // Whoever makes a user namespace must have an id in the one above it, which the host's root has not (user_namespaces(7)).
+            // The creator of a user namespace needs a mapped id in its parent, and the host's root has none there
+            // (user_namespaces(7)).
             let id = self.range.map_or(0, |(number, _)| number * RANGE);
             nix::unistd::setresgid(id.into(), id.into(), id.into()).at(STEP, "its first group there")?;
             nix::unistd::setresuid(id.into(), id.into(), id.into()).at(STEP, "its first user there")?;
         } else if !rootless {
             tally::make_as(self.range.map_or(NURSERY_FIRST, |(_, base)| base))?;
         }
-        // Changing credentials hid this process's /proc files, and its child's, from itself.
+        // Changing credentials made this process and its child non-dumpable, which hides their /proc files.
         nix::sys::prctl::set_dumpable(true).at(STEP, "dumpable")?;
         let first = {
             let _held = (self.plan.kind == Kind::Zygote).then(Unbounded::begin);
@@ -101,7 +104,7 @@ impl Builder<'_> {
         send(self.report.as_fd(), &Said::Cloned { pid: first }.bytes(), &[]).at(STEP, "report")
     }
 
-    /// Without root, mounting takes a user namespace first: the zygote's, or one of our own that maps this user to 0.
+    /// Without root, mounting needs a user namespace first: the zygote's, or a new one that maps this user to 0.
     fn enter_own_user_namespace(&self, proc: &OwnedFd) -> Outcome<()> {
         if let Some(nursery) = &self.nursery {
             return setns(nursery, CloneFlags::CLONE_NEWUSER).at(STEP, "the zygote's user namespace");
@@ -113,14 +116,14 @@ impl Builder<'_> {
         write_at(proc, "self/gid_map", &format!("0 {gid} 1\n"))
     }
 
-    /// Before anything is made: what it costs is the sandbox's, and the first process must be born there, or its cgroup namespace would show
-    /// where that lies.
+    /// Joins the cgroup before anything is created. The setup cost is then charged to the sandbox, and the first
+    /// process is born in the group. If it joined later, its cgroup namespace would reveal where the group lies.
     fn join_cgroup(&self) -> Outcome<()> {
         self.doors.iter().try_for_each(|door| nix::unistd::write(door, b"0").map(|_| ()).at(STEP, "joining the cgroup"))
     }
 }
 
-/// Which user namespace the sandbox's is made in.
+/// The parent of the sandbox's user namespace.
 #[derive(Clone, Copy)]
 struct Above {
     nursery: bool,
@@ -144,8 +147,8 @@ fn give_ids(plan: &Plan, range: Option<(u32, u32)>, proc: &OwnedFd, pid: i32, ab
     write_at(proc, &format!("{pid}/gid_map"), &gids)
 }
 
-/// A copy of this process in new namespaces, and a child of the keeper's rather than ours (clone(2)). 0 in the copy. Its mount namespace is ours until
-/// the root stands in it.
+/// Clones this process into new namespaces as a child of the keeper, not of the builder (CLONE_PARENT, clone(2)).
+/// Returns 0 in the clone. The clone shares our mount namespace until the root is assembled.
 fn clone_first(kind: Kind) -> Outcome<i32> {
     let mut flags = libc::CLONE_PARENT
         | libc::CLONE_NEWUSER

@@ -1,4 +1,4 @@
-//! Capabilities by name (linux/capability.h), over the sandbox's own user namespace only.
+//! Capabilities by name (linux/capability.h). They only ever apply to the sandbox's own user namespace.
 
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::weakened::{Step, is_without};
@@ -49,10 +49,10 @@ const NAMES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
-/// What a zygote needs to enter the namespaces of sandboxes below its own.
+/// What a zygote needs to enter the namespaces of sandboxes, which lie below its own.
 pub const ZYGOTE: [&str; 6] = ["SYS_ADMIN", "SYS_CHROOT", "SETUID", "SETGID", "SETPCAP", "SYS_PTRACE"];
 
-/// Of one that keeps all.
+/// For a sandbox that keeps every capability.
 pub const ALL: u64 = u64::MAX;
 
 pub fn set_of<'a>(names: impl IntoIterator<Item = &'a str>) -> Outcome<u64> {
@@ -62,7 +62,7 @@ pub fn set_of<'a>(names: impl IntoIterator<Item = &'a str>) -> Outcome<u64> {
     })
 }
 
-/// What no program started from here on can have again.
+/// Drops all other capabilities from the bounding set: no program started from here on can regain them.
 pub fn bound(keep: u64) -> Outcome<()> {
     for number in 0..64 {
         if keep >> number & 1 == 1 {
@@ -71,7 +71,7 @@ pub fn bound(keep: u64) -> Outcome<()> {
         // SAFETY: no pointers.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) } != 0 {
             let error = std::io::Error::last_os_error();
-            // EINVAL: past the last capability that this kernel knows.
+            // EINVAL: beyond the last capability that this kernel knows.
             return if error.raw_os_error() == Some(libc::EINVAL) {
                 Ok(())
             } else {
@@ -82,7 +82,7 @@ pub fn bound(keep: u64) -> Outcome<()> {
     Ok(())
 }
 
-/// Keeps these and nothing else, now; nothing is inheritable.
+/// Sets the effective and permitted sets to exactly these; nothing is inheritable.
 pub fn set(keep: u64) -> Outcome<()> {
     let head: [u32; 2] = [0x2008_0522, 0]; // _LINUX_CAPABILITY_VERSION_3, this process
     let (low, high) = (keep as u32, (keep >> 32) as u32);
@@ -94,7 +94,7 @@ pub fn set(keep: u64) -> Outcome<()> {
     Ok(())
 }
 
-/// What no program from here on can have again.
+/// Gives up all other capabilities for every program started from here on.
 pub fn give_up(all_but: u64, no_new_privileges: bool) -> Outcome<()> {
     bound(if is_without(Step::Capabilities) { ALL } else { all_but })?;
     if no_new_privileges && !is_without(Step::NoNewPrivileges) {

@@ -1,5 +1,6 @@
-//! Limits of memory, processes and CPU, and the freezer, behind one small interface whatever the machine has: version 1 (a folder per controller), version 2 (one
-//! folder), or a mix of both. Sources: Documentation/admin-guide/cgroup-v1/{memory,pids}.rst and cgroup-v2.rst.
+//! Memory, process and CPU limits and the freezer behind one small interface, whatever the machine has: version 1 (a
+//! folder per controller), version 2 (one folder), or both. Sources:
+//! Documentation/admin-guide/cgroup-v1/{memory,pids}.rst and cgroup-v2.rst.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -28,9 +29,9 @@ pub struct Cgroup {
     /// One entry per controller; under version 2 they share the folder.
     controllers: Vec<Controller>,
     dirs: Vec<(PathBuf, Version)>,
-    /// Or why there is none.
+    /// Or the reason why there is none.
     freezer: Result<Freezer, String>,
-    /// Where version 1 counts processor time: a controller of its own, and no limit depends on it.
+    /// Where version 1 counts CPU time. That is a separate controller, and no limit depends on it.
     accounting: Option<PathBuf>,
 }
 
@@ -38,25 +39,26 @@ pub fn field(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
 }
 
-/// What a wall needs of its own, beside the limits of what runs behind it.
+/// What the wall itself needs, on top of the limits of what runs behind it.
 #[derive(Clone, Copy, Default)]
 pub struct Spare {
     pub pids: u64,
     pub bytes: u64,
-    /// Processor time is limited when the wall stands: its start is nobody's but ours.
+    /// Apply the CPU limit only once the wall stands, because the cost of starting the wall is ours.
     pub cpu_later: bool,
 }
 
 #[derive(Default)]
 pub struct Usage {
     pub peak_memory_bytes: Option<u64>,
-    /// Of files, which the kernel gives up when it wants the memory.
+    /// Page cache, which the kernel reclaims under memory pressure.
     pub cache_bytes: Option<u64>,
     pub cpu_us: Option<u64>,
 }
 
 impl Cgroup {
-    /// Makes the group and sets every limit that is not null; one that cannot be had is LIMIT_UNAVAILABLE by its name.
+    /// Creates the group and sets every limit that is not null. A limit that cannot be set is LIMIT_UNAVAILABLE, with
+    /// its name.
     pub fn create(id: &str, limits: &Limits, kind: Kind, spare: Spare) -> Outcome<Cgroup> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").at(STEP, "/proc/self/mountinfo")?;
         let mut group = Cgroup {
@@ -70,16 +72,20 @@ impl Cgroup {
             ("pids", limits.pids.is_some()),
             ("cpu", limits.cpu_milli.is_some()),
         ];
+        let mut refused: Option<Fault> = None;
+        let mut missing = Vec::new();
         for (name, required) in wanted {
-            match locate(&mounts, name).and_then(|(version, parent)| group.join(name, version, &parent, id)) {
-                Ok(()) => {}
-                Err(_) if !required => {}
-                Err(fault) => {
-                    group.remove();
-                    let message = format!("{name}: {}", fault.message);
-                    return Err(Fault::new(Code::LimitUnavailable, STEP, message).hint(mend(name)));
-                }
+            let joined = locate(&mounts, name).and_then(|(version, parent)| group.join(name, version, &parent, id));
+            if let (Err(fault), true) = (joined, required) {
+                missing.push(name);
+                refused.get_or_insert_with(|| {
+                    Fault::new(Code::LimitUnavailable, STEP, format!("{name}: {}", fault.message))
+                });
             }
+        }
+        if let Some(fault) = refused {
+            group.remove();
+            return Err(fault.hint(mend(&missing)));
         }
         if kind == Kind::Sandbox {
             let counted = locate(&mounts, "cpuacct").and_then(|(version, parent)| group.folder(version, &parent, id));
@@ -94,8 +100,8 @@ impl Cgroup {
         set.map(|()| group)
     }
 
-    /// Version 2 freezes whatever has a folder there. Beside version 1 controllers, version 1's own comes first: joining it costs 0.05 ms, and
-    /// joining a second hierarchy of version 2 up to 10.
+    /// Version 2 can freeze any group that has a folder there. On a machine with version 1 controllers, version 1's
+    /// freezer is preferred: joining it costs 0.05 ms, joining a second, version 2, hierarchy up to 10 ms.
     fn find_freezer(&mut self, mounts: &str, id: &str) -> Outcome<Freezer> {
         if let Some((dir, version)) = self.dirs.iter().find(|(_, version)| *version == Version::Two) {
             return Freezer::new(*version, dir);
@@ -105,7 +111,7 @@ impl Cgroup {
         Freezer::new(version, &dir)
     }
 
-    /// What holds its processes still; LIMIT_UNAVAILABLE where the machine has nothing for that.
+    /// The freezer; LIMIT_UNAVAILABLE where the machine has none.
     pub fn freezer(&self) -> Outcome<&Freezer> {
         self.freezer.as_ref().map_err(|why| {
             Fault::new(Code::LimitUnavailable, STEP, format!("freezer: {why}")).hint(
@@ -114,7 +120,7 @@ impl Cgroup {
         })
     }
 
-    /// As Freezer::let_die, whether anything is frozen or not.
+    /// As Freezer::let_die, whether or not anything is frozen.
     pub fn let_die(&self) {
         if let Ok(freezer) = &self.freezer {
             freezer.let_die();
@@ -143,7 +149,8 @@ impl Cgroup {
                     if let Some(bytes) = limits.memory_bytes.map(|bytes| bytes + spare.bytes) {
                         let file = if *version == Version::One { "memory.limit_in_bytes" } else { "memory.max" };
                         write(dir, file, bytes)?;
-                        // What TCP holds of its own is counted with it by version 2, and by version 1 only where it is limited by itself.
+                        // Version 2 counts TCP's own memory as the group's. Version 1 does so only where that memory
+                        // has a limit of its own.
                         if *version == Version::One && dir.join(SOCKETS).exists() {
                             write(dir, SOCKETS, bytes)?;
                         }
@@ -164,7 +171,7 @@ impl Cgroup {
         Ok(())
     }
 
-    /// What was left for later.
+    /// Applies the CPU limit that `cpu_later` postponed.
     pub fn limit_cpu(&self, limits: &Limits) -> Outcome<()> {
         let Some(milli) = limits.cpu_milli else { return Ok(()) };
         self.controllers
@@ -173,10 +180,11 @@ impl Cgroup {
             .try_for_each(|Controller { version, dir, .. }| limit_cpu(dir, *version, milli))
     }
 
-    /// Open doors: a process that writes "0" to each of them moves itself in, with the rights of this one, and its children are born there.
+    /// Opens the group's membership files ("doors"). A process that writes "0" to each of them moves itself in, with
+    /// the rights of this process, and its children are born there.
     ///
-    /// Moving oneself by one thread (`tasks`, version 1) takes no lock; moving another process, or a whole one, waits for every CPU to have come
-    /// to rest once, which was measured at 12 ms.
+    /// Moving a single thread by itself (`tasks`, version 1) takes no lock. Moving another or a whole process waits for
+    /// an RCU grace period on all CPUs, measured at 12 ms.
     pub fn doors(&self) -> Outcome<Vec<OwnedFd>> {
         let mut doors: Vec<OwnedFd> = Vec::new();
         for (dir, version) in &self.dirs {
@@ -226,7 +234,8 @@ impl Cgroup {
         usage
     }
 
-    /// Removes the group once its processes are gone; the kernel may still be tearing the last of them down, so it is asked again for a while.
+    /// Removes the group once its processes are gone. The kernel may still be tearing down the last ones, so this
+    /// retries for a while.
     pub fn remove(&self) -> bool {
         let mut clean = true;
         for (dir, _) in &self.dirs {
@@ -238,7 +247,8 @@ impl Cgroup {
             });
             clean &= gone;
             if let Some(parent) = dir.parent().filter(|parent| parent.ends_with("caisson")) {
-                // Ours as well, and shared: it goes when the last sandbox has gone, and stays (ENOTEMPTY) until then.
+                // The shared parent is Caisson's too. Removal succeeds with the last sandbox and fails (ENOTEMPTY)
+                // until then.
                 clean &= fs::remove_dir(parent).is_ok() || parent.exists() || gone;
             }
         }

@@ -1,4 +1,4 @@
-//! The wall-clock limit of a sandbox: it runs, or stands still while the sandbox is frozen.
+//! The wall-clock limit of a sandbox. The clock stops while the sandbox is frozen.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ impl Clock {
         *self = Clock::Runs(self.left().map(|left| Instant::now() + left));
     }
 
-    /// Another limit, counted from now, or from when it goes on.
+    /// Sets another limit, counted from now or, when frozen, from the moment of thawing.
     pub fn set(&mut self, wall_ms: Option<u64>) {
         *self = match self {
             Clock::Runs(_) => Clock::new(wall_ms),
@@ -29,7 +29,7 @@ impl Clock {
         };
     }
 
-    /// When it will be over, as things are.
+    /// When the time will be up, as things are.
     pub fn end(&self) -> Option<Instant> {
         if let Clock::Runs(end) = self { *end } else { None }
     }
@@ -46,7 +46,7 @@ impl Clock {
     }
 }
 
-/// How long each step of a launch took.
+/// Measures how long each step of a launch took.
 pub struct Laps(Instant);
 
 impl Laps {
@@ -54,7 +54,7 @@ impl Laps {
         Laps(Instant::now())
     }
 
-    /// Microseconds since the last.
+    /// Microseconds since the previous lap.
     pub fn lap(&mut self) -> u64 {
         let now = Instant::now();
         std::mem::replace(&mut self.0, now).elapsed().as_micros() as u64

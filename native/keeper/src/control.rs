@@ -1,4 +1,5 @@
-//! Conversations with the host: JSON lines, on standard input and output, and on `keeper.sock`. Shapes: wire/keeper.ts.
+//! Conversations with hosts: JSON lines on standard input and output, and on `keeper.sock`. The messages are defined in
+//! wire/keeper.ts.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
@@ -29,7 +30,7 @@ pub enum Request {
     Snapshot { seq: i64, folder: String, lasts: bool },
 }
 
-/// Why a sandbox is no more.
+/// Why a sandbox ended.
 #[derive(Deserialize, serde::Serialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Reason {
@@ -46,7 +47,7 @@ pub enum Reason {
 }
 
 pub struct Connection {
-    /// Of no other; 0 is the host that started this keeper.
+    /// Unique; 0 is the host that started this keeper.
     pub id: u64,
     read: RawFd,
     stream: Stream,
@@ -54,7 +55,7 @@ pub struct Connection {
 }
 
 enum Stream {
-    /// Standard input and output of this process.
+    /// This process's standard input and output.
     Standard {
         input: std::fs::File,
         output: std::fs::File,
@@ -62,19 +63,19 @@ enum Stream {
     Socket(UnixStream),
 }
 
-/// What a turn of reading brought.
+/// The result of one read.
 pub enum Heard {
     Requests(Vec<Result<Request, String>>),
     Over,
 }
 
 impl Connection {
-    /// `left_over`: what came behind the plan.
+    /// `left_over`: bytes that arrived after the plan.
     pub fn standard(left_over: Vec<u8>) -> Connection {
         // SAFETY: 0 and 1 belong to this connection from here on; nothing else in this process uses them.
         let (input, output) = unsafe { (std::fs::File::from_raw_fd(0), std::fs::File::from_raw_fd(1)) };
         for fd in [0, 1] {
-            // SAFETY: flags only. A host that does not read must not stop the keeper.
+            // SAFETY: flags only. Non-blocking, so that a host that does not read cannot stop the keeper.
             unsafe { libc::fcntl(fd, libc::F_SETFL, libc::fcntl(fd, libc::F_GETFL) | libc::O_NONBLOCK) };
         }
         Connection { id: 0, read: 0, stream: Stream::Standard { input, output }, pending: left_over }
@@ -89,7 +90,7 @@ impl Connection {
         self.read
     }
 
-    /// Nothing more will be heard here, but what happens is still told. False: there is nobody to tell either.
+    /// Stops reading, but keeps reporting events. False: nobody is left to report to either.
     pub fn stop_hearing(&mut self) -> bool {
         self.read = -1;
         self.is_standard()
@@ -124,7 +125,7 @@ impl Connection {
         requests
     }
 
-    /// False: nobody reads there any more, or not fast enough.
+    /// False: the peer has gone, or reads too slowly.
     pub fn say(&mut self, value: &Value) -> bool {
         let mut line = value.to_string();
         line.push('\n');

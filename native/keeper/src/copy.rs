@@ -1,4 +1,4 @@
-//! Copies of disk images: holes stay holes, and a copy has its name only when it is whole.
+//! Copies of disk images. Holes stay holes, and a copy gets its final name only once it is complete.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -13,17 +13,17 @@ use crate::fault::{At, Code, Fault, Outcome};
 const STEP: &str = "disk";
 const PIECE: usize = 64 * 1024;
 
-/// Refuses to replace what has that name.
+/// A rename that refuses to replace an existing file.
 pub fn rename_new(from: &Path, to: &Path) -> Outcome<()> {
     renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE).at(STEP, to.display())
 }
 
-/// As `sparse_copy`, under another name until it is on the disk.
+/// As `sparse_copy`, but under a temporary name until the copy is synced to disk.
 pub fn whole_copy(from: &Path, to: &Path, stop: &AtomicBool) -> Outcome<()> {
     let mut partial = to.as_os_str().to_owned();
     partial.push(".partial");
     let partial = Path::new(&partial);
-    // Left by one that was killed on the way.
+    // Left behind by a keeper that was killed during a copy.
     if partial.exists() {
         fs::remove_file(partial).at(STEP, partial.display())?;
     }
@@ -51,13 +51,13 @@ pub fn sparse_copy(from: &Path, to: &Path, stop: &AtomicBool) -> Outcome<File> {
     Ok(target)
 }
 
-/// All that is no hole, in order: where it lies, and what it is.
+/// Calls `take` with offset and content of every piece that is not a hole, in order.
 pub fn each_piece(source: &File, from: &Path, mut take: impl FnMut(u64, &[u8]) -> Outcome<()>) -> Outcome<()> {
     let mut offset = 0;
     let mut buffer = vec![0u8; PIECE];
     loop {
         let data = match lseek(source, offset, Whence::SeekData) {
-            // No data after that; whatever else it is, there may be.
+            // No data after this offset. Any other error does not mean that there is none.
             Err(nix::Error::ENXIO) => return Ok(()),
             found => found.at(STEP, from.display())?,
         };

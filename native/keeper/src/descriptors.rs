@@ -1,11 +1,13 @@
-//! What a process keeps open that was forked from the keeper and does not become another program: such a process listens to those inside, or runs what does.
+//! Which descriptors a process keeps that is forked from the keeper and does not exec. Such a process listens to the
+//! code inside, or runs what does.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use crate::fault::{At, Outcome};
 
-/// Closes all but these, and standard error. Whatever else this process has open may not be used again, nor dropped.
+/// Closes everything but these and standard error. No other descriptor of this process may be used or dropped
+/// afterwards.
 pub fn keep_only<'a>(step: &'static str, kept: impl Iterator<Item = &'a OwnedFd>) -> Outcome<()> {
     let null = File::options().read(true).write(true).open("/dev/null").at(step, "/dev/null")?;
     for standard in 0..2 {

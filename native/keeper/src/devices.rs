@@ -1,4 +1,4 @@
-//! The /dev of a sandbox: a few devices that everybody may use, and links.
+//! The /dev of a sandbox: links, and a few devices that are safe for everybody.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,5 +1,5 @@
-//! The digger: gets the disk ready while the keeper and the builder make the rest. It tells the keeper what it took for that, hands the disk to the
-//! mason, and ends.
+//! The digger: prepares the disk while the keeper and the builder do the rest. It tells the keeper which loop device it
+//! took, hands the disk to the mason, and exits.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -18,15 +18,16 @@ use crate::spare_disk::SpareDisk;
 
 const STEP: &str = "disk";
 
-/// One that is at work. Its end is waited for wherever this goes.
+/// A digger at work. It is waited for whichever way the launch goes.
 pub struct Digger {
-    /// None: it was done beforehand.
+    /// None: the disk was prepared beforehand.
     pid: Option<Pid>,
     pit: Option<OwnedFd>,
 }
 
 impl Digger {
-    /// None where there is nothing to dig: memory is mounted in no time. `report`: to the keeper; `doors`: of the sandbox's control group.
+    /// None where there is no disk to prepare: memory is mounted instantly. `report` leads to the keeper; `doors` are
+    /// those of the sandbox's cgroup.
     pub fn begin(
         plan: &Plan,
         spare: Option<SpareDisk>,
@@ -38,7 +39,7 @@ impl Digger {
         }
         let (pit, diggers) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
             .at(STEP, "socketpair")?;
-        // One that somebody has taken away is no loss.
+        // A spare disk that has been removed meanwhile is no loss.
         if let Some((device, system)) = spare.and_then(|spare| spare.move_to(Path::new(&plan.dir)).ok()) {
             send(report.as_fd(), &Said::Attached { device: Some(device) }.bytes(), &[]).at(STEP, "report")?;
             send(diggers.as_fd(), &[1], &[system.as_raw_fd()]).at(STEP, "the mason")?;
@@ -57,7 +58,7 @@ impl Digger {
         }
     }
 
-    /// Where the disk will come out, for the mason.
+    /// The descriptor over which the mason receives the disk.
     pub fn pit(&mut self) -> Option<OwnedFd> {
         self.pit.take()
     }
@@ -65,14 +66,14 @@ impl Digger {
 
 impl Drop for Digger {
     fn drop(&mut self) {
-        // Nobody waits for the disk any more: then it ends early.
+        // Nobody waits for the disk any more; closing this lets the digger exit early.
         self.pit = None;
         let _ended = self.pid.map(|pid| waitpid(pid, None));
     }
 }
 
 fn dig(plan: &Plan, report: &OwnedFd, doors: &[OwnedFd], pit: &OwnedFd) -> Outcome<()> {
-    // What it costs is the sandbox's.
+    // The disk's cost is charged to the sandbox.
     doors.iter().try_for_each(|door| nix::unistd::write(door, b"0").map(|_| ()).at(STEP, "joining the cgroup"))?;
     let saved = plan.engine.as_ref().filter(|_| plan.machine.is_some()).and_then(machine::saved_disk);
     let prepared = disk::prepare(&plan.disk, saved.as_deref(), Path::new(&plan.dir), plan.machine.is_some())?;
@@ -84,7 +85,7 @@ fn dig(plan: &Plan, report: &OwnedFd, doors: &[OwnedFd], pit: &OwnedFd) -> Outco
     send(pit.as_fd(), &[1], &[ready.as_raw_fd()]).at(STEP, "the mason")
 }
 
-/// In the mason: waits for what the digger brings up.
+/// Runs in the mason: waits for the digger's disk.
 pub fn fetch(pit: &OwnedFd) -> Outcome<OwnedFd> {
     let (length, mut fds) = receive(pit.as_fd(), &mut [0u8; 8]).at(STEP, "waiting for it")?;
     fds.pop().filter(|_| length == 1).ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "it did not come"))

@@ -1,7 +1,8 @@
-//! The sandbox's own disk, bounded in bytes and inodes by the file system itself.
+//! The sandbox's own disk. The file system itself limits its bytes and inodes.
 //!
-//! As root: a sparse copy of a formatted image on a loop device, which frees itself when the last mount is gone. The copy keeps its name in the state
-//! folder, so that it can be kept, and found again after a power cut. Without root: tmpfs, which the memory limit counts.
+//! As root: a sparse copy of a formatted image on a loop device, which detaches itself when the last mount is gone. The
+//! copy keeps a name in the state folder, so that it can be kept, and found again after a power cut. Without root:
+//! tmpfs, which counts towards the memory limit.
 
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -24,7 +25,7 @@ const STEP: &str = "disk";
 const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4C82;
 const LOOP_CONFIGURE: libc::c_ulong = 0x4C0A;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
-// fs/ext4: _IOR('X', 125, __u32); the flag drops what was not written yet.
+// fs/ext4: _IOR('X', 125, __u32); the flag discards what was not written back yet.
 const EXT4_IOC_SHUTDOWN: libc::c_ulong = 0x8004_587D;
 const SHUTDOWN_WITHOUT_FLUSH: u32 = 2;
 // linux/fs.h: _IOWR('X', 119, int) and 120
@@ -57,39 +58,39 @@ struct LoopConfig {
     reserved: [u64; 8],
 }
 
-/// A disk before it is mounted; made outside of every namespace.
+/// A disk before it is mounted, made outside of every namespace.
 pub enum Prepared {
     Loop(Loop),
-    /// Of a machine, whose own kernel mounts it: this one never reads what was written there.
+    /// The disk of a machine, which the machine's kernel mounts. The host's kernel never parses what was written there.
     File(File),
 }
 
-/// The device of an image. It frees itself once this and the file system on it are gone.
+/// The loop device of an image. It detaches itself once this value and the file system on it are gone.
 pub struct Loop {
     pub device: String,
     image: PathBuf,
     _open: OwnedFd,
 }
 
-/// The image of a sandbox, while it lives.
+/// The image of a live sandbox.
 pub fn image_in(dir: &Path) -> PathBuf {
     dir.join("disk.img")
 }
 
-/// Moves an image that is to be started from into the state folder. What is returned is where it belongs until the sandbox stands.
+/// Moves an existing image into the state folder to start from it. Returns where it belongs until the sandbox stands.
 pub fn take(disk: &Disk, dir: &Path) -> Outcome<Option<PathBuf>> {
     let Disk::Image { image, take: true, .. } = disk else { return Ok(None) };
     fs::rename(image, image_in(dir)).at(STEP, format!("taking {image}"))?;
     Ok(Some(image.into()))
 }
 
-/// Where an image goes at the end of its sandbox without anybody's asking.
+/// Where an image goes at the end of its sandbox without a request.
 pub fn returns_to(disk: &Disk) -> Option<&Path> {
     let Disk::Image { image, take: true, returns: true, .. } = disk else { return None };
     Some(Path::new(image))
 }
 
-/// None: it is memory, and there is nothing to prepare. `saved`: of a machine that is restored, the disk as it was then.
+/// None: the disk is memory, and needs no preparation. `saved`: for a machine that is restored, its disk at that time.
 pub fn prepare(disk: &Disk, saved: Option<&Path>, dir: &Path, machine: bool) -> Outcome<Option<Prepared>> {
     let Disk::Image { image, take, bytes, .. } = disk else { return Ok(None) };
     let (image, own) = (saved.unwrap_or(Path::new(image)), image_in(dir));
@@ -120,7 +121,7 @@ impl Loop {
     pub fn attach(file: &File, image: &Path) -> Outcome<Loop> {
         let control = File::options().read(true).write(true).open("/dev/loop-control");
         let control = control.coded(Code::WallUnavailable, STEP, "/dev/loop-control")?;
-        // Another process may take the free number first: then ask again.
+        // Another process may take the free number first; then retry.
         for _ in 0..64 {
             // SAFETY: an ioctl without argument on a descriptor we own.
             let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
@@ -146,9 +147,9 @@ impl Loop {
         Err(Fault::new(Code::LaunchFailed, STEP, "other processes took every free loop device"))
     }
 
-    /// Its file system, mounted nowhere yet.
+    /// Returns its file system, detached: mounted nowhere yet.
     pub fn system(self) -> Outcome<OwnedFd> {
-        // An image that was damaged by a power cut is not repaired: what is wrong with it is said, and nothing more is written to it.
+        // An image damaged by a power cut is not repaired: the error is reported, and the disk turns read-only.
         let options = [("source", Some(self.device.as_str())), ("errors", Some("remount-ro")), ("noinit_itable", None)];
         let no_setuid = if is_without(Step::SetUid) { 0 } else { NOSUID };
         Tree::of("ext4", &options, no_setuid | NODEV | NOATIME)
@@ -162,7 +163,7 @@ impl Prepared {
         if let Prepared::Loop(of) = self { Some(of.device.clone()) } else { None }
     }
 
-    /// What is handed on: the file system; or a machine's file.
+    /// What is handed on: the file system, or a machine's file.
     pub fn ready(self) -> Outcome<OwnedFd> {
         match self {
             Prepared::Loop(of) => of.system(),
@@ -171,14 +172,14 @@ impl Prepared {
     }
 }
 
-/// Memory in the place of a disk.
+/// Mounts memory in place of a disk.
 pub fn mount_memory(bytes: u64, inodes: u64, target: &Path) -> Outcome<()> {
     let options = format!("size={bytes},nr_inodes={inodes},mode=755");
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("caisson"), target, Some("tmpfs"), flags, Some(options.as_str())).at(STEP, "tmpfs")
 }
 
-/// A hold on the mounted disk from outside.
+/// A reference to the mounted disk from outside the sandbox.
 pub struct Mounted(OwnedFd);
 
 impl AsRawFd for Mounted {
@@ -192,8 +193,8 @@ impl Mounted {
         Mounted(root)
     }
 
-    /// Gives up what is not written yet: nobody will read it, and writing a gigabyte back would hold up the end. Best effort by nature: on
-    /// tmpfs there is nothing to give up.
+    /// Discards what is not written back yet: nobody will read it, and writing back a gigabyte would delay the end.
+    /// Best effort; on tmpfs it does nothing.
     pub fn discard(&self) {
         let how = SHUTDOWN_WITHOUT_FLUSH;
         // SAFETY: the argument outlives the call; other file systems answer ENOTTY.
@@ -212,8 +213,9 @@ impl Mounted {
         Err(std::io::Error::last_os_error()).at(STEP, "writing it back")
     }
 
-    /// Makes the image whole on the host's disk, when nobody writes any more. The file system is frozen for that, which waits for every write under
-    /// way, and let go at once: one that stays frozen keeps its device for ever if the keeper dies (fs/super.c).
+    /// Makes the image complete on the host's disk once nobody writes any more. Freezing the file system waits for all
+    /// writes in flight. It is thawed at once, because a file system left frozen would hold its device for ever if the
+    /// keeper died (fs/super.c).
     pub fn settle(&self, image: &Path) -> Outcome<()> {
         for (request, what) in [(FIFREEZE, "FIFREEZE"), (FITHAW, "FITHAW")] {
             // SAFETY: neither reads its argument.
@@ -225,13 +227,15 @@ impl Mounted {
     }
 }
 
-/// Moves an image out of the state folder once its file system is unmounted and all of it is written. `device` is what it was attached to, if it came so far.
+/// Moves an image out of the state folder once its file system is unmounted and fully written. `device`: the loop
+/// device, if it got one.
 pub fn move_out(device: Option<&str>, dir: &Path, to: &Path) -> Outcome<()> {
-    // As the kernel names it.
+    // The path as the kernel names it.
     let (image, until) = (image_in(&dir.canonicalize().at(STEP, dir.display())?), Instant::now() + DETACH_PATIENCE);
     let device = device.unwrap_or("/dev/none");
     let backing = PathBuf::from(device.replace("/dev/", "/sys/block/")).join("loop/backing_file");
-    // The kernel lets go of a mount in its own time, and says nothing when it is done; the file is gone when the device is free.
+    // The kernel finishes an unmount at some later time without any signal. This file disappears when the device is
+    // free.
     while fs::read_to_string(&backing).is_ok_and(|path| Path::new(path.trim_end()) == image) {
         if Instant::now() > until {
             return Err(Fault::new(Code::LaunchFailed, STEP, format!("{device} is not given back")));
@@ -243,7 +247,7 @@ pub fn move_out(device: Option<&str>, dir: &Path, to: &Path) -> Outcome<()> {
     File::open(to.parent().unwrap_or(Path::new("/"))).and_then(|dir| dir.sync_all()).at(STEP, to.display())
 }
 
-/// Refuses a place to which `move_out` or a copy could not go, while there is still somebody to be told.
+/// Refuses early a place to which `move_out` or a copy could not write, while the caller can still be told.
 pub fn refuse_place(dir: &Path, to: &Path) -> Outcome<()> {
     let refuse = |why: &str| Err(Fault::new(Code::PlanInvalid, STEP, format!("{}: {why}", to.display())));
     if to.symlink_metadata().is_ok() {
@@ -256,7 +260,7 @@ pub fn refuse_place(dir: &Path, to: &Path) -> Outcome<()> {
     }
 }
 
-/// Opens a folder so that it can be handed to another process.
+/// Opens a folder to hand it to another process.
 pub fn hold(path: &Path) -> Outcome<OwnedFd> {
     let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).at(STEP, "path")?;
     // SAFETY: a NUL-terminated path; the descriptor is ours from here on.

@@ -1,4 +1,4 @@
-//! The end of a sandbox: everything is killed, everything made is removed, and a small record says why.
+//! The end of a sandbox: kills everything, removes everything that was made, and records why.
 
 use std::fs;
 use std::io::Write;
@@ -14,8 +14,8 @@ use crate::order::Sandbox;
 use crate::plan::Kind;
 use crate::watch::End;
 
-/// Takes a sandbox apart, finished or not. Safe to call with nothing in it. Returns what its processes used. A disk that was to be kept and could not
-/// be is a worse end than the one that was asked for.
+/// Takes apart a sandbox, complete or not; safe on an empty one. Returns the resources its processes used. Failing to
+/// keep a disk that was to be kept overrides the requested end reason.
 pub fn take_apart(sandbox: &mut Sandbox, end: &mut End) -> (Option<u64>, Option<u64>) {
     let mut cpu_us = None;
     sandbox.beforehand.over();
@@ -23,8 +23,8 @@ pub fn take_apart(sandbox: &mut Sandbox, end: &mut End) -> (Option<u64>, Option<
         cgroup.let_die();
     }
     if let Some(first) = sandbox.first.take() {
-        // Killing the first process of a pid namespace kills all of it, and its end waits for theirs (pid_namespaces(7)). A zygote has no such
-        // namespace, and no children of its own.
+        // Killing the first process of a pid namespace kills all of it, and reaping it waits for the others
+        // (pid_namespaces(7)). A zygote has no pid namespace of its own, and no children.
         // SAFETY: our own child, not waited for yet; rusage is filled by the call.
         cpu_us = unsafe {
             libc::kill(first, libc::SIGKILL);
@@ -34,7 +34,7 @@ pub fn take_apart(sandbox: &mut Sandbox, end: &mut End) -> (Option<u64>, Option<
             (waited == first).then(|| us(usage.ru_utime) + us(usage.ru_stime))
         };
     }
-    // What was said until then is in its socket still.
+    // Its socket may still hold events from before the end.
     if let Some(mut trace) = sandbox.trace.take()
         && let Err(why) = trace.drain(&mut sandbox.audit)
     {
@@ -59,7 +59,7 @@ pub fn take_apart(sandbox: &mut Sandbox, end: &mut End) -> (Option<u64>, Option<
     if let Err(fault) = kept {
         end.reason = Reason::Crash;
         end.detail = format!("the disk could not be kept: {fault}");
-        // It is still there, and the host may know what to do with it.
+        // The image is still in place, and the host may know what to do with it.
         return (peak, cpu_us);
     }
     let left = clear_folder(&sandbox.plan);
@@ -77,12 +77,12 @@ fn let_go_of_disk(sandbox: &mut Sandbox, keep: Option<&Path>) -> Outcome<()> {
         }
         return Ok(());
     };
-    // Asked for, though unmounting does it: only here is a failure told.
+    // Unmounting would flush too, but only an explicit flush reports a failure.
     mounted.map_or(Ok(()), |mounted| mounted.flush())?;
     disk::move_out(sandbox.device.as_deref(), Path::new(&sandbox.plan.dir), to)
 }
 
-/// What the keeper made in the state folder. A zygote's log stays, for whoever asks why it ended.
+/// Removes what the keeper made in the state folder. A zygote's log stays, to explain why it ended.
 fn clear_folder(plan: &crate::plan::Plan) -> std::io::Result<()> {
     let dir = Path::new(&plan.dir);
     if plan.kind == Kind::Sandbox || plan.is_mother() {
@@ -95,7 +95,7 @@ fn clear_folder(plan: &crate::plan::Plan) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Records the end where it outlives the keeper, and returns the event that tells the host.
+/// Records the end where it outlives the keeper, and returns the event for the host.
 pub fn record(sandbox: &mut Sandbox, end: &End, started_ms: u64, used: (Option<u64>, Option<u64>)) -> Value {
     let death = json!({
         "id": sandbox.plan.id,
@@ -118,7 +118,7 @@ pub fn record(sandbox: &mut Sandbox, end: &End, started_ms: u64, used: (Option<u
     json!({ "event": "death", "death": death })
 }
 
-/// Under another name first: a reader finds the whole record or none.
+/// Writes under a temporary name first, so that a reader finds the whole record or none.
 fn write_whole(path: &Path, value: &Value) -> std::io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = fs::File::create(&beside)?;

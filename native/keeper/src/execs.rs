@@ -1,4 +1,4 @@
-//! Every execve inside is recorded before it happens; what cannot be recorded is refused.
+//! Records every execve inside before it happens, and refuses one that cannot be recorded.
 
 use std::os::fd::OwnedFd;
 
@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use crate::audit::Audit;
 
-/// Takes one who asks and answers: go on, or EPERM when it could not be recorded.
-/// False: nobody can ask through this descriptor any more.
+/// Answers one pending execve: continue, or EPERM if it could not be recorded. False: no process can ask through this
+/// descriptor any more.
 pub fn answer_one(listener: &OwnedFd, audit: &mut Audit) -> bool {
     match next(listener) {
         Ok(Some(asked)) => {
-            // Who has died meanwhile executes nothing.
+            // A process that has died meanwhile executes nothing.
             let allowed =
                 read(&asked, listener).is_ok_and(|exec| is_recorded(&exec, inner_pid(exec.pid), audit, Vec::new()));
             answer(listener, asked.id, allowed);
@@ -23,7 +23,7 @@ pub fn answer_one(listener: &OwnedFd, audit: &mut Audit) -> bool {
     }
 }
 
-/// What a machine says of itself is its word, and the record says so. True: it is recorded.
+/// Records an exec that a machine reports. The record marks it as the machine's own claim. True: it is recorded.
 pub fn record_told(exec: &Exec, audit: &mut Audit) -> bool {
     is_recorded(exec, exec.pid.into(), audit, vec![("told", "inside".into())])
 }
@@ -38,13 +38,13 @@ fn is_recorded(exec: &Exec, pid: u64, audit: &mut Audit, more: Vec<(&'static str
     recorded
 }
 
-/// A program that is to run, with the words as they were given.
+/// A program about to run, with its arguments as given.
 pub struct Asked<'a, W> {
-    /// As those inside number it.
+    /// The process number inside.
     pub pid: u64,
     pub path: &'a [u8],
     pub argv: &'a [W],
-    /// Values of its variables whose names say that they are (caisson_execs::secrets).
+    /// Values of variables whose names mark them as secret (caisson_execs::secrets).
     pub secrets: &'a [Vec<u8>],
     /// There is more than this.
     pub truncated: bool,
@@ -69,7 +69,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The process as the sandbox numbers it; 0 if it has just died.
+/// The process number inside; 0 if the process has just died.
 fn inner_pid(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
@@ -89,7 +89,7 @@ mod tests {
 
     extern "C" fn nothing(_: libc::c_int) {}
 
-    /// Lets everything pass but execve, which is asked about.
+    /// Allows everything but execve, which is passed to the listener.
     fn filter() -> [libc::sock_filter; 4] {
         let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
         [
@@ -104,7 +104,7 @@ mod tests {
     fn whoever_asks_is_answered_however_often_the_keeper_is_interrupted() {
         let folder = std::env::temp_dir().join(format!("caisson-execs-{}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
-        // There is nothing left that it may write: the answer is no.
+        // The budget is zero, so the answer is no.
         let mut audit = Audit::open(folder.join("audit.jsonl").to_str().unwrap(), "s", 0).unwrap();
         // SAFETY: all-zero is a valid sigaction; without SA_RESTART, so that interruptions are seen.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -117,11 +117,11 @@ mod tests {
         let (go, begin) = channel::<()>();
         let (tell, heard) = channel();
         spawn(move || {
-            // SAFETY: of this thread alone.
+            // SAFETY: affects this thread alone.
             unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
             hand.send(install(&filter(), true).unwrap().unwrap()).unwrap();
             begin.recv().unwrap();
-            // SAFETY: strings with their ends; it comes back, for it is not allowed.
+            // SAFETY: NUL-terminated strings; the call returns, because it is refused.
             unsafe { libc::execv(c"/nowhere".as_ptr(), [c"nowhere".as_ptr(), ptr::null()].as_ptr()) };
             tell.send(Error::last_os_error().raw_os_error()).unwrap();
         });
@@ -129,7 +129,7 @@ mod tests {
         spawn(move || {
             for _ in 0..10 {
                 sleep(Duration::from_millis(20));
-                // SAFETY: a thread that waits for this one to be through.
+                // SAFETY: signals a thread of this process that is still alive.
                 unsafe { libc::syscall(libc::SYS_tgkill, process, keeper, libc::SIGUSR2) };
             }
             go.send(()).unwrap();

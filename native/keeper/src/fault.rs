@@ -1,8 +1,9 @@
-//! What went wrong, at which step, and what a person can do about it. Every step of order.rs has errors of its own; none is a warning.
+//! What went wrong, at which step, and what a person can do about it. Each step in order.rs has its own errors; none is
+//! a mere warning.
 
 use std::fmt;
 
-/// The codes of wire/errors.ts that a keeper may answer with.
+/// The codes of wire/errors.ts that a keeper may return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Code {

@@ -1,5 +1,5 @@
-//! Holding every process of a sandbox still, and letting them go on. Version 1 keeps even SIGKILL back until then (cgroup-v1/freezer-subsystem.rst);
-//! under version 2 a frozen process dies of it (cgroup-v2.rst, "cgroup.freeze").
+//! Freezes and thaws all processes of a sandbox. Version 1 holds back even SIGKILL until the thaw
+//! (cgroup-v1/freezer-subsystem.rst); under version 2 a frozen process dies of it (cgroup-v2.rst, "cgroup.freeze").
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,11 @@ use crate::fault::{At, Code, Fault, Outcome};
 use crate::hierarchy::Version;
 
 const STEP: &str = "freezer";
-/// A process stands still when its system call has ended or can be left; one that waits for a disk does neither. A healthy machine needs 0.4 ms.
+/// A process freezes when its system call ends or can be interrupted; one that waits for a disk does neither. A healthy
+/// machine needs 0.4 ms.
 const PATIENCE: Duration = Duration::from_secs(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
-/// Attempts, some 50 ms.
+/// Attempts between thaws; some 50 ms.
 const RETHAW: u32 = 16;
 
 #[derive(Clone)]
@@ -33,7 +34,7 @@ impl Freezer {
         Err(Fault::new(Code::LimitUnavailable, STEP, format!("{}: no such file", file.display())))
     }
 
-    /// The file, what is written to freeze, and what to go on.
+    /// The control file, and the values that freeze and thaw.
     fn switch(&self) -> (&'static str, &'static str, &'static str) {
         match self.version {
             Version::One => ("freezer.state", "FROZEN", "THAWED"),
@@ -41,7 +42,7 @@ impl Freezer {
         }
     }
 
-    /// Returns when no process of the group runs any more. If that cannot be had, or `stop` says so, all of them go on.
+    /// Returns once no process of the group runs any more. On failure, or when `stop` is set, all of them are thawed.
     pub fn freeze(&self, stop: &AtomicBool) -> Outcome<()> {
         let (file, frozen, _) = self.switch();
         let still = write(&self.dir, file, frozen).and_then(|()| self.wait(stop));
@@ -51,8 +52,8 @@ impl Freezer {
         still
     }
 
-    /// Version 1 may stay on the way for ever when a process forks at the wrong moment: then asking again helps, and, if that does not, letting all
-    /// of them go for a moment.
+    /// Under version 1, a fork at the wrong moment can leave the group in FREEZING for ever. Writing FROZEN again
+    /// helps; if it does not, a short thaw does.
     fn wait(&self, stop: &AtomicBool) -> Outcome<()> {
         let until = Instant::now() + PATIENCE;
         let mut pause = Duration::from_micros(50);
@@ -91,7 +92,8 @@ impl Freezer {
         write(&self.dir, file, thawed)
     }
 
-    /// Before the end: what is held back must be able to die, and must not run for a moment before it does. So the signal comes first.
+    /// Runs before the end. Frozen processes must be able to die, and must not run first, so the signal is sent before
+    /// the thaw.
     pub fn let_die(&self) {
         let state = fs::read_to_string(self.dir.join("freezer.state")).unwrap_or_default();
         if self.version == Version::Two || state == "THAWED\n" {
@@ -99,7 +101,8 @@ impl Freezer {
         }
         let procs = fs::read_to_string(self.dir.join("cgroup.procs")).unwrap_or_default();
         for pid in procs.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 1) {
-            // SAFETY: no pointers. A number in this list is a process of the sandbox: no other can come there.
+            // SAFETY: no pointers. Every number in this list is a process of the sandbox: no other process can enter
+            // the group.
             unsafe { libc::kill(pid, libc::SIGKILL) };
         }
         if let Err(fault) = self.thaw() {
@@ -114,7 +117,7 @@ mod tests {
     use crate::hierarchy::{locate, locate_unified};
     use std::process::{Child, Command};
 
-    /// A group of this test's own with processes that fork all the time, in whichever of the two versions this machine lets us have.
+    /// Groups of this test with processes that fork all the time, for each cgroup version that is available here.
     fn groups(name: &str) -> Vec<(Freezer, Child)> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let places = [locate(&mounts, "freezer"), locate_unified(&mounts)];
@@ -133,7 +136,7 @@ mod tests {
         fs::read_to_string(format!("/proc/{}/schedstat", child.id())).unwrap()
     }
 
-    /// On a processor, all together (proc(5), schedstat).
+    /// Total CPU time (proc(5), schedstat).
     fn nanoseconds(ran: &str) -> u64 {
         ran.split(' ').next().unwrap().parse().unwrap()
     }
@@ -145,7 +148,8 @@ mod tests {
                 freezer.freeze(&AtomicBool::new(false)).unwrap();
                 let before = ran(&child);
                 std::thread::sleep(Duration::from_millis(10));
-                // The kernel may wake it to take note of a child's end, for microseconds, and without an instruction of its own.
+                // The kernel may wake it for some microseconds to handle a child's exit, without running any of its
+                // instructions.
                 let used = nanoseconds(&ran(&child)) - nanoseconds(&before);
                 assert!(used < 100_000, "it ran for {used} ns");
                 let before = ran(&child);
@@ -158,7 +162,7 @@ mod tests {
             freezer.let_die();
             child.kill().unwrap();
             child.wait().unwrap();
-            // What it had just started is frozen with it under version 2, and dies of the same.
+            // Under version 2, the child that it had just started is frozen too, and dies of SIGKILL as well.
             let pids = fs::read_to_string(freezer.dir.join("cgroup.procs")).unwrap();
             for pid in pids.lines().filter_map(|line| line.parse::<i32>().ok()) {
                 // SAFETY: no pointers; a process of this test's group.

@@ -1,7 +1,8 @@
-//! Where something new of the root is made, and as whom.
+//! Where a new file or mount point of the root is created, and with which ids.
 //!
-//! A folder of the host that the sandbox sees may be written to by somebody inside another one at this moment. So nothing is made or attached by its whole
-//! path, on which a link may have come to lie since it was looked at: the folder is held, without following links, and a link in its place is refused.
+//! A host folder that the sandbox sees may at this moment be written to from inside another sandbox. So nothing is
+//! created or attached by its full path, where a link may have appeared since the check. Instead the folder is opened
+//! without following links and held, and a link in its place is refused.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -16,19 +17,19 @@ use crate::tree::Tree;
 
 const STEP: &str = "root";
 
-/// A place to make something at.
+/// A place to create something at.
 pub enum Ground {
-    /// In memory, and ours until it is given to somebody; or in a folder of the host.
+    /// In memory, and ours until it is given to an owner; or in a folder of the host.
     Ours(PathBuf),
-    /// On the sandbox's disk, where ids are the sandbox's own.
+    /// On the sandbox's disk, where ids are stored as the sandbox numbers them.
     Stored(PathBuf),
-    /// In the overlay, where nobody but ids of the sandbox can make anything.
+    /// In the overlay, where only ids of the sandbox can create anything.
     Overlay(PathBuf),
 }
 
 impl Stage<'_> {
-    /// Where something new at this place of the root is made. Below a folder of the sandbox's disk that is on the disk itself: through the mount, this
-    /// process has no id.
+    /// Where something new at this path of the root is created. Below a folder of the sandbox's disk, it is created on
+    /// the disk directly: this process's ids are not mapped in the mount.
     pub fn ground(&self, path: &Path) -> Ground {
         let below = |folder: &Path| path.strip_prefix(folder).ok().filter(|rest| *rest != Path::new(""));
         let folders = self.plan.writable.iter().enumerate().filter(|_| self.stored.is_some());
@@ -41,7 +42,7 @@ impl Stage<'_> {
         if is_ours { Ground::Ours(path.to_path_buf()) } else { Ground::Overlay(path.to_path_buf()) }
     }
 
-    /// Makes something there that belongs to `owner`; None: to nobody in particular.
+    /// Creates something there that belongs to `owner`; None leaves the default owner.
     pub fn make<T>(
         &self,
         ground: &Ground,
@@ -64,7 +65,7 @@ impl Stage<'_> {
         }
     }
 
-    /// What lies there now. Of a path in the root no part may be a link.
+    /// Opens what is there now. No part of the path within the root may be a link.
     pub fn held(&self, path: &Path) -> Outcome<OwnedFd> {
         match path.strip_prefix(&self.root).map(Path::to_str) {
             Ok(Some("")) => hold(path),

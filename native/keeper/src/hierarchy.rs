@@ -1,4 +1,5 @@
-//! Where control groups are mounted, which place below belongs to this user (proc_pid_mountinfo(5)), and how a group comes to be there.
+//! Where cgroups are mounted, which place below belongs to this user (proc_pid_mountinfo(5)), and how a group is
+//! created there.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -14,7 +15,7 @@ pub enum Version {
     Two,
 }
 
-/// Where the groups of this user lie for a controller, or for version 1's freezer.
+/// Where this user's groups for a controller, or for version 1's freezer, are.
 pub fn locate(mounts: &str, controller: &str) -> Outcome<(Version, PathBuf)> {
     // SAFETY: geteuid cannot fail.
     let uid = unsafe { libc::geteuid() };
@@ -37,7 +38,7 @@ pub fn locate(mounts: &str, controller: &str) -> Outcome<(Version, PathBuf)> {
     Err(Fault::new(Code::LimitUnavailable, STEP, "the kernel offers no such controller"))
 }
 
-/// Any hierarchy of version 2, whatever controllers it has.
+/// Any version 2 hierarchy, whatever controllers it has.
 pub fn locate_unified(mounts: &str) -> Outcome<(Version, PathBuf)> {
     // SAFETY: geteuid cannot fail.
     let uid = unsafe { libc::geteuid() };
@@ -48,7 +49,7 @@ pub fn locate_unified(mounts: &str) -> Outcome<(Version, PathBuf)> {
     Ok((Version::Two, if uid == 0 { Path::new(point).join("caisson") } else { delegated(point)? }))
 }
 
-/// Without root, version 2: beside our own group, if that place was delegated to us (`systemd-run --user --scope`).
+/// Version 2 without root: beside our own group, if that place was delegated to us (`systemd-run --user --scope`).
 fn delegated(point: &str) -> Outcome<PathBuf> {
     let own = fs::read_to_string("/proc/self/cgroup").at(STEP, "/proc/self/cgroup")?;
     let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or("");
@@ -57,7 +58,8 @@ fn delegated(point: &str) -> Outcome<PathBuf> {
     Ok(parent.join("caisson"))
 }
 
-/// A group in the place that all keepers share. The last of them removes it: then it is made again.
+/// Creates a group in the place that all keepers share. The last keeper removes that place, so it may have to be
+/// created again.
 pub fn make(parent: &Path, dir: &Path, version: Version) -> Outcome<()> {
     let mut last = None;
     for _ in 0..16 {
@@ -67,7 +69,7 @@ pub fn make(parent: &Path, dir: &Path, version: Version) -> Outcome<()> {
         }
         match fs::create_dir(dir) {
             Ok(()) => {
-                // Whoever made that place may have handed nothing down yet, or have died before.
+                // Whoever created that place may not have delegated the controllers yet, or may have died first.
                 if version == Version::Two && !has_controllers(dir) {
                     hand_down(parent);
                 }
@@ -87,7 +89,7 @@ fn has_controllers(dir: &Path) -> bool {
     CONTROLLERS.iter().all(|controller| offered.split_whitespace().any(|one| one == *controller))
 }
 
-/// Version 2 hands controllers down level by level (cgroup-v2.rst). What could not be handed down shows when a limit is written.
+/// Version 2 delegates controllers level by level (cgroup-v2.rst). A failure shows later, when a limit is written.
 fn hand_down(parent: &Path) {
     for dir in [parent.parent(), Some(parent)].into_iter().flatten() {
         let file = dir.join("cgroup.subtree_control");
@@ -97,13 +99,15 @@ fn hand_down(parent: &Path) {
     }
 }
 
-/// What a person can do who has no control group of this kind.
-pub fn mend(controller: &str) -> String {
+/// A hint for a user without usable cgroups of these kinds. It names them all: lifting one limit would only bring the refusal of the next.
+pub fn mend(controllers: &[&str]) -> String {
     // SAFETY: geteuid cannot fail.
     let uid = unsafe { libc::geteuid() };
-    let flag = if controller == "cpu" { "cpus" } else { controller };
+    let flag = |controller: &&str| format!("--{} none", if *controller == "cpu" { "cpus" } else { controller });
+    let flags = controllers.iter().map(flag).collect::<Vec<_>>().join(" ");
+    let unwanted = if controllers.len() == 1 { "limit" } else { "limits" };
     format!(
-        "Delegate cgroups to this user with `sudo sh -c 'for c in memory pids cpu; do mkdir -p /sys/fs/cgroup/$c/caisson-{uid} && chown -R {uid} /sys/fs/cgroup/$c/caisson-{uid}; done'` (cgroup v1) or start under `systemd-run --user --scope -p Delegate=yes` (v2), run as root, or say plainly that the limit is not wanted: --{flag} none."
+        "Delegate cgroups to this user with `sudo sh -c 'for c in memory pids cpu; do mkdir -p /sys/fs/cgroup/$c/caisson-{uid} && chown -R {uid} /sys/fs/cgroup/$c/caisson-{uid}; done'` (cgroup v1) or start under `systemd-run --user --scope -p Delegate=yes` (v2), run as root, or lift the {unwanted}: {flags}."
     )
 }
 
@@ -111,7 +115,7 @@ pub fn mend(controller: &str) -> String {
 mod tests {
     use super::*;
 
-    /// As its files look where nobody enforces anything.
+    /// A folder with the files of a cgroup that nobody enforces.
     fn place() -> PathBuf {
         let top = std::env::temp_dir().join(format!("caisson-groups-{}", std::process::id()));
         fs::create_dir_all(top.join("caisson")).unwrap();
@@ -127,7 +131,7 @@ mod tests {
         make(&parent, &parent.join("one"), Version::Two).unwrap();
         let told = [top.join("cgroup.subtree_control"), parent.join("cgroup.subtree_control")].map(fs::read_to_string);
         fs::remove_dir_all(&top).unwrap();
-        // Each word is written by itself: the last is what a plain file keeps.
+        // Each word is a separate write; a plain file keeps only the last.
         assert_eq!(told.map(Result::unwrap), ["+cpu", "+cpu"]);
     }
 }

@@ -1,5 +1,5 @@
-//! Idmapped mounts: files of one host user appear as those of a user of the sandbox, and what is written there stays that host user's
-//! (mount_setattr(2)). A mapping is a user namespace; one is made for the purpose and lives as long as the mount.
+//! Idmapped mounts: files of one host user appear as those of a user of the sandbox, and new files belong to that host
+//! user (mount_setattr(2)). A mapping is a user namespace, created for the purpose, that lives as long as the mount.
 
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
@@ -14,7 +14,8 @@ use crate::tree::Tree;
 
 const STEP: &str = "idmap";
 
-/// A process in a user namespace that maps nothing yet. It takes a process to make one, and no time to begin: so it is begun early.
+/// A process in a user namespace without a mapping yet. Creating one takes a fork, which needs nothing else to be
+/// ready, so it is started early.
 pub struct Unmapped {
     child: Pid,
     said: OwnedFd,
@@ -41,7 +42,7 @@ impl Unmapped {
         }
     }
 
-    /// The mapping, and the process that has no more to do.
+    /// Returns the mapping, and the helper process, which then ends.
     fn map(self, users: &str, groups: &str) -> Outcome<(IdMap, Ending)> {
         let mut made = [0u8; 1];
         nix::unistd::read(&self.said, &mut made).at(STEP, "helper")?;
@@ -56,7 +57,8 @@ impl Unmapped {
         Ok((IdMap(namespace), Ending(self.child)))
     }
 
-    /// Ids stored as the sandbox numbers them, shown as the host does: the files have the same owners under whichever range they are used.
+    /// Maps ids as stored (the sandbox's numbering) to the sandbox's host range. Files thus keep their owners whichever
+    /// range is used.
     pub fn map_range(self, base: u32) -> Outcome<(IdMap, Ending)> {
         let all = format!("0 {base} {RANGE}\n");
         self.map(&all, &all)
@@ -68,7 +70,7 @@ impl Unmapped {
     }
 }
 
-/// A child that ends by itself, and has to be waited for some time.
+/// A child that ends by itself and has to be reaped at some point.
 pub struct Ending(Pid);
 
 impl Ending {
@@ -78,8 +80,8 @@ impl Ending {
 }
 
 impl IdMap {
-    /// `from` as the file system stores it, `to` as the host numbers the sandbox's user: pairs of user and group. Nobody else of the file system has
-    /// an id there.
+    /// Maps a single user and group. `from`: the ids in the file system; `to`: the host ids of the sandbox's user. No
+    /// other id of the file system is mapped.
     pub fn one(from: (u32, u32), to: (u32, u32)) -> Outcome<IdMap> {
         let (users, groups) = (format!("{} {} 1\n", from.0, to.0), format!("{} {} 1\n", from.1, to.1));
         let (map, ending) = Unmapped::begin()?.map(&users, &groups)?;

@@ -1,7 +1,8 @@
 //! A range of 65,536 host user ids per sandbox, so that two sandboxes never share an owner on the host.
 //!
-//! Ranges lie above those that systemd-nspawn and useradd hand out and below 2^31. A range is taken by an exclusive lock on a file of its own
-//! under /run/caisson/ids, which the kernel drops when the keeper dies, however it dies.
+//! The ranges lie above those that systemd-nspawn and useradd hand out and below 2^31. A keeper takes a range by an
+//! exclusive lock on the range's file under /run/caisson/ids. The kernel drops the lock when the keeper dies, however
+//! it dies.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
@@ -14,11 +15,11 @@ use crate::weakened::{Step, is_without};
 const STEP: &str = "ids";
 const FIRST_UID: u32 = 1_900_000_000;
 pub const RANGE: u32 = 65_536;
-/// Range 0 is the zygotes' own; sandboxes have 1 to RANGES-1.
+/// Range 0 is reserved for zygotes; sandboxes use 1 to RANGES-1.
 const RANGES: u32 = 3_776;
 const LOCKS: &str = "/run/caisson/ids";
 
-/// What the zygotes' user namespace maps: every range, so that each sandbox's namespace below it can have one.
+/// The zygotes' user namespace maps every range, so that each sandbox's namespace below it can have one.
 pub const NURSERY_FIRST: u32 = FIRST_UID;
 pub const NURSERY_COUNT: u32 = RANGES * RANGE;
 
@@ -37,11 +38,11 @@ impl Range {
         FIRST_UID + self.number * RANGE
     }
 
-    /// Takes a free range. Starts looking at a random place: ranges are not handed out again at once.
+    /// Takes a free range. Starts at a random place, so that a range is not reused at once.
     pub fn take() -> Outcome<Range> {
         fs::create_dir_all(LOCKS).at(STEP, LOCKS)?;
         let mut random = [0u8; 4];
-        // SAFETY: the buffer is ours and as long as said.
+        // SAFETY: the buffer is ours and has the given length.
         unsafe { libc::getrandom(random.as_mut_ptr().cast(), random.len(), 0) };
         let start = u32::from_ne_bytes(random);
         for step in 0..RANGES - 1 {
@@ -65,7 +66,7 @@ impl Range {
         if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
             return Ok(None);
         }
-        // The file may have been unlinked between open and lock by the keeper that had it: then the lock guards nothing.
+        // The keeper that held the file may have unlinked it between open and lock; the lock would then guard nothing.
         let same = fs::metadata(&path).is_ok_and(|now| lock.metadata().is_ok_and(|held| held.ino() == now.ino()));
         Ok(same.then_some(Range { number, path, _lock: lock }))
     }

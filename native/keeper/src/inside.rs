@@ -1,5 +1,5 @@
-//! What the first process of a sandbox does between clone and exec, inside all of its new namespaces: the last walls, from the inside, in order.
-//! After exec it is the agent (PID 1), or a zygote's interpreter.
+//! What the first process of a sandbox does between clone and exec, inside all of its new namespaces: it sets up the
+//! last walls from the inside, in order. After exec it is the agent (PID 1), or a zygote's interpreter.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::tally;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 use crate::weakened::{Step, is_without};
 
-/// Parts of /proc that speak of the machine rather than of the sandbox, or act on it.
+/// Parts of /proc that describe or control the machine rather than the sandbox.
 const MASKED_FILES: [&str; 11] = [
     "kcore",
     "keys",
@@ -34,7 +34,7 @@ const MASKED_FILES: [&str; 11] = [
     "timer_list",
     "config.gz",
     "modules",
-    // Its counts tell when the machine's keyboard, disk or network card is busy.
+    // Its counters reveal when the machine's keyboard, disk or network card is busy.
     "interrupts",
 ];
 const MASKED_FOLDERS: [&str; 6] = ["acpi", "asound", "scsi", "fs", "irq", "bus"];
@@ -46,21 +46,22 @@ pub struct Inside<'a> {
     pub leash: OwnedFd,
     /// From the mason.
     pub stands: OwnedFd,
-    /// What the program is to listen on.
+    /// The socket that the program listens on.
     pub listener: OwnedFd,
     pub filter: &'a [sock_filter],
     pub notify: bool,
     pub single_id: bool,
-    /// To a machine's twin that is made elsewhere.
+    /// The pilot's ends to a twin that is forked elsewhere.
     pub twin: Option<Ends>,
-    /// Where a zygote's interpreter, or the engine, writes what it has to complain about.
+    /// Standard error of a zygote's interpreter, or of the engine.
     pub log: Option<OwnedFd>,
 }
 
 impl Inside<'_> {
-    /// Does not return: the program runs, or the failure has been said and the process ends.
+    /// Does not return: either exec succeeds, or the failure is reported and the process exits.
     pub fn run(self) -> ! {
-        // The record, the host's own words, its /proc: a pilot would have them for as long as its machine runs, and whoever gets out of that with it.
+        // Closes inherited descriptors such as the audit log, the host's connection and its /proc. A pilot does not
+        // exec, so it and whoever broke out into it would have them as long as the machine runs.
         let twin = self.twin.iter().flat_map(|ends| [&ends.stream, &ends.control]);
         let kept = [&self.leash, &self.stands, &self.listener].into_iter().chain(&self.log).chain(twin);
         let kept = keep_only("descriptors", kept);
@@ -138,19 +139,19 @@ impl Inside<'_> {
             {
                 return Err(std::io::Error::last_os_error()).at("ids", "taking the ids of the namespace");
             }
-            // Changing ids cleared these two. The keeper's end is this process's end.
+            // Changing ids cleared these two. This process must die with the keeper.
             libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0);
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
             libc::setsid();
             libc::umask(0o022);
-            // The keeper's own habits with signals are not the program's.
+            // The keeper's signal settings must not reach the program.
             libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         }
         nix::sys::signal::SigSet::empty().thread_set_mask().at("ids", "signal mask")
     }
 
-    /// Waits until the root stands, and takes it along into a mount namespace of its own: from here on, what the host made read-only is locked.
-    /// What comes with it: the disk of a machine.
+    /// Waits until the root is assembled, and takes it into a new mount namespace: from here on, mounts that the host
+    /// made read-only are locked. Returns a machine's disk, if one came along.
     pub fn move_in(&self) -> Outcome<Option<OwnedFd>> {
         let step = "root";
         let (length, mut fds) = receive(self.stands.as_fd(), &mut [0u8; 8]).at(step, "waiting for it")?;
@@ -163,14 +164,16 @@ impl Inside<'_> {
         Ok(fds.pop().filter(|_| !fds.is_empty()))
     }
 
-    /// We are in the assembled root; it becomes a mount of this namespace's own, so that it may become the root.
+    /// The working directory is the assembled root. It becomes a mount of this namespace, so that it can become the
+    /// root.
     fn mounts(&self, sandbox: bool) -> Outcome<()> {
         let (step, none, here) = ("mounts", None::<&str>, Path::new("."));
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at(step, "private mounts")?;
         let tree = Tree::open(here).at(step, "a copy of the root")?;
         tree.attach(here).and_then(|()| tree.enter()).at(step, "root onto itself")?;
         let strict = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        // Memory like any other: the memory limit is what ends it, not a smaller one that looks like a full disk.
+        // No smaller size than the memory limit: that one should end the program, not an error that looks like a full
+        // disk.
         let shm = self.plan.limits.memory_bytes.unwrap_or(1 << 30);
         let shm = format!("size={shm},nr_inodes=16384,mode=1777");
         mount(Some("shm"), "dev/shm", Some("tmpfs"), strict, Some(shm.as_str())).at(step, "/dev/shm")?;
@@ -181,7 +184,7 @@ impl Inside<'_> {
         let no_exec = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
         mount(Some("devpts"), "dev/pts", Some("devpts"), no_exec, Some(pts.as_str())).at(step, "/dev/pts")?;
         mount(Some("mqueue"), "dev/mqueue", Some("mqueue"), strict, none).at(step, "/dev/mqueue")?;
-        // The kernel allows it only while the host's own is to be seen, so it comes before the pivot.
+        // The kernel allows this only while the host's own /proc is visible, so it precedes the pivot.
         mount(Some("proc"), "proc", Some("proc"), strict, none).at(step, "/proc")?;
         let proc = Path::new("proc");
         if !self.single_id {
@@ -211,7 +214,8 @@ impl Inside<'_> {
         tree.set(RDONLY | NOSUID | NODEV | NOEXEC).and_then(|()| tree.attach(&target)).at(step, boot_id::PLACE)
     }
 
-    /// The old root is stacked under the new one for a moment and then let go (pivot_root(2), "pivot_root(".", ".")").
+    /// For a moment the old root is stacked under the new one, then it is unmounted (pivot_root(2), "pivot_root(".",
+    /// ".")").
     pub fn pivot(&self) -> Outcome<()> {
         let step = "pivot";
         nix::unistd::pivot_root(".", ".").at(step, "pivot_root")?;
@@ -223,7 +227,7 @@ impl Inside<'_> {
     }
 
     pub fn rlimits(&self) -> Outcome<()> {
-        // A core limit of 1 keeps a core_pattern pipe from being started on the host (core(5)).
+        // A core limit of 1 prevents the kernel from starting a core_pattern pipe on the host (core(5)).
         let most = if is_without(Step::CoreLimit) { libc::RLIM_INFINITY } else { 1 };
         let limit = libc::rlimit { rlim_cur: 1, rlim_max: most };
         // SAFETY: the structure outlives the call.
@@ -243,7 +247,7 @@ impl Inside<'_> {
 
     fn program(&self, user_namespace: OwnedFd) -> Outcome<Program> {
         let step = "exec";
-        // The sandbox's own: opened after the pivot.
+        // The sandbox's own /dev/null, because the pivot is done.
         let null: OwnedFd =
             std::fs::File::options().read(true).write(true).open("/dev/null").at(step, "/dev/null")?.into();
         let copy = |fd: &OwnedFd| fd.try_clone().at(step, "dup");

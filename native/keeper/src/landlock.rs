@@ -1,6 +1,6 @@
-//! A second lock on the file system: writing is possible beneath the writable folders only, and the mount table cannot be changed any more, even by
-//! a process that had got back the capability for it. Where the kernel has no Landlock the first lock (read-only mounts) stands alone;
-//! `caisson doctor` says so.
+//! A second layer of file system protection: only the writable folders can be written to, and the mount table can no
+//! longer be changed, even by a process that had regained the capability for it. On a kernel without Landlock the first
+//! layer (read-only mounts) stands alone; `caisson doctor` says so.
 
 use std::os::fd::OwnedFd;
 
@@ -10,12 +10,12 @@ use crate::fault::{At, Outcome};
 
 const STEP: &str = "landlock";
 
-/// Made after the root is in place. None: this kernel has no Landlock.
+/// Call it after the root is in place. None: this kernel has no Landlock.
 pub fn ruleset<'a>(writable: impl Iterator<Item = &'a str>) -> Outcome<Option<OwnedFd>> {
     let writing = AccessFs::from_write(ABI::V3) & !AccessFs::MakeBlock & !AccessFs::MakeChar;
     let handled = AccessFs::from_write(ABI::V3);
     let mut rules = Ruleset::default().handle_access(handled).at(STEP, "access")?.create().at(STEP, "create")?;
-    // mq_open(3) does not go through /dev, but through a mount of the kernel's own that has the same root as this one.
+    // mq_open(3) bypasses /dev: it uses a kernel-internal mount with the same root as this one.
     for path in writable.chain(["/dev", "/dev/mqueue", "/proc"]) {
         let open = PathFd::new(path).at(STEP, path)?;
         rules = rules.add_rule(PathBeneath::new(open, writing)).at(STEP, path)?;
@@ -32,7 +32,7 @@ pub fn restrict(ruleset: &OwnedFd) -> Outcome<()> {
     Ok(())
 }
 
-/// Whether this kernel has it.
+/// Whether this kernel has Landlock.
 pub fn is_here() -> bool {
     const VERSION: u32 = 1; // LANDLOCK_CREATE_RULESET_VERSION
     // SAFETY: with this flag there are no pointers.

@@ -1,7 +1,8 @@
-//! The keeper: one small process beside each sandbox. It builds the wall around it, holds its limits, records what it does, ends it, and outlives
-//! whoever asked for it. `caisson-keeper run` reads a plan (one line of JSON) from standard input; wire/keeper.ts says what follows. `stock SOCKET` has
-//! keepers waiting that do the same with whoever connects. `try-gate` says whether this machine can have a gate, `try-trace` what a gVisor tells of what
-//! runs behind it, `try-witness` who else could see what runs, `witness` how much one sandbox runs, `sum` what a saved state is to the bit.
+//! The keeper: one small process per sandbox. It builds the wall, enforces the limits, records what the sandbox does,
+//! ends it, and outlives whoever asked for it. `caisson-keeper run` reads a plan (one line of JSON) from standard
+//! input; wire/keeper.ts defines the rest. `stock SOCKET` keeps waiting keepers that serve whoever connects. `try-gate`
+//! tells whether this machine can run a gate, `try-trace` what a gVisor reports of what runs behind it, `try-witness`
+//! who else could see what runs, `witness` how many programs one sandbox executes, and `sum` hashes a saved state.
 
 mod agent;
 mod alarm;
@@ -126,11 +127,12 @@ fn keep(beforehand: Beforehand) -> ExitCode {
     }
     let mut watch = match Watch::new(sandbox, Connection::standard(left_over), signals) {
         Ok(watch) => watch,
-        // Its pieces went with it; the first process ends with this one.
+        // Its pieces were dropped with it; the first process dies with this process.
         Err(fault) => return failed(&fault, None),
     };
     watch.ready();
-    // Sandboxes may sit idle by the hundred: let the kernel wake their keepers together. (Not before: children inherit it.)
+    // There may be hundreds of idle sandboxes: slack lets the kernel wake their keepers together. (Not earlier, because
+    // children inherit it.)
     if let Err(error) = nix::sys::prctl::set_timerslack(50_000_000) {
         eprintln!("caisson-keeper: timer slack: {error}");
     }
@@ -143,7 +145,7 @@ fn keep(beforehand: Beforehand) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A line of what somebody wanted to know.
+/// Prints the result as one line.
 fn told(asked: Outcome<Value>) -> ExitCode {
     asked.map_or_else(
         |fault| failed(&fault, None),
@@ -167,7 +169,7 @@ fn failed(fault: &Fault, sandbox: Option<Sandbox>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The first line, and what has already come behind it.
+/// The first line, and the bytes that arrived after it.
 fn read_plan() -> Outcome<(String, Vec<u8>)> {
     let mut input = std::io::stdin().lock();
     let mut bytes = Vec::new();
@@ -187,9 +189,10 @@ fn read_plan() -> Outcome<(String, Vec<u8>)> {
     }
 }
 
-/// A session of its own: signals to the parent's terminal are not for the keeper. The polite ones mean: end the sandbox in order.
+/// Starts a new session, so that signals to the parent's terminal do not reach the keeper. The polite ones mean: end
+/// the sandbox in order.
 fn leave_the_parent() -> Outcome<OwnedFd> {
-    // It fails for a process that leads its group already, which is as good.
+    // This fails for a process group leader, which is just as good.
     let _ = nix::unistd::setsid();
     let mut polite = SigSet::empty();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
@@ -198,7 +201,7 @@ fn leave_the_parent() -> Outcome<OwnedFd> {
     let signals =
         SignalFd::with_flags(&polite, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).at("signals", "signalfd")?;
     polite.thread_block().at("signals", "mask")?;
-    // SAFETY: a write to a reader that is gone is an error, not the end.
+    // SAFETY: a plain setting: writing to a closed pipe becomes an error instead of killing the process.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     Ok(signals.into())
 }

@@ -1,5 +1,6 @@
-//! The mason: assembles the root while the builder makes the first process, in the builder's mount namespace and with the rights that the builder had
-//! at first. It tells the keeper, hands the root to the first process, and ends.
+//! The mason: assembles the root while the builder creates the first process. It works in the builder's mount
+//! namespace, with the builder's original rights. It reports to the keeper, hands the root to the first process, and
+//! exits.
 
 use std::fs::DirBuilder;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -29,10 +30,10 @@ pub struct Mason<'a> {
     pub plan: &'a Plan,
     /// First host id of the sandbox's range; None without root.
     pub base: Option<u32>,
-    /// Of that range.
+    /// The mapping to that range.
     pub map: Option<&'a IdMap>,
     pub single_id: bool,
-    /// Where the disk comes from; None: it is memory.
+    /// Where the disk arrives; None: the disk is memory.
     pub pit: Option<OwnedFd>,
     /// To the keeper.
     pub report: OwnedFd,
@@ -41,7 +42,7 @@ pub struct Mason<'a> {
 }
 
 impl Mason<'_> {
-    /// In the forked mason; does not return.
+    /// Runs in the forked mason; does not return.
     pub fn run(&self) -> ! {
         let fault = self.steps().err();
         let told = fault.is_none_or(|fault| send(self.report.as_fd(), &Said::from(&fault).bytes(), &[]).is_ok());
@@ -62,7 +63,7 @@ impl Mason<'_> {
             map: self.map,
             stored: self.map.filter(|_| matches!(self.plan.disk, Disk::Image { .. })),
         };
-        // A machine's disk is mounted by the machine.
+        // A machine mounts its disk itself.
         let (mounted, of_machine) = if self.plan.machine.is_none() {
             stage.begin()?;
 
@@ -76,7 +77,7 @@ impl Mason<'_> {
             (Some(engine), None) => engine::stage(self.plan, engine, &root, owners.root)?,
             (None, _) => root,
         };
-        // By descriptor: the first process could not find the way, through folders that are closed to its ids.
+        // Handed over by descriptor, because the path leads through folders that are closed to the first process's ids.
         let start = open(&start, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
             .at(STEP, start.display())?;
         let mounted: Vec<_> = mounted.iter().map(AsRawFd::as_raw_fd).collect();
@@ -98,7 +99,7 @@ impl Mason<'_> {
         self.pit.as_ref().ok_or_else(missing).and_then(digger::fetch)
     }
 
-    /// What opens it anew, by its descriptor, has no more rights than its ids have.
+    /// A program that reopens the disk through its descriptor has only the rights of its ids.
     fn disk_of_machine(&self, owner: (u32, u32)) -> Outcome<OwnedFd> {
         let disk = self.fetch()?;
         if self.plan.machine.as_ref().is_some_and(Machine::opens_disk) {
@@ -114,7 +115,8 @@ impl Mason<'_> {
     fn owners(&self) -> Owners {
         match self.base {
             Some(base) => Owners { root: (base, base), user: (base + self.plan.user.uid, base + self.plan.user.gid) },
-            // One id for all: within the builder's user namespace it is 0. A zygote as root owns its files as the first of its ids.
+            // With a single id, that id is 0 within the builder's user namespace. A zygote started as root owns its
+            // files by the first of its ids.
             None if self.single_id => Owners { root: (0, 0), user: (0, 0) },
             None => {
                 debug_assert!(self.plan.kind == Kind::Zygote);
@@ -124,7 +126,7 @@ impl Mason<'_> {
     }
 }
 
-/// Over the state folder, in memory and seen by nobody else. The same folders on a disk would cost milliseconds where that is busy.
+/// A tmpfs over the state folder, visible to nobody else. The same folders on a busy disk would cost milliseconds.
 fn make_workplace(place: &Path, folders: [&PathBuf; 3]) -> Outcome<()> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at(STEP, "private mounts")?;

@@ -1,4 +1,5 @@
-//! The keeper's side of a zygote: the user namespace to live below, and warmed processes forked into the sandbox. See native/zygote.
+//! The nursery: the keeper's side of a zygote. It provides the parent user namespace, and warm processes forked into
+//! the sandbox. See native/zygote.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -23,7 +24,7 @@ pub struct Nursery {
     pub user_namespace: OwnedFd,
 }
 
-/// A forked process that waits at the gate.
+/// A forked process that waits at its gate.
 pub struct Child {
     gate: Gate,
     stdout: OwnedFd,
@@ -31,7 +32,7 @@ pub struct Child {
     control: OwnedFd,
 }
 
-/// Where it waits.
+/// The socket at which a forked process waits until it may enter.
 pub struct Gate(OwnedFd);
 
 /// A process inside the sandbox: its number there, and our ends of its output and control channel.
@@ -41,7 +42,7 @@ pub struct Entered {
     pub ends: [OwnedFd; 3],
 }
 
-/// The sandbox's namespaces but that of its mounts, in the order of native/zygote/src/request.rs.
+/// The sandbox's namespaces except the mount namespace, in the order of native/zygote/src/request.rs.
 pub struct Namespaces(Vec<File>);
 
 impl Namespaces {
@@ -62,7 +63,7 @@ pub struct Wanted<'a> {
     pub filter: &'a [sock_filter],
     pub landlock: bool,
     pub single_id: bool,
-    /// As the host numbers the sandbox's user: pipes are made over to it, so that it can open /dev/stdout.
+    /// The sandbox's user in host ids. Pipes are chowned to it, so that it can open /dev/stdout.
     pub owner: Option<(u32, u32)>,
 }
 
@@ -96,9 +97,10 @@ impl Nursery {
         Ok(Child { gate, stdout, stderr, control })
     }
 
-    /// Of a mother: one more of her, with these for its stream, its log and its control. It waits as well, and has no rights when it goes in.
+    /// For a mother: asks for a twin with these ends for its stream, log and control. It waits at its gate as well, and
+    /// enters without any rights.
     pub fn bear(&self, wanted: &Wanted<'_>, ends: [&OwnedFd; 3], file_bytes: u64) -> Outcome<Gate> {
-        // As root of its own ids, and without a right, as a QEMU that is started.
+        // Root of its own ids without any capability, like a QEMU that is started.
         let nobody =
             Header { uid: 0, gid: 0, bounding: 0, no_new_privileges: 1, notify: 0, landlock: 0, ..header(wanted)? };
         self.request(&Header { file_bytes, disk: 1, ..nobody }, wanted, ends)
@@ -115,7 +117,7 @@ impl Nursery {
         Ok(Gate(gate))
     }
 
-    /// The answer to the oldest request not answered yet.
+    /// Reads the answer to the oldest open request.
     pub fn answer(&self) -> Outcome<()> {
         let mut buffer = [0u8; 64];
         let (length, _) = receive(self.socket.as_fd(), &mut buffer).at(STEP, "answer")?;
@@ -132,7 +134,7 @@ impl Nursery {
 }
 
 impl Child {
-    /// The wall stands: the child goes in, and says who it is there.
+    /// The wall stands: the child enters, and reports its number inside.
     pub fn enter(self, mounts: &File, ruleset: Option<&OwnedFd>, patience: Duration) -> Outcome<Entered> {
         let (pid, listener) = self.gate.pass(mounts, ruleset, patience)?;
         Ok(Entered { pid, listener, ends: [self.stdout, self.stderr, self.control] })
@@ -140,7 +142,8 @@ impl Child {
 }
 
 impl Gate {
-    /// Its number inside, and what it has to hand out. `more`: what it is to have beside the mount namespace.
+    /// Returns its number inside, and the descriptor that it hands out. `more`: a descriptor to give it besides the
+    /// mount namespace.
     pub fn pass(self, mounts: &File, more: Option<&OwnedFd>, patience: Duration) -> Outcome<(u32, Option<OwnedFd>)> {
         wait_at_most(&self.0, patience)?;
         let fds: Vec<RawFd> = [mounts.as_raw_fd()].into_iter().chain(more.map(AsRawFd::as_raw_fd)).collect();

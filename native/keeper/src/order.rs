@@ -1,4 +1,5 @@
-//! The order in which a sandbox comes to stand: a table of contents. Each line is a step with an error of its own; none is optional in silence.
+//! The order in which a sandbox is set up: a table of contents. Each line is a step with its own error; none may fail
+//! silently.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -33,29 +34,29 @@ use crate::site::Ground;
 use crate::spare_disk::Like;
 use crate::stock::Beforehand;
 
-/// Longest that the whole may take; a healthy machine needs milliseconds.
+/// The maximum for the whole setup; a healthy machine needs milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// All that a sandbox consists of, from its first piece on; the end takes it apart whether it was finished or not.
+/// Everything that a sandbox consists of, from its first piece on. The end takes it apart, complete or not.
 pub struct Sandbox {
     pub plan: Plan,
     pub audit: Audit,
     pub steps: Vec<(&'static str, u64)>,
     pub range: Option<Range>,
-    /// What there was before the plan, as far as it is not in its place yet.
+    /// What was prepared before the plan came, until it is used.
     pub beforehand: Beforehand,
     pub map: Option<IdMap>,
     pub cgroup: Option<Cgroup>,
     pub mounted: Option<Mounted>,
     /// The loop device of the disk.
     pub device: Option<String>,
-    /// Where the image belongs that was taken, until the sandbox stands.
+    /// Where an image that was taken belongs, until the sandbox stands.
     pub taken: Option<PathBuf>,
-    /// The first process, as the host numbers it: our child.
+    /// The first process in host numbering: our child.
     pub first: Option<i32>,
     pub leash: Option<OwnedFd>,
     pub namespaces: Option<Namespaces>,
-    /// Its mount namespace, once the first process has it to itself.
+    /// Its mount namespace, once the first process has one of its own.
     pub mounts: Option<File>,
     pub filter: Vec<sock_filter>,
     pub ruleset: Option<OwnedFd>,
@@ -64,15 +65,15 @@ pub struct Sandbox {
     pub forked: Vec<u32>,
     pub single_id: bool,
     pub gate: Option<Gate>,
-    /// Of a machine: where its pilot takes orders.
+    /// A machine only: where its pilot takes orders.
     pub helm: Option<OwnedFd>,
-    /// Of a machine that is restored: what its memory was.
+    /// A restored machine only: its memory before.
     pub before: Option<File>,
-    /// Of a machine that is forked: until it is in.
+    /// A forked machine only: until it has moved in.
     pub twin: Option<machine::Twin>,
-    /// Where the wall is a program.
+    /// Only where the wall is a program.
     pub engine: Option<engine::Held>,
-    /// Where it connects to say what runs, until it has.
+    /// The socket for the engine's reports, until the engine has connected.
     pub trace_door: Option<OwnedFd>,
     pub trace: Option<Trace>,
 }
@@ -117,7 +118,8 @@ impl Sandbox {
         let mut clock = Laps::begin();
         let socket = if self.plan.kind == Kind::Zygote { self.listen_for_forks()? } else { self.listen_for_host()? };
         self.step(&mut clock, "sockets");
-        // The host has time for its first words now, and none later. An engine, and what it restores, are spoken to when they stand.
+        // The host can use the time now for its first messages, and has none later. An engine, and what it restores,
+        // can only be spoken to once they run.
         if self.plan.kind == Kind::Sandbox && self.plan.engine.is_none() {
             println!("{}", json!({ "event": "listening" }));
         }
@@ -173,12 +175,13 @@ impl Sandbox {
         }
         self.step(&mut clock, "forks adopted");
         self.taken = None;
-        // Nobody has waited for these.
+        // Nothing so far had to wait for this process.
         helper.map_or(Ok(()), Ending::wait)?;
         site.leave()
     }
 
-    /// A range of host ids for it alone, and the mapping of its disk to them. A zygote has neither, nor has anyone without root.
+    /// Takes a range of host ids for this sandbox, and the mapping of its disk to it. A zygote has neither, nor does
+    /// anything without root.
     fn take_ids(&mut self) -> Outcome<Option<Ending>> {
         if self.single_id || self.plan.kind == Kind::Zygote {
             self.beforehand.unmapped.take().map_or(Ok(()), Unmapped::give_up)?;
@@ -195,7 +198,7 @@ impl Sandbox {
         self.steps.push((name, clock.lap()));
     }
 
-    /// What holds its processes still, or why there is nothing.
+    /// The freezer, or the reason why there is none.
     pub fn freezer(&self) -> Outcome<&Freezer> {
         let missing = || Fault::new(Code::LimitUnavailable, "freezer", "the sandbox has no control group");
         self.cgroup.as_ref().ok_or_else(missing)?.freezer()
@@ -230,14 +233,14 @@ impl Sandbox {
             namespaces: self.namespaces.as_ref().ok_or_else(missing)?,
             doors: self.cgroup.as_ref().map_or(Ok(Vec::new()), Cgroup::doors)?,
             filter: &self.filter,
-            // Known before the first process has made it: it always makes one, or there is none on this kernel.
+            // Known before the first process has created it: it always does, where the kernel has Landlock.
             landlock: landlock::is_here(),
             single_id: self.single_id,
             owner: self.range.as_ref().map(|range| (range.base() + user.uid, range.base() + user.gid)),
         })
     }
 
-    /// Lets a forked process in and hands its ends to the agent. Its number inside.
+    /// Lets a forked process in, and hands its ends to the agent. Returns its number inside.
     pub fn adopt(&mut self, child: Child, patience: Duration) -> Outcome<u32> {
         let missing = || Fault::new(Code::LaunchFailed, "zygote", "the sandbox has no mounts");
         let entered = child.enter(self.mounts.as_ref().ok_or_else(missing)?, self.ruleset.as_ref(), patience)?;
@@ -248,7 +251,7 @@ impl Sandbox {
         Ok(entered.pid)
     }
 
-    /// The disk of a machine, where a twin is to have it.
+    /// Returns the disk of a machine if a twin is to have it.
     fn receive_kit(&mut self) -> Outcome<Option<OwnedFd>> {
         let leash = self.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, "inner walls", "no leash"))?;
         agent::bound(leash, PATIENCE)?;

@@ -1,9 +1,11 @@
-//! A root that its own root can write to. One overlay holds all of it: the machine's /usr at the bottom, the template's ground above (what of /usr is
-//! hidden, and the rest of the root below `.caisson`), and on top a folder of the sandbox's own disk, so that the limit of the disk holds, and what was
-//! changed goes where the disk goes. Both lower layers are idmapped: what the host's root owns there is the sandbox's root's.
+//! A root that the sandbox's own root user can write to. One overlay holds all of it. The machine's /usr is at the
+//! bottom. The template's ground is above it: what hides parts of /usr, and the rest of the root, below `.caisson`. On
+//! top is a folder of the sandbox's own disk, so that the disk limit applies and changes are kept with the disk. Both
+//! lower layers are idmapped: files of the host's root appear as files of the sandbox's root.
 //!
-//! The kernel's own marks are in `trusted.` attributes, which nobody inside can read or write. Nothing is followed that they could say of another place
-//! (`redirect_dir`, `metacopy`, `index`): layers below may have changed while a disk was kept (kernel: Documentation/filesystems/overlayfs.rst).
+//! The overlay's own marks are `trusted.` attributes, which nobody inside can read or write. No mark that refers to
+//! another place is followed (`redirect_dir`, `metacopy`, `index`): lower layers may have changed while a disk was kept
+//! (kernel: Documentation/filesystems/overlayfs.rst).
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -18,11 +20,12 @@ use crate::root::Stage;
 use crate::tree::{NODEV, NOSUID, RDONLY, Tree};
 
 const STEP: &str = "overlay";
-/// Where the rest of the root is in the one tree (templates/ground.py).
+/// Where the rest of the root is in the overlay (templates/ground.py).
 const REST: &str = ".caisson";
 const OPTIONS: &str = "lowerdir=ground:usr,upperdir=disk/over/upper,workdir=disk/over/work,\
     redirect_dir=nofollow,metacopy=off,index=off,nfs_export=off,xino=off";
-/// Inodes that nobody inside can use up: a mount takes some for a moment, and without it nobody could go in and make room.
+/// Reserve inodes that nobody inside can use up. A mount needs some for a moment; without them nobody could enter a
+/// full sandbox to make room.
 const SPARE: usize = 8;
 const MAX_MERGED: u64 = 64 * 1024;
 const HINT: &str = "It takes Linux 5.19, and a /usr on ext4, xfs, btrfs or the like; a profile with \"root\": \"read-only\" does without.";
@@ -31,10 +34,10 @@ pub fn raise(stage: &Stage<'_>, ground: &str, usr: &str) -> Outcome<()> {
     let unmapped = || Fault::new(Code::WallUnavailable, STEP, "it takes root on the host, and a disk of its own");
     let map = stage.stored.ok_or_else(unmapped)?;
     let spare = stage.disk.join("over/spare");
-    // None yet, or what is left of it where there was no room.
+    // Absent, or incomplete if there was no room.
     let _ = fs::remove_dir_all(&spare);
     own_layer(&stage.disk, &stage.plan.files)?;
-    // Names in the options of the mount can be read inside: they say nothing of the host.
+    // Names in the mount options can be read inside, so they reveal nothing of the host.
     let layers = stage.disk.with_file_name("layers");
     folder(&layers)?;
     nix::unistd::chdir(&layers).at(STEP, layers.display())?;
@@ -52,7 +55,7 @@ pub fn raise(stage: &Stage<'_>, ground: &str, usr: &str) -> Outcome<()> {
     let all = Path::new("all");
     folder(all)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
-    // The kernel does its part of the work with the ids and rights of whoever mounts.
+    // The kernel accesses the layers with the ids and rights of whoever mounts.
     with_ids(stage.owners.root, || {
         mount(Some("caisson"), all, Some("overlay"), flags, Some(OPTIONS)).map_err(Into::into)
     })
@@ -64,13 +67,13 @@ pub fn raise(stage: &Stage<'_>, ground: &str, usr: &str) -> Outcome<()> {
         let tree = Tree::open(part).at(STEP, part.display())?;
         tree.attach(place).at(STEP, place.display())?;
     }
-    // There it is known by its own names already.
+    // This part is already visible under its own names.
     let (again, options) = (at_usr.join(REST), Some("size=4k,nr_inodes=1,mode=555"));
     mount(Some("caisson"), &again, Some("tmpfs"), flags | MsFlags::MS_RDONLY, options).at(STEP, again.display())
 }
 
-/// The uppermost layer, as it is on the disk, where ids are the sandbox's own. Nobody uses it yet; but whoever used a disk that was kept may have
-/// put links in the place of folders.
+/// The top layer, as on the disk, where ids are the sandbox's own. Nobody uses it yet, but on a kept disk somebody may
+/// have replaced folders by links.
 fn own_layer(disk: &Path, files: &[SmallFile]) -> Outcome<()> {
     let over = disk.join("over");
     let rest = over.join("upper").join(REST);
@@ -81,7 +84,7 @@ fn own_layer(disk: &Path, files: &[SmallFile]) -> Outcome<()> {
             folder(path)?;
         }
     }
-    // Removed, or a link: the template's comes through again.
+    // Removed, or replaced by a link: recreate it, so that the template's files show through.
     if !fs::symlink_metadata(&etc).is_ok_and(|found| found.is_dir()) {
         give_way(&etc).at(STEP, "/etc")?;
         folder(&etc)?;
@@ -89,7 +92,7 @@ fn own_layer(disk: &Path, files: &[SmallFile]) -> Outcome<()> {
     for file in files {
         let path = etc.join(Path::new(&file.path).file_name().unwrap_or_default());
         match write_own(&path, file) {
-            // Without them it stands, so that somebody can go in and make room.
+            // Mount without these files, so that somebody can enter and make room.
             Err(error) if kept && error.kind() == ErrorKind::StorageFull => give_way(&path).at(STEP, &file.path)?,
             written => written.at(STEP, &file.path)?,
         }
@@ -97,14 +100,14 @@ fn own_layer(disk: &Path, files: &[SmallFile]) -> Outcome<()> {
     Ok(())
 }
 
-/// As much as there is room for.
+/// Creates as many as there is room for.
 fn keep_spare(place: &Path) {
     if fs::create_dir(place).is_ok() {
         let _ = (0..SPARE).try_for_each(|number| File::create_new(place.join(number.to_string())).map(drop));
     }
 }
 
-/// What somebody inside has put in the place of something of ours: a folder keeps what is in it, under another name.
+/// Moves away what somebody inside has put in our place. A folder is renamed, and keeps its contents.
 fn give_way(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -129,7 +132,7 @@ fn write_own(path: &Path, file: &SmallFile) -> io::Result<()> {
     open.write_all(theirs.as_bytes())
 }
 
-/// Of a small file that somebody inside may have made: no link is followed, and of a long one nothing is kept.
+/// Reads a small file that somebody inside may have made. Links are not followed, and of a long file nothing is kept.
 fn lines_without(path: &Path, mark: &str) -> io::Result<String> {
     let open = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
         Ok(open) if open.metadata()?.is_file() => open,
@@ -149,7 +152,8 @@ fn folder(path: &Path) -> Outcome<()> {
     DirBuilder::new().mode(0o755).create(path).at(STEP, path.display())
 }
 
-/// Does something in the overlay as the sandbox's root would, with all rights of this process: its own ids could not be stored there.
+/// Does something in the overlay as the sandbox's root, but with all rights of this process: its own ids could not be
+/// stored there.
 pub fn with_ids<T>((uid, gid): (u32, u32), work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     secure_bits(libc::SECBIT_NO_SETUID_FIXUP)?;
     // SAFETY: plain calls on our own thread, the only one; they cannot fail for the host's root.
@@ -167,7 +171,7 @@ pub fn with_ids<T>((uid, gid): (u32, u32), work: impl FnOnce() -> io::Result<T>)
     done
 }
 
-/// With NO_SETUID_FIXUP, rights over files stay when the id for files changes (capabilities(7)).
+/// With NO_SETUID_FIXUP, capabilities over files survive a change of fsuid (capabilities(7)).
 pub fn secure_bits(bits: libc::c_int) -> io::Result<()> {
     // SAFETY: no pointers.
     if unsafe { libc::prctl(libc::PR_SET_SECUREBITS, bits) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

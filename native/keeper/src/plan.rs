@@ -1,4 +1,5 @@
-//! The plan, as wire/plan.ts has it. Unknown fields are refused: a field that is not understood is a wall that is not built.
+//! The plan, as in wire/plan.ts. Unknown fields are refused: a field that is not understood would be a wall that is not
+//! built.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -214,12 +215,13 @@ pub struct Serve {
 }
 
 impl Plan {
-    /// Whether the host's kernel asks before anything is executed inside; in a machine its agent is asked, by the machine's own.
+    /// Whether the host's kernel asks before each exec inside. In a machine, the machine's own kernel asks the agent.
     pub fn asks_before_exec(&self) -> bool {
         self.audit.commands && self.kind == Kind::Sandbox && self.machine.is_none()
     }
 
-    /// Reads one line of JSON. The host has validated it; what is checked again is what would let a wrong plan weaken the wall.
+    /// Reads one line of JSON. The host has validated it; this checks again whatever could let a wrong plan weaken the
+    /// wall.
     pub fn parse(line: &str) -> Outcome<Plan> {
         let invalid = |message: String| Fault::new(Code::PlanInvalid, "plan", message);
         let plan: Plan = serde_json::from_str(line).map_err(|error| invalid(error.to_string()))?;
@@ -248,7 +250,7 @@ impl Plan {
             return Err(invalid("`serve` belongs to kind zygote, and only to it".into()));
         }
         if let Network::Gate { max_connections, bytes_per_second, idle_ms, .. } = &plan.network {
-            // A machine has a card in its state, and its mother no way out.
+            // A machine has a network card in its state, and its mother has no way out.
             if plan.kind == Kind::Zygote && plan.machine.is_none() {
                 return Err(invalid("a zygote has no network".into()));
             }
@@ -257,7 +259,7 @@ impl Plan {
                     "network: maxConnections is 1 to 4096, bytesPerSecond and idleMs are above 0".into(),
                 ));
             }
-            // Whoever has one of them can take the gate's place.
+            // With either capability, code inside could take the gate's place.
             if plan.capabilities.iter().any(|name| name == "NET_ADMIN" || name == "NET_RAW") {
                 return Err(invalid("capabilities NET_ADMIN and NET_RAW contradict the gate".into()));
             }

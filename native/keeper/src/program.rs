@@ -1,4 +1,4 @@
-//! The program that a first process becomes.
+//! The program that a first process becomes by exec.
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -8,7 +8,7 @@ use crate::fault::{At, Outcome};
 pub struct Program {
     argv: Vec<CString>,
     env: Vec<CString>,
-    /// Become descriptors 0, 1, 2, ... in this order.
+    /// These become descriptors 0, 1, 2, ... in this order.
     inherited: Vec<OwnedFd>,
 }
 
@@ -19,9 +19,9 @@ impl Program {
         Ok(Program { argv, env, inherited })
     }
 
-    /// Returns only if it failed. Everything that is not inherited is closed by exec; the leash is needed until then.
+    /// Returns only on failure. Exec closes everything that is not inherited; until then the leash is needed.
     pub fn exec(self) -> Outcome<std::convert::Infallible> {
-        // Out of the way first, so that none is overwritten before it was copied. The numbers live until exec or the end.
+        // Move them out of the way first, so that none is overwritten before it is copied.
         let high: Vec<i32> = self.inherited.iter().map(|fd| duplicate_high(fd.as_raw_fd())).collect::<Outcome<_>>()?;
         for (target, source) in high.into_iter().enumerate() {
             // SAFETY: numbers below the count of inherited descriptors are nobody's own any more.

@@ -1,5 +1,5 @@
-//! The root file system of a sandbox, assembled in a mount namespace of its own, outside of the sandbox's user namespace: what is read-only
-//! here is locked read-only for everyone inside (mount_namespaces(7)).
+//! The root file system of a sandbox. It is assembled in a mount namespace of its own, outside the sandbox's user
+//! namespace: what is read-only here is locked read-only for everyone inside (mount_namespaces(7)).
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
@@ -22,10 +22,10 @@ use crate::tree::{NODEV, NOSUID, RDONLY, Tree};
 use crate::weakened::{Step, is_without};
 
 const STEP: &str = "root";
-/// The wall's own places, whatever else of the root can be changed.
+/// The wall's own places, which stay read-only even where the rest of the root is writable.
 pub const OURS: [&str; 3] = ["caisson", "dev", "sys"];
 
-/// Who owns what is made here, as the host numbers them.
+/// The owners of what is created here, in host ids.
 #[derive(Clone, Copy)]
 pub struct Owners {
     pub root: (u32, u32),
@@ -36,17 +36,17 @@ pub struct Stage<'a> {
     pub plan: &'a Plan,
     /// Where the new root is assembled.
     pub root: PathBuf,
-    /// Where its disk is mounted, out of sight of the new root.
+    /// Where the disk is mounted, not visible from the new root.
     pub disk: PathBuf,
     pub owners: Owners,
-    /// Ids as the sandbox numbers them, to those of its range.
+    /// Maps the sandbox's ids to its host range.
     pub map: Option<&'a IdMap>,
-    /// The same, where its disk stores them so.
+    /// The same, if the disk stores the sandbox's ids.
     pub stored: Option<&'a IdMap>,
 }
 
 impl Stage<'_> {
-    /// What can be done before the disk is there.
+    /// The part that does not need the disk.
     pub fn begin(&self) -> Outcome<()> {
         if self.is_overlay() {
             return Ok(());
@@ -55,7 +55,7 @@ impl Stage<'_> {
         self.frame()
     }
 
-    /// The rest; its disk is mounted.
+    /// The rest, once the disk is mounted.
     pub fn finish(&self) -> Outcome<Mounted> {
         if let Root::Overlay { ground, usr } = &self.plan.root {
             overlay::raise(self, ground, usr)?;
@@ -65,7 +65,7 @@ impl Stage<'_> {
             }
             self.frame()?;
         }
-        // Before the other binds: some of them lie below.
+        // Before the other binds, because some of them lie below.
         self.writable()?;
         for bind in &self.plan.binds[self.apart()..] {
             self.bind(bind)?;
@@ -88,7 +88,7 @@ impl Stage<'_> {
     fn frame(&self) -> Outcome<()> {
         for link in &self.plan.symlinks {
             let path = match self.inside(&link.path) {
-                // On a disk that was kept, somebody inside may have put something in the place of a folder: that stays, too.
+                // On a kept disk, somebody inside may have replaced a folder by something else. That stays as well.
                 Err(fault) if self.is_overlay() && fault.code == Code::PlanInvalid => continue,
                 found => found?,
             };
@@ -107,7 +107,7 @@ impl Stage<'_> {
         self.folder(&self.root.join("proc"))
     }
 
-    /// How many of the binds, in their order, have nothing to do with a folder of the disk.
+    /// The number of leading binds that are independent of the disk's folders.
     fn apart(&self) -> usize {
         let meets = |bind: &Bind, folder: &str| {
             let (one, other) = (Path::new(&bind.target), Path::new(folder));
@@ -128,7 +128,8 @@ impl Stage<'_> {
         self.own(place, Owner::Root)
     }
 
-    /// The place of an inside path in the new root, with its parents made. They are ours or a bind's: a parent that is a link is refused.
+    /// The place of an inside path in the new root; creates its parents. They are ours or a bind's: a parent that is a
+    /// link is refused.
     fn inside(&self, path: &str) -> Outcome<PathBuf> {
         let whole = self.root.join(path.trim_start_matches('/'));
         let mut parent = self.root.clone();
@@ -150,7 +151,7 @@ impl Stage<'_> {
         }
     }
 
-    /// The thing itself: in a folder that somebody else may write to, a link may lie there by now.
+    /// Uses lchown, because somebody else may have put a link there if the folder is shared.
     pub fn own(&self, path: &Path, owner: Owner) -> Outcome<()> {
         let (uid, gid) = match owner {
             Owner::Root => self.owners.root,
@@ -161,7 +162,7 @@ impl Stage<'_> {
 
     fn bind(&self, bind: &Bind) -> Outcome<()> {
         let source = Path::new(&bind.source);
-        // From here on the source is what is held: whoever is in another sandbox of a folder above may put something else in its place.
+        // From here on use the held tree: somebody in a sandbox with a parent folder may replace what is at the path.
         let tree = Tree::open(source).coded(Code::MountUnreadable, STEP, source.display())?;
         let found = tree.metadata().at(STEP, source.display())?;
         if let Some(inode) = &bind.inode {
@@ -190,14 +191,15 @@ impl Stage<'_> {
             self.show_as(owner, &tree, (found.uid(), found.gid()), source)?;
         }
         let read_only = if bind.mode == Mode::Ro { RDONLY } else { 0 };
-        // Without the mapping, its set-uid programs would be some user's of the host; with it, they are the sandbox's root's.
+        // Without an id mapping, its set-uid programs would run as a host user; with one, as the sandbox's root.
         let no_setuid = if bind.setuid { 0 } else { NOSUID };
         tree.set(read_only | no_setuid | NODEV).at(STEP, source.display())?;
         self.held(&target).and_then(|place| tree.cover(&place).at(STEP, target.display()))?;
         shields::raise(self, bind, &tree)
     }
 
-    /// What the host's root owns and the sandbox's root is to own takes the mapping that is there already: the same numbers, in the sandbox's range.
+    /// Files of the host's root that are to belong to the sandbox's root can use the existing mapping: the same ids, in
+    /// the sandbox's range.
     fn show_as(&self, owner: Owner, tree: &Tree, found: (u32, u32), source: &Path) -> Outcome<()> {
         let applied = match (owner, self.map) {
             (Owner::Root, Some(map)) if found == (0, 0) => map.apply(tree),
@@ -207,7 +209,8 @@ impl Stage<'_> {
         applied.at(STEP, format!("{}: its file system cannot show other owners", source.display()))
     }
 
-    /// Files of this sandbox alone. One that a bind already shows is covered by a bind of ours, because that bind is not ours to write.
+    /// Files of this sandbox alone. A path that a bind already shows is covered by a bind of ours, because we must not
+    /// write to that bind.
     fn small_files(&self) -> Outcome<()> {
         let folder = self.disk.with_file_name("files");
         for (number, file) in self.plan.files.iter().enumerate() {
@@ -228,7 +231,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// A disk that was kept has its folders already, and whoever used it may have given them other modes.
+    /// A kept disk has its folders already, and its user may have changed their modes.
     fn writable(&self) -> Outcome<()> {
         for (number, writable) in self.plan.writable.iter().enumerate() {
             let source = self.disk.join(format!("w{number}"));
@@ -248,7 +251,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// On the disk, ids are the sandbox's own (see idmap.rs).
+    /// The disk stores the sandbox's own ids (see idmap.rs).
     pub fn own_stored(&self, path: &Path, owner: Owner) -> Outcome<()> {
         let user = &self.plan.user;
         match (self.stored, owner) {

@@ -1,4 +1,4 @@
-//! What the processes on the way to a sandbox say to the keeper: a failure, or what they hand over.
+//! Messages to the keeper from the processes that set up a sandbox: a failure, or something they hand over.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -18,18 +18,18 @@ pub enum Said {
         message: String,
         hint: String,
     },
-    /// From the builder: the first process, as the host numbers it.
+    /// From the builder: the first process, in host numbering.
     Cloned {
         pid: i32,
     },
-    /// From the digger: what the image of the disk is attached to.
+    /// From the digger: the loop device of the disk's image.
     Attached {
         device: Option<String>,
     },
-    /// From the mason: the root stands; the mounted disk comes as a descriptor.
+    /// From the mason: the root is assembled; the mounted disk comes as a descriptor.
     Rooted {},
-    /// From the first process, just before exec: descriptors of the notification and of the Landlock ruleset, those that are true, and of the
-    /// gate's listeners.
+    /// From the first process, just before exec: the descriptors of the seccomp notification and of the Landlock
+    /// ruleset, as far as the flags are true, and of the gate's listeners.
     Kit {
         notify: bool,
         landlock: bool,
@@ -39,17 +39,17 @@ pub enum Said {
     Ready(bool),
     #[serde(rename = "adopted")]
     Adopted(u32),
-    /// From a machine's pilot: where its memory begins, as QEMU numbers it.
+    /// From a machine's pilot: the address of its memory in QEMU's address space.
     Memory {
         address: u64,
     },
-    /// From a machine: what was hit in it.
+    /// From a machine: a limit inside was hit.
     #[serde(rename = "limit")]
     Limit(String),
-    /// From a machine: whether its disk is whole now.
+    /// From a machine: whether its disk is fully written now.
     #[serde(rename = "written")]
     Written(bool),
-    /// From a machine: what is to be executed in it. Not JSON (caisson_execs).
+    /// From a machine: a command about to be executed. Not JSON (caisson_execs).
     #[serde(skip)]
     Exec(Exec),
     #[serde(rename = "error")]
@@ -65,7 +65,8 @@ impl Said {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// What a process that has ended said last tells more than that it could not be found; and what those who build have said by then is why it ended.
+    /// Prefers the last message of a process that has ended over the error that it could not be found. A failure that
+    /// the builder reported by then is the cause.
     pub fn instead_of(fault: Fault, report: &OwnedFd, leash: Option<&OwnedFd>) -> Fault {
         let mut buffer = [0u8; 8192];
         let mut hear = |from: &OwnedFd| {
@@ -82,7 +83,7 @@ impl Said {
         leash.and_then(hear).flatten().unwrap_or(fault)
     }
 
-    /// A failure said on the other side becomes one here.
+    /// Turns a failure reported by the other side into an error here.
     pub fn read(bytes: &[u8], step: &'static str) -> Outcome<Said> {
         if is_told(bytes) {
             let exec = Exec::hear(bytes).map(Said::Exec);

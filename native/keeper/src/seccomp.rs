@@ -1,8 +1,9 @@
-//! Which system calls exist inside: an allow-list. What is on no list answers EPERM; what the C library may try and do without answers ENOSYS.
+//! Which system calls exist inside: an allow-list. Calls on no list fail with EPERM; calls that the C library tries but
+//! can do without fail with ENOSYS.
 //!
-//! The kernel runs the program once for every system call number when it is installed, and its length is time on the way to a first result. So
-//! the numbers that are allowed whatever their arguments stand in a head of ranges written here, with the answers that seccompiler has no
-//! words for; seccompiler makes the rest, which looks at arguments.
+//! On installation the kernel runs the program once for every system call number, so its length delays the first
+//! result. Therefore the numbers that are allowed whatever their arguments are compiled here into ranges at the head,
+//! with the answers that seccompiler cannot express. seccompiler generates the rest, which checks arguments.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,25 +22,25 @@ use crate::weakened::{Step, is_without};
 
 const STEP: &str = "seccomp";
 
-/// Flags of clone and unshare that make namespaces.
+/// Flags of clone and unshare that create namespaces.
 const NAMESPACES: u64 = 0x7E02_0080;
-/// Typing into a terminal on somebody's behalf (CVE-2017-5226), and its sister of the console.
+/// TIOCSTI injects input into a terminal (CVE-2017-5226); TIOCLINUX does the same on the console.
 const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541C;
-/// Above this number are system calls newer than this list, and those of the x32 ABI.
+/// Higher numbers are system calls newer than this list, and those of the x32 ABI.
 const NEWEST: u32 = 470;
 
-// Of struct seccomp_data.
-/// The lower half of an argument, on the little-endian machines above.
+// Offsets in struct seccomp_data.
+// The lower half of an argument, on the little-endian machines above.
 const OFFSET_OF_FIRST: u32 = 16;
 const OFFSET_OF_THIRD: u32 = 32;
 
 #[derive(Clone, Copy)]
 pub struct Shape {
-    /// Answer execve through the notification descriptor.
+    /// Pass execve to the notification descriptor.
     pub notify_exec: bool,
     pub allow_user_namespaces: bool,
-    /// The zygote enters the namespaces of others; no sandbox may.
+    /// A zygote enters the namespaces of others; no sandbox may.
     pub zygote: bool,
 }
 
@@ -58,10 +59,10 @@ pub fn program(shape: Shape) -> Outcome<Vec<sock_filter>> {
         }
     }
     if shape.zygote {
-        // Nothing is taken away that a sandbox may do: its forks inherit this filter under their own.
+        // The base filter stays complete, because forked children inherit it underneath their own.
         allowed.insert(SYS_setns);
     }
-    // Other families reach kernel code, or (vsock) the hypervisor, that no namespace holds back.
+    // Other families reach kernel code, or (vsock) the hypervisor, that no namespace confines.
     let family = |number: i32| condition(0, Dword, Eq, number as u64);
     rules.insert(
         SYS_socket,
@@ -89,7 +90,7 @@ pub fn program(shape: Shape) -> Outcome<Vec<sock_filter>> {
     Ok(program)
 }
 
-/// What only tells of commands, and lets everything through.
+/// A filter that only reports commands, and allows everything.
 fn notices(notify_exec: bool) -> Vec<sock_filter> {
     let mut program = vec![step(LOAD, 0, 0, OFFSET_OF_NUMBER)];
     program.extend(asking().into_iter().filter(|_| notify_exec));
@@ -105,12 +106,12 @@ fn head(notify_exec: bool, allowed: &BTreeSet<i64>) -> Vec<sock_filter> {
         step(LOAD, 0, 0, OFFSET_OF_NUMBER),
         step(JUMP_ABOVE, 0, 1, NEWEST),
         step(RETURN, 0, 0, RET_ERRNO | ENOSYS as u32),
-        // Its flags lie in memory, where a filter cannot look; the C library falls back to clone.
+        // clone3 passes its flags in memory, which a filter cannot read; the C library falls back to clone.
         step(JUMP_EQUAL, 1, 0, SYS_clone3 as u32),
-        // What it makes the machine has once for all (fs.aio-max-nr); who wants it does without where there is none.
+        // aio contexts are limited per machine (fs.aio-max-nr); programs can do without them.
         step(JUMP_EQUAL, 0, 1, SYS_io_setup as u32),
         step(RETURN, 0, 0, RET_ERRNO | ENOSYS as u32),
-        // Refused as by a kernel without audit: sudo and PAM take "not permitted" for a reason to fail.
+        // The answer of a kernel without audit. sudo and PAM would take EPERM for a failure.
         step(JUMP_EQUAL, 0, 6, SYS_socket as u32),
         step(LOAD, 0, 0, OFFSET_OF_FIRST),
         step(JUMP_EQUAL, 0, 3, AF_NETLINK as u32),
@@ -149,7 +150,7 @@ mod tests {
         Shape { notify_exec: true, allow_user_namespaces: false, zygote: false }
     }
 
-    /// A machine for classic BPF, as far as the programs here use it.
+    /// An interpreter for the part of classic BPF that is used here.
     fn verdict(program: &[sock_filter], arch: u32, number: i64, args: [u64; 6]) -> u32 {
         let mut data = Vec::new();
         data.extend((number as u32).to_ne_bytes());
@@ -209,7 +210,7 @@ mod tests {
             RET_ERRNO | EPROTONOSUPPORT as u32
         );
         assert_eq!(at(SYS_socket, [AF_NETLINK as u64, 0, NETLINK_NETFILTER as u64, 0, 0, 0]), refused);
-        // The upper half of the request is not looked at by the kernel, so it must not hide the lower.
+        // The kernel ignores the upper half of the request, so the upper half must not hide the lower one.
         assert_eq!(at(SYS_ioctl, [0, TIOCSTI | 1 << 32, 0, 0, 0, 0]), refused);
         assert_eq!(at(i64::from(NEWEST) + 1, [0; 6]), RET_ERRNO | ENOSYS as u32);
         assert_eq!(at(0x4000_0000, [0; 6]), RET_ERRNO | ENOSYS as u32);

@@ -1,4 +1,5 @@
-//! What is different when the sandbox is a zygote: others' keepers ask it for forks, and it stands when its interpreter is warm.
+//! What differs when the sandbox is a zygote: other keepers ask it for forks, and it is ready once its interpreter is
+//! warm.
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -19,7 +20,7 @@ impl Sandbox {
         let path = Path::new(&self.plan.dir).join("keeper.sock");
         self.control = Some(UnixListener::bind(&path).at("sockets", path.display())?);
         if self.plan.engine.is_some() {
-            // A mother is rehearsed before she serves.
+            // A mother is rehearsed before it serves.
             let path = Path::new(&self.plan.dir).join("agent.sock");
             let agent = UnixListener::bind(&path).at("sockets", path.display())?;
             self.engine = Some(engine::Held::new(&agent)?);
@@ -32,7 +33,7 @@ impl Sandbox {
         Ok(socket)
     }
 
-    /// Its interpreter is warm when it answers; its end tells why not.
+    /// It answers once its interpreter is warm; if it ends instead, its log tells why.
     pub fn wait_for_zygote(&mut self) -> Outcome<()> {
         let leash = self.leash.take().ok_or_else(|| Fault::new(Code::LaunchFailed, "interpreter", "no leash"))?;
         let mut buffer = [0u8; 8192];

@@ -1,10 +1,11 @@
-//! Places of a folder of the host that are not as the rest of it: what must not be changed, because the host acts on it, and what must not be seen.
+//! Exceptions within a host folder: places that must not be changed, because the host acts on them, and places that
+//! must not be seen.
 //!
-//! Somebody inside another sandbox may be at work in the same folder at this moment. So nothing is found by its whole path: each place is opened
-//! below the folder that is mounted already, without following links, held, and compared with what the plan saw there; the mount goes on top of what
-//! is held. A place that is a mount cannot be renamed or removed by those who see the mount (rename(2), EBUSY); that is why the folders on the way are
-//! `pinned`. Mounts from out here are locked for everyone inside (mount_namespaces(7)).
-//! Proven by spec/escape/project-*.spec.ts.
+//! Somebody in another sandbox may be working in the same folder at this moment. So nothing is looked up by its full
+//! path. Each place is opened below the mounted folder without following links, held, and compared with what the plan
+//! saw there; the mount then goes on top of what is held. A mount point cannot be renamed or removed by those who see
+//! the mount (rename(2), EBUSY), which is why the folders on the way are `pinned`. Mounts from out here are locked for
+//! everyone inside (mount_namespaces(7)). Proven by spec/escape/project-*.spec.ts.
 
 use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io::Write;
@@ -19,7 +20,7 @@ use crate::tree::{NODEV, NOSUID, RDONLY, Tree, inode, metadata};
 
 const STEP: &str = "shields";
 
-/// `top` is attached.
+/// `top` is already attached.
 pub fn raise(stage: &Stage<'_>, bind: &Bind, top: &Tree) -> Outcome<()> {
     let covers = stage.disk.with_file_name("covers");
     for shield in &bind.shields {
@@ -47,7 +48,7 @@ fn changed(name: &str) -> Fault {
     Fault::new(Code::MountUnreadable, STEP, message).hint("Try again when nobody else works in that folder.")
 }
 
-/// Something of ours of the same kind.
+/// An empty or given replacement of the same kind.
 fn cover(stage: &Stage<'_>, shield: &Shield, covers: &Path, place: &OwnedFd) -> Outcome<Tree> {
     if fs::symlink_metadata(covers).is_err() {
         DirBuilder::new().mode(0o755).create(covers).at(STEP, covers.display())?;

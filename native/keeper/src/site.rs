@@ -1,4 +1,4 @@
-//! The site: the digger, the builder and its mason at work side by side, as the keeper sees them.
+//! The site: digger, builder and mason at work in parallel, as the keeper sees them.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -30,10 +30,10 @@ pub struct Site {
     digger: Option<Digger>,
 }
 
-/// Before anything else is made, the digger begins.
+/// The digger's work, which starts before anything else is created.
 pub struct Ground {
     report: OwnedFd,
-    /// For those who will be at work.
+    /// The report socket's end for the other workers.
     told: OwnedFd,
     digger: Option<Digger>,
 }
@@ -52,13 +52,13 @@ fn pair() -> Outcome<(OwnedFd, OwnedFd)> {
 }
 
 impl Site {
-    /// When all have ended well.
+    /// Call it when all have succeeded.
     pub fn leave(self) -> Outcome<()> {
         drop(self.digger);
         waitpid(self.builder, None).map(|_| ()).at("builder", "wait")
     }
 
-    /// After a failure: all come to an end when nobody hears them.
+    /// After a failure: closing the report socket makes all of them exit.
     pub fn clear(self) {
         drop(self.report);
         let _ended = waitpid(self.builder, None);
@@ -111,7 +111,7 @@ impl Sandbox {
         }
     }
 
-    /// They work side by side; the zygote's forks begin as soon as there is a namespace for them.
+    /// Follows the parallel work. The zygote's forks are requested as soon as they have a namespace.
     pub fn watch_building(&mut self, site: &Site, nursery: Option<&Nursery>, clock: &mut Laps) -> Outcome<Vec<Child>> {
         let (mut children, mut rooted) = (Vec::new(), false);
         while self.first.is_none() || !rooted {

@@ -1,5 +1,6 @@
-//! A disk that was made before anybody asked for it, like the one that was asked for last: the copy, the loop device and the file system of a disk take
-//! as long as the rest of the root. It lies beside the image that it is a copy of, until it moves to the sandbox that it fits.
+//! A disk prepared in advance, like the one that was last asked for: copying, attaching and mounting a disk takes as
+//! long as the rest of the root. It lies beside the image that it is a copy of, until it moves to a sandbox that it
+//! fits.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -11,10 +12,11 @@ use crate::plan::{Disk, Kind, Plan};
 
 const STEP: &str = "disk";
 const PREFIX: &str = "spare-";
-/// How images are named that hold a file system and nothing else (host/sandbox/plan.ts). What somebody kept is no model for others.
+/// The name prefix of images that contain an empty file system (host/sandbox/plan.ts). A disk that somebody kept is
+/// never copied in advance.
 const BLANK: &str = "ext4-";
 
-/// What such a disk is to be like. Goes through a pipe at once: a path is at most PIPE_BUF.
+/// Describes such a disk. It fits into one atomic pipe write: a path is at most PIPE_BUF.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Like {
     image: PathBuf,
@@ -29,7 +31,7 @@ pub struct SpareDisk {
 }
 
 impl Like {
-    /// None: this plan's disk is none that another could have, too.
+    /// None: no other sandbox could have a disk like this plan's.
     pub fn of(plan: &Plan) -> Option<Like> {
         match &plan.disk {
             Disk::Image { image, take: false, bytes, .. } if plan.kind == Kind::Sandbox && plan.machine.is_none() => {
@@ -53,12 +55,12 @@ impl Like {
         let _none_there = fs::remove_file(self.place_of(pid));
     }
 
-    /// Removes what processes left that were killed.
+    /// Removes what killed processes left.
     pub fn clear_all(&self) {
         let names = fs::read_dir(self.folder()).into_iter().flatten().flatten().map(|entry| entry.file_name());
         for name in names {
             let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(".img")?.parse().ok());
-            // One that has ended has no program any more, though nobody may have waited for it yet.
+            // An ended process has no /proc/PID/exe, even if nobody has reaped it yet.
             if let Some(pid) = pid.filter(|pid: &u32| fs::read_link(format!("/proc/{pid}/exe")).is_err()) {
                 self.clear(pid);
             }
@@ -85,7 +87,7 @@ impl SpareDisk {
         Some(&self.like) == like
     }
 
-    /// Moves it into the state folder of its sandbox. What it is attached to, and the file system.
+    /// Moves it into the state folder of its sandbox. Returns its loop device and its file system.
     pub fn move_to(mut self, dir: &Path) -> Outcome<(String, OwnedFd)> {
         fs::rename(&self.place, disk::image_in(dir)).at(STEP, self.place.display())?;
         self.place = PathBuf::new();
@@ -108,7 +110,7 @@ mod tests {
     fn what_the_dead_left_is_removed_and_what_the_living_have_is_not() {
         let folder = std::env::temp_dir().join(format!("spares-{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
-        // Above the largest number that Linux gives (proc(5), pid_max).
+        // Above the largest process number of Linux (proc(5), pid_max).
         let names = ["spare-4194305.img", &format!("spare-{}.img", std::process::id()), "spare-x.img", "ext4-1-1.img"];
         for name in names {
             fs::write(folder.join(name), "").unwrap();

@@ -1,4 +1,5 @@
-//! Work on a sandbox that is held still, beside the loop: a freeze takes as long as its disk takes to be written back, a copy as long as it is large.
+//! Work that needs a frozen sandbox, in a thread beside the main loop: freezing lasts until the disk is written back,
+//! and a copy takes as long as its size demands.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -18,17 +19,17 @@ const STACK: usize = 256 * 1024;
 
 pub struct Wanted {
     pub freezer: Freezer,
-    /// Of a machine that runs: it has been asked to write its disk back.
+    /// For a running machine, which was asked to write its disk back.
     pub settling: Option<Settling>,
-    /// A disk of kind image: its file, and where this machine's kernel has it mounted.
+    /// A disk of kind image: its mount on the host, if any, and its file.
     pub disk: Option<(Option<Mounted>, PathBuf)>,
-    /// None: to be frozen, and to stay so.
+    /// None: freeze, and stay frozen.
     pub copy_to: Option<PathBuf>,
-    /// It stands still already, and will afterwards.
+    /// It is frozen already, and stays so.
     pub frozen: bool,
 }
 
-/// One piece of such work, under way.
+/// One such piece of work in progress.
 pub struct Work {
     done: OwnedFd,
     stop: Arc<AtomicBool>,
@@ -42,7 +43,7 @@ impl Work {
         if done < 0 {
             return Err(std::io::Error::last_os_error()).at(STEP, "eventfd");
         }
-        // SAFETY: just made, owned by nobody else.
+        // SAFETY: just created, owned by nobody else.
         let done = unsafe { OwnedFd::from_raw_fd(done) };
         let ring = done.try_clone().at(STEP, "dup")?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -50,14 +51,14 @@ impl Work {
         let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || {
             let outcome = wanted.carry_out(&asked);
             let one = 1u64;
-            // SAFETY: eight bytes of ours. It cannot be full: nobody else writes there.
+            // SAFETY: eight bytes of ours. It cannot block: nobody else writes to the eventfd.
             unsafe { libc::write(ring.as_raw_fd(), (&raw const one).cast(), size_of_val(&one)) };
             outcome
         });
         Ok(Work { done, stop, thread: thread.at(STEP, "a thread")? })
     }
 
-    /// Readable when `finish` would not wait.
+    /// Readable once `finish` would not block.
     pub fn done(&self) -> i32 {
         self.done.as_raw_fd()
     }
@@ -67,7 +68,7 @@ impl Work {
         self.thread.join().unwrap_or_else(lost)
     }
 
-    /// Nobody needs the result any more. Whatever was waited for is not; what is being written must be.
+    /// Nobody needs the result any more. Waits end early; a write in progress is completed.
     pub fn give_up(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
@@ -93,7 +94,7 @@ impl Wanted {
         let Some((mounted, image)) = &self.disk else { return Ok(()) };
         match mounted {
             Some(mounted) => mounted.settle(image)?,
-            // The machine has written it back, as far as this machine's memory.
+            // The machine has flushed it, but only into the host's page cache.
             None => File::open(image).and_then(|file| file.sync_all()).at(STEP, image.display())?,
         }
         self.copy_to.as_ref().map_or(Ok(()), |to| whole_copy(image, to, stop))

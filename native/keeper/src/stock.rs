@@ -1,5 +1,6 @@
-//! Keepers in stock. A host that forks a keeper copies its own page tables for it, which takes milliseconds of the one thread that it has; this small
-//! process has keepers waiting instead. Whoever connects to its socket speaks with one of them, as over the standard streams of one that it started.
+//! A stock of waiting keepers. A host that forks a keeper copies its own page tables, which blocks its only thread for
+//! milliseconds; this small process keeps keepers waiting instead. Whoever connects to its socket gets one of them, and
+//! speaks with it as over the standard streams of a keeper that it started itself.
 
 use std::fs;
 use std::fs::File;
@@ -18,56 +19,56 @@ use crate::idmap::Unmapped;
 use crate::spare_disk::{Like, SpareDisk};
 
 const STEP: &str = "stock";
-/// Two processors' worth: the next is made while these are at work.
+/// For two CPUs: the next one is made while these two work.
 const SPARES: usize = 2;
-/// After one was taken and others are left, the processors are that one's: until its end begins, at most so long.
+/// After one was taken while others are left, it gets the CPUs to itself until its end begins, at most for this long.
 const REST_MS: i32 = 60;
 
-/// What a keeper has before it has a plan.
+/// What a keeper prepares before it has a plan.
 #[derive(Default)]
 pub struct Beforehand {
     pub unmapped: Option<Unmapped>,
     pub disk: Option<SpareDisk>,
-    /// To the stock it comes from, which makes the next as this one was wanted, and when this one's end begins.
+    /// To its stock, which learns from it what to prepare next, and when this keeper's end begins.
     stock: Option<File>,
 }
 
 impl Beforehand {
-    /// Why something could not be begun is said where it is needed.
+    /// Errors are ignored here, and reported where the missing piece is needed.
     pub fn begin() -> Beforehand {
         // SAFETY: geteuid cannot fail.
         let unmapped = if unsafe { libc::geteuid() } == 0 { Unmapped::begin().ok() } else { None };
         Beforehand { unmapped, ..Beforehand::default() }
     }
 
-    /// Tells the stock what was wanted. Its disk, if that is what is wanted.
+    /// Tells the stock what was wanted. Returns the prepared disk if it fits.
     pub fn fitting(&mut self, like: Option<&Like>) -> Option<SpareDisk> {
         if let (Some(stock), Some(like)) = (&mut self.stock, like) {
             let told = serde_json::to_vec(like).map(|told| stock.write_all(&told));
-            // A stock that has ended makes none.
+            // Fails if the stock has ended, which does not matter.
             drop(told);
         }
         self.disk.take().filter(|disk| disk.is_like(like))
     }
 
-    /// The end begins: now there is time for the next.
+    /// The end has begun, so there is time to prepare the next one.
     pub fn over(&mut self) {
         self.stock = None;
     }
 }
 
-/// A keeper that waits, and from its being taken on what it will say.
+/// A waiting keeper, and the pipe for its messages once it is taken.
 struct Spare {
     pid: Pid,
     news: OwnedFd,
-    /// What its disk is like: others may have been wanted since.
+    /// What its disk is like, because the wish may have changed since.
     like: Option<Like>,
 }
 
-/// Says a line on standard output once it listens, and ends with its standard input. Returns only in a keeper that has been taken.
+/// Prints a line once it listens, and ends with its standard input. Returns only in a keeper that was taken.
 pub fn hold(path: &str) -> Outcome<Beforehand> {
     let listener = UnixListener::bind(path).at(STEP, path)?;
-    // SAFETY: keepers are not waited for; the kernel clears them away.
+    // SAFETY: nobody waits for keepers, so the kernel reaps them.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
     println!();
     // SAFETY: getpid cannot fail.
@@ -90,11 +91,11 @@ pub fn hold(path: &str) -> Outcome<Beforehand> {
         }
         let wait_for = |fd: i32, events| libc::pollfd { fd, events, revents: 0 };
         let mut polls: Vec<_> = spares.iter().map(|spare| wait_for(spare.news.as_raw_fd(), libc::POLLIN)).collect();
-        // Of these, what they say can wait; that they say no more cannot.
+        // Their messages can wait, but their hang-up cannot.
         polls.extend(taken.iter().map(|news| wait_for(news.as_raw_fd(), 0)));
         polls.push(wait_for(0, libc::POLLIN));
         let patience = if spares.len() < SPARES { REST_MS } else { -1 };
-        // SAFETY: the array is ours and as long as said.
+        // SAFETY: the array is ours and has the given length.
         let waited = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, patience) };
         let over = polls.pop().is_some_and(|host| host.revents != 0);
         let ending = polls.split_off(spares.len()).iter().position(|one| one.revents != 0);
@@ -112,7 +113,7 @@ pub fn hold(path: &str) -> Outcome<Beforehand> {
         taken.drain(..taken.len().saturating_sub(SPARES));
         if over {
             clear(&spares);
-            // What keepers had with them that were killed right after they were taken.
+            // Left by keepers that were killed right after they were taken.
             if let Some(like) = &like {
                 like.clear_all();
             }
@@ -123,7 +124,7 @@ pub fn hold(path: &str) -> Outcome<Beforehand> {
     }
 }
 
-/// What the last that was taken was wanted for; those that have not read their plan yet are not waited for.
+/// Learns what the latest keeper was wanted for. Does not wait for keepers that have not read their plan yet.
 fn learn(like: &mut Option<Like>, taken: Vec<OwnedFd>) -> Outcome<()> {
     for news in taken {
         nix::fcntl::fcntl(&news, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).at(STEP, "a spare")?;
@@ -138,11 +139,11 @@ fn learn(like: &mut Option<Like>, taken: Vec<OwnedFd>) -> Outcome<()> {
     Ok(())
 }
 
-/// The kernel has let go of their disks when they have ended.
+/// Kills spare keepers. Once they have exited, the kernel has released their disks.
 fn clear(spares: &[Spare]) {
     for Spare { pid, like, .. } in spares {
         let _ended_already = kill(*pid, Signal::SIGKILL);
-        // There is no status to be had (SIGCHLD is ignored), but its end is waited for.
+        // Returns no status (SIGCHLD is ignored), but waits for the exit.
         let _status = waitpid(*pid, None);
         if let Some(like) = like {
             like.clear(pid.as_raw() as u32);
@@ -150,7 +151,7 @@ fn clear(spares: &[Spare]) {
     }
 }
 
-/// In a spare, which ends with the stock until it has been taken.
+/// Runs in a spare, which dies with the stock until it is taken.
 fn wait(listener: &UnixListener, stock: i32, keep: OwnedFd, like: Option<Like>) -> Outcome<Beforehand> {
     // SAFETY: plain calls on our own process.
     unsafe {
@@ -162,7 +163,7 @@ fn wait(listener: &UnixListener, stock: i32, keep: OwnedFd, like: Option<Like>) 
     }
     let mut beforehand = Beforehand::begin();
     let mut waiting = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-    // Whoever is there already would wait longer for it than its own takes, which is made beside the rest.
+    // A caller who is already waiting would wait longer for a spare disk than for its own, which is made in parallel.
     let nobody = poll(&mut waiting, PollTimeout::ZERO).at(STEP, "poll")? == 0;
     beforehand.disk = like.filter(|_| nobody).and_then(|like| SpareDisk::make(like).ok());
     let (connection, _) = listener.accept().at(STEP, "accept")?;
@@ -170,7 +171,7 @@ fn wait(listener: &UnixListener, stock: i32, keep: OwnedFd, like: Option<Like>) 
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0, 0, 0, 0) };
     nix::unistd::write(&keep, b"t").at(STEP, "taken")?;
     beforehand.stock = Some(keep.into());
-    // Whoever has to give it up must know whom to kill.
+    // The caller must know whom to kill if it gives up.
     let taken = format!("{{\"event\":\"taken\",\"pid\":{}}}\n", std::process::id());
     nix::unistd::write(&connection, taken.as_bytes()).at(STEP, "taken")?;
     for standard in [0, 1] {

@@ -1,5 +1,5 @@
-//! What a saved state must be to the bit (host/sandbox/state-files.ts). A machine's memory is a large file with little in it: what is nothing but zeros counts
-//! by its place alone, whether it is a hole or was written.
+//! Hashes of saved states, which must match to the bit (host/sandbox/state-files.ts). A machine's memory is a large,
+//! mostly empty file, so pages of zeros are not hashed: a hole and written zeros count alike.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,10 +11,10 @@ use crate::copy::each_piece;
 use crate::fault::{At, Outcome};
 
 const STEP: &str = "sum";
-/// Of a page: what is all zeros is left out page by page, so that it is no matter where a hole begins.
+/// Zeros are skipped page by page, so that it does not matter where a hole begins.
 pub const PAGE: usize = 4096;
 
-/// By path.
+/// Hashes by path.
 pub fn of(paths: &[String]) -> Outcome<Value> {
     let sums = paths.iter().map(|path| Ok((path.clone(), Value::from(sum(Path::new(path))?))));
     Ok(Value::Object(sums.collect::<Outcome<Map<_, _>>>()?))
@@ -31,7 +31,7 @@ pub fn sum(path: &Path) -> Outcome<String> {
     Ok(sum.said())
 }
 
-/// One that grows with what is read or written.
+/// An incremental hash.
 pub struct Sum(Sha256);
 
 impl Sum {
@@ -39,7 +39,7 @@ impl Sum {
         Sum(Sha256::new_with_prefix(length.to_le_bytes()))
     }
 
-    /// In order; `offset` is that of a page.
+    /// Call it in order; `offset` must be that of a page.
     pub fn add(&mut self, offset: u64, bytes: &[u8]) {
         for (number, page) in bytes.chunks(PAGE).enumerate().filter(|(_, page)| !is_empty(page)) {
             self.0.update((offset + (number * PAGE) as u64).to_le_bytes());
@@ -53,7 +53,7 @@ impl Sum {
 }
 
 pub fn is_empty(page: &[u8]) -> bool {
-    // Compared as a whole: byte by byte it would take as long as the sum.
+    // One comparison: a loop over bytes would take as long as the hash.
     *page == [0; PAGE][..page.len()]
 }
 

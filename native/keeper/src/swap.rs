@@ -1,5 +1,5 @@
-//! What is limited in memory is not to grow in swap instead. The kernel counts it with the memory (version 1) or by itself (version 2), where it counts swap
-//! at all (`swapaccount=0`, CONFIG_MEMCG_SWAP).
+//! Keeps limited memory from growing in swap. The kernel counts swap together with memory (version 1) or separately
+//! (version 2), if it counts swap at all (`swapaccount=0`, CONFIG_MEMCG_SWAP).
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +9,10 @@ use crate::fault::{Code, Fault, Outcome};
 use crate::hierarchy::Version;
 
 const STEP: &str = "cgroup";
-/// Lists none but its own first line where nothing is swapped to; not there in a kernel that cannot.
+/// Only a header line if there is no swap; missing in a kernel without swap.
 pub const SWAPS: &str = "/proc/swaps";
 
-/// `dir`: of a group whose memory is limited to that. LIMIT_UNAVAILABLE where the kernel would let it go on in swap.
+/// `dir`: a group whose memory limit is `bytes`. LIMIT_UNAVAILABLE where the kernel would let the group grow in swap.
 pub fn bound(dir: &Path, version: Version, bytes: u64, swaps: &Path) -> Outcome<()> {
     let (counted, most) = match version {
         Version::One => ("memory.memsw.limit_in_bytes", bytes),
@@ -21,7 +21,7 @@ pub fn bound(dir: &Path, version: Version, bytes: u64, swaps: &Path) -> Outcome<
     if dir.join(counted).exists() {
         return write(dir, counted, most);
     }
-    // At its limit, a group of swappiness 0 gives up files, and nothing that would have to be written to swap (memory.rst of version 1).
+    // With swappiness 0, a group at its limit reclaims files but never swaps (memory.rst of version 1).
     if version == Version::One && dir.join("memory.swappiness").exists() {
         return write(dir, "memory.swappiness", 0);
     }
@@ -30,7 +30,7 @@ pub fn bound(dir: &Path, version: Version, bytes: u64, swaps: &Path) -> Outcome<
     }
     let message =
         format!("memory: this machine swaps and does not count it: there is no {}", dir.join(counted).display());
-    let hint = "Boot the kernel with `swapaccount=1`, or `swapoff -a`; or say plainly that the limit is not wanted: --memory none.";
+    let hint = "Boot the kernel with `swapaccount=1`, or `swapoff -a`; or lift the limit: --memory none.";
     Err(Fault::new(Code::LimitUnavailable, STEP, message).hint(hint))
 }
 
@@ -41,7 +41,7 @@ mod tests {
     const NONE: &str = "Filename\tType\tSize\tUsed\tPriority\n";
     const ONE: &str = "Filename\tType\tSize\tUsed\tPriority\n/swapfile file 1048572 0 -2\n";
 
-    /// What is in each of these files of a group afterwards.
+    /// Returns the final content of each of these files of a group.
     fn bounded(version: Version, files: &[&str], swaps: &str) -> Outcome<Vec<String>> {
         let dir =
             std::env::temp_dir().join(format!("caisson-swap-{}-{:?}", std::process::id(), std::thread::current().id()));

@@ -1,10 +1,12 @@
-//! The system calls that programs inside may use, whatever their arguments; seccomp.rs narrows some by argument.
+//! The system calls that programs inside may use, whatever their arguments; seccomp.rs restricts some by argument.
 //!
-//! Left out on purpose, and refused with EPERM: io_uring_*, io_submit and its like, bpf, perf_event_open, userfaultfd, keyctl, add_key, request_key, memfd_secret; mount, umount2,
-//! move_mount, open_tree, fsopen, fsconfig, fsmount, fspick, mount_setattr, pivot_root, chroot, setns; ptrace, process_vm_readv, process_vm_writev,
-//! process_madvise, pidfd_getfd, kcmp; open_by_handle_at, name_to_handle_at, fanotify_*; init_module, finit_module, delete_module, kexec_*, reboot,
-//! swapon, swapoff, acct, quotactl*, syslog, iopl, ioperm, modify_ldt, settimeofday, clock_settime, clock_adjtime, adjtimex, sethostname,
-//! setdomainname, vhangup, lookup_dcookie, nfsservctl, ustat, sysfs, uselib, _sysctl, move_pages, mbind, set_mempolicy, migrate_pages.
+//! Left out on purpose, and refused with EPERM: io_uring_*, io_submit and its like, bpf, perf_event_open, userfaultfd,
+//! keyctl, add_key, request_key, memfd_secret; mount, umount2, move_mount, open_tree, fsopen, fsconfig, fsmount,
+//! fspick, mount_setattr, pivot_root, chroot, setns; ptrace, process_vm_readv, process_vm_writev, process_madvise,
+//! pidfd_getfd, kcmp; open_by_handle_at, name_to_handle_at, fanotify_*; init_module, finit_module, delete_module,
+//! kexec_*, reboot, swapon, swapoff, acct, quotactl*, syslog, iopl, ioperm, modify_ldt, settimeofday, clock_settime,
+//! clock_adjtime, adjtimex, sethostname, setdomainname, vhangup, lookup_dcookie, nfsservctl, ustat, sysfs, uselib,
+//! _sysctl, move_pages, mbind, set_mempolicy, migrate_pages.
 
 use libc::*;
 
@@ -42,7 +44,7 @@ pub const ALLOWED: &[i64] = &[
     // signals
     SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigpending, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo,
     SYS_rt_sigreturn, SYS_rt_sigsuspend, SYS_rt_sigtimedwait, SYS_sigaltstack,
-    // who
+    // identity
     SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_getresuid, SYS_getresgid, SYS_getgroups, SYS_setuid,
     SYS_setgid, SYS_setreuid, SYS_setregid, SYS_setresuid, SYS_setresgid, SYS_setfsuid, SYS_setfsgid, SYS_setgroups,
     SYS_capget, SYS_capset,
@@ -56,11 +58,11 @@ pub const ALLOWED: &[i64] = &[
     // System V and POSIX messages
     SYS_msgget, SYS_msgctl, SYS_msgsnd, SYS_msgrcv, SYS_semget, SYS_semctl, SYS_semop, SYS_semtimedop, SYS_mq_open,
     SYS_mq_unlink, SYS_mq_timedsend, SYS_mq_timedreceive, SYS_mq_notify, SYS_mq_getsetattr,
-    // locking oneself further in
+    // further self-confinement
     SYS_seccomp, SYS_landlock_create_ruleset, SYS_landlock_add_rule, SYS_landlock_restrict_self,
 ];
 
-/// Calls that newer architectures do without.
+/// Calls that newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
 pub const OLD: &[i64] = &[

@@ -1,5 +1,5 @@
-//! Mounts by descriptor: a detached copy is made, given its flags, and only then attached, so that it is never seen without them.
-//! open_tree(2), mount_setattr(2), move_mount(2), fsopen(2).
+//! Mounts by descriptor: a detached copy is made, gets its flags, and only then is attached, so that it is never
+//! visible without them. open_tree(2), mount_setattr(2), move_mount(2), fsopen(2).
 
 use std::ffi::{CStr, CString};
 use std::fs::{File, Metadata};
@@ -23,14 +23,15 @@ const CLOEXEC: libc::c_uint = 1;
 pub struct Tree(OwnedFd);
 
 impl Tree {
-    /// A copy of the mounts at and below `path`, attached nowhere. The last component may be a link: the operator named it.
+    /// A detached copy of the mounts at and below `path`. The last component may be a link, because the operator named
+    /// it.
     pub fn open(path: &Path) -> Result<Tree> {
         let (path, flags) = (c(path)?, libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_RECURSIVE as u32);
         // SAFETY: a NUL-terminated path; the result is checked.
         owned(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) }).map(Tree)
     }
 
-    /// A file system of its own, with options that have a value or none.
+    /// A new file system; each option has a value or none.
     pub fn of(kind: &str, options: &[(&str, Option<&str>)], flags: u64) -> Result<Tree> {
         let kind = CString::new(kind)?;
         // SAFETY: a NUL-terminated name; the result is checked.
@@ -45,25 +46,25 @@ impl Tree {
         owned(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), CLOEXEC, flags) }).map(Tree)
     }
 
-    /// A copy of the mounts at and below a place that is held.
+    /// A copy of the mounts at and below a place that is held open.
     pub fn at(place: &OwnedFd) -> Result<Tree> {
         let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | (libc::AT_RECURSIVE | libc::AT_EMPTY_PATH) as u32;
         // SAFETY: a descriptor we hold and an empty path; the result is checked.
         owned(unsafe { libc::syscall(libc::SYS_open_tree, place.as_raw_fd(), c"".as_ptr(), flags) }).map(Tree)
     }
 
-    /// What lies at a path below the top of an attached tree, mounts that were added since included. No part of the path may be a link.
+    /// Opens a path below the top of an attached tree, including mounts added later. No part of the path may be a link.
     pub fn below(&self, path: &str) -> Result<OwnedFd> {
         // SAFETY: all-zero is a valid open_how.
         let mut how: libc::open_how = unsafe { std::mem::zeroed() };
         how.flags = (libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW) as u64;
         how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
         let (path, size) = (c(Path::new(path))?, size_of::<libc::open_how>());
-        // SAFETY: a NUL-terminated path and a structure that outlives the call and has the size said.
+        // SAFETY: a NUL-terminated path and a structure that outlives the call and has the given size.
         owned(unsafe { libc::syscall(libc::SYS_openat2, self.0.as_raw_fd(), path.as_ptr(), &how, size) })
     }
 
-    /// Attaches it on top of what is held, whatever its path has come to be.
+    /// Attaches it on top of what is held, whatever its path refers to by now.
     pub fn cover(&self, place: &OwnedFd) -> Result<()> {
         const BOTH_EMPTY: u32 = 0x04 | 0x40;
         let (tree, place) = (self.0.as_raw_fd(), place.as_raw_fd());
@@ -73,7 +74,7 @@ impl Tree {
         if result == 0 { Ok(()) } else { Err(Error::last_os_error()) }
     }
 
-    /// What is at its top, whatever its path has come to be.
+    /// The metadata of its top, whatever its path refers to by now.
     pub fn metadata(&self) -> Result<Metadata> {
         metadata(&self.0)
     }
@@ -83,7 +84,7 @@ impl Tree {
         set_attributes(self.0.as_raw_fd(), c"", &attributes(flags, None), libc::AT_RECURSIVE)
     }
 
-    /// Shows the files of the mapping's one user as its other (see idmap.rs).
+    /// Applies an id mapping (see idmap.rs).
     pub fn map_ids(&self, user_namespace: &impl AsRawFd) -> Result<()> {
         let wanted = attributes(libc::MOUNT_ATTR_IDMAP, Some(user_namespace.as_raw_fd()));
         set_attributes(self.0.as_raw_fd(), c"", &wanted, 0)
@@ -137,7 +138,7 @@ fn configure(
     if result == 0 { Ok(()) } else { Err(Error::last_os_error()) }
 }
 
-/// Of what is held.
+/// The metadata of what is held.
 pub fn metadata(held: &OwnedFd) -> Result<Metadata> {
     File::from(held.try_clone()?).metadata()
 }
@@ -162,7 +163,7 @@ fn attributes(set: u64, user_namespace: Option<i32>) -> libc::mount_attr {
 
 fn set_attributes(dir: i32, path: &CStr, wanted: &libc::mount_attr, recursive: i32) -> Result<()> {
     let (flags, size) = (libc::AT_EMPTY_PATH | recursive, size_of::<libc::mount_attr>());
-    // SAFETY: the structure outlives the call and has the size said.
+    // SAFETY: the structure outlives the call and has the given size.
     let result = unsafe { libc::syscall(libc::SYS_mount_setattr, dir, path.as_ptr(), flags, wanted as *const _, size) };
     if result == 0 { Ok(()) } else { Err(Error::last_os_error()) }
 }

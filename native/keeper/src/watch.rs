@@ -1,4 +1,4 @@
-//! The life of a standing sandbox: one loop that waits for its end, its limits, its commands and its host, and carries out the first reason to end it.
+//! A running sandbox: one loop waits for its end, limits, commands and hosts, and acts on the first reason to end it.
 
 mod machine;
 mod requests;
@@ -23,15 +23,15 @@ use crate::plan::{Kind, Leash, OnHit, OnWall};
 use stillness::UnderWay;
 
 const MAX_CONNECTIONS: usize = 16;
-/// Why one ends that forks itself.
+/// The end reason of a zygote.
 const IDLE: &str = "no longer asked for";
-/// How often a limit is asked after that the kernel does not report (see cgroup.rs): seldom enough to cost nothing, and within a second.
+/// The polling interval for limits that the kernel does not signal (see cgroup.rs): cheap, yet below one second.
 const ASK_SILENT: Duration = Duration::from_millis(700);
 
 pub struct End {
     pub reason: Reason,
     pub detail: String,
-    /// Where its disk goes.
+    /// Where the disk goes.
     pub keep_disk: Option<PathBuf>,
 }
 
@@ -41,15 +41,15 @@ pub struct Watch {
     signals: OwnedFd,
     alarms: Vec<Alarm>,
     connections: Vec<Connection>,
-    /// Of the connection that comes next.
+    /// The id of the next connection.
     next_id: u64,
-    /// The event, as it was told.
+    /// The ready event, as sent.
     ready: Value,
     host_is_gone: bool,
     clock: Clock,
     frozen: bool,
     under_way: Option<UnderWay>,
-    /// Of a machine: it has been asked to write its disk back.
+    /// A machine only: it was asked to write its disk back.
     settling: Option<Settling>,
     pace: Pace,
     waiting: VecDeque<(u64, Request)>,
@@ -107,14 +107,14 @@ impl Watch {
         self.broadcast(&self.ready.clone());
     }
 
-    /// Until the end: why, and what is left to take apart.
+    /// Runs until the end. Returns the reason, and what is left to take apart.
     pub fn run(mut self) -> (End, Sandbox, Vec<Connection>) {
         let early = self.connections[0].take_lines();
         self.obey(0, early);
         while self.end.is_none() {
             self.turn();
         }
-        // A program may have run into a limit, given up and ended before the alarm was heard.
+        // A program may have hit a limit, given up and ended before the alarm was read.
         let mut end = self.end.take().unwrap_or(End { reason: Reason::Crash, detail: String::new(), keep_disk: None });
         let died = self.sandbox.engine.is_some() && end.reason == Reason::Crash;
         if died || matches!(end.reason, Reason::Exit | Reason::Kill) && self.sandbox.plan.limits.on_hit == OnHit::End {
@@ -126,7 +126,7 @@ impl Watch {
         (end, self.sandbox, self.connections)
     }
 
-    /// False: there was a reason before.
+    /// False: there was an earlier reason.
     fn finish(&mut self, reason: Reason, detail: impl Into<String>) -> bool {
         let first = self.end.is_none();
         self.end.get_or_insert(End { reason, detail: detail.into(), keep_disk: None });
@@ -156,7 +156,7 @@ impl Watch {
         let connections = polls.len();
         polls.extend(self.connections.iter().map(|connection| input(connection.fd())));
 
-        // SAFETY: the array is ours and as long as said.
+        // SAFETY: the array is ours and has the given length.
         let ready = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, self.milliseconds_left()) };
         if self.clock.is_over() {
             return self.time_is_up();
@@ -169,7 +169,7 @@ impl Watch {
             return;
         }
         let woke = |index: usize| polls[index].revents != 0;
-        // Limits before deaths: an out-of-memory kill of the first process is both.
+        // Limits before deaths, because an out-of-memory kill of the first process is both.
         for index in 0..self.alarms.len() {
             if woke(alarms + index) && self.alarms[index].rang() {
                 self.limit(self.alarms[index].reason, false);
@@ -207,7 +207,7 @@ impl Watch {
             match polls[listeners + index].revents {
                 0 => {}
                 asked if asked & libc::POLLIN != 0 => self.command(index),
-                // All who could ask have ended, as with the last process of a fork: left here, it would end every wait at once.
+                // Every process that could ask has ended (as with a fork's last). If kept, poll would never block.
                 _ => drop(self.sandbox.listeners.swap_remove(index)),
             }
         }
@@ -246,19 +246,19 @@ impl Watch {
         }
     }
 
-    /// `inside`: by the kernel of a machine, which goes on.
+    /// `inside`: hit within a machine, whose own kernel carries on.
     fn limit(&mut self, reason: &'static str, inside: bool) {
         let limits = &self.sandbox.plan.limits;
         let (typed, detail) = match reason {
             "memory" => (Reason::Memory, format!("more than {} MiB of memory", limits.memory_bytes.unwrap_or(0) >> 20)),
             _ => (Reason::Pids, format!("more than {} processes", limits.pids.unwrap_or(0))),
         };
-        // An engine that is refused memory or a process is no kernel any more, whatever a hit was to mean.
+        // An engine that was refused memory or a process no longer works as a kernel, whatever `on_hit` says.
         let ends = limits.on_hit == OnHit::End || !inside && self.sandbox.engine.is_some();
         let fields = [("reason", reason.into()), ("detail", detail.as_str().into()), ("ends", ends.into())];
         let recorded = self.sandbox.audit.record("limit", fields);
         self.broadcast(&json!({ "event": "limit", "reason": reason, "detail": detail }));
-        // To hit one is to write to the record, as to run something is, and there is as much of that.
+        // Hitting a limit writes to the log, as executing a command does, and counts towards the same budget.
         if ends || recorded.is_err() || self.sandbox.audit.spent() {
             self.finish(typed, detail);
         }

@@ -1,7 +1,7 @@
-//! A wall with steps left out, to show that the attacks notice. Only in a keeper that was built for that (Cargo.toml): in any other, no step can be left
-//! out, and nothing is read that could say so.
+//! Leaves out steps of a wall, to show that the attacks notice. Only in a keeper built for that (Cargo.toml): in any
+//! other, no step can be left out, and no input for it is read.
 
-/// What can be left out.
+/// The steps that can be left out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     SystemCalls,
@@ -16,7 +16,8 @@ pub enum Step {
     NoNewPrivileges,
     Landlock,
     UnwritableRoot,
-    /// What runs in its place is the agent that would have run behind it: on the host's kernel, with what the engine is given and within its walls.
+    /// The agent runs instead of the engine: on the host's kernel, with the engine's inputs and behind the walls around
+    /// the engine.
     Engine,
 }
 
@@ -47,7 +48,7 @@ const NAMES: [(&str, Step); 13] = [
     ("engine", Step::Engine),
 ];
 
-/// Once, before the first process has another root. Names are separated by commas.
+/// Read once, before the first process changes its root. Names are separated by commas.
 #[cfg(feature = "weakened")]
 pub fn chosen() -> &'static [Step] {
     static CHOSEN: std::sync::OnceLock<Vec<Step>> = std::sync::OnceLock::new();

@@ -1,5 +1,5 @@
-//! The last word beside a memory that was written to a disk: that it is whole, and over which disk. What has none was not written to its end
-//! (host/sandbox/asleep.ts).
+//! The final file beside a saved memory: it certifies that the memory is complete, and names the disk that belongs to
+//! it. A state without this file was not completely written (host/sandbox/asleep.ts).
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -12,17 +12,18 @@ use crate::fault::{At, Outcome};
 
 const STEP: &str = "whole";
 
-/// By name.
+/// By file name.
 pub type Sums = Map<String, Value>;
 
-/// `disk`: nobody writes to it any more. Who wakes from that memory must find it as it is now, and the time of its last change tells.
+/// `disk`: nobody writes to it any more. Its modification time proves later that it has not changed since the memory
+/// was saved.
 pub fn keep(folder: &Path, sums: &Sums, disk: &Path) -> Outcome<()> {
     let found = fs::metadata(disk).at(STEP, disk.display())?;
     let changed = format!("{}.{:09}", found.mtime(), found.mtime_nsec());
     write(folder, &json!({ "sums": sums, "disk": { "bytes": found.len(), "changed": changed } }))
 }
 
-/// Its disk is among what was summed up.
+/// Here the disk is one of the hashed files.
 pub fn keep_with_disk(folder: &Path, sums: &Sums) -> Outcome<()> {
     write(folder, &json!({ "sums": sums }))
 }

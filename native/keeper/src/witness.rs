@@ -1,5 +1,6 @@
-//! A second witness of what runs: a program of eBPF's that counts, in the kernel, each execution within one namespace of processes. It decides nothing and
-//! stays for as long as somebody asks; what is recorded is recorded without it. `caisson doctor` compares the two.
+//! A second witness of what runs: an eBPF program that counts, in the kernel, the executions within one pid namespace.
+//! It decides nothing, and stays only while somebody asks; the audit log does not depend on it. `caisson doctor`
+//! compares the two.
 
 use std::fs::metadata;
 use std::io::Read;
@@ -28,7 +29,8 @@ const NS_CURRENT_PID: i32 = 120;
 /// linux/audit.h
 const AUDIT_GET: u16 = 1000;
 
-/// Says that it counts, and, when there is nothing more to read, how many executions there were in the namespace of this process.
+/// Prints that it counts; at the end of standard input, returns the number of executions in the pid namespace of this
+/// process.
 pub fn watch(pid: &str) -> Outcome<Value> {
     let pid: u32 = pid.parse().coded(Code::PlanInvalid, STEP, pid)?;
     let witness = Witness::of(&format!("/proc/{pid}/ns/pid"))?;
@@ -37,13 +39,13 @@ pub fn watch(pid: &str) -> Outcome<Value> {
     Ok(json!({ "executed": witness.count()? }))
 }
 
-/// What this kernel offers: each was tried.
+/// What this kernel offers; each was tried.
 pub fn offered() -> Value {
     let said = |tried: Outcome<Value>| tried.unwrap_or_else(|fault| json!({ "lacking": fault.message }));
     json!({ "ebpf": said(counts()), "audit": said(audit_status()) })
 }
 
-/// Of an execution that there is.
+/// Counts one real execution.
 fn counts() -> Outcome<Value> {
     let witness = Witness::of("/proc/self/ns/pid")?;
     let quiet = Stdio::null;
@@ -64,7 +66,7 @@ struct Witness {
 impl Witness {
     fn of(namespace: &str) -> Outcome<Witness> {
         let found = metadata(namespace).at(STEP, namespace)?;
-        // Type, size of a key and of a value, entries.
+        // Type, key size and value size, number of entries.
         let counts = call(MAP_CREATE, &[ARRAY | 4 << 32, 8 | 1 << 32], "a map")?;
         let program = program(found.dev(), found.ino(), counts.as_raw_fd());
         let (code, license) = (program.as_ptr() as u64, c"GPL".as_ptr() as u64);
@@ -86,9 +88,9 @@ impl Witness {
     }
 }
 
-/// A call that answers with a descriptor. What its words point to outlives it.
+/// A bpf(2) call that returns a descriptor. Whatever its attributes point to outlives it.
 fn call(command: libc::c_int, words: &[u64], what: &str) -> Outcome<OwnedFd> {
-    // SAFETY: the kernel reads as many bytes as said, and what is missing is zero to it.
+    // SAFETY: the kernel reads as many bytes as given, and takes missing ones as zero.
     let fd = unsafe { libc::syscall(libc::SYS_bpf, command, words.as_ptr(), size_of_val(words)) } as i32;
     if fd < 0 {
         return Err(std::io::Error::last_os_error()).at(STEP, format!("eBPF: {what}"));
@@ -97,7 +99,8 @@ fn call(command: libc::c_int, words: &[u64], what: &str) -> Outcome<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// One more where the task is in this namespace: `get_ns_current_pid_tgid`, which knows it by its device and inode, has an answer then.
+/// Increments the count if the task is in this namespace: `get_ns_current_pid_tgid`, which identifies it by device and
+/// inode, succeeds only then.
 fn program(device: u64, inode: u64, map: i32) -> Vec<u64> {
     let op = |code: u8, to: u8, from: u8, offset: i16, number: i32| {
         u64::from(code)
@@ -111,12 +114,12 @@ fn program(device: u64, inode: u64, map: i32) -> Vec<u64> {
     code.extend(wide(1, 0, device));
     code.extend(wide(2, 0, inode));
     code.extend([
-        // Where its answer goes: the eight bytes below the frame.
+        // Its result buffer: the eight bytes at the top of the stack frame.
         op(0xbf, 3, 10, 0, 0),
         op(0x07, 3, 0, 0, -8),
         op(0xb7, 4, 0, 0, 8),
         op(0x85, 0, 0, 0, NS_CURRENT_PID),
-        // Another's: to the end.
+        // Another namespace: jump to the end.
         op(0x55, 0, 0, 9, 0),
         op(0x62, 10, 0, -12, 0),
         op(0xbf, 2, 10, 0, 0),
@@ -134,7 +137,7 @@ fn program(device: u64, inode: u64, map: i32) -> Vec<u64> {
     code
 }
 
-/// Whether the kernel audits, and who listens to it (auditd).
+/// Whether the kernel audits, and who listens (auditd).
 fn audit_status() -> Outcome<Value> {
     let what = "the kernel's audit";
     let link = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkAudit)
@@ -143,7 +146,7 @@ fn audit_status() -> Outcome<Value> {
     let mut question = Vec::new();
     question.extend(16u32.to_ne_bytes());
     question.extend(AUDIT_GET.to_ne_bytes());
-    // A request.
+    // NLM_F_REQUEST
     question.extend(1u16.to_ne_bytes());
     question.extend([0; 8]);
     send(link.as_fd().as_raw_fd(), &question, MsgFlags::empty()).at(STEP, what)?;
@@ -152,7 +155,7 @@ fn audit_status() -> Outcome<Value> {
     let word = |at: usize| {
         answer[..length].get(at..at + 4).map(|bytes| u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     };
-    // An answer of another kind is an error (nlmsgerr). After the header: mask, enabled, failure, pid.
+    // An answer of another type is an error (nlmsgerr). After the header: mask, enabled, failure, pid.
     match (answer[4..6] == AUDIT_GET.to_ne_bytes(), word(20), word(28)) {
         (true, Some(enabled), Some(pid)) => Ok(json!({ "enabled": enabled, "listener": pid })),
         _ => Err(Fault::new(Code::WallUnavailable, STEP, "the kernel's audit gives no account of itself to us")),

@@ -1,7 +1,8 @@
-//! Mends, inside, one call that gVisor of 2022 refuses. `ls` and `stat` of coreutils, and GLib, ask statx(2) not to mount what is to be mounted on
-//! demand (AT_NO_AUTOMOUNT). That gVisor knows no such file systems, and answers "Invalid argument" instead of leaving out what it has not. The
-//! dynamic loader puts this library before the C library (/etc/ld.so.preload); a program that is linked statically, or with another C library,
-//! or that calls the kernel by itself, is not reached. It is no wall: nothing is kept from anybody by it.
+//! Works around one call that gVisor of 2022 refuses. `ls` and `stat` of coreutils, and GLib, ask statx(2) not to
+//! trigger automounts (AT_NO_AUTOMOUNT). That gVisor has no automounts, but answers "Invalid argument" instead of
+//! ignoring the flag. The dynamic loader loads this library before the C library (/etc/ld.so.preload). It does not
+//! reach programs that are linked statically or with another C library, or that call the kernel directly. It is no
+//! security boundary.
 #![cfg_attr(not(test), no_std)]
 
 use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
@@ -33,7 +34,7 @@ pub unsafe extern "C" fn statx(
     unsafe { syscall(STATX, dir, path, flags & !AT_NO_AUTOMOUNT, mask, buffer) as c_int }
 }
 
-/// Nothing here can panic; the language wants to be told what would happen.
+/// Nothing here can panic, but the language requires a handler.
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -1,4 +1,4 @@
-//! What a host asks to have secrets taken out of.
+//! A host's request to remove secrets.
 
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Result};
@@ -6,8 +6,8 @@ use std::io::{Error, ErrorKind, Result};
 use caisson_audit::Redaction;
 use serde_json::json;
 
-/// `words`: a command line, a program and its arguments. `texts`. `known`: values of variables that are secrets.
-/// Read without serde's macros, which would be built anew for this library alone.
+/// `words`: a command line, i.e. a program and its arguments. `texts`: other texts. `known`: values of variables that
+/// are secrets. Parsed without serde's macros, which would have to be built for this library alone.
 const ASKED: [&str; 3] = ["words", "texts", "known"];
 
 pub fn redacted(redaction: &mut Redaction, asked: &str) -> Result<String> {
@@ -17,7 +17,7 @@ pub fn redacted(redaction: &mut Redaction, asked: &str) -> Result<String> {
     Ok(json!({ "words": redaction.words(&words, &known, false), "texts": texts }).to_string())
 }
 
-/// All of them, and nothing else.
+/// Requires all three, and allows nothing else.
 fn lists(asked: &str) -> Result<[Vec<String>; 3]> {
     let mut lists: BTreeMap<String, Vec<String>> = serde_json::from_str(asked)?;
     let taken = ASKED.map(|name| lists.remove(name));

@@ -4,7 +4,7 @@ use std::io::Result;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-/// It waits for nobody: a full queue is an error, and whoever sends comes back. An empty text is not sent.
+/// Never blocks: a full queue is an error, and the sender retries. An empty text is not sent.
 pub fn send(path: &Path, text: &str) -> Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;

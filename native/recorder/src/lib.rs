@@ -1,9 +1,11 @@
-//! The audit log for a host: what Node calls to append to it. Node has no call that locks a file.
+//! The audit log for a host: a Node addon, because Node cannot lock files.
 //!
-//! `open(path)` gives a log; `append(log, fields)` answers `[seq, hash]` as JSON, `end(log)` the same of the last record, or nothing; `rotate(log, bytes, fields)` the name of the full file, or nothing;
-//! `close(log)` lets go of its descriptors. `datagram(path, text)` sends a text to a local socket, for a syslog that listens for datagrams, which Node has no call for either;
-//! an empty one only looks whether somebody listens. `redacted(log, asked)` takes secrets out: `asked` is `{words, texts, known}` as JSON, and so is the answer; `secret(name)` says whether a variable
-//! of that name is one: it answers with the name, or nothing. Each throws with the reason.
+//! `open(path)` returns a log. `append(log, fields)` returns `[seq, hash]` as JSON, `end(log)` the same for the last
+//! record, or nothing. `rotate(log, bytes, fields)` returns the name of the full file, or nothing. `close(log)` closes
+//! its descriptors. `datagram(path, text)` sends a text to a local socket, for a syslog that listens for datagrams,
+//! which Node cannot send either; an empty text only checks whether somebody listens. `redacted(log, asked)` removes
+//! secrets: `asked` is `{words, texts, known}` as JSON, and so is the answer. `secret(name)` returns the name if a
+//! variable of that name is a secret, or nothing. Each throws with the reason.
 
 mod asked;
 mod datagram;
@@ -39,7 +41,7 @@ const OTHER: &str = "other arguments than agreed";
 const CLOSED: &str = "the log has been closed";
 
 unsafe extern "C" fn open(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         let path = node::arguments::<1>(env, info).and_then(|[path]| node::text(env, path));
         match path.map(|path| Chain::open(Path::new(&path)).map(|chain| (chain, Redaction::beside(Path::new(&path))))) {
@@ -51,7 +53,7 @@ unsafe extern "C" fn open(env: Env, info: *mut std::ffi::c_void) -> Value {
 }
 
 unsafe extern "C" fn append(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         let Ok([log, fields]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
         let (Ok(log), Ok(fields)) = (node::unwrapped::<Log>(env, log), node::text(env, fields)) else {
@@ -66,7 +68,7 @@ unsafe extern "C" fn append(env: Env, info: *mut std::ffi::c_void) -> Value {
 }
 
 unsafe extern "C" fn end(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         let Ok([log]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
         let Ok(log) = node::unwrapped::<Log>(env, log) else { return node::throw(env, OTHER) };
@@ -80,7 +82,7 @@ unsafe extern "C" fn end(env: Env, info: *mut std::ffi::c_void) -> Value {
 }
 
 unsafe extern "C" fn rotate(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         let Ok([log, bytes, fields]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
         let (Ok(log), Ok(bytes), Ok(fields)) =
@@ -97,7 +99,7 @@ unsafe extern "C" fn rotate(env: Env, info: *mut std::ffi::c_void) -> Value {
 }
 
 unsafe extern "C" fn close(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         if let Ok([log]) = node::arguments(env, info)
             && let Ok(log) = node::unwrapped::<Log>(env, log)
@@ -109,7 +111,7 @@ unsafe extern "C" fn close(env: Env, info: *mut std::ffi::c_void) -> Value {
 }
 
 unsafe extern "C" fn datagram(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         let Ok([path, text]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
         let (Ok(path), Ok(text)) = (node::text(env, path), node::text(env, text)) else {
@@ -123,7 +125,7 @@ unsafe extern "C" fn datagram(env: Env, info: *mut std::ffi::c_void) -> Value {
 }
 
 unsafe extern "C" fn redacted(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         let Ok([log, asked]) = node::arguments(env, info) else { return node::throw(env, OTHER) };
         let (Ok(log), Ok(asked)) = (node::unwrapped::<Log>(env, log), node::text(env, asked)) else {
@@ -138,7 +140,7 @@ unsafe extern "C" fn redacted(env: Env, info: *mut std::ffi::c_void) -> Value {
 }
 
 unsafe extern "C" fn secret(env: Env, info: *mut std::ffi::c_void) -> Value {
-    // SAFETY: within Node's call, with what it gave.
+    // SAFETY: within Node's call, with its own arguments.
     unsafe {
         match node::arguments::<1>(env, info).and_then(|[name]| node::text(env, name)) {
             Ok(name) => node::string(env, if is_secret(&name) { &name } else { "" }),

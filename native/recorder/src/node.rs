@@ -1,4 +1,5 @@
-//! Of Node-API what is used here (node_api.h): its names and shapes have not changed since Node 10, and Node itself brings them.
+//! The part of Node-API that is used here (node_api.h). Its names and types have not changed since Node 10, and Node
+//! itself provides it.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{null, null_mut};
@@ -41,7 +42,7 @@ unsafe extern "C" {
     fn napi_get_value_external(env: Env, value: Value, data: *mut *mut c_void) -> i32;
 }
 
-/// What Node itself refused; it has an exception waiting, or the arguments were of other kinds.
+/// Node refused the call: it has a pending exception, or the arguments had other types.
 pub struct Refused;
 
 fn held(status: i32) -> Result<(), Refused> {
@@ -49,7 +50,7 @@ fn held(status: i32) -> Result<(), Refused> {
 }
 
 /// # Safety
-/// Within a call from Node, with what it gave.
+/// Within a call from Node, with its own arguments.
 pub unsafe fn export(env: Env, exports: Value, name: &CStr, callback: Callback) -> Result<(), Refused> {
     let mut made = null_mut();
     // SAFETY: as promised by the caller; the name outlives the calls.
@@ -60,7 +61,7 @@ pub unsafe fn export(env: Env, exports: Value, name: &CStr, callback: Callback) 
 }
 
 /// # Safety
-/// Within a call from Node, with what it gave.
+/// Within a call from Node, with its own arguments.
 pub unsafe fn arguments<const COUNT: usize>(env: Env, info: Info) -> Result<[Value; COUNT], Refused> {
     let (mut count, mut arguments) = (COUNT, [null_mut(); COUNT]);
     // SAFETY: as promised by the caller; the array has the length that is said.
@@ -69,7 +70,7 @@ pub unsafe fn arguments<const COUNT: usize>(env: Env, info: Info) -> Result<[Val
 }
 
 /// # Safety
-/// Within a call from Node, with what it gave.
+/// Within a call from Node, with its own arguments.
 pub unsafe fn text(env: Env, value: Value) -> Result<String, Refused> {
     let mut length = 0;
     // SAFETY: as promised by the caller; the first call asks for the length alone, the buffer of the second holds it and a NUL.
@@ -84,7 +85,7 @@ pub unsafe fn text(env: Env, value: Value) -> Result<String, Refused> {
 }
 
 /// # Safety
-/// Within a call from Node, with what it gave.
+/// Within a call from Node, with its own arguments.
 pub unsafe fn number(env: Env, value: Value) -> Result<f64, Refused> {
     let mut number = 0.0;
     // SAFETY: as promised by the caller.
@@ -93,7 +94,7 @@ pub unsafe fn number(env: Env, value: Value) -> Result<f64, Refused> {
 }
 
 /// # Safety
-/// Within a call from Node, with what it gave.
+/// Within a call from Node, with its own arguments.
 pub unsafe fn string(env: Env, text: &str) -> Value {
     let mut made = null_mut();
     // SAFETY: as promised by the caller. On failure it stays null, which Node takes for undefined.
@@ -102,7 +103,7 @@ pub unsafe fn string(env: Env, text: &str) -> Value {
 }
 
 /// # Safety
-/// Within a call from Node, with what it gave.
+/// Within a call from Node, with its own arguments.
 pub unsafe fn throw(env: Env, message: &str) -> Value {
     let message: Vec<u8> = message.bytes().filter(|byte| *byte != 0).chain([0]).collect();
     // SAFETY: as promised by the caller; the text ends with NUL.
@@ -110,10 +111,10 @@ pub unsafe fn throw(env: Env, message: &str) -> Value {
     null_mut()
 }
 
-/// Something of ours that Node keeps until nobody has it any more.
+/// Wraps a value of ours, which Node keeps until it is garbage-collected.
 ///
 /// # Safety
-/// Within a call from Node, with what it gave.
+/// Within a call from Node, with its own arguments.
 pub unsafe fn wrap<T>(env: Env, thing: T) -> Value {
     let mut made = null_mut();
     let data = Box::into_raw(Box::new(thing)).cast();
@@ -128,10 +129,10 @@ unsafe extern "C" fn let_go<T>(_env: Env, data: *mut c_void, _hint: *mut c_void)
 }
 
 /// # Safety
-/// Within a call from Node, with what it gave; `value` came from `wrap` of the same kind.
+/// Within a call from Node, with its own arguments; `value` came from `wrap` of the same kind.
 pub unsafe fn unwrapped<'call, T>(env: Env, value: Value) -> Result<&'call mut T, Refused> {
     let mut data = null_mut();
-    // SAFETY: as promised by the caller. JavaScript has one thread, so that nobody else has it during the call.
+    // SAFETY: as promised by the caller. JavaScript has one thread, so nobody else accesses it during the call.
     unsafe {
         held(napi_get_value_external(env, value, &raw mut data))?;
         data.cast::<T>().as_mut().ok_or(Refused)

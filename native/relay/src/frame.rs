@@ -1,19 +1,21 @@
-//! What goes over the wire between the two relays: a length, the number of a line, a kind, and the bytes. All numbers little-endian.
+//! The frame format between the two relays: a length, a line number, a kind, and the payload. All numbers are
+//! little-endian.
 
 pub const HEADER: usize = 9;
 pub const MAX_PAYLOAD: usize = 64 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Of the leash, by itself.
+    /// A leash message without a descriptor.
     Message,
-    /// Of the leash, and a line comes with it.
+    /// A leash message that comes with a line.
     Open,
     Data,
-    /// So many bytes more may be sent on this line (four bytes).
+    /// This many more bytes may be sent on this line (four bytes).
     Credit,
     Close,
-    /// From the host: this guest was asleep, and whoever it spoke with is gone. All lines are closed, and their numbers start over.
+    /// From the host: this guest was asleep, and its former peer is gone. Closes all lines, and their numbers start
+    /// over.
     Anew,
 }
 
@@ -24,7 +26,7 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// What came is no frame: there is no way back into step.
+/// The input is not a frame; resynchronisation is impossible.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Broken(pub &'static str);
 
@@ -36,7 +38,7 @@ pub fn encode(out: &mut Vec<u8>, kind: Kind, line: u32, payload: &[u8]) {
     out.extend(payload);
 }
 
-/// The first frame and its length; None while it is not all there.
+/// The first frame and its length; None while it is incomplete.
 pub fn decode(bytes: &[u8]) -> Result<Option<(Frame, usize)>, Broken> {
     let Some((header, rest)) = bytes.split_at_checked(HEADER) else { return Ok(None) };
     let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);

@@ -1,6 +1,7 @@
-//! A leash is a socket that carries messages, and descriptors with them. Into a virtual machine no descriptor can be handed: there is one stream of
-//! bytes. A relay at each end of that stream makes a leash of it again: messages are carried as they are, and a connection that comes with one is
-//! carried too. Neither end trusts the other: what is not as agreed ends the relay, and nothing that is held grows beyond a window.
+//! A leash is a socket that carries messages with descriptors. No descriptor can be passed into a virtual machine,
+//! which has only a byte stream. A relay at each end of that stream restores the leash: it forwards messages unchanged,
+//! and also forwards a connection that comes with one, as a numbered line. Neither end trusts the other: a protocol
+//! violation ends the relay, and no buffer grows beyond a window.
 
 mod frame;
 mod line;
@@ -18,20 +19,20 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
-/// Lines at once.
+/// Open lines at once.
 const MAX_LINES: usize = 64;
-/// On the side that takes them: those too whose last bytes nobody has read yet.
+/// On the guest's side, including closed lines whose last bytes nobody has read yet.
 const MAX_LINGERING: usize = 4 * MAX_LINES;
-/// Of one line, at one turn.
+/// Bytes per line and turn.
 const CHUNK: usize = 32 * 1024;
-/// With so much waiting for the stream, nothing more is taken in.
+/// When this much waits for the stream, no more is read for it.
 const ENOUGH: usize = 256 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Opens lines, and takes none.
+    /// Opens lines, and accepts none.
     Host,
-    /// Takes lines, and opens none.
+    /// Accepts lines, and opens none.
     Guest,
 }
 
@@ -40,18 +41,18 @@ pub struct Relay {
     leash: OwnedFd,
     stream: OwnedFd,
     lines: BTreeMap<u32, Line>,
-    /// The number of the line that was opened last.
+    /// The number of the line opened last.
     last: u32,
-    /// For the stream.
+    /// Output for the stream.
     out: Vec<u8>,
-    /// From it, not yet a whole frame.
+    /// Input from the stream, not yet a whole frame.
     heard: Vec<u8>,
-    /// What is read goes through here: to fill one with zeros each time would take longer than a message.
+    /// A reusable read buffer: zeroing a new one each time would take longer than a message.
     buffer: Vec<u8>,
 }
 
 impl Relay {
-    /// Both are made not to block, for everybody who has them.
+    /// Makes both non-blocking, which affects everybody who shares them.
     pub fn new(side: Side, leash: OwnedFd, stream: OwnedFd) -> io::Result<Relay> {
         for socket in [&leash, &stream] {
             let flags = OFlag::from_bits_retain(fcntl(socket.as_fd(), FcntlArg::F_GETFL)?);
@@ -61,12 +62,12 @@ impl Relay {
         Ok(Relay { side, leash, stream, lines, last: 0, out, heard, buffer: vec![0; frame::MAX_PAYLOAD] })
     }
 
-    /// On the host's side, first of all: the guest was restored, and knows lines of somebody who is gone.
+    /// On the host's side, before anything else: the guest was restored, and has lines to a peer that is gone.
     pub fn begin_anew(&mut self) {
         encode(&mut self.out, Kind::Anew, 0, &[]);
     }
 
-    /// Until one of the two is closed, or something comes that is not as agreed.
+    /// Runs until one of the two is closed, or the protocol is violated.
     pub fn run(mut self) -> io::Result<()> {
         while self.turn()? {}
         Ok(())
@@ -83,7 +84,7 @@ impl Relay {
         ];
         let numbers: Vec<u32> = self.lines.keys().copied().collect();
         polls.extend(self.lines.values().map(|line| poll(line.fd(), line.events(may_send))));
-        // SAFETY: the array is ours and as long as said.
+        // SAFETY: the array is ours and has the given length.
         if unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, -1) } < 0 {
             return if Errno::last() == Errno::EINTR { Ok(true) } else { Err(io::Error::last_os_error()) };
         }
@@ -99,12 +100,12 @@ impl Relay {
             return Ok(false);
         }
         self.pay();
-        // Most of what was taken in can go at once.
+        // Most of what was read can be sent at once.
         self.write_stream()
     }
 
-    /// What has been taken may be sent again; told in one word for each line while the stream takes nothing, or one that never reads would have as many wait as it
-    /// sends bytes.
+    /// Returns credit for delivered bytes. While the stream is blocked, a line accumulates one amount instead of many
+    /// frames: otherwise a guest that never reads could make as many frames queue up as it sends bytes.
     fn pay(&mut self) {
         for (number, line) in &mut self.lines {
             if line.owed >= WORTH_TELLING && self.out.len() < ENOUGH {
@@ -124,7 +125,7 @@ impl Relay {
         let message = &self.buffer[..length];
         match descriptors.pop() {
             None => encode(&mut self.out, Kind::Message, 0, message),
-            // One too many is closed, as the agent would do.
+            // A connection over the limit is closed, as the agent would do.
             Some(_) if self.side == Side::Guest || self.lines.len() >= MAX_LINES => {}
             Some(socket) => {
                 self.last = self.last.checked_add(1).ok_or(io::ErrorKind::QuotaExceeded)?;
@@ -177,7 +178,7 @@ impl Relay {
         if line == 0 || line > self.last {
             return Err(io::Error::other("a line that was never opened"));
         }
-        // What was on its way when it ended is nobody's fault.
+        // The frame was in flight when the line ended, which is not an error.
         let Some(open) = self.lines.get_mut(&line) else { return Ok(()) };
         match (kind, <[u8; 4]>::try_from(payload.as_slice())) {
             (Kind::Data, _) => open.receive(&payload).map_err(broken)?,

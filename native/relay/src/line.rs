@@ -1,4 +1,4 @@
-//! One connection that is carried: this side's socket, and how much may be on its way.
+//! One forwarded connection: this side's socket, and its flow control.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -8,20 +8,20 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::frame::Broken;
 
-/// Bytes of one line that the other side may send before it hears that some have been taken.
+/// The most bytes of one line that the other side may send without an acknowledgement.
 pub const WINDOW: usize = 256 * 1024;
-/// What was taken is told when it is so much: each word of it wakes everybody on the way to the other side, and back.
+/// The least credit worth a frame, because each frame wakes everybody on the way to the other side and back.
 pub const WORTH_TELLING: usize = WINDOW / 4;
 
 pub struct Line {
     socket: OwnedFd,
-    /// What we may send.
+    /// Bytes that we may send.
     credit: usize,
-    /// What came, and its reader has not taken yet; never more than a window.
+    /// Received, but not yet taken by the reader; never more than a window.
     pending: Vec<u8>,
     /// The other side will send nothing more.
     closing: bool,
-    /// What was taken, and the other side has not been told yet.
+    /// Delivered, but not yet credited to the other side.
     pub owed: usize,
 }
 
@@ -42,7 +42,7 @@ impl Line {
         self.socket.as_raw_fd()
     }
 
-    /// What to wait for; zero: for nothing.
+    /// Events to poll for; zero: none.
     pub fn events(&self, may_send: bool) -> libc::c_short {
         let reads = may_send && self.credit > 0 && !self.closing;
         let writes = !self.pending.is_empty();
@@ -75,7 +75,7 @@ impl Line {
         if self.credit > WINDOW { Err(Broken("credit for more than a window")) } else { Ok(()) }
     }
 
-    /// Hands over what waits; how much it was. None: nobody reads it any more.
+    /// Delivers what is pending, and returns how much was. None: the reader is gone.
     pub fn flush(&mut self) -> Option<usize> {
         if self.pending.is_empty() {
             return Some(0);

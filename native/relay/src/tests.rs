@@ -1,4 +1,4 @@
-//! Two relays, and a stream between them that a test can also write to.
+//! Two relays, with a stream between them that a test can also write to.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -14,7 +14,7 @@ fn leash() -> (OwnedFd, OwnedFd) {
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap()
 }
 
-/// A relay in a thread; what its leash is spoken to with.
+/// Starts a relay in a thread. Returns the other end of its leash.
 fn start(side: Side, stream: UnixStream) -> (OwnedFd, thread::JoinHandle<io::Result<()>>) {
     let (ours, theirs) = leash();
     let relay = Relay::new(side, theirs, stream.into()).unwrap();
@@ -28,7 +28,7 @@ fn hear(leash: &OwnedFd) -> (Vec<u8>, Vec<OwnedFd>) {
     (buffer, descriptors)
 }
 
-/// Two ends of one connection, the host's and the guest's.
+/// The two ends of one connection, the host's and the guest's.
 fn connect(host: &OwnedFd, guest: &OwnedFd) -> (UnixStream, UnixStream) {
     let (mine, given) = UnixStream::pair().unwrap();
     send(host.as_fd(), b"connect", &[given.as_raw_fd()]).unwrap();
@@ -49,7 +49,7 @@ fn messages_and_connections_cross_both_ways_and_end_on_both_sides() {
 
     let bytes: Vec<u8> = (0..3_000_000u32).map(|number| (number % 251) as u8).collect();
     let (mut slow, idle) = connect(&host, &guest);
-    // One whose reader sleeps holds up nobody else.
+    // A line whose reader sleeps does not block the others.
     let stuck = thread::spawn(move || slow.write_all(&vec![0; 4 * line::WINDOW]).is_err());
     let lines: Vec<_> = (0..3).map(|_| connect(&host, &guest)).collect();
     let carried = lines.into_iter().map(|(mut mine, theirs)| {
@@ -81,7 +81,7 @@ fn messages_and_connections_cross_both_ways_and_end_on_both_sides() {
     assert!(hear(&guest).0.is_empty());
 }
 
-/// What the host's relay makes of bytes that no relay would send.
+/// The result of the host's relay for bytes that no relay would send.
 fn judged(bytes: &[u8]) -> io::Result<()> {
     let (one, mut other) = UnixStream::pair().unwrap();
     let (host, relay) = start(Side::Host, one);
@@ -89,7 +89,7 @@ fn judged(bytes: &[u8]) -> io::Result<()> {
     send(host.as_fd(), b"connect", &[given.as_raw_fd()]).unwrap();
     let mut opened = [0; frame::HEADER + 7];
     other.read_exact(&mut opened).unwrap();
-    // It may have ended before it has taken all of them.
+    // The relay may have ended before it has read all of them.
     let _ = other.write_all(bytes);
     drop(other);
     relay.join().unwrap()
@@ -124,7 +124,7 @@ fn a_guest_that_does_not_read_has_nothing_pile_up() {
     let (host, relay) = start(Side::Host, one);
     let (mut mine, given) = UnixStream::pair().unwrap();
     send(host.as_fd(), b"connect", &[given.as_raw_fd()]).unwrap();
-    // Somebody takes each byte at once, and each would be owed a word of thirteen.
+    // A reader takes each byte at once; each could cost a credit frame of thirteen bytes.
     const BYTES: usize = 600_000;
     let reader = thread::spawn(move || mine.read_exact(&mut [0; BYTES]).map(|()| mine));
     let mut byte = Vec::new();

@@ -1,4 +1,5 @@
-//! What QEMU holds open. A twin gets each of them anew, with the same number: nothing that is open is shared with its mother or with another twin, not even where a file is read.
+//! QEMU's open descriptors. A twin gets each of them anew, with the same number. It shares no open file with its mother
+//! or another twin, not even for reading.
 
 use std::ffi::{CStr, c_int, c_long};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -6,17 +7,17 @@ use std::sync::Mutex;
 
 use crate::call;
 
-/// As native/keeper/src/machine/arguments.rs numbers them.
+/// As in native/keeper/src/machine/arguments.rs.
 const STREAM: RawFd = 3;
 pub const DISK: RawFd = 4;
 const CONTROL: RawFd = 5;
 const STANDARD: RawFd = 3;
 /// QEMU has two dozen.
 const MOST: RawFd = 128;
-/// Read by all: native/keeper/src/machine/stage.rs.
+/// Read-only files shared by all: native/keeper/src/machine/stage.rs.
 const FILES: [&CStr; 3] = [c"/memory", c"/usr.erofs", c"/shown.erofs"];
 
-/// What has no name, as it was made.
+/// Descriptors without a path, by how they were created.
 #[derive(Clone, Copy)]
 pub enum Kind {
     Event,
@@ -24,7 +25,7 @@ pub enum Kind {
     Signals(u64),
 }
 
-/// By number: the last that was made with it.
+/// By number: the latest one created with it.
 static NOTED: Mutex<Vec<(RawFd, Kind)>> = Mutex::new(Vec::new());
 
 pub fn note(made: c_long, kind: Kind) -> c_int {
@@ -58,7 +59,7 @@ impl Identity {
     }
 }
 
-/// What is in its place in a twin.
+/// What takes this descriptor's place in a twin.
 #[derive(Clone, Copy)]
 enum Place {
     Null,
@@ -70,10 +71,10 @@ enum Place {
     Anonymous(Kind),
 }
 
-/// All that QEMU has open, but for what is the mother's own.
+/// All of QEMU's descriptors, except the mother's own.
 pub struct Table(Vec<(RawFd, Place)>);
 
-/// A twin's own.
+/// A twin's own descriptors.
 pub struct Own {
     pub log: OwnedFd,
     pub stream: OwnedFd,
@@ -82,7 +83,7 @@ pub struct Own {
 }
 
 impl Table {
-    /// Nothing where one is not known: its number.
+    /// On an unknown descriptor, fails with its number.
     pub fn read(disk: Identity, mothers: &[RawFd]) -> Result<Table, RawFd> {
         let noted = NOTED.lock().map(|noted| noted.clone()).unwrap_or_default();
         let mut table = Vec::new();
@@ -95,7 +96,7 @@ impl Table {
                 STREAM => Place::Stream,
                 CONTROL => Place::Control,
                 _ if found == disk => Place::Disk,
-                // It has no type of file.
+                // An anonymous inode has no file type.
                 _ if found.2 == 0 => Place::Anonymous(kind.ok_or(fd)?),
                 _ => Place::File(FILES.into_iter().find(|path| Identity::at(path) == Some(found)).ok_or(fd)?),
             };
@@ -104,7 +105,7 @@ impl Table {
         Ok(Table(table))
     }
 
-    /// In a twin: as they are in its mother, and nothing else. False: one could not be had.
+    /// Runs in a twin: sets up the same descriptors as in its mother, and no others. False: one could not be created.
     pub fn renew(&self, own: &Own) -> bool {
         let mut fresh = Vec::new();
         for (fd, place) in &self.0 {
@@ -113,7 +114,7 @@ impl Table {
         }
         let mut next = 0;
         for (fd, made) in fresh {
-            // SAFETY: touches only this process's table; what is closed is used by nobody here.
+            // SAFETY: touches only this process's table; nothing here uses what is closed.
             unsafe {
                 if fd > next {
                     libc::close_range(next as u32, fd as u32 - 1, 0);
@@ -150,7 +151,7 @@ impl Place {
                 Place::Control => set(&own.control),
                 Place::Disk => Some(own.disk.as_raw_fd()),
                 Place::File(path) => open(path),
-                // Whoever was to be woken by it looks once for nothing.
+                // Initially signalled, at the cost of one spurious wake-up.
                 Place::Anonymous(Kind::Event) => call(libc::syscall(libc::SYS_eventfd2, 1, nonblocking)),
                 Place::Anonymous(Kind::Epoll) => call(libc::syscall(libc::SYS_epoll_create1, 0)),
                 Place::Anonymous(Kind::Signals(set)) => {
@@ -161,7 +162,7 @@ impl Place {
     }
 }
 
-/// Out of the way of all that are to be replaced.
+/// Moves it above all numbers that are to be replaced.
 fn beyond(fd: RawFd) -> Option<RawFd> {
     // SAFETY: no pointers.
     call(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, MOST) }.into())

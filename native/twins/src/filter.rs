@@ -1,4 +1,5 @@
-//! QEMU's own filter of system calls forbids to fork, and to become somebody else: a mother would be none behind it. It is kept as QEMU has made it, and set in each twin.
+//! QEMU's own seccomp filter forbids to fork and to change ids, so a mother cannot run behind it. It is captured as
+//! QEMU built it, and installed in each twin.
 
 use std::ffi::{c_int, c_void};
 use std::fs::File;
@@ -14,7 +15,7 @@ static KEPT: OnceLock<Vec<u8>> = OnceLock::new();
 type Export = unsafe extern "C" fn(*const c_void, c_int) -> c_int;
 static EXPORT: Behind = Behind::new(c"seccomp_export_bpf");
 
-/// As seccomp_load(3): 0, or an error's number below it.
+/// Returns as seccomp_load(3) does: 0, or a negative errno.
 pub fn keep(context: *const c_void) -> c_int {
     // SAFETY: a name that ends with NUL; the descriptor is new and ours.
     let file = unsafe {
@@ -28,7 +29,7 @@ pub fn keep(context: *const c_void) -> c_int {
     }
     let mut bytes = Vec::new();
     let read = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
-    // One filter is known of; a second would be lost.
+    // Only one filter is expected; a second one would be lost.
     if read.is_ok() && !bytes.is_empty() && KEPT.set(bytes).is_ok() { 0 } else { -libc::EINVAL }
 }
 
@@ -36,12 +37,12 @@ pub fn is_kept() -> bool {
     KEPT.get().is_some()
 }
 
-/// In a twin, last of all. False: it is not set.
+/// Runs in a twin, as the last restriction. False: not installed.
 pub fn set() -> bool {
     let Some(bytes) = KEPT.get() else { return false };
     let length = bytes.len() / size_of::<sock_filter>();
     let mut filter = vec![sock_filter { code: 0, jt: 0, jf: 0, k: 0 }; length];
-    // SAFETY: as many bytes as both have; every pattern is an instruction, and the kernel checks each.
+    // SAFETY: both have this many bytes; every bit pattern is an instruction, and the kernel checks each.
     unsafe {
         std::ptr::copy_nonoverlapping(
             bytes.as_ptr(),

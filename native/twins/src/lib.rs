@@ -1,11 +1,15 @@
-//! Twins: an emulated machine that stands still forks itself into sandboxes, with its memory and with all that QEMU has translated by then.
+//! Twins: a stopped emulated machine forks itself into sandboxes, with its memory and with all code that QEMU has
+//! translated by then.
 //!
-//! The dynamic loader puts this library before the C library in one QEMU, the mother. It runs the template's saved state and nobody else's, has been rehearsed, and
-//! has been told to stop. From the first connection on its listener its first thread stays here (serve.rs): its other threads are stopped where they wait
-//! in the kernel, and never go on (threads.rs). In a twin they are made anew and do, with descriptors of its own in the places of the mother's
-//! (descriptors.rs), inside its own sandbox's walls and behind QEMU's own filter of system calls, which the mother keeps for it (filter.rs).
+//! The dynamic loader loads this library before the C library into one QEMU, the mother. The mother runs only the
+//! template's saved state, has been rehearsed, and has been told to stop. From the first connection to its listener on,
+//! its first thread stays here (serve.rs), and its other threads are stopped where they wait in the kernel, for good
+//! (threads.rs). In a twin these threads are recreated and continue, with the twin's own descriptors in place of the
+//! mother's (descriptors.rs), inside the walls of its own sandbox and behind QEMU's own seccomp filter, which the
+//! mother keeps for it (filter.rs).
 //!
-//! Whatever is not as known here (a descriptor, a thread that does something) ends in no twins: machines are restored then.
+//! Anything unexpected (an unknown descriptor, a busy thread) means that there are no twins; machines are then
+//! restored.
 #![cfg(target_arch = "x86_64")]
 
 mod chance;
@@ -21,7 +25,7 @@ use std::sync::atomic::{AtomicPtr, Ordering::SeqCst};
 use descriptors::Kind;
 use threads::Start;
 
-/// A function of the C library, or of another, behind the one here that has its name.
+/// The function of the C library, or of another library, that a function of the same name here replaces.
 struct Behind(AtomicPtr<c_void>, &'static CStr);
 
 impl Behind {
@@ -33,15 +37,15 @@ impl Behind {
     /// `F` must be the type of the function of that name.
     unsafe fn find<F: Copy>(&self) -> Option<F> {
         if self.0.load(SeqCst).is_null() {
-            // What the program has by that name comes before this library.
+            // RTLD_NEXT skips the program itself, whose own functions come before this library; hence RTLD_DEFAULT.
             for place in [libc::RTLD_NEXT, libc::RTLD_DEFAULT] {
-                // SAFETY: a name that ends with NUL.
+                // SAFETY: a NUL-terminated name.
                 let found = unsafe { libc::dlsym(place, self.1.as_ptr()) };
                 let _ = self.0.compare_exchange(std::ptr::null_mut(), found, SeqCst, SeqCst);
             }
         }
         let found = self.0.load(SeqCst);
-        // SAFETY: a function of that type, says the caller; a pointer to one is as large as any.
+        // SAFETY: the caller promises the type; all function pointers have the same size.
         (!found.is_null()).then(|| unsafe { std::mem::transmute_copy(&found) })
     }
 
@@ -67,7 +71,7 @@ pub unsafe extern "C" fn pthread_create(
     argument: *mut c_void,
 ) -> c_int {
     let (begin, what) = threads::known(start, argument);
-    // SAFETY: the caller's arguments, but that the thread begins and ends here.
+    // SAFETY: the caller's arguments, except that the thread starts and ends here.
     unsafe { PTHREAD_CREATE.get::<PthreadCreate>()(thread, attributes, begin, what) }
 }
 
@@ -75,7 +79,7 @@ type Ppoll =
     unsafe extern "C" fn(*mut libc::pollfd, libc::nfds_t, *const libc::timespec, *const libc::sigset_t) -> c_int;
 static PPOLL: Behind = Behind::new(c"ppoll");
 
-/// What QEMU's first thread waits in. It does not hold QEMU's lock meanwhile.
+/// Where QEMU's first thread waits. It does not hold QEMU's lock meanwhile.
 ///
 /// # Safety
 /// As ppoll(2).
@@ -88,11 +92,11 @@ pub unsafe extern "C" fn ppoll(
 ) -> c_int {
     // SAFETY: a function of that type.
     let ppoll = unsafe { PPOLL.get::<Ppoll>() };
-    // SAFETY: the caller's array, as long as it says.
+    // SAFETY: the caller's array, with the length given.
     unsafe { serve::waits(polls, count, |polls, count| ppoll(polls, count, time, mask)) }
 }
 
-/// QEMU wants that no fork has the machine's memory; a twin has.
+/// QEMU asks that forks do not inherit the machine's memory, but a twin needs it.
 ///
 /// # Safety
 /// As madvise(2).
@@ -125,7 +129,7 @@ pub unsafe extern "C" fn epoll_create1(flags: c_int) -> c_int {
 /// As signalfd(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn signalfd(fd: c_int, mask: *const libc::sigset_t, flags: c_int) -> c_int {
-    // Of the set the kernel knows eight bytes.
+    // The kernel reads eight bytes of the set.
     // SAFETY: the caller's set.
     let (made, set) = unsafe { (libc::syscall(libc::SYS_signalfd4, fd, mask, 8, flags), *mask.cast::<u64>()) };
     descriptors::note(made, Kind::Signals(set))
@@ -143,11 +147,11 @@ pub unsafe extern "C" fn seccomp_load(context: *mut c_void) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gnutls_rnd(_level: c_int, place: *mut c_void, length: usize) -> c_int {
     const GNUTLS_E_RANDOM_FAILED: c_int = -206;
-    // SAFETY: the caller's place, as large as it says.
+    // SAFETY: the caller's buffer, with the length given.
     if unsafe { chance::draw(place, length) } { 0 } else { GNUTLS_E_RANDOM_FAILED }
 }
 
-/// Of libgcrypt, for a QEMU that is built with that. It cannot fail.
+/// The same for libgcrypt, if QEMU is built with it. It cannot report failure.
 ///
 /// # Safety
 /// As gcry_randomize.
@@ -160,7 +164,7 @@ pub unsafe extern "C" fn gcry_randomize(place: *mut c_void, length: usize, _leve
 }
 
 extern "C" fn load(count: c_int, arguments: *const *mut c_char) {
-    // SAFETY: the dynamic loader hands the program's arguments to whatever it begins with.
+    // SAFETY: the dynamic loader passes the program's arguments to initialisers.
     unsafe { name::find(count, arguments) };
     serve::prepare();
 }
@@ -169,7 +173,7 @@ extern "C" fn load(count: c_int, arguments: *const *mut c_char) {
 #[unsafe(link_section = ".init_array")]
 static LOAD: extern "C" fn(c_int, *const *mut c_char) = load;
 
-/// The number of a system call as `syscall` wants it, and what it said, as the kernel says it.
+/// The successful result of a system call; None on an error.
 fn call(result: c_long) -> Option<c_int> {
     (result >= 0).then_some(result as c_int)
 }

@@ -1,4 +1,5 @@
-//! Whose machine a QEMU runs is told by its command line, for whoever looks at the host's processes. A twin has its mother's: there it says its own name.
+//! QEMU's command line names its sandbox, for whoever lists the host's processes. A twin inherits its mother's, and
+//! replaces the name by its own.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
@@ -6,13 +7,13 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
 static PLACE: AtomicPtr<c_char> = AtomicPtr::new(std::ptr::null_mut());
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
-/// Finds where it is said.
+/// Finds the name in the arguments.
 ///
 /// # Safety
-/// The arguments of the program, as they were given to it.
+/// These are the program's arguments, as it received them.
 pub unsafe fn find(count: c_int, arguments: *const *mut c_char) {
     for index in 1..count.max(1) as usize {
-        // SAFETY: within them; each ends with NUL.
+        // SAFETY: within the arguments; each ends with NUL.
         unsafe {
             if CStr::from_ptr(*arguments.add(index - 1)) == c"-name" && index < count as usize {
                 let place = *arguments.add(index);
@@ -23,14 +24,14 @@ pub unsafe fn find(count: c_int, arguments: *const *mut c_char) {
     }
 }
 
-/// Of the sandbox: the host name of its namespace. Cut to what there is room for.
+/// Writes the sandbox's name, which is its host name, cut to the available space.
 pub fn take_own() {
     let (place, length) = (PLACE.load(SeqCst), LENGTH.load(SeqCst));
     let mut name = [0u8; 65];
     if place.is_null() || length >= name.len() {
         return;
     }
-    // SAFETY: as much room as is said, and of the program's own arguments as much as there was.
+    // SAFETY: the buffer has the given size, and the argument has at least this length.
     unsafe {
         if libc::gethostname(name.as_mut_ptr().cast(), name.len()) == 0 {
             place.cast::<u8>().copy_from_nonoverlapping(name.as_ptr(), length);

@@ -1,4 +1,4 @@
-//! The mother: from the first connection on, QEMU's first thread is here, and returns in twins only.
+//! The mother: from the first connection on, QEMU's first thread serves here, and returns only in twins.
 
 use std::ffi::c_int;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -28,11 +28,11 @@ struct Mother {
     idle_ms: c_int,
 }
 
-/// Where the C library keeps the number of the first thread.
+/// Where the C library keeps the first thread's id.
 static FIRST: AtomicPtr<c_int> = AtomicPtr::new(std::ptr::null_mut());
 static MOTHER: Mutex<Option<Mother>> = Mutex::new(None);
 
-/// Before QEMU begins.
+/// Called before QEMU starts.
 pub fn prepare() {
     let idle_ms = std::env::var(IDLE).ok().and_then(|text| text.parse().ok());
     if let (Some(idle_ms), Some(disk), Ok(mut mother)) = (idle_ms, Identity::of(descriptors::DISK), MOTHER.lock()) {
@@ -41,7 +41,7 @@ pub fn prepare() {
     }
 }
 
-/// The wait of one of QEMU's threads. In the first one of the mother it is for those too who want twins.
+/// The wait of one of QEMU's threads. The mother's first thread also waits here for requests for twins.
 ///
 /// # Safety
 /// As ppoll(2).
@@ -55,7 +55,7 @@ pub unsafe fn waits(
         return wait(polls, count);
     }
     let mut more = [libc::pollfd { fd: LISTENER, events: libc::POLLIN, revents: 0 }; MOST];
-    // SAFETY: the caller's array, as long as it says, and room for one more.
+    // SAFETY: the caller's array has the given length, and ours has room for one more.
     let ready = unsafe {
         more.as_mut_ptr().copy_from_nonoverlapping(polls, count as usize);
         let ready = wait(more.as_mut_ptr(), count + 1);
@@ -65,7 +65,7 @@ pub unsafe fn waits(
     if ready <= 0 || more[count as usize].revents == 0 {
         return ready;
     }
-    // Whether it is a twin now, or there are none to be had: nothing has come of what QEMU waits for.
+    // Either this is a twin now, or there are none: in both cases QEMU's own descriptors had no event.
     bear();
     (ready - 1).max(0)
 }
@@ -75,20 +75,21 @@ fn is_first() -> bool {
     unsafe { libc::syscall(libc::SYS_gettid) as c_int == libc::getpid() }
 }
 
-/// Returns in a twin; in the mother only if there can be none, which has been said, and then nobody listens any more.
+/// Returns in a twin. In the mother it returns only if twins are impossible: it has then reported why, and closed the
+/// listener.
 fn bear() {
     let Some(mother) = MOTHER.lock().ok().and_then(|mut mother| mother.take()) else { return };
     let (first, table) = match prepared(&mother) {
         Ok(prepared) => prepared,
         Err(why) => {
             eprintln!("caisson twins: {why}");
-            // SAFETY: ours, and used by nobody any more.
+            // SAFETY: ours, and no longer used.
             unsafe { libc::close(LISTENER) };
             return;
         }
     };
     FIRST.store(first.id, SeqCst);
-    // One thread runs, the others stand.
+    // Only this thread runs; the others are stopped.
     let fork = serve(LISTENER, USER_NAMESPACE, mother.idle_ms, Spares::none(), copy);
     if let Fork::Wanted(entrance) = fork {
         be_twin(entrance, &first, &table);
@@ -110,10 +111,10 @@ fn prepared(mother: &Mother) -> Result<(Thread, Table), String> {
     table.map(|table| (first, table)).map_err(|fd| format!("descriptor {fd} is not known"))
 }
 
-/// A step that fails is its end: there is no half of a twin.
+/// A step that fails ends the process, so that no twin can be incomplete.
 fn be_twin(entrance: Entrance, first: &Thread, table: &Table) {
     first.tell_kernel();
-    // Whoever waits for it hears why it ends.
+    // From here on, errors go to the log that the keeper reads.
     // SAFETY: touches only this process's table.
     unsafe { libc::dup2(entrance.0.fds[FD_STDERR].as_raw_fd(), libc::STDERR_FILENO) };
     let (request, disk) = entrance.pass();
@@ -125,7 +126,7 @@ fn be_twin(entrance: Entrance, first: &Thread, table: &Table) {
     if !table.renew(&own) {
         enter::stop("descriptors");
     }
-    // All of them are closed, or others by now.
+    // These numbers are closed or reused by now.
     std::mem::forget((own, fds));
     name::take_own();
     enter::limits(&header);
@@ -137,13 +138,13 @@ fn be_twin(entrance: Entrance, first: &Thread, table: &Table) {
     }
 }
 
-/// As fork(2), with nothing of the C library's: it would take the other threads for ended, and their stacks for free.
+/// As fork(2), but bypassing the C library, which would treat the other threads as ended and reuse their stacks.
 ///
 /// # Safety
 /// As `dance::copy`.
 unsafe fn copy(dance: *mut Dance) -> libc::pid_t {
     let flags = libc::SIGCHLD | libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID;
-    // SAFETY: like fork: no new stack, no shared memory. In the child, the frame that `back` names is there still.
+    // SAFETY: like fork: no new stack, no shared memory. In the child, the frame that `back` refers to still exists.
     unsafe {
         let third = libc::syscall(libc::SYS_clone, flags, 0, 0, FIRST.load(SeqCst), 0) as libc::pid_t;
         if third == 0 {

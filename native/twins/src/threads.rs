@@ -1,5 +1,5 @@
-//! QEMU's other threads. In the mother each is stopped by a signal where it waits in the kernel, and never goes on. In a twin each is made anew with the stack that it
-//! had, and returns from that signal: to itself it has been interrupted while it waited.
+//! QEMU's other threads. In the mother, a signal stops each where it waits in the kernel, for good. In a twin, each is
+//! recreated on its old stack and returns from that signal: to the thread, its wait was merely interrupted.
 
 use std::arch::{asm, naked_asm};
 use std::cell::UnsafeCell;
@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 
 use crate::call;
 
-/// The last there is: nobody else's.
+/// The last signal number; nobody else uses it.
 const SIGNAL: c_int = 64;
-/// QEMU has a thread for each processor, and a handful.
+/// QEMU has a thread per CPU, and a handful more.
 const MOST: usize = 128;
-/// For all to stand.
+/// For all threads to stop.
 const PATIENCE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_micros(200);
-/// `syscall`.
+/// The `syscall` instruction.
 const CALL: [u8; 2] = [0x0f, 0x05];
 /// bits/rseq.h
 const RSEQ_SIGNATURE: u32 = 0x5305_3053;
 const RSEQ_BYTES: usize = 32;
 
-// Of a place.
+// States of a place.
 const FREE: u32 = 0;
 const RUNS: u32 = 1;
 const STANDS: u32 = 2;
@@ -31,10 +31,10 @@ const IS_BUSY: u32 = 3;
 
 pub type Start = extern "C" fn(*mut c_void) -> *mut c_void;
 
-/// What the C library keeps of a thread, and the kernel is told of.
+/// What the C library tells the kernel about a thread.
 #[derive(Clone, Copy)]
 pub struct Thread {
-    /// Where it keeps what is its own: the base of FS.
+    /// Its thread control block: the base of FS.
     own: usize,
     pub id: *mut c_int,
     robust_list: *mut c_void,
@@ -43,13 +43,13 @@ pub struct Thread {
 
 #[repr(C)]
 struct Place {
-    /// First: `stop` knows. While it stands.
+    /// The saved stack pointer while stopped. Must be the first field: `stop` relies on it.
     stack: UnsafeCell<usize>,
     state: AtomicU32,
     thread: UnsafeCell<Thread>,
 }
 
-// SAFETY: the cells are written by the thread that has the place, before it says so in `state`.
+// SAFETY: only the thread that owns the place writes the cells, before it publishes that in `state`.
 unsafe impl Sync for Place {}
 
 static PLACES: [Place; MOST] = [const {
@@ -59,12 +59,12 @@ static PLACES: [Place; MOST] = [const {
         thread: UnsafeCell::new(Thread { own: 0, id: null_mut(), robust_list: null_mut(), robust_length: 0 }),
     }
 }; MOST];
-/// Threads that there are, whether they have a place or not.
+/// The number of threads, with or without a place.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static IN_TWIN: AtomicBool = AtomicBool::new(false);
 
 impl Thread {
-    /// Of the one that calls. Nothing where the kernel does not say (native/zygote/src/moving.rs).
+    /// The calling thread. None where the kernel does not tell (native/zygote/src/moving.rs).
     pub fn of_this() -> Option<Thread> {
         let mut thread = Thread { own: own(), id: null_mut(), robust_list: null_mut(), robust_length: 0 };
         // SAFETY: the kernel writes to three places that are ours.
@@ -76,7 +76,7 @@ impl Thread {
         (known && !thread.id.is_null()).then_some(thread)
     }
 
-    /// In a twin: what the kernel forgets of one who is copied.
+    /// Runs in a twin: registers what the kernel does not copy to a new thread.
     pub fn tell_kernel(&self) {
         // SAFETY: the list is this thread's.
         unsafe { libc::syscall(libc::SYS_set_robust_list, self.robust_list, self.robust_length) };
@@ -85,19 +85,19 @@ impl Thread {
 
 fn own() -> usize {
     let own: usize;
-    // SAFETY: the ABI of threads on x86-64: the first word there is its own address.
+    // SAFETY: the x86-64 thread ABI: the first word there is its own address.
     unsafe { asm!("mov {}, fs:0", out(reg) own, options(nostack, readonly)) };
     own
 }
 
-/// What a thread is to begin with instead, so that it is known.
+/// Wraps a thread's start function, so that the thread is registered.
 pub fn known(start: Start, argument: *mut c_void) -> (Start, *mut c_void) {
     COUNT.fetch_add(1, SeqCst);
     (lives, Box::into_raw(Box::new((start, argument))).cast())
 }
 
 extern "C" fn lives(what: *mut c_void) -> *mut c_void {
-    // SAFETY: made by `known`, for this thread alone.
+    // SAFETY: created by `known`, for this thread alone.
     let (start, argument) = *unsafe { Box::from_raw(what.cast::<(Start, *mut c_void)>()) };
     let place = Thread::of_this().and_then(take_place);
     let result = start(argument);
@@ -116,7 +116,7 @@ fn take_place(thread: Thread) -> Option<&'static Place> {
     // SAFETY: nobody else has this place.
     unsafe { *place.thread.get() = thread };
     place.state.store(RUNS, SeqCst);
-    // QEMU blocks all there are in its threads.
+    // QEMU blocks all signals in its threads.
     block(libc::SIG_UNBLOCK);
     Some(place)
 }
@@ -131,10 +131,10 @@ fn block(how: c_int) {
     }
 }
 
-/// From now on a thread can be stopped.
+/// Installs the handler; from now on threads can be stopped.
 pub fn listen() {
     let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = on_signal;
-    // SAFETY: a handler of that type, which calls nothing that is not safe in one.
+    // SAFETY: a handler of the right type that calls only async-signal-safe functions.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as usize;
@@ -149,12 +149,12 @@ extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void)
     // SAFETY: written before the state was.
     let is_ours = |place: &&Place| unsafe { place.state.load(SeqCst) != FREE && (*place.thread.get()).own == own };
     let Some(place) = PLACES.iter().find(is_ours).filter(|_| !IN_TWIN.load(SeqCst)) else { return };
-    // SAFETY: the kernel's, of this signal.
+    // SAFETY: the kernel's context of this signal.
     if !unsafe { waits(&*context.cast()) } {
         place.state.store(IS_BUSY, SeqCst);
         return;
     }
-    // SAFETY: a place that is this thread's.
+    // SAFETY: this thread's own place.
     unsafe { stop(place) };
     if IN_TWIN.load(SeqCst) {
         // SAFETY: as above.
@@ -163,7 +163,7 @@ extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void)
     }
 }
 
-/// Whether it was in a system call that waits, and nothing has come of that: it begins it again, or is told that it was interrupted.
+/// Whether it was in a blocking system call without a result yet: the call is restarted, or returns EINTR.
 ///
 /// # Safety
 /// `context` is that of a signal.
@@ -171,7 +171,7 @@ unsafe fn waits(context: &libc::ucontext_t) -> bool {
     let registers = &context.uc_mcontext.gregs;
     let at = registers[libc::REG_RIP as usize] as *const [u8; 2];
     let value = registers[libc::REG_RAX as usize];
-    // SAFETY: where it stood there is code, and before that.
+    // SAFETY: there is code at this address and before it.
     let (ahead, behind) = unsafe { (*at, *at.byte_sub(CALL.len())) };
     let begins_again = ahead == CALL && [libc::SYS_futex, libc::SYS_poll, libc::SYS_ppoll].contains(&value);
     begins_again || behind == CALL && value == -i64::from(libc::EINTR)
@@ -182,9 +182,9 @@ unsafe extern "C" {
     static __rseq_size: u32;
 }
 
-/// The C library asks there which processor it is on.
+/// Registers the area in which the C library looks up its current CPU.
 fn tell_rseq() {
-    // SAFETY: the C library's own area of this thread, with what it says of it.
+    // SAFETY: the C library's own area for this thread, with the size it states.
     unsafe {
         if __rseq_size != 0 {
             let area = own().wrapping_add_signed(__rseq_offset);
@@ -193,7 +193,7 @@ fn tell_rseq() {
     }
 }
 
-/// Returns when the mother lets go of it, or in a twin: there `revive` jumps to where the registers are taken back.
+/// Returns when the mother resumes it, or in a twin, where `revive` jumps to the point that restores the registers.
 ///
 /// # Safety
 /// `place` is that of the calling thread.
@@ -211,10 +211,10 @@ unsafe extern "C" fn stop(place: *const Place) {
     )
 }
 
-/// clone(2), in the order of its arguments. The new thread returns from the `stop` that has that stack.
+/// clone(2), in the order of its arguments. The new thread returns from the `stop` that left this stack.
 ///
 /// # Safety
-/// `stack` was left by `stop`, and nobody stands on it in this process.
+/// `stack` was left by `stop`, and nothing runs on it in this process.
 #[unsafe(naked)]
 unsafe extern "C" fn revive(flags: c_long, stack: usize, parents_id: *mut c_int, id: *mut c_int, own: usize) -> c_long {
     naked_asm!(
@@ -243,7 +243,7 @@ fn living() -> impl Iterator<Item = &'static Place> {
     PLACES.iter().filter(|place| place.state.load(SeqCst) != FREE)
 }
 
-/// False: one does something, or is not known, and all go on.
+/// False: a thread is busy or unknown, and all resume.
 pub fn stop_all() -> bool {
     let until = Instant::now() + PATIENCE;
     for place in living() {
@@ -255,7 +255,7 @@ pub fn stop_all() -> bool {
             return true;
         }
         std::thread::sleep(LOOK);
-        // It may wait by now.
+        // It may be waiting by now.
         living().filter(|place| place.state.load(SeqCst) == IS_BUSY).for_each(signal);
     }
     for place in living() {
@@ -269,11 +269,11 @@ pub fn stop_all() -> bool {
 
 fn signal(place: &Place) {
     place.state.store(RUNS, SeqCst);
-    // SAFETY: the C library keeps the number there; one that has ended is nobody.
+    // SAFETY: the C library keeps the id there; for an ended thread the call fails.
     unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), *(*place.thread.get()).id, SIGNAL) };
 }
 
-/// In a twin, as the C library makes threads: QEMU's filter knows no other way. False: not all of them.
+/// Runs in a twin. Creates threads as the C library does, because QEMU's filter allows no other way. False: not all.
 pub fn revive_all() -> bool {
     const FLAGS: c_int = libc::CLONE_VM
         | libc::CLONE_FS
@@ -287,7 +287,7 @@ pub fn revive_all() -> bool {
     IN_TWIN.store(true, SeqCst);
     living().all(|place| {
         place.state.store(RUNS, SeqCst);
-        // SAFETY: it stood, so its stack and what it is are there, and nobody has them here.
+        // SAFETY: it was stopped, so its stack and control block are intact, and nobody uses them here.
         let made = unsafe {
             let thread = *place.thread.get();
             revive(FLAGS.into(), *place.stack.get(), thread.id, thread.id, thread.own)

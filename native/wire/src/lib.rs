@@ -1,4 +1,5 @@
-//! The agent wire: frames generated from wire/agent.proto, their bounds (wire/limits.ts), and the length-prefixed coding.
+//! The agent's wire protocol: frames generated from wire/agent.proto, their limits (wire/limits.ts), and the
+//! length-prefixed encoding.
 
 use prost::Message;
 
@@ -12,7 +13,7 @@ pub const INITIAL_WINDOW_BYTES: usize = 1024 * 1024;
 pub const MAX_STREAMS: usize = 1024;
 pub const AGENT_GENERATION: u32 = 1;
 
-/// Why a byte stream is not a sequence of frames. There is no way to go on after one.
+/// Why a byte stream is not a sequence of frames. The stream cannot continue after one.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Violation {
     TooLarge(usize),
@@ -27,8 +28,8 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
     frame.encode(out).expect("a Vec grows");
 }
 
-/// Takes the first whole frame off `input`: the frame and the bytes it took, or None when more bytes are needed.
-/// The length is judged before anything is kept, so a liar costs at most MAX_FRAME_BYTES.
+/// Takes the first whole frame off `input`. Returns the frame and its length in bytes, or None when more bytes are
+/// needed. The length is checked before anything is kept, so a false one costs at most MAX_FRAME_BYTES.
 pub fn decode(input: &[u8]) -> Result<Option<(Frame, usize)>, Violation> {
     let Some(prefix) = input.first_chunk::<4>() else { return Ok(None) };
     let length = u32::from_le_bytes(*prefix) as usize;

@@ -1,4 +1,5 @@
-//! Whatever bytes come, decoding says no or gives a frame; it never panics and never keeps more than it was given.
+//! Whatever bytes arrive, decoding returns an error or a frame; it never panics, and never keeps more than it was
+//! given.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -7,8 +8,8 @@ use caisson_wire::data::Channel;
 use caisson_wire::open::Operation;
 use caisson_wire::*;
 
-/// Counts what a thread allocates, so that a test can say how much decoding costs. The thread that runs the tests
-/// keeps its books at any moment: what it takes is no cost of a frame.
+/// Counts what a thread allocates, so that a test can measure the cost of decoding. The test harness's own thread may
+/// allocate at any moment, which is not a cost of a frame.
 struct Counting;
 
 thread_local! {
@@ -89,7 +90,7 @@ fn encoded(frame: &Frame) -> Vec<u8> {
     bytes
 }
 
-/// As a connection does it: frame after frame until there is no whole one left.
+/// As a connection does it: frame after frame until no whole one is left.
 fn decode_all(mut input: &[u8]) -> Result<usize, Violation> {
     let mut frames = 0;
     while let Some((_, used)) = decode(input)? {
@@ -119,7 +120,7 @@ fn whole_frames_come_back_and_truncated_ones_wait() {
         for length in 0..bytes.len() {
             assert_eq!(decode(&bytes[..length]), Ok(None), "{frame:?} cut to {length}");
             if length >= 4 {
-                // The same cut with a length that says it is whole: a frame of less, or none, and no panic.
+                // The same cut, with a length that claims it is whole: a smaller frame or none, but no panic.
                 let mut lying = bytes[..length].to_vec();
                 lying[..4].copy_from_slice(&u32::to_le_bytes(length as u32 - 4));
                 match decode(&lying) {
@@ -168,9 +169,10 @@ fn damaged_frames(dice: &mut Dice) {
     assert!(refused > 1000, "{refused}: the damage is felt");
 }
 
-/// Wire bytes that become many small things: the largest frame of each must stay a bounded multiple of itself.
+/// Input that decodes to many small objects: even the largest frame of each kind may only cost a bounded multiple of
+/// its size.
 fn frames_made_to_swell(before: isize) {
-    // Frame.open.start.args: two bytes on the wire, an empty String in memory. And the same for entries of a listing.
+    // Frame.open.start.args: two bytes on the wire, an empty String in memory. The same for entries of a listing.
     for (path, item) in [(&[0x12u8, 0x12][..], [0x12u8, 0]), (&[0x1a, 0x2a][..], [0x0a, 0])] {
         let mut bytes: Vec<u8> = item.iter().copied().cycle().take((MAX_FRAME_BYTES - 64) & !1).collect();
         for tag in path.iter().rev() {

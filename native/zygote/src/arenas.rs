@@ -1,5 +1,6 @@
-//! Where Python keeps its small objects, as an allocator of its own (PyObject_SetArenaAllocator): side by side in one place, so that they lie on huge
-//! pages (huge.rs). By itself Python would strew them between the libraries. Python calls it under its lock.
+//! An arena allocator for Python's small objects (PyObject_SetArenaAllocator). It keeps them side by side, so that they
+//! lie on huge pages (huge.rs); by default Python would scatter them between the libraries. Python calls it under its
+//! lock.
 
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -8,7 +9,7 @@ use libc::{c_void, size_t};
 
 use crate::huge::SIZE;
 
-/// As large as Python asks for (ARENA_BITS of its obmalloc.c, 3.10 and later). Others are mapped where there is room.
+/// The arena size that Python requests (ARENA_BITS of its obmalloc.c, 3.10 and later). Other sizes are mapped anywhere.
 const ARENA: usize = 1 << 20;
 const COUNT: usize = u64::BITS as usize;
 
@@ -35,7 +36,7 @@ pub unsafe extern "C" fn caisson_zygote_arena(_: *mut c_void, size: size_t) -> *
 pub unsafe extern "C" fn caisson_zygote_arena_free(_: *mut c_void, arena: *mut c_void, size: size_t) {
     let place = PLACE.load(Ordering::Relaxed);
     let index = (arena as usize).wrapping_sub(place as usize) / ARENA;
-    // SAFETY: Python's to give back, and nothing in it is used any more.
+    // SAFETY: Python returns it, and uses nothing in it any more.
     unsafe {
         if place.is_null() || index >= COUNT {
             libc::munmap(arena, size);
@@ -46,7 +47,7 @@ pub unsafe extern "C" fn caisson_zygote_arena_free(_: *mut c_void, arena: *mut c
     }
 }
 
-/// Mapped at the first call; null: it cannot be had.
+/// Mapped on the first call; null if that fails.
 fn place() -> *mut c_void {
     let place = PLACE.load(Ordering::Relaxed);
     if !place.is_null() {
@@ -56,7 +57,7 @@ fn place() -> *mut c_void {
     if whole.is_null() {
         return null_mut();
     }
-    // SAFETY: up to a whole huge page further, within the mapping.
+    // SAFETY: at most one huge page further, within the mapping.
     let aligned = unsafe { whole.byte_add(whole.align_offset(SIZE)) };
     PLACE.store(aligned, Ordering::Relaxed);
     aligned

@@ -1,10 +1,13 @@
-//! The fork: into the sandbox's cgroups and pid namespace, as a child of the sandbox's PID 1, with one copy of the page tables.
+//! The fork ("dance"): into the sandbox's cgroups and pid namespace, as a child of the sandbox's PID 1, copying the
+//! page tables only once.
 //!
-//! Copying the warmed interpreter's page tables is the cost of a fork, so it must happen once. Three processes are needed all the same: one to join
-//! the cgroups and to name the pid namespace of its children (it stays outside itself); one inside that namespace, so that its orphan falls to
-//! the PID 1 there; and the orphan. The first two share this process's memory (CLONE_VM | CLONE_VFORK) and cost nothing; each has a stack of its
-//! own, and its parent sleeps until it has exited. The third is made by the C library's fork and jumps back into the call of `fork_into`
-//! on its own copy of this stack (getcontext(3), setcontext(3)). One that has page tables of its own already goes the same way (moving.rs).
+//! Copying the warm interpreter's page tables is the main cost of a fork, so it must happen once. Three processes are
+//! needed all the same. The first joins the cgroups and sets the pid namespace for its children (it stays outside
+//! itself). The second is inside that namespace, so that its orphan falls to the PID 1 there. The third is that orphan.
+//! The first two share this process's memory (CLONE_VM | CLONE_VFORK) and cost nothing; each has its own stack, and its
+//! parent sleeps until it has exited. The third is made by the C library's fork, and jumps back into the call of
+//! `fork_into` on its own copy of this stack (getcontext(3), setcontext(3)). A spare, which has its own page tables
+//! already, takes the same steps (moving.rs).
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::{null_mut, read_volatile, write_volatile};
@@ -14,7 +17,7 @@ use libc::c_void;
 use crate::request::{FD_PID, FIXED_FDS};
 
 pub enum Forked {
-    /// In the new process, which is in the pid namespace and cgroups and nowhere else yet.
+    /// In the new process, which is in the pid namespace and cgroups, but in no other namespace yet.
     Child,
     Parent,
     Failed {
@@ -36,14 +39,14 @@ pub struct Dance {
     doors: *const OwnedFd,
     door_count: usize,
     inner_stack: *mut c_void,
-    /// Where the third process begins, and that it does.
+    /// Where the third process resumes; the flag below tells it that it is the third.
     pub back: libc::ucontext_t,
     pub in_child: bool,
     pub failed_step: u32,
     pub errno: i32,
-    /// Makes the third process: its number or -1, for the second; does not return in the third.
+    /// Called by the second process to make the third. Returns its number or -1; does not return in the third.
     third: Third,
-    /// Of clone(2), for the second.
+    /// Extra clone(2) flags for the second process.
     inner_flags: libc::c_int,
 }
 
@@ -71,8 +74,9 @@ pub fn fork_into(fds: &[OwnedFd], third: Third) -> Forked {
     let Some(stacks) = Stacks::map() else { return Forked::Failed { step: STEP_CLONE, errno: errno() } };
     let mut dance = Dance::new(fds, &stacks, third, 0);
     let dance: *mut Dance = &raw mut dance;
-    // SAFETY: getcontext returns a second time, in the child only, on the child's copy of this very frame: nothing between the two returns
-    // popped it, because this process sleeps in clone(2) until both helpers have exited. `in_child` is read volatile for that reason.
+    // SAFETY: getcontext returns a second time, in the child only, on the child's copy of this very frame. Nothing
+    // between the two returns popped the frame, because this process sleeps in clone(2) until both helpers have exited.
+    // `in_child` is read volatile for that reason.
     unsafe {
         libc::getcontext(&raw mut (*dance).back);
         if read_volatile(&raw const (*dance).in_child) {
@@ -91,12 +95,12 @@ pub fn fork_into(fds: &[OwnedFd], third: Third) -> Forked {
     }
 }
 
-/// The third process has a copy of all of this memory, the sleeping caller's stack included.
+/// The third process gets a copy of all of this memory, including the sleeping caller's stack.
 ///
 /// # Safety
 /// Called by `inner` alone.
 pub unsafe fn copy(dance: *mut Dance) -> libc::pid_t {
-    // SAFETY: in the child, the frame that `back` names is there still.
+    // SAFETY: in the child, the frame that `back` refers to still exists.
     unsafe {
         let third = libc::fork();
         if third == 0 {
@@ -108,10 +112,10 @@ pub unsafe fn copy(dance: *mut Dance) -> libc::pid_t {
     }
 }
 
-/// Outside still: joins the cgroups and names the pid namespace of its child.
+/// The first process, still outside: joins the cgroups, and sets the pid namespace of its child.
 pub(crate) extern "C" fn outer(argument: *mut c_void) -> libc::c_int {
     let dance: *mut Dance = argument.cast();
-    // SAFETY: the caller of clone sleeps and its frame lives; nobody else touches the structure meanwhile.
+    // SAFETY: the caller of clone sleeps, so its frame lives, and nobody else accesses the structure meanwhile.
     unsafe {
         for index in 0..(*dance).door_count {
             let door = (*(*dance).doors.add(index)).as_raw_fd();
@@ -132,7 +136,7 @@ pub(crate) extern "C" fn outer(argument: *mut c_void) -> libc::c_int {
     0
 }
 
-/// Inside the pid namespace: makes the one that stays and leaves it to PID 1.
+/// The second process, inside the pid namespace: makes the third, and leaves it to PID 1.
 extern "C" fn inner(argument: *mut c_void) -> libc::c_int {
     let dance: *mut Dance = argument.cast();
     // SAFETY: as in `outer`.
@@ -152,7 +156,7 @@ pub fn errno() -> i32 {
     std::io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }
 
-/// Three stacks, unmapped again in the parent. In the child they are a few untouched pages.
+/// Three stacks, unmapped again in the parent. In the child they remain as a few untouched pages.
 pub struct Stacks(*mut c_void);
 
 const STACKS: usize = 3;

@@ -1,5 +1,5 @@
-//! The child's way in: from the zygote's namespaces into the sandbox's, then down to the sandbox's user, step by step. A step that fails ends the
-//! process: there is no half-entered child.
+//! How a child enters: from the zygote's namespaces into the sandbox's, then down to the sandbox's user, step by step.
+//! A step that fails ends the process, so no child can be half inside.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
@@ -13,20 +13,20 @@ use crate::request::{
 /// Seconds that a zygote's child waits for its wall before it gives up.
 const GATE_TIMEOUT_S: libc::time_t = 30;
 
-/// All that it takes to go in.
+/// Everything that a child needs to enter.
 pub struct Entrance(pub Request);
 
 impl Entrance {
     pub fn enter(self) {
         let (request, ruleset) = self.pass();
         descriptors(&request.fds);
-        // Last: a small limit of open files must not stop the way in.
+        // Last, so that a low limit of open files cannot break the steps before.
         limits(&request.header);
-        // close_range has closed them: dropping would close the numbers again.
+        // close_range has already closed them; dropping them would close the numbers again.
         std::mem::forget((request, ruleset));
     }
 
-    /// All but descriptors and limits; with what came beside the mount namespace.
+    /// Does everything except descriptors and limits. Also returns what came with the mount namespace.
     pub fn pass(self) -> (Request, Option<OwnedFd>) {
         let Request { header, filter, fds } = &self.0;
         let handed = pass(header, filter, fds);
@@ -58,9 +58,9 @@ fn pass(header: &Header, filter: &[sock_filter], fds: &[OwnedFd]) -> Option<Owne
     handed
 }
 
-/// What does not have to wait for the wall: these namespaces were there when the fork was asked for.
+/// Enters the namespaces that existed when the fork was requested, so that only the rest waits for the wall.
 fn approach(header: &Header, fds: &[OwnedFd]) {
-    // The user namespace first: it gives the right to enter the others.
+    // The user namespace first, because it gives the right to enter the others.
     let namespaces = [
         (FD_USER, libc::CLONE_NEWUSER),
         (FD_CGROUP, libc::CLONE_NEWCGROUP),
@@ -85,11 +85,11 @@ fn approach(header: &Header, fds: &[OwnedFd]) {
     }
 }
 
-/// Nothing goes on before the keeper has said that the wall stands. The mount namespace, and the ruleset or the disk.
+/// Waits for the keeper's message that the wall stands. Returns the mount namespace, and the ruleset or the disk.
 fn wait_at(gate: &OwnedFd, with_more: bool) -> (OwnedFd, Option<OwnedFd>) {
     let patience = libc::timeval { tv_sec: GATE_TIMEOUT_S, tv_usec: 0 };
     let size = size_of_val(&patience) as libc::socklen_t;
-    // SAFETY: the value outlives the call and has the size said.
+    // SAFETY: the value outlives the call and has the given size.
     unsafe {
         libc::setsockopt(gate.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const patience).cast(), size);
     }
@@ -106,7 +106,7 @@ fn wait_at(gate: &OwnedFd, with_more: bool) -> (OwnedFd, Option<OwnedFd>) {
 }
 
 pub fn limits(header: &Header) {
-    // A core limit of 1 keeps a core_pattern pipe from being started on the host (core(5)).
+    // A core limit of 1 prevents the kernel from starting a core_pattern pipe on the host (core(5)).
     let of_files = (header.file_bytes != 0).then_some((libc::RLIMIT_FSIZE, header.file_bytes));
     for (resource, value) in
         [(libc::RLIMIT_CORE, 1), (libc::RLIMIT_NOFILE, header.open_files)].into_iter().chain(of_files)
@@ -131,7 +131,7 @@ fn become_user(header: &Header) {
     // SAFETY: plain calls on our own process; the structures are those of capset(2), version 3.
     unsafe {
         if header.single_id == 0 {
-            // A program that runs a machine has none beside its own.
+            // A program that runs a machine has no supplementary groups.
             must(libc::setgroups(usize::from(header.disk == 0), &raw const header.gid), "setgroups");
         }
         must(libc::setresgid(header.gid, header.gid, header.gid), "setresgid");
@@ -139,12 +139,12 @@ fn become_user(header: &Header) {
         let head: [u32; 2] = [0x2008_0522, 0];
         let none = [0u32; 6];
         must(libc::syscall(libc::SYS_capset, head.as_ptr(), none.as_ptr()) as c_int, "capset");
-        // Entering another user made the process undumpable, which would hide its own /proc/self from it.
+        // Changing the user made the process undumpable, which would hide its own /proc/self from it.
         must(libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0), "dumpable");
     }
 }
 
-/// 0 from /dev/null, 1 and 2 the pipes, 3 the control socket, and nothing else.
+/// 0 is /dev/null, 1 and 2 are the pipes, 3 is the control socket, and nothing else is open.
 fn descriptors(fds: &[OwnedFd]) {
     // SAFETY: a NUL-terminated path; dup2 and close_range touch only this process's table.
     unsafe {

@@ -1,14 +1,15 @@
-//! The zygote: a warmed interpreter that forks itself straight into sandboxes.
+//! The zygote: a warm interpreter that forks itself straight into sandboxes.
 //!
-//! The interpreter loads this library, imports what the template wants, and calls `caisson_zygote_serve`. From then on the interpreter itself does not
-//! run: requests are taken here, and the call returns only in forked children. Those that were asked for are in the sandbox's pid namespace and cgroups by then; the
-//! interpreter does what it has to after a fork, which takes as long as the wall's building does, and calls `caisson_zygote_enter`: that returns
-//! in the sandbox's namespaces, without privileges, behind the sandbox's own system-call filter. Until then it runs the template's code and
-//! nobody else's.
+//! The interpreter loads this library, imports what the template wants, and calls `caisson_zygote_serve`. From then on
+//! the interpreter itself does not run: requests are handled here, and the call returns only in forked children. A
+//! requested child is in the sandbox's pid namespace and cgroups by then. The interpreter does its own work after a
+//! fork, which takes as long as building the wall, and calls `caisson_zygote_enter`. That call returns in the sandbox's
+//! namespaces, without privileges, behind the sandbox's own seccomp filter. Until then the child runs only the
+//! template's code.
 //!
-//! It has capabilities over its own user namespace, and so over those of the sandboxes, which are made below it; and none over the host.
-//! It shares the host's pid namespace, because a process can only be forked into a pid namespace below one's own, and because its end must not
-//! be theirs.
+//! The zygote has capabilities over its own user namespace, and so over those of the sandboxes, which are created below
+//! it, but none over the host. It shares the host's pid namespace, because a process can only be forked into a pid
+//! namespace below its own, and because the sandboxes' processes must outlive the zygote.
 
 pub mod dance;
 pub mod enter;
@@ -24,19 +25,20 @@ mod moving;
 
 use std::sync::Mutex;
 
-/// Of a child that has not entered yet.
+/// A forked child that has not entered yet.
 static FORK: Mutex<Option<serve::Fork>> = Mutex::new(None);
 
 const WANTED: libc::c_int = 0;
 const SPARE: libc::c_int = 1;
 
-/// Serves requests on `listener` (SOCK_SEQPACKET, listening) until there was none for `idle_ms`; `user_namespace` is handed to keepers.
+/// Serves requests on `listener` (SOCK_SEQPACKET, listening) until none came for `idle_ms`. `user_namespace` is handed
+/// to keepers.
 ///
-/// Returns in each forked child, which must enter next, and not in the parent, which ends with the process. 0: the child was asked for; 1: it was not yet,
-/// and has time. -1: not called as agreed.
+/// Returns in each forked child, which must enter next. Never returns in the parent, which exits here. 0: the child was
+/// requested; 1: it is a spare, and has time. -1: invalid arguments.
 ///
 /// # Safety
-/// The process must have one thread, and the descriptors must be what they are said to be.
+/// The process must have one thread, and the descriptors must be as described.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caisson_zygote_serve(
     listener: libc::c_int,
@@ -56,8 +58,8 @@ pub unsafe extern "C" fn caisson_zygote_serve(
     })
 }
 
-/// In a forked child: waits until it is asked for, if it was not, and until its wall stands, and goes in. A step that fails is its end.
-/// -1: not called as agreed.
+/// In a forked child: a spare waits until it is requested, every child waits until its wall stands, then it enters. A
+/// step that fails ends the process. -1: called without a fork.
 ///
 /// # Safety
 /// The process must have one thread; every descriptor but the first four is closed.

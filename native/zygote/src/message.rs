@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 pub const MAX_FDS: usize = 16;
 pub const MAX_MESSAGE: usize = 64 * 1024;
 
-/// Sends one message whole.
+/// Sends one complete message.
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[RawFd]) -> io::Result<()> {
     assert!(fds.len() <= MAX_FDS);
     let mut control = [0u64; 16];
@@ -36,7 +36,8 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[RawFd]) -> io::Result<(
     if sent as usize == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
-/// Receives one message. An empty one is the end of the conversation; one that was cut is an error, and its descriptors are closed.
+/// Receives one message. An empty one means that the peer has closed. A truncated one is an error, and its descriptors
+/// are closed.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut control = [0u64; 16];
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
@@ -46,7 +47,7 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, 
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = size_of_val(&control) as _;
-    // A socket with a time limit is interrupted by whatever stops its process for a moment (signal(7)).
+    // A socket with a timeout returns EINTR when its process is stopped for a moment (signal(7)).
     let length = loop {
         // SAFETY: every pointer in the message outlives the call.
         let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
@@ -59,7 +60,7 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, 
         }
     };
     let mut fds = Vec::new();
-    // SAFETY: the kernel filled the control buffer; CMSG_* walk within msg_controllen, and each descriptor is new and ours.
+    // SAFETY: the kernel filled the control buffer; CMSG_* stay within msg_controllen; each descriptor is new and ours.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
         while !header.is_null() {

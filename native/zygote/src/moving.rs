@@ -1,7 +1,7 @@
-//! From outside into the sandbox's cgroups and pid namespace with the same memory: for a fork that was ready before it was asked for (spare.rs).
+//! Moves a spare fork (spare.rs) into the sandbox's cgroups and pid namespace without copying its memory.
 //!
-//! It is the first of the three processes itself (dance.rs), from a stack that is not its own. The third shares this memory, takes the stack that was
-//! left, and is alone with it a moment later, when the other two have exited.
+//! The spare itself is the first of the three processes (dance.rs), on another stack. The third shares this memory and
+//! takes over the stack that the first left. A moment later, when the other two have exited, it has both to itself.
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr::{null_mut, read_volatile, write_volatile};
@@ -12,7 +12,7 @@ use crate::dance::{Dance, STACK, STEP_CLONE, Stacks, errno, outer};
 use crate::message::send;
 use crate::request::{Answer, bytes_of};
 
-/// What the C library keeps of a thread, and the kernel is told of: whoever goes on is another thread to it.
+/// What the C library tells the kernel about a thread. The process that goes on is a different thread to the kernel.
 #[derive(Clone, Copy)]
 pub struct Thread {
     id: *mut c_int,
@@ -21,7 +21,7 @@ pub struct Thread {
 }
 
 impl Thread {
-    /// Of the one that calls. Nothing where the kernel does not say: PR_GET_TID_ADDRESS (prctl(2)) is an option of its configuration.
+    /// The calling thread. None where the kernel lacks PR_GET_TID_ADDRESS (prctl(2)), which is a build option.
     pub fn of_this() -> Option<Thread> {
         let mut thread = Thread { id: null_mut(), robust_list: null_mut(), robust_length: 0 };
         // SAFETY: the kernel writes to three places that are ours.
@@ -34,31 +34,31 @@ impl Thread {
     }
 }
 
-/// The dance, where the caller must not find it on a stack that another uses by then.
+/// Lives on the heap, because its creator's stack is used by another process later.
 #[repr(C)]
 struct Move {
     dance: Dance,
     stack: *mut c_void,
     thread: Thread,
-    /// Of the third process; it is kept outside.
+    /// Refers to the third process; it is handed to the zygote.
     pidfd: RawFd,
     outside: RawFd,
 }
 
-/// Returns in the third process and nowhere else. `outside` is told how it went, with a descriptor of the process that went on.
+/// Returns in the third process only. Reports the result on `outside`, with a pidfd of the process that went on.
 #[inline(never)]
 pub fn move_into(fds: &[OwnedFd], thread: Thread, outside: BorrowedFd<'_>) {
     let Some(stacks) = Stacks::map() else { end(outside, Answer { errno: errno(), step: STEP_CLONE }, &[]) };
-    // The second opens the third's descriptor for the first: they have one table.
+    // The second process opens the third's pidfd for the first, so they share one descriptor table.
     let dance = Dance::new(fds, &stacks, share, libc::CLONE_FILES);
     let stack = stacks.top_of(2);
     let moved = Box::leak(Box::new(Move { dance, stack, thread, pidfd: -1, outside: outside.as_raw_fd() }));
     let first_stack = stacks.top_of(0);
-    // Whoever stands on one may exit after the third has returned from here.
+    // The helpers may still run on these stacks after the third process has returned from here.
     std::mem::forget(stacks);
     let moved: *mut Move = moved;
-    // SAFETY: getcontext returns a second time, in the third process, on this very frame: this one has left it for another stack, and never comes
-    // back to it. `in_child` is read volatile for that reason.
+    // SAFETY: getcontext returns a second time, in the third process, on this very frame; this process has left the
+    // frame for another stack, and never returns to it. `in_child` is read volatile for that reason.
     unsafe {
         libc::getcontext(&raw mut (*moved).dance.back);
         if read_volatile(&raw const (*moved).dance.in_child) {
@@ -71,7 +71,7 @@ pub fn move_into(fds: &[OwnedFd], thread: Thread, outside: BorrowedFd<'_>) {
         away.uc_stack.ss_size = STACK;
         away.uc_link = null_mut();
         let leave: extern "C" fn(*mut Move) -> ! = leave;
-        // An argument that is a pointer goes whole where registers are as wide (makecontext(3), notes).
+        // A pointer argument is passed unchanged where registers have its size (makecontext(3), notes).
         let leave = std::mem::transmute::<extern "C" fn(*mut Move) -> !, extern "C" fn()>(leave);
         libc::makecontext(&raw mut away, leave, 1, moved);
         libc::setcontext(&raw const away);
@@ -79,11 +79,11 @@ pub fn move_into(fds: &[OwnedFd], thread: Thread, outside: BorrowedFd<'_>) {
     }
 }
 
-/// The end of the one that was called.
+/// The remaining steps of the process that was called, up to its exit.
 extern "C" fn leave(moved: *mut Move) -> ! {
-    // SAFETY: `moved` is never freed, and what is read here the third process does not write.
+    // SAFETY: `moved` is never freed, and the third process does not write what is read here.
     unsafe {
-        // Or its exit would write where the other's number stands (CLONE_CHILD_CLEARTID, clone(2)).
+        // Otherwise its exit would clear the word that holds the third's thread id (CLONE_CHILD_CLEARTID, clone(2)).
         libc::syscall(libc::SYS_set_tid_address, null_mut::<c_int>());
         outer(moved.cast());
         let answer = Answer { errno: (*moved).dance.errno, step: read_volatile(&raw const (*moved).dance.failed_step) };
@@ -94,7 +94,7 @@ extern "C" fn leave(moved: *mut Move) -> ! {
 }
 
 fn end(outside: BorrowedFd<'_>, answer: Answer, pidfd: &[RawFd]) -> ! {
-    // Where nobody listens any more the zygote has ended, which is not the end of what it forked.
+    // Fails if the zygote has ended, which must not end the processes that it forked.
     let _ = send(outside, bytes_of(&[answer]), pidfd);
     // SAFETY: ends this process without running the interpreter's exit handlers.
     unsafe { libc::_exit(0) }
@@ -107,7 +107,7 @@ fn end(outside: BorrowedFd<'_>, answer: Answer, pidfd: &[RawFd]) -> ! {
 unsafe fn share(dance: *mut Dance) -> libc::pid_t {
     let moved: *mut Move = dance.cast();
     let flags = libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID;
-    // SAFETY: the stack is its own, the places that the kernel writes to are ours.
+    // SAFETY: the stack is unused, and the kernel writes only to places that are ours.
     unsafe {
         let Move { stack, thread, .. } = *moved;
         let pidfd = &raw mut (*moved).pidfd;
@@ -117,7 +117,7 @@ unsafe fn share(dance: *mut Dance) -> libc::pid_t {
 
 extern "C" fn third(argument: *mut c_void) -> c_int {
     let moved: *mut Move = argument.cast();
-    // SAFETY: the frame that `back` names was left by the only one who used it.
+    // SAFETY: the only user of the frame that `back` refers to has left it.
     unsafe {
         write_volatile(&raw mut (*moved).dance.in_child, true);
         libc::setcontext(&raw const (*moved).dance.back);

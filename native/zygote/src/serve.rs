@@ -1,4 +1,4 @@
-//! The loop of the parent: hello, request, fork, answer. Nothing here waits for one client while another has something to say.
+//! The parent's loop: hello, request, fork, answer. It never waits for one client while another has a request.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
@@ -11,11 +11,11 @@ use crate::spare::{PAUSE, Spares, Waiting};
 
 const MAX_CLIENTS: usize = 512;
 
-/// What a fork is.
+/// The two kinds of forks.
 pub enum Fork {
-    /// Asked for: it is in the pid namespace and cgroups of its sandbox.
+    /// Requested: it is already in the pid namespace and cgroups of its sandbox.
     Wanted(Entrance),
-    /// Not asked for yet.
+    /// Not requested yet.
     Spare(Waiting),
 }
 
@@ -31,16 +31,17 @@ pub fn serve(listener: RawFd, user_namespace: RawFd, idle_ms: libc::c_int, mut s
         polls.push(wait_for(spares.line()));
         polls.push(wait_for(if room { listener } else { -1 }));
         let patience_ms = spares.due_ms().map_or(idle_ms, |due_ms| due_ms.min(idle_ms));
-        // SAFETY: the array is ours and as long as said.
+        // SAFETY: the array is ours and has the given length.
         let ready = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, patience_ms) };
         if ready == 0 && clients.is_empty() && last_heard.elapsed() >= idle {
-            // SAFETY: ends this process; there is nothing to flush, the interpreter printed nothing since it began to serve.
+            // SAFETY: ends this process; there is nothing to flush, because the interpreter has printed nothing since
+            // it began to serve.
             unsafe { libc::_exit(0) };
         }
         if ready == 0
             && let Some(waiting) = spares.grow()
         {
-            // It has closed all of these.
+            // The fork has already closed all of these.
             std::mem::forget((clients, spares));
             return Fork::Spare(waiting);
         }
@@ -100,7 +101,7 @@ fn answer(client: BorrowedFd<'_>, buffer: &mut [u8], spares: &mut Spares, third:
     let answer = match spares.take(message, &request.fds) {
         Some(answer) => answer,
         None => match fork_into(&request.fds, third) {
-            // Whatever fails from here on ends the child; the keeper sees the gate close.
+            // Any later failure ends the child, and the keeper sees the gate close.
             Forked::Child => return Turn::Child(Entrance(request)),
             Forked::Parent => Answer { errno: 0, step: 0 },
             Forked::Failed { step, errno } => Answer { errno, step },

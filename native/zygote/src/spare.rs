@@ -1,6 +1,7 @@
-//! A fork that is ready before anybody asks for it. Copying page tables, and making its own the pages that each fork changes, are most of a fork's
-//! work: here it is done while nobody waits. What it has by then is charged to the zygote, so few of them may live at once; all others are forked when
-//! they are asked for. It is made when the zygote has had nothing to do for a moment, so that a crowd that comes at once is not held up by it.
+//! A spare: a fork made before anybody asks for it. Most of a fork's work is copying page tables and, later, the pages
+//! that every fork changes; a spare does this while nobody waits. That memory is charged to the zygote, so only a few
+//! spares may live at once; all other forks are made on request. A spare is made after a moment without requests, so
+//! that it does not delay a burst of them.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -11,16 +12,16 @@ use crate::message::{MAX_MESSAGE, receive, send};
 use crate::moving::{Thread, move_into};
 use crate::request::{Answer, Request, read};
 
-/// Since the zygote was asked for something: a fork's first output takes about as long, and should not share its processor.
+/// Idle time before a spare is made. A fork's first output takes about as long, and should not share its CPU with it.
 pub const PAUSE: Duration = Duration::from_millis(12);
-/// One that failed to become ready is not tried again at once.
+/// The pause after a spare that failed to become ready.
 const REST: Duration = Duration::from_secs(10);
-/// That were ready and live. Each has some megabytes that count as the zygote's (see planZygote in host/sandbox/plan.ts).
+/// Live forks that were spares. Each has some megabytes charged to the zygote (see planZygote in host/sandbox/plan.ts).
 const MOST: usize = 64;
-/// In seconds, for one that said it was ready.
+/// In seconds, for the answer of a spare that was ready.
 const PATIENCE_S: libc::time_t = 10;
 const STEP_SPARE: u32 = 5;
-/// Its end of the line to the zygote.
+/// The spare's end of the line to the zygote.
 const LINE: RawFd = 3;
 
 /// In the fork: what it waits on.
@@ -41,19 +42,19 @@ impl Spares {
         spares
     }
 
-    /// Of a process whose forks are all made when they are asked for.
+    /// For a process whose forks are all made on request.
     pub fn none() -> Spares {
         Spares { thread: None, next: None, living: Vec::new(), due: None }
     }
 
-    /// Something was asked: not now.
+    /// A request came, so wait before making a spare.
     pub fn put_off(&mut self, pause: Duration) {
         if self.thread.is_some() && self.next.is_none() {
             self.due = Some(Instant::now() + pause);
         }
     }
 
-    /// Of the next one, to be waited on.
+    /// The next spare's line, for poll.
     pub fn line(&self) -> RawFd {
         self.next.as_ref().map_or(-1, |(line, _, _)| line.as_raw_fd())
     }
@@ -63,7 +64,7 @@ impl Spares {
         Some(left.as_millis() as libc::c_int + 1)
     }
 
-    /// Something came on the line: that it is ready, or its end.
+    /// The line is readable: the spare is ready, or has ended.
     pub fn heard(&mut self) {
         let Some((line, pid, _)) = self.next.take() else { return };
         match receive(line.as_fd(), &mut [0u8; 8]) {
@@ -78,7 +79,7 @@ impl Spares {
         }
     }
 
-    /// When it is due: makes the next one. In it, what it waits on.
+    /// Makes the next spare when it is due. Returns what it waits on, in the spare only.
     pub fn grow(&mut self) -> Option<Waiting> {
         if self.due.is_none_or(|due| due > Instant::now()) {
             return None;
@@ -103,7 +104,7 @@ impl Spares {
         }
     }
 
-    /// Hands a request to the one that is ready, if there is one.
+    /// Hands a request to the ready spare, if there is one.
     pub fn take(&mut self, message: &[u8], fds: &[OwnedFd]) -> Option<Answer> {
         let (line, pid, _) = self.next.take_if(|(_, _, ready)| *ready)?;
         let fds: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
@@ -116,7 +117,7 @@ impl Spares {
             unsafe { libc::kill(pid, libc::SIGKILL) };
         }
         reap(pid);
-        // Not tried in another way: it may have gone in.
+        // Not retried, because the spare may already have entered.
         let Ok((length, pidfd)) = heard else { return Some(Answer { errno: libc::EIO, step: STEP_SPARE }) };
         self.living.extend(pidfd);
         Some(read::<Answer>(&buffer[..length]).unwrap_or(Answer { errno: libc::EIO, step: STEP_SPARE }))
@@ -124,7 +125,8 @@ impl Spares {
 }
 
 impl Waiting {
-    /// The zygote's other descriptors are nothing to it: whoever waits for the zygote's end must not wait for this one's.
+    /// Closes the zygote's other descriptors: whoever waits for the zygote's end must not have to wait for this
+    /// process.
     fn alone_with(line: OwnedFd) -> Waiting {
         // SAFETY: touches only this process's table; nothing of what is closed is used again.
         unsafe {
@@ -136,7 +138,7 @@ impl Waiting {
         }
     }
 
-    /// Says that it is ready, and returns when it was asked for: where it is then. Ends with the zygote.
+    /// Reports that it is ready, and returns once it was requested and has moved. Exits with the zygote.
     pub fn wait(self) -> Entrance {
         let line = self.0;
         let mut buffer = vec![0u8; MAX_MESSAGE];
@@ -155,7 +157,7 @@ fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];
     let patience = libc::timeval { tv_sec: PATIENCE_S, tv_usec: 0 };
     let size = size_of_val(&patience) as libc::socklen_t;
-    // SAFETY: the kernel fills in two descriptors, which are ours; the value outlives the call and has the size said.
+    // SAFETY: the kernel fills in two descriptors, which are ours; the value outlives the call and has the given size.
     unsafe {
         if libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) != 0 {
             return Err(io::Error::last_os_error());

@@ -4,17 +4,17 @@ import { stringify } from './control.ts'
 import { blanked, Edits } from './edits.ts'
 
 /**
- * A cell, rewritten so that what it declares outlives it and may be declared again. All its names become variables of the global scope, declared
- * once; its declarations become assignments; imports become awaited ones. No line moves, so that stacks and messages keep their places.
+ * A cell, rewritten so that its declarations outlive it and may be repeated. All its names become variables of the global scope, declared once. Its
+ * declarations become assignments, and its imports are awaited. No line moves, so that stacks and messages keep their positions.
  */
 export interface Cell {
   /** Names that the cell declares. */
   names: string[]
-  /** Assigns the functions, which a cell may call before their place. */
+  /** Assigns the functions first, because a cell may call them before their definition. */
   functions: string
   /** The rest, as the body of an arrow function that returns [value of the last expression], or nothing. */
   body: string
-  /** How many characters of ours it begins with: no column is to move either. */
+  /** Length of our prefix on the first line, so that no column moves either. */
   lead: number
   /** Whether that function must be async. */
   awaits: boolean
@@ -45,7 +45,7 @@ export function isModule(code: string): boolean {
   )
 }
 
-/** `lenient`: a name that a module does not export is undefined, as a type would be once types are gone. Throws SyntaxError. */
+/** `lenient`: a name that a module does not export is undefined, like a type once types are removed. Throws SyntaxError. */
 export function rewritten(code: string, lenient: boolean): Cell {
   const tree = program(code)
   const rewriting = new Rewriting(code, lenient)
@@ -112,7 +112,7 @@ class Rewriting {
     }
   }
 
-  /** The last statement gives its value, if it has one. `after`: where the one before it ends, which may be lines above. */
+  /** Makes the last statement return its value, if it has one. `after`: the end of the statement before it, which may be lines above. */
   value(node: acorn.Statement | acorn.ModuleDeclaration, after: number): void {
     const hasValue = node.type === 'ExpressionStatement' || (node.type === 'ExportDefaultDeclaration' && isExpression(node.declaration))
     if (!hasValue) return
@@ -128,7 +128,7 @@ class Rewriting {
   #declaration(node: acorn.VariableDeclaration): void {
     const [first] = node.declarations
     if (first === undefined) return
-    // `void` may follow a line without a semicolon, and an `if` without a block.
+    // `void` may follow a line without a semicolon, or an `if` without a block.
     this.#body.replace(node.start, first.start, 'void (')
     for (const one of node.declarations) {
       this.#pattern(one.id)
@@ -143,7 +143,7 @@ class Rewriting {
     this.#body.blank(node.start, node.end)
     if (id === null) return
     this.#names.add(id.name)
-    // Its own name, within it, is the variable's, to which something else may be given. One that does not name itself is told as it was written.
+    // Inside the function, its name must mean the variable, which can be reassigned. If the function does not use its name, its source text stays as written.
     const inside = this.#code.slice(id.end, node.end)
     const text = this.#code.slice(node.start, id.start) + (inside.includes(id.name) ? blanked(id.name) : id.name) + inside
     this.#functions.push({ start: node.start, end: node.end, text: `${id.name}=${text};` })
@@ -185,7 +185,7 @@ class Rewriting {
     else if (declaration.type === 'ClassDeclaration') this.#class(declaration, declaration.id)
   }
 
-  /** Puts one line in the place of a statement, which may have had several. */
+  /** Replaces a statement, which may span several lines, by one line. */
   #line(node: Node, text: string): void {
     const breaks = blanked(this.#code.slice(node.start, node.end)).replace(/ /g, '')
     this.#body.replace(node.start, node.end, text + breaks)
@@ -197,7 +197,7 @@ class Rewriting {
     return attributes.length === 0 ? source : `${source}, { with: { ${attributes.join(', ')} } }`
   }
 
-  /** `var` belongs to the cell as a whole, however deep in its blocks. */
+  /** `var` belongs to the whole cell, however deep in its blocks. */
   #variables(node: Node): void {
     walk(node, (inner, parent) => {
       if (inner.type !== 'VariableDeclaration' || inner.kind !== 'var') return
@@ -209,7 +209,7 @@ class Rewriting {
         return
       }
       for (const one of inner.declarations) this.#pattern(one.id)
-      // A bare name without a value (`for (var i; ...)`) is an expression too.
+      // A bare name without a value (`for (var i; ...)`) is a valid expression, too.
       this.#body.replace(inner.start, first.start, '')
     })
   }
@@ -255,7 +255,7 @@ function some(nodes: readonly Node[], found: (node: Node) => boolean): boolean {
   return result
 }
 
-/** Every node that belongs to the cell itself; what lies in its functions does not. */
+/** Visits every node of the cell itself, without those inside its functions. */
 function walk(node: Node, visit: (node: Node, parent: Node | undefined) => void, parent?: Node): void {
   visit(node, parent)
   if (FUNCTIONS.includes(node.type)) return

@@ -3,27 +3,27 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import process from 'node:process'
 
-/** V8's own, whose state nobody can change. */
+/** V8's own, which cannot be reseeded. */
 const original = Math.random
 const WORDS = 1024
 const words = new Uint32Array(WORDS)
 let used = WORDS
 
-/** Of native/chance. Loading it has OpenSSL ask the kernel. */
+/** Library from native/chance. Loading it makes OpenSSL reseed from the kernel. */
 const LIBRARY = join(process.argv[1] ?? '', '..', 'chance.node')
 const load = process.dlopen.bind(process)
-/** How much Node draws of OpenSSL at a time and hands out piece by piece; so many calls, and all that is left was drawn since. */
+/** How many random values Node takes from OpenSSL in advance. After as many calls, every cached value is newer than the reseeding. */
 const UUIDS = 128
 const INTEGERS = 1024
 
 /**
- * In a process that goes on from the memory of another: `Math.random` is no longer what that one draws, but the kernel's, which has been renewed; OpenSSL, which `node:crypto` and
- * `crypto` draw from, asks the kernel anew, for all threads. Throws when it cannot.
+ * Reseeds a process that continues from another one's memory. `Math.random` then draws from the kernel instead of the copied state. OpenSSL, which
+ * `node:crypto` and `crypto` draw from, is reseeded from the kernel for all threads. Throws when that fails.
  */
 export function renew(): void {
   renewSecrets()
   used = WORDS
-  // What somebody has put in its place is theirs.
+  // Leaves a replacement by user code alone.
   if (Math.random !== original && Math.random !== random) return
   Object.defineProperty(Math, 'random', { value: random, writable: true, configurable: true, enumerable: false })
 }
@@ -32,7 +32,7 @@ function renewSecrets(): void {
   const answer: { exports: unknown } = { exports: {} }
   load(answer, LIBRARY)
   if (answer.exports !== true) throw new Error('OpenSSL was given no chance by the kernel')
-  // Its start takes milliseconds, which those who never ask for it need not spend.
+  // Loaded late: it takes milliseconds, which processes that never reseed are spared.
   const crypto = createRequire(LIBRARY)('node:crypto') as typeof import('node:crypto')
   drain(() => crypto.randomUUID(), UUIDS)
   drain(() => crypto.randomInt(2), INTEGERS)
@@ -42,11 +42,11 @@ function drain(draw: () => unknown, times: number): void {
   try {
     for (let drawn = 0; drawn < times; drawn += 1) draw()
   } catch {
-    // Node's own do not throw: what somebody has put in their place is theirs, here too.
+    // Node's own functions do not throw, so user code has replaced them, and is left alone here, too.
   }
 }
 
-/** As many bits as V8 gives. */
+/** As many bits as V8's. */
 function random(): number {
   if (used === WORDS) draw()
   const [high = 0, low = 0] = words.subarray(used, used + 2)

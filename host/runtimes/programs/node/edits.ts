@@ -1,4 +1,4 @@
-/** Changes to a text, told by their places in the original; no line moves as long as none is put in. */
+/** Edits of a text, at positions in the original. No line moves unless a line break is inserted. */
 export class Edits {
   readonly #text: string
   readonly #changes: { start: number; end: number; text: string; order: number }[] = []
@@ -15,7 +15,7 @@ export class Edits {
     this.replace(at, at, text)
   }
 
-  /** Takes a part out, line breaks excepted. */
+  /** Removes a part, except for its line breaks. */
   blank(start: number, end: number): void {
     this.replace(start, end, blanked(this.#text.slice(start, end)))
   }

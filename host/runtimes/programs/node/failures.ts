@@ -7,10 +7,10 @@ export interface Failure {
 }
 
 const MAX_TEXT = 256 * 1024
-/** The one name for it in all languages. */
+/** The same name in all languages. */
 export const INTERRUPTED: Failure = { name: 'KeyboardInterrupt', value: '', traceback: 'KeyboardInterrupt' }
 
-/** What `process.exit` means where the process goes on. */
+/** What `process.exit` throws in a cell, where the process goes on. */
 export class SystemExit extends Error {
   override readonly name = 'SystemExit'
 
@@ -19,7 +19,7 @@ export class SystemExit extends Error {
   }
 }
 
-/** What was thrown, for the user: no frame of ours or of Node's own, nor the line by which a cell is called, `caller`. */
+/** A thrown value as shown to the user: without frames of ours or of Node's own, and without the line that calls a cell (`caller`). */
 export function failureOf(thrown: unknown, caller?: string): Failure {
   if (isInterrupt(thrown)) return INTERRUPTED
   if (!(thrown instanceof Error)) {
@@ -34,8 +34,8 @@ export function failureOf(thrown: unknown, caller?: string): Failure {
 }
 
 /**
- * What code shows of an error itself (`console.error(e)`, `e.stack`) ends with its own frames: not with ours, which run it, nor with the `caller` of the cell. Who
- * sets `Error.prepareStackTrace` himself has all of them, as anywhere.
+ * Limits the stacks that code itself shows (`console.error(e)`, `e.stack`) to the user's own frames: without our frames around them, and without the cell's
+ * `caller`. Code that sets `Error.prepareStackTrace` itself gets all frames, as usual.
  */
 export function hideOurFrames(caller: () => string): void {
   const usual = Error.prepareStackTrace
@@ -55,7 +55,7 @@ function theirs(frames: NodeJS.CallSite[], caller: string): NodeJS.CallSite[] {
   return kept
 }
 
-/** As Node has it, which puts the code into that of its own errors. */
+/** The first line of a stack. For Node's own errors, Node includes the error code. */
 function headOf(error: Error): string {
   const isNodes = Object.getOwnPropertySymbols(error).some(({ description }) => description === 'kIsNodeError')
   return isNodes ? `${error.name} [${(error as NodeJS.ErrnoException).code}]: ${error.message}` : Error.prototype.toString.call(error)
@@ -74,17 +74,17 @@ function clean(error: Error, caller: string | undefined, seen: Set<unknown>): vo
       .filter((line) => !/^ {4}at /.test(line) || !(line.includes(__filename) || /[( ]node:/.test(line) || line === `    at ${caller}`))
       .join('\n')
   } catch (failure) {
-    // A stack that cannot be set is shown as it is.
+    // A read-only stack is shown as it is.
     if (!(failure instanceof TypeError)) throw failure
   }
   if (error.cause instanceof Error) clean(error.cause, caller, seen)
   if (error instanceof AggregateError) for (const one of error.errors) if (one instanceof Error) clean(one, caller, seen)
 }
 
-/** A line of Node's own source, or of a text that is none. */
+/** A source line of Node's own or of an anonymous script. */
 const HEAD_OF_OTHERS = /^(?:node:.*|<anonymous_script>):\d+\n.*\n *\^*\n\n?/
 
-/** V8 puts the source line before some stacks, with what we put around a cell. It matters for a syntax error, which has no frames. */
+/** Removes the source line, with our wrapper around a cell, that V8 puts before some stacks. For a syntax error, which has no frames, the user's part stays. */
 function withoutHead(error: Error, whole: string): string {
   const stack = whole.replace(HEAD_OF_OTHERS, '')
   const head = /^((?:cell \d+|\[eval\]):\d+)\n(\((?:async )?\(\) => \{(?:;return \[\()?)?(.*)\n( *\^+)\n\n?/.exec(stack)
@@ -98,7 +98,7 @@ function shown(value: unknown): string {
   try {
     return inspect(value)
   } catch (failure) {
-    // `inspect` calls code of the value.
+    // `inspect` calls user code.
     return `<cannot be shown: ${failure instanceof Error ? failure.message : typeof failure}>`
   }
 }

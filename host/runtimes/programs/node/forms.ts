@@ -18,12 +18,12 @@ const MIMES: Readonly<Record<string, string>> = {
 }
 const MAX_JSON_CHARACTERS = 1024 * 1024
 const MAX_DEPTH = 60
-/** Notebooks for JavaScript agree on this method: it gives the forms by their MIME types. */
+/** A convention of JavaScript notebooks: this method returns representations by MIME type. */
 const DISPLAY = Symbol.for('Jupyter.display')
 
 export type Forms = Record<string, unknown>
 
-/** A value as a result. */
+/** Representations of a value as a result. */
 export function formsOf(value: unknown): Forms {
   const own = ownForms(value)
   if (own !== undefined) return own
@@ -33,7 +33,7 @@ export function formsOf(value: unknown): Forms {
   return forms
 }
 
-/** What `display` was given: forms by name, or any value. */
+/** What `display` was given: representations by name, or any value. */
 export function displayed(value: unknown): Forms {
   if (!isPlain(value)) return formsOf(value)
   const names = Object.keys(value)
@@ -53,7 +53,7 @@ function ownForms(value: unknown): Forms | undefined {
   return named(Object.keys(extra).length === 0 ? forms : { ...forms, extra })
 }
 
-/** Throws TypeError for a form that is not what its name says. */
+/** Throws TypeError for a representation that does not match its name. */
 function named(value: Forms): Forms {
   const forms: Forms = {}
   for (const name of TEXTS) if (name in value) forms[name] = String(value[name])
@@ -77,7 +77,7 @@ function fits(name: string, json: unknown): boolean {
   return name !== 'data' || (isPlain(json) && Object.values(json).every(Array.isArray))
 }
 
-/** The JSON of a value that is made for it: plain objects, arrays, what has `toJSON`. */
+/** JSON of a value that is meant for it: plain objects, arrays, anything with `toJSON`. */
 function jsonOf(value: unknown, any = false): unknown {
   const made = Array.isArray(value) || isPlain(value) || (typeof value === 'object' && value !== null && 'toJSON' in value)
   if (!made && !any) return undefined
@@ -87,7 +87,7 @@ function jsonOf(value: unknown, any = false): unknown {
     const json: unknown = parse(text)
     return deeper(json, MAX_DEPTH) ? undefined : json
   } catch (failure) {
-    // Circles, big integers, a `toJSON` that throws: it has no JSON.
+    // Cycles, BigInts, or a `toJSON` that throws: the value has no JSON.
     return failure instanceof Error ? undefined : undefined
   }
 }

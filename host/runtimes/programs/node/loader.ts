@@ -9,12 +9,12 @@ type Importer = (specifier: string, options?: object) => Promise<object>
 type Compile = { _compile(code: string, path: string): void }
 type Extensions = Record<string, (module: Compile, path: string) => void>
 
-/** ES modules for cells and programs: Node's own loader, and ours for what it cannot read, TypeScript. */
+/** ES modules for cells and programs: Node's own loader, and ours for TypeScript, which Node cannot read. */
 export class Loader {
   readonly #modules = new Map<string, vm.SourceTextModule>()
   readonly #importers = new Map<string, Importer>()
 
-  /** From now on `require` reads TypeScript too. */
+  /** Makes `require` accept TypeScript, too. */
   teachRequire(): void {
     const extensions = (Module as unknown as { _extensions: Extensions })._extensions
     for (const extension of ['.ts', '.cts', '.mts', '.tsx']) {
@@ -22,7 +22,7 @@ export class Loader {
     }
   }
 
-  /** `import(specifier)` in the file `base`, which need not exist. */
+  /** `import(specifier)` as in the file `base`, which need not exist. */
   async import(specifier: string, base: string, attributes: object): Promise<object> {
     const path = localPath(specifier, base)
     if (path !== undefined && isTypeScript(path)) {
@@ -34,7 +34,7 @@ export class Loader {
     return await this.#importer(base)(path === undefined ? specifier : pathToFileURL(path).href, options)
   }
 
-  /** A module from its text, ready to be evaluated. */
+  /** A linked module from its text, ready to be evaluated. */
   async module(code: string, path: string): Promise<vm.SourceTextModule> {
     return await this.#linked(this.#make(code, path))
   }
@@ -69,7 +69,7 @@ export class Loader {
     return module
   }
 
-  /** Node's own `import`, as it works in the file `base`. */
+  /** Node's own `import`, as in the file `base`. */
   #importer(base: string): Importer {
     const folder = dirname(base)
     const known = this.#importers.get(folder)
@@ -89,7 +89,7 @@ function synthetic(namespace: object): vm.Module {
   })
 }
 
-/** The file that a path in an import means; TypeScript sources import each other by the names of what they become, or by none. */
+/** The file that an import path means. TypeScript sources import each other with the extension of the output, or with none. */
 function localPath(specifier: string, base: string): string | undefined {
   if (!/^(?:\.{0,2}\/|file:)/.test(specifier)) return undefined
   const path = fileURLToPath(new URL(specifier, pathToFileURL(base)))

@@ -6,7 +6,7 @@ import { Runtime } from './runtime.ts'
 const DESCRIPTOR = 3
 const emitWarning = process.emitWarning.bind(process)
 
-/** Cells and programs are made with these; that Node calls them experimental is no news to whoever runs one. */
+/** Cells and programs are built on these features, so Node's warning that they are experimental is suppressed. */
 const EXPECTED = ['VM Modules', 'vm.USE_MAIN_CONTEXT_DEFAULT_LOADER']
 process.emitWarning = ((warning: string | Error, ...more: unknown[]) => {
   if (typeof warning === 'string' && EXPECTED.some((name) => warning.startsWith(`${name} is an experimental feature`))) return

@@ -19,14 +19,14 @@ interface ModuleParts {
   _cache: Record<string, MainModule>
 }
 
-/** What Node ends with when a module waits for something that nothing will bring. */
+/** Node's exit code when a module awaits something that can never settle. */
 const UNSETTLED = 13
 const INTERRUPTED_CODE = 130
 
-/** Hears of the exception that ends a program, and says what to show of it. */
+/** Receives the exception that ends a program, and returns what to show of it. */
 type Tell = (error: unknown) => Failure
 
-/** A program, as `node FILE ARGS` runs it, from its text. */
+/** Runs a program from its text, as `node FILE ARGS` would. */
 export function runProgram(task: { code: string; path: string; args: string[] }, typed: boolean, loader: Loader, tell: Tell) {
   const path = resolve(task.path)
   process.argv = [process.execPath, path, ...task.args]
@@ -47,7 +47,7 @@ export function runProgram(task: { code: string; path: string; args: string[] },
   toItsEnd(work, tell)
 }
 
-/** `work` has the process to itself and ends it: by `process.exit`, by an exception, or when there is nothing left to wait for. */
+/** `work` has the process to itself and ends it: by `process.exit`, by an exception, or when nothing is left to wait for. */
 export function toItsEnd(work: () => Promise<void>, tell: Tell): void {
   process.on('uncaughtExceptionMonitor', tell)
   let waiting = true
@@ -65,7 +65,7 @@ export function toItsEnd(work: () => Promise<void>, tell: Tell): void {
   )
 }
 
-/** Thrown again, Node would show the place where we did so. */
+/** Reports the failure itself: if it were rethrown, Node would show this place in our code. */
 function fail(error: unknown, tell: Tell): void {
   if (process.listenerCount('uncaughtException') > 0) {
     setImmediate(() => {
@@ -78,7 +78,7 @@ function fail(error: unknown, tell: Tell): void {
   process.exit(failure === INTERRUPTED ? INTERRUPTED_CODE : 1)
 }
 
-/** As Node decides: by extension, by the nearest package.json, by what the source says. */
+/** Decides as Node does: by extension, by the nearest package.json, by the source. */
 function isEsm(path: string, code: string, typescript: boolean): boolean {
   const extension = extname(path)
   if (/^\.m[jt]s$/.test(extension)) return true
@@ -88,7 +88,7 @@ function isEsm(path: string, code: string, typescript: boolean): boolean {
   try {
     return isModule(typescript ? withoutTypes(code, path) : code)
   } catch (failure) {
-    // Whoever compiles it says what is wrong with it.
+    // The compiler will report what is wrong.
     if (failure instanceof SyntaxError) return false
     throw failure
   }

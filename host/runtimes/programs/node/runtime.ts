@@ -9,22 +9,22 @@ import { Session } from './session.ts'
 
 type RunRequest = Extract<Request, { op: 'run' }>
 
-/** What the host keeps of one run (MAX_RESULTS_BYTES in wire/limits.ts), with some room. */
+/** The host's limit for the results of one run (MAX_RESULTS_BYTES in wire/limits.ts), with some margin. */
 const MAX_RESULTS_BYTES = 60 * 1024 * 1024
 const KEPT_OUT = 'caisson: a result was left out: one may have 31 MiB, those of a run 60 MiB together\n'
 
-/** Paths of programs that are no files. They may do all that cells do, and their last value is shown. */
+/** Program paths that are no files. Such programs may do all that cells do, and their last value is shown. */
 const SNIPPETS = ['-c', '-']
 
 interface Running {
   id: number
   room: number
   failure: Failure | undefined
-  /** Ends the wait for what the cell awaits. What it started cannot be stopped. */
+  /** Stops waiting for what the cell awaits. Operations that it started cannot be stopped. */
   stop: () => void
 }
 
-/** The JavaScript and TypeScript runtime: one request after the other. */
+/** The JavaScript and TypeScript runtime. It handles one request after the other. */
 export class Runtime {
   readonly #typescript: boolean
   readonly #control = new Control()
@@ -62,7 +62,7 @@ export class Runtime {
     if (request.op === 'init') this.#init(request)
     else if (request.op === 'renew') this.#renew()
     else if (request.op === 'interrupt') {
-      // The whole group, with what the code has started. Here our own handler is in its place.
+      // Signals the whole process group, including what the code has started. Our own handler receives it here.
       if (request.id === this.#current?.id && !this.#isProgram) process.kill(0, 'SIGINT')
     } else if (request.program !== undefined) this.#program(request, request.program)
     else void this.#cell(request)
@@ -84,12 +84,13 @@ export class Runtime {
     try {
       renew()
     } catch (error) {
-      // Its secrets would be those of others.
+      // It would generate the same secrets as others.
       const message = `no randomness of its own was to be had: ${error instanceof Error ? error.message : String(error)}`
       this.#control.send({ type: 'failed', code: 'LANGUAGE_UNAVAILABLE', message })
       EXIT(1)
     }
-    // What interrupts whatever another host had asked for was sent before this, and may be heard after the first run has been asked for.
+    // An adopting host interrupts the earlier host's run before this. That signal may arrive only after the first run has begun, so it is ignored for two
+    // turns.
     this.#isDeaf = true
     setImmediate(() => setImmediate(() => (this.#isDeaf = false)))
   }
@@ -106,7 +107,7 @@ export class Runtime {
     })
     const running = this.#current as Running | undefined
     const undo = changeEnvironment(request.env)
-    // An interrupt that came with the request is heard first.
+    // An interrupt that arrived with the request is handled first.
     await new Promise(setImmediate)
     try {
       if (running?.failure === undefined) {
@@ -122,7 +123,7 @@ export class Runtime {
     this.#control.send({ type: 'end', id: request.id, executionCount: this.#count })
   }
 
-  /** It ends the process; the host knows its exit code from that, and gets no end message. */
+  /** The program ends the process. The host reads the exit code from that and gets no end message. */
   #program(request: RunRequest, program: { path: string; args: string[] }): void {
     this.#isProgram = true
     this.#count += 1
@@ -151,9 +152,9 @@ export class Runtime {
     if (!this.#isDeaf) this.#current?.stop()
   }
 
-  /** An exception that nobody awaited: of the run that is under way, else it is only told. */
+  /** An uncaught exception belongs to the current run; without one, it is only printed. */
   #stray(event: 'uncaughtException' | 'unhandledRejection', error: unknown): void {
-    // Code that listens itself has heard it.
+    // User code has a listener of its own.
     if (process.listenerCount(event) > 1) return
     const failure = failureOf(error, this.#session.caller)
     if (this.#current === undefined) process.stderr.write(`${failure.traceback}\n`)
@@ -165,7 +166,7 @@ export class Runtime {
 
   #emit(forms: Forms, isMainResult: boolean): void {
     const running = this.#current
-    // A timer of a run that is over.
+    // From a timer of an earlier run.
     if (running === undefined) return
     const { json, data, chart, extra, ...texts } = forms
     const exact = Object.entries({ json, data, chart, extra }).flatMap(([form, value]) =>
@@ -179,14 +180,14 @@ export class Runtime {
 }
 
 /**
- * What is written has left this process when `write` returns. Node writes to a full pipe behind the code's back: the end of a run would overtake
- * its output, and `process.exit` cut it off. The handle is Node's own business, but the only way to say so.
+ * Makes writes synchronous. For a full pipe Node would write in the background: the end of a run would overtake its output, and `process.exit` would cut it
+ * off. `_handle` is internal to Node, but there is no other way.
  */
 function blocking(stream: { _handle?: { setBlocking?(on: boolean): void } }): void {
   stream._handle?.setBlocking?.(true)
 }
 
-/** Node's own, before a session puts its exception in the place of it. */
+/** Node's own, before a session replaces it. */
 const EXIT = process.exit.bind(process) as typeof process.exit
 
 function setEnvironment(env: Record<string, string>): void {

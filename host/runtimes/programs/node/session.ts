@@ -15,7 +15,7 @@ export class Session {
   readonly #typescript: boolean
   readonly #loader: Loader
   readonly #declared = new Set<string>()
-  /** The frame that calls the last cell; it is nobody's code. */
+  /** The stack frame that calls the last cell, which is not user code. */
   caller = ''
   readonly #requires = new Map<string, NodeRequire>()
 
@@ -24,7 +24,7 @@ export class Session {
     this.#loader = loader
   }
 
-  /** What a cell finds besides JavaScript. */
+  /** Adds the globals that a cell has besides JavaScript's own. */
   furnish(display: (value: unknown) => void): void {
     const module = { exports: {} }
     const require = Object.assign((name: string): unknown => this.#require()(name), {
@@ -37,8 +37,8 @@ export class Session {
   }
 
   /**
-   * Runs a cell. Returns [value of its last expression], or nothing; what it throws is the cell's own. A promise that it ends with is waited for, so that what
-   * `main()` says and gives is of this cell, and not of none. SIGINT interrupts what runs at once.
+   * Runs a cell. Returns [value of its last expression], or nothing; exceptions are the cell's own. If the value is a promise, it is awaited, so that what
+   * `main()` prints and returns belongs to this cell. SIGINT interrupts running code at once.
    */
   async run(code: string, name: string): Promise<[unknown] | undefined> {
     const cell = this.#read(code, name)
@@ -54,7 +54,7 @@ export class Session {
 
   #read(code: string, name: string): ReturnType<typeof rewritten> {
     const script = this.#typescript ? withoutTypes(code, name) : code
-    // `{ a: 1 }` alone is meant as an object, not as a block with a label.
+    // `{ a: 1 }` alone means an object, not a block with a label.
     const object =
       script.trim().startsWith('{') && script.trim().endsWith('}')
         ? attempted(() => rewritten(`(${script}\n)`, this.#typescript))
@@ -66,10 +66,10 @@ export class Session {
     try {
       return rewritten(script, this.#typescript)
     } catch (failure) {
-      // E2B's JavaScript takes types as well.
+      // E2B's JavaScript accepts types as well.
       const typed = this.#typescript ? undefined : attempted(() => rewritten(withoutTypes(script, name), true))
       if (typed !== undefined) return typed
-      // V8 shows the place. What only our parser understands, an import among the statements, it tells itself.
+      // V8's own error shows the place. Errors in syntax that only our parser accepts (imports among statements) come from that parser.
       const told = /^\s*(?:import|export)\b/m.test(script) ? undefined : toldByV8(script, name)
       if (told !== undefined) throw told
       throw placed(failure, script, name)
@@ -84,7 +84,7 @@ export class Session {
     return made.runInThisContext({ breakOnSigint: true })
   }
 
-  /** The folder may change. */
+  /** The working directory may change. */
   #require(): NodeRequire {
     const folder = process.cwd()
     const known = this.#requires.get(folder) ?? createRequire(join(folder, 'cell'))
@@ -93,7 +93,7 @@ export class Session {
   }
 }
 
-/** Undefined: it has nothing to tell, or would tell of what we put around the cell, as it does of one that ends too early. */
+/** V8's syntax error. Undefined: there is none, or it points at our wrapper around the cell, as for a cell that ends too early. */
 function toldByV8(script: string, name: string): unknown {
   try {
     new vm.Script(`${ASYNC}${script}\n})()`, { filename: name, columnOffset: -ASYNC.length })
@@ -104,7 +104,7 @@ function toldByV8(script: string, name: string): unknown {
   return undefined
 }
 
-/** What our parser tells, as V8 would. */
+/** Our parser's error, in V8's format. */
 function placed(failure: unknown, script: string, name: string): unknown {
   if (!(failure instanceof SyntaxError && 'loc' in failure && 'pos' in failure)) return failure
   const { line, column } = failure.loc as { line: number; column: number }

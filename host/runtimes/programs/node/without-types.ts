@@ -1,11 +1,11 @@
 import { transform } from 'sucrase'
 
-/** Takes the types out of a source. Lines stay where they are. Throws SyntaxError. */
+/** Removes the types from a source without moving lines. Throws SyntaxError. */
 export function withoutTypes(code: string, path: string, to: 'esm' | 'cjs' = 'esm'): string {
   const transforms: ('typescript' | 'imports' | 'jsx')[] = to === 'cjs' ? ['typescript', 'imports'] : ['typescript']
   if (/x$/.test(path)) transforms.push('jsx')
   try {
-    // An import that this source does not use may be meant for the next cell.
+    // An import that is unused here may be meant for the next cell.
     const options = { transforms, filePath: path, disableESTransforms: true, keepUnusedImports: true, preserveDynamicImport: true }
     const plain = transform(code, options).code
     refuseLost(code.split('\n'), plain.split('\n'))
@@ -21,7 +21,7 @@ export function withoutTypes(code: string, path: string, to: 'esm' | 'cjs' = 'es
 const NAMESPACE = /^\s*(?:export\s+)?(?:namespace|module)\s+([\w$.]+)\s*\{/
 const VALUE = /\b(?:const|let|var|function|class|enum)\b/
 
-/** A namespace is taken out whole, as if it held nothing but types: values would be missed by whoever uses them, far from here. */
+/** Rejects namespaces: the transform removes a namespace whole, so values in it would be missing where they are used, far from here. */
 function refuseLost(lines: readonly string[], left: readonly string[]): void {
   lines.forEach((line, at) => {
     const [, name] = NAMESPACE.exec(line) ?? []

@@ -1,4 +1,4 @@
-//! Extended attributes of the user's own (xattr(7)), shown and taken without their "user." prefix.
+//! Extended user attributes (xattr(7)), shown and accepted without their "user." prefix.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_void};
@@ -14,13 +14,14 @@ use crate::refusal::{OrRefuse, Outcome, Refusal};
 const PREFIX: &str = "user.";
 /// XATTR_NAME_MAX, less the prefix.
 const MAX_NAME_BYTES: usize = 250;
-/// Of one file, names and values: what is shown, so that an entry always fits a frame, and therefore also what is taken.
+/// Names and values of one file. It limits what is shown, so that an entry always fits into a frame, and therefore also
+/// what is accepted.
 const MAX_BYTES: usize = 32 * 1024;
 
-/// What the encoding adds to each.
+/// Encoding overhead of each attribute.
 const FRAMING_BYTES: usize = 16;
 
-/// In the order of their names, as many as fit; none where there are none or they may not be read.
+/// Sorted by name, as many as fit; none if the file has none or they may not be read.
 pub fn get(path: &Path) -> HashMap<String, String> {
     let mut found = HashMap::new();
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return found };
@@ -45,7 +46,7 @@ pub fn get(path: &Path) -> HashMap<String, String> {
         let length = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
         let Ok(length) = usize::try_from(length) else { continue };
         let value = String::from_utf8_lossy(&value[..length]).into_owned();
-        // Replacement characters may make it longer than it was.
+        // Replacement characters may have made it longer.
         match left.checked_sub(short.len() + value.len() + FRAMING_BYTES) {
             Some(rest) => left = rest,
             None => break,
@@ -55,7 +56,7 @@ pub fn get(path: &Path) -> HashMap<String, String> {
     found
 }
 
-/// Adds these to what the file has.
+/// Adds these to the file's attributes.
 pub fn set(path: &str, attributes: &HashMap<String, String>) -> Outcome<()> {
     let shown = path;
     let path = CString::new(path).map_err(|_| Refusal::invalid("a NUL in a path"))?;
@@ -78,11 +79,12 @@ pub fn set_on(file: &File, attributes: &HashMap<String, String>) -> Outcome<()> 
     Ok(())
 }
 
-/// Removes all that `get` would show.
+/// Removes everything that `get` would show.
 pub fn clear(path: &Path, file: &File) {
     for name in get(path).into_keys() {
         let Ok(name) = CString::new(format!("{PREFIX}{name}")) else { continue };
-        // SAFETY: the name ends in NUL. One that cannot be removed stays, as with any other program that writes the file.
+        // SAFETY: the name ends in NUL. An attribute that cannot be removed stays, as with any other program that
+        // writes the file.
         unsafe { libc::fremovexattr(file.as_raw_fd(), name.as_ptr()) };
     }
 }

@@ -13,7 +13,7 @@ use super::{attributes, open_regular, remove};
 use crate::identity::Identity;
 use crate::refusal::{OrRefuse, Outcome, Refusal};
 
-/// Whom root gives what it makes; None: it stays with whoever makes it.
+/// The owner of what root creates for somebody; None: the creator stays the owner.
 pub type Heir = Option<(u32, u32)>;
 
 pub async fn make_dir(identity: &Identity, path: String, lift: bool) -> Outcome<()> {
@@ -37,7 +37,7 @@ pub fn make_parents(path: &Path, heir: Heir) -> Outcome<()> {
     let is_missing = |path: &&Path| heir.is_some() && std::fs::symlink_metadata(path).is_err();
     let missing: Vec<&Path> = parent.ancestors().take_while(is_missing).collect();
     match std::fs::create_dir_all(parent) {
-        // Something other than a directory has the name.
+        // Something other than a directory has that name.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(Refusal::os(parent.display(), Errno::ENOTDIR)),
         result => {
             result.and_then(|()| missing.iter().try_for_each(|made| give(made, heir))).or_refuse(|| parent.display())
@@ -45,13 +45,13 @@ pub fn make_parents(path: &Path, heir: Heir) -> Outcome<()> {
     }
 }
 
-/// No link is followed: somebody inside may have put one there since.
+/// Follows no link: somebody inside may have put one there since.
 fn give(path: &Path, heir: Heir) -> std::io::Result<()> {
     heir.map_or(Ok(()), |(uid, gid)| lchown(path, Some(uid), Some(gid)))
 }
 
-/// Replaces a file, never a directory that holds something. Between file systems (and between two binds of one, which the kernel treats
-/// alike), a copy takes the name and then the source goes.
+/// Replaces a file, but never a directory with contents. Between file systems (and between two binds of one, which the
+/// kernel treats alike), a copy is renamed into place, then the source is removed.
 pub fn rename(from: &str, to: &str) -> Outcome<()> {
     let (from, to) = (Path::new(from), Path::new(to));
     let doing = || format!("{} to {}", from.display(), to.display());
@@ -68,21 +68,21 @@ pub fn rename(from: &str, to: &str) -> Outcome<()> {
     copied.and(removed)
 }
 
-/// What a temporary name is going to be; the name says it to whoever watches the directory.
+/// What a temporary file is for. The name encodes it for whoever watches the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A file that was not there before.
+    /// A file that did not exist before.
     Create,
     /// New contents of a file.
     Replace,
-    /// Something on its way from elsewhere.
+    /// Something that is being moved here.
     Move,
 }
 
 const PURPOSES: [(Purpose, &str); 3] =
     [(Purpose::Create, ".caisson-create-"), (Purpose::Replace, ".caisson-replace-"), (Purpose::Move, ".caisson-move-")];
 
-/// A name that nobody has, in the same directory.
+/// An unused name in the same directory.
 pub fn temporary_beside(path: &Path, purpose: Purpose) -> Outcome<PathBuf> {
     let mut bytes = [0u8; 16];
     // SAFETY: pointer and length are those of the buffer.
@@ -95,7 +95,7 @@ pub fn temporary_beside(path: &Path, purpose: Purpose) -> Outcome<PathBuf> {
     Ok(parent.join(format!("{prefix}{:032x}", u128::from_ne_bytes(bytes))))
 }
 
-/// Of a temporary name.
+/// The purpose of a temporary name.
 pub fn purpose_of(name: &OsStr) -> Option<Purpose> {
     PURPOSES.into_iter().find(|(_, prefix)| name.as_bytes().starts_with(prefix.as_bytes())).map(|(purpose, _)| purpose)
 }
@@ -118,7 +118,7 @@ fn copy(from: &Path, to: &Path) -> Outcome<()> {
             copy_file(&from, &to)?;
         }
     }
-    // From the inside out: what is made in a directory changes its time, and its mode may forbid making.
+    // From the inside out: creating entries changes a directory's time, and its final mode may forbid it.
     for (to, from, facts) in directories.iter().rev() {
         let directory = File::open(to).or_refuse(|| to.display())?;
         finish(&directory, from, facts)?;
@@ -140,7 +140,7 @@ fn copy_file(from: &Path, to: &Path) -> Outcome<()> {
 
 fn finish(target: &File, from: &Path, facts: &Metadata) -> Outcome<()> {
     attributes::set_on(target, &attributes::get(from))?;
-    // Only root may give files away; for others the copy is theirs.
+    // Only root may change a file's owner; for others the copy belongs to them.
     let mode = match fchown(target, Some(facts.uid()), Some(facts.gid())) {
         Ok(()) => facts.mode() & 0o7777,
         Err(_) => facts.mode() & 0o1777,

@@ -11,7 +11,7 @@ use super::attributes;
 use crate::refusal::{OrRefuse, Outcome};
 use crate::users::Names;
 
-/// `follow`: of what a link points to; the link's own target is given either way.
+/// `follow`: describe what a link points to; the link's own target is given either way.
 pub fn one(path: &str, follow: bool) -> Outcome<Entry> {
     let path = Path::new(path);
     let facts = if follow { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
@@ -54,7 +54,7 @@ fn kind_of(facts: &Metadata) -> Kind {
     }
 }
 
-/// Where a link leads in the end, through all links on the way.
+/// The final target of a link, through all links on the way.
 fn end_of(link: &Path) -> Option<(PathBuf, Metadata)> {
     let end = std::fs::canonicalize(link).ok()?;
     let facts = std::fs::symlink_metadata(&end).ok()?;

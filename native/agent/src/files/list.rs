@@ -1,4 +1,4 @@
-//! ListDir: pages of entries, each directory before what is in it, names in the order of their bytes.
+//! ListDir: pages of entries, each directory before its contents, sorted by the bytes of their names.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,15 +13,15 @@ use crate::stream::Stream;
 use crate::users::Names;
 
 const PAGE_ENTRIES: usize = 500;
-/// An entry is at most some 60 KiB (two paths and the attributes), so that a page always fits a frame.
+/// An entry has at most some 60 KiB (two paths and the attributes), so a page always fits into a frame.
 const PAGE_BYTES: usize = 128 * 1024;
-/// Names that are held at once, to be put in order; a directory with more is refused.
+/// Names held at once for sorting; a directory with more is refused.
 const MAX_HELD_BYTES: usize = 32 * 1024 * 1024;
 const NAME_OVERHEAD: usize = 48;
-/// PATH_MAX: nothing below could be asked for.
+/// PATH_MAX: a longer path could not be requested anyway.
 const MAX_PATH_BYTES: usize = 4095;
 
-/// Each page is one piece of work on a file thread: a reader that stalls holds none.
+/// Each page is a separate job on a file thread, so a reader that stalls occupies none.
 pub async fn run(stream: &Stream, identity: &Identity, path: String, depth: u32) -> Outcome<()> {
     let mut walk = identity.run(move || Walk::start(Path::new(&path), depth.max(1))).await?;
     let mut first = true;
@@ -54,7 +54,7 @@ struct Walk {
     held_bytes: usize,
 }
 
-/// A directory, and the names in it that have not been shown, last first.
+/// A directory, and its names that have not been shown yet, in reverse order.
 struct Level {
     directory: PathBuf,
     names: Vec<OsString>,
@@ -92,7 +92,7 @@ impl Walk {
             };
             self.held_bytes -= name.len() + NAME_OVERHEAD;
             let path = level.directory.join(name);
-            // What has gone meanwhile is not there.
+            // Skip what has disappeared meanwhile.
             let Ok(facts) = std::fs::symlink_metadata(&path) else { continue };
             let entry = entry::of(&path, &facts, &self.names);
             bytes += entry.encoded_len();
@@ -113,7 +113,7 @@ impl Walk {
 }
 
 enum Obstacle {
-    /// Below the directory asked for, one that may not be read shows as an entry without contents.
+    /// Below the requested directory, an unreadable directory is shown as an entry without contents.
     Io(std::io::Error),
     TooMany,
 }

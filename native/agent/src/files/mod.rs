@@ -1,4 +1,5 @@
-//! Files of the sandbox, for the host. Every function here that touches one runs on a file thread, as the user it is done for.
+//! The sandbox's files, for the host. Every function here that accesses a file runs on a file thread, with the ids of
+//! the user it acts for.
 
 pub mod attributes;
 pub mod change;
@@ -16,10 +17,12 @@ use std::path::Path;
 
 use crate::refusal::{OrRefuse, Outcome, Refusal};
 
-/// Opens only what has contents of its own. A pipe, a device or somebody's lease (fcntl(2)) must not hold the thread, so nothing blocks.
+/// Opens only regular files. Opens never block, so that a pipe, a device or a lease (fcntl(2)) cannot hold up the
+/// thread.
 pub fn open_regular(path: &Path, options: &mut OpenOptions) -> Outcome<(File, Metadata)> {
     let shown = path.display();
-    // Looked at before it is opened: opening a pipe is noticed at its other end. And again after: it may have been replaced in between.
+    // Checked before opening, because the other end of a pipe notices an open; and again after, because it may have
+    // been replaced in between.
     if let Ok(facts) = std::fs::metadata(path) {
         regular(path, &facts)?;
     }

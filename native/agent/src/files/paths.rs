@@ -1,11 +1,12 @@
-//! Paths as the host gives them.
+//! Paths as given by the host.
 
 use crate::refusal::{Outcome, Refusal};
 
 /// PATH_MAX, less the NUL.
 const MAX_BYTES: usize = 4095;
 
-/// Absolute, or from `home` when relative or after "~/". Doubled slashes and "." go; ".." stays, because what it means depends on links.
+/// Absolute, or relative to `home` (also after "~/"). Removes doubled slashes and "."; keeps "..", whose meaning
+/// depends on links.
 pub fn resolve(path: &str, home: &str) -> Outcome<String> {
     if path.is_empty() || path.contains('\0') {
         return Err(Refusal::invalid("a path is not empty and holds no NUL"));

@@ -1,4 +1,4 @@
-//! ReadFile: a piece at a time, each when there is credit for it.
+//! ReadFile: one chunk at a time, each when there is credit for it.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -29,7 +29,7 @@ pub async fn run(stream: &Stream, identity: &Identity, path: String, offset: u64
     while left > 0 {
         let most = stream.credit().await.min(MAX_DATA_BYTES).min(usize::try_from(left).unwrap_or(usize::MAX));
         let from = file.clone();
-        // It was opened as the user; reading on needs no further permission.
+        // It was opened as the user; further reads need no permission check.
         let payload = identity.run(move || read(&from, at, most)).await?;
         if payload.is_empty() {
             break;

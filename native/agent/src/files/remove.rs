@@ -1,4 +1,4 @@
-//! Remove: a whole tree, by descriptors, so that a link put in the way is removed and never followed.
+//! Remove: deletes a whole tree by descriptors, so that a link put in the way is removed and never followed.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,7 +15,8 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use super::change::{Purpose, temporary_beside};
 use crate::refusal::{OrRefuse, Outcome, Refusal};
 
-/// Directories open at once. What lies deeper is first moved up to the top, so that a tree of any depth takes no more.
+/// The most directories open at once. Deeper ones are first moved to the top, so that a tree of any depth needs no
+/// more.
 const MAX_DEPTH: usize = 48;
 /// Names read at once.
 const BATCH: usize = 512;
@@ -23,7 +24,7 @@ const BATCH: usize = 512;
 const DIRECTORY: OFlag =
     OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC).union(OFlag::O_NONBLOCK);
 
-/// Held by whoever waits for the removal; dropped, it stops.
+/// Held by whoever waits for the removal; dropping it cancels the removal.
 #[derive(Default)]
 pub struct GivenUp(Seen);
 pub type Seen = Arc<AtomicBool>;
@@ -46,7 +47,7 @@ struct Level {
     batch: Vec<CString>,
 }
 
-/// A missing path is a removed one. A directory that something is mounted on is refused before anything in it is touched.
+/// A missing path counts as removed. A directory that is a mount point is refused before anything in it is touched.
 pub fn tree(path: &str, given_up: &Seen) -> Outcome<()> {
     let doing = || path;
     match unlinkat(AT_FDCWD, path, UnlinkatFlags::NoRemoveDir) {
@@ -103,7 +104,7 @@ fn enter(levels: &mut Vec<Level>, name: &CStr) -> nix::Result<()> {
             levels.push(Level { directory, name: name.to_owned(), batch: Vec::new() });
             Ok(())
         }
-        // Gone, or no directory any more: the next batch shows what it is now.
+        // Gone, or no longer a directory: the next batch shows what it is now.
         Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(()),
         Err(errno) => Err(errno),
     }
@@ -118,13 +119,13 @@ fn hoist(levels: &[Level], name: &CStr) -> Outcome<nix::Result<()>> {
     })
 }
 
-/// The last level is empty.
+/// Removes the last level, which is empty.
 fn leave(levels: &mut Vec<Level>) -> nix::Result<()> {
     let Some(level) = levels.pop() else { return Ok(()) };
     let above: BorrowedFd<'_> = levels.last().map_or(AT_FDCWD, |above| above.directory.as_fd());
     match unlinkat(above, level.name.as_c_str(), UnlinkatFlags::RemoveDir) {
         Ok(()) | Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(()),
-        // Something came in meanwhile.
+        // Something was added meanwhile.
         Err(Errno::ENOTEMPTY | Errno::EEXIST) => {
             levels.push(level);
             Ok(())

@@ -1,4 +1,4 @@
-//! Watch: what happens in a directory, by inotify(7), also in the directories below it when asked.
+//! Watch: reports changes in a directory by inotify(7), on request also in the directories below it.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -20,12 +20,12 @@ use crate::refusal::{OrRefuse, Outcome, Refusal};
 use crate::stream::Stream;
 use crate::users::Names;
 
-/// Directories of one stream.
+/// Watched directories per stream.
 const MAX_WATCHES: usize = 8192;
-/// Names found in new directories before their events were read; beyond, an overflow is reported.
+/// Names found by scanning new directories before their events were read; beyond this, an overflow is reported.
 const MAX_FOUND: usize = 65536;
 
-/// Of linux/magic.h.
+/// linux/magic.h
 const CIFS_MAGIC: FsType = FsType(0xff53_4d42);
 const SMB2_MAGIC: FsType = FsType(0xfe53_4d42);
 
@@ -38,16 +38,16 @@ const CHANGES: AddWatchFlags = AddWatchFlags::IN_CREATE
     .union(AddWatchFlags::IN_MOVED_TO)
     .union(AddWatchFlags::IN_ONLYDIR);
 
-/// One directory: its watch, and its path from the watched one ("" for that itself).
+/// One directory: its watch, and its path relative to the watched root ("" for the root itself).
 type Watched = (WatchDescriptor, PathBuf);
 
-/// What looking through new directories gave.
+/// The result of scanning new directories.
 #[derive(Default)]
 struct Found {
     watched: Vec<Watched>,
-    /// Everything in them, from the watched directory.
+    /// All entries found, relative to the watched root.
     names: Vec<PathBuf>,
-    /// There was more than is followed.
+    /// The scan hit a limit.
     cut: bool,
 }
 
@@ -85,14 +85,14 @@ struct Watch {
     source: Arc<Inotify>,
     identity: Identity,
     paths: HashMap<WatchDescriptor, PathBuf>,
-    /// Found by looking through a new directory, and reported; the kernel may report them once more.
+    /// Found by a scan and already reported; the kernel may report them once more.
     announced: HashSet<PathBuf>,
-    /// A temporary name is gone; the event with the same cookie tells what it has become.
+    /// A temporary name was moved away; the event with the same cookie shows its new name.
     placing: Option<(u32, Purpose)>,
 }
 
 impl Watch {
-    /// Until the watched directory is gone.
+    /// Runs until the watched directory is gone.
     async fn follow(&mut self, stream: &Stream) -> Outcome<()> {
         let watched = self.source.as_fd().try_clone_to_owned().and_then(port).or_refuse(|| "inotify")?;
         loop {
@@ -100,7 +100,7 @@ impl Watch {
             let events = match self.source.read_events() {
                 Err(Errno::EAGAIN) => {
                     ready.clear_ready();
-                    // Everything that happened before the looking has been heard.
+                    // All events from before the scan have been read.
                     self.announced.clear();
                     continue;
                 }
@@ -109,7 +109,7 @@ impl Watch {
             drop(ready);
             let mut last = None;
             for event in events {
-                // A burst of writes to one file is one change.
+                // Consecutive writes to one file count as one change.
                 let same = (event.wd, event.mask, event.name.clone());
                 if event.mask.contains(AddWatchFlags::IN_MODIFY) && last.as_ref() == Some(&same) {
                     continue;
@@ -122,7 +122,7 @@ impl Watch {
         }
     }
 
-    /// True: that was the end.
+    /// True: the watched directory is gone.
     async fn handle(&mut self, stream: &Stream, event: InotifyEvent) -> Outcome<bool> {
         let mask = event.mask;
         if mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
@@ -133,7 +133,7 @@ impl Watch {
             let gone = self.paths.remove(&event.wd);
             return Ok(gone.is_some_and(|path| path.as_os_str().is_empty()));
         }
-        // Of a directory that moved away; what is left of it in the queue is not below the root any more.
+        // An event of a directory that was moved away and is no longer below the root.
         let Some(directory) = self.paths.get(&event.wd) else { return Ok(false) };
         let Some(name) = event.name else {
             let root = directory.as_os_str().is_empty();
@@ -168,7 +168,8 @@ impl Watch {
             self.report(stream, kind, path.clone()).await?;
         }
         if placed == Some(Purpose::Create) {
-            // As of a file that is opened, given its owner and then written: whoever counts events is to see no difference.
+            // The same events as for a file that is opened, chowned and then written, so that clients that count events
+            // see no difference.
             self.report(stream, Kind::Chmod, path.clone()).await?;
             self.report(stream, Kind::Write, path.clone()).await?;
         }
@@ -178,9 +179,9 @@ impl Watch {
         Ok(false)
     }
 
-    /// A directory is watched first and looked through afterwards, so that nothing made in it in between is missed.
+    /// A directory is watched first and scanned afterwards, so that nothing created in between is missed.
     async fn enter(&mut self, stream: &Stream, path: PathBuf) -> Outcome<()> {
-        // It may be gone again, or closed to the user: then there is nothing to follow.
+        // It may already be gone again, or unreadable for the user; then there is nothing to follow.
         let Ok(found) = self.look(path, self.paths.len()).await else { return Ok(()) };
         self.paths.extend(found.watched);
         if found.cut {
@@ -199,7 +200,7 @@ impl Watch {
         self.paths.retain(|watch, directory| {
             let below = directory.starts_with(path);
             if below {
-                // Fails when the directory was deleted meanwhile; the watch went with it.
+                // Fails if the directory was deleted meanwhile, which also removed the watch.
                 let _ = inotify.rm_watch(*watch);
             }
             !below
@@ -227,7 +228,7 @@ impl Watch {
     }
 }
 
-/// Where others than this kernel change files, it tells of none.
+/// inotify does not report changes that other machines make.
 fn refuse_remote(path: &Path) -> Outcome<()> {
     let kind = statfs(path).or_refuse(|| path.display())?.filesystem_type();
     if [NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, FUSE_SUPER_MAGIC, CIFS_MAGIC, SMB2_MAGIC].contains(&kind) {
@@ -246,7 +247,7 @@ fn look(source: &Inotify, root: &Path, path: PathBuf, recursive: bool, already: 
         }
         let whole = root.join(&directory);
         let first = directory == path;
-        // Links below the root are not followed; the root itself may be one.
+        // Links below the root are not followed, but the root itself may be one.
         let flags = if directory.as_os_str().is_empty() { CHANGES } else { CHANGES | AddWatchFlags::IN_DONT_FOLLOW };
         match source.add_watch(&whole, flags) {
             Ok(watch) => found.watched.push((watch, directory.clone())),

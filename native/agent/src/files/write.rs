@@ -1,4 +1,4 @@
-//! WriteFile: to a temporary name beside the target, which takes its place when everything has come.
+//! WriteFile: writes to a temporary file beside the target, and renames it into place once everything has arrived.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, Permissions};
@@ -18,7 +18,7 @@ use crate::inbound::Lane;
 use crate::refusal::{OrRefuse, Outcome, Refusal};
 use crate::stream::Stream;
 
-/// As the kernel bounds it.
+/// The kernel's own limit.
 const MAX_LINKS: usize = 40;
 const NEW_FILE_MODE: u32 = 0o644;
 
@@ -33,7 +33,7 @@ pub async fn run(stream: &Stream, identity: &Identity, path: String, request: Wr
         result = fill(stream, &identity, &draft) => result,
         () = stream.cancelled() => Err(Refusal::cancelled()),
     };
-    // Either way the last of it happens before the Close is sent.
+    // Either way this completes before the Close is sent.
     identity
         .run(move || match result {
             Ok(()) => draft.finish(),
@@ -45,7 +45,7 @@ pub async fn run(stream: &Stream, identity: &Identity, path: String, request: Wr
         .await
 }
 
-/// As whom, from here to the end.
+/// Also returns the identity used from here to the end.
 async fn begin(identity: &Identity, path: String, request: WriteFile) -> Outcome<(Identity, Draft)> {
     let (uid, gid) = (identity.account.uid, identity.account.gid);
     let (again, whole) = (request.clone(), path.clone());
@@ -76,11 +76,11 @@ struct Draft {
     target: PathBuf,
     /// None: written in place.
     temporary: Option<PathBuf>,
-    /// Of the user it is written for.
+    /// The user it is written for.
     uid: u32,
     mode: Option<u32>,
     attributes: HashMap<String, String>,
-    /// Whose the file is that will be replaced.
+    /// The owner of the file that will be replaced.
     owner: Option<(u32, u32)>,
     heir: change::Heir,
 }
@@ -96,12 +96,12 @@ impl Draft {
         };
         if let Some(facts) = &existing {
             regular(&target, facts)?;
-            // A new file may take the place of one that the user must not write; that is not what was asked for.
+            // A rename could replace a file that the user must not write; refuse that.
             faccessat(AT_FDCWD, &target, AccessFlags::W_OK, AtFlags::AT_EACCESS).or_refuse(|| target.display())?;
         }
         let mode = (request.mode != 0).then_some(request.mode);
         let attributes = request.attributes;
-        // Only the owner stays the owner when a new file takes the place of the old one.
+        // A rename would change the owner, so write to another user's file in place.
         let foreign = existing.as_ref().is_some_and(|facts| facts.uid() != uid && uid != 0);
         if request.append || foreign {
             let file = Arc::new(open_in_place(&target, mode, !request.append)?);
@@ -110,7 +110,7 @@ impl Draft {
         let purpose = if existing.is_some() { change::Purpose::Replace } else { change::Purpose::Create };
         let (file, temporary) = open_beside(&target, purpose)?;
         let mode = mode.or(Some(existing.as_ref().map_or(NEW_FILE_MODE, |facts| facts.mode() & 0o7777)));
-        // What is made here is the user's already.
+        // A new file already belongs to the user.
         let owner = existing.filter(|_| !request.own).map(|facts| (facts.uid(), facts.gid()));
         Ok(Draft { file: Arc::new(file), target, temporary: Some(temporary), uid, mode, attributes, owner, heir })
     }
@@ -127,7 +127,7 @@ impl Draft {
         let doing = || self.target.display();
         if let Some((uid, gid)) = self.owner {
             let kept = fchown(&*self.file, Some(uid), Some(gid));
-            // Of an ordinary user the owner is the same already; a group that is not the user's cannot be kept.
+            // For an ordinary user the owner is the same anyway, and a foreign group cannot be kept.
             if uid != self.uid {
                 kept.or_refuse(doing)?;
             }
@@ -157,7 +157,7 @@ impl Draft {
 fn open_in_place(target: &Path, mode: Option<u32>, truncate: bool) -> Outcome<File> {
     let mut options = OpenOptions::new();
     let (file, _) = open_regular(target, options.append(true).create(true).mode(mode.unwrap_or(NEW_FILE_MODE)))?;
-    // The files of procfs and sysfs are the kernel's ears; among them is the memory of the agent itself.
+    // Files of procfs and sysfs control the kernel; one of them is the agent's own memory.
     let kind = fstatfs(&file).or_refuse(|| target.display())?.filesystem_type();
     if kind == PROC_SUPER_MAGIC || kind == SYSFS_MAGIC {
         return Err(Refusal::special_file(format_args!("{}: is not a file on a disk", target.display())));
@@ -177,7 +177,7 @@ fn open_beside(target: &Path, purpose: change::Purpose) -> Outcome<(File, PathBu
     Ok((file, temporary))
 }
 
-/// Writes go through links, to where they point: also to a file that is not there yet.
+/// Follows links to their target, even if that does not exist yet.
 fn follow(path: &Path) -> Outcome<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {

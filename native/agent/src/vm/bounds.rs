@@ -1,5 +1,5 @@
-//! How much memory and how many processes those inside may have: by this machine's own kernel, which can tell which of them asked for too much. The size
-//! of the machine is the wall behind it.
+//! Memory and process limits for the code inside, enforced by the machine's own kernel, which can tell which process
+//! exceeded them. The size of the machine is the hard limit behind them.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -16,10 +16,10 @@ const BOX: &str = "/groups/box";
 /// The agent's own threads and helpers.
 const SPARE_PROCESSES: u64 = 8;
 
-/// What is counted, where, and what a hit is called.
+/// File, counter, and the name of the limit.
 const COUNTED: [(&str, &str, &str); 2] = [("memory.events", "oom_kill ", "memory"), ("pids.events", "max ", "pids")];
 
-/// From now on this process, and all that it starts, are held to them; a hit is said on the leash.
+/// Applies the limits to this process and all that it starts from now on; hits are reported on the leash.
 pub fn hold(machine: &Machine, leash: &OwnedFd) -> Outcome<()> {
     folder(Path::new(GROUPS))?;
     attach("cgroup2", Path::new(GROUPS), strict(), None)?;
@@ -54,16 +54,16 @@ fn watch(mut files: Vec<File>, leash: &OwnedFd) {
             if now > seen[number] {
                 seen[number] = now;
                 let said = format!("{{\"limit\":\"{name}\"}}");
-                // A keeper that does not listen is one that is ending.
+                // Fails only if the keeper is ending.
                 let _ = send(leash.as_raw_fd(), said.as_bytes(), MsgFlags::MSG_NOSIGNAL);
             }
         }
-        // The kernel tells of changes since the last reading of this very descriptor (cgroup-v2.rst).
+        // The kernel reports changes since the last read of this descriptor (cgroup-v2.rst).
         let mut polls: Vec<libc::pollfd> = files
             .iter()
             .map(|file| libc::pollfd { fd: file.as_fd().as_raw_fd(), events: libc::POLLPRI, revents: 0 })
             .collect();
-        // SAFETY: the array is ours and as long as said.
+        // SAFETY: the array is ours and has the given length.
         unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, -1) };
     }
 }

@@ -1,5 +1,5 @@
-//! How a machine's agent reaches the keeper's pilot: by a serial port (QEMU), or by a socket between machine and host (Firecracker). It is one stream either
-//! way, and what carries it also says how the machine is made otherwise.
+//! How a machine's agent reaches the keeper's pilot: by a serial port (QEMU) or by vsock (Firecracker). Either gives
+//! one stream, and the choice also tells what else differs in the machine.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
@@ -10,13 +10,13 @@ use nix::sys::stat::Mode;
 
 use super::Outcome;
 
-/// The first port that is no console (drivers/char/virtio_console.c).
+/// The first port that is not a console (drivers/char/virtio_console.c).
 const PORT: &str = "/dev/vport0p1";
-/// Of the host, as the keeper knows it (native/keeper/src/machine/firecracker/channel.rs).
+/// The host's port, the same as in the keeper (native/keeper/src/machine/firecracker/channel.rs).
 const VSOCK_PORT: u32 = 1024;
 const MODULES: &str = "/modules";
 const VSOCK_MODULES: &str = "/vsock";
-/// A device comes when its driver has heard of it; nothing else is to be done until then.
+/// A device appears once its driver has found it; nothing else can be done until then.
 const LOOKS: u32 = 30_000;
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -27,7 +27,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// By the word that the kernel was started with, behind `vm`.
+    /// Chosen by the word after `vm` on the kernel command line.
     pub fn of(word: Option<&str>) -> Outcome<Channel> {
         match word {
             None => Ok(Channel::Port),
@@ -36,7 +36,7 @@ impl Channel {
         }
     }
 
-    /// Folders of modules, in the order in which one needs the other.
+    /// Folders of modules, in dependency order.
     pub fn modules(self) -> &'static [&'static str] {
         match self {
             Channel::Port => &[MODULES],
@@ -44,7 +44,7 @@ impl Channel {
         }
     }
 
-    /// Open, and with somebody at its other end.
+    /// Returns it open and connected.
     pub fn open(self) -> Outcome<OwnedFd> {
         let mut last = String::new();
         for _ in 0..LOOKS {
@@ -97,7 +97,8 @@ mod tests {
         assert!(Channel::of(Some("serial")).is_err());
     }
 
-    /// The kernel's own loopback of vsock, where it has one; a machine's way to the host is the same call with another number.
+    /// Uses the kernel's own vsock loopback, if there is one. The connection to the host is the same call with another
+    /// number.
     #[test]
     fn what_is_said_by_vsock_is_heard() {
         let anywhere = VsockAddr::new(libc::VMADDR_CID_LOCAL, libc::VMADDR_PORT_ANY);
@@ -110,7 +111,7 @@ mod tests {
         let port = getsockname::<VsockAddr>(listener.as_raw_fd()).expect("a name").port();
         let stream = vsock(libc::VMADDR_CID_LOCAL, port).expect("somebody listens");
         let other = accept(listener.as_raw_fd()).expect("somebody");
-        // SAFETY: just made, owned by nobody else.
+        // SAFETY: just created, owned by nobody else.
         let other = unsafe { OwnedFd::from_raw_fd(other) };
         nix::unistd::write(&stream, b"hello").expect("said");
         let mut heard = [0; 5];

@@ -1,5 +1,6 @@
-//! Whatever is executed inside waits until the keeper has said that it is recorded: a machine's kernel is its own, and tells nobody outside. A thread with
-//! rights of its own reads what is asked for, and tells it on the leash; the answers come with the orders.
+//! Holds back every exec inside until the keeper has confirmed that it is recorded: a machine has its own kernel, which
+//! tells nobody outside. A thread that kept its rights reads each pending exec and reports it on the leash; the answers
+//! come with the keeper's orders.
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -11,7 +12,7 @@ use nix::sys::socket::{MsgFlags, send};
 
 use super::Outcome;
 
-/// Told, and not yet answered; the others wait in the kernel.
+/// Reported but not yet answered; further ones wait in the kernel.
 const MOST_TOLD: usize = 32;
 
 static RECORDER: OnceLock<Recorder> = OnceLock::new();
@@ -23,14 +24,15 @@ struct Recorder {
 }
 
 struct State {
-    /// Whether anybody wants to know.
+    /// Whether the keeper wants reports.
     records: bool,
-    /// This machine is to stand still, and to go on as another perhaps: nothing may be under way to a keeper that is not that other's.
+    /// The machine is about to be saved, and may be restored as another. No report to the old keeper may be open then.
     held: bool,
     told: BTreeSet<u64>,
 }
 
-/// For all that this thread starts from now on. Before rights are given up: the memory of others is read by one of them.
+/// Covers everything that this thread starts from now on. Call it before rights are given up: the recorder's thread
+/// needs them to read other processes' memory.
 pub fn start(leash: &OwnedFd, records: bool) -> Outcome<()> {
     let listener = listen(&filter::execs(), true).map_err(|error| format!("commands: {error}"))?;
     let state = Mutex::new(State { records, held: false, told: BTreeSet::new() });
@@ -39,14 +41,14 @@ pub fn start(leash: &OwnedFd, records: bool) -> Outcome<()> {
     let serve = move || {
         let why = recorder.serve(&leash);
         eprintln!("caisson-agent: commands are not recorded any more: {why}");
-        // Nothing may run that is not recorded.
+        // Nothing may run unrecorded.
         std::process::exit(1);
     };
     std::thread::Builder::new().name("execs".into()).spawn(serve).map_err(|error| format!("commands: {error}"))?;
     Ok(())
 }
 
-/// What the keeper says of one that it was told of.
+/// The keeper's answer to a report.
 pub fn recorded(id: u64, allowed: bool) {
     let Some(recorder) = RECORDER.get() else { return };
     if recorder.lock().told.remove(&id) {
@@ -55,14 +57,14 @@ pub fn recorded(id: u64, allowed: bool) {
     }
 }
 
-/// From now on nothing is told, and what would be executed waits.
+/// From now on nothing is reported, and pending execs wait.
 pub fn hold() {
     if let Some(recorder) = RECORDER.get() {
         recorder.lock().held = true;
     }
 }
 
-/// All that was told has been answered. Not in a machine: nothing ever is.
+/// True once all reports are answered; always true outside a machine.
 pub fn is_settled() -> bool {
     RECORDER.get().is_none_or(|recorder| recorder.lock().told.is_empty())
 }
@@ -74,12 +76,12 @@ pub fn go_on() {
     }
 }
 
-/// Of a machine that is another now, with another keeper.
+/// The machine was restored as another one, with another keeper.
 pub fn renew(records: bool) {
     let Some(recorder) = RECORDER.get() else { return };
     let mut state = recorder.lock();
     state.records = records;
-    // There are none, or that keeper would never answer.
+    // There should be none; if there are, this keeper would never answer them.
     for id in std::mem::take(&mut state.told) {
         answer(&recorder.listener, id, false);
     }
@@ -90,7 +92,7 @@ impl Recorder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why it cannot go on.
+    /// Returns why it cannot go on.
     fn serve(&self, leash: &OwnedFd) -> std::io::Error {
         loop {
             let told = match self.take() {
@@ -104,14 +106,15 @@ impl Recorder {
         }
     }
 
-    /// The next that is to be told.
+    /// Takes the next exec to report.
     fn take(&self) -> std::io::Result<Option<Asked>> {
         wait_for(&self.listener, libc::POLLIN)?;
         let mut state = self.lock();
         while state.held || state.told.len() >= MOST_TOLD {
             state = self.bell.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        // Within the lock: whoever holds us up must not miss one that is just being taken. It does not block: somebody asks, or has died.
+        // Under the lock, so that `hold` cannot miss an exec that is just being taken. It does not block: a process
+        // asks, or has died.
         let Some(asked) = next(&self.listener)? else { return Ok(None) };
         if state.records {
             state.told.insert(asked.id);
@@ -131,7 +134,7 @@ impl Recorder {
         loop {
             match send(leash.as_raw_fd(), &told, MsgFlags::MSG_NOSIGNAL) {
                 Ok(_) => return Ok(()),
-                // The descriptor is one with that of the orders, which does not block.
+                // This descriptor shares its file description with the one for orders, which is non-blocking.
                 Err(Errno::EAGAIN) => wait_for(leash, libc::POLLOUT)?,
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
@@ -145,9 +148,9 @@ fn wait_for(descriptor: &OwnedFd, events: libc::c_short) -> std::io::Result<()> 
     loop {
         // SAFETY: one structure of ours.
         match unsafe { libc::poll(&raw mut poll, 1, -1) } {
-            // In unix(7) and seccomp alike: nobody is at the other end.
+            // The peer is gone, for a unix socket (unix(7)) and a seccomp listener alike.
             1 if poll.revents & events == 0 => return Err(std::io::ErrorKind::BrokenPipe.into()),
-            // Whoever is told to go on would receive, and wait there with the state held.
+            // Returning here would make the caller receive, which would block while it holds the state.
             -1 if Errno::last() == Errno::EINTR => {}
             -1 => return Err(std::io::Error::last_os_error()),
             _ => return Ok(()),

@@ -1,4 +1,4 @@
-//! What the keeper says of the machine, in the first message (native/keeper/src/machine/describe.rs).
+//! The keeper's first message: the description of the machine (native/keeper/src/machine/describe.rs).
 
 use serde::Deserialize;
 
@@ -8,21 +8,22 @@ pub struct Machine {
     pub host_name: String,
     /// Since 1970.
     pub now_ns: u64,
-    /// Chance of the host's, for this machine alone: bytes in hexadecimal digits.
+    /// Random bytes from the host for this machine alone, in hexadecimal.
     pub seed: String,
-    /// What the kernel says of its boot, and the address of its card, six pairs of digits; None: as they were.
+    /// The kernel's boot id, and the MAC address of the network card, as six pairs of hexadecimal digits; None:
+    /// unchanged.
     pub boot_id: Option<String>,
     pub hardware_address: Option<String>,
-    /// Of all that runs inside.
+    /// For everything that runs inside.
     pub memory_bytes: u64,
     pub processes: Option<u64>,
-    /// Whether what is executed is told.
+    /// Whether execs are reported.
     pub commands: bool,
-    /// Whether there is a way out.
+    /// Whether there is a network.
     pub network: bool,
     pub writable: Vec<Writable>,
     pub files: Vec<SmallFile>,
-    /// What root inside may do.
+    /// Capabilities of root inside.
     pub capabilities: Vec<u8>,
 }
 

@@ -1,5 +1,6 @@
-//! The agent as the first program of a virtual machine: it makes out of a bare kernel what a keeper makes of namespaces elsewhere, by what the keeper
-//! says, and is an agent from then on. Whatever goes wrong here ends the machine, with its reason on the console.
+//! The agent as the first program of a virtual machine. By the keeper's instructions it makes of a bare kernel what a
+//! keeper makes of namespaces elsewhere, and then is a normal agent. Any failure here ends the machine, with the reason
+//! on the console.
 
 mod bounds;
 mod channel;
@@ -26,7 +27,7 @@ use channel::Channel;
 pub use machine::Machine;
 pub use steward::{Order, tell};
 
-/// Per process, as the kernel allows at most.
+/// Per process; the kernel's maximum.
 const OPEN_FILES: u64 = 1_048_576;
 
 type Outcome<T> = Result<T, String>;
@@ -34,17 +35,17 @@ type Outcome<T> = Result<T, String>;
 static WAY_OUT: AtomicBool = AtomicBool::new(false);
 static CHANNEL: OnceLock<Channel> = OnceLock::new();
 
-/// Of a machine with a network.
+/// True in a machine with a network.
 pub fn has_way_out() -> bool {
     WAY_OUT.load(Ordering::Relaxed)
 }
 
-/// Before anybody has said so, as it is in most machines.
+/// Before the channel is known, assumes the most common one.
 fn channel() -> Channel {
     CHANNEL.get().copied().unwrap_or(Channel::Port)
 }
 
-/// The leash, and how to go on when its first message has come. `word`: what the kernel was started with, behind `vm`.
+/// Returns the leash. `word`: the word after `vm` on the kernel command line.
 pub fn begin(word: Option<&str>) -> Outcome<OwnedFd> {
     let named = Channel::of(word)?;
     let channel = *CHANNEL.get_or_init(|| named);
@@ -58,26 +59,26 @@ pub fn begin(word: Option<&str>) -> Outcome<OwnedFd> {
         place::stay();
         let ended = relay.run();
         eprintln!("caisson-agent: the machine ends: {ended:?}");
-        // The end of the first process is the end of the machine.
+        // When the first process exits, the machine ends.
         std::process::exit(0);
     };
     std::thread::Builder::new().name("relay".into()).spawn(run).map_err(|error| format!("relay: {error}"))?;
     Ok(leash)
 }
 
-/// Everything that the keeper says of this machine.
+/// Applies the keeper's description of this machine.
 pub fn set_up(machine: &Machine, leash: &OwnedFd) -> Outcome<()> {
     renewal::renew(machine)?;
     for (resource, most) in [(Resource::RLIMIT_NOFILE, OPEN_FILES), (Resource::RLIMIT_NPROC, u64::MAX)] {
         setrlimit(resource, most, most).map_err(|error| format!("limits: {error}"))?;
     }
-    // A core is nobody's to read.
+    // Nobody may read a core file.
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|error| format!("limits: {error}"))?;
     network::raise(machine)?;
     WAY_OUT.store(machine.network, Ordering::Relaxed);
     bounds::hold(machine, leash)?;
     root::prepare(machine)?;
-    // While the disk has a name: under the new root it has none.
+    // While the disk still has a path: under the new root it has none.
     steward::start(leash)?;
     root::enter()?;
     execs::start(leash, machine.commands)?;

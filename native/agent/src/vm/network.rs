@@ -1,4 +1,4 @@
-//! The machine's links: `lo`, and one way out, which ends at the gate of the sandbox's own network namespace.
+//! The machine's network interfaces: `lo`, and one that ends at the gate of the sandbox's own network namespace.
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -7,7 +7,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use super::{Machine, Outcome};
 
-/// As QEMU's user-mode network hands them out (qemu(1), -netdev user); where there is a link instead, every address answers there, the router's too.
+/// The addresses of QEMU's user-mode network (qemu(1), -netdev user). On a link, every address answers, including the
+/// router's.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
 pub const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
@@ -20,7 +21,7 @@ pub fn raise(machine: &Machine) -> Outcome<()> {
         return Ok(());
     }
     rename(machine)?;
-    // Of version 6, the router tells the rest; nobody else is there who could have the same address.
+    // The router announces the IPv6 configuration; nobody else there could have the same address.
     for setting in ["accept_dad", "router_solicitation_delay"] {
         let path = format!("/proc/sys/net/ipv6/conf/eth0/{setting}");
         std::fs::write(&path, "0").map_err(|error| format!("{path}: {error}"))?;
@@ -39,7 +40,7 @@ pub fn raise(machine: &Machine) -> Outcome<()> {
     if added == 0 { Ok(()) } else { Err(format!("the way out: {}", std::io::Error::last_os_error())) }
 }
 
-/// Another card, as far as anybody can tell.
+/// Sets the MAC address, so that a restored machine appears to have another card.
 pub fn rename(machine: &Machine) -> Outcome<()> {
     let Some(address) = machine.hardware_address.as_ref().filter(|_| machine.network) else { return Ok(()) };
     let wrong = || format!("hardware address: {address:?} is none");
@@ -95,7 +96,7 @@ fn sockaddr(address: Ipv4Addr) -> libc::sockaddr {
     // SAFETY: all-zero is a valid address of no family.
     let mut made: libc::sockaddr = unsafe { std::mem::zeroed() };
     made.sa_family = libc::AF_INET as libc::sa_family_t;
-    // Behind the port (ip(7)).
+    // After the port (ip(7)).
     for (place, byte) in made.sa_data[2..6].iter_mut().zip(address.octets()) {
         *place = byte as libc::c_char;
     }

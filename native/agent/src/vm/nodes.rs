@@ -1,4 +1,4 @@
-//! File systems that the kernel makes, for the agent and for those inside.
+//! The kernel's file systems, for the agent and for the code inside.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +9,7 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use super::Outcome;
 
-/// Names, and numbers (Documentation/admin-guide/devices.txt).
+/// Names and device numbers (Documentation/admin-guide/devices.txt).
 const DEVICES: [(&str, u64, u64); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 const LINKS: [(&str, &str); 5] = [
@@ -42,7 +42,7 @@ pub fn mount_kernel() -> Outcome<()> {
     Ok(())
 }
 
-/// For those inside: no device that leads out of their part of the machine.
+/// For the code inside: no device that leads out of its part of the machine.
 pub fn mount_inside(root: &Path, shared_bytes: u64) -> Outcome<()> {
     attach("proc", &root.join("proc"), strict(), None)?;
     attach("sysfs", &root.join("sys"), strict() | MsFlags::MS_RDONLY, None)?;

@@ -1,12 +1,13 @@
-//! On which processor of the machine the agent speaks with the host. To wake another processor takes longer than what it is woken for, where it is emulated:
-//! whoever carries a message stays on one, and the kernel has those answer there that were asked from there. Programs go where they like.
+//! Pins the agent's communication with the host to one CPU of an emulated machine, where waking another CPU takes
+//! longer than the work it is woken for. The thread that carries messages stays on one CPU, and the kernel wakes its
+//! partners there. Programs may run anywhere.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static STAYS: AtomicBool = AtomicBool::new(false);
 const SETS: usize = 16;
 
-/// This thread, on the first one, where that is so. It is faster, and nothing else: what cannot be had is not missed.
+/// Pins this thread to the first CPU of an emulated machine. It only improves speed, so failures are ignored.
 pub fn stay() {
     if !is_emulated() {
         return;
@@ -17,19 +18,19 @@ pub fn stay() {
     STAYS.store(true, Ordering::Relaxed);
 }
 
-/// In the child of a fork: this process, on all of them. Signal-safe.
+/// In the child of a fork: unpins this process. Async-signal-safe.
 pub fn roam() {
     if STAYS.load(Ordering::Relaxed) {
         set(&[u64::MAX; SETS]);
     }
 }
 
-/// By what such a processor says of itself (target/i386/cpu.c of QEMU).
+/// By the CPU's own identification (target/i386/cpu.c of QEMU).
 #[cfg(target_arch = "x86_64")]
 fn is_emulated() -> bool {
     use core::arch::x86_64::__cpuid;
     const HYPERVISOR: u32 = 1 << 31;
-    // Every x86-64 has the first; the other is there where the first says so.
+    // Every x86-64 has the first leaf; it tells whether the second exists.
     if __cpuid(1).ecx & HYPERVISOR == 0 {
         return false;
     }
@@ -43,6 +44,6 @@ fn is_emulated() -> bool {
 }
 
 fn set(processors: &[u64; SETS]) {
-    // SAFETY: as many bytes as the array has; 0 is the thread that calls.
+    // SAFETY: as many bytes as the array has; 0 is the calling thread.
     unsafe { libc::sched_setaffinity(0, size_of_val(processors), processors.as_ptr().cast()) };
 }

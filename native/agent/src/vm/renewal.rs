@@ -1,4 +1,4 @@
-//! What no machine may share with another that is started from the same image: chance, the time, a name.
+//! Renews what machines started from the same image must not share: random state, the time, names.
 
 use std::fs::File;
 use std::io::Write;
@@ -40,7 +40,7 @@ pub fn set_clock(now_ns: u64) -> Outcome<()> {
     Ok(())
 }
 
-/// Of one that was restored: what it shows of itself, in the files that were made for another (root.rs).
+/// Rewrites, in a restored machine, the files with its identity, which were made for another (root.rs).
 pub fn rename(machine: &Machine, files: &File) -> Outcome<()> {
     network::rename(machine)?;
     let (boot, shown) = root::BOOT;
@@ -57,7 +57,8 @@ fn rewrite(files: &File, name: &str, shown: &str, content: &str) -> Outcome<()> 
     File::from(open).write_all(content.as_bytes()).map_err(|error| format!("{shown}: {error}"))
 }
 
-/// All of it is as good as the host's own chance. It goes into a pool; what is drawn from that pool would be drawn anew in a minute, if not told.
+/// All of the seed counts as entropy, because it is the host's randomness. It goes into the kernel's pool; without the
+/// second call, the generator would only be reseeded within a minute.
 fn stir(seed: &[u8; SEED_BYTES]) -> Outcome<()> {
     let device = File::open("/dev/urandom").map_err(|error| format!("/dev/urandom: {error}"))?;
     let entropy = Entropy { bits: 8 * SEED_BYTES as i32, bytes: SEED_BYTES as i32, seed: *seed };

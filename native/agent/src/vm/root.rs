@@ -1,4 +1,4 @@
-//! The root of those inside: images that nobody can change, and over them the folders of the machine's own disk.
+//! The root for the code inside: read-only images, and over them the folders of the machine's own disk.
 
 use std::fs;
 use std::io::Write;
@@ -12,20 +12,21 @@ use super::machine::{Machine, SmallFile, Writable};
 use super::nodes::{attach, folder, mount_inside};
 use super::{Outcome, nodes};
 
-/// Where it is put together.
+/// Where it is assembled.
 const ROOT: &str = "/root";
 pub const DISK: &str = "/disk";
 pub const FILES: &str = "/files";
-/// Of those files: what the kernel would say of its boot, and would say of every machine that was restored from the same image.
+/// One of those files: the kernel's boot id, which would otherwise be the same in every machine restored from the same
+/// image.
 pub const BOOT: (&str, &str) = ("boot", "proc/sys/kernel/random/boot_id");
-/// What came with the kernel (host/walls/microvm/initrd.ts) and is shown inside.
+/// Parts of the initrd (host/walls/microvm/initrd.ts) that are shown inside.
 const SHOWN: [(&str, &str); 2] = [("/init", "caisson/agent"), ("/runtimes", "caisson/runtimes")];
 
-/// Disks, by what the keeper calls them (native/keeper/src/machine/arguments.rs).
+/// Disks by their serial, as the keeper names them (native/keeper/src/machine/arguments.rs).
 const IMAGES: [(&str, &str); 2] = [("shown", ""), ("usr", "usr")];
 const OWN: &str = "own";
-/// Where disks have no names that we could give them: their order is what is known of them (native/keeper/src/machine/firecracker/requests.rs), and that the
-/// last is the one that may be written to.
+/// Where disks cannot be named, they are identified by their order (native/keeper/src/machine/firecracker/requests.rs),
+/// and by the fact that only the last one is writable.
 const IN_ORDER: [(&str, &str, &str); 3] = [("shown", "vda", "1"), ("usr", "vdb", "1"), (OWN, "vdc", "0")];
 
 pub fn prepare(machine: &Machine) -> Outcome<()> {
@@ -63,7 +64,8 @@ pub fn prepare(machine: &Machine) -> Outcome<()> {
 }
 
 pub fn enter() -> Outcome<()> {
-    // There is no old root to be let go: it is the kernel's first, and stays under the new one, out of reach (ramfs-rootfs-initramfs.rst).
+    // There is no old root to unmount: it is the kernel's initial one, and stays under the new one, out of reach
+    // (ramfs-rootfs-initramfs.rst).
     let moved = nix::unistd::chdir(ROOT)
         .and_then(|()| mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>))
         .and_then(|()| nix::unistd::chroot("."))
@@ -71,7 +73,7 @@ pub fn enter() -> Outcome<()> {
     moved.map_err(|error| format!("the root: {error}"))
 }
 
-/// For this thread, and whatever it starts: what root inside may do, and nothing else.
+/// Leaves this thread, and whatever it starts, only the capabilities of root inside.
 pub fn give_up_rights(keep: &[u8]) -> Outcome<()> {
     let set = keep.iter().filter(|number| **number < 64).fold(0u64, |set, number| set | 1 << number);
     for number in 0..64 {
@@ -120,7 +122,7 @@ fn attach_device(device: &Path, at: &Path, kind: &str, flags: MsFlags, options: 
     mount(Some(device), at, Some(kind), flags, options).map_err(|error| format!("{kind} at {}: {error}", at.display()))
 }
 
-/// A disk that was kept has its folders already, and whoever used it may have given them other modes, or put a link in their place.
+/// A kept disk has its folders already, and its user may have changed their modes, or replaced them by links.
 fn show_folder(source: &Path, writable: &Writable, root: &Path) -> Outcome<()> {
     let made = || -> std::io::Result<()> {
         if fs::symlink_metadata(source).is_ok_and(|found| found.is_dir()) {

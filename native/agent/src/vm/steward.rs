@@ -1,4 +1,4 @@
-//! What is done for the keeper with rights that the agent has given up: a thread of its own, which kept them.
+//! The steward: a thread that kept the rights that the agent has given up, and uses them on the keeper's orders.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,7 +15,7 @@ const FIFREEZE: libc::c_ulong = 0xC004_5877;
 const FITHAW: libc::c_ulong = 0xC004_5878;
 
 pub enum Order {
-    /// All that was written is to be on the disk, and nothing more is to come.
+    /// Write everything to the disk, and let nothing follow.
     WriteBack,
     GoOn,
     Renew(Box<Machine>),
@@ -25,15 +25,15 @@ pub enum Order {
 
 static ORDERS: OnceLock<Sender<Order>> = OnceLock::new();
 
-/// Not in a machine: nobody is there to be told.
+/// Does nothing outside a machine, where there is no steward.
 pub fn tell(order: Order) {
     if let Some(orders) = ORDERS.get() {
-        // The thread lives as long as the machine.
+        // Cannot fail: the thread lives as long as the machine.
         let _ = orders.send(order);
     }
 }
 
-/// Started while there are rights.
+/// Call it while there are still rights.
 pub fn start(leash: &OwnedFd) -> Outcome<()> {
     let leash = leash.try_clone().map_err(|error| format!("leash: {error}"))?;
     let open = |path| File::open(path).map_err(|error| format!("{path}: {error}"));
@@ -47,7 +47,7 @@ pub fn start(leash: &OwnedFd) -> Outcome<()> {
 
 fn serve(orders: &Receiver<Order>, disk: &File, files: &File, leash: &OwnedFd) {
     let mut written = false;
-    // A keeper that does not listen is one that is ending.
+    // Fails only if the keeper is ending.
     let say = |said: String| {
         let _ = send(leash.as_raw_fd(), said.as_bytes(), MsgFlags::MSG_NOSIGNAL);
     };
@@ -63,7 +63,7 @@ fn serve(orders: &Receiver<Order>, disk: &File, files: &File, leash: &OwnedFd) {
         if let Some(renewed) = renewed {
             let said = renewed.map_or_else(|error| json!({ "error": error }), |()| json!({ "ready": true }));
             say(said.to_string());
-            // The last that a machine hears before it goes on: what it is told of from here on, the keeper listens for.
+            // The last order before a machine resumes; from here on the keeper reads its reports.
             if matches!(order, Order::Clock(_)) {
                 execs::go_on();
             }

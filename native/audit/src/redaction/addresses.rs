@@ -1,8 +1,8 @@
-//! Passwords in addresses: `https://name:password@host`, and tokens that stand alone before the `@`.
+//! Passwords in URLs: `https://name:password@host`, and tokens that stand alone before the `@`.
 
 use super::Spans;
 
-/// A name alone is no secret; something as long as a token is one.
+/// A user name alone is not a secret, but something as long as a token is.
 const LEAST_TOKEN: usize = 16;
 
 pub fn find(text: &str, spans: &mut Spans) {

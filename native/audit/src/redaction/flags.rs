@@ -1,4 +1,4 @@
-//! What follows a flag that asks for a secret: `--password x`, and the short ones of programs that are known for them.
+//! Values of flags that ask for a secret: `--password x`, and the short flags of programs known to have them.
 
 use std::ops::Range;
 
@@ -8,11 +8,11 @@ use super::named::is_secret;
 #[derive(Clone, Copy)]
 enum Value {
     Whole,
-    /// Behind this; nothing of it, if that is not in it.
+    /// What follows this character; nothing if the character is missing.
     Behind(char),
 }
 
-/// Of a program: a flag, what its value is, and whether that may stand in the next word, or only in the same.
+/// A program's flag, which part of its value is secret, and whether the value may be the next word or must be attached.
 struct Flag(&'static str, Value, bool);
 
 const PASSWORD: &[Flag] = &[Flag("-p", Value::Whole, true)];
@@ -58,18 +58,18 @@ const PROGRAMS: [(&[&str], &[Flag]); 10] = [
     (&["lftp"], &[Flag("-u", Value::Behind(','), true)]),
     (&["openssl"], &[Flag("pass:", Value::Whole, false)]),
 ];
-/// Programs that start another, which the flags then belong to.
+/// Programs that start another one, to which the following flags belong.
 const BEFORE: [&str; 13] = [
     "sudo", "doas", "env", "time", "nohup", "exec", "command", "nice", "timeout", "stdbuf", "setsid", "xargs",
     "sshpass",
 ];
-/// A flag that begins so asks for nothing.
+/// A flag that begins with one of these takes no secret.
 const YES_OR_NO: [&str; 16] = [
     "no", "show", "with", "save", "use", "ask", "prompt", "generate", "print", "get", "create", "reset", "list",
     "revoke", "rotate", "verify",
 ];
 
-/// Goes along a command line, word by word.
+/// Scans a command line, word by word.
 pub struct Words {
     flags: Option<&'static [Flag]>,
     is_begun: bool,
@@ -81,7 +81,7 @@ impl Words {
         Words { flags: None, is_begun: false, expected: None }
     }
 
-    /// What of the next word is a secret.
+    /// The secret part of the next word.
     pub fn next(&mut self, word: &str) -> Option<Range<usize>> {
         if let Some(value) = self.expected.take()
             && !word.starts_with("--")
@@ -92,7 +92,7 @@ impl Words {
             self.begin(word);
             return None;
         }
-        // `docker login -p`, and the like of it.
+        // `docker login -p`, and similar.
         if word == "login" && self.flags.is_none() {
             self.flags = Some(PASSWORD);
         }
@@ -131,7 +131,7 @@ fn secret(word: &str, from: usize, value: Value) -> Option<Range<usize>> {
     (start < word.len()).then_some(start..word.len())
 }
 
-/// `--password`, `-password`; not `-p`, which means something else to each program.
+/// `--password`, `-password`; not `-p`, which differs from program to program.
 fn asks(word: &str) -> bool {
     let Some(flag) = word.strip_prefix('-') else { return false };
     let name = flag.trim_start_matches('-');
@@ -142,7 +142,7 @@ fn asks(word: &str) -> bool {
         && !(name.len() > first.len() && YES_OR_NO.contains(&first))
 }
 
-/// Of a text: a line for a shell, or code that has such words in it.
+/// Scans a text: a shell command line, or code that contains such words.
 pub fn find(text: &str, spans: &mut Spans) {
     let mut words = Words::new();
     let mut at = 0;
@@ -165,7 +165,7 @@ struct Token {
     place: Range<usize>,
     /// A command begins with it.
     begins: bool,
-    /// The command ends behind it.
+    /// The command ends after it.
     ends: bool,
 }
 
@@ -177,7 +177,8 @@ fn token_behind(text: &str, from: usize) -> Option<Token> {
         Some(quote @ (b'"' | b'\'')) => text[start..].find(char::from(quote)),
         _ => None,
     };
-    // In quotes it goes on to their end; a line for another shell is words again, not one.
+    // A quoted word extends to the closing quote, unless it is itself a command line for a shell: then its words count
+    // separately.
     let is_line = quoted.is_some_and(|length| text[start..start + length].contains(" -"));
     let length = quoted.filter(|_| !is_line).or_else(|| text[start..].find(is_border)).unwrap_or(text.len() - start);
     let end = start + length;

@@ -1,4 +1,4 @@
-//! Values behind names that say what they are: `PASSWORD=...`, `"token": "..."`, `Authorization: ...`, `?api_key=...`.
+//! Values after names that mark them as secret: `PASSWORD=...`, `"token": "..."`, `Authorization: ...`, `?api_key=...`.
 
 use std::ops::Range;
 
@@ -39,7 +39,7 @@ const WHOLE: [&str; 12] = [
     "bearer",
 ];
 const ENDS: [&str; 4] = ["pass", "pwd", "password", "passwd"];
-/// What is about a secret, and is none.
+/// Names of things about a secret that are not secret themselves.
 const ABOUT: [&str; 28] = [
     "file",
     "path",
@@ -73,7 +73,7 @@ const ABOUT: [&str; 28] = [
 /// Headers whose value is a secret to the end of the line.
 const HEADERS: [&str; 4] = ["authorization", "proxyauthorization", "cookie", "setcookie"];
 
-/// Whether something of that name is a secret: a variable, a flag, a field, a header.
+/// Whether a variable, flag, field or header of that name is a secret.
 #[must_use]
 pub fn is_secret(name: &str) -> bool {
     let plain = plain(name);
@@ -89,7 +89,7 @@ fn plain(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// A word that is one name and its value, to its end: `--password=a b`, `PASSWORD=a b`.
+/// The value of a word that is a name and its value, up to the word's end: `--password=a b`, `PASSWORD=a b`.
 pub fn whole(word: &str) -> Option<Range<usize>> {
     let equals = word.find('=')?;
     let name = &word[..equals];
@@ -124,12 +124,12 @@ pub fn find(text: &str, spans: &mut Spans) {
     }
 }
 
-/// What stands behind a name, if anything does that could be its value.
+/// What follows a name, if it could be its value.
 fn value_behind(text: &str, name: Range<usize>) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let get = |at: usize| bytes.get(at).copied();
     let mut at = name.end;
-    // `\"` in a text within a text, too.
+    // Also accepts `\"`, for a text within a text.
     while matches!(get(at), Some(b'"' | b'\'' | b'\\')) {
         at += 1;
     }
@@ -153,7 +153,7 @@ fn value_behind(text: &str, name: Range<usize>) -> Option<Range<usize>> {
     let is_header = |name: &str| name.contains('-') || HEADERS.contains(&plain(name).as_str());
     if is_colon && is_header(&text[name]) {
         let end = text[value..].find(['\r', '\n', '"', '\'', '`']).map_or(text.len(), |length| value + length);
-        // A header in quotes of its own: the value is in the next pair.
+        // If the header name has its own quotes, the value is in the next pair.
         if end > value {
             return Some(value..end);
         }
@@ -171,7 +171,7 @@ fn value_behind(text: &str, name: Range<usize>) -> Option<Range<usize>> {
         .find(|c: char| c.is_whitespace() || "&;,|\"'`)}]<>\\".contains(c))
         .map_or(text.len(), |length| value + length);
     let said = &text[value..end];
-    // `token = read_it()` is code, `token = 8f3b...` is one.
+    // `token = read_it()` is code, but `token = 8f3b...` is a secret.
     (end > value && (!is_loose || is_literal(said))).then_some(value..end)
 }
 

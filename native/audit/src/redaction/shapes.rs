@@ -1,8 +1,8 @@
-//! Keys and tokens that are known by their form, wherever they stand.
+//! Keys and tokens recognisable by their form, wherever they stand.
 
 use super::Spans;
 
-/// What one begins with, and how many characters of a token follow at least.
+/// Prefixes, and the least number of token characters that follow.
 const BEGINNINGS: [(&str, usize); 78] = [
     ("AKIA", 16),
     ("ASIA", 16),
@@ -83,10 +83,10 @@ const BEGINNINGS: [(&str, usize); 78] = [
     ("sntryu_", 40),
     ("ATATT3", 60),
 ];
-/// What one has in it, with what is before and behind it in one piece.
+/// Substrings; the secret includes what adjoins them on both sides.
 const MARKS: [(&str, usize); 6] =
     [("T3BlbkFJ", 20), (".atlasv1.", 60), ("Q~", 31), (":AA", 33), ("dp.pt.", 40), ("dp.st.", 40)];
-/// Addresses whose path is the key.
+/// URLs whose path is the key.
 const HOOKS: [&str; 4] = [
     "hooks.slack.com/services/",
     "hooks.slack.com/workflows/",
@@ -141,13 +141,13 @@ fn is_key(token: &str) -> bool {
     })
 }
 
-/// As those of bots have it: who, when, and what proves it.
+/// Bot tokens: user, time, and signature.
 fn is_three_parts(token: &str) -> bool {
     let parts: Vec<&str> = token.split('.').collect();
     matches!(parts[..], [who, when, what] if (24..=28).contains(&who.len()) && when.len() == 6 && (27..=40).contains(&what.len()))
 }
 
-/// From the line that says what it is to the one that ends it.
+/// From the line that announces a key to the one that ends it.
 fn keys(text: &str, spans: &mut Spans) {
     for (at, _) in text.match_indices(KEY_BEGINS) {
         let Some(kind) = text[at..].find("PRIVATE KEY").filter(|kind| *kind < 48) else { continue };

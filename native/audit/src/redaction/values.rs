@@ -6,18 +6,18 @@ use aho_corasick::{Anchored, MatchError};
 
 use super::Spans;
 
-/// So many bytes are compared faster than an automaton is built.
+/// Up to this many bytes, plain comparison is faster than building an automaton.
 const BY_HAND: usize = 1 << 20;
 
-/// Looked for in one text after the other.
+/// Values to find in several texts.
 pub struct Values<'a> {
     values: Vec<&'a str>,
-    /// Where there is much to compare: somebody else's request waits meanwhile.
+    /// Only for large inputs, because other requests wait meanwhile.
     automaton: Option<NFA>,
 }
 
 impl<'a> Values<'a> {
-    /// `bytes`: of all texts together.
+    /// `bytes`: the total length of all texts.
     pub fn of(values: Vec<&'a str>, bytes: usize) -> Values<'a> {
         let is_much = bytes.saturating_mul(values.len()) > BY_HAND;
         let automaton = is_much.then(|| NFA::builder().prefilter(false).build(&values).ok()).flatten();
@@ -38,7 +38,8 @@ impl<'a> Values<'a> {
     }
 }
 
-/// The longest that ends at each place: what is shorter lies within it. Those that overlap are one.
+/// Finds the longest match that ends at each position, since shorter ones lie within it. Overlapping matches are
+/// merged.
 fn search(text: &str, automaton: &NFA, spans: &mut Spans) -> Result<(), MatchError> {
     let mut state = automaton.start_state(Anchored::No)?;
     for (at, byte) in text.bytes().enumerate() {
@@ -55,7 +56,7 @@ fn search(text: &str, automaton: &NFA, spans: &mut Spans) -> Result<(), MatchErr
     Ok(())
 }
 
-/// A state's own value comes before the ends of it that are values too.
+/// A state lists its own pattern before those that are suffixes of it.
 fn longest(automaton: &NFA, state: StateID) -> usize {
     automaton.pattern_len(automaton.match_pattern(state, 0))
 }
@@ -64,7 +65,7 @@ fn longest(automaton: &NFA, state: StateID) -> usize {
 mod tests {
     use super::{BY_HAND, Values};
 
-    /// Bytes of a text that are part of a value.
+    /// The bytes of a text that belong to a value.
     fn hidden(text: &str, values: &[&str]) -> Vec<bool> {
         let mut spans = Vec::new();
         Values::of(values.to_vec(), text.len()).find(text, &mut spans);
@@ -75,7 +76,7 @@ mod tests {
         hidden
     }
 
-    /// Every value at every place, one byte after the other.
+    /// Compares every value at every position.
     fn by_hand(text: &str, values: &[&str]) -> Vec<bool> {
         let mut hidden = vec![false; text.len()];
         for at in 0..text.len() {

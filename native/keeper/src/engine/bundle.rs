@@ -1,4 +1,4 @@
-//! What the engine is told, in the words of the Open Container Initiative (config.json).
+//! The engine's configuration in the format of the Open Container Initiative (config.json).
 
 use serde_json::{Value, json};
 
@@ -7,12 +7,12 @@ use super::{CAPABILITIES, ROOT};
 use crate::plan::{Bind, Mode, Plan};
 use crate::weakened::{Step, is_without};
 
-/// Per process; the agent gives each command less.
+/// Per process; the agent gives each command a lower limit.
 const OPEN_FILES: u64 = 1_048_576;
-/// Where a file system is not told how large it may grow.
+/// The size where a file system gets no explicit limit.
 const SHM_BYTES: u64 = 1 << 30;
 
-/// Paths are those of the engine's own root.
+/// Paths are relative to the engine's own root.
 pub fn specification(plan: &Plan) -> Value {
     let naming = plan.engine.iter().filter(|engine| engine.warm.is_some()).flat_map(|_| NAMING);
     let names = plan.capabilities.iter().map(String::as_str).chain(naming);
@@ -25,7 +25,7 @@ pub fn specification(plan: &Plan) -> Value {
         ] }),
     ];
     let mut annotations = serde_json::Map::new();
-    // Parents before children, as the plan has its binds.
+    // Parents before children, the order of the plan's binds.
     let mut folders: Vec<Folder> = plan.writable.iter().map(|writable| Folder::own(&writable.target)).collect();
     folders.extend(plan.binds.iter().filter(|bind| bind.live || bind.mode == Mode::Rw).map(Folder::host));
     folders.sort_by(|one, other| one.path.cmp(other.path));
@@ -35,7 +35,7 @@ pub fn specification(plan: &Plan) -> Value {
             "rbind", "nosuid", "nodev", if writable { "rw" } else { "ro" },
         ] }));
         if !live {
-            // Nobody else writes there: what has been read once need not be asked for again.
+            // Nobody else writes there, so the engine may cache what it has read.
             let hint = |name: &str| format!("dev.gvisor.spec.mount.own{number}.{name}");
             for (name, value) in [("type", "bind"), ("share", "container"), ("source", source.as_str())] {
                 annotations.insert(hint(name), value.into());
@@ -65,7 +65,7 @@ pub fn specification(plan: &Plan) -> Value {
     })
 }
 
-/// A part of the tree that is not as the read-only root is.
+/// A part of the tree that differs from the read-only root.
 struct Folder<'a> {
     path: &'a str,
     writable: bool,

@@ -1,6 +1,7 @@
-//! Walls that are a program: `runsc` (gVisor). It runs where the agent of a container would run, in the sandbox's own namespaces, ids and control
-//! groups and with the last walls around it, so that whoever gets out of it is in a container still. The agent runs behind it, and has one
-//! descriptor of the host's: the leash. Over it come the host's connections, which nobody else inside can reach or take the place of.
+//! Walls that are a program: the engine `runsc` (gVisor). It runs where a container's agent would run, in the sandbox's
+//! own namespaces, ids and cgroups and confined by the same last walls, so that whoever breaks out of it is still in a
+//! container. The agent runs behind it and has one host descriptor: the leash. The host's connections arrive over the
+//! leash, so nobody else inside can reach or impersonate them.
 
 pub mod bundle;
 mod stage;
@@ -40,27 +41,29 @@ pub use wanted::{Engine, Platform, refuse};
 pub use warm::{Warm, save, serve, sleep, snapshot};
 
 const STEP: &str = "engine";
-/// A healthy machine needs a quarter of a second from here to the agent's first word.
+/// A healthy machine needs a quarter of a second from here to the agent's first message.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A kernel that starts by emulation takes two seconds, and many more where others want the processor.
+/// An emulated kernel takes two seconds to boot, and many more on a busy machine.
 const BOOT_PATIENCE: Duration = Duration::from_secs(85);
 
-/// They have been said when it has ended.
+/// How long to wait for the engine's last messages after it has ended.
 const LAST_WORDS_MS: i64 = 50;
 
-/// Processes and threads of the host's that hold so many inside. The engine has some of its own; where it traces, every process inside has one for each
-/// thread of the engine that ever ran it, and they stay for the next process: a busy shell of a dozen had two hundred.
+/// The number of host processes and threads that `inside` processes need. The engine has some of its own. Where its
+/// platform traces, each process inside has a host thread for each engine thread that ever ran it, and these are kept
+/// for the next process: a busy shell with a dozen processes had two hundred.
 const fn host_pids(inside: u64) -> u64 {
     inside.saturating_mul(4).saturating_add(192)
 }
 
-/// Paths of the engine's own root, which nothing inside ever sees.
+/// Paths in the engine's own root, which nothing inside ever sees.
 pub const ROOT: &str = "rootfs";
 const BUNDLE: &str = "bundle";
 const PROGRAM: &str = "runsc";
 const STATE: &str = "state";
 
-/// What it needs to make its own, narrower walls; over the sandbox's user namespace only. It gives up nearly all of them before anything runs inside.
+/// Capabilities that the engine needs to build its own, narrower walls. They apply to the sandbox's user namespace
+/// only, and it drops nearly all of them before anything runs inside.
 const CAPABILITIES: [&str; 15] = [
     "CHOWN",
     "DAC_OVERRIDE",
@@ -80,7 +83,7 @@ const CAPABILITIES: [&str; 15] = [
 ];
 
 impl Inside<'_> {
-    /// As `steps`, up to the engine instead of the agent.
+    /// As `steps`, but runs the engine instead of the agent.
     pub fn engine_steps(&self, engine: &Engine) -> Outcome<std::convert::Infallible> {
         self.wait_for_ids()?;
         self.take_ids()?;
@@ -93,7 +96,8 @@ impl Inside<'_> {
         own_proc()?;
         self.pivot()?;
         self.rlimits()?;
-        // With a single id it maps that of its own root, for which the kernel asks for this one too (user_namespaces(7)).
+        // With a single id the engine maps root's id, for which the kernel requires this capability too
+        // (user_namespaces(7)).
         let mapping = self.single_id.then_some("SETFCAP");
         caps::give_up(caps::set_of(CAPABILITIES.into_iter().chain(mapping))?, true)?;
         let program = self.engine_program(engine, gated)?;
@@ -122,12 +126,13 @@ impl Inside<'_> {
             format!("/{PROGRAM}"),
             format!("--root=/{STATE}"),
             format!("--platform={platform}"),
-            // Without a gate there is nothing of the host's network stack to be reached: it has one of its own, with `lo`.
+            // Without a gate the engine uses its own network stack with only `lo`, so it cannot reach the host's at
+            // all.
             format!("--network={}", if gated { "host" } else { "none" }),
-            // The keeper's groups hold it.
+            // The keeper's cgroups already limit it.
             "--ignore-cgroups".into(),
         ];
-        // There is one id alone, and its own processes are to be nobody by it.
+        // There is only one id, so the engine's own processes cannot use another.
         let rootless = self.single_id.then(|| "--rootless".to_string());
         let traced = engine.is_traced(self.plan).then(|| format!("--pod-init-config=/{BUNDLE}/{}", trace::CONFIG));
         let rest = [format!("--bundle=/{BUNDLE}"), self.plan.id.clone()];
@@ -138,7 +143,7 @@ impl Inside<'_> {
     }
 }
 
-/// We are in it.
+/// Runs in the engine's own root.
 pub fn own_root() -> Outcome<()> {
     let (none, here) = (None::<&str>, Path::new("."));
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at(STEP, "private mounts")?;
@@ -147,12 +152,12 @@ pub fn own_root() -> Outcome<()> {
 }
 
 pub fn own_proc() -> Outcome<()> {
-    // It starts itself again from here, and builds its roots below it.
+    // The engine re-executes itself from here, and builds its roots below.
     let strict = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "proc", Some("proc"), strict, None::<&str>).at(STEP, "/proc")
 }
 
-/// What the wall takes of the host's groups besides.
+/// What the wall itself needs from the host's cgroups.
 pub fn spare(plan: &Plan) -> Spare {
     match (&plan.machine, &plan.engine) {
         (Some(machine), _) => {
@@ -167,21 +172,22 @@ pub fn spare(plan: &Plan) -> Spare {
     }
 }
 
-/// The first words with the agent, wherever it runs.
+/// The first exchange with the agent, wherever it runs.
 pub fn greet(held: Option<&Held>, leash: &OwnedFd, plan: &Plan, single_id: bool) -> Outcome<()> {
     held.map_or_else(|| agent::greet(leash, plan, single_id), |held| held.greet(leash, plan, single_id))
 }
 
 /// The keeper's side of an engine.
 pub struct Held {
-    /// Where the host knocks to speak with the agent.
+    /// Where the host connects to speak with the agent.
     pub door: UnixListener,
-    /// What the engine has to complain about, and its end of it until it is started.
+    /// The engine's log; the write end is kept until the engine is started.
     words: OwnedFd,
     log: Option<OwnedFd>,
 }
 
-/// Why the first process ended, if it said so: who ends without having heard everything leaves an error in front of what it said (unix(7)).
+/// Why the first process ended, if it said so. A peer that exits with unread data leaves an error in front of what it
+/// said (unix(7)).
 fn last_said(leash: &OwnedFd) -> Option<Fault> {
     setsockopt(leash, sockopt::ReceiveTimeout, &TimeVal::milliseconds(LAST_WORDS_MS)).ok()?;
     (0..2).find_map(|_| {
@@ -193,14 +199,14 @@ fn last_said(leash: &OwnedFd) -> Option<Fault> {
 
 impl Held {
     pub fn new(door: &UnixListener) -> Outcome<Held> {
-        // Neither side waits for the other: what does not fit is lost.
+        // Neither side blocks on the log: what does not fit is lost.
         let (words, log) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).at(STEP, "pipe")?;
         let door = door.try_clone().at(STEP, "dup")?;
         door.set_nonblocking(true).at(STEP, "its socket")?;
         Ok(Held { door, words, log: Some(log) })
     }
 
-    /// Until it is started.
+    /// The log's write end, until the engine is started.
     pub fn log(&self) -> Option<&OwnedFd> {
         self.log.as_ref()
     }
@@ -209,7 +215,7 @@ impl Held {
         self.log.take()
     }
 
-    /// As `agent::greet`, with an end to the wait, and with the engine's last words where the agent has none.
+    /// As `agent::greet`, with a timeout, and with the engine's last messages where the agent sent none.
     fn greet(&self, leash: &OwnedFd, plan: &Plan, single_id: bool) -> Outcome<()> {
         let warm = plan.engine.as_ref().and_then(|engine| engine.warm.as_ref());
         let restored = warm.is_some_and(Warm::takes_state);
@@ -243,8 +249,8 @@ impl Held {
         fault
     }
 
-    /// Hands a connection of the host to the agent. One that cannot be handed over at once is closed: it is not for the keeper to wait for what is
-    /// inside.
+    /// Hands a connection of the host to the agent. A connection that cannot be handed over at once is closed, because
+    /// the keeper must not wait for what is inside.
     pub fn introduce(&self, leash: Option<&OwnedFd>) {
         let (Ok((socket, _)), Some(leash)) = (self.door.accept(), leash) else { return };
         let fds = [socket.as_raw_fd()];

@@ -1,4 +1,5 @@
-//! The engine's own root: itself, what it is told, a place to work, and the sandbox's root file system below it. Nothing of the host besides.
+//! The engine's own root: the engine, its configuration, a work folder, and below it the sandbox's root. It contains
+//! nothing else of the host.
 
 use std::fs::{self, DirBuilder, File};
 use std::os::fd::OwnedFd;
@@ -14,17 +15,18 @@ use crate::program::Program;
 use crate::root::Stage;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 
-/// Flags that are locked would be in the way of an engine, which remounts it (mount_namespaces(7)).
+/// Locked mount flags would prevent the engine from remounting its root (mount_namespaces(7)).
 pub fn flags_of_root(engine: Option<&Engine>) -> MsFlags {
     engine.map_or(MsFlags::MS_NOSUID | MsFlags::MS_NODEV, |_| MsFlags::empty())
 }
 
-/// Of the sandbox's root: an engine has its own of these, and makes its copy read-only by itself.
+/// For the sandbox's root. An engine provides these itself, and makes its copy read-only.
 pub fn finish(stage: &Stage<'_>, root: &Path) -> Outcome<()> {
     ["proc", "dev", "sys"].iter().try_for_each(|name| stage.folder(&root.join(name)))
 }
 
-/// In the builder's mount namespace, when the sandbox's root stands at `root`. The result is where the engine's lies.
+/// Runs in the builder's mount namespace, once the sandbox's root stands at `root`. Returns the path of the engine's
+/// root.
 pub fn stage(plan: &Plan, engine: &Engine, root: &Path, owner: (u32, u32)) -> Outcome<PathBuf> {
     let place = root.with_file_name("engine");
     DirBuilder::new().mode(0o700).create(&place).at(STEP, place.display())?;
@@ -60,7 +62,8 @@ pub fn stage(plan: &Plan, engine: &Engine, root: &Path, owner: (u32, u32)) -> Ou
     Ok(place)
 }
 
-/// For a wall whose engine is left out: in its own root, with the names that programs know for what lies there anyway.
+/// For tests of a wall without its engine: runs the agent in the engine's root, under the names that programs expect
+/// there.
 pub fn agent_instead(inherited: Vec<OwnedFd>) -> Outcome<Program> {
     fs::remove_dir("/tmp").at(STEP, "/tmp")?;
     for name in ["usr", "bin", "lib", "lib64", "etc", "home", "var", "tmp"] {

@@ -1,4 +1,4 @@
-//! What a plan says of an engine, and what it may not say beside one.
+//! What a plan says about an engine, and what it may not combine with one.
 
 use serde::Deserialize;
 
@@ -16,14 +16,14 @@ pub struct Engine {
     pub platform: Platform,
     #[expect(dead_code, reason = "for the audit: the binds and files have it")]
     pub preload: Option<String>,
-    /// It says what runs behind it.
+    /// It reports what runs behind it.
     #[serde(default)]
     traces: bool,
     pub warm: Option<Warm>,
 }
 
 impl Engine {
-    /// Whether what runs behind it is recorded by what it says.
+    /// Whether the audit log relies on the engine's reports.
     pub fn is_traced(&self, plan: &Plan) -> bool {
         self.traces && plan.audit.commands
     }
@@ -69,7 +69,7 @@ pub fn refuse(plan: &Plan) -> Outcome<()> {
     Ok(())
 }
 
-/// A mother, or one of hers.
+/// A mother (a machine that others are forked from), or one of its twins.
 fn is_forked(plan: &Plan) -> bool {
     let (Some(machine), Some(engine)) = (&plan.machine, &plan.engine) else { return false };
     let restored = match &engine.warm {
@@ -82,7 +82,7 @@ fn is_forked(plan: &Plan) -> bool {
         && machine.twins.is_some() == plan.is_mother()
 }
 
-/// A machine sees its images and its disk, and is as large as it is.
+/// A machine sees only its images and its disk, and its size is fixed.
 fn refuse_for_machine(plan: &Plan) -> Outcome<()> {
     let invalid = |message: &str| Err(Fault::new(Code::PlanInvalid, "plan", message));
     if !plan.binds.is_empty() || !plan.symlinks.is_empty() {

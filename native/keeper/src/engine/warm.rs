@@ -1,5 +1,6 @@
-//! Warm state: a sandbox with a warm interpreter that an engine has written to a file, and that others are restored from. What it was made of is the
-//! template's and ours, nobody else's; who is restored gets a name of its own before anybody is let in.
+//! Warm state: an engine has written a sandbox with a warm interpreter to a file, and other sandboxes are restored from
+//! it. The state contains only the template's data and ours. A restored sandbox gets a name of its own before anybody
+//! is let in.
 
 use std::fs::File;
 use std::io::Read;
@@ -25,40 +26,41 @@ use crate::program::Program;
 use crate::say::Said;
 use crate::tree::{NODEV, NOEXEC, NOSUID, RDONLY};
 
-/// Of the engine's own root: the folder that holds the state.
+/// The folder that holds the state, in the engine's own root.
 const IMAGE: &str = "image";
-/// A second for a large one; a disk that is busy takes longer.
+/// Saving a large state takes a second; a busy disk takes longer.
 const SAVE_SECONDS: u32 = 60;
 /// Connections of a host that has gone end at once; an emulated machine takes longer to notice.
 const SETTLE: Duration = Duration::from_secs(30);
 const MAX_WORDS: u64 = 4096;
 
-/// `folder`: of the host.
+/// `folder` is a path on the host.
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Warm {
-    /// To be written there when it is asked for.
+    /// Write the state there on request.
     Save { folder: String },
-    /// From there. `pid`: the warm interpreter's, inside, where there is one. `mother`: the state folder of a machine that was restored from there too, and
-    /// forks itself (native/twins).
+    /// Restore from there. `pid`: the warm interpreter's number inside, if there is one. `mother`: the state folder of
+    /// a machine that was restored from the same state and now forks itself (native/twins).
     Restore {
         folder: String,
         pid: Option<u32>,
         #[serde(default)]
         mother: Option<String>,
     },
-    /// The same sandbox, that went to sleep there.
+    /// Resume the same sandbox, which went to sleep there.
     Wake { folder: String },
 }
 
 impl Warm {
-    /// Whether it goes on from what another, or the same, has left.
+    /// Whether the sandbox resumes from a saved state, its own or another's.
     pub fn takes_state(&self) -> bool {
         matches!(self, Warm::Restore { .. } | Warm::Wake { .. })
     }
 }
 
-/// Besides those of the plan, until it has its own name: the agent gives them up then, and before that nobody is inside but the template.
+/// Capabilities on top of the plan's, until the sandbox has its own name. The agent then gives them up; before that,
+/// only the template runs inside.
 pub const NAMING: [&str; 2] = ["SYS_ADMIN", "SETPCAP"];
 
 pub fn stage(engine: &Engine, place: &Path, owner: (u32, u32)) -> Outcome<()> {
@@ -75,7 +77,7 @@ pub fn stage(engine: &Engine, place: &Path, owner: (u32, u32)) -> Outcome<()> {
     }
 }
 
-/// Of the engine's command line: how it begins.
+/// The first part of the engine's command line.
 pub fn verb(engine: &Engine) -> Vec<String> {
     match engine.warm {
         Some(Warm::Restore { .. } | Warm::Wake { .. }) => vec!["restore".into(), format!("--image-path=/{IMAGE}")],
@@ -84,7 +86,7 @@ pub fn verb(engine: &Engine) -> Vec<String> {
 }
 
 impl Held {
-    /// The agent has been greeted when its state was saved; now it takes on who it is.
+    /// The agent was greeted before its state was saved; now it takes on its own identity.
     pub fn rename(&self, leash: &OwnedFd, plan: &Plan, wakes: bool) -> Outcome<()> {
         let message = match plan.machine {
             Some(_) => json!({ "renew": machine::describe(plan, wakes)? }),
@@ -95,12 +97,12 @@ impl Held {
             agent::hear_ready(leash)
         };
         tell(message)?;
-        // What it was told before is old by now.
+        // The time that it was told before is outdated by now.
         plan.machine.as_ref().map_or(Ok(()), |_| tell(json!({ "clock": { "nowNs": machine::now_ns()? } })))
     }
 }
 
-/// Writes the state of a sandbox to the folder that its plan names. The engine ends with it.
+/// Writes the state of a sandbox to the folder that its plan names. This ends the engine.
 pub fn save(sandbox: &mut Sandbox) -> Outcome<()> {
     let failed = |message: String| Fault::new(Code::LaunchFailed, STEP, message);
     let wanted = sandbox.plan.engine.as_ref().and_then(|engine| engine.warm.as_ref());
@@ -144,7 +146,7 @@ pub fn save(sandbox: &mut Sandbox) -> Outcome<()> {
     }
 }
 
-/// The machine stands still from now on, and forks itself into the sandboxes of whoever asks.
+/// Stops the machine for good, and lets it fork itself into the sandboxes of whoever asks.
 pub fn serve(sandbox: &mut Sandbox) -> Outcome<()> {
     if !sandbox.plan.is_mother() {
         return Err(Fault::new(Code::LaunchFailed, STEP, "it is not one that others are forked from"));
@@ -153,19 +155,20 @@ pub fn serve(sandbox: &mut Sandbox) -> Outcome<()> {
     machine::serve(sandbox)
 }
 
-/// As `save`, of a sandbox that somebody uses, for itself and nobody else.
+/// As `save`, but for a sandbox in use, and only for that sandbox itself.
 pub fn sleep(sandbox: &mut Sandbox, folder: &Path) -> Outcome<()> {
     refuse_memory(sandbox)?;
     settle(sandbox)?;
     machine::sleep(sandbox, folder)
 }
 
-/// As `sleep`, with its disk, for others; it goes on afterwards. `lasts`: until it is deleted, and not only until those are there that it is for.
+/// As `sleep`, but including the disk and for other sandboxes; the sandbox then continues. `lasts`: the snapshot is
+/// kept until it is deleted, not only until the sandboxes it was made for exist.
 pub fn snapshot(sandbox: &mut Sandbox, folder: &Path, lasts: bool) -> Outcome<()> {
     refuse_memory(sandbox)?;
     settle(sandbox)?;
     machine::snapshot(sandbox, folder, lasts)?;
-    // It has stood still, and its clock with it.
+    // The machine was stopped, and so was its clock.
     let leash = sandbox.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "no leash"))?;
     let clock = json!({ "clock": { "nowNs": machine::now_ns()? } });
     send(leash.as_fd(), clock.to_string().as_bytes(), &[]).at("leash", "clock")?;
@@ -179,7 +182,7 @@ fn refuse_memory(sandbox: &Sandbox) -> Outcome<()> {
     Err(Fault::new(Code::WallUnavailable, STEP, "behind this wall memory is not written to a disk"))
 }
 
-/// A descriptor of the host's that came over the leash cannot be saved: the agent answers when it has none any more.
+/// A host descriptor that came over the leash cannot be saved. The agent answers once it holds none.
 fn settle(sandbox: &mut Sandbox) -> Outcome<()> {
     let leash = sandbox.leash.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "no leash"))?;
     send(leash.as_fd(), json!({ "settle": {} }).to_string().as_bytes(), &[]).at("leash", "settle")?;
@@ -193,7 +196,8 @@ fn heard_ready(sandbox: &mut Sandbox) -> Outcome<()> {
     }
 }
 
-/// As the first process of the sandbox, where the engine is: as root of its ids, and of nobody else's.
+/// Enters where the engine runs, with the ids of the sandbox's first process: root of the sandbox's ids and of no
+/// others.
 fn enter(namespaces: &[File], doors: &[OwnedFd]) -> Outcome<()> {
     for door in doors {
         nix::unistd::write(door, b"0").at(STEP, "joining the cgroup")?;
@@ -206,7 +210,8 @@ fn enter(namespaces: &[File], doors: &[OwnedFd]) -> Outcome<()> {
     nix::unistd::setresuid(0.into(), 0.into(), 0.into()).at(STEP, "user")
 }
 
-/// A further process, because only children are born in the new namespace of processes. The exit code.
+/// Runs the engine in a further child, because only children are born in the pid namespace just entered. Returns its
+/// exit code.
 fn run(id: &str, log: OwnedFd) -> Outcome<i32> {
     // SAFETY: still one thread.
     match unsafe { fork() }.at(STEP, "fork")? {

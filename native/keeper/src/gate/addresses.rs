@@ -1,22 +1,25 @@
-//! The addresses of a sandbox's network: no packet with one of them ever leaves it, so they are the same in all of them.
+//! The addresses of a sandbox's network. They are the same in every sandbox, because no packet with one of them ever
+//! leaves it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The gate: its name server, and the listener for whatever is caught.
+/// The gate: its name server, and the listener for caught connections.
 pub const GATE_4: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 pub const GATE_6: Ipv6Addr = Ipv6Addr::new(0xfdca, 0x1550, 0x9a7e, 0, 0, 0, 0, 1);
-/// What programs inside find to be their own address, beside the loopback: many think themselves offline without one.
+/// The address that programs inside see as their own, beside the loopback: many consider themselves offline without
+/// one.
 pub const SELF_4: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 pub const SELF_6: Ipv6Addr = Ipv6Addr::new(0xfdca, 0x1550, 0x9a7e, 0, 0, 0, 0, 2);
-/// A machine at a link, where there is one; as the agent in it knows itself (native/agent/src/vm/network.rs).
+/// The address of a machine at the end of a link, if there is one. The agent uses the same
+/// (native/agent/src/vm/network.rs).
 pub const GUEST_4: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 pub const PORT: u16 = 53;
 
-/// Of the HTTP and SOCKS5 proxies, on the loopback.
+/// Ports of the HTTP and SOCKS5 proxies, on the loopback.
 pub const HTTP_PROXY: u16 = 3128;
 pub const SOCKS5_PROXY: u16 = 1080;
 
-/// Addresses that are given out for names: the rest of 198.18.0.0/15 (RFC 2544), and a network of our own (RFC 4193).
+/// Addresses that are handed out for names: the rest of 198.18.0.0/15 (RFC 2544), and a network of our own (RFC 4193).
 pub const POOL: u32 = (1 << 17) - 256;
 const FIRST_4: u32 = Ipv4Addr::new(198, 18, 1, 0).to_bits();
 const FIRST_6: u128 = Ipv6Addr::new(0xfdca, 0x1550, 0x9a7e, 1, 0, 0, 0, 0).to_bits();
@@ -29,7 +32,7 @@ pub fn pool_6(number: u32) -> Ipv6Addr {
     Ipv6Addr::from_bits(FIRST_6 + u128::from(number % POOL))
 }
 
-/// Which of the pool this is; both families count alike.
+/// The index of an address in the pool; the same for both families.
 pub fn number_of(address: IpAddr) -> Option<u32> {
     let number = match address {
         IpAddr::V4(address) => address.to_bits().checked_sub(FIRST_4)?,

@@ -1,4 +1,4 @@
-//! From a connection that wants out to one that may: the question, and the host's word.
+//! Decides whether a connection may leave: sends the question to the host, and acts on the verdict.
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -18,7 +18,7 @@ use super::words::Speaks;
 const NOT_ALLOWED: &str = "not allowed by the sandbox's network rules";
 
 impl Serve {
-    /// Its target is known. The question is asked now, or when those before it have been answered.
+    /// The target is known. Asks now, or after the questions before it have been answered.
     pub(super) fn wants_out(&mut self, token: Token) {
         let Some(target) = self.connections.get(token).and_then(|connection| connection.target.take()) else { return };
         let target = self.named(target);
@@ -30,7 +30,7 @@ impl Serve {
         self.ask_waiting();
     }
 
-    /// As many as may be asked now.
+    /// Asks as many waiting questions as the limits allow.
     pub(super) fn ask_waiting(&mut self) {
         while self.may_ask()
             && let Some(asker) = self.waiting_names.pop_front()
@@ -58,7 +58,7 @@ impl Serve {
         }
     }
 
-    /// Without a host it costs nothing to say no.
+    /// Without a host, every answer is no and costs nothing.
     fn may_ask(&mut self) -> bool {
         !self.link.is_up() || self.questions.level(Instant::now()) > 0
     }
@@ -91,7 +91,7 @@ impl Serve {
         self.ask_waiting();
     }
 
-    /// It has more to send than it was let.
+    /// The connection has more to send than it was granted.
     pub(super) fn ask_more(&mut self, token: Token) {
         let Some(connection) = self.connections.get(token) else { return };
         if !connection.spent || connection.asks_more {
@@ -114,7 +114,7 @@ impl Serve {
         self.advance(token);
     }
 
-    /// These, or all.
+    /// Revokes these connections, or all.
     fn take_back(&mut self, numbers: Option<&[u64]>) {
         let meant = |number| numbers.is_none_or(|numbers| numbers.contains(&number));
         for token in self.connections.tokens(|connection| meant(connection.number)) {
@@ -134,7 +134,7 @@ impl Serve {
         }
     }
 
-    /// Whatever hung on it ends, and all that was asked is answered no.
+    /// Ends everything that depended on the host, and answers no to all open questions.
     pub(super) fn host_is_gone(&mut self) {
         let waiting = std::mem::take(&mut self.waiting_names);
         for asker in self.asked_names.take_all().into_iter().chain(waiting) {
@@ -152,7 +152,7 @@ impl Serve {
         let Some(connection) = self.connections.get(token) else { return };
         connection.verdict = Some(verdict);
         match (verdict, connection.way) {
-            // One connection to a proxy may carry requests to many servers: only the host can tell them apart.
+            // One connection to a proxy may carry requests to many servers, and only the host can tell them apart.
             (Verdict::Deny, _) | (Verdict::Tunnel, Way::HttpProxy) | (Verdict::Refuse, Way::Socks5) => {
                 connection.verdict = Some(Verdict::Deny);
                 self.deny(token, NOT_ALLOWED);
@@ -208,7 +208,7 @@ impl Serve {
         if let Some(closed) = connection.closed(Why::Failed) {
             self.link.tell(&closed);
         }
-        // Who was to say no cannot: the gate does.
+        // The host was to send the refusal but cannot be reached, so the gate sends it.
         let was_refused = connection.verdict == Some(Verdict::Refuse);
         connection.verdict = None;
         self.say_no(token, if was_refused { No::denied(NOT_ALLOWED) } else { no });

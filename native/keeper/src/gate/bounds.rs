@@ -1,4 +1,5 @@
-//! How much at once: bytes and questions per second, and what was refused, counted rather than told one by one.
+//! Rate limits: bytes and questions per second. Also counts refusals, so that they are reported together rather than
+//! one by one.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use serde_json::{Value, json};
 
-/// How many may pass now. Fills at an even rate.
+/// A token bucket: how much may pass now. It fills at a constant rate.
 pub struct Bucket {
     per_second: Option<u64>,
     capacity: u64,
@@ -15,28 +16,30 @@ pub struct Bucket {
     filled: Instant,
 }
 
-/// Of bytes that may pass at once, whatever the rate.
+/// The least burst in bytes, whatever the rate.
 const FEWEST_BYTES: u64 = 16 * 1024;
-/// A host answers many sandboxes; one that floods is slowed down, not served at the cost of others.
+/// A host serves many sandboxes: one that floods it is slowed down, not served at the expense of the others.
 const QUESTIONS_PER_SECOND: u64 = 1000;
 const QUESTIONS_AT_ONCE: u64 = 2000;
 
-/// Connections of which the kernel may hold as much as it finds good for their speed: megabytes each.
+/// This many connections may use as much kernel buffer as the kernel chooses for their speed: megabytes each.
 const ROOMY: usize = 32;
-/// Of each after those, at either end and either way (the kernel takes twice that for its own words). Less than a segment of the loopback would make it wait.
+/// Buffer size for each later connection, per end and direction (the kernel doubles this for its own bookkeeping). Less
+/// than one loopback segment would make the sender stall.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What waits for somebody who does not read is held by the host, not by the sandbox: with enough connections, all that the machine has for TCP.
+/// Data queued for a peer that does not read is held by the host's kernel, not by the sandbox. With enough connections
+/// this would use up all TCP memory of the machine.
 pub fn bound_buffers(socket: &impl AsFd, connections: usize) {
     if connections >= ROOMY {
-        // Neither can be refused; a kernel that does has bounds of its own.
+        // The kernel cannot refuse these; if it did, its own limits would still apply.
         let _ = setsockopt(socket, sockopt::RcvBuf, &BUFFER_BYTES)
             .and_then(|()| setsockopt(socket, sockopt::SndBuf, &BUFFER_BYTES));
     }
 }
 
 impl Bucket {
-    /// Holds a fifth of a second's worth.
+    /// The burst is a fifth of a second's worth.
     pub fn of_bytes(per_second: Option<u64>) -> Bucket {
         Bucket::new(per_second, per_second.map_or(u64::MAX, |rate| (rate / 5).max(FEWEST_BYTES)))
     }
@@ -54,7 +57,7 @@ impl Bucket {
         let passed = now.saturating_duration_since(self.filled).as_micros();
         let more = passed * u128::from(rate) / 1_000_000;
         if more > 0 {
-            // Not `now`: what is less than a byte's time would be lost each time.
+            // Do not set `now`: each call would lose the fraction below one byte.
             self.filled += Duration::from_micros((more * 1_000_000 / u128::from(rate)) as u64);
             self.level = self.level.saturating_add(more.min(u128::from(u64::MAX)) as u64).min(self.capacity);
         }
@@ -79,10 +82,10 @@ pub enum What {
 
 const WORDS: [&str; 5] = ["udp", "icmp", "dns", "too-many", "proxy"];
 const MAX_DETAIL: usize = 300;
-/// How long they are gathered.
+/// How long refusals are gathered before they are reported.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// What was refused since it was last told: how often, and the latest in words.
+/// Refusals since the last report: the count of each kind, and the latest in words.
 #[derive(Default)]
 pub struct Refusals {
     counts: [(u64, String); 5],
@@ -101,7 +104,7 @@ impl Refusals {
         self.due
     }
 
-    /// To be told now.
+    /// Returns what to report now.
     pub fn take(&mut self) -> Vec<Value> {
         self.due = None;
         let counts = std::mem::take(&mut self.counts);

@@ -1,4 +1,5 @@
-//! Input for parsers, by chance: whole messages with a few bytes changed, cut, doubled or made up. The same seed makes the same input.
+//! Random input for parsers: valid messages with a few bytes changed, cut, doubled or invented. The same seed makes the
+//! same input.
 
 pub struct Chance(u64);
 
@@ -18,7 +19,7 @@ impl Chance {
         (0..self.below(most + 1)).map(|_| self.below(256) as u8).collect()
     }
 
-    /// One of them, spoiled.
+    /// One of the messages, corrupted.
     pub fn spoiled(&mut self, whole: &[&[u8]]) -> Vec<u8> {
         let mut bytes = whole[self.below(whole.len())].to_vec();
         for _ in 0..self.below(4) {

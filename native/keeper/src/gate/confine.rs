@@ -1,5 +1,5 @@
-//! The gate reads what hostile programs write, on the host's side of the wall. So it is left with what it does and nothing else: no capability, no
-//! file, no program, no other process.
+//! Confines the gate. The gate parses what hostile programs send, on the host's side of the wall, so it keeps only what
+//! it needs: no capability, no file, no program, no other process.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ const ALLOWED: &[i64] = &[
     // sockets
     SYS_accept4, SYS_connect, SYS_getsockname, SYS_getsockopt, SYS_setsockopt, SYS_shutdown, SYS_sendto, SYS_recvfrom, SYS_sendmsg, SYS_recvmsg,
     SYS_read, SYS_write, SYS_close, SYS_splice, SYS_pipe2, SYS_fcntl, SYS_epoll_ctl, SYS_epoll_pwait,
-    // memory, time, chance
+    // memory, time, randomness
     SYS_munmap, SYS_mremap, SYS_brk, SYS_madvise, SYS_futex, SYS_clock_gettime, SYS_clock_nanosleep, SYS_nanosleep, SYS_getrandom,
     SYS_restart_syscall,
-    // a panic, told and carried out
+    // to print a panic and abort
     SYS_writev, SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_rt_sigreturn, SYS_getpid, SYS_gettid, SYS_tgkill, SYS_exit, SYS_exit_group,
 ];
 

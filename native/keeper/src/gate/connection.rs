@@ -1,4 +1,4 @@
-//! One connection that came out of the sandbox, from its first byte to its last.
+//! One connection from the sandbox, from its first byte to its last.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -16,11 +16,12 @@ use super::words::{MAX_FIRST_WORDS, Speaks, speaks};
 
 /// For the head of a request, or the next question to the name server.
 pub const HEAD_PATIENCE: Duration = Duration::from_secs(15);
-/// For the last address that is dialled; a quarter of it for those before.
+/// For the last address dialled; earlier ones get a quarter of it.
 pub const DIAL_PATIENCE: Duration = Duration::from_secs(10);
-/// For the first words of somebody who may not pass: with a reset right after the connect some clients never come to an end (undici of Node 20).
+/// For the first bytes of a client that is refused. Some clients hang if a reset follows right after the connect
+/// (undici of Node 20).
 pub const FIRST_WORDS: Duration = Duration::from_millis(500);
-/// Until a program has read why it was refused.
+/// Time for the program to read why it was refused.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,15 +47,15 @@ pub enum State {
     HttpHead,
     SocksGreeting,
     SocksRequest,
-    /// To the name server; `true` while a question of it is under way.
+    /// A connection to the name server; `true` while a question is open.
     Dns(bool),
-    /// Whether it may. None: the question waits for its turn.
+    /// Waits for the verdict. None: the question is still queued.
     Asking(Option<u64>),
     Dialing(Box<Dial>),
     Open,
-    /// Caught, and may not pass: once it has spoken, it is told so in its own language, if that is HTTP.
+    /// Caught and refused. Once the client has sent something, it is told so if it speaks HTTP.
     Refused(No),
-    /// All is said; the rest that comes is thrown away.
+    /// Everything has been sent; further input is discarded.
     Farewell,
 }
 
@@ -64,7 +65,7 @@ pub enum Why {
     Idle,
     Failed,
     Host,
-    /// It has sent as much as it may.
+    /// It has used up its byte budget.
     Budget,
 }
 
@@ -80,7 +81,7 @@ impl Why {
     }
 }
 
-/// What is said to somebody who does not pass, in the words of the way that it came.
+/// A refusal, in the protocol of the way that the connection came.
 #[derive(Clone, Copy)]
 pub struct No {
     pub status: &'static str,
@@ -105,7 +106,7 @@ impl No {
 }
 
 pub struct Connection {
-    /// Of this sandbox, never used again.
+    /// Unique in this sandbox, never reused.
     pub number: u64,
     pub way: Way,
     pub state: State,
@@ -114,19 +115,19 @@ pub struct Connection {
     pub target: Option<Target>,
     pub port: u16,
     pub verdict: Option<Verdict>,
-    /// What the client has said that is not passed on yet.
+    /// Bytes from the client that are not passed on yet.
     pub said: Vec<u8>,
-    /// When its state is over; None: as long as it moves.
+    /// When the current state times out; None: only the idle timeout applies.
     pub deadline: Option<Instant>,
     pub active: Instant,
-    /// It stands in a row of those that are to be looked at again.
+    /// It is already queued to be looked at again.
     pub queued: bool,
     pub out: OneWay,
     pub back: OneWay,
-    /// There is more to go out than may, and whether the host has been asked.
+    /// It has more to send than it may, and whether the host has been asked.
     pub spent: bool,
     pub asks_more: bool,
-    /// Of what the host knows of both ways.
+    /// Byte counts of both directions as last reported to the host.
     told: (u64, u64),
 }
 
@@ -167,7 +168,8 @@ impl Connection {
         json!({ "ask": "connect", "seq": seq, "connection": connection, "name": name, "address": address, "port": port, "way": way })
     }
 
-    /// None unless it was let through, or may be at this moment: the host, which keeps account of it then, would never hear of its end.
+    /// None, unless it was let through or may be at this moment. The host keeps an account from then on, and must learn
+    /// of the end.
     pub fn closed(&self, why: Why) -> Option<Value> {
         let is_asked = matches!(self.state, State::Asking(Some(_)));
         (is_asked || matches!(self.verdict, Some(Verdict::Tunnel | Verdict::Inspect))).then(|| {
@@ -176,7 +178,7 @@ impl Connection {
         })
     }
 
-    /// None: nothing that the host does not know of.
+    /// None: nothing new for the host.
     pub fn moved(&mut self) -> Option<Value> {
         let now = (self.out.bytes, self.back.bytes);
         if !self.is_open() || self.verdict == Some(Verdict::Refuse) || std::mem::replace(&mut self.told, now) == now {
@@ -185,7 +187,7 @@ impl Connection {
         Some(json!({ "ask": "moved", "connection": self.number, "bytesOut": now.0, "bytesIn": now.1 }))
     }
 
-    /// Reads what the client says, up to so many bytes in all. False: it has no more to say, or is gone.
+    /// Reads from the client, up to `most` bytes in all. False: end of input, or the client is gone.
     pub fn listen(&mut self, most: usize) -> bool {
         let mut buffer = [0u8; 4096];
         while self.client.readable && self.said.len() < most {
@@ -201,7 +203,7 @@ impl Connection {
         true
     }
 
-    /// What it speaks, as far as it has. None: it is gone. Nothing is taken: it may still go to somebody who answers.
+    /// Peeks at what the client speaks. None: it is gone. Consumes nothing, because the bytes may still go to a server.
     pub fn first_words(&self) -> Option<Speaks> {
         let mut buffer = [0u8; MAX_FIRST_WORDS];
         loop {
@@ -215,13 +217,13 @@ impl Connection {
         }
     }
 
-    /// A short answer to the client. False: it does not take it.
+    /// Sends a short answer to the client. False: the client does not take it.
     pub fn reply(&self, bytes: &[u8]) -> bool {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         send(self.client.socket.as_raw_fd(), bytes, flags) == Ok(bytes.len())
     }
 
-    /// The way is free: what has been said goes ahead.
+    /// The connection is established: bytes already received go first.
     pub fn opened(&mut self, sandbox: &str) {
         let said = std::mem::take(&mut self.said);
         if self.verdict != Some(Verdict::Tunnel) {
@@ -229,7 +231,7 @@ impl Connection {
             self.out.first(format!("{}\n", json!({ "sandbox": sandbox, "connection": number })).as_bytes());
         }
         match (self.way, self.verdict) {
-            // The host itself answers in words.
+            // The host answers the client itself.
             (Way::Connect, Some(Verdict::Refuse)) | (Way::Direct | Way::HttpProxy, _) => {}
             (Way::Connect, _) => self.back.first(b"HTTP/1.1 200 Connection established\r\n\r\n"),
             (Way::Socks5, _) => self.back.first(&Reply::Succeeded.bytes()),
@@ -241,7 +243,7 @@ impl Connection {
         self.active = Instant::now();
     }
 
-    /// Moves what can be moved, at most `allowance` bytes, and says how many it was.
+    /// Moves what can be moved, at most `allowance` bytes. Returns the number of bytes moved.
     pub fn pump(&mut self, pipes: &mut Pipes, allowance: u64) -> io::Result<(Pumped, u64)> {
         let Some(remote) = &mut self.remote else { return Ok((Pumped::Done, 0)) };
         let (out, sent) = self.out.pump(&mut self.client, remote, pipes, allowance)?;
@@ -256,7 +258,7 @@ impl Connection {
         Ok((first.unwrap_or(if self.spent { Pumped::Waits } else { Pumped::Done }), moved))
     }
 
-    /// Says no. False: there is nothing to wait for.
+    /// Sends the refusal. False: there is nothing to wait for.
     pub fn refuse(&mut self, no: No) -> bool {
         let told = match self.way {
             Way::Socks5 => self.reply(&no.reply.bytes()),
@@ -275,7 +277,7 @@ impl Connection {
         told
     }
 
-    /// A close with unread bytes would take back what has just been said.
+    /// Closing a socket with unread bytes would reset it, and could destroy the answer just sent.
     pub fn farewell(&mut self) {
         let _gone = shutdown(self.client.socket.as_raw_fd(), Shutdown::Write);
         self.state = State::Farewell;
@@ -284,11 +286,11 @@ impl Connection {
         self.remote = None;
     }
 
-    /// The sockets end with a reset, not as if all had been said.
+    /// Resets both sockets, so that neither peer takes this for a normal end.
     pub fn reset(&self) {
         let linger = libc::linger { l_onoff: 1, l_linger: 0 };
         for end in [Some(&self.client), self.remote.as_ref()].into_iter().flatten() {
-            // On a unix socket it means nothing.
+            // Has no effect on a unix socket.
             let _ = setsockopt(&end.socket, sockopt::Linger, &linger);
         }
     }

@@ -1,4 +1,4 @@
-//! Datagrams on a transparent socket: with the address that each was sent to, and answered from there.
+//! Datagrams on a transparent socket: received with their original destination, and answered from that address.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,14 +6,14 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg};
 
-/// Who asked, and whom.
+/// The sender, and the address it sent to.
 #[derive(Clone)]
 pub struct Asker {
     from: SockaddrStorage,
     to: IpAddr,
 }
 
-/// The length of the next datagram; None: there is none. One that is longer than the buffer fills it.
+/// Returns the length of the next datagram; None: there is none. A longer one is cut to the buffer.
 pub fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, Asker)> {
     let mut space = nix::cmsg_space!(libc::in_pktinfo, libc::in6_pktinfo);
     let mut parts = [IoSliceMut::new(buffer)];
@@ -42,7 +42,7 @@ pub fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, Asker)> {
     }
 }
 
-/// Lost without a word if the asker does not read.
+/// Silently lost if the receiver does not read.
 pub fn answer(socket: &OwnedFd, asker: &Asker, bytes: &[u8]) {
     let parts = [IoSlice::new(bytes)];
     let (v4, v6);

@@ -1,4 +1,4 @@
-//! From a connection that may go out to one that is out: what is dialled, through a proxy if the host says so.
+//! Dials the target of a connection that may leave, through a proxy if the host says so.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -18,26 +18,26 @@ use super::serve::{Serve, hear_out, watch};
 use super::splice::End;
 use super::table::Token;
 
-/// However many addresses a proxy and a target have.
+/// A limit, however many addresses a proxy and a target have.
 const MAX_HOPS: usize = 16;
 const DEAD_PROXY: &str = "the sandbox's egress proxy cannot be reached";
 const CLOSED_PROXY: &str = "the sandbox's egress proxy leads nowhere near it";
 
 struct Hop {
     to: SocketAddr,
-    /// Asked for there; None: it is the target.
+    /// The target to request from the proxy; None: `to` is the target itself.
     target: Option<SocketAddr>,
 }
 
-/// What is left to dial. The default: nothing but the host itself.
+/// The addresses left to dial. The default is to dial only the host itself.
 #[derive(Default)]
 pub struct Dial {
     left: VecDeque<Hop>,
     now: Option<Hop>,
     credentials: Option<Credentials>,
-    /// With the proxy that was reached, and what it has said of its next answer.
+    /// The handshake with the connected proxy, and the part of its next answer that has arrived.
     introduction: Option<(Introduction, Vec<u8>)>,
-    /// Why it failed last, where that is not the target's doing.
+    /// The last failure that was not the target's fault.
     failure: Option<&'static str>,
 }
 
@@ -59,7 +59,7 @@ impl Dial {
 }
 
 impl Serve {
-    /// The next of the addresses; without one, it has failed.
+    /// Dials the next address; when none is left, the connection has failed.
     pub(super) fn dial_next(&mut self, token: Token) {
         let connections = self.connections.len();
         loop {
@@ -86,7 +86,7 @@ impl Serve {
         }
     }
 
-    /// The socket that was dialled has something to say.
+    /// The dialled socket is ready.
     pub(super) fn dialled(&mut self, token: Token) {
         let Some(connection) = self.connections.get(token) else { return };
         if connection.verdict != Some(Verdict::Tunnel) {
@@ -111,7 +111,7 @@ impl Serve {
                 dial.failure = Some(CLOSED_PROXY);
                 self.dial_next(token);
             }
-            // At its other addresses it is the same proxy.
+            // The proxy's other addresses lead to the same proxy.
             Some(Heard::Wrong(why)) => {
                 dial.failure = Some(why);
                 dial.left.clear();
@@ -132,7 +132,7 @@ impl Serve {
                 }
                 self.opened(token);
             }
-            // Its queue is full: it has not come to the others yet.
+            // The listener's queue is full, but it will accept more later.
             Err(nix::Error::EAGAIN) => self.again_later(token),
             _ => self.unreachable(token, No::unreachable()),
         }
@@ -149,7 +149,8 @@ impl Serve {
     }
 }
 
-/// None: it has to be waited for. Not a byte of what follows is taken: that is the client's.
+/// Continues the handshake. None: it has to wait. Reads not one byte beyond it, because what follows belongs to the
+/// client.
 fn introduced(dial: &mut Dial, remote: &mut End) -> Option<Heard> {
     let (introduction, heard) = dial.introduction.as_mut()?;
     loop {
@@ -173,7 +174,7 @@ fn introduced(dial: &mut Dial, remote: &mut End) -> Option<Heard> {
     }
 }
 
-/// A few hundred bytes on a fresh socket: there is room for them, or it is no good.
+/// A few hundred bytes fit into a fresh socket's buffer; if they do not, the socket is unusable.
 fn said(remote: &End, words: &[u8]) -> bool {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
     send(remote.socket.as_raw_fd(), words, flags) == Ok(words.len())
@@ -184,7 +185,7 @@ fn connecting(to: SocketAddr, connections: usize) -> nix::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(family, SockType::Stream, flags, SockProtocol::Tcp)?;
     setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
-    // Before it says how much it will take.
+    // Must precede connect, which announces the receive window.
     bound_buffers(&socket, connections);
     match connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
         Ok(()) | Err(nix::Error::EINPROGRESS) => Ok(socket),

@@ -1,4 +1,5 @@
-//! Questions of the sandbox for names, and the answers (RFC 1035, RFC 6891). What is not exactly one ordinary question is refused without further ado.
+//! DNS questions of the sandbox, and the answers (RFC 1035, RFC 6891). Anything but exactly one ordinary question is
+//! refused.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -6,7 +7,7 @@ use super::addresses::{pool_4, pool_6};
 use super::names::{MAX_LENGTH, normal};
 
 const HEADER: usize = 12;
-/// Seconds. Short: what is allowed may change while the sandbox lives.
+/// In seconds. Short, because the rules may change while the sandbox lives.
 const TTL: u32 = 10;
 const UDP_SIZE: u16 = 1232;
 const TYPE_A: u16 = 1;
@@ -14,14 +15,15 @@ const TYPE_AAAA: u16 = 28;
 const TYPE_OPT: u16 = 41;
 const CLASS_IN: u16 = 1;
 
-/// Longest that anybody asks who asks for one name.
+/// The longest legitimate message with one question.
 pub const MAX_QUESTION: usize = 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     A,
     Aaaa,
-    /// Whatever else: never answered with a record. (HTTPS and SVCB records would bring keys that hide the name from the gate.)
+    /// Any other type; never answered with a record. (HTTPS and SVCB records would deliver keys that hide the name from
+    /// the gate.)
     Other,
 }
 
@@ -35,10 +37,10 @@ impl Kind {
     }
 }
 
-/// One that may be asked further.
+/// A question that may be passed on to the host.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Question {
-    /// Header flags and question as they came: the answer repeats them, upper and lower case included.
+    /// Id, header flags and question as received: the answer repeats them, including upper and lower case.
     id: [u8; 2],
     recursion_desired: bool,
     asked: Vec<u8>,
@@ -50,11 +52,11 @@ pub struct Question {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
     Question(Question),
-    /// Answered at once, and not a reason to note anything: what no name server of this kind knows.
+    /// Answered at once and not reported: names that no server of this kind knows.
     Local(Vec<u8>),
-    /// Refused with these bytes, for this reason.
+    /// Refused with this answer, for this reason.
     Refused(Vec<u8>, &'static str),
-    /// Not even a header, or an answer: nothing is said to that.
+    /// Not even a header, or itself an answer: gets no reply.
     Nothing,
 }
 
@@ -119,14 +121,15 @@ pub fn hear(message: &[u8]) -> Heard {
     if question.name == "localhost" || question.name.ends_with(".localhost") {
         return Heard::Local(question.loopback());
     }
-    // Whose address is it? Nobody's outside.
+    // A reverse lookup: no address here belongs to anyone outside.
     if question.name.ends_with(".arpa") {
         return Heard::Local(question.answer(Code::NxDomain));
     }
     Heard::Question(question)
 }
 
-/// The name with dots, and where it ends. No pointers: nothing stands before a question that it could point to.
+/// The name with dots, and where it ends. Compression pointers are refused: nothing precedes a question that they could
+/// refer to.
 fn read_name(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     let mut name = Vec::new();
     let mut at = 0;
@@ -136,7 +139,7 @@ fn read_name(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
             return Some((name, at + 1));
         }
         let label = bytes.get(at + 1..at + 1 + length).filter(|_| length < 0x40)?;
-        // A dot within a label would read as two.
+        // A dot within a label would be read as two labels.
         if label.contains(&b'.') || name.len() + length > MAX_LENGTH {
             return None;
         }
@@ -158,12 +161,12 @@ fn is_opt(bytes: &[u8]) -> bool {
 }
 
 impl Question {
-    /// Without a record.
+    /// An answer without records.
     pub fn answer(&self, code: Code) -> Vec<u8> {
         self.message(code, None)
     }
 
-    /// The name may be asked for.
+    /// An answer with the addresses handed out for the name.
     pub fn allowed(&self, number: u32) -> Vec<u8> {
         self.message(Code::NoError, self.data(pool_4(number), pool_6(number)))
     }
@@ -183,13 +186,13 @@ impl Question {
     fn message(&self, code: Code, record: Option<(u16, Vec<u8>)>) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER + self.asked.len() + 48);
         bytes.extend(self.id);
-        // An answer; recursion is to be had.
+        // QR, and RA: recursion available.
         bytes.extend([0x80 | u8::from(self.recursion_desired), 0x80 | code as u8]);
         let counts = [!self.asked.is_empty(), record.is_some(), false, self.edns];
         counts.iter().for_each(|one| bytes.extend(u16::from(*one).to_be_bytes()));
         bytes.extend(&self.asked);
         if let Some((kind, data)) = record {
-            // The name: where the question has it.
+            // A pointer to the name in the question.
             bytes.extend((0xC000 | HEADER as u16).to_be_bytes());
             bytes.extend(kind.to_be_bytes());
             bytes.extend(CLASS_IN.to_be_bytes());

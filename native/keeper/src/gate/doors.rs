@@ -1,4 +1,4 @@
-//! Where programs inside come in: caught connections, the two proxies, the name server.
+//! Where connections from inside arrive: caught connections, the two proxies, the name server.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -19,7 +19,7 @@ use super::serve::{Serve, watch, watch_failure};
 use super::table::Token;
 use super::target::Target;
 
-/// How many are let in, or answered, before others have their turn.
+/// How many are accepted or answered in one turn.
 const AT_ONCE: usize = 128;
 const FIRST_STREAM: usize = 3;
 
@@ -35,7 +35,7 @@ enum By {
 }
 
 impl Serve {
-    /// The listeners, in the order of `Listeners::all`.
+    /// A listener is ready; `index` is its position in `Listeners::all`.
     pub(super) fn called_at(&mut self, index: usize) {
         let streams = self.listeners.streams.len();
         match index {
@@ -58,12 +58,12 @@ impl Serve {
     fn let_in(&mut self, listener: i32, make: fn(u64, OwnedFd, SocketAddr) -> Connection) {
         for _ in 0..AT_ONCE {
             let socket = match accept4(listener, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
-                // SAFETY: just made, owned by nobody else.
+                // SAFETY: just created, owned by nobody else.
                 Ok(socket) => unsafe { OwnedFd::from_raw_fd(socket) },
                 Err(nix::Error::EAGAIN) => return,
                 Err(nix::Error::EINTR | nix::Error::ECONNABORTED) => continue,
                 Err(_) => {
-                    // The machine has none left. It stays in the queue; a moment of patience, or this would be a busy loop.
+                    // Out of descriptors or memory. The connection stays queued; the pause prevents a busy loop.
                     std::thread::sleep(std::time::Duration::from_millis(5));
                     return;
                 }
@@ -72,7 +72,7 @@ impl Serve {
             else {
                 continue;
             };
-            // Its bytes have waited at the other end already, if they had to.
+            // The sender's own Nagle delay is enough.
             let _ = setsockopt(&socket, sockopt::TcpNoDelay, &true);
             bound_buffers(&socket, self.connections.len());
             self.last_number += 1;
@@ -90,7 +90,7 @@ impl Serve {
     fn arrived(&mut self, token: Token) {
         let Some(connection) = self.connections.get(token) else { return };
         let direct = matches!(connection.state, State::Asking(_));
-        // What one that is asked for says meanwhile is nobody's yet.
+        // Until the host has decided, the client's bytes must not be read.
         let watch = if direct { watch_failure } else { watch };
         if !watch(&self.epoll, connection.client.socket.as_fd(), token) {
             self.connections.remove(token);
@@ -175,7 +175,7 @@ impl Serve {
         }
     }
 
-    /// One question after the other; what is longer than a question can be ends the conversation.
+    /// Answers one question after the other. A message longer than a question can be ends the conversation.
     pub(super) fn read_dns(&mut self, token: Token) {
         let Some(connection) = self.connections.get(token) else { return };
         let alive = connection.listen(2 + MAX_QUESTION);
@@ -228,7 +228,7 @@ impl Serve {
         }
     }
 
-    /// None: nobody decided.
+    /// None: no host has decided.
     pub(super) fn answer_name(&mut self, asker: NameAsker, allowed: Option<bool>) {
         let NameAsker { question, by } = asker;
         let bytes = match allowed {
@@ -253,13 +253,13 @@ impl Serve {
                     return;
                 }
                 connection.state = State::Dns(false);
-                // Not here: a row of questions that are answered at once would be as deep a row of calls.
+                // Not processed here: a series of questions answered at once would recurse as deeply.
                 self.again_soon(*token);
             }
         }
     }
 
-    /// What the target is called, if its address was given out for a name.
+    /// Replaces an address that was handed out for a name by that name.
     pub(super) fn named(&mut self, target: Target) -> Target {
         let Target::Address(address) = &target else { return target };
         number_of(*address).and_then(|number| self.names.name_of(number)).map_or(target, Target::Name)
@@ -267,7 +267,7 @@ impl Serve {
 }
 
 fn caught(number: u64, socket: OwnedFd, meant: SocketAddr) -> Connection {
-    // DNS over TCP, wherever the name server was thought to be.
+    // DNS over TCP, to whatever address.
     if meant.port() == PORT {
         return Connection::new(number, socket, Way::Direct, State::Dns(false));
     }

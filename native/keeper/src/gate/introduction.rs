@@ -1,5 +1,5 @@
-//! How the gate shows itself at a SOCKS5 proxy that stands between it and where it goes (RFC 1928, RFC 1929). Pure: what is said and heard, no sockets.
-//! The target is the address that was checked, never a name: the proxy has nothing to look up.
+//! The gate's client side of SOCKS5, for a proxy between the gate and the target (RFC 1928, RFC 1929). Pure: input and
+//! output, no sockets. The target is always the address that was checked, never a name, so the proxy resolves nothing.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,11 +14,11 @@ const V4: u8 = 1;
 const NAME: u8 = 3;
 const V6: u8 = 4;
 
-/// A proxy, as the host says it for one connection.
+/// A proxy, as the host names it for one connection.
 #[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
 pub struct Proxy {
-    /// Checked, and to be dialled in this order.
+    /// Checked addresses, in the order in which to dial them.
     pub dial: Vec<IpAddr>,
     pub port: u16,
     pub credentials: Option<Credentials>,
@@ -31,7 +31,7 @@ pub struct Credentials {
     password: String,
 }
 
-/// What may not be printed has no words.
+/// Omits the credentials, which must not be printed.
 impl std::fmt::Debug for Proxy {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "proxy {:?}:{}", self.dial, self.port)
@@ -40,15 +40,15 @@ impl std::fmt::Debug for Proxy {
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// This is to be said, and as many bytes as `wants` to be waited for.
+    /// Send this, then wait for as many bytes as `wants` says.
     Say(Vec<u8>),
-    /// The first bytes of a longer answer.
+    /// The answer is longer; read on.
     More,
-    /// From here on its bytes are the server's.
+    /// The tunnel is open: further bytes are the server's.
     Open,
-    /// It does not lead there; another address may.
+    /// The proxy cannot reach this address; another may work.
     Elsewhere,
-    /// It does not lead anywhere for us.
+    /// The proxy is unusable for us.
     Wrong(&'static str),
 }
 
@@ -56,11 +56,11 @@ pub enum Heard {
 enum Awaited {
     Method,
     Word,
-    /// So many bytes of it.
+    /// This many bytes of it.
     Reply(usize),
 }
 
-/// One conversation with the proxy.
+/// One handshake with the proxy.
 pub struct Introduction {
     awaited: Awaited,
     target: SocketAddr,
@@ -68,14 +68,14 @@ pub struct Introduction {
 }
 
 impl Introduction {
-    /// And what is said first.
+    /// Also returns the greeting to send first.
     pub fn begin(target: SocketAddr, credentials: Option<Credentials>) -> (Introduction, Vec<u8>) {
         let methods: &[u8] = if credentials.is_some() { &[NO_CREDENTIALS, CREDENTIALS] } else { &[NO_CREDENTIALS] };
         let greeting = [&[VERSION, methods.len() as u8], methods].concat();
         (Introduction { awaited: Awaited::Method, target, credentials }, greeting)
     }
 
-    /// How many bytes the answer has, as far as it is known; not one more may be taken from the proxy.
+    /// The length of the answer, as far as it is known. Not one byte more may be read from the proxy.
     pub fn wants(&self) -> usize {
         match self.awaited {
             Awaited::Method | Awaited::Word => 2,
@@ -83,7 +83,7 @@ impl Introduction {
         }
     }
 
-    /// `bytes`: exactly as many as it wants.
+    /// `bytes`: exactly as many as `wants` says.
     pub fn hear(&mut self, bytes: &[u8]) -> Heard {
         match (self.awaited, bytes) {
             (Awaited::Method, [VERSION, NO_CREDENTIALS]) => self.ask(),
@@ -125,7 +125,7 @@ impl Introduction {
     }
 
     fn ask(&mut self) -> Heard {
-        // The shortest whole reply is longer than what says how long it is.
+        // Five bytes are enough to learn the length, and every reply is longer.
         self.awaited = Awaited::Reply(5);
         let (kind, address) = match self.target.ip() {
             IpAddr::V4(address) => (V4, address.octets().to_vec()),

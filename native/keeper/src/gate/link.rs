@@ -1,4 +1,4 @@
-//! The gate's connection to the host (wire/airlock.ts). There is at most one. While there is none, every question is answered no.
+//! The gate's connection to the host (wire/airlock.ts). There is at most one. While there is none, every answer is no.
 
 use std::io;
 use std::net::IpAddr;
@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::introduction::Proxy;
 
-/// An answer is short: sixteen addresses, or a list of connections.
+/// Answers are short: sixteen addresses, or a list of connections.
 const MAX_LINE: usize = 256 * 1024;
-/// A host that does not read is as good as gone.
+/// A host that does not read is treated as gone.
 const MAX_UNREAD: usize = 1024 * 1024;
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ pub enum Answer {
         dial: Vec<IpAddr>,
         #[serde(default)]
         proxy: Option<Proxy>,
-        /// Bytes that may go out before it asks for more; absent: all.
+        /// Bytes that may be sent before asking for more; absent: no limit.
         #[serde(default)]
         most: Option<u64>,
     },
@@ -59,15 +59,15 @@ pub struct Link {
     socket: Option<OwnedFd>,
     unsent: Vec<u8>,
     unread: Vec<u8>,
-    /// What must reach the host even if it is not there now.
+    /// Messages that must reach the host even if it is absent now.
     kept: Vec<String>,
     delay: Duration,
     retry: Instant,
-    /// How often a host was lost.
+    /// How often the connection to a host was lost.
     pub losses: u64,
 }
 
-/// Of news that wait for a host.
+/// The most messages kept for an absent host.
 const MAX_KEPT: usize = 4096;
 
 impl Link {
@@ -90,12 +90,12 @@ impl Link {
         self.socket.is_some()
     }
 
-    /// When to try again; None: there is no need.
+    /// When to try again; None: it is connected.
     pub fn retry(&self) -> Option<Instant> {
         if self.is_up() { None } else { Some(self.retry) }
     }
 
-    /// Tries to have a connection. True: there is a new one, to be waited for.
+    /// Tries to connect. True: there is a new connection, to be watched.
     pub fn connect(&mut self) -> bool {
         if self.is_up() {
             return false;
@@ -129,7 +129,7 @@ impl Link {
         self.socket.as_ref().map(std::os::fd::AsFd::as_fd)
     }
 
-    /// False: the host is gone, and whatever hung on it must end.
+    /// False: the host is gone, and everything that depended on it must end.
     pub fn say(&mut self, said: &Value) -> bool {
         if !self.is_up() {
             return false;
@@ -139,7 +139,7 @@ impl Link {
         self.flush()
     }
 
-    /// News that a later host gets if there is none now.
+    /// Sends a message that is kept for the next host if there is none now.
     pub fn tell(&mut self, said: &Value) {
         let gone = self.is_up() && !self.say(said);
         if gone || self.is_up() {
@@ -150,7 +150,7 @@ impl Link {
         }
     }
 
-    /// The host has not read it all; it is to be tried again.
+    /// The host has not read everything; flush again later.
     pub fn has_unsent(&self) -> bool {
         !self.unsent.is_empty()
     }
@@ -176,7 +176,7 @@ impl Link {
         false
     }
 
-    /// What the host has said, in order. An error: it is gone, or does not speak as agreed, which is as bad.
+    /// The host's messages, in order. An error: it is gone, or violates the protocol, which is treated alike.
     pub fn hear(&mut self) -> io::Result<Vec<Answer>> {
         let heard = self.read_lines();
         if heard.is_err() {

@@ -1,5 +1,6 @@
-//! The gate: a process of the keeper's beside it, that holds every way out of one sandbox. What leaves the sandbox lands here (net.rs, rules.rs); the
-//! host decides (link.rs); the gate carries it out, and answers no where nobody decides. It has no rights but to open connections.
+//! The gate: a separate process, forked by the keeper, that holds every way out of one sandbox. All outgoing traffic
+//! lands here (net.rs, rules.rs). The host decides (link.rs), the gate carries out the decision, and without a decision
+//! it refuses. Its only right is to open connections.
 
 mod addresses;
 mod asking;
@@ -43,7 +44,7 @@ use crate::plan::{Network, Plan};
 use serve::Serve;
 
 const STEP: &str = "gate";
-/// Sockets of a connection, and what the gate needs for itself.
+/// Sockets per connection; below, what the gate itself needs.
 const DESCRIPTORS_EACH: u64 = 2;
 const DESCRIPTORS_BESIDE: u64 = 256;
 
@@ -73,19 +74,19 @@ impl Listeners {
     }
 }
 
-/// A running gate. It ends with the keeper, or when this is dropped.
+/// A running gate. It ends with the keeper, or when this value is dropped.
 pub struct Gate {
     process: i32,
-    /// Readable when it has ended.
+    /// Readable once it has ended.
     ended: OwnedFd,
     orders: OwnedFd,
 }
 
 impl Gate {
-    /// If the plan has one. Called while the keeper has one thread.
+    /// Starts a gate if the plan has one. Call it while the keeper has a single thread.
     pub fn start(plan: &Plan, listeners: Vec<OwnedFd>) -> Outcome<Option<Gate>> {
         let Network::Gate { airlock, inspect, max_connections, .. } = &plan.network else { return Ok(None) };
-        // Here, where it is still a reason why there is no sandbox.
+        // Checked here, while an error can still fail the launch.
         for path in [airlock, inspect] {
             UnixAddr::new(path.as_str()).coded(Code::PlanInvalid, STEP, path)?;
         }
@@ -109,7 +110,7 @@ impl Gate {
             }
             ForkResult::Parent { child } => {
                 let process = child.as_raw();
-                // SAFETY: our own child, not waited for yet: the number is still its.
+                // SAFETY: our own child, not waited for yet, so the number cannot have been reused.
                 let ended = unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) } as RawFd;
                 let error = std::io::Error::last_os_error();
                 if ended < 0 {
@@ -126,9 +127,9 @@ impl Gate {
         self.ended.as_raw_fd()
     }
 
-    /// The sandbox is held still, or goes on: time in which it cannot speak is not idleness.
+    /// Tells the gate that the sandbox is frozen or thawed. Frozen time does not count as idle.
     pub fn hold(&self, still: bool) {
-        // A gate that is gone needs no orders.
+        // A gate that has gone needs no orders.
         let _ = nix::unistd::write(&self.orders, &[u8::from(still)]);
     }
 }

@@ -1,5 +1,5 @@
-//! Names, and the addresses that were given out for them. A name keeps its address while it is asked for or connected to; the one that was not for
-//! longest makes room, and its address is the last to be used again.
+//! Names, and the addresses handed out for them. A name keeps its address while it is looked up or connected to. The
+//! least recently used name makes room, and its address is the last to be reused.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ pub const MAX_NAMES: usize = 4096;
 pub const MAX_LENGTH: usize = 253;
 const MAX_LABEL: usize = 63;
 
-/// Lower case and without the dot at its end. None: not a name that the host is asked about.
+/// Lower case, without the trailing dot. None: not a name that the host is asked about.
 pub fn normal(name: &[u8]) -> Option<String> {
     let name = name.strip_suffix(b".").unwrap_or(name);
     if name.is_empty() || name.len() > MAX_LENGTH {
@@ -26,7 +26,8 @@ pub fn normal(name: &[u8]) -> Option<String> {
         }
         last = label;
     }
-    // What ends in a number is an address, or meant to be taken for one: 127.1, 0x7f.1, 2130706433 (WHATWG URL, "ends in a number").
+    // A name that ends in a number is an address, or meant to be taken for one: 127.1, 0x7f.1, 2130706433 (WHATWG URL,
+    // "ends in a number").
     let hex = last.strip_prefix(b"0x").or(last.strip_prefix(b"0X"));
     if last.iter().all(u8::is_ascii_digit) || hex.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
         return None;
@@ -48,7 +49,7 @@ struct Given {
 }
 
 impl Names {
-    /// The number of this name's addresses.
+    /// The index of this name's addresses.
     pub fn give(&mut self, name: &str) -> u32 {
         self.now += 1;
         if let Some(number) = self.numbers.get(name) {
@@ -60,7 +61,7 @@ impl Names {
         if self.given.len() >= MAX_NAMES {
             self.forget_oldest();
         }
-        // More numbers than names: one that is free is near.
+        // There are more indexes than names, so a free one is near.
         while self.given.contains_key(&self.next) {
             self.next = (self.next + 1) % POOL;
         }
@@ -144,7 +145,7 @@ mod tests {
         assert_eq!(names.name_of(first).as_deref(), Some("first.example"));
         assert_eq!(names.given.len(), MAX_NAMES);
         assert_eq!(names.numbers.len(), MAX_NAMES);
-        // Forgotten, and so are its addresses.
+        // It was forgotten, and so were its addresses.
         let known = names.give("8000.example");
         names.forget_oldest();
         assert_eq!(names.name_of(known).as_deref(), Some("8000.example"));

@@ -1,5 +1,6 @@
-//! What the first process does for the gate, inside the sandbox's network namespace and before it gives up its rights over it: whatever leaves is
-//! caught, and the listeners that catch it are opened. The keeper gets them; nothing that runs inside later can have them, or others in their place.
+//! The first process's part of the gate, inside the sandbox's network namespace and before it gives up its rights
+//! there. It sets up the rules that catch outgoing traffic, and opens the listeners that receive it. The keeper gets
+//! the listeners; nothing that runs inside later can obtain or replace them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -24,22 +25,22 @@ const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_CACHEINFO: u16 = 6;
 
-/// Whence comes what leaves.
+/// Where the outgoing traffic comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// Processes of this very namespace.
+    /// Processes in this network namespace.
     Here,
     /// A machine at the other end of a link (native/keeper/src/machine/tap.rs).
     Link,
 }
 
-/// In the order of `super::Listeners`; those of version 6 only where the kernel has it.
+/// In the order of `super::Listeners`; IPv6 listeners only where the kernel has IPv6.
 pub fn prepare(source: Source) -> Outcome<Vec<OwnedFd>> {
     let with_v6 = has_v6()?;
     addresses_and_routes(with_v6).coded(Code::WallUnavailable, STEP, "addresses and routes")?;
     rules::install(with_v6, source).map_err(|error| missing_rules(&error))?;
     let notes = notes::open().map_err(|error| missing_rules(&error))?;
-    // The loopback of a machine is its own.
+    // A machine has its own loopback, so the proxies need another address.
     let proxies = if source == Source::Here { Ipv4Addr::LOCALHOST } else { SELF_4 };
     let mut listeners = vec![
         notes,
@@ -63,7 +64,7 @@ fn missing_rules(error: &std::io::Error) -> Fault {
     )
 }
 
-/// Where it is switched off as a whole, nothing can leave by it either.
+/// Where IPv6 is disabled altogether, nothing can leave by it either.
 fn has_v6() -> Outcome<bool> {
     match socket(AddressFamily::Inet6, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None) {
         Ok(_) => Ok(true),
@@ -72,7 +73,7 @@ fn has_v6() -> Outcome<bool> {
     }
 }
 
-/// The sandbox's own address; and every address there is, is here.
+/// Adds the sandbox's own address, and a route that makes every address local.
 fn addresses_and_routes(with_v6: bool) -> std::io::Result<()> {
     let mut messages = Messages::default();
     let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
@@ -84,7 +85,8 @@ fn addresses_and_routes(with_v6: bool) -> std::io::Result<()> {
             attributes.put(IFA_LOCAL, own);
             attributes.put(IFA_ADDRESS, own);
             if *family == libc::AF_INET6 {
-                // Usable and never preferred (RFC 6724, rule 3): more programs know what to do with a version 4 address.
+                // Usable but deprecated, so never preferred (RFC 6724, rule 3): more programs can handle an IPv4
+                // address.
                 attributes.put(IFA_CACHEINFO, &[[0u8; 4], [0xFF; 4], [0; 4], [0; 4]].concat());
             }
         });
@@ -99,7 +101,8 @@ fn addresses_and_routes(with_v6: bool) -> std::io::Result<()> {
     messages.carry_out(SockProtocol::NetlinkRoute)
 }
 
-/// Takes what the rules bring, whatever its destination; the kernel lets nobody without CAP_NET_ADMIN here make another.
+/// Accepts what the rules divert, whatever its destination. In this namespace nobody without CAP_NET_ADMIN can create
+/// another such socket.
 fn catching(address: IpAddr, kind: SockType) -> Outcome<OwnedFd> {
     let listener = open(address, kind)?;
     let v4 = address.is_ipv4();
@@ -143,7 +146,7 @@ fn bind_to(socket: &OwnedFd, address: SocketAddr) -> Outcome<()> {
 
 fn set(socket: &OwnedFd, level: i32, option: i32) -> std::io::Result<()> {
     let one: i32 = 1;
-    // SAFETY: the value outlives the call and is as long as said.
+    // SAFETY: the value outlives the call and has the given length.
     let set = unsafe {
         libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const one).cast(), size_of_val(&one) as u32)
     };

@@ -1,4 +1,4 @@
-//! Netlink, as far as the gate needs it (netlink(7)): messages with attributes, sent as one, and every answer waited for.
+//! A minimal netlink client (netlink(7)): messages with attributes, sent in one batch, and every answer awaited.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -8,7 +8,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProto
 const HEADER: usize = 16;
 const NESTED: u16 = 0x8000;
 
-/// A row of messages, in the byte order of this machine.
+/// A batch of messages, in native byte order.
 #[derive(Default)]
 pub struct Messages {
     bytes: Vec<u8>,
@@ -16,7 +16,7 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// `flags` beyond NLM_F_REQUEST. With `answered`, the kernel says how it went.
+    /// `flags` are added to NLM_F_REQUEST. With `answered`, the kernel acknowledges the message.
     pub fn add(&mut self, kind: u16, flags: i32, answered: bool, header: &[u8], fill: impl FnOnce(&mut Attributes)) {
         let flags = libc::NLM_F_REQUEST | flags | if answered { libc::NLM_F_ACK } else { 0 };
         self.answers += u32::from(answered);
@@ -32,7 +32,7 @@ impl Messages {
         self.bytes[start..start + 4].copy_from_slice(&length.to_ne_bytes());
     }
 
-    /// Sends them and hears all answers; the first failure is the result.
+    /// Sends the batch and reads all answers; returns the first failure.
     pub fn carry_out(self, protocol: SockProtocol) -> io::Result<()> {
         self.carry_out_on(&open(protocol)?)
     }
@@ -55,7 +55,7 @@ pub fn open(protocol: SockProtocol) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// How many of them say that it went well.
+/// The number of successful acknowledgements.
 fn answers(mut bytes: &[u8]) -> io::Result<u32> {
     let mut count = 0;
     while bytes.len() >= HEADER {
@@ -86,12 +86,12 @@ impl Attributes<'_> {
         self.0.resize(self.0.len().next_multiple_of(4), 0);
     }
 
-    /// Text with its NUL.
+    /// Text with its terminating NUL.
     pub fn text(&mut self, kind: u16, value: &str) {
         self.put(kind, &[value.as_bytes(), b"\0"].concat());
     }
 
-    /// In network order, as nf_tables has it.
+    /// In network byte order, as nf_tables requires.
     pub fn number(&mut self, kind: u16, value: u32) {
         self.put(kind, &value.to_be_bytes());
     }

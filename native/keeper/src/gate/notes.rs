@@ -1,4 +1,5 @@
-//! What the rules refuse and note: other protocols than TCP and DNS. The kernel tells by nfnetlink_log, the first bytes of each packet with it.
+//! What the rules refuse and log: protocols other than TCP and DNS. The kernel reports each by nfnetlink_log, with the
+//! first bytes of the packet.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -20,7 +21,7 @@ const PAYLOAD: u16 = 9;
 
 const BYTES: u32 = 64;
 
-/// A socket on which the notes of this network namespace arrive.
+/// A socket that receives the log of this network namespace.
 pub fn open() -> io::Result<OwnedFd> {
     let socket = netlink::open(SockProtocol::NetlinkNetFilter)?;
     let kind = (libc::NFNL_SUBSYS_ULOG as u16) << 8 | MSG_CONFIG;
@@ -35,24 +36,24 @@ pub fn open() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A packet that was refused.
+/// A refused packet.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Note {
     pub icmp: bool,
-    /// What it was and where it was to go: for people.
+    /// What it was and where it was sent to, in words.
     pub detail: String,
 }
 
-/// All that have arrived.
+/// Reads all notes that have arrived.
 pub fn hear(socket: &OwnedFd, mut note: impl FnMut(Note)) {
     let mut buffer = [0u8; 8192];
-    // An overflow (ENOBUFS) is an error like another: those notes are lost, and the rest is still refused.
+    // An overflow (ENOBUFS) ends the loop like any error: those notes are lost, but the packets are still refused.
     while let Ok(length) = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
         packets(&buffer[..length]).filter_map(read).for_each(&mut note);
     }
 }
 
-/// The packets of a row of messages, as far as the kernel copied them.
+/// The packets of a batch of messages, as far as the kernel copied them.
 fn packets(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         loop {

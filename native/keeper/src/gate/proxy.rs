@@ -1,26 +1,26 @@
-//! What programs say to the gate's own proxies: HTTP (RFC 9110, RFC 9112) and SOCKS5 (RFC 1928). Pure, strict, and bounded: what is not exactly right
-//! is refused, with the reason.
+//! Parses what programs send to the gate's own proxies: HTTP (RFC 9110, RFC 9112) and SOCKS5 (RFC 1928). Pure, strict
+//! and bounded: anything not exactly right is refused, with the reason.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::target::Target;
 
-/// Longest head of an HTTP request, and more than any SOCKS5 message.
+/// The longest head of an HTTP request; SOCKS5 messages are all shorter.
 pub const MAX_HEAD: usize = 16 * 1024;
 const MAX_METHOD: usize = 32;
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read<T> {
-    /// It may still become one.
+    /// Incomplete; it may still become a message.
     More,
-    /// What it is, and how many bytes it took.
+    /// The message, and its length in bytes.
     Whole(T, usize),
     Wrong(&'static str),
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct HttpRequest {
-    /// CONNECT; else a request for an absolute http:// URL.
+    /// True for CONNECT; false for a request with an absolute http:// URL.
     pub connect: bool,
     pub target: Target,
     pub port: u16,
@@ -28,7 +28,7 @@ pub struct HttpRequest {
 
 pub fn http(bytes: &[u8]) -> Read<HttpRequest> {
     let Some(end) = bytes.windows(4).take(MAX_HEAD - 3).position(|four| four == b"\r\n\r\n") else {
-        // A line end of its own is what smugglers use; wait for no more.
+        // A bare LF is used for request smuggling; refuse it at once.
         let bare = bytes.windows(2).any(|two| two[1] == b'\n' && two[0] != b'\r') || bytes.first() == Some(&b'\n');
         return match (bare, bytes.len() < MAX_HEAD) {
             (true, _) => Read::Wrong("a bare line feed"),
@@ -85,7 +85,7 @@ fn head(head: &[u8]) -> Result<HttpRequest, &'static str> {
     Ok(HttpRequest { connect, target, port })
 }
 
-/// Ended by CR LF. A CR or LF on its own stays in the line, where no rule allows it.
+/// Lines ended by CR LF. A lone CR or LF stays in the line, where no rule allows it.
 struct Lines<'a>(&'a [u8]);
 
 impl<'a> Iterator for Lines<'a> {
@@ -108,7 +108,7 @@ fn is_token(byte: u8) -> bool {
 
 const SOCKS_VERSION: u8 = 5;
 
-/// The replies of RFC 1928.
+/// The reply codes of RFC 1928.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Reply {
@@ -126,7 +126,7 @@ impl Reply {
     }
 }
 
-/// Whether it offers to come without credentials, which is the only way here.
+/// Whether it offers to come without credentials, the only method here.
 pub fn socks_greeting(bytes: &[u8]) -> Read<bool> {
     match bytes {
         [version, ..] if *version != SOCKS_VERSION => Read::Wrong("not SOCKS5"),
@@ -239,7 +239,7 @@ mod tests {
                             "{name}"
                         );
                     }
-                    // What is judged is what was there when the head was whole, whatever follows.
+                    // The verdict depends only on the complete head, whatever follows.
                     assert_eq!(http(&bytes[..*length]), result);
                     assert_eq!(
                         http(&[&bytes[..*length], b"GET http://other.example/ HTTP/1.1\r\n\r\n"].concat()),

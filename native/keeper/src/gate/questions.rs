@@ -1,9 +1,9 @@
-//! Questions under way, by number, each until its time is up.
+//! Open questions by number, each until its timeout.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// How long the host may think. After that the answer is no.
+/// How long the host may take. After that the answer is no.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 pub const MOST: usize = 256;
 

@@ -3,14 +3,15 @@
 //! ```text
 //! catch (prerouting):  what the sandbox sends to itself passes
 //!                      TCP that opens a connection, UDP to port 53: to the gate's listener; without a listener: dropped
-//! out (output):        what the sandbox sends to itself passes; TCP passes, UDP to port 53 passes; the rest is refused (EPERM) and noted
+//! out (output):        what the sandbox sends to itself passes; TCP passes, UDP to port 53 passes; the rest is refused (EPERM) and logged
 //! ```
 //!
-//! With a machine at a link, whose packets never pass `out`: what goes to it passes there, and `catch` notes the rest of what comes from it. ICMP is dropped
-//! then; of the others, nobody listens for them, and the kernel says so.
+//! With a machine at a link, packets from the machine never pass `out`. `out` lets through what goes to the machine,
+//! and `catch` logs the rest of what comes from it. ICMP is then dropped; for other protocols nobody listens, and the
+//! kernel reports that to the machine.
 //!
-//! tproxy rather than redirect: there is no translation and so no table of connections to fill, the accepted socket has the address that was meant
-//! for its own, and what the sandbox says to itself costs nothing.
+//! tproxy rather than redirect: without address translation there is no connection table to fill, the accepted socket's
+//! local address is the original destination, and traffic within the sandbox costs nothing.
 
 use libc::{c_int, sa_family_t};
 use nix::sys::socket::SockProtocol;
@@ -22,12 +23,12 @@ use super::netlink::{Attributes, Messages};
 const TABLE: &str = "caisson";
 const CATCH: &str = "catch";
 const OUT: &str = "out";
-/// What is refused is noted to this group of nfnetlink_log, at most this often.
+/// Refused packets are logged to this group of nfnetlink_log, at most at this rate.
 pub const LOG_GROUP: u16 = 1;
 const NOTED_PER_SECOND: u64 = 20;
 const NOTED_BYTES: u32 = 64;
 
-// linux/netfilter/nf_tables.h; what libc has not.
+// linux/netfilter/nf_tables.h; missing in libc.
 const REG_1: u32 = 1;
 const REG_2: u32 = 2;
 const PRIORITY_MANGLE: i32 = -150;
@@ -74,9 +75,9 @@ pub fn install(with_v6: bool, source: Source) -> std::io::Result<()> {
 
 struct Family {
     number: c_int,
-    /// Where the destination stands in the header.
+    /// The offset of the destination in the header.
     offset: u32,
-    /// The first bytes of addresses that are the sandbox's own.
+    /// The prefix of the sandbox's own addresses.
     loopback: &'static [u8],
     own: &'static [u8],
     gate: &'static [u8],
@@ -221,7 +222,7 @@ impl Rule<'_, '_> {
         })
     }
 
-    /// And goes on.
+    /// Logs, then continues with the next expression.
     fn noted(self) -> Self {
         let limited = self.expression("limit", |limit| {
             limit.put(1, &NOTED_PER_SECOND.to_be_bytes());
@@ -231,7 +232,7 @@ impl Rule<'_, '_> {
         limited.expression("log", |log| {
             log.put(1, &LOG_GROUP.to_be_bytes());
             log.number(3, NOTED_BYTES);
-            // Told at once, not when a hundred have been gathered.
+            // Report each packet at once, instead of batches of a hundred.
             log.put(4, &1u16.to_be_bytes());
         })
     }

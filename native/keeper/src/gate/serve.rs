@@ -1,4 +1,5 @@
-//! The gate's loop: one thread that waits for the sandbox, for the host, and for what was dialled, and moves on whatever can move.
+//! The gate's event loop: a single thread that waits for the sandbox, the host and the dialled servers, and advances
+//! every connection that can make progress.
 
 use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -28,20 +29,20 @@ pub struct Serve {
     pub(super) max_connections: usize,
     pub(super) idle: Duration,
     orders: OwnedFd,
-    /// The sandbox is: no connection of it is idle.
+    /// The sandbox is frozen: no connection counts as idle.
     pub(super) still: bool,
     pub(super) listeners: Listeners,
     pub(super) epoll: Epoll,
     pub(super) link: Link,
     pub(super) names: Names,
     pub(super) connections: Table,
-    /// Of connections made and questions asked.
+    /// The last numbers given to connections and questions.
     pub(super) last_number: u64,
     pub(super) last_seq: u64,
     pub(super) asked_names: Questions<NameAsker>,
     pub(super) asked_connects: Questions<Token>,
     pub(super) asked_more: Questions<Token>,
-    /// Connections whose question has not been asked yet.
+    /// Connections whose question has not been sent yet.
     pub(super) waiting: VecDeque<Token>,
     pub(super) waiting_names: VecDeque<NameAsker>,
     pub(super) questions: Bucket,
@@ -51,7 +52,7 @@ pub struct Serve {
     pub(super) more: VecDeque<Token>,
     pub(super) throttled: Vec<Token>,
     pub(super) swept: Instant,
-    /// When the host was told last what has moved.
+    /// When the host last received byte counts.
     pub(super) told: Instant,
 }
 
@@ -96,7 +97,7 @@ impl Serve {
         })
     }
 
-    /// Until the keeper ends it.
+    /// Runs until the keeper ends it.
     pub fn run(mut self) -> Outcome<()> {
         let mut events = [EpollEvent::empty(); EVENTS];
         self.reach_host();
@@ -197,7 +198,7 @@ impl Serve {
         }
     }
 
-    /// Those that had more than one turn's worth, once each.
+    /// Advances the connections that had more than one turn's worth, once each.
     fn move_on(&mut self) {
         for _ in 0..self.more.len() {
             if let Some(token) = self.more.pop_front() {
@@ -206,14 +207,14 @@ impl Serve {
         }
     }
 
-    /// When the others have had their turn.
+    /// Queues it until the others have had their turn.
     pub(super) fn again_soon(&mut self, token: Token) {
         if self.connections.get(token).is_some_and(|connection| !std::mem::replace(&mut connection.queued, true)) {
             self.more.push_back(token);
         }
     }
 
-    /// In a moment.
+    /// Queues it for a moment later.
     pub(super) fn again_later(&mut self, token: Token) {
         if self.connections.get(token).is_some_and(|connection| !std::mem::replace(&mut connection.queued, true)) {
             self.throttled.push(token);
@@ -247,14 +248,15 @@ impl Serve {
         if self.link.connect()
             && let Some(socket) = self.link.socket()
         {
-            // Unwatched, it would be found dead by the first question that nobody answers. That it can be written to would be told after each of them.
+            // If the link were not watched, only an unanswered question would reveal a dead host. EPOLLOUT is left out
+            // because it would fire after each question.
             let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
             let _ = self.epoll.add(socket, EpollEvent::new(flags, Token::LINK.0));
         }
     }
 }
 
-/// Edge-triggered: it is told once that there is something, and asks until there is nothing.
+/// Edge-triggered: an event is reported once, and the reader continues until EAGAIN.
 const ANYTHING: EpollFlags =
     EpollFlags::EPOLLIN.union(EpollFlags::EPOLLOUT).union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLET);
 
@@ -262,12 +264,12 @@ pub fn watch(epoll: &Epoll, socket: BorrowedFd<'_>, token: Token) -> bool {
     epoll.add(socket, EpollEvent::new(ANYTHING, token.0)).is_ok()
 }
 
-/// One that is not to be heard yet: its failure is told, and nothing else.
+/// For a socket that must not be read yet: reports only errors.
 pub fn watch_failure(epoll: &Epoll, socket: BorrowedFd<'_>, token: Token) -> bool {
     epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLET, token.0)).is_ok()
 }
 
-/// A client is to be heard from now on; what it has said before is told again.
+/// From now on the client is read; bytes that arrived before are reported again.
 pub fn hear_out(epoll: &Epoll, client: BorrowedFd<'_>, token: Token) -> bool {
     epoll.modify(client, &mut EpollEvent::new(ANYTHING, token.client().0)).is_ok()
 }

@@ -1,4 +1,5 @@
-//! One way of a tunnel: bytes go from one socket to the other through a pipe in the kernel (splice(2)), and never through this process.
+//! One direction of a tunnel. Bytes go from one socket to the other through a kernel pipe (splice(2)), never through
+//! this process's memory.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -7,9 +8,9 @@ use nix::fcntl::OFlag;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
 const PIPE_BYTES: i32 = 256 * 1024;
-/// Kept for the next that needs one.
+/// Empty pipes kept for reuse.
 const SPARE_PIPES: usize = 8;
-/// Of one way before it is another's turn.
+/// Bytes per turn and direction.
 const TURN_BYTES: u64 = 1024 * 1024;
 
 pub struct Pipe {
@@ -17,7 +18,8 @@ pub struct Pipe {
     write: OwnedFd,
 }
 
-/// Pipes that are empty. A way holds one only while something is in it, so that connections without traffic cost two descriptors each.
+/// A pool of empty pipes. A direction holds a pipe only while it has data in it, so that an idle connection costs two
+/// descriptors.
 #[derive(Default)]
 pub struct Pipes(Vec<Pipe>);
 
@@ -27,7 +29,7 @@ impl Pipes {
             return Ok(pipe);
         }
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        // Users without rights may have no more such; a smaller one does as well.
+        // Unprivileged users may have no large pipes left; a smaller one works as well.
         // SAFETY: no pointers.
         unsafe { libc::fcntl(write.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE_BYTES) };
         Ok(Pipe { read, write })
@@ -39,13 +41,13 @@ impl Pipes {
         }
     }
 
-    /// Nobody needs one: their memory goes back.
+    /// No connection is left, so this frees the memory.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 }
 
-/// A socket, and whether it may have something to read or room to write.
+/// A socket, and whether it may be readable or writable.
 pub struct End {
     pub socket: OwnedFd,
     pub readable: bool,
@@ -62,13 +64,13 @@ impl End {
 pub enum Pumped {
     /// Until one of the sockets is ready again.
     Waits,
-    /// Until there are bytes to be had, or descriptors.
+    /// Until the rate limit has bytes again, or a descriptor is free.
     Throttled,
-    /// There is more, but others want to have their turn.
+    /// There is more, but it is the others' turn.
     More,
-    /// There is more, and no more of it may be passed on.
+    /// There is more, but the byte budget is used up.
     Spent,
-    /// All has been passed on, the end included.
+    /// Everything has been passed on, including the end of the stream.
     Done,
 }
 
@@ -80,9 +82,9 @@ pub struct OneWay {
     held: usize,
     ended: bool,
     done: bool,
-    /// That have been passed on.
+    /// Bytes passed on.
     pub bytes: u64,
-    /// That may still be; None: all.
+    /// Bytes that may still pass; None: no limit.
     pub left: Option<u64>,
 }
 
@@ -91,7 +93,7 @@ impl OneWay {
         self.before.extend_from_slice(bytes);
     }
 
-    /// Moves at most `allowance` bytes, and says how many it took from there.
+    /// Moves at most `allowance` bytes. Returns how many it took from `from`.
     pub fn pump(
         &mut self,
         from: &mut End,
@@ -113,7 +115,7 @@ impl OneWay {
             }
             if self.ended {
                 self.done = true;
-                // A peer that is gone already needs no end.
+                // Fails if the peer has gone, which does not matter.
                 let _ = shutdown(to.socket.as_raw_fd(), Shutdown::Write);
                 continue;
             }

@@ -1,8 +1,8 @@
-//! The gate's connections, each at a place that is used again, and the words by which the kernel speaks of them.
+//! The table of the gate's connections, whose slots are reused, and the tokens by which epoll refers to them.
 
 use super::connection::Connection;
 
-/// What an event is about. A connection's place may have another by then: the token says which was meant.
+/// Identifies what an event refers to. A slot may hold another connection by then; the token tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token(pub u64);
 
@@ -91,7 +91,7 @@ impl Table {
         let connection = self.places[token.place()].take();
         self.free.push(token.place());
         if self.is_empty() {
-            // After a thousand of them, an idle gate is small again.
+            // Frees the memory of an idle gate that once had a thousand connections.
             *self = Table::default();
         }
         connection

@@ -1,5 +1,6 @@
-//! The link of a machine that has no network of its own making: a tap device in the sandbox's network namespace, made by the first process while it has
-//! rights over that namespace, and given to the ids that it runs by. What comes in by it meets the same rules and listeners as everything else there.
+//! The link of a machine that has no user-mode network of its own: a tap device in the sandbox's network namespace. The
+//! first process creates it while it has rights over that namespace, and gives it to the ids that the machine's program
+//! runs with. What arrives by it meets the same rules and listeners as everything else there.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -21,7 +22,7 @@ const C_NAME: &CStr = c"out";
 const TUNSETIFF: libc::c_ulong = 0x4004_54CA;
 const TUNSETPERSIST: libc::c_ulong = 0x4004_54CB;
 const TUNSETOWNER: libc::c_ulong = 0x4004_54CC;
-/// Frames as they are, each with the header that virtio has.
+/// Raw frames, each with the virtio header.
 const FLAGS: libc::c_short = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
 const TABLE_LOCAL: u8 = 255;
 
@@ -37,7 +38,8 @@ fn make() -> std::io::Result<()> {
     let device = File::options().read(true).write(true).open(TUN)?;
     let mut request = request();
     request.ifr_ifru.ifru_flags = FLAGS;
-    // SAFETY: the structure outlives the call; the others take a number. It lasts as long as its namespace, and opens to this user alone.
+    // SAFETY: the structure outlives the call; the others take a number. The device lasts as long as its namespace, and
+    // only this user can open it.
     let made = unsafe {
         libc::ioctl(device.as_raw_fd(), TUNSETIFF, &raw mut request) == 0
             && libc::ioctl(device.as_raw_fd(), TUNSETOWNER, libc::c_ulong::from(libc::geteuid())) == 0
@@ -46,10 +48,11 @@ fn make() -> std::io::Result<()> {
     if made { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
-/// A neighbour of version 6 may have as many addresses as it likes, and the host's kernel would remember each, in a table that all its namespaces share.
+/// An IPv6 neighbour can have any number of addresses, and the host's kernel would store each in a table that all its
+/// namespaces share.
 fn without_v6() -> std::io::Result<()> {
     match std::fs::write(WITHOUT_V6, "1") {
-        // Where version 6 is switched off as a whole, there is no such switch.
+        // Where IPv6 is disabled altogether, this switch does not exist.
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -66,7 +69,8 @@ fn up() -> std::io::Result<()> {
     Err(std::io::Error::last_os_error())
 }
 
-/// Every address is here, but for the one that is there: so the kernel also takes nothing by this link that claims to come from another.
+/// Every address is local except the machine's. So reverse path validation also drops packets from the link with any
+/// other source.
 fn route() -> std::io::Result<()> {
     // SAFETY: a NUL-terminated name.
     let index = unsafe { libc::if_nametoindex(C_NAME.as_ptr()) };

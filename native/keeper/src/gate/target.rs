@@ -1,4 +1,4 @@
-//! Where a connection is to go, as programs inside say it.
+//! The target of a connection, as programs inside name it.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -11,12 +11,12 @@ pub enum Target {
 }
 
 impl Target {
-    /// A version 4 address within a version 6 one is told as what it is.
+    /// An IPv4-mapped IPv6 address is treated as the IPv4 address.
     pub fn of(address: IpAddr) -> Target {
         Target::Address(address.to_canonical())
     }
 
-    /// A host of a URL: a name, a plain version 4 address (none of the old ways to write one), or a version 6 address in brackets.
+    /// The host of a URL: a name, a plain IPv4 address (no legacy notation), or an IPv6 address in brackets.
     pub fn read(host: &[u8]) -> Option<Target> {
         if let Some(inner) = host.strip_prefix(b"[") {
             let text = std::str::from_utf8(inner.strip_suffix(b"]")?).ok()?;
@@ -26,7 +26,7 @@ impl Target {
         plain.map(|address| Target::Address(address.into())).or_else(|| normal(host).map(Target::Name))
     }
 
-    /// `host:port`; with a usual port, the port may be missing.
+    /// `host:port`; the port may be missing if `usual` is given.
     pub fn read_with_port(authority: &[u8], usual: Option<u16>) -> Option<(Target, u16)> {
         let after_brackets = authority.iter().rposition(|byte| *byte == b']').map_or(0, |end| end + 1);
         match authority[after_brackets..].iter().position(|byte| *byte == b':') {

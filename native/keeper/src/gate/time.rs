@@ -1,4 +1,5 @@
-//! When the gate wakes by itself: only while something has a deadline, or a host is missing. A gate without connections sleeps.
+//! The gate's timers. It wakes only while something has a deadline or the host is missing; a gate without connections
+//! sleeps.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +9,13 @@ use super::connection::{Connection, State, Why};
 use super::serve::Serve;
 use super::table::Token;
 
-/// How often deadlines are looked at while something has one.
+/// How often deadlines are checked while something has one.
 const SWEEP: Duration = Duration::from_millis(250);
 const SLOW_SWEEP: Duration = Duration::from_secs(5);
-/// How often the host is told what has moved, at most and at least; in between, an eighth of what counts as idle.
+/// The bounds of the interval at which the host receives byte counts; within them, an eighth of the idle timeout.
 const TOLD_AT_MOST: Duration = Duration::from_millis(200);
 const TOLD_AT_LEAST: Duration = Duration::from_secs(60);
-/// How long those wait that may not move for a moment.
+/// How long throttled connections wait.
 const THROTTLE: Duration = Duration::from_millis(10);
 
 impl Serve {
@@ -83,7 +84,7 @@ impl Serve {
         }
     }
 
-    /// What a connection carries is on record while it lasts, however long that is.
+    /// Reports byte counts while a connection lasts, so that even a very long one is on record.
     fn tell_moved(&mut self, now: Instant) {
         if now < self.told + (self.idle / 8).clamp(TOLD_AT_MOST, TOLD_AT_LEAST) || !self.link.is_up() {
             return;
@@ -109,7 +110,7 @@ impl Serve {
             }
             State::Dialing(_) => self.dial_next(token),
             State::Open => self.end(token, Why::Idle),
-            // It waits for somebody who does not speak first.
+            // A client that waits for the server to speak first.
             State::Refused(_) => self.end(token, Why::Failed),
             _ => drop(self.connections.remove(token)),
         }

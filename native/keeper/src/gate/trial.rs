@@ -1,5 +1,5 @@
-//! Whether this machine can have a gate, found out by making one in namespaces of this process's own: what leaves must be caught, and what is refused
-//! must be noted.
+//! Tests whether this machine can run a gate, by setting one up in namespaces of this process: outgoing traffic must be
+//! caught, and refused packets must be logged.
 
 use std::io::ErrorKind;
 use std::net::{TcpStream, UdpSocket};
@@ -14,10 +14,10 @@ use crate::fault::{At, Code, Fault, Outcome};
 use crate::inside::loopback_up;
 
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Of documentation (RFC 5737): nobody's, should it leave after all.
+/// A documentation address (RFC 5737): it belongs to nobody, should a packet leave after all.
 const ANYBODY: &str = "203.0.113.7:9";
 
-/// While this process has one thread. Nothing of it outlives the process.
+/// Call it while this process has one thread. Nothing of the test outlives the process.
 pub fn gate() -> Outcome<()> {
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).coded(
         Code::WallUnavailable,

@@ -1,16 +1,16 @@
-//! Whether somebody who may not pass could read why: what the first bytes of a connection look like. Pure.
+//! Guesses from the first bytes of a connection whether a refused client could read an explanation. Pure.
 
-/// Of a request line; a longer one is not waited for.
+/// The longest request line that is waited for.
 pub const MAX_FIRST_WORDS: usize = 8 * 1024;
 const MAX_METHOD: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaks {
-    /// A request of HTTP/1.
+    /// An HTTP/1 request.
     Http1,
     /// HTTP/2 without TLS, by prior knowledge.
     Http2,
-    /// It may still become one of them.
+    /// Still too short to tell.
     Unclear,
     Other,
 }

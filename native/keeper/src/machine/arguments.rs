@@ -1,22 +1,23 @@
-//! QEMU's command line: a machine of the smallest kind, with nothing in it that is not named here.
+//! QEMU's command line: a minimal machine that has nothing but what is named here.
 
 use super::{Machine, stage, ticks};
 use crate::engine::{Engine, Platform, Warm};
 use crate::fault::Outcome;
 use crate::plan::{Network, Plan};
 
-/// Room for what it has translated: a few megabytes are used by a shell, some sixty by Python with its libraries.
+/// Cache for translated code. A shell uses a few megabytes, Python with its libraries some sixty.
 pub const TRANSLATED_MIB: u64 = 128;
 
-/// All that can be emulated, without what is fast in a real processor only: copies of strings byte by byte, for which kernel and C library would give up theirs of
-/// eight and more; and a fifth level of page tables, that is walked for each address and leads nowhere.
+/// All features that can be emulated, except those that are fast only on real hardware: byte-wise string copies (erms,
+/// fsrm), for which the kernel and the C library would give up copies of eight bytes and more, and a fifth page table
+/// level (la57), which costs a step per address and has no use.
 const EMULATED: &str = "max,-erms,-fsrm,-la57";
 
-/// Descriptors that it inherits (mod.rs).
+/// Inherited descriptors (mod.rs).
 const STREAM: &str = "3";
 const DISK: &str = "4";
 const CONTROL: &str = "5";
-/// Of one that is restored.
+/// Only for a restored machine.
 pub const STATE: u32 = 6;
 
 pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String>> {
@@ -25,7 +26,7 @@ pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String
     let mut argv: Vec<String> = vec![engine.program.clone()];
     let mut add = |words: &[&str]| argv.extend(words.iter().map(|word| (*word).to_owned()));
     add(&["-name", &plan.id, "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"]);
-    // A clock of the kind that the kernel asks first; no interrupt controller and timer of the old kind, which divide by zero here.
+    // The clock that the kernel tries first; no legacy interrupt controller and timer, which divide by zero here.
     add(&[
         "-machine",
         "microvm,pit=off,pic=off,rtc=on,isa-serial=on,memory-backend=memory",
@@ -35,8 +36,8 @@ pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String
     add(&["-object", &memory_of(engine, machine)]);
     add(&["-chardev", &format!("socket,id=control,fd={CONTROL}"), "-mon", "chardev=control,mode=control"]);
     match engine.warm {
-        // Its kernel is in its memory.
-        // Whoever wrote the state said nothing of the machine's make (qmp.rs): it is in the plan of both.
+        // The kernel is already in the saved memory. The saved state does not describe the machine's configuration
+        // (qmp.rs), because both plans do.
         Some(Warm::Restore { .. } | Warm::Wake { .. }) => {
             add(&["-incoming", "defer", "-global", "migration.send-configuration=off"]);
         }
@@ -66,13 +67,13 @@ pub fn of(plan: &Plan, engine: &Engine, machine: &Machine) -> Outcome<Vec<String
     Ok(argv)
 }
 
-/// Emulated ones have nothing in common that would be faster for both: each translates addresses for itself, and to wake another takes a thread of the host's.
-/// As processors of one package the kernel would have whoever is spoken to answer from the other one.
+/// Emulated CPUs share nothing that would be faster: each translates addresses for itself, and waking another takes a
+/// host thread. If they were cores of one package, the kernel would answer from the other CPU.
 fn processors(count: u32, emulated: bool) -> String {
     if emulated { format!("{count},sockets={count},cores=1,threads=1") } else { count.to_string() }
 }
 
-/// A machine that others are to be restored from shares its memory with a file; they map that file, each for itself.
+/// The machine that others are restored from shares its memory with a file. The others map that file privately.
 fn memory_of(engine: &Engine, machine: &Machine) -> String {
     let of_file = format!("memory-backend-file,id=memory,size={},mem-path={}", machine.memory_bytes, stage::MEMORY);
     match engine.warm {
@@ -83,11 +84,11 @@ fn memory_of(engine: &Engine, machine: &Machine) -> String {
     }
 }
 
-/// What the kernel is told: no looking for hardware that is not there, and no defences of one process inside against another by tricks of a processor
-/// that is emulated. Behind `--` are the words of the first program.
+/// The kernel command line: no probing for missing hardware, and no mitigations of CPU side channels between processes
+/// inside, which an emulated CPU does not need. Words after `--` go to the first program.
 fn kernel_line(emulated: bool) -> Outcome<String> {
     let time = if emulated {
-        // There is no other clock that it could be measured by.
+        // There is no other clock to calibrate it by.
         format!("tsc=reliable no_timer_check tsc_early_khz={}", ticks::per_millisecond()?)
     } else {
         "no_timer_check".to_string()

@@ -1,4 +1,4 @@
-//! What the agent of a machine must know before there is a sandbox (native/agent/src/vm/machine.rs).
+//! What a machine's agent must know before there is a sandbox (native/agent/src/vm/machine.rs).
 
 use std::fs::File;
 use std::io::Read;
@@ -14,7 +14,7 @@ use crate::plan::{Network, Owner, Plan};
 
 const SEED_BYTES: usize = 64;
 
-/// `wakes`: it is who it was, and only has been asleep.
+/// `wakes`: it keeps its identity, because it has only been asleep.
 pub fn describe(plan: &Plan, wakes: bool) -> Outcome<Value> {
     let (mut seed, mut card) = ([0u8; SEED_BYTES], [0u8; 6]);
     let drawn = File::open("/dev/urandom")
@@ -52,13 +52,13 @@ pub fn describe(plan: &Plan, wakes: bool) -> Outcome<Value> {
     }))
 }
 
-/// Of nobody's making, and of one card (IEEE 802: locally administered, not a group).
+/// Locally administered, and unicast (IEEE 802).
 fn hardware_address(mut bytes: [u8; 6]) -> String {
     bytes[0] = bytes[0] & 0xFC | 2;
     bytes.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-/// Since 1970.
+/// Nanoseconds since 1970.
 pub fn now_ns() -> Outcome<u64> {
     SystemTime::now().duration_since(UNIX_EPOCH).at(STEP, "the time").map(|now| now.as_nanos() as u64)
 }

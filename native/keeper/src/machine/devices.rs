@@ -1,5 +1,5 @@
-//! Devices that a machine's program opens by itself. The host's own nodes belong to others, often to root alone: it gets nodes of its own, which
-//! are nobody else's, in a file system of memory.
+//! Devices that a machine's program opens by itself. The host's own nodes belong to others, often only to root. So the
+//! program gets nodes of its own, owned by its ids, in a memory file system.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
@@ -14,7 +14,7 @@ use crate::tree::{self, NOEXEC, NOSUID, RDONLY};
 
 pub const KVM: &str = "/dev/kvm";
 
-/// In the mason, as root of the host. `place`: where `/dev` of the machine's program is to be.
+/// Runs in the mason, as root of the host. `place`: the future `/dev` of the machine's program.
 pub fn make(place: &Path, names: &[&str], owner: (u32, u32)) -> Outcome<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
     mount(Some("caisson"), place, Some("tmpfs"), flags, Some("size=64k,nr_inodes=16,mode=755"))
@@ -35,7 +35,7 @@ pub fn make(place: &Path, names: &[&str], owner: (u32, u32)) -> Outcome<()> {
     Ok(())
 }
 
-/// When all are there.
+/// Call it once all nodes are there.
 pub fn seal(place: &Path) -> Outcome<()> {
     tree::set(place, RDONLY | NOSUID | NOEXEC).at(STEP, "read-only devices")
 }

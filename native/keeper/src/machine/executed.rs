@@ -1,4 +1,5 @@
-//! What is executed in a machine: its agent tells, and waits. The host's kernel sees nothing of it, so it is the machine's word, and no more than that.
+//! What is executed in a machine: its agent reports each command, and waits for the answer. The host's kernel sees none
+//! of it, so a record is only the machine's claim.
 
 use std::time::{Duration, Instant};
 
@@ -13,12 +14,12 @@ use crate::fault::{Code, Fault, Outcome};
 use crate::order::Sandbox;
 use crate::say::Said;
 
-/// Messages of a machine that are heard within a second; what it says beyond waits for the next. Its own control group pays for what it does, not for
-/// what the keeper does about it.
+/// Messages read from a machine per second; further ones wait for the next second. The machine's cgroup pays for what
+/// it does, but not for the keeper's work on its messages.
 const MOST_A_SECOND: u32 = 2000;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How fast a machine is listened to.
+/// Limits how fast a machine's messages are read.
 pub struct Pace {
     since: Instant,
     heard: u32,
@@ -36,7 +37,7 @@ impl Pace {
         self.heard += 1;
     }
 
-    /// Until when it is not listened to.
+    /// Until when its messages are not read.
     pub fn rests_until(&self) -> Option<Instant> {
         let end = self.since + SECOND;
         (self.heard >= MOST_A_SECOND && Instant::now() < end).then_some(end)
@@ -44,7 +45,8 @@ impl Pace {
 }
 
 impl Sandbox {
-    /// What its agent answers, within so long in all, however much else is said: what is executed meanwhile is recorded, and what is hit is passed over.
+    /// Waits at most `patience` for the agent's answer, however many other messages arrive. Commands reported meanwhile
+    /// are recorded; limits hit are ignored.
     pub fn hear_within(&mut self, patience: Duration) -> Outcome<Said> {
         let until = Instant::now() + patience;
         loop {
@@ -57,7 +59,7 @@ impl Sandbox {
         }
     }
 
-    /// Records it, if it can, and says so.
+    /// Records a command, and tells the agent whether that succeeded.
     pub fn record_told(&mut self, exec: &Exec) -> Outcome<()> {
         let Some(leash) = self.leash.as_ref().filter(|_| self.plan.machine.is_some() && self.plan.audit.commands)
         else {
@@ -79,7 +81,7 @@ mod tests {
             pace.count();
         }
         assert_eq!(pace.rests_until(), None);
-        // Ahead of the clock, so that the second is not over before it is looked at.
+        // In the future, so that the second is not over before the check.
         pace = Pace { since: Instant::now() + SECOND, heard: pace.heard };
         pace.count();
         assert_eq!(pace.rests_until(), Some(pace.since + SECOND));

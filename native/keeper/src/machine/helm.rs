@@ -1,4 +1,5 @@
-//! Between keeper and pilot: what is to be done with the machine as a whole. The keeper has the files, the pilot speaks with what runs the machine.
+//! The helm: the socket over which the keeper gives the pilot orders about the machine as a whole. The keeper has the
+//! files; the pilot speaks with the program that runs the machine.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -13,17 +14,17 @@ use super::monitor::Captain;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::say::Said;
 
-/// Longer than the pilot waits for all the answers of QEMU to one order.
+/// Longer than the pilot waits for all of QEMU's answers to one order.
 const PATIENCE_SECONDS: i64 = 125;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 enum Order {
-    /// With where its devices are to be written to.
+    /// Stop; comes with the file that the device state is written to.
     Stand {},
-    /// After that.
+    /// Resume after that.
     GoOn {},
-    /// For good: others are forked from it.
+    /// Stop for good: others are forked from it.
     Stop {},
 }
 
@@ -32,8 +33,8 @@ pub fn pair() -> Outcome<(OwnedFd, OwnedFd)> {
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).at(STEP, "socketpair")
 }
 
-/// The keeper's side. The machine stands still afterwards, with all that it is but for its memory in that file; where its memory begins. If it could not, it
-/// goes on.
+/// The keeper's side. Stops the machine and writes its device state, but not its memory, to that file. Returns the
+/// address at which its memory begins. On failure the machine resumes.
 pub fn stand(helm: &OwnedFd, devices: &File) -> Outcome<u64> {
     order(helm, &Order::Stand {}, &[devices.as_raw_fd()])?;
     match answer(helm)? {
@@ -74,7 +75,7 @@ fn not_agreed() -> Fault {
     Fault::new(Code::LaunchFailed, STEP, "the pilot said something else than agreed")
 }
 
-/// The pilot's side: a thread, until the keeper is gone.
+/// The pilot's side: a thread that runs until the keeper has gone.
 pub fn steer(helm: &OwnedFd, mut captain: Box<dyn Captain>) {
     let mut buffer = [0u8; 8192];
     while let Ok((length, mut files)) = receive(helm.as_fd(), &mut buffer) {

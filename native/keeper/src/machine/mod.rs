@@ -1,6 +1,7 @@
-//! Walls that are a machine, with a kernel of its own for those inside: QEMU, or Firecracker. It runs where the agent of a container would run, in the
-//! sandbox's own namespaces, ids and control groups, with no capability, no file to write to but the machine's disk, and a filter of system calls; so
-//! whoever gets out of the machine is in a container, and in a narrow one. Beside it runs the pilot, which carries the leash over the one stream there is.
+//! Walls that are a machine with its own kernel: QEMU or Firecracker. It runs where a container's agent would run, in
+//! the sandbox's own namespaces, ids and cgroups, with no capability, no writable file but the machine's disk, and a
+//! seccomp filter. Whoever breaks out of the machine is therefore still in a container, and a narrow one. Beside it
+//! runs the pilot, which relays the leash over the machine's only stream.
 
 mod arguments;
 mod describe;
@@ -48,63 +49,63 @@ pub use twin::{Ends, Twin, serve};
 
 const STEP: &str = "machine";
 
-/// Threads of QEMU, one for each processor and one for each piece of disk work under way.
+/// Host threads of QEMU: one per CPU, and one per disk operation in flight.
 pub const SPARE_PIDS: u64 = 128;
-/// QEMU itself, beside the machine's memory: its code, its devices, and what it has translated.
+/// QEMU's own memory, on top of the machine's: its code, its devices, and its translated code.
 const OWN_BYTES: u64 = (arguments::TRANSLATED_MIB + 160) << 20;
 
 const LEAST_FILE_BYTES: u64 = 16 << 20;
 
-/// What it is made of.
+/// The parts of a machine.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Machine {
-    /// Plans of before there was a choice say nothing.
+    /// Absent in plans from before there was a choice.
     #[serde(default)]
     pub vmm: Vmm,
     pub kernel: String,
     pub initrd: String,
-    /// Images: /usr, and what the template shows besides.
+    /// Disk images: /usr, and the template's other files.
     pub usr: String,
     pub shown: String,
-    /// Of its kernel and those inside together.
+    /// For the machine's kernel and everything inside together.
     pub memory_bytes: u64,
     pub cpus: u32,
-    /// Library that an older QEMU needs to map memory that it may not write; None: it can by itself.
+    /// A library for an older QEMU, which lets it map memory that it may not write; None: QEMU can do so itself.
     pub reader: Option<String>,
-    /// Library that a mother's QEMU is loaded with (native/twins); None: it is none.
+    /// A library loaded into a mother's QEMU (native/twins); None: this machine is not a mother.
     #[serde(default)]
     pub twins: Option<String>,
 }
 
 impl Machine {
-    /// What the host's control groups allow beyond the sandbox's own limit.
+    /// What the host's cgroup allows on top of the sandbox's own limit.
     pub fn spare_bytes(&self, limit: u64) -> u64 {
         self.memory_bytes.saturating_sub(limit) + OWN_BYTES
     }
 
-    /// Whether its program opens the disk by itself, instead of using what it is handed.
+    /// Whether its program opens the disk itself, rather than using an inherited descriptor.
     pub fn opens_disk(&self) -> bool {
         self.vmm == Vmm::Firecracker
     }
 }
 
 impl Inside<'_> {
-    /// As `steps`, up to the pilot instead of the agent.
+    /// As `steps`, but runs the pilot instead of the agent.
     pub fn machine_steps(&self, engine: &Engine, machine: &Machine) -> Outcome<std::convert::Infallible> {
         self.wait_for_ids()?;
         self.take_ids()?;
         nix::unistd::sethostname(&self.plan.host_name).at("hostname", &self.plan.host_name)?;
         loopback_up()?;
         let is_mother = self.plan.is_mother();
-        // Before the root is another: she hands it to whoever wants a twin, to live below.
+        // Opened before the pivot. A mother hands its user namespace to keepers that want a twin; the twin's is below.
         let kin = if is_mother { Some(self.kin()?) } else { None };
         let gated = is_gated(self.plan) && !is_mother;
         let doors = if gated { gate::net::prepare(machine.vmm.source())? } else { Vec::new() };
         let disk = self.move_in()?.ok_or_else(no_disk)?;
         own_root()?;
         if !is_mother {
-            // A mother is in no namespace of processes that is hers.
+            // A mother has no pid namespace of its own.
             own_proc()?;
         }
         self.pivot()?;
@@ -137,11 +138,11 @@ impl Inside<'_> {
         let child = match unsafe { fork() }.at(STEP, "fork")? {
             ForkResult::Parent { child } => child,
             ForkResult::Child => {
-                // In a namespace of processes it ends with the first one anyway; a mother is in none.
+                // In a pid namespace it dies with the first process anyway, but a mother has none.
                 // SAFETY: a setting of this process.
                 unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
                 let _failed = program.exec();
-                // The pilot sees the end of whatever leads to it.
+                // The pilot notices, because the child's ends of all channels close.
                 // SAFETY: ends this process without the keeper's exit handlers.
                 unsafe { libc::_exit(125) }
             }
@@ -155,14 +156,14 @@ impl Inside<'_> {
         self.steer(&helm, monitor.begin(child)?)
     }
 
-    /// What a mother is asked by, and for.
+    /// The socket over which a mother is asked, and the user namespace below which the twins' are created.
     fn kin(&self) -> Outcome<Kin> {
         let place = "/proc/self/ns/user";
         let user_namespace = std::fs::File::open(place).at("namespaces", place)?.into();
         Ok(Kin { listener: self.listener.try_clone().at(STEP, "dup")?, user_namespace })
     }
 
-    /// The pilot, as long as there is a machine.
+    /// Runs the pilot until the machine ends.
     fn steer(&self, helm: &OwnedFd, begun: Begun) -> Outcome<std::convert::Infallible> {
         let leash = self.leash.try_clone().at(STEP, "dup")?;
         let mut relay = Relay::new(Side::Host, leash, begun.stream).at(STEP, "relay")?;
@@ -176,16 +177,17 @@ impl Inside<'_> {
         if let Err(error) = &ended {
             let broken =
                 Fault::new(Code::LaunchFailed, STEP, format!("the conversation with its agent broke off: {error}"));
-            // Nobody but a keeper that is greeting hears more in it than an end.
+            // Useful only to a keeper that is still greeting; later it counts as an end.
             let _ = send(self.leash.as_fd(), &Said::from(&broken).bytes(), &[]);
         }
-        // SAFETY: as above. The first process takes all others of its namespace with it.
+        // SAFETY: as above. The exit of the first process kills all others of its namespace.
         unsafe { libc::_exit(i32::from(ended.is_err())) }
     }
 }
 
 impl Inside<'_> {
-    /// For a wall whose machine is left out. It holds on to the helm: to the keeper, one that is let go of is the end.
+    /// For builds that test a wall without its machine. Keeps the helm open: closing it would tell the keeper that the
+    /// machine has ended.
     fn agent_instead(&self, helm: OwnedFd) -> Outcome<std::convert::Infallible> {
         let null: OwnedFd =
             std::fs::File::options().read(true).write(true).open("/dev/null").at(STEP, "/dev/null")?.into();
@@ -195,13 +197,13 @@ impl Inside<'_> {
     }
 }
 
-/// Whether it has a way out.
+/// Whether it has a network.
 fn is_gated(plan: &Plan) -> bool {
     matches!(plan.network, Network::Gate { .. })
 }
 
-/// What runs the machine holds the file of its disk: whoever has taken it over could fill the host's disk with it. Saved devices are a file, too, of a
-/// megabyte or two.
+/// Limits file sizes. The program that runs the machine has the disk file open, so whoever took it over could otherwise
+/// fill the host's disk. Saved device state, a file of a megabyte or two, must fit too.
 fn bound_files(plan: &Plan) -> Outcome<()> {
     let most = bytes_of_files(plan)?;
     setrlimit(Resource::RLIMIT_FSIZE, most, most).at(STEP, "file size")

@@ -1,5 +1,6 @@
-//! The programs that run machines, seen from their pilot: one is made ready with the rights of the first process, started without any, and spoken with
-//! until the machine's agent has its stream. A further one is a file beside these, and a line in `prepare`.
+//! The programs that run machines (VMMs), as the pilot uses them. One is prepared with the rights of the first process,
+//! started without any, and spoken with until the stream to the machine's agent exists. Another VMM needs a file beside
+//! these and a line in `prepare`.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -24,7 +25,7 @@ pub enum Vmm {
 }
 
 impl Vmm {
-    /// QEMU's user-mode network is a process like any other; Firecracker has nothing but a link.
+    /// QEMU's user-mode network sends from an ordinary process; Firecracker has only a link.
     pub fn source(self) -> Source {
         match self {
             Vmm::Qemu => Source::Here,
@@ -33,25 +34,25 @@ impl Vmm {
     }
 }
 
-/// What a machine is made of, as the first process sees it.
+/// The parts of a machine, as the first process sees them.
 pub struct Parts<'a> {
     pub plan: &'a Plan,
     pub engine: &'a Engine,
     pub machine: &'a Machine,
-    /// Where what it has to complain about goes.
+    /// Where its standard output and error go.
     pub log: Option<&'a OwnedFd>,
-    /// Of a mother.
+    /// Only for a mother.
     pub kin: Option<Kin>,
 }
 
-/// Where a mother is asked for twins, and the user namespace that they live below.
+/// Where a mother is asked for twins, and the user namespace below which the twins' are created.
 pub struct Kin {
     pub listener: OwnedFd,
     pub user_namespace: OwnedFd,
 }
 
 impl Parts<'_> {
-    /// Its standard streams: nothing comes in.
+    /// Its standard streams; standard input is empty.
     pub fn streams(&self) -> Outcome<Vec<OwnedFd>> {
         let null: OwnedFd = File::options().read(true).write(true).open("/dev/null").at(STEP, "/dev/null")?.into();
         let words = self.log.unwrap_or(&null);
@@ -61,29 +62,30 @@ impl Parts<'_> {
 }
 
 pub trait Monitor {
-    /// Its process runs.
+    /// Called once its process runs.
     fn begin(self: Box<Self>, process: Pid) -> Outcome<Begun>;
 }
 
-/// A machine that runs.
+/// A running machine.
 pub struct Begun {
-    /// To the agent in it.
+    /// To the machine's agent.
     pub stream: OwnedFd,
-    /// From a state: its agent spoke with somebody else before.
+    /// It was restored, so its agent spoke with somebody else before.
     pub was_restored: bool,
     pub captain: Box<dyn Captain>,
 }
 
-/// Takes orders about the machine as a whole, for as long as it runs.
+/// Carries out orders about the machine as a whole, for as long as it runs.
 pub trait Captain: Send {
-    /// Has it stand still, with all that it is but for its memory in that file; where its memory begins. If it could not, it goes on.
+    /// Stops it, and writes its device state, but not its memory, to that file. Returns the address at which its memory
+    /// begins. On failure the machine resumes.
     fn stand(&mut self, devices: &OwnedFd) -> Outcome<u64>;
     fn go_on(&mut self) -> Outcome<()>;
-    /// It stands still, for good.
+    /// Stops it for good.
     fn stop(&mut self) -> Outcome<()>;
 }
 
-/// `disk`: its own, open for reading and writing.
+/// `disk`: the machine's own, open for reading and writing.
 pub fn prepare(parts: &Parts, disk: OwnedFd) -> Outcome<(Program, Box<dyn Monitor>)> {
     match parts.machine.vmm {
         Vmm::Qemu => Qemu::prepare(parts, disk),

@@ -1,4 +1,4 @@
-//! QEMU: its agent's stream and its control are sockets that it inherits.
+//! QEMU. The agent's stream and the control channel are sockets that it inherits.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -24,7 +24,7 @@ impl Qemu {
         let (engine, machine) = (parts.engine, parts.machine);
         let (Ends { stream, control }, theirs) = twin::ends()?;
         let mut inherited = parts.streams()?;
-        // As arguments.rs numbers them.
+        // In the order of arguments.rs.
         inherited.extend([theirs.stream, disk, theirs.control]);
         let is_restored = engine.warm.as_ref().is_some_and(Warm::takes_state);
         if is_restored {
@@ -34,7 +34,7 @@ impl Qemu {
         let mut libraries: Vec<&str> = reader.map(|_| stage::READER).into_iter().collect();
         let mut env = Vec::new();
         if let (Some(kin), Some(serve)) = (&parts.kin, &parts.plan.serve) {
-            // As native/twins numbers them.
+            // In the order of native/twins.
             for fd in [&kin.listener, &kin.user_namespace] {
                 inherited.push(fd.try_clone().at(STEP, "dup")?);
             }
@@ -51,7 +51,7 @@ impl Qemu {
     }
 }
 
-/// It is on its way, and goes on when it is there: where its mother stood still.
+/// The twin is on its way, and resumes where its mother was stopped once it has arrived.
 pub fn begin_twin(ends: &Ends) -> Outcome<Begun> {
     let copy = |fd: &OwnedFd| fd.try_clone().at(STEP, "dup");
     let mut qmp = Qmp::with(copy(&ends.control)?)?;

@@ -1,5 +1,5 @@
-//! QEMU's control protocol (qemu-qmp-ref(7)): one JSON object a line, an answer to each command, events in between. Spoken by the pilot, which is as
-//! little trusted as QEMU is.
+//! QEMU's control protocol (qemu-qmp-ref(7)): one JSON object per line, an answer to each command, events in between.
+//! The pilot speaks it, which is no more trusted than QEMU itself.
 
 use std::io::{IoSlice, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -12,25 +12,25 @@ use serde_json::{Value, json};
 use super::STEP;
 use crate::fault::{At, Code, Fault, Outcome};
 
-/// One answer. A healthy machine needs a millisecond.
+/// For one answer. A healthy machine needs a millisecond.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// All of a state.
+/// For a whole state.
 const STATE_PATIENCE: Duration = Duration::from_secs(30);
 const MAX_LINE: usize = 256 * 1024;
-/// Between two looks at how far it has come.
+/// Pause between two checks of the progress.
 const LOOK: Duration = Duration::from_millis(1);
-/// Of descriptors (arguments.rs has another): where its devices are written to.
+/// The descriptor set for the device state (arguments.rs uses another set).
 const DEVICES_SET: u32 = 2;
 
 pub struct Qmp {
     stream: UnixStream,
     pending: Vec<u8>,
-    /// That its devices were written to.
+    /// Whether it holds the file with its device state open.
     holds_file: bool,
 }
 
 impl Qmp {
-    /// When QEMU has begun to listen.
+    /// Waits until QEMU speaks, and greets it.
     pub fn greet(stream: OwnedFd) -> Outcome<Qmp> {
         let mut qmp = Qmp::with(stream)?;
         qmp.line()?;
@@ -38,7 +38,7 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// One that has been greeted by another.
+    /// A connection on which the greeting has already taken place.
     pub fn with(stream: OwnedFd) -> Outcome<Qmp> {
         let stream = UnixStream::from(stream);
         stream.set_read_timeout(Some(PATIENCE)).at(STEP, "control")?;
@@ -49,7 +49,8 @@ impl Qmp {
         self.ask("stop", json!({}), None).map(drop)
     }
 
-    /// It stands still, and what its devices are is in that file; where its memory begins, as QEMU numbers it. If that cannot be had, it goes on.
+    /// Stops it, and writes its device state to that file. Returns the address of its memory in QEMU's address space.
+    /// On failure the machine resumes.
     pub fn stand(&mut self, devices: &OwnedFd) -> Outcome<u64> {
         self.stop()?;
         let written = self.write_devices(devices).and_then(|()| self.memory());
@@ -59,7 +60,7 @@ impl Qmp {
         written
     }
 
-    /// Takes on what its devices are, from a descriptor that QEMU inherited, and goes on from there. Its memory is there already.
+    /// Loads device state from an inherited descriptor, and resumes. The memory is already in place.
     pub fn restore(&mut self, number: u32) -> Outcome<()> {
         self.ask("migrate-incoming", json!({ "uri": format!("fd:{number}") }), None)?;
         let until = Instant::now() + STATE_PATIENCE;
@@ -75,13 +76,14 @@ impl Qmp {
     pub fn go_on(&mut self) -> Outcome<()> {
         self.ask("cont", json!({}), None)?;
         if std::mem::take(&mut self.holds_file) {
-            // It lets go of a file only while it runs.
+            // QEMU releases the file only while the machine runs.
             self.ask("remove-fd", json!({ "fdset-id": DEVICES_SET }), None)?;
         }
         Ok(())
     }
 
-    /// The one command that leaves out the memory, whoever it is shared with. It was made for Xen, and asks nothing of it. Not `live`: its disk stays its own.
+    /// The only command that leaves out the memory, even when it is private. It was made for Xen, but does not need
+    /// Xen. Not `live`, so that the machine keeps its disk.
     fn write_devices(&mut self, devices: &OwnedFd) -> Outcome<()> {
         self.ask("add-fd", json!({ "fdset-id": DEVICES_SET }), Some(devices))?;
         self.holds_file = true;

@@ -1,5 +1,5 @@
-//! A machine's memory, read where it lies: in QEMU, which stands still. Each page is read once, from there or from what it was restored from, and is
-//! summed up beside its being written.
+//! Saves the memory of a stopped machine by reading it in the QEMU process. Each page is read once, from there or from
+//! the file that the machine was restored from, and is hashed while it is written.
 
 use std::fs::{self, File};
 use std::io::Error;
@@ -14,21 +14,21 @@ use super::STEP;
 use crate::fault::{At, Code, Fault, Outcome};
 use crate::sums::{PAGE, Sum, is_empty};
 
-/// Some hundreds of MiB on their way to a disk that may be busy.
+/// For some hundreds of MiB on a disk that may be busy.
 const PATIENCE: Duration = Duration::from_secs(90);
 const PIECE: u64 = 1 << 20;
-/// On their way to the sum at once.
+/// Buffers on their way to the hash.
 const PIECES: usize = 8;
-/// So much is written before the disk is told to begin with it.
+/// How much is written before writeback is started.
 const AHEAD: u64 = 16 << 20;
 
-// Documentation/admin-guide/mm/pagemap.rst: bits of an entry, one for each page.
+// Documentation/admin-guide/mm/pagemap.rst: bits of an entry; one entry per page.
 const ENTRY: usize = 8;
 const PRESENT_OR_SWAPPED: u64 = 3 << 62;
 const OF_A_FILE: u64 = 1 << 61;
 
-/// So many bytes from that address of QEMU, which is the pilot's one child, as a file with holes. `before`: what the machine has changed pages of, each for
-/// itself. The sum, where one is `wanted`; such a file is to be safe on its disk soon.
+/// Writes `bytes` from that address of QEMU, the pilot's only child, as a sparse file. `before`: the file of which the
+/// machine has private, changed pages. Returns the hash if `wanted`; such a file is about to be synced.
 pub fn recall(
     pilot: i32,
     (address, bytes): (u64, u64),
@@ -86,7 +86,7 @@ struct Memory<'a> {
 }
 
 impl Memory<'_> {
-    /// False: all of it is zeros.
+    /// False: all of it is zero.
     fn fill(&self, offset: u64, piece: &mut [u8]) -> Outcome<bool> {
         let from = self.address.checked_add(offset).filter(|from| from % PAGE as u64 == 0);
         let from = from.ok_or_else(|| failed("where it says that its memory is, there can be none"))?;
@@ -106,18 +106,18 @@ impl Memory<'_> {
     }
 }
 
-/// A page that the machine has written to, or made; what it has only read is the file's.
+/// True for a page that the machine has written to or created. A page that it only read is the file's.
 fn is_own(entry: u64) -> bool {
     entry & PRESENT_OR_SWAPPED != 0 && entry & OF_A_FILE == 0
 }
 
 fn has_data(file: &File, offset: u64, length: usize) -> bool {
-    // SAFETY: lseek on a descriptor we own; nobody counts on where it stands.
+    // SAFETY: lseek on a descriptor we own; nobody relies on its position.
     let data = unsafe { libc::lseek(file.as_raw_fd(), offset as libc::off_t, libc::SEEK_DATA) };
     data >= 0 && (data as u64) < offset + length as u64
 }
 
-/// Bytes that were no zeros, by whole pages.
+/// Writes the pages that are not all zero, and returns their size in bytes.
 fn write_pages(to: &File, offset: u64, piece: &[u8]) -> Outcome<u64> {
     let full: Vec<bool> = piece.chunks(PAGE).map(|page| !is_empty(page)).collect();
     let mut written = 0;
@@ -128,7 +128,7 @@ fn write_pages(to: &File, offset: u64, piece: &[u8]) -> Outcome<u64> {
     Ok(written)
 }
 
-/// Of pages one after the other, in bytes.
+/// The ranges of consecutive set pages, in bytes.
 fn runs(pages: &[bool]) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
     pages.chunk_by(|one, other| one == other).filter_map(move |run| {
@@ -138,7 +138,7 @@ fn runs(pages: &[bool]) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Without waiting for it.
+/// Starts writeback without waiting for it.
 fn begin_writing(to: &File) -> Outcome<()> {
     // SAFETY: no pointers.
     let begun = unsafe { libc::sync_file_range(to.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };

@@ -1,5 +1,6 @@
-//! The state of a machine, in a folder of the host: its memory, its devices, and its disk, all of one moment. QEMU is as little trusted as those inside, so it
-//! has no file of the host's to write to: what its devices are it writes into memory, and its own is read where it lies, as large as it was made.
+//! Saves the state of a machine to a folder of the host: its memory, devices and disk, all of the same moment. QEMU is
+//! no more trusted than the code inside, so it gets no host file to write to. It writes its device state to a memfd,
+//! and its memory is read from the process, at the size that the plan gave it.
 
 use std::fs::{File, Permissions};
 use std::io::{Read, Write};
@@ -20,16 +21,18 @@ use crate::order::Sandbox;
 use crate::sums;
 use crate::whole::{self, Sums};
 
-/// A few dozen KiB; not larger than this in a machine that means well.
+/// A few dozen KiB in practice; a well-behaved machine never exceeds this.
 const MOST_DEVICES_BYTES: u64 = 16 << 20;
 
-/// For those that are restored from it: its memory has been in a file of theirs all along. It stands still afterwards.
+/// For sandboxes that are restored from it: its memory has been in their file from the start. The machine stays
+/// stopped.
 pub fn save(sandbox: &Sandbox, folder: &Path) -> Outcome<()> {
     stand(sandbox, folder)?;
     whole_copy(&image_in(Path::new(&sandbox.plan.dir)), &folder.join(DISK_FILE), &AtomicBool::new(false))
 }
 
-/// Safe on the disk, but for its own disk, which is to be kept beside it. It stands still afterwards; if it cannot be had, it goes on.
+/// Syncs the state to disk, except for the machine's own disk, which is kept beside it. The machine stays stopped; on
+/// failure it resumes.
 pub fn sleep(sandbox: &Sandbox, folder: &Path) -> Outcome<()> {
     let address = stand(sandbox, folder)?;
     let asleep = remember(sandbox, address, folder, true)
@@ -40,7 +43,8 @@ pub fn sleep(sandbox: &Sandbox, folder: &Path) -> Outcome<()> {
     asleep
 }
 
-/// With a copy of its disk, for others. It goes on afterwards. `lasts`: it is to be safe on the host's disk, and known again.
+/// Saves the state with a copy of its disk, for other sandboxes, and resumes it. `lasts`: the files are synced, and
+/// their hashes recorded.
 pub fn snapshot(sandbox: &Sandbox, folder: &Path, lasts: bool) -> Outcome<()> {
     let address = stand(sandbox, folder)?;
     let (image, copy) = (image_in(Path::new(&sandbox.plan.dir)), folder.join(DISK_FILE));
@@ -49,7 +53,7 @@ pub fn snapshot(sandbox: &Sandbox, folder: &Path, lasts: bool) -> Outcome<()> {
     helm::go_on(helm_of(sandbox)?)?;
     let (mut sums, file) = taken?;
     if lasts {
-        // Nobody stands still for this.
+        // The machine already runs again, so this delays nobody.
         file.sync_all().at(STEP, copy.display())?;
         sums.insert(DISK_FILE.into(), sums::sum(&copy)?.into());
         whole::keep_with_disk(folder, &sums)?;
@@ -57,10 +61,10 @@ pub fn snapshot(sandbox: &Sandbox, folder: &Path, lasts: bool) -> Outcome<()> {
     Ok(())
 }
 
-/// It stands still, with its devices written there; where its memory begins.
+/// Stops the machine and saves its device state. Returns the address at which its memory begins.
 fn stand(sandbox: &Sandbox, folder: &Path) -> Outcome<u64> {
     let helm = helm_of(sandbox)?;
-    // Memory, which counts as QEMU's own. It takes no file that could be read.
+    // This memory is charged to QEMU. The descriptor is write-only, so QEMU cannot read from it.
     let said = File::from(memfd_create("devices", MFdFlags::MFD_CLOEXEC).at(STEP, "memory")?);
     let theirs = format!("/proc/self/fd/{}", said.as_raw_fd());
     let address = helm::stand(helm, &File::options().write(true).open(&theirs).at(STEP, &theirs)?)?;
@@ -100,7 +104,7 @@ pub fn helm_of(sandbox: &Sandbox) -> Outcome<&OwnedFd> {
     sandbox.helm.as_ref().ok_or_else(|| Fault::new(Code::LaunchFailed, STEP, "nobody is at its helm"))
 }
 
-/// To be read by whoever has the ids of the next machine, in a folder that is nobody's but root's.
+/// Readable for the ids of the next machine; the folder itself belongs to root.
 fn new_file(folder: &Path, name: &str) -> Outcome<File> {
     let path = folder.join(name);
     let made = File::options().write(true).create_new(true).mode(0o600).open(&path);

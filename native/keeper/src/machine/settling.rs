@@ -1,4 +1,5 @@
-//! A machine's own kernel writes its disk: before the disk is taken, or copied, it is told to write back all that it holds.
+//! A machine's kernel writes its disk. Before the disk is taken or copied, the machine is told to write back all cached
+//! data.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,12 +12,13 @@ use serde_json::{Value, json};
 use super::STEP;
 use crate::fault::{At, Code, Fault, Outcome};
 
-/// An emulated machine writes a gigabyte back in so long. One that does not answer is not waited for: it is an enemy's.
+/// Enough for an emulated machine to write back a gigabyte. One that does not answer is treated as hostile and not
+/// waited for.
 pub const SETTLING: Duration = Duration::from_secs(20);
-/// How soon it is noticed that nobody waits any more.
+/// How quickly a cancelled wait ends.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// What the machine has answered: it is heard where its leash is read, and waited for where the work is done.
+/// The machine's answer. One thread reads it from the leash, another waits for it.
 #[derive(Clone, Default)]
 pub struct Settling(Arc<(Mutex<Option<bool>>, Condvar)>);
 
@@ -53,7 +55,7 @@ pub fn go_on(leash: &OwnedFd) -> Outcome<()> {
     tell(leash, "goOn", &json!({}))
 }
 
-/// Neither side waits for the other here: a leash that takes nothing more belongs to a machine that is stuck.
+/// Does not block: a leash that is full belongs to a machine that is stuck.
 pub fn tell(leash: &OwnedFd, word: &str, more: &Value) -> Outcome<()> {
     let text = json!({ word: more }).to_string();
     send(leash.as_raw_fd(), text.as_bytes(), MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT).at(STEP, word).map(|_| ())

@@ -1,4 +1,5 @@
-//! The root of what runs the machine: the host's programs and libraries, which a container is shown as well, the machine's parts, and nothing else. All of it read-only.
+//! The root of the program that runs the machine: the host's programs and libraries, which a container sees as well,
+//! and the machine's parts. All of it is read-only.
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown, symlink};
@@ -14,22 +15,22 @@ use crate::plan::Plan;
 use crate::tree::{self, NODEV, NOEXEC, NOSUID, RDONLY, Tree};
 use crate::weakened::{Step, is_without};
 
-/// Paths of that root.
+/// Paths in that root.
 pub const KERNEL: &str = "/kernel";
 pub const INITRD: &str = "/initrd";
 pub const USR: &str = "/usr.erofs";
 pub const SHOWN: &str = "/shown.erofs";
-/// Of one that others are restored from, or that is restored.
+/// For a machine that others are restored from, or that is itself restored.
 pub const MEMORY: &str = "/memory";
 pub const STATE: &str = "/state";
 pub const READER: &str = "/reader.so";
 pub const TWINS: &str = "/twins.so";
-/// Of Firecracker: itself, and where it makes its sockets.
+/// For Firecracker: the program, and the folder of its sockets.
 pub const PROGRAM: &str = "/firecracker";
 pub const API: &str = "/run/api";
 pub const VSOCK: &str = "/run/vsock";
 const RUN: &str = "run";
-/// Where there is no machine.
+/// For builds that test the wall without its machine.
 pub const AGENT: &str = "/agent";
 
 /// Files of a saved state.
@@ -40,7 +41,7 @@ pub const DISK_FILE: &str = "disk.img";
 /// Where a dynamic linker looks.
 const LIBRARIES: [&str; 4] = ["lib", "lib32", "lib64", "libx32"];
 
-/// In the builder's mount namespace; where it lies.
+/// Runs in the builder's mount namespace. Returns the path of that root.
 pub fn stage(
     plan: &Plan,
     (machine, engine): (&Machine, &Engine),
@@ -109,7 +110,7 @@ fn show_devices(plan: &Plan, (machine, engine): (&Machine, &Engine), dev: &Path,
     if own { devices::seal(dev) } else { Ok(()) }
 }
 
-/// What the disk of one that is restored is copied from: it goes with its memory.
+/// The disk image that a restored machine's disk is copied from; it belongs to the same moment as the memory.
 pub fn saved_disk(engine: &Engine) -> Option<PathBuf> {
     match &engine.warm {
         Some(Warm::Restore { mother: Some(mother), .. }) => Some(twin::disk_of(Path::new(mother))),
@@ -118,7 +119,8 @@ pub fn saved_disk(engine: &Engine) -> Option<PathBuf> {
     }
 }
 
-/// What the memory of one that is restored or woken is where the machine has not changed it. Opened now: a file that was woken from is removed.
+/// The memory of a restored or woken machine, except where it has changed since. Opened now, because the file of a
+/// woken machine is removed later.
 pub fn memory_before(engine: &Engine) -> Outcome<Option<File>> {
     let Some(Warm::Restore { folder, .. } | Warm::Wake { folder }) = &engine.warm else { return Ok(None) };
     let memory = Path::new(folder).join(MEMORY_FILE);

@@ -1,4 +1,4 @@
-//! How fast this processor counts: an emulated machine has no clock by which its kernel could find out.
+//! Measures this CPU's counter frequency, because the kernel of an emulated machine has no clock to calibrate it by.
 
 use crate::fault::Outcome;
 
@@ -9,7 +9,7 @@ pub fn per_millisecond() -> Outcome<u64> {
     // SAFETY: reads a register that every x86-64 has.
     let count = || (Instant::now(), unsafe { core::arch::x86_64::_rdtsc() });
     let (begun, first) = count();
-    // The reading of the clock is off by a microsecond at most, so the result by one part in ten thousand.
+    // A clock reading is off by a microsecond at most, so the result by one part in ten thousand.
     std::thread::sleep(Duration::from_millis(10));
     let (ended, last) = count();
     Ok((u128::from(last - first) * 1_000_000 / (ended - begun).as_nanos().max(1)) as u64)

@@ -1,5 +1,6 @@
-//! Machines that are forked: one that stands still, the mother, is asked for a twin of its QEMU, which goes on in a sandbox of its own (native/twins). What a pilot starts
-//! elsewhere comes to it from there; it is behind the same walls by then, set in the same order.
+//! Forked machines. A stopped machine, the mother, is asked for a twin: a fork of its QEMU that continues in a sandbox
+//! of its own (native/twins). The twin comes to its pilot from elsewhere, but is by then behind the same walls, set up
+//! in the same order.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -15,24 +16,24 @@ use crate::nursery::{Gate, Nursery};
 use crate::order::{PATIENCE, Sandbox};
 use crate::plan::{Kind, Plan};
 
-/// Of her state folder: where a mother listens.
+/// The mother's socket, in its state folder.
 const SOCKET: &str = "twins.sock";
-/// She answers, and a twin goes in, in milliseconds, for no more than a few at once (host/sandbox/admission.ts). One that stands still is done without: to be
-/// restored takes a second.
+/// A mother answers, and a twin moves in, within milliseconds, for only a few at a time (host/sandbox/admission.ts). A
+/// mother that does not answer is not worth waiting for: a restore takes a second.
 const MOTHERS_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What her twins' disks are copied from: it goes with her memory, and she writes no more.
+/// What the twins' disks are copied from. It matches the mother's memory, because the mother writes no more.
 pub fn disk_of(mother: &Path) -> PathBuf {
     image_in(mother)
 }
 
-/// One side of what there is between a pilot and QEMU.
+/// One side of the channels between a pilot and QEMU.
 pub struct Ends {
     pub stream: OwnedFd,
     pub control: OwnedFd,
 }
 
-/// The pilot's, and QEMU's.
+/// The pilot's side, and QEMU's.
 pub fn ends() -> Outcome<(Ends, Ends)> {
     let ((stream, streams), (control, controls)) = (pair()?, pair()?);
     Ok((Ends { stream, control }, Ends { stream: streams, control: controls }))
@@ -42,7 +43,7 @@ fn pair() -> Outcome<(OwnedFd, OwnedFd)> {
     socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC).at(STEP, "socketpair")
 }
 
-/// A twin that is on its way.
+/// A twin that has not arrived yet.
 pub struct Twin {
     ends: Ends,
     log: OwnedFd,
@@ -50,12 +51,12 @@ pub struct Twin {
 }
 
 impl Plan {
-    /// Of a machine that others are forked from.
+    /// Whether other machines are forked from this one.
     pub fn is_mother(&self) -> bool {
         self.kind == Kind::Zygote && self.machine.is_some()
     }
 
-    /// The state folder of the one that this machine is to be forked from.
+    /// The state folder of the machine that this one is forked from.
     pub fn mother(&self) -> Option<&Path> {
         match self.engine.as_ref().and_then(|engine| engine.warm.as_ref()) {
             Some(Warm::Restore { mother: Some(dir), .. }) => Some(Path::new(dir)),
@@ -65,7 +66,7 @@ impl Plan {
 }
 
 impl Sandbox {
-    /// Before anything is built: for the pilot.
+    /// Prepares the pilot's ends, before anything is built.
     pub fn expect_twin(&mut self) -> Outcome<Option<Ends>> {
         if self.plan.mother().is_none() {
             return Ok(None);
@@ -77,12 +78,12 @@ impl Sandbox {
         Ok(Some(pilots))
     }
 
-    /// Who is asked for it.
+    /// The connection to the mother, if this machine has one.
     pub fn mother(&self) -> Outcome<Option<Nursery>> {
         self.plan.mother().map(|dir| Nursery::connect(dir.join(SOCKET), MOTHERS_PATIENCE)).transpose()
     }
 
-    /// As soon as there are namespaces for it.
+    /// Asks for the twin as soon as its namespaces exist.
     pub fn ask_for_twin(&mut self, mother: &Nursery) -> Outcome<()> {
         let Some(Twin { ends, log, .. }) = &self.twin else { return Ok(()) };
         let gate = mother.bear(&self.wanted()?, [&ends.stream, log, &ends.control], bytes_of_files(&self.plan)?)?;
@@ -92,7 +93,7 @@ impl Sandbox {
         Ok(())
     }
 
-    /// The wall stands: it goes in, with its disk.
+    /// The wall stands, so the twin moves in, with its disk.
     pub fn let_twin_in(&mut self, mother: &Nursery, disk: Option<OwnedFd>) -> Outcome<()> {
         let Some(Twin { gate: Some(gate), .. }) = self.twin.take() else { return Err(missing()) };
         let (Some(mounts), Some(disk)) = (&self.mounts, disk) else { return Err(missing()) };
@@ -102,14 +103,14 @@ impl Sandbox {
     }
 }
 
-/// It stands still from now on, and answers whoever wants a twin.
+/// Stops the machine for good; from now on it answers requests for twins.
 pub fn serve(sandbox: &Sandbox) -> Outcome<()> {
     helm::stop(super::saving::helm_of(sandbox)?)?;
     let socket = sandbox.plan.serve.as_ref().map_or("", |serve| serve.socket.as_str());
     Nursery::connect(socket, PATIENCE).map(|_| ()).map_err(|fault| with_words(sandbox, fault))
 }
 
-/// QEMU's own, or those of a twin of it, say why.
+/// Adds what QEMU, or a twin of it, said last.
 fn with_words(sandbox: &Sandbox, fault: Fault) -> Fault {
     match &sandbox.engine {
         Some(engine) => engine.with_words(fault),
@@ -117,7 +118,7 @@ fn with_words(sandbox: &Sandbox, fault: Fault) -> Fault {
     }
 }
 
-/// Of the one whose descriptor it is; to be told to the keeper.
+/// Descriptor numbers, as sent to the keeper.
 pub fn numbers(first: &OwnedFd, more: Option<&OwnedFd>, rest: &[OwnedFd]) -> Vec<i32> {
     std::iter::once(first).chain(more).chain(rest).map(AsRawFd::as_raw_fd).collect()
 }

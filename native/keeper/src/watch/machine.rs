@@ -1,4 +1,4 @@
-//! What a machine says of itself over its leash.
+//! What a machine reports about itself over its leash.
 
 use std::os::fd::AsRawFd;
 
@@ -8,7 +8,7 @@ use crate::control::Reason;
 use crate::say::Said;
 
 impl Watch {
-    /// Of a machine: where it says what is executed and what was hit in it, while it does not say too much.
+    /// The leash to poll for a machine's reports, unless it has sent too many.
     pub fn machine_leash(&self) -> i32 {
         if self.pace.rests_until().is_some() {
             return -1;
@@ -16,7 +16,7 @@ impl Watch {
         self.sandbox.leash.as_ref().filter(|_| self.sandbox.plan.machine.is_some()).map_or(-1, AsRawFd::as_raw_fd)
     }
 
-    /// It is an enemy's word, and can end no sandbox but its own.
+    /// The sender may be hostile, but can end no sandbox but its own.
     pub fn hear_machine(&mut self) {
         let Some(leash) = &self.sandbox.leash else { return };
         self.pace.count();
@@ -33,7 +33,7 @@ impl Watch {
                     settling.answered(whole);
                 }
             }
-            // A mother ends by herself.
+            // A mother ends by itself.
             _ if self.sandbox.plan.is_mother() => {
                 self.finish(Reason::Exit, IDLE);
             }

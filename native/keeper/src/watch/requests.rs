@@ -1,4 +1,4 @@
-//! What a keeper is asked, and what it answers. Shapes: wire/keeper.ts.
+//! Requests to a keeper, and the answers. The messages are defined in wire/keeper.ts.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::fault::{Code, Fault, Outcome};
 use crate::nursery::Nursery;
 use crate::plan::{Kind, Leash, OnWall};
 
-/// Longest that a fork on request may hold up the loop; never past the deadline.
+/// The longest time that a fork on request may block the loop; never beyond the deadline.
 const FORK_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Watch {
@@ -43,7 +43,7 @@ impl Watch {
                 Some(answer(seq, json!({})))
             }
             Request::Stats { seq } => {
-                // Whoever asks may count on having heard of every limit that was hit before.
+                // The caller may rely on having been told of every limit hit before.
                 self.ask_alarms(|_| true);
                 Some(answer(seq, self.stats()))
             }
@@ -88,7 +88,7 @@ impl Watch {
         answer(seq, json!({}))
     }
 
-    /// If it cannot be written down, it goes on as if nobody had asked.
+    /// If the state cannot be saved, the sandbox continues as before.
     fn sleep(&mut self, seq: i64, folder: &Path, keep_disk: &str) -> Value {
         let asleep = self.refuse_keeping(Path::new(keep_disk)).and_then(|()| {
             if self.is_still() { Err(asleep_already()) } else { engine::sleep(&mut self.sandbox, folder) }
@@ -114,7 +114,7 @@ impl Watch {
         taken
     }
 
-    /// Nothing is executed in a machine that was told to settle, until it hears that it goes on.
+    /// A machine that was told to settle executes nothing until it is told to go on.
     fn let_machine_execute(&mut self) {
         if !self.is_still() {
             self.let_machine_go_on();

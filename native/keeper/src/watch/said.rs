@@ -1,4 +1,4 @@
-//! What an engine says of what runs behind it, while the sandbox stands.
+//! What an engine reports about the code behind it while the sandbox runs.
 
 use std::os::fd::AsFd;
 
@@ -8,7 +8,7 @@ use super::Watch;
 use crate::control::Reason;
 use crate::engine::trace::Heard;
 
-/// An engine that dies closes what it has, and ends a moment later.
+/// A dying engine first closes its descriptors and exits a moment later.
 const LAST_MOMENT_MS: u16 = 5000;
 
 impl Watch {

@@ -1,4 +1,4 @@
-//! Freezing, going on, and copies of the disk: one at a time, in the order in which they were asked for, while the loop goes on.
+//! Freezing, thawing, and copies of the disk: one at a time, in the order of the requests, while the loop goes on.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::plan::Disk;
 use crate::say::Said;
 use crate::still::{Wanted, Work};
 
-/// Whom to tell when it is done; nobody in particular when the time limit asked.
+/// Whom to tell when it is done; None if the time limit asked for it.
 pub struct UnderWay {
     pub work: Work,
     asker: Option<(u64, i64)>,
@@ -48,7 +48,7 @@ impl Watch {
         answer(seq, json!({}))
     }
 
-    /// The leash of a machine.
+    /// The leash, if this is a machine.
     fn machine(&self) -> Option<&OwnedFd> {
         self.sandbox.leash.as_ref().filter(|_| self.sandbox.plan.machine.is_some())
     }
@@ -60,7 +60,8 @@ impl Watch {
         }
     }
 
-    /// Before the disk of a machine that runs is taken. The loop waits: there is nothing more to be done for it.
+    /// Runs before the disk of a running machine is taken. The loop blocks, because there is nothing else left to do
+    /// for it.
     pub fn settle_for_good(&mut self) -> Outcome<()> {
         let Some(leash) = self.machine().filter(|_| !self.is_still()) else { return Ok(()) };
         Settling::ask(leash)?;
@@ -110,7 +111,7 @@ impl Watch {
         Ok(Wanted { freezer, settling, disk, copy_to, frozen: self.frozen })
     }
 
-    /// The work is done: whoever asked is told, and the next one's turn comes.
+    /// The work is done: tells whoever asked, and starts the next request.
     pub fn conclude(&mut self) {
         let Some(UnderWay { work, asker, copies }) = self.under_way.take() else { return };
         let outcome = work.finish();
@@ -141,7 +142,7 @@ impl Watch {
         }
     }
 
-    /// With nobody to tell, it was the time limit, and a sandbox that cannot be frozen has none left.
+    /// If nobody asked, the time limit did, and a sandbox that cannot be frozen is out of time.
     fn not_still(&mut self, asker: Option<(u64, i64)>, fault: &Fault) -> Option<Value> {
         if asker.is_none() {
             self.finish(Reason::Timeout, format!("its time has passed, and it could not be frozen: {fault}"));
@@ -149,7 +150,7 @@ impl Watch {
         asker.map(|(_, seq)| refusal(seq, &fault.to_string()))
     }
 
-    /// What must not meet work under way, or a sandbox that is half frozen.
+    /// Requests that must not meet work in progress, or a half-frozen sandbox.
     pub fn must_wait(&self, request: &Request) -> bool {
         self.under_way.is_some()
             && matches!(
@@ -158,14 +159,14 @@ impl Watch {
             )
     }
 
-    /// The end has come: what is under way is given up, and waited for.
+    /// The end has come: cancels work in progress, and waits for it.
     pub fn leave_still(&mut self) {
         if let Some(UnderWay { work, .. }) = self.under_way.take() {
             work.give_up();
             if let Some(cgroup) = &self.sandbox.cgroup {
                 cgroup.let_die();
             }
-            // Or a gigabyte is written back first, for nobody.
+            // Otherwise a gigabyte might be written back for nobody.
             if let Some(mounted) = self.sandbox.mounted.as_ref().filter(|_| !self.keeps_disk()) {
                 mounted.discard();
             }
@@ -173,11 +174,11 @@ impl Watch {
         }
     }
 
-    /// Where the disk goes: where somebody asked for, or where it came from.
+    /// Where the disk goes: to where somebody asked, or back to where it came from.
     pub fn place_of_disk(&mut self) -> Option<std::path::PathBuf> {
         let own = crate::disk::returns_to(&self.sandbox.plan.disk).map(std::path::PathBuf::from);
         if self.keep_disk.is_none() && own.is_some() {
-            // A machine that does not answer any more leaves what it had written.
+            // A machine that no longer answers leaves what it has written so far.
             let _ = self.settle_for_good();
         }
         self.keep_disk.take().or(own)

@@ -1,45 +1,46 @@
-//! What follows from trace points. gVisor says nothing of a command whose words are not UTF-8, and drops one with more words than its socket takes: such
-//! a command is known by its system call, which is always said, and is recorded without its words.
+//! The account of commands, derived from trace points. gVisor reports no command whose arguments are not UTF-8, and
+//! drops one with more arguments than its socket takes. Such a command is known by its system call, which is always
+//! reported, and is recorded without its arguments.
 
 use std::collections::HashMap;
 
 use super::points::{Message, Point, Task, Words};
 
-/// Of a sandbox that holds to its limits there are far fewer.
+/// A sandbox within its limits has far fewer.
 const MAX_KNOWN: usize = 65_536;
-/// Another thread of its process was faster: the words may have been said, and were for nothing.
+/// Another thread of the process called exec first; the arguments may have been reported for nothing.
 const EINTR: u64 = 4;
 
 #[derive(Default)]
 pub struct Account {
-    /// Something was said at all.
+    /// True once anything was reported.
     pub begun: bool,
     dropped: u32,
-    /// Of those, the ones that are known by their system call.
+    /// The dropped messages that are explained by a known system call.
     explained: u32,
-    /// Processes, and who started them.
+    /// The parent of each process.
     parents: HashMap<u32, u32>,
-    /// Threads that have asked for a program, and whether its words were said.
+    /// Threads in execve, and whether the arguments were reported.
     asking: HashMap<u32, bool>,
 }
 
 pub struct Command<'a> {
     pub pid: u32,
-    /// None: it was there before the engine said anything.
+    /// None: it existed before the engine reported anything.
     pub parent: Option<u32>,
     pub uid: u32,
-    /// None: the engine has not said them.
+    /// None: the engine did not report them.
     pub words: Option<Words<'a>>,
 }
 
 impl Account {
-    /// The command that has begun, if one has; or why this is no account of what ran.
+    /// Returns the command that has begun, if any; an error says why the account is incomplete.
     pub fn take<'a>(&mut self, message: Message<'a>) -> Result<Option<Command<'a>>, String> {
         self.begun = true;
         let command = self.follow(message.point)?;
-        // A message that waited says what was counted before it did.
+        // A message that was queued carries an older counter.
         self.dropped = self.dropped.max(message.dropped);
-        // Whatever else was dropped is small, and was not taken for a minute.
+        // Any other dropped message is small, and was dropped because nobody read for a minute.
         let asking = self.asking.len() as u32;
         if self.dropped > self.explained.saturating_add(asking) {
             return Err(format!("{} of its trace points were lost", self.dropped - self.explained));
@@ -54,7 +55,7 @@ impl Account {
                 Ok(Some(Command { pid: 1, parent: None, uid: 0, words: Some(words) }))
             }
             Point::Cloned { by, thread, group } => {
-                // Its number may have been that of one that died while it asked.
+                // Its number may have belonged to a thread that died during execve.
                 self.asking.remove(&thread);
                 if by != group {
                     self.parents.insert(group, by);

@@ -1,4 +1,5 @@
-//! Protocol buffers as far as they are needed here: one field after the other, borrowed from what was read. Nothing is allocated, nothing is trusted.
+//! A minimal Protocol Buffers reader: yields one field after the other, borrowed from the input. It allocates nothing
+//! and trusts nothing.
 
 pub enum Value<'a> {
     Number(u64),

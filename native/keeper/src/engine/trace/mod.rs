@@ -1,6 +1,7 @@
-//! What runs behind gVisor, as gVisor itself says it: its trace points, from before the first process on, also of a state that is restored. They ask
-//! nobody, so a command is recorded when it has begun; but the engine waits while we do not read (`RETRIES`), and what it could not say is counted. A
-//! sandbox whose commands cannot be recorded any more is ended.
+//! What runs behind gVisor, as gVisor itself reports it: its trace points, from before the first process on, also in a
+//! restored state. They do not ask for permission, so a command is recorded after it has begun. The engine waits while
+//! we do not read (`RETRIES`), and counts what it could not send. A sandbox whose commands can no longer be recorded is
+//! ended.
 
 mod account;
 mod fields;
@@ -28,19 +29,21 @@ use crate::fault::{At, Code, Fault, Outcome};
 use account::{Account, Command};
 pub use trial::watch as try_trace;
 
-/// Of the engine's own root.
+/// In the engine's own root.
 pub const SOCKET: &str = "/trace";
 pub const CONFIG: &str = "trace.json";
 
-/// Each of at most ten milliseconds: a minute, after which a message is dropped and counted.
+/// Each retry waits at most ten milliseconds: one minute in all, after which a message is dropped and counted.
 const RETRIES: u32 = 6000;
-/// More than fits into its socket (net.core.wmem_default) is not sent. Where that is larger than usual we read so much.
+/// Messages that exceed the engine's socket buffer (net.core.wmem_default) are not sent. Where that buffer is larger
+/// than usual, we read this much.
 const MAX_MESSAGE: usize = 256 * 1024;
-/// The host is heard in between.
+/// Messages per turn, so that the host is heard in between.
 const AT_ONCE: usize = 64;
 const VERSION: [u8; 2] = [8, 1];
 
-/// `--pod-init-config`, for a socket at this path. A point that this version does not have is an error that it only logs: see `Trace::prove`.
+/// The content of `--pod-init-config` for a socket at this path. The engine only logs an error for a point that its
+/// version lacks: see `Trace::prove`.
 pub fn configuration(endpoint: &str) -> Value {
     let whose = ["thread_id", "group_id", "credentials"];
     let calls = [libc::SYS_execve, libc::SYS_execveat].into_iter().flat_map(|number| {
@@ -57,7 +60,7 @@ pub fn configuration(endpoint: &str) -> Value {
     json!({ "trace_session": { "name": "Default", "points": points, "sinks": [sink] } })
 }
 
-/// Where the engine is going to connect, once.
+/// Where the engine will connect, once.
 pub fn listener(path: &str) -> Outcome<OwnedFd> {
     let door = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).at(STEP, path)?;
     bind(door.as_raw_fd(), &UnixAddr::new(path).at(STEP, path)?).at(STEP, path)?;
@@ -78,7 +81,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Waits for the engine. None: something happens at `other` before, which tells of its end.
+    /// Waits for the engine to connect. None: `other` became readable first, which signals the engine's end.
     pub fn begin(door: &OwnedFd, other: &OwnedFd) -> Outcome<Option<Trace>> {
         let mut ends = [PollFd::new(door.as_fd(), PollFlags::POLLIN), PollFd::new(other.as_fd(), PollFlags::POLLIN)];
         let patience = PollTimeout::try_from(PATIENCE).at(STEP, "poll")?;
@@ -93,7 +96,7 @@ impl Trace {
         let socket = unsafe { OwnedFd::from_raw_fd(accepted) };
         setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE.as_secs() as i64)).at(STEP, "trace")?;
         let mut trace = Trace { socket, account: Account::default(), buffer: vec![0; MAX_MESSAGE] };
-        // Its version, which may rise; it looks at ours in turn.
+        // The engine sends its protocol version, which may be newer, and checks ours in turn.
         if trace.receive(MsgFlags::empty()).at(STEP, "trace")? == 0 {
             return Ok(None);
         }
@@ -105,7 +108,8 @@ impl Trace {
         self.socket.as_raw_fd()
     }
 
-    /// The agent has been started, or has started a thread: of both the engine says something, unless it says nothing at all.
+    /// Checks that tracing works. The agent has been started, or has started a thread; the engine reports either unless
+    /// it reports nothing at all.
     pub fn prove(&mut self, audit: &mut Audit) -> Outcome<()> {
         let heard = self.drain(audit).and_then(|()| match self.account.begun {
             true => Ok(()),
@@ -114,13 +118,13 @@ impl Trace {
         heard.map_err(|why| Fault::new(Code::LaunchFailed, STEP, why))
     }
 
-    /// All that has been said so far.
+    /// Handles everything that has been reported so far.
     pub fn drain(&mut self, audit: &mut Audit) -> Result<(), String> {
         while matches!(self.hear(audit)?, Heard::More) {}
         Ok(())
     }
 
-    /// Records what has been said, as far as it is for one turn; or says why what runs is not recorded any more.
+    /// Records what has been reported, at most one turn's worth. An error says why commands can no longer be recorded.
     pub fn hear(&mut self, audit: &mut Audit) -> Result<Heard, String> {
         self.each(|command| {
             if audit.spent() {
@@ -147,10 +151,10 @@ impl Trace {
         Ok(Heard::More)
     }
 
-    /// How long the message was, which may be more than was read.
+    /// Returns the length of the message, which may exceed what was read.
     fn receive(&mut self, flags: MsgFlags) -> std::io::Result<usize> {
         let flags = (flags | MsgFlags::MSG_TRUNC).bits();
-        // SAFETY: the buffer is ours and as long as said.
+        // SAFETY: the buffer is ours and has the given length.
         let length =
             unsafe { libc::recv(self.socket.as_raw_fd(), self.buffer.as_mut_ptr().cast(), MAX_MESSAGE, flags) };
         usize::try_from(length).map_err(|_| std::io::Error::last_os_error())

@@ -1,19 +1,20 @@
-//! Trace points of gVisor, as its sink `remote` sends them: a header of at least eight bytes, then a message (pkg/sentry/seccheck/points of its source).
-//! They come from a kernel that holds the sandbox, and that the sandbox may have taken over: what is malformed is refused, what is long is cut.
+//! gVisor's trace points as its sink `remote` sends them: a header of at least eight bytes, then a message
+//! (pkg/sentry/seccheck/points of its source). They come from a kernel that holds the sandbox and that the sandbox may
+//! have taken over. Malformed input is refused, long input is cut.
 
 use super::fields::{Fields, Value};
 
 const MAX_PATH: usize = 4096;
-/// As many as are read of a command behind the wall `container`, so that one record looks like the other (execs.rs).
+/// The same limit as behind the wall `container`, so that the records look alike (execs.rs).
 const MAX_ARGS: usize = 256;
 const MAX_ARGS_BYTES: usize = 8192;
 const MAX_VARIABLES: usize = 512;
 const MAX_VARIABLES_BYTES: usize = 65_536;
-/// No kernel numbers more of them.
+/// No kernel has larger process numbers.
 const MAX_NUMBER: u64 = 4_194_304;
 
 pub struct Message<'a> {
-    /// How many of the engine's messages were not sent, since it began.
+    /// How many messages the engine has dropped since it began.
     pub dropped: u32,
     pub point: Point<'a>,
 }
@@ -21,22 +22,22 @@ pub struct Message<'a> {
 pub enum Point<'a> {
     /// The first process of the sandbox.
     Started(Words<'a>),
-    /// A thread, of a process of its own where its `group` is not that of `by`.
+    /// A new thread; it belongs to a new process where its `group` is not that of `by`.
     Cloned { by: u32, thread: u32, group: u32 },
-    /// It has asked for another program. Said of everything that asks, whatever its words are.
+    /// The entry of execve. Reported for every call, whatever its arguments are.
     Asked(Task),
-    /// It gets it.
+    /// The new program starts.
     Runs(Task, Words<'a>),
-    /// It has been answered: with the new program, or with an error.
+    /// The exit of execve: success, or an error.
     Answered(Task, Result<(), u64>),
-    /// Of no interest, or too long to be read.
+    /// Irrelevant, or too long to be read.
     Other,
 }
 
 #[derive(Clone, Copy)]
 pub struct Task {
     pub thread: u32,
-    /// The process, as those inside number it.
+    /// The process number inside.
     pub group: u32,
     pub uid: u32,
 }
@@ -50,7 +51,7 @@ pub struct Words<'a> {
     pub truncated: bool,
 }
 
-/// `whole`: false for the beginning of what was longer than we read.
+/// `whole`: false if `bytes` is only the beginning of a longer message.
 pub fn read(bytes: &[u8], whole: bool) -> Result<Message<'_>, &'static str> {
     let Some(&[s0, s1, t0, t1, d0, d1, d2, d3]) = bytes.first_chunk::<8>() else { return Err("no header") };
     let size = usize::from(u16::from_le_bytes([s0, s1]));
@@ -66,7 +67,7 @@ pub fn read(bytes: &[u8], whole: bool) -> Result<Message<'_>, &'static str> {
     Ok(Message { dropped: u32::from_le_bytes([d0, d1, d2, d3]), point })
 }
 
-/// The fields that have path, arguments and variables.
+/// The field numbers of path, arguments and variables.
 fn words<'a>(body: &'a [u8], [path, arguments, variables]: [u64; 3]) -> Result<Words<'a>, &'static str> {
     let mut words = Words::default();
     let mut room = (MAX_ARGS_BYTES, MAX_VARIABLES_BYTES);
@@ -84,7 +85,7 @@ fn words<'a>(body: &'a [u8], [path, arguments, variables]: [u64; 3]) -> Result<W
     Ok(words)
 }
 
-/// False: not, or not all of it.
+/// False if not everything was kept.
 fn keep<'a>(kept: &mut Vec<&'a [u8]>, bytes: &'a [u8], most: usize, room: &mut usize) -> bool {
     if kept.len() == most || *room == 0 {
         return false;
@@ -108,7 +109,7 @@ fn cloned(body: &[u8]) -> Result<Point<'_>, &'static str> {
     Ok(Point::Cloned { by: numbered(by)?, thread: numbered(thread)?, group: numbered(group)? })
 }
 
-/// What is asked has no answer in it yet.
+/// A system call at its entry has no result yet.
 fn called(body: &[u8]) -> Result<Point<'_>, &'static str> {
     let task = task(body)?;
     let mut answer = None;

@@ -1,4 +1,5 @@
-//! Whether a version of gVisor tells all that is to be known of what runs: asked by host/walls/gvisor/trial.ts, which starts it beside this.
+//! Tests whether a version of gVisor reports everything that must be recorded. host/walls/gvisor/trial.ts calls it, and
+//! starts that version beside it.
 
 use std::os::fd::AsFd;
 
@@ -9,11 +10,11 @@ use super::{Heard, STEP, Trace, configuration, listener};
 use crate::engine::PATIENCE;
 use crate::fault::{At, Code, Fault, Outcome};
 
-/// Listens at `path`, says so and what the engine is to be told, and, when the engine has ended, what it has told.
+/// Listens at `path`, then prints the engine's configuration. After the engine has ended, returns what it reported.
 pub fn watch(path: &str) -> Outcome<Value> {
     let door = listener(path)?;
     println!("{}", configuration(path));
-    // Its end, until there is an engine, is that of whoever waits for it: there is nothing to read but the end.
+    // Until the engine connects, the end of standard input tells that the caller has gone; nothing else is read there.
     let asker = std::io::stdin().as_fd().try_clone_to_owned().at(STEP, "standard input")?;
     let missing = || Fault::new(Code::WallUnavailable, STEP, "it has not connected");
     let mut trace = Trace::begin(&door, &asker)?.ok_or_else(missing)?;

@@ -1,5 +1,6 @@
-//! Firecracker's API, as far as it is needed: one connection over a unix socket, one request and one answer at a time (HTTP/1.1 with a body of JSON).
-//! Spoken by the pilot, which is as little trusted as Firecracker is; but what it hears is bounded, and waited for as long as it was told to.
+//! A minimal client of Firecracker's API: one connection over a unix socket, one request and one answer at a time
+//! (HTTP/1.1 with a JSON body). The pilot uses it, which is no more trusted than Firecracker itself; even so, answers
+//! are bounded in size and time.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,9 +15,9 @@ use serde_json::Value;
 use super::STEP;
 use crate::fault::{At, Code, Fault, Outcome};
 
-/// Between two looks whether it listens yet.
+/// Pause between attempts to connect.
 const LOOK: Duration = Duration::from_millis(1);
-/// Its own answers are some hundred bytes.
+/// Firecracker's own answers have some hundred bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 const MAX_WORDS: usize = 300;
 const MAX_HEADERS: usize = 16;
@@ -27,7 +28,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// When it has begun to listen. `process`: a child of ours, whose end is the end of all waiting.
+    /// Waits until it listens. `process`: a child of ours; its exit ends the wait.
     pub fn reach(socket: &Path, process: Pid, until: Instant) -> Outcome<Api> {
         loop {
             match UnixStream::connect(socket) {
@@ -47,7 +48,7 @@ impl Api {
         }
     }
 
-    /// Its answer was that it is done.
+    /// Succeeds if the answer is success.
     pub fn put(&mut self, path: &str, body: &Value, until: Instant) -> Outcome<()> {
         let body = body.to_string();
         let head = format!(
@@ -64,7 +65,7 @@ impl Api {
         Err(failed(format!("Firecracker refused PUT {path} ({}): {}", answer.status, answer.words())))
     }
 
-    /// Exactly one: nothing was asked that could come after it.
+    /// Exactly one answer: no other request is open that a second one could belong to.
     fn answer(&mut self, path: &str, until: Instant) -> Outcome<Answer> {
         let (mut heard, mut buffer) = (Vec::new(), [0u8; 4096]);
         loop {
@@ -93,7 +94,7 @@ impl AsFd for Api {
     }
 }
 
-/// Never nothing: a socket would take that for no limit.
+/// Never zero, which a socket would take for no timeout.
 fn left(path: &str, until: Instant) -> Outcome<Duration> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(failed(format!("PUT {path}: Firecracker did not answer in time"))) } else { Ok(left) }
@@ -134,7 +135,7 @@ impl Answer {
         }
     }
 
-    /// Of one that says no.
+    /// The message of an error answer.
     fn words(&self) -> String {
         let told: Option<Value> = serde_json::from_slice(&self.body).ok();
         let told = told.as_ref().and_then(|told| told["fault_message"].as_str());

@@ -1,6 +1,7 @@
-//! The stream to the machine's agent. Its kernel asks for a connection to the host by vsock; Firecracker makes one to a unix socket that is named after the
-//! port (docs/vsock.md there, "guest-initiated connections"). So nobody has to be asked again and again whether the agent is there yet, and before it is
-//! nothing of the machine's is read. The agent is the first program there: when it has come, the door is taken away, and nobody comes after it.
+//! The stream to the machine's agent. The machine's kernel connects to the host by vsock, and Firecracker forwards that
+//! to a unix socket named after the port (its docs/vsock.md, "guest-initiated connections"). So the pilot need not poll
+//! for the agent, and reads nothing from the machine before it comes. The agent is the first program there. Once it has
+//! connected, the socket is removed, so that nobody else can.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -14,7 +15,7 @@ use super::api::failed;
 use crate::fault::{At, Outcome};
 use crate::machine::stage;
 
-/// As the agent knows it (native/agent/src/vm/channel.rs).
+/// The same as in the agent (native/agent/src/vm/channel.rs).
 pub const PORT: u32 = 1024;
 
 pub struct Door {
@@ -27,14 +28,14 @@ impl Door {
         Door::at(Path::new(stage::VSOCK))
     }
 
-    /// `vsock`: what Firecracker is told of; the port is the name's end.
+    /// `vsock`: the path given to Firecracker; it appends the port.
     fn at(vsock: &Path) -> Outcome<Door> {
         let path = PathBuf::from(format!("{}_{PORT}", vsock.display()));
         let listener = UnixListener::bind(&path).at(STEP, path.display())?;
         Ok(Door { listener, path })
     }
 
-    /// `control`: readable when Firecracker has ended, because nothing was asked.
+    /// `control` becomes readable only when Firecracker ends, because no request is open.
     pub fn welcome(self, control: &impl AsFd, until: Instant) -> Outcome<OwnedFd> {
         let fds = [self.listener.as_fd(), control.as_fd()];
         loop {
@@ -86,7 +87,7 @@ mod tests {
         let mut heard = [0; 5];
         UnixStream::from(stream).read_exact(&mut heard).expect("heard");
         assert_eq!(&heard, b"hello");
-        // Who waited at a door that is gone is sent away, and who comes later finds none.
+        // A second connection that waited is closed, and later ones find no socket.
         assert!(matches!((&second).read(&mut heard), Ok(0) | Err(_)));
         assert!(UnixStream::connect(place.join("vsock_1024")).is_err());
         std::fs::remove_dir_all(place).expect("removed");

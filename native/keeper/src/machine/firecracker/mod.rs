@@ -1,5 +1,6 @@
-//! Firecracker (docs/decisions/0040-firecracker.md): told over a socket what its machine is, in the words of its published API, and started by the last of
-//! them. The machine's agent comes to the pilot by vsock; what leaves comes by a link, of which the sandbox's own network namespace has the other end.
+//! Firecracker (docs/decisions/0040-firecracker.md). The pilot configures it over a socket with the requests of its
+//! published API, the last of which starts the machine. The machine's agent connects to the pilot by vsock. Network
+//! traffic leaves by a link, whose other end is in the sandbox's network namespace.
 
 mod api;
 mod channel;
@@ -20,8 +21,8 @@ use api::Api;
 use channel::Door;
 use requests::Request;
 
-/// From its start to its agent's first step: a healthy one needs a second. Shorter than the keeper's patience with the agent, so that whoever asks
-/// hears what this pilot knows.
+/// From its start to its agent's first step; a healthy machine needs a second. Shorter than the keeper's patience with
+/// the agent, so that the caller gets this pilot's error message.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Firecracker {
@@ -33,12 +34,12 @@ pub fn prepare(parts: &Parts, disk: OwnedFd) -> Outcome<(Program, Box<dyn Monito
     if is_gated(parts.plan) {
         tap::raise()?;
     }
-    // Before there is anybody who could come.
+    // Before anybody can connect.
     let door = Door::open()?;
     let mut inherited = parts.streams()?;
     // As requests.rs numbers it.
     inherited.push(disk);
-    // Its own filters of system calls are on unless it is told otherwise.
+    // Its own seccomp filters are on by default.
     let argv = [stage::PROGRAM, "--api-sock", stage::API, "--id", &parts.plan.id];
     let program = Program::new(&argv, std::iter::empty(), inherited)?;
     let requests = requests::of(parts.machine, is_gated(parts.plan));
@@ -57,7 +58,7 @@ impl Monitor for Firecracker {
     }
 }
 
-/// While it is held here, Firecracker hears nobody else.
+/// Firecracker serves one connection at a time, so holding this one keeps everyone else out.
 impl Captain for Api {
     fn stand(&mut self, _devices: &OwnedFd) -> Outcome<u64> {
         Err(refusal())

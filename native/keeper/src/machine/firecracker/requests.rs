@@ -1,14 +1,14 @@
-//! What Firecracker is told, in this order: the size of the machine, what it starts with, its disks, its channel, its link; then, to begin.
-//! (firecracker.yaml of its repository, version 1.8 and later.)
+//! The requests to Firecracker, in this order: the size of the machine, its boot source, its disks, its channel, its
+//! link, then the start. (firecracker.yaml of its repository, version 1.8 and later.)
 
 use serde_json::{Value, json};
 
 use crate::gate::tap;
 use crate::machine::{Machine, stage};
 
-/// A descriptor that it inherits (mod.rs).
+/// The number of an inherited descriptor (mod.rs).
 const DISK: u32 = 3;
-/// Of the guest: any that is not one of those that are taken (vsock(7)).
+/// The guest's context id: any that is not reserved (vsock(7)).
 const CONTEXT: u32 = 3;
 
 pub struct Request {
@@ -28,7 +28,7 @@ pub fn of(machine: &Machine, gated: bool) -> Vec<Request> {
     let mut requests = vec![
         put("/machine-config", size),
         put("/boot-source", start),
-        // The agent knows them by this order.
+        // The agent identifies the disks by this order.
         drive("shown", stage::SHOWN, true),
         drive("usr", stage::USR, true),
         drive("own", &own, false),
@@ -41,7 +41,7 @@ pub fn of(machine: &Machine, gated: bool) -> Vec<Request> {
     requests
 }
 
-/// None of them is the kernel's root: the agent puts that together. What is written back by those inside is written back.
+/// None of them is the kernel's root; the agent assembles that. A flush inside reaches the host's disk file.
 fn drive(name: &str, path: &str, read_only: bool) -> Request {
     let body = json!({
         "drive_id": name,
@@ -53,8 +53,9 @@ fn drive(name: &str, path: &str, read_only: bool) -> Request {
     Request { path: format!("/drives/{name}"), body }
 }
 
-/// No looking for hardware that is not there. It ends by the keyboard's controller, which is how Firecracker hears of it. Its console is a pipe of the
-/// keeper's that loses what does not fit. Behind `--` are the words of the first program.
+/// No probing for missing hardware. The machine ends by a reset through the keyboard controller, which Firecracker
+/// notices. Its console is a pipe of the keeper's that loses what does not fit. Words after `--` go to the first
+/// program.
 const KERNEL_LINE: &str = "console=ttyS0 quiet 8250.nr_uarts=1 pci=off i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd audit=0 apparmor=0 lsm= \
                            panic=-1 reboot=k rdinit=/init -- vm vsock";
 
@@ -98,7 +99,7 @@ mod tests {
         assert_eq!(writable.len(), 1);
         assert_eq!(writable[0].body["path_on_host"], "/proc/self/fd/3");
         assert!(requests.iter().all(|one| one.body["is_root_device"] != true));
-        // Nothing of the host's is named by its place there.
+        // No host path appears in the requests.
         assert!(!requests.iter().any(|one| one.body.to_string().contains("/somewhere")));
     }
 

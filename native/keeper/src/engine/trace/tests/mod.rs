@@ -47,7 +47,7 @@ fn cloned(by: u8, thread: u8, group: u8) -> Vec<u8> {
     message(2, 0, &[bytes(1, &number(4, by)), number(3, thread), number(4, group)])
 }
 
-/// Commands as `pid<parent words`, `?` for those without words; then what is wrong, if something is.
+/// Commands as `pid<parent words`, with `?` for those without words; then what is wrong, if anything.
 fn account(messages: &[Vec<u8>]) -> (Vec<String>, Option<String>) {
     let mut account = Account::default();
     let mut commands = Vec::new();
@@ -87,7 +87,7 @@ fn commands_and_who_started_them() {
 fn a_command_whose_words_were_not_said_is_known_by_its_call() {
     let (commands, wrong) = account(&[asked(2), answered(2, 0, 1), asked(2), answered(2, 0, 1)]);
     assert_eq!((commands, wrong), (vec!["2<0 ?".into(), "2<0 ?".into()], None));
-    // One that died while it asked does not speak for another of its number.
+    // A thread that died during execve does not answer for a later thread with its number.
     let (commands, wrong) = account(&[asked(2), runs(2, &["a"]), cloned(1, 2, 2), answered(2, 0, 0)]);
     assert_eq!((commands, wrong), (vec!["2<0 a".into(), "2<1 ?".into()], None));
 }
@@ -96,7 +96,7 @@ fn a_command_whose_words_were_not_said_is_known_by_its_call() {
 fn what_was_lost_otherwise_is_told() {
     let (_, wrong) = account(&[asked(2), runs(2, &["a"]), answered(2, 0, 1)]);
     assert_eq!(wrong.as_deref(), Some("1 of its trace points were lost"));
-    // It may be told before the command is that it was of.
+    // The parent's exit may be reported before the command that it started.
     let (commands, wrong) = account(&[asked(2), asked(3), answered(3, 2, 1), answered(2, 0, 1), answered(3, 2, 0)]);
     assert_eq!((commands, wrong), (vec!["2<0 ?".into()], None));
 }
@@ -112,13 +112,13 @@ fn words_are_bounded() {
     let long = "y".repeat(5000);
     assert_eq!(read_words(&runs(2, &[&long, &long])), (2, 8192, true));
     assert_eq!(read_words(&runs(2, &["", "z"])), (2, 1, false));
-    // The beginning of what was longer than we read: its header counts.
+    // The beginning of a message longer than we read: its header still counts.
     let longer = runs(2, &["a"]);
     let cut = read(&longer[..20], false);
     assert!(matches!(cut.map(|message| message.point), Ok(Point::Other)));
 }
 
-/// xorshift: the same messages each time.
+/// xorshift: the same messages in every run.
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! Over a real socket, into a real record.
+//! Tests over a real socket, into a real record.
 
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,7 +15,7 @@ use crate::audit::Audit;
 
 const PLENTY: u64 = 1 << 30;
 
-/// A folder of this test's own, which ends with it.
+/// A temporary folder of this test.
 struct Place(PathBuf);
 
 impl Place {
@@ -44,7 +44,7 @@ impl Drop for Place {
     }
 }
 
-/// An engine that connects, says these and closes.
+/// An engine that connects, sends these messages and closes.
 fn engine(path: &Path, messages: Vec<Vec<u8>>) -> JoinHandle<()> {
     let path = path.to_path_buf();
     thread::spawn(move || {
@@ -52,12 +52,12 @@ fn engine(path: &Path, messages: Vec<Vec<u8>>) -> JoinHandle<()> {
         connect(end.as_raw_fd(), &UnixAddr::new(&path).expect("a name")).expect("a listener");
         let say = |bytes: &[u8]| send(end.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL).is_ok();
         assert!(say(&[8, 1]) && recv(end.as_raw_fd(), &mut [0; 16], MsgFlags::empty()) == Ok(2));
-        // Whoever refuses one closes, and hears no other.
+        // A keeper that refuses a message closes the connection, and the next write fails.
         let _ = messages.iter().all(|message| say(message));
     })
 }
 
-/// Until the engine is over, or what it says is refused.
+/// Runs until the engine ends, or one of its messages is refused.
 fn heard(place: &Place, audit: &mut Audit, messages: Vec<Vec<u8>>) -> Result<(), String> {
     let path = place.0.join("trace");
     let door = listener(&path.to_string_lossy()).expect("a listener");

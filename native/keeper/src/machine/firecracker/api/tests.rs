@@ -13,7 +13,7 @@ fn answered(bytes: &[u8]) -> Result<Option<(u16, Vec<u8>)>, &'static str> {
     Answer::read(bytes).map(|answer| answer.map(|Answer { status, body }| (status, body)))
 }
 
-/// A question to its end.
+/// Reads a request to its end.
 fn hear(other: &mut UnixStream) -> String {
     let mut heard = vec![0; 4096];
     let mut length = 0;
@@ -25,13 +25,13 @@ fn hear(other: &mut UnixStream) -> String {
     String::from_utf8(heard[..length].to_vec()).expect("text")
 }
 
-/// Asks somebody who says these bytes, whatever it is asked, and hangs up then.
+/// Sends a request to a peer that replies with these bytes, whatever the request, and then hangs up.
 fn told(bytes: &'static [u8]) -> Outcome<()> {
     let (stream, mut other) = UnixStream::pair().expect("a pair");
     let firecracker = std::thread::spawn(move || {
-        // To hang up on half a question is another answer (unix(7): what was not read resets the connection).
+        // Closing with unread data would reset the connection instead (unix(7)).
         hear(&mut other);
-        // Whoever asks may have heard enough.
+        // The client may have read enough and closed.
         let _ = other.write_all(bytes);
     });
     let said = Api { stream }.put("/vsock", &json!({ "guest_cid": 3 }), soon());
