@@ -1,5 +1,5 @@
-// The types of `import 'caisson'`: declarations of index.ts and of all that it names. With the source instead, the settings of whoever imports it
-// would judge our code, and most refuse its imports of `.ts` files.
+// Generates the types of `import 'caisson'`: declarations of index.ts and everything that it imports. If the source were used instead, the importer's
+// compiler settings would apply to our code, and most reject its imports of `.ts` files.
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 
@@ -17,9 +17,9 @@ const options = (root, outDir) => ({
   allowImportingTsExtensions: true,
   declaration: true,
   emitDeclarationOnly: true,
-  // `npm run check` does.
+  // `npm run check` does that.
   noCheck: true,
-  // Through node_modules it would count as somebody else's, of which nothing is made.
+  // Found through node_modules, it would count as external, and no declarations would be emitted.
   paths: { [WIRE]: [join(root, 'wire/index.ts')] },
   typeRoots: [join(root, 'node_modules/@types')],
   rootDir: root,
@@ -41,7 +41,7 @@ export async function declare(root, run) {
   await rm(made, { recursive: true })
 }
 
-/** What the entry names, and no more: the host in the same process is no part of the types. */
+/** Keeps only what the entry imports: the embedded host is not part of the types. */
 async function keep(made, kept) {
   const files = [ENTRY]
   for (const file of files) {

@@ -1,2 +1,2 @@
-// The types beside sdk.mjs: the declarations that ./caisson makes of index.ts.
+// The types of sdk.mjs: the declarations that ./caisson generates from index.ts.
 export * from '../dist/types/client/index.js'

@@ -1,2 +1,2 @@
-// What `import 'caisson'` gives in plain Node: the bundle that ./caisson makes of index.ts, with the embedded host in it.
+// `import 'caisson'` in plain Node: the bundle that ./caisson builds from index.ts, including the embedded host.
 export * from '../dist/sdk.mjs'

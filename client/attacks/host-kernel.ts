@@ -1,9 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { type NamedAttack, python } from './attack.ts'
 
-/**
- * For walls with their own kernel. It decides how other findings count: what the host's kernel grants is an escape, what another kernel grants is worth little.
- */
+/** For walls with their own kernel. It ranks other findings: what the host's kernel grants is an escape; what another grants is worth little. */
 export const hostKernel: NamedAttack = {
   name: 'the host’s kernel',
   why: 'whoever it answers can use its faults; behind this wall another one answers',

@@ -7,10 +7,7 @@ const WINDOW_MS = 10 * 60_000
 const MAX_PARENTS = 256
 const MAX_NAMES = 4096
 const DNS_PORT = 53
-/**
- * `co.uk`: below such a suffix, the third label is what somebody registers. Countries do not register names this short; other short names are ordinary
- * (`abc.xyz`).
- */
+/** `co.uk`: below it, people register the third label. Countries do not register names this short; other short names are ordinary (`abc.xyz`). */
 const COUNTRY_BYTES = 2
 const NOBODYS = new Set(
   'ac art asn biz co com edu firm go gob gouv gov gr id ind inf info ltd me mil muni name ne net nic nom or org plc pro res sch tm web'.split(

@@ -13,10 +13,7 @@ export type AuditRecord =
   | Checkpoint
   /** `lastSeq` and `hash`: those of the last removed record. */
   | { kind: 'retention'; sandbox: string; removed: string; lastSeq: number; hash: string }
-  /**
-   * `sha256`: of the profile with everything it extends, and of the network policy with presets expanded. They identify the versions used, however these change
-   * later.
-   */
+  /** `sha256`: of the profile with all that it extends, and of the network policy with presets expanded. They identify the versions used. */
   | {
       kind: 'create'
       sandbox: string

@@ -9,10 +9,7 @@ import { type Told, type Verified, Walk } from './walk.ts'
 const CHUNK_BYTES = 1 << 20
 const NEWLINE = 0x0a
 
-/**
- * Verifies the whole log: each record against its predecessor, each checkpoint against the key, the end against the head, and terminal recordings against their
- * hashes.
- */
+/** Verifies the log: each record against its predecessor, checkpoints against the key, the end against the head, recordings against their hashes. */
 export async function verifyLog(folder: string, key: PublicKey, signal: AbortSignal): Promise<Verified> {
   // Read first: records appended meanwhile come after it, and are checked only against the chain.
   const head = headOf(folder)

@@ -32,9 +32,7 @@ export interface Found {
   readonly validators: readonly Field[]
 }
 
-/**
- * A cache for answers of package registries, keyed by request, with bodies by their SHA-256. Only complete answers to requests that anybody could have made.
- */
+/** A cache of package registries' answers, by request, with bodies by SHA-256. Only complete answers to requests that anybody could make. */
 export class KeptAnswers {
   readonly #folder: string
   readonly #notice: (line: string) => void

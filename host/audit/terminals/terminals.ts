@@ -83,10 +83,7 @@ export class Terminals implements Disposable {
     }
   }
 
-  /**
-   * Bytes of recordings that belong to each log file, oldest first. A file is given by the number of its last record and owns the recordings that end in it;
-   * null owns all others.
-   */
+  /** Bytes of recordings per log file, oldest first. A file, given by its last record's number, owns those that end in it; null owns the others. */
   weights(lastSeqs: readonly (number | null)[]): number[] {
     const weights = lastSeqs.map(() => 0)
     for (const { path, endSeq } of castsIn(this.#folder)) {
