@@ -163,7 +163,7 @@ function mayAllow(rule: Rule, endpoint: Endpoint): boolean {
   return covers(rule, endpoint.port === null ? { ...endpoint, port: rule.port } : endpoint)
 }
 
-/** The forms of an address to test for denials: a denied IPv4 address is also denied as an IPv4-mapped IPv6 address. */
+/** The forms of an address to test for denials: a denied IPv4 address is also denied when it is embedded in an IPv6 address. */
 function formsIn(endpoint: Endpoint): Endpoint[] {
   return endpoint.address === null ? [endpoint] : formsOf(endpoint.address).map((address) => ({ ...endpoint, address }))
 }

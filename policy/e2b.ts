@@ -95,7 +95,7 @@ function proxyOf(said: E2bNetwork['egressProxy'] | null, field: string): Network
   })
 }
 
-/** Most specific first, because the first one decides a field. E2B does not merge rules: of two equally specific ones, neither is accepted. */
+/** E2B does not merge the headers of several rules, as would happen here; rules whose domains overlap are therefore refused. */
 function headersOf(rules: NonNullable<E2bNetwork['rules']>, field: string): NetworkHeaders[] {
   const said = Object.entries(rules).flatMap(([domain, entries]) => {
     const place = `${field}.${domain}`

@@ -12,7 +12,7 @@ const Name = z
   .regex(/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/)
   .max(253)
 const Port = z.int().min(1).max(65_535)
-/** An IPv4 or IPv6 address as text. An IPv4-mapped IPv6 address is given as IPv4. */
+/** An IPv4 or IPv6 address as text. An IPv4 address embedded in an IPv6 address is given as IPv4. */
 const Address = z.string().max(45)
 
 export const GateRequest = z.discriminatedUnion('ask', [

@@ -11,8 +11,8 @@ const MAX_BYTES_OUT = 4 * 1024 * 1024 * 1024
 const MAX_NAME_BYTES = 255
 
 /**
- * Checks one path component before it is created on this machine; undefined: refused. Names come from inside the sandbox. Hidden names are left out, since
- * tools on this machine trust them (`.git/hooks`, `.envrc`).
+ * Turns one path component from inside the sandbox into a safe name for this machine; undefined: refused. Hidden names are refused, because tools on this
+ * machine trust them (`.git/hooks`, `.envrc`).
  */
 export function landingName(name: string): string | undefined {
   const clean = name.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}/\\]/gu, '_')
