@@ -108,7 +108,7 @@ async function tryGroup({ parent, version }: Hierarchy, controller: string): Pro
 async function freezer(uid: number): Promise<Finding> {
   const what = 'cgroup freezer'
   const found = hierarchies(uid).find((hierarchy) => hierarchy.controllers.includes('freezer'))
-  const detail = 'sandboxes cannot be frozen: a pause ends their processes'
+  const detail = 'sandboxes cannot be frozen: pauses, snapshots and forks of a running one are refused'
   if (found === undefined) return { what, severity: 'degraded', detail, mend: 'mount -t cgroup -o freezer none /sys/fs/cgroup/freezer' }
   try {
     await tryGroup(found, 'freezer')
