@@ -143,7 +143,7 @@ describe.runIf(isRoot)('without root (these specs make an ordinary user, and so 
       const memory = await caisson('run', '--memory', '128', '-c', 'x = bytearray(1 << 30)')
       expect([memory.exitCode, memory.stderr]).toEqual([137, expect.stringMatching(/memory/)])
       const pids = await caisson('run', '--pids', '32', '-c', 'import os, time\nwhile True:\n  if os.fork() == 0: time.sleep(100)')
-      expect([pids.exitCode, pids.stderr]).toEqual([137, expect.stringMatching(/processes/)])
+      expect([pids.exitCode, pids.stderr]).toEqual([137, expect.stringMatching(/process limit/)])
       for (const group of groups()) expect((await readdir(group, { withFileTypes: true })).filter((one) => one.isDirectory())).toEqual([])
     } finally {
       await undelegate()
