@@ -187,7 +187,10 @@ export class Resident {
   async #copyOf(live: LiveSandbox, to: string): Promise<void> {
     const copying = live.ask({ op: 'copyDisk', to }, unending())
     const late = (cause: unknown) => {
-      copying.then(() => rm(to, { force: true })).catch(() => undefined)
+      const remove = () => rm(to, { force: true })
+      copying
+        .then(remove, remove)
+        .catch((failure: unknown) => this.#complain('a disk copy that came too late could not be removed', failure))
       return new Fault('SNAPSHOT_FAILED', `the disk of sandbox ${this.#record.id} was not copied within ${COPY_MS / 1000} s`, {
         hint: 'Try again, or pause it first: then nobody waits for its disk.',
         cause,
