@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { finished } from 'node:stream/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
@@ -173,7 +174,10 @@ export async function answer(asked: ClientRequest): Promise<IncomingMessage> {
 
 export async function drain(from: IncomingMessage, bytes: number): Promise<void> {
   let seen = 0
-  for await (const piece of from as AsyncIterable<Buffer>) seen += piece.length
+  from.on('data', (piece: Buffer) => {
+    seen += piece.length
+  })
+  await finished(from)
   if (seen !== bytes) throw new Error(`${seen} bytes came, not ${bytes}`)
 }
 

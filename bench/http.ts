@@ -43,6 +43,7 @@ export async function http(rounds: number): Promise<Row[]> {
     rows.push({ what: `burst of ${BURST} that nobody foresaw, to first output`, unit: 'ms', measured: await burst(daemon), aim: 500 })
     await pause(REFILL_MS)
     rows.push({ what: `burst of ${BURST} after another, to first output`, unit: 'ms', measured: await burst(daemon), aim: 500 })
+    await pause(REFILL_MS)
     const keeper = await daemon.create('base')
     const speed = async (work: () => Promise<void>) => FILE_BYTES / 1000 / (await took(work))
     rows.push({
