@@ -82,14 +82,18 @@ export class BenchDaemon implements AsyncDisposable {
     await this.#text('DELETE', `/sandboxes/${id}`, { 'x-api-key': this.#key })
   }
 
+  true(guest: Guest): Promise<void> {
+    return this.run(guest, '/bin/true')
+  }
+
   /** Until the command has ended. */
-  async true(guest: Guest): Promise<void> {
-    const json = Buffer.from(JSON.stringify({ process: { cmd: '/bin/true', args: [] }, stdin: false }))
+  async run(guest: Guest, cmd: string): Promise<void> {
+    const json = Buffer.from(JSON.stringify({ process: { cmd, args: [] }, stdin: false }))
     const head = Buffer.alloc(5)
     head.writeUInt32BE(json.length, 1)
     const headers = { ...this.#of(guest, 49983), 'content-type': 'application/connect+json', 'connect-protocol-version': '1' }
     const said = await this.#text('POST', '/process.Process/Start', headers, Buffer.concat([head, json]))
-    if (!said.includes('"end"')) throw new Error(`true did not end: ${said}`)
+    if (!said.includes('"end"')) throw new Error(`${cmd} did not end: ${said}`)
   }
 
   /** `code` comes to 2. */
