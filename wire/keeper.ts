@@ -98,6 +98,8 @@ export const KeeperHello = z.strictObject({
   pid: z.int().positive().optional(),
 })
 
+const KeeperCode = z.enum(['PLAN_INVALID', 'LAUNCH_FAILED', 'LIMIT_UNAVAILABLE', 'WALL_UNAVAILABLE', 'MOUNT_UNREADABLE'])
+
 export const KeeperEvent = z.discriminatedUnion('event', [
   /** The first message of a keeper taken from the stock: its host pid, so that it can be killed even if it says nothing else. */
   z.strictObject({ event: z.literal('taken'), pid: z.int().positive() }),
@@ -106,7 +108,7 @@ export const KeeperEvent = z.discriminatedUnion('event', [
   Ready,
   z.strictObject({
     event: z.literal('failed'),
-    code: z.enum(['PLAN_INVALID', 'LAUNCH_FAILED', 'LIMIT_UNAVAILABLE', 'WALL_UNAVAILABLE', 'MOUNT_UNREADABLE']),
+    code: KeeperCode,
     /** Name of the step in order.rs. */
     step: z.string(),
     message: z.string(),
@@ -122,6 +124,9 @@ export const KeeperEvent = z.discriminatedUnion('event', [
     seq: z.int(),
     ok: z.record(z.string(), z.unknown()).optional(),
     error: z.string().optional(),
+    /** Of the error. Keepers of earlier versions do not send them. */
+    code: KeeperCode.optional(),
+    hint: z.string().optional(),
   }),
 ])
 export type KeeperEvent = z.infer<typeof KeeperEvent>

@@ -211,6 +211,18 @@ test('one that refused to end its sandbox, as its disk could not be kept, is ask
   expect(JSON.parse(await readFile(join(folder, 'keeper.asked'), 'utf8'))).toMatchObject({ op: 'kill', reason: 'kill' })
 })
 
+test('what a keeper refuses has its code and its hint; of earlier versions neither is sent', async () => {
+  const refusals = [
+    { event: 'answer', seq: 1, error: 'cgroup: freezer: no', code: 'LIMIT_UNAVAILABLE', hint: 'Run as root.' },
+    { event: 'answer', seq: 2, error: 'disk: no' },
+  ]
+  const [freezer, disk] = refusals.map(say)
+  const cell = await launch(`${say(READY)}; read -r one; ${freezer}; read -r two; ${disk}; read -r three; ${say({ event: 'death', death: DEATH })}`)
+  await expect(cell.ask({ op: 'freeze' }, signal)).rejects.toMatchObject({ code: 'LIMIT_UNAVAILABLE', hint: 'Run as root.' })
+  await expect(cell.ask({ op: 'freeze' }, signal)).rejects.toMatchObject({ code: 'LAUNCH_FAILED', message: 'disk: no' })
+  await (cell as Keeper).end(2_000)
+})
+
 test('one that was released is nobody to end any more', async () => {
   const cell = await launch(`echo $$ >"$0.pid"; ${say(READY)}; exec sleep 600`)
   const pid = Number(await readFile(join(folder, 'keeper.pid'), 'utf8'))

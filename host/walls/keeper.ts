@@ -234,7 +234,7 @@ export class Keeper implements Cell {
         // If its disk cannot be kept, the sandbox lives on.
         if (event.error !== undefined && event.seq === this.#asked?.seq) this.#asked = undefined
         if (event.error === undefined) waiting?.resolve(event.ok ?? {})
-        else waiting?.reject(new Fault('LAUNCH_FAILED', event.error))
+        else waiting?.reject(new Fault(event.code ?? 'LAUNCH_FAILED', event.error, event.hint === undefined ? {} : { hint: event.hint }))
         return
       }
       default:

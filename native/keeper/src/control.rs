@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::fault::Fault;
 use crate::plan::{Leash, OnWall};
 
 const MAX_LINE: usize = 256 * 1024;
@@ -141,6 +142,6 @@ pub fn answer(seq: i64, ok: Value) -> Value {
     json!({ "event": "answer", "seq": seq, "ok": ok })
 }
 
-pub fn refusal(seq: i64, error: &str) -> Value {
-    json!({ "event": "answer", "seq": seq, "error": error })
+pub fn refusal(seq: i64, fault: &Fault) -> Value {
+    json!({ "event": "answer", "seq": seq, "error": fault.to_string(), "code": fault.code, "hint": fault.hint })
 }

@@ -22,7 +22,7 @@ impl Watch {
             match request {
                 Ok(request) if self.must_wait(&request) => self.waiting.push_back((id, request)),
                 Ok(request) => self.carry_out(id, request),
-                Err(error) => self.say(id, &refusal(-1, &error)),
+                Err(error) => self.say(id, &refusal(-1, &Fault::new(Code::LaunchFailed, "request", error))),
             }
         }
     }
@@ -33,7 +33,7 @@ impl Watch {
             Request::Hello { seq } => Some(answer(seq, self.hello())),
             Request::Assign { seq, leash, wall_ms, on_wall } => Some(match self.assign(leash, wall_ms, on_wall) {
                 Ok(()) => answer(seq, json!({})),
-                Err(fault) => refusal(seq, &fault.to_string()),
+                Err(fault) => refusal(seq, &fault),
             }),
             Request::Freeze { seq } => self.freeze(Some((id, seq))),
             Request::Thaw { seq, wall_ms } => Some(self.thaw(seq, wall_ms)),
@@ -49,20 +49,20 @@ impl Watch {
             }
             Request::Save { seq } => Some(match engine::save(&mut self.sandbox) {
                 Ok(()) => answer(seq, json!({})),
-                Err(fault) => refusal(seq, &fault.to_string()),
+                Err(fault) => refusal(seq, &fault),
             }),
             Request::Serve { seq } => Some(match engine::serve(&mut self.sandbox) {
                 Ok(()) => answer(seq, json!({})),
-                Err(fault) => refusal(seq, &fault.to_string()),
+                Err(fault) => refusal(seq, &fault),
             }),
             Request::Sleep { seq, folder, keep_disk } => Some(self.sleep(seq, Path::new(&folder), &keep_disk)),
             Request::Snapshot { seq, folder, lasts } => Some(match self.snapshot(Path::new(&folder), lasts) {
                 Ok(()) => answer(seq, json!({})),
-                Err(fault) => refusal(seq, &fault.to_string()),
+                Err(fault) => refusal(seq, &fault),
             }),
             Request::Fork { seq, socket, count } => Some(match self.fork(&socket, count) {
                 Ok(pids) => answer(seq, json!({ "pids": pids })),
-                Err(fault) => refusal(seq, &fault.to_string()),
+                Err(fault) => refusal(seq, &fault),
             }),
         };
         if let Some(said) = said {
@@ -74,13 +74,13 @@ impl Watch {
         if let Some(to) = &keep_disk
             && let Err(fault) = self.refuse_keeping(Path::new(to))
         {
-            return refusal(seq, &fault.to_string());
+            return refusal(seq, &fault);
         }
         if keep_disk.is_some()
             && let Err(fault) = self.settle_for_good()
         {
             self.let_machine_go_on();
-            return refusal(seq, &fault.to_string());
+            return refusal(seq, &fault);
         }
         if self.finish(reason, detail) {
             self.keep_disk = keep_disk.map(PathBuf::from);
@@ -95,7 +95,7 @@ impl Watch {
         });
         if let Err(fault) = asleep {
             self.let_machine_execute();
-            return refusal(seq, &fault.to_string());
+            return refusal(seq, &fault);
         }
         if self.finish(Reason::Pause, "paused") {
             self.keep_disk = Some(keep_disk.into());

@@ -36,7 +36,7 @@ impl Watch {
     pub fn thaw(&mut self, seq: i64, wall_ms: Option<u64>) -> Value {
         let thawed = if self.frozen { self.sandbox.freezer().and_then(crate::freezer::Freezer::thaw) } else { Ok(()) };
         if let Err(fault) = thawed {
-            return refusal(seq, &fault.to_string());
+            return refusal(seq, &fault);
         }
         if self.frozen {
             self.let_machine_go_on();
@@ -80,10 +80,11 @@ impl Watch {
     pub fn copy_disk(&mut self, asker: (u64, i64), to: &str) -> Option<Value> {
         let (_, seq) = asker;
         if !matches!(self.sandbox.plan.disk, Disk::Image { .. }) {
-            return Some(refusal(seq, NO_DISK));
+            return Some(refusal(seq, &no_disk()));
         }
         if Path::new(to).symlink_metadata().is_ok() {
-            return Some(refusal(seq, &format!("{to} is there already")));
+            let fault = Fault::new(Code::LaunchFailed, "disk", format!("{to} is there already"));
+            return Some(refusal(seq, &fault));
         }
         self.begin(Some(asker), Some(to.into()))
     }
@@ -147,7 +148,7 @@ impl Watch {
         if asker.is_none() {
             self.finish(Reason::Timeout, format!("its time has passed, and it could not be frozen: {fault}"));
         }
-        asker.map(|(_, seq)| refusal(seq, &fault.to_string()))
+        asker.map(|(_, seq)| refusal(seq, fault))
     }
 
     /// Requests that must not meet work in progress, or a half-frozen sandbox.
@@ -190,10 +191,13 @@ impl Watch {
 
     pub fn refuse_keeping(&self, to: &Path) -> Outcome<()> {
         if !matches!(self.sandbox.plan.disk, Disk::Image { .. }) {
-            return Err(Fault::new(Code::LaunchFailed, "disk", NO_DISK));
+            return Err(no_disk());
         }
         crate::disk::refuse_place(Path::new(&self.sandbox.plan.dir), to)
     }
 }
 
-const NO_DISK: &str = "a copy of the disk, or keeping it, needs root on the host: this sandbox's disk is memory";
+fn no_disk() -> Fault {
+    let message = "a copy of the disk, or keeping it, needs root on the host: this sandbox's disk is memory";
+    Fault::new(Code::LaunchFailed, "disk", message)
+}
