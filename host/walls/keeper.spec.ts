@@ -217,7 +217,9 @@ test('what a keeper refuses has its code and its hint; of earlier versions neith
     { event: 'answer', seq: 2, error: 'disk: no' },
   ]
   const [freezer, disk] = refusals.map(say)
-  const cell = await launch(`${say(READY)}; read -r one; ${freezer}; read -r two; ${disk}; read -r three; ${say({ event: 'death', death: DEATH })}`)
+  const cell = await launch(
+    `${say(READY)}; read -r one; ${freezer}; read -r two; ${disk}; read -r three; ${say({ event: 'death', death: DEATH })}`,
+  )
   await expect(cell.ask({ op: 'freeze' }, signal)).rejects.toMatchObject({ code: 'LIMIT_UNAVAILABLE', hint: 'Run as root.' })
   await expect(cell.ask({ op: 'freeze' }, signal)).rejects.toMatchObject({ code: 'LAUNCH_FAILED', message: 'disk: no' })
   await (cell as Keeper).end(2_000)
