@@ -1,4 +1,5 @@
 import type { Place } from '../layer/layer.ts'
+import { digitsOf } from './checks.ts'
 
 /** Examples are assembled from parts, so that secret scanners do not report this file. */
 interface Examples {
@@ -37,8 +38,11 @@ export function family(...detectors: readonly Parts[]): Family {
   return { detectors: detectors.map((one) => ({ ...usual, ...one })) }
 }
 
-/** Detectors of numbers: at word boundaries, within one request, and with a check digit. */
+/** Detectors of numbers: at word boundaries, within one request, and with a check digit. One digit again and again is a placeholder, or filler. */
 export function numbers(...detectors: readonly (Parts & Pick<Detector, 'check'>)[]): Family {
   const usual = { edges: true, joins: false, triesAll: true, atLeast: null }
-  return { detectors: detectors.map((one) => ({ ...usual, ...one })) }
+  const checked = (one: Pick<Detector, 'check'>): Detector['check'] => {
+    return (value, place) => new Set(digitsOf(value)).size !== 1 && one.check(value, place)
+  }
+  return { detectors: detectors.map((one) => ({ ...usual, ...one, check: checked(one) })) }
 }

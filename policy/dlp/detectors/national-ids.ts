@@ -92,7 +92,7 @@ export const nationalIds = numbers(
       const month = Number(value.slice(2, 4)) % 20
       return isDay(month, Number(value.slice(4, 6))) && weighted(digits, [1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]) % 10 === 0
     },
-    examples: { match: [`4405${'14'}01359`], not: ['44051401358', '44991401359'] },
+    examples: { match: [`4405${'14'}01359`], not: ['44051401358', '44991401359', '22222222222'] },
   },
   {
     name: 'se-personnummer',
