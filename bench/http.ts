@@ -52,7 +52,7 @@ export async function http(rounds: number): Promise<Row[]> {
       measured: await series(FILE_ROUNDS, 1, () => speed(() => daemon.upload(keeper, FILE_BYTES))),
       aim: 300,
     })
-    // What was sent is written to the disk first, as the reference's is: that takes half of this machine for a while.
+    // What was sent is written to the disk first, as the file of the reference is: writing takes processor time that the download would have.
     await daemon.run(keeper, '/bin/sync')
     rows.push({
       what: 'download of 256 MiB',
