@@ -89,6 +89,7 @@ export class SpecDaemon implements AsyncDisposable {
     const said = JSON.parse(line === '' ? '{}' : line) as Partial<About> & { code?: string; message?: string }
     if (said.url === undefined) {
       child.kill('SIGKILL')
+      if (home === undefined) await rm(folder, { recursive: true, force: true })
       throw Object.assign(new Error(`the daemon did not start: ${said.message ?? ''} ${log.join('')}`), { code: said.code })
     }
     return new SpecDaemon(said as About, child, log)
