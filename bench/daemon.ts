@@ -86,14 +86,14 @@ export class BenchDaemon implements AsyncDisposable {
     return this.run(guest, '/bin/true')
   }
 
-  /** Until the command has ended. */
+  /** Until the command has ended, and well. */
   async run(guest: Guest, cmd: string): Promise<void> {
     const json = Buffer.from(JSON.stringify({ process: { cmd, args: [] }, stdin: false }))
     const head = Buffer.alloc(5)
     head.writeUInt32BE(json.length, 1)
     const headers = { ...this.#of(guest, 49983), 'content-type': 'application/connect+json', 'connect-protocol-version': '1' }
     const said = await this.#text('POST', '/process.Process/Start', headers, Buffer.concat([head, json]))
-    if (!said.includes('"end"')) throw new Error(`${cmd} did not end: ${said}`)
+    if (!said.includes('"exit status 0"')) throw new Error(`${cmd} did not end well: ${said}`)
   }
 
   /** `code` comes to 2. */

@@ -1,8 +1,10 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { chmod, chown, cp, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { chmod, chown, cp, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -31,7 +33,9 @@ beforeAll(async () => {
   uid = Number((await run('id', ['-u', USER])).stdout)
   place = await mkdtemp('/var/tmp/cai-')
   await chmod(place, 0o755)
-  for (const part of ['dist', 'native/bin', 'profiles']) await cp(join(ROOT, part), join(place, part), { recursive: true })
+  // What the daemon keeps its books with is no part of its bundle.
+  const store = ['libsql', '@libsql', '@neon-rs', 'detect-libc'].map((name) => `node_modules/${name}`)
+  for (const part of ['dist', 'native/bin', 'profiles', ...store]) await cp(join(ROOT, part), join(place, part), { recursive: true })
   const templates = process.env['CAISSON_TEMPLATES'] ?? join(process.env['CAISSON_HOME'] ?? join(homedir(), '.caisson'), 'templates')
   // Links, not copies: the environment is large, and nobody inside could change it.
   await run('cp', ['-al', templates, join(place, 'templates')])
@@ -46,12 +50,16 @@ afterAll(async () => {
   await rm(place, { recursive: true, force: true })
 })
 
-async function caisson(...args: string[]): Promise<Ended> {
+function asUser(...args: string[]): string[] {
   const id = ['--reuid', USER, '--regid', String(uid), '--clear-groups', '--reset-env']
-  const env = [`CAISSON_HOME=${join(place, 'home')}`, `CAISSON_TEMPLATES=${join(place, 'templates')}`, 'CAISSON_ZYGOTE_IDLE_MS=0']
-  const command = ['env', ...env, process.execPath, join(place, 'dist', 'caisson.cjs'), ...args]
+  const settings = { HOME: join(place, 'home'), TEMPLATES: join(place, 'templates'), ZYGOTE_IDLE_MS: '0', POOL: '0' }
+  const env = Object.entries(settings).map(([name, value]) => `CAISSON_${name}=${value}`)
+  return [...id, 'env', ...env, process.execPath, join(place, 'dist', 'caisson.cjs'), ...args]
+}
+
+async function caisson(...args: string[]): Promise<Ended> {
   try {
-    const { stdout, stderr } = await run('setpriv', [...id, ...command], { cwd: place })
+    const { stdout, stderr } = await run('setpriv', asUser(...args), { cwd: place })
     return { exitCode: 0, stdout, stderr }
   } catch (failure) {
     const { code, stdout, stderr } = failure as { code: number; stdout: string; stderr: string }
@@ -112,6 +120,37 @@ describe.runIf(isRoot)('without root (these specs make an ordinary user, and so 
     const full = await caisson('run', ...UNLIMITED, '--disk', '16', '-c', 'open("/tmp/x", "wb").write(bytes(64 << 20))')
     expect(full.exitCode).toBe(137)
     expect(full.stderr).toMatch(/limit of disk|disk limit/)
+  })
+
+  test('a daemon whose sandboxes nothing can freeze refuses a pause by its reason, which no client tries again; the sandbox runs on', async () => {
+    const daemon = spawn('setpriv', asUser('up', '--port', '0'), { cwd: place, stdio: 'ignore' })
+    const over = once(daemon, 'exit')
+    try {
+      const about = join(place, 'home', 'daemon.json')
+      while (!existsSync(about) && daemon.exitCode === null) await pause(20)
+      const { url } = JSON.parse(await readFile(about, 'utf8')) as { url: string }
+      const key = (await readFile(join(place, 'home', 'key'), 'utf8')).trim()
+      const ask = (method: string, path: string, body: object = {}) =>
+        fetch(`${url}${path}`, { method, headers: { 'x-api-key': key }, body: JSON.stringify(body) })
+      const unlimited = { memoryMiB: null, pids: null, cpus: null }
+      const wish = { profile: 'e2b', template: 'base', network: 'none', timeoutMs: 60_000, ...unlimited }
+      const made = await ask('POST', '/caisson/v1/sandboxes', wish)
+      const { sandboxID } = (await made.json()) as { sandboxID: string }
+      const paused = await ask('POST', `/sandboxes/${sandboxID}/pause`)
+      expect([paused.status, paused.headers.get('should-retry')]).toEqual([503, 'false'])
+      expect(await paused.json()).toMatchObject({
+        error_code: 'limit_unavailable',
+        message: expect.stringMatching(/freezer: /),
+        hint: expect.stringMatching(/^Run as root, or delegate/),
+      })
+      expect(await (await fetch(`${url}/sandboxes/${sandboxID}`, { headers: { 'x-api-key': key } })).json()).toMatchObject({
+        state: 'running',
+      })
+      expect((await ask('DELETE', `/sandboxes/${sandboxID}`)).status).toBe(204)
+    } finally {
+      daemon.kill('SIGTERM')
+      await over
+    }
   })
 
   test('there is no root inside, and asking for it is refused', async () => {
