@@ -1,5 +1,4 @@
-import { execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chmod, chown, cp, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
@@ -123,8 +122,9 @@ describe.runIf(isRoot)('without root (these specs make an ordinary user, and so 
   })
 
   test('a daemon whose sandboxes nothing can freeze refuses a pause by its reason, which no client tries again; the sandbox runs on', async () => {
-    const daemon = spawn('setpriv', asUser('up', '--port', '0'), { cwd: place, stdio: 'ignore' })
-    const over = once(daemon, 'exit')
+    const running = run('setpriv', asUser('up', '--port', '0'), { cwd: place })
+    const daemon = running.child
+    const over = running.catch(() => undefined)
     try {
       const about = join(place, 'home', 'daemon.json')
       while (!existsSync(about) && daemon.exitCode === null) await pause(20)
