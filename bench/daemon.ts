@@ -8,7 +8,7 @@ import { finished } from 'node:stream/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
-const PROGRAM = fileURLToPath(new URL('../dist/caisson.cjs', import.meta.url))
+const PROGRAM = fileURLToPath(new URL('../caisson', import.meta.url))
 const START_MS = 60_000
 const LOOK_MS = 20
 /** Behind an emulated processor Python takes a quarter of a minute to be warm. */
@@ -45,7 +45,7 @@ export class BenchDaemon implements AsyncDisposable {
       CAISSON_POOL: pool === undefined ? '' : String(pool),
       CAISSON_ZYGOTE_IDLE_MS: '0',
     }
-    const child = spawn(process.execPath, [PROGRAM, 'up', '--port', '0'], { env, stdio: 'ignore' })
+    const child = spawn(PROGRAM, ['up', '--port', '0'], { env, stdio: 'ignore' })
     for (const end = Date.now() + START_MS; Date.now() < end && child.exitCode === null; await pause(LOOK_MS)) {
       const about = await readFile(join(home, 'daemon.json'), 'utf8').catch(() => undefined)
       if (about === undefined) continue

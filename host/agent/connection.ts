@@ -3,6 +3,7 @@ import { create } from '@bufbuild/protobuf'
 import { AGENT_GENERATION, Fault, MAX_STREAMS } from '@caisson/wire'
 import { type Data_Channel as Channel, type Frame, type HelloReply, type Open, OpenSchema } from '@caisson/wire/agent'
 import { cancelled, onAbort, refuseAborted, settled } from '../lifetimes.ts'
+import type { FrameMemory } from './frame-memory.ts'
 import { encodeApart, encodeFrame, FrameDecoder, type FrameInit } from './frames.ts'
 import { type OperationCase, ruleFor } from './rules.ts'
 import { AgentStream, type EventWhat, type OpenedResult } from './stream.ts'
@@ -11,6 +12,9 @@ import { AgentStream, type EventWhat, type OpenedResult } from './stream.ts'
 const MAX_UNSENT_BYTES = 4 * 1024 * 1024
 /** Above this, no new operation may start: data of abandoned streams stays queued too, until the agent has taken it. */
 const MAX_UNSENT_BEGUN_BYTES = 16 * 1024 * 1024
+
+/** All connections read into the same memory: what one read brought has been decoded, which copies it, before any other read begins. */
+const RECEIVED = Buffer.allocUnsafeSlow(256 * 1024)
 
 type OpenInit = NonNullable<Extract<FrameInit['body'], { case: 'open' }>['value']>
 export type Operation = NonNullable<OpenInit['operation']> & { case: OperationCase }
@@ -38,10 +42,13 @@ export class AgentConnection {
   readonly hello: Promise<HelloReply>
 
   /** Hello is written at once; other streams need not wait for the answer. */
-  constructor(socket: Socket) {
+  private constructor(path: string) {
+    const callback = (bytes: number) => {
+      this.#receive(RECEIVED.subarray(0, bytes))
+      return true
+    }
+    const socket = connect({ path, onread: { buffer: RECEIVED, callback } })
     this.#socket = socket
-    socket.setNoDelay?.(true)
-    socket.on('data', (chunk: Uint8Array) => this.#receive(chunk))
     socket.on('drain', () => {
       for (const stream of this.#streams.values()) stream.caughtUp()
     })
@@ -53,7 +60,7 @@ export class AgentConnection {
 
   /** Writes may start before the socket is connected. Failure to connect counts as loss of the connection. */
   static to(path: string): AgentConnection {
-    return new AgentConnection(connect({ path }))
+    return new AgentConnection(path)
   }
 
   /** Why the connection is unusable; undefined while it works. */
@@ -64,6 +71,11 @@ export class AgentConnection {
   /** Resolves, never rejects, with the reason once the connection is unusable. */
   get lost(): Promise<Fault> {
     return this.#lost.promise
+  }
+
+  /** To give payloads back to. */
+  get memory(): FrameMemory {
+    return this.#decoder.memory
   }
 
   /** Starts an operation. Aborting the signal abandons the stream, now or later. */

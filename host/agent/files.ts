@@ -22,6 +22,9 @@ const CHANGES: Readonly<Record<number, FileChange['kind']>> = {
   [Kind.OVERFLOW]: 'overflow',
 }
 
+/** `lent`: a piece is the reader's until it asks for the next one; its memory is then used again. */
+export type ReadOptions = FileOptions & { offset?: number; length?: number; lent?: boolean }
+
 /** `lift`: where the user lacks permission, root creates it and gives it to the user; for users that may become root anyway. */
 export type MakeOptions = FileOptions & { lift?: boolean }
 
@@ -50,8 +53,8 @@ export class AgentFiles implements Files {
     this.#connection = connection
   }
 
-  async *read(path: string, options: FileOptions & { offset?: number; length?: number }, signal: AbortSignal) {
-    const { user = '', offset = 0, length } = options
+  async *read(path: string, options: ReadOptions, signal: AbortSignal) {
+    const { user = '', offset = 0, length, lent = false } = options
     whole('offset', offset)
     if (length !== undefined) whole('length', length)
     // On the wire, length 0 means "to the end".
@@ -60,8 +63,12 @@ export class AgentFiles implements Files {
     const stream = this.#open({ case: 'readFile', value }, `read ${path}`, signal)
     try {
       await stream.opened
-      for (let piece = await stream.take(); piece !== undefined; piece = await stream.take()) yield piece.bytes
+      for (let piece = await stream.take(); piece !== undefined; piece = await stream.take()) {
+        yield piece.bytes
+        if (lent) this.#connection.memory.giveBack(piece.bytes)
+      }
     } finally {
+      this.#connection.memory.clear()
       stream.giveUp(new Fault('CANCELLED', 'the reader stopped'))
     }
   }

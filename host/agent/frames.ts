@@ -1,6 +1,7 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import { Fault, MAX_DATA_BYTES, MAX_FRAME_BYTES } from '@caisson/wire'
 import { type DataSchema, type Frame, FrameSchema } from '@caisson/wire/agent'
+import { FrameMemory } from './frame-memory.ts'
 
 /** Source: wire/agent.proto. A 4-byte little-endian length, then one Frame. */
 const PREFIX_BYTES = 4
@@ -74,6 +75,7 @@ function putVarint(to: Buffer, value: number, from: number): number {
  * read after the first violation. Proven by spec/wire/decoder.spec.ts.
  */
 export class FrameDecoder {
+  readonly memory = new FrameMemory()
   #prefix = Buffer.alloc(PREFIX_BYTES)
   #prefixed = 0
   #body: Buffer | undefined
@@ -85,7 +87,7 @@ export class FrameDecoder {
     return this.#prefixed + this.#filled
   }
 
-  /** Throws WIRE_VIOLATION, after which the connection must be closed. The frames may share memory with `chunk`. */
+  /** Throws WIRE_VIOLATION, after which the connection must be closed. `chunk` is copied. */
   *push(chunk: Uint8Array): Generator<Frame> {
     if (this.#broken) throw new Fault('WIRE_VIOLATION', 'bytes after a violation')
     let rest = chunk
@@ -93,12 +95,7 @@ export class FrameDecoder {
       const length = this.#length(rest)
       if (length === undefined) return
       rest = rest.subarray(length.used)
-      if (this.#body === undefined && rest.length >= length.bytes) {
-        yield this.#parse(rest.subarray(0, length.bytes))
-        rest = rest.subarray(length.bytes)
-        continue
-      }
-      this.#body ??= Buffer.allocUnsafeSlow(length.bytes)
+      this.#body ??= this.memory.take(length.bytes)
       const taken = rest.subarray(0, length.bytes - this.#filled)
       this.#body.set(taken, this.#filled)
       this.#filled += taken.length

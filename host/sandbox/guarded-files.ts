@@ -22,7 +22,7 @@ export class GuardedFiles implements Files {
     this.#record = record
   }
 
-  read: Files['read'] = (path, options, signal) =>
+  read: AgentFiles['read'] = (path, options, signal) =>
     this.#each(async () => {
       this.#record('read', path, null)
       return this.#files.read(path, options, signal)

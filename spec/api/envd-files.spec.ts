@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { EnvdSandbox, type Envelope } from './envd-sandbox.ts'
@@ -165,6 +166,40 @@ describe('downloads', () => {
     for (let count = 0; count < 200; count += 1) lengths.push((await (await read('replaced')).text()).length)
     await sandbox.run(`kill -9 ${writing.stdout.trim()} || pkill -9 python3`)
     expect(new Set(lengths.filter((length) => length !== 0))).toEqual(new Set([9, 5000]))
+  })
+
+  test('many at once, fast, slowly, in part and broken off: each gets the bytes of its own file', async () => {
+    const bytes = 24 * 1024 * 1024
+    // No four bytes are those of another place, or of another file.
+    const contents = ['a', 'b', 'c'].map((name, file) => {
+      const numbers = Uint32Array.from({ length: bytes / 4 }, (_, place) => file * bytes + place)
+      return [name, Buffer.from(numbers.buffer)] as const
+    })
+    const expected = (name: string) => new Map(contents).get(name) ?? Buffer.alloc(0)
+    const made = await Promise.all(contents.map(([name, content]) => octets(`large-${name}`, content)))
+    expect(made.map(({ status }) => status)).toEqual([200, 200, 200])
+    const fast = async (name: string) => {
+      const got = Buffer.from(await (await read(`large-${name}`)).arrayBuffer())
+      return got.equals(expected(name))
+    }
+    const inPart = async (name: string) => {
+      const got = Buffer.from(await (await read(`large-${name}`, { range: 'bytes=1200-13000000' })).arrayBuffer())
+      return got.equals(expected(name).subarray(1200, 13_000_001))
+    }
+    const slow = async (name: string, most: number) => {
+      const [whole, pieces] = [expected(name), (await read(`large-${name}`)).body as ReadableStream<Uint8Array<ArrayBuffer>>]
+      let at = 0
+      for await (const piece of pieces) {
+        if (!whole.subarray(at, at + piece.length).equals(piece)) return false
+        at += piece.length
+        if (at >= most) break
+        await pause(1)
+      }
+      return at >= most
+    }
+    const all = ['a', 'b', 'c'].flatMap((name) => [fast(name), slow(name, bytes), slow(name, 5_000_000), inPart(name), fast(name)])
+    expect(await Promise.all(all)).toEqual(Array.from({ length: 15 }, () => true))
+    expect(await fast('b')).toBe(true)
   })
 
   test('an empty file is empty; a file of no size may have contents', async () => {

@@ -5,7 +5,7 @@ import type { Visit } from '../call.ts'
 import { checkedPath, checkedUser, sayUser, wholePath } from './asked.ts'
 import { contentDisposition, contentType } from './content.ts'
 import { rangeOf, type Span } from './range.ts'
-import { written } from './written.ts'
+import { sentOff, written } from './written.ts'
 
 /** Files up to this size are read whole before the response begins. */
 const SHORT_BYTES = 256 * 1024
@@ -45,7 +45,7 @@ async function send(visit: Visit, wanted: Wanted): Promise<void> {
   if (range === 'beyond') {
     reply.writeHead(416, { ...about, 'content-range': `bytes */${size}`, 'content-length': 0 }).end()
   } else if (range !== undefined) {
-    const content = await begun(read(visit, wanted, range))
+    const content = await begun(lent(visit, wanted, range))
     const last = range.offset + range.length - 1
     reply.writeHead(206, { ...about, 'content-length': range.length, 'content-range': `bytes ${range.offset}-${last}/${size}` })
     await copy(visit, content, range.length)
@@ -61,7 +61,7 @@ async function send(visit: Visit, wanted: Wanted): Promise<void> {
   } else if (size <= SHORT_BYTES) {
     await copyShort(visit, await begun(read(visit, wanted)), about)
   } else {
-    const content = await begun(read(visit, wanted, { offset: 0, length: size }))
+    const content = await begun(lent(visit, wanted, { offset: 0, length: size }))
     reply.writeHead(200, { ...about, 'content-length': size })
     await copy(visit, content, size)
   }
@@ -88,8 +88,13 @@ function wantsGzip(accepted: string | undefined): boolean {
   return /^\s*gzip\s*$/i.test(accepted ?? '')
 }
 
-function read(visit: Visit, { path, user }: Wanted, span?: Span): AsyncIterable<Uint8Array> {
-  return visit.entered.live.files.read(path, { user, ...span }, visit.signal)
+function read(visit: Visit, { path, user }: Wanted): AsyncIterable<Uint8Array> {
+  return visit.entered.live.files.read(path, { user }, visit.signal)
+}
+
+/** Each piece must have been sent before the next one is asked for. */
+function lent(visit: Visit, { path, user }: Wanted, span: Span): AsyncIterable<Uint8Array> {
+  return visit.entered.live.files.read(path, { user, ...span, lent: true }, visit.signal)
 }
 
 /** Rejects if the file cannot be read at all: the response has not begun, so it can still report the error. */
@@ -103,6 +108,7 @@ async function begun(content: AsyncIterable<Uint8Array>): Promise<AsyncIterable<
   })()
 }
 
+/** The pieces are lent. */
 async function copy(visit: Visit, content: AsyncIterable<Uint8Array>, length: number): Promise<void> {
   const { reply } = visit
   let sent = 0
@@ -110,7 +116,7 @@ async function copy(visit: Visit, content: AsyncIterable<Uint8Array>, length: nu
     sent += piece.length
     // End with the last byte: the client may then pause the sandbox over this very connection.
     if (sent >= length) return void reply.end(piece)
-    await written(reply, piece)
+    await sentOff(reply, piece)
     if (reply.destroyed) return
   }
   // The file has shrunk meanwhile. Break off, so that the client does not wait for the rest.
