@@ -151,8 +151,9 @@ export class Supervised<Options> {
    * removed is mentioned in the death, which counts in any case, and the next host tries again.
    */
   async #bury(plan: Known, death: Death): Promise<Death> {
-    // The folder may belong to a new zygote already; only the holder of its lock calls `sweepDead`.
-    const isLeft = plan.kind === 'sandbox' && death.reason === 'crash' && existsSync(plan.dir)
+    // A zygote's folder may belong to a new one already; only the holder of its lock calls `sweepDead`. All others, mothers too, have one of their own.
+    const isOwn = plan.dir === join(this.#folder, plan.id)
+    const isLeft = isOwn && death.reason === 'crash' && existsSync(plan.dir)
     const told = { ...death }
     try {
       await rm(plan.deathRecord, { force: true })

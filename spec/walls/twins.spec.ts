@@ -6,6 +6,7 @@ import { RemoteDoor, Sandbox, type SandboxOptions } from '../../client/index.ts'
 import { SpecDaemon } from '../api/daemon.ts'
 import { onWall } from './every-wall.ts'
 import { CARD, inTurn, PROGRAMS, parts, RENEWED } from './renewed.ts'
+import { Traces } from './traces.ts'
 
 const ROWS = [...RENEWED, ...PROGRAMS, CARD]
 /** What a process is held by, as the kernel tells it. */
@@ -189,8 +190,11 @@ onWall('microvm', () => {
   test('she ends with her keeper, with her daemon, and when nobody asks for twins any more', async () => {
     await vi.waitFor(() => expect(startedFrom('base')).toHaveLength(1), { timeout: 120_000, interval: 200 })
     const [{ sandbox: ofBase }] = startedFrom('base') as [{ sandbox: string }]
+    const traces = new Traces(daemon.home, ofBase)
+    expect([...(await traces.find()).keys()]).toContain('cgroup')
     process.kill(Number(parentOf(firstOf(ofBase))), 'SIGKILL')
     await isOver(ofBase)
+    await vi.waitFor(async () => expect(await traces.find()).toEqual(new Map()), { timeout: 30_000, interval: 200 })
     await daemon.stop()
     const withDaemon = await start('0')
     expect(processesOf(withDaemon)).toHaveLength(1)
