@@ -68,7 +68,7 @@ export class AgentFiles implements Files {
         if (lent) this.#connection.memory.giveBack(piece.bytes)
       }
     } finally {
-      this.#connection.memory.clear()
+      if (lent) this.#connection.memory.clear()
       stream.giveUp(new Fault('CANCELLED', 'the reader stopped'))
     }
   }

@@ -124,10 +124,12 @@ describe.runIf(isRoot)('without root (these specs make an ordinary user, and so 
   test('a daemon whose sandboxes nothing can freeze refuses a pause by its reason, which no client tries again; the sandbox runs on', async () => {
     const running = run('setpriv', asUser('up', '--port', '0'), { cwd: place })
     const daemon = running.child
-    const over = running.catch(() => undefined)
+    // Whoever waits for its end, below, is told how it failed.
+    running.catch(() => undefined)
     try {
       const about = join(place, 'home', 'daemon.json')
       while (!existsSync(about) && daemon.exitCode === null) await pause(20)
+      if (daemon.exitCode !== null) await running
       const { url } = JSON.parse(await readFile(about, 'utf8')) as { url: string }
       const key = (await readFile(join(place, 'home', 'key'), 'utf8')).trim()
       const ask = (method: string, path: string, body: object = {}) =>
@@ -149,7 +151,7 @@ describe.runIf(isRoot)('without root (these specs make an ordinary user, and so 
       expect((await ask('DELETE', `/sandboxes/${sandboxID}`)).status).toBe(204)
     } finally {
       daemon.kill('SIGTERM')
-      await over
+      await running
     }
   })
 
