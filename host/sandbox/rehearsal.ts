@@ -19,7 +19,16 @@ type Asked = RuntimeRequest | RehearsalRequest
  * Complete runs, as a client would ask for them: reading a request, printing and showing a value are code paths of their own. The rehearsal after them clears
  * their traces.
  */
-const RUNS = ["print('warm')", '1', "print('warm')", '1'].map((code, id): RuntimeRequest => ({ op: 'run', id, code, env: {} }))
+const RUNS = ["print('warm')", '1', "print('warm')", '1'].map(run)
+
+/**
+ * Leaves the first processor, on which the agent stays. And memory that is given back makes the kernel clear what the emulated processor knows of pages: only
+ * then QEMU makes room for as many as were needed (native/twins/src/tables.rs).
+ */
+const APART = 'import os; _all = os.sched_getaffinity(0); os.sched_setaffinity(0, {max(_all)}); os.sched_setaffinity(0, _all)'
+const CLEAR = 'import mmap; _all = mmap.mmap(-1, 1 << 20); _all.write(bytes(1 << 20)); _all.close()'
+/** Each doubles the room. */
+const CLEARED = 4
 
 /**
  * Makes an interpreter inside execute the code paths of a first run and reseed itself, so that its owner need not wait for that. After this it must not be
@@ -42,7 +51,9 @@ export async function walkAgain(
   const command = await startCommand(agent, { ...COMMAND, env: walk.env, cwd: walk.cwd }, { judge: UNJUDGED }, signal)
   for await (const _ of command.output);
   await command.exit
-  for (const pid of pids) await walked(attachProgram(agent, pid, { judge: UNJUDGED }, unending()), [...RUNS, { ...walk, seed: '' }], signal)
+  const clears = Array.from({ length: CLEARED }, () => [{ ...walk, seed: '' }, run(CLEAR)]).flat()
+  const asked = [run(APART), ...RUNS, ...clears, ...RUNS, { ...walk, seed: '' }]
+  for (const pid of pids) await walked(attachProgram(agent, pid, { judge: UNJUDGED }, unending()), asked, signal)
 }
 
 /**
@@ -71,6 +82,10 @@ function expected(plan: Plan, { env }: Template): Pick<RehearsalRequest, 'op' | 
   return { op: 'rehearse', cwd: plan.user.home, env: { ...ACCOUNT_VARIABLES, ...env, ...trustVariables(plan) } }
 }
 
+function run(code: string): RuntimeRequest {
+  return { op: 'run', id: 0, code, env: {} }
+}
+
 async function walked(program: Program, asked: readonly Asked[], signal: AbortSignal): Promise<void> {
   try {
     await orAborted(rehearsed(program, [...asked], signal), signal)
@@ -90,8 +105,9 @@ async function rehearsed(program: RuntimeProcess, asked: Asked[], signal: AbortS
   for await (const { channel, bytes } of program.output) {
     if (channel !== 'control') continue
     for (const { message } of lines.push(bytes)) {
+      const isAnswered = message.type === 'ready' || message.type === 'end'
       if (message.type === 'ready' && asked.length === 0) return
-      if (message.type === 'end' && asked.length > 0) await ask()
+      if (isAnswered && asked.length > 0) await ask()
       else if (message.type !== 'result') throw violation(`a message of type ${message.type} while nobody ran anything`)
     }
   }

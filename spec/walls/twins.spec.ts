@@ -33,7 +33,7 @@ onWall('microvm', () => {
   const all: Sandbox[] = []
   const door = () => new RemoteDoor({ url: daemon.url, key: daemon.key })
   const make = async (more: SandboxOptions = {}) => {
-    const sandbox = await Sandbox.create({ wall: 'microvm', network: 'open', timeoutMs: 1_800_000, ...more, door: door() })
+    const sandbox = await Sandbox.create({ wall: 'microvm', network: 'open', cpus: 2, timeoutMs: 1_800_000, ...more, door: door() })
     all.push(sandbox)
     return sandbox
   }
@@ -102,6 +102,13 @@ onWall('microvm', () => {
     expect((await other.commands.run('ls')).stdout).toBe('')
     await one.runCode('import numpy; numpy.mine = 1')
     expect((await other.runCode('import numpy; print(hasattr(numpy, "mine"))')).stdout).toBe('False\n')
+  })
+
+  test('its interpreter may use every processor, and its kernel makes no large pages behind its back', async () => {
+    const [one] = twins
+    const code = 'import os; print(sorted(os.sched_getaffinity(0)) == list(range(os.cpu_count())), os.cpu_count() > 1)'
+    expect((await one.runCode(code)).stdout).toBe('True True\n')
+    expect((await one.commands.run('cat /sys/kernel/mm/transparent_hugepage/enabled')).stdout).toContain('[never]')
   })
 
   test('what leaves it is judged by its own gate', async () => {

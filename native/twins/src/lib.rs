@@ -6,7 +6,7 @@
 //! its first thread stays here (serve.rs), and its other threads are stopped where they wait in the kernel, for good
 //! (threads.rs). In a twin these threads are recreated and continue, with the twin's own descriptors in place of the
 //! mother's (descriptors.rs), inside the walls of its own sandbox and behind QEMU's own seccomp filter, which the
-//! mother keeps for it (filter.rs).
+//! mother keeps for it (filter.rs). What QEMU knows of a machine's pages is kept while it waits (tables.rs).
 //!
 //! Anything unexpected (an unknown descriptor, a busy thread) means that there are no twins; machines are then
 //! restored.
@@ -17,6 +17,7 @@ mod descriptors;
 mod filter;
 mod name;
 mod serve;
+mod tables;
 mod threads;
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
@@ -167,6 +168,7 @@ extern "C" fn load(count: c_int, arguments: *const *mut c_char) {
     // SAFETY: the dynamic loader passes the program's arguments to initialisers.
     unsafe { name::find(count, arguments) };
     serve::prepare();
+    tables::prepare();
 }
 
 #[used]

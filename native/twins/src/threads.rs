@@ -83,7 +83,8 @@ impl Thread {
     }
 }
 
-fn own() -> usize {
+/// A word that is this thread's alone, in a twin too.
+pub fn own() -> usize {
     let own: usize;
     // SAFETY: the x86-64 thread ABI: the first word there is its own address.
     unsafe { asm!("mov {}, fs:0", out(reg) own, options(nostack, readonly)) };

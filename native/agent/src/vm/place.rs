@@ -1,11 +1,36 @@
-//! Pins the agent's communication with the host to one CPU of an emulated machine, where waking another CPU takes
-//! longer than the work it is woken for. The thread that carries messages stays on one CPU, and the kernel wakes its
-//! partners there. Programs may run anywhere.
+//! Which CPU of an emulated machine runs what. All of the agent's communication with the host stays on the first, where
+//! the kernel wakes its partners: waking another CPU takes longer than the work it is woken for. Programs may run
+//! anywhere, and are woken where they ran last. Elsewhere the kernel would wake an interpreter on the agent's CPU,
+//! because that one reads next to nothing afterwards; but an emulated CPU that changes between two processes forgets
+//! both, and looks up thousands of pages again.
 
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::nodes;
 
 static STAYS: AtomicBool = AtomicBool::new(false);
 const SETS: usize = 16;
+
+/// linux: kernel/sched/features.h
+const WAKES_NEARBY: [&str; 2] = ["NO_WA_IDLE", "NO_WA_WEIGHT"];
+const DEBUG: &str = "/debug";
+
+/// Tells the kernel to wake a program where it ran last. It only improves speed, so failures are ignored.
+pub fn keep_apart() {
+    let at = Path::new(DEBUG);
+    if !is_emulated() || nodes::folder(at).is_err() {
+        return;
+    }
+    if nodes::attach("debugfs", at, nodes::strict(), None).is_ok() {
+        for feature in WAKES_NEARBY {
+            let _ = fs::write(at.join("sched/features"), feature);
+        }
+        let _ = nix::mount::umount(at);
+    }
+    let _ = fs::remove_dir(at);
+}
 
 /// Pins this thread to the first CPU of an emulated machine. It only improves speed, so failures are ignored.
 pub fn stay() {

@@ -88,8 +88,9 @@ fn memory_of(engine: &Engine, machine: &Machine) -> String {
 /// inside, which an emulated CPU does not need. Words after `--` go to the first program.
 fn kernel_line(emulated: bool) -> Outcome<String> {
     let time = if emulated {
-        // There is no other clock to calibrate it by.
-        format!("tsc=reliable no_timer_check tsc_early_khz={}", ticks::per_millisecond()?)
+        // There is no other clock to calibrate it by. Large pages gain an emulated CPU nothing, and to make them takes it
+        // tens of milliseconds and memory of its own, seconds after it has been forked.
+        format!("tsc=reliable no_timer_check tsc_early_khz={} transparent_hugepage=never", ticks::per_millisecond()?)
     } else {
         "no_timer_check".to_string()
     };
