@@ -26,8 +26,8 @@ const RUNS = ["print('warm')", '1', "print('warm')", '1'].map(run)
  * then QEMU makes room for as many as were needed (native/twins/src/tables.rs).
  */
 const APART = 'import os; _all = os.sched_getaffinity(0); os.sched_setaffinity(0, {max(_all)}); os.sched_setaffinity(0, _all)'
-const CLEAR = 'import mmap; _all = mmap.mmap(-1, 1 << 20); _all.write(bytes(1 << 20)); _all.close()'
-/** Each doubles the room. */
+const CLEAR = 'import mmap; _memory = mmap.mmap(-1, 1 << 20); _memory.write(bytes(1 << 20)); _memory.close()'
+/** Each at most doubles the room. */
 const CLEARED = 4
 
 /**

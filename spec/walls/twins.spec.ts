@@ -111,6 +111,14 @@ onWall('microvm', () => {
     expect((await one.commands.run('cat /sys/kernel/mm/transparent_hugepage/enabled')).stdout).toContain('[never]')
   })
 
+  test('its real-time clock is right too, and its kernel’s debug files are not mounted', async () => {
+    const [one] = twins
+    const told = await one.commands.run('cat /sys/class/rtc/rtc0/since_epoch; grep -c debugfs /proc/mounts; ls /sys/kernel/debug')
+    const [seconds, ...rest] = told.stdout.trim().split('\n')
+    expect(Math.abs(Number(seconds) - Date.now() / 1000)).toBeLessThan(3)
+    expect(rest).toEqual(['0'])
+  })
+
   test('what leaves it is judged by its own gate', async () => {
     for (const sandbox of twins) expect((await sandbox.commands.run('curl -sS http://10.1.2.3/')).stdout).toContain('NETWORK_DENIED')
   })

@@ -1,6 +1,6 @@
 //! QEMU remembers where a machine's pages are in a table per CPU. It makes the table larger as needed when the machine
 //! has it cleared, and smaller if little was needed for a tenth of a second. A machine that waits for its owner needs
-//! little, so the owner's first run would find a table of 64 pages and look up thousands. So here that tenth of a
+//! little, so the owner's first run would find a small table and look up thousands of pages. So here that tenth of a
 //! second is measured in time for which the CPU has worked, and is a second.
 
 use std::arch::naked_asm;

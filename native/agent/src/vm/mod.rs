@@ -50,7 +50,7 @@ pub fn begin(word: Option<&str>) -> Outcome<OwnedFd> {
     let named = Channel::of(word)?;
     let channel = *CHANNEL.get_or_init(|| named);
     nodes::mount_kernel()?;
-    place::keep_apart();
+    place::keep_apart()?;
     channel.modules().iter().try_for_each(|folder| load_modules(folder))?;
     let port = channel.open()?;
     let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);

@@ -1,14 +1,13 @@
-//! Which CPU of an emulated machine runs what. All of the agent's communication with the host stays on the first, where
-//! the kernel wakes its partners: waking another CPU takes longer than the work it is woken for. Programs may run
-//! anywhere, and are woken where they ran last. Elsewhere the kernel would wake an interpreter on the agent's CPU,
-//! because that one reads next to nothing afterwards; but an emulated CPU that changes between two processes forgets
-//! both, and looks up thousands of pages again.
+//! Which CPU of an emulated machine runs what. The agent's threads that talk to the host stay on the first: waking
+//! another CPU takes longer than what they do for each other. Programs may run anywhere, and are woken where they ran
+//! last. The kernel would rather wake an interpreter on the CPU of the agent that has sent it something, but an emulated
+//! CPU that changes to another process forgets where its pages are, and looks up thousands again.
 
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::nodes;
+use super::{Outcome, nodes};
 
 static STAYS: AtomicBool = AtomicBool::new(false);
 const SETS: usize = 16;
@@ -17,19 +16,17 @@ const SETS: usize = 16;
 const WAKES_NEARBY: [&str; 2] = ["NO_WA_IDLE", "NO_WA_WEIGHT"];
 const DEBUG: &str = "/debug";
 
-/// Tells the kernel to wake a program where it ran last. It only improves speed, so failures are ignored.
-pub fn keep_apart() {
+/// Tells the kernel to wake a program where it ran last. It only improves speed, so failures are ignored; but the
+/// kernel's debug files must be gone again.
+pub fn keep_apart() -> Outcome<()> {
     let at = Path::new(DEBUG);
-    if !is_emulated() || nodes::folder(at).is_err() {
-        return;
+    if !is_emulated() || nodes::folder(at).is_err() || nodes::attach("debugfs", at, nodes::strict(), None).is_err() {
+        return Ok(());
     }
-    if nodes::attach("debugfs", at, nodes::strict(), None).is_ok() {
-        for feature in WAKES_NEARBY {
-            let _ = fs::write(at.join("sched/features"), feature);
-        }
-        let _ = nix::mount::umount(at);
+    for feature in WAKES_NEARBY {
+        let _ = fs::write(at.join("sched/features"), feature);
     }
-    let _ = fs::remove_dir(at);
+    nix::mount::umount(at).map_err(|error| format!("{DEBUG}: {error}"))
 }
 
 /// Pins this thread to the first CPU of an emulated machine. It only improves speed, so failures are ignored.
