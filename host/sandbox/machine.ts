@@ -1,4 +1,4 @@
-import { Fault, type Machine, type Plan } from '@caisson/wire'
+import { Fault, type Machine, type Plan, type WallName } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
 import type { MachineFacts } from './plan.ts'
 import type { Profile } from './profile.ts'
@@ -7,8 +7,8 @@ import type { StrictCreateRequest } from './request.ts'
 const MIB = 1024 * 1024
 /** What the guest kernel takes for itself, with the agent, the programs of the runtimes and some headroom. */
 const KERNEL_MIB = 112
-/** With less than this, a shell starts, and nothing more. */
-const LEAST_MEMORY_MIB = 64
+/** With less than this, a machine starts a shell, and nothing more. gVisor's own kernel (runsc of 2022) is killed as it starts with 18, and not with 20. */
+const LEAST_MEMORY_MIB: Partial<Record<WallName, number>> = { gvisor: 32, microvm: 64 }
 /** QEMU's microvm has no more (hw/i386/microvm.c), and an emulated one gains nothing from many. */
 const MOST_CPUS = 8
 
@@ -21,9 +21,6 @@ export function planMachine(
   if (wall.machine === undefined) return undefined
   if (memoryMiB === null)
     throw new Fault('BAD_REQUEST', `memoryMiB: behind wall ${wall.name} it is the size of a machine, and must be a number`)
-  if (memoryMiB < LEAST_MEMORY_MIB) {
-    throw new Fault('BAD_REQUEST', `memoryMiB: ${memoryMiB} is too small for wall ${wall.name}, which needs ${LEAST_MEMORY_MIB}`)
-  }
   if (shown === null) {
     throw new Fault('TEMPLATE_NOT_BUILT', `template ${name} has no image for machines`, {
       hint: 'Build it with `./caisson setup`, as root.',
@@ -31,6 +28,13 @@ export function planMachine(
   }
   const memoryBytes = (memoryMiB + KERNEL_MIB) * MIB
   return { ...wall.machine, shown, memoryBytes, cpus: Math.min(MOST_CPUS, Math.max(1, Math.ceil(cpus ?? 1))) }
+}
+
+/** Throws BAD_REQUEST: a wall that has a kernel of its own within the limit needs memory for that. */
+export function refuseLittleMemory({ wall }: Pick<MachineFacts, 'wall'>, memoryMiB: number | null): void {
+  const least = LEAST_MEMORY_MIB[wall.name]
+  if (least === undefined || memoryMiB === null || memoryMiB >= least) return
+  throw new Fault('BAD_REQUEST', `memoryMiB: ${memoryMiB} is too small for wall ${wall.name}, which needs ${least}`)
 }
 
 /** Whether its engine can save and restore its state. */

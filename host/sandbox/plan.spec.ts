@@ -267,6 +267,13 @@ describe('a request is refused, by the name of its field, when', () => {
   })
 })
 
+test('behind a wall with a kernel of its own, memory is refused that not even that kernel can start with', () => {
+  const wall = { name: 'gvisor' as const, engine: ENGINE, sudo: false, mounts: true }
+  const behind = (memoryMiB: number | null) => made({ memoryMiB }, profile, template, { ...facts, wall }).limits.memoryBytes
+  expect(() => behind(31)).toThrow(expect.objectContaining({ code: 'BAD_REQUEST', message: expect.stringContaining('memoryMiB') }))
+  expect([32, null].map(behind)).toEqual([32 * 1024 * 1024, null])
+})
+
 describe('a machine', () => {
   const files = { kernel: '/state/machine/kernel-6/vmlinux', initrd: '/state/engines/initrd-1', usr: '/state/machine/usr-1.erofs' }
   const parts = { vmm: 'qemu' as const, reader: null, ...files }

@@ -1,6 +1,6 @@
 import { type Bind, type Engine, Fault, type Machine, type NetworkFile, type Plan, type WallName } from '@caisson/wire'
 import type { Template } from '../templates/template.ts'
-import { planMachine, refuseMounts } from './machine.ts'
+import { planMachine, refuseLittleMemory, refuseMounts } from './machine.ts'
 import type { Profile } from './profile.ts'
 import type { StrictCreateRequest } from './request.ts'
 import type { Look } from './shields.ts'
@@ -92,6 +92,7 @@ export function planSandbox(request: StrictCreateRequest, profile: Profile, temp
   const isSudo = facts.root && facts.wall.sudo && !profile.noNewPrivileges
   const isWritable = facts.root && facts.wall.engine === null && profile.root === 'overlay'
   const root = isWritable ? overlay(template) : ({ kind: 'read-only' } as const)
+  refuseLittleMemory(facts, limits.memoryMiB)
   const machine = planMachine(facts, template, limits)
   if (!facts.wall.mounts) refuseMounts(request, facts)
   const preload = preloaded(template, facts.wall.engine)

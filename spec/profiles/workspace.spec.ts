@@ -106,7 +106,8 @@ describe('whatever ends it', () => {
   onWall('gvisor', () => {
     test('a launch that fails, behind a stronger wall than it was written behind: nobody was in it', async () => {
       await (await opened('stronger', { wall: 'container' })).kill()
-      const failing = { wall: 'gvisor', memoryMiB: 16 } as const
+      // No file has a name of 256 bytes.
+      const failing = { wall: 'gvisor', mounts: [{ source: '/usr/share', target: `/opt/${'x'.repeat(256)}`, mode: 'ro' }] } as const
       for (const name of ['stronger', 'new']) await expect(opened(name, failing)).rejects.toMatchObject({ code: 'LAUNCH_FAILED' })
       for (const name of ['stronger', 'new']) await (await opened(name, { wall: 'container' })).kill()
       await (await opened('stronger', { wall: 'gvisor' })).kill()
