@@ -73,6 +73,9 @@ describe('the stream', () => {
     const code = 'import sys\nprint(sys.argv[1:], __name__)\nsys.exit(3)'
     const said = await server.run(code, program, OURS)
     expect(said.slice(1)).toMatchObject([{ type: 'stdout', text: "['a'] __main__\n" }, { type: 'exit', exit_code: 3 }, end])
+    const builtins = 'import builtins\nprint([hasattr(builtins, name) for name in ("exit", "get_ipython")])'
+    expect((await server.run(builtins, program, OURS))[1]).toMatchObject({ text: '[True, False]\n' })
+    expect((await server.run(builtins))[1]).toMatchObject({ text: '[False, True]\n' })
     const refused = await server.execute({ code, ...program })
     expect([refused.status, await refused.text()]).toEqual([400, 'program: no such field'])
     for (const [code, value] of [

@@ -137,6 +137,10 @@ test('a plain cell, which is run in fewer calls, comes to what IPython makes of 
     '1+1|x = 1|x = 1\nx|x = 3; y = 2; y|1;|None|"a text"|_|In[-1]|1\n2\n3|# nothing|x: int = 1\n__annotations__|print(1)\nprint(2)',
     '1/0|print(1)\n1/0\nprint(2)|assert 0, "no"|exec("1/0")|raise SystemExit(3)|raise KeyboardInterrupt|class A(Exception): pass\nraise A',
     'import warnings; warnings.warn("so")|import warnings; warnings.warn("so")|1 is 1|"doc"\nx = 1\n__doc__|display(1, 2)|get_ipython().run_cell("5") and 6',
+    'import math; math.pi|from math import e, pi; e|a = b = 4; a, b|a.real; a|1; 2|print(1); 2|a == 4; 5|f(x = 1); 3|a, b = 1, 2; a|a = 1; a += 1; a|a =; a',
+    'if a: 1|for i in a: i|while 0: 1; 2|with open("/dev/null"): 3|try: 4\nfinally: 5|x = "; y = "; x|x = 1; "a;b"|x = 1; 2 # 3|1;  |x = 1;;2|[a;b]',
+    '(lambda: 1)()|{1: 2}|a[0:1]|(y := 4)|*a, b = 1, 2; b|global g; g|a = 1; del a; 1|pass; 1|assert 1; 2|raise ValueError; 1|from __future__ import annotations; 1|1 is 1; 2',
+    '1\\\n+1|x = 1; 1/0|import nothing_of_that; 1|a = lambda; 1|import os, sys; os.sep|from os import (sep); sep|from os import *; sep|type X = int; X|print(); 1',
     '(|return 1|print("before")\nreturn|x = 1\nfrom __future__ import annotations|def f():\n  yield 1\n[*f()]|import sys; sys.displayhook = print; 7|8',
   ].flatMap((cells) => cells.split('|'))
   await sandbox.files.write('/tmp/cells.json', JSON.stringify(plain))

@@ -1,6 +1,7 @@
 """A plain cell in a shell as it began: what IPython's `run_cell` comes to then, in fewer calls. Whatever is not as usual is IPython's to run."""
 
 import ast
+import re
 
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
 
@@ -8,6 +9,18 @@ from caisson_runtime.loop import MAY_WANT_LOOP
 
 # What IPython keeps out of its history.
 _KEPT_OUT = "paste"
+# Every statement that others can stand in has a colon.
+_MAY_NEST = re.compile("[:#\n]")
+_QUOTED = re.compile("[\"']")
+_SHOWS_NOTHING = re.compile(r" *(?:import|from) |[\w., ]+=(?!=)")
+
+
+def _is_one_piece(line):
+    """Whether it is simple statements, of which only the last may be an expression. (That of another may be too: it does not look closely.)"""
+    *before, last = line.split(";")
+    if _MAY_NEST.search(line) is not None or not last.strip():
+        return False
+    return not before or (_QUOTED.search(line) is None and all(map(_SHOWS_NOTHING.match, before)))
 
 
 class Cells:
@@ -61,6 +74,9 @@ class Cells:
     def _compiled(self, cell, name):
         """All of it before any of it runs: the last, if it is an expression, to be shown."""
         compiler = self._shell.compile
+        if _is_one_piece(cell[:-1]):
+            # Without a tree, which takes as long as all the rest of it.
+            return [compiler(cell, name, "single")]
         nodes = compiler.ast_parse(cell, filename=name).body
         shown = [nodes.pop()] if nodes and isinstance(nodes[-1], ast.Expr) else []
         steps = [compiler(ast.Module(nodes, []), name, "exec")] if nodes else []

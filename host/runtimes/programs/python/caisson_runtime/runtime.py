@@ -210,14 +210,16 @@ class Runtime:
             return error, self._shell.told
         path = task["path"]
         with program.stage(path, task["args"]):
-            if path in SNIPPETS or path.endswith(".ipy"):
-                error = self._shell.run(request["code"], "<string>" if path == "-c" else "<stdin>" if path == "-" else path)
-            else:
-                error = program.run(request["code"], path)
-            text = "" if error is None else failure.plain(error)
-            end["exitCode"] = program.status(error)
-            self._figures()
-            closing.wind_up()
+            is_snippet = path in SNIPPETS or path.endswith(".ipy")
+            with contextlib.nullcontext() if is_snippet else self._shell.set_aside():
+                if is_snippet:
+                    error = self._shell.run(request["code"], "<string>" if path == "-c" else "<stdin>" if path == "-" else path)
+                else:
+                    error = program.run(request["code"], path)
+                text = "" if error is None else failure.plain(error)
+                end["exitCode"] = program.status(error)
+                self._figures()
+                closing.wind_up()
         return error, text
 
     def _figures(self):

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 from IPython.core.autocall import ExitAutocall
 from IPython.core.compilerop import CachingCompiler
@@ -92,6 +92,8 @@ class Shell(InteractiveShell):
         # By the name that `display` gave it, what it looks like now.
         shell.changed = {}
         shell.is_plain, shell.cells = Plain(shell), Cells(shell)
+        # For good, and not for each cell: a name more or less among the builtins, and Python looks up all of them anew, everywhere.
+        shell.builtin_trap.__enter__()
         # The process ends without finalizers; programs run theirs (closing.py).
         atexit.unregister(shell.atexit_operations)
         # Said after each SystemExit.
@@ -187,6 +189,15 @@ class Shell(InteractiveShell):
 
     def ask_exit(self):
         raise SystemExit
+
+    @contextmanager
+    def set_aside(self):
+        """A program finds the builtins that Python has."""
+        self.builtin_trap.__exit__(None, None, None)
+        try:
+            yield
+        finally:
+            self.builtin_trap.__enter__()
 
     def run(self, code, name=None):
         """Runs a cell. Returns the exception that ended it, or None; `told` then is what to show of it."""
