@@ -2,20 +2,20 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
 use caisson_wire::{Close, Frame, HelloReply, MAX_DATA_BYTES, MAX_FRAME_BYTES, MAX_STREAMS, Open, frame, open, opened};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
 
 use crate::agent::Agent;
 use crate::inbound::{Accepts, BadHost};
 use crate::operations;
+use crate::port::{Port, port, receive, send_all};
 use crate::stream::Stream;
 
 const MAX_CONNECTIONS: usize = 64;
@@ -37,11 +37,12 @@ impl Guests {
         Guests { agent, open: Rc::new(()) }
     }
 
-    fn serve(&self, socket: UnixStream) {
+    fn serve(&self, socket: OwnedFd) {
         // This handle, the listener's, and one for each connection.
         if Rc::strong_count(&self.open) > MAX_CONNECTIONS + 1 {
             return;
         }
+        let Ok(socket) = port(socket) else { return };
         let Guests { agent, open: counted } = self.clone();
         tokio::task::spawn_local(async move {
             serve(agent, socket).await;
@@ -60,9 +61,8 @@ impl Guests {
     pub fn welcome(&self, descriptors: Vec<OwnedFd>) {
         for descriptor in descriptors {
             let socket = std::os::unix::net::UnixStream::from(descriptor);
-            // Ignore a descriptor that is not a socket.
-            if let Ok(socket) = socket.set_nonblocking(true).and_then(|()| UnixStream::from_std(socket)) {
-                self.serve(socket);
+            if socket.set_nonblocking(true).is_ok() {
+                self.serve(socket.into());
             }
         }
     }
@@ -71,7 +71,11 @@ impl Guests {
 pub async fn accept(guests: Guests, listener: UnixListener) {
     loop {
         match listener.accept().await {
-            Ok((socket, _)) => guests.serve(socket),
+            Ok((socket, _)) => {
+                if let Ok(socket) = socket.into_std() {
+                    guests.serve(socket.into());
+                }
+            }
             // Out of descriptors or memory, until some connection ends.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
@@ -80,40 +84,39 @@ pub async fn accept(guests: Guests, listener: UnixListener) {
 
 type Streams = Rc<RefCell<HashMap<u32, Rc<Stream>>>>;
 
-async fn serve(agent: Rc<Agent>, socket: UnixStream) {
-    let (reader, writer) = socket.into_split();
+async fn serve(agent: Rc<Agent>, socket: Port) {
     let (sender, receiver) = channel(OUTGOING_FRAMES);
     let connection = Connection { agent, outgoing: sender, streams: Streams::default(), last: 0, greeted: false };
     let streams = connection.streams.clone();
     tokio::select! {
-        heard = connection.listen(reader) => if let Err(BadHost(why)) = heard {
+        heard = connection.listen(&socket) => if let Err(BadHost(why)) = heard {
             // Goes to /dev/null inside a wall.
             eprintln!("caisson-agent: connection closed: {why}");
         },
-        _ = speak(writer, receiver) => {}
+        _ = speak(&socket, receiver) => {}
     }
     for stream in streams.borrow().values() {
         stream.cancel();
     }
 }
 
-async fn speak(mut socket: OwnedWriteHalf, mut queue: Receiver<Vec<u8>>) -> std::io::Result<()> {
+async fn speak(socket: &Port, mut queue: Receiver<Vec<u8>>) -> io::Result<()> {
     let mut frames = Vec::with_capacity(OUTGOING_FRAMES);
     let mut joined = Vec::new();
     while queue.recv_many(&mut frames, OUTGOING_FRAMES).await > 0 {
         for frame in frames.drain(..) {
             if joined.len() + frame.len() > SMALL_READ && !joined.is_empty() {
-                socket.write_all(&joined).await?;
+                send_all(socket, &joined).await?;
                 joined.clear();
             }
             if frame.len() > SMALL_READ {
-                socket.write_all(&frame).await?;
+                send_all(socket, &frame).await?;
             } else {
                 joined.extend_from_slice(&frame);
             }
         }
         if !joined.is_empty() {
-            socket.write_all(&joined).await?;
+            send_all(socket, &joined).await?;
             joined.clear();
         }
     }
@@ -130,7 +133,7 @@ struct Connection {
 
 impl Connection {
     /// Returns when the host is gone or violated the protocol; there is no resynchronisation.
-    async fn listen(mut self, mut socket: OwnedReadHalf) -> Result<(), BadHost> {
+    async fn listen(mut self, socket: &Port) -> Result<(), BadHost> {
         let mut buffer: Vec<u8> = Vec::with_capacity(SMALL_READ);
         loop {
             // Shrink only after a pause: growing again for each chunk of a file costs more than the chunk.
@@ -140,7 +143,7 @@ impl Connection {
             {
                 buffer = Vec::with_capacity(SMALL_READ);
             }
-            match socket.read_buf(&mut buffer).await {
+            match receive(socket, &mut buffer).await {
                 Ok(0) | Err(_) => return Ok(()),
                 Ok(_) => {}
             }

@@ -15,11 +15,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::agent::Agent;
 use crate::inbound::Lane;
-use crate::port::{Port, Slot};
+use crate::port::{Port, Slot, when_writable};
 use crate::process::{End, Held, Process};
 use crate::refusal::{Outcome, Refusal};
 use crate::stream::Stream;
 use crate::terminal;
+use crate::vm;
 
 /// The capacity of a pipe.
 const CHUNK: usize = 64 * 1024;
@@ -107,6 +108,10 @@ impl Pump<'_> {
             match read {
                 Ok(payload) if index == CONTROL => {
                     drop(place);
+                    if vm::is_here() && !payload.is_empty() && payload.len() < credit.min(CHUNK) {
+                        // That was all. To ask again is a call of the kernel, which an emulated machine feels.
+                        guard.clear_ready();
+                    }
                     self.pay(index, payload.len());
                     self.hold(payload);
                 }
@@ -207,10 +212,8 @@ impl Pump<'_> {
                 // Nobody can receive it any more.
                 None => drop(self.stream.take(lane)),
                 Some(port) => {
-                    if let Ok(mut ready) = port.writable().await
-                        && let Ok(Err(_)) =
-                            ready.try_io(|port| self.stream.consume(lane, |bytes| write_some(port, bytes)))
-                    {
+                    let write = |port: &Port| self.stream.consume(lane, |bytes| write_some(port, bytes));
+                    if when_writable(&port, write).await.is_err() {
                         // The process may still send on a control channel, and always on a terminal.
                         self.stream.take(lane);
                         if lane == Lane::Main && !self.process.ports.has_terminal {
@@ -227,12 +230,8 @@ impl Pump<'_> {
     async fn write_all(&self, slot: &Slot, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let Some(port) = slot.get() else { return };
-            let Ok(mut ready) = port.writable().await else { return };
-            match ready.try_io(|port| write_some(port, bytes)) {
-                Ok(Ok(count)) => bytes = &bytes[count..],
-                Ok(Err(_)) => return,
-                Err(_) => {}
-            }
+            let Ok(count) = when_writable(&port, |port| write_some(port, bytes)).await else { return };
+            bytes = &bytes[count..];
         }
     }
 

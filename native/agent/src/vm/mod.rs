@@ -40,6 +40,11 @@ pub fn has_way_out() -> bool {
     WAY_OUT.load(Ordering::Relaxed)
 }
 
+/// True in a machine, with a network or without.
+pub fn is_here() -> bool {
+    CHANNEL.get().is_some()
+}
+
 /// Before the channel is known, assumes the most common one.
 fn channel() -> Channel {
     CHANNEL.get().copied().unwrap_or(Channel::Port)
