@@ -223,11 +223,13 @@ class Runtime:
         return error, text
 
     def _figures(self):
-        if "matplotlib._pylab_helpers" in sys.modules:
-            from caisson_runtime import figures
-
+        pylab = sys.modules.get("matplotlib._pylab_helpers")
+        if pylab is not None:
             try:
-                figures.emit()
+                if pylab.Gcf.figs:
+                    from caisson_runtime import figures
+
+                    figures.emit()
             except Exception as error:
                 # Drawing happens here, and what the code put on the figure may not be drawable.
                 failure.say(failure.clean(error))

@@ -28,6 +28,12 @@ from caisson_runtime.rich import CHART, PLAIN, TABLE
 from caisson_runtime.shown import History, Hook, Publisher
 from caisson_runtime.tables import plain_json, table
 
+try:
+    # OpenSSL would look for its implementation each time.
+    from _sha1 import sha1
+except ImportError:
+    from hashlib import sha1
+
 
 class _Table(BaseFormatter):
     format_type = Unicode(TABLE)
@@ -52,7 +58,7 @@ class _Compiler(CachingCompiler):
     name = None
 
     def get_code_name(self, raw_code, transformed_code, number):
-        return self.name or super().get_code_name(raw_code, transformed_code, number)
+        return self.name or "<ipython-input-%d-%s>" % (number, sha1(transformed_code.encode()).hexdigest()[:12])
 
     def format_code_name(self, name):
         return None if self.name else super().format_code_name(name)
