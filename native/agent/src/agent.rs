@@ -8,6 +8,7 @@ use crate::leash::Config;
 use crate::process::{Process, Table};
 use crate::pump;
 use crate::threads::Threads;
+use crate::vm;
 
 /// Memory needed only for a while is returned to the system after this much idle time.
 const REST_AFTER: Duration = Duration::from_millis(500);
@@ -50,8 +51,11 @@ impl Agent {
         });
     }
 
-    /// Call it at the end of each operation.
+    /// Call it at the end of each operation. Not in a machine, whose memory the host does not get back.
     pub fn rest(self: &Rc<Self>) {
+        if vm::is_here() {
+            return;
+        }
         let before = self.resting.get();
         self.resting.set(before + 1);
         if before != 0 {

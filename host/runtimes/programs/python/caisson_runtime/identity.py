@@ -1,6 +1,5 @@
 """What must not be the same in two processes that were forked (or restored) from one: renewed before user code runs."""
 
-import hashlib
 import os
 import random
 import sys
@@ -12,13 +11,10 @@ CRYPTOGRAPHY = ("_openssl", "cryptography.hazmat.bindings._openssl")
 def renew(seed):
     """In a process that may have come from a saved state. `seed`: 32 bytes from the host, as hexadecimal digits."""
     number = int(seed, 16)
-    random.seed(number)
     loaded = sys.modules
     if "numpy" in loaded:
-        # The legacy global generator, which scipy and scikit-learn use too. `default_rng` asks the kernel each time. It is the same
-        # algorithm as Python's: from the same seed it would draw the same numbers.
-        own = hashlib.sha256(b"numpy" + bytes.fromhex(seed)).digest()
-        loaded["numpy"].random.seed([int.from_bytes(own[at : at + 4], "little") for at in range(0, 32, 4)])
+        _renew_legacy(loaded["numpy"].random, number << 40 | int.from_bytes(b"numpy", "big"))
+    random.seed(number)
     if "sympy.core.random" in loaded:
         loaded["sympy.core.random"].seed(number)
     forget()
@@ -30,6 +26,19 @@ def renew(seed):
         library = getattr(loaded.get(name), "lib", None)
         if hasattr(library, "RAND_add"):
             library.RAND_add(bytes.fromhex(seed), 32, 32.0)
+
+
+def _renew_legacy(generator, number):
+    """The legacy global generator of numpy, which scipy and scikit-learn use too. `default_rng` asks the kernel each time."""
+    # It is the same algorithm as Python's, which is asked for a state: numpy's own way from many bits to a state takes a tenth of all that a fork of an
+    # emulated machine has to translate.
+    random.seed(number)
+    _, (*key, place), _ = random.getstate()
+    try:
+        generator.set_state(("MT19937", key, place))
+    except Exception:
+        # Code has chosen another algorithm.
+        generator.seed([number >> at & 0xFFFFFFFF for at in range(0, number.bit_length(), 32)])
 
 
 def forget():
