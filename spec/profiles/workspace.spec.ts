@@ -107,7 +107,7 @@ describe('whatever ends it', () => {
     test('a launch that fails, behind a stronger wall than it was written behind: nobody was in it', async () => {
       await (await opened('stronger', { wall: 'container' })).kill()
       // No file has a name of 256 bytes.
-      const failing = { wall: 'gvisor', mounts: [{ source: '/usr/share', target: `/opt/${'x'.repeat(256)}`, mode: 'ro' }] } as const
+      const failing: SandboxOptions = { wall: 'gvisor', mounts: [{ source: '/usr/share', target: `/opt/${'x'.repeat(256)}`, mode: 'ro' }] }
       for (const name of ['stronger', 'new']) await expect(opened(name, failing)).rejects.toMatchObject({ code: 'LAUNCH_FAILED' })
       for (const name of ['stronger', 'new']) await (await opened(name, { wall: 'container' })).kill()
       await (await opened('stronger', { wall: 'gvisor' })).kill()
