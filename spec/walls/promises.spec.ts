@@ -45,6 +45,12 @@ everyWall((wall) => {
       await expect(sandbox.commands.run('/no/such/program')).resolves.toMatchObject({ exitCode: 127 })
     })
 
+    test('input waits for a program that does not read yet, and so does code', async () => {
+      const stdin = 'x'.repeat(1 << 20)
+      expect(await sandbox.commands.run('sleep 0.5; wc -c', { stdin })).toMatchObject({ exitCode: 0, stdout: `${stdin.length}\n` })
+      expect((await sandbox.runCode(`x=${stdin}; echo \${#x}`, { language: 'bash' })).stdout).toBe(`${stdin.length}\n`)
+    })
+
     test('files come and go, belong to the user, and links lead nowhere outside', async () => {
       const bytes = new Uint8Array(3 << 20).map((_, index) => index % 251)
       await sandbox.files.write('a/b/c.bin', bytes)

@@ -22,6 +22,7 @@ from caisson_runtime.cell import Cells
 from caisson_runtime.formats import Formats
 from caisson_runtime.frames import show_columns
 from caisson_runtime.imports import AfterImport
+from caisson_runtime.interrupts import held
 from caisson_runtime.loop import MAY_WANT_LOOP, Loop, wants_running
 from caisson_runtime.plain import Plain
 from caisson_runtime.rich import CHART, PLAIN, TABLE
@@ -199,11 +200,16 @@ class Shell(InteractiveShell):
     @contextmanager
     def set_aside(self):
         """A program finds the builtins that Python has."""
-        self.builtin_trap.__exit__(None, None, None)
+        is_aside = False
         try:
+            with held():
+                self.builtin_trap.__exit__(None, None, None)
+                is_aside = True
             yield
         finally:
-            self.builtin_trap.__enter__()
+            if is_aside:
+                with held():
+                    self.builtin_trap.__enter__()
 
     def run(self, code, name=None):
         """Runs a cell. Returns the exception that ended it, or None; `told` then is what to show of it."""
