@@ -120,8 +120,8 @@ async function memory({ door, request }: Parts, signal: AbortSignal): Promise<Ch
   const check = 'CPU and memory limits'
   return await limited(check, async () => {
     const sandbox = await door.create({ ...request, memoryMiB: MEMORY_MIB, cpus: 1 }, signal)
-    // tail(1) keeps an unfinished line in memory as a whole.
-    const program = `head -c ${4 * MEMORY_MIB}m /dev/zero | tail -c ${4 * MEMORY_MIB}m | tail -n 1 | wc -c`
+    // tail(1) keeps an unfinished line in memory as a whole. What follows it gives a wall the time to tell that it was ended for that.
+    const program = `head -c ${4 * MEMORY_MIB}m /dev/zero | tail -c ${4 * MEMORY_MIB}m | tail -n 1 | wc -c; sleep 5`
     const reason = await endOf(sandbox, program, signal)
     if (reason === 'memory')
       return {
