@@ -7,7 +7,7 @@ import type { StrictCreateRequest } from './request.ts'
 const MIB = 1024 * 1024
 /** What the guest kernel takes for itself, with the agent, the programs of the runtimes and some headroom. */
 const KERNEL_MIB = 112
-/** With less than this, a machine starts a shell, and nothing more. gVisor's own kernel (runsc of 2022) is killed as it starts with 18, and not with 20. */
+/** With less than this, a machine starts a shell, and nothing more. With 18, gVisor's own kernel (runsc of 2022) was killed five times of five; with 20, not. */
 const LEAST_MEMORY_MIB: Partial<Record<WallName, number>> = { gvisor: 32, microvm: 64 }
 /** QEMU's microvm has no more (hw/i386/microvm.c), and an emulated one gains nothing from many. */
 const MOST_CPUS = 8
