@@ -42,6 +42,7 @@ impl Guests {
         if Rc::strong_count(&self.open) > MAX_CONNECTIONS + 1 {
             return;
         }
+        // If the kernel has no room to watch it, it closes here, and its host is told so by that.
         let Ok(socket) = port(socket) else { return };
         let Guests { agent, open: counted } = self.clone();
         tokio::task::spawn_local(async move {
@@ -72,6 +73,7 @@ pub async fn accept(guests: Guests, listener: UnixListener) {
     loop {
         match listener.accept().await {
             Ok((socket, _)) => {
+                // Likewise.
                 if let Ok(socket) = socket.into_std() {
                     guests.serve(socket.into());
                 }
