@@ -175,6 +175,16 @@ test('a plain cell, which is run in fewer calls, comes to what IPython makes of 
   expect(stdout).toBe('[] True\n')
 })
 
+test('Python and numpy, whose generators are of one kind, draw different numbers after they were renewed from one seed', async () => {
+  const code = [
+    'import random, numpy as np',
+    'from caisson_runtime import identity',
+    'identity.renew("ab" * 32)',
+    'random.getstate()[1][:9] == tuple(map(int, np.random.get_state()[1][:9]))',
+  ].join('\n')
+  expect((await sandbox.runCode(code, { context: await sandbox.contexts.create() })).text).toBe('False')
+})
+
 test('a process that code forks draws other numbers, and has its own threads and locks', async () => {
   const code = [
     'import os, random, threading, logging, concurrent.futures, numpy as np',

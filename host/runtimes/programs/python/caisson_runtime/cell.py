@@ -75,7 +75,7 @@ class Cells:
         """All of it before any of it runs: the last, if it is an expression, to be shown."""
         compiler = self._shell.compile
         if _is_one_piece(cell[:-1]):
-            # Without a tree, which takes as long as all the rest of it.
+            # Without a tree, by way of which it takes twice as long.
             return [compiler(cell, name, "single")]
         nodes = compiler.ast_parse(cell, filename=name).body
         shown = [nodes.pop()] if nodes and isinstance(nodes[-1], ast.Expr) else []

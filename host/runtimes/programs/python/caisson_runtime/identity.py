@@ -31,7 +31,7 @@ def renew(seed):
 def _renew_legacy(generator, number):
     """The legacy global generator of numpy, which scipy and scikit-learn use too. `default_rng` asks the kernel each time."""
     # It is the same algorithm as Python's, which is asked for a state: numpy's own way from many bits to a state takes a tenth of all that a fork of an
-    # emulated machine has to translate.
+    # emulated machine has to translate. (From the same number it would draw what Python's draws: it has another.)
     random.seed(number)
     _, (*key, place), _ = random.getstate()
     try:
