@@ -1,6 +1,6 @@
 //! One connection of a host: frames in, frames out, and the streams between.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,8 +14,9 @@ use tokio::time::timeout;
 
 use crate::agent::Agent;
 use crate::inbound::{Accepts, BadHost};
+use crate::link::Link;
 use crate::operations;
-use crate::port::{Port, port, receive, send_all};
+use crate::port::port;
 use crate::stream::Stream;
 
 const MAX_CONNECTIONS: usize = 64;
@@ -29,31 +30,37 @@ const GIVE_BACK: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Guests {
     agent: Rc<Agent>,
-    open: Rc<()>,
+    open: Rc<Cell<usize>>,
 }
 
 impl Guests {
     pub fn new(agent: Rc<Agent>) -> Guests {
-        Guests { agent, open: Rc::new(()) }
+        Guests { agent, open: Rc::default() }
     }
 
-    fn serve(&self, socket: OwnedFd) {
-        // This handle, the listener's, and one for each connection.
-        if Rc::strong_count(&self.open) > MAX_CONNECTIONS + 1 {
+    /// Over the limit it closes here, and its host is told so by that.
+    pub fn serve(&self, link: Link) {
+        let Guests { agent, open } = self.clone();
+        if open.get() == MAX_CONNECTIONS {
             return;
         }
-        // If the kernel has no room to watch it, it closes here, and its host is told so by that.
-        let Ok(socket) = port(socket) else { return };
-        let Guests { agent, open: counted } = self.clone();
+        open.set(open.get() + 1);
         tokio::task::spawn_local(async move {
-            serve(agent, socket).await;
-            drop(counted);
+            serve(agent, link).await;
+            open.set(open.get() - 1);
         });
+    }
+
+    fn serve_socket(&self, socket: OwnedFd) {
+        // If the kernel has no room to watch it, it closes here.
+        if let Ok(socket) = port(socket) {
+            self.serve(Link::Socket(socket));
+        }
     }
 
     /// Returns when no connection is left. Only the keeper waits for this, with a timeout.
     pub async fn gone(&self) {
-        while Rc::strong_count(&self.open) > 1 {
+        while self.open.get() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
@@ -63,7 +70,7 @@ impl Guests {
         for descriptor in descriptors {
             let socket = std::os::unix::net::UnixStream::from(descriptor);
             if socket.set_nonblocking(true).is_ok() {
-                self.serve(socket.into());
+                self.serve_socket(socket.into());
             }
         }
     }
@@ -75,7 +82,7 @@ pub async fn accept(guests: Guests, listener: UnixListener) {
             Ok((socket, _)) => {
                 // Likewise.
                 if let Ok(socket) = socket.into_std() {
-                    guests.serve(socket.into());
+                    guests.serve_socket(socket.into());
                 }
             }
             // Out of descriptors or memory, until some connection ends.
@@ -86,39 +93,39 @@ pub async fn accept(guests: Guests, listener: UnixListener) {
 
 type Streams = Rc<RefCell<HashMap<u32, Rc<Stream>>>>;
 
-async fn serve(agent: Rc<Agent>, socket: Port) {
+async fn serve(agent: Rc<Agent>, link: Link) {
     let (sender, receiver) = channel(OUTGOING_FRAMES);
     let connection = Connection { agent, outgoing: sender, streams: Streams::default(), last: 0, greeted: false };
     let streams = connection.streams.clone();
     tokio::select! {
-        heard = connection.listen(&socket) => if let Err(BadHost(why)) = heard {
+        heard = connection.listen(&link) => if let Err(BadHost(why)) = heard {
             // Goes to /dev/null inside a wall.
             eprintln!("caisson-agent: connection closed: {why}");
         },
-        _ = speak(&socket, receiver) => {}
+        _ = speak(&link, receiver) => {}
     }
     for stream in streams.borrow().values() {
         stream.cancel();
     }
 }
 
-async fn speak(socket: &Port, mut queue: Receiver<Vec<u8>>) -> io::Result<()> {
+async fn speak(link: &Link, mut queue: Receiver<Vec<u8>>) -> io::Result<()> {
     let mut frames = Vec::with_capacity(OUTGOING_FRAMES);
     let mut joined = Vec::new();
     while queue.recv_many(&mut frames, OUTGOING_FRAMES).await > 0 {
         for frame in frames.drain(..) {
             if joined.len() + frame.len() > SMALL_READ && !joined.is_empty() {
-                send_all(socket, &joined).await?;
+                link.send_all(&joined).await?;
                 joined.clear();
             }
             if frame.len() > SMALL_READ {
-                send_all(socket, &frame).await?;
+                link.send_all(&frame).await?;
             } else {
                 joined.extend_from_slice(&frame);
             }
         }
         if !joined.is_empty() {
-            send_all(socket, &joined).await?;
+            link.send_all(&joined).await?;
             joined.clear();
         }
     }
@@ -135,17 +142,17 @@ struct Connection {
 
 impl Connection {
     /// Returns when the host is gone or violated the protocol; there is no resynchronisation.
-    async fn listen(mut self, socket: &Port) -> Result<(), BadHost> {
+    async fn listen(mut self, link: &Link) -> Result<(), BadHost> {
         let mut buffer: Vec<u8> = Vec::with_capacity(SMALL_READ);
         loop {
             // Shrink only after a pause: growing again for each chunk of a file costs more than the chunk.
             if buffer.is_empty()
                 && buffer.capacity() > SMALL_READ
-                && timeout(GIVE_BACK, socket.readable()).await.is_err()
+                && timeout(GIVE_BACK, link.readable()).await.is_err()
             {
                 buffer = Vec::with_capacity(SMALL_READ);
             }
-            match receive(socket, &mut buffer).await {
+            match link.receive(&mut buffer).await {
                 Ok(0) | Err(_) => return Ok(()),
                 Ok(_) => {}
             }

@@ -51,7 +51,8 @@ enum Order {
     Adopt {
         pid: i32,
     },
-    /// A connection of the host, where the host cannot connect itself. Not answered.
+    /// A connection of the host, where the host cannot connect itself. Not answered. In a machine it comes as a line
+    /// (vm/lines.rs).
     Connect {},
     /// A machine only (vm/steward.rs): answered once its disk is complete, after which nothing more is written to it.
     WriteBack {},
@@ -167,6 +168,11 @@ pub async fn hold(agent: Rc<Agent>, guests: Guests, leash: OwnedFd) -> std::io::
         };
         answer(&leash, &reply)?;
     }
+}
+
+/// Whether this message announces a connection.
+pub fn is_connection(message: &[u8]) -> bool {
+    matches!(serde_json::from_slice(message), Ok(Order::Connect {}))
 }
 
 /// Starts a thread, so that the trace reports something: the keeper lets nobody in before that.

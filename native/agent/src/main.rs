@@ -13,6 +13,7 @@ mod hello;
 mod identity;
 mod inbound;
 mod leash;
+mod link;
 mod metrics;
 mod naming;
 mod operations;
@@ -63,7 +64,10 @@ fn run(word: &str) -> Result<(), String> {
         _ => inherited()?,
     };
     harden()?;
-    let leash = leash.map_or_else(machine, Ok)?;
+    let (leash, beginning) = match leash {
+        Some(leash) => (leash, None),
+        None => machine()?,
+    };
     let config: Config = leash::read(&leash)?;
     if let Some(most) = config.processes {
         setrlimit(Resource::RLIMIT_NPROC, most, most).map_err(|error| format!("processes: {error}"))?;
@@ -84,6 +88,15 @@ fn run(word: &str) -> Result<(), String> {
             let listener = tokio::net::UnixListener::from_std(listener)?;
             tokio::task::spawn_local(connection::accept(guests.clone(), listener));
         }
+        if let Some(beginning) = beginning {
+            let guests = guests.clone();
+            tokio::task::spawn_local(async move {
+                let ended = beginning.carry(move |line| guests.serve(link::Link::Line(line))).await;
+                eprintln!("caisson-agent: the machine ends: {ended:?}");
+                // When the first process exits, the machine ends.
+                std::process::exit(0);
+            });
+        }
         for port in vm::proxy::PORTS.into_iter().filter(|_| vm::has_way_out()) {
             tokio::task::spawn_local(vm::proxy::serve(port));
         }
@@ -96,11 +109,14 @@ fn run(word: &str) -> Result<(), String> {
     }
 }
 
-/// A machine's leash, once the machine is set up as the keeper said.
-fn machine() -> Result<OwnedFd, String> {
-    let leash = vm::begin(std::env::args().nth(2).as_deref())?;
+/// A machine's leash, with the configuration on it, once the machine is set up as the keeper said.
+fn machine() -> Result<(OwnedFd, Option<vm::Beginning>), String> {
+    let (leash, mut beginning) = vm::begin(std::env::args().nth(2).as_deref())?;
+    let mut bring = || beginning.bring_message().map_err(|error| format!("stream: {error}"));
+    bring()?;
     vm::set_up(&leash::read(&leash)?, &leash)?;
-    Ok(leash)
+    bring()?;
+    Ok((leash, Some(beginning)))
 }
 
 /// Behind an engine there is only one descriptor of the keeper's, and the host's connections come over it.

@@ -1,9 +1,10 @@
 //! A leash is a socket that carries messages with descriptors. No descriptor can be passed into a virtual machine,
-//! which has only a byte stream. A relay at each end of that stream restores the leash: it forwards messages unchanged,
-//! and also forwards a connection that comes with one, as a numbered line. Neither end trusts the other: a protocol
-//! violation ends the relay, and no buffer grows beyond a window.
+//! which has only a byte stream. The relay at the host's end of that stream forwards messages unchanged, and also
+//! forwards a connection that comes with one, as a numbered line; the machine's end is part of its agent
+//! (native/agent/src/vm/lines.rs). Neither end trusts the other: a protocol violation ends the relay, and no buffer
+//! grows beyond a window.
 
-mod frame;
+pub mod frame;
 mod line;
 #[cfg(test)]
 mod tests;
@@ -14,30 +15,20 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use caisson_zygote::message::{receive, send};
 use frame::{Broken, Frame, Kind, encode};
-use line::{Heard, Line, WORTH_TELLING};
+use line::{Heard, Line};
+pub use line::{WINDOW, WORTH_TELLING};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 /// Open lines at once.
 const MAX_LINES: usize = 64;
-/// On the guest's side, including closed lines whose last bytes nobody has read yet.
-const MAX_LINGERING: usize = 4 * MAX_LINES;
 /// Bytes per line and turn.
-const CHUNK: usize = 32 * 1024;
+pub const CHUNK: usize = 32 * 1024;
 /// When this much waits for the stream, no more is read for it.
-const ENOUGH: usize = 256 * 1024;
+pub const ENOUGH: usize = 256 * 1024;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// Opens lines, and accepts none.
-    Host,
-    /// Accepts lines, and opens none.
-    Guest,
-}
-
+/// The host's end: it opens lines, and accepts none.
 pub struct Relay {
-    side: Side,
     leash: OwnedFd,
     stream: OwnedFd,
     lines: BTreeMap<u32, Line>,
@@ -53,16 +44,16 @@ pub struct Relay {
 
 impl Relay {
     /// Makes both non-blocking, which affects everybody who shares them.
-    pub fn new(side: Side, leash: OwnedFd, stream: OwnedFd) -> io::Result<Relay> {
+    pub fn new(leash: OwnedFd, stream: OwnedFd) -> io::Result<Relay> {
         for socket in [&leash, &stream] {
             let flags = OFlag::from_bits_retain(fcntl(socket.as_fd(), FcntlArg::F_GETFL)?);
             fcntl(socket.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
         }
         let (lines, out, heard) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Ok(Relay { side, leash, stream, lines, last: 0, out, heard, buffer: vec![0; frame::MAX_PAYLOAD] })
+        Ok(Relay { leash, stream, lines, last: 0, out, heard, buffer: vec![0; frame::MAX_PAYLOAD] })
     }
 
-    /// On the host's side, before anything else: the guest was restored, and has lines to a peer that is gone.
+    /// Before anything else: the guest was restored, and has lines to a peer that is gone.
     pub fn begin_anew(&mut self) {
         encode(&mut self.out, Kind::Anew, 0, &[]);
     }
@@ -126,7 +117,7 @@ impl Relay {
         match descriptors.pop() {
             None => encode(&mut self.out, Kind::Message, 0, message),
             // A connection over the limit is closed, as the agent would do.
-            Some(_) if self.side == Side::Guest || self.lines.len() >= MAX_LINES => {}
+            Some(_) if self.lines.len() >= MAX_LINES => {}
             Some(socket) => {
                 self.last = self.last.checked_add(1).ok_or(io::ErrorKind::QuotaExceeded)?;
                 self.lines.insert(self.last, Line::new(socket)?);
@@ -171,8 +162,7 @@ impl Relay {
         let broken = |Broken(why): Broken| io::Error::other(why);
         match kind {
             Kind::Message => return send(self.leash.as_fd(), &payload, &[]),
-            Kind::Open => return self.open(line, &payload),
-            Kind::Anew => return self.forget(),
+            Kind::Open | Kind::Anew => return Err(io::Error::other("what only the host may begin")),
             Kind::Data | Kind::Credit | Kind::Close => {}
         }
         if line == 0 || line > self.last {
@@ -188,26 +178,6 @@ impl Relay {
         }
         self.flush(line);
         Ok(())
-    }
-
-    fn forget(&mut self) -> io::Result<()> {
-        if self.side == Side::Host {
-            return Err(io::Error::other("a guest that would start over"));
-        }
-        self.lines.clear();
-        self.last = 0;
-        Ok(())
-    }
-
-    fn open(&mut self, line: u32, message: &[u8]) -> io::Result<()> {
-        if self.side == Side::Host || line <= self.last || self.lines.len() > MAX_LINGERING {
-            return Err(io::Error::other("a line that may not be opened"));
-        }
-        let pair = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC);
-        let (ours, theirs) = pair?;
-        self.last = line;
-        self.lines.insert(line, Line::new(ours)?);
-        send(self.leash.as_fd(), message, &[theirs.as_raw_fd()])
     }
 
     fn serve(&mut self, number: u32, events: libc::c_short) {

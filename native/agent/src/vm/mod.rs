@@ -5,6 +5,8 @@
 mod bounds;
 mod channel;
 pub mod execs;
+mod line;
+mod lines;
 mod machine;
 mod network;
 mod nodes;
@@ -18,12 +20,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use caisson_relay::{Relay, Side};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use channel::Channel;
 
+pub use line::Line;
+pub use lines::Beginning;
 pub use machine::Machine;
 pub use steward::{Order, tell};
 
@@ -50,26 +53,18 @@ fn channel() -> Channel {
     CHANNEL.get().copied().unwrap_or(Channel::Port)
 }
 
-/// Returns the leash. `word`: the word after `vm` on the kernel command line.
-pub fn begin(word: Option<&str>) -> Outcome<OwnedFd> {
+/// Returns the leash, and what carries its messages. `word`: the word after `vm` on the kernel command line.
+pub fn begin(word: Option<&str>) -> Outcome<(OwnedFd, Beginning)> {
     let named = Channel::of(word)?;
     let channel = *CHANNEL.get_or_init(|| named);
     nodes::mount_kernel()?;
     place::keep_apart()?;
     channel.modules().iter().try_for_each(|folder| load_modules(folder))?;
-    let port = channel.open()?;
+    let stream = channel.open()?;
     let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
     let (leash, theirs) = pair.map_err(|error| format!("leash: {error}"))?;
-    let relay = Relay::new(Side::Guest, theirs, port).map_err(|error| format!("relay: {error}"))?;
-    let run = move || {
-        place::stay();
-        let ended = relay.run();
-        eprintln!("caisson-agent: the machine ends: {ended:?}");
-        // When the first process exits, the machine ends.
-        std::process::exit(0);
-    };
-    std::thread::Builder::new().name("relay".into()).spawn(run).map_err(|error| format!("relay: {error}"))?;
-    Ok(leash)
+    let beginning = Beginning::new(stream, theirs).map_err(|error| format!("stream: {error}"))?;
+    Ok((leash, beginning))
 }
 
 /// Applies the keeper's description of this machine.

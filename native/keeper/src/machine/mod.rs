@@ -21,7 +21,7 @@ mod twin;
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use caisson_relay::{Relay, Side};
+use caisson_relay::Relay;
 use caisson_zygote::message::send;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{ForkResult, fork};
@@ -166,7 +166,7 @@ impl Inside<'_> {
     /// Runs the pilot until the machine ends.
     fn steer(&self, helm: &OwnedFd, begun: Begun) -> Outcome<std::convert::Infallible> {
         let leash = self.leash.try_clone().at(STEP, "dup")?;
-        let mut relay = Relay::new(Side::Host, leash, begun.stream).at(STEP, "relay")?;
+        let mut relay = Relay::new(leash, begun.stream).at(STEP, "relay")?;
         if begun.was_restored {
             relay.begin_anew();
         }
