@@ -36,13 +36,14 @@ class Cells:
 
     def _is_usual(self, code):
         shell = self._shell
-        told = shell.events.callbacks
+        # As they are: to read a trait takes two calls.
+        told, values = shell.events.callbacks, shell._trait_values
         return (
             shell.is_plain(code)
             and MAY_WANT_LOOP.search(code) is None
             and _KEPT_OUT not in code
-            and shell.ast_node_interactivity == "last_expr"
-            and not (shell.ast_transformers or shell.custom_exceptions or shell.trio_runner)
+            and values.get("ast_node_interactivity", "last_expr") == "last_expr"
+            and not (values.get("ast_transformers") or shell.custom_exceptions or shell.trio_runner)
             and not (shell.logger.log_active or told["pre_run_cell"] or told["post_run_cell"])
         )
 
@@ -60,7 +61,7 @@ class Cells:
             result.execution_count, shell.execution_count = count, count + 1
             history, hook = shell.history_manager, shell.displayhook
             history.store_inputs(count, cell, code)
-            with shell.builtin_trap, shell.display_trap:
+            with shell.display_trap:
                 hook.exec_result = result
                 shell.last_execution_succeeded = all(self._step(step, result) for step in steps)
                 shell.last_execution_result = result
@@ -69,7 +70,8 @@ class Cells:
                 history.exceptions[count] = shell._format_exception_for_storage(result.error_in_exec)
             return result
         finally:
-            shell.events.trigger("post_execute")
+            if shell.events.callbacks["post_execute"]:
+                shell.events.trigger("post_execute")
 
     def _compiled(self, cell, name):
         """All of it before any of it runs: the last, if it is an expression, to be shown."""

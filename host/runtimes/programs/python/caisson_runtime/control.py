@@ -7,8 +7,9 @@ import resource
 import select
 import threading
 from contextlib import contextmanager
+from json import encoder
 
-from caisson_runtime.interrupts import held
+from caisson_runtime.interrupts import Interrupts, held
 
 DESCRIPTOR = 3
 # What the host accepts of one message (MAX_RUNTIME_MESSAGE_BYTES in wire/limits.ts), with some room.
@@ -16,7 +17,25 @@ MAX_LINE_BYTES = 31 * 1024 * 1024
 # A longer line is worth a write of its own.
 MAX_KEPT_BYTES = 16 * 1024
 
-_encode = json.JSONEncoder(allow_nan=False).encode
+_json = json.JSONEncoder(allow_nan=False)
+# What is being encoded, to notice what contains itself.
+_marked = {}
+
+
+def _encode(message):
+    """As `_json.encode` does, which makes its encoder anew each time."""
+    try:
+        return "".join(_parts(message, 0))
+    finally:
+        _marked.clear()
+
+
+try:
+    _parts = encoder.c_make_encoder(_marked, _json.default, encoder.encode_basestring_ascii, None, ": ", ", ", False, False, False)
+except TypeError:
+    # Python's own business, and another Python may have another, or none.
+    _encode = _json.encode
+
 # The host puts nothing around a request that would have to be looked for.
 _decode = json.JSONDecoder().raw_decode
 
@@ -82,12 +101,19 @@ class Control:
             raise TooLarge(len(line))
         if with_next and self._keep(line):
             return len(line)
-        with held(), self._lock:
+        if Interrupts.allowed:
+            with held():
+                self._write(line)
+        else:
+            self._write(line)
+        return len(line)
+
+    def _write(self, line):
+        with self._lock:
             whole, self._kept = self._kept + line, b""
             rest = memoryview(whole)
             while self._descriptor is not None and rest:
                 rest = rest[os.write(self._descriptor, rest) :]
-        return len(line)
 
     def _keep(self, line):
         """Whether there is room for it. An interrupt finds all of it kept, or nothing."""

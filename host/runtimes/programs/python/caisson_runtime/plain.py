@@ -8,6 +8,7 @@ from IPython.core.macro import Macro
 
 # Anything that may mean something to IPython, wherever it stands: what is left cannot.
 _SPECIAL = re.compile(r"[^\n\x20-\x24\x26-\x3e\x40-\x7e]|!|^ *(?:[/,;>.]|In \[)|^ +$", re.MULTILINE)
+_TRAITS = _LATER, _CALLS = "input_transformers_post", "autocall"
 _WORD = re.compile(r"[\w.*]*")
 
 
@@ -18,6 +19,10 @@ class Plain:
         self._shell = shell
         self._static, self._dynamic = shell.input_transformer_manager, shell.prefilter_manager
         self._magics = shell.magics_manager.magics["line"]
+        # A trait has a value once it has been asked for, and is read there: to ask takes two calls.
+        for name in _TRAITS:
+            getattr(shell, name)
+        self._values = shell._trait_values
         self._known = self._transformations()
 
     def __call__(self, code):
@@ -35,8 +40,8 @@ class Plain:
             *self._static.cleanup_transforms,
             *self._static.line_transforms,
             *self._static.token_transformers,
-            *self._shell.input_transformers_post,
             *self._dynamic._transformers,
             *self._dynamic._checkers,
-            self._shell.autocall,
+            *self._values[_LATER],
+            self._values[_CALLS],
         ]

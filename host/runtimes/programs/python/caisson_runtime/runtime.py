@@ -168,7 +168,7 @@ class Runtime:
         self._complained = False
         self._count += 1
         self._shell.execution_count = self._count
-        if self._stdio is not None:
+        if self._stdio is not None and threading.active_count() > 1:
             self._stdio.mend()
         end = {"type": "end", "id": self._run, "executionCount": self._count}
         error, text = None, ""
@@ -200,6 +200,9 @@ class Runtime:
         with self._speaking:
             self._running = False
             self._send(end)
+        # While nobody waits for it. (A thread that is left may still close them: see above.)
+        if self._stdio is not None:
+            self._stdio.mend()
 
     def _attempt(self, request, end):
         """Returns the exception that ended the code, and its text."""

@@ -26,7 +26,7 @@ from caisson_runtime.interrupts import held
 from caisson_runtime.loop import MAY_WANT_LOOP, Loop, wants_running
 from caisson_runtime.plain import Plain
 from caisson_runtime.rich import CHART, PLAIN, TABLE
-from caisson_runtime.shown import History, Hook, Publisher
+from caisson_runtime.shown import History, Hook, Publisher, Trap
 from caisson_runtime.tables import plain_json, table
 
 try:
@@ -101,6 +101,9 @@ class Shell(InteractiveShell):
         shell.is_plain, shell.cells = Plain(shell), Cells(shell)
         # For good, and not for each cell: a name more or less among the builtins, and Python looks up all of them anew, everywhere.
         shell.builtin_trap.__enter__()
+        # Of no use to a publisher of ours.
+        for functions in shell.events.callbacks.values():
+            functions[:] = [function for function in functions if getattr(function, "__self__", None) is not shell.display_pub]
         # The process ends without finalizers; programs run theirs (closing.py).
         atexit.unregister(shell.atexit_operations)
         # Said after each SystemExit.
@@ -139,6 +142,7 @@ class Shell(InteractiveShell):
     def init_displayhook(self):
         super().init_displayhook()
         self.displayhook.owner = self
+        self.display_trap = Trap(self.displayhook)
 
     def init_display_formatter(self):
         self.display_formatter = Formats(parent=self)

@@ -1,6 +1,7 @@
 """What was said and shown: kept under the names that IPython gives it, and given to the shell as results."""
 
 import builtins
+import sys
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
@@ -12,8 +13,13 @@ from caisson_runtime.rich import rich
 class History(HistoryManager):
     # Here and in shell.py: where IPython has traits that nobody observes, each of which takes two calls to be read and twenty to be set.
     _i = _ii = _iii = _i00 = ""
+    input_hist_parsed = input_hist_raw = None
     # Of which it is: `shell`, which is a trait.
     owner = None
+
+    def __init__(self, *parts, **named):
+        self.input_hist_parsed, self.input_hist_raw = [""], [""]
+        super().__init__(*parts, **named)
 
     def store_inputs(self, line_num, source, source_raw=None):
         """`In`, `_i` to `_iii` and `_i3`. There is no database that they would be kept for besides."""
@@ -23,7 +29,35 @@ class History(HistoryManager):
         self.input_hist_parsed.append(source.rstrip("\n"))
         self.input_hist_raw.append(said)
         self._iii, self._ii, self._i, self._i00 = self._ii, self._i, self._i00, said
-        self.owner.push({"_i": self._i, "_ii": self._ii, "_iii": self._iii, "_i%s" % line_num: said}, interactive=False)
+        _tell(self.owner, {"_i": self._i, "_ii": self._ii, "_iii": self._iii, "_i%s" % line_num: said})
+
+
+def _tell(shell, names):
+    """Names that the code finds, and that are not its own."""
+    shell.user_ns.update(names)
+    shell.user_ns_hidden.update(names)
+
+
+class Trap:
+    """`sys.displayhook` while cells run, one within another or not."""
+
+    def __init__(self, hook):
+        self._hook, self._before, self._depth = hook, None, 0
+
+    @property
+    def is_active(self):
+        return self._depth > 0
+
+    def __enter__(self):
+        if self._depth == 0:
+            self._before, sys.displayhook = sys.displayhook, self._hook
+        self._depth += 1
+        return self
+
+    def __exit__(self, *_failure):
+        self._depth -= 1
+        if self._depth == 0:
+            sys.displayhook = self._before
 
 
 class Hook(DisplayHook):
@@ -72,7 +106,7 @@ class Hook(DisplayHook):
         shown = {"_%s" % number: result}
         if not theirs:
             shown.update(_=result, __=self.__, ___=self.___)
-        shell.push(shown, interactive=False)
+        _tell(shell, shown)
         out[number] = result
 
 

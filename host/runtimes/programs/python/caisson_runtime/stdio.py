@@ -85,6 +85,8 @@ class Stdio:
 def flush():
     """For streams that user code put in place of ours."""
     for stream in (sys.stdout, sys.stderr):
+        if type(stream) is _Stream and stream.write_through:
+            continue
         try:
             stream.flush()
         except (AttributeError, OSError, ValueError):
