@@ -18,23 +18,12 @@ MAX_LINE_BYTES = 31 * 1024 * 1024
 MAX_KEPT_BYTES = 16 * 1024
 
 _json = json.JSONEncoder(allow_nan=False)
-# What is being encoded, to notice what contains itself.
-_marked = {}
-
-
-def _encode(message):
-    """As `_json.encode` does, which makes its encoder anew each time."""
-    try:
-        return "".join(_parts(message, 0))
-    finally:
-        _marked.clear()
-
-
 try:
-    _parts = encoder.c_make_encoder(_marked, _json.default, encoder.encode_basestring_ascii, None, ": ", ", ", False, False, False)
+    # What `_json.encode` makes anew each time. Nothing is looked for that contains itself: of nested values only their text is sent.
+    _parts = encoder.c_make_encoder(None, _json.default, encoder.encode_basestring_ascii, None, ": ", ", ", False, False, False)
 except TypeError:
-    # Python's own business, and another Python may have another, or none.
-    _encode = _json.encode
+    # It is Python's own business: another may have another, or none.
+    _parts = _json.iterencode
 
 # The host puts nothing around a request that would have to be looked for.
 _decode = json.JSONDecoder().raw_decode
@@ -96,7 +85,7 @@ class Control:
         Returns the bytes of the line. Raises TooLarge, with nothing said. `with_next`: another message follows at once, and both go in one write: each wakes
         everybody on the way to the client.
         """
-        line = _encode(message).encode("ascii") + b"\n"
+        line = "".join(_parts(message, 0)).encode("ascii") + b"\n"
         if len(line) > MAX_LINE_BYTES:
             raise TooLarge(len(line))
         if with_next and self._keep(line):
