@@ -146,9 +146,7 @@ impl Connection {
         let mut buffer: Vec<u8> = Vec::with_capacity(SMALL_READ);
         loop {
             // Shrink only after a pause: growing again for each chunk of a file costs more than the chunk.
-            if buffer.is_empty()
-                && buffer.capacity() > SMALL_READ
-                && timeout(GIVE_BACK, link.readable()).await.is_err()
+            if buffer.is_empty() && buffer.capacity() > SMALL_READ && timeout(GIVE_BACK, link.readable()).await.is_err()
             {
                 buffer = Vec::with_capacity(SMALL_READ);
             }

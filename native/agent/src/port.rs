@@ -104,12 +104,26 @@ impl Slot {
     pub fn close(&self) {
         self.0.take();
     }
+
     /// The number of bytes waiting to be read.
-    pub fn waiting(&self) -> usize {
+    fn waiting(&self) -> usize {
         let Some(port) = self.get() else { return 0 };
         let mut bytes: libc::c_int = 0;
         // SAFETY: writes one int.
         let result = unsafe { libc::ioctl(port.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
         if result == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
     }
+}
+
+/// The numbers of bytes waiting to be read. Mostly there are none, which takes one system call to learn.
+pub fn waiting<const N: usize>(slots: [&Slot; N]) -> [usize; N] {
+    let mut polls = slots.map(|slot| {
+        let fd = slot.get().map_or(-1, |port| port.as_raw_fd());
+        libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
+    });
+    // SAFETY: the array is ours and has the given length.
+    if unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, 0) } == 0 {
+        return [0; N];
+    }
+    slots.map(Slot::waiting)
 }

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use crate::agent::Agent;
 use crate::leash::Config;
 use crate::metrics;
-use crate::port::Slot;
+use crate::port::{Slot, waiting};
 use crate::reap::{Status, Strangers};
 
 /// How many ended processes keep their last output in their pipes until somebody hears of their end. Descriptors are
@@ -97,7 +97,7 @@ impl Process {
     pub fn end(&self, status: Option<Status>, config: &Config) {
         let failed = status.is_none_or(|status| status.code != 0 || status.signal != 0);
         let disk_full = failed && metrics::disk_full(&config.writable);
-        let owed = Cell::new(self.ports.outputs().map(|(slot, _)| slot.waiting()));
+        let owed = Cell::new(waiting(self.ports.outputs().map(|(slot, _)| slot)));
         self.end.replace(Some(Rc::new(End { status, disk_full, at: tokio::time::Instant::now(), owed })));
         self.changed.notify_waiters();
     }

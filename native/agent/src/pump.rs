@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::agent::Agent;
 use crate::inbound::Lane;
-use crate::port::{Port, Slot, when_writable};
+use crate::port::{Port, Slot, waiting, when_writable};
 use crate::process::{End, Held, Process};
 use crate::refusal::{Outcome, Refusal};
 use crate::stream::Stream;
@@ -135,7 +135,7 @@ impl Pump<'_> {
     fn hold(&self, bytes: Vec<u8>) {
         let [(first, _), (stderr, _), _] = self.process.ports.outputs();
         let ended = bytes.is_empty();
-        self.process.held.replace(Held { bytes, ended, owed: [first.waiting(), stderr.waiting()] });
+        self.process.held.replace(Held { bytes, ended, owed: waiting([first, stderr]) });
     }
 
     async fn forward_held(&self) -> Outcome<()> {

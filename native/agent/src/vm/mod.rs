@@ -7,6 +7,8 @@ mod channel;
 pub mod execs;
 mod line;
 mod lines;
+#[cfg(test)]
+mod lines_tests;
 mod machine;
 mod network;
 mod nodes;
