@@ -42,9 +42,10 @@ test('output comes after a cell that closed or replaced its descriptors, and aft
     await run(`import sys\n${code}`)
     expect(await run(both), code).toMatchObject(through)
   }
-  await run('import threading\ngo = threading.Event()\nthread = threading.Thread(target=lambda: (go.wait(), os.close(1), still.wait()))')
-  await run('still = threading.Event()\nthread.start()\nthreading.Timer(0.05, go.set).start()')
-  await sandbox.commands.run('sleep 0.3')
+  const thread = 'lambda: (go.wait(), os.close(1), open("/tmp/closed", "w").close(), still.wait())'
+  await run(`import threading\ngo, still = threading.Event(), threading.Event()\nthreading.Thread(target=${thread}).start()`)
+  await run('threading.Timer(0.05, go.set).start()')
+  await sandbox.commands.run('until [ -e /tmp/closed ]; do sleep 0.01; done')
   expect(await run(both)).toMatchObject(through)
   await run('still.set()')
   // One that is told to keep what is written gives it when the cell is over.
