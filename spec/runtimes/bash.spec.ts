@@ -17,10 +17,13 @@ afterAll(async () => {
 
 test('an alias that one cell defines is what the next ones say, also after the shell has ended', async () => {
   const run = (code: string) => sandbox.runCode(code, { language: 'bash' })
-  await run("alias greet='echo hello'; alias set='echo not this one'")
+  await run("alias greet='echo hello'; for name in set alias declare shopt; do alias $name='echo not this one'; done")
   expect(await run('greet you')).toMatchObject({ stdout: 'hello you\n', stderr: '' })
-  expect(await run('exit 3')).toMatchObject({ exitCode: 3 })
+  expect(await run('function set { echo nor this; }; function declare { set; }; exit 3')).toMatchObject({ stdout: '', exitCode: 3 })
+  // What is said between two cells would be said by the next.
+  await sandbox.commands.run('sleep 0.1')
   expect(await run('greet again')).toMatchObject({ stdout: 'hello again\n', stderr: '' })
+  await run('unset -f set declare; unalias set alias declare shopt')
   expect(await run('unalias greet; shopt -u expand_aliases; alias greet="echo no"')).toMatchObject({ exitCode: 0 })
   expect(await run('greet')).toMatchObject({ stdout: '', exitCode: 127 })
 })

@@ -102,7 +102,7 @@ __caisson_keep_options() {
   for name in allexport errexit noglob nounset verbose xtrace; do
     if [[ :$SHELLOPTS: == *:$name:* ]]; then __caisson_options+="set -o $name;"; fi
   done
-  set +aefuvx
+  builtin set +aefuvx
 }
 
 __caisson_set_env() {
@@ -134,7 +134,7 @@ __caisson_undo_env() {
 
 __caisson_program() {
   local path=${__caisson_arguments[0]}
-  set -- "${__caisson_arguments[@]:1}"
+  builtin set -- "${__caisson_arguments[@]:1}"
   case $path in
     -c | -)
       path=bash
@@ -206,25 +206,31 @@ __caisson_on_exit() {
 
 # All of it as commands. What bash sets itself is readonly there and cannot be set again: those lines fail, and do no harm.
 __caisson_state() {
-  unset -v after state action name IFS
+  builtin unset -v after state action name IFS
+  # Functions come last, and aliases mean nothing before the end: cells may have given the name of any of these commands to either.
   builtin shopt -p
-  declare -f
-  builtin alias -p
-  declare -p
+  builtin printf 'shopt -u expand_aliases\n'
+  builtin declare -p
   builtin set +o
+  builtin alias -p
+  builtin declare -f
+  if builtin shopt -q expand_aliases; then builtin printf 'builtin shopt -s expand_aliases\n'; fi
 }
 
-if [[ -n ${1-} ]]; then
-  __caisson_state_fd=$1
-  . "/dev/fd/$1" 2>/dev/null
-  exec {__caisson_state_fd}<&-
-else
-  exec 213<&3 3<&-
-  # As where somebody types: what one cell defines, the next one uses.
-  builtin shopt -s expand_aliases
-  __caisson_count=0 __caisson_running=0 __caisson_options='' __caisson_users_exit='' __caisson_env=()
-fi
-builtin trap '__caisson_on_exit $?' EXIT
-builtin trap __caisson_on_interrupt INT
-if [[ -n ${2-} ]]; then __caisson_finish "$2"; fi
-set --
+# Read as one, before there are any aliases of cells.
+{
+  if [[ -n ${1-} ]]; then
+    __caisson_state_fd=$1
+    . "/dev/fd/$1" 2>/dev/null
+    exec {__caisson_state_fd}<&-
+  else
+    exec 213<&3 3<&-
+    # As where somebody types: what one cell defines, the next one uses.
+    builtin shopt -s expand_aliases
+    __caisson_count=0 __caisson_running=0 __caisson_options='' __caisson_users_exit='' __caisson_env=()
+  fi
+  builtin trap '__caisson_on_exit $?' EXIT
+  builtin trap __caisson_on_interrupt INT
+  if [[ -n ${2-} ]]; then __caisson_finish "$2"; fi
+  builtin set --
+}
