@@ -27,3 +27,14 @@ test('an alias that one cell defines is what the next ones say, also after the s
   expect(await run('unalias greet; shopt -u expand_aliases; alias greet="echo no"')).toMatchObject({ exitCode: 0 })
   expect(await run('greet')).toMatchObject({ stdout: '', exitCode: 127 })
 })
+
+test('what a cell sets stays after the shell has ended, also what changes how a shell reads', async () => {
+  const own = await sandbox.contexts.create({ language: 'bash' })
+  const run = (code: string) => sandbox.runCode(code, { context: own })
+  const names = 'for name in set shopt declare; do eval "$name() { :; }"; export -f $name; done'
+  const globs = 'shopt -s extglob\nnumber() { [[ $1 == +([0-9]) ]]; }\nshopt -u extglob'
+  for (const code of [`x=1\nalias greet="echo hello"\n${globs}`, 'set -k', names, 'builtin set -o posix'])
+    expect(await run(`${code}\nexit 4`), code).toMatchObject({ stdout: '', stderr: '', exitCode: 4 })
+  expect(await run('[[ -o posix ]] && number 12 && greet $x')).toMatchObject({ stdout: 'hello 1\n', stderr: '' })
+  await sandbox.contexts.delete(own)
+})

@@ -48,6 +48,11 @@ test('output comes after a cell that closed or replaced its descriptors, and aft
   await sandbox.commands.run('until [ -e /tmp/closed ]; do sleep 0.01; done')
   expect(await run(both)).toMatchObject(through)
   await run('still.set()')
+  await run('ends = threading.Timer(0.05, lambda: (os.close(1), open("/tmp/ended", "w").close()))\nends.start()')
+  await sandbox.commands.run('until [ -e /tmp/ended ]; do sleep 0.01; done; sleep 0.1')
+  expect(await run(both)).toMatchObject(through)
+  await run('buffer = sys.stdout.detach()')
+  expect(await run(both)).toMatchObject(through)
   // One that is told to keep what is written gives it when the cell is over.
   expect(await run('sys.stdout.reconfigure(write_through=False)\nsys.stdout.write("kept")')).toMatchObject({ stdout: 'kept' })
   await sandbox.contexts.delete(own)

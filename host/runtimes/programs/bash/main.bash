@@ -49,7 +49,7 @@ __caisson_fields() {
 __caisson_init() {
   local cwd name index
   __caisson_field cwd && __caisson_fields 2 || return
-  while IFS= builtin read -r name; do unset -v "$name"; done < <(compgen -e)
+  while IFS= builtin read -r name; do builtin unset -v "$name"; done < <(compgen -e)
   builtin export PWD SHLVL=0
   for ((index = 0; index < ${#__caisson_list[@]}; index += 2)); do
     builtin export "${__caisson_list[index]}=${__caisson_list[index + 1]}"
@@ -100,7 +100,7 @@ __caisson_keep_options() {
   local name
   __caisson_options=''
   for name in allexport errexit noglob nounset verbose xtrace; do
-    if [[ :$SHELLOPTS: == *:$name:* ]]; then __caisson_options+="set -o $name;"; fi
+    if [[ :$SHELLOPTS: == *:$name:* ]]; then __caisson_options+="builtin set -o $name;"; fi
   done
   builtin set +aefuvx
 }
@@ -124,7 +124,7 @@ __caisson_undo_env() {
   for ((index = 0; index < ${#__caisson_env[@]}; index += 3)); do
     name=${__caisson_env[index]}
     case ${__caisson_env[index + 1]} in
-      '') unset -v "$name" ;;
+      '') builtin unset -v "$name" ;;
       =) builtin export -n "$name=${__caisson_env[index + 2]}" ;;
       *) builtin export "$name=${__caisson_env[index + 2]}" ;;
     esac
@@ -190,7 +190,7 @@ __caisson_on_interrupt() {
 __caisson_on_exit() {
   __caisson_keep_options
   if ((!__caisson_running)); then builtin exit "$1"; fi
-  unset -f exec
+  builtin unset -f exec
   local action=$__caisson_users_exit after state name IFS=' '
   __caisson_users_exit=''
   if [[ -n $action ]]; then builtin eval "$action"; fi
@@ -207,19 +207,27 @@ __caisson_on_exit() {
 # All of it as commands. What bash sets itself is readonly there and cannot be set again: those lines fail, and do no harm.
 __caisson_state() {
   builtin unset -v after state action name IFS
-  # Functions come last, and aliases mean nothing before the end: cells may have given the name of any of these commands to either.
+  # What changes how the rest is read is as in a new shell until the last line. It is kept in $1, which is no part of the state.
+  builtin set -- 'builtin shopt -u expand_aliases'
+  if builtin shopt -q expand_aliases; then builtin set -- 'builtin shopt -s expand_aliases'; fi
+  if [[ -o posix ]]; then builtin set -- "builtin set -o posix; $1"; fi
+  if ! builtin shopt -q extglob; then builtin set -- "builtin shopt -u extglob; $1"; fi
+  builtin set +o posix
   builtin shopt -p
-  builtin printf 'shopt -u expand_aliases\n'
+  builtin printf 'shopt -u expand_aliases\nshopt -s extglob\n'
   builtin declare -p
-  builtin set +o
   builtin alias -p
+  builtin set +o
+  # After all that they may have the names of.
   builtin declare -f
-  if builtin shopt -q expand_aliases; then builtin printf 'builtin shopt -s expand_aliases\n'; fi
+  builtin printf '%s\n' "$1"
 }
 
 # Read as one, before there are any aliases of cells.
 {
   if [[ -n ${1-} ]]; then
+    # Exported ones are there already.
+    builtin unset -f shopt declare alias set
     __caisson_state_fd=$1
     . "/dev/fd/$1" 2>/dev/null
     exec {__caisson_state_fd}<&-

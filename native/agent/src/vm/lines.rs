@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 use caisson_relay::frame::{self, Broken, Frame, Kind, MAX_PAYLOAD, encode};
 use caisson_relay::{CHUNK, ENOUGH};
@@ -17,6 +18,8 @@ use tokio::sync::Notify;
 
 use super::line::{Line, State};
 use crate::port::{Port, port, when_writable};
+
+const HANG_UP_LOOK: Duration = Duration::from_millis(1);
 
 /// Before there is a loop, when only messages may come.
 pub struct Beginning {
@@ -113,7 +116,12 @@ impl Lines {
             let mut used = 0;
             while let Some((frame, length)) = frame::decode(&heard[used..]).map_err(broken)? {
                 used += length;
+                let is_end = frame.kind == Kind::Close;
                 self.take(frame)?;
+                if is_end {
+                    // Its place is free before another line is opened.
+                    tokio::task::yield_now().await;
+                }
             }
             if used > 0 {
                 heard.drain(..used);
@@ -127,6 +135,8 @@ impl Lines {
                 Ok(Ok(length)) => heard.extend_from_slice(&buffer[..length]),
                 Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
                 Ok(Err(error)) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                // There was nobody at the other end for a moment, which is remembered: it looks readable for ever.
+                Err(_) if ready.ready().is_read_closed() => tokio::time::sleep(HANG_UP_LOOK).await,
                 _ => {}
             }
         }

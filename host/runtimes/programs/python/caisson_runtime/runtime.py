@@ -31,6 +31,7 @@ class Runtime:
         self._complained = False
         # Between runs nothing is listened to; a thread of user code may speak at any time.
         self._running = False
+        self._leaves_threads = False
         # Before anybody asked: in a fork, and in what waits in a pool.
         self._renewed = False
         # What was taken on for whoever is expected: variables, and what the clock was set by. None: whatever the process began with.
@@ -168,7 +169,7 @@ class Runtime:
         self._complained = False
         self._count += 1
         self._shell.execution_count = self._count
-        if self._stdio is not None and threading.active_count() > 1:
+        if self._stdio is not None and (self._leaves_threads or threading.active_count() > 1):
             self._stdio.mend()
         end = {"type": "end", "id": self._run, "executionCount": self._count}
         error, text = None, ""
@@ -200,7 +201,8 @@ class Runtime:
         with self._speaking:
             self._running = False
             self._send(end)
-        # While nobody waits for it. (A thread that is left may still close them: see above.)
+        # While nobody waits for it. What a thread that is left does later is undone before the next run.
+        self._leaves_threads = threading.active_count() > 1
         if self._stdio is not None:
             self._stdio.mend()
 

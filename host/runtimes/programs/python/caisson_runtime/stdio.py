@@ -78,7 +78,7 @@ class Stdio:
             if _identity(number) != self._known[number]:
                 os.dup2(self._kept[number], number)
                 self._known[number] = _identity(number)
-            if getattr(getattr(sys, name, None), "closed", True):
+            if _is_closed(getattr(sys, name, None)):
                 self._open(name, number)
 
 
@@ -92,6 +92,14 @@ def flush():
         except (AttributeError, OSError, ValueError):
             # It is not ours, and may be anything.
             continue
+
+
+def _is_closed(stream):
+    try:
+        return getattr(stream, "closed", True)
+    except ValueError:
+        # Its buffer was detached.
+        return True
 
 
 def _identity(number):
