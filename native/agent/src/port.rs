@@ -6,7 +6,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{MsgFlags, send};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -94,8 +93,7 @@ pub struct Slot(RefCell<Option<Rc<Port>>>);
 
 impl Slot {
     pub fn new(descriptor: OwnedFd) -> io::Result<Slot> {
-        let flags = fcntl(&descriptor, FcntlArg::F_GETFL)?;
-        fcntl(&descriptor, FcntlArg::F_SETFL(OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK))?;
+        caisson_relay::never_wait(&descriptor)?;
         Ok(Slot(RefCell::new(Some(Rc::new(port(descriptor)?)))))
     }
     pub fn get(&self) -> Option<Rc<Port>> {

@@ -27,6 +27,13 @@ pub const CHUNK: usize = 32 * 1024;
 /// When this much waits for the stream, no more is read for it.
 pub const ENOUGH: usize = 256 * 1024;
 
+/// Makes it non-blocking, for everybody who shares it.
+pub fn never_wait(descriptor: &OwnedFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(descriptor, FcntlArg::F_GETFL)?);
+    fcntl(descriptor, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
 /// The host's end: it opens lines, and accepts none.
 pub struct Relay {
     leash: OwnedFd,
@@ -45,10 +52,7 @@ pub struct Relay {
 impl Relay {
     /// Makes both non-blocking, which affects everybody who shares them.
     pub fn new(leash: OwnedFd, stream: OwnedFd) -> io::Result<Relay> {
-        for socket in [&leash, &stream] {
-            let flags = OFlag::from_bits_retain(fcntl(socket.as_fd(), FcntlArg::F_GETFL)?);
-            fcntl(socket.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        }
+        [&leash, &stream].into_iter().try_for_each(never_wait)?;
         let (lines, out, heard) = (BTreeMap::new(), Vec::new(), Vec::new());
         Ok(Relay { leash, stream, lines, last: 0, out, heard, buffer: vec![0; frame::MAX_PAYLOAD] })
     }

@@ -4,9 +4,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::frame::Broken;
+use crate::never_wait;
 
 /// The most bytes of one line that the other side may send without an acknowledgement.
 pub const WINDOW: usize = 256 * 1024;
@@ -33,8 +33,7 @@ pub enum Heard<'a> {
 
 impl Line {
     pub fn new(socket: OwnedFd) -> io::Result<Line> {
-        let flags = OFlag::from_bits_retain(fcntl(socket.as_fd(), FcntlArg::F_GETFL)?);
-        fcntl(socket.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        never_wait(&socket)?;
         Ok(Line { socket, credit: WINDOW, pending: Vec::new(), closing: false, owed: 0 })
     }
 

@@ -207,7 +207,7 @@ __caisson_on_exit() {
 # All of it as commands. What bash sets itself is readonly there and cannot be set again: those lines fail, and do no harm.
 __caisson_state() {
   builtin unset -v after state action name IFS
-  # What changes how the rest is read is as in a new shell until the last line. It is kept in $1, which is no part of the state.
+  # What changes how the rest is read is set by the last line. That is kept in $1, which is no part of the state.
   builtin set -- 'builtin shopt -u expand_aliases'
   if builtin shopt -q expand_aliases; then builtin set -- 'builtin shopt -s expand_aliases'; fi
   if [[ -o posix ]]; then builtin set -- "builtin set -o posix; $1"; fi

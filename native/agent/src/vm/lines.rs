@@ -10,9 +10,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use caisson_relay::frame::{self, Broken, Frame, Kind, MAX_PAYLOAD, encode};
-use caisson_relay::{CHUNK, ENOUGH};
+use caisson_relay::{CHUNK, ENOUGH, never_wait};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{MsgFlags, recv, send};
 use tokio::sync::Notify;
 
@@ -49,10 +48,7 @@ pub struct Lines {
 impl Beginning {
     /// Makes both non-blocking.
     pub fn new(stream: OwnedFd, leash: OwnedFd) -> io::Result<Beginning> {
-        for descriptor in [&stream, &leash] {
-            let flags = OFlag::from_bits_retain(fcntl(descriptor, FcntlArg::F_GETFL)?);
-            fcntl(descriptor, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        }
+        [&stream, &leash].into_iter().try_for_each(never_wait)?;
         Ok(Beginning { stream, leash, heard: Vec::new() })
     }
 
